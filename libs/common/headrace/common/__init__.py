@@ -1,0 +1,1 @@
+"""Shared by every service: contracts, database, bus, web, runtime and observability parts."""

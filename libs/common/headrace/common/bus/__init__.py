@@ -1,0 +1,1 @@
+"""NATS: connection, last values, request/reply."""

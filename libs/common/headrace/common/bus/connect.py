@@ -1,0 +1,87 @@
+"""One NATS connection with bounds: it reconnects for ever, publishes fail fast while it is away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from headrace.common.contracts.problems import BusUnavailable
+
+log = structlog.get_logger()
+
+
+class Bus:
+    """A connection and the functions to call when it comes back."""
+
+    def __init__(self) -> None:
+        self._client: Client | None = None
+        self._on_reconnect: list[Callable[[], None]] = []
+
+    @property
+    def client(self) -> Client:
+        """The NATS client. Raises BusUnavailable before the first connection."""
+        if self._client is None:
+            raise BusUnavailable("not connected to NATS yet")
+        return self._client
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection stands at this moment."""
+        return self._client is not None and self._client.is_connected
+
+    def on_reconnect(self, call: Callable[[], None]) -> None:
+        """Call `call` after each reconnect (and not at the first connect)."""
+        self._on_reconnect.append(call)
+
+    async def open(self, url: str, *, user: str, password: str, name: str) -> None:
+        """Connect; after that reconnect for ever. Raises BusUnavailable when the first connect fails."""
+
+        async def reconnected() -> None:
+            log.info("bus_reconnected")
+            for call in self._on_reconnect:
+                call()
+
+        async def disconnected() -> None:
+            log.warning("bus_disconnected")
+
+        async def failed(error: Exception) -> None:
+            log.warning("bus_error", error=str(error) or type(error).__name__)
+
+        callbacks: dict[str, Callable[..., Awaitable[None]]] = {
+            "reconnected_cb": reconnected, "disconnected_cb": disconnected, "error_cb": failed,
+        }  # fmt: skip
+        try:
+            self._client = await nats.connect(
+                url, user=user, password=password, name=name, inbox_prefix=f"_INBOX_{user}".encode(), connect_timeout=5,
+                allow_reconnect=True, max_reconnect_attempts=-1, reconnect_time_wait=0.25, ping_interval=5, max_outstanding_pings=2,
+                pending_size=16 * 1024 * 1024, **callbacks,
+            )  # fmt: skip
+        except (OSError, NatsError, TimeoutError) as error:
+            raise BusUnavailable(f"cannot connect to NATS: {error or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Flush what was published and close. Safe when never opened."""
+        if self._client is None or self._client.is_closed:
+            return
+        try:
+            if self._client.is_connected:
+                await self._client.flush(timeout=2)
+        except (NatsError, TimeoutError, OSError):
+            log.warning("bus_flush_failed")
+        await self._client.close()
+
+
+@asynccontextmanager
+async def open_bus(url: str, *, user: str, password: str, name: str) -> AsyncIterator[Bus]:
+    """A connected Bus, closed on leaving. Raises BusUnavailable when NATS does not answer within 5 s."""
+    bus = Bus()
+    try:
+        await bus.open(url, user=user, password=password, name=name)
+        yield bus
+    finally:
+        await bus.close()

@@ -1,0 +1,184 @@
+"""Receiving: plain messages, questions, and last values that survive lost messages and reconnects."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from headrace.common.bus.connect import Bus
+from headrace.common.bus.streams import stream_of
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.problems import BusUnavailable, Problem
+from headrace.common.obs.metrics import BUS_MESSAGES, BUS_REFUSED
+
+log = structlog.get_logger()
+M = TypeVar("M", bound=Message)
+_PENDING_BYTES = 64 * 1024 * 1024
+
+
+def _read(kind: type[M], message: Msg) -> M | None:
+    """Decode, or count and drop: a bad message must not stop the reader."""
+    try:
+        value = kind.decode(message.data)
+    except Problem as problem:
+        BUS_REFUSED.labels(kind.__name__, "malformed").inc()
+        log.warning("bus_message_refused", subject=message.subject, why=problem.detail)
+        return None
+    if value.address() != message.subject and not kind.subject.startswith("_"):
+        BUS_REFUSED.labels(kind.__name__, "foreign").inc()
+        log.warning("bus_message_refused", subject=message.subject, why="it speaks for another subject")
+        return None
+    BUS_MESSAGES.labels(kind.__name__, "in").inc()
+    return value
+
+
+@asynccontextmanager
+async def subscribed(
+    bus: Bus, kind: type[M], handle: Callable[[M], Awaitable[None]], *, subject: str | None = None, queue: str = ""
+) -> AsyncIterator[None]:
+    """Call `handle` for each message of `kind`, one at a time, while inside. With `queue` one member of the group gets each."""
+
+    async def on_message(message: Msg) -> None:
+        value = _read(kind, message)
+        if value is not None:
+            await handle(value)
+
+    subscription = await bus.client.subscribe(
+        subject or kind.wildcard(), queue=queue, cb=on_message, pending_bytes_limit=_PENDING_BYTES
+    )
+    try:
+        yield
+    finally:
+        with suppress(NatsError, OSError):
+            await subscription.unsubscribe()
+
+
+@asynccontextmanager
+async def answering(
+    bus: Bus, kind: type[M], answer: Callable[[M], Awaitable[Message]], *, subject: str | None = None, queue: str = ""
+) -> AsyncIterator[None]:
+    """Answer each question of `kind` while inside. A malformed question or a failing answer gets no reply: the asker's timeout tells."""
+
+    async def on_message(message: Msg) -> None:
+        question = _read(kind, message)
+        if question is None:
+            return
+        try:
+            reply = await answer(question)
+            await message.respond(reply.encode())
+        except (Problem, NatsError, OSError, TimeoutError) as error:
+            log.warning("bus_question_failed", subject=message.subject, error=str(error))
+
+    subscription = await bus.client.subscribe(subject or kind.wildcard(), queue=queue, cb=on_message)
+    try:
+        yield
+    finally:
+        with suppress(NatsError, OSError):
+            await subscription.unsubscribe()
+
+
+class LastValues(Generic[M]):
+    """Delivers the last value of each subject that matches, newest first to arrive wins; `deliver` must fence by generation.
+
+    Live messages come by a core subscription (a JetStream publish is a core message too). The stored values are read
+    at the start, after each reconnect and every `resync`: so a lost message costs at most that long. An empty or lost
+    stream delivers nothing, and so changes nothing. Run `run()` as a task; `synced` is set after the first full read.
+    """
+
+    name = "last-values"
+
+    def __init__(
+        self,
+        bus: Bus,
+        kind: type[M],
+        deliver: Callable[[M], Awaitable[None]],
+        *,
+        subject: str | None = None,
+        resync: timedelta = timedelta(seconds=20),
+    ) -> None:
+        self._bus = bus
+        self._kind = kind
+        self._deliver = deliver
+        self._subject = subject or kind.wildcard()
+        self._stream = stream_of(kind)
+        self._resync = resync
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self.synced = asyncio.Event()
+
+    def stop(self) -> None:
+        """End run()."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until stop()."""
+        self._bus.on_reconnect(self._wake.set)
+        async with subscribed(self._bus, self._kind, self._deliver, subject=self._subject):
+            while not self._stopping:
+                self._wake.clear()
+                every = self._resync.total_seconds()
+                try:
+                    await self._read_stored()
+                    self.synced.set()
+                except BusUnavailable as problem:
+                    log.warning("last_values_unread", stream=self._stream, why=problem.detail)
+                    every = min(every, 1.0)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(every):
+                        await self._wake.wait()
+
+    async def _read_stored(self) -> None:
+        messages = await (self._read_many() if "*" in self._subject or ">" in self._subject else self._read_one())
+        for message in messages:
+            value = _read(self._kind, message)
+            if value is not None:
+                await self._deliver(value)
+
+    async def _read_one(self) -> list[Msg]:
+        try:
+            message = await self._bus.client.request(
+                f"$JS.API.DIRECT.GET.{self._stream}.{self._subject}", b"", timeout=5
+            )
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BusUnavailable(f"direct get: {error or type(error).__name__}") from error
+        return [] if _status(message) else [_as_stored(message)]
+
+    async def _read_many(self) -> list[Msg]:
+        """Direct get with multi_last (NATS 2.11): messages come one by one, then an empty one with status 204."""
+        inbox = self._bus.client.new_inbox()
+        found: list[Msg] = []
+        try:
+            subscription = await self._bus.client.subscribe(inbox, pending_bytes_limit=_PENDING_BYTES)
+            try:
+                ask = json.dumps({"multi_last": [self._subject], "batch": 1_000_000}).encode()
+                await self._bus.client.publish(f"$JS.API.DIRECT.GET.{self._stream}", ask, reply=inbox)
+                while True:
+                    message = await subscription.next_msg(timeout=5)
+                    if status := _status(message):
+                        if status not in {"204", "404"}:
+                            raise BusUnavailable(f"direct get answered {status}")
+                        return found
+                    found.append(_as_stored(message))
+            finally:
+                await subscription.unsubscribe()
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BusUnavailable(f"direct get: {error or type(error).__name__}") from error
+
+
+def _status(message: Msg) -> str | None:
+    return (message.headers or {}).get("Status")
+
+
+def _as_stored(message: Msg) -> Msg:
+    """Return the message under the subject that it was stored with (a direct get answers on the inbox)."""
+    message.subject = (message.headers or {}).get("Nats-Subject", message.subject)
+    return message

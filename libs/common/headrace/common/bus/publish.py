@@ -1,0 +1,48 @@
+"""Sending: last values (acknowledged by the stream), plain messages, questions."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import Error as JetStreamError
+
+from headrace.common.bus.connect import Bus
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.problems import BusUnavailable
+from headrace.common.obs.metrics import BUS_MESSAGES
+
+R = TypeVar("R", bound=Message)
+
+
+async def publish_last(bus: Bus, message: Message, *, timeout_s: float = 5.0) -> None:
+    """Store `message` as its subject's last value. Raises BusUnavailable when the stream did not acknowledge; it may have it all the same."""
+    try:
+        await JetStreamContext(bus.client, timeout=timeout_s).publish(
+            message.address(), message.encode(), timeout=timeout_s
+        )
+    except (NatsError, JetStreamError, TimeoutError, OSError) as error:
+        raise BusUnavailable(f"{message.address()} was not acknowledged: {error or type(error).__name__}") from error
+    BUS_MESSAGES.labels(type(message).__name__, "out").inc()
+
+
+async def publish(bus: Bus, message: Message) -> bool:
+    """Send `message` to whoever listens now; it is dropped (False) while there is no connection, since a newer one follows."""
+    if not bus.connected:
+        return False
+    try:
+        await bus.client.publish(message.address(), message.encode())
+    except (NatsError, OSError):
+        return False
+    BUS_MESSAGES.labels(type(message).__name__, "out").inc()
+    return True
+
+
+async def ask(bus: Bus, message: Message, reply: type[R], *, timeout_s: float = 5.0, subject: str | None = None) -> R:
+    """Send a question and return the answer. Raises BusUnavailable when nobody answers in time, MalformedMessage for a bad answer."""
+    try:
+        answer = await bus.client.request(subject or message.address(), message.encode(), timeout=timeout_s)
+    except (NatsError, TimeoutError, OSError) as error:
+        raise BusUnavailable(f"no answer on {subject or message.address()}: {error or type(error).__name__}") from error
+    return reply.decode(answer.data)

@@ -1,0 +1,35 @@
+"""The three last-value streams. The manager makes them; the others only read (see docs/adr on last-value streams)."""
+
+from __future__ import annotations
+
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+
+from headrace.common.bus.connect import Bus
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.messages.rules import RuleTable
+
+STREAMS: dict[str, type[Message]] = {"PLANS": NodePlan, "ROUTES": RouteTable, "RULES": RuleTable}
+"""Stream name → the message whose last value per subject it keeps."""
+
+
+def stream_of(message: type[Message]) -> str:
+    """Return the stream that keeps this kind of message."""
+    return next(name for name, kind in STREAMS.items() if kind is message)
+
+
+async def ensure_streams(bus: Bus, *, timeout_s: float = 10.0) -> None:
+    """Create the streams, or bring them to this configuration. Safe to repeat and to run by many."""
+    js = JetStreamContext(bus.client, timeout=timeout_s)
+    for name, message in STREAMS.items():
+        config = StreamConfig(
+            name=name, subjects=[message.wildcard()], max_msgs_per_subject=1, retention=RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.OLD, storage=StorageType.FILE, allow_direct=True, max_msg_size=8 * 1024 * 1024,
+        )  # fmt: skip
+        try:
+            await js.update_stream(config)
+        except NotFoundError:
+            await js.add_stream(config)

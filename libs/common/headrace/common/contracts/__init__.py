@@ -1,0 +1,1 @@
+"""What services say to each other: ids, problems, bus messages, REST models. Schemas are snapshotted in tests/contracts."""

@@ -1,0 +1,37 @@
+"""Machines as operators see them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from headrace.common.contracts.http.page import View
+from headrace.common.contracts.ids import AgentId
+from headrace.common.contracts.messages.reports import Gpu, KernelReport
+from headrace.common.contracts.slots import ResourceSlots
+
+
+class AgentView(View):
+    """One machine: capacity, what is allocated on it, whether it is heard of."""
+
+    id: AgentId
+    status: Literal["alive", "lost"]
+    resource_group: str
+    hostname: str
+    architecture: str
+    address: str
+    runtime: str
+    version: str
+    slots: ResourceSlots
+    allocated: ResourceSlots
+    last_seen_at: AwareDatetime
+    plan_generation: int
+    applied_generation: int
+
+
+class AgentDetail(AgentView):
+    """With GPUs and kernels as last reported."""
+
+    gpus: tuple[Gpu, ...]
+    kernels: tuple[KernelReport, ...]

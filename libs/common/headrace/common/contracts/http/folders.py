@@ -1,0 +1,39 @@
+"""Model folders. Uploads speak tus 1.0 at `/v1/folders/{id}/uploads` (core and creation; `Upload-Metadata: path <base64>`)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, NonNegativeInt
+
+from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.ids import FolderId, ProjectId, Slug
+
+UsageMode = Literal["model", "data", "general"]
+
+
+class CreateFolder(Body):
+    """An empty folder. `project` is a name or an id; may be left out when the caller has one project."""
+
+    name: Slug
+    project: str | None = None
+    usage_mode: UsageMode = "model"
+
+
+class FolderView(View):
+    """A folder."""
+
+    id: FolderId
+    name: str
+    project_id: ProjectId
+    usage_mode: UsageMode
+    created_at: AwareDatetime
+
+
+class FileView(View):
+    """A file or directory in a folder; `path` is relative to the folder."""
+
+    path: str
+    kind: Literal["file", "directory"]
+    size_bytes: NonNegativeInt
+    modified_at: AwareDatetime

@@ -1,0 +1,214 @@
+"""Services, revisions and replicas."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, Field, NonNegativeInt, StringConstraints, field_validator, model_validator
+
+from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.ids import (
+    AgentId,
+    EventId,
+    FolderId,
+    KernelId,
+    ProjectId,
+    ServiceId,
+    SessionId,
+    Slug,
+)
+from headrace.common.contracts.messages.plans import SessionKind
+from headrace.common.contracts.messages.reports import HealthStatus, KernelState
+from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.slots import ResourceSlots
+
+RuntimeVariant = Literal["vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp", "cmd", "custom"]
+ServiceStatus = Literal["healthy", "degraded", "unhealthy"]
+ServicePhase = Literal["deploying", "deployed", "stopping", "stopped", "failed"]
+SessionStatus = Literal["pending", "placed", "running", "draining", "stopping", "ended"]
+"""pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended: on the way out."""
+
+ENVIRON_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,254}$"
+EnvironName = Annotated[str, StringConstraints(pattern=ENVIRON_NAME)]
+EnvironValue = Annotated[str, StringConstraints(max_length=32_768)]
+Image = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$")]
+AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4096)]
+
+
+class ExtraMount(Body):
+    """A `data` or `general` folder (name or id) at a path of its own (default `/home/work/<folder name>`)."""
+
+    folder: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    target: AbsolutePath | None = None
+    read_only: bool = True
+
+
+class RevisionSpec(Body):
+    """Everything needed to start one replica. What is left out comes from service-definition.toml, then from defaults."""
+
+    folder: Annotated[str | None, StringConstraints(min_length=1, max_length=64)] = None
+    """Model folder, by name or id. Needed for `custom`."""
+    runtime: RuntimeVariant = "custom"
+    image: Image | None = None
+    architecture: Literal["x86_64", "aarch64"] | None = None
+    definition_path: Annotated[str | None, StringConstraints(max_length=1024)] = None
+    """Path of the model definition in the folder; default model-definition.yaml, then .yml."""
+    model_destination: AbsolutePath | None = None
+    """Where the model folder is mounted; default /models. `custom` and `cmd` only."""
+    command: tuple[str, ...] | str | None = None
+    """For `cmd`: the command line. For others the definition or variant says it."""
+    port: Annotated[int | None, Field(ge=1, le=65535)] = None
+    slots: ResourceSlots | None = None
+    environ: dict[EnvironName, EnvironValue] = {}
+    extra_mounts: tuple[ExtraMount, ...] = ()
+    cluster_size: Literal[1] = 1
+
+    @field_validator("environ")
+    @classmethod
+    def _bounded(cls, environ: dict[str, str]) -> dict[str, str]:
+        if len(environ) > 500:
+            raise ValueError(f"{len(environ)} variables; allowed: at most 500")
+        return environ
+
+
+class CreateService(RevisionSpec):
+    """A new service and its first revision."""
+
+    name: Slug
+    project: str | None = None
+    """Name or id; may be left out when the caller has one project."""
+    description: Annotated[str, StringConstraints(max_length=4000)] = ""
+    replicas: Annotated[int, Field(ge=0, le=10_000)] = 1
+    open_to_public: bool = False
+    resource_group: Slug = "default"
+    metadata: dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=100)],
+        Annotated[str, StringConstraints(max_length=4000)],
+    ] = {}
+    tags: tuple[Slug, ...] = ()
+    drain_grace_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """How long open requests may take to finish when a replica leaves."""
+
+
+class UpdateService(Body):
+    """Fields that are present change; a change of the spec rolls out a new revision without downtime."""
+
+    spec: RevisionSpec | None = None
+    """The new revision's whole spec (not a delta)."""
+    description: Annotated[str | None, StringConstraints(max_length=4000)] = None
+    replicas: Annotated[int | None, Field(ge=0, le=10_000)] = None
+    open_to_public: bool | None = None
+    metadata: dict[str, str] | None = None
+    tags: tuple[Slug, ...] | None = None
+    drain_grace_s: Annotated[float | None, Field(ge=0, le=86_400)] = None
+    message: Annotated[str, StringConstraints(max_length=4000)] = ""
+    """Update message, kept in the history."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set - {"message"}:
+            raise ValueError(
+                "nothing to change; allowed: spec, description, replicas, open_to_public, metadata, tags, drain_grace_s"
+            )
+        return self
+
+
+class ReplicaView(View):
+    """One replica: where it is, how it is, and why."""
+
+    id: SessionId
+    kernel_id: KernelId | None
+    revision: int
+    status: SessionStatus
+    kernel_state: KernelState | None
+    health: HealthStatus
+    reason: Reason
+    agent_id: AgentId | None
+    address: str | None
+    created_at: AwareDatetime
+
+
+class RouteError(View):
+    """A failed start, kept until cleared."""
+
+    at: AwareDatetime
+    session_id: SessionId
+    reason: Reason
+
+
+class ServiceView(View):
+    """A service: status (can it serve), phase (is it where it was told to be), and why."""
+
+    id: ServiceId
+    name: str
+    project_id: ProjectId
+    project: str
+    description: str
+    status: ServiceStatus
+    phase: ServicePhase
+    reason: Reason
+    replicas: NonNegativeInt
+    """Wanted."""
+    healthy_replicas: NonNegativeInt
+    open_to_public: bool
+    endpoint: str
+    """Permanent base URL."""
+    example: str
+    """A curl line that is right for the access type."""
+    resource_group: str
+    revision: int
+    runtime: RuntimeVariant
+    image: str | None
+    folder_id: FolderId | None
+    slots: ResourceSlots
+    metadata: dict[str, str]
+    tags: tuple[str, ...]
+    drain_grace_s: float
+    created_by: str
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class ServiceDetail(ServiceView):
+    """A service with its replicas and the errors of failed starts."""
+
+    replica_list: tuple[ReplicaView, ...]
+    errors: tuple[RouteError, ...]
+    next_retry_at: AwareDatetime | None = None
+
+
+class HistoryEntry(View):
+    """One change: who, when, what, with which message."""
+
+    id: EventId
+    at: AwareDatetime
+    actor: str
+    action: str
+    message: str
+    details: dict[str, object]
+
+
+class StartValidation(RevisionSpec):
+    """Try a spec once without creating a service."""
+
+    project: str | None = None
+    resource_group: Slug = "default"
+
+
+class ValidationView(View):
+    """A trial run. `verdict` is there when `done`: passed means that the model answered its health check."""
+
+    id: SessionId
+    kind: SessionKind
+    status: SessionStatus
+    done: bool
+    verdict: Literal["passed", "failed"] | None
+    reason: Reason
+    started_at: AwareDatetime
+
+
+class Usage(View):
+    """What a project holds now, per slot."""
+
+    used: dict[str, Decimal]

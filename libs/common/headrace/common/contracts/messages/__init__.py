@@ -1,0 +1,1 @@
+"""Bus messages; each class owns its subject."""

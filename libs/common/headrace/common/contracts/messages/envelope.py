@@ -1,0 +1,41 @@
+"""The shape all bus messages share."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headrace.common.contracts.problems import MalformedMessage
+
+
+class Message(BaseModel):
+    """A whole state or a question, never a delta. Unknown fields are ignored so that versions can be mixed during an upgrade."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    subject: ClassVar[str]
+    """Subject with `{field}` places that `address()` fills from the message's own fields."""
+
+    def address(self) -> str:
+        """Return the subject that this message is published on."""
+        return self.subject.format_map(self.__dict__)
+
+    @classmethod
+    def wildcard(cls) -> str:
+        """Return the subject that matches every message of this class."""
+        return ".".join("*" if token.startswith("{") else token for token in cls.subject.split("."))
+
+    def encode(self) -> bytes:
+        """Return the JSON bytes."""
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Return the message. Raises MalformedMessage with what is wrong (never with the content)."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            where = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:3]
+            )
+            raise MalformedMessage(f"{cls.__name__}: {where}") from None

@@ -1,0 +1,43 @@
+"""Manager → agent: a kernel's log."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeInt
+
+from headrace.common.contracts.ids import AgentId, KernelId
+from headrace.common.contracts.messages.envelope import Message
+
+
+class LogsRequest(Message):
+    """Send the last `tail` lines (None: all that is kept), and with `follow` those that come, to `reply_to`."""
+
+    subject: ClassVar = "rpc.agent.{agent_id}.logs"
+    v: Literal[1] = 1
+    agent_id: AgentId
+    kernel_id: KernelId
+    tail: Annotated[int | None, Field(ge=0, le=1_000_000)] = 2000
+    follow: bool = False
+    reply_to: str
+    """A subject `logs.agent.<agent_id>.<random>` that the reader listens on."""
+
+
+class LogsAccepted(Message):
+    """The agent's answer to LogsRequest: chunks will come, or why not."""
+
+    subject: ClassVar = "_reply"
+    v: Literal[1] = 1
+    accepted: bool
+    detail: str = ""
+
+
+class LogChunk(Message):
+    """Lines, each `<RFC 3339 UTC timestamp> <text>`. Sent as a request: the empty acknowledgement is the back-pressure."""
+
+    subject: ClassVar = "_stream"
+    v: Literal[1] = 1
+    sequence: NonNegativeInt
+    lines: tuple[str, ...] = ()
+    eof: bool = False
+    error: str | None = None

@@ -1,0 +1,63 @@
+"""Samples on their way to the autoscaler."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from headrace.common.contracts.ids import AgentId, KernelId, ProxyId, ServiceId, SessionId
+from headrace.common.contracts.messages.envelope import Message
+
+Value = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class KernelSample(_Part):
+    """What the agent measured of one kernel since the last message.
+
+    `kernel`: cpu_util (percent of one core), cpu_used (cores), mem (bytes), mem_util (percent of the limit), net_rx, net_tx (bytes/s),
+    cuda_util and cuda_mem_util (percent, mean over its GPUs).
+    `engine`: whatever its `/metrics` shows, summed over labels: gauges by name, counters by name and their rate per second as `<name>:rate`.
+    """
+
+    service_id: ServiceId
+    session_id: SessionId
+    kernel_id: KernelId
+    kernel: dict[str, Value] = {}
+    engine: dict[str, Value] = {}
+
+
+class KernelMetrics(Message):
+    """Agent → autoscaler: samples of all kernels of services on this machine."""
+
+    subject: ClassVar = "metrics.kernel.{agent_id}"
+    v: Literal[1] = 1
+    agent_id: AgentId
+    at: AwareDatetime
+    samples: tuple[KernelSample, ...]
+
+
+class ReplicaSample(_Part):
+    """What one app-proxy saw of one replica in the last interval.
+
+    headrace_in_flight, headrace_requests_per_second, headrace_errors_per_second (5xx), headrace_duration_seconds and
+    headrace_time_to_first_byte_seconds (means over the interval; absent when nothing finished).
+    """
+
+    service_id: ServiceId
+    session_id: SessionId
+    values: dict[str, Value]
+
+
+class ProxyMetrics(Message):
+    """App-proxy → autoscaler, each second. Values of several proxies are added per replica for counts and rates, averaged for times."""
+
+    subject: ClassVar = "metrics.proxy.{proxy_id}"
+    v: Literal[1] = 1
+    proxy_id: ProxyId
+    at: AwareDatetime
+    samples: tuple[ReplicaSample, ...]

@@ -1,0 +1,104 @@
+"""Agent → manager and app-proxy → manager: what is seen."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt
+
+from headrace.common.contracts.ids import AgentId, GpuId, KernelId, ProxyId, ServiceId, SessionId
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.slots import ResourceSlots
+
+KernelState = Literal["preparing", "running", "exited", "failed"]
+"""preparing: pulling, mounting, pre-start actions. failed: it could not be started. exited: it ran and ended."""
+HealthStatus = Literal["degraded", "healthy", "unhealthy"]
+Architecture = Literal["x86_64", "aarch64"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Gpu(_Part):
+    """One GPU as NVML (or the simulation) shows it. Memory in bytes, utilisation in 0–100."""
+
+    gpu_id: GpuId
+    """NVML's UUID, stable over reboots."""
+    index: NonNegativeInt
+    model: str
+    memory_bytes: NonNegativeInt
+    memory_used_bytes: NonNegativeInt = 0
+    utilization_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
+    simulated: bool = False
+
+
+class Machine(_Part):
+    """The machine below the agent. `slots` is its whole capacity."""
+
+    hostname: str
+    architecture: Architecture
+    address: str
+    """Where app-proxies reach this machine's kernels."""
+    runtime: Literal["docker", "process", "slurm"]
+    version: str
+    """Headrace version of the agent."""
+    slots: ResourceSlots
+    gpus: tuple[Gpu, ...] = ()
+
+
+class KernelReport(_Part):
+    """One kernel as it is. `host`/`port` are there once the program may be reached."""
+
+    kernel_id: KernelId
+    session_id: SessionId
+    service_id: ServiceId | None
+    state: KernelState
+    health: HealthStatus
+    reason: Reason
+    host: str | None = None
+    port: int | None = None
+    created_at: AwareDatetime | None = None
+    """When the container was created; health times count from here."""
+    exit_code: int | None = None
+    failures: NonNegativeInt = 0
+    """Consecutive failed health checks."""
+
+
+class NodeReport(Message):
+    """Agent → manager, every 2 s and at once on change: the whole machine."""
+
+    subject: ClassVar = "report.agent.{agent_id}"
+    v: Literal[1] = 1
+    agent_id: AgentId
+    incarnation: str
+    """New for each start of the agent process."""
+    sequence: NonNegativeInt
+    """Counts up within an incarnation: an older report that arrives late is dropped."""
+    sent_at: AwareDatetime
+    applied_generation: NonNegativeInt
+    """Highest plan generation seen; 0 before the first. Kernels of that plan that are not in `kernels` do not run yet."""
+    machine: Machine
+    kernels: tuple[KernelReport, ...]
+
+
+class DrainingRoute(_Part):
+    """A route that takes no new requests, and how many are still open on it."""
+
+    session_id: SessionId
+    in_flight: NonNegativeInt
+
+
+class ProxyReport(Message):
+    """App-proxy → manager, every second and at once on change: which tables it uses, what still drains."""
+
+    subject: ClassVar = "report.proxy.{proxy_id}"
+    v: Literal[1] = 1
+    proxy_id: ProxyId
+    sent_at: AwareDatetime
+    url: str
+    """Base URL that callers use for path addresses."""
+    generations: dict[ServiceId, int]
+    """Applied generation per service. A service that is missing is not routed here."""
+    draining: tuple[DrainingRoute, ...] = ()

@@ -1,0 +1,44 @@
+"""Manager → autoscaler: what to watch for one service."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+
+from headrace.common.contracts.ids import KernelId, RuleId, ServiceId, SessionId
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.rule import RuleSpec
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Rule(_Part):
+    """A rule with its identity."""
+
+    rule_id: RuleId
+    spec: RuleSpec
+
+
+class LiveReplica(_Part):
+    """A replica that takes traffic, and its kernels: samples of anything else do not count."""
+
+    session_id: SessionId
+    kernel_ids: tuple[KernelId, ...]
+
+
+class RuleTable(Message):
+    """Manager → autoscaler: rules of one service and what runs now. Replaces any table of a lower generation."""
+
+    subject: ClassVar = "rules.{service_id}"
+    v: Literal[1] = 1
+    service_id: ServiceId
+    generation: PositiveInt
+    removed: bool = False
+    wanted: NonNegativeInt = 0
+    active: bool = True
+    """False while the service is stopped or being deleted: nothing fires."""
+    replicas: tuple[LiveReplica, ...] = ()
+    rules: tuple[Rule, ...] = ()

@@ -1,0 +1,32 @@
+"""Autoscaler → manager: what it made of each rule."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from headrace.common.contracts.ids import RuleId, ServiceId
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.reasons import Reason
+
+
+class RuleOutcome(BaseModel):
+    """The last look at one rule: what was seen, whether it fired, why (not)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    rule_id: RuleId
+    at: AwareDatetime
+    observed: float | None
+    fired: bool
+    reason: Reason
+    cooldown_until: AwareDatetime | None = None
+
+
+class RuleReport(Message):
+    """Autoscaler → managers, when an outcome changes and at least every 10 s: outcomes of all rules of one service."""
+
+    subject: ClassVar = "report.rules.{service_id}"
+    v: Literal[1] = 1
+    service_id: ServiceId
+    outcomes: tuple[RuleOutcome, ...]

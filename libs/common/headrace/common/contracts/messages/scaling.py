@@ -1,0 +1,35 @@
+"""Autoscaler → manager: a wish to change the number of replicas."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field, NonNegativeInt
+
+from headrace.common.contracts.ids import RuleId, ServiceId
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.reasons import Reason
+
+
+class ScaleRequest(Message):
+    """Change the wanted replicas of a service, if they are still what the decision was made from."""
+
+    subject: ClassVar = "rpc.manager.scale"
+    v: Literal[1] = 1
+    service_id: ServiceId
+    rule_id: RuleId
+    from_wanted: NonNegativeInt
+    wanted: NonNegativeInt
+    observed: Annotated[float, Field(allow_inf_nan=False)]
+    decided_at: AwareDatetime
+    reason: Reason
+
+
+class ScaleReply(Message):
+    """Whether it was done. `wanted` is what holds now."""
+
+    subject: ClassVar = "_reply"
+    v: Literal[1] = 1
+    applied: bool
+    wanted: NonNegativeInt
+    reason: Reason

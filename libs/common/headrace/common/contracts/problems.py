@@ -1,0 +1,180 @@
+"""Every refusal Headrace makes, one class per RFC 9457 problem type.
+
+Problem
+├── InvalidRequest          400 invalid-request
+├── Unauthenticated         401 unauthenticated
+├── Forbidden               403 forbidden
+├── NotFound                404 not-found           (also what a caller may not see)
+├── MethodNotAllowed        405 method-not-allowed
+├── Conflict                409 conflict
+│   ├── NameTaken           409 name-taken
+│   ├── StaleRevision       409 stale-revision
+│   └── InUse               409 in-use
+├── QuotaExceeded           409 quota-exceeded
+├── TooLarge                413 too-large
+├── UnsupportedMediaType    415 unsupported-media-type
+├── InvalidDefinition       422 invalid-definition  (a file in a model folder)
+├── TooManyRequests         429 too-many-requests
+├── MalformedMessage        502 malformed-message   (bus)
+├── UpstreamFailed          502 upstream-failed
+├── Unavailable             503 unavailable
+│   └── BusUnavailable      503 bus-unavailable
+└── UpstreamTimeout         504 upstream-timeout
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's word
+    """A refusal with a stable type. `extra` members are shown to the caller; never put a secret there."""
+
+    type: ClassVar[str] = "internal-error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra = extra
+        self.headers: dict[str, str] = {}
+
+    def document(self) -> dict[str, Any]:
+        """Return the `application/problem+json` members."""
+        return {
+            "type": f"urn:headrace:problem:{self.type}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.extra,
+        }
+
+
+class InvalidRequest(Problem):
+    """The request is not what the endpoint takes. `errors`: list of {field, found, allowed}."""
+
+    type, status, title = "invalid-request", 400, "Invalid request"
+
+    def __init__(self, detail: str, *, errors: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(detail, errors=list(errors))
+
+
+class Unauthenticated(Problem):
+    """No usable credential came with the request."""
+
+    type, status, title = "unauthenticated", 401, "Authentication needed"
+
+    def __init__(self, detail: str, **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.headers = {"WWW-Authenticate": 'Bearer realm="headrace"'}
+
+
+class Forbidden(Problem):
+    """The caller is known and may see the thing, but may not do this to it."""
+
+    type, status, title = "forbidden", 403, "Not allowed"
+
+
+class NotFound(Problem):
+    """It does not exist, or the caller may not know that it does."""
+
+    type, status, title = "not-found", 404, "Not found"
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, this method on it does not."""
+
+    type, status, title = "method-not-allowed", 405, "Method not allowed"
+
+
+class Conflict(Problem):
+    """The thing's present state does not permit this."""
+
+    type, status, title = "conflict", 409, "Conflict"
+
+
+class NameTaken(Conflict):
+    """Another one has this name."""
+
+    type, title = "name-taken", "Name taken"
+
+
+class StaleRevision(Conflict):
+    """The row changed since it was read; read again and decide again."""
+
+    type, title = "stale-revision", "Changed meanwhile"
+
+
+class InUse(Conflict):
+    """Something live still needs it."""
+
+    type, title = "in-use", "In use"
+
+
+class QuotaExceeded(Problem):
+    """The project would pass its quota. Retrying cannot help until quota or usage changes."""
+
+    type, status, title = "quota-exceeded", 409, "Quota exceeded"
+
+
+class TooLarge(Problem):
+    """A size limit was passed; `limit` says which."""
+
+    type, status, title = "too-large", 413, "Too large"
+
+
+class UnsupportedMediaType(Problem):
+    """The body is of a kind that the endpoint does not read."""
+
+    type, status, title = "unsupported-media-type", 415, "Unsupported media type"
+
+
+class InvalidDefinition(Problem):
+    """A definition file in a model folder is wrong. `errors`: list of {path, found, allowed}; `file` names it."""
+
+    type, status, title = "invalid-definition", 422, "Invalid definition file"
+
+    def __init__(self, detail: str, *, file: str, errors: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(detail, file=file, errors=list(errors))
+
+
+class TooManyRequests(Problem):
+    """A limit on rate or concurrency was reached; Retry-After says when to come back."""
+
+    type, status, title = "too-many-requests", 429, "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_s: int, **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.headers = {"Retry-After": str(retry_after_s)}
+
+
+class MalformedMessage(Problem):
+    """A bus message could not be read."""
+
+    type, status, title = "malformed-message", 502, "Malformed message"
+
+
+class UpstreamFailed(Problem):
+    """The replica (or another part) answered with nothing usable."""
+
+    type, status, title = "upstream-failed", 502, "Upstream failed"
+
+
+class Unavailable(Problem):
+    """It cannot be done now; `reason` says why."""
+
+    type, status, title = "unavailable", 503, "Unavailable"
+
+
+class BusUnavailable(Unavailable):
+    """The message bus could not be reached; nothing has changed."""
+
+    type, title = "bus-unavailable", "Message bus unavailable"
+
+
+class UpstreamTimeout(Problem):
+    """The replica (or another part) did not answer in time; `waited_s` says how long."""
+
+    type, status, title = "upstream-timeout", 504, "Upstream timed out"

@@ -1,0 +1,49 @@
+"""One autoscaling rule, as users write it and as the autoscaler evaluates it (seed 001)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+
+class MetricSource(StrEnum):
+    """Where the observed value comes from; both are means."""
+
+    KERNEL = "kernel"
+    """Mean over the service's live kernels."""
+    INFERENCE_FRAMEWORK = "inference-framework"
+    """Mean over live replicas of what the engine or the app-proxy reports."""
+
+
+class Comparator(StrEnum):
+    """`value COMPARATOR threshold` fires the rule."""
+
+    LESS_THAN = "LESS_THAN"
+    LESS_THAN_OR_EQUAL = "LESS_THAN_OR_EQUAL"
+    GREATER_THAN = "GREATER_THAN"
+    GREATER_THAN_OR_EQUAL = "GREATER_THAN_OR_EQUAL"
+
+
+class RuleSpec(BaseModel):
+    """What a rule says. `step` is signed; a result outside [min_replicas, max_replicas] does not fire."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: MetricSource
+    metric: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_:.\-]{0,199}$")]
+    comparator: Comparator
+    threshold: Annotated[float, Field(allow_inf_nan=False)]
+    step: Annotated[int, Field(ge=-1000, le=1000)]
+    min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 1
+    max_replicas: Annotated[int, Field(ge=0, le=10_000)]
+    cooldown_s: Annotated[int, Field(ge=0, le=604_800)] = 300
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if self.step == 0:
+            raise ValueError("step: 0 would never change anything; allowed: a positive or a negative number")
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas: {self.min_replicas} is above max_replicas {self.max_replicas}")
+        return self

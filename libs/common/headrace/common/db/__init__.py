@@ -1,0 +1,1 @@
+"""PostgreSQL: pool, named queries, migrations. Only the manager uses it."""

@@ -1,0 +1,1 @@
+"""How a service runs: loops, ordered start and stop, settings."""

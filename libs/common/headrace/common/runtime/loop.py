@@ -1,0 +1,78 @@
+"""A level-triggered loop: each pass looks at the whole state; a poke only says 'look now'."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+
+import structlog
+
+from headrace.common.obs.metrics import LAST_PASS_TIMESTAMP, PASS_SECONDS
+
+log = structlog.get_logger()
+
+
+class Loop:
+    """Runs `one_pass` on every poke and at least once per `every`; at most once per `pause`.
+
+    A pass that raises is logged and counted; the next pass is the retry. A pass longer than `deadline` is cancelled.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        one_pass: Callable[[], Awaitable[None]],
+        *,
+        every: timedelta,
+        pause: timedelta = timedelta(milliseconds=10),
+        deadline: timedelta = timedelta(seconds=60),
+    ) -> None:
+        self.name = name
+        self._one_pass = one_pass
+        self._every = every
+        self._pause = pause
+        self._deadline = deadline
+        self._poked = asyncio.Event()
+        self._stopping = False
+        self.passes = 0
+        self.last_success: float | None = None
+        """time.monotonic() of the end of the last pass that ended well."""
+
+    def poke(self) -> None:
+        """Ask for a pass soon. Carries no data; many pokes may lead to one pass."""
+        self._poked.set()
+
+    def stop(self) -> None:
+        """Let the pass in hand finish, then end `run()`."""
+        self._stopping = True
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Run passes until stop()."""
+        while not self._stopping:
+            self._poked.clear()  # first, so that a poke during the pass is not lost
+            await self._measured_pass()
+            if self._stopping:
+                return
+            await asyncio.sleep(self._pause.total_seconds())  # lets pokes gather; bounds the rate of passes
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every.total_seconds()):
+                    await self._poked.wait()
+
+    async def _measured_pass(self) -> None:
+        started = time.monotonic()
+        outcome = "failed"
+        try:
+            async with asyncio.timeout(self._deadline.total_seconds()):
+                await self._one_pass()
+            outcome = "done"
+            self.last_success = time.monotonic()
+            LAST_PASS_TIMESTAMP.labels(self.name).set_to_current_time()
+        except Exception:  # the next pass is the retry
+            log.exception("pass_failed", loop=self.name)
+        finally:
+            self.passes += 1
+            PASS_SECONDS.labels(self.name, outcome).observe(time.monotonic() - started)

@@ -1,0 +1,1 @@
+"""aiohttp application parts shared by all services."""

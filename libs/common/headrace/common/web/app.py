@@ -1,0 +1,106 @@
+"""An aiohttp application with request ids, problem answers, health, readiness and metrics pages, and a server for it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from uuid import uuid4
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from headrace.common.obs.metrics import HTTP_SECONDS
+from headrace.common.web.problems import REQUEST_ID, as_problem, problem_response
+
+log = structlog.get_logger()
+Check = Callable[[], str | None]
+"""A readiness check: None when ready, else why not."""
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_SECURITY_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+
+
+@web.middleware
+async def _outermost(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    given = request.headers.get(REQUEST_ID, "")
+    request_id = given if _REQUEST_ID.match(given) else uuid4().hex
+    started = time.monotonic()
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
+        try:
+            response = await handler(request)
+        except web.HTTPRedirection as redirect:
+            response = redirect
+        except Exception as error:  # the one middleware that maps errors
+            response = problem_response(as_problem(error), request_id=request_id)
+        _finish(request, response, request_id, time.monotonic() - started)
+    return response
+
+
+def _finish(request: web.Request, response: web.StreamResponse, request_id: str, seconds: float) -> None:
+    if not response.prepared:
+        response.headers[REQUEST_ID] = request_id
+        for name, value in _SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+    resource = request.match_info.route.resource
+    HTTP_SECONDS.labels(request.method, resource.canonical if resource else "(none)", str(response.status)).observe(
+        seconds
+    )
+
+
+def make_app(*, checks: Mapping[str, Check] | None = None, max_body_bytes: int = 1024 * 1024) -> web.Application:
+    """Return an application with `/livez`, `/readyz` (503 with the failing checks' reasons) and `/metrics`."""
+    app = web.Application(middlewares=[_outermost], client_max_size=max_body_bytes)
+    tests = dict(checks or {})
+
+    async def live(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def ready(_: web.Request) -> web.Response:
+        failing = {name: why for name, check in tests.items() if (why := check()) is not None}
+        return web.json_response(
+            {"status": "failing" if failing else "ok", "failing": failing}, status=503 if failing else 200
+        )
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.add_get("/livez", live)
+    app.router.add_get("/readyz", ready)
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+class WebServer:
+    """A Task that serves an application on one address until it is stopped; then open requests get `drain_s` to finish."""
+
+    def __init__(self, app: web.Application, *, host: str, port: int, name: str = "web", drain_s: float = 5.0) -> None:
+        self.name = name
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=drain_s)
+        self._host = host
+        self._port = port
+        self._stop = asyncio.Event()
+        self.started = asyncio.Event()
+        self.port = 0
+        """The real port, once `started` is set."""
+
+    def stop(self) -> None:
+        """Stop accepting and let run() return."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve until stop(). Raises OSError when the address is taken."""
+        await self._runner.setup()
+        try:
+            site = web.TCPSite(self._runner, self._host, self._port, backlog=1024)
+            await site.start()
+            self.port = self._runner.addresses[0][1]
+            log.info("listening", server=self.name, host=self._host, port=self.port)
+            self.started.set()
+            await self._stop.wait()
+        finally:
+            await self._runner.cleanup()

@@ -1,0 +1,95 @@
+"""The one place where errors become `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+import structlog
+from aiohttp import web
+from pydantic import ValidationError
+
+from headrace.common.contracts.problems import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    TooLarge,
+    Unavailable,
+)
+
+log = structlog.get_logger()
+REQUEST_ID = "X-Request-Id"
+
+
+def field_errors(error: ValidationError, *, prefix: str = "") -> list[dict[str, Any]]:
+    """Return {field, found, allowed} for each error; values that are long are shortened."""
+    rows = []
+    for item in error.errors(include_url=False):
+        where = prefix + ".".join(str(part) for part in item["loc"])
+        rows.append({"field": where or "(body)", "found": _short(item.get("input")), "allowed": _allowed(item)})
+    return rows
+
+
+def _allowed(item: Mapping[str, Any]) -> str:
+    kind, context = item["type"], item.get("ctx") or {}
+    if kind == "extra_forbidden":
+        return "no such field"
+    if kind == "string_pattern_mismatch":
+        return f"text matching {context.get('pattern')}"
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def _short(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value if value == value and value not in (float("inf"), float("-inf")) else str(value)  # noqa: PLR0124 - NaN
+    text = value if isinstance(value, str) else f"{type(value).__name__} {value!r}"
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+def problem_response(problem: Problem, *, request_id: str = "") -> web.Response:
+    """Return the answer for `problem`."""
+    document = problem.document() | ({"request_id": request_id} if request_id else {})
+    return web.Response(
+        status=problem.status, headers=problem.headers, content_type="application/problem+json",
+        body=json.dumps(document, default=str).encode(),
+    )  # fmt: skip
+
+
+def as_problem(error: Exception) -> Problem:
+    """Return the Problem that a caller is shown for `error`. Unknown errors are logged and shown as internal-error without detail."""
+    known = _known(error)
+    if known is not None:
+        return known
+    log.exception("request_failed", exc_info=error)
+    return Problem("an internal error happened; the request id finds it in the log")
+
+
+def _known(error: Exception) -> Problem | None:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ValidationError):
+        rows = field_errors(error)
+        return InvalidRequest("; ".join(f"{r['field']}: {r['allowed']}" for r in rows[:3]), errors=rows)
+    if isinstance(error, web.HTTPNotFound):
+        return NotFound("no such path")
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        problem = MethodNotAllowed(
+            f"{error.method} is not allowed here; allowed: {', '.join(sorted(error.allowed_methods))}"
+        )
+        problem.headers = {"Allow": ", ".join(sorted(error.allowed_methods))}
+        return problem
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return TooLarge("the body is too large")
+    if isinstance(error, web.HTTPBadRequest | UnicodeDecodeError):
+        return InvalidRequest("the request cannot be read")
+    if isinstance(
+        error,
+        asyncpg.PostgresConnectionError | asyncpg.CannotConnectNowError | ConnectionError | asyncpg.InterfaceError,
+    ):
+        return Unavailable("the database cannot be reached; nothing has changed", reason="database-unreachable")
+    if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
+        return Unavailable("it took too long; nothing has changed", reason="timeout")
+    return None

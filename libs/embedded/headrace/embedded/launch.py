@@ -1,0 +1,84 @@
+"""What a child process runs just before its program: bind its life to the parent's, change identity, exec.
+
+A script of its own, started as `python -I -S launch.py PARENT_PID SIGNAL IDENTITY PROGRAM [ARG…]`, because the
+same steps in a `preexec_fn` would run Python between fork and exec in a process that may have threads.
+
+PARENT_PID  the process whose death ends this one; if it is dead already, exit 125 at once
+SIGNAL      number of the signal the kernel sends when the parent dies (prctl(2), PR_SET_PDEATHSIG)
+IDENTITY    `same`             as the caller
+            `namespace`        a user namespace in which the caller is uid 65534: a program that refuses uid 0
+                               runs, and files stay the caller's
+            `account:UID:GID`  that account, keeping CAP_DAC_OVERRIDE so that private folders stay reachable;
+                               for root where user namespaces are forbidden (containers)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_KEEPCAPS = 8
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+CAP_DAC_OVERRIDE = 1
+CAPABILITY_VERSION_3 = 0x20080522
+CLONE_NEWUSER = 0x10000000
+NOBODY = 65534
+PARENT_GONE = 125
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _prctl(what: str, option: int, *arguments: int) -> None:
+    padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
+    _check(_libc.prctl(ctypes.c_int(option), *padded), what)
+
+
+def enter_namespace() -> None:
+    """Become uid and gid 65534 in a new user namespace that maps them to the caller's own."""
+    uid, gid = os.geteuid(), os.getegid()
+    _check(_libc.unshare(ctypes.c_int(CLONE_NEWUSER)), "unshare")
+    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+    Path("/proc/self/uid_map").write_text(f"{NOBODY} {uid} 1", encoding="ascii")
+    Path("/proc/self/gid_map").write_text(f"{NOBODY} {gid} 1", encoding="ascii")
+
+
+def become_account(uid: int, gid: int) -> None:
+    """Change to `uid` and `gid` for good, keeping only CAP_DAC_OVERRIDE across the coming exec."""
+    _prctl("keep capabilities", PR_SET_KEEPCAPS, 1)
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+    only = 1 << CAP_DAC_OVERRIDE
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)(only, only, only, 0, 0, 0)
+    _check(_libc.capset(header, data), "capset")
+    _prctl("raise ambient capability", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE)
+
+
+def main(argv: list[str]) -> None:
+    """Carry out the steps of the module's docstring; does not return."""
+    parent, deathsig, identity, *program = argv
+    if identity == "namespace":
+        enter_namespace()
+    elif identity.startswith("account:"):
+        _, uid, gid = identity.split(":")
+        become_account(int(uid), int(gid))
+    # After the change of identity, which would clear it; it survives the exec.
+    _prctl("bind to parent", PR_SET_PDEATHSIG, int(deathsig))
+    if os.getppid() != int(parent):
+        os._exit(PARENT_GONE)
+    os.execv(program[0], program)  # noqa: S606 - this is the launcher; the caller gives an absolute path
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

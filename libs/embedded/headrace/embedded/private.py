@@ -1,0 +1,78 @@
+"""The data folder: private to its owner, held by one process at a time, its files written whole."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from headrace.embedded.errors import AlreadyRunningError, FolderNotUsableError
+
+
+def private_folder(path: Path) -> Path:
+    """Make `path` a folder with mode 0700 that belongs to the caller, and return it resolved.
+
+    Raises FolderNotUsableError where that is not possible; it never takes a folder over from another account.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = path.stat().st_uid
+        if owner != os.geteuid():
+            raise FolderNotUsableError(
+                f"{path} belongs to uid {owner} and this is uid {os.geteuid()}; "
+                "run as its owner, or choose another data folder"
+            )
+        path.chmod(0o700)
+    except OSError as error:
+        raise FolderNotUsableError(f"{path} cannot be used: {error.strerror}") from error
+    return path.resolve()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace `path` by `text`, mode 0600; a reader, or a crash in between, sees the old or the new, never a part."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        new.unlink()  # left by a process of the same number that was killed here
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+class FolderLock:
+    """Holds `<data>/lock` from acquire() to release(). The kernel releases it when the process dies."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock. Raises AlreadyRunningError with the holder's pid."""
+        fd = os.open(self._data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(fd)
+            raise AlreadyRunningError(self._data, int(text) if text.isdigit() else None) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
+        self._fd = fd
+
+    def release(self) -> None:
+        """Give the lock back; safe to repeat. The file stays: removing it would race with the next holder."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = None
+
+    def __enter__(self) -> FolderLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.release()

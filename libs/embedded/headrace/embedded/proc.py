@@ -1,0 +1,76 @@
+"""Facts about processes from /proc, safe against reused process ids."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+StopSteps = Sequence[tuple[signal.Signals, float]]
+"""Signals to send in order, each with how many seconds to wait for the end before the next."""
+
+_POLL_S = 0.02
+
+
+@cache
+def boot_id() -> str:
+    """Return the id of this boot of the machine: start times count from it."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when `pid` started, in clock ticks since boot; None if it is not alive (a zombie is dead)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The command name (field 2) may hold spaces and parentheses; fields are counted after its end.
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state in {"Z", "X"} else int(fields[18])
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """One process for ever: its pid, when it started, and in which boot."""
+
+    pid: int
+    ticks: int
+    boot: str
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId | None:
+        """Return the identity of the living process `pid`, or None."""
+        ticks = start_ticks(pid)
+        return None if ticks is None else cls(pid, ticks, boot_id())
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return self.boot == boot_id() and start_ticks(self.pid) == self.ticks
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send `number` if the process still runs; do nothing otherwise."""
+        if self.alive:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    async def gone(self, timeout_s: float) -> bool:
+        """Wait until the process is gone, at most `timeout_s`; return whether it is."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.alive:  # not our child: there is nothing to wait on but /proc
+                    await asyncio.sleep(_POLL_S)
+        return not self.alive
+
+    async def end(self, steps: StopSteps) -> bool:
+        """Signal and wait through `steps`, then SIGKILL; return whether the process is gone."""
+        for number, wait_s in (*steps, (signal.SIGKILL, 5.0)):
+            self.signal(number)
+            if await self.gone(wait_s):
+                return True
+        return False
