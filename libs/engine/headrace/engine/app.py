@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import Literal, TypeAlias
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.typedefs import Handler
@@ -9,13 +10,14 @@ from aiohttp.typedefs import Handler
 from headrace.engine import metrics, openai
 from headrace.engine.engine import Engine
 from headrace.engine.openai import ENGINE
-from headrace.engine.problems import BadRequest, EngineError, error_response
+from headrace.engine.problems import BadRequest, Refusal, error_response
 from headrace.engine.settings import SettingError
 
 log = logging.getLogger("headrace.engine")
 _BODY_BYTES = 8 << 20
 _MESSAGE_BYTES = 1 << 20
-_SOCKETS = web.AppKey("sockets", set[web.WebSocketResponse])
+_Socket: TypeAlias = web.WebSocketResponse[Literal[True]]
+_SOCKETS = web.AppKey("sockets", set[_Socket])
 
 
 def build(engine: Engine) -> web.Application:
@@ -40,7 +42,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every error in OpenAI's shape."""
     try:
         return await handler(request)
-    except EngineError as error:
+    except Refusal as error:
         return error_response(error.status, str(error), error.kind, param=error.param, code=error.code)
     except web.HTTPException as error:
         if error.status < 400:
@@ -72,7 +74,7 @@ async def _metrics(request: web.Request) -> web.Response:
     return web.Response(body=page.encode(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
-async def _echo(request: web.Request) -> web.WebSocketResponse:
+async def _echo(request: web.Request) -> _Socket:
     """Send every message back as it came, text as text and bytes as bytes, at most 1 MiB each."""
     engine = request.app[ENGINE]
     socket = web.WebSocketResponse(max_msg_size=_MESSAGE_BYTES, heartbeat=30.0)
@@ -93,7 +95,8 @@ async def _echo(request: web.Request) -> web.WebSocketResponse:
 
 
 async def _close_sockets(app: web.Application) -> None:
-    for socket in list(app[_SOCKETS]):
+    sockets = app[_SOCKETS]
+    for socket in tuple(sockets):
         await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the engine stops")
 
 

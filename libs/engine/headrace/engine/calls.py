@@ -114,8 +114,8 @@ def _call(
 ) -> Call:
     model = _model(body, settings)
     # The newer name wins, as it does in OpenAI's API; 0 stands for "not given".
-    max_tokens = _whole(body, "max_tokens", 0, low=1, high=1 << 31)
-    max_tokens = _whole(body, "max_completion_tokens", max_tokens, low=1, high=1 << 31) or None
+    older = _whole(body, "max_tokens", 0, low=1, high=1 << 31)
+    max_tokens = _whole(body, "max_completion_tokens", older, low=1, high=1 << 31) or None
     _whole(body, "n", 1, low=1, high=1)
     _number(body, "temperature", 0, 2)
     _number(body, "top_p", 0, 1)

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 
-class EngineError(Exception):
+class Refusal(Exception):  # noqa: N818  # its subclasses say what is wrong
     """A request that is answered with an error. Its text is for the caller."""
 
     status = 500
@@ -16,7 +16,7 @@ class EngineError(Exception):
         self.status = self.status if status is None else status
 
 
-class BadRequest(EngineError):
+class BadRequest(Refusal):
     """The request cannot be answered as it is; repeating it cannot help."""
 
     status, kind = 400, "invalid_request_error"
@@ -28,25 +28,25 @@ class ContextTooLong(BadRequest):
     code = "context_length_exceeded"
 
 
-class UnknownModel(EngineError):
+class UnknownModel(Refusal):
     """No model of that name is served here."""
 
     status, kind, code = 404, "invalid_request_error", "model_not_found"
 
 
-class QueueFull(EngineError):
+class QueueFull(Refusal):
     """As many requests wait as may; a later try can succeed."""
 
     status, kind, code = 429, "rate_limit_error", "queue_full"
 
 
-class StillLoading(EngineError):
+class StillLoading(Refusal):
     """The model is not loaded yet."""
 
     status, kind, code = 503, "server_error", "model_loading"
 
 
-class SimulatedFailure(EngineError):
+class SimulatedFailure(Refusal):
     """A failure that the settings ask for."""
 
     code = "simulated_failure"

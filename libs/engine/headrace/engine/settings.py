@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 PREFIX = "HEADRACE_ENGINE_"
 NEVER = -1
 Value: TypeAlias = float | bool
+_Description: TypeAlias = tuple[Value, str, float, float]  # default, what it does, least, most
 
 
 class SettingError(ValueError):
@@ -54,12 +55,12 @@ class Behaviour:
 
     def changed(self, values: Mapping[str, object]) -> "Behaviour":
         """Return a copy with `values` in place. Raises SettingError naming the first wrong one."""
-        known = {f.name: f for f in fields(self)}
+        known = _live_settings()
         accepted: dict[str, Any] = {}
         for name, value in values.items():
             if name not in known:
                 raise SettingError(name, f"no such setting; there are {', '.join(known)}")
-            accepted[name] = _checked(name, value, known[name].default, known[name].metadata)
+            accepted[name] = _checked(name, value, known[name])
         return replace(self, **accepted)
 
 
@@ -85,7 +86,14 @@ class Settings:
     behaviour: Behaviour = Behaviour()
 
 
-_START: dict[str, tuple[Value, str, float, float]] = {
+def _live_settings() -> dict[str, _Description]:
+    return {
+        f.name: (getattr(Behaviour, f.name), f.metadata["help"], f.metadata["low"], f.metadata["high"])
+        for f in fields(Behaviour)
+    }
+
+
+_START: dict[str, _Description] = {
     "port": (8000, "port to listen on; else HEADRACE_PORT, else PORT, else 8000; 0 takes a free one", 0, 65_535),
     "seed": (0, "seed of all randomness", 0, 1 << 62),
     "max_model_len": (8_192, "longest prompt and answer together, in tokens", 1, 100_000_000),
@@ -116,9 +124,9 @@ def read(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Setti
         start["host"] = str(given.pop("host"))
     if "model_name" in given:
         start["models"] = _names(given.pop("model_name"))
-    for name, (default, text, low, high) in _START.items():
+    for name, description in _START.items():
         if name in given:
-            start[name] = _checked(name, given.pop(name), default, {"help": text, "low": low, "high": high})
+            start[name] = _checked(name, given.pop(name), description)
     return Settings(**start, behaviour=Behaviour().changed(given))
 
 
@@ -138,9 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", help="address to listen on (0.0.0.0)")
     parser.add_argument("--model-name", "--served-model-name", nargs="+", help="names of the model (simulated)")
-    described = {name: (default, text) for name, (default, text, _, _) in _START.items()}
-    described |= {f.name: (f.default, f.metadata["help"]) for f in fields(Behaviour)}
-    for name, (default, text) in described.items():
+    for name, (default, text, _, _) in (_START | _live_settings()).items():
         flag = "--" + name.replace("_", "-")
         shown = f"{text} ({default})".replace("%", "%%")
         if isinstance(default, bool):
@@ -150,13 +156,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _checked(name: str, value: object, default: Value, limits: Mapping[str, Any]) -> Value:
-    """Return `value` as the type of `default` and within the limits; text is read as flags and variables give it."""
+def _checked(name: str, value: object, description: _Description) -> Value:
+    """Return `value` in the default's type and within the limits; text is read as flags and variables give it."""
+    default, _, low, high = description
     if isinstance(default, bool):
         return _boolean(name, value)
     number = _number(name, value, int if isinstance(default, int) else float)
-    if not limits["low"] <= number <= limits["high"]:
-        raise SettingError(name, f"found {value!r}, allowed is {limits['low']:g} to {limits['high']:g}")
+    if not low <= number <= high:
+        raise SettingError(name, f"found {value!r}, allowed is {low:.12g} to {high:.12g}")
     return number
 
 
