@@ -35,7 +35,7 @@ async def _outermost(
             response = await handler(request)
         except web.HTTPRedirection as redirect:
             response = redirect
-        except Exception as error:  # the one middleware that maps errors
+        except Exception as error:  # noqa: BLE001 - the one middleware that maps errors
             response = problem_response(as_problem(error), request_id=request_id)
         _finish(request, response, request_id, time.monotonic() - started)
     return response

@@ -63,7 +63,7 @@ def as_problem(error: Exception) -> Problem:
     known = _known(error)
     if known is not None:
         return known
-    log.exception("request_failed", exc_info=error)
+    log.error("request_failed", exc_info=error)
     return Problem("an internal error happened; the request id finds it in the log")
 
 
