@@ -1,0 +1,42 @@
+# What people and CI run. Everything sets itself up: `make help` lists the commands.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format bench lock contracts clean
+BIN := .venv/bin
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup:  ## Make .venv with the locked packages (the others do it by themselves)
+	@scripts/setup
+
+demo: setup  ## Start everything, serve a real embedding model, call it; Ctrl-C stops it all
+	@$(BIN)/python -m headrace.cli.demo
+
+up: setup  ## Start the embedded stack and the four services (the same as `.venv/bin/headrace up`)
+	@$(BIN)/headrace up
+
+test: setup  ## Run the whole test suite (ARGS='-k name' for some of it)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## Lint, types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: setup  ## Format and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup  ## Run the benchmarks; results are printed as ratios and written to build/
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+contracts: setup  ## Write the contract snapshots and docs/contracts.md anew
+	@$(BIN)/python -m tests.contracts.update
+
+lock: setup  ## Resolve the locked packages anew
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --all-extras --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	@echo uv | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -o requirements-uv.lock
+
+clean:  ## Remove build results and caches (not .headrace, where data lives)
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
