@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from headrace.common.runtime.loop import Loop
+from tests.support.wait import eventually
+
+LONG = timedelta(hours=1)
+NOW = timedelta(0)
+
+
+async def test_a_poke_during_a_pass_leads_to_another_pass() -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def one_pass() -> None:
+        entered.set()
+        await leave.wait()
+
+    loop = Loop("t", one_pass, every=LONG, pause=NOW)
+    task = asyncio.create_task(loop.run())
+    await entered.wait()
+    loop.poke()
+    leave.set()
+    await eventually(lambda: loop.passes >= 2)
+    loop.stop()
+    await task
+    assert loop.passes == 2
+
+
+async def test_many_pokes_before_a_pass_are_one_pass() -> None:
+    loop = Loop("t", lambda: asyncio.sleep(0), every=LONG, pause=NOW)
+    task = asyncio.create_task(loop.run())
+    await eventually(lambda: loop.passes == 1)
+    for _ in range(100):
+        loop.poke()
+    await eventually(lambda: loop.passes == 2)
+    loop.stop()
+    await task
+    assert loop.passes == 2
+
+
+async def test_a_failing_pass_is_followed_by_the_next() -> None:
+    seen = []
+
+    async def one_pass() -> None:
+        seen.append(1)
+        if len(seen) < 3:
+            raise ValueError("no")
+        loop.stop()
+
+    loop = Loop("t", one_pass, every=timedelta(milliseconds=1), pause=NOW)
+    await asyncio.wait_for(loop.run(), 5)
+    assert len(seen) == 3
+    assert loop.last_success is not None
+
+
+async def test_a_pass_that_hangs_is_cut() -> None:
+    calls = []
+
+    async def one_pass() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            await asyncio.Event().wait()
+        loop.stop()
+
+    loop = Loop("t", one_pass, every=timedelta(milliseconds=1), pause=NOW, deadline=timedelta(milliseconds=20))
+    await asyncio.wait_for(loop.run(), 5)
+    assert len(calls) == 2
+
+
+async def test_stop_lets_the_pass_in_hand_finish() -> None:
+    entered, finished = asyncio.Event(), []
+
+    async def one_pass() -> None:
+        entered.set()
+        await asyncio.sleep(0.01)
+        finished.append(1)
+
+    loop = Loop("t", one_pass, every=LONG)
+    task = asyncio.create_task(loop.run())
+    await entered.wait()
+    loop.stop()
+    await asyncio.wait_for(task, 5)
+    assert finished == [1]
