@@ -1,0 +1,60 @@
+"""Steady load on an endpoint, with every answer accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import httpx
+
+
+@dataclass
+class Answer:
+    """One request: when it was sent (monotonic seconds), how long it took, what came."""
+
+    sent_at: float
+    seconds: float
+    outcome: str
+    """`200`, another status, or the name of the error."""
+
+
+@dataclass
+class Load:
+    """Workers that call one URL in a loop, each with its own keep-alive connection, while inside the context."""
+
+    url: str
+    token: str | None
+    workers: int = 8
+    body: dict[str, object] | None = None
+    pause_s: float = 0.0
+    answers: list[Answer] = field(default_factory=list)
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[Answer]:
+        """Everything but 200."""
+        return [a for a in self.answers if a.outcome != "200"]
+
+    async def __aenter__(self) -> Load:
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self.workers)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        await asyncio.gather(*self._tasks)
+
+    async def _work(self) -> None:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        async with httpx.AsyncClient(headers=headers, timeout=20) as client:
+            while not self._stop.is_set():
+                sent = time.monotonic()
+                try:
+                    answer = await (client.post(self.url, json=self.body) if self.body else client.get(self.url))
+                    outcome = str(answer.status_code) if answer.status_code == 200 else f"{answer.status_code} {answer.text[:300]}"
+                except httpx.HTTPError as error:
+                    outcome = f"{type(error).__name__} {error}"
+                self.answers.append(Answer(sent, time.monotonic() - sent, outcome))
+                if self.pause_s:
+                    await asyncio.sleep(self.pause_s)
