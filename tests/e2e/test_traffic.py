@@ -1,0 +1,196 @@
+"""What a caller of a service sees while everything behind it moves."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+
+import httpx
+import pytest
+import websockets
+
+from tests.support.load import Load
+from tests.support.stack import Stack
+from tests.support.wait import eventually
+
+
+@pytest.fixture
+async def chat(any_stack: Stack) -> str:
+    """A service of two simulated engines; returns its name."""
+    if (await any_stack.api.http.get("/v1/services/chat")).status_code == 404:
+        await any_stack.engine_service("chat", replicas=2)
+    await any_stack.api.call("PATCH", "/v1/services/chat", {"replicas": 2, "open_to_public": False})
+    await any_stack.api.until_healthy("chat", replicas=2)
+    return "chat"
+
+
+def _message(**extra: object) -> dict[str, object]:
+    return {"model": "chat", "messages": [{"role": "user", "content": "hello"}], **extra}
+
+
+async def test_scaling_1_3_1_under_load_loses_no_request(any_stack: Stack, chat: str) -> None:
+    api = any_stack.api
+    await api.call("PATCH", f"/v1/services/{chat}", {"replicas": 1})
+    await api.until_healthy(chat, replicas=1)
+    token = (await api.token(chat))["token"]
+    async with Load(f"{any_stack.proxy}/{chat}/v1/chat/completions", token, body=_message(max_tokens=4)) as load:
+        for replicas in (3, 1):
+            await api.call("PATCH", f"/v1/services/{chat}", {"replicas": replicas})
+            await api.until_healthy(chat, replicas=replicas)
+    assert len(load.answers) > 50
+    assert load.failures == []
+
+
+async def test_a_rolling_update_under_load_loses_no_request(any_stack: Stack, chat: str) -> None:
+    api = any_stack.api
+    token = (await api.token(chat))["token"]
+    before = await api.service(chat)
+    spec = any_stack.engine_spec(chat)
+    async with Load(f"{any_stack.proxy}/{chat}/v1/chat/completions", token, body=_message(max_tokens=4)) as load:
+        await api.call(
+            "PATCH",
+            f"/v1/services/{chat}",
+            {"spec": {**spec, "environ": {"GREETING": "new"}}, "message": "new greeting"},
+        )
+
+        async def rolled() -> bool:
+            seen = await api.service(chat)
+            live = [r for r in seen["replica_list"] if r["status"] != "ended"]
+            assert [r["revision"] for r in live] == [before["revision"] + 1] * 2, live
+            return bool(seen["status"] == "healthy")
+
+        await eventually(rolled, within_s=90, every_s=0.1)
+    assert load.failures == []
+    history = await api.call("GET", f"/v1/services/{chat}/history")
+    assert any(entry["message"] == "new greeting" for entry in history["items"])
+
+
+async def test_a_killed_replica_is_replaced_and_nobody_notices_after_half_a_second(any_stack: Stack, chat: str) -> None:
+    api = any_stack.api
+    token = (await api.token(chat))["token"]
+    before = {r["id"] for r in (await api.service(chat))["replica_list"]}
+    async with Load(f"{any_stack.proxy}/{chat}/v1/chat/completions", token, body=_message(max_tokens=2)) as load:
+        await eventually(lambda: len(load.answers) > 20)
+        killed_at = time.monotonic()
+        await any_stack.kill_a_replica(chat)
+
+        async def replaced() -> bool:
+            seen = await api.service(chat)
+            now = {r["id"] for r in seen["replica_list"] if r["status"] == "running" and r["health"] == "healthy"}
+            return len(now) == 2 and now != before
+
+        await eventually(replaced, within_s=60)
+    late = [answer for answer in load.failures if answer.sent_at > killed_at + 0.5]
+    assert late == []
+    assert len(load.failures) <= load.workers, "only requests that were open on the killed replica may fail"
+
+
+async def test_tokens_expired_foreign_and_revoked(any_stack: Stack, chat: str) -> None:
+    api = any_stack.api
+    url = f"{any_stack.proxy}/{chat}/v1/models"
+    if (await api.http.get("/v1/services/other")).status_code == 404:
+        await any_stack.engine_service("other", replicas=1)
+    await api.until_healthy("other", replicas=1)
+    good, foreign = await api.token(chat), await api.token("other")
+    short = await api.token(chat, expires_in_s=1)
+    async with httpx.AsyncClient(timeout=10) as client:
+
+        async def status(header: str | None) -> int:
+            return (await client.get(url, headers={"Authorization": header} if header else {})).status_code
+
+        assert await status(None) == 401
+        assert await status("Bearer nonsense") == 401
+        assert await status(f"Bearer {good['token']}") == 200
+        assert await status(f"BackendAI {good['token']}") == 200
+        assert await status(f"Bearer {foreign['token']}") == 403
+
+        async def expired() -> bool:
+            return await status(f"Bearer {short['token']}") == 401
+
+        await eventually(expired, within_s=5)
+        await api.call("DELETE", f"/v1/services/{chat}/tokens/{good['id']}")
+
+        async def revoked() -> bool:
+            return await status(f"Bearer {good['token']}") in (401, 403)
+
+        await eventually(revoked, within_s=1)
+        refusal = await client.get(url, headers={"Authorization": f"Bearer {good['token']}"})
+    assert refusal.headers["content-type"] == "application/problem+json"
+    assert good["token"] not in refusal.text
+
+
+async def test_the_public_toggle_is_live(any_stack: Stack, chat: str) -> None:
+    api = any_stack.api
+    before = await api.service(chat)
+    async with httpx.AsyncClient(timeout=10) as client:
+        for public, expected in ((True, 200), (False, 401)):
+            await api.call("PATCH", f"/v1/services/{chat}", {"open_to_public": public})
+
+            async def follows(expected: int = expected) -> bool:
+                return (await client.get(f"{any_stack.proxy}/{chat}/v1/models")).status_code == expected
+
+            await eventually(follows, within_s=3)
+    after = await api.service(chat)
+    assert {r["id"] for r in after["replica_list"]} == {r["id"] for r in before["replica_list"]}, "no restart"
+
+
+async def test_sse_arrives_event_by_event(any_stack: Stack, chat: str) -> None:
+    token = (await any_stack.api.token(chat))["token"]
+    times: list[float] = []
+    async with (
+        httpx.AsyncClient(timeout=20, headers={"Authorization": f"Bearer {token}"}) as client,
+        client.stream(
+            "POST",
+            f"{any_stack.proxy}/{chat}/v1/chat/completions",
+            json=_message(stream=True, max_tokens=20, temperature=0),
+        ) as answer,
+    ):
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        async for line in answer.aiter_lines():
+            if line.startswith("data: {"):
+                times.append(time.monotonic())
+                assert json.loads(line[6:])["object"] == "chat.completion.chunk"
+    distinct = sum(later - earlier > 0.001 for earlier, later in itertools.pairwise(times))
+    assert len(times) >= 20
+    assert distinct > len(times) // 2, "events came in a lump"
+
+
+async def test_websocket_echo(any_stack: Stack, chat: str) -> None:
+    token = (await any_stack.api.token(chat))["token"]
+    url = f"{any_stack.proxy.replace('http', 'ws', 1)}/{chat}/echo"
+    async with websockets.connect(url, additional_headers={"Authorization": f"Bearer {token}"}) as socket:
+        for payload in ("hello", b"\x00\x01", "x" * 100_000):
+            await socket.send(payload)
+            assert await asyncio.wait_for(socket.recv(), 10) == payload
+    with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
+        await websockets.connect(url)
+    assert refused.value.response.status_code == 401
+
+
+async def test_the_engine_sees_a_callers_disconnect_within_a_second(any_stack: Stack, chat: str) -> None:
+    api = any_stack.api
+    await api.call("PATCH", f"/v1/services/{chat}", {"replicas": 1})
+    await api.until_healthy(chat, replicas=1)
+    token = (await api.token(chat))["token"]
+    async with httpx.AsyncClient(timeout=20, headers={"Authorization": f"Bearer {token}"}) as client:
+
+        async def cancelled() -> int:
+            return int((await client.get(f"{any_stack.proxy}/{chat}/debug/requests")).json()["cancelled"])
+
+        for stream in (True, False):
+            before = await cancelled()
+            with pytest.raises(httpx.TimeoutException):
+                async with client.stream(
+                    "POST",
+                    f"{any_stack.proxy}/{chat}/v1/chat/completions",
+                    json=_message(stream=stream, max_tokens=1000),
+                    timeout=0.4,
+                ) as answer:
+                    await asyncio.wait_for(answer.aread(), 0.6)
+
+            async def noticed(before: int = before) -> bool:
+                return await cancelled() == before + 1
+
+            await eventually(noticed, within_s=1)
