@@ -1,0 +1,81 @@
+"""Model servers as child processes: started on a free port, watched until healthy, stopped at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class ModelServer:
+    """A running model server."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+    http: httpx.Client
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def health(self) -> int | None:
+        """Return the status of /health, None while nobody listens."""
+        try:
+            return self.http.get("/health").status_code
+        except httpx.TransportError:
+            return None
+
+    def wait_healthy(self, within_s: float = 30.0) -> None:
+        """Return once /health answers 200. AssertionError with the log if the process ends or it takes too long."""
+        deadline = time.monotonic() + within_s
+        while self.health() != 200:
+            assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log.read_text()}"
+            assert time.monotonic() < deadline, f"not healthy within {within_s} s:\n{self.log.read_text()}"
+            time.sleep(0.02)
+
+    def stop(self, number: int = signal.SIGTERM, within_s: float = 20.0) -> int:
+        """Send the signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(within_s)
+
+
+@contextmanager
+def model_server(
+    command: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, healthy: bool = True
+) -> Iterator[ModelServer]:
+    """Run `command` with this Python; `{port}` in it becomes a free port. Killed at the end if it still runs."""
+    port = free_port()
+    words = [word.replace("{port}", str(port)) for word in command]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, *words], stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+        ) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http,
+    ):
+        server = ModelServer(process, port, log, http)
+        try:
+            if healthy:
+                server.wait_healthy()
+            yield server
+        finally:
+            if process.poll() is None:
+                process.kill()
