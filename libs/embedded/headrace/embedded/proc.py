@@ -63,7 +63,7 @@ class ProcessId:
         """Wait until the process is gone, at most `timeout_s`; return whether it is."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self.alive:  # not our child: there is nothing to wait on but /proc
+                while self.alive:  # noqa: ASYNC110 - not our child: there is nothing to wait on but /proc
                     await asyncio.sleep(_POLL_S)
         return not self.alive
 

@@ -1,0 +1,97 @@
+"""The embedded NATS server with JetStream, and the configuration of its users."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from headrace.embedded.binaries import nats_server
+from headrace.embedded.keeper import Program
+from headrace.embedded.permissions import BusUser, permissions
+from headrace.embedded.ports import HOST
+from headrace.embedded.private import private_folder, write_private
+from headrace.embedded.process import Command
+
+SERVER_NAME = "headrace-embedded"
+
+
+def password_variable(user: str) -> str:
+    """Return the environment variable that carries the password of `user`."""
+    return "HEADRACE_NATS_PASSWORD_" + re.sub(r"[^A-Z0-9]", "_", user.upper())
+
+
+def nats_config(*, host: str, port: int, store_dir: str, users: Iterable[BusUser], name: str = SERVER_NAME) -> str:
+    """Return the server's configuration. Passwords come from password_variable(user), so the text holds no secret.
+
+    A password must begin with a letter: NATS reads the variable's value as it reads this file.
+    """
+    return "\n".join(
+        (
+            f"host: {_quoted(host)}",
+            f"port: {port}",
+            f"server_name: {_quoted(name)}",
+            "jetstream {",
+            f"  store_dir: {_quoted(store_dir)}",
+            "  sync_interval: always",
+            "}",
+            "authorization {",
+            "  users = [",
+            *(f"    {_user(user)}" for user in users),
+            "  ]",
+            "}",
+            "",
+        )
+    )
+
+
+def nats_program(*, data: Path, port: int, passwords: Mapping[BusUser, str]) -> Program:
+    """Return the server as a Program, its configuration written into `data`. Raises ServerMissingError."""
+    private_folder(data)
+    config = data / "nats.conf"
+    write_private(config, nats_config(host=HOST, port=port, store_dir=str(data / "jetstream"), users=passwords))
+    return Program(
+        name="nats",
+        # Every message is synced when it is acknowledged, so dying at once loses nothing.
+        command=Command(
+            (str(nats_server()), "-c", str(config)),
+            {password_variable(user.name): password for user, password in passwords.items()},
+            on_parent_death=signal.SIGKILL,
+        ),
+        ready=lambda: _ready(port),
+        stop_steps=((signal.SIGTERM, 5.0),),
+    )
+
+
+def _user(user: BusUser) -> str:
+    allowed = permissions(user)
+    parts = [f"publish: {{ allow: {_list(allowed.publish)} }}", f"subscribe: {{ allow: {_list(allowed.subscribe)} }}"]
+    if allowed.allow_responses:
+        parts.append("allow_responses: true")
+    secret = f"${password_variable(user.name)}"
+    return f"{{ user: {_quoted(user.name)}, password: {secret}, permissions: {{ {', '.join(parts)} }} }}"
+
+
+def _list(subjects: Iterable[str]) -> str:
+    return "[" + ", ".join(_quoted(subject) for subject in subjects) + "]"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # NATS' strings know the same escapes
+
+
+async def _ready(port: int) -> bool:
+    """Whether our server greets there: NATS speaks first, with one line of JSON, once JetStream is up."""
+    try:
+        async with asyncio.timeout(1):
+            reader, writer = await asyncio.open_connection(HOST, port)
+            try:
+                line = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, ValueError):
+        return False
+    return line.startswith(b"INFO ") and SERVER_NAME.encode() in line and b'"jetstream":true' in line

@@ -1,0 +1,58 @@
+"""What is on disk about running children, and the ending of those that an earlier run left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import structlog
+
+from headrace.embedded.private import write_private
+from headrace.embedded.proc import ProcessId
+
+log = structlog.get_logger(__name__)
+
+LEFTOVER_WAIT_S = 30.0
+"""Longest wait for a leftover: an agent may still be stopping its kernels."""
+
+
+def record(run: Path, name: str, process: ProcessId) -> None:
+    """Remember that `process` is the child `name`."""
+    write_private(_file(run, name), json.dumps(asdict(process)) + "\n")
+
+
+def forget(run: Path, name: str) -> None:
+    """Forget the child `name`; safe to repeat."""
+    _file(run, name).unlink(missing_ok=True)
+
+
+def recorded(run: Path, name: str) -> ProcessId | None:
+    """Return the process remembered as `name`, which may be long dead; None if there is none that can be read."""
+    try:
+        return ProcessId(**json.loads(_file(run, name).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+async def end_leftovers(run: Path, wait_s: float = LEFTOVER_WAIT_S) -> None:
+    """Wait until every remembered process is gone, and kill those that are not after `wait_s`.
+
+    They need no signal of ours before that: the kernel sent each its own when its parent died.
+    """
+    names = [file.stem for file in run.glob("*.json")]
+    await asyncio.gather(*(_end(run, name, wait_s) for name in names))
+
+
+async def _end(run: Path, name: str, wait_s: float) -> None:
+    process = recorded(run, name)
+    if process is not None and process.alive:
+        log.warning("leftover_found", name=name, pid=process.pid)
+        if not await process.gone(wait_s):
+            await process.end(())
+    forget(run, name)
+
+
+def _file(run: Path, name: str) -> Path:
+    return run / f"{name}.json"
