@@ -11,15 +11,20 @@ Problem
 │   ├── StaleRevision       409 stale-revision
 │   └── InUse               409 in-use
 ├── QuotaExceeded           409 quota-exceeded
+├── PreconditionFailed      412 precondition-failed
 ├── TooLarge                413 too-large
 ├── UnsupportedMediaType    415 unsupported-media-type
+├── RangeNotSatisfiable     416 range-not-satisfiable
 ├── InvalidDefinition       422 invalid-definition  (a file in a model folder)
+├── Locked                  423 locked              (another request works on it)
 ├── TooManyRequests         429 too-many-requests
+├── ChecksumMismatch        460 checksum-mismatch   (tus)
 ├── MalformedMessage        502 malformed-message   (bus)
 ├── UpstreamFailed          502 upstream-failed
 ├── Unavailable             503 unavailable
 │   └── BusUnavailable      503 bus-unavailable
-└── UpstreamTimeout         504 upstream-timeout
+├── UpstreamTimeout         504 upstream-timeout
+└── InsufficientStorage     507 insufficient-storage
 """
 
 from __future__ import annotations
@@ -119,6 +124,12 @@ class QuotaExceeded(Problem):
     type, status, title = "quota-exceeded", 409, "Quota exceeded"
 
 
+class PreconditionFailed(Problem):
+    """A condition in the request's headers does not hold (tus: another protocol version)."""
+
+    type, status, title = "precondition-failed", 412, "Precondition failed"
+
+
 class TooLarge(Problem):
     """A size limit was passed; `limit` says which."""
 
@@ -131,6 +142,16 @@ class UnsupportedMediaType(Problem):
     type, status, title = "unsupported-media-type", 415, "Unsupported media type"
 
 
+class RangeNotSatisfiable(Problem):
+    """The wanted part lies outside of the file."""
+
+    type, status, title = "range-not-satisfiable", 416, "Range not satisfiable"
+
+    def __init__(self, detail: str, *, size_bytes: int) -> None:
+        super().__init__(detail, size_bytes=size_bytes)
+        self.headers = {"Content-Range": f"bytes */{size_bytes}"}
+
+
 class InvalidDefinition(Problem):
     """A definition file in a model folder is wrong. `errors`: list of {path, found, allowed}; `file` names it."""
 
@@ -138,6 +159,12 @@ class InvalidDefinition(Problem):
 
     def __init__(self, detail: str, *, file: str, errors: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(detail, file=file, errors=list(errors))
+
+
+class Locked(Problem):
+    """Another request is working on it; try again when that one is done."""
+
+    type, status, title = "locked", 423, "Locked"
 
 
 class TooManyRequests(Problem):
@@ -148,6 +175,12 @@ class TooManyRequests(Problem):
     def __init__(self, detail: str, *, retry_after_s: int, **extra: Any) -> None:
         super().__init__(detail, **extra)
         self.headers = {"Retry-After": str(retry_after_s)}
+
+
+class ChecksumMismatch(Problem):
+    """What arrived is not what was sent (the status is the one of tus' checksum extension)."""
+
+    type, status, title = "checksum-mismatch", 460, "Checksum mismatch"
 
 
 class MalformedMessage(Problem):
@@ -178,3 +211,9 @@ class UpstreamTimeout(Problem):
     """The replica (or another part) did not answer in time; `waited_s` says how long."""
 
     type, status, title = "upstream-timeout", 504, "Upstream timed out"
+
+
+class InsufficientStorage(Problem):
+    """The storage is full."""
+
+    type, status, title = "insufficient-storage", 507, "Insufficient storage"

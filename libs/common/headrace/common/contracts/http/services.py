@@ -36,6 +36,10 @@ Image = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4096)]
 
 
+CommandWords = Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
+CommandLine = Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
+
+
 class ExtraMount(Body):
     """A `data` or `general` folder (name or id) at a path of its own (default `/home/work/<folder name>`)."""
 
@@ -56,12 +60,12 @@ class RevisionSpec(Body):
     """Path of the model definition in the folder; default model-definition.yaml, then .yml."""
     model_destination: AbsolutePath | None = None
     """Where the model folder is mounted; default /models. `custom` and `cmd` only."""
-    command: tuple[str, ...] | str | None = None
+    command: CommandWords | CommandLine | None = None
     """For `cmd`: the command line. For others the definition or variant says it."""
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
     slots: ResourceSlots | None = None
     environ: dict[EnvironName, EnvironValue] = {}
-    extra_mounts: tuple[ExtraMount, ...] = ()
+    extra_mounts: Annotated[tuple[ExtraMount, ...], Field(max_length=100)] = ()
     cluster_size: Literal[1] = 1
 
     @field_validator("environ")
@@ -70,6 +74,16 @@ class RevisionSpec(Body):
         if len(environ) > 500:
             raise ValueError(f"{len(environ)} variables; allowed: at most 500")
         return environ
+
+
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=100)],
+        Annotated[str, StringConstraints(max_length=4000)],
+    ],
+    Field(max_length=100),
+]
+Tags = Annotated[tuple[Slug, ...], Field(max_length=100)]
 
 
 class CreateService(RevisionSpec):
@@ -82,11 +96,8 @@ class CreateService(RevisionSpec):
     replicas: Annotated[int, Field(ge=0, le=10_000)] = 1
     open_to_public: bool = False
     resource_group: Slug = "default"
-    metadata: dict[
-        Annotated[str, StringConstraints(min_length=1, max_length=100)],
-        Annotated[str, StringConstraints(max_length=4000)],
-    ] = {}
-    tags: tuple[Slug, ...] = ()
+    metadata: Metadata = {}
+    tags: Tags = ()
     drain_grace_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
     """How long open requests may take to finish when a replica leaves."""
 
@@ -99,8 +110,8 @@ class UpdateService(Body):
     description: Annotated[str | None, StringConstraints(max_length=4000)] = None
     replicas: Annotated[int | None, Field(ge=0, le=10_000)] = None
     open_to_public: bool | None = None
-    metadata: dict[str, str] | None = None
-    tags: tuple[Slug, ...] | None = None
+    metadata: Metadata | None = None
+    tags: Tags | None = None
     drain_grace_s: Annotated[float | None, Field(ge=0, le=86_400)] = None
     message: Annotated[str, StringConstraints(max_length=4000)] = ""
     """Update message, kept in the history."""
@@ -187,6 +198,31 @@ class HistoryEntry(View):
     action: str
     message: str
     details: dict[str, object]
+
+
+class RevisionView(View):
+    """One immutable revision: what was asked for, by whom, with which message."""
+
+    number: int
+    spec: RevisionSpec
+    created_at: AwareDatetime
+    created_by: str
+    message: str
+
+
+class Rollback(Body):
+    """Serve an earlier revision again: it becomes the newest one."""
+
+    revision: Annotated[int, Field(ge=1, le=2_147_483_647)]
+    message: Annotated[str, StringConstraints(max_length=4000)] = ""
+
+
+class NameAvailability(View):
+    """Whether a service may be called so, and if not, why."""
+
+    name: str
+    available: bool
+    reason: Reason
 
 
 class StartValidation(RevisionSpec):

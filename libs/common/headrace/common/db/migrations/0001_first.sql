@@ -21,11 +21,13 @@ create index api_keys_user on api_keys (user_id);
 
 create table projects (
     id uuid primary key,
-    name slug not null unique,
+    name slug not null,
     description text not null default '',
     quota jsonb,
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default now(),
+    deleted_at timestamptz
 );
+create unique index projects_name on projects (name) where deleted_at is null;
 
 create table memberships (
     project_id uuid not null references projects on delete cascade,

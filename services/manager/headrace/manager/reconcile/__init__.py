@@ -1,0 +1,1 @@
+"""Loops: observe, decide, act."""

@@ -1,0 +1,1 @@
+"""SQL in `.sql` files beside small functions. No transaction is opened here."""

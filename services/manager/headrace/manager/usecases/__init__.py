@@ -1,0 +1,1 @@
+"""What callers may do: authorise, decide, one transaction with its event."""
