@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,10 @@ def backoff_s(failures: int) -> float:
 
 
 class Keeper:
-    """Runs a Program from start() to stop(). Its pid is on disk, so that a later start finds what was left over."""
+    """Runs a Program from start() to stop(). Its pid is on disk, so that a later start finds what was left over.
+
+    `on_change(name, what)` hears "ready" once start() has done its work, then "ended" and "restarted".
+    """
 
     def __init__(
         self, program: Program, *, logs: Path, run: Path, on_change: Callable[[str, str], None] = lambda _n, _w: None
@@ -88,6 +91,7 @@ class Keeper:
                 await self._child.stop(self.program.stop_steps)
             forget(self._run, self.program.name)
             raise
+        self._on_change(self.program.name, "ready")
         self._task = asyncio.create_task(self._keep(child), name=f"keep {self.program.name}")
 
     async def stop(self) -> None:
@@ -168,6 +172,16 @@ class Keeper:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
         return self._stopping.is_set()
+
+
+async def start_all(keepers: Iterable[Keeper]) -> None:
+    """Start them together. If one fails the others' starts are cancelled and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for keeper in keepers:
+                group.create_task(keeper.start(), name=f"start {keeper.program.name}")
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 def _ending(returncode: int) -> str:

@@ -41,8 +41,7 @@ async def end_leftovers(run: Path, wait_s: float = LEFTOVER_WAIT_S) -> None:
 
     They need no signal of ours before that: the kernel sent each its own when its parent died.
     """
-    names = [file.stem for file in run.glob("*.json")]
-    await asyncio.gather(*(_end(run, name, wait_s) for name in names))
+    await asyncio.gather(*(_end(run, name, wait_s) for name in _names(run)))
 
 
 async def _end(run: Path, name: str, wait_s: float) -> None:
@@ -52,6 +51,10 @@ async def _end(run: Path, name: str, wait_s: float) -> None:
         if not await process.gone(wait_s):
             await process.end(())
     forget(run, name)
+
+
+def _names(run: Path) -> list[str]:
+    return [file.stem for file in run.glob("*.json")]
 
 
 def _file(run: Path, name: str) -> Path:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final
 
 from headrace.embedded.credentials import Credentials
-from headrace.embedded.keeper import Keeper, Program
+from headrace.embedded.keeper import Keeper, Program, start_all
 from headrace.embedded.logs import rotate
 from headrace.embedded.nats import nats_program
 from headrace.embedded.permissions import BusUser, embedded_users
@@ -46,7 +46,7 @@ class EmbeddedServers:
     ) -> None:
         """`only`: which servers. `users`: who may use the bus. `durable=False`: faster, for tests.
 
-        `identity`: as whom PostgreSQL runs; None finds out. `on_change(name, what)` hears of "ended" and "restarted".
+        `identity`: as whom PostgreSQL runs; None finds out. `on_change(name, what)` hears "ready", "ended", "restarted".
         """
         unknown = set(only) - set(SERVERS)
         if unknown:
@@ -55,6 +55,7 @@ class EmbeddedServers:
         self._durable, self._identity, self._on_change = durable, identity, on_change
         self._open = AsyncExitStack()
         self._urls: dict[str, str] = {}
+        self._server_ports: dict[str, int] = {}
         self.keepers: dict[str, Keeper] = {}
 
     async def __aenter__(self) -> EmbeddedServers:
@@ -73,6 +74,16 @@ class EmbeddedServers:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self._open.aclose()
+
+    @property
+    def users(self) -> tuple[BusUser, ...]:
+        """The users of the bus."""
+        return self._users
+
+    @property
+    def server_ports(self) -> dict[str, int]:
+        """Server → its port on 127.0.0.1."""
+        return dict(self._server_ports)
 
     @property
     def logs(self) -> Path:
@@ -118,17 +129,14 @@ class EmbeddedServers:
             for program in programs
         }
         self._open.push_async_callback(self._stop)
-        results = await asyncio.gather(*(keeper.start() for keeper in self.keepers.values()), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        await start_all(self.keepers.values())
 
     async def _stop(self) -> None:
         """Stop the servers together: none needs another."""
         await asyncio.gather(*(keeper.stop() for keeper in self.keepers.values()))
 
     async def _program(self, name: str) -> Program:
-        port = self.ports.take(name)
+        port = self._server_ports[name] = self.ports.take(name)
         if name == "nats":
             passwords = {user: self._nats_password(user.name) for user in self._users}
             self._urls[name] = f"nats://{HOST}:{port}"

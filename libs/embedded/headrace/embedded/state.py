@@ -1,0 +1,85 @@
+"""`state.json` in the data folder: what a running stack says about itself to `headrace status` and `down`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headrace.embedded.private import write_private
+from headrace.embedded.proc import ProcessId
+
+
+class Phase(StrEnum):
+    """How far the stack is."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class ProcessState(BaseModel):
+    """One child process."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    pid: int | None
+    """None between its end and its restart."""
+    port: int
+    log: Path
+    restarts: int
+
+
+class StackState(BaseModel):
+    """The stack as its supervisor sees it; no secrets."""
+
+    model_config = ConfigDict(frozen=True)
+
+    v: int = 1
+    phase: Phase
+    pid: int
+    """The supervisor's; with `ticks` and `boot` it is this process and no later one of the same number."""
+    ticks: int
+    boot: str
+    started_at: datetime
+    data: Path
+    runtime: str
+    agents: int
+    simulate_gpus: int
+    api_url: str
+    proxy_url: str
+    admin_key_file: Path
+    """Exists once the manager was ready for the first time."""
+    processes: tuple[ProcessState, ...]
+
+    @property
+    def process(self) -> ProcessId:
+        """The supervisor."""
+        return ProcessId(self.pid, self.ticks, self.boot)
+
+
+def state_file(data: Path) -> Path:
+    """Return the path of the state file of the stack on `data`."""
+    return data / "state.json"
+
+
+def write_state(state: StackState) -> None:
+    """Replace the state file."""
+    write_private(state_file(state.data), state.model_dump_json(indent=1) + "\n")
+
+
+def remove_state(data: Path) -> None:
+    """Remove the state file; safe to repeat."""
+    state_file(data).unlink(missing_ok=True)
+
+
+def read_state(data: Path) -> StackState | None:
+    """Return the state of the stack that runs on `data`, or None if none does (one that was killed is none)."""
+    try:
+        state = StackState.model_validate_json(state_file(data).read_text(encoding="utf-8"))
+    except (OSError, ValidationError):
+        return None
+    return state if state.process.alive else None

@@ -1,0 +1,253 @@
+"""The supervisor behind `headrace up`: servers, then services, kept running until a signal, stopped in order.
+
+What ends whom, and how:
+
+| who dies | what follows |
+|---|---|
+| a server or service, however | the supervisor starts it again with backoff |
+| an agent by SIGKILL | its kernels live on (sessions of their own) and the restarted agent adopts them |
+| the supervisor by SIGTERM or SIGINT | ordered stop: app-proxy and autoscaler, agents with their kernels, manager, servers |
+| the supervisor by SIGKILL | the kernel sends services SIGTERM (agents stop their kernels) and ends the servers |
+
+Services get SIGTERM, because an agent needs the chance to stop its kernels; servers end at once, since what they
+acknowledged is on disk. What ignores SIGTERM is killed by the next start, which waits for leftovers first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+
+from headrace.embedded.keeper import Keeper, Program, start_all
+from headrace.embedded.permissions import embedded_users
+from headrace.embedded.ports import Ports
+from headrace.embedded.private import lock_holder
+from headrace.embedded.proc import ProcessId
+from headrace.embedded.process import Command
+from headrace.embedded.readiness import answers_200
+from headrace.embedded.records import end_leftovers
+from headrace.embedded.services import Installation, Service, UpOptions, admin_names, default_services
+from headrace.embedded.stack import EmbeddedServers
+from headrace.embedded.state import Phase, ProcessState, StackState, read_state, remove_state, write_state
+
+__all__ = ["Stage", "StopResult", "UpOptions", "read_state", "run", "stop"]
+
+OnProgress = Callable[[str, str], None]
+Services = Callable[[Installation, Mapping[str, str]], Sequence[Service]]
+
+
+class Stage(StrEnum):
+    """What a progress line is about."""
+
+    SERVERS = "servers"
+    PORT = "port"
+    SERVICE = "service"
+    READY = "ready"
+    ENDED = "ended"
+    RESTARTED = "restarted"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class StopResult(StrEnum):
+    """What stop() found and did."""
+
+    NOT_RUNNING = "not-running"
+    STOPPED = "stopped"
+    KILLED = "killed"
+
+
+async def run(
+    options: UpOptions,
+    on_progress: OnProgress,
+    *,
+    services: Services = default_services,
+    stop_event: asyncio.Event | None = None,
+) -> None:
+    """Run the stack until SIGINT, SIGTERM, or `stop_event` where one is given; return once everything has ended.
+
+    Call it in the main thread: the kernel ties the children to the calling one. `services` says which processes run
+    on the servers. Raises EmbeddedError subclasses if the stack cannot start; then nothing is left running.
+    """
+    supervisor = _Supervisor(options, on_progress, services)
+    with _stop_on_signals() if stop_event is None else _given(stop_event) as stopping:
+        body = asyncio.create_task(supervisor.run(), name="supervisor")
+        waiter = asyncio.create_task(stopping.wait(), name="stop requested")
+        try:
+            await asyncio.wait({body, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiter.cancel()
+            body.cancel()
+            await asyncio.wait({body, waiter})
+        if not body.cancelled():
+            body.result()
+    on_progress(Stage.STOPPED, "everything has stopped; the data stays")
+
+
+def stop(data: Path, timeout_s: float = 90.0) -> StopResult:
+    """Stop the stack that runs on `data` and return once it is gone; blocks. After `timeout_s` it is killed."""
+    return asyncio.run(_stop(data, timeout_s))
+
+
+async def _stop(data: Path, timeout_s: float) -> StopResult:
+    pid = lock_holder(data)
+    process = ProcessId.of(pid) if pid is not None else None
+    if process is None:
+        return StopResult.NOT_RUNNING
+    process.signal(signal.SIGTERM)
+    if await process.gone(timeout_s):
+        return StopResult.STOPPED
+    await process.end(())
+    await end_leftovers(data / "run")
+    return StopResult.KILLED
+
+
+class _Supervisor:
+    def __init__(self, options: UpOptions, on_progress: OnProgress, services: Services) -> None:
+        self._options, self._tell, self._services = options, on_progress, services
+        self._started_at = datetime.now(UTC)
+        self._phase = Phase.STARTING
+        self._keepers: dict[str, Keeper] = {}
+        self._ports: dict[str, int] = {}
+        self._there: Installation | None = None
+
+    async def run(self) -> None:
+        """Start everything and wait to be cancelled; stops everything however it ends."""
+        self._tell(Stage.SERVERS, "starting PostgreSQL, NATS and Valkey")
+        users = embedded_users(self._options.agents)
+        async with EmbeddedServers(self._options.data, users=users, on_change=self._changed) as servers:
+            self._there = self._installation(servers)
+            self._keepers = dict(servers.keepers)
+            wanted = self._services(self._there, os.environ)
+            try:
+                await self._start(wanted, servers)
+                self._enter(Phase.RUNNING)
+                self._tell(Stage.READY, f"API {self._there.api_url}, endpoints {self._there.proxy_url}")
+                await asyncio.Event().wait()
+            finally:
+                self._enter(Phase.STOPPING)
+                await self._stop(wanted)
+                remove_state(servers.data)
+                self._tell(Stage.STOPPING, "stopping PostgreSQL, NATS and Valkey")
+
+    def _installation(self, servers: EmbeddedServers) -> Installation:
+        options = self._options
+        return Installation(
+            options=options,
+            data=servers.data,
+            database_url=servers.database_url,
+            nats_url=servers.nats_url,
+            redis_url=servers.redis_url,
+            nats_passwords={user.name: servers.nats_user(user.name)[1] for user in servers.users},
+            secret_key=servers.credentials.key_hex("manager.secret"),
+            api_port=self._port(servers.ports, "manager", options.api_port, "the API"),
+            proxy_port=self._port(servers.ports, "appproxy", options.proxy_port, "the app-proxy"),
+            admin_ports={name: servers.ports.take(f"{name}.admin") for name in admin_names(options.agents)},
+        )
+
+    def _port(self, ports: Ports, name: str, wanted: int, what: str) -> int:
+        port = ports.take(name, wanted=wanted, host=self._options.listen_host)
+        if port != wanted:
+            self._tell(Stage.PORT, f"port {wanted} is taken; {what} listens on {port}")
+        return port
+
+    async def _start(self, services: Sequence[Service], servers: EmbeddedServers) -> None:
+        for name, port in servers.server_ports.items():
+            self._ports[name] = port
+        self._enter(Phase.STARTING)
+        for _, tier in _tiers(services, lambda service: service.start_tier):
+            names = ", ".join(service.name for service in tier)
+            self._tell(Stage.SERVICE, f"starting {names}")
+            await start_all([self._keeper(service, servers) for service in tier])
+            self._write()
+
+    def _keeper(self, service: Service, servers: EmbeddedServers) -> Keeper:
+        keeper = Keeper(
+            Program(
+                name=service.name,
+                command=Command(service.argv, service.env, on_parent_death=signal.SIGTERM),
+                ready=lambda: answers_200(service.ready_url),
+                stop_steps=((signal.SIGTERM, service.stop_grace_s),),
+            ),
+            logs=servers.logs,
+            run=servers.run,
+            on_change=self._changed,
+        )
+        self._keepers[service.name], self._ports[service.name] = keeper, service.port
+        return keeper
+
+    async def _stop(self, services: Sequence[Service]) -> None:
+        for _, tier in _tiers(services, lambda service: service.stop_tier):
+            running = [self._keepers[service.name] for service in tier if service.name in self._keepers]
+            if running:
+                self._tell(Stage.STOPPING, "stopping " + ", ".join(keeper.program.name for keeper in running))
+            await asyncio.gather(*(keeper.stop() for keeper in running))
+
+    def _changed(self, name: str, what: str) -> None:
+        self._write()
+        if what == "ready":
+            self._tell(Stage.SERVICE, f"{name} is ready")
+            return
+        keeper = self._keepers.get(name)
+        log = f"; its log is {keeper.log}" if keeper is not None else ""
+        self._tell(Stage(what), f"{name} {what}{log}")
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._write()
+
+    def _write(self) -> None:
+        there, me = self._there, ProcessId.of(os.getpid())
+        if there is None or me is None:
+            return
+        write_state(
+            StackState(
+                phase=self._phase,
+                pid=me.pid,
+                ticks=me.ticks,
+                boot=me.boot,
+                started_at=self._started_at,
+                data=there.data,
+                runtime=self._options.runtime,
+                agents=self._options.agents,
+                simulate_gpus=self._options.simulate_gpus,
+                api_url=there.api_url,
+                proxy_url=there.proxy_url,
+                admin_key_file=there.admin_key_file,
+                processes=tuple(
+                    ProcessState(name=name, pid=k.pid, port=self._ports[name], log=k.log, restarts=k.restarts)
+                    for name, k in self._keepers.items()
+                    if name in self._ports
+                ),
+            )
+        )
+
+
+def _tiers(services: Sequence[Service], key: Callable[[Service], int]) -> Iterator[tuple[int, list[Service]]]:
+    for tier, members in groupby(sorted(services, key=key), key=key):
+        yield tier, list(members)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[asyncio.Event]:
+    """Yield an event that SIGINT and SIGTERM set; a second signal changes nothing, the stop is bounded anyway."""
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, event.set)
+    try:
+        yield event
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _given(event: asyncio.Event) -> Iterator[asyncio.Event]:
+    yield event
