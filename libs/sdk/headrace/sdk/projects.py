@@ -1,0 +1,53 @@
+"""Projects and their members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, PutMember, Role
+from headrace.common.contracts.http.services import Usage
+from headrace.sdk.transport import Transport, segment
+
+
+class Projects:
+    """`/v1/projects`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, body: CreateProject) -> ProjectView:
+        """Create a project."""
+        return self._transport.one(ProjectView, "POST", "/v1/projects", body=body)
+
+    def list(self) -> Iterator[ProjectView]:
+        """Yield the projects that the caller may see."""
+        return self._transport.items(ProjectView, "/v1/projects")
+
+    def get(self, project: str) -> ProjectView:
+        """Return one project."""
+        return self._transport.one(ProjectView, "GET", _of(project))
+
+    def delete(self, project: str) -> None:
+        """Delete a project. ApiError `in-use` while it has services or folders."""
+        self._transport.send("DELETE", _of(project))
+
+    def usage(self, project: str) -> Usage:
+        """Return what the project holds now, per slot."""
+        return self._transport.one(Usage, "GET", f"{_of(project)}/usage")
+
+    def members(self, project: str) -> Iterator[MemberView]:
+        """Yield the members."""
+        return self._transport.items(MemberView, f"{_of(project)}/members")
+
+    def put_member(self, project: str, user: str, role: Role) -> MemberView:
+        """Give `user` a role; replaces an earlier one."""
+        path = f"{_of(project)}/members/{segment(user)}"
+        return self._transport.one(MemberView, "PUT", path, body=PutMember(role=role))
+
+    def remove_member(self, project: str, user: str) -> None:
+        """Take `user` out of the project."""
+        self._transport.send("DELETE", f"{_of(project)}/members/{segment(user)}")
+
+
+def _of(project: str) -> str:
+    return f"/v1/projects/{segment(project)}"

@@ -1,0 +1,37 @@
+"""Autoscaling rules of a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from headrace.common.contracts.http.rules import RuleView
+from headrace.common.contracts.rule import RuleSpec
+from headrace.sdk.transport import Transport, segment
+
+
+class Rules:
+    """`/v1/services/{service}/rules`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, service: str, spec: RuleSpec) -> RuleView:
+        """Add a rule."""
+        return self._transport.one(RuleView, "POST", _of(service), body=spec)
+
+    def list(self, service: str) -> Iterator[RuleView]:
+        """Yield the rules with what each did last."""
+        return self._transport.items(RuleView, _of(service))
+
+    def replace(self, service: str, rule_id: UUID | str, spec: RuleSpec) -> RuleView:
+        """Replace what a rule says (the whole spec)."""
+        return self._transport.one(RuleView, "PUT", f"{_of(service)}/{segment(rule_id)}", body=spec)
+
+    def delete(self, service: str, rule_id: UUID | str) -> None:
+        """Remove a rule."""
+        self._transport.send("DELETE", f"{_of(service)}/{segment(rule_id)}")
+
+
+def _of(service: str) -> str:
+    return f"/v1/services/{segment(service)}/rules"

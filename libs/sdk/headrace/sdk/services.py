@@ -1,0 +1,179 @@
+"""Services: the permanent endpoints."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+from headrace.common.contracts.http.rules import ScaleDecisionView
+from headrace.common.contracts.http.services import (
+    CreateService,
+    HistoryEntry,
+    NameAvailability,
+    RevisionView,
+    Rollback,
+    ServiceDetail,
+    ServicePhase,
+    ServiceStatus,
+    ServiceView,
+    UpdateService,
+)
+from headrace.common.contracts.reasons import Reason
+from headrace.sdk.errors import ApiError, WaitFailedError
+from headrace.sdk.logs import LogStream
+from headrace.sdk.transport import Transport, segment
+from headrace.sdk.waiting import Until, polled, reached
+
+_GONE = Reason(code="not-found", text="the service does not exist")
+
+
+class Services:
+    """`/v1/services`. A service is given by its name or its id."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, body: CreateService) -> ServiceDetail:
+        """Create a service; it is deployed in the background: see wait()."""
+        return self._transport.one(ServiceDetail, "POST", "/v1/services", body=body)
+
+    def list(
+        self,
+        *,
+        project: str | None = None,
+        status: ServiceStatus | None = None,
+        phase: ServicePhase | None = None,
+        owner: str | None = None,
+        q: str | None = None,
+        mine: bool | None = None,
+    ) -> Iterator[ServiceView]:
+        """Yield the services that the caller may see and that match. `q`: part of the name."""
+        query = {"project": project, "status": status, "phase": phase, "owner": owner, "q": q, "mine": mine}
+        return self._transport.items(ServiceView, "/v1/services", query)
+
+    def get(self, service: object) -> ServiceDetail:
+        """Return one service with its replicas and errors."""
+        return self._transport.one(ServiceDetail, "GET", _of(service))
+
+    def update(self, service: object, body: UpdateService) -> ServiceDetail:
+        """Change what is set in `body`; a new spec is rolled out without downtime."""
+        return self._transport.one(ServiceDetail, "PATCH", _of(service), body=body)
+
+    def scale(self, service: object, replicas: int, *, message: str = "") -> ServiceDetail:
+        """Change the wanted number of replicas."""
+        return self.update(service, UpdateService(replicas=replicas, message=message))
+
+    def delete(self, service: object) -> ServiceDetail | None:
+        """Delete a service. None when it is gone at once; else it drains and stops first: see wait(until="gone")."""
+        answer = self._transport.send("DELETE", _of(service))
+        return ServiceDetail.model_validate_json(answer.content) if answer.content else None
+
+    def available(self, name: str) -> NameAvailability:
+        """Return whether a new service may have this name, and why not."""
+        return self._transport.one(NameAvailability, "GET", "/v1/services/available", query={"name": name})
+
+    def start(self, service: object) -> ServiceDetail:
+        """Start a stopped service."""
+        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/start")
+
+    def stop(self, service: object) -> ServiceDetail:
+        """Drain and stop all replicas; everything else is kept."""
+        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/stop")
+
+    def retry(self, service: object) -> ServiceDetail:
+        """Clear the errors and start failed replicas again."""
+        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/retry")
+
+    def rollback(self, service: object, revision: int, *, message: str = "") -> ServiceDetail:
+        """Roll out an earlier revision again."""
+        body = Rollback(revision=revision, message=message)
+        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/rollback", body=body)
+
+    def revisions(self, service: object) -> Iterator[RevisionView]:
+        """Yield the revisions."""
+        return self._transport.items(RevisionView, f"{_of(service)}/revisions")
+
+    def history(self, service: object) -> Iterator[HistoryEntry]:
+        """Yield the changes, newest first."""
+        return self._transport.items(HistoryEntry, f"{_of(service)}/history")
+
+    def decisions(self, service: object) -> Iterator[ScaleDecisionView]:
+        """Yield the changes of the wanted replicas, newest first."""
+        return self._transport.items(ScaleDecisionView, f"{_of(service)}/decisions")
+
+    def logs(
+        self,
+        service: object,
+        *,
+        replica: UUID | str | None = None,
+        tail: int = 2000,
+        follow: bool = False,
+        everything: bool = False,
+    ) -> LogStream:
+        """Return an iterator over log lines, `<UTC timestamp> <text>`; without `replica` of all, prefixed by the replica's id.
+
+        The last `tail` lines of each replica, or `everything` that is kept; with `follow` also those that come, until close().
+        """
+        query = {
+            "replica": None if replica is None else str(replica),
+            "tail": None if everything else tail,
+            "download": "all" if everything else None,
+            "follow": follow,
+        }
+        return LogStream(self._transport, f"{_of(service)}/logs", query, follow=follow)
+
+    def watch(
+        self, service: object, until: Until = "healthy", *, timeout_s: float = 600.0, every_s: float = 0.5
+    ) -> Iterator[ServiceDetail]:
+        """Yield the service as it is every `every_s` and end once it is healthy (and deployed), stopped or gone.
+
+        Raises WaitFailedError when it failed, with the server's reason, or (unless waited for) is gone;
+        WaitTimeoutError after `timeout_s`. A server that is away meanwhile is waited for.
+        """
+        seen = polled(
+            lambda: self._get_or_none(service), reason=lambda found: found.reason if found else _GONE,
+            what=f"{service} {until}", timeout_s=timeout_s, every_s=every_s, sleep=self._transport.sleep,
+        )  # fmt: skip
+        for found in seen:
+            if found is None:
+                if until == "gone":
+                    return
+                raise WaitFailedError(f"{service} does not exist", reason=_GONE)
+            yield found
+            if reached(found, until):
+                return
+
+    def wait(
+        self,
+        service: object,
+        until: Until = "healthy",
+        *,
+        timeout_s: float = 600.0,
+        every_s: float = 0.5,
+        progress: Callable[[ServiceDetail], None] | None = None,
+    ) -> ServiceDetail | None:
+        """Return the service once it is healthy, stopped or (None) gone; `progress` sees each look. Errors as of watch()."""
+        last: ServiceDetail | None = None
+        for found in self.watch(service, until, timeout_s=timeout_s, every_s=every_s):
+            last = found
+            if progress is not None:
+                progress(found)
+        return None if until == "gone" else last
+
+    def failed_replicas(self, service: object) -> builtins.list[UUID]:
+        """Return the ids of replicas whose start failed, the latest first: whose logs to read."""
+        errors = sorted(self.get(service).errors, key=lambda error: error.at, reverse=True)
+        return builtins.list(dict.fromkeys(error.session_id for error in errors))
+
+    def _get_or_none(self, service: object) -> ServiceDetail | None:
+        try:
+            return self.get(service)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+
+def _of(service: object) -> str:
+    return f"/v1/services/{segment(service)}"

@@ -1,0 +1,234 @@
+"""HTTP to the manager: one connection pool, bounded times, problems as exceptions, pages as iterators."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from headrace.common.contracts.http.page import Page
+from headrace.sdk.errors import AnswerLostError, ApiError, HeadraceError, UnexpectedAnswerError, UnreachableError
+
+M = TypeVar("M", bound=BaseModel)
+Query = Mapping[str, str | int | float | bool | None]
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_BROKEN = (httpx.ReadError, httpx.RemoteProtocolError, httpx.CloseError)
+_PROBLEM_PREFIX = "urn:headrace:problem:"
+_PAGE_ITEMS = 200
+_KEEPALIVE = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, number, value)
+        for name, value in {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4}.items()
+        if (number := getattr(socket, name, None)) is not None
+    ),
+]
+"""Ends the following of a log when the server's machine is gone: about 70 s."""
+
+
+def segment(value: object) -> str:
+    """Return `value` as one path segment: nothing in it can become another path."""
+    text = quote(str(value), safe="")
+    return {"": "%20", ".": "%2E", "..": "%2E%2E"}.get(text, text)
+
+
+class Transport:
+    """Sends requests with the API key. Safe ones (GET, HEAD) are tried again when no connection came about or it broke.
+
+    Raises ApiError for a refusal, UnreachableError, AnswerLostError, UnexpectedAnswerError. Usable by several threads.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout_s: float,
+        connect_timeout_s: float,
+        retries: int,
+        verify: bool | str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"{url!r} is not a URL of a server; allowed: http://… or https://…")
+        self.url = url.rstrip("/")
+        self.retries = retries
+        self.sleep = sleep
+        self._timeout = httpx.Timeout(timeout_s, connect=connect_timeout_s, pool=timeout_s)
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {key}", "User-Agent": "headrace-sdk"},
+            timeout=self._timeout,
+            transport=httpx.HTTPTransport(
+                verify=verify, limits=httpx.Limits(max_connections=100), socket_options=_KEEPALIVE
+            ),
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: BaseModel | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Return the whole answer of a request that succeeded."""
+        sent = dict(headers or {})
+        if body is not None:
+            # Only what the caller set: the server's own defaults stay in force.
+            content = body.model_dump_json(exclude_unset=True).encode()
+            sent["Content-Type"] = "application/json"
+        params = _params(query)
+
+        def once() -> httpx.Response:
+            with translated():
+                answer = self._http.request(method, path, params=params, content=content, headers=sent)
+            raise_for_problem(answer)
+            return answer
+
+        return self._tried(method, once)
+
+    def one(self, model: type[M], method: str, path: str, **request: Any) -> M:
+        """Return the answer as `model`."""
+        return parsed(model, self.send(method, path, **request))
+
+    def items(self, model: type[M], path: str, query: Query | None = None) -> Iterator[M]:
+        """Yield the items of all pages, fetching each page when it is needed."""
+        cursor: str | None = None
+        while True:
+            asked = {"limit": _PAGE_ITEMS, **(query or {}), "cursor": cursor}
+            page: Page[M] = self.one(Page[model], "GET", path, query=asked)  # type: ignore[valid-type]  # a run-time type
+            yield from page.items
+            if page.next is None:
+                return
+            if page.next == cursor:
+                raise UnexpectedAnswerError(f"{path}: the list does not end: the same cursor came twice")
+            cursor = page.next
+
+    @contextmanager
+    def stream(
+        self,
+        path: str,
+        *,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        endless: bool = False,
+    ) -> Iterator[httpx.Response]:
+        """Enter with the answer of a GET whose body is still to be read; `endless` bodies may be silent for any time."""
+        timeout = httpx.Timeout(self._timeout.read, read=None) if endless else self._timeout
+        request = self._http.build_request(
+            "GET", path, params=_params(query), headers=dict(headers or {}), timeout=timeout
+        )
+
+        def once() -> httpx.Response:
+            with translated():
+                answer = self._http.send(request, stream=True)
+            if answer.is_error:
+                try:
+                    with translated():
+                        answer.read()
+                    raise_for_problem(answer)
+                finally:
+                    answer.close()
+            return answer
+
+        answer = self._tried("GET", once)
+        try:
+            with translated():
+                yield answer
+        finally:
+            answer.close()
+
+    def _tried(self, method: str, once: Callable[[], httpx.Response]) -> httpx.Response:
+        for attempt in range(self.retries + 1):
+            try:
+                return once()
+            except (UnreachableError, AnswerLostError) as error:
+                broken = isinstance(error, UnreachableError) or isinstance(error.__cause__, _BROKEN)
+                if method not in _SAFE or not broken or attempt == self.retries:
+                    raise
+            self.sleep(0.1 * 3**attempt)
+        raise AssertionError("unreachable")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the HTTP library's errors into the SDK's."""
+    try:
+        yield
+    except _NOT_SENT as error:
+        raise UnreachableError(f"cannot reach {error.request.url.copy_with(query=None)}: {_words(error)}") from error
+    except httpx.HTTPError as error:
+        raise AnswerLostError(f"the answer did not come: {_words(error)}") from error
+    except httpx.StreamError as error:
+        raise AnswerLostError(f"the answer cannot be read: {_words(error)}") from error
+
+
+def parsed(model: type[M], answer: httpx.Response) -> M:
+    """Return the body as `model`. Raises UnexpectedAnswerError."""
+    try:
+        return model.model_validate_json(answer.content)
+    except ValidationError as error:
+        where = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors(include_input=False)[:3]
+        )
+        text = f"{answer.request.method} {answer.request.url.path}: the answer is not a {model.__name__} ({where})"
+        raise UnexpectedAnswerError(text) from None
+
+
+def raise_for_problem(answer: httpx.Response) -> None:
+    """Raise ApiError when the answer, which was read, is a refusal; UnexpectedAnswerError when it is a redirection."""
+    if answer.is_success:
+        return
+    where = f"{answer.request.method} {answer.request.url.path}"
+    if not answer.is_error:
+        raise UnexpectedAnswerError(f"{where}: status {answer.status_code}; is this the manager's URL?")
+    raise _api_error(answer, where)
+
+
+def _api_error(answer: httpx.Response, where: str) -> HeadraceError:
+    try:
+        found = answer.json()
+    except ValueError:  # not JSON, or not text
+        found = None
+    document = found if isinstance(found, dict) and "title" in found else {}
+    errors = document.get("errors")
+    title = str(document.get("title") or answer.reason_phrase or "Refused")
+    return ApiError(
+        type=str(document.get("type", f"http-{answer.status_code}")).removeprefix(_PROBLEM_PREFIX),
+        status=answer.status_code,
+        title=title,
+        detail=str(document.get("detail") or f"{where}: {answer.status_code} {title}"),
+        errors=[e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else (),
+        document=document,
+        retry_after_s=_seconds(answer.headers.get("Retry-After")),
+    )
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        return float(value) if value is not None else None
+    except ValueError:
+        return None
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _params(query: Query | None) -> dict[str, str | int | float | bool]:
+    return {name: value for name, value in (query or {}).items() if value is not None}

@@ -1,0 +1,58 @@
+"""Trial runs of a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from headrace.common.contracts.http.services import StartValidation, ValidationView
+from headrace.sdk.logs import LogStream
+from headrace.sdk.transport import Transport, segment
+from headrace.sdk.waiting import polled
+
+
+class Validations:
+    """`/v1/validations`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def start(self, body: StartValidation) -> ValidationView:
+        """Start a trial run."""
+        return self._transport.one(ValidationView, "POST", "/v1/validations", body=body)
+
+    def get(self, validation: UUID | str) -> ValidationView:
+        """Return the trial run as it is."""
+        return self._transport.one(ValidationView, "GET", _of(validation))
+
+    def logs(self, validation: UUID | str, *, follow: bool = False) -> LogStream:
+        """Return an iterator over its log lines; with `follow` until it ends."""
+        return LogStream(self._transport, f"{_of(validation)}/logs", {"follow": follow}, follow=follow)
+
+    def stop(self, validation: UUID | str) -> None:
+        """End the trial run early."""
+        self._transport.send("DELETE", _of(validation))
+
+    def wait(
+        self,
+        validation: UUID | str,
+        *,
+        timeout_s: float = 600.0,
+        every_s: float = 0.5,
+        progress: Callable[[ValidationView], None] | None = None,
+    ) -> ValidationView:
+        """Return the trial run once it is done; its `verdict` says whether it passed. Raises WaitTimeoutError."""
+        seen = polled(
+            lambda: self.get(validation), reason=lambda found: found.reason, what=f"validation {validation}",
+            timeout_s=timeout_s, every_s=every_s, sleep=self._transport.sleep,
+        )  # fmt: skip
+        for found in seen:
+            if progress is not None:
+                progress(found)
+            if found.done:
+                return found
+        raise AssertionError("unreachable")
+
+
+def _of(validation: UUID | str) -> str:
+    return f"/v1/validations/{segment(validation)}"
