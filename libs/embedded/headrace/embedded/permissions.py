@@ -67,7 +67,7 @@ def permissions(user: BusUser) -> Permissions:
             )
         case UserKind.AUTOSCALER:
             return Permissions(
-                ("rpc.manager.scale", "$JS.API.DIRECT.GET.RULES", "$JS.API.DIRECT.GET.RULES.rules.*"),
+                ("rpc.manager.scale", "report.rules.*", "$JS.API.DIRECT.GET.RULES", "$JS.API.DIRECT.GET.RULES.rules.*"),
                 ("rules.*", "metrics.>", inbox),
             )
 
