@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -68,7 +69,9 @@ class Transport:
             headers={"Authorization": f"Bearer {key}", "User-Agent": "headrace-sdk"},
             timeout=self._timeout,
             transport=httpx.HTTPTransport(
-                verify=verify, limits=httpx.Limits(max_connections=100), socket_options=_KEEPALIVE
+                verify=ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify,
+                limits=httpx.Limits(max_connections=100),
+                socket_options=_KEEPALIVE,
             ),
         )
 
