@@ -22,9 +22,15 @@ class Api:
         self.key = key
         self.http = httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
 
-    async def call(self, method: str, path: str, body: object = None, *, expect: int | tuple[int, ...] = (200, 201, 202, 204)) -> Any:
+    async def call(
+        self, method: str, path: str, body: object = None, *, expect: int | tuple[int, ...] = (200, 201, 202, 204)
+    ) -> Any:
         """Return the JSON answer (None when empty). AssertionError with the problem when the status is another."""
-        answer = await self.http.request(method, path, json=body) if body is not None else await self.http.request(method, path)
+        answer = (
+            await self.http.request(method, path, json=body)
+            if body is not None
+            else await self.http.request(method, path)
+        )
         wanted = (expect,) if isinstance(expect, int) else expect
         assert answer.status_code in wanted, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
@@ -33,17 +39,22 @@ class Api:
         """Upload one file by tus."""
         name = base64.b64encode(path.encode()).decode()
         created = await self.http.post(
-            f"/v1/folders/{folder}/uploads", headers={**TUS, "Upload-Length": str(len(content)), "Upload-Metadata": f"path {name}"}
+            f"/v1/folders/{folder}/uploads",
+            headers={**TUS, "Upload-Length": str(len(content)), "Upload-Metadata": f"path {name}"},
         )
         assert created.status_code == 201, created.text
         location = created.headers["Location"]
         if content:
             patched = await self.http.patch(
-                location, content=content, headers={**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+                location,
+                content=content,
+                headers={**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"},
             )
             assert patched.status_code == 204, patched.text
 
-    async def folder(self, name: str, files: dict[str, bytes | str], *, usage_mode: str = "model", project: str = "default") -> str:
+    async def folder(
+        self, name: str, files: dict[str, bytes | str], *, usage_mode: str = "model", project: str = "default"
+    ) -> str:
         """Create a folder with these files and return its id."""
         made = await self.call("POST", "/v1/folders", {"name": name, "project": project, "usage_mode": usage_mode})
         for path, content in files.items():
@@ -66,7 +77,9 @@ class Api:
             seen = await self.service(name)
             live = [r for r in seen["replica_list"] if r["status"] != "ended"]
             assert seen["status"] == "healthy", json.dumps(seen["reason"]) + json.dumps(seen["errors"])
-            assert replicas is None or (len(live) == replicas == seen["healthy_replicas"]), [(r["status"], r["health"]) for r in live]
+            assert replicas is None or (len(live) == replicas == seen["healthy_replicas"]), [
+                (r["status"], r["health"]) for r in live
+            ]
             return seen
 
         return await eventually(probe, within_s=within_s, every_s=0.1, what=f"{name} healthy")

@@ -19,9 +19,29 @@ ENGINE_PACKAGES = (
     "aiohttp", "aiohappyeyeballs", "aiosignal", "attrs", "frozenlist", "idna", "multidict", "propcache", "yarl",
     "typing_extensions",
 )  # fmt: skip
-EMBEDDING_PACKAGES = (*ENGINE_PACKAGES, "numpy", "onnxruntime", "tokenizers", "prometheus_client", "flatbuffers", "packaging", "protobuf")
-_LEFT_OUT = re.compile(r"/(test|tests|idlelib|tkinter|turtledemo|ensurepip|lib2to3|__pycache__|site-packages|dist-packages)(/|$)")
-_EXTRA_LIBRARIES = ("libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "libgomp.so.1")
+EMBEDDING_PACKAGES = (
+    *ENGINE_PACKAGES,
+    "numpy",
+    "onnxruntime",
+    "tokenizers",
+    "prometheus_client",
+    "flatbuffers",
+    "packaging",
+    "protobuf",
+)
+_LEFT_OUT = re.compile(
+    r"/(test|tests|idlelib|tkinter|turtledemo|ensurepip|lib2to3|__pycache__|site-packages|dist-packages)(/|$)"
+)
+_EXTRA_LIBRARIES = (
+    "libpthread.so.0",
+    "libdl.so.2",
+    "librt.so.1",
+    "libutil.so.1",
+    "libstdc++.so.6",
+    "libgcc_s.so.1",
+    "libm.so.6",
+    "libgomp.so.1",
+)
 
 
 def build_image(tag: str, packages: tuple[str, ...], *, sources: dict[str, Path] | None = None) -> str:
@@ -92,7 +112,9 @@ class _Layer:
                 wanted[found] = Path(found)
         text = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True, timeout=30).stdout
         for name in _EXTRA_LIBRARIES:
-            match = re.search(rf"{re.escape(name)} \(libc6,x86-64.*\) => (\S+)|{re.escape(name)} \(libc6.*\) => (\S+)", text)
+            match = re.search(
+                rf"{re.escape(name)} \(libc6,x86-64.*\) => (\S+)|{re.escape(name)} \(libc6.*\) => (\S+)", text
+            )
             if match:
                 path = match.group(1) or match.group(2)
                 wanted[path] = Path(path)

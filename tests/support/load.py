@@ -52,7 +52,11 @@ class Load:
                 sent = time.monotonic()
                 try:
                     answer = await (client.post(self.url, json=self.body) if self.body else client.get(self.url))
-                    outcome = str(answer.status_code) if answer.status_code == 200 else f"{answer.status_code} {answer.text[:300]}"
+                    outcome = (
+                        str(answer.status_code)
+                        if answer.status_code == 200
+                        else f"{answer.status_code} {answer.text[:300]}"
+                    )
                 except httpx.HTTPError as error:
                     outcome = f"{type(error).__name__} {error}"
                 self.answers.append(Answer(sent, time.monotonic() - sent, outcome))

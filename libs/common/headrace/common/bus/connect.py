@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import nats
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -38,8 +38,8 @@ class Bus:
         """Call `call` after each reconnect (and not at the first connect)."""
         self._on_reconnect.append(call)
 
-    async def open(self, url: str, *, user: str, password: str, name: str) -> None:
-        """Connect; after that reconnect for ever. Raises BusUnavailable when the first connect fails."""
+    async def open(self, url: str, *, user: str, password: str, name: str, timeout_s: float = 5.0) -> None:
+        """Connect; after that reconnect for ever. Raises BusUnavailable when the first connect has not succeeded in time."""
 
         async def reconnected() -> None:
             log.info("bus_reconnected")
@@ -55,14 +55,18 @@ class Bus:
         callbacks: dict[str, Callable[..., Awaitable[None]]] = {
             "reconnected_cb": reconnected, "disconnected_cb": disconnected, "error_cb": failed,
         }  # fmt: skip
+        client = Client()
         try:
-            self._client = await nats.connect(
-                url, user=user, password=password, name=name, inbox_prefix=f"_INBOX_{user}".encode(), connect_timeout=5,
-                allow_reconnect=True, max_reconnect_attempts=-1, reconnect_time_wait=0.25, ping_interval=5, max_outstanding_pings=2,
-                pending_size=16 * 1024 * 1024, **callbacks,
-            )  # fmt: skip
+            async with asyncio.timeout(timeout_s):
+                await client.connect(
+                    url, user=user, password=password, name=name, inbox_prefix=f"_INBOX_{user}".encode(), connect_timeout=5,
+                    allow_reconnect=True, max_reconnect_attempts=-1, reconnect_time_wait=0.25, ping_interval=5, max_outstanding_pings=2,
+                    pending_size=16 * 1024 * 1024, **callbacks,
+                )  # fmt: skip
         except (OSError, NatsError, TimeoutError) as error:
+            await client.close()
             raise BusUnavailable(f"cannot connect to NATS: {error or type(error).__name__}") from error
+        self._client = client
 
     async def close(self) -> None:
         """Flush what was published and close. Safe when never opened."""

@@ -26,6 +26,13 @@ class HealthCheck(Part):
     expected_status_code: int = Field(200, ge=100, le=599)
     initial_delay: float = Field(60.0, ge=0, le=86_400)
 
+    @field_validator("interval", "max_retries", "max_wait_time", "expected_status_code", "initial_delay", mode="before")
+    @classmethod
+    def _no_boolean(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("a number")
+        return value
+
 
 class WriteFile(Part):
     """Write (or append) `body` to `filename` as it is: braces are content."""

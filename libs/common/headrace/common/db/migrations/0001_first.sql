@@ -189,7 +189,8 @@ declare
     held numeric;
 begin
     -- one writer per machine at a time, so that the sum below is the truth
-    perform 1 from agents where id = new.agent_id for update;
+    -- (no key update: the foreign keys of other writers hold key share locks on the row)
+    perform 1 from agents where id = new.agent_id for no key update;
     if new.device <> '' then
         if exists (select 1 from allocations a where a.agent_id = new.agent_id and a.device = new.device and a.slot <> new.slot) then
             raise exception 'GPU % of % is held whole and in fractions', new.device, new.agent_id using errcode = 'check_violation', constraint = 'allocations_never_mixed';

@@ -1,0 +1,120 @@
+"""Last values survive lost messages, reconnects and an emptied stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from headrace.common.bus.connect import Bus, open_bus
+from headrace.common.bus.consume import LastValues, answering, subscribed
+from headrace.common.bus.publish import ask, publish, publish_last
+from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
+from headrace.common.contracts.problems import BusUnavailable
+from headrace.common.contracts.reasons import Reason
+from headrace.common.runtime.clock import utc_now
+from headrace.embedded.stack import EmbeddedServers
+from tests.support.wait import eventually
+
+
+def _table(generation: int, service_id: ServiceId) -> RouteTable:
+    return RouteTable(service_id=service_id, generation=generation, name="s", project_id=ProjectId(new_uuid()))
+
+
+@asynccontextmanager
+async def _watching(
+    bus: Bus, kind: type[Message], *, subject: str | None = None, resync_s: float = 60
+) -> AsyncIterator[list[Message]]:
+    seen: list[Message] = []
+
+    async def deliver(message: Message) -> None:
+        seen.append(message)
+
+    watch = LastValues(bus, kind, deliver, subject=subject, resync=timedelta(seconds=resync_s))
+    task = asyncio.create_task(watch.run())
+    await asyncio.wait_for(watch.synced.wait(), 10)
+    yield seen
+    watch.stop()
+    await asyncio.wait_for(task, 10)
+
+
+async def test_stored_values_come_first_then_live_ones(bus: Bus, servers: EmbeddedServers) -> None:
+    first, second = ServiceId(new_uuid()), ServiceId(new_uuid())
+    for generation in (1, 2, 3):
+        await publish_last(bus, _table(generation, first))
+    user, password = servers.nats_user("appproxy")
+    async with (
+        open_bus(servers.nats_url, user=user, password=password, name="reader") as reader,
+        _watching(reader, RouteTable) as seen,
+    ):
+        assert [m.generation for m in seen] == [3]  # type: ignore[attr-defined]
+        await publish_last(bus, _table(1, second))
+        await eventually(lambda: len(seen) == 2)
+
+
+async def test_an_agent_reads_its_own_plan_and_no_other(bus: Bus, servers: EmbeddedServers) -> None:
+    await publish_last(bus, NodePlan(agent_id="agent-1", generation=7, kernels=()))
+    await publish_last(bus, NodePlan(agent_id="agent-2", generation=9, kernels=()))
+    user, password = servers.nats_user("agent-1")
+    async with open_bus(servers.nats_url, user=user, password=password, name="agent") as reader:
+        async with _watching(reader, NodePlan, subject="plan.agent.agent-1") as seen:
+            assert [m.generation for m in seen] == [7]  # type: ignore[attr-defined]
+        with pytest.raises(BusUnavailable):
+            await publish_last(reader, NodePlan(agent_id="agent-2", generation=10, kernels=()), timeout_s=0.5)
+
+
+async def test_a_lost_live_message_is_made_good_by_the_resync(bus: Bus) -> None:
+    service = ServiceId(new_uuid())
+    async with _watching(bus, RouteTable, resync_s=0.2) as seen:
+        await publish_last(bus, _table(1, service))
+        await eventually(lambda: len(seen) >= 3, within_s=5)
+    assert {m.generation for m in seen} == {1}  # type: ignore[attr-defined]
+
+
+async def test_an_emptied_stream_delivers_nothing(bus: Bus) -> None:
+    async with _watching(bus, RouteTable, resync_s=0.05) as seen:
+        await eventually(lambda: True)
+    assert seen == []
+
+
+async def test_a_message_that_speaks_for_another_is_dropped(bus: Bus) -> None:
+    seen: list[Message] = []
+
+    async def deliver(message: Message) -> None:
+        seen.append(message)
+
+    service = ServiceId(new_uuid())
+    async with subscribed(bus, RouteTable, deliver):
+        await bus.client.publish(f"route.{new_uuid()}", _table(1, service).encode())
+        await bus.client.publish(f"route.{service}", b"not json")
+        await publish(bus, _table(2, service))
+        await eventually(lambda: len(seen) == 1)
+    assert seen == [_table(2, service).model_copy(update={"project_id": seen[0].project_id})]  # type: ignore[attr-defined]
+
+
+async def test_questions_are_answered_and_nobody_there_is_said(bus: Bus) -> None:
+    question = ScaleRequest(
+        service_id=ServiceId(new_uuid()), rule_id=new_uuid(), from_wanted=1, wanted=2, observed=0.5, decided_at=utc_now(),
+        reason=Reason(code="above", text="0.5 > 0.1"),
+    )  # fmt: skip
+
+    async def answer(request: ScaleRequest) -> ScaleReply:
+        return ScaleReply(applied=True, wanted=request.wanted, reason=request.reason)
+
+    with pytest.raises(BusUnavailable):
+        await ask(bus, question, ScaleReply, timeout_s=1)
+    async with answering(bus, ScaleRequest, answer, queue="managers"):
+        assert (await ask(bus, question, ScaleReply)).wanted == 2
+
+
+async def test_a_first_connect_that_fails_says_so(servers: EmbeddedServers) -> None:
+    with pytest.raises(BusUnavailable):
+        async with open_bus(servers.nats_url, user="manager", password="wrong", name="x"):
+            pass

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from headrace.common.contracts.ids import new_uuid
+from headrace.common.db.migrate import MigrationFailed, load_migrations, migrate
+from headrace.common.db.pool import Pool
+from headrace.embedded.stack import EmbeddedServers
+from tests.support.backends import with_database
+
+
+async def _empty(servers: EmbeddedServers) -> str:
+    name = f"empty_{new_uuid().hex[-12:]}"
+    admin = await asyncpg.connect(servers.database_url)
+    await admin.execute(f"create database {name}")
+    await admin.close()
+    return with_database(servers.database_url, name)
+
+
+async def test_many_managers_at_once_apply_each_migration_once(servers: EmbeddedServers) -> None:
+    url = await _empty(servers)
+    results = await asyncio.gather(*(migrate(url) for _ in range(5)))
+    assert max(results, key=len) == [m.number for m in load_migrations()]
+    assert sum(map(len, results)) == len(load_migrations())
+    assert await migrate(url) == []
+
+
+async def test_a_changed_or_unknown_migration_is_refused(servers: EmbeddedServers) -> None:
+    url = await _empty(servers)
+    await migrate(url)
+    connection = await asyncpg.connect(url)
+    await connection.execute("update schema_migrations set checksum = 'x' where number = 1")
+    with pytest.raises(MigrationFailed, match="was changed"):
+        await migrate(url)
+    await connection.execute("insert into schema_migrations (number, name, checksum) values (9999, 'later', 'x')")
+    with pytest.raises(MigrationFailed, match="upgrade Headrace"):
+        await migrate(url)
+    await connection.close()
+
+
+async def _machine(pool: Pool) -> None:
+    await pool.execute(
+        "insert into agents (id, incarnation, sequence, machine, architecture, slots) values ('a', 'i', 1, '{}', 'x86_64', $1)",
+        {"cpu": "4", "mem": "100"},
+    )
+
+
+async def _kernel(pool: Pool) -> object:
+    project, session, kernel = new_uuid(), new_uuid(), new_uuid()
+    await pool.execute("insert into projects (id, name) values ($1, $2)", project, f"p-{project.hex[-8:]}")
+    await pool.execute(
+        "insert into sessions (id, kind, project_id, resource_group) values ($1, 'validation', $2, 'default')",
+        session,
+        project,
+    )
+    await pool.execute("insert into kernels (id, session_id) values ($1, $2)", kernel, session)
+    return kernel
+
+
+async def _hold(pool: Pool, slot: str, amount: str, device: str = "") -> None:
+    kernel = await _kernel(pool)
+    await pool.execute(
+        "insert into allocations (kernel_id, agent_id, slot, device, amount) values ($1, 'a', $2, $3, $4)",
+        kernel,
+        slot,
+        device,
+        amount,
+    )
+
+
+async def test_a_machine_is_never_held_more_than_it_has(pool: Pool) -> None:
+    await _machine(pool)
+    await _hold(pool, "cpu", "3")
+    with pytest.raises(asyncpg.CheckViolationError, match="would hold 5"):
+        await _hold(pool, "cpu", "2")
+    await _hold(pool, "cpu", "1")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await _hold(pool, "rocm.device", "1")
+
+
+async def test_a_gpu_is_held_whole_once_or_in_shares_up_to_one(pool: Pool) -> None:
+    await _machine(pool)
+    await _hold(pool, "cuda.shares", "0.5", "gpu-0")
+    await _hold(pool, "cuda.shares", "0.5", "gpu-0")
+    with pytest.raises(asyncpg.CheckViolationError, match=r"held 1\.1 times"):
+        await _hold(pool, "cuda.shares", "0.1", "gpu-0")
+    with pytest.raises(asyncpg.CheckViolationError, match="whole and in fractions"):
+        await _hold(pool, "cuda.device", "1", "gpu-0")
+    await _hold(pool, "cuda.device", "1", "gpu-1")
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+        await _hold(pool, "cuda.device", "1", "gpu-1")
+
+
+async def test_concurrent_writers_cannot_oversubscribe(pool: Pool) -> None:
+    await _machine(pool)
+    results = await asyncio.gather(*(_hold(pool, "cpu", "1") for _ in range(12)), return_exceptions=True)
+    assert sum(result is None for result in results) == 4
+    assert await pool.fetchval("select sum(amount) from allocations") == 4
+
+
+async def test_a_session_has_one_live_kernel_per_rank(pool: Pool) -> None:
+    await _machine(pool)
+    kernel = await _kernel(pool)
+    session = await pool.fetchval("select session_id from kernels where id = $1", kernel)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await pool.execute("insert into kernels (id, session_id) values ($1, $2)", new_uuid(), session)
+
+
+def test_migration_files_have_no_transaction_statements() -> None:
+    for path in Path(load_migrations.__code__.co_filename).parent.joinpath("migrations").glob("*.sql"):
+        assert "commit;" not in path.read_text().lower()
