@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -52,16 +52,14 @@ class Bus:
         async def failed(error: Exception) -> None:
             log.warning("bus_error", error=str(error) or type(error).__name__)
 
-        callbacks: dict[str, Callable[..., Awaitable[None]]] = {
-            "reconnected_cb": reconnected, "disconnected_cb": disconnected, "error_cb": failed,
-        }  # fmt: skip
         client = Client()
         try:
             async with asyncio.timeout(timeout_s):
                 await client.connect(
                     url, user=user, password=password, name=name, inbox_prefix=f"_INBOX_{user}".encode(), connect_timeout=5,
                     allow_reconnect=True, max_reconnect_attempts=-1, reconnect_time_wait=0.25, ping_interval=5, max_outstanding_pings=2,
-                    pending_size=16 * 1024 * 1024, **callbacks,
+                    pending_size=16 * 1024 * 1024,
+                    reconnected_cb=reconnected, disconnected_cb=disconnected, error_cb=failed,
                 )  # fmt: skip
         except (OSError, NatsError, TimeoutError) as error:
             await client.close()
