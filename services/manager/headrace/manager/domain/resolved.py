@@ -1,0 +1,34 @@
+"""A revision with nothing left open: what its spec, the files in its folder and the variant's defaults come to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.common.contracts.http.services import RuntimeVariant
+from headrace.common.contracts.messages.plans import Mount
+from headrace.common.contracts.model import HealthCheck, PreStartAction
+from headrace.common.contracts.slots import ResourceSlots
+
+
+class ResolvedSpec(BaseModel):
+    """Everything that one replica needs, kept as JSON with the revision. The plans loop makes kernels of it without a lookup."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    runtime: RuntimeVariant
+    model_name: str
+    image: str | None
+    """None runs on the process runtime only."""
+    architecture: Literal["x86_64", "aarch64"] | None
+    """None fits every machine."""
+    command: tuple[str, ...]
+    """Empty: the image's own."""
+    port: Annotated[int, Field(ge=1, le=65535)]
+    model_path: str
+    health_check: HealthCheck | None
+    """None: ready when the port accepts a connection."""
+    pre_start_actions: tuple[PreStartAction, ...] = ()
+    environ: dict[str, str] = {}
+    slots: ResourceSlots
+    mounts: tuple[Mount, ...] = ()

@@ -1,0 +1,81 @@
+"""service-definition.toml (seed 001): defaults per runtime variant that a request may override."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from headrace.common.contracts.http.services import EnvironName, EnvironValue, Image, RuntimeVariant
+from headrace.common.contracts.slots import ResourceSlots
+from headrace.manager.domain import filetext
+
+FILE = "service-definition.toml"
+VARIANTS: tuple[str, ...] = get_args(RuntimeVariant)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Environment(_Section):
+    """`[<variant>.environment]`."""
+
+    image: Image
+    architecture: Literal["x86_64", "aarch64"]
+
+
+def _values_as_text(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {name: _as_text(item) for name, item in value.items()}
+
+
+def _as_text(item: object) -> object:
+    if isinstance(item, bool):
+        return "true" if item else "false"
+    return str(item) if isinstance(item, int | float) else item
+
+
+class ServiceDefaults(_Section):
+    """What one variant's sections say; absent ones say nothing."""
+
+    environment: Environment | None = None
+    resource_slots: ResourceSlots = {}
+    environ: Annotated[dict[EnvironName, EnvironValue], BeforeValidator(_values_as_text), Field(max_length=500)] = {}
+
+
+_KNOWN = {
+    "": VARIANTS,
+    "environment": tuple(Environment.model_fields),
+    **dict.fromkeys(VARIANTS, tuple(ServiceDefaults.model_fields)),
+}
+
+
+def parse_service_definition(content: bytes, file: str = FILE) -> dict[str, ServiceDefaults]:
+    """Return the defaults by variant. Raises InvalidDefinition with path, found and allowed for each error."""
+    text = filetext.decode(content, file)
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise filetext.refuse(file, [filetext.row("", str(error)[:200], "TOML text")]) from None
+    rows: list[dict[str, str]] = []
+    result: dict[str, ServiceDefaults] = {}
+    for variant, section in data.items():
+        if variant not in VARIANTS:
+            rows.append(filetext.row(variant, "a section of this name", f"one of {', '.join(VARIANTS)}"))
+            continue
+        try:
+            result[variant] = ServiceDefaults.model_validate(section)
+        except ValidationError as error:
+            rows.extend(_below(variant, error))
+    if rows:
+        raise filetext.refuse(file, rows)
+    return result
+
+
+def _below(variant: str, error: ValidationError) -> list[dict[str, str]]:
+    known: dict[str, Any] = _KNOWN | {"": tuple(ServiceDefaults.model_fields)}
+    rows = filetext.rows_of(error, known, frozenset({"[key]"}))
+    return [item | {"path": f"{variant}.{item['path']}" if item["path"] else variant} for item in rows]

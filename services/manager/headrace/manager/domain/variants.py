@@ -1,0 +1,199 @@
+"""From what a user asked for to what a replica is: request over service-definition.toml over defaults."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from headrace.common.contracts.http.folders import UsageMode
+from headrace.common.contracts.http.services import RevisionSpec
+from headrace.common.contracts.ids import FolderId
+from headrace.common.contracts.messages.plans import Mount
+from headrace.common.contracts.problems import InvalidRequest
+from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM
+from headrace.manager.domain.definition import Model
+from headrace.manager.domain.engines import ENGINES, choose_weights, start_words
+from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.domain.service_definition import ServiceDefaults
+
+MODELS = "/models"
+HOME = "/home/work"
+DEFAULT_PORT = 8000
+DEFAULT_SLOTS = {CPU: Decimal(1), MEM: Decimal(2**30)}
+RESERVED_NAMES = frozenset({"HEADRACE_PORT", "HEADRACE_MODEL_PATH"})
+RESERVED_PREFIXES = ("HEADRACE_KERNEL_", "HEADRACE_SESSION_", "HEADRACE_SERVICE_", "HEADRACE_AGENT_", "BACKENDAI_")
+_TOO_WIDE = frozenset({"/", "/home", HOME, "/tmp", "/var", "/root"})  # noqa: S108 - paths in the kernel, not here
+_FORBIDDEN_TARGETS = ("/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/lib", "/usr")
+
+
+@dataclass(frozen=True)
+class FolderFacts:
+    """A folder as resolution needs it. `files`: names at its top, needed for llama-cpp only."""
+
+    id: FolderId
+    name: str
+    usage_mode: UsageMode
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that was looked up for a spec. `extra` stands in the order of the spec's extra mounts."""
+
+    name: str
+    folder: FolderFacts | None = None
+    definition: Model | None = None
+    defaults: ServiceDefaults | None = None
+    extra: Sequence[FolderFacts] = ()
+
+
+def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
+    """Return the resolved spec. Raises InvalidRequest with every field that does not fit."""
+    errors = [
+        *_of_the_variant(spec, inputs),
+        *_of_the_environ(spec.environ),
+        *_of_the_environ(inputs.defaults.environ if inputs.defaults else {}, "service-definition.toml: environ"),
+        *_of_the_mounts(spec, inputs),
+    ]
+    if errors:
+        raise InvalidRequest(
+            "; ".join(f"{e['field']}: found {e['found']}; allowed: {e['allowed']}" for e in errors[:3]), errors=errors
+        )
+    defaults = inputs.defaults or ServiceDefaults()
+    environment = defaults.environment
+    port, command = _program(spec, inputs)
+    definition = inputs.definition
+    return ResolvedSpec(
+        runtime=spec.runtime,
+        model_name=definition.name if definition else inputs.name,
+        image=spec.image or (environment.image if environment else None),
+        architecture=spec.architecture or (environment.architecture if environment else None),
+        command=command,
+        port=port,
+        model_path=definition.model_path if definition else spec.model_destination or MODELS,
+        health_check=definition.service.health_check if definition else _engine_health(spec),
+        pre_start_actions=definition.service.pre_start_actions if definition else (),
+        environ=_environ(spec, defaults, port),
+        slots=_slots(spec.slots, defaults.resource_slots),
+        mounts=_mounts(spec, inputs),
+    )
+
+
+def _program(spec: RevisionSpec, inputs: Inputs) -> tuple[int, tuple[str, ...]]:
+    if inputs.definition:
+        return inputs.definition.service.port, inputs.definition.service.start_command
+    if spec.runtime == "cmd":
+        command = spec.command or ()
+        return spec.port or DEFAULT_PORT, ("/bin/sh", "-c", command) if isinstance(command, str) else command
+    port = spec.port or ENGINES[spec.runtime].port
+    weights = choose_weights(inputs.folder.files) if inputs.folder else None
+    words = start_words(spec.runtime, model_path=MODELS, port=port, name=inputs.name, weights=weights or "")
+    return port, words
+
+
+def _engine_health(spec: RevisionSpec) -> Any:
+    return None if spec.runtime == "cmd" else ENGINES[spec.runtime].health_check()
+
+
+def _environ(spec: RevisionSpec, defaults: ServiceDefaults, port: int) -> dict[str, str]:
+    engine = ENGINES.get(spec.runtime)
+    own = {engine.port_variable: str(port)} if engine and engine.port_variable else {}
+    return {**own, **defaults.environ, **spec.environ}
+
+
+def _slots(asked: Mapping[str, Decimal] | None, defaults: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Merge per slot. Whole GPUs in the request put aside fractions in the file, and the other way round."""
+    asked = asked or {}
+    merged = {**DEFAULT_SLOTS, **defaults, **asked}
+    for mine, other in ((GPU_DEVICE, GPU_SHARES), (GPU_SHARES, GPU_DEVICE)):
+        if asked.get(mine) and other not in asked:
+            merged.pop(other, None)
+    return {name: amount for name, amount in merged.items() if amount > 0}
+
+
+def _mounts(spec: RevisionSpec, inputs: Inputs) -> tuple[Mount, ...]:
+    mounts = []
+    if inputs.folder:
+        target = _normal(spec.model_destination or MODELS)
+        mounts.append(Mount(folder_id=inputs.folder.id, target=target, read_only=True))
+    for wanted, folder in zip(spec.extra_mounts, inputs.extra, strict=True):
+        target = _normal(wanted.target or f"{HOME}/{folder.name}")
+        mounts.append(Mount(folder_id=folder.id, target=target, read_only=wanted.read_only))
+    return tuple(mounts)
+
+
+def _error(field: str, found: object, allowed: str) -> dict[str, Any]:
+    return {"field": field, "found": "nothing" if found is None else str(found)[:200], "allowed": allowed}
+
+
+def _of_the_variant(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
+    errors = []
+    runtime = spec.runtime
+    if spec.folder is None and (runtime == "custom" or (runtime in ENGINES and ENGINES[runtime].needs_folder)):
+        errors.append(_error("folder", None, f"a model folder: the runtime {runtime} needs one"))
+    if inputs.folder and inputs.folder.usage_mode != "model":
+        errors.append(_error("folder", f"a {inputs.folder.usage_mode} folder", "a folder with usage mode model"))
+    if spec.command is not None and runtime != "cmd":
+        errors.append(_error("command", "a command", f"none with the runtime {runtime}; cmd takes one"))
+    if spec.port is not None and runtime == "custom":
+        errors.append(_error("port", spec.port, "none with the runtime custom: the model definition says it"))
+    if spec.definition_path is not None and runtime != "custom":
+        errors.append(
+            _error("definition_path", spec.definition_path, "none: only the runtime custom reads a definition")
+        )
+    if spec.model_destination is not None and runtime not in {"custom", "cmd"}:
+        errors.append(
+            _error("model_destination", spec.model_destination, f"{MODELS}; only custom and cmd take another")
+        )
+    if runtime == "llama-cpp" and inputs.folder and choose_weights(inputs.folder.files) is None:
+        found = ", ".join(name for name in inputs.folder.files if name.lower().endswith(".gguf")) or "no .gguf file"
+        errors.append(_error("folder", found, "exactly one .gguf file (or one split model) at the folder's top"))
+    return errors
+
+
+def _of_the_environ(environ: Mapping[str, str], field: str = "environ") -> list[dict[str, Any]]:
+    return [
+        _error(f"{field}.{name}", name, "another name: this one is set by Headrace")
+        for name in environ
+        if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES)
+    ]
+
+
+def _of_the_mounts(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
+    errors = []
+    taken: list[tuple[str, str]] = []
+    if inputs.folder:
+        taken.append(("model_destination", _normal(spec.model_destination or MODELS)))
+    for index, (wanted, folder) in enumerate(zip(spec.extra_mounts, inputs.extra, strict=True)):
+        field = f"extra_mounts[{index}]"
+        if folder.usage_mode == "model":
+            errors.append(_error(f"{field}.folder", f"{wanted.folder}, a model folder", "a data or general folder"))
+        taken.append((f"{field}.target", _normal(wanted.target or f"{HOME}/{folder.name}")))
+    for index, (field, target) in enumerate(taken):
+        if why := _unusable(target):
+            errors.append(_error(field, target, why))
+        for other_field, other in taken[:index]:
+            if _overlap(target, other):
+                errors.append(_error(field, target, f"a path apart from {other} ({other_field})"))
+    return errors
+
+
+def _normal(path: str) -> str:
+    return "/" + posixpath.normpath(path).lstrip("/")
+
+
+def _unusable(target: str) -> str | None:
+    if any(ord(character) < 32 or character in ":," for character in target):
+        return "a path without control characters, colon and comma"
+    if target in _TOO_WIDE:
+        return f"a path of its own, for example {HOME}/data"
+    if any(target == root or target.startswith(f"{root}/") for root in _FORBIDDEN_TARGETS):
+        return f"a path outside of {', '.join(_FORBIDDEN_TARGETS)}"
+    return None
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")

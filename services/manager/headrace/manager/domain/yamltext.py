@@ -1,0 +1,118 @@
+"""YAML text as plain data, with bounds and without surprises.
+
+Scalars follow the core schema of YAML 1.2: `0644` is the number 644 and `yes` a text, as people who write file modes and
+commands expect. (YAML 1.1 would make them 420 and true.)
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+MAX_NODES = 20_000
+MAX_DEPTH = 50
+
+_NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INT = re.compile(r"^[-+]?[0-9]{1,4000}$")
+_OCTAL = re.compile(r"^0o([0-7]{1,1000})$")
+_HEX = re.compile(r"^0x([0-9a-fA-F]{1,1000})$")
+_FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+_SPECIAL = {
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+_STR = "tag:yaml.org,2002:str"
+
+
+class YamlError(ValueError):
+    """The text is not usable YAML. `path` is where in the data, as far as it is known; `found` and `allowed` say why."""
+
+    def __init__(self, path: str, found: str, allowed: str) -> None:
+        super().__init__(f"{path or 'file'}: {found}; allowed: {allowed}")
+        self.path = path
+        self.found = found
+        self.allowed = allowed
+
+
+def load_yaml(text: str) -> Any:
+    """Return the one document in `text` (None when it is empty). Raises YamlError."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise YamlError("", f"{where}{error.problem or error.context}", "YAML text, one document") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise YamlError("", str(error).partition("\n")[0][:200], "YAML text, one document") from None
+    finally:
+        loader.dispose()
+    return None if node is None else _Reader().value(node, "", 0)
+
+
+class _Reader:
+    """Turns nodes into data. Aliases count each time they are used, so a small file cannot become a large one."""
+
+    def __init__(self) -> None:
+        self._nodes = 0
+
+    def value(self, node: yaml.Node, path: str, depth: int) -> Any:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise YamlError(path, f"more than {MAX_NODES} values (aliases counted)", f"at most {MAX_NODES}")
+        if depth > MAX_DEPTH:
+            raise YamlError(path, f"nested deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, depth)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node)
+        raise YamlError(path, type(node).__name__, "a mapping, a list or a value")
+
+    def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise YamlError(path, f"line {key_node.start_mark.line + 1}: a key that is not text", "text as key")
+            key = str(key_node.value)
+            where = f"{path}.{key}" if path else key
+            if key == "<<" and key_node.style is None:
+                raise YamlError(where, "a merge key", "the keys themselves")
+            if key in result:
+                raise YamlError(where, f"the key stands twice (again in line {key_node.start_mark.line + 1})", "once")
+            result[key] = self.value(value_node, where, depth + 1)
+        return result
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    text = str(node.value)
+    if node.style is not None or node.tag == "!" or (node.tag == _STR and _explicit(node)):
+        return text
+    if _NULL.match(text):
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if text in _SPECIAL:
+        return _SPECIAL[text]
+    return _number(text)
+
+
+def _explicit(node: yaml.ScalarNode) -> bool:
+    """Whether the tag was written (`!!str 5`): then the text starts after it."""
+    mark = node.start_mark
+    return bool(mark.buffer is not None and mark.buffer[mark.pointer : mark.pointer + 1] == "!")
+
+
+def _number(text: str) -> Any:
+    if _INT.match(text):
+        return int(text)
+    if match := _OCTAL.match(text):
+        return int(match.group(1), 8)
+    if match := _HEX.match(text):
+        return int(match.group(1), 16)
+    return float(text) if _FLOAT.match(text) else text

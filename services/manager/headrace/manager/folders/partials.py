@@ -1,0 +1,107 @@
+"""Uploads that are not complete: one file each, whose size is the offset. All functions block: call them in a thread."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+from headrace.common.contracts.problems import Locked, NotFound
+from headrace.manager.folders.errors import problems
+
+_BLOCK = 1024 * 1024
+
+
+class Partials:
+    """The uploads below `<root>/.uploads`."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / ".uploads"
+
+    def create(self, upload_id: UUID) -> None:
+        """Make the empty file."""
+        with problems("the upload"):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._file(upload_id), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+    def size(self, upload_id: UUID) -> int:
+        """Return how many bytes have arrived. Raises NotFound."""
+        with problems("the upload"):
+            return self._file(upload_id).stat().st_size
+
+    def open(self, upload_id: UUID) -> Appender:
+        """Return the upload open for writing, held against others (also of other managers). Raises Locked, NotFound."""
+        with problems("the upload"):
+            fd = os.open(self._file(upload_id), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise Locked("another request writes to this upload") from None
+        if os.fstat(fd).st_nlink == 0:  # finished or removed between open and lock
+            os.close(fd)
+            raise NotFound("the upload does not exist")
+        return Appender(fd, self._file(upload_id))
+
+    def remove(self, upload_id: UUID) -> None:
+        """Forget what arrived; nothing happens if it is gone."""
+        with problems("the upload"):
+            self._file(upload_id).unlink(missing_ok=True)
+
+    def stale(self, *, older_than_s: float, limit: int) -> list[UUID]:
+        """Return at most `limit` uploads that nothing was written to for so long."""
+        found: list[UUID] = []
+        before = time.time() - older_than_s
+        if not self.path.is_dir():
+            return found
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                if len(found) >= limit:
+                    break
+                with suppress(ValueError, FileNotFoundError):
+                    if entry.stat(follow_symlinks=False).st_mtime < before:
+                        found.append(UUID(entry.name))
+        return found
+
+    def _file(self, upload_id: UUID) -> Path:
+        return self.path / str(upload_id)
+
+
+class Appender:
+    """An upload open for writing by one request. Close it always."""
+
+    def __init__(self, fd: int, path: Path) -> None:
+        self._fd = fd
+        self.path = path
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._fd)
+
+    def size(self) -> int:
+        """Return how many bytes have arrived."""
+        return os.fstat(self._fd).st_size
+
+    def write(self, chunk: bytes) -> None:
+        """Add `chunk` at the end."""
+        view = memoryview(chunk)
+        with problems("the upload"):
+            while view:
+                view = view[os.write(self._fd, view) :]
+
+    def sync(self) -> None:
+        """Return when what was written is on the disk."""
+        with problems("the upload"):
+            os.fsync(self._fd)
+
+    def sha256(self) -> str:
+        """Return the hexadecimal digest of what arrived, read from the disk block by block."""
+        digest = hashlib.sha256()
+        with problems("the upload"), self.path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        return digest.hexdigest()

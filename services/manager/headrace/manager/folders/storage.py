@@ -1,0 +1,50 @@
+"""The folders as the event loop uses them: blocking work in threads of its own, each call with a bound on its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from headrace.common.contracts.problems import Unavailable
+from headrace.manager.folders.partials import Partials
+from headrace.manager.folders.tree import Tree
+
+T = TypeVar("T")
+
+
+class FolderStorage:
+    """Trees and partial uploads below one root. A storage that hangs costs its callers `timeout_s`, and nobody else."""
+
+    def __init__(self, root: Path, threads: ThreadPoolExecutor, *, timeout_s: float) -> None:
+        self.root = root
+        self.partials = Partials(root)
+        self._threads = threads
+        self._timeout_s = timeout_s
+
+    def tree(self, folder_id: object) -> Tree:
+        """Return the files of a folder."""
+        return Tree(self.root, folder_id)
+
+    async def call(self, function: Callable[[], T], *, timeout_s: float | None = None) -> T:
+        """Run a blocking function in a thread. Raises what it raises, Unavailable when it takes too long."""
+        limit = timeout_s or self._timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+        except TimeoutError:
+            raise Unavailable(f"the storage did not answer within {limit:g} s", reason="storage-slow") from None
+
+
+@asynccontextmanager
+async def open_storage(root: Path, *, threads: int = 8, timeout_s: float = 60.0) -> AsyncIterator[FolderStorage]:
+    """A storage below `root`, which is made if it is missing."""
+    root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    executor = ThreadPoolExecutor(threads, thread_name_prefix="folders")
+    try:
+        yield FolderStorage(root, executor, timeout_s=timeout_s)
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)

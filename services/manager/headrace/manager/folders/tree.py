@@ -1,0 +1,138 @@
+"""Files of one folder.
+
+Every step of a path is opened below the one before and never through a link, so that neither a path nor a link that a
+kernel left in the folder leads out of it. All functions block: call them in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from headrace.common.contracts.http.folders import FileView
+from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.manager.folders.errors import problems
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DIRECTORY_MODE = 0o755
+_FILE_MODE = 0o644
+_MAX_LISTED = 100_000
+
+
+class Tree:
+    """The files below `<root>/<folder id>`."""
+
+    def __init__(self, root: Path, folder_id: object) -> None:
+        self.path = root / str(folder_id)
+
+    def create(self) -> None:
+        """Make the empty folder; nothing happens if it is there."""
+        with problems("the folder"):
+            self.path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+
+    def remove(self) -> None:
+        """Remove the folder with all it holds; nothing happens if it is gone."""
+        with problems("the folder"), suppress(FileNotFoundError):
+            shutil.rmtree(self.path)
+
+    @contextmanager
+    def directory(self, names: Sequence[str], *, make: bool = False) -> Iterator[int]:
+        """A descriptor of the directory at `names`; with `make`, missing ones are created. Raises NotFound, Conflict."""
+        shown = "/".join(names) or "the folder"
+        with problems(shown):
+            fd = os.open(self.path, _DIRECTORY)
+        try:
+            for name in names:
+                with problems(shown):
+                    below = _enter(fd, name, make=make)
+                os.close(fd)
+                fd = below
+            yield fd
+        finally:
+            os.close(fd)
+
+    def open_file(self, names: Sequence[str]) -> tuple[int, os.stat_result]:
+        """Return a descriptor (the caller closes it) of the regular file at `names` and its facts. Raises NotFound, Conflict."""
+        shown = "/".join(names)
+        with self.directory(names[:-1]) as parent, problems(shown):
+            fd = os.open(names[-1], _FILE, dir_fd=parent)
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode):
+            os.close(fd)
+            raise Conflict(f"{shown} is not a file")
+        return fd, facts
+
+    def read(self, names: Sequence[str], *, limit: int) -> bytes | None:
+        """Return at most `limit` + 1 bytes of the file, None when there is no such file."""
+        try:
+            fd, _ = self.open_file(names)
+        except NotFound:
+            return None
+        with os.fdopen(fd, "rb") as file, problems("/".join(names)):
+            return file.read(limit + 1)
+
+    def files(self, names: Sequence[str], *, recursive: bool) -> list[FileView]:
+        """Return what lies in the directory at `names` (or the one file there), sorted by path. Links are left out."""
+        shown = "/".join(names)
+        with self.directory(names[:-1]) as parent, problems(shown or "the folder"):
+            facts = os.stat(names[-1], dir_fd=parent, follow_symlinks=False) if names else os.fstat(parent)
+        if stat.S_ISREG(facts.st_mode):
+            return [_view(shown, facts)]
+        found: list[FileView] = []
+        self._collect(tuple(names), found, recursive=recursive)
+        return sorted(found, key=lambda view: view.path)
+
+    def _collect(self, names: tuple[str, ...], found: list[FileView], *, recursive: bool) -> None:
+        below: list[str] = []
+        with self.directory(names) as fd, os.scandir(fd) as entries:
+            for entry in entries:
+                if len(found) >= _MAX_LISTED:
+                    raise Conflict(f"more than {_MAX_LISTED} files; list a part of the folder with path")
+                with suppress(FileNotFoundError):
+                    facts = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode):
+                        found.append(_view("/".join((*names, entry.name)), facts))
+                    if stat.S_ISDIR(facts.st_mode):
+                        below.append(entry.name)
+        for name in below if recursive else ():
+            with suppress(NotFound, Conflict):  # removed or replaced meanwhile
+                self._collect((*names, name), found, recursive=True)
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Delete the file, or the directory with all it holds. Raises NotFound."""
+        shown = "/".join(names)
+        with self.directory(names[:-1]) as parent, problems(shown):
+            facts = os.stat(names[-1], dir_fd=parent, follow_symlinks=False)
+            if stat.S_ISDIR(facts.st_mode):
+                shutil.rmtree(names[-1], dir_fd=parent)
+            else:
+                os.unlink(names[-1], dir_fd=parent)
+
+    def put(self, source: Path, names: Sequence[str]) -> None:
+        """Move the finished file `source` to `names`, atomically: readers see the old file or the new one. Raises Conflict."""
+        shown = "/".join(names)
+        with self.directory(names[:-1], make=True) as parent, problems(shown):
+            source.chmod(_FILE_MODE)
+            os.replace(source, names[-1], dst_dir_fd=parent)
+            os.fsync(parent)
+
+
+def _enter(fd: int, name: str, *, make: bool) -> int:
+    if make:
+        with suppress(FileExistsError):
+            os.mkdir(name, _DIRECTORY_MODE, dir_fd=fd)
+    return os.open(name, _DIRECTORY, dir_fd=fd)
+
+
+def _view(path: str, facts: os.stat_result) -> FileView:
+    directory = stat.S_ISDIR(facts.st_mode)
+    return FileView(
+        path=os.fsencode(path).decode(errors="replace"), kind="directory" if directory else "file", size_bytes=0 if directory else facts.st_size,
+        modified_at=datetime.fromtimestamp(facts.st_mtime, tz=UTC),
+    )  # fmt: skip
