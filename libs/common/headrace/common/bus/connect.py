@@ -57,7 +57,8 @@ class Bus:
             async with asyncio.timeout(timeout_s):
                 await client.connect(
                     url, user=user, password=password, name=name, inbox_prefix=f"_INBOX_{user}".encode(), connect_timeout=5,
-                    allow_reconnect=True, max_reconnect_attempts=-1, reconnect_time_wait=0.25, ping_interval=5, max_outstanding_pings=2,
+                    allow_reconnect=True, max_reconnect_attempts=-1, reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds; a float works
+                     ping_interval=5, max_outstanding_pings=2,
                     pending_size=16 * 1024 * 1024,
                     reconnected_cb=reconnected, disconnected_cb=disconnected, error_cb=failed,
                 )  # fmt: skip
