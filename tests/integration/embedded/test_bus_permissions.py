@@ -1,0 +1,211 @@
+"""Each bus user on a real server: its own subjects work, all others are refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.errors import NoRespondersError
+from nats.js.api import StreamConfig
+
+from headrace.embedded.blocking import servers_in_thread
+from headrace.embedded.permissions import embedded_users
+from headrace.embedded.stack import EmbeddedServers
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
+    with servers_in_thread(
+        tmp_path_factory.mktemp("bus") / "data", only={"nats"}, users=embedded_users(2), durable=False
+    ) as running:
+        yield running
+
+
+class User:
+    """A connected bus user that remembers what it was refused."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.refused: asyncio.Queue[str] = asyncio.Queue()
+        self.bus: Client
+
+    async def on_error(self, error: Exception) -> None:
+        self.refused.put_nowait(str(error).lower())
+
+    async def connect(self, servers: EmbeddedServers) -> None:
+        user, password = servers.nats_user(self.name)
+        self.bus = await nats.connect(
+            servers.nats_url, user=user, password=password, inbox_prefix=f"_INBOX_{user}", error_cb=self.on_error
+        )
+
+    async def must_not_publish(self, subject: str) -> None:
+        await self.bus.publish(subject, b"x")
+        await self.bus.flush()
+        await self._must_be_refused("publish", subject)
+
+    async def must_not_subscribe(self, subject: str) -> None:
+        await self.bus.subscribe(subject)
+        await self.bus.flush()
+        await self._must_be_refused("subscription", subject)
+
+    async def _must_be_refused(self, what: str, subject: str) -> None:
+        async with asyncio.timeout(5):
+            error = await self.refused.get()
+        assert "permissions violation" in error
+        assert what in error
+        assert subject.lower() in error
+
+
+@asynccontextmanager
+async def users(servers: EmbeddedServers, *names: str) -> AsyncIterator[list[User]]:
+    made = [User(name) for name in names]
+    for user in made:
+        await user.connect(servers)
+    try:
+        yield made
+    finally:
+        for user in made:
+            await user.bus.close()
+
+
+async def streams(manager: User) -> None:
+    js = manager.bus.jetstream()
+    for name, subject in {"PLANS": "plan.agent.*", "ROUTES": "route.*", "RULES": "rules.*"}.items():
+        await js.add_stream(StreamConfig(name=name, subjects=[subject], max_msgs_per_subject=1, allow_direct=True))
+    for subject in ("plan.agent.agent-1", "plan.agent.agent-2", "route.a", "route.b", "rules.a"):
+        await js.publish(subject, subject.encode())
+
+
+async def test_an_agent_reads_its_own_plan_and_no_other(servers: EmbeddedServers) -> None:
+    async with users(servers, "manager", "agent-1") as (manager, agent):
+        await streams(manager)
+        answer = await agent.bus.request("$JS.API.DIRECT.GET.PLANS.plan.agent.agent-1", b"", timeout=5)
+        assert answer.data == b"plan.agent.agent-1"
+        plans = await agent.bus.subscribe("plan.agent.agent-1")
+        await agent.bus.flush()
+        await manager.bus.jetstream().publish("plan.agent.agent-1", b"new")
+        assert (await plans.next_msg(timeout=5)).data == b"new"
+        for subject in (
+            "$JS.API.DIRECT.GET.PLANS.plan.agent.agent-2",
+            "$JS.API.DIRECT.GET.PLANS",
+            "$JS.API.STREAM.MSG.GET.PLANS",
+            "$JS.API.STREAM.PURGE.PLANS",
+            "plan.agent.agent-1",
+            "report.agent.agent-2",
+            "logs.agent.agent-2.x",
+            "rpc.manager.scale",
+        ):
+            await agent.must_not_publish(subject)
+        for subject in (
+            "plan.agent.agent-2",
+            "plan.agent.*",
+            "rpc.agent.agent-2.logs",
+            "route.a",
+            "_INBOX_manager.>",
+            ">",
+        ):
+            await agent.must_not_subscribe(subject)
+
+
+async def test_an_agent_reports_answers_and_streams_logs(servers: EmbeddedServers) -> None:
+    async with users(servers, "manager", "agent-1") as (manager, agent):
+        reports = await manager.bus.subscribe("report.agent.*")
+        chunks = await manager.bus.subscribe("logs.agent.agent-1.r4nd0m")
+        calls = await agent.bus.subscribe("rpc.agent.agent-1.>")
+        await manager.bus.flush()
+        await agent.bus.flush()
+
+        await agent.bus.publish("report.agent.agent-1", b"r")
+        assert (await reports.next_msg(timeout=5)).data == b"r"
+
+        async def answer_calls() -> None:
+            call = await calls.next_msg(timeout=5)
+            await call.respond(b"started")
+
+        async def acknowledge() -> None:
+            chunk = await chunks.next_msg(timeout=5)
+            await chunk.respond(b"ack")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(answer_calls())
+            assert (await manager.bus.request("rpc.agent.agent-1.logs", b"", timeout=5)).data == b"started"
+        async with asyncio.TaskGroup() as group:
+            group.create_task(acknowledge())
+            assert (await agent.bus.request("logs.agent.agent-1.r4nd0m", b"line", timeout=5)).data == b"ack"
+        await chunks.unsubscribe()
+        await manager.bus.flush()
+        with pytest.raises(NoRespondersError):
+            await agent.bus.request("logs.agent.agent-1.r4nd0m", b"line", timeout=5)
+        assert agent.refused.empty()
+
+
+async def test_the_proxy_reads_all_routes_at_once_and_nothing_else(servers: EmbeddedServers) -> None:
+    async with users(servers, "manager", "appproxy") as (manager, proxy):
+        await streams(manager)
+        inbox = proxy.bus.new_inbox()
+        got = await proxy.bus.subscribe(inbox)
+        await proxy.bus.publish(
+            "$JS.API.DIRECT.GET.ROUTES", json.dumps({"multi_last": ["route.*"], "batch": 1000}).encode(), reply=inbox
+        )
+        assert {(await got.next_msg(timeout=5)).data for _ in range(2)} == {b"route.a", b"route.b"}
+        assert (await proxy.bus.request("$JS.API.DIRECT.GET.ROUTES.route.a", b"", timeout=5)).data == b"route.a"
+        for subject in ("metrics.proxy.proxy-1", "report.proxy.proxy-1"):
+            await proxy.bus.publish(subject, b"")
+        await proxy.bus.flush()
+        assert proxy.refused.empty()
+        for subject in ("route.a", "metrics.proxy.proxy-2", "$JS.API.DIRECT.GET.PLANS", "rpc.manager.scale"):
+            await proxy.must_not_publish(subject)
+        for subject in ("plan.agent.*", "rules.*", "report.agent.*", "_INBOX_manager.>"):
+            await proxy.must_not_subscribe(subject)
+
+
+async def test_the_autoscaler_hears_metrics_and_asks_to_scale(servers: EmbeddedServers) -> None:
+    async with users(servers, "manager", "autoscaler", "agent-1") as (manager, autoscaler, agent):
+        await streams(manager)
+        metrics = await autoscaler.bus.subscribe("metrics.>", queue="autoscaler")
+        requests = await manager.bus.subscribe("rpc.manager.scale", queue="manager")
+        for user in (manager, autoscaler):
+            await user.bus.flush()
+        await agent.bus.publish("metrics.kernel.agent-1", b"m")
+        assert (await metrics.next_msg(timeout=5)).data == b"m"
+        assert (await autoscaler.bus.request("$JS.API.DIRECT.GET.RULES.rules.a", b"", timeout=5)).data == b"rules.a"
+
+        async def grant() -> None:
+            request = await requests.next_msg(timeout=5)
+            await request.respond(b"scaled")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(grant())
+            assert (await autoscaler.bus.request("rpc.manager.scale", b"", timeout=5)).data == b"scaled"
+        assert autoscaler.refused.empty()
+        for subject in ("rules.a", "route.a", "metrics.kernel.agent-1", "$JS.API.STREAM.DELETE.RULES"):
+            await autoscaler.must_not_publish(subject)
+        for subject in ("plan.agent.*", "route.*", "report.agent.*"):
+            await autoscaler.must_not_subscribe(subject)
+
+
+async def test_nobody_connects_without_the_right_password(servers: EmbeddedServers) -> None:
+    _, password = servers.nats_user("agent-2")
+    assert await greeting(servers, {"user": "agent-2", "pass": password}) == b"PONG"
+    for credentials in ({}, {"user": "agent-1", "pass": password}, {"user": "agent-3", "pass": password}):
+        assert b"Authorization Violation" in await greeting(servers, credentials)
+    with pytest.raises(KeyError):
+        servers.nats_user("agent-3")
+
+
+async def greeting(servers: EmbeddedServers, credentials: dict[str, str]) -> bytes:
+    """The server's answer to CONNECT, by hand: nats-py leaks its socket when it is refused."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", servers.server_ports["nats"])
+    try:
+        await reader.readline()  # INFO
+        writer.write(b"CONNECT " + json.dumps({"verbose": False, **credentials}).encode() + b"\r\nPING\r\n")
+        async with asyncio.timeout(5):
+            return (await reader.readline()).strip()
+    finally:
+        writer.close()
+        await writer.wait_closed()
