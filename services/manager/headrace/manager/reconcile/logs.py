@@ -1,0 +1,70 @@
+"""Logs of kernels, asked of the agent that runs them, chunk by chunk over the bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from uuid import uuid4
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from headrace.common.bus.connect import Bus
+from headrace.common.bus.publish import ask
+from headrace.common.contracts.ids import AgentId, KernelId
+from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
+from headrace.common.contracts.problems import BusUnavailable, NotFound
+
+SILENCE_S = 30.0
+"""An agent proves every 10 s that it still sends; three misses are its end."""
+ANSWER_S = 5.0
+
+
+class BusLogReader:
+    """Reads logs through the bus. Each chunk is acknowledged when it was taken: a slow reader slows its agent only."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def lines(
+        self, agent_id: AgentId, kernel_id: KernelId, *, tail: int | None, follow: bool
+    ) -> AsyncIterator[str]:
+        """Yield lines `<RFC 3339 UTC timestamp> <text>`: the last `tail` (None: all that is kept), then with `follow` those that come.
+
+        An empty string is a sign of life while nothing is written. Raises NotFound when the agent has no such kernel,
+        BusUnavailable when the agent does not answer or falls silent.
+        """
+        subject = f"logs.agent.{agent_id}.{uuid4().hex}"
+        chunks: asyncio.Queue[Msg] = asyncio.Queue(maxsize=4)
+        subscription = await self._bus.client.subscribe(subject, cb=chunks.put)
+        try:
+            question = LogsRequest(agent_id=agent_id, kernel_id=kernel_id, tail=tail, follow=follow, reply_to=subject)
+            answer = await ask(self._bus, question, LogsAccepted, timeout_s=ANSWER_S)
+            if not answer.accepted:
+                raise NotFound(answer.detail or f"{agent_id} has no log of {kernel_id}")
+            expected = 0
+            while True:
+                chunk = await self._next(chunks, agent_id)
+                if chunk.sequence != expected:
+                    raise BusUnavailable(f"a part of the log was lost on the way from {agent_id}")
+                expected += 1
+                for line in chunk.lines or ("",):
+                    yield line
+                if chunk.error:
+                    raise BusUnavailable(f"{agent_id}: {chunk.error}")
+                if chunk.eof:
+                    return
+        finally:
+            with suppress(NatsError, OSError):  # the connection may be gone, and the subscription with it
+                await subscription.unsubscribe()
+
+    async def _next(self, chunks: asyncio.Queue[Msg], agent_id: AgentId) -> LogChunk:
+        try:
+            async with asyncio.timeout(SILENCE_S):
+                message = await chunks.get()
+                chunk = LogChunk.decode(message.data)
+                await message.respond(b"")
+        except (TimeoutError, NatsError, OSError) as error:
+            raise BusUnavailable(f"{agent_id} fell silent for {SILENCE_S:.0f} s") from error
+        return chunk

@@ -1,0 +1,82 @@
+"""Logs of a kernel come over the bus, in order, at the reader's pace; a reader that leaves is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from nats.errors import NoRespondersError
+
+from headrace.common.bus.connect import Bus, open_bus
+from headrace.common.bus.consume import answering
+from headrace.common.contracts.ids import KernelId, new_uuid
+from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
+from headrace.common.contracts.problems import BusUnavailable, NotFound
+from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.reconcile.logs import BusLogReader
+from tests.support.wait import eventually
+
+KERNEL = KernelId(new_uuid())
+
+
+class Sender:
+    """An agent's log side, as its user on the bus."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.acknowledged = 0
+        self.reader_left = False
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def accept(self, request: LogsRequest) -> LogsAccepted:
+        if request.kernel_id != KERNEL:
+            return LogsAccepted(accepted=False, detail="no such kernel")
+        self.tasks.append(asyncio.create_task(self._send(request)))
+        return LogsAccepted(accepted=True)
+
+    async def _send(self, request: LogsRequest) -> None:
+        try:
+            for sequence in range(1000 if request.follow else 3):
+                last = not request.follow and sequence == 2
+                chunk = LogChunk(sequence=sequence, lines=(f"2026-01-01T00:00:00Z line {sequence}",), eof=last)
+                await self.bus.client.request(request.reply_to, chunk.encode(), timeout=5)
+                self.acknowledged += 1
+        except NoRespondersError:
+            self.reader_left = True
+
+
+@asynccontextmanager
+async def _sender(servers: EmbeddedServers) -> AsyncIterator[Sender]:
+    user, password = servers.nats_user("agent-1")
+    async with open_bus(servers.nats_url, user=user, password=password, name="agent") as bus:
+        sender = Sender(bus)
+        async with answering(bus, LogsRequest, sender.accept, subject="rpc.agent.agent-1.logs"):
+            yield sender
+        await asyncio.gather(*sender.tasks)
+
+
+async def test_lines_in_order_then_the_end(bus: Bus, servers: EmbeddedServers) -> None:
+    async with _sender(servers):
+        lines = [line async for line in BusLogReader(bus).lines("agent-1", KERNEL, tail=10, follow=False)]
+    assert [line.split(" ", 1)[1] for line in lines] == ["line 0", "line 1", "line 2"]
+
+
+async def test_a_slow_reader_slows_the_agent_and_a_leaving_one_is_noticed(bus: Bus, servers: EmbeddedServers) -> None:
+    async with _sender(servers) as sender:
+        lines = BusLogReader(bus).lines("agent-1", KERNEL, tail=10, follow=True)
+        for _ in range(3):
+            await anext(lines)
+        assert sender.acknowledged <= 4
+        await lines.aclose()  # type: ignore[attr-defined]
+        await eventually(lambda: sender.reader_left, within_s=10)
+
+
+async def test_an_unknown_kernel_and_a_silent_agent_are_told_apart(bus: Bus, servers: EmbeddedServers) -> None:
+    reader = BusLogReader(bus)
+    with pytest.raises(BusUnavailable):
+        await anext(reader.lines("agent-2", KERNEL, tail=1, follow=False))
+    async with _sender(servers):
+        with pytest.raises(NotFound, match="no such kernel"):
+            await anext(reader.lines("agent-1", KernelId(new_uuid()), tail=1, follow=False))
