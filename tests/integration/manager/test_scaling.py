@@ -1,0 +1,80 @@
+"""A scaling request changes the wanted replicas only from what it was decided on, within quota, and leaves a record."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from headrace.common.contracts.ids import RuleId, ServiceId, new_uuid
+from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
+from headrace.common.contracts.reasons import Reason
+from headrace.common.db.pool import Pool
+from headrace.common.runtime.clock import utc_now
+from headrace.manager.reconcile.scaling import Scaling
+
+
+async def _service(
+    pool: Pool, *, quota: dict[str, str] | None = None, goal: str = "running"
+) -> tuple[ServiceId, RuleId]:
+    user, project, service, revision, rule = (new_uuid() for _ in range(5))
+    async with pool.acquire() as con, con.transaction():
+        await con.execute("insert into users (id, name) values ($1, 'someone')", user)
+        await con.execute("insert into projects (id, name, quota) values ($1, 'p', $2)", project, quota)
+        await con.execute(
+            "insert into services (id, project_id, name, wanted, goal, resource_group, revision_id, drain_grace_s, created_by) "
+            "values ($1, $2, 's', 1, $5, 'default', $3, 1, $4)",
+            service, project, revision, user, goal,
+        )  # fmt: skip
+        await con.execute(
+            "insert into revisions (id, service_id, number, spec, resolved, created_by) values ($1, $2, 1, '{}', $3, $4)",
+            revision, service, {"slots": {"cpu": "2"}}, user,
+        )  # fmt: skip
+        await con.execute(
+            "insert into rules (id, service_id, spec, created_by) values ($1, $2, '{}', $3)", rule, service, user
+        )
+    return ServiceId(service), RuleId(rule)
+
+
+async def _ask(pool: Pool, service: ServiceId, rule: RuleId, start: int, wanted: int) -> tuple[ScaleReply, list[Any]]:
+    poked: list[Any] = []
+    request = ScaleRequest(
+        service_id=service, rule_id=rule, from_wanted=start, wanted=wanted, observed=0.9, decided_at=utc_now(),
+        reason=Reason(code="fired", text="0.9 > 0.8"),
+    )  # fmt: skip
+    return await Scaling(pool, lambda: poked.append(1)).answer(request), poked
+
+
+async def test_applied_and_recorded(pool: Pool) -> None:
+    service, rule = await _service(pool)
+    reply, poked = await _ask(pool, service, rule, 1, 3)
+    assert (reply.applied, reply.wanted, len(poked)) == (True, 3, 1)
+    assert await pool.fetchval("select wanted from services") == 3
+    decision = await pool.fetchrow("select * from scale_decisions")
+    assert (decision["from_replicas"], decision["to_replicas"], decision["rule_id"], decision["observed"]) == (
+        1,
+        3,
+        rule,
+        0.9,
+    )
+    assert await pool.fetchval("select actor || ' ' || action from events") == "autoscaler service.scaled"
+
+
+async def test_of_two_decisions_from_the_same_state_one_is_applied(pool: Pool) -> None:
+    service, rule = await _service(pool)
+    replies = await asyncio.gather(*(_ask(pool, service, rule, 1, 2) for _ in range(5)))
+    assert sorted(reply.applied for reply, _ in replies) == [False] * 4 + [True]
+    assert {reply.reason.code for reply, _ in replies if not reply.applied} == {"wanted-changed"}
+    assert await pool.fetchval("select count(*) from scale_decisions") == 1
+
+
+async def test_refused_with_the_reason(pool: Pool) -> None:
+    service, rule = await _service(pool, quota={"cpu": "5"})
+    reply, poked = await _ask(pool, service, rule, 1, 3)
+    assert (reply.applied, reply.reason.code, poked) == (False, "quota-exceeded", [])
+    assert "6 cpu" in reply.reason.text
+    assert (await _ask(pool, service, rule, 1, 2))[0].applied
+    assert (await _ask(pool, service, RuleId(new_uuid()), 2, 1))[0].reason.code == "rule-gone"
+    assert (await _ask(pool, ServiceId(new_uuid()), rule, 2, 1))[0].reason.code == "service-gone"
+    await pool.execute("update services set goal = 'stopped'")
+    assert (await _ask(pool, service, rule, 2, 1))[0].reason.code == "service-not-running"
+    assert await pool.fetchval("select wanted from services") == 2
