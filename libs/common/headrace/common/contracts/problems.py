@@ -6,6 +6,7 @@ Problem
 ├── Forbidden               403 forbidden
 ├── NotFound                404 not-found           (also what a caller may not see)
 ├── MethodNotAllowed        405 method-not-allowed
+├── RequestTimeout          408 request-timeout
 ├── Conflict                409 conflict
 │   ├── NameTaken           409 name-taken
 │   ├── StaleRevision       409 stale-revision
@@ -92,6 +93,12 @@ class MethodNotAllowed(Problem):
     """The path exists, this method on it does not."""
 
     type, status, title = "method-not-allowed", 405, "Method not allowed"
+
+
+class RequestTimeout(Problem):
+    """The caller began a request and did not go on sending it."""
+
+    type, status, title = "request-timeout", 408, "Request timed out"
 
 
 class Conflict(Problem):

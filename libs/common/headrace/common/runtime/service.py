@@ -61,15 +61,20 @@ async def run_tasks(tasks: Iterable[Task], stop: asyncio.Event, *, grace_s: floa
             raise result
 
 
-def main(build: Callable[[], AbstractAsyncContextManager[Iterable[Task]]], *, service: str) -> None:
-    """Run a service process on uvloop until SIGTERM or SIGINT. `build` opens everything and closes it in reverse."""
+def main(
+    build: Callable[[], AbstractAsyncContextManager[Iterable[Task]]], *, service: str, grace_s: float = 20.0
+) -> None:
+    """Run a service process on uvloop until SIGTERM or SIGINT. `build` opens everything and closes it in reverse.
+
+    Each task gets at most `grace_s` to end.
+    """
 
     async def serve() -> None:
         stopper = Stopper()
         stopper.install()
         async with build() as tasks:
             log.info("service_started", service=service)
-            await run_tasks(tasks, stopper.event)
+            await run_tasks(tasks, stopper.event, grace_s=grace_s)
         log.info("service_stopped", service=service)
 
     uvloop.run(serve())

@@ -52,8 +52,16 @@ def _finish(request: web.Request, response: web.StreamResponse, request_id: str,
     )
 
 
-def make_app(*, checks: Mapping[str, Check] | None = None, max_body_bytes: int = 1024 * 1024) -> web.Application:
-    """Return an application with `/livez`, `/readyz` (503 with the failing checks' reasons) and `/metrics`."""
+def make_app(
+    *,
+    checks: Mapping[str, Check] | None = None,
+    warnings: Mapping[str, Check] | None = None,
+    max_body_bytes: int = 1024 * 1024,
+) -> web.Application:
+    """Return an application with `/livez`, `/readyz` (503 with the failing checks' reasons) and `/metrics`.
+
+    `warnings` are shown by `/readyz` too, but leave it at 200: the service does its work without what they miss.
+    """
     app = web.Application(middlewares=[_outermost], client_max_size=max_body_bytes)
     tests = dict(checks or {})
 
@@ -62,9 +70,10 @@ def make_app(*, checks: Mapping[str, Check] | None = None, max_body_bytes: int =
 
     async def ready(_: web.Request) -> web.Response:
         failing = {name: why for name, check in tests.items() if (why := check()) is not None}
-        return web.json_response(
-            {"status": "failing" if failing else "ok", "failing": failing}, status=503 if failing else 200
-        )
+        shown: dict[str, object] = {"status": "failing" if failing else "ok", "failing": failing}
+        if noted := {name: why for name, check in (warnings or {}).items() if (why := check()) is not None}:
+            shown["warnings"] = noted
+        return web.json_response(shown, status=503 if failing else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,1 @@
+"""The app-proxy: every request to a service passes here, whoever else is away."""

@@ -1,0 +1,1 @@
+"""Decisions of the traffic path: pure, without event loop, clock, chance or log."""

@@ -1,0 +1,74 @@
+"""Everything that can be set, with its default and what it means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from headrace.common.contracts.ids import ProxyId
+from headrace.common.obs.logging import LogFormat
+from headrace.common.runtime.settings import ServiceSettings
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Settings(ServiceSettings):
+    """App-proxy settings. Environment (HEADRACE_APPPROXY_*) beats appproxy.toml beats these defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEADRACE_APPPROXY_", toml_file="appproxy.toml", extra="forbid", frozen=True
+    )
+
+    id: ProxyId = "proxy-1"
+    """Name of this app-proxy, unique in the installation."""
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_user: str = "appproxy"
+    nats_password: SecretStr = SecretStr("")
+
+    listen_host: str = "0.0.0.0"
+    """Where callers come in; services' own ports are opened on it too."""
+    listen_port: Port = 8000
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 8001
+    """/livez, /readyz, /metrics and /routes."""
+    data_dir: Path = Path("appproxy-data")
+    """The last route tables are kept here."""
+    domain: str | None = None
+    """With `models.example.com`, service `chat` is also `chat.models.example.com`."""
+    advertise_url: str | None = None
+    """Base URL that callers use, as told to the manager. Default: http://<listen_host>:<listen_port>."""
+    trust_forwarded: bool = False
+    """Believe X-Forwarded-For, -Proto and -Host: only where every caller comes through a proxy of one's own."""
+
+    connect_timeout_s: Seconds = 3.0
+    caller_idle_timeout_s: Seconds = 60.0
+    """Longest pause of a caller in the middle of its request body, or in taking its answer."""
+    keepalive_timeout_s: Seconds = 75.0
+    """How long an idle connection of a caller is kept."""
+    replica_keepalive_s: Seconds = 4.0
+    """How long an idle connection to a replica is kept: below the 5 s after which uvicorn, under most engines, closes it."""
+    same_instant_s: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """A kept connection lost this soon after being taken was closing already: its request is sent again on a fresh one."""
+    shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    """Longest wait for open requests after SIGTERM."""
+
+    max_body_bytes: Annotated[int, Field(gt=0)] = 1024**3
+    """Largest request body of services that set no limit of their own."""
+    replay_bytes: Annotated[int, Field(ge=0, le=1024**2)] = 64 * 1024
+    """Request bodies up to this size are kept until the answer begins, so that they can be sent again."""
+    max_open_requests: Annotated[int, Field(gt=0)] = 20_000
+    """Requests open at the same time, over all services; further ones are answered 503."""
+    max_line_bytes: Annotated[int, Field(ge=1024, le=65536)] = 16_384
+    max_header_bytes: Annotated[int, Field(ge=1024, le=65536)] = 16_384
+    """Longest single header field."""
+    max_headers: Annotated[int, Field(ge=16, le=1024)] = 128
+    remembered_tokens: Annotated[int, Field(gt=0)] = 10_000
+
+    access_log_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of successful requests that are logged; errors always are."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: LogFormat = "auto"

@@ -1,0 +1,115 @@
+"""The route tables in use: the newest of each service, found by name or by port. Knows neither bus, disk nor HTTP."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import cached_property
+from uuid import UUID
+
+from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.messages.routes import RouteTable
+
+_REMOVED_KEPT = 10_000
+
+
+class Entry:
+    """One service's table with what is looked up in it on every request."""
+
+    def __init__(self, table: RouteTable) -> None:
+        self.table = table
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """Public key by kid."""
+        return {key.kid: key.public_key for key in self.table.token_keys}
+
+    @cached_property
+    def revoked(self) -> frozenset[UUID]:
+        """Ids of the tokens that are refused."""
+        return frozenset(revocation.token_id for revocation in self.table.revocations)
+
+
+class Tables:
+    """Route tables by service, fenced by generation.
+
+    Names are unique among living services; while a deleted service's tombstone is still on its way, the newer
+    service (ids are ordered by creation) has the name.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[ServiceId, Entry] = {}
+        self._names: dict[str, list[ServiceId]] = {}
+        self._ports: dict[int, list[ServiceId]] = {}
+        self._removed: OrderedDict[ServiceId, int] = OrderedDict()
+
+    def apply(self, table: RouteTable) -> bool:
+        """Put `table` in use. Return False, and change nothing, unless its generation is above the one in use."""
+        service_id = table.service_id
+        old = self._entries.get(service_id)
+        known = old.table.generation if old else self._removed.get(service_id, 0)
+        if table.generation <= known:
+            return False
+        if old is not None:
+            self._unlist(old.table)
+        if table.removed:
+            self._entries.pop(service_id, None)
+            self._removed[service_id] = table.generation
+            self._removed.move_to_end(service_id)
+            if len(self._removed) > _REMOVED_KEPT:
+                self._removed.popitem(last=False)
+            return True
+        self._removed.pop(service_id, None)
+        self._entries[service_id] = Entry(table)
+        self._list(table)
+        return True
+
+    def _list(self, table: RouteTable) -> None:
+        self._names[table.name] = sorted([*self._names.get(table.name, ()), table.service_id])
+        if table.port is not None:
+            self._ports[table.port] = sorted([*self._ports.get(table.port, ()), table.service_id])
+
+    def _unlist(self, table: RouteTable) -> None:
+        self._names[table.name].remove(table.service_id)
+        if not self._names[table.name]:
+            del self._names[table.name]
+        if table.port is not None:
+            self._ports[table.port].remove(table.service_id)
+            if not self._ports[table.port]:
+                del self._ports[table.port]
+
+    def by_name(self, name: str) -> Entry | None:
+        """Return the service with this name (path segment and host label)."""
+        ids = self._names.get(name)
+        return self._entries[ids[-1]] if ids else None
+
+    def by_port(self, port: int) -> Entry | None:
+        """Return the service that has this port for its own."""
+        ids = self._ports.get(port)
+        return self._entries[ids[-1]] if ids else None
+
+    def get(self, service_id: ServiceId) -> Entry | None:
+        """Return one service's entry."""
+        return self._entries.get(service_id)
+
+    def ports(self) -> frozenset[int]:
+        """Return all ports that services have for their own."""
+        return frozenset(self._ports)
+
+    def generations(self) -> dict[ServiceId, int]:
+        """Return the applied generation of every service that is routed here."""
+        return {service_id: entry.table.generation for service_id, entry in self._entries.items()}
+
+    def sessions(self) -> dict[SessionId, ServiceId]:
+        """Return every replica in the tables with its service."""
+        return {r.session_id: t.service_id for t in self for r in t.routes}
+
+    def draining(self) -> frozenset[SessionId]:
+        """Return the replicas that take no new requests."""
+        return frozenset(r.session_id for t in self for r in t.routes if r.state == "draining")
+
+    def __iter__(self) -> Iterator[RouteTable]:
+        return (entry.table for entry in self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
