@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.embedded.world import living, until
+
 
 @pytest.fixture
 def data() -> Iterator[Path]:
@@ -16,4 +18,5 @@ def data() -> Iterator[Path]:
     parent = Path(tempfile.mkdtemp(prefix="hr-embedded-"))
     parent.chmod(0o755)
     yield parent / "data"
+    until(lambda: living(parent) == {}, "all processes gone")
     shutil.rmtree(parent)

@@ -172,7 +172,7 @@ class _Supervisor:
         keeper = Keeper(
             Program(
                 name=service.name,
-                command=Command(service.argv, service.env, on_parent_death=signal.SIGTERM),
+                command=Command(service.argv, service.env, cwd=servers.data, on_parent_death=signal.SIGTERM),
                 ready=lambda: answers_200(service.ready_url),
                 stop_steps=((signal.SIGTERM, service.stop_grace_s),),
             ),

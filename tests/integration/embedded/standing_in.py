@@ -1,0 +1,61 @@
+"""The supervisor as a program, with stand-ins for the services: `standing_in.py DATA API_PORT PROXY_PORT [MODE…]`.
+
+MODE is `<service>=<word>[,<word>]`, handed to that stand-in. Prints one line per progress event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from headrace.embedded.errors import EmbeddedError, StartFailedError
+from headrace.embedded.services import Installation, Service, default_services
+from headrace.embedded.supervisor import UpOptions, run
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+
+
+def main(data: str, api_port: str, proxy_port: str, *modes: str) -> int:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    words = {name: mode.split(",") for name, mode in (pair.split("=") for pair in modes)}
+
+    def services(there: Installation, base: Mapping[str, str]) -> Sequence[Service]:
+        """The real list, with only the program replaced."""
+        return [
+            Service(
+                name=s.name,
+                argv=(
+                    sys.executable,
+                    str(STAND_IN),
+                    s.ready_url.split(":")[2].split("/")[0],
+                    s.name,
+                    *words.get(s.name, []),
+                ),
+                env={**s.env, "STOP_KERNELS": s.env.get("HEADRACE_AGENT_STOP_KERNELS_ON_EXIT", "")},
+                ready_url=s.ready_url,
+                port=s.port,
+                start_tier=s.start_tier,
+                stop_tier=s.stop_tier,
+                stop_grace_s=s.stop_grace_s,
+            )
+            for s in default_services(there, base)
+        ]
+
+    options = UpOptions(data=Path(data), api_port=int(api_port), proxy_port=int(proxy_port), agents=2)
+    try:
+        asyncio.run(run(options, lambda stage, detail: print(f"{stage}: {detail}", flush=True), services=services))
+    except StartFailedError as error:
+        print(f"failed: {error} | {error.tail}", flush=True)
+        return 1
+    except EmbeddedError as error:
+        print(f"failed: {error}", flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
