@@ -12,6 +12,8 @@ import pytest
 from tests.support.stack import Stack
 from tests.support.wait import eventually
 
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+
 ROOT = Path(__file__).parents[2]
 SEED = ROOT / "examples" / "simple-http-server"
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 
 import pytest
+import pytest_asyncio
 
 from tests.support.load import Load
 from tests.support.stack import Stack
 from tests.support.wait import eventually
 
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
-@pytest.fixture
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def steady(any_stack: Stack) -> str:
     """A service of two engines; returns its name."""
     if (await any_stack.api.http.get("/v1/services/steady")).status_code == 404:

@@ -7,6 +7,8 @@ import pytest
 from tests.support.api import Api
 from tests.support.stack import Stack
 
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+
 GOOD = """
 models:
   - name: m

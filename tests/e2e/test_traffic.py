@@ -9,14 +9,17 @@ import time
 
 import httpx
 import pytest
+import pytest_asyncio
 import websockets
 
 from tests.support.load import Load
 from tests.support.stack import Stack
 from tests.support.wait import eventually
 
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
-@pytest.fixture
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def chat(any_stack: Stack) -> str:
     """A service of two simulated engines; returns its name."""
     if (await any_stack.api.http.get("/v1/services/chat")).status_code == 404:
