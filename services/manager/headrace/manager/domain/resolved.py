@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.common.contracts.http.services import RuntimeVariant
+from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.slots import ResourceSlots
@@ -17,6 +18,8 @@ class ResolvedSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     runtime: RuntimeVariant
+    folder_id: FolderId | None = None
+    """The model folder; also the first of `mounts`."""
     model_name: str
     image: str | None
     """None runs on the process runtime only."""

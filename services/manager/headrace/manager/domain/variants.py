@@ -68,6 +68,7 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
     definition = inputs.definition
     return ResolvedSpec(
         runtime=spec.runtime,
+        folder_id=inputs.folder.id if inputs.folder else None,
         model_name=definition.name if definition else inputs.name,
         image=spec.image or (environment.image if environment else None),
         architecture=spec.architecture or (environment.architecture if environment else None),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,8 +39,8 @@ class FolderStorage:
             raise Unavailable(f"the storage did not answer within {limit:g} s", reason="storage-slow") from None
 
 
-@asynccontextmanager
-async def open_storage(root: Path, *, threads: int = 8, timeout_s: float = 60.0) -> AsyncIterator[FolderStorage]:
+@contextmanager
+def open_storage(root: Path, *, threads: int = 8, timeout_s: float = 60.0) -> Iterator[FolderStorage]:
     """A storage below `root`, which is made if it is missing."""
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
     executor = ThreadPoolExecutor(threads, thread_name_prefix="folders")

@@ -1,0 +1,139 @@
+"""A service's status (can it serve), phase (is it where it was told to be) and why, from what its replicas are now.
+
+Never healthy while nobody answers: only a running kernel that answered its last health check counts, and a draining one,
+which takes no new requests, does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from headrace.common.contracts.http.services import ServicePhase, ServiceStatus, SessionStatus
+from headrace.common.contracts.ids import RevisionId
+from headrace.common.contracts.messages.reports import HealthStatus, KernelState
+from headrace.common.contracts.reasons import Reason
+from headrace.manager.domain.records import Service
+
+MAX_FAILED_STARTS = 5
+"""Starts that may fail in a row before the service stops trying (seed 001: the error stays until it is cleared)."""
+_MAX_TEXT = 1500
+_WORST_FIRST: tuple[SessionStatus, ...] = ("pending", "placed", "running")
+
+
+class LiveReplica(Protocol):
+    """A session that has not ended, with its main kernel."""
+
+    @property
+    def status(self) -> SessionStatus: ...  # noqa: D102
+    @property
+    def health(self) -> HealthStatus: ...  # noqa: D102
+    @property
+    def kernel_state(self) -> KernelState | None: ...  # noqa: D102
+    @property
+    def revision_id(self) -> RevisionId | None: ...  # noqa: D102
+    @property
+    def reason_code(self) -> str: ...  # noqa: D102
+    @property
+    def reason_text(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class StatusOfService:
+    """What views show."""
+
+    status: ServiceStatus
+    phase: ServicePhase
+    reason: Reason
+    healthy_replicas: int
+
+
+def serves(replica: LiveReplica) -> bool:
+    """Whether new requests may go to it."""
+    return replica.status == "running" and replica.kernel_state == "running" and replica.health == "healthy"
+
+
+def service_status(
+    service: Service, replicas: Sequence[LiveReplica], now: datetime, *, last_error: str = ""
+) -> StatusOfService:
+    """Return status, phase and reason. `replicas`: the live sessions. `last_error`: words of the newest failed start."""
+    serving = [replica for replica in replicas if serves(replica)]
+    phase = _phase(service, replicas, serving)
+    reason = _reason(service, replicas, serving, phase, now, last_error)
+    return StatusOfService(_status(service, len(serving)), phase, reason, len(serving))
+
+
+def _status(service: Service, serving: int) -> ServiceStatus:
+    if serving == 0:
+        return "unhealthy"
+    return "healthy" if serving >= service.wanted or service.goal != "running" else "degraded"
+
+
+def _phase(service: Service, replicas: Sequence[LiveReplica], serving: Sequence[LiveReplica]) -> ServicePhase:
+    if service.goal == "deleting":
+        return "stopping"
+    if service.goal == "stopped":
+        return "stopping" if replicas else "stopped"
+    current = [replica for replica in serving if replica.revision_id == service.revision_id]
+    if len(current) >= service.wanted:
+        return "deployed"
+    return "failed" if service.failed_starts >= MAX_FAILED_STARTS else "deploying"
+
+
+def _reason(
+    service: Service,
+    replicas: Sequence[LiveReplica],
+    serving: Sequence[LiveReplica],
+    phase: ServicePhase,
+    now: datetime,
+    last_error: str,
+) -> Reason:
+    if phase in {"stopping", "stopped"}:
+        return _while_stopping(service, len(replicas), phase)
+    count = f"{len(serving)} of {service.wanted} replicas healthy"
+    if phase == "failed":
+        why = f"{count}; {service.failed_starts} starts in a row failed, so no more are tried until you retry"
+        return _because("start-failed", f"{why}{_and(last_error)}")
+    if phase == "deployed":
+        if service.wanted == 0:
+            return _because("scaled-to-zero", "0 replicas are wanted")
+        return _because("all-healthy", count)
+    return _while_deploying(service, replicas, count, now, last_error)
+
+
+def _while_stopping(service: Service, live: int, phase: ServicePhase) -> Reason:
+    if phase == "stopped":
+        return _because("stopped", "stopped by a user; its configuration is kept")
+    if service.goal == "deleting":
+        return _because("deleting", f"{live} replicas are still being stopped; then the service is gone")
+    return _because("stopping", f"{live} replicas are still being stopped")
+
+
+def _while_deploying(
+    service: Service, replicas: Sequence[LiveReplica], count: str, now: datetime, last_error: str
+) -> Reason:
+    worst = _worst(service, replicas)
+    if worst is not None:
+        return _because(worst.reason_code, f"{count}; {worst.reason_text}")
+    if service.failed_starts and service.next_start_at is not None and service.next_start_at > now:
+        wait = max(1, round((service.next_start_at - now).total_seconds()))
+        text = f"{count}; start {service.failed_starts} of {MAX_FAILED_STARTS} failed, the next is in {wait} s"
+        return _because("start-failed-retrying", f"{text}{_and(last_error)}")
+    return _because("starting", f"{count}; replicas are about to be started")
+
+
+def _worst(service: Service, replicas: Sequence[LiveReplica]) -> LiveReplica | None:
+    """Return the replica that explains best why the service is not yet where it should be."""
+    missing = [r for r in replicas if not serves(r) and r.status in _WORST_FIRST]
+    newest = [r for r in missing if r.revision_id == service.revision_id] or missing
+    return min(newest, key=lambda r: (_WORST_FIRST.index(r.status), r.health != "unhealthy"), default=None)
+
+
+def _and(error: str) -> str:
+    return f": {error}" if error else ""
+
+
+def _because(code: str, text: str) -> Reason:
+    return Reason(code=code, text=text[:_MAX_TEXT])

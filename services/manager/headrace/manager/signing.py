@@ -1,0 +1,107 @@
+"""Keys and secrets: what is derived from the installation's secret, how API keys are hashed and service tokens signed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import jwt
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from headrace.common.contracts.ids import KeyId, ServiceId, TokenId
+from headrace.common.contracts.problems import Unavailable
+
+_KEY = re.compile(r"hr_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
+_NONCE_BYTES = 12
+
+
+class Vault:
+    """Keyed hashes and sealed values, under keys derived from the installation's secret (HKDF-SHA256, one per purpose)."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < 32:
+            raise ValueError("the secret key must have at least 32 bytes")
+        self._hash_key = _derive(secret, b"headrace api keys v1")
+        self._seal = AESGCM(_derive(secret, b"headrace sealed values v1"))
+
+    def hash(self, secret: str) -> bytes:
+        """Return the 32 bytes that are kept of an API key's secret."""
+        return hmac.digest(self._hash_key, secret.encode(), hashlib.sha256)
+
+    def matches(self, secret: str, stored: bytes) -> bool:
+        """Whether the secret has this hash, in constant time."""
+        return hmac.compare_digest(self.hash(secret), stored)
+
+    def seal(self, value: bytes, *, label: str) -> bytes:
+        """Return `value` encrypted and bound to `label` (AES-256-GCM)."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._seal.encrypt(nonce, value, label.encode())
+
+    def open(self, sealed: bytes, *, label: str) -> bytes:
+        """Return what was sealed. Raises Unavailable when the installation's secret is another one than then."""
+        try:
+            return self._seal.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], label.encode())
+        except InvalidTag:
+            raise Unavailable(
+                "a stored secret cannot be read: the secret key differs from the one it was stored with",
+                reason="secret-key-changed",
+            ) from None
+
+
+def _derive(secret: bytes, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(secret)
+
+
+def new_api_key(key_id: KeyId) -> tuple[str, str]:
+    """Return (the key as its user gets it, its secret part)."""
+    secret = secrets.token_urlsafe(32)
+    return f"hr_{key_id.hex}_{secret}", secret
+
+
+def parse_api_key(text: str) -> tuple[UUID, str] | None:
+    """Return (key id, secret), None when `text` is not an API key."""
+    match = _KEY.fullmatch(text)
+    return (UUID(match.group(1)), match.group(2)) if match else None
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """An Ed25519 key pair with its id."""
+
+    kid: str
+    private: Ed25519PrivateKey
+
+    @classmethod
+    def generate(cls) -> SigningKey:
+        """Return a fresh key pair."""
+        return cls(secrets.token_hex(8), Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load(cls, kid: str, raw: bytes) -> SigningKey:
+        """Return the key pair whose private part is these 32 bytes."""
+        return cls(kid, Ed25519PrivateKey.from_private_bytes(raw))
+
+    def public_bytes(self) -> bytes:
+        """Return the public part, 32 bytes."""
+        return self.private.public_key().public_bytes_raw()
+
+    def token(self, service_id: ServiceId, token_id: TokenId, *, issued_at: datetime, expires_at: datetime) -> str:
+        """Return a signed token (JWT, EdDSA) for one service."""
+        claims = {
+            "iss": "headrace",
+            "sub": str(service_id),
+            "jti": str(token_id),
+            "iat": int(issued_at.timestamp()),
+            "exp": int(expires_at.timestamp()),
+        }
+        return jwt.encode(claims, self.private, algorithm="EdDSA", headers={"kid": self.kid})

@@ -1,0 +1,58 @@
+-- name: insert
+insert into folders (id, project_id, name, usage_mode) values ($1, $2, $3, $4)
+returning id, project_id, name, usage_mode, created_at
+
+-- name: find
+-- by id or name, in the projects that the user sees (or in one of them)
+select f.id, f.project_id, f.name, f.usage_mode, f.created_at, p.name as project, m.role
+from folders f join projects p on p.id = f.project_id
+left join memberships m on m.project_id = f.project_id and m.user_id = $3
+where f.deleted_at is null and (f.id = $1 or f.name = $2) and ($4 or m.role is not null)
+  and ($5::uuid is null or f.project_id = $5)
+order by f.id = $1 desc nulls last, f.id limit 2
+
+-- name: page
+select f.id, f.project_id, f.name, f.usage_mode, f.created_at
+from folders f
+where f.deleted_at is null and f.id > $5
+  and ($1 or exists (select 1 from memberships m where m.project_id = f.project_id and m.user_id = $2))
+  and ($3::uuid is null or f.project_id = $3) and ($4::text is null or f.usage_mode = $4)
+order by f.id limit $6
+
+-- name: hold
+-- a service that is being made holds its folders, so that none is deleted at the same time
+select id from folders where id = any($1::uuid[]) and deleted_at is null for share
+
+-- name: lock
+select id from folders where id = $1 and deleted_at is null for update
+
+-- name: users_of
+select s.name from services s join revisions r on r.id = s.revision_id
+where s.deleted_at is null and r.resolved -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
+union
+select coalesce(s.name, 'a trial run') from sessions x left join revisions r on r.id = x.revision_id left join services s on s.id = x.service_id
+where x.status <> 'ended'
+  and coalesce(r.resolved, x.resolved) -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
+limit 5
+
+-- name: mark_deleted
+update folders set deleted_at = now() where id = $1
+
+-- name: deleted
+select f.id from folders f where f.deleted_at is not null order by f.deleted_at desc limit $1
+
+-- name: insert_upload
+insert into uploads (id, folder_id, path, size_bytes, sha256, created_by) values ($1, $2, $3, $4, $5, $6)
+returning id, folder_id, path, size_bytes, sha256, created_at
+
+-- name: upload
+select id, folder_id, path, size_bytes, sha256, created_at from uploads where id = $1 and folder_id = $2
+
+-- name: delete_upload
+delete from uploads where id = $1 returning id
+
+-- name: delete_uploads_of
+delete from uploads where folder_id = $1 returning id
+
+-- name: delete_old_uploads
+delete from uploads where id = any($1::uuid[]) returning id

@@ -1,0 +1,96 @@
+"""Projects, their members, and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from headrace.common.contracts.http.projects import CreateProject, Role
+from headrace.common.contracts.ids import ProjectId, ServiceId, UserId, new_uuid
+from headrace.common.contracts.problems import NameTaken
+from headrace.common.db.pool import Connection
+from headrace.common.db.queries import Queries
+from headrace.manager.domain.records import Project
+from headrace.manager.store import rows
+
+SQL = Queries.beside(__file__)
+
+
+def _project(row: Mapping[str, Any]) -> Project:
+    return Project(
+        id=row["id"], name=row["name"], description=row["description"], quota=rows.slots(row["quota"]),
+        created_at=row["created_at"],
+    )  # fmt: skip
+
+
+async def insert(con: Connection, new: CreateProject) -> Project:
+    """Create a project. Raises NameTaken."""
+    try:
+        row = await con.fetchrow(SQL.insert, new_uuid(), new.name, new.description, rows.plain(new.quota))
+    except asyncpg.UniqueViolationError:
+        raise NameTaken(f"there is a project {new.name} already") from None
+    return _project(row)
+
+
+async def find(con: Connection, reference: str, user_id: UserId) -> tuple[Project, Role | None] | None:
+    """Return the project with this name or id, and the user's role in it."""
+    row = await con.fetchrow(SQL.find, rows.as_uuid(reference), reference, user_id)
+    return (_project(row), row["role"]) if row else None
+
+
+async def of_user(con: Connection, user_id: UserId) -> list[tuple[Project, Role]]:
+    """Return the projects that the user is a member of, oldest first."""
+    return [(_project(row), row["role"]) for row in await con.fetch(SQL.of_user, user_id)]
+
+
+async def visible(con: Connection, user_id: UserId, *, every: bool, after: UUID, limit: int) -> list[Project]:
+    """Return a page of the projects that the user sees (`every`: all)."""
+    return [_project(row) for row in await con.fetch(SQL.visible, every, user_id, after, limit)]
+
+
+async def lock(con: Connection, project_id: ProjectId) -> Project | None:
+    """Return the project and hold it until the transaction ends, so that one caller at a time counts against its quota."""
+    row = await con.fetchrow(SQL.lock, project_id)
+    return _project(row) if row else None
+
+
+async def used(
+    con: Connection, project_id: ProjectId, *, except_service: ServiceId | None = None
+) -> dict[str, Decimal]:
+    """Return what the project's running services want together, and what its trial runs hold, per slot."""
+    return {row["slot"]: row["amount"] for row in await con.fetch(SQL.used, project_id, except_service)}
+
+
+async def in_use(con: Connection, project_id: ProjectId) -> tuple[int, int]:
+    """Return how many live services and folders it has."""
+    row = await con.fetchrow(SQL.in_use, project_id)
+    return row["services"], row["folders"]
+
+
+async def mark_deleted(con: Connection, project_id: ProjectId) -> None:
+    """Let its name be free."""
+    await con.execute(SQL.mark_deleted, project_id)
+
+
+async def put_member(con: Connection, project_id: ProjectId, user_id: UserId, role: Role) -> None:
+    """Give the user the role."""
+    await con.execute(SQL.put_member, project_id, user_id, role)
+
+
+async def remove_member(con: Connection, project_id: ProjectId, user_id: UserId) -> bool:
+    """Take the role; False when there was none."""
+    return await con.fetchval(SQL.remove_member, project_id, user_id) is not None
+
+
+async def members(con: Connection, project_id: ProjectId, *, after: UUID, limit: int) -> list[tuple[UUID, str, Role]]:
+    """Return (user id, name, role)."""
+    return [tuple(row) for row in await con.fetch(SQL.members, project_id, after, limit)]
+
+
+async def owners(con: Connection, project_id: ProjectId) -> list[UserId]:
+    """Return its owners."""
+    return [row["user_id"] for row in await con.fetch(SQL.owners, project_id)]

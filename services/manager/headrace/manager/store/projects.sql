@@ -1,0 +1,58 @@
+-- name: insert
+insert into projects (id, name, description, quota) values ($1, $2, $3, $4)
+returning id, name, description, quota, created_at
+
+-- name: find
+-- by name or id; an id wins over a name that looks like one
+select p.id, p.name, p.description, p.quota, p.created_at, m.role
+from projects p left join memberships m on m.project_id = p.id and m.user_id = $3
+where p.deleted_at is null and (p.id = $1 or p.name = $2)
+order by p.id = $1 desc nulls last limit 1
+
+-- name: of_user
+select p.id, p.name, p.description, p.quota, p.created_at, m.role
+from projects p join memberships m on m.project_id = p.id and m.user_id = $1
+where p.deleted_at is null order by p.id
+
+-- name: visible
+select p.id, p.name, p.description, p.quota, p.created_at
+from projects p
+where p.deleted_at is null and p.id > $3
+  and ($1 or exists (select 1 from memberships m where m.project_id = p.id and m.user_id = $2))
+order by p.id limit $4
+
+-- name: lock
+select id, name, description, quota, created_at from projects where id = $1 and deleted_at is null for update
+
+-- name: used
+select slot, sum(amount) as amount from (
+    select e.key as slot, e.value::numeric * s.wanted as amount
+    from services s join revisions r on r.id = s.revision_id cross join lateral jsonb_each_text(r.resolved -> 'slots') e
+    where s.project_id = $1 and s.deleted_at is null and s.goal = 'running' and s.id is distinct from $2
+    union all
+    select e.key, e.value::numeric
+    from sessions x cross join lateral jsonb_each_text(x.resolved -> 'slots') e
+    where x.project_id = $1 and x.service_id is null and x.status <> 'ended'
+) held group by slot order by slot
+
+-- name: in_use
+select
+    (select count(*) from services where project_id = $1 and deleted_at is null) as services,
+    (select count(*) from folders where project_id = $1 and deleted_at is null) as folders
+
+-- name: mark_deleted
+update projects set deleted_at = now() where id = $1
+
+-- name: put_member
+insert into memberships (project_id, user_id, role) values ($1, $2, $3)
+on conflict (project_id, user_id) do update set role = excluded.role
+
+-- name: remove_member
+delete from memberships where project_id = $1 and user_id = $2 returning role
+
+-- name: members
+select u.id, u.name, m.role from memberships m join users u on u.id = m.user_id
+where m.project_id = $1 and u.id > $2 order by u.id limit $3
+
+-- name: owners
+select user_id from memberships where project_id = $1 and role = 'owner'

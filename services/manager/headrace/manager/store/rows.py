@@ -1,0 +1,30 @@
+"""Reading rows: references that are a name or an id, and slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from uuid import UUID
+
+from headrace.common.contracts.slots import parse_slots
+
+FIRST = UUID(int=0)
+"""A cursor before every row."""
+
+
+def as_uuid(reference: str) -> UUID | None:
+    """Return the id that `reference` is, None when it is a name."""
+    try:
+        return UUID(reference)
+    except ValueError:
+        return None
+
+
+def slots(value: Mapping[str, str] | None) -> dict[str, Decimal] | None:
+    """Return stored slots."""
+    return None if value is None else parse_slots(value)
+
+
+def plain(value: Mapping[str, Decimal] | None) -> dict[str, str] | None:
+    """Return slots as they are stored."""
+    return None if value is None else {name: f"{amount.normalize():f}" for name, amount in sorted(value.items())}

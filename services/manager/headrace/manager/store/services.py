@@ -1,0 +1,199 @@
+"""Services, their revisions and what the API shows of their replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from headrace.common.contracts.http.projects import Role
+from headrace.common.contracts.http.services import CreateService, RevisionSpec, UpdateService
+from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
+from headrace.common.contracts.problems import NameTaken
+from headrace.common.contracts.reasons import Reason
+from headrace.common.db.pool import Connection
+from headrace.common.db.queries import Queries
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.records import Goal, Replica, Revision, Service, StartError
+from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.store import rows
+
+SQL = Queries.beside(__file__)
+_COLUMNS = frozenset(Service.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class ServiceFacts:
+    """A service with what its views show beside its own columns."""
+
+    service: Service
+    project: str
+    creator: str
+    revision: int
+    resolved: ResolvedSpec
+    role: Role | None = None
+
+
+def _facts(row: Mapping[str, Any]) -> ServiceFacts:
+    columns = {name: row[name] for name in _COLUMNS} | {"tags": tuple(row["tags"])}
+    return ServiceFacts(
+        service=Service(**columns), project=row["project"], creator=row["creator"], revision=row["revision"],
+        resolved=ResolvedSpec.model_validate(row["resolved"]), role=row.get("role"),
+    )  # fmt: skip
+
+
+def _revision(row: Mapping[str, Any]) -> Revision:
+    return Revision(
+        **dict(row)
+        | {
+            "spec": RevisionSpec.model_validate(row["spec"]),
+            "resolved": ResolvedSpec.model_validate(row["resolved"]),
+        }
+    )
+
+
+async def insert(
+    con: Connection,
+    service_id: ServiceId,
+    project_id: ProjectId,
+    new: CreateService,
+    revision_id: RevisionId,
+    user_id: UserId,
+) -> None:
+    """Create the service's row; its first revision has to follow in the same transaction. Raises NameTaken."""
+    try:
+        await con.execute(
+            SQL.insert, service_id, project_id, new.name, new.description, new.replicas, new.open_to_public,
+            new.resource_group, revision_id, new.metadata, list(new.tags), new.drain_grace_s, user_id,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError:
+        raise NameTaken(f"there is a service {new.name} already; names are unique in the whole installation") from None
+
+
+async def insert_revision(
+    con: Connection, revision_id: RevisionId, service_id: ServiceId, number: int, spec: RevisionSpec, resolved: ResolvedSpec,
+    message: str, user_id: UserId,
+) -> None:  # fmt: skip
+    """Keep a revision."""
+    await con.execute(
+        SQL.insert_revision, revision_id, service_id, number, spec.model_dump(mode="json"),
+        resolved.model_dump(mode="json"), message, user_id,
+    )  # fmt: skip
+
+
+async def find(con: Connection, reference: str, actor: Actor) -> ServiceFacts | None:
+    """Return the service with this id or name, if the caller may see it."""
+    row = await con.fetchrow(SQL.find, rows.as_uuid(reference), reference, actor.user_id, actor.operator)
+    return _facts(row) if row else None
+
+
+async def page(
+    con: Connection,
+    actor: Actor,
+    *,
+    project_id: ProjectId | None,
+    owner: str | None,
+    text: str | None,
+    after: UUID,
+    limit: int,
+) -> list[ServiceFacts]:
+    """Return a page of the services that the caller sees."""
+    found = await con.fetch(SQL.page, after, actor.operator, actor.user_id, project_id, owner, text, limit)
+    return [_facts(row) for row in found]
+
+
+async def lock(con: Connection, service_id: ServiceId) -> tuple[Goal, int] | None:
+    """Hold the service until the transaction ends and return its goal and wanted replicas; None when it is gone."""
+    row = await con.fetchrow(SQL.lock, service_id)
+    return (row["goal"], row["wanted"]) if row else None
+
+
+async def update(
+    con: Connection, service_id: ServiceId, change: UpdateService | None = None, *, revision_id: RevisionId | None = None,
+    goal: Goal | None = None, forgive: bool = False,
+) -> None:  # fmt: skip
+    """Write what is given, and with `forgive` forget failed starts, so that starting is tried again at once."""
+    await con.execute(
+        SQL.update, service_id, change.description if change else None, change.replicas if change else None,
+        change.open_to_public if change else None, change.metadata if change else None,
+        list(change.tags) if change and change.tags is not None else None, change.drain_grace_s if change else None,
+        revision_id, goal, forgive,
+    )  # fmt: skip
+    if forgive:
+        await con.execute(SQL.clear_errors, service_id)
+
+
+async def name_taken(con: Connection, name: str) -> bool:
+    """Whether a live service is called so."""
+    return bool(await con.fetchval(SQL.name_taken, name))
+
+
+async def group_exists(con: Connection, name: str) -> bool:
+    """Whether there is such a resource group."""
+    return bool(await con.fetchval(SQL.group_exists, name))
+
+
+async def live_sessions(con: Connection, service_id: ServiceId) -> int:
+    """Return how many sessions it has that have not ended."""
+    return int(await con.fetchval(SQL.live_sessions, service_id))
+
+
+async def mark_deleted(con: Connection, service_id: ServiceId) -> None:
+    """Let the service be gone and its name be free."""
+    await con.execute(SQL.mark_deleted, service_id)
+
+
+async def replicas(con: Connection, service_ids: Iterable[ServiceId]) -> dict[ServiceId, list[Replica]]:
+    """Return the live sessions of these services."""
+    found: dict[ServiceId, list[Replica]] = {service_id: [] for service_id in service_ids}
+    for row in await con.fetch(SQL.replicas, list(found)):
+        found[row["service_id"]].append(Replica(**row))
+    return found
+
+
+async def replica(con: Connection, session_id: UUID, service_id: ServiceId | None) -> Replica | None:
+    """Return one session of the service (None: a session without service), ended or not."""
+    row = await con.fetchrow(SQL.replica, session_id, service_id)
+    return Replica(**row) if row else None
+
+
+async def last_ended(con: Connection, service_id: ServiceId) -> SessionId | None:
+    """Return the newest session that ran somewhere and has ended."""
+    found: SessionId | None = await con.fetchval(SQL.last_ended, service_id)
+    return found
+
+
+async def errors(con: Connection, service_id: ServiceId) -> list[StartError]:
+    """Return the failed starts that were not cleared, newest first."""
+    return [StartError(**row) for row in await con.fetch(SQL.errors, service_id)]
+
+
+async def revision(con: Connection, service_id: ServiceId, number: int) -> Revision | None:
+    """Return one revision."""
+    row = await con.fetchrow(SQL.revision, service_id, number)
+    return _revision(row) if row else None
+
+
+async def revisions(con: Connection, service_id: ServiceId, *, after: int, limit: int) -> list[Revision]:
+    """Return a page of revisions, oldest first."""
+    return [_revision(row) for row in await con.fetch(SQL.revisions, service_id, after, limit)]
+
+
+async def last_number(con: Connection, service_id: ServiceId) -> int:
+    """Return the newest revision's number."""
+    return int(await con.fetchval(SQL.last_number, service_id))
+
+
+async def decisions(
+    con: Connection, service_id: ServiceId, *, before: UUID | None, limit: int
+) -> list[Mapping[str, Any]]:
+    """Return a page of scale decisions, newest first."""
+    return list(await con.fetch(SQL.decisions, service_id, before, limit))
+
+
+async def insert_decision(con: Connection, service_id: ServiceId, before: int, after: int, reason: Reason) -> None:
+    """Keep that a user changed the wanted replicas."""
+    await con.execute(SQL.insert_decision, new_uuid(), service_id, before, after, reason.code, reason.text)

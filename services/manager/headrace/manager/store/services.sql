@@ -1,0 +1,104 @@
+-- name: insert
+insert into services (id, project_id, name, description, wanted, open_to_public, resource_group, revision_id, metadata, tags,
+                      drain_grace_s, created_by)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+
+-- name: insert_revision
+insert into revisions (id, service_id, number, spec, resolved, message, created_by) values ($1, $2, $3, $4, $5, $6, $7)
+
+-- name: find
+-- by id or name, if the user sees it
+select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, m.role
+from services s join projects p on p.id = s.project_id join users u on u.id = s.created_by join revisions r on r.id = s.revision_id
+left join memberships m on m.project_id = s.project_id and m.user_id = $3
+where s.deleted_at is null and (s.id = $1 or s.name = $2) and ($4 or m.role is not null)
+order by s.id = $1 desc nulls last limit 1
+
+-- name: page
+select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved
+from services s join projects p on p.id = s.project_id join users u on u.id = s.created_by join revisions r on r.id = s.revision_id
+where s.deleted_at is null and s.id > $1
+  and ($2 or exists (select 1 from memberships m where m.project_id = s.project_id and m.user_id = $3))
+  and ($4::uuid is null or s.project_id = $4)
+  and ($5::text is null or u.name = $5)
+  and ($6::text is null or strpos(lower(s.name || ' ' || s.description || ' ' || s.tags::text), lower($6)) > 0)
+order by s.id limit $7
+
+-- name: lock
+select goal, wanted, revision_id, rev from services where id = $1 and deleted_at is null for update
+
+-- name: name_taken
+select exists (select 1 from services where name = $1 and deleted_at is null)
+
+-- name: group_exists
+select exists (select 1 from resource_groups where name = $1)
+
+-- name: update
+update services set
+    description = coalesce($2, description), wanted = coalesce($3, wanted), open_to_public = coalesce($4, open_to_public),
+    metadata = coalesce($5::jsonb, metadata), tags = coalesce($6::jsonb, tags), drain_grace_s = coalesce($7, drain_grace_s),
+    revision_id = coalesce($8, revision_id), goal = coalesce($9, goal),
+    failed_starts = case when $10 then 0 else failed_starts end,
+    next_start_at = case when $10 then null else next_start_at end,
+    rev = rev + 1, updated_at = now()
+where id = $1
+
+-- name: clear_errors
+delete from start_errors where service_id = $1
+
+-- name: live_sessions
+select count(*) from sessions where service_id = $1 and status <> 'ended'
+
+-- name: mark_deleted
+update services set goal = 'deleting', deleted_at = now(), rev = rev + 1, updated_at = now() where id = $1
+
+-- name: replicas
+-- newest kernel of each live session
+select x.id, x.kind, x.service_id, x.revision_id, coalesce(r.number, 0) as revision, x.status, x.health, x.was_healthy,
+       x.reason_code, x.reason_text, x.created_at, x.ended_at,
+       k.id as kernel_id, k.agent_id, k.state as kernel_state, k.host, k.port
+from sessions x
+left join revisions r on r.id = x.revision_id
+left join lateral (
+    select id, agent_id, state, host, port from kernels where session_id = x.id and role = 'main' order by created_at desc limit 1
+) k on true
+where x.service_id = any($1::uuid[]) and x.status <> 'ended'
+order by x.id
+
+-- name: replica
+select x.id, x.kind, x.service_id, x.revision_id, coalesce(r.number, 0) as revision, x.status, x.health, x.was_healthy,
+       x.reason_code, x.reason_text, x.created_at, x.ended_at,
+       k.id as kernel_id, k.agent_id, k.state as kernel_state, k.host, k.port
+from sessions x
+left join revisions r on r.id = x.revision_id
+left join lateral (
+    select id, agent_id, state, host, port from kernels where session_id = x.id and role = 'main' order by created_at desc limit 1
+) k on true
+where x.id = $1 and x.service_id is not distinct from $2
+
+-- name: last_ended
+select x.id from sessions x join kernels k on k.session_id = x.id
+where x.service_id = $1 and x.status = 'ended' and k.agent_id is not null
+order by x.id desc limit 1
+
+-- name: errors
+select at, session_id, reason_code, reason_text from start_errors where service_id = $1 order by at desc limit 100
+
+-- name: revision
+select r.id, r.service_id, r.number, r.spec, r.resolved, r.message, u.name as created_by, r.created_at
+from revisions r join users u on u.id = r.created_by where r.service_id = $1 and r.number = $2
+
+-- name: revisions
+select r.id, r.service_id, r.number, r.spec, r.resolved, r.message, u.name as created_by, r.created_at
+from revisions r join users u on u.id = r.created_by where r.service_id = $1 and r.number > $2 order by r.number limit $3
+
+-- name: last_number
+select max(number) from revisions where service_id = $1
+
+-- name: decisions
+select id, at, source, rule_id, from_replicas, to_replicas, observed, reason_code, reason_text from scale_decisions
+where service_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3
+
+-- name: insert_decision
+insert into scale_decisions (id, service_id, source, from_replicas, to_replicas, reason_code, reason_text)
+values ($1, $2, 'user', $3, $4, $5, $6)

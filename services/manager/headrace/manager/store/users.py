@@ -1,0 +1,76 @@
+"""Users and their API keys. Secrets arrive here as keyed hashes only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from headrace.common.contracts.http.projects import KeyView
+from headrace.common.contracts.ids import KeyId, UserId, new_uuid
+from headrace.common.contracts.problems import NameTaken
+from headrace.common.db.pool import Connection
+from headrace.common.db.queries import Queries
+from headrace.manager.domain.records import User
+from headrace.manager.store import rows
+
+SQL = Queries.beside(__file__)
+
+
+@dataclass(frozen=True)
+class StoredKey:
+    """What an API key is checked against."""
+
+    secret_hash: bytes
+    expired: bool
+    user: User
+
+
+def _user(row: Mapping[str, Any]) -> User:
+    return User(id=row["id"], name=row["name"], operator=row["operator"], created_at=row["created_at"])
+
+
+async def insert(con: Connection, name: str, *, operator: bool) -> User:
+    """Create a user. Raises NameTaken."""
+    try:
+        return _user(await con.fetchrow(SQL.insert, new_uuid(), name, operator))
+    except asyncpg.UniqueViolationError:
+        raise NameTaken(f"there is a user {name} already") from None
+
+
+async def find(con: Connection, reference: str) -> User | None:
+    """Return the user with this name or id."""
+    row = await con.fetchrow(SQL.find, rows.as_uuid(reference), reference)
+    return _user(row) if row else None
+
+
+async def page(con: Connection, *, after: UUID, limit: int) -> list[User]:
+    """Return a page of users."""
+    return [_user(row) for row in await con.fetch(SQL.page, after, limit)]
+
+
+async def insert_key(
+    con: Connection, key_id: KeyId, user_id: UserId, name: str, secret_hash: bytes, expires_in_s: int | None
+) -> KeyView:
+    """Keep a new key."""
+    row = await con.fetchrow(SQL.insert_key, key_id, user_id, name, secret_hash, expires_in_s)
+    return KeyView.model_validate(dict(row))
+
+
+async def keys(con: Connection, user_id: UserId, *, after: UUID, limit: int) -> list[KeyView]:
+    """Return a page of the user's keys."""
+    return [KeyView.model_validate(dict(row)) for row in await con.fetch(SQL.keys, user_id, after, limit)]
+
+
+async def delete_key(con: Connection, user_id: UserId, key_id: UUID) -> bool:
+    """Forget a key at once; False when the user has no such key."""
+    return await con.fetchval(SQL.delete_key, user_id, key_id) is not None
+
+
+async def by_key(con: Connection, key_id: UUID) -> StoredKey | None:
+    """Return the key and its user."""
+    row = await con.fetchrow(SQL.by_key, key_id)
+    return StoredKey(row["secret_hash"], row["expired"], _user(row)) if row else None

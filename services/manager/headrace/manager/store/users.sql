@@ -1,0 +1,23 @@
+-- name: insert
+insert into users (id, name, operator) values ($1, $2, $3) returning id, name, operator, created_at
+
+-- name: find
+select id, name, operator, created_at from users where id = $1 or name = $2 order by id = $1 desc nulls last limit 1
+
+-- name: page
+select id, name, operator, created_at from users where id > $1 order by id limit $2
+
+-- name: insert_key
+insert into api_keys (id, user_id, name, secret_hash, expires_at)
+values ($1, $2, $3, $4, now() + $5::double precision * interval '1 second')
+returning id, name, created_at, expires_at
+
+-- name: keys
+select id, name, created_at, expires_at from api_keys where user_id = $1 and id > $2 order by id limit $3
+
+-- name: delete_key
+delete from api_keys where user_id = $1 and id = $2 returning name
+
+-- name: by_key
+select k.secret_hash, coalesce(k.expires_at <= now(), false) as expired, u.id, u.name, u.operator, u.created_at
+from api_keys k join users u on u.id = k.user_id where k.id = $1

@@ -1,0 +1,36 @@
+"""Who is calling."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.problems import Unauthenticated
+from headrace.common.db.pool import Pool
+from headrace.manager.domain.access import Actor
+from headrace.manager.signing import Vault, parse_api_key
+from headrace.manager.store import users
+
+
+class Authentication:
+    """Checks API keys. Nothing is cached: a key that was deleted is refused by the next request."""
+
+    def __init__(self, pool: Pool, vault: Vault) -> None:
+        self._pool = pool
+        self._vault = vault
+
+    async def actor(self, authorization: str | None, source_address: str) -> Actor:
+        """Return the caller that the Authorization header names. Raises Unauthenticated without saying which part was wrong."""
+        if not authorization:
+            raise Unauthenticated("send an API key: Authorization: Bearer hr_…")
+        scheme, _, text = authorization.partition(" ")
+        parsed = parse_api_key(text.strip()) if scheme.lower() == "bearer" else None
+        if parsed is None:
+            raise Unauthenticated("the Authorization header holds no API key; allowed: Bearer hr_…")
+        key_id, secret = parsed
+        async with self._pool.acquire(timeout=10) as con:
+            stored = await users.by_key(con, key_id)
+        matches = self._vault.matches(secret, stored.secret_hash if stored else bytes(32))
+        if stored is None or not matches:
+            raise Unauthenticated("this API key is not known")
+        if stored.expired:
+            raise Unauthenticated("this API key has expired")
+        user = stored.user
+        return Actor(user.id, user.name, operator=user.operator, source_address=source_address)

@@ -1,0 +1,99 @@
+"""What every use case begins with: finding what is named, if the caller may see it, and asking whether it may be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.projects import Role
+from headrace.common.contracts.problems import Forbidden, InvalidRequest, NotFound
+from headrace.common.db.pool import Connection
+from headrace.manager.domain import access
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.records import Folder, Project
+from headrace.manager.store import folders, projects, services
+from headrace.manager.store.services import ServiceFacts
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+def invalid(field: str, found: object, allowed: str) -> InvalidRequest:
+    """Return the problem for one field."""
+    return InvalidRequest(
+        f"{field}: found {found}; allowed: {allowed}", errors=[{"field": field, "found": found, "allowed": allowed}]
+    )
+
+
+def operators_only(actor: Actor, what: str) -> None:
+    """Raise Forbidden unless the caller is an operator."""
+    if not actor.operator:
+        raise Forbidden(f"only operators may {what}")
+
+
+def authorise(actor: Actor, project: str, role: Role | None, needed: Role) -> None:
+    """Raise Forbidden unless the caller's role is enough. The caller is known to see the project."""
+    if not access.may(actor, role, needed):
+        raise Forbidden(access.refusal(project, role, needed))
+
+
+async def project_for(con: Connection, actor: Actor, reference: str, needed: Role) -> Project:
+    """Return the project. Raises NotFound when the caller may not see it, Forbidden when the role is not enough."""
+    found = await projects.find(con, reference, actor.user_id)
+    if found is None or not access.sees(actor, found[1]):
+        raise NotFound(f"there is no project {reference}")
+    project, role = found
+    authorise(actor, project.name, role, needed)
+    return project
+
+
+async def project_or_only(con: Connection, actor: Actor, reference: str | None, needed: Role) -> Project:
+    """Return the named project, or without a name the only one that the caller is a member of."""
+    if reference is not None:
+        return await project_for(con, actor, reference, needed)
+    mine = await projects.of_user(con, actor.user_id)
+    if len(mine) != 1:
+        names = ", ".join(project.name for project, _ in mine[:10]) or "none"
+        raise invalid("project", "nothing", f"a project's name or id, since you are a member of {len(mine)} ({names})")
+    project, role = mine[0]
+    authorise(actor, project.name, role, needed)
+    return project
+
+
+async def folder_for(
+    con: Connection, actor: Actor, reference: str, needed: Role, *, project: Project | None = None
+) -> Folder:
+    """Return the folder (of `project`, where given). Raises NotFound, Forbidden; InvalidRequest when the name is in several projects."""
+    found = await folders.find(con, reference, actor, project.id if project else None)
+    if not found:
+        raise NotFound(f"there is no folder {reference}" + (f" in project {project.name}" if project else ""))
+    folder, project_name, role = found[0]
+    if len(found) > 1 and str(folder.id) != reference:
+        raise invalid("project", "nothing", f"a project's name or id: several have a folder {reference}")
+    authorise(actor, project_name, role, needed)
+    return folder
+
+
+async def service_for(con: Connection, actor: Actor, reference: str, needed: Role) -> ServiceFacts:
+    """Return the service. Raises NotFound when the caller may not see it, Forbidden when the role is not enough."""
+    facts = await services.find(con, reference, actor)
+    if facts is None:
+        raise NotFound(f"there is no service {reference}")
+    authorise(actor, facts.project, facts.role, needed)
+    return facts
+
+
+def a_page(found: Sequence[T], limit: int, view: Callable[[T], V], cursor: Callable[[T], object]) -> Page[V]:
+    """Return the page of `limit` items from `limit + 1` that were looked up."""
+    shown = found[:limit]
+    return Page(items=tuple(view(item) for item in shown), next=str(cursor(shown[-1])) if len(found) > limit else None)
+
+
+def as_id(text: str, what: str) -> UUID:
+    """Return the id. Raises NotFound, since no thing has an id that is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"there is no {what} {text}") from None

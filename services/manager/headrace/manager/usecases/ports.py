@@ -1,0 +1,33 @@
+"""What use cases ask of the rest of the manager."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from headrace.common.contracts.ids import KernelId, RuleId, ServiceId
+from headrace.common.contracts.messages.rulestates import RuleOutcome
+
+
+class Pokes(Protocol):
+    """The loops, by name: services, placement, plans, routes, rules."""
+
+    def poke(self, *loops: str) -> None:
+        """Ask these loops to look soon. Carries no data and never fails."""
+
+
+class LogReader(Protocol):
+    """A kernel's log, wherever it runs."""
+
+    def lines(self, agent_id: str, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncIterator[str]:
+        """Yield `<RFC 3339 UTC timestamp> <text>` lines, the last `tail` (None: all kept), then with `follow` those that come.
+
+        Raises NotFound when the agent keeps no such log, BusUnavailable when it cannot be asked.
+        """
+
+
+class RuleOutcomes(Protocol):
+    """What the autoscaler made of each rule last."""
+
+    def of(self, service_id: ServiceId, rule_id: RuleId) -> RuleOutcome | None:
+        """Return the last outcome that was heard of, None before the first."""

@@ -1,0 +1,118 @@
+"""Projects, members, usage."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, PutMember, UserView, WhoAmI
+from headrace.common.contracts.http.services import Usage
+from headrace.common.contracts.problems import Conflict, InUse, NotFound
+from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.records import Project, User
+from headrace.manager.store import events, projects, users
+from headrace.manager.usecases.context import a_page, operators_only, project_for
+
+
+def _view(project: Project) -> ProjectView:
+    return ProjectView(
+        id=project.id, name=project.name, description=project.description, quota=project.quota,
+        created_at=project.created_at,
+    )  # fmt: skip
+
+
+class Projects:
+    """What can be done with projects."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def whoami(self, actor: Actor) -> WhoAmI:
+        """Return the caller and the projects that the caller is a member of."""
+        async with self._pool.acquire(timeout=10) as con:
+            user = await users.find(con, str(actor.user_id))
+            mine = await projects.of_user(con, actor.user_id)
+        if user is None:
+            raise NotFound("you are not known any more")
+        view = UserView(id=user.id, name=user.name, operator=user.operator, created_at=user.created_at)
+        return WhoAmI(user=view, projects={project.name: role for project, role in mine})
+
+    async def create(self, actor: Actor, new: CreateProject) -> ProjectView:
+        """Create a project; the caller owns it. Raises Forbidden, NameTaken."""
+        operators_only(actor, "create projects")
+        async with transaction(self._pool) as con:
+            project = await projects.insert(con, new)
+            await projects.put_member(con, project.id, actor.user_id, "owner")
+            await events.record(
+                con, actor, "project.created", project_id=project.id, details=new.model_dump(mode="json")
+            )
+        return _view(project)
+
+    async def page(self, actor: Actor, *, after: UUID, limit: int) -> Page[ProjectView]:
+        """Return the projects that the caller sees."""
+        async with self._pool.acquire(timeout=10) as con:
+            found = await projects.visible(con, actor.user_id, every=actor.operator, after=after, limit=limit + 1)
+        return a_page(found, limit, _view, lambda project: project.id)
+
+    async def show(self, actor: Actor, reference: str) -> ProjectView:
+        """Return one project. Raises NotFound."""
+        async with self._pool.acquire(timeout=10) as con:
+            return _view(await project_for(con, actor, reference, "viewer"))
+
+    async def delete(self, actor: Actor, reference: str) -> None:
+        """Delete a project that has no services and folders any more. Raises NotFound, Forbidden, InUse."""
+        async with transaction(self._pool) as con:
+            project = await project_for(con, actor, reference, "owner")
+            await projects.lock(con, project.id)
+            services, folders = await projects.in_use(con, project.id)
+            if services or folders:
+                raise InUse(f"project {project.name} still has {services} services and {folders} folders")
+            await projects.mark_deleted(con, project.id)
+            await events.record(con, actor, "project.deleted", project_id=project.id)
+
+    async def usage(self, actor: Actor, reference: str) -> Usage:
+        """Return what the project's running services want together, per slot. Raises NotFound."""
+        async with self._pool.acquire(timeout=10) as con:
+            project = await project_for(con, actor, reference, "viewer")
+            return Usage(used=await projects.used(con, project.id))
+
+    async def members(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[MemberView]:
+        """Return users and roles. Raises NotFound."""
+        async with self._pool.acquire(timeout=10) as con:
+            project = await project_for(con, actor, reference, "viewer")
+            found = await projects.members(con, project.id, after=after, limit=limit + 1)
+        return a_page(found, limit, lambda row: MemberView(user=row[1], role=row[2]), lambda row: row[0])
+
+    async def put_member(self, actor: Actor, reference: str, user_reference: str, body: PutMember) -> MemberView:
+        """Give a user a role. Raises NotFound, Forbidden, Conflict when the last owner would be gone."""
+        async with transaction(self._pool) as con:
+            project, user = await self._member(con, actor, reference, user_reference)
+            if body.role != "owner":
+                await self._keep_an_owner(con, project, user)
+            await projects.put_member(con, project.id, user.id, body.role)
+            details = {"user": user.name, "role": body.role}
+            await events.record(con, actor, "member.put", project_id=project.id, details=details)
+        return MemberView(user=user.name, role=body.role)
+
+    async def remove_member(self, actor: Actor, reference: str, user_reference: str) -> None:
+        """Take a user's role. Raises NotFound, Forbidden, Conflict when the last owner would be gone."""
+        async with transaction(self._pool) as con:
+            project, user = await self._member(con, actor, reference, user_reference)
+            await self._keep_an_owner(con, project, user)
+            if not await projects.remove_member(con, project.id, user.id):
+                raise NotFound(f"{user.name} is not a member of project {project.name}")
+            await events.record(con, actor, "member.removed", project_id=project.id, details={"user": user.name})
+
+    async def _member(self, con: Connection, actor: Actor, reference: str, user_reference: str) -> tuple[Project, User]:
+        project = await project_for(con, actor, reference, "owner")
+        await projects.lock(con, project.id)
+        user = await users.find(con, user_reference)
+        if user is None:
+            raise NotFound(f"there is no user {user_reference}")
+        return project, user
+
+    async def _keep_an_owner(self, con: Connection, project: Project, user: User) -> None:
+        owners = await projects.owners(con, project.id)
+        if owners == [user.id]:
+            raise Conflict(f"{user.name} is the last owner of project {project.name}; make another one first")

@@ -1,0 +1,76 @@
+"""Users and their API keys."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.projects import CreateKey, CreateUser, KeyView, NewKey, UserView
+from headrace.common.contracts.ids import KeyId, new_uuid
+from headrace.common.contracts.problems import NotFound
+from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.records import User
+from headrace.manager.signing import Vault, new_api_key
+from headrace.manager.store import events, users
+from headrace.manager.usecases.context import a_page, as_id, operators_only
+
+
+def _view(user: User) -> UserView:
+    return UserView(id=user.id, name=user.name, operator=user.operator, created_at=user.created_at)
+
+
+class Users:
+    """What can be done with users. Operators act for everybody, others for themselves."""
+
+    def __init__(self, pool: Pool, vault: Vault) -> None:
+        self._pool = pool
+        self._vault = vault
+
+    async def create(self, actor: Actor, new: CreateUser) -> UserView:
+        """Create a user. Raises Forbidden, NameTaken."""
+        operators_only(actor, "create users")
+        async with transaction(self._pool) as con:
+            user = await users.insert(con, new.name, operator=new.operator)
+            await events.record(con, actor, "user.created", details={"user": new.name, "operator": new.operator})
+        return _view(user)
+
+    async def page(self, actor: Actor, *, after: UUID, limit: int) -> Page[UserView]:
+        """Return all users. Raises Forbidden."""
+        operators_only(actor, "list users")
+        async with self._pool.acquire(timeout=10) as con:
+            found = await users.page(con, after=after, limit=limit + 1)
+        return a_page(found, limit, _view, lambda user: user.id)
+
+    async def create_key(self, actor: Actor, reference: str, new: CreateKey) -> NewKey:
+        """Make an API key; this is the only time that it is shown. Raises NotFound."""
+        key_id = KeyId(new_uuid())
+        key, secret = new_api_key(key_id)
+        async with transaction(self._pool) as con:
+            user = await self._user(con, actor, reference)
+            view = await users.insert_key(con, key_id, user.id, new.name, self._vault.hash(secret), new.expires_in_s)
+            details = {"user": user.name, "key_id": str(key_id), "name": new.name}
+            await events.record(con, actor, "key.created", details=details)
+        return NewKey(**view.model_dump(), key=key)
+
+    async def keys(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[KeyView]:
+        """Return the user's keys without their secrets. Raises NotFound."""
+        async with self._pool.acquire(timeout=10) as con:
+            user = await self._user(con, actor, reference)
+            found = await users.keys(con, user.id, after=after, limit=limit + 1)
+        return a_page(found, limit, lambda key: key, lambda key: key.id)
+
+    async def delete_key(self, actor: Actor, reference: str, key: str) -> None:
+        """Delete a key; it is refused from the next request on. Raises NotFound."""
+        key_id = as_id(key, "key")
+        async with transaction(self._pool) as con:
+            user = await self._user(con, actor, reference)
+            if not await users.delete_key(con, user.id, key_id):
+                raise NotFound(f"{user.name} has no key {key}")
+            await events.record(con, actor, "key.deleted", details={"user": user.name, "key_id": str(key_id)})
+
+    async def _user(self, con: Connection, actor: Actor, reference: str) -> User:
+        user = await users.find(con, reference)
+        if user is None or not (actor.operator or user.id == actor.user_id):
+            raise NotFound(f"there is no user {reference}")
+        return user
