@@ -1,0 +1,159 @@
+"""The rules of one service, looked at once: which fires, and why the others do not (seed 001, autoscaling rules).
+
+A rule fires when it is enabled, its service is active, its metric is reported, the comparison holds, its cooldown is over
+and the result stays within its own [min, max]. Of several that could fire the one with the largest step is taken: the
+largest scale-out first, and a scale-in only when no rule wants out, the mildest first; equal steps by rule id, oldest first.
+So the wanted number changes at most once per look, and the others' reasons say which rule was before them.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from headrace.autoscaler.domain.observation import Horizon, Live, Observation, observe
+from headrace.autoscaler.domain.window import Window
+from headrace.common.contracts.ids import RuleId
+from headrace.common.contracts.messages.rules import Rule, RuleTable
+from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
+
+_HOLDS: Final[Mapping[Comparator, tuple[str, Callable[[float, float], bool]]]] = {
+    Comparator.LESS_THAN: ("<", operator.lt),
+    Comparator.LESS_THAN_OR_EQUAL: ("≤", operator.le),
+    Comparator.GREATER_THAN: (">", operator.gt),
+    Comparator.GREATER_THAN_OR_EQUAL: ("≥", operator.ge),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One rule as it was seen. `would_fire`: nothing but another rule stands in its way. `wanted`: the result then."""
+
+    rule: Rule
+    observed: float | None
+    would_fire: bool
+    wanted: int
+    reason: Reason
+    cooldown_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Every rule's look, in the table's order, and the one to fire if any (its look is among them)."""
+
+    looks: tuple[Look, ...]
+    fire: Look | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One service at one moment. `wanted` is the newest known number of wanted replicas; `fired`: when rules fired last."""
+
+    table: RuleTable
+    live: Live
+    wanted: int
+    window: Window
+    fired: Mapping[RuleId, datetime]
+    blocked: Reason | None = None
+    """Why nothing may fire now, whatever the rules say (an earlier request's answer is awaited)."""
+
+
+def decide(subject: Subject, horizon: Horizon, now: datetime) -> Verdict:
+    """Return a look at each rule and the one that fires, at most one."""
+    seen: dict[tuple[MetricSource, str], Observation] = {}
+    looks = []
+    for rule in subject.table.rules:
+        key = (rule.spec.source, rule.spec.metric)
+        if key not in seen:
+            seen[key] = observe(*key, subject.live, subject.window, horizon, now)
+        looks.append(_look(rule, seen[key], subject, horizon, now))
+    candidates = sorted(
+        (look for look in looks if look.would_fire), key=lambda look: (-look.rule.spec.step, look.rule.rule_id)
+    )
+    if not candidates:
+        return Verdict(looks=tuple(looks), fire=None)
+    first = candidates[0]
+    return Verdict(looks=tuple(look if look is first else _outvoted(look, first) for look in looks), fire=first)
+
+
+def cooldown_end(spec: RuleSpec, fired_at: datetime | None) -> datetime | None:
+    """Return when a rule that fired at `fired_at` may fire again."""
+    return None if fired_at is None else fired_at + timedelta(seconds=spec.cooldown_s)
+
+
+def _look(rule: Rule, seen: Observation, subject: Subject, horizon: Horizon, now: datetime) -> Look:
+    until = cooldown_end(rule.spec, subject.fired.get(rule.rule_id))
+    cooling = until if until is not None and until > now else None
+    wanted = subject.wanted + rule.spec.step
+    why_not = _why_not(rule.spec, seen, subject, horizon, cooling, now)
+    reason = why_not or Reason(
+        code="rule-fired", text=f"{_comparison(rule.spec, seen)}: {subject.wanted} → {wanted} replicas"
+    )
+    return Look(
+        rule=rule, observed=seen.value, would_fire=why_not is None, wanted=wanted, reason=reason, cooldown_until=cooling
+    )
+
+
+def _why_not(
+    spec: RuleSpec, seen: Observation, subject: Subject, horizon: Horizon, cooling: datetime | None, now: datetime
+) -> Reason | None:
+    """Return the first thing that keeps the rule from firing, None if nothing does."""
+    if not spec.enabled:
+        return Reason(code="rule-disabled", text="the rule is disabled")
+    if not subject.table.active:
+        return Reason(code="service-inactive", text="the service is stopped or being deleted")
+    if seen.value is None:
+        return _missing(spec, seen, subject.window, horizon, now)
+    if not _HOLDS[spec.comparator][1](seen.value, spec.threshold):
+        return Reason(code="condition-not-met", text=f"not the case: {_comparison(spec, seen)}")
+    if cooling is not None:
+        left = (cooling - now).total_seconds()
+        text = f"{_comparison(spec, seen)}, but it fired {spec.cooldown_s - left:.0f} s ago; cooldown for another {left:.0f} s"
+        return Reason(code="cooling-down", text=text)
+    return _beyond(spec, seen, subject.wanted) or subject.blocked
+
+
+def _beyond(spec: RuleSpec, seen: Observation, wanted: int) -> Reason | None:
+    result = wanted + spec.step
+    if spec.min_replicas <= result <= spec.max_replicas:
+        return None
+    over = result > spec.max_replicas
+    code, bound = (
+        ("above-maximum", f"maximum {spec.max_replicas}") if over else ("below-minimum", f"minimum {spec.min_replicas}")
+    )
+    text = f"{_comparison(spec, seen)}, but {wanted} {spec.step:+d} = {result} replicas would pass the {bound}"
+    return Reason(code=code, text=text)
+
+
+def _missing(spec: RuleSpec, seen: Observation, window: Window, horizon: Horizon, now: datetime) -> Reason:
+    what = "kernels" if spec.source is MetricSource.KERNEL else "replicas"
+    if not seen.living:
+        return Reason(code="no-live-replicas", text=f"no live {what}, so nobody reports {spec.metric}")
+    bound = f"within {horizon.freshness.total_seconds():g} s"
+    last = window.newest_ms(spec.metric)
+    ago = "" if last is None else f"; last heard of {now.timestamp() - last / 1000:.0f} s ago"
+    text = f"none of {seen.living} live {what} reported {spec.metric} ({spec.source}) {bound}{ago}"
+    return Reason(code="metric-missing", text=text)
+
+
+def _outvoted(look: Look, first: Look) -> Look:
+    """Return `look` as it stands when `first` fires."""
+    if not look.would_fire:
+        return look
+    text = f"it could fire ({look.reason.text}), but rule {first.rule.rule_id} has the larger step {first.rule.spec.step:+d}"
+    if look.rule.spec.step == first.rule.spec.step:
+        text = f"it could fire ({look.reason.text}), but rule {first.rule.rule_id} with the same step comes first"
+    return replace(look, would_fire=False, reason=Reason(code="outvoted", text=text))
+
+
+def _comparison(spec: RuleSpec, seen: Observation) -> str:
+    what = "kernels" if spec.source is MetricSource.KERNEL else "replicas"
+    sign = _HOLDS[spec.comparator][0]
+    value = "?" if seen.value is None else f"{seen.value:.6g}"
+    return (
+        f"{spec.metric} {value} {sign} {spec.threshold:.6g} (mean over {seen.reporting} of {seen.living} live {what})"
+    )

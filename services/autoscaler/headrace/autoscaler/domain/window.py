@@ -1,0 +1,83 @@
+"""What reporters of one service said lately: a mean per reporter over a stretch of time."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Origin(StrEnum):
+    """Who measured. The values are stored in Redis."""
+
+    KERNEL = "k"
+    """The agent, of a kernel: the owner is the kernel."""
+    ENGINE = "e"
+    """The engine's own `/metrics`, read by the agent: the owner is the kernel."""
+    PROXY = "p"
+    """An app-proxy, of a replica: the owner is the session; each proxy is a reporter of its own."""
+
+
+class Reading(NamedTuple):
+    """`number` values of one metric that one reporter sent about one owner around the same time; `total` is their sum."""
+
+    origin: Origin
+    owner: str
+    reporter: str
+    metric: str
+    at_ms: int
+    total: float
+    number: int
+
+
+_Series = dict[str, deque[tuple[int, float, int]]]
+
+
+class Window:
+    """Readings of one service. Times are milliseconds of one clock (that of Redis); readings of one reporter come in order."""
+
+    def __init__(self) -> None:
+        self._series: dict[tuple[Origin, str, str], _Series] = {}
+
+    def add(self, reading: Reading) -> None:
+        """Remember a reading."""
+        reporters = self._series.setdefault((reading.origin, reading.metric, reading.owner), {})
+        points = reporters.setdefault(reading.reporter, deque())
+        points.append((reading.at_ms, reading.total, reading.number))
+
+    def forget_before(self, at_ms: int) -> None:
+        """Drop older readings, and with them owners and reporters that are silent since."""
+        for key, reporters in list(self._series.items()):
+            for reporter, points in list(reporters.items()):
+                while points and points[0][0] < at_ms:
+                    points.popleft()
+                if not points:
+                    del reporters[reporter]
+            if not reporters:
+                del self._series[key]
+
+    def means(self, origin: Origin, metric: str, owner: str, *, since_ms: int, fresh_ms: int) -> list[float]:
+        """Return for each reporter the mean of its values from `since_ms` on; reporters with nothing from `fresh_ms` on are left out."""
+        found = []
+        for points in self._series.get((origin, metric, owner), {}).values():
+            if points[-1][0] < fresh_ms:
+                continue
+            total, count = 0.0, 0
+            for at_ms, value, values in reversed(points):
+                if at_ms < since_ms:
+                    break
+                total += value
+                count += values
+            if count:
+                found.append(total / count)
+        return found
+
+    def newest_ms(self, metric: str) -> int | None:
+        """Return when `metric` was last heard of, from whomever."""
+        times = [
+            points[-1][0]
+            for (_, name, _), reporters in self._series.items()
+            if name == metric
+            for points in reporters.values()
+        ]
+        return max(times, default=None)

@@ -1,0 +1,148 @@
+"""What outlives an autoscaler: when rules fired (cooldowns), the request whose answer is open, and past decisions.
+
+    headrace:{<service id>}:state      hash   `fired:<rule id>` → time of the last firing, Unix milliseconds (the cooldown is
+                                              counted from it, so that changing a rule's cooldown has effect at once);
+                                              `pending` → JSON of the request that was sent and not answered.
+    headrace:{<service id>}:decisions  list   JSON of the last KEPT decisions that were applied, newest first.
+
+Both expire when no cooldown can need them any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+
+from headrace.autoscaler.domain.firing import Pending
+from headrace.autoscaler.windows import chunks, key
+from headrace.common.contracts.ids import RuleId, ServiceId
+
+log = structlog.get_logger()
+KEPT: Final = 100
+_EXPIRE: Final = timedelta(days=8)
+"""More than the longest cooldown (seven days)."""
+
+
+@dataclass(slots=True)
+class State:
+    """What is recorded of one service."""
+
+    fired: dict[RuleId, datetime] = field(default_factory=dict)
+    pending: Pending | None = None
+
+
+class Records:
+    """States of the services that this process evaluates, written through. Raises RedisError as it comes."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._states: dict[ServiceId, State] = {}
+
+    async def load(self, services: Collection[ServiceId]) -> None:
+        """Read the states of `services`. Firings that only this process remembers (Redis lost its last second) stay known."""
+        for some in chunks(services):
+            pipe = self._redis.pipeline(transaction=False)
+            for service in some:
+                pipe.hgetall(key(service, "state"))
+            for service, fields in zip(some, await pipe.execute(), strict=True):
+                state = _state(fields)
+                before = self._states.get(service)
+                for rule, at in (before.fired if before else {}).items():
+                    state.fired[rule] = max(at, state.fired.get(rule, at))
+                self._states[service] = state
+
+    def of(self, service: ServiceId) -> State:
+        """Return the state as last read or written."""
+        return self._states.setdefault(service, State())
+
+    async def begin(self, service: ServiceId, pending: Pending) -> None:
+        """Record that the manager is about to be asked."""
+        self.of(service).pending = pending
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hset(key(service, "state"), "pending", _encoded(pending))
+        pipe.pexpire(key(service, "state"), _EXPIRE)
+        await pipe.execute()
+
+    async def done(self, service: ServiceId, pending: Pending) -> None:
+        """Record that the request was applied: the rule fired at `pending.at`."""
+        state = self.of(service)
+        state.fired[pending.rule_id] = pending.at
+        state.pending = None
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hset(key(service, "state"), f"fired:{pending.rule_id}", _ms(pending.at))
+        pipe.hdel(key(service, "state"), "pending")
+        pipe.pexpire(key(service, "state"), _EXPIRE)
+        pipe.lpush(key(service, "decisions"), _encoded(pending))
+        pipe.ltrim(key(service, "decisions"), 0, KEPT - 1)
+        pipe.pexpire(key(service, "decisions"), _EXPIRE)
+        await pipe.execute()
+
+    async def dropped(self, service: ServiceId) -> None:
+        """Record that the request was not applied: as if it had not been made."""
+        self.of(service).pending = None
+        await self._redis.hdel(key(service, "state"), "pending")
+
+    async def decisions(self, service: ServiceId) -> list[Pending]:
+        """Return the last decisions that were applied, newest first."""
+        found = await self._redis.lrange(key(service, "decisions"), 0, KEPT - 1)
+        return [_decoded(json.loads(text)) for text in found]
+
+    async def forget(self, services: Collection[ServiceId]) -> None:
+        """Delete everything of services that have no rules any more. Safe to repeat."""
+        for some in chunks(services):
+            await self._redis.delete(*(key(s, what) for s in some for what in ("samples", "state", "decisions")))
+            for service in some:
+                self._states.pop(service, None)
+
+
+def _state(fields: Mapping[bytes, bytes]) -> State:
+    state = State()
+    for name, value in fields.items():
+        what, _, rule = name.decode().partition(":")
+        try:
+            if what == "fired":
+                state.fired[RuleId(UUID(rule))] = _at(int(value))
+            elif what == "pending":
+                state.pending = _decoded(json.loads(value))
+        except (ValueError, KeyError, TypeError):  # another version's: it must not stop the service
+            log.warning("record_unread", field=name.decode(errors="replace"))
+    return state
+
+
+def _encoded(pending: Pending) -> str:
+    return json.dumps(
+        {
+            "rule_id": str(pending.rule_id),
+            "at_ms": _ms(pending.at),
+            "from_wanted": pending.from_wanted,
+            "wanted": pending.wanted,
+            "observed": pending.observed,
+            "text": pending.text,
+        }
+    )
+
+
+def _decoded(found: Mapping[str, Any]) -> Pending:
+    return Pending(
+        rule_id=RuleId(UUID(found["rule_id"])),
+        at=_at(found["at_ms"]),
+        from_wanted=int(found["from_wanted"]),
+        wanted=int(found["wanted"]),
+        observed=float(found["observed"]),
+        text=str(found["text"]),
+    )
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def _at(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

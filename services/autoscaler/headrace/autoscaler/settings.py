@@ -1,0 +1,53 @@
+"""All settings of the autoscaler."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from headrace.common.contracts.ids import Slug
+from headrace.common.obs.logging import LogFormat
+from headrace.common.runtime.settings import ServiceSettings
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Settings(ServiceSettings):
+    """Environment (HEADRACE_AUTOSCALER_*) beats autoscaler.toml beats these defaults. Times in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEADRACE_AUTOSCALER_", toml_file="autoscaler.toml", extra="forbid", frozen=True
+    )
+    id: Slug
+    """Name of this autoscaler, unique among those of the installation."""
+    nats_url: str
+    """Without credentials: nats://host:port."""
+    nats_user: str = "autoscaler"
+    nats_password: SecretStr
+    redis_url: SecretStr
+    """redis://[[user]:password@]host:port/db; rediss:// for TLS."""
+    admin_host: str = "127.0.0.1"
+    admin_port: Annotated[int, Field(ge=0, le=65535)] = 8094
+    """/livez, /readyz, /metrics; 0 takes a free port."""
+    tick_s: Seconds = 1.0
+    """Pause between two looks at all rules."""
+    flush_s: Seconds = 0.25
+    """How long samples are gathered before they are written to Redis."""
+    window_s: Seconds = 10.0
+    """Over how much time each reporter's values are averaged."""
+    freshness_s: Seconds = 10.0
+    """A reporter that is silent for longer does not count."""
+    lease_s: Annotated[float, Field(ge=0.5, le=60)] = 3.0
+    """How long a service stays with an autoscaler that died."""
+    report_s: Seconds = 10.0
+    """Longest pause between two reports of a service's rules."""
+    ask_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """How long the manager's answer to a scale request is waited for."""
+    patience_s: Seconds = 10.0
+    """How long a lost answer blocks a service before the request counts as not done. More than ask_timeout_s."""
+    redis_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Longest silence of Redis in one command."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: LogFormat = "auto"

@@ -1,0 +1,99 @@
+"""Where the autoscaler's parts are made and put together; the only place that does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from headrace.autoscaler.domain.observation import Horizon
+from headrace.autoscaler.intake import Intake
+from headrace.autoscaler.leases import Leases
+from headrace.autoscaler.reconcile.fire import Trigger
+from headrace.autoscaler.reconcile.report import Reporter
+from headrace.autoscaler.reconcile.tick import Parts, Tick
+from headrace.autoscaler.records import Records
+from headrace.autoscaler.settings import Settings
+from headrace.autoscaler.tables import Tables
+from headrace.autoscaler.windows import Windows
+from headrace.common.bus.connect import Bus, open_bus
+from headrace.common.bus.consume import LastValues, subscribed
+from headrace.common.contracts.messages.metrics import KernelMetrics, ProxyMetrics
+from headrace.common.contracts.messages.rules import RuleTable
+from headrace.common.runtime.clock import Clock, utc_now
+from headrace.common.runtime.loop import Loop
+from headrace.common.runtime.service import Task
+from headrace.common.web.app import WebServer, make_app
+
+log = structlog.get_logger()
+QUEUE = "autoscaler"
+"""Queue group: each sample reaches one autoscaler."""
+
+
+def open_redis(settings: Settings) -> Redis:
+    """Return a client that connects when used, answers or fails within `redis_timeout_s`, and tries once more when a connection broke."""
+    return Redis.from_url(
+        settings.redis_url.get_secret_value(), protocol=2, socket_timeout=settings.redis_timeout_s,
+        socket_connect_timeout=settings.redis_timeout_s, retry=Retry(NoBackoff(), 1), health_check_interval=0,
+        client_name=f"headrace-autoscaler-{settings.id}",
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def build(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Sequence[Task]]:
+    """The autoscaler's tasks, connected; everything is closed and all leases are given up on leaving.
+
+    Raises BusUnavailable when NATS does not answer at the start. Redis may come later.
+    """
+    async with AsyncExitStack() as stack:
+        redis = open_redis(settings)
+        stack.push_async_callback(redis.aclose)
+        bus = await stack.enter_async_context(
+            open_bus(settings.nats_url, user=settings.nats_user, password=settings.nats_password.get_secret_value(),
+                     name=f"autoscaler-{settings.id}")
+        )  # fmt: skip
+        horizon = Horizon(timedelta(seconds=settings.window_s), timedelta(seconds=settings.freshness_s))
+        tables, records = Tables(), Records(redis)
+        windows = Windows(redis, keep=max(horizon.length, horizon.freshness))
+        leases = Leases(redis, length=timedelta(seconds=settings.lease_s))
+        stack.push_async_callback(_release, leases)
+        trigger = Trigger(bus, tables, records, ask_timeout=timedelta(seconds=settings.ask_timeout_s))
+        reporter = Reporter(bus, every=timedelta(seconds=settings.report_s))
+        tick = Tick(
+            Parts(tables, windows, leases, records, trigger, reporter, clock),
+            horizon=horizon, patience=timedelta(seconds=settings.patience_s),
+        )  # fmt: skip
+        intake = Intake(tables, windows)
+        await stack.enter_async_context(subscribed(bus, KernelMetrics, intake.take_kernels, queue=QUEUE))
+        await stack.enter_async_context(subscribed(bus, ProxyMetrics, intake.take_replicas, queue=QUEUE))
+        rules = LastValues(bus, RuleTable, tables.deliver)
+        yield [
+            _admin(settings, bus, tick, rules),
+            rules,
+            Loop("flush", intake.flush, every=timedelta(seconds=settings.flush_s)),
+            Loop("tick", tick.one_pass, every=timedelta(seconds=settings.tick_s)),
+        ]
+
+
+def _admin(settings: Settings, bus: Bus, tick: Tick, rules: LastValues[RuleTable]) -> WebServer:
+    checks = {
+        "bus": lambda: None if bus.connected else "not connected to NATS",
+        "rules": lambda: None if rules.synced.is_set() else "the rule tables were not read yet",
+        "redis": lambda: tick.paused,
+    }
+    return WebServer(
+        make_app(checks=checks), host=settings.admin_host, port=settings.admin_port, name="admin", drain_s=1.0
+    )
+
+
+async def _release(leases: Leases) -> None:
+    try:
+        await leases.release()
+    except RedisError as error:
+        log.warning("leases_left", why=str(error) or type(error).__name__)  # they expire by themselves
