@@ -19,9 +19,9 @@ from redis.asyncio import Redis
 
 from headrace.embedded.blocking import servers_in_thread
 from headrace.embedded.errors import AlreadyRunningError, StartFailedError
-from headrace.embedded.identity import ACCOUNT
+from headrace.embedded.identity import ACCOUNT, NAMESPACE
 from headrace.embedded.ports import HOST
-from headrace.embedded.process import NAMESPACE, SAME
+from headrace.embedded.process import SAME
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.embedded.world import line, living, python, until
 from tests.support.wait import eventually

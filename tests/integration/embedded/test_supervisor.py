@@ -56,7 +56,8 @@ class Up:
         return pid
 
     def log(self, name: str) -> str:
-        return (self.data / "logs" / f"{name}.log").read_text()
+        log = self.data / "logs" / f"{name}.log"
+        return log.read_text() if log.exists() else ""
 
 
 @contextmanager

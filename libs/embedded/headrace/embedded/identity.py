@@ -1,40 +1,46 @@
-"""As whom PostgreSQL runs: it refuses uid 0."""
+"""As whom PostgreSQL runs: it refuses uid 0, and a uid that /etc/passwd does not know."""
 
 from __future__ import annotations
 
 import os
-import signal
+import pwd
 from pathlib import Path
 
 import structlog
 
 from headrace.embedded.errors import EmbeddedError
-from headrace.embedded.process import NAMESPACE, SAME, Command, run_to_end
+from headrace.embedded.process import SAME, Command, run_to_end
 
 log = structlog.get_logger(__name__)
 
-NOBODY = 65534
-ACCOUNT = f"account:{NOBODY}:{NOBODY}"
+
+def _unprivileged() -> tuple[int, int]:
+    """Return uid and gid of an account without rights: `nobody`, or in images without it any but root."""
+    known = {account.pw_uid: account.pw_gid for account in pwd.getpwall() if account.pw_uid != 0}
+    uid = 65534 if 65534 in known or not known else max(known)
+    return uid, known.get(uid, 65534)
+
+
+_UID, _GID = _unprivileged()
+NAMESPACE = f"namespace:{_UID}:{_GID}"
+ACCOUNT = f"account:{_UID}:{_GID}"
 
 
 async def choose_identity(program: Path, log_file: Path) -> str:
     """Return an identity under which `program` can run and reach what is private to the caller.
 
-    An ordinary user: itself. Root: uid 65534 in a user namespace, whose files stay root's, so nothing has to become
-    readable for others; where namespaces are forbidden (most containers), the account 65534 with the one capability
-    that lets it through private folders. Found by trying, because no flag says what a container allows.
+    An ordinary user: itself. Root, and a uid without a name: an account without rights in a user namespace, whose
+    files stay the caller's, so nothing has to become readable for others. Root where namespaces are forbidden (most
+    containers): that account itself, with the one capability that lets it through private folders. Found by trying,
+    because no flag says what a container allows. Raises EmbeddedError if none can be used.
     """
-    if os.geteuid() != 0:
-        return SAME
-    for identity in (NAMESPACE, ACCOUNT):
-        command = Command(
-            (str(program), "--version"), {"LC_ALL": "C"}, on_parent_death=signal.SIGKILL, identity=identity
-        )
-        if await run_to_end(command, log_file, timeout_s=10) == 0:
+    for identity in _candidates(os.geteuid()):
+        command = Command((str(program), "--version"), {"LC_ALL": "C"}, identity=identity)
+        if identity == SAME or await run_to_end(command, log_file, timeout_s=10) == 0:
             return identity
         log.info("identity_not_usable", program=program.name, identity=identity)
     raise EmbeddedError(
-        f"{program.name} refuses to run as root, and neither a user namespace nor account {NOBODY} can be used here; "
+        f"{program.name} refuses to run as root, and neither a user namespace nor account {_UID} can be used here; "
         "run as an ordinary user"
     )
 
@@ -57,3 +63,13 @@ def give(folder: Path, identity: str) -> None:
             os.chown(Path(parent) / name, uid, gid, follow_symlinks=False)
         # The folder itself last: an interrupted run is seen as not done and is done again.
         os.chown(parent, uid, gid, follow_symlinks=False)
+
+
+def _candidates(uid: int) -> tuple[str, ...]:
+    if uid == 0:
+        return NAMESPACE, ACCOUNT
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return NAMESPACE, SAME
+    return (SAME,)

@@ -5,11 +5,11 @@ same steps in a `preexec_fn` would run Python between fork and exec in a process
 
 PARENT_PID  the process whose death ends this one; if it is dead already, exit 125 at once
 SIGNAL      number of the signal the kernel sends when the parent dies (prctl(2), PR_SET_PDEATHSIG)
-IDENTITY    `same`             as the caller
-            `namespace`        a user namespace in which the caller is uid 65534: a program that refuses uid 0
-                               runs, and files stay the caller's
-            `account:UID:GID`  that account, keeping CAP_DAC_OVERRIDE so that private folders stay reachable;
-                               for root where user namespaces are forbidden (containers)
+IDENTITY    `same`               as the caller
+            `namespace:UID:GID`  a user namespace in which the caller appears as that account: a program that refuses
+                                 uid 0 runs, and files stay the caller's
+            `account:UID:GID`    that account, keeping CAP_DAC_OVERRIDE so that private folders stay reachable;
+                                 for root where user namespaces are forbidden (containers)
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
 CAPABILITY_VERSION_3 = 0x20080522
 CLONE_NEWUSER = 0x10000000
-NOBODY = 65534
 PARENT_GONE = 125
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -43,17 +45,21 @@ def _prctl(what: str, option: int, *arguments: int) -> None:
     _check(_libc.prctl(ctypes.c_int(option), *padded), what)
 
 
-def enter_namespace() -> None:
-    """Become uid and gid 65534 in a new user namespace that maps them to the caller's own."""
-    uid, gid = os.geteuid(), os.getegid()
+def enter_namespace(uid: int, gid: int) -> None:
+    """Become `uid` and `gid` in a new user namespace that maps them to the caller's own."""
+    outer_uid, outer_gid = os.geteuid(), os.getegid()
     _check(_libc.unshare(ctypes.c_int(CLONE_NEWUSER)), "unshare")
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    Path("/proc/self/uid_map").write_text(f"{NOBODY} {uid} 1", encoding="ascii")
-    Path("/proc/self/gid_map").write_text(f"{NOBODY} {gid} 1", encoding="ascii")
+    Path("/proc/self/uid_map").write_text(f"{uid} {outer_uid} 1", encoding="ascii")
+    Path("/proc/self/gid_map").write_text(f"{gid} {outer_gid} 1", encoding="ascii")
 
 
 def become_account(uid: int, gid: int) -> None:
     """Change to `uid` and `gid` for good, keeping only CAP_DAC_OVERRIDE across the coming exec."""
+    # access(2) ignores the capabilities of other accounts than root unless this bit is set, and PostgreSQL looks at
+    # its own binaries with access(2). Where the bit may not be set, binaries that everybody can read still work.
+    with suppress(OSError):
+        _prctl("keep capabilities in access(2)", PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     _prctl("keep capabilities", PR_SET_KEEPCAPS, 1)
     os.setgroups([])
     os.setgid(gid)
@@ -68,11 +74,10 @@ def become_account(uid: int, gid: int) -> None:
 def main(argv: list[str]) -> None:
     """Carry out the steps of the module's docstring; does not return."""
     parent, deathsig, identity, *program = argv
-    if identity == "namespace":
-        enter_namespace()
-    elif identity.startswith("account:"):
-        _, uid, gid = identity.split(":")
-        become_account(int(uid), int(gid))
+    kind, *account = identity.split(":")
+    if kind != "same":
+        uid, gid = map(int, account)
+        {"namespace": enter_namespace, "account": become_account}[kind](uid, gid)
     # After the change of identity, which would clear it; it survives the exec.
     _prctl("bind to parent", PR_SET_PDEATHSIG, int(deathsig))
     if os.getppid() != int(parent):

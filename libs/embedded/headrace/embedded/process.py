@@ -15,7 +15,6 @@ from pathlib import Path
 from headrace.embedded.proc import ProcessId, StopSteps
 
 SAME = "same"
-NAMESPACE = "namespace"
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 
@@ -31,7 +30,7 @@ class Command:
     on_parent_death: signal.Signals = signal.SIGKILL
     """What the kernel sends it when this process dies, however it dies."""
     identity: str = SAME
-    """`same`, `namespace` or `account:UID:GID`; see launch.py."""
+    """`same`, `namespace:UID:GID` or `account:UID:GID`; see launch.py."""
 
 
 class Child:
