@@ -18,6 +18,7 @@ R = TypeVar("R", bound=Message)
 
 async def publish_last(bus: Bus, message: Message, *, timeout_s: float = 5.0) -> None:
     """Store `message` as its subject's last value. Raises BusUnavailable when the stream did not acknowledge; it may have it all the same."""
+    _must_be_connected(bus)
     try:
         await JetStreamContext(bus.client, timeout=timeout_s).publish(
             message.address(), message.encode(), timeout=timeout_s
@@ -41,8 +42,15 @@ async def publish(bus: Bus, message: Message) -> bool:
 
 async def ask(bus: Bus, message: Message, reply: type[R], *, timeout_s: float = 5.0, subject: str | None = None) -> R:
     """Send a question and return the answer. Raises BusUnavailable when nobody answers in time, MalformedMessage for a bad answer."""
+    _must_be_connected(bus)
     try:
         answer = await bus.client.request(subject or message.address(), message.encode(), timeout=timeout_s)
     except (NatsError, TimeoutError, OSError) as error:
         raise BusUnavailable(f"no answer on {subject or message.address()}: {error or type(error).__name__}") from error
     return reply.decode(answer.data)
+
+
+def _must_be_connected(bus: Bus) -> None:
+    """Fail at once: the client would keep the message and send it after the reconnect, when it may be out of date."""
+    if not bus.connected:
+        raise BusUnavailable("not connected to NATS")
