@@ -1,0 +1,178 @@
+"""A whole app-proxy in this process, and backends that behave well or badly."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from aiohttp import web
+
+from headrace.appproxy.settings import Settings
+from headrace.appproxy.wiring import AppProxy, build
+from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.runtime.service import run_tasks
+
+NOWHERE = "nats://127.0.0.1:1"
+
+
+@dataclass
+class World:
+    """A running app-proxy."""
+
+    proxy: AppProxy
+    stop: asyncio.Event
+    ended: asyncio.Task[None]
+    http: httpx.AsyncClient
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return self.proxy.listeners.port
+
+    @property
+    def admin(self) -> str:
+        return f"http://127.0.0.1:{self.proxy.admin.port}"
+
+    def apply(self, table: RouteTable) -> None:
+        """Put a table in use as if the bus had brought it."""
+        assert self.proxy.tables.apply(table)
+        self.proxy.listeners.poke()
+
+    async def metrics(self) -> str:
+        return (await self.http.get(f"{self.admin}/metrics")).text
+
+
+@asynccontextmanager
+async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
+    """An app-proxy on free ports, stopped in order at the end."""
+    known = {
+        "nats_url": NOWHERE, "listen_host": "127.0.0.1", "listen_port": 0, "admin_port": 0, "data_dir": data_dir,
+        "shutdown_grace_s": 0.2,
+    }  # fmt: skip
+    stop = asyncio.Event()
+    async with build(Settings(**(known | settings))) as proxy:
+        ended = asyncio.create_task(run_tasks(proxy.tasks, stop))
+        started = asyncio.gather(proxy.listeners.started.wait(), proxy.admin.started.wait())
+        await asyncio.wait([ended, asyncio.ensure_future(started)], return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            started.cancel()
+            ended.result()
+        async with httpx.AsyncClient(timeout=20) as http:
+            try:
+                yield World(proxy, stop, ended, http)
+            finally:
+                stop.set()
+                await ended
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Backend:
+    """A well-behaved replica, or whatever `handler` makes of it."""
+
+    port: int = 0
+    seen: list[web.Request] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@asynccontextmanager
+async def backend(handler: Handler | None = None, *, port: int = 0) -> AsyncIterator[Backend]:
+    """Serve `handler` (default: 200 with the method and the raw target) on a free port."""
+    state = Backend()
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        state.seen.append(request)  # type: ignore[arg-type]
+        try:
+            if handler is not None:
+                return await handler(request)  # type: ignore[arg-type]
+            state.bodies.append(await request.read())
+            return web.Response(text=f"{request.method} {request.raw_path}")
+        except asyncio.CancelledError:
+            state.cancelled.set()
+            raise
+
+    runner = web.ServerRunner(web.Server(handle, handler_cancellation=True, access_log=None), shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port)
+    await site.start()
+    state.port = runner.addresses[0][1]
+    try:
+        yield state
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class RawBackend:
+    """A replica below HTTP."""
+
+    port: int
+    heads: list[bytes] = field(default_factory=list)
+    connections: int = 0
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
+
+
+@asynccontextmanager
+async def raw_backend(script: Script) -> AsyncIterator[RawBackend]:
+    """Run `script(reader, writer, n)` for the n-th connection, after a request's head was read; then close."""
+    tasks: set[asyncio.Task[Any]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        state.connections += 1
+        try:
+            state.heads.append(await reader.readuntil(b"\r\n\r\n"))
+            await script(reader, writer, state.connections)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            state.closed.set()
+        except asyncio.CancelledError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    state = RawBackend(server.sockets[0].getsockname()[1])
+    try:
+        yield state
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close with RST."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def raw_request(port: int, data: bytes, *, until: bytes | None = None) -> bytes:
+    """Send bytes, return what comes until `until` or the end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(data)
+        async with asyncio.timeout(10):
+            return await (reader.readuntil(until) if until else reader.read())
+    finally:
+        writer.close()
+
+

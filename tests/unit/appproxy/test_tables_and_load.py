@@ -1,0 +1,129 @@
+"""Tables are fenced and found; load is what is open, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.appproxy.load import Load
+from headrace.appproxy.table import Tables
+from headrace.appproxy.table_store import TableStore
+from headrace.common.contracts.ids import ServiceId, SessionId
+from tests.unit.appproxy.tables import route, table
+
+S1, S2 = ServiceId(UUID(int=101)), ServiceId(UUID(int=102))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([S1, S2]),
+            st.integers(1, 9),
+            st.booleans(),
+            st.sampled_from(["a", "b"]),
+            st.none() | st.integers(1, 3),
+        ),
+        max_size=30,
+    )
+)
+def test_the_highest_generation_rules_whatever_the_order(
+    messages: list[tuple[ServiceId, int, bool, str, int | None]],
+) -> None:
+    tables, best = Tables(), {}
+    for service_id, generation, removed, name, port in messages:
+        message = table(name, service_id=service_id, generation=generation, removed=removed, port=port)
+        applied = tables.apply(message)
+        assert applied == (generation > (best[service_id].generation if service_id in best else 0))
+        if applied:
+            best[service_id] = message
+    living = {s: t for s, t in best.items() if not t.removed}
+    assert tables.generations() == {s: t.generation for s, t in living.items()}
+    for name in ("a", "b"):
+        named = [s for s, t in living.items() if t.name == name]
+        found = tables.by_name(name)
+        assert (found.table.service_id if found else None) == (max(named) if named else None)
+    for port in (1, 2, 3):
+        with_port = [s for s, t in living.items() if t.port == port]
+        found = tables.by_port(port)
+        assert (found.table.service_id if found else None) == (max(with_port) if with_port else None)
+    assert tables.ports() == {t.port for t in living.values() if t.port is not None}
+
+
+def test_draining_routes_and_sessions() -> None:
+    tables = Tables()
+    tables.apply(table(service_id=S1, routes=(route(1), route(2, state="draining"))))
+    assert tables.draining() == {SessionId(UUID(int=2))}
+    assert tables.sessions() == {SessionId(UUID(int=1)): S1, SessionId(UUID(int=2)): S1}
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.booleans()), max_size=40))
+def test_load_counts_exactly_the_open_leases(steps: list[tuple[int, bool]]) -> None:
+    idle: list[SessionId] = []
+    load = Load(idle.append)
+    opened: list[tuple[SessionId, ExitStack]] = []
+    for number, close in steps:
+        session = SessionId(UUID(int=number))
+        if close and opened:
+            last, stack = opened.pop(0)
+            stack.close()
+            assert (idle[-1:] == [last]) or load.in_flight(last) > 0
+        else:
+            stack = ExitStack()
+            stack.enter_context(load.lease(S1, session))
+            opened.append((session, stack))
+        for n in (1, 2, 3):
+            expected = sum(s.int == n for s, _ in opened)
+            assert load.in_flight(SessionId(UUID(int=n))) == expected
+        assert load.total == len(opened)
+        assert load.sessions() == dict.fromkeys((s for s, _ in opened), S1)
+
+
+def test_a_lease_ends_with_its_error() -> None:
+    load = Load()
+    with pytest.raises(ConnectionError), load.lease(S1, SessionId(UUID(int=1))):
+        raise ConnectionError
+    assert load.total == 0
+
+
+def test_tables_come_back_from_disk(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "routes"
+    tables, store = Tables(), TableStore(folder)
+    assert store.load_into(tables) == 0
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    kept, gone = table("kept", service_id=S1, routes=(route(1),)), table("gone", service_id=S2)
+    tables.apply(kept)
+    tables.apply(gone)
+    asyncio.run(store.save(tables))
+    tables.apply(table("gone", service_id=S2, generation=2, removed=True))
+    tables.apply(kept.model_copy(update={"generation": 2}))
+    asyncio.run(store.save(tables))
+    files = list(folder.iterdir())
+    assert [f.name for f in files] == [f"{S1}.json"]
+    assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
+
+    (folder / "broken.json").write_text("{")
+    (folder / ".x.tmp").write_text("half")
+    again = Tables()
+    assert TableStore(folder).load_into(again) == 1
+    assert list(again) == [kept.model_copy(update={"generation": 2})]
+    assert not (folder / ".x.tmp").exists()
+
+
+def test_only_what_changed_is_written(tmp_path: Path) -> None:
+    tables, store = Tables(), TableStore(tmp_path)
+    store.load_into(tables)
+    tables.apply(table(service_id=S1))
+    tables.apply(table("other", service_id=S2))
+    asyncio.run(store.save(tables))
+    before = {f.name: f.stat().st_ino for f in tmp_path.iterdir()}
+    tables.apply(table(service_id=S1, generation=2))
+    asyncio.run(store.save(tables))
+    after = {f.name: f.stat().st_ino for f in tmp_path.iterdir()}
+    assert {name for name in before if before[name] != after[name]} == {f"{S1}.json"}
