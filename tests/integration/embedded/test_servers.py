@@ -18,7 +18,7 @@ from nats.js.api import StreamConfig
 from redis.asyncio import Redis
 
 from headrace.embedded.blocking import servers_in_thread
-from headrace.embedded.errors import AlreadyRunningError, StartFailedError
+from headrace.embedded.errors import AlreadyRunningError, EmbeddedError, StartFailedError
 from headrace.embedded.identity import ACCOUNT, NAMESPACE
 from headrace.embedded.ports import HOST
 from headrace.embedded.process import SAME
@@ -223,6 +223,15 @@ async def test_a_server_that_cannot_start_says_why_and_nothing_is_left(data: Pat
     with python(KEEP_RUNNING, str(data)) as other:  # the lock was given back
         assert line(other) == ""
         assert other.wait() != 0
+
+
+async def test_lost_passwords_are_named_as_the_reason(data: Path) -> None:
+    async with EmbeddedServers(data, only={"postgres"}, durable=False):
+        pass
+    (data / "secrets.json").unlink()
+    with pytest.raises(EmbeddedError, match="remembered passwords are not those of the database"):
+        await EmbeddedServers(data, only={"postgres"}, durable=False).__aenter__()
+    assert living(data) == {}
 
 
 @as_root

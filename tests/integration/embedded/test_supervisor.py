@@ -116,7 +116,7 @@ def test_it_starts_in_order_describes_itself_and_stops_in_order(data: Path) -> N
     assert max(ended["appproxy"], ended["autoscaler"]) < min(told["agent-1"], told["agent-2"])
     assert max(ended["agent-1"], ended["agent-2"]) < told["manager"]
     assert "database system is shut down" in stack.log("postgres")
-    assert "FATAL" not in stack.log("postgres")
+    assert "terminating connection" not in stack.log("postgres")
 
 
 def test_ctrl_c_in_a_terminal_does_not_reach_the_children(data: Path) -> None:
@@ -126,6 +126,17 @@ def test_ctrl_c_in_a_terminal_does_not_reach_the_children(data: Path) -> None:
         for process in stack.state.processes:
             assert process.pid is not None
             assert os.getpgid(process.pid) != os.getpgid(stack.process.pid)
+
+
+def test_a_closed_terminal_ends_the_stack_in_order(data: Path) -> None:
+    with up(data) as stack:
+        stack.until_says("ready:")
+        assert stack.process.stdout is not None
+        stack.process.stdout.close()
+        stack.process.send_signal(signal.SIGHUP)
+        stack.process.wait(60)
+        assert "SIGTERM" in stack.log("manager")
+        assert read_state(data) is None
 
 
 def test_a_dead_service_is_started_again(data: Path) -> None:

@@ -93,6 +93,14 @@ def test_the_secrets_of_one_service_reach_no_other() -> None:
     assert "dbsecret" not in repr(installation())
 
 
+@pytest.mark.parametrize("kind", list(UserKind))
+def test_each_service_knows_every_setting_it_is_given(kind: UserKind) -> None:
+    settings = pytest.importorskip(f"headrace.{kind}.settings").Settings
+    known = {f"HEADRACE_{kind}_{name}".upper() for name in settings.model_fields}
+    service = next(s for s in default_services(installation(), {}) if s.argv[-1] == f"headrace.{kind}")
+    assert {name for name in service.env if name.startswith("HEADRACE_")} <= known
+
+
 def test_traffic_stops_first_and_the_manager_last() -> None:
     order = by_name(default_services(installation(), {}))
     assert order["appproxy"].stop_tier < order["agent-1"].stop_tier < order["manager"].stop_tier

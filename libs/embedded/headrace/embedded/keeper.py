@@ -104,8 +104,11 @@ class Keeper:
     def _spawn(self) -> Child:
         child = Child.start(self.program.command, self.log, on_exit=self._wake.set)
         self._child = child
-        if child.id is not None:
-            record(self._run, self.program.name, child.id)
+        try:
+            if child.id is not None:
+                record(self._run, self.program.name, child.id)
+        except OSError as error:  # a full disk: the child runs all the same
+            log.warning("child_not_recorded", name=self.program.name, error=str(error))
         return child
 
     async def _until_ready(self, child: Child) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 import asyncpg
 
 from headrace.embedded.binaries import postgres_bin
-from headrace.embedded.errors import StartFailedError
+from headrace.embedded.errors import EmbeddedError, StartFailedError
 from headrace.embedded.identity import choose_identity, give
 from headrace.embedded.keeper import Program
 from headrace.embedded.logs import tail
@@ -153,8 +153,10 @@ async def _ready(facts: PostgresFacts) -> bool:
     try:
         async with asyncio.timeout(2):
             await _make_database(facts)
-    except (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError):
-        return False
+    except asyncpg.InvalidPasswordError as error:
+        raise EmbeddedError(f"the remembered passwords are not those of the database in {facts.data}") from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False  # starting up or recovering; what lasts is in the log that goes with the timeout
     return True
 
 

@@ -180,6 +180,7 @@ def _specific(there: Installation, name: str, kind: UserKind) -> dict[str, str]:
                 "ID": "proxy-1",
                 "LISTEN_HOST": there.options.listen_host,
                 "LISTEN_PORT": str(there.proxy_port),
+                "ADVERTISE_URL": there.proxy_url,
                 "ADMIN_PORT": str(there.admin_ports[name]),
                 "DATA_DIR": str(there.data / "appproxy"),
             }

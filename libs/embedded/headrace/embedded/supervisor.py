@@ -19,11 +19,13 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
+
+import structlog
 
 from headrace.embedded.keeper import Keeper, Program, start_all
 from headrace.embedded.permissions import embedded_users
@@ -36,6 +38,8 @@ from headrace.embedded.records import end_leftovers
 from headrace.embedded.services import Installation, Service, UpOptions, admin_names, default_services
 from headrace.embedded.stack import EmbeddedServers
 from headrace.embedded.state import Phase, ProcessState, StackState, read_state, remove_state, write_state
+
+log = structlog.get_logger(__name__)
 
 __all__ = ["Stage", "StopResult", "UpOptions", "read_state", "run", "stop"]
 
@@ -88,7 +92,7 @@ async def run(
             await asyncio.wait({body, waiter})
         if not body.cancelled():
             body.result()
-    on_progress(Stage.STOPPED, "everything has stopped; the data stays")
+    supervisor.tell(Stage.STOPPED, "everything has stopped; the data stays")
 
 
 def stop(data: Path, timeout_s: float = 90.0) -> StopResult:
@@ -111,16 +115,21 @@ async def _stop(data: Path, timeout_s: float) -> StopResult:
 
 class _Supervisor:
     def __init__(self, options: UpOptions, on_progress: OnProgress, services: Services) -> None:
-        self._options, self._tell, self._services = options, on_progress, services
+        self._options, self._on_progress, self._services = options, on_progress, services
         self._started_at = datetime.now(UTC)
         self._phase = Phase.STARTING
         self._keepers: dict[str, Keeper] = {}
         self._ports: dict[str, int] = {}
         self._there: Installation | None = None
 
+    def tell(self, stage: Stage, detail: str) -> None:
+        """Hand a progress line on."""
+        with suppress(OSError):  # the terminal is gone; the work is not
+            self._on_progress(stage, detail)
+
     async def run(self) -> None:
         """Start everything and wait to be cancelled; stops everything however it ends."""
-        self._tell(Stage.SERVERS, "starting PostgreSQL, NATS and Valkey")
+        self.tell(Stage.SERVERS, "starting PostgreSQL, NATS and Valkey")
         users = embedded_users(self._options.agents)
         async with EmbeddedServers(self._options.data, users=users, on_change=self._changed) as servers:
             self._there = self._installation(servers)
@@ -129,13 +138,13 @@ class _Supervisor:
             try:
                 await self._start(wanted, servers)
                 self._enter(Phase.RUNNING)
-                self._tell(Stage.READY, f"API {self._there.api_url}, endpoints {self._there.proxy_url}")
+                self.tell(Stage.READY, f"API {self._there.api_url}, endpoints {self._there.proxy_url}")
                 await asyncio.Event().wait()
             finally:
                 self._enter(Phase.STOPPING)
                 await self._stop(wanted)
                 remove_state(servers.data)
-                self._tell(Stage.STOPPING, "stopping PostgreSQL, NATS and Valkey")
+                self.tell(Stage.STOPPING, "stopping PostgreSQL, NATS and Valkey")
 
     def _installation(self, servers: EmbeddedServers) -> Installation:
         options = self._options
@@ -155,7 +164,7 @@ class _Supervisor:
     def _port(self, ports: Ports, name: str, wanted: int, what: str) -> int:
         port = ports.take(name, wanted=wanted, host=self._options.listen_host)
         if port != wanted:
-            self._tell(Stage.PORT, f"port {wanted} is taken; {what} listens on {port}")
+            self.tell(Stage.PORT, f"port {wanted} is taken; {what} listens on {port}")
         return port
 
     async def _start(self, services: Sequence[Service], servers: EmbeddedServers) -> None:
@@ -164,7 +173,7 @@ class _Supervisor:
         self._enter(Phase.STARTING)
         for _, tier in _tiers(services, lambda service: service.start_tier):
             names = ", ".join(service.name for service in tier)
-            self._tell(Stage.SERVICE, f"starting {names}")
+            self.tell(Stage.SERVICE, f"starting {names}")
             await start_all([self._keeper(service, servers) for service in tier])
             self._write()
 
@@ -187,23 +196,29 @@ class _Supervisor:
         for _, tier in _tiers(services, lambda service: service.stop_tier):
             running = [self._keepers[service.name] for service in tier if service.name in self._keepers]
             if running:
-                self._tell(Stage.STOPPING, "stopping " + ", ".join(keeper.program.name for keeper in running))
+                self.tell(Stage.STOPPING, "stopping " + ", ".join(keeper.program.name for keeper in running))
             await asyncio.gather(*(keeper.stop() for keeper in running))
 
     def _changed(self, name: str, what: str) -> None:
         self._write()
         if what == "ready":
-            self._tell(Stage.SERVICE, f"{name} is ready")
+            self.tell(Stage.SERVICE, f"{name} is ready")
             return
         keeper = self._keepers.get(name)
         log = f"; its log is {keeper.log}" if keeper is not None else ""
-        self._tell(Stage(what), f"{name} {what}{log}")
+        self.tell(Stage(what), f"{name} {what}{log}")
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
         self._write()
 
     def _write(self) -> None:
+        try:
+            self._write_state()
+        except OSError as error:  # a full disk must not end the supervision
+            log.warning("state_not_written", error=str(error))
+
+    def _write_state(self) -> None:
         there, me = self._there, ProcessId.of(os.getpid())
         if there is None or me is None:
             return
@@ -237,14 +252,17 @@ def _tiers(services: Sequence[Service], key: Callable[[Service], int]) -> Iterat
 
 @contextmanager
 def _stop_on_signals() -> Iterator[asyncio.Event]:
-    """Yield an event that SIGINT and SIGTERM set; a second signal changes nothing, the stop is bounded anyway."""
+    """Yield an event that SIGINT, SIGTERM and a closed terminal set; a second signal changes nothing."""
     loop, event = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` asks to outlive the terminal
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         loop.add_signal_handler(number, event.set)
     try:
         yield event
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 
