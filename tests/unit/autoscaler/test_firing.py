@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from headrace.autoscaler.domain.firing import Pending, Settled, settle, waiting
+from headrace.common.contracts.ids import RuleId
+from tests.unit.autoscaler.worlds import NOW
+
+PENDING = Pending(rule_id=RuleId(UUID(int=1)), at=NOW, from_wanted=1, wanted=2, observed=90.0, text="…")
+PATIENCE = timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "after_s", "settled"),
+    [
+        (2, 0, Settled.DONE), (2, 100, Settled.DONE), (1, 0, Settled.OPEN), (1, 9.9, Settled.OPEN), (1, 10, Settled.NOT_DONE),
+        (5, 0, Settled.NOT_DONE), (0, 100, Settled.NOT_DONE),
+    ],
+)  # fmt: skip
+def test_a_lost_answer_is_settled_by_the_number_that_holds(wanted: int, after_s: float, settled: Settled) -> None:
+    assert settle(PENDING, wanted, NOW + timedelta(seconds=after_s), patience=PATIENCE) is settled
+
+
+def test_waiting_says_for_what() -> None:
+    assert waiting(PENDING, NOW + timedelta(seconds=3)).text.endswith("(1 → 2 replicas, asked 3 s ago)")

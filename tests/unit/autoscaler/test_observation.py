@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from headrace.autoscaler.domain.observation import Horizon, Live, Observation, observe
+from headrace.autoscaler.domain.window import Origin, Reading, Window
+from headrace.common.contracts.rule import MetricSource
+from tests.unit.autoscaler.worlds import NOW, NOW_MS, kernel, replica, session
+
+KERNEL, FRAMEWORK = MetricSource.KERNEL, MetricSource.INFERENCE_FRAMEWORK
+HORIZON = Horizon(length=timedelta(seconds=10), freshness=timedelta(seconds=5))
+
+
+def window(*readings: tuple[Origin, str, str, str, float, float]) -> Window:
+    """(origin, owner, reporter, metric, seconds ago, value)…"""
+    made = Window()
+    for origin, owner, reporter, metric, ago_s, value in readings:
+        made.add(Reading(origin, owner, reporter, metric, int(NOW_MS - ago_s * 1000), value, 1))
+    return made
+
+
+def look(source: MetricSource, metric: str, made: Window, *replicas: int, kernels: int = 1) -> Observation:
+    return observe(source, metric, Live.of([replica(n, kernels) for n in replicas]), made, HORIZON, NOW)
+
+
+def test_kernel_metric_is_the_mean_over_live_kernels_of_their_own_means() -> None:
+    made = window(
+        (Origin.KERNEL, kernel(1), "", "cpu_util", 3, 10), (Origin.KERNEL, kernel(1), "", "cpu_util", 2, 20),
+        (Origin.KERNEL, kernel(1), "", "cpu_util", 1, 30), (Origin.KERNEL, kernel(2), "", "cpu_util", 1, 100),
+    )  # fmt: skip
+    assert look(KERNEL, "cpu_util", made, 1, 2) == Observation(value=60, reporting=2, living=2)
+
+
+def test_all_kernels_of_a_replica_count_each() -> None:
+    made = window(
+        *((Origin.KERNEL, kernel(1, rank), "", "mem", 1.0, value) for rank, value in enumerate([1.0, 2.0, 6.0]))
+    )
+    assert look(KERNEL, "mem", made, 1, kernels=3) == Observation(value=3, reporting=3, living=3)
+
+
+def test_dead_sessions_never_count() -> None:
+    made = window(
+        (Origin.KERNEL, kernel(1), "", "cpu_util", 1, 10), (Origin.KERNEL, kernel(9), "", "cpu_util", 1, 1000)
+    )
+    assert look(KERNEL, "cpu_util", made, 1) == Observation(value=10, reporting=1, living=1)
+    assert look(KERNEL, "cpu_util", made) == Observation(value=None, reporting=0, living=0)
+
+
+def test_values_before_the_window_do_not_count() -> None:
+    made = window(
+        (Origin.KERNEL, kernel(1), "", "cpu_util", 11, 1000), (Origin.KERNEL, kernel(1), "", "cpu_util", 1, 10)
+    )
+    assert look(KERNEL, "cpu_util", made, 1).value == 10
+
+
+def test_a_silent_reporter_does_not_count() -> None:
+    made = window(
+        (Origin.KERNEL, kernel(1), "", "cpu_util", 6, 1000), (Origin.KERNEL, kernel(2), "", "cpu_util", 4, 10)
+    )
+    assert look(KERNEL, "cpu_util", made, 1, 2) == Observation(value=10, reporting=1, living=2)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [
+        ("headrace_in_flight", 7),
+        ("headrace_requests_per_second", 7),
+        ("headrace_duration_seconds", 3.5),
+        ("headrace_time_to_first_byte_seconds", 3.5),
+    ],
+)
+def test_counts_and_rates_of_proxies_are_added_and_times_averaged(metric: str, value: float) -> None:
+    made = window((Origin.PROXY, session(1), "a", metric, 1, 2), (Origin.PROXY, session(1), "b", metric, 1, 5))
+    assert look(FRAMEWORK, metric, made, 1).value == value
+
+
+def test_framework_metric_is_the_mean_over_replicas_whoever_reports_it() -> None:
+    made = window(
+        (Origin.PROXY, session(1), "a", "queue", 1, 2), (Origin.PROXY, session(1), "b", "queue", 1, 4),
+        (Origin.ENGINE, kernel(2, 0), "", "queue", 1, 10), (Origin.ENGINE, kernel(2, 1), "", "queue", 1, 30),
+    )  # fmt: skip
+    assert look(FRAMEWORK, "queue", made, 1, 2, 3, kernels=2) == Observation(value=13, reporting=2, living=3)
+
+
+def test_a_proxys_word_comes_before_the_engines() -> None:
+    made = window((Origin.PROXY, session(1), "a", "queue", 1, 2), (Origin.ENGINE, kernel(1), "", "queue", 1, 50))
+    assert look(FRAMEWORK, "queue", made, 1).value == 2
+
+
+def test_sources_do_not_mix() -> None:
+    made = window((Origin.KERNEL, kernel(1), "", "load", 1, 2), (Origin.ENGINE, kernel(1), "", "load", 1, 50))
+    assert look(KERNEL, "load", made, 1).value == 2
+    assert look(FRAMEWORK, "load", made, 1).value == 50
+
+
+def test_a_window_forgets() -> None:
+    made = window((Origin.KERNEL, kernel(1), "", "a", 9, 1), (Origin.KERNEL, kernel(1), "", "b", 3, 1))
+    assert made.newest_ms("a") == NOW_MS - 9000
+    made.forget_before(NOW_MS - 5000)
+    assert made.newest_ms("a") is None
+    assert made.newest_ms("b") == NOW_MS - 3000
+    made.forget_before(NOW_MS)
+    assert made.newest_ms("b") is None

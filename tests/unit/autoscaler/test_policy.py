@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import operator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from headrace.autoscaler.domain.observation import Horizon
+from headrace.autoscaler.domain.policy import Look, Verdict, decide
+from headrace.autoscaler.domain.window import Origin
+from headrace.common.contracts.ids import RuleId
+from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
+from tests.unit.autoscaler.worlds import NOW, World, kernel, replica, rule, spec
+
+HORIZON = Horizon()
+HOLDS = {
+    Comparator.LESS_THAN: operator.lt, Comparator.LESS_THAN_OR_EQUAL: operator.le,
+    Comparator.GREATER_THAN: operator.gt, Comparator.GREATER_THAN_OR_EQUAL: operator.ge,
+}  # fmt: skip
+
+
+def verdict(world: World) -> Verdict:
+    return decide(world.subject(), HORIZON, NOW)
+
+
+def only(world: World) -> Look:
+    (look,) = verdict(world).looks
+    return look
+
+
+@pytest.mark.parametrize(
+    ("comparator", "below", "equal", "above"),
+    [
+        (Comparator.LESS_THAN, True, False, False),
+        (Comparator.LESS_THAN_OR_EQUAL, True, True, False),
+        (Comparator.GREATER_THAN, False, False, True),
+        (Comparator.GREATER_THAN_OR_EQUAL, False, True, True),
+    ],
+)
+def test_comparators(comparator: Comparator, *, below: bool, equal: bool, above: bool) -> None:
+    for value, fires in ((49.9, below), (50, equal), (50.1, above)):
+        look = only(World([rule(1, spec(comparator=comparator, threshold=50))]).kernels_say("cpu_util", value))
+        assert look.would_fire is fires, (comparator, value)
+        assert look.observed == value
+        assert look.reason.code == ("rule-fired" if fires else "condition-not-met")
+
+
+def test_the_reason_of_a_firing_has_the_numbers() -> None:
+    look = only(World([rule(1, spec())], wanted=2, replicas=[replica(1), replica(2)]).kernels_say("cpu_util", 90, 95))
+    assert look.wanted == 3
+    assert look.reason.text == "cpu_util 92.5 > 80 (mean over 2 of 2 live kernels): 2 → 3 replicas"
+
+
+@pytest.mark.parametrize(
+    ("step", "wanted", "code"),
+    [
+        (1, 9, "rule-fired"),
+        (1, 10, "above-maximum"),
+        (3, 8, "above-maximum"),
+        (-1, 3, "rule-fired"),
+        (-1, 2, "below-minimum"),
+        (-5, 4, "below-minimum"),
+    ],
+)
+def test_a_result_outside_of_the_bounds_does_not_fire(step: int, wanted: int, code: str) -> None:
+    look = only(
+        World([rule(1, spec(step=step, min_replicas=2, max_replicas=10))], wanted=wanted).kernels_say("cpu_util", 90)
+    )
+    assert look.would_fire is (code == "rule-fired")
+    assert look.reason.code == code
+    assert look.cooldown_until is None
+
+
+def test_a_metric_that_nobody_reports_does_not_fire_and_says_so() -> None:
+    look = only(World([rule(1, spec(comparator=Comparator.LESS_THAN))]))
+    assert (look.would_fire, look.observed, look.reason.code) == (False, None, "metric-missing")
+    assert "none of 1 live kernels reported cpu_util (kernel) within 10 s" in look.reason.text
+
+
+def test_an_old_metric_does_not_fire_and_says_how_old() -> None:
+    look = only(World([rule(1, spec())]).said(Origin.KERNEL, kernel(1), "cpu_util", 99, ago_s=12))
+    assert (look.would_fire, look.reason.code) == (False, "metric-missing")
+    assert look.reason.text.endswith("last heard of 12 s ago")
+
+
+def test_without_live_replicas_nothing_fires() -> None:
+    look = only(World([rule(1, spec(comparator=Comparator.LESS_THAN, step=1))], replicas=[]).kernels_say("cpu_util", 1))
+    assert (look.would_fire, look.reason.code) == (False, "no-live-replicas")
+
+
+def test_cooldown_runs_from_the_firing_and_ends() -> None:
+    one = rule(1, spec(cooldown_s=60))
+    for ago_s, fires in ((0, False), (59, False), (60, True), (61, True)):
+        fired_at = NOW - timedelta(seconds=ago_s)
+        look = only(World([one], fired={one.rule_id: fired_at}).kernels_say("cpu_util", 90))
+        assert look.would_fire is fires, ago_s
+        assert look.cooldown_until == (None if fires else fired_at + timedelta(seconds=60))
+        assert look.reason.code == ("rule-fired" if fires else "cooling-down")
+
+
+def test_cooldown_is_each_rules_own() -> None:
+    one, two = rule(1, spec()), rule(2, spec(threshold=70))
+    seen = verdict(World([one, two], fired={one.rule_id: NOW}).kernels_say("cpu_util", 90))
+    assert seen.fire is not None
+    assert seen.fire.rule == two
+
+
+def test_disabled_rules_and_inactive_services_do_not_fire() -> None:
+    assert only(World([rule(1, spec(enabled=False))]).kernels_say("cpu_util", 90)).reason.code == "rule-disabled"
+    look = only(World([rule(1, spec())], active=False).kernels_say("cpu_util", 90))
+    assert (look.would_fire, look.reason.code, look.observed) == (False, "service-inactive", 90)
+
+
+def test_the_largest_scale_out_wins_over_smaller_ones_and_over_scale_in() -> None:
+    rules = [
+        rule(1, spec(step=-1, comparator=Comparator.GREATER_THAN, threshold=0)), rule(2, spec(step=1)), rule(3, spec(step=4)), rule(4, spec(step=2)),
+    ]  # fmt: skip
+    seen = verdict(World(rules, wanted=5).kernels_say("cpu_util", 90))
+    assert seen.fire is not None
+    assert seen.fire.rule == rules[2]
+    assert [look.reason.code for look in seen.looks] == ["outvoted", "outvoted", "rule-fired", "outvoted"]
+    assert f"rule {rules[2].rule_id} has the larger step +4" in seen.looks[0].reason.text
+
+
+def test_of_scale_ins_the_mildest_wins_and_of_equals_the_oldest_rule() -> None:
+    low = {"comparator": Comparator.LESS_THAN, "threshold": 50}
+    rules = [rule(3, spec(step=-1, **low)), rule(1, spec(step=-3, **low)), rule(2, spec(step=-1, **low))]
+    seen = verdict(World(rules, wanted=9).kernels_say("cpu_util", 5))
+    assert seen.fire is not None
+    assert seen.fire.rule == rules[2]
+
+
+def test_a_rule_at_its_bound_does_not_stand_in_the_way_of_another() -> None:
+    rules = [rule(1, spec(step=5, max_replicas=3)), rule(2, spec(step=1))]
+    seen = verdict(World(rules, wanted=2).kernels_say("cpu_util", 90))
+    assert seen.fire is not None
+    assert seen.fire.rule == rules[1]
+    assert seen.looks[0].reason.code == "above-maximum"
+
+
+numbers = st.one_of(st.sampled_from([0.0, 26.8, 50.0]), st.floats(-1e9, 1e9))
+steps = st.integers(-20, 20).filter(bool)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> RuleSpec:
+    low, high = sorted(draw(st.tuples(st.integers(0, 12), st.integers(0, 12))))
+    return spec(
+        source=draw(st.sampled_from(MetricSource)), metric=draw(st.sampled_from(["a", "b", "c"])),
+        comparator=draw(st.sampled_from(Comparator)), threshold=draw(numbers), step=draw(steps), min_replicas=low,
+        max_replicas=high, cooldown_s=draw(st.sampled_from([0, 1, 60, 3600])), enabled=draw(st.booleans()),
+    )  # fmt: skip
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    rules = [rule(n, one) for n, one in enumerate(draw(st.lists(specs(), min_size=1, max_size=5)), start=1)]
+    live = draw(st.integers(0, 3))
+    world = World(
+        rules, wanted=draw(st.integers(0, 12)), replicas=[replica(n) for n in range(1, live + 1)], active=draw(st.booleans()),
+        fired={r.rule_id: NOW - timedelta(seconds=draw(st.sampled_from([0, 0.5, 59, 61, 4000]))) for r in rules if draw(st.booleans())},
+    )  # fmt: skip
+    for number in range(1, 5):  # replica 4 is never live
+        for origin in (Origin.KERNEL, Origin.ENGINE):
+            for metric in draw(st.sets(st.sampled_from(["a", "b"]))):
+                world.said(origin, kernel(number), metric, draw(numbers), ago_s=draw(st.sampled_from([1, 30])))
+    return world
+
+
+@given(worlds())
+def test_what_fires_may_fire(world: World) -> None:
+    seen = verdict(world)
+    assert len([look for look in seen.looks if look.would_fire]) <= 1
+    if seen.fire is None:
+        return
+    look, said = seen.fire, seen.fire.rule.spec
+    assert look in seen.looks
+    assert world.active
+    assert said.enabled
+    assert look.observed is not None
+    assert HOLDS[said.comparator](look.observed, said.threshold)
+    assert look.wanted == world.wanted + said.step
+    assert said.min_replicas <= look.wanted <= said.max_replicas
+    fired = world.fired.get(look.rule.rule_id)
+    assert fired is None or fired + timedelta(seconds=said.cooldown_s) <= NOW
+    assert (look.wanted > world.wanted) == (said.step > 0)
+
+
+@given(worlds())
+def test_what_may_fire_fires_unless_a_larger_step_does(world: World) -> None:
+    """Completeness: an independent reading of product.md, rule by rule."""
+    seen = verdict(world)
+    for look in seen.looks:
+        said = look.rule.spec
+        fired = world.fired.get(look.rule.rule_id)
+        may = (
+            world.active and said.enabled and look.observed is not None and HOLDS[said.comparator](look.observed, said.threshold)
+            and said.min_replicas <= world.wanted + said.step <= said.max_replicas
+            and (fired is None or fired + timedelta(seconds=said.cooldown_s) <= NOW)
+        )  # fmt: skip
+        if may:
+            assert seen.fire is not None
+            assert seen.fire.rule.spec.step >= said.step
+            assert look.reason.code in {"rule-fired", "outvoted"}
+        else:
+            assert look.reason.code not in {"rule-fired", "outvoted"}
+
+
+@given(worlds(), st.randoms())
+def test_the_order_of_the_rules_does_not_matter(world: World, chance: object) -> None:
+    before = verdict(world).fire
+    world.rules = sorted(world.rules, key=lambda _: chance.random())  # type: ignore[attr-defined]
+    after = verdict(world).fire
+    assert (before and before.rule) == (after and after.rule)
+
+
+@given(worlds())
+def test_every_look_explains_itself(world: World) -> None:
+    for look in verdict(world).looks:
+        assert look.reason.text
+        assert look.would_fire == (look.reason.code == "rule-fired")
+
+
+@given(
+    value=numbers, threshold=numbers, step=st.integers(-20, -1), wanted=st.integers(0, 12),
+    comparator=st.sampled_from([Comparator.LESS_THAN, Comparator.LESS_THAN_OR_EQUAL]),
+)  # fmt: skip
+@example(
+    value=26.8, threshold=50, step=-1, wanted=3, comparator=Comparator.LESS_THAN
+)  # Backend.AI's report: it scaled out
+def test_a_less_than_rule_with_a_negative_step_never_scales_out(
+    value: float, threshold: float, step: int, wanted: int, comparator: Comparator
+) -> None:
+    one = spec(comparator=comparator, threshold=threshold, step=step, min_replicas=0, max_replicas=12)
+    fire = verdict(World([rule(1, one)], wanted=wanted).kernels_say("cpu_util", value)).fire
+    assert (fire is not None) == (HOLDS[comparator](value, threshold) and wanted + step >= 0)
+    assert fire is None or fire.wanted < wanted
+
+
+@given(
+    step=steps, wanted=st.integers(0, 30), comparator=st.sampled_from(Comparator), cooldown_s=st.sampled_from([0, 60])
+)
+def test_a_rule_that_holds_for_ever_stops_inside_its_bounds(
+    step: int, wanted: int, comparator: Comparator, cooldown_s: int
+) -> None:
+    one = rule(
+        1, spec(comparator=comparator, threshold=5, step=step, min_replicas=2, max_replicas=9, cooldown_s=cooldown_s)
+    )
+    value = 4.0 if "LESS" in comparator else 6.0
+    fired: dict[RuleId, object] = {}
+    seen = [wanted]
+    for second in range(0, 60 * 40, 60):
+        world = World([one], wanted=seen[-1], fired=fired).kernels_say("cpu_util", value)  # type: ignore[arg-type]
+        fire = decide(world.subject(), HORIZON, NOW).fire
+        if fire is None:
+            break
+        seen.append(fire.wanted)
+        fired = {one.rule_id: NOW - timedelta(seconds=60 + second)}
+    assert all(2 <= n <= 9 for n in seen[1:])
+    assert len(seen) < 12
+
+
+def test_an_open_request_holds_everything_back() -> None:
+    blocked = Reason(code="awaiting-answer", text="…")
+    subject = replace(World([rule(1, spec())]).kernels_say("cpu_util", 90).subject(), blocked=blocked)
+    seen = decide(subject, HORIZON, NOW)
+    assert seen.fire is None
+    assert seen.looks[0].reason == blocked

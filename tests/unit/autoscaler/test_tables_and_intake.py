@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from headrace.autoscaler import intake as module
+from headrace.autoscaler.domain.window import Origin
+from headrace.autoscaler.intake import Intake
+from headrace.autoscaler.tables import Tables
+from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
+from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample, ProxyMetrics, ReplicaSample
+from headrace.common.contracts.messages.rules import RuleTable
+from headrace.common.contracts.rule import MetricSource
+from tests.unit.autoscaler.worlds import NOW, SERVICE, replica, rule, spec
+
+OTHER = ServiceId(UUID(int=99))
+
+
+def table(generation: int, *, wanted: int = 1, removed: bool = False, rules: bool = True, **changes: Any) -> RuleTable:
+    made = (rule(1, spec()), rule(2, spec(source=MetricSource.INFERENCE_FRAMEWORK, metric="queue", enabled=False)))
+    return RuleTable(
+        service_id=SERVICE,
+        generation=generation,
+        wanted=wanted,
+        removed=removed,
+        rules=made if rules else (),
+        replicas=(replica(1),),
+        **changes,
+    )
+
+
+async def test_older_tables_are_refused_also_after_a_removal() -> None:
+    tables = Tables()
+    await tables.deliver(table(5, wanted=5))
+    await tables.deliver(table(4, wanted=4))
+    known = tables.of(SERVICE)
+    assert known is not None
+    assert known.wanted == 5
+    await tables.deliver(table(6, removed=True))
+    assert tables.of(SERVICE) is None
+    assert tables.removed == {SERVICE}
+    await tables.deliver(table(5))
+    assert tables.all() == {}
+    await tables.deliver(table(7, wanted=7))
+    assert tables.removed == set()
+    assert set(tables.all()) == {SERVICE}
+
+
+async def test_a_table_without_rules_drops_the_service() -> None:
+    tables = Tables()
+    await tables.deliver(table(1))
+    await tables.deliver(table(2, rules=False))
+    assert tables.of(SERVICE) is None
+    assert tables.removed == {SERVICE}
+
+
+async def test_the_managers_word_holds_until_a_newer_table() -> None:
+    tables = Tables()
+    await tables.deliver(table(1, wanted=1))
+    tables.learn(SERVICE, 4, generation=1)
+    known = tables.of(SERVICE)
+    assert known is not None
+    assert known.wanted == 4
+    await tables.deliver(table(2, wanted=2))
+    tables.learn(SERVICE, 4, generation=1)  # said before that table
+    known = tables.of(SERVICE)
+    assert known is not None
+    assert known.wanted == 2
+
+
+class FakeWindows:
+    """Keeps what is written, or has Redis away."""
+
+    def __init__(self) -> None:
+        self.written: list[Mapping[Any, Any]] = []
+        self.away = False
+
+    async def write(self, batch: Mapping[Any, Any]) -> None:
+        if self.away:
+            raise RedisConnectionError("away")
+        self.written.append(batch)
+
+
+async def gathering() -> tuple[Intake, FakeWindows]:
+    tables, windows = Tables(), FakeWindows()
+    await tables.deliver(table(1))
+    return Intake(tables, windows), windows  # type: ignore[arg-type]
+
+
+def kernels(*values: tuple[ServiceId, int, dict[str, float], dict[str, float]]) -> KernelMetrics:
+    samples = tuple(
+        KernelSample(
+            service_id=s, session_id=SessionId(UUID(int=n)), kernel_id=KernelId(UUID(int=n)), kernel=k, engine=e
+        )
+        for s, n, k, e in values
+    )
+    return KernelMetrics(agent_id="a", at=NOW, samples=samples)
+
+
+async def test_only_metrics_that_a_rule_names_are_kept() -> None:
+    intake, windows = await gathering()
+    await intake.take_kernels(
+        kernels(
+            (SERVICE, 1, {"cpu_util": 5, "mem": 1, "queue": 7}, {"queue": 3, "cpu_util": 9}),
+            (OTHER, 2, {"cpu_util": 5}, {}),
+        )
+    )
+    await intake.take_replicas(
+        ProxyMetrics(proxy_id="p", at=NOW, samples=(
+            ReplicaSample(service_id=SERVICE, session_id=SessionId(UUID(int=1)), values={"queue": 2, "headrace_in_flight": 1}),
+            ReplicaSample(service_id=OTHER, session_id=SessionId(UUID(int=1)), values={"queue": 2}),
+        ))
+    )  # fmt: skip
+    await intake.flush()
+    one = str(UUID(int=1))
+    assert windows.written == [
+        {SERVICE: {
+            (Origin.KERNEL, one, ""): {"cpu_util": [5, 1]},
+            (Origin.ENGINE, one, ""): {"queue": [3, 1]},
+            (Origin.PROXY, one, "p"): {"queue": [2, 1]},
+        }}
+    ]  # fmt: skip
+
+
+async def test_values_between_two_flushes_are_summed_up() -> None:
+    intake, windows = await gathering()
+    for value in (1.0, 2.0, 6.0):
+        await intake.take_kernels(kernels((SERVICE, 1, {"cpu_util": value}, {})))
+    await intake.flush()
+    await intake.flush()
+    assert windows.written == [{SERVICE: {(Origin.KERNEL, str(UUID(int=1)), ""): {"cpu_util": [9.0, 3]}}}, {}]
+
+
+async def test_while_redis_is_away_samples_are_dropped_and_not_kept_for_later() -> None:
+    intake, windows = await gathering()
+    windows.away = True
+    await intake.take_kernels(kernels((SERVICE, 1, {"cpu_util": 1.0}, {})))
+    await intake.flush()
+    windows.away = False
+    await intake.flush()
+    assert windows.written == [{}]
+
+
+async def test_what_is_held_between_two_flushes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REPORTERS", 3)
+    intake, windows = await gathering()
+    await intake.take_kernels(kernels(*((SERVICE, n, {"cpu_util": 1.0}, {}) for n in range(10))))
+    await intake.flush()
+    assert len(windows.written[0][SERVICE]) == 3
+    await intake.take_kernels(kernels((SERVICE, 1, {"cpu_util": 1.0}, {})))
+    await intake.flush()
+    assert len(windows.written[1][SERVICE]) == 1
