@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -72,31 +73,35 @@ class Partials:
 
 
 class Appender:
-    """An upload open for writing by one request. Close it always."""
+    """An upload open for writing by one request. Close it always; a call that still runs in a thread is waited for."""
 
     def __init__(self, fd: int, path: Path) -> None:
-        self._fd = fd
+        self._file = os.fdopen(fd, "ab", buffering=0)
+        self._lock = threading.Lock()
         self.path = path
 
     def close(self) -> None:
-        """Let go of it."""
-        os.close(self._fd)
+        """Let go of it. What was written before is on the disk."""
+        with self._lock, problems("the upload"), self._file:
+            if not self._file.closed:
+                os.fsync(self._file.fileno())
 
     def size(self) -> int:
         """Return how many bytes have arrived."""
-        return os.fstat(self._fd).st_size
+        with self._lock, problems("the upload"):
+            return os.fstat(self._file.fileno()).st_size
 
     def write(self, chunk: bytes) -> None:
         """Add `chunk` at the end."""
         view = memoryview(chunk)
-        with problems("the upload"):
+        with self._lock, problems("the upload"):
             while view:
-                view = view[os.write(self._fd, view) :]
+                view = view[self._file.write(view) :]
 
     def sync(self) -> None:
         """Return when what was written is on the disk."""
-        with problems("the upload"):
-            os.fsync(self._fd)
+        with self._lock, problems("the upload"):
+            os.fsync(self._file.fileno())
 
     def sha256(self) -> str:
         """Return the hexadecimal digest of what arrived, read from the disk block by block."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -57,25 +58,26 @@ class Tree:
         finally:
             os.close(fd)
 
-    def open_file(self, names: Sequence[str]) -> tuple[int, os.stat_result]:
-        """Return a descriptor (the caller closes it) of the regular file at `names` and its facts. Raises NotFound, Conflict."""
+    def open_file(self, names: Sequence[str]) -> OpenFile:
+        """Return the regular file at `names`, open for reading. Raises NotFound, Conflict."""
         shown = "/".join(names)
         with self.directory(names[:-1]) as parent, problems(shown):
             fd = os.open(names[-1], _FILE, dir_fd=parent)
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode):
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise Conflict(f"{shown} is not a file")
-        return fd, facts
+        return OpenFile(fd)
 
     def read(self, names: Sequence[str], *, limit: int) -> bytes | None:
         """Return at most `limit` + 1 bytes of the file, None when there is no such file."""
         try:
-            fd, _ = self.open_file(names)
+            file = self.open_file(names)
         except NotFound:
             return None
-        with os.fdopen(fd, "rb") as file, problems("/".join(names)):
-            return file.read(limit + 1)
+        try:
+            return file.read_at(0, limit + 1)
+        finally:
+            file.close()
 
     def files(self, names: Sequence[str], *, recursive: bool) -> list[FileView]:
         """Return what lies in the directory at `names` (or the one file there), sorted by path. Links are left out."""
@@ -121,6 +123,34 @@ class Tree:
             source.chmod(_FILE_MODE)
             os.replace(source, names[-1], dst_dir_fd=parent)
             os.fsync(parent)
+
+
+class OpenFile:
+    """A file open for reading. It stays what it was when it was opened, also when another takes its place."""
+
+    def __init__(self, fd: int) -> None:
+        self._file = os.fdopen(fd, "rb", buffering=0)
+        self._lock = threading.Lock()
+        facts = os.fstat(fd)
+        self.size_bytes = facts.st_size
+        self.modified_at = datetime.fromtimestamp(facts.st_mtime, tz=UTC)
+        self.tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
+        """Differs for another content (an HTTP entity tag)."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from `offset`; fewer only at the end."""
+        parts = []
+        with self._lock, problems("the file"):
+            while size > 0 and (part := os.pread(self._file.fileno(), size, offset)):
+                parts.append(part)
+                offset += len(part)
+                size -= len(part)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Let go of it, after a read that still runs in a thread."""
+        with self._lock:
+            self._file.close()
 
 
 def _enter(fd: int, name: str, *, make: bool) -> int:

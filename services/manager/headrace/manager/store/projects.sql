@@ -22,7 +22,7 @@ where p.deleted_at is null and p.id > $3
 order by p.id limit $4
 
 -- name: lock
-select id, name, description, quota, created_at from projects where id = $1 and deleted_at is null for update
+select id, name, description, quota, created_at from projects where id = $1 and deleted_at is null for no key update
 
 -- name: used
 select slot, sum(amount) as amount from (

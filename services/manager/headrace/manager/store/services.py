@@ -197,3 +197,8 @@ async def decisions(
 async def insert_decision(con: Connection, service_id: ServiceId, before: int, after: int, reason: Reason) -> None:
     """Keep that a user changed the wanted replicas."""
     await con.execute(SQL.insert_decision, new_uuid(), service_id, before, after, reason.code, reason.text)
+
+
+async def exists(con: Connection, service_id: ServiceId) -> bool:
+    """Whether it is not deleted."""
+    return bool(await con.fetchval(SQL.exists, service_id))

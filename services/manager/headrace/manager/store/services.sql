@@ -25,7 +25,7 @@ where s.deleted_at is null and s.id > $1
 order by s.id limit $7
 
 -- name: lock
-select goal, wanted, revision_id, rev from services where id = $1 and deleted_at is null for update
+select goal, wanted, revision_id, rev from services where id = $1 and deleted_at is null for no key update
 
 -- name: name_taken
 select exists (select 1 from services where name = $1 and deleted_at is null)
@@ -55,24 +55,30 @@ update services set goal = 'deleting', deleted_at = now(), rev = rev + 1, update
 -- name: replicas
 -- newest kernel of each live session
 select x.id, x.kind, x.service_id, x.revision_id, coalesce(r.number, 0) as revision, x.status, x.health, x.was_healthy,
-       x.reason_code, x.reason_text, x.created_at, x.ended_at,
+       case when k.shows then k.reason_code else x.reason_code end as reason_code,
+       case when k.shows then k.reason_text else x.reason_text end as reason_text, x.created_at, x.ended_at,
        k.id as kernel_id, k.agent_id, k.state as kernel_state, k.host, k.port
 from sessions x
 left join revisions r on r.id = x.revision_id
 left join lateral (
-    select id, agent_id, state, host, port from kernels where session_id = x.id and role = 'main' order by created_at desc limit 1
+    -- once its kernel is seen, the kernel knows best why it is as it is
+    select id, agent_id, state, host, port, reason_code, reason_text, state is not null and x.status in ('placed', 'running') as shows
+    from kernels where session_id = x.id and role = 'main' order by created_at desc limit 1
 ) k on true
 where x.service_id = any($1::uuid[]) and x.status <> 'ended'
 order by x.id
 
 -- name: replica
 select x.id, x.kind, x.service_id, x.revision_id, coalesce(r.number, 0) as revision, x.status, x.health, x.was_healthy,
-       x.reason_code, x.reason_text, x.created_at, x.ended_at,
+       case when k.shows then k.reason_code else x.reason_code end as reason_code,
+       case when k.shows then k.reason_text else x.reason_text end as reason_text, x.created_at, x.ended_at,
        k.id as kernel_id, k.agent_id, k.state as kernel_state, k.host, k.port
 from sessions x
 left join revisions r on r.id = x.revision_id
 left join lateral (
-    select id, agent_id, state, host, port from kernels where session_id = x.id and role = 'main' order by created_at desc limit 1
+    -- once its kernel is seen, the kernel knows best why it is as it is
+    select id, agent_id, state, host, port, reason_code, reason_text, state is not null and x.status in ('placed', 'running') as shows
+    from kernels where session_id = x.id and role = 'main' order by created_at desc limit 1
 ) k on true
 where x.id = $1 and x.service_id is not distinct from $2
 
@@ -102,3 +108,6 @@ where service_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $
 -- name: insert_decision
 insert into scale_decisions (id, service_id, source, from_replicas, to_replicas, reason_code, reason_text)
 values ($1, $2, 'user', $3, $4, $5, $6)
+
+-- name: exists
+select exists (select 1 from services where id = $1 and deleted_at is null)

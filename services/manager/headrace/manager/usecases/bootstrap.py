@@ -1,0 +1,77 @@
+"""What a first start makes: the user admin, the project default, the signing key, and an API key in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from headrace.common.contracts.http.projects import CreateProject
+from headrace.common.contracts.ids import KeyId, new_uuid
+from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.records import User
+from headrace.manager.signing import Vault, new_api_key, parse_api_key
+from headrace.manager.store import events, installation, projects, users
+from headrace.manager.usecases.tokens import SigningKeys
+
+ADMIN = "admin"
+DEFAULT_PROJECT = "default"
+_KEY_NAME = "first-key"
+
+
+async def bootstrap(pool: Pool, vault: Vault, keys: SigningKeys, admin_key_file: Path | None) -> None:
+    """Make what is missing. Safe to repeat, and to run by many managers at once.
+
+    A key file that is missing, or whose key is not known here (another database), is written anew with mode 0600; the key
+    that this replaces is gone from then on. Raises OSError when the file cannot be written; nothing has changed then.
+    """
+    present = await asyncio.to_thread(_read, admin_key_file) if admin_key_file else None
+    async with transaction(pool) as con:
+        await installation.lock_bootstrap(con)
+        admin = await users.find(con, ADMIN) or await users.insert(con, ADMIN, operator=True)
+        actor = Actor(admin.id, "headrace", operator=True)
+        await keys.current(con)
+        if await installation.first_start(con):
+            project = await projects.insert(con, CreateProject(name=DEFAULT_PROJECT, description="The first project"))
+            await projects.put_member(con, project.id, admin.id, "owner")
+            await events.record(con, actor, "installation.created", project_id=project.id)
+        if admin_key_file and not await _is_known(con, vault, present):
+            key = await _new_key(con, vault, admin)
+            await asyncio.to_thread(_write, admin_key_file, key)
+            await events.record(con, actor, "key.created", details={"user": ADMIN, "name": _KEY_NAME})
+
+
+async def _is_known(con: Connection, vault: Vault, text: str | None) -> bool:
+    parsed = parse_api_key(text.strip()) if text else None
+    if parsed is None:
+        return False
+    stored = await users.by_key(con, parsed[0])
+    return stored is not None and vault.matches(parsed[1], stored.secret_hash)
+
+
+async def _new_key(con: Connection, vault: Vault, admin: User) -> str:
+    await installation.delete_keys_named(con, admin.id, _KEY_NAME)
+    key_id = KeyId(new_uuid())
+    key, secret = new_api_key(key_id)
+    await users.insert_key(con, key_id, admin.id, _KEY_NAME, vault.hash(secret), None)
+    return key
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii")[:200]
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def _write(path: Path, key: str) -> None:
+    """Write the key so that nobody else can read it at any moment, and the file is whole or not there."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(f"{key}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -1,0 +1,180 @@
+"""Changes of services: update, scale, start, stop, retry, roll back, delete. Each is one transaction with its history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.common.contracts.http.services import RevisionSpec, Rollback, ServiceDetail, UpdateService
+from headrace.common.contracts.ids import RevisionId, new_uuid
+from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.contracts.reasons import Reason
+from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain import quota
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.records import Goal
+from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.store import events, projects, services
+from headrace.manager.store.services import ServiceFacts
+from headrace.manager.usecases.context import project_for, service_for
+from headrace.manager.usecases.ports import Pokes
+from headrace.manager.usecases.resolution import Prepared, Resolver
+from headrace.manager.usecases.services import Services
+
+
+class Changes:
+    """What can be changed about a service."""
+
+    def __init__(self, pool: Pool, resolver: Resolver, looks: Services, pokes: Pokes) -> None:
+        self._pool = pool
+        self._resolver = resolver
+        self._looks = looks
+        self._pokes = pokes
+
+    async def update(self, actor: Actor, reference: str, change: UpdateService) -> ServiceDetail:
+        """Change what is given. A given spec becomes a new revision, which replaces the replicas without downtime.
+
+        Raises NotFound, Forbidden, Conflict while the service is being deleted, InvalidDefinition, InvalidRequest,
+        QuotaExceeded; then nothing has changed.
+        """
+        prepared = await self._prepare(actor, reference, change.spec) if change.spec is not None else None
+        async with transaction(self._pool) as con:
+            facts, goal, wanted = await self._hold(con, actor, reference)
+            resolved = prepared.resolved if prepared else facts.resolved
+            after = wanted if change.replicas is None else change.replicas
+            if goal == "running" and (prepared or after > wanted):
+                await self._check_quota(con, facts, resolved, after)
+            number = facts.revision
+            revision_id = None
+            if prepared:
+                await prepared.hold_folders(con)
+                number, revision_id = await self._new_revision(
+                    con, actor, facts, prepared.spec, prepared.resolved, change.message
+                )
+            await services.update(con, facts.service.id, change, revision_id=revision_id, forgive=prepared is not None)
+            await self._note_scaling(con, actor, facts, wanted, after)
+            changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
+            await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
+        self._pokes.poke("services", "routes", "rules")
+        return await self._looks.detail(actor, str(facts.service.id))
+
+    async def start(self, actor: Actor, reference: str) -> ServiceDetail:
+        """Run its wanted replicas (again). Raises NotFound, Forbidden, Conflict, QuotaExceeded."""
+        async with transaction(self._pool) as con:
+            facts, goal, wanted = await self._hold(con, actor, reference)
+            if goal != "running":
+                await self._check_quota(con, facts, facts.resolved, wanted)
+                await services.update(con, facts.service.id, goal="running", forgive=True)
+                await self._record(con, actor, facts, "service.started", revision=facts.revision)
+        return await self._done(actor, facts)
+
+    async def stop(self, actor: Actor, reference: str) -> ServiceDetail:
+        """End all replicas and keep the configuration. Raises NotFound, Forbidden, Conflict."""
+        async with transaction(self._pool) as con:
+            facts, goal, _ = await self._hold(con, actor, reference)
+            if goal == "running":
+                await services.update(con, facts.service.id, goal="stopped")
+                await self._record(con, actor, facts, "service.stopped", revision=facts.revision)
+        return await self._done(actor, facts)
+
+    async def retry(self, actor: Actor, reference: str) -> ServiceDetail:
+        """Clear the errors of failed starts and try again at once. Raises NotFound, Forbidden, Conflict."""
+        async with transaction(self._pool) as con:
+            facts, _, _ = await self._hold(con, actor, reference)
+            await services.update(con, facts.service.id, forgive=True)
+            await self._record(con, actor, facts, "service.retried", revision=facts.revision)
+        return await self._done(actor, facts)
+
+    async def rollback(self, actor: Actor, reference: str, body: Rollback) -> ServiceDetail:
+        """Make an earlier revision the newest one, exactly as it was resolved then. Raises NotFound, Forbidden, Conflict, QuotaExceeded."""
+        async with transaction(self._pool) as con:
+            facts, goal, wanted = await self._hold(con, actor, reference)
+            old = await services.revision(con, facts.service.id, body.revision)
+            if old is None:
+                raise NotFound(f"service {facts.service.name} has no revision {body.revision}")
+            folders = tuple(mount.folder_id for mount in old.resolved.mounts)
+            await Prepared(old.spec, old.resolved, folders).hold_folders(con)
+            if goal == "running":
+                await self._check_quota(con, facts, old.resolved, wanted)
+            number, revision_id = await self._new_revision(con, actor, facts, old.spec, old.resolved, body.message)
+            await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
+            spec = old.spec.model_dump(mode="json")
+            facts_for_history = {"revision": number, "from_revision": body.revision, "changes": {"spec": spec}}
+            await self._record(con, actor, facts, "service.rolled-back", body.message, **facts_for_history)
+        return await self._done(actor, facts)
+
+    async def delete(self, actor: Actor, reference: str) -> ServiceDetail | None:
+        """Delete the service: None when it is gone at once, else what it is while its replicas stop. Raises NotFound, Forbidden."""
+        async with transaction(self._pool) as con:
+            facts = await service_for(con, actor, reference, "member")
+            locked = await services.lock(con, facts.service.id)
+            if locked is None:
+                raise NotFound(f"there is no service {reference}")
+            gone = await services.live_sessions(con, facts.service.id) == 0
+            if gone:
+                await services.mark_deleted(con, facts.service.id)
+            elif locked[0] != "deleting":
+                await services.update(con, facts.service.id, goal="deleting")
+            if locked[0] != "deleting":
+                await self._record(con, actor, facts, "service.deleted", revision=facts.revision)
+        self._pokes.poke("services", "routes", "rules")
+        if gone:
+            return None
+        try:
+            return await self._looks.detail(actor, str(facts.service.id))
+        except NotFound:  # the last replica ended meanwhile
+            return None
+
+    async def _prepare(self, actor: Actor, reference: str, spec: RevisionSpec) -> Prepared:
+        async with self._pool.acquire(timeout=10) as con:
+            facts = await service_for(con, actor, reference, "member")
+            project = await project_for(con, actor, str(facts.service.project_id), "member")
+        return await self._resolver.resolve(actor, project, spec, facts.service.name)
+
+    async def _hold(self, con: Connection, actor: Actor, reference: str) -> tuple[ServiceFacts, Goal, int]:
+        """Return the service as it is, with its goal and wanted replicas held until the transaction ends."""
+        first = await service_for(con, actor, reference, "member")
+        locked = await services.lock(con, first.service.id)
+        if locked is None:
+            raise NotFound(f"there is no service {reference}")
+        if locked[0] == "deleting":
+            raise Conflict(f"service {first.service.name} is being deleted")
+        return await service_for(con, actor, str(first.service.id), "member"), *locked
+
+    async def _check_quota(self, con: Connection, facts: ServiceFacts, resolved: ResolvedSpec, replicas: int) -> None:
+        project = await projects.lock(con, facts.service.project_id)
+        used = await projects.used(con, facts.service.project_id, except_service=facts.service.id)
+        limits = project.quota if project else None
+        quota.check(facts.project, limits, used, quota.times(resolved.slots, replicas))
+
+    async def _new_revision(
+        self,
+        con: Connection,
+        actor: Actor,
+        facts: ServiceFacts,
+        spec: RevisionSpec,
+        resolved: ResolvedSpec,
+        message: str,
+    ) -> tuple[int, RevisionId]:
+        number = await services.last_number(con, facts.service.id) + 1
+        revision_id = RevisionId(new_uuid())
+        await services.insert_revision(
+            con, revision_id, facts.service.id, number, spec, resolved, message, actor.user_id
+        )
+        return number, revision_id
+
+    async def _note_scaling(self, con: Connection, actor: Actor, facts: ServiceFacts, before: int, after: int) -> None:
+        if before != after:
+            reason = Reason(code="asked-by-user", text=f"{actor.name} asked for {after} replicas instead of {before}")
+            await services.insert_decision(con, facts.service.id, before, after, reason)
+
+    async def _record(
+        self, con: Connection, actor: Actor, facts: ServiceFacts, action: str, message: str = "", **details: Any
+    ) -> None:
+        await events.record(
+            con, actor, action, project_id=facts.service.project_id, service_id=facts.service.id, message=message,
+            details=details,
+        )  # fmt: skip
+
+    async def _done(self, actor: Actor, facts: ServiceFacts) -> ServiceDetail:
+        self._pokes.poke("services", "routes", "rules")
+        return await self._looks.detail(actor, str(facts.service.id))

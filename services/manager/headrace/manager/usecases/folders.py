@@ -1,0 +1,116 @@
+"""Folders and the files in them."""
+
+from __future__ import annotations
+
+from functools import partial
+from uuid import UUID
+
+from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.projects import Role
+from headrace.common.contracts.problems import InUse, NotFound, Problem
+from headrace.common.db.pool import Pool, transaction
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.paths import split_path
+from headrace.manager.domain.records import Folder
+from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.folders.tree import OpenFile
+from headrace.manager.store import events, folders, projects
+from headrace.manager.usecases.context import a_page, folder_for, project_for, project_or_only
+
+_REMOVAL_S = 600.0
+
+
+def view(folder: Folder) -> FolderView:
+    """Return what callers see of a folder."""
+    return FolderView(
+        id=folder.id, name=folder.name, project_id=folder.project_id, usage_mode=folder.usage_mode,
+        created_at=folder.created_at,
+    )  # fmt: skip
+
+
+class Folders:
+    """What can be done with folders. `project` disambiguates a name that several projects use."""
+
+    def __init__(self, pool: Pool, storage: FolderStorage) -> None:
+        self._pool = pool
+        self._storage = storage
+
+    async def create(self, actor: Actor, new: CreateFolder) -> FolderView:
+        """Create an empty folder. Raises NotFound, Forbidden, NameTaken."""
+        async with transaction(self._pool) as con:
+            project = await project_or_only(con, actor, new.project, "member")
+            await projects.lock(con, project.id)
+            folder = await folders.insert(con, project.id, new.name, new.usage_mode)
+            details = {"folder": new.name, "folder_id": str(folder.id), "usage_mode": new.usage_mode}
+            await events.record(con, actor, "folder.created", project_id=project.id, details=details)
+        try:
+            await self._storage.call(self._storage.tree(folder.id).create)
+        except Problem:
+            async with transaction(self._pool) as con:  # a folder without a place for its files is none
+                await folders.mark_deleted(con, folder.id)
+            raise
+        return view(folder)
+
+    async def page(
+        self, actor: Actor, *, project: str | None, usage_mode: UsageMode | None, after: UUID, limit: int
+    ) -> Page[FolderView]:
+        """Return the folders that the caller sees. Raises NotFound for a project that the caller does not see."""
+        async with self._pool.acquire(timeout=10) as con:
+            project_id = (await project_for(con, actor, project, "viewer")).id if project else None
+            found = await folders.page(
+                con, actor, project_id=project_id, usage_mode=usage_mode, after=after, limit=limit + 1
+            )
+        return a_page(found, limit, view, lambda folder: folder.id)
+
+    async def show(self, actor: Actor, reference: str, project: str | None) -> FolderView:
+        """Return one folder. Raises NotFound."""
+        return view(await self.find(actor, reference, project, "viewer"))
+
+    async def find(self, actor: Actor, reference: str, project: str | None, needed: Role) -> Folder:
+        """Return the folder, if the caller may do with it what `needed` may. Raises NotFound, Forbidden."""
+        async with self._pool.acquire(timeout=10) as con:
+            within = await project_for(con, actor, project, "viewer") if project else None
+            return await folder_for(con, actor, reference, needed, project=within)
+
+    async def delete(self, actor: Actor, reference: str, project: str | None) -> None:
+        """Delete the folder with its files. Raises NotFound, Forbidden, InUse when a live service needs it."""
+        async with transaction(self._pool) as con:
+            within = await project_for(con, actor, project, "viewer") if project else None
+            folder = await folder_for(con, actor, reference, "member", project=within)
+            if not await folders.lock(con, folder.id):
+                raise NotFound(f"there is no folder {reference}")
+            if users := await folders.users_of(con, folder.id):
+                raise InUse(f"folder {folder.name} is needed by {', '.join(users)}")
+            uploads = await folders.mark_deleted(con, folder.id)
+            details = {"folder": folder.name, "folder_id": str(folder.id)}
+            await events.record(con, actor, "folder.deleted", project_id=folder.project_id, details=details)
+        for upload_id in uploads:
+            await self._storage.call(partial(self._storage.partials.remove, upload_id))
+        await self._storage.call(self._storage.tree(folder.id).remove, timeout_s=_REMOVAL_S)
+
+    async def files(
+        self, actor: Actor, reference: str, project: str | None, path: str, *, recursive: bool, after: str, limit: int
+    ) -> Page[FileView]:
+        """Return what lies at `path` in the folder, by path. Raises NotFound."""
+        names = split_path(path, empty=True)
+        folder = await self.find(actor, reference, project, "viewer")
+        listing = partial(self._storage.tree(folder.id).files, names, recursive=recursive)
+        found = [file for file in await self._storage.call(listing) if file.path > after]
+        return a_page(found[: limit + 1], limit, lambda file: file, lambda file: file.path)
+
+    async def open(self, actor: Actor, reference: str, project: str | None, path: str) -> OpenFile:
+        """Return a file, open; the caller closes it. Raises NotFound, Conflict when it is a directory."""
+        names = split_path(path)
+        folder = await self.find(actor, reference, project, "viewer")
+        return await self._storage.call(partial(self._storage.tree(folder.id).open_file, names))
+
+    async def delete_file(self, actor: Actor, reference: str, project: str | None, path: str) -> None:
+        """Delete a file, or a directory with all it holds. Raises NotFound, Forbidden."""
+        names = split_path(path)
+        folder = await self.find(actor, reference, project, "member")
+        delete = partial(self._storage.tree(folder.id).delete, names)
+        await self._storage.call(delete, timeout_s=_REMOVAL_S)
+        async with transaction(self._pool) as con:
+            details = {"folder": folder.name, "folder_id": str(folder.id), "path": path}
+            await events.record(con, actor, "file.deleted", project_id=folder.project_id, details=details)

@@ -1,0 +1,184 @@
+"""Logs of replicas and trial runs, as lines of text while they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+from uuid import UUID
+
+from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
+from headrace.common.contracts.problems import NotFound, Problem
+from headrace.common.db.pool import Connection, Pool
+from headrace.common.runtime.clock import Clock
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.records import Replica
+from headrace.manager.store import services
+from headrace.manager.usecases.context import as_id, service_for
+from headrace.manager.usecases.ports import LogReader
+from headrace.manager.usecases.validations import trial_run
+
+Write: TypeAlias = Callable[[str], Awaitable[None]]
+_LOOK_AGAIN_S = 1.0
+
+
+@asynccontextmanager
+async def closing(lines: AsyncIterator[str]) -> AsyncIterator[None]:
+    """End the reader when its lines are not wanted any more, so that its agent stops sending."""
+    try:
+        yield
+    finally:
+        if isinstance(lines, AsyncGenerator):
+            await lines.aclose()
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """Whose logs: the replicas found at first, and where to look for those that come. `whole`: lines say which replica wrote them."""
+
+    replicas: tuple[Replica, ...]
+    service_id: ServiceId | None
+    whole: bool
+
+
+class Logs:
+    """Reading logs. Finding comes first, so that a refusal is an answer; copying then streams."""
+
+    def __init__(self, pool: Pool, reader: LogReader, clock: Clock) -> None:
+        self._pool = pool
+        self._reader = reader
+        self._clock = clock
+
+    async def of_service(self, actor: Actor, reference: str, replica: UUID | None) -> LogSource:
+        """Return the logs of one replica, or of all live ones (of the last one, when none lives). Raises NotFound."""
+        async with self._pool.acquire(timeout=10) as con:
+            facts = await service_for(con, actor, reference, "viewer")
+            service_id = facts.service.id
+            if replica is not None:
+                found = await services.replica(con, replica, service_id)
+                if found is None:
+                    raise NotFound(f"service {facts.service.name} has no replica {replica}")
+                return LogSource((found,), service_id, whole=False)
+            live = (await services.replicas(con, [service_id]))[service_id]
+            return LogSource(tuple(live or await self._last(con, service_id)), service_id, whole=True)
+
+    async def _last(self, con: Connection, service_id: ServiceId) -> list[Replica]:
+        session_id = await services.last_ended(con, service_id)
+        last = await services.replica(con, session_id, service_id) if session_id else None
+        return [last] if last else []
+
+    async def of_validation(self, actor: Actor, reference: str) -> LogSource:
+        """Return the log of a trial run. Raises NotFound."""
+        async with self._pool.acquire(timeout=10) as con:
+            session_id = as_id(reference, "validation")
+            await trial_run(con, actor, session_id, "viewer")
+            found = await services.replica(con, session_id, None)
+        return LogSource((found,) if found else (), None, whole=False)
+
+    async def copy(self, source: LogSource, write: Write, *, tail: int | None, follow: bool) -> None:
+        """Write the last `tail` lines (None: all kept) in order of time, then with `follow` those that come.
+
+        A log that cannot be read is a line of its own among several; alone it raises what the reader raises.
+        """
+        if follow:
+            await self._follow(source, write, tail)
+        else:
+            await self._merge(source, write, tail)
+
+    async def _merge(self, source: LogSource, write: Write, tail: int | None) -> None:
+        readers: list[AsyncIterator[str]] = [self._once(source, r, tail) for r in source.replicas]
+        async with AsyncExitStack() as stack:
+            for reader in readers:
+                await stack.enter_async_context(closing(reader))
+            heads = [(await anext(reader, None), index) for index, reader in enumerate(readers)]
+            waiting = [(line, index) for line, index in heads if line is not None]
+            while waiting:
+                line, index = min(waiting, key=lambda item: (item[0].partition(" ")[0], item[1]))
+                await write(self._shown(source, source.replicas[index], line))
+                waiting.remove((line, index))
+                following = await anext(readers[index], None)
+                if following is not None:
+                    waiting.append((following, index))
+
+    async def _once(self, source: LogSource, replica: Replica, tail: int | None) -> AsyncIterator[str]:
+        try:
+            if replica.agent_id is None or replica.kernel_id is None:
+                raise NotFound(f"{replica.id} has no log yet: {replica.reason_text}")
+            lines = self._reader.lines(replica.agent_id, replica.kernel_id, tail=tail, follow=False)
+            async with closing(lines):
+                async for line in lines:
+                    if line:
+                        yield line
+        except Problem as problem:
+            if not source.whole:
+                raise
+            yield self._note(f"log cannot be read: {problem.detail}")
+
+    async def _follow(self, source: LogSource, write: Write, tail: int | None) -> None:
+        """Follow the replicas found at first and, for a whole service, those that come later, until it is gone."""
+        lock = asyncio.Lock()
+
+        async def one(replica: Replica) -> None:
+            async def write_alone(line: str) -> None:
+                async with lock:
+                    await write(self._shown(source, replica, line))
+
+            await self._follow_one(replica, source.service_id, write_alone, tail)
+
+        if not source.whole:
+            for replica in source.replicas:
+                await one(replica)
+            return
+        async with asyncio.TaskGroup() as group:
+            seen: set[SessionId] = set()
+            replicas: Sequence[Replica] | None = source.replicas
+            while replicas is not None:
+                for replica in replicas:
+                    if replica.id not in seen:
+                        seen.add(replica.id)
+                        group.create_task(one(replica))
+                await asyncio.sleep(_LOOK_AGAIN_S)
+                replicas = await self._live(source.service_id)
+
+    async def _live(self, service_id: ServiceId | None) -> Sequence[Replica] | None:
+        """Return the live replicas, None when the service is gone."""
+        if service_id is None:
+            return None
+        async with self._pool.acquire(timeout=10) as con:
+            if not await services.exists(con, service_id):
+                return None
+            return (await services.replicas(con, [service_id]))[service_id]
+
+    async def _follow_one(self, replica: Replica, service_id: ServiceId | None, write: Write, tail: int | None) -> None:
+        """Follow one replica from before it has a machine until its log ends."""
+        current: Replica | None = replica
+        while current is not None:
+            try:
+                if current.agent_id is not None and current.kernel_id is not None:
+                    await self._pump(current.agent_id, current.kernel_id, write, tail)
+                    return
+            except NotFound:
+                pass  # its agent does not know it yet, or not any more
+            except Problem as problem:
+                await write(self._note(f"log cannot be read: {problem.detail}"))
+                return
+            if current.status not in {"pending", "placed"}:
+                return
+            await asyncio.sleep(_LOOK_AGAIN_S / 4)
+            async with self._pool.acquire(timeout=10) as con:
+                current = await services.replica(con, replica.id, service_id)
+
+    async def _pump(self, agent_id: str, kernel_id: KernelId, write: Write, tail: int | None) -> None:
+        lines = self._reader.lines(agent_id, kernel_id, tail=tail, follow=True)
+        async with closing(lines):
+            async for line in lines:
+                if line:  # an empty one is a sign of life
+                    await write(line)
+
+    def _note(self, text: str) -> str:
+        return f"{self._clock().isoformat(timespec='milliseconds').replace('+00:00', 'Z')} headrace: {text}"
+
+    def _shown(self, source: LogSource, replica: Replica, line: str) -> str:
+        return f"{replica.id} {line}" if source.whole else line

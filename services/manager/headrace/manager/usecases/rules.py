@@ -1,0 +1,80 @@
+"""Autoscaling rules of services."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.rules import RuleView
+from headrace.common.contracts.ids import ServiceId
+from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.contracts.rule import RuleSpec
+from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain.access import Actor
+from headrace.manager.store import events, rules, services
+from headrace.manager.store.services import ServiceFacts
+from headrace.manager.usecases.context import a_page, as_id, service_for
+from headrace.manager.usecases.ports import Pokes, RuleOutcomes
+
+MOST_RULES = 50
+
+
+class Rules:
+    """What can be done with rules."""
+
+    def __init__(self, pool: Pool, outcomes: RuleOutcomes, pokes: Pokes) -> None:
+        self._pool = pool
+        self._outcomes = outcomes
+        self._pokes = pokes
+
+    async def add(self, actor: Actor, reference: str, spec: RuleSpec) -> RuleView:
+        """Add a rule. Raises NotFound, Forbidden, Conflict when the service has too many."""
+        async with transaction(self._pool) as con:
+            facts = await service_for(con, actor, reference, "member")
+            await services.lock(con, facts.service.id)
+            if await rules.count(con, facts.service.id) >= MOST_RULES:
+                raise Conflict(f"service {facts.service.name} has {MOST_RULES} rules; that is the most")
+            view = await rules.insert(con, facts.service.id, spec, actor.user_id)
+            await self._record(con, actor, facts, "rule.added", view.id, spec)
+        self._pokes.poke("rules")
+        return view
+
+    async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[RuleView]:
+        """Return the service's rules and what each did last. Raises NotFound."""
+        async with self._pool.acquire(timeout=10) as con:
+            facts = await service_for(con, actor, reference, "viewer")
+            found = await rules.page(con, facts.service.id, after=after, limit=limit + 1)
+        return a_page(found, limit, lambda rule: self._with_outcome(facts.service.id, rule), lambda rule: rule.id)
+
+    async def replace(self, actor: Actor, reference: str, rule: str, spec: RuleSpec) -> RuleView:
+        """Write a rule anew. Raises NotFound, Forbidden."""
+        rule_id = as_id(rule, "rule")
+        async with transaction(self._pool) as con:
+            facts = await service_for(con, actor, reference, "member")
+            view = await rules.replace(con, facts.service.id, rule_id, spec)
+            if view is None:
+                raise NotFound(f"service {facts.service.name} has no rule {rule}")
+            await self._record(con, actor, facts, "rule.replaced", rule_id, spec)
+        self._pokes.poke("rules")
+        return self._with_outcome(facts.service.id, view)
+
+    async def remove(self, actor: Actor, reference: str, rule: str) -> None:
+        """Remove a rule. Raises NotFound, Forbidden."""
+        rule_id = as_id(rule, "rule")
+        async with transaction(self._pool) as con:
+            facts = await service_for(con, actor, reference, "member")
+            if not await rules.delete(con, facts.service.id, rule_id):
+                raise NotFound(f"service {facts.service.name} has no rule {rule}")
+            await self._record(con, actor, facts, "rule.removed", rule_id, None)
+        self._pokes.poke("rules")
+
+    def _with_outcome(self, service_id: ServiceId, view: RuleView) -> RuleView:
+        return view.model_copy(update={"outcome": self._outcomes.of(service_id, view.id)})
+
+    async def _record(
+        self, con: Connection, actor: Actor, facts: ServiceFacts, action: str, rule_id: UUID, spec: RuleSpec | None
+    ) -> None:
+        details = {"rule_id": str(rule_id)} | ({"spec": spec.model_dump(mode="json")} if spec else {})
+        await events.record(
+            con, actor, action, project_id=facts.service.project_id, service_id=facts.service.id, details=details
+        )

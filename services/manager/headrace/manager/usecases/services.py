@@ -1,0 +1,133 @@
+"""Services: create, find, show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.services import (
+    CreateService,
+    NameAvailability,
+    RevisionSpec,
+    ServiceDetail,
+    ServicePhase,
+    ServiceStatus,
+    ServiceView,
+)
+from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, new_uuid
+from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.reasons import Reason
+from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.common.runtime.clock import Clock
+from headrace.manager.domain import names, quota
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.records import Project
+from headrace.manager.store import events, projects, services
+from headrace.manager.store.services import ServiceFacts
+from headrace.manager.usecases.context import a_page, invalid, project_for, project_or_only, service_for
+from headrace.manager.usecases.ports import Pokes
+from headrace.manager.usecases.resolution import Prepared, Resolver
+from headrace.manager.usecases.views import Views
+
+_BATCH = 500
+
+
+class Services:
+    """Creating and looking at services."""
+
+    def __init__(self, pool: Pool, resolver: Resolver, views: Views, pokes: Pokes, clock: Clock) -> None:
+        self._pool = pool
+        self._resolver = resolver
+        self._views = views
+        self._pokes = pokes
+        self._clock = clock
+
+    async def create(self, actor: Actor, new: CreateService) -> ServiceDetail:
+        """Create a service and its first revision.
+
+        Raises NotFound, Forbidden, NameTaken, InvalidDefinition, InvalidRequest, QuotaExceeded; then nothing has changed.
+        """
+        if why := names.why_unusable(new.name):
+            raise invalid("name", new.name, f"another name: {why}")
+        async with self._pool.acquire(timeout=10) as con:
+            project = await project_or_only(con, actor, new.project, "member")
+        spec = RevisionSpec(**{name: getattr(new, name) for name in RevisionSpec.model_fields})
+        prepared = await self._resolver.resolve(actor, project, spec, new.name)
+        service_id = ServiceId(new_uuid())
+        async with transaction(self._pool) as con:
+            await self._insert(con, actor, project, new, prepared, service_id)
+        self._pokes.poke("services", "routes")
+        return await self.detail(actor, str(service_id))
+
+    async def _insert(
+        self,
+        con: Connection,
+        actor: Actor,
+        project: Project,
+        new: CreateService,
+        prepared: Prepared,
+        service_id: ServiceId,
+    ) -> None:
+        locked = await projects.lock(con, project.id)
+        if locked is None:
+            raise NotFound(f"there is no project {project.name}")
+        if not await services.group_exists(con, new.resource_group):
+            raise invalid("resource_group", new.resource_group, "the name of a resource group")
+        await prepared.hold_folders(con)
+        used = await projects.used(con, project.id)
+        quota.check(project.name, locked.quota, used, quota.times(prepared.resolved.slots, new.replicas))
+        revision_id = RevisionId(new_uuid())
+        await services.insert(con, service_id, project.id, new, revision_id, actor.user_id)
+        await services.insert_revision(
+            con, revision_id, service_id, 1, prepared.spec, prepared.resolved, "", actor.user_id
+        )
+        await events.record(
+            con, actor, "service.created", project_id=project.id, service_id=service_id,
+            details={"revision": 1, "service": new.model_dump(mode="json")},
+        )  # fmt: skip
+
+    async def detail(self, actor: Actor, reference: str) -> ServiceDetail:
+        """Return one service with its replicas. Raises NotFound."""
+        async with self._pool.acquire(timeout=10) as con:
+            return await self._detail(con, await service_for(con, actor, reference, "viewer"))
+
+    async def _detail(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:
+        replicas = await services.replicas(con, [facts.service.id])
+        errors = await services.errors(con, facts.service.id)
+        return self._views.detail(facts, replicas[facts.service.id], errors, self._clock())
+
+    async def available(self, name: str) -> NameAvailability:
+        """Return whether a service may be called so. Names are unique in the installation, so every caller may ask."""
+        why, code = names.why_unusable(name), "name-reserved"
+        if why is None:
+            async with self._pool.acquire(timeout=10) as con:
+                if await services.name_taken(con, name):
+                    why, code = f"there is a service {name} already", "name-taken"
+        if why is None:
+            why, code = f"no service is called {name}", "name-free"
+        return NameAvailability(name=name, available=code == "name-free", reason=Reason(code=code, text=why))
+
+    async def page(
+        self, actor: Actor, *, project: str | None, status: ServiceStatus | None, phase: ServicePhase | None,
+        owner: str | None, text: str | None, after: UUID, limit: int,
+    ) -> Page[ServiceView]:  # fmt: skip
+        """Return the services that the caller sees and the filters keep, oldest first."""
+        found: list[ServiceView] = []
+        filters: dict[str, Any] = {"owner": owner, "text": text}
+        async with self._pool.acquire(timeout=10) as con:
+            project_id: ProjectId | None = (await project_for(con, actor, project, "viewer")).id if project else None
+            while len(found) <= limit:
+                batch = await services.page(con, actor, project_id=project_id, after=after, limit=_BATCH, **filters)
+                views = await self._views_of(con, batch)
+                found += [v for v in views if status in (None, v.status) and phase in (None, v.phase)]
+                if len(batch) < _BATCH:
+                    break
+                after = batch[-1].service.id
+        return a_page(found[: limit + 1], limit, lambda view: view, lambda view: view.id)
+
+    async def _views_of(self, con: Connection, batch: Sequence[ServiceFacts]) -> list[ServiceView]:
+        replicas = await services.replicas(con, [facts.service.id for facts in batch])
+        now = self._clock()
+        return [self._views.service(facts, replicas[facts.service.id], now) for facts in batch]

@@ -1,0 +1,171 @@
+"""Uploads in parts: what has arrived stays, and the next part goes on from there (tus 1.0 core and creation)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+from headrace.common.contracts.problems import (
+    ChecksumMismatch,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    TooLarge,
+)
+from headrace.common.db.pool import Pool, transaction
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.paths import split_path
+from headrace.manager.domain.records import Folder, Upload
+from headrace.manager.folders.partials import Appender
+from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.store import events, folders
+from headrace.manager.usecases.context import as_id, invalid
+from headrace.manager.usecases.folders import Folders
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SLOWEST_DISK_BYTES_S = 20_000_000
+_CLEANED_AT_ONCE = 1000
+
+
+class Uploads:
+    """Uploads into folders. `idle_s`: how long a sender may be silent."""
+
+    def __init__(
+        self, pool: Pool, storage: FolderStorage, folder_cases: Folders, *, max_bytes: int, kept_for: timedelta,
+        idle_s: float = 60.0,
+    ) -> None:  # fmt: skip
+        self._pool = pool
+        self._storage = storage
+        self._folders = folder_cases
+        self.max_bytes = max_bytes
+        self._kept_for = kept_for
+        self._idle_s = idle_s
+
+    async def create(
+        self, actor: Actor, reference: str, project: str | None, path: str, size_bytes: int, sha256: str | None
+    ) -> Upload:
+        """Begin an upload of `size_bytes` to `path`. An empty file is there at once.
+
+        Raises NotFound, Forbidden, TooLarge, InvalidRequest for a bad path or digest.
+        """
+        names = split_path(path, field="Upload-Metadata: path")
+        if size_bytes > self.max_bytes:
+            raise TooLarge(f"the file has {size_bytes} bytes; allowed: {self.max_bytes}", limit=self.max_bytes)
+        if sha256 is not None and not _SHA256.fullmatch(sha256):
+            raise invalid("Upload-Metadata: sha256", sha256[:80], "64 hexadecimal digits in lower case")
+        folder = await self._folders.find(actor, reference, project, "member")
+        async with transaction(self._pool) as con:
+            upload = await folders.insert_upload(con, folder.id, "/".join(names), size_bytes, sha256, actor.user_id)
+        await self._storage.call(partial(self._storage.partials.create, upload.id))
+        if size_bytes == 0:
+            appender = await self._storage.call(partial(self._storage.partials.open, upload.id))
+            try:
+                await self._finish(actor, folder, upload, appender)
+            finally:
+                await self._storage.call(appender.close)
+        return upload
+
+    async def offset(self, actor: Actor, reference: str, project: str | None, upload_id: str) -> tuple[Upload, int]:
+        """Return the upload and how many bytes have arrived. Raises NotFound."""
+        _, upload = await self._find(actor, reference, project, upload_id)
+        return upload, await self._storage.call(partial(self._storage.partials.size, upload.id))
+
+    async def append(
+        self, actor: Actor, reference: str, project: str | None, upload_id: str, offset: int, body: AsyncIterator[bytes]
+    ) -> int:
+        """Write `body` from `offset` on and return the new offset. The last byte moves the file into its place.
+
+        What arrives before the sender goes away is kept. Raises NotFound, Conflict for another offset, Locked while
+        another request writes, TooLarge for more than was announced, ChecksumMismatch (then all of it is forgotten).
+        """
+        folder, upload = await self._find(actor, reference, project, upload_id)
+        appender = await self._storage.call(partial(self._storage.partials.open, upload.id))
+        try:
+            at = await self._storage.call(appender.size)
+            if at != offset:
+                raise Conflict(f"the upload stands at {at}, not at {offset}", offset=at)
+            at = await self._receive(appender, upload, at, body)
+            if at == upload.size_bytes:
+                await self._finish(actor, folder, upload, appender)
+            return at
+        finally:
+            await self._storage.call(appender.close)
+
+    async def cancel(self, actor: Actor, reference: str, project: str | None, upload_id: str) -> None:
+        """Forget the upload. Raises NotFound, Locked while another request writes."""
+        _, upload = await self._find(actor, reference, project, upload_id)
+        appender = await self._storage.call(partial(self._storage.partials.open, upload.id))
+        try:
+            async with transaction(self._pool) as con:
+                await folders.delete_upload(con, upload.id)
+            await self._storage.call(partial(self._storage.partials.remove, upload.id))
+        finally:
+            await self._storage.call(appender.close)
+
+    async def clean(self) -> int:
+        """Forget uploads that nothing was written to for long, at most a thousand, and return how many."""
+        stale = partial(
+            self._storage.partials.stale, older_than_s=self._kept_for.total_seconds(), limit=_CLEANED_AT_ONCE
+        )
+        old = await self._storage.call(stale)
+        if old:
+            async with transaction(self._pool) as con:
+                await folders.delete_uploads(con, old)
+        for upload_id in old:
+            await self._storage.call(partial(self._storage.partials.remove, upload_id))
+        return len(old)
+
+    async def _find(self, actor: Actor, reference: str, project: str | None, upload_id: str) -> tuple[Folder, Upload]:
+        identifier: UUID = as_id(upload_id, "upload")
+        folder = await self._folders.find(actor, reference, project, "member")
+        async with self._pool.acquire(timeout=10) as con:
+            upload = await folders.upload(con, folder.id, identifier)
+        if upload is None:
+            raise NotFound(f"there is no upload {upload_id}")
+        return folder, upload
+
+    async def _receive(self, appender: Appender, upload: Upload, at: int, body: AsyncIterator[bytes]) -> int:
+        while True:
+            try:
+                async with asyncio.timeout(self._idle_s):
+                    chunk = await anext(body, None)
+            except TimeoutError:
+                raise InvalidRequest(f"nothing arrived for {self._idle_s:g} s; what did is kept") from None
+            if chunk is None:
+                return at
+            if at + len(chunk) > upload.size_bytes:
+                raise TooLarge(f"more than the announced {upload.size_bytes} bytes", limit=upload.size_bytes)
+            await self._storage.call(partial(appender.write, chunk))
+            at += len(chunk)
+
+    async def _finish(self, actor: Actor, folder: Folder, upload: Upload, appender: Appender) -> None:
+        if upload.sha256 is not None:
+            digest = await self._storage.call(appender.sha256, timeout_s=60 + upload.size_bytes / _SLOWEST_DISK_BYTES_S)
+            if digest != upload.sha256:
+                await self._forget(upload)
+                raise ChecksumMismatch(f"{upload.path} arrived with SHA-256 {digest}, announced was {upload.sha256}")
+        await self._storage.call(appender.sync)
+        put = partial(self._storage.tree(folder.id).put, appender.path, upload.path.split("/"))
+        try:
+            await self._storage.call(put)
+        except (Conflict, NotFound):  # no later part could help
+            await self._forget(upload)
+            raise
+        async with transaction(self._pool) as con:
+            await folders.delete_upload(con, upload.id)
+            details = {
+                "folder": folder.name,
+                "folder_id": str(folder.id),
+                "path": upload.path,
+                "bytes": upload.size_bytes,
+            }
+            await events.record(con, actor, "file.uploaded", project_id=folder.project_id, details=details)
+
+    async def _forget(self, upload: Upload) -> None:
+        async with transaction(self._pool) as con:
+            await folders.delete_upload(con, upload.id)
+        await self._storage.call(partial(self._storage.partials.remove, upload.id))

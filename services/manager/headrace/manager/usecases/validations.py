@@ -1,0 +1,85 @@
+"""Trial runs: a spec is started once, without a service, and gets a verdict."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from headrace.common.contracts.http.projects import Role
+from headrace.common.contracts.http.services import RevisionSpec, StartValidation, ValidationView
+from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
+from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.reasons import Reason
+from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain import quota
+from headrace.manager.domain.access import Actor
+from headrace.manager.store import events, projects, services, validations
+from headrace.manager.store.validations import TrialRun
+from headrace.manager.usecases.context import as_id, authorise, invalid, project_or_only
+from headrace.manager.usecases.ports import Pokes
+from headrace.manager.usecases.resolution import Resolver
+
+_NAME = "validation"
+
+
+async def trial_run(con: Connection, actor: Actor, session_id: UUID, needed: Role) -> TrialRun:
+    """Return the trial run. Raises NotFound when the caller may not see it, Forbidden."""
+    found = await validations.find(con, session_id, actor)
+    if found is None:
+        raise NotFound(f"there is no validation {session_id}")
+    authorise(actor, found.project, found.role, needed)
+    return found
+
+
+class Validations:
+    """Starting, watching and stopping trial runs. The services loop gives the verdict and ends them."""
+
+    def __init__(self, pool: Pool, resolver: Resolver, pokes: Pokes) -> None:
+        self._pool = pool
+        self._resolver = resolver
+        self._pokes = pokes
+
+    async def start(self, actor: Actor, new: StartValidation) -> ValidationView:
+        """Start a trial run. Raises NotFound, Forbidden, InvalidDefinition, InvalidRequest, QuotaExceeded."""
+        async with self._pool.acquire(timeout=10) as con:
+            project = await project_or_only(con, actor, new.project, "member")
+        spec = RevisionSpec(**{name: getattr(new, name) for name in RevisionSpec.model_fields})
+        prepared = await self._resolver.resolve(actor, project, spec, _NAME)
+        session_id = SessionId(new_uuid())
+        async with transaction(self._pool) as con:
+            locked = await projects.lock(con, project.id)
+            if locked is None:
+                raise NotFound(f"there is no project {project.name}")
+            if not await services.group_exists(con, new.resource_group):
+                raise invalid("resource_group", new.resource_group, "the name of a resource group")
+            await prepared.hold_folders(con)
+            quota.check(project.name, locked.quota, await projects.used(con, project.id), prepared.resolved.slots)
+            await validations.insert(
+                con, session_id, KernelId(new_uuid()), project.id, prepared.resolved, new.resource_group, actor.user_id
+            )
+            details = {"validation": str(session_id), "spec": spec.model_dump(mode="json")}
+            await events.record(con, actor, "validation.started", project_id=project.id, details=details)
+        self._pokes.poke("placement")
+        return await self.show(actor, str(session_id))
+
+    async def show(self, actor: Actor, reference: str) -> ValidationView:
+        """Return how it stands. Raises NotFound."""
+        async with self._pool.acquire(timeout=10) as con:
+            return _view(await trial_run(con, actor, as_id(reference, "validation"), "viewer"))
+
+    async def stop(self, actor: Actor, reference: str) -> None:
+        """End it, if it has not ended. Raises NotFound, Forbidden."""
+        async with transaction(self._pool) as con:
+            found = await trial_run(con, actor, as_id(reference, "validation"), "member")
+            if await validations.stop(con, found.id, "stopped-by-user", f"stopped by {actor.name}"):
+                details = {"validation": str(found.id)}
+                await events.record(con, actor, "validation.stopped", project_id=found.project_id, details=details)
+        self._pokes.poke("services", "plans")
+
+
+def _view(run: TrialRun) -> ValidationView:
+    ended = run.status in {"draining", "stopping", "ended"}
+    verdict = "passed" if run.was_healthy else "failed" if ended else None
+    return ValidationView(
+        id=run.id, kind="validation", status=run.status, done=verdict is not None, verdict=verdict,
+        reason=Reason(code=run.reason_code, text=run.reason_text[:4000]), started_at=run.created_at,
+    )  # fmt: skip

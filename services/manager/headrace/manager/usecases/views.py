@@ -1,0 +1,83 @@
+"""Services and replicas as callers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from headrace.common.contracts.http.services import ReplicaView, RouteError, ServiceDetail, ServiceView
+from headrace.common.contracts.reasons import Reason
+from headrace.manager.domain.records import Replica, StartError
+from headrace.manager.domain.status import service_status
+from headrace.manager.store.services import ServiceFacts
+
+_OPENAI = frozenset({"vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"})
+_MAX_REASON = 4000
+
+
+class Views:
+    """Makes views. `proxy_url`: where callers reach the app-proxy."""
+
+    def __init__(self, proxy_url: str) -> None:
+        self._proxy_url = proxy_url.rstrip("/")
+
+    def endpoint(self, name: str) -> str:
+        """Return the service's permanent base URL."""
+        return f"{self._proxy_url}/{name}"
+
+    def service(self, facts: ServiceFacts, replicas: Sequence[Replica], now: datetime) -> ServiceView:
+        """Return the service without its replicas."""
+        return ServiceView(**self._fields(facts, replicas, now, ""))
+
+    def detail(
+        self, facts: ServiceFacts, replicas: Sequence[Replica], errors: Sequence[StartError], now: datetime
+    ) -> ServiceDetail:
+        """Return the service with its replicas and failed starts."""
+        next_start = facts.service.next_start_at
+        return ServiceDetail(
+            **self._fields(facts, replicas, now, errors[0].reason_text if errors else ""),
+            replica_list=tuple(replica_view(replica) for replica in replicas),
+            errors=tuple(
+                RouteError(at=e.at, session_id=e.session_id, reason=_reason(e.reason_code, e.reason_text))
+                for e in errors
+            ),
+            next_retry_at=next_start if next_start is not None and next_start > now else None,
+        )
+
+    def _fields(self, facts: ServiceFacts, replicas: Sequence[Replica], now: datetime, error: str) -> dict[str, Any]:
+        service, resolved = facts.service, facts.resolved
+        state = service_status(service, replicas, now, last_error=error)
+        return {
+            "id": service.id, "name": service.name, "project_id": service.project_id, "project": facts.project,
+            "description": service.description, "status": state.status, "phase": state.phase, "reason": state.reason,
+            "replicas": service.wanted, "healthy_replicas": state.healthy_replicas,
+            "open_to_public": service.open_to_public, "endpoint": self.endpoint(service.name),
+            "example": self._example(facts), "resource_group": service.resource_group, "revision": facts.revision,
+            "runtime": resolved.runtime, "image": resolved.image, "folder_id": resolved.folder_id,
+            "slots": resolved.slots, "metadata": service.metadata, "tags": service.tags,
+            "drain_grace_s": service.drain_grace_s, "created_by": facts.creator, "created_at": service.created_at,
+            "updated_at": service.updated_at,
+        }  # fmt: skip
+
+    def _example(self, facts: ServiceFacts) -> str:
+        """Return a curl line that works as it stands, once TOKEN holds a token where one is needed."""
+        resolved = facts.resolved
+        checked = resolved.health_check.path if resolved.health_check else "/"
+        path = "/v1/models" if resolved.runtime in _OPENAI else checked
+        token = "" if facts.service.open_to_public else '-H "Authorization: Bearer $TOKEN" '
+        return f"curl {token}{self.endpoint(facts.service.name)}{path}"
+
+
+def replica_view(replica: Replica) -> ReplicaView:
+    """Return one replica."""
+    address = f"{replica.host}:{replica.port}" if replica.host and replica.port else None
+    return ReplicaView(
+        id=replica.id, kernel_id=replica.kernel_id, revision=replica.revision, status=replica.status,
+        kernel_state=replica.kernel_state, health=replica.health, reason=_reason(replica.reason_code, replica.reason_text),
+        agent_id=replica.agent_id, address=address, created_at=replica.created_at,
+    )  # fmt: skip
+
+
+def _reason(code: str, text: str) -> Reason:
+    return Reason(code=code, text=text[:_MAX_REASON])
