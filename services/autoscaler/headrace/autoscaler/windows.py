@@ -27,7 +27,7 @@ from redis.asyncio import Redis
 from headrace.autoscaler.domain.window import Origin, Reading, Window
 from headrace.common.contracts.ids import ServiceId
 
-STREAM_ENTRIES: Final = 512
+STREAM_ENTRIES: Final = 256
 BATCH: Final = 500
 
 Sums = dict[str, list[float]]
