@@ -20,12 +20,16 @@ from tests.unit.appproxy.tables import Signer, route, table
 async def test_methods_paths_and_queries_pass(world: World, method: str) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
-        answer = await world.http.request(method, f"{world.url}/chat/v1/x?a=1&b=%20", content=b"hello" if method != "GET" else None)
+        answer = await world.http.request(
+            method, f"{world.url}/chat/v1/x?a=1&b=%20", content=b"hello" if method != "GET" else None
+        )
         assert (answer.status_code, answer.text) == (200, f"{method} /v1/x?a=1&b=%20")
         assert replica.bodies == [b"" if method == "GET" else b"hello"]
 
 
-@pytest.mark.parametrize("rest", ["/a%2Fb/../c//d?x=%20+y&z=a;b", "//etc/%zz", "/%2e%2e/%00?q=/../", "/?", "/~'()*!$,:@"])
+@pytest.mark.parametrize(
+    "rest", ["/a%2Fb/../c//d?x=%20+y&z=a;b", "//etc/%zz", "/%2e%2e/%00?q=/../", "/?", "/~'()*!$,:@"]
+)
 async def test_targets_are_passed_verbatim(world: World, rest: str) -> None:
     async def nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int) -> None:
         writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
@@ -57,7 +61,9 @@ async def test_unknown_services_are_404(world: World, path: str) -> None:
 
 async def test_headers_both_ways(world: World) -> None:
     async def answer(_: web.Request) -> web.StreamResponse:
-        response = web.Response(text="x", headers={"X-From": "replica", "Keep-Alive": "timeout=1", "Server": "engine/1"})
+        response = web.Response(
+            text="x", headers={"X-From": "replica", "Keep-Alive": "timeout=1", "Server": "engine/1"}
+        )
         response.headers.add("Set-Cookie", "a=1")
         response.headers.add("Set-Cookie", "b=2")
         return response
@@ -79,7 +85,11 @@ async def test_headers_both_ways(world: World) -> None:
         assert seen["Authorization"] == "Bearer engine-key"  # a public service's own credential
         assert "Content-Type" not in seen
         assert got.headers.get_list("set-cookie") == ["a=1", "b=2"]
-        assert (got.headers["server"], got.headers["x-from"], got.headers["x-request-id"]) == ("engine/1", "replica", "req-7")
+        assert (got.headers["server"], got.headers["x-from"], got.headers["x-request-id"]) == (
+            "engine/1",
+            "replica",
+            "req-7",
+        )
         assert "keep-alive" not in got.headers
 
 
@@ -140,7 +150,9 @@ async def test_empty_answers_and_head(world: World) -> None:
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 500, 503])
 async def test_errors_of_the_replica_pass_untouched(world: World, status: int) -> None:
     async def answer(_: web.Request) -> web.StreamResponse:
-        return web.json_response({"error": {"message": "mine"}}, status=status, reason="Because", headers={"Retry-After": "7"})
+        return web.json_response(
+            {"error": {"message": "mine"}}, status=status, reason="Because", headers={"Retry-After": "7"}
+        )
 
     async with backend(answer) as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
@@ -165,7 +177,9 @@ async def test_expect_100_continue(world: World) -> None:
     signer = Signer()
     async with backend() as replica:
         world.apply(table("open", routes=(route(port=replica.port),)))
-        world.apply(table("closed", open_to_public=False, token_keys=(signer.public,), routes=(route(port=replica.port),)))
+        world.apply(
+            table("closed", open_to_public=False, token_keys=(signer.public,), routes=(route(port=replica.port),))
+        )
         ask = "POST /{} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
         writer.write(ask.format("open").encode())
@@ -181,8 +195,19 @@ async def test_expect_100_continue(world: World) -> None:
 async def test_curl(world: World) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
-        command = ["curl", "-sS", "--fail", "-H", "Expect: 100-continue", "--data-binary", "@-", f"{world.url}/chat/up?x=1"]
-        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+        command = [
+            "curl",
+            "-sS",
+            "--fail",
+            "-H",
+            "Expect: 100-continue",
+            "--data-binary",
+            "@-",
+            f"{world.url}/chat/up?x=1",
+        ]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
         out, _ = await process.communicate(b"q" * 300_000)
         assert (process.returncode, out) == (0, b"POST /up?x=1")
         assert len(replica.bodies[0]) == 300_000
@@ -196,7 +221,9 @@ async def test_access(world: World) -> None:
         service = private.service_id
 
         async def call(authorization: str | None) -> tuple[int, str]:
-            got = await world.http.get(f"{world.url}/chat/", headers={"Authorization": authorization} if authorization else {})
+            got = await world.http.get(
+                f"{world.url}/chat/", headers={"Authorization": authorization} if authorization else {}
+            )
             return got.status_code, "" if got.status_code == 200 else got.json()["reason"]
 
         assert await call(None) == (401, "missing-token")
@@ -240,7 +267,11 @@ async def test_in_flight_limit(world: World) -> None:
         held = [asyncio.create_task(world.http.get(f"{world.url}/chat/")) for _ in range(4)]
         await eventually(lambda: len(replica.seen) == 4)
         refused = await world.http.get(f"{world.url}/chat/")
-        assert (refused.status_code, refused.json()["reason"], refused.headers["retry-after"]) == (429, "replicas-full", "1")
+        assert (refused.status_code, refused.json()["reason"], refused.headers["retry-after"]) == (
+            429,
+            "replicas-full",
+            "1",
+        )
         release.set()
         assert {r.text for r in await asyncio.gather(*held)} == {"done"}
         assert (await world.http.get(f"{world.url}/chat/")).status_code == 200
@@ -265,10 +296,14 @@ async def test_body_limits(world: World) -> None:
 async def test_a_caller_that_stops_in_its_body_is_told(world: World) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
-        got = await raw_request(world.port, b"POST /chat/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc", until=b"}")
+        got = await raw_request(
+            world.port, b"POST /chat/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc", until=b"}"
+        )
         assert got.startswith(b"HTTP/1.1 408 ")
         assert b"caller-idle" in got
-        bad = await raw_request(world.port, b"POST /chat/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+        bad = await raw_request(
+            world.port, b"POST /chat/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+        )
         assert b" 400 " in bad.splitlines()[0]
 
 
@@ -284,14 +319,22 @@ async def test_smuggling_shapes_are_refused(world: World) -> None:
         ):
             got = await raw_request(world.port, f"POST /chat/ HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\nabc".encode())
             assert b" 400 " in got.splitlines()[0], head
-        assert b" 405 " in (await raw_request(world.port, b"CONNECT chat:1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", until=b"\r\n"))
+        assert b" 405 " in (
+            await raw_request(
+                world.port, b"CONNECT chat:1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", until=b"\r\n"
+            )
+        )
         assert not replica.seen
 
 
 async def test_metrics_and_routes_page(world: World) -> None:
     async with backend() as replica:
         signer = Signer()
-        the_table = table("chat", token_keys=(signer.public,), routes=(route(771, port=replica.port), route(772, port=replica.port, health="unhealthy")))
+        the_table = table(
+            "chat",
+            token_keys=(signer.public,),
+            routes=(route(771, port=replica.port), route(772, port=replica.port, health="unhealthy")),
+        )
         world.apply(the_table)
         for _ in range(3):
             await world.http.get(f"{world.url}/chat/?secret=1")
@@ -303,7 +346,11 @@ async def test_metrics_and_routes_page(world: World) -> None:
         assert f'headrace_proxy_request_seconds_count{{replica="{session}",service="chat"}}' in page
         shown = await world.http.get(f"{world.admin}/routes")
         service = shown.json()["services"][0]
-        assert (service["name"], service["token_keys"], [r["in_flight"] for r in service["routes"]]) == ("chat", 1, [0, 0])
+        assert (service["name"], service["token_keys"], [r["in_flight"] for r in service["routes"]]) == (
+            "chat",
+            1,
+            [0, 0],
+        )
         assert signer.public.public_key not in shown.text
 
 

@@ -62,11 +62,10 @@ async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
     stop = asyncio.Event()
     async with build(Settings(**(known | settings))) as proxy:
         ended = asyncio.create_task(run_tasks(proxy.tasks, stop))
-        started = asyncio.gather(proxy.listeners.started.wait(), proxy.admin.started.wait())
-        await asyncio.wait([ended, asyncio.ensure_future(started)], return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
-            started.cancel()
-            ended.result()
+        while not (proxy.listeners.started.is_set() and proxy.admin.started.is_set()):
+            if ended.done():
+                ended.result()
+            await asyncio.sleep(0.005)
         async with httpx.AsyncClient(timeout=20) as http:
             try:
                 yield World(proxy, stop, ended, http)
@@ -174,5 +173,3 @@ async def raw_request(port: int, data: bytes, *, until: bytes | None = None) -> 
             return await (reader.readuntil(until) if until else reader.read())
     finally:
         writer.close()
-
-

@@ -37,7 +37,7 @@ from headrace.common.runtime.service import Task
 from headrace.common.web.app import Check, WebServer
 
 log = structlog.get_logger()
-_SAVE_PAUSE = timedelta(milliseconds=500)
+_SAVE_PAUSE = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,9 @@ async def build(settings: Settings) -> AsyncIterator[AppProxy]:
             )
         )
         gate = TokenGate(remembered=settings.remembered_tokens)
-        forwarder = Forwarder(Parts(settings, tables, load, ejections, gate, seen, upstreams, chance, utc_now))
+        forwarder = Forwarder(
+            Parts(settings, tables, load, ejections, gate, seen, upstreams, chance, utc_now, asyncio.Event())
+        )
         listeners = Listeners(forwarder, settings, tables)
         reporter = Reporter(
             proxy_id=settings.id,

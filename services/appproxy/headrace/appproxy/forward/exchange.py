@@ -108,6 +108,7 @@ class Exchange:
                 self.body,
                 idle_s=limits.idle_timeout_s,
                 stall_s=self.parts.settings.caller_idle_timeout_s,
+                close=self.parts.stopping.is_set(),
             )
         finally:
             response.close()  # after a whole answer the connection is back in the pool, and this does nothing

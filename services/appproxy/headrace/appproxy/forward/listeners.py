@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from functools import partial
 
 import structlog
 from aiohttp import web
@@ -25,8 +24,11 @@ class _Door:
     def __init__(self, forwarder: Forwarder, settings: Settings, *, own: int | None) -> None:
         self._settings = settings
         self._own = own
+        self._forwarder = forwarder
+        self._busy: set[object] = set()
+        self._refusing = False
         self._server = web.Server(
-            partial(forwarder.handle, port=own),
+            self._handle,
             handler_cancellation=True,  # a caller who leaves cancels the work for it
             access_log=None,
             keepalive_timeout=settings.keepalive_timeout_s,
@@ -37,6 +39,16 @@ class _Door:
         )
         self._runner = web.ServerRunner(self._server, shutdown_timeout=_CUT_S)
         self._site: web.TCPSite | None = None
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._busy.add(request.protocol)
+        try:
+            response = await self._forwarder.handle(request, port=self._own)
+        finally:
+            self._busy.discard(request.protocol)
+        if self._refusing:
+            response.force_close()
+        return response
 
     async def open(self) -> int:
         """Listen and return the real port. Raises OSError when the address is taken or not allowed."""
@@ -52,10 +64,13 @@ class _Door:
 
     async def refuse(self) -> None:
         """Stop accepting; idle connections end now, others after the request in hand."""
+        self._refusing = True
         if self._site is not None:
             await self._site.stop()
             self._site = None
-        self._server.pre_shutdown()
+        for connection in self._server.connections:
+            if connection not in self._busy:  # the library's own way would also drop what a busy one still receives
+                connection.close()
 
     @property
     def empty(self) -> bool:
@@ -92,7 +107,7 @@ class Listeners:
 
     def stop(self) -> None:
         """Refuse new requests from now on, and let run() end the open ones."""
-        self._forwarder.stopping = True
+        self._forwarder.stop()
         self._loop.stop()
         self._stop.set()
 

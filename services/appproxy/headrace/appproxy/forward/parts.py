@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,3 +30,5 @@ class Parts:
     chance: Callable[[], float]
     """Numbers in [0, 1)."""
     clock: Clock
+    stopping: asyncio.Event
+    """Set once no new requests are taken."""

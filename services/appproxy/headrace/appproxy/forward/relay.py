@@ -58,10 +58,11 @@ async def relay(
     *,
     idle_s: float,
     stall_s: float,
+    close: bool,
 ) -> Relayed:
     """Pass the whole answer on. On return it was finished or broken off; `record` says which.
 
-    idle_s: longest pause of the replica; stall_s: of the caller.
+    idle_s: longest pause of the replica; stall_s: of the caller. `close`: let the answer be the last on the caller's connection.
     Raises ConnectionError when the caller is gone.
     """
     head = Relayed(
@@ -69,6 +70,8 @@ async def relay(
         reason=response.reason,
         headers=CIMultiDict(to_caller(response.headers.items(), request_id=record.request_id)),
     )
+    if close:
+        head.force_close()
     head.takes_events = (
         response.content_type == "text/event-stream"
         and "Content-Length" not in head.headers

@@ -23,12 +23,20 @@ from headrace.common.contracts.problems import InvalidRequest, MethodNotAllowed,
 
 
 class Forwarder:
-    """Serves requests by the tables. `stopping` refuses new ones; `cut_all()` ends the open ones with an explicit error."""
+    """Serves requests by the tables. `stop()` refuses new ones; `cut_all()` ends the open ones with an explicit error."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._open: set[asyncio.Timeout] = set()
-        self.stopping = False
+
+    @property
+    def stopping(self) -> bool:
+        """Whether new requests are refused."""
+        return self._parts.stopping.is_set()
+
+    def stop(self) -> None:
+        """Refuse new requests, and let each open one be the last on its connection."""
+        self._parts.stopping.set()
 
     @property
     def open_requests(self) -> int:

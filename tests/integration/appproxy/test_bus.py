@@ -1,0 +1,311 @@
+"""The app-proxy on a real NATS: tables arrive, reports and samples leave, and losing the bus loses nothing but changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from aiohttp import web
+
+from headrace.common.bus.connect import Bus
+from headrace.common.bus.consume import subscribed
+from headrace.common.bus.publish import publish_last
+from headrace.common.contracts.messages.metrics import ProxyMetrics
+from headrace.common.contracts.messages.reports import ProxyReport
+from headrace.embedded.stack import EmbeddedServers
+from tests.integration.appproxy.world import World, backend, running
+from tests.support.wait import eventually
+from tests.unit.appproxy.tables import route, table
+
+
+def bus_settings(servers: EmbeddedServers) -> dict[str, str]:
+    user, password = servers.nats_user("appproxy")
+    return {"id": "proxy-1", "nats_url": servers.nats_url, "nats_user": user, "nats_password": password}
+
+
+class Heard:
+    """What the proxy said on the bus, with the time it came."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[float, ProxyReport]] = []
+        self.metrics: list[ProxyMetrics] = []
+
+    async def report(self, message: ProxyReport) -> None:
+        self.reports.append((time.monotonic(), message))
+
+    async def sample(self, message: ProxyMetrics) -> None:
+        self.metrics.append(message)
+
+
+@pytest.fixture
+async def heard(bus: Bus) -> AsyncIterator[Heard]:
+    """Everything that proxies say."""
+    said = Heard()
+    async with subscribed(bus, ProxyReport, said.report), subscribed(bus, ProxyMetrics, said.sample):
+        yield said
+
+
+@pytest.fixture
+async def world(servers: EmbeddedServers, bus: Bus, tmp_path: Path) -> AsyncIterator[World]:
+    """An app-proxy with the real appproxy user's permissions."""
+    async with running(tmp_path / "data", advertise_url="http://proxy.test", **bus_settings(servers)) as one:
+        await eventually(lambda: one.proxy.bus.connected)
+        yield one
+
+
+async def status(world: World, path: str) -> int:
+    return (await world.http.get(world.url + path)).status_code
+
+
+async def test_tables_arrive_change_and_end(world: World, bus: Bus, heard: Heard) -> None:
+    async with backend() as replica:
+        first = table("chat", routes=(route(port=replica.port),))
+        await publish_last(bus, first)
+        await eventually(lambda: first.service_id in world.proxy.tables.generations())
+        assert await status(world, "/chat/") == 200
+        await eventually(lambda: any(r.generations == {first.service_id: 1} for _, r in heard.reports))
+        assert heard.reports[-1][1].url == "http://proxy.test"
+        await publish_last(bus, first.model_copy(update={"generation": 3, "name": "talk"}))
+        await eventually(lambda: world.proxy.tables.by_name("talk") is not None)
+        await publish_last(bus, first.model_copy(update={"generation": 2}))
+        assert (await status(world, "/talk/"), await status(world, "/chat/")) == (200, 404)
+        await publish_last(bus, first.model_copy(update={"generation": 4, "removed": True}))
+        await eventually(lambda: len(world.proxy.tables) == 0)
+        assert await status(world, "/talk/") == 404
+        await eventually(lambda: heard.reports[-1][1].generations == {})
+
+
+async def test_a_change_is_used_and_reported_within_milliseconds(world: World, bus: Bus, heard: Heard) -> None:
+    first = table("chat", routes=(route(port=9),))
+    used: list[float] = []
+    reported: list[float] = []
+    for generation in range(1, 31):
+        sent = time.monotonic()
+        await publish_last(bus, first.model_copy(update={"generation": generation}))
+        await eventually(
+            lambda g=generation: world.proxy.tables.generations().get(first.service_id) == g, every_s=0.001
+        )
+        used.append(time.monotonic() - sent)
+        await eventually(
+            lambda g=generation: any(r.generations.get(first.service_id) == g for _, r in heard.reports), every_s=0.001
+        )
+        reported.append(time.monotonic() - sent)
+    assert sorted(used)[-2] < 0.2
+    assert sorted(reported)[-2] < 0.25
+
+
+async def test_a_drain_is_reported_to_its_end(world: World, bus: Bus, heard: Heard) -> None:
+    go = asyncio.Event()
+
+    async def slow(_: web.Request) -> web.StreamResponse:
+        await go.wait()
+        return web.Response(text="whole")
+
+    async with backend(slow) as old, backend() as new:
+        old_route, new_route = route(1, port=old.port), route(2, port=new.port)
+        first = table("chat", routes=(old_route,))
+        await publish_last(bus, first)
+        await eventually(lambda: world.proxy.tables.generations().get(first.service_id) == 1)
+        held = asyncio.create_task(world.http.get(f"{world.url}/chat/"))
+        await eventually(lambda: len(old.seen) == 1)
+        draining = first.model_copy(
+            update={"generation": 2, "routes": (old_route.model_copy(update={"state": "draining"}), new_route)}
+        )
+        await publish_last(bus, draining)
+
+        def last() -> tuple[int | None, dict[int, int]]:
+            report = heard.reports[-1][1]
+            return report.generations.get(first.service_id), {d.session_id.int: d.in_flight for d in report.draining}
+
+        await eventually(lambda: last() == (2, {1: 1}))
+        for _ in range(10):
+            assert (await world.http.get(f"{world.url}/chat/")).text == "GET /"
+        # The manager's patience ends: the route is gone, the open request is not.
+        await publish_last(bus, draining.model_copy(update={"generation": 3, "routes": (new_route,)}))
+        await eventually(lambda: last() == (3, {1: 1}))
+        go.set()
+        done = time.monotonic()
+        assert (await held).text == "whole"
+        await eventually(lambda: last() == (3, {}), every_s=0.001)
+        assert next(at for at, r in heard.reports if at > done and not r.draining) - done < 0.2
+
+
+async def test_samples(world: World, bus: Bus, heard: Heard) -> None:
+    async def work(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=500 if request.path == "/bad" else 200, text="x")
+
+    async with backend(work) as replica:
+        first = table("chat", routes=(route(5, port=replica.port),))
+        await publish_last(bus, first)
+        await eventually(lambda: len(world.proxy.tables) == 1)
+        heard.metrics.clear()
+        for _ in range(9):
+            await world.http.get(f"{world.url}/chat/")
+        await world.http.get(f"{world.url}/chat/bad")
+
+        def values() -> list[dict[str, float]]:
+            return [s.values for m in heard.metrics for s in m.samples if s.session_id.int == 5]
+
+        def total(name: str) -> float:
+            return sum(v[name] for v in values())
+
+        await eventually(
+            lambda: total("headrace_requests_per_second") > 8, what="about ten requests over about a second"
+        )
+        await eventually(lambda: 0.8 < total("headrace_errors_per_second") < 1.3)
+        assert all(v["headrace_in_flight"] == 0 for v in values())
+        busy = [v for v in values() if "headrace_duration_seconds" in v]
+        assert 0 < busy[0]["headrace_time_to_first_byte_seconds"] <= busy[0]["headrace_duration_seconds"] < 1
+        seen = len(values())
+        await eventually(lambda: len(values()) > seen + 1, what="samples of a replica at rest")
+        assert values()[-1] == {
+            "headrace_in_flight": 0,
+            "headrace_requests_per_second": 0,
+            "headrace_errors_per_second": 0,
+        }
+
+
+async def test_everything_away_then_back(servers: EmbeddedServers, bus: Bus, heard: Heard, tmp_path: Path) -> None:
+    """Known tables are served without the bus; when it comes, what was missed meanwhile is read."""
+    async with backend() as replica:
+        first = table("chat", routes=(route(port=replica.port),))
+        second = table("late", routes=(route(2, port=replica.port),))
+        async with running(tmp_path / "data", **bus_settings(servers)) as world:
+            await publish_last(bus, first)
+            await eventually(lambda: len(world.proxy.tables) == 1)
+        await publish_last(bus, first.model_copy(update={"generation": 2, "name": "renamed"}))
+        await publish_last(bus, second)
+        front = await _Cut.open(servers.nats_url)
+        async with front, running(tmp_path / "data", **(bus_settings(servers) | {"nats_url": front.url})) as world:
+            assert await status(world, "/chat/") == 200
+            assert not world.proxy.bus.connected
+            front.joined.set()
+            await eventually(lambda: world.proxy.tables.by_name("renamed") is not None, within_s=15)
+            assert (await status(world, "/late/"), await status(world, "/chat/")) == (200, 404)
+            await front.cut()
+            for _ in range(20):
+                assert await status(world, "/late/") == 200
+            await eventually(lambda: not world.proxy.bus.connected, within_s=15)
+            await publish_last(bus, second.model_copy(update={"generation": 2, "name": "missed"}))
+            front.joined.set()
+            await eventually(lambda: world.proxy.tables.by_name("missed") is not None, within_s=15)
+            heard.reports.clear()
+            await eventually(lambda: len(heard.reports) > 1, what="reports go on")
+
+
+class _Cut:
+    """A way to NATS that can be closed."""
+
+    def __init__(self, url: str) -> None:
+        self._target = httpx.URL(url)
+        self.joined = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server
+
+    @classmethod
+    async def open(cls, url: str) -> _Cut:
+        made = cls(url)
+        made._server = await asyncio.start_server(made._serve, "127.0.0.1", 0)
+        return made
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def cut(self) -> None:
+        self.joined.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if not self.joined.is_set():
+            writer.close()
+            return
+        self._tasks.add(task)
+        far_reader, far_writer = await asyncio.open_connection(self._target.host, self._target.port)
+
+        async def copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                to.write(data)
+                await to.drain()
+
+        try:
+            await asyncio.wait(
+                {asyncio.create_task(copy(reader, far_writer)), asyncio.create_task(copy(far_reader, writer))},
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+            far_writer.close()
+
+    async def __aenter__(self) -> _Cut:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cut()
+        self._server.close()
+
+
+async def test_scale_1_3_1_under_load_loses_no_request(world: World, bus: Bus) -> None:
+    """The manager's order: a new replica is routed once healthy; an old one drains, is let go of, and only then stops."""
+
+    async def work(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.005)
+        return web.Response(text="ok")
+
+    async with AsyncExitStack() as stack:
+        replicas = {1: await stack.enter_async_context(backend(work))}
+        generation = 0
+        first = table("chat")
+
+        async def publish(states: dict[int, str]) -> None:
+            nonlocal generation
+            generation += 1
+            routes = tuple(route(n, port=replicas[n].port, state=s) for n, s in states.items())
+            await publish_last(
+                bus, first.model_copy(update={"generation": generation, "routes": routes, "wanted": len(routes)})
+            )
+            await eventually(lambda: world.proxy.tables.generations().get(first.service_id) == generation)
+
+        await publish({1: "active"})
+        outcomes: dict[str, int] = {}
+        stop = asyncio.Event()
+
+        async def caller() -> None:
+            async with httpx.AsyncClient(timeout=20) as http:
+                while not stop.is_set():
+                    try:
+                        answer = await http.post(f"{world.url}/chat/", content=b"x")
+                        outcome = str(answer.status_code)
+                    except httpx.HTTPError as error:
+                        outcome = repr(error)
+                    outcomes[outcome] = outcomes.get(outcome, 0) + 1
+
+        callers = [asyncio.create_task(caller()) for _ in range(16)]
+        for _ in range(3):
+            later = AsyncExitStack()
+            for n in (2, 3):
+                replicas[n] = await later.enter_async_context(backend(work))
+            await publish({1: "active", 2: "active", 3: "active"})
+            await eventually(lambda: all(len(replicas[n].seen) > 20 for n in (1, 2, 3)))
+            await publish({1: "active", 2: "draining", 3: "draining"})
+            loads = [r.session_id for t in world.proxy.tables for r in t.routes if r.state == "draining"]
+            await eventually(lambda ids=tuple(loads): all(world.proxy.load.in_flight(s) == 0 for s in ids))
+            await later.aclose()
+            await publish({1: "active"})
+        stop.set()
+        await asyncio.gather(*callers)
+        assert list(outcomes) == ["200"], outcomes
+        assert outcomes["200"] > 300
+        assert world.proxy.load.total == 0

@@ -1,0 +1,100 @@
+"""The simulated engine behind the proxy, called by the real `openai` client."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import APIError, AsyncOpenAI, AuthenticationError
+
+from tests.integration.appproxy.world import World
+from tests.support.servers import ModelServer, model_server
+from tests.support.wait import eventually
+from tests.unit.appproxy.tables import Signer, route, table
+
+ASK: Any = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[ModelServer]:
+    """An engine that sends a token every 40 ms."""
+    flags = ["--time-to-first-token-s", "0.05", "--time-per-token-s", "0.04"]
+    command = ["-m", "headrace.engine", "--host", "127.0.0.1", "--port", "{port}", "--model-name", "m", *flags]
+    with model_server(command, tmp_path / "engine.log") as one:
+        yield one
+
+
+def client(world: World, engine: ModelServer) -> AsyncOpenAI:
+    signer = Signer()
+    private = table("chat", open_to_public=False, token_keys=(signer.public,), routes=(route(port=engine.port),))
+    world.apply(private)
+    return AsyncOpenAI(
+        base_url=f"{world.url}/chat/v1", api_key=signer.token(private.service_id), max_retries=0, timeout=20
+    )
+
+
+async def test_events_arrive_one_by_one(world: World, engine: ModelServer) -> None:
+    async with client(world, engine) as openai:
+        stream = await openai.chat.completions.create(**ASK, stream=True, max_tokens=12)
+        at = [time.monotonic() async for chunk in stream if chunk.choices and chunk.choices[0].delta.content]
+        gaps = [b - a for a, b in itertools.pairwise(at)]
+        assert len(at) >= 10
+        assert sum(gap > 0.02 for gap in gaps) >= len(gaps) * 0.8
+        whole = await openai.chat.completions.create(**ASK, max_tokens=3)
+        assert whole.choices[0].message.content
+        vectors = await openai.embeddings.create(model="m", input=["a", "b"])
+        assert len(vectors.data) == 2
+        wrong = AsyncOpenAI(base_url=f"{world.url}/chat/v1", api_key="nonsense", max_retries=0)
+        with pytest.raises(AuthenticationError):
+            await wrong.models.list()
+        await wrong.close()
+
+
+async def debug(engine: ModelServer) -> dict[str, Any]:
+    return dict((await asyncio.to_thread(engine.http.get, "/debug/requests")).json())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_caller_who_leaves_frees_the_engine(world: World, engine: ModelServer, *, stream: bool) -> None:
+    async with client(world, engine) as openai:
+        call = asyncio.create_task(openai.chat.completions.create(**ASK, stream=stream, max_tokens=4000))
+
+        async def count(state: str) -> int:
+            return int((await debug(engine))[state])
+
+        await eventually(lambda: count("running"))
+        if stream:
+            answer: Any = await call
+            await answer.__anext__()
+            await answer.close()
+        call.cancel()
+        left = time.monotonic()
+        await eventually(lambda: count("cancelled"))
+        assert time.monotonic() - left < 1
+        assert await count("running") == 0
+        await eventually(lambda: world.proxy.load.total == 0)
+        await asyncio.gather(call, return_exceptions=True)
+
+
+async def test_a_cut_stream_is_an_error_for_the_client(world: World, engine: ModelServer) -> None:
+    async with client(world, engine) as openai:
+        await asyncio.to_thread(engine.http.post, "/debug/settings", json={"cut_after_tokens": 3})
+        stream = await openai.chat.completions.create(**ASK, stream=True, max_tokens=12)
+        with pytest.raises(APIError, match="broke off"):
+            async for _ in stream:
+                pass
+
+
+async def test_the_engine_dies_under_a_request(world: World, engine: ModelServer) -> None:
+    async with client(world, engine) as openai:
+        stream = await openai.chat.completions.create(**ASK, stream=True, max_tokens=4000)
+        await stream.__anext__()
+        await asyncio.to_thread(engine.stop, 9)
+        with pytest.raises(APIError):
+            async for _ in stream:
+                pass

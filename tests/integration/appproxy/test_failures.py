@@ -1,0 +1,346 @@
+"""Replicas that refuse, hang, reset and lie: what the caller gets, what is sent again, and that nothing ends cleanly that was cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import httpx
+import pytest
+from aiohttp import web
+
+from headrace.common.contracts.messages.routes import Limits
+from tests.integration.appproxy.world import World, backend, raw_backend, raw_request, reset
+from tests.support.wait import eventually
+from tests.unit.appproxy.tables import route, table
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def lose(_reader: Reader, writer: Writer, _n: int) -> None:
+    reset(writer)
+
+
+async def hang(reader: Reader, _writer: Writer, _n: int) -> None:
+    if await reader.read() == b"":
+        raise ConnectionResetError
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_refused_connect_goes_to_another_replica_unseen(world: World, method: str) -> None:
+    async with backend() as replica:
+        world.apply(table("chat", routes=(route(1, port=closed_port()), route(2, port=replica.port))))
+        for _ in range(30):
+            answer = await world.http.request(method, f"{world.url}/chat/x", content=b"b" if method == "POST" else None)
+            assert answer.status_code == 200
+        assert world.proxy.load.total == 0
+        page = (await world.http.get(f"{world.admin}/routes")).json()["services"][0]["routes"]
+        assert [r["ejected"] for r in page] == [True, False]
+
+
+async def test_a_body_that_was_read_for_a_refused_connect_is_sent_again_whole(world: World) -> None:
+    async with backend() as replica:
+        world.apply(table("chat", routes=(route(1, port=closed_port()), route(2, port=replica.port))))
+        for n in range(20):
+            content = bytes([65 + n]) * 3000
+            assert (await world.http.post(f"{world.url}/chat/", content=content)).status_code == 200
+            assert replica.bodies[-1] == content
+
+
+async def test_without_another_replica_a_refused_connect_is_502_and_it_is_tried_again_each_time(world: World) -> None:
+    port = closed_port()
+    world.apply(table("chat", routes=(route(port=port),)))
+    for _ in range(3):
+        got = await world.http.get(f"{world.url}/chat/")
+        assert (got.status_code, got.json()["reason"]) == (502, "connect-failed")
+        assert got.headers["content-type"] == "application/problem+json"
+    async with backend(port=port):  # it is the last one, so it is not passed over once it is there
+        assert (await world.http.get(f"{world.url}/chat/")).status_code == 200
+
+
+async def test_a_reset_before_the_answer(world: World) -> None:
+    async with raw_backend(lose) as bad, backend() as good:
+        world.apply(table("chat", routes=(route(1, port=bad.port, weight=1000), route(2, port=good.port, weight=1))))
+        assert (await world.http.get(f"{world.url}/chat/")).status_code == 200
+        assert (await world.http.put(f"{world.url}/chat/", content=b"x" * 60_000)).status_code == 200
+        assert good.bodies == [b"", b"x" * 60_000]
+        before = bad.connections
+        got = await world.http.post(f"{world.url}/chat/", content=b"x")  # it may have run: never sent twice
+        assert (got.status_code, got.json()["reason"]) == (502, "connection-lost")
+        big = await world.http.put(f"{world.url}/chat/", content=b"x" * 600_000)  # no longer held
+        assert big.status_code == 502
+        assert bad.connections == before + 2
+
+
+async def test_never_more_than_two_retries(world: World) -> None:
+    async with raw_backend(lose) as bad:
+        world.apply(table("chat", routes=tuple(route(n, port=bad.port) for n in range(1, 6))))
+        assert (await world.http.get(f"{world.url}/chat/")).status_code == 502
+        assert bad.connections == 3
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_keep_alive_race_is_lost_by_nobody(world: World, method: str) -> None:
+    """The replica answers one request on each connection and resets on the next one's arrival, as if it had just been closing."""
+
+    async def one_only(reader: Reader, writer: Writer, _n: int) -> None:
+        async def body() -> None:
+            if method == "POST":
+                await reader.readexactly(1)
+
+        await body()
+        writer.write(OK)
+        await writer.drain()
+        await reader.readuntil(b"\r\n\r\n")
+        reset(writer)
+
+    async with raw_backend(one_only) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        for _ in range(4):
+            answer = await world.http.request(method, f"{world.url}/chat/", content=b"x" if method == "POST" else None)
+            assert answer.text == "ok"
+
+
+async def test_a_lost_kept_connection_is_no_excuse_to_run_a_post_twice(world: World) -> None:
+    async def dies_at_work(reader: Reader, writer: Writer, n: int) -> None:
+        await reader.readexactly(1)
+        writer.write(OK)
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.1)  # it works on it, then dies
+        reset(writer)
+
+    async with raw_backend(dies_at_work) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        assert (await world.http.post(f"{world.url}/chat/", content=b"x")).text == "ok"
+        got = await world.http.post(f"{world.url}/chat/", content=b"x")
+        assert (got.status_code, got.json()["reason"]) == (502, "connection-lost")
+        assert replica.connections == 1
+
+
+async def test_timeouts_have_their_kinds(world: World) -> None:
+    async with raw_backend(hang) as replica:
+        limits = Limits(first_byte_timeout_s=0.2, idle_timeout_s=0.2)
+        world.apply(table("chat", limits=limits, routes=(route(port=replica.port),)))
+        got = await world.http.get(f"{world.url}/chat/")
+        assert (got.status_code, got.json()["reason"]) == (504, "first-byte-timeout")
+        assert replica.connections == 1
+        await asyncio.wait_for(replica.closed.wait(), 5)
+    # A listener whose backlog is full drops further SYNs: connecting takes for ever.
+    full = socket.socket()
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    fillers = [socket.socket() for _ in range(4)]
+    for filler in fillers:
+        filler.setblocking(False)
+        with suppress(BlockingIOError):
+            filler.connect(full.getsockname())
+    world.apply(table("slow", routes=(route(port=full.getsockname()[1]),)))
+    got = await world.http.get(f"{world.url}/slow/")
+    assert (got.status_code, got.json()["reason"]) == (504, "connect-timeout")
+    for one in (full, *fillers):
+        one.close()
+
+
+async def test_a_slow_upload_is_not_a_slow_answer(world: World) -> None:
+    async with backend() as replica:
+        world.apply(table("chat", limits=Limits(first_byte_timeout_s=0.3), routes=(route(port=replica.port),)))
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for _ in range(6):
+                await asyncio.sleep(0.1)
+                yield b"x"
+
+        assert (await world.http.post(f"{world.url}/chat/", content=chunks())).status_code == 200
+        assert replica.bodies == [b"x" * 6]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    ],
+)
+async def test_an_answer_that_is_not_http(world: World, answer: bytes) -> None:
+    async def script(_reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(answer)
+        await writer.drain()
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        got = await world.http.get(f"{world.url}/chat/")
+        assert (got.status_code, got.json()["reason"]) == (502, "bad-response")
+
+
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 100\r\n\r\npartial", b"Transfer-Encoding: chunked\r\n\r\n7\r\npartial\r\n"]
+)
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_a_cut_answer_never_looks_whole(world: World, head: bytes, how: str) -> None:
+    async def script(_reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + head)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        if how == "reset":
+            reset(writer)
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", routes=(route(number=881, port=replica.port),)))
+        with pytest.raises(httpx.RemoteProtocolError):
+            await world.http.get(f"{world.url}/chat/")
+        raw = await raw_request(world.port, b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"partial" in raw
+        assert not raw.endswith(b"0\r\n\r\n")
+        assert (
+            'headrace_proxy_broken_answers_total{replica="00000000-0000-0000-0000-000000000371"'
+            in await world.metrics()
+        )
+
+
+async def test_http_1_0_callers_see_the_loss_too(world: World) -> None:
+    async def script(_reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\npartial\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        reset(writer)
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        with pytest.raises(ConnectionResetError):
+            await raw_request(world.port, b"GET /chat/ HTTP/1.0\r\n\r\n")
+
+
+async def test_a_broken_event_stream_says_so_in_an_event(world: World) -> None:
+    async def script(_reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        writer.write(b"9\r\ndata: 1\n\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        reset(writer)
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        lines: list[str] = []
+
+        async def read() -> None:
+            async with world.http.stream("GET", f"{world.url}/chat/") as answer:
+                async for line in answer.aiter_lines():
+                    lines.append(line)  # noqa: PERF401 - what came before the error counts
+
+        with pytest.raises(httpx.RemoteProtocolError):
+            await read()
+        assert lines[:2] == ["data: 1", ""]
+        at = lines.index("event: error")
+        error = json.loads(lines[at + 1].removeprefix("data: "))["error"]
+        assert (error["type"], error["code"]) == ("upstream-failed", "connection-lost")
+
+
+async def test_a_stream_that_falls_silent_ends_in_an_error(world: World) -> None:
+    async def script(reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        await hang(reader, writer, 0)
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", limits=Limits(idle_timeout_s=0.2), routes=(route(port=replica.port),)))
+        raw = await raw_request(world.port, b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b'"code": "idle-timeout"' in raw
+        assert not raw.endswith(b"0\r\n\r\n")
+        await asyncio.wait_for(replica.closed.wait(), 5)
+
+
+async def test_an_answer_until_the_close_is_whole(world: World) -> None:
+    async def script(_reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\nold but whole")
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        answer = await world.http.get(f"{world.url}/chat/")
+        assert (answer.text, "content-type" in answer.headers) == ("old but whole", False)
+
+
+@pytest.mark.parametrize("when", ["before the answer", "in the stream", "in the upload"])
+async def test_a_caller_who_leaves_cancels_the_work_at_once(world: World, when: str) -> None:
+    async def work(request: web.Request) -> web.StreamResponse:
+        if when == "in the upload":
+            await request.read()
+        if when == "in the stream":
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            await response.write(b"data: 1\n\n")
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with backend(work) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(
+            b"POST /chat/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\nx" % (100 if when == "in the upload" else 1)
+        )
+        await eventually(lambda: len(replica.seen) == 1)
+        if when == "in the stream":
+            await reader.readuntil(b"data: 1\n\n")
+        writer.close()
+        await asyncio.wait_for(replica.cancelled.wait(), 1)
+        await eventually(lambda: world.proxy.load.total == 0)
+
+
+async def test_a_hung_replica_holds_up_nobody_else(world: World) -> None:
+    async with raw_backend(hang) as hung, backend() as good:
+        world.apply(table("bad", routes=(route(1, port=hung.port),)))
+        world.apply(table("good", routes=(route(2, port=good.port),)))
+        stuck = [asyncio.create_task(world.http.get(f"{world.url}/bad/")) for _ in range(50)]
+        await eventually(lambda: hung.connections == 50)
+        assert (await asyncio.wait_for(world.http.get(f"{world.url}/good/"), 2)).status_code == 200
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        await eventually(lambda: world.proxy.load.total == 0)
+
+
+async def test_an_early_answer_to_an_unread_upload(world: World) -> None:
+    async def script(_reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+        await writer.drain()
+        await asyncio.sleep(0.2)
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        got = await raw_request(
+            world.port, b"POST /chat/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 1000, until=b"big"
+        )
+        assert got.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_slow_reader_costs_its_own_stream_only_and_is_bounded(world: World) -> None:
+    written = 0
+
+    async def pour(request: web.Request) -> web.StreamResponse:
+        nonlocal written
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while written < 512 * 1024 * 1024:
+            await response.write(b"x" * 65536)
+            written += 65536
+        return response
+
+    async with backend(pour) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        _, writer = await asyncio.open_connection("127.0.0.1", world.port, limit=1024)
+        writer.write(b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        await eventually(lambda: world.proxy.load.total == 1)
+        await eventually(lambda: world.proxy.load.total == 0, within_s=5, what="the stalled caller is cut")
+        assert written < 64 * 1024 * 1024
+        writer.close()
