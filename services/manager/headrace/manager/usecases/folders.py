@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
@@ -18,6 +20,7 @@ from headrace.manager.folders.tree import OpenFile
 from headrace.manager.store import events, folders, projects
 from headrace.manager.usecases.context import a_page, folder_for, project_for, project_or_only
 
+T = TypeVar("T")
 _REMOVAL_S = 600.0
 
 
@@ -114,3 +117,7 @@ class Folders:
         async with transaction(self._pool) as con:
             details = {"folder": folder.name, "folder_id": str(folder.id), "path": path}
             await events.record(con, actor, "file.deleted", project_id=folder.project_id, details=details)
+
+    async def blocking(self, function: Callable[[], T]) -> T:
+        """Run a call of an open file where it may block."""
+        return await self._storage.call(function)

@@ -1,0 +1,11 @@
+"""The installation itself."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.http.page import View
+
+
+class Version(View):
+    """What runs here."""
+
+    version: str

@@ -1,0 +1,118 @@
+"""Routes of a service's tokens and rules, and of what happened to it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field
+
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.rules import RuleView, ScaleDecisionView
+from headrace.common.contracts.http.services import HistoryEntry, RevisionView
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView
+from headrace.common.contracts.problems import Conflict, Forbidden
+from headrace.common.contracts.rule import RuleSpec
+from headrace.manager.api.routing import Call, Paging, Query, Reply, Routes, json_reply, no_content
+from headrace.manager.store.rows import FIRST
+
+routes = Routes("services")
+
+
+class RevisionsQuery(Query):
+    """Which revisions."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    cursor: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
+
+
+@routes.on(
+    "POST", "/v1/services/{service}/tokens", body=CreateToken, replies={201: Reply("The token, shown once.", NewToken)},
+    problems=(Forbidden,),
+)  # fmt: skip
+async def create_token(call: Call) -> web.Response:
+    """Make a token for callers of the service (members). It is shown in this answer only."""
+    token = await call.use.tokens.create(call.actor, call["service"], call.body(CreateToken))
+    return json_reply(token, status=201)
+
+
+@routes.on("GET", "/v1/services/{service}/tokens", query=Paging, replies={200: Reply("Tokens.", Page[TokenView])})
+async def list_tokens(call: Call) -> web.Response:
+    """Return the service's tokens without their secrets."""
+    page = call.query(Paging)
+    found = await call.use.tokens.page(call.actor, call["service"], after=page.cursor or FIRST, limit=page.limit)
+    return json_reply(found)
+
+
+@routes.on(
+    "DELETE", "/v1/services/{service}/tokens/{token_id}", replies={204: Reply("Revoked.")}, problems=(Forbidden,)
+)
+async def revoke_token(call: Call) -> web.Response:
+    """Revoke a token (members); app-proxies refuse it within a second."""
+    await call.use.tokens.revoke(call.actor, call["service"], call["token_id"])
+    return no_content()
+
+
+@routes.on(
+    "POST", "/v1/services/{service}/rules", body=RuleSpec, replies={201: Reply("The rule.", RuleView)},
+    problems=(Forbidden, Conflict),
+)  # fmt: skip
+async def add_rule(call: Call) -> web.Response:
+    """Add an autoscaling rule (members)."""
+    return json_reply(await call.use.rules.add(call.actor, call["service"], call.body(RuleSpec)), status=201)
+
+
+@routes.on("GET", "/v1/services/{service}/rules", query=Paging, replies={200: Reply("Rules.", Page[RuleView])})
+async def list_rules(call: Call) -> web.Response:
+    """Return the service's rules, and what each saw and did last."""
+    page = call.query(Paging)
+    found = await call.use.rules.page(call.actor, call["service"], after=page.cursor or FIRST, limit=page.limit)
+    return json_reply(found)
+
+
+@routes.on(
+    "PUT", "/v1/services/{service}/rules/{rule_id}", body=RuleSpec, replies={200: Reply("The rule.", RuleView)},
+    problems=(Forbidden,),
+)  # fmt: skip
+async def replace_rule(call: Call) -> web.Response:
+    """Write a rule anew (members)."""
+    body = call.body(RuleSpec)
+    return json_reply(await call.use.rules.replace(call.actor, call["service"], call["rule_id"], body))
+
+
+@routes.on("DELETE", "/v1/services/{service}/rules/{rule_id}", replies={204: Reply("Removed.")}, problems=(Forbidden,))
+async def remove_rule(call: Call) -> web.Response:
+    """Remove a rule (members)."""
+    await call.use.rules.remove(call.actor, call["service"], call["rule_id"])
+    return no_content()
+
+
+@routes.on(
+    "GET",
+    "/v1/services/{service}/revisions",
+    query=RevisionsQuery,
+    replies={200: Reply("Revisions.", Page[RevisionView])},
+)
+async def list_revisions(call: Call) -> web.Response:
+    """Return the service's revisions, oldest first."""
+    page = call.query(RevisionsQuery)
+    found = await call.use.history.revisions(call.actor, call["service"], after=page.cursor or 0, limit=page.limit)
+    return json_reply(found)
+
+
+@routes.on("GET", "/v1/services/{service}/history", query=Paging, replies={200: Reply("Changes.", Page[HistoryEntry])})
+async def list_history(call: Call) -> web.Response:
+    """Return who changed what and when, with which message, newest first."""
+    page = call.query(Paging)
+    return json_reply(await call.use.history.entries(call.actor, call["service"], before=page.cursor, limit=page.limit))
+
+
+@routes.on(
+    "GET", "/v1/services/{service}/decisions", query=Paging, replies={200: Reply("Decisions.", Page[ScaleDecisionView])}
+)
+async def list_decisions(call: Call) -> web.Response:
+    """Return changes of the wanted replicas, by rules and by users, newest first."""
+    page = call.query(Paging)
+    return json_reply(
+        await call.use.history.decisions(call.actor, call["service"], before=page.cursor, limit=page.limit)
+    )

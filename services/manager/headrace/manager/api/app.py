@@ -1,0 +1,85 @@
+"""The manager's web application, made from the declared routes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from aiohttp import web
+
+from headrace.common.contracts.http.installation import Version
+from headrace.common.web.app import Check, make_app
+from headrace.manager.api import access, folders, projects, services, uploads, validations
+from headrace.manager.api.incoming import MAX_BODY_BYTES, check_path, read_body, read_query
+from headrace.manager.api.openapi import make_document
+from headrace.manager.api.routing import Call, Endpoint, Reply, Routes, json_reply
+from headrace.manager.domain.access import Actor
+from headrace.manager.usecases.everything import UseCases
+
+meta = Routes("installation")
+_NOBODY: Any = None
+
+
+@meta.on("GET", "/v1/openapi.json", public=True, replies={200: Reply("OpenAPI 3.1.", media_type="application/json")})
+async def openapi(_: Call) -> web.Response:
+    """Return this document."""
+    return web.json_response(document())
+
+
+@meta.on("GET", "/v1/version", public=True, replies={200: Reply("The version.", Version)})
+async def show_version(_: Call) -> web.Response:
+    """Return which version runs here."""
+    return json_reply(Version(version=installed_version()))
+
+
+ENDPOINTS: tuple[Endpoint, ...] = tuple(
+    endpoint
+    for routes in (
+        meta,
+        projects.routes,
+        folders.routes,
+        uploads.routes,
+        services.routes,
+        access.routes,
+        validations.routes,
+    )
+    for endpoint in routes.endpoints
+)
+"""Every route; /v1/services/available comes before /v1/services/{service}."""
+
+
+def installed_version() -> str:
+    """Return Headrace's version."""
+    try:
+        return version("headrace")
+    except PackageNotFoundError:
+        return "0"
+
+
+@lru_cache(maxsize=1)
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    return make_document(ENDPOINTS, version=installed_version())
+
+
+def make_api(use: UseCases, *, checks: Mapping[str, Check] | None = None) -> web.Application:
+    """Return the application: `/v1`, and `/livez`, `/readyz` (with `checks`), `/metrics`."""
+    app = make_app(checks=checks, max_body_bytes=MAX_BODY_BYTES)
+    for endpoint in ENDPOINTS:
+        app.router.add_route(endpoint.method, endpoint.path, _handler(endpoint, use))
+    return app
+
+
+def _handler(endpoint: Endpoint, use: UseCases) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        check_path(request)
+        actor: Actor = _NOBODY
+        if not endpoint.public:
+            actor = await use.auth.actor(request.headers.get("Authorization"), request.remote or "")
+        query = read_query(request, endpoint.query)
+        body = await read_body(request, endpoint.body) if endpoint.body is not None else None
+        return await endpoint.handler(Call(request, use, actor, query, body))
+
+    return handle

@@ -1,0 +1,180 @@
+"""Routes of folders and their files."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Annotated
+from urllib.parse import quote
+
+from aiohttp import web
+from pydantic import Field, StringConstraints
+
+from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.problems import (
+    Conflict,
+    Forbidden,
+    InsufficientStorage,
+    InUse,
+    NameTaken,
+    NotFound,
+    RangeNotSatisfiable,
+)
+from headrace.manager.api.routing import Call, Header, Paging, Query, Reply, Routes, json_reply, no_content
+from headrace.manager.folders.tree import OpenFile
+from headrace.manager.store.rows import FIRST
+
+routes = Routes("folders")
+_RANGE = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$")
+_CHUNK_BYTES = 1024 * 1024
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class FolderQuery(Query):
+    """Which project a folder's name is looked for in."""
+
+    project: Reference | None = None
+    """Name or id, needed when several of the caller's projects have a folder of this name."""
+
+
+class FoldersQuery(Paging):
+    """Which folders."""
+
+    project: Reference | None = None
+    usage_mode: UsageMode | None = None
+
+
+class FilesQuery(FolderQuery):
+    """Which files."""
+
+    path: Annotated[str, StringConstraints(max_length=4096)] = ""
+    """A directory or file in the folder; empty is the folder itself."""
+    recursive: bool = False
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    cursor: Annotated[str, StringConstraints(max_length=8192)] | None = None
+
+
+@routes.on(
+    "POST", "/v1/folders", body=CreateFolder, replies={201: Reply("The folder.", FolderView)},
+    problems=(Forbidden, NameTaken, NotFound, InsufficientStorage),
+)  # fmt: skip
+async def create_folder(call: Call) -> web.Response:
+    """Create an empty folder (members)."""
+    folder = await call.use.folders.create(call.actor, call.body(CreateFolder))
+    return json_reply(folder, status=201, location=f"/v1/folders/{folder.id}")
+
+
+@routes.on(
+    "GET", "/v1/folders", query=FoldersQuery, replies={200: Reply("Folders.", Page[FolderView])}, problems=(NotFound,)
+)
+async def list_folders(call: Call) -> web.Response:
+    """Return the folders of the caller's projects."""
+    query = call.query(FoldersQuery)
+    found = await call.use.folders.page(
+        call.actor, project=query.project, usage_mode=query.usage_mode, after=query.cursor or FIRST, limit=query.limit
+    )
+    return json_reply(found)
+
+
+@routes.on("GET", "/v1/folders/{folder}", query=FolderQuery, replies={200: Reply("The folder.", FolderView)})
+async def show_folder(call: Call) -> web.Response:
+    """Return one folder."""
+    return json_reply(await call.use.folders.show(call.actor, call["folder"], call.query(FolderQuery).project))
+
+
+@routes.on(
+    "DELETE", "/v1/folders/{folder}", query=FolderQuery, replies={204: Reply("Done.")}, problems=(Forbidden, InUse)
+)
+async def delete_folder(call: Call) -> web.Response:
+    """Delete a folder with its files (members), unless a service needs it."""
+    await call.use.folders.delete(call.actor, call["folder"], call.query(FolderQuery).project)
+    return no_content()
+
+
+@routes.on(
+    "GET", "/v1/folders/{folder}/files", query=FilesQuery, replies={200: Reply("Files.", Page[FileView])},
+    problems=(Conflict,),
+)  # fmt: skip
+async def list_files(call: Call) -> web.Response:
+    """Return the files at `path`, by path; with `recursive` also those in directories below."""
+    query = call.query(FilesQuery)
+    found = await call.use.folders.files(
+        call.actor, call["folder"], query.project, query.path, recursive=query.recursive, after=query.cursor or "",
+        limit=query.limit,
+    )  # fmt: skip
+    return json_reply(found)
+
+
+@routes.on(
+    "GET", "/v1/folders/{folder}/files/{path:.+}", query=FolderQuery,
+    headers=(Header("Range", "One range of bytes"), Header("If-Range", "The entity tag that the range belongs to")),
+    replies={
+        200: Reply("The file.", media_type="application/octet-stream", headers=(Header("ETag", "Differs for another content"),)),
+        206: Reply("The wanted part.", media_type="application/octet-stream"),
+    },
+    problems=(Conflict, RangeNotSatisfiable),
+)  # fmt: skip
+async def download_file(call: Call) -> web.StreamResponse:
+    """Return a file's bytes, or one range of them."""
+    file = await call.use.folders.open(call.actor, call["folder"], call.query(FolderQuery).project, call["path"])
+    try:
+        return await _send(call, file)
+    finally:
+        await call.use.folders.blocking(file.close)
+
+
+@routes.on(
+    "DELETE", "/v1/folders/{folder}/files/{path:.+}", query=FolderQuery, replies={204: Reply("Done.")},
+    problems=(Forbidden, Conflict),
+)  # fmt: skip
+async def delete_file(call: Call) -> web.Response:
+    """Delete a file, or a directory with all it holds (members)."""
+    await call.use.folders.delete_file(call.actor, call["folder"], call.query(FolderQuery).project, call["path"])
+    return no_content()
+
+
+async def _send(call: Call, file: OpenFile) -> web.StreamResponse:
+    start, end = 0, file.size_bytes
+    wanted = _wanted(call.request, file)
+    if wanted:
+        start, end = wanted
+    name = quote(call["path"].rpartition("/")[2], safe="")
+    response = web.StreamResponse(
+        status=206 if wanted else 200,
+        headers={
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(end - start),
+            "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
+            "Accept-Ranges": "bytes",
+            "ETag": file.tag,
+            **({"Content-Range": f"bytes {start}-{end - 1}/{file.size_bytes}"} if wanted else {}),
+        },
+    )
+    response.last_modified = file.modified_at
+    await response.prepare(call.request)
+    while start < end:
+        chunk = await call.use.folders.blocking(partial(file.read_at, start, min(_CHUNK_BYTES, end - start)))
+        if not chunk:
+            break  # the file was cut meanwhile: the length announced shows that something is missing
+        await response.write(chunk)
+        start += len(chunk)
+    await response.write_eof()
+    return response
+
+
+def _wanted(request: web.Request, file: OpenFile) -> tuple[int, int] | None:
+    """Return the wanted part as (start, end), None for the whole file. What is no single range of bytes is not a range (RFC 9110)."""
+    match = _RANGE.match(request.headers.get("Range", ""))
+    if match is None or match.groups() == ("", "") or request.headers.get("If-Range", file.tag) != file.tag:
+        return None
+    first, last = match.groups()
+    if first == "":
+        start, end = max(0, file.size_bytes - int(last)), file.size_bytes
+    else:
+        start, end = int(first), min(int(last) + 1, file.size_bytes) if last else file.size_bytes
+        if last and int(last) < int(first):
+            return None
+    if start >= end:
+        raise RangeNotSatisfiable(f"the file has {file.size_bytes} bytes", size_bytes=file.size_bytes)
+    return start, end

@@ -1,0 +1,88 @@
+"""Reading requests: query parameters and JSON bodies against their models."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from headrace.common.contracts.problems import InvalidRequest, NotFound, TooLarge, UnsupportedMediaType
+from headrace.common.web.problems import field_errors
+from headrace.manager.api.routing import Query
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+def check_path(request: web.Request) -> None:
+    """Raise NotFound for a path with characters that no name has."""
+    if any("\x00" in value or not _writable(value) for value in request.match_info.values()):
+        raise NotFound("no such path")
+
+
+def read_query(request: web.Request, model: type[Query]) -> Query:
+    """Return the query parameters. Raises InvalidRequest naming those that are wrong."""
+    values: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in values:
+            raise _refuse(name, "given twice", "once")
+        if "\x00" in value or not _writable(value):
+            raise _refuse(name, "characters that are not text", "text")
+        values[name] = value
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        rows = field_errors(error)
+        raise InvalidRequest(_summary(rows), errors=rows) from None
+
+
+async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
+    """Return the JSON body. Raises UnsupportedMediaType, TooLarge, InvalidRequest with each field that is wrong."""
+    kind = request.content_type
+    if "Content-Type" in request.headers and kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedMediaType(f"the body is {kind}; allowed: application/json")
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge(f"the body is too large; allowed: {MAX_BODY_BYTES} bytes", limit=MAX_BODY_BYTES) from None
+    if b"\\u0000" in raw and _has_nul(_parsed(raw)):
+        raise _refuse("(body)", "a NUL character", "text without NUL")
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        rows = field_errors(error)
+        raise InvalidRequest(_summary(rows), errors=rows) from None
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None  # the model says what is wrong with it
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(_has_nul(item) for pair in value.items() for item in pair)
+    return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _writable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _summary(rows: list[dict[str, Any]]) -> str:
+    return "; ".join(f"{row['field']}: {row['allowed']}" for row in rows[:3])
+
+
+def _refuse(field: str, found: str, allowed: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{field}: found {found}; allowed: {allowed}", errors=[{"field": field, "found": found, "allowed": allowed}]
+    )

@@ -1,0 +1,162 @@
+"""The OpenAPI 3.1 document, made from the route declarations and the pydantic models."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from headrace.common.contracts.problems import Problem
+from headrace.manager.api.routing import Endpoint, Header, Reply
+
+_REF = "#/components/schemas/{model}"
+References: TypeAlias = Mapping[tuple[Any, JsonSchemaMode], Any]
+_IDS = frozenset({"key_id", "token_id", "rule_id", "upload", "validation"})
+_PLACES = {
+    "project": "Name or id of the project",
+    "folder": "Name or id of the folder",
+    "service": "Name or id of the service",
+    "user": "Name or id of the user",
+    "agent": "Id of the agent",
+    "path": "Path in the folder",
+}
+
+
+class ProblemDocument(BaseModel):
+    """A refusal (RFC 9457). `type` is stable; further members depend on it."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
+    errors: list[dict[str, Any]] | None = None
+
+
+def make_document(endpoints: Sequence[Endpoint], *, version: str) -> dict[str, Any]:
+    """Return the document of these endpoints."""
+    schemas, references = _schemas(endpoints)
+    paths: dict[str, dict[str, Any]] = defaultdict(dict)
+    for endpoint in endpoints:
+        paths[endpoint.shown_path][endpoint.method.lower()] = _operation(endpoint, references)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Headrace",
+            "version": version,
+            "description": "Serve machine-learning models on a fleet of GPU machines. Errors are problem documents (RFC 9457).",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"api_key": []}],
+        "tags": [{"name": tag} for tag in sorted({endpoint.tag for endpoint in endpoints})],
+        "paths": dict(paths),
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "api_key": {"type": "http", "scheme": "bearer", "description": "An API key: `hr_<id>_<secret>`"}
+            },
+        },
+    }
+
+
+def _schemas(endpoints: Iterable[Endpoint]) -> tuple[dict[str, Any], References]:
+    wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ProblemDocument, "serialization"): None}
+    for endpoint in endpoints:
+        if endpoint.body is not None:
+            wanted[endpoint.body, "validation"] = None
+        for reply in endpoint.replies.values():
+            if reply.model is not None:
+                wanted[reply.model, "serialization"] = None
+    references, definitions = models_json_schema(list(wanted), ref_template=_REF)
+    return definitions.get("$defs", {}), references
+
+
+def _operation(endpoint: Endpoint, references: References) -> dict[str, Any]:
+    summary, _, rest = endpoint.documentation.partition("\n\n")
+    operation: dict[str, Any] = {
+        "operationId": endpoint.handler.__name__,
+        "summary": summary,
+        "tags": [endpoint.tag],
+        "parameters": _parameters(endpoint),
+        "responses": {
+            **{str(status): _reply(reply, references) for status, reply in endpoint.replies.items()},
+            **_problems(endpoint, references),
+        },
+    }
+    if rest:
+        operation["description"] = rest
+    if endpoint.public:
+        operation["security"] = []
+    if endpoint.body is not None:
+        schema = references[endpoint.body, "validation"]
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if endpoint.raw_body is not None:
+        operation["requestBody"] = {"required": True, "content": {endpoint.raw_body: {"schema": {}}}}
+    return operation
+
+
+def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    found = [_place(name) for name in endpoint.places]
+    schema = endpoint.query.model_json_schema(mode="validation")
+    for name, described in schema.get("properties", {}).items():
+        described.pop("title", None)
+        required = name in schema.get("required", ())
+        found.append({"name": name, "in": "query", "required": required, "schema": described})
+    return found + [_header(header) for header in endpoint.headers]
+
+
+def _place(name: str) -> dict[str, Any]:
+    schema = {"type": "string", "format": "uuid"} if name in _IDS else {"type": "string", "minLength": 1}
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": _PLACES.get(name, f"Id of the {name.removesuffix('_id')}"),
+        "schema": schema,
+    }
+
+
+def _header(header: Header) -> dict[str, Any]:
+    return {
+        "name": header.name,
+        "in": "header",
+        "required": header.required,
+        "description": header.description,
+        "schema": dict(header.schema),
+    }
+
+
+def _reply(reply: Reply, references: References) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": reply.description}
+    if reply.model is not None:
+        answer["content"] = {"application/json": {"schema": references[reply.model, "serialization"]}}
+    if reply.media_type is not None:
+        answer["content"] = {reply.media_type: {"schema": {}}}
+    if reply.headers:
+        answer["headers"] = {
+            header.name: {"description": header.description, "schema": dict(header.schema)} for header in reply.headers
+        }
+    return answer
+
+
+def _problems(endpoint: Endpoint, references: References) -> dict[str, dict[str, Any]]:
+    by_status: dict[int, list[type[Problem]]] = defaultdict(list)
+    for kind in endpoint.all_problems():
+        by_status[kind.status].append(kind)
+    return {
+        str(status): {
+            "description": "\n\n".join(f"`{kind.type}`: {_first(kind)}" for kind in kinds),
+            "content": {"application/problem+json": {"schema": references[ProblemDocument, "serialization"]}},
+        }
+        for status, kinds in sorted(by_status.items())
+    }
+
+
+def _first(kind: type[Problem]) -> str:
+    return re.sub(r"\s+", " ", (kind.__doc__ or kind.title).strip().partition("\n\n")[0])

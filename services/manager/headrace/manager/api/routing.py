@@ -1,0 +1,185 @@
+"""A route is declared once: the declaration drives the router, the checks of what comes in, and the OpenAPI document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, TypeAlias, TypeVar
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.common.contracts.http.page import Body
+from headrace.common.contracts.problems import (
+    InvalidRequest,
+    NotFound,
+    Problem,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from headrace.manager.domain.access import Actor
+from headrace.manager.usecases.everything import UseCases
+
+M = TypeVar("M", bound=BaseModel)
+_PLACE = re.compile(r"\{([a-z_]+)(?::[^}]*)?\}")
+
+
+class Query(BaseModel):
+    """Query parameters: closed, so that a mistyped one is refused and not ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Paging(Query):
+    """Which part of a list."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    """Most items to return."""
+    cursor: UUID | None = None
+    """`next` of the page before."""
+
+
+class Nothing(Query):
+    """No query parameters."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """A request or response header of the declaration."""
+
+    name: str
+    description: str
+    required: bool = False
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A successful answer: JSON of a model, or bytes of a media type, or nothing."""
+
+    description: str
+    model: type[BaseModel] | None = None
+    media_type: str | None = None
+    headers: Sequence[Header] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that passed the declaration's checks."""
+
+    request: web.Request
+    use: UseCases
+    actor: Actor
+    _query: BaseModel
+    _body: BaseModel | None
+
+    def query(self, model: type[M]) -> M:
+        """Return the query parameters, of the declared model."""
+        assert isinstance(self._query, model)  # noqa: S101 - a declaration and its handler stand side by side
+        return self._query
+
+    def body(self, model: type[M]) -> M:
+        """Return the body, of the declared model."""
+        assert isinstance(self._body, model)  # noqa: S101
+        return self._body
+
+    def __getitem__(self, name: str) -> str:
+        return self.request.match_info[name]
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One route."""
+
+    method: str
+    path: str
+    handler: Handler
+    tag: str
+    replies: Mapping[int, Reply]
+    query: type[Query] = Nothing
+    body: type[BaseModel] | None = None
+    raw_body: str | None = None
+    """Media type of a body that the handler reads itself."""
+    headers: Sequence[Header] = ()
+    problems: Sequence[type[Problem]] = ()
+    public: bool = False
+
+    @property
+    def places(self) -> list[str]:
+        """Names of the path's variables."""
+        return _PLACE.findall(self.path)
+
+    @property
+    def shown_path(self) -> str:
+        """The path as OpenAPI writes it."""
+        return _PLACE.sub(r"{\1}", self.path)
+
+    @property
+    def documentation(self) -> str:
+        """What the handler promises."""
+        return (self.handler.__doc__ or "").strip()
+
+    def all_problems(self) -> list[type[Problem]]:
+        """Return the declared problems and those that follow from the rest of the declaration."""
+        more: list[type[Problem]] = []
+        if not self.public:
+            more += [Unauthenticated, Unavailable]
+        more.append(InvalidRequest)  # unknown query parameters
+        if self.places:
+            more.append(NotFound)
+        if self.body is not None:
+            more += [TooLarge, UnsupportedMediaType]
+        return sorted({*self.problems, *more}, key=lambda kind: (kind.status, kind.type))
+
+
+class Routes:
+    """The endpoints of one noun."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self.endpoints: list[Endpoint] = []
+
+    def on(
+        self,
+        method: str,
+        path: str,
+        *,
+        replies: Mapping[int, Reply],
+        query: type[Query] = Nothing,
+        body: type[Body] | type[BaseModel] | None = None,
+        raw_body: str | None = None,
+        headers: Sequence[Header] = (),
+        problems: Sequence[type[Problem]] = (),
+        public: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Declare the decorated handler's route. Its docstring is the route's documentation."""
+
+        def declare(handler: Handler) -> Handler:
+            self.endpoints.append(
+                Endpoint(
+                    method, path, handler, self.tag, replies, query, body, raw_body, headers, tuple(problems), public
+                )
+            )
+            return handler
+
+        return declare
+
+
+def json_reply(model: BaseModel, *, status: int = 200, location: str | None = None) -> web.Response:
+    """Return a JSON answer."""
+    headers = {"Location": location} if location else {}
+    return web.Response(
+        status=status, body=model.model_dump_json().encode(), content_type="application/json", headers=headers
+    )
+
+
+def no_content(**headers: str) -> web.Response:
+    """Return an answer without a body."""
+    return web.Response(status=204, headers={name.replace("_", "-"): value for name, value in headers.items()})

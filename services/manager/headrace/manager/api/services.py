@@ -1,0 +1,140 @@
+"""Routes of services: create, look, change."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import StringConstraints
+
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.services import (
+    CreateService,
+    NameAvailability,
+    Rollback,
+    ServiceDetail,
+    ServicePhase,
+    ServiceStatus,
+    ServiceView,
+    UpdateService,
+)
+from headrace.common.contracts.ids import Slug
+from headrace.common.contracts.problems import (
+    Conflict,
+    Forbidden,
+    InvalidDefinition,
+    NameTaken,
+    NotFound,
+    QuotaExceeded,
+)
+from headrace.manager.api.folders import Reference
+from headrace.manager.api.routing import Call, Paging, Query, Reply, Routes, json_reply, no_content
+from headrace.manager.store.rows import FIRST
+
+routes = Routes("services")
+DETAIL = {200: Reply("The service.", ServiceDetail)}
+
+
+class ServicesQuery(Paging):
+    """Which services."""
+
+    project: Reference | None = None
+    status: ServiceStatus | None = None
+    phase: ServicePhase | None = None
+    owner: Reference | None = None
+    """Name of the user who created it."""
+    q: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    """Text in name, description or tags."""
+    mine: bool = False
+    """Only those that the caller created."""
+
+
+class NameQuery(Query):
+    """A name that a service could have."""
+
+    name: Slug
+
+
+@routes.on(
+    "POST", "/v1/services", body=CreateService, replies={201: Reply("The service.", ServiceDetail)},
+    problems=(Forbidden, NotFound, NameTaken, QuotaExceeded, Conflict, InvalidDefinition),
+)  # fmt: skip
+async def create_service(call: Call) -> web.Response:
+    """Create a service and its first revision (members). It is deployed in the background."""
+    service = await call.use.services.create(call.actor, call.body(CreateService))
+    return json_reply(service, status=201, location=f"/v1/services/{service.name}")
+
+
+@routes.on(
+    "GET", "/v1/services", query=ServicesQuery, replies={200: Reply("Services.", Page[ServiceView])},
+    problems=(NotFound,),
+)  # fmt: skip
+async def list_services(call: Call) -> web.Response:
+    """Return the services of the caller's projects, oldest first."""
+    query = call.query(ServicesQuery)
+    found = await call.use.services.page(
+        call.actor, project=query.project, status=query.status, phase=query.phase,
+        owner=call.actor.name if query.mine else query.owner, text=query.q, after=query.cursor or FIRST,
+        limit=query.limit,
+    )  # fmt: skip
+    return json_reply(found)
+
+
+@routes.on(
+    "GET", "/v1/services/available", query=NameQuery, replies={200: Reply("Whether it is free.", NameAvailability)}
+)
+async def is_available(call: Call) -> web.Response:
+    """Return whether a new service may have this name, and why not."""
+    return json_reply(await call.use.services.available(call.query(NameQuery).name))
+
+
+@routes.on("GET", "/v1/services/{service}", replies=DETAIL)
+async def show_service(call: Call) -> web.Response:
+    """Return one service with its replicas and the errors of failed starts."""
+    return json_reply(await call.use.services.detail(call.actor, call["service"]))
+
+
+@routes.on(
+    "PATCH", "/v1/services/{service}", body=UpdateService, replies=DETAIL,
+    problems=(Forbidden, Conflict, QuotaExceeded, InvalidDefinition),
+)  # fmt: skip
+async def update_service(call: Call) -> web.Response:
+    """Change what is given (members). A spec becomes a new revision, which replaces the replicas without downtime."""
+    return json_reply(await call.use.changes.update(call.actor, call["service"], call.body(UpdateService)))
+
+
+@routes.on(
+    "DELETE", "/v1/services/{service}", problems=(Forbidden,),
+    replies={204: Reply("It is gone."), 202: Reply("Its replicas stop first; then it is gone.", ServiceDetail)},
+)  # fmt: skip
+async def delete_service(call: Call) -> web.Response:
+    """Delete a service (members)."""
+    detail = await call.use.changes.delete(call.actor, call["service"])
+    return no_content() if detail is None else json_reply(detail, status=202)
+
+
+@routes.on("POST", "/v1/services/{service}/start", replies=DETAIL, problems=(Forbidden, Conflict, QuotaExceeded))
+async def start_service(call: Call) -> web.Response:
+    """Run the wanted replicas of a stopped service (members)."""
+    return json_reply(await call.use.changes.start(call.actor, call["service"]))
+
+
+@routes.on("POST", "/v1/services/{service}/stop", replies=DETAIL, problems=(Forbidden, Conflict))
+async def stop_service(call: Call) -> web.Response:
+    """Drain and stop all replicas; the configuration is kept (members)."""
+    return json_reply(await call.use.changes.stop(call.actor, call["service"]))
+
+
+@routes.on("POST", "/v1/services/{service}/retry", replies=DETAIL, problems=(Forbidden, Conflict))
+async def retry_service(call: Call) -> web.Response:
+    """Clear the errors of failed starts and try again (members)."""
+    return json_reply(await call.use.changes.retry(call.actor, call["service"]))
+
+
+@routes.on(
+    "POST", "/v1/services/{service}/rollback", body=Rollback, replies=DETAIL,
+    problems=(Forbidden, Conflict, QuotaExceeded),
+)  # fmt: skip
+async def roll_back_service(call: Call) -> web.Response:
+    """Make an earlier revision the newest one (members)."""
+    return json_reply(await call.use.changes.rollback(call.actor, call["service"], call.body(Rollback)))
