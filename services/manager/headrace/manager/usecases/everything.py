@@ -1,22 +1,30 @@
-"""All use cases, as the API is given them."""
+"""All use cases, as the API is given them; made here for wiring and for tests."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from headrace.common.db.pool import Pool
+from headrace.common.runtime.clock import Clock
+from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.signing import Vault
 from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.fleet import Fleet
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
 from headrace.manager.usecases.logs import Logs
+from headrace.manager.usecases.ports import LogReader, Pokes, RuleOutcomes
 from headrace.manager.usecases.projects import Projects
+from headrace.manager.usecases.resolution import Resolver
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.services import Services
-from headrace.manager.usecases.tokens import Tokens
+from headrace.manager.usecases.tokens import SigningKeys, Tokens
 from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
+from headrace.manager.usecases.views import Views
 
 
 @dataclass(frozen=True)
@@ -36,3 +44,21 @@ class UseCases:
     logs: Logs
     validations: Validations
     fleet: Fleet
+
+
+def build(
+    pool: Pool, storage: FolderStorage, *, vault: Vault, proxy_url: str, pokes: Pokes, outcomes: RuleOutcomes,
+    reader: LogReader, clock: Clock, max_upload_bytes: int, uploads_kept_for: timedelta,
+) -> UseCases:  # fmt: skip
+    """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
+    resolver = Resolver(pool, storage)
+    services = Services(pool, resolver, Views(proxy_url), pokes, clock)
+    folders = Folders(pool, storage)
+    return UseCases(
+        auth=Authentication(pool, vault), projects=Projects(pool), users=Users(pool, vault), folders=folders,
+        uploads=Uploads(pool, storage, folders, max_bytes=max_upload_bytes, kept_for=uploads_kept_for),
+        services=services, changes=Changes(pool, resolver, services, pokes),
+        tokens=Tokens(pool, SigningKeys(vault), pokes, clock), rules=Rules(pool, outcomes, pokes),
+        history=History(pool), logs=Logs(pool, reader, clock), validations=Validations(pool, resolver, pokes),
+        fleet=Fleet(pool),
+    )  # fmt: skip

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.http.services import RevisionSpec, StartValidation, ValidationView
-from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
+from headrace.common.contracts.ids import SessionId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import quota
 from headrace.manager.domain.access import Actor
-from headrace.manager.store import events, projects, services, validations
+from headrace.manager.store import events, projects, services, sessions, validations
 from headrace.manager.store.validations import TrialRun
 from headrace.manager.usecases.context import as_id, authorise, invalid, project_or_only
 from headrace.manager.usecases.ports import Pokes
@@ -53,9 +53,10 @@ class Validations:
                 raise invalid("resource_group", new.resource_group, "the name of a resource group")
             await prepared.hold_folders(con)
             quota.check(project.name, locked.quota, await projects.used(con, project.id), prepared.resolved.slots)
-            await validations.insert(
-                con, session_id, KernelId(new_uuid()), project.id, prepared.resolved, new.resource_group, actor.user_id
-            )
+            await sessions.create(
+                con, session_id=session_id, kind="validation", project_id=project.id, service_id=None, revision_id=None,
+                resolved=prepared.resolved, resource_group=new.resource_group, created_by=actor.user_id,
+            )  # fmt: skip
             details = {"validation": str(session_id), "spec": spec.model_dump(mode="json")}
             await events.record(con, actor, "validation.started", project_id=project.id, details=details)
         self._pokes.poke("placement")
@@ -70,7 +71,8 @@ class Validations:
         """End it, if it has not ended. Raises NotFound, Forbidden."""
         async with transaction(self._pool) as con:
             found = await trial_run(con, actor, as_id(reference, "validation"), "member")
-            if await validations.stop(con, found.id, "stopped-by-user", f"stopped by {actor.name}"):
+            if found.status in {"pending", "placed", "running"}:
+                await sessions.stop(con, found.id, "stopped-by-user", f"stopped by {actor.name}")
                 details = {"validation": str(found.id)}
                 await events.record(con, actor, "validation.stopped", project_id=found.project_id, details=details)
         self._pokes.poke("services", "plans")

@@ -161,6 +161,8 @@ create table kernels (
     host text,
     port integer check (port between 1 and 65535),
     exit_code integer,
+    -- first generation of the machine's plan that no longer has this kernel
+    left_generation bigint,
     started_at timestamptz,
     ended_at timestamptz,
     rev bigint not null default 1,

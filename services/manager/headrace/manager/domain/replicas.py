@@ -1,0 +1,235 @@
+"""What to do about the replicas of one service, so that what runs becomes what is wanted. Pure.
+
+- Start, wait for healthy, drain, stop: nothing that serves is taken away before enough others serve.
+- Worst go first. A replica whose container ended is replaced at once, in every state.
+- An unhealthy replica gets a replacement and stays until enough others are healthy: one success brings it back.
+- Failed starts are tried again after 1, 2, 4, 8 … seconds; after five in a row nothing is started until somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from headrace.common.contracts.http.services import SessionStatus
+from headrace.common.contracts.ids import RevisionId, SessionId
+from headrace.common.contracts.messages.reports import HealthStatus, KernelState
+from headrace.common.contracts.reasons import Reason
+from headrace.manager.domain.records import Goal
+from headrace.manager.domain.status import MAX_FAILED_STARTS
+
+MAX_BACKOFF_S = 60.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A service as the decision needs it."""
+
+    goal: Goal
+    replicas: int
+    revision_id: RevisionId
+    drain_grace_s: float
+    failed_starts: int = 0
+    next_start_at: datetime | None = None
+    last_failed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A live session with its main kernel."""
+
+    id: SessionId
+    revision_id: RevisionId | None
+    status: SessionStatus
+    health: HealthStatus
+    was_healthy: bool
+    kernel_state: KernelState | None
+    reason: Reason
+    created_at: datetime
+    drain_deadline: datetime | None = None
+    let_go: bool = False
+    """Every app-proxy knows that it drains, and has no request open on it."""
+    lost: bool = False
+    """Its machine is silent."""
+
+    @property
+    def dead(self) -> bool:
+        """Whether its container ended, or never came to be."""
+        return self.kernel_state in {"exited", "failed"}
+
+    @property
+    def serving(self) -> bool:
+        """Whether new requests may go to it."""
+        return (
+            self.status == "running" and self.kernel_state == "running" and self.health == "healthy" and not self.lost
+        )
+
+
+@dataclass(frozen=True)
+class Create:
+    """Make a pending session of this revision."""
+
+    revision_id: RevisionId
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Move a session on its way out: `draining` (until `deadline`), `stopping` or `ended`."""
+
+    id: SessionId
+    status: Literal["draining", "stopping", "ended"]
+    reason: Reason
+    deadline: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Keep the error of a failed start, count it, and wait with the next one."""
+
+    id: SessionId
+    reason: Reason
+    failed_starts: int
+    next_start_at: datetime
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A start after the last failure ended well: count from zero again."""
+
+
+Action = Create | Leave | Failed | Recovered
+
+
+def decide(want: Wanted, have: Sequence[Seen], now: datetime) -> list[Action]:
+    """Return the actions that bring `have` nearer to `want`; none once they agree."""
+    actions: list[Action] = []
+    alive: list[Seen] = []
+    failures = want.failed_starts
+    for replica in have:
+        ended = _ended(replica, now)
+        if ended is None:
+            alive.append(replica)
+            continue
+        actions.append(ended)
+        if _counts_as_failed_start(want, replica):
+            failures += 1
+            actions.append(Failed(replica.id, replica.reason, failures, now + _backoff(failures)))
+    active = [r for r in alive if r.status in {"pending", "placed", "running"}]
+    if want.goal != "running":
+        return [
+            *actions,
+            *(
+                _dismiss(want, r, now, Reason(code=f"service-{want.goal}", text=f"the service is {want.goal}"))
+                for r in active
+            ),
+        ]
+    if failures == want.failed_starts:
+        actions += _recovery(want, active)
+    waiting = (
+        failures != want.failed_starts
+        or failures >= MAX_FAILED_STARTS
+        or (want.next_start_at is not None and now < want.next_start_at)
+    )
+    return [*actions, *_surplus(want, active, now), *(() if waiting else _missing(want, active))]
+
+
+def _ended(replica: Seen, now: datetime) -> Leave | None:
+    """What holds for every session whatever is wanted: the dead, the lost, the drained."""
+    if replica.lost:
+        return Leave(replica.id, "ended", Reason(code="agent-lost", text="its machine is silent"))
+    if replica.status == "stopping":
+        return None
+    if replica.dead:
+        return Leave(replica.id, "stopping", replica.reason)
+    if replica.status == "draining":
+        if replica.let_go:
+            return Leave(replica.id, "stopping", Reason(code="drained", text="all its requests have finished"))
+        if replica.drain_deadline is None or now >= replica.drain_deadline:
+            return Leave(
+                replica.id,
+                "stopping",
+                Reason(code="drain-grace-over", text="requests were still open when the drain's grace was over"),
+            )
+        return None
+    if replica.health == "unhealthy" and not replica.was_healthy:
+        return Leave(replica.id, "stopping", replica.reason)
+    return None
+
+
+def _counts_as_failed_start(want: Wanted, replica: Seen) -> bool:
+    return (
+        want.goal == "running"
+        and not replica.lost
+        and not replica.was_healthy
+        and replica.status in {"placed", "running"}
+        and replica.revision_id == want.revision_id
+    )
+
+
+def _backoff(failures: int) -> timedelta:
+    return timedelta(seconds=min(MAX_BACKOFF_S, 2.0 ** (failures - 1)))
+
+
+def _recovery(want: Wanted, active: Sequence[Seen]) -> list[Action]:
+    if not want.failed_starts:
+        return []
+    newer = (r for r in active if r.serving and r.revision_id == want.revision_id)
+    return (
+        [Recovered()] if any(want.last_failed_at is None or r.created_at > want.last_failed_at for r in newer) else []
+    )
+
+
+def _missing(want: Wanted, active: Sequence[Seen]) -> list[Action]:
+    """Start what is missing of the current revision; during an update at most a quarter (at least one) above the wanted number."""
+    current = [r for r in active if r.revision_id == want.revision_id and r.health != "unhealthy"]
+    missing = want.replicas - len(current)
+    others = sum(r.serving for r in active if r.revision_id != want.revision_id)
+    if others:
+        surge = max(1, want.replicas // 4)
+        missing = min(missing, want.replicas + surge - len(current) - others)
+    return [Create(want.revision_id)] * max(0, missing)
+
+
+def _surplus(want: Wanted, active: Sequence[Seen], now: datetime) -> list[Action]:
+    current = [r for r in active if r.revision_id == want.revision_id]
+    old = [r for r in active if r.revision_id != want.revision_id]
+    serving = sum(r.serving for r in active)
+    updated = Reason(code="replaced-by-update", text="a newer revision takes its place")
+    leaving: list[Action] = []
+    for replica in sorted(old, key=_worst_first):
+        if not replica.serving and (replica.health != "unhealthy" or serving >= want.replicas):
+            leaving.append(_dismiss(want, replica, now, updated))
+        elif replica.serving and serving > want.replicas:
+            serving -= 1
+            leaving.append(_dismiss(want, replica, now, updated))
+    return [*leaving, *_surplus_of_current(want, current, serving, now)]
+
+
+def _surplus_of_current(want: Wanted, current: Sequence[Seen], serving: int, now: datetime) -> list[Leave]:
+    good = sorted((r for r in current if r.health != "unhealthy"), key=_worst_first)
+    too_many = Reason(code="scaled-in", text=f"{want.replicas} replicas are wanted")
+    leaving = [_dismiss(want, r, now, too_many) for r in good[: max(0, len(good) - want.replicas)]]
+    if serving >= want.replicas:  # nobody needs the unhealthy ones to come back
+        replaced = Reason(code="unhealthy-replaced", text="it was unhealthy and others took its place")
+        leaving += [_dismiss(want, r, now, replaced) for r in current if r.health == "unhealthy"]
+    return leaving
+
+
+_STAGES: tuple[SessionStatus, ...] = ("pending", "placed", "running")
+
+
+def _worst_first(replica: Seen) -> tuple[int, int, float]:
+    """Order: not placed, placed, unhealthy, degraded, healthy; the youngest first among equals."""
+    health = ("unhealthy", "degraded", "healthy").index(replica.health)
+    return (_STAGES.index(replica.status), health, -replica.created_at.timestamp())
+
+
+def _dismiss(want: Wanted, replica: Seen, now: datetime, reason: Reason) -> Leave:
+    """The gentlest way out: what was never placed ends, what never served stops, what serves drains."""
+    if replica.status == "pending":
+        return Leave(replica.id, "ended", reason)
+    if not replica.was_healthy:
+        return Leave(replica.id, "stopping", reason)
+    return Leave(replica.id, "draining", reason, now + timedelta(seconds=want.drain_grace_s))

@@ -1,0 +1,40 @@
+"""When a trial run has its verdict. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from headrace.common.contracts.model import HealthCheck
+from headrace.common.contracts.reasons import Reason
+from headrace.manager.domain.replicas import Leave, Seen
+
+PREPARATION = timedelta(minutes=30)
+"""For waiting, pulling and loading, beside what the health check allows."""
+
+
+def decide(run: Seen, resolved: Mapping[str, Any], now: datetime) -> Leave | None:
+    """Return how the run ends, None while it goes on. It passed if it was healthy once."""
+    if run.status not in {"pending", "placed", "running"}:
+        return Leave(run.id, "ended", run.reason) if run.lost else None
+    if run.was_healthy:
+        return Leave(run.id, "stopping", Reason(code="validation-passed", text="the model answered its health check"))
+    if run.lost:
+        return Leave(run.id, "ended", Reason(code="agent-lost", text="its machine is silent"))
+    if run.dead or run.health == "unhealthy":
+        return Leave(run.id, "stopping", Reason(code="validation-failed", text=run.reason.text or run.reason.code))
+    if now > run.created_at + _allowed(resolved):
+        text = f"no verdict after {_allowed(resolved).total_seconds():.0f} s: {run.reason.text}"
+        return Leave(
+            run.id, "ended" if run.status == "pending" else "stopping", Reason(code="validation-timed-out", text=text)
+        )
+    return None
+
+
+def _allowed(resolved: Mapping[str, Any]) -> timedelta:
+    check = resolved.get("health_check")
+    if check is None:
+        return PREPARATION
+    parsed = HealthCheck.model_validate(check)
+    return PREPARATION + timedelta(seconds=parsed.initial_delay + parsed.interval * (parsed.max_retries + 1))

@@ -1,0 +1,98 @@
+"""All loops of a manager, and the pokes between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+
+from headrace.common.bus.connect import Bus
+from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.messages.rules import RuleTable
+from headrace.common.db.pool import Pool, transaction
+from headrace.common.runtime.clock import Clock
+from headrace.common.runtime.loop import Loop
+from headrace.manager.reconcile.placing import Placing
+from headrace.manager.reconcile.publishing import Publishing
+from headrace.manager.reconcile.reports import Proxies
+from headrace.manager.reconcile.services import Services
+from headrace.manager.store import reports, tables
+
+log = structlog.get_logger()
+
+
+class Loops:
+    """Builds the loops, runs them as one Task, and takes pokes by name (the `Pokes` of the use cases)."""
+
+    name = "loops"
+
+    def __init__(self) -> None:
+        self._loops: dict[str, Loop] = {}
+
+    def build(
+        self,
+        pool: Pool,
+        bus: Bus,
+        proxies: Proxies,
+        clock: Clock,
+        *,
+        every: timedelta,
+        reassert: timedelta,
+        lost_after: timedelta,
+        forget_after: timedelta,
+    ) -> None:
+        """Make the loops. Pokes before this are lost, which costs one period."""
+        services = Services(pool, proxies, clock, self.poke, forget_after=forget_after)
+        placing = Placing(pool, clock, self.poke)
+        plans: Publishing[NodePlan] = Publishing(
+            pool, bus, read=tables.plans, key=lambda plan: plan.agent_id, mark=tables.mark_left, reassert=reassert
+        )
+        routes: Publishing[RouteTable] = Publishing(
+            pool,
+            bus,
+            read=tables.routes,
+            key=lambda table: table.service_id,
+            mark=tables.mark_drained_from,
+            reassert=reassert,
+        )
+        rules: Publishing[RuleTable] = Publishing(
+            pool, bus, read=tables.rules, key=lambda table: table.service_id, reassert=reassert
+        )
+
+        async def lose_silent() -> None:
+            async with transaction(pool) as con:
+                lost = await reports.lose_silent(con, lost_after)
+            if lost:
+                log.warning("machines_lost", agents=lost, after_s=lost_after.total_seconds())
+                self.poke("routes", "services", "rules")
+
+        passes = {
+            "services": services.one_pass, "placement": placing.one_pass, "plans": plans.one_pass, "routes": routes.one_pass,
+            "rules": rules.one_pass, "agents": lose_silent,
+        }  # fmt: skip
+        self._loops = {name: Loop(name, one_pass, every=every) for name, one_pass in passes.items()}
+
+    def poke(self, *names: str) -> None:
+        """Ask these loops to look soon."""
+        for name in names:
+            if name in self._loops:
+                self._loops[name].poke()
+
+    def stop(self) -> None:
+        """Let each pass in hand finish."""
+        for loop in self._loops.values():
+            loop.stop()
+
+    async def run(self) -> None:
+        """Run all loops until stop()."""
+        async with asyncio.TaskGroup() as group:
+            for loop in self._loops.values():
+                group.create_task(loop.run(), name=f"loop {loop.name}")
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The loops there are."""
+        return tuple(self._loops)

@@ -1,0 +1,102 @@
+"""What agents, app-proxies and the autoscaler say, as it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from headrace.common.contracts.ids import ProxyId, RuleId, ServiceId, SessionId
+from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
+from headrace.common.contracts.messages.rulestates import RuleOutcome, RuleReport
+from headrace.common.db.pool import Pool, transaction
+from headrace.common.runtime.clock import Clock
+from headrace.manager.store import reports
+
+log = structlog.get_logger()
+
+
+class NodeReports:
+    """Writes machines and kernels as they are reported; any manager of the queue group handles each report.
+
+    Changes: agents, kernels' state, the status of their sessions. What is lost on the way comes with the next report.
+    """
+
+    def __init__(self, pool: Pool, poke: Callable[..., None]) -> None:
+        self._pool = pool
+        self._poke = poke
+        self._applied: dict[str, int] = {}
+
+    async def heard(self, report: NodeReport) -> None:
+        """Write one report and poke the loops that what changed concerns."""
+        try:
+            async with transaction(self._pool) as con:
+                capacity = await reports.keep(con, report)
+                if capacity is None:
+                    return
+                changed = await reports.apply_kernels(con, report)
+        except Exception:  # the next report repeats the whole state
+            log.exception("report_not_written", agent=report.agent_id)
+            return
+        applied = self._applied.get(report.agent_id) != report.applied_generation
+        self._applied[report.agent_id] = report.applied_generation
+        if changed:
+            self._poke("routes", "services", "rules")
+        elif applied:
+            self._poke("services")
+        if capacity:
+            self._poke("plans", "placement")
+
+
+class Proxies:
+    """The app-proxies that are heard of, in memory: each manager hears all."""
+
+    def __init__(
+        self, clock: Clock, poke: Callable[..., None], *, forget_after: timedelta = timedelta(seconds=10)
+    ) -> None:
+        self._clock = clock
+        self._poke = poke
+        self._forget_after = forget_after
+        self._reports: dict[ProxyId, tuple[datetime, ProxyReport]] = {}
+
+    async def heard(self, report: ProxyReport) -> None:
+        """Keep the newest report of this app-proxy."""
+        before = self._reports.get(report.proxy_id)
+        if before is not None and before[1].sent_at > report.sent_at:
+            return
+        self._reports[report.proxy_id] = (self._clock(), report)
+        if report.draining or (before is not None and before[1].draining):
+            self._poke("services")
+
+    def let_go(self, service_id: ServiceId, session_id: SessionId, generation: int | None) -> bool:
+        """Whether every app-proxy heard of lately knows that the session drains (by table `generation`) and has no request open on it.
+
+        False while no app-proxy is heard of: then the grace decides.
+        """
+        if generation is None:
+            return False
+        now = self._clock()
+        live = [report for at, report in self._reports.values() if now - at <= self._forget_after]
+        return bool(live) and all(_has_let_go(report, service_id, session_id, generation) for report in live)
+
+
+def _has_let_go(report: ProxyReport, service_id: ServiceId, session_id: SessionId, generation: int) -> bool:
+    return report.generations.get(service_id, 0) >= generation and not any(
+        route.session_id == session_id and route.in_flight for route in report.draining
+    )
+
+
+class Outcomes:
+    """What the autoscaler made of each rule last, in memory."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[ServiceId, dict[RuleId, RuleOutcome]] = {}
+
+    async def heard(self, report: RuleReport) -> None:
+        """Keep the outcomes of one service."""
+        self._outcomes[report.service_id] = {outcome.rule_id: outcome for outcome in report.outcomes}
+
+    def of(self, service_id: ServiceId, rule_id: RuleId) -> RuleOutcome | None:
+        """Return the last outcome that was heard of, None before the first."""
+        return self._outcomes.get(service_id, {}).get(rule_id)

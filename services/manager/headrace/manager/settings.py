@@ -1,0 +1,55 @@
+"""All settings of the manager, with defaults and what they mean."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, StringConstraints
+from pydantic_settings import SettingsConfigDict
+
+from headrace.common.obs.logging import LogFormat
+from headrace.common.runtime.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Manager settings. Environment (HEADRACE_MANAGER_*) beats manager.toml beats these defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEADRACE_MANAGER_", toml_file="manager.toml", extra="forbid", frozen=True
+    )
+
+    database_url: SecretStr
+    """PostgreSQL, with user and password."""
+    database_connections: Annotated[int, Field(ge=2, le=200)] = 16
+    nats_url: str
+    nats_user: str = "manager"
+    nats_password: SecretStr
+    listen_host: str = "127.0.0.1"
+    listen_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    folders_root: Path
+    """Where model folders lie, on a storage that agents see too."""
+    admin_key_file: Path
+    """The first admin's API key is written here (0600) at the first start."""
+    secret_key: Annotated[SecretStr, Field(min_length=64, max_length=64)]
+    """32 random bytes, hexadecimal, the same for all managers: keys hashes of API keys and encrypts what is kept secret."""
+    public_proxy_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$")] = "http://127.0.0.1:8000"
+    """Base URL of endpoints as callers see it."""
+    upload_limit_bytes: Annotated[int, Field(gt=0)] = 1 << 40
+    """Largest single file."""
+    lost_after: timedelta = timedelta(seconds=8)
+    """A machine that is silent for so long is lost, and its replicas are replaced."""
+    reconcile_every: timedelta = timedelta(seconds=2)
+    """Longest wait before a lost poke is made good."""
+    reassert_every: timedelta = timedelta(seconds=10)
+    """How often plans and tables that did not change are published again."""
+    forget_sessions_after: timedelta = timedelta(days=7)
+    """Ended sessions are kept so long, those with an uncleared error longer."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: LogFormat = "auto"
+
+
+def secret_bytes(settings: Settings) -> bytes:
+    """Return the secret key as bytes. Raises ValueError when it is not hexadecimal."""
+    return bytes.fromhex(settings.secret_key.get_secret_value())

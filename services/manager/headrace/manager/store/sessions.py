@@ -1,0 +1,190 @@
+"""Sessions and their kernels, as loops read and move them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from headrace.common.contracts.http.services import SessionStatus
+from headrace.common.contracts.ids import KernelId, ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
+from headrace.common.contracts.messages.plans import SessionKind
+from headrace.common.contracts.slots import GPU_DEVICE, parse_slots
+from headrace.common.db.pool import Connection
+from headrace.common.db.queries import Queries
+from headrace.manager.domain.placement import Machine, Placement, Request, Waiting
+from headrace.manager.domain.records import Goal
+from headrace.manager.domain.replicas import Failed, Leave
+from headrace.manager.domain.resolved import ResolvedSpec
+
+SQL = Queries.beside(__file__)
+
+
+@dataclass(frozen=True)
+class ServiceRow:
+    """A service as the services loop reads it."""
+
+    id: ServiceId
+    goal: Goal
+    wanted: int
+    revision_id: RevisionId
+    drain_grace_s: float
+    failed_starts: int
+    next_start_at: datetime | None
+    rev: int
+    project_id: ProjectId
+    resource_group: str
+    created_by: UserId
+    last_failed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class LiveRow:
+    """A session that has not ended, with its main kernel."""
+
+    id: SessionId
+    kind: SessionKind
+    service_id: ServiceId | None
+    revision_id: RevisionId | None
+    status: SessionStatus
+    health: Any
+    was_healthy: bool
+    reason_code: str
+    reason_text: str
+    created_at: datetime
+    drain_deadline: datetime | None
+    drain_generation: int | None
+    rev: int
+    resolved: dict[str, Any] | None
+    kernel_state: Any
+    kernel_code: str | None
+    kernel_text: str | None
+    lost: bool
+
+
+async def create(
+    con: Connection,
+    *,
+    session_id: SessionId,
+    kind: SessionKind,
+    project_id: ProjectId,
+    service_id: ServiceId | None,
+    revision_id: RevisionId | None,
+    resolved: ResolvedSpec | None,
+    resource_group: str,
+    created_by: UserId | None,
+) -> None:
+    """Insert a pending session and its main kernel."""
+    document = resolved.model_dump(mode="json") if resolved is not None else None
+    await con.execute(
+        SQL.insert, session_id, kind, project_id, service_id, revision_id, document, resource_group, created_by
+    )
+    await con.execute(SQL.insert_kernel, KernelId(new_uuid()), session_id)
+
+
+async def stop(con: Connection, session_id: SessionId, reason_code: str, reason_text: str) -> None:
+    """Send a session out without a drain; what was never placed ends at once. Nothing happens to one on its way out."""
+    row = await con.fetchrow(SQL.lock_session, session_id)
+    if row is not None and row["status"] in ("pending", "placed", "running"):
+        status = "ended" if row["status"] == "pending" else "stopping"
+        await con.fetchrow(SQL.leave, session_id, row["rev"], status, reason_code, reason_text, None)
+
+
+async def services(con: Connection) -> list[ServiceRow]:
+    """Return all services that are not gone."""
+    return [ServiceRow(**row) for row in await con.fetch(SQL.services)]
+
+
+async def live(con: Connection) -> list[LiveRow]:
+    """Return all sessions that have not ended, in order of creation."""
+    return [LiveRow(**row) for row in await con.fetch(SQL.live)]
+
+
+async def leave(con: Connection, action: Leave, rev: int) -> bool:
+    """Move the session if it is still at `rev`. Returns whether it was."""
+    row = await con.fetchrow(
+        SQL.leave, action.id, rev, action.status, action.reason.code, action.reason.text, action.deadline
+    )
+    return row is not None
+
+
+async def still(con: Connection, service_id: ServiceId, rev: int) -> bool:
+    """Whether the service is still at `rev`; its row is locked until the transaction ends."""
+    return await con.fetchrow(SQL.still, service_id, rev) is not None
+
+
+async def record_failure(con: Connection, service_id: ServiceId, failed: Failed) -> None:
+    """Keep the error and count it."""
+    await con.execute(SQL.count_failures, service_id, failed.failed_starts, failed.next_start_at)
+    await con.execute(SQL.keep_error, failed.id, service_id, failed.reason.code, failed.reason.text)
+
+
+async def clear_failures(con: Connection, service_id: ServiceId) -> None:
+    """Count failed starts from zero again."""
+    await con.execute(SQL.count_failures, service_id, 0, None)
+
+
+async def settle(con: Connection, *, forget_after: timedelta) -> int:
+    """End what is surely gone, free what it held, finish deletions. Returns how many sessions ended and services went."""
+    ended = await con.fetch(SQL.finish_stopped)
+    await con.execute(SQL.free_allocations)
+    deleted = await con.fetch(SQL.finish_deletions)
+    await con.execute(SQL.forget_old, forget_after)
+    return len(ended) + len(deleted)
+
+
+async def pending(con: Connection, limit: int) -> tuple[list[Request], dict[SessionId, tuple[int, str]]]:
+    """Return sessions that wait for a machine, oldest first, and each one's (rev, present reason)."""
+    requests, facts = [], {}
+    for row in await con.fetch(SQL.pending, limit):
+        spec = row["resolved"]
+        needs_image = not spec.get("image")
+        slots = parse_slots(spec["slots"])
+        requests.append(
+            Request(row["id"], row["resource_group"], spec.get("architecture"), needs_image, slots, row["created_at"])
+        )
+        facts[row["id"]] = (row["rev"], row["reason_text"])
+    return requests, facts
+
+
+async def machines(con: Connection) -> list[Machine]:
+    """Return the machines that are alive, with what is free on them (capacity less allocations)."""
+    return [_machine(row) for row in await con.fetch(SQL.machines)]
+
+
+def _machine(row: Any) -> Machine:
+    total = parse_slots({name: amount for name, amount in row["slots"].items() if not name.startswith("cuda.")})
+    free, gpus, whole = dict(total), {gpu["gpu_id"]: Decimal(1) for gpu in row["machine"].get("gpus", [])}, set()
+    for slot, device, amount in row["held"]:
+        if not device:
+            free[slot] = free.get(slot, Decimal(0)) - Decimal(amount)
+        elif device in gpus:
+            gpus[device] -= Decimal(amount)
+            if slot == GPU_DEVICE:
+                whole.add(device)
+    return Machine(
+        row["id"], row["resource_group"], row["architecture"], row["machine"]["runtime"], free, total, gpus, whole
+    )
+
+
+async def place(con: Connection, placement: Placement, rev: int) -> bool:
+    """Bind the session and its slots to the machine, if it is still at `rev`. Raises CheckViolationError when they do not fit any more."""
+    text = f"placed on {placement.machine_id}"
+    if await con.fetchrow(SQL.place, placement.id, rev, text) is None:
+        return False
+    kernels: Sequence[UUID] = [row["id"] for row in await con.fetch(SQL.assign, placement.id, placement.machine_id)]
+    held = [(slot, "", amount) for slot, amount in placement.slots.items()] + [
+        (g.slot, g.gpu_id, g.amount) for g in placement.grants
+    ]
+    await con.executemany(
+        SQL.allocate, [(kernels[0], placement.machine_id, slot, device, amount) for slot, device, amount in held]
+    )
+    return True
+
+
+async def explain(con: Connection, waiting: Waiting, rev: int) -> None:
+    """Keep why the session waits."""
+    await con.execute(SQL.explain, waiting.id, rev, waiting.code, waiting.text[:1000])

@@ -1,0 +1,104 @@
+-- name: insert
+insert into sessions (id, kind, project_id, service_id, revision_id, resolved, resource_group, created_by)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: insert_kernel
+insert into kernels (id, session_id) values ($1, $2)
+
+-- name: services
+-- Services that are not gone, with the time of their last failed start.
+select s.id, s.goal, s.wanted, s.revision_id, s.drain_grace_s, s.failed_starts, s.next_start_at, s.rev, s.project_id, s.resource_group,
+       s.created_by, (select max(at) from start_errors e where e.service_id = s.id) as last_failed_at
+from services s where s.deleted_at is null
+
+-- name: live
+-- Live sessions with their main kernel; a kernel whose machine is lost makes its session lost.
+select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
+       x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
+       coalesce(a.lost_at is not null, false) as lost
+from sessions x
+left join kernels k on k.session_id = x.id and k.role = 'main' and k.ended_at is null
+left join agents a on a.id = k.agent_id
+where x.status <> 'ended'
+order by x.id
+
+-- name: leave
+-- Compare and set by rev. What ends takes its kernels along.
+with moved as (
+    update sessions set status = $3, reason_code = $4, reason_text = $5, rev = rev + 1,
+        drain_deadline = case when $3 = 'draining' then $6 else drain_deadline end,
+        ended_at = case when $3 = 'ended' then now() end
+    where id = $1 and rev = $2 and status <> 'ended' returning id
+), ended as (
+    update kernels set ended_at = now() from moved where session_id = moved.id and $3 = 'ended' and ended_at is null
+)
+select id from moved
+
+-- name: keep_error
+insert into start_errors (session_id, service_id, reason_code, reason_text) values ($1, $2, $3, $4) on conflict (session_id) do nothing
+
+-- name: count_failures
+update services set failed_starts = $2, next_start_at = $3, rev = rev + 1 where id = $1
+
+-- name: still
+select 1 from services where id = $1 and rev = $2 and deleted_at is null for no key update
+
+-- name: lock_session
+select rev, status from sessions where id = $1 for update
+
+-- name: finish_stopped
+-- A stopping session ends when all its kernels are surely gone: never placed, or its machine, having the plan without
+-- them, shows them no more.
+with gone as (
+    select x.id from sessions x
+    where x.status = 'stopping' and not exists (
+        select 1 from kernels k join agents a on a.id = k.agent_id
+        where k.session_id = x.id and k.ended_at is null
+          and (k.left_generation is null or a.applied_generation < k.left_generation
+               or a.kernels @> jsonb_build_array(jsonb_build_object('kernel_id', k.id::text))))
+), ended as (
+    update sessions x set status = 'ended', ended_at = now(), rev = x.rev + 1 from gone where x.id = gone.id returning x.id
+), kernels_ended as (
+    update kernels k set ended_at = now() from ended where k.session_id = ended.id and k.ended_at is null
+)
+select id from ended
+
+-- name: free_allocations
+-- What an ended kernel held is free once its machine shows it no more. A lost machine keeps it: it may still run there.
+delete from allocations al using kernels k, agents a
+where k.id = al.kernel_id and a.id = al.agent_id and k.ended_at is not null
+  and k.left_generation is not null and a.applied_generation >= k.left_generation and a.lost_at is null
+  and not (a.kernels @> jsonb_build_array(jsonb_build_object('kernel_id', k.id::text)))
+
+-- name: finish_deletions
+update services s set deleted_at = now(), rev = s.rev + 1
+where s.goal = 'deleting' and s.deleted_at is null and not exists (select 1 from sessions x where x.service_id = s.id and x.status <> 'ended')
+returning s.id
+
+-- name: forget_old
+-- Ended sessions without an error that somebody may want to read are dropped after a while.
+delete from sessions x where x.status = 'ended' and x.ended_at < now() - $1::interval
+  and not exists (select 1 from start_errors e where e.session_id = x.id)
+  and not exists (select 1 from kernels k join allocations al on al.kernel_id = k.id where k.session_id = x.id)
+
+-- name: pending
+select x.id, x.resource_group, coalesce(r.resolved, x.resolved) as resolved, x.created_at, x.rev, x.reason_text
+from sessions x left join revisions r on r.id = x.revision_id where x.status = 'pending' order by x.id limit $1
+
+-- name: machines
+select a.id, a.resource_group, a.architecture, a.machine, a.slots,
+       coalesce((select jsonb_agg(jsonb_build_array(slot, device, amount::text)) from allocations al where al.agent_id = a.id), '[]') as held
+from agents a where a.lost_at is null order by a.id
+
+-- name: place
+update sessions set status = 'placed', placed_at = now(), rev = rev + 1, reason_code = 'placed', reason_text = $3
+where id = $1 and rev = $2 and status = 'pending' returning id
+
+-- name: assign
+update kernels set agent_id = $2, rev = rev + 1 where session_id = $1 and ended_at is null returning id
+
+-- name: allocate
+insert into allocations (kernel_id, agent_id, slot, device, amount) values ($1, $2, $3, $4, $5)
+
+-- name: explain
+update sessions set reason_code = $3, reason_text = $4 where id = $1 and rev = $2 and status = 'pending'

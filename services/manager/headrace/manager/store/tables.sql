@@ -1,0 +1,56 @@
+-- What the three published kinds of tables are made of. $1: only these (null: all).
+
+-- name: planned
+-- Machines, and on each the kernels whose session is to run there.
+select a.id as agent_id, k.id as kernel_id, k.session_id, k.role, k.rank, x.service_id, x.revision_id, x.project_id, x.kind,
+       coalesce(s.name, x.kind) as name, coalesce(r.resolved, x.resolved) as resolved,
+       coalesce((select jsonb_agg(jsonb_build_array(al.device, al.amount::text) order by al.device)
+                 from allocations al where al.kernel_id = k.id and al.device <> ''), '[]') as gpus
+from agents a
+left join (kernels k join sessions x on x.id = k.session_id and x.status in ('placed', 'running', 'draining'))
+    on k.agent_id = a.id and k.ended_at is null
+left join services s on s.id = x.service_id
+left join revisions r on r.id = x.revision_id
+where $1::text[] is null or a.id = any($1)
+order by a.id, k.id
+
+-- name: mark_left
+-- Kernels that this generation of the plan no longer has.
+update kernels k set left_generation = $2, rev = k.rev + 1 from sessions x
+where x.id = k.session_id and k.agent_id = $1 and k.left_generation is null and x.status in ('stopping', 'ended')
+
+-- name: routed
+-- Services, and those of their replicas that have an address. Deleted ones until their tombstone is published.
+select s.id as service_id, s.name, s.project_id, s.open_to_public, s.goal, s.wanted, s.deleted_at is not null as removed,
+       coalesce((select jsonb_agg(jsonb_build_object('session_id', x.id, 'revision_id', x.revision_id, 'host', k.host, 'port', k.port,
+                    'health', x.health, 'state', case x.status when 'draining' then 'draining' else 'active' end) order by x.id)
+           from sessions x join kernels k on k.session_id = x.id and k.role = 'main' and k.ended_at is null join agents a on a.id = k.agent_id
+           where x.service_id = s.id and x.status in ('running', 'draining') and k.state = 'running' and k.port is not null
+             and a.lost_at is null), '[]') as routes,
+       coalesce((select jsonb_agg(jsonb_build_object('token_id', t.id, 'expires_at', t.expires_at) order by t.id)
+           from tokens t where t.service_id = s.id and t.revoked_at is not null and t.expires_at > now()), '[]') as revocations
+from services s
+where ($1::uuid[] is null or s.id = any($1)) and (s.deleted_at is null or s.deleted_at > now() - interval '1 hour')
+order by s.id
+
+-- name: signing_keys
+select kid, public_key from signing_keys order by created_at
+
+-- name: mark_drained_from
+-- The table of this generation tells the app-proxies that these sessions drain.
+update sessions set drain_generation = $2, rev = rev + 1 where service_id = $1 and status = 'draining' and drain_generation is null
+
+-- name: ruled
+-- Services with rules, and those that had some and need a tombstone.
+select s.id as service_id, s.goal, s.wanted, s.deleted_at is not null as removed,
+       coalesce((select jsonb_agg(jsonb_build_object('rule_id', r.id, 'spec', r.spec) order by r.id) from rules r where r.service_id = s.id), '[]') as rules,
+       coalesce((select jsonb_agg(jsonb_build_object('session_id', x.id,
+                    'kernel_ids', (select jsonb_agg(k.id order by k.rank) from kernels k where k.session_id = x.id and k.ended_at is null)) order by x.id)
+           from sessions x where x.service_id = s.id and x.status = 'running' and x.health = 'healthy'
+             and exists (select 1 from kernels k join agents a on a.id = k.agent_id
+                         where k.session_id = x.id and k.ended_at is null and k.state = 'running' and a.lost_at is null)), '[]') as replicas
+from services s
+where ($1::uuid[] is null or s.id = any($1)) and (s.deleted_at is null or s.deleted_at > now() - interval '1 hour')
+  and (exists (select 1 from rules r where r.service_id = s.id)
+       or exists (select 1 from publications p where p.subject = 'rules.' || s.id::text and p.generation > 0))
+order by s.id
