@@ -1,0 +1,107 @@
+"""Plan and observed world → actions. The agent's only decision about starting and stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from headrace.agent.domain.kernels import KernelRecord, Operation, SeenKernel
+from headrace.common.contracts.ids import KernelId
+from headrace.common.contracts.messages.plans import KernelSpec
+
+DEFAULT_GRACE_S = 10.0
+"""For a kernel whose spec is not known any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One snapshot."""
+
+    plan: Mapping[KernelId, KernelSpec] | None
+    """The newest plan; None until any is known, and then nothing is started or stopped."""
+    seen: Mapping[KernelId, SeenKernel]
+    records: Mapping[KernelId, KernelRecord]
+    busy: Mapping[KernelId, Operation]
+    """Operations under way."""
+    may_start: bool = True
+    """False while a newer plan may be about to arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start this kernel; remains of an attempt that was cut are replaced."""
+
+    spec: KernelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStart:
+    """Give up the start under way: the kernel is not wanted any more."""
+
+    kernel_id: KernelId
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the kernel's program: SIGTERM, and SIGKILL after the grace."""
+
+    kernel_id: KernelId
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Forget a kernel that is not wanted and does not run, with all that is left of it."""
+
+    kernel_id: KernelId
+
+
+@dataclass(frozen=True, slots=True)
+class MarkLost:
+    """Note that a kernel which was started is gone without a trace; it is not started again."""
+
+    kernel_id: KernelId
+
+
+Action: TypeAlias = Start | CancelStart | Stop | Remove | MarkLost
+
+
+def decide(world: World) -> list[Action]:
+    """Return the actions that bring the machine to the plan; none once it is there.
+
+    A kernel runs at most once in its life: what exited, failed or vanished stays as it is until it leaves the plan,
+    because replacing it is the manager's business.
+    """
+    if world.plan is None:
+        return []
+    actions: list[Action] = []
+    for kernel_id in sorted({*world.seen, *world.records, *world.busy}, key=str):
+        if kernel_id not in world.plan:
+            actions += _unwanted(kernel_id, world)
+    for kernel_id, spec in world.plan.items():
+        actions += _wanted(kernel_id, spec, world)
+    return actions
+
+
+def _unwanted(kernel_id: KernelId, world: World) -> list[Action]:
+    operation = world.busy.get(kernel_id)
+    if operation is not None:
+        return [CancelStart(kernel_id)] if operation == "start" else []
+    seen = world.seen.get(kernel_id)
+    if seen is not None and seen.phase == "running":
+        record = world.records.get(kernel_id)
+        return [Stop(kernel_id, record.spec.stop_grace_s if record else DEFAULT_GRACE_S)]
+    return [Remove(kernel_id)]
+
+
+def _wanted(kernel_id: KernelId, spec: KernelSpec, world: World) -> list[Action]:
+    record = world.records.get(kernel_id)
+    if kernel_id in world.busy or (record is not None and (record.failure or record.ending)):
+        return []
+    seen = world.seen.get(kernel_id)
+    if seen is not None and seen.phase != "created":
+        return []
+    if record is not None and record.started_at is not None:
+        return [MarkLost(kernel_id)]
+    return [Start(spec)] if world.may_start else []

@@ -1,0 +1,43 @@
+"""An engine's `/metrics` page as plain values: gauges, counters and the counters' rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from prometheus_client.parser import text_string_to_metric_families
+
+_LEFT_OUT = ("_bucket", "_created", "_info")
+
+
+def read_exposition(text: str, *, max_names: int = 500) -> tuple[dict[str, float], frozenset[str]]:
+    """Return values by name, summed over labels, and which of the names are counters (a histogram's and a summary's
+    `_sum` and `_count` are). Buckets, quantiles, creation times and values that are no finite number are left out.
+
+    At most `max_names` names, first come first served. Raises ValueError for what is not Prometheus text.
+    """
+    values: dict[str, float] = {}
+    counters: set[str] = set()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            name = sample.name
+            if name.endswith(_LEFT_OUT) or "quantile" in sample.labels or not math.isfinite(sample.value):
+                continue
+            if name not in values and len(values) >= max_names:
+                continue
+            values[name] = values.get(name, 0.0) + float(sample.value)
+            if family.type == "counter" or (family.type in {"histogram", "summary"} and name != family.name):
+                counters.add(name)
+    return values, frozenset(counters)
+
+
+def with_rates(
+    now: Mapping[str, float], before: Mapping[str, float], counters: frozenset[str], seconds: float
+) -> dict[str, float]:
+    """Return `now` with `<name>:rate` (per second) for each counter that was there before. A counter that went back began anew."""
+    rates = {
+        f"{name}:rate": (now[name] - before[name] if now[name] >= before[name] else now[name]) / seconds
+        for name in counters
+        if name in before and seconds > 0
+    }
+    return {**now, **rates}

@@ -1,0 +1,149 @@
+"""The health machine of a main kernel (seed 001): when to ask, and what the answers mean.
+
+From the start of the program: `initial_delay` seconds degraded. At their end one look that can only help: a success
+makes it healthy, a failure is not counted. Then every `interval` one counted check. More than `max_retries` failures
+in a row make it unhealthy, until one success. So a program that never answers is unhealthy after exactly
+initial_delay + interval × (max_retries + 1), and one that stops answering interval × (max_retries + 1) after its last
+good answer (later by as much as a failing check takes, at most max_wait_time).
+
+Checks may overlap when answers take longer than `interval`; an answer to an older question than one already heard
+says nothing new and is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt
+
+from headrace.common.contracts.messages.reports import HealthStatus
+from headrace.common.contracts.model import HealthCheck
+from headrace.common.contracts.reasons import Reason
+
+_MAX_DETAIL = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often a kernel is asked and how patient to be. Times in seconds."""
+
+    what: str
+    """The question in words: `GET /health`, or `connection to its port`."""
+    interval_s: float
+    max_retries: int
+    initial_delay_s: float
+    impatient_s: float | None = None
+    """Between checks until the first success, where those failures do not count (readiness by port)."""
+
+    @classmethod
+    def of(cls, check: HealthCheck | None) -> Policy:
+        """Return the policy of a definition's health_check, or of none: ready when its port accepts a connection."""
+        if check is None:
+            return cls("connection to its port", 1.0, 0, 0.0, impatient_s=0.2)
+        return cls(f"GET {check.path}", check.interval, check.max_retries, check.initial_delay)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A question under way."""
+
+    started_at: datetime
+    counts: bool
+    """Whether a failure counts."""
+
+
+class Health(BaseModel):
+    """What is known of one kernel's health, and when to ask next. Kept on disk, so that it outlives the agent."""
+
+    model_config = ConfigDict(frozen=True)
+    status: HealthStatus = "degraded"
+    reason: Reason
+    failures: NonNegativeInt = 0
+    """Counted failures in a row."""
+    was_healthy: bool = False
+    next_check_at: AwareDatetime
+    look: bool = True
+    """Whether the next check's failure does not count."""
+    heard_at: AwareDatetime | None = None
+    """When the newest question that was answered had been asked."""
+
+
+def begin(policy: Policy, started_at: datetime) -> Health:
+    """Return the health of a program that started at `started_at`."""
+    first = started_at + timedelta(seconds=policy.initial_delay_s)
+    if policy.impatient_s is not None:
+        reason = Reason(code="waiting-for-port", text="it does not accept connections on its port yet")
+    else:
+        when = first.isoformat(timespec="seconds")
+        reason = Reason(
+            code="initial-delay", text=f"no health checks before {when} (initial_delay {policy.initial_delay_s:g} s)"
+        )
+    return Health(reason=reason, next_check_at=first)
+
+
+def resume(health: Health, now: datetime) -> Health:
+    """Return the health of an adopted kernel: as it was, with a look at once unless its initial delay still runs."""
+    if health.reason.code == "initial-delay" and health.next_check_at > now:
+        return health
+    return health.model_copy(update={"next_check_at": now, "look": True, "heard_at": None})
+
+
+def start_check(policy: Policy, health: Health, now: datetime) -> tuple[Health, Check]:
+    """Return the question that is due and the health that waits for the one after it.
+
+    Times stay on the grid of `interval`; after a pause of the machine the grid begins anew.
+    """
+    waiting_for_port = policy.impatient_s is not None and not health.was_healthy
+    interval = policy.impatient_s if waiting_for_port and policy.impatient_s is not None else policy.interval_s
+    following = health.next_check_at + timedelta(seconds=interval)
+    if following <= now:
+        following = now + timedelta(seconds=interval)
+    check = Check(started_at=now, counts=not health.look and not waiting_for_port)
+    return health.model_copy(update={"next_check_at": following, "look": False}), check
+
+
+def finish_check(policy: Policy, health: Health, check: Check, *, passed: bool, detail: str) -> Health:
+    """Return the health after the answer to `check`; `detail` says what was seen."""
+    if health.heard_at is not None and check.started_at < health.heard_at:
+        return health
+    said = detail[:_MAX_DETAIL]
+    if passed:
+        changes: dict[str, object] = {
+            "status": "healthy",
+            "failures": 0,
+            "was_healthy": True,
+            "reason": _passed(policy, said),
+        }
+    elif not check.counts:
+        changes = {"reason": _not_yet(policy, said, health.failures)} if health.status == "degraded" else {}
+    else:
+        changes = _failed(policy, health, said)
+    return health.model_copy(update={**changes, "heard_at": check.started_at})
+
+
+def _failed(policy: Policy, health: Health, said: str) -> dict[str, object]:
+    failures = health.failures + 1
+    if failures > policy.max_retries:
+        code = "health-check-failed" if policy.impatient_s is None else "port-closed"
+        text = f"{policy.what} failed {failures} times in a row (allowed: {policy.max_retries}): {said}"
+        return {"status": "unhealthy", "failures": failures, "reason": Reason(code=code, text=text)}
+    if health.status == "degraded":
+        return {"failures": failures, "reason": _not_yet(policy, said, failures)}
+    text = f"{policy.what} failed {failures} times in a row (allowed: {policy.max_retries}): {said}"
+    code = "health-check-failing" if health.status == "healthy" else "health-check-failed"
+    return {"failures": failures, "reason": Reason(code=code, text=text)}
+
+
+def _passed(policy: Policy, said: str) -> Reason:
+    code = "health-check-passed" if policy.impatient_s is None else "port-open"
+    return Reason(code=code, text=f"{policy.what}: {said}")
+
+
+def _not_yet(policy: Policy, said: str, failures: int) -> Reason:
+    if policy.impatient_s is not None:
+        return Reason(code="waiting-for-port", text=f"it does not accept connections on its port yet: {said}")
+    return Reason(
+        code="not-yet-healthy",
+        text=f"{policy.what} has not succeeded yet ({failures} counted failures, allowed: {policy.max_retries}): {said}",
+    )

@@ -1,0 +1,147 @@
+"""What the agent knows of a kernel, and how that is told in a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from headrace.agent.domain.health import Health
+from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
+from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.messages.reports import HealthStatus, KernelReport
+from headrace.common.contracts.reasons import Reason
+
+Phase = Literal["created", "running", "exited"]
+"""created: something of it exists, but its program was never started."""
+Operation = Literal["start", "stop", "remove"]
+MAX_REASON = 1_000
+"""Characters of a reason's text, last log lines included."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenKernel:
+    """A kernel as the runtime shows it."""
+
+    kernel_id: KernelId
+    session_id: SessionId
+    service_id: ServiceId | None
+    phase: Phase
+    created_at: datetime
+    host: str | None = None
+    """Where its port is reached from other machines."""
+    port: int | None = None
+    exit_code: int | None = None
+    exit_reason: Reason | None = None
+    """Why it ended, where the runtime knows more than the exit code."""
+
+
+class Ending(BaseModel):
+    """How a kernel that ran has ended."""
+
+    model_config = ConfigDict(frozen=True)
+    reason: Reason
+    exit_code: int | None
+
+
+class KernelRecord(BaseModel):
+    """What the agent itself remembers of a kernel, on disk and across its own restarts. Its environment may hold secrets."""
+
+    model_config = ConfigDict(frozen=True)
+    spec: KernelSpec
+    host_port: int | None = None
+    started_at: AwareDatetime | None = None
+    """When its program was started: set once, so that it is never started twice."""
+    failure: Reason | None = None
+    """Why it could not be started; final."""
+    ending: Ending | None = None
+    health: Health | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """An operation under way on a kernel, and what it is at."""
+
+    operation: Operation
+    reason: Reason
+
+
+def ending_of(seen: SeenKernel, last_lines: Sequence[str]) -> Ending:
+    """Return why an exited kernel ended, with the end of its log."""
+    if seen.exit_reason is not None:
+        reason = seen.exit_reason
+    elif seen.exit_code is None:
+        reason = Reason(code="exited", text="it ended; its exit code is not known")
+    elif seen.exit_code > 128:
+        reason = Reason(
+            code="killed-by-signal", text=f"it ended by signal {seen.exit_code - 128} (exit code {seen.exit_code})"
+        )
+    else:
+        reason = Reason(code="exited", text=f"its program ended with exit code {seen.exit_code}")
+    return Ending(reason=with_log(reason, last_lines), exit_code=seen.exit_code)
+
+
+def with_log(reason: Reason, last_lines: Sequence[str]) -> Reason:
+    """Return `reason` with as many of the last log lines as fit into MAX_REASON characters."""
+    text = reason.text[:MAX_REASON]
+    room = MAX_REASON - len(text) - len("; last lines: ")
+    tail = "\n".join(line.partition(" ")[2] for line in last_lines).strip()
+    if tail and room > 20:
+        text += "; last lines: " + (tail if len(tail) <= room else "…" + tail[-(room - 1) :])
+    return reason.model_copy(update={"text": text})
+
+
+LOST = Ending(
+    reason=Reason(code="vanished", text="the runtime does not know it any more; it was removed by somebody else"),
+    exit_code=None,
+)
+
+
+def report_of(
+    kernel_id: KernelId, record: KernelRecord | None, seen: SeenKernel | None, progress: Progress | None
+) -> KernelReport | None:
+    """Return what is reported of a kernel; None when nothing is known of it."""
+    if record is None:
+        return None if seen is None else _unknown(seen)
+    spec = record.spec
+    ids = {"kernel_id": kernel_id, "session_id": spec.session_id, "service_id": spec.service_id}
+    if record.failure is not None:
+        return KernelReport(**ids, state="failed", health="unhealthy", reason=record.failure)
+    if record.ending is not None:
+        return KernelReport(
+            **ids, state="exited", health="unhealthy", reason=record.ending.reason, exit_code=record.ending.exit_code,
+            created_at=record.started_at,
+        )  # fmt: skip
+    if record.started_at is None or seen is None:
+        waiting = Reason(code="queued", text="its start has not begun yet")
+        return KernelReport(
+            **ids, state="preparing", health="degraded", reason=progress.reason if progress is not None else waiting
+        )
+    status, reason, failures = _health(record, progress)
+    return KernelReport(
+        **ids, state="running", health=status, reason=reason, host=seen.host, port=seen.port,
+        created_at=record.started_at, failures=failures,
+    )  # fmt: skip
+
+
+def _health(record: KernelRecord, progress: Progress | None) -> tuple[HealthStatus, Reason, int]:
+    if record.health is None:
+        if record.spec.role == "sub":
+            return "healthy", Reason(code="not-probed", text="only main kernels are probed"), 0
+        return "degraded", Reason(code="adopting", text="its health is about to be looked at"), 0
+    reason = progress.reason if progress is not None and progress.operation == "stop" else record.health.reason
+    return record.health.status, reason, record.health.failures
+
+
+def _unknown(seen: SeenKernel) -> KernelReport:
+    """A kernel found running without the agent's record of it: it is left alone until a plan tells."""
+    running = seen.phase != "exited"
+    return KernelReport(
+        kernel_id=seen.kernel_id, session_id=seen.session_id, service_id=seen.service_id,
+        state="running" if running else "exited", health="degraded" if running else "unhealthy",
+        reason=Reason(code="awaiting-plan", text="found on the machine; no plan that names it was seen yet"),
+        host=seen.host, port=seen.port, created_at=seen.created_at, exit_code=seen.exit_code,
+    )  # fmt: skip

@@ -1,0 +1,37 @@
+"""Model folders on the machine: found below one root, never anywhere else."""
+
+from __future__ import annotations
+
+import posixpath
+import stat
+from pathlib import Path
+
+from headrace.agent.runtime.interface import PreparedMount, StartRefused
+from headrace.common.contracts.messages.plans import KernelSpec, Mount
+
+
+class Folders:
+    """The shared storage at `root`, with a folder per id."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def mounts(self, spec: KernelSpec) -> tuple[PreparedMount, ...]:
+        """Return where the kernel's folders are. Blocks on the storage. Raises StartRefused for one that is not there."""
+        return tuple(self._mount(mount) for mount in spec.mounts)
+
+    def _mount(self, mount: Mount) -> PreparedMount:
+        source = self._root / str(mount.folder_id)
+        try:
+            mode = source.lstat().st_mode
+        except OSError as error:
+            raise StartRefused(
+                "folder-missing",
+                f"folder {mount.folder_id} for {mount.target} is not on this machine: {error.strerror}",
+            ) from error
+        if not stat.S_ISDIR(mode):  # a link here would lead out of the storage
+            raise StartRefused("folder-missing", f"folder {mount.folder_id} for {mount.target} is not a folder")
+        target = posixpath.normpath(mount.target)
+        if not target.startswith("/") or target.startswith("//") or target == "/":
+            raise StartRefused("mount-refused", f"{mount.target} is not an absolute path below /")
+        return PreparedMount(source.resolve(), target, mount.read_only)

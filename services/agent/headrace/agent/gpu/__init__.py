@@ -1,0 +1,1 @@
+"""GPUs of the machine, real or simulated."""

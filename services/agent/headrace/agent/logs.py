@@ -1,0 +1,159 @@
+"""Kernels' logs over the bus: tail and follow, at the reader's pace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+
+import structlog
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+
+from headrace.agent.archive import LogArchive
+from headrace.agent.metrics import LOG_STREAMS
+from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
+from headrace.agent.table import KernelTable
+from headrace.common.bus.connect import Bus
+from headrace.common.contracts.ids import KernelId
+from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
+
+log = structlog.get_logger()
+_CHUNK_LINES = 200
+_CHUNK_CHARACTERS = 60_000
+"""At most 240 KB as UTF-8."""
+_MOST_STREAMS = 32
+_ACKNOWLEDGED_S = 15.0
+_POLL_S = 0.2
+_LOOKS_PER_SIGN = 50
+"""Silent looks until an empty chunk asks whether the reader is still there: 10 s."""
+
+
+class LogServer:
+    """Answers LogsRequest and sends the chunks. `run()` owns the streams under way."""
+
+    name = "logs"
+
+    def __init__(self, bus: Bus, agent_id: str, runtime: Runtime, table: KernelTable, archive: LogArchive) -> None:
+        self._bus = bus
+        self._own = f"logs.agent.{agent_id}."
+        self._runtime = runtime
+        self._table = table
+        self._archive = archive
+        self._streams: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """End run() and all streams."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve until stop()."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await self._stop.wait()
+            self._group = None
+            for stream in self._streams:
+                stream.cancel()
+
+    async def answer(self, request: LogsRequest) -> LogsAccepted:
+        """Begin to send, or say why not."""
+        if not request.reply_to.startswith(self._own) or any(c in request.reply_to for c in "*> \t\r\n"):
+            return LogsAccepted(accepted=False, detail=f"reply_to must begin with {self._own}")
+        if self._group is None or len(self._streams) >= _MOST_STREAMS:
+            return LogsAccepted(
+                accepted=False, detail=f"{_MOST_STREAMS} logs are being read on this machine; try again later"
+            )
+        batches = await self._open(request)
+        if batches is None:
+            return LogsAccepted(
+                accepted=False, detail=f"kernel {request.kernel_id} is not on this machine, and no log of it is kept"
+            )
+        stream = self._group.create_task(self._send(request, batches), name=f"logs-{request.kernel_id}")
+        self._streams.add(stream)
+        stream.add_done_callback(self._streams.discard)
+        return LogsAccepted(accepted=True)
+
+    async def _open(self, request: LogsRequest) -> AsyncGenerator[Sequence[str], None] | None:
+        kernel_id = request.kernel_id
+        if kernel_id in self._table.records or kernel_id in self._table.seen:
+            return self._live(kernel_id, request.tail, follow=request.follow)
+        kept = await asyncio.to_thread(self._archive.lines, kernel_id)
+        return None if kept is None else _once(_last(kept, request.tail))
+
+    async def _live(
+        self, kernel_id: KernelId, tail: int | None, *, follow: bool
+    ) -> AsyncGenerator[Sequence[str], None]:
+        """Yield the part from before the program, then the program's, together the last `tail` lines."""
+        prestart = self._table.prestart_log(kernel_id)
+        shown = looks = 0
+        while follow and self._table.busy.get(kernel_id) == "start":
+            lines = prestart.lines()
+            if len(lines) > shown or looks % _LOOKS_PER_SIGN == 0:
+                yield lines[shown:]
+            shown, looks = len(lines), looks + 1
+            await asyncio.sleep(_POLL_S)  # a file tells nobody that it grew
+        before = prestart.lines()[shown:]
+        if before and tail is not None:
+            # How many lines the program has said by now decides how many of those before it still count.
+            said = 0
+            async with aclosing(self._runtime.logs(kernel_id, tail=tail, follow=False)) as batches:
+                async for batch in batches:
+                    said += len(batch)
+            before = _last(before, max(0, tail - said))
+        yield before
+        async with aclosing(self._runtime.logs(kernel_id, tail=tail, follow=follow)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def _send(self, request: LogsRequest, batches: AsyncGenerator[Sequence[str], None]) -> None:
+        with LOG_STREAMS.track_inprogress():
+            sequence = 0
+            error: str | None = None
+            try:
+                async with aclosing(batches):
+                    async for batch in batches:
+                        for lines in chunks(batch):
+                            await self._deliver(request.reply_to, LogChunk(sequence=sequence, lines=lines))
+                            sequence += 1
+            except RuntimeUnavailable as problem:
+                error = problem.detail
+            except NoRespondersError:
+                return  # the reader has left
+            except (NatsError, TimeoutError, OSError) as broken:
+                log.info(
+                    "log_stream_broken", kernel_id=str(request.kernel_id), error=str(broken) or type(broken).__name__
+                )
+                return
+            await self._finish(request.reply_to, LogChunk(sequence=sequence, eof=True, error=error))
+
+    async def _finish(self, subject: str, chunk: LogChunk) -> None:
+        try:
+            await self._deliver(subject, chunk)
+        except (NatsError, TimeoutError, OSError):
+            log.info("log_reader_left_at_the_end", subject=subject)
+
+    async def _deliver(self, subject: str, chunk: LogChunk) -> None:
+        await self._bus.client.request(subject, chunk.encode(), timeout=_ACKNOWLEDGED_S)
+
+
+def chunks(lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield `lines` in pieces of bounded size; no lines are one empty piece, which proves that the reader is there."""
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        if piece and (len(piece) >= _CHUNK_LINES or size + len(line) > _CHUNK_CHARACTERS):
+            yield tuple(piece)
+            piece, size = [], 0
+        piece.append(line[:_CHUNK_CHARACTERS])
+        size += len(piece[-1])
+    yield tuple(piece)
+
+
+def _last(lines: Sequence[str], tail: int | None) -> list[str]:
+    return list(lines) if tail is None else list(lines[max(0, len(lines) - tail) :])
+
+
+async def _once(lines: Sequence[str]) -> AsyncGenerator[Sequence[str], None]:
+    yield lines

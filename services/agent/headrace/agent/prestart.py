@@ -1,0 +1,114 @@
+"""Pre-start actions (seed 001): in order, each in the kernel's log, and the first that fails stops the start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import assert_never
+
+from headrace.agent.runtime.interface import ActionFailed, Inside, StartRefused
+from headrace.common.contracts.model import (
+    Log,
+    LogAction,
+    Mkdir,
+    MkdirAction,
+    PreStartAction,
+    RunCommand,
+    RunCommandAction,
+    WriteFile,
+    WriteFileAction,
+    WriteTempfile,
+    WriteTempfileAction,
+)
+
+_MAX_SHOWN = 300
+
+
+class PrestartLog:
+    """The part of a kernel's log from before its program started; a file of its own, in the same shape."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def begin(self) -> None:
+        """Empty it: a start that was cut begins anew."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path.write_bytes(b"")
+
+    def add(self, text: str) -> None:
+        """Add `text`, each of its lines with the time."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        with self._path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{now} {line}\n" for line in text.splitlines() or [""])
+
+    def lines(self) -> list[str]:
+        """Return all lines, none if there are none."""
+        try:
+            return self._path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+
+
+async def run_actions(
+    actions: Sequence[PreStartAction],
+    inside: Inside,
+    log: PrestartLog,
+    *,
+    command_timeout_s: float,
+    progress: Callable[[str], None],
+) -> None:
+    """Do the actions. Raises StartRefused (pre-start-action-failed) with the number, the kind and the error of the first that fails."""
+    for number, action in enumerate(actions, 1):
+        where = f"pre-start action {number} of {len(actions)} ({action.action})"
+        progress(where)
+        try:
+            said = await _do(action, inside, command_timeout_s)
+        except ActionFailed as error:
+            log.add(f"[{where}] failed: {error}")
+            raise StartRefused("pre-start-action-failed", f"{where} failed: {error}") from error
+        log.add(said if isinstance(action, LogAction) else f"[{where}] {said}")
+
+
+async def _do(action: PreStartAction, inside: Inside, command_timeout_s: float) -> str:
+    match action:
+        case WriteFileAction(args=WriteFile() as args):
+            return await _write(inside, args.filename, args.body, args.mode, append=args.append)
+        case WriteTempfileAction(args=WriteTempfile() as args):
+            name = f"/tmp/headrace-{secrets.token_hex(8)}.py"  # noqa: S108 - the kernel's own /tmp, and not guessable
+            return await _write(inside, name, args.body, args.mode, append=False)
+        case MkdirAction(args=Mkdir() as args):
+            await inside.mkdir(args.path)
+            return f"made {args.path}"
+        case RunCommandAction(args=RunCommand() as args):
+            return await _run(inside, args.command, command_timeout_s)
+        case LogAction(args=Log() as args):
+            return f"[debug] {args.message}" if args.debug else args.message
+        case _:  # pragma: no cover - the contract is closed
+            assert_never(action)
+
+
+async def _write(inside: Inside, path: str, body: str, mode: str, *, append: bool) -> str:
+    content = body.encode()
+    await inside.write(path, content, int(mode, 8), append=append)
+    return f"{'appended' if append else 'wrote'} {len(content)} bytes {'to ' if append else ''}{path}"
+
+
+async def _run(inside: Inside, command: Sequence[str], timeout_s: float) -> str:
+    try:
+        async with asyncio.timeout(timeout_s):
+            ran = await inside.run(command)
+    except TimeoutError:
+        raise ActionFailed(f"{command[0]} did not end within {timeout_s:g} s") from None
+    except OSError as error:
+        raise ActionFailed(f"{command[0]}: {error.strerror}") from error
+    result = json.dumps({"out": ran.out, "err": ran.err}, ensure_ascii=False)
+    if ran.exit_code != 0:
+        out, err = ran.out.strip()[-_MAX_SHOWN:], ran.err.strip()[-_MAX_SHOWN:]
+        raise ActionFailed(
+            f"{command[0]} ended with exit code {ran.exit_code}; err: {err or '(none)'}; out: {out or '(none)'}"
+        )
+    return result

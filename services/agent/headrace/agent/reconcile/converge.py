@@ -1,0 +1,213 @@
+"""The loop: newest plan against what the runtime shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from datetime import timedelta
+
+import structlog
+
+from headrace.agent.archive import LogArchive
+from headrace.agent.domain.convergence import Action, CancelStart, MarkLost, Remove, Start, Stop, World, decide
+from headrace.agent.domain.kernels import LOST, KernelRecord, Operation, SeenKernel, ending_of
+from headrace.agent.metrics import OPERATIONS
+from headrace.agent.plans import Plans
+from headrace.agent.reconcile.starting import Starter
+from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
+from headrace.agent.table import KernelTable
+from headrace.common.contracts.ids import KernelId
+from headrace.common.runtime.loop import Loop
+
+log = structlog.get_logger()
+_TAIL_LINES = 20
+_TAIL_S = 0.15
+"""For the end of a dead kernel's log; the report of its death must not wait longer."""
+
+
+class Converger:
+    """Starts and stops kernels until the machine is as planned. Operations run beside the passes and never hold them up."""
+
+    name = "converge"
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        plans: Plans,
+        table: KernelTable,
+        starter: Starter,
+        archive: LogArchive,
+        *,
+        every: timedelta,
+        first_sync: timedelta,
+        stop_on_exit: timedelta | None,
+    ) -> None:
+        self._runtime = runtime
+        self._plans = plans
+        self._table = table
+        self._starter = starter
+        self._archive = archive
+        self._first_sync = first_sync
+        self._stop_on_exit = stop_on_exit
+        self._loop = Loop("converge", self._one_pass, every=every)
+        self._operations: dict[KernelId, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup
+        self._stopped = asyncio.Event()
+        self._may_start = False
+        self.after_pass: Callable[[], None] = lambda: None
+        self.has_looked = False
+        """Whether the runtime's kernels were seen at least once."""
+        self.runtime_error: str | None = "not looked yet"
+        """Why the runtime's kernels are not known at the moment; None when they are."""
+
+    def poke(self) -> None:
+        """Ask for a pass soon."""
+        self._loop.poke()
+
+    def stop(self) -> None:
+        """End run()."""
+        self._stopped.set()
+        self._loop.stop()
+
+    async def run(self) -> None:
+        """Converge until stop(); then, if so set, end all kernels, each within its grace."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            watcher = group.create_task(self._runtime.watch(self.poke), name="watch")
+            patience = group.create_task(self._wait_for_a_plan(), name="first-sync")
+            await self._loop.run()
+            patience.cancel()
+            for task in self._operations.values():
+                task.cancel()
+            await asyncio.gather(*self._operations.values(), return_exceptions=True)
+            if self._stop_on_exit is not None:
+                await self._end_all(self._stop_on_exit.total_seconds())
+            watcher.cancel()
+
+    async def _wait_for_a_plan(self) -> None:
+        """Hold back starts from an old plan for a moment: a newer one may be about to arrive."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._first_sync.total_seconds()):
+                await self._plans.confirmed.wait()
+        self._may_start = True
+        self.poke()
+
+    async def _one_pass(self) -> None:
+        try:
+            seen = await self._runtime.list()
+        except RuntimeUnavailable as problem:
+            self.runtime_error = problem.detail
+            log.warning("runtime_unavailable", why=problem.detail)
+            return
+        self.runtime_error = None
+        await self._note(dict(seen))
+        if not self.has_looked:
+            self.has_looked = True
+            self._table.on_change()  # the first report waited for this
+        if self._stopped.is_set():
+            return
+        plan = self._plans.newest
+        wanted = None if plan is None else {spec.kernel_id: spec for spec in plan.kernels}
+        world = World(wanted, self._table.seen, self._table.records, self._table.busy, self._may_start)
+        for action in decide(world):
+            self._act(action)
+        self.after_pass()
+
+    async def _note(self, seen: dict[KernelId, SeenKernel]) -> None:
+        """Take in what is seen: adopt what runs without a record, note what has ended."""
+        plan = self._plans.newest
+        specs = {} if plan is None else {spec.kernel_id: spec for spec in plan.kernels}
+        for kernel_id, kernel in seen.items():
+            record = self._table.records.get(kernel_id)
+            if kernel.phase == "created" or kernel_id in self._table.busy:
+                continue
+            if record is None and kernel_id in specs:
+                record = KernelRecord(spec=specs[kernel_id], host_port=kernel.port)
+            if record is None or record.failure is not None:
+                continue
+            if record.started_at is None:
+                log.info("kernel_adopted", kernel_id=str(kernel_id), name=record.spec.name)
+                record = record.model_copy(update={"started_at": kernel.created_at, "host_port": kernel.port})
+            if kernel.phase == "exited" and record.ending is None:
+                record = record.model_copy(update={"ending": ending_of(kernel, await self._tail(kernel_id))})
+                log.info("kernel_ended", kernel_id=str(kernel_id), name=record.spec.name, exit_code=kernel.exit_code)
+            self._table.put(record)
+        self._table.show(seen)
+
+    async def _tail(self, kernel_id: KernelId) -> list[str]:
+        lines: list[str] = []
+        with suppress(TimeoutError, RuntimeUnavailable):
+            async with (
+                asyncio.timeout(_TAIL_S),
+                aclosing(self._runtime.logs(kernel_id, tail=_TAIL_LINES, follow=False)) as batches,
+            ):
+                async for batch in batches:
+                    lines += batch
+        return lines
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Start(spec):
+                self._begin(spec.kernel_id, "start", lambda: self._starter.start(spec))
+            case CancelStart(kernel_id):
+                self._operations[kernel_id].cancel()
+            case Stop(kernel_id, grace_s):
+                self._begin(kernel_id, "stop", lambda: self._runtime.stop(kernel_id, grace_s))
+            case Remove(kernel_id):
+                self._begin(kernel_id, "remove", lambda: self._remove(kernel_id))
+            case MarkLost(kernel_id):
+                log.warning("kernel_vanished", kernel_id=str(kernel_id))
+                self._table.change(kernel_id, ending=LOST)
+
+    def _begin(self, kernel_id: KernelId, operation: Operation, call: Callable[[], Awaitable[None]]) -> None:
+        words = {"start": "its start has begun", "stop": "it is not in the plan any more and is being stopped"}
+        code = {"start": "preparing", "stop": "stopping"}.get(operation, "removing")
+        self._table.progress(kernel_id, operation, code, words.get(operation, "its remains are being removed"))
+        self._operations[kernel_id] = self._group.create_task(
+            self._operate(kernel_id, operation, call), name=f"{operation}-{kernel_id}"
+        )
+
+    async def _operate(self, kernel_id: KernelId, operation: Operation, call: Callable[[], Awaitable[None]]) -> None:
+        outcome = "failed"
+        try:
+            await call()
+            outcome = "done"
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+        except RuntimeUnavailable as problem:
+            log.warning("operation_delayed", operation=operation, kernel_id=str(kernel_id), why=problem.detail)
+        except Exception:  # the operation's boundary, as a pass is the loop's: one kernel must not take the agent down
+            log.exception("operation_failed", operation=operation, kernel_id=str(kernel_id))
+        finally:
+            OPERATIONS.labels(operation, outcome).inc()
+            del self._operations[kernel_id]
+            self._table.done(kernel_id)
+            if outcome != "failed":  # a failed one waits for the next periodic pass
+                self.poke()
+
+    async def _remove(self, kernel_id: KernelId) -> None:
+        record = self._table.records.get(kernel_id)
+        if record is not None and (record.started_at is not None or record.failure is not None):
+            await self._archive.keep(kernel_id, self._runtime, self._table.prestart_log(kernel_id))
+        await self._runtime.remove(kernel_id)
+        self._table.forget(kernel_id)
+
+    async def _end_all(self, most_s: float) -> None:
+        """End every running kernel. SIGKILL follows for all of them when this is cut short."""
+        running = [kernel_id for kernel_id, seen in self._table.seen.items() if seen.phase == "running"]
+        graces = {
+            kernel_id: min(record.spec.stop_grace_s, most_s)
+            if (record := self._table.records.get(kernel_id))
+            else most_s
+            for kernel_id in running
+        }
+        log.info("kernels_ending", count=len(running))
+        results = await asyncio.gather(
+            *(self._runtime.stop(kernel_id, grace) for kernel_id, grace in graces.items()), return_exceptions=True
+        )
+        for problem in results:
+            if isinstance(problem, Exception):
+                log.error("kernel_not_ended", error=str(problem))
+        with suppress(RuntimeUnavailable):
+            await self._note(dict(await self._runtime.list()))

@@ -1,0 +1,113 @@
+"""Health checks of the main kernels, beside them on the machine."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from headrace.agent.checks import Checker
+from headrace.agent.domain.health import Check, Health, Policy, begin, finish_check, resume, start_check
+from headrace.agent.metrics import HEALTH_CHECKS
+from headrace.agent.table import KernelTable
+from headrace.common.contracts.ids import KernelId
+from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.runtime.clock import Clock
+
+log = structlog.get_logger()
+_MOST_AT_ONCE = 8
+"""Checks of one kernel under way, when its answers take longer than its interval."""
+
+
+class Prober:
+    """Drives one health machine per running main kernel. `sync()` after each pass says which those are."""
+
+    name = "health"
+
+    def __init__(self, table: KernelTable, checker: Checker, now: Clock) -> None:
+        self._table = table
+        self._checker = checker
+        self._now = now
+        self._healths: dict[KernelId, Health] = {}
+        self._watchers: dict[KernelId, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """End run()."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Check until stop()."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self.sync()
+            await self._stop.wait()
+            self._group = None
+            for watcher in self._watchers.values():
+                watcher.cancel()
+
+    def sync(self) -> None:
+        """Begin with kernels that run now, and leave those that do not any more."""
+        if self._group is None:
+            return
+        running = self._running()
+        for kernel_id in self._watchers.keys() - running.keys():
+            self._watchers.pop(kernel_id).cancel()
+            self._healths.pop(kernel_id, None)
+        for kernel_id, (spec, port) in running.items():
+            if kernel_id not in self._watchers:
+                self._watchers[kernel_id] = self._group.create_task(self._watch(spec, port), name=f"health-{kernel_id}")
+
+    def _running(self) -> dict[KernelId, tuple[KernelSpec, int]]:
+        return {
+            kernel_id: (record.spec, seen.port)
+            for kernel_id, seen in self._table.seen.items()
+            if seen.phase == "running"
+            and seen.port is not None
+            and (record := self._table.records.get(kernel_id)) is not None
+            and record.started_at is not None
+            and record.ending is None
+            and record.spec.role == "main"
+        }
+
+    async def _watch(self, spec: KernelSpec, port: int) -> None:
+        kernel_id, policy = spec.kernel_id, Policy.of(spec.health_check)
+        record = self._table.records[kernel_id]
+        now = self._now()
+        health = resume(record.health, now) if record.health else begin(policy, record.started_at or now)
+        self._take(kernel_id, health)
+        under_way: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                wait_s = (self._healths[kernel_id].next_check_at - self._now()).total_seconds()
+                await asyncio.sleep(max(0.0, wait_s))
+                health, check = start_check(policy, self._healths[kernel_id], self._now())
+                self._healths[kernel_id] = health
+                if len(under_way) < _MOST_AT_ONCE:
+                    task = group.create_task(self._check(spec, policy, check, port))
+                    under_way.add(task)
+                    task.add_done_callback(under_way.discard)
+
+    async def _check(self, spec: KernelSpec, policy: Policy, check: Check, port: int) -> None:
+        answer = await self._checker.ask(spec.health_check, port)
+        HEALTH_CHECKS.labels("passed" if answer.passed else "failed").inc()
+        before = self._healths[spec.kernel_id]
+        after = finish_check(policy, before, check, passed=answer.passed, detail=answer.detail)
+        if after.status != before.status:
+            log.info(
+                "kernel_health_changed", kernel_id=str(spec.kernel_id), name=spec.name, health=after.status,
+                reason=after.reason.code,
+            )  # fmt: skip
+        self._take(spec.kernel_id, after)
+
+    def _take(self, kernel_id: KernelId, health: Health) -> None:
+        """Keep `health`; on disk and in the report only when it says something new."""
+        self._healths[kernel_id] = health
+        record = self._table.records.get(kernel_id)
+        if record is not None and (record.health is None or _told(record.health) != _told(health)):
+            self._table.change(kernel_id, health=health)
+
+
+def _told(health: Health) -> tuple[object, ...]:
+    return health.status, health.failures, health.was_healthy, health.reason

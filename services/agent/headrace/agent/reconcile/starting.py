@@ -1,0 +1,108 @@
+"""One start: folders, port, runtime, pre-start actions; each step said in the report."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+
+import structlog
+
+from headrace.agent.domain.kernels import KernelRecord, with_log
+from headrace.agent.folders import Folders
+from headrace.agent.hostports import HostPorts
+from headrace.agent.metrics import START_SECONDS
+from headrace.agent.prestart import run_actions
+from headrace.agent.runtime.interface import (
+    Before,
+    Inside,
+    PortTaken,
+    Prepared,
+    Runtime,
+    StartRefused,
+)
+from headrace.agent.table import KernelTable
+from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.runtime.clock import Clock
+
+log = structlog.get_logger()
+_PORT_TRIES = 3
+
+
+class Starter:
+    """Starts kernels, a few at a time."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        table: KernelTable,
+        folders: Folders,
+        ports: HostPorts,
+        *,
+        concurrency: int,
+        prestart_timeout: timedelta,
+        simulated_gpus: bool,
+        now: Clock,
+    ) -> None:
+        self._runtime = runtime
+        self._table = table
+        self._folders = folders
+        self._ports = ports
+        self._slots = asyncio.Semaphore(concurrency)
+        self._prestart_timeout_s = prestart_timeout.total_seconds()
+        self._simulated_gpus = simulated_gpus
+        self._now = now
+
+    async def start(self, spec: KernelSpec) -> None:
+        """Start the kernel, or note why it cannot be. Raises RuntimeUnavailable: then a later pass tries again."""
+        self._say(spec, "queued", "waits for other starts on this machine")
+        async with self._slots:
+            started = time.monotonic()
+            outcome = "failed"
+            try:
+                await self._start(spec)
+                outcome = "started"
+                log.info("kernel_started", kernel_id=str(spec.kernel_id), name=spec.name)
+            except StartRefused as refused:
+                reason = refused.reason
+                if reason.code != "pre-start-action-failed":  # whose log repeats what the reason says
+                    reason = with_log(reason, self._table.prestart_log(spec.kernel_id).lines()[-10:])
+                log.warning("kernel_start_failed", kernel_id=str(spec.kernel_id), name=spec.name, reason=reason.code)
+                self._table.change(spec.kernel_id, failure=reason, host_port=None)
+            finally:
+                START_SECONDS.labels(outcome).observe(time.monotonic() - started)
+
+    async def _start(self, spec: KernelSpec) -> None:
+        self._table.put(KernelRecord(spec=spec))
+        self._say(spec, "preparing", "looking for its folders")
+        mounts = await asyncio.to_thread(self._folders.mounts, spec)
+        for attempt in range(1, _PORT_TRIES + 1):
+            port = self._ports.choose(self._table.ports_taken)
+            self._table.put(KernelRecord(spec=spec, host_port=port))
+            prepared = Prepared(
+                port, mounts, self._simulated_gpus, progress=lambda text: self._say(spec, "preparing", text)
+            )
+            try:
+                await self._runtime.start(spec, prepared, self._before(spec, prepared))
+                break
+            except PortTaken:
+                if attempt == _PORT_TRIES:
+                    raise
+        self._table.change(spec.kernel_id, started_at=self._now())
+
+    def _before(self, spec: KernelSpec, prepared: Prepared) -> Before | None:
+        if not spec.pre_start_actions:
+            return None
+        prestart_log = self._table.prestart_log(spec.kernel_id)
+
+        async def act(inside: Inside) -> None:
+            prestart_log.begin()
+            await run_actions(
+                spec.pre_start_actions, inside, prestart_log,
+                command_timeout_s=self._prestart_timeout_s, progress=prepared.progress,
+            )  # fmt: skip
+
+        return act
+
+    def _say(self, spec: KernelSpec, code: str, text: str) -> None:
+        self._table.progress(spec.kernel_id, "start", code, text)

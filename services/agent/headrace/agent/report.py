@@ -1,0 +1,97 @@
+"""The report: the whole machine, every two seconds and at once on change."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from importlib.metadata import version
+from typing import Literal, get_args
+from uuid import uuid4
+
+import structlog
+
+from headrace.agent.metrics import KERNELS
+from headrace.agent.plans import Plans
+from headrace.agent.runtime.interface import Capacity
+from headrace.agent.table import KernelTable
+from headrace.common.bus.connect import Bus
+from headrace.common.bus.publish import publish
+from headrace.common.contracts.messages.reports import Gpu, KernelState, Machine, NodeReport
+from headrace.common.contracts.slots import CPU, GPU_DEVICE, MEM
+from headrace.common.runtime.clock import Clock
+from headrace.common.runtime.loop import Loop
+
+log = structlog.get_logger()
+_GATHER = timedelta(milliseconds=20)
+
+
+def machine_of(
+    capacity: Capacity, gpus: tuple[Gpu, ...], *, address: str, runtime: Literal["docker", "process", "slurm"]
+) -> Machine:
+    """Return what is offered of the machine."""
+    slots = {CPU: Decimal(str(round(capacity.cpus, 3))), MEM: Decimal(capacity.mem_bytes)}
+    if gpus:
+        slots[GPU_DEVICE] = Decimal(len(gpus))
+    return Machine(
+        hostname=capacity.hostname, architecture=capacity.architecture, address=address, runtime=runtime,
+        version=version("headrace"), slots=slots, gpus=gpus,
+    )  # fmt: skip
+
+
+class Reporter:
+    """Publishes reports. None is sent before the runtime was looked at and the machine is known: a report without its
+    kernels would say that they are gone.
+    """
+
+    name = "report"
+
+    def __init__(
+        self,
+        bus: Bus,
+        agent_id: str,
+        table: KernelTable,
+        plans: Plans,
+        machine: Callable[[], Machine | None],
+        *,
+        every: timedelta,
+        now: Clock,
+    ) -> None:
+        self._bus = bus
+        self._agent_id = agent_id
+        self._table = table
+        self._plans = plans
+        self._machine = machine
+        self._now = now
+        self._incarnation = uuid4().hex
+        self._sequence = 0
+        self._loop = Loop("report", self._one_pass, every=every, pause=_GATHER)
+
+    def poke(self) -> None:
+        """Report soon."""
+        self._loop.poke()
+
+    def stop(self) -> None:
+        """End run()."""
+        self._loop.stop()
+
+    async def run(self) -> None:
+        """Report until stop(), and once more at the end."""
+        await self._loop.run()
+        await self._one_pass()
+
+    async def _one_pass(self) -> None:
+        machine = self._machine()
+        if machine is None:
+            return
+        kernels = self._table.reports()
+        tally = Tally(kernel.state for kernel in kernels)
+        for state in get_args(KernelState):
+            KERNELS.labels(state).set(tally[state])
+        self._sequence += 1
+        report = NodeReport(
+            agent_id=self._agent_id, incarnation=self._incarnation, sequence=self._sequence, sent_at=self._now(),
+            applied_generation=self._plans.generation, machine=machine, kernels=kernels,
+        )  # fmt: skip
+        await publish(self._bus, report)

@@ -1,0 +1,1 @@
+"""How kernels are run: one interface, several runtimes."""

@@ -1,0 +1,154 @@
+"""What a kernel is as a container: the create request and its labels. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.agent.domain.rewriting import Rewriting
+from headrace.agent.runtime.environment import HOME, identity
+from headrace.agent.runtime.interface import Prepared, StartRefused
+from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.slots import CPU, MEM
+
+LABEL = "headrace."
+GO = "/run/headrace/go"
+_GATE = f'while [ ! -e {GO} ]; do sleep 0.05 2>/dev/null || sleep 1; done; exec "$@"'
+"""Waits inside the container, where pre-start commands run beside it, and then becomes the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an operator sets for all containers."""
+
+    bind_address: str
+    """Where container ports are published."""
+    network: str | None
+    pids: int
+    shm_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What an image says of itself."""
+
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    user: str
+    working_dir: str
+
+    @classmethod
+    def of(cls, inspected: Mapping[str, Any]) -> Image:
+        """Return it from the engine's inspect answer."""
+        config = inspected.get("Config") or {}
+        return cls(
+            tuple(config.get("Entrypoint") or ()),
+            tuple(config.get("Cmd") or ()),
+            config.get("User") or "",
+            config.get("WorkingDir") or "",
+        )
+
+
+def container_name(agent_id: str, kernel_id: object) -> str:
+    """Return the one name a kernel's container can have: the engine then refuses a second one."""
+    return f"headrace-{agent_id}-{kernel_id}"
+
+
+def labels(agent_id: str, spec: KernelSpec, prepared: Prepared, *, gated: bool) -> dict[str, str]:
+    """Return what a restarted agent needs to know the container again."""
+    digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    return {
+        LABEL + "agent": agent_id,
+        LABEL + "kernel": str(spec.kernel_id),
+        LABEL + "session": str(spec.session_id),
+        LABEL + "service": str(spec.service_id or ""),
+        LABEL + "revision": str(spec.revision_id or ""),
+        LABEL + "project": str(spec.project_id),
+        LABEL + "name": spec.name,
+        LABEL + "digest": digest,
+        LABEL + "port": str(prepared.host_port),
+        LABEL + "gated": "true" if gated else "",
+    }
+
+
+def create_request(
+    agent_id: str, spec: KernelSpec, prepared: Prepared, image: Image, limits: Limits, *, gated: bool
+) -> dict[str, Any]:
+    """Return the body of the create call. Raises StartRefused when there is nothing to run."""
+    program = _program(spec, image)
+    entrypoint, command = program[:1], program[1:]
+    if gated:
+        entrypoint, command = ("/bin/sh", "-c", _GATE, "headrace"), program
+    environ = {
+        "HOME": HOME,
+        **identity(spec, port=spec.port, model_path=spec.model_path),
+        **_gpu_environ(spec),
+        **spec.environ,
+    }
+    port = f"{spec.port}/tcp"
+    return {
+        "Image": spec.image,
+        "Entrypoint": list(entrypoint),
+        "Cmd": list(command),
+        "Env": [f"{name}={value}" for name, value in environ.items()],
+        "WorkingDir": working_dir(image),
+        "Hostname": str(spec.kernel_id)[-12:],
+        "Labels": labels(agent_id, spec, prepared, gated=gated),
+        "ExposedPorts": {port: {}},
+        "HostConfig": _host_config(spec, prepared, limits, port),
+    }
+
+
+def working_dir(image: Image) -> str:
+    """Return the image's own working folder if it names one, else the home."""
+    return image.working_dir if image.working_dir not in {"", "/"} else HOME
+
+
+def _program(spec: KernelSpec, image: Image) -> tuple[str, ...]:
+    """The start command replaces the image's entrypoint and command; without one the image's own run."""
+    if spec.command:
+        return Rewriting(spec.port, spec.model_path).command(spec.command)
+    program = (*image.entrypoint, *image.command)
+    if not program:
+        raise StartRefused("no-command", f"there is no start command, and image {spec.image} names none either")
+    return program
+
+
+def _host_config(spec: KernelSpec, prepared: Prepared, limits: Limits, port: str) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "Init": True,
+        "AutoRemove": False,
+        "RestartPolicy": {"Name": "no"},
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "PidsLimit": limits.pids,
+        "ShmSize": limits.shm_bytes,
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
+        "PortBindings": {port: [{"HostIp": limits.bind_address, "HostPort": str(prepared.host_port)}]},
+        "Mounts": [
+            {"Type": "bind", "Source": str(mount.source), "Target": mount.target, "ReadOnly": mount.read_only}
+            for mount in prepared.mounts
+        ],
+    }
+    if limits.network:
+        config["NetworkMode"] = limits.network
+    if spec.slots.get(CPU):
+        config["NanoCpus"] = int(spec.slots[CPU] * 10**9)
+    if spec.slots.get(MEM):
+        config["Memory"] = config["MemorySwap"] = int(spec.slots[MEM])
+    if spec.gpus and not prepared.simulated_gpus:
+        ids = [grant.gpu_id for grant in spec.gpus]
+        config["DeviceRequests"] = [{"Driver": "", "Count": 0, "DeviceIDs": ids, "Capabilities": [["gpu"]]}]
+    return config
+
+
+def _gpu_environ(spec: KernelSpec) -> dict[str, str]:
+    """A share of a GPU: its scheduler share through CUDA MPS. It holds where an MPS server runs on the machine;
+    elsewhere the share is kept by placement only (a program may still use more of the GPU than it was given).
+    """
+    shares = [grant.share for grant in spec.gpus if grant.share < 1]
+    if not shares:
+        return {}
+    return {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": str(max(1, int(min(shares) * 100)))}

@@ -1,0 +1,272 @@
+"""The Docker runtime: each kernel a container, with its limits enforced and without privileges."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from headrace.agent.domain.kernels import Phase, SeenKernel
+from headrace.agent.domain.usage import Usage
+from headrace.agent.machine import architecture
+from headrace.agent.runtime.docker.container import LABEL, Image, Limits, container_name, create_request
+from headrace.agent.runtime.docker.counters import usage_of
+from headrace.agent.runtime.docker.engine import Engine, EngineError, filters
+from headrace.agent.runtime.docker.images import Images
+from headrace.agent.runtime.docker.inside import ContainerInside
+from headrace.agent.runtime.docker.streams import json_lines, line_batches
+from headrace.agent.runtime.interface import (
+    ActionFailed,
+    Before,
+    Capacity,
+    PortTaken,
+    Prepared,
+    RuntimeUnavailable,
+    StartRefused,
+)
+from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
+from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.reasons import Reason
+
+log = structlog.get_logger()
+_EVENTS = ["start", "die", "oom", "destroy"]
+_KILL_S = 30.0
+_QUIET_S = 10.0
+
+
+class DockerRuntime:
+    """Runs kernels as containers of one engine. Their labels say whose they are: nothing else is touched."""
+
+    def __init__(self, engine: Engine, *, agent_id: str, host: str, limits: Limits, pull_timeout_s: float) -> None:
+        self._engine = engine
+        self._agent_id = agent_id
+        self._host = host
+        self._limits = limits
+        self._images = Images(engine, pull_timeout_s=pull_timeout_s)
+        self._ended: dict[str, tuple[int | None, Reason | None]] = {}
+        """By container id: what an exited container is inspected for, once."""
+        self._released: set[str] = set()
+        """Ids of containers whose program is known to have begun."""
+
+    async def capacity(self) -> Capacity:
+        """Return the engine's machine, which need not be the agent's own."""
+        info = await self._call("GET", "/info")
+        return Capacity(info["Name"], architecture(info["Architecture"]), float(info["NCPU"]), int(info["MemTotal"]))
+
+    async def list(self) -> Mapping[KernelId, SeenKernel]:
+        """Return this agent's containers."""
+        query = {"all": "true", "filters": filters(label=[f"{LABEL}agent={self._agent_id}"])}
+        listed = await self._call("GET", "/containers/json", query=query)
+        ids = {row["Id"] for row in listed}
+        self._ended = {key: value for key, value in self._ended.items() if key in ids}
+        self._released &= ids
+        seen = [await self._seen(row) for row in listed]
+        return {kernel.kernel_id: kernel for kernel in seen}
+
+    async def start(self, spec: KernelSpec, prepared: Prepared, before: Before | None) -> None:
+        """Create the container, act inside it, start it. With commands to run inside, it waits behind a gate meanwhile."""
+        if spec.image is None:
+            raise StartRefused("no-image", "the docker runtime needs an image, and none is given")
+        gated = any(action.action == "run_command" for action in spec.pre_start_actions)
+        image = await self._images.ensure(spec.image, prepared.progress)
+        name = self._name(spec.kernel_id)
+        done = False
+        try:
+            await self._remove(name)
+            prepared.progress("creating the container")
+            await self._create(name, spec, prepared, image, gated=gated)
+            await self._begin(name, image, prepared, before, gated=gated)
+            done = True
+        except ActionFailed as error:
+            raise StartRefused("start-failed", str(error)) from error
+        finally:
+            if not done:
+                with suppress(RuntimeUnavailable):
+                    await asyncio.shield(self._remove(name))
+
+    async def stop(self, kernel_id: KernelId, grace_s: float) -> None:
+        """SIGTERM to the program (its init passes it on), SIGKILL to all of the container after the grace."""
+        name = self._name(kernel_id)
+        for number, wait_s in (("SIGTERM", grace_s), ("SIGKILL", _KILL_S)):
+            try:
+                await self._call("POST", f"/containers/{name}/kill", query={"signal": number})
+            except EngineError as error:
+                if error.status in {404, 409}:  # gone, or not running
+                    return
+                raise RuntimeUnavailable(f"the container cannot be stopped: {error}") from error
+            if await self._ends(name, wait_s):
+                return
+        raise RuntimeUnavailable(f"the container did not end within {_KILL_S:g} s of SIGKILL")
+
+    async def remove(self, kernel_id: KernelId) -> None:
+        """Remove the container and its anonymous volumes."""
+        await self._remove(self._name(kernel_id))
+
+    async def logs(self, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncGenerator[Sequence[str], None]:
+        """Read the engine's log, whose times are the engine's."""
+        query = {"stdout": "true", "stderr": "true", "timestamps": "true", "tail": "all" if tail is None else str(tail)}
+        try:
+            async with (
+                self._engine.stream(
+                    "GET", f"/containers/{self._name(kernel_id)}/logs", query=query | {"follow": str(follow).lower()}
+                ) as chunks,
+                aclosing(_with_pauses(line_batches(chunks))) as batches,
+            ):
+                async for batch in batches:
+                    yield batch
+        except EngineError as error:
+            if error.status != 404:
+                raise RuntimeUnavailable(f"the log cannot be read: {error}") from error
+
+    async def usage(self) -> Mapping[KernelId, Usage]:
+        """Return the counters of each running container."""
+        running = [kernel_id for kernel_id, seen in (await self.list()).items() if seen.phase == "running"]
+        async with asyncio.TaskGroup() as group:
+            asked = {kernel_id: group.create_task(self._usage(kernel_id)) for kernel_id in running}
+        return {kernel_id: found for kernel_id, task in asked.items() if (found := task.result()) is not None}
+
+    async def watch(self, poke: Callable[[], None]) -> None:
+        """Poke at each event of this agent's containers; after a break, poke and listen again."""
+        query = {
+            "filters": filters(type=["container"], event=_EVENTS, label=[f"{LABEL}agent={self._agent_id}"]),
+        }
+        while True:
+            try:
+                async with self._engine.stream("GET", "/events", query=query) as chunks:
+                    poke()
+                    async for _ in json_lines(chunks):
+                        poke()
+            except (RuntimeUnavailable, EngineError) as error:
+                log.warning("docker_events_lost", error=str(error))
+            await asyncio.sleep(1.0)  # an engine that restarts must not be hammered
+
+    def _name(self, kernel_id: KernelId) -> str:
+        return container_name(self._agent_id, kernel_id)
+
+    async def _call(self, method: str, path: str, **more: Any) -> Any:
+        return await self._engine.call(method, path, **more)
+
+    async def _create(self, name: str, spec: KernelSpec, prepared: Prepared, image: Image, *, gated: bool) -> None:
+        request = create_request(self._agent_id, spec, prepared, image, self._limits, gated=gated)
+        try:
+            await self._call("POST", "/containers/create", query={"name": name}, body=request)
+        except EngineError as error:
+            raise StartRefused("start-failed", f"the container cannot be created: {error}") from error
+
+    async def _begin(self, name: str, image: Image, prepared: Prepared, before: Before | None, *, gated: bool) -> None:
+        inside = ContainerInside(self._engine, name, image)
+        await inside.make_home()
+        if gated:
+            await self._run(name)
+        if before is not None:
+            await before(inside)
+        prepared.progress("starting the program")
+        try:
+            await (inside.open_gate() if gated else self._run(name))
+        except EngineError as error:
+            raise StartRefused("start-failed", f"the program could not be started: {error}") from error
+
+    async def _run(self, name: str) -> None:
+        try:
+            await self._call("POST", f"/containers/{name}/start")
+        except EngineError as error:
+            kind = (
+                PortTaken
+                if "port is already allocated" in str(error) or "address already in use" in str(error)
+                else StartRefused
+            )
+            raise kind("start-failed", f"the container cannot be started: {error}") from error
+
+    async def _remove(self, name: str) -> None:
+        try:
+            await self._call("DELETE", f"/containers/{name}", query={"force": "true", "v": "true"}, timeout_s=_KILL_S)
+        except EngineError as error:
+            if error.status == 409:  # somebody else's removal is under way
+                raise RuntimeUnavailable(f"the container cannot be removed yet: {error}") from error
+            if error.status != 404:
+                raise RuntimeUnavailable(f"the container cannot be removed: {error}") from error
+
+    async def _ends(self, name: str, wait_s: float) -> bool:
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._call("POST", f"/containers/{name}/wait", timeout_s=wait_s + 60)
+        except TimeoutError:
+            return False
+        except EngineError as error:
+            return error.status == 404
+        return True
+
+    async def _seen(self, row: Mapping[str, Any]) -> SeenKernel:
+        labels, container = row["Labels"], str(row["Id"])
+        kernel_id = KernelId(UUID(labels[f"{LABEL}kernel"]))
+        service = labels.get(f"{LABEL}service")
+        phase: Phase = "running"
+        code: int | None = None
+        reason: Reason | None = None
+        if row["State"] == "created":
+            phase = "created"
+        elif row["State"] in {"exited", "dead", "removing"}:
+            phase = "exited"
+            code, reason = await self._ending(container)
+        elif labels.get(f"{LABEL}gated") and not await self._was_released(container):
+            phase = "created"
+        return SeenKernel(
+            kernel_id, SessionId(UUID(labels[f"{LABEL}session"])), ServiceId(UUID(service)) if service else None, phase,
+            datetime.fromtimestamp(row["Created"], UTC), self._host, int(labels[f"{LABEL}port"]), code, reason,
+        )  # fmt: skip
+
+    async def _was_released(self, container: str) -> bool:
+        if container not in self._released:
+            if not await ContainerInside(self._engine, container, Image((), (), "", "")).gate_open():
+                return False
+            self._released.add(container)
+        return True
+
+    async def _ending(self, container: str) -> tuple[int | None, Reason | None]:
+        if container not in self._ended:
+            try:
+                state = (await self._call("GET", f"/containers/{container}/json"))["State"]
+            except EngineError:
+                return None, None
+            code = int(state["ExitCode"])
+            reason = None
+            if state.get("OOMKilled"):
+                text = f"it was killed for using more memory than its mem slot (exit code {code})"
+                reason = Reason(code="out-of-memory", text=text)
+            elif state.get("Error"):
+                reason = Reason(code="exited", text=f"exit code {code}: {str(state['Error'])[:500]}")
+            self._ended[container] = (code, reason)
+        return self._ended[container]
+
+    async def _usage(self, kernel_id: KernelId) -> Usage | None:
+        query = {"stream": "false", "one-shot": "true"}
+        try:
+            stats = await self._call("GET", f"/containers/{self._name(kernel_id)}/stats", query=query)
+        except EngineError:
+            return None
+        return usage_of(stats, time.monotonic())
+
+
+async def _with_pauses(batches: AsyncIterator[Sequence[str]]) -> AsyncGenerator[Sequence[str], None]:
+    """Yield the batches, and an empty one after each QUIET_S of silence."""
+    following = asyncio.ensure_future(anext(batches, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait([following], timeout=_QUIET_S)
+            if not done:
+                yield ()
+                continue
+            batch = following.result()
+            if batch is None:
+                return
+            following = asyncio.ensure_future(anext(batches, None))
+            yield batch
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)

@@ -1,0 +1,64 @@
+"""Images: pulled only when they are missing, each at most once at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+
+from headrace.agent.runtime.docker.container import Image
+from headrace.agent.runtime.docker.engine import Engine, EngineError
+from headrace.agent.runtime.docker.streams import json_lines
+from headrace.agent.runtime.interface import StartRefused
+
+
+class Images:
+    """The engine's images."""
+
+    def __init__(self, engine: Engine, *, pull_timeout_s: float) -> None:
+        self._engine = engine
+        self._pull_timeout_s = pull_timeout_s
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def ensure(self, name: str, progress: Callable[[str], None]) -> Image:
+        """Return what the image says of itself, pulled if it is not there. Raises StartRefused with the engine's words."""
+        async with self._locks[name]:
+            image = await self._inspect(name)
+            if image is not None:
+                return image
+            progress(f"pulling image {name}")
+            try:
+                async with asyncio.timeout(self._pull_timeout_s):
+                    await self._pull(name, progress)
+            except TimeoutError:
+                raise StartRefused(
+                    "image-pull-failed", f"image {name} was not pulled within {self._pull_timeout_s:g} s"
+                ) from None
+            except EngineError as error:
+                raise StartRefused("image-pull-failed", f"image {name} cannot be pulled: {error}") from error
+        image = await self._inspect(name)
+        if image is None:
+            raise StartRefused("image-pull-failed", f"image {name} was pulled and is gone again")
+        return image
+
+    async def _inspect(self, name: str) -> Image | None:
+        try:
+            return Image.of(await self._engine.call("GET", f"/images/{name}/json"))
+        except EngineError as error:
+            if error.status == 404:
+                return None
+            raise StartRefused("image-pull-failed", f"image {name}: {error}") from error
+
+    async def _pull(self, name: str, progress: Callable[[str], None]) -> None:
+        # Without a tag the engine would pull all of them.
+        given = name if "@" in name or ":" in name.rpartition("/")[2] else f"{name}:latest"
+        async with self._engine.stream("POST", "/images/create", query={"fromImage": given}) as chunks:
+            layers: dict[str, tuple[int, int]] = {}
+            async for message in json_lines(chunks):
+                if "error" in message:
+                    raise EngineError(500, str(message["error"]))
+                detail = message.get("progressDetail") or {}
+                if message.get("status") == "Downloading" and detail.get("total"):
+                    layers[str(message.get("id"))] = (int(detail.get("current") or 0), int(detail["total"]))
+                    done, total = (sum(part) for part in zip(*layers.values(), strict=True))
+                    progress(f"pulling image {name}: {done / 2**20:.0f} of {total / 2**20:.0f} MiB")

@@ -1,0 +1,1 @@
+"""Kernels as child processes, for trying out and for tests: no isolation."""

@@ -1,0 +1,119 @@
+"""Facts about processes from /proc, safe against reused process ids."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@cache
+def boot_id() -> str:
+    """Return the id of this boot of the machine: start times count from it."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One process. CPU times in clock ticks, memory in pages."""
+
+    pid: int
+    parent: int
+    alive: bool
+    started: int
+    own_ticks: int
+    """User and system time of the process itself."""
+    reaped_ticks: int
+    """The same of its children that have ended."""
+    resident: int
+
+
+def read_stat(pid: int) -> Stat | None:
+    """Return the facts of `pid`; None if there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The name (field 2) may hold spaces and parentheses; fields are counted after its end.
+    fields = text.rpartition(")")[2].split()
+    numbers = [int(value) for value in fields[1:]]
+    return Stat(
+        pid, numbers[0], fields[0] not in {"Z", "X"}, numbers[18],
+        numbers[10] + numbers[11], numbers[12] + numbers[13], numbers[20],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """What the shim wrote about itself and its program."""
+
+    shim: int
+    shim_ticks: int
+    child: int
+    child_ticks: int
+    boot: str
+
+    @classmethod
+    def read(cls, path: Path) -> Ids | None:
+        """Return what stands in `state.json`; None while there is none."""
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{name: found[name] for name in cls.__slots__})
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @property
+    def shim_alive(self) -> bool:
+        """Whether this very shim still runs."""
+        return self.boot == boot_id() and _is(self.shim, self.shim_ticks)
+
+    @property
+    def child_alive(self) -> bool:
+        """Whether this very program still runs."""
+        return self.boot == boot_id() and _is(self.child, self.child_ticks)
+
+    def kill_group(self, number: int) -> None:
+        """Send the signal to the program's whole process group, if the program still runs."""
+        if self.child_alive:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.child, number)
+
+
+def _is(pid: int, ticks: int) -> bool:
+    stat = read_stat(pid)
+    return stat is not None and stat.alive and stat.started == ticks
+
+
+def trees(roots: Iterable[int]) -> Mapping[int, tuple[float, int]]:
+    """Return for each root the CPU seconds and resident bytes of all its living descendants, without the root's own.
+
+    Memory shared between processes counts in each of them. One pass over /proc serves all roots.
+    """
+    stats = {
+        stat.pid: stat
+        for entry in os.scandir("/proc")
+        if entry.name.isdigit() and (stat := read_stat(int(entry.name))) is not None
+    }
+    children: dict[int, list[int]] = defaultdict(list)
+    for stat in stats.values():
+        children[stat.parent].append(stat.pid)
+    return {root: _sum(root, stats, children) for root in roots if root in stats}
+
+
+def _sum(root: int, stats: Mapping[int, Stat], children: Mapping[int, list[int]]) -> tuple[float, int]:
+    ticks, pages = stats[root].reaped_ticks, 0
+    waiting = list(children.get(root, ()))
+    while waiting:
+        stat = stats[waiting.pop()]
+        ticks += stat.own_ticks + stat.reaped_ticks
+        pages += stat.resident
+        waiting += children.get(stat.pid, ())
+    return ticks / _TICKS, pages * _PAGE

@@ -1,0 +1,212 @@
+"""The process runtime: kernels as processes of this machine, for trying out and for tests.
+
+It promises no isolation: a kernel runs as the agent's own account, sees the machine's files and network, may write to
+its model folder if the account may, and its cpu and mem slots are counted but not enforced (a limit on address space
+would break CUDA and most runtimes). Use the docker runtime for anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+from uuid import UUID
+
+from headrace.agent.domain.kernels import SeenKernel
+from headrace.agent.domain.rewriting import Rewriting
+from headrace.agent.domain.usage import Usage
+from headrace.agent.machine import architecture, cpu_count, memory_bytes
+from headrace.agent.runtime.environment import HOME
+from headrace.agent.runtime.interface import Before, Capacity, Prepared, RuntimeUnavailable, StartRefused
+from headrace.agent.runtime.process.exits import Exits
+from headrace.agent.runtime.process.inside import SHIM, LocalInside
+from headrace.agent.runtime.process.layout import Layout, kernel_environment
+from headrace.agent.runtime.process.logfile import read_log
+from headrace.agent.runtime.process.proc import Ids, trees
+from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
+from headrace.common.contracts.messages.plans import KernelSpec
+
+_SHIM_S = 20.0
+"""For the shim to say how the start went, and to clean up after a SIGKILL."""
+
+
+class ProcessRuntime:
+    """Runs kernels as processes. Each has a shim (see shim.py) that outlives the agent, so that kernels are adopted."""
+
+    def __init__(self, data: Path, *, host: str, log_bytes: int, environ: Mapping[str, str]) -> None:
+        self._data = data
+        self._host = host
+        self._log_bytes = log_bytes
+        self._environ = environ
+        self._exits = Exits()
+
+    async def capacity(self) -> Capacity:
+        """Return this machine, within the limits of the control group that the agent runs in."""
+        return Capacity(socket.gethostname(), architecture(), cpu_count(), memory_bytes())
+
+    async def list(self) -> Mapping[KernelId, SeenKernel]:
+        """Return the kernels whose folders are there. Cheap: a few small files each."""
+        found = {}
+        with suppress(FileNotFoundError):
+            for folder in (self._data / "kernels").iterdir():
+                seen = self._look(Layout(self._data, KernelId(UUID(folder.name))))
+                if seen is not None:
+                    found[seen.kernel_id] = seen
+        self._exits.keep({kernel_id for kernel_id, seen in found.items() if seen.phase == "running"})
+        return found
+
+    async def start(self, spec: KernelSpec, prepared: Prepared, before: Before | None) -> None:
+        """Make the kernel's folder, run the actions in it, then its program under a shim."""
+        layout = Layout(self._data, spec.kernel_id)
+        if _held(layout.lock):
+            return
+        if not spec.command:
+            raise StartRefused(
+                "no-command", "there is no start command, and the process runtime knows no images that have one"
+            )
+        try:
+            await asyncio.to_thread(self._make, layout, spec, prepared)
+        except OSError as error:
+            raise StartRefused("start-failed", f"its folder cannot be made: {error.strerror}") from error
+        rewriting = layout.rewriting(spec, prepared)
+        environ = kernel_environment(spec, prepared, layout, rewriting, self._environ)
+        if before is not None:
+            await before(LocalInside(layout, prepared, rewriting, environ))
+        prepared.progress("starting the program")
+        await self._launch(layout, _command(spec, rewriting), environ)
+
+    async def stop(self, kernel_id: KernelId, grace_s: float) -> None:
+        """SIGTERM to the whole process group, SIGKILL after the grace; what left the group is killed at the end."""
+        layout = Layout(self._data, kernel_id)
+        ids = Ids.read(layout.state)
+        if ids is None:
+            return
+        for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, _SHIM_S)):
+            if not ids.shim_alive:
+                return
+            ids.kill_group(number)
+            if await self._exits.wait(kernel_id, ids.shim, wait_s):
+                return
+        with suppress(ProcessLookupError):
+            os.kill(ids.shim, signal.SIGKILL)
+
+    async def remove(self, kernel_id: KernelId) -> None:
+        """Kill what runs, then delete the kernel's folder."""
+        layout = Layout(self._data, kernel_id)
+        await self.stop(kernel_id, 0.0)
+        await asyncio.to_thread(shutil.rmtree, layout.folder, ignore_errors=True)
+        layout.lock.unlink(missing_ok=True)
+
+    def logs(self, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncGenerator[Sequence[str], None]:
+        """Read the shim's log files."""
+        layout = Layout(self._data, kernel_id)
+        return read_log(layout.log, tail=tail, follow=follow, ended=lambda: not _held(layout.lock))
+
+    async def usage(self) -> Mapping[KernelId, Usage]:
+        """Return CPU time and resident memory of each kernel's process tree; a process has no network of its own."""
+        seen = await self.list()
+        shims = {
+            kernel_id: ids.shim
+            for kernel_id, kernel in seen.items()
+            if kernel.phase == "running" and (ids := Ids.read(Layout(self._data, kernel_id).state)) is not None
+        }
+        measured = await asyncio.to_thread(trees, shims.values())
+        now = time.monotonic()
+        return {
+            kernel_id: Usage(now, *measured[shim], None, None) for kernel_id, shim in shims.items() if shim in measured
+        }
+
+    async def watch(self, poke: Callable[[], None]) -> None:
+        """Poke when a shim ends; the system tells at once (pidfd)."""
+        await self._exits.watch(poke)
+
+    def _make(self, layout: Layout, spec: KernelSpec, prepared: Prepared) -> None:
+        layout.make(prepared)
+        about = {
+            "session_id": str(spec.session_id),
+            "service_id": str(spec.service_id) if spec.service_id else None,
+            "port": prepared.host_port,
+            "created_at": datetime.now(UTC).isoformat(),
+        }
+        layout.spec.write_text(json.dumps(about), encoding="utf-8")
+
+    async def _launch(self, layout: Layout, command: Sequence[str], environ: Mapping[str, str]) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", str(SHIM), str(layout.folder), str(layout.lock), str(self._log_bytes),
+            str(layout.here(HOME)), *command, env=dict(environ), start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(_SHIM_S):
+                said = await process.stdout.readline() if process.stdout else b""
+                await process.wait()  # it forks and ends at once
+        except TimeoutError as error:
+            raise RuntimeUnavailable(f"the program's shim did not answer within {_SHIM_S:g} s") from error
+        except asyncio.CancelledError:
+            await asyncio.shield(self.stop(layout.kernel_id, 0.0))
+            raise
+        answer = said.decode("utf-8", "replace").strip()
+        if answer not in {"ok", "running already"}:
+            raise StartRefused("start-failed", f"the program could not be started: {answer or 'its shim ended'}")
+        ids = Ids.read(layout.state)
+        if ids is not None:
+            self._exits.add(layout.kernel_id, ids.shim)
+
+    def _look(self, layout: Layout) -> SeenKernel | None:
+        try:
+            about = json.loads(layout.spec.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        ids, code = Ids.read(layout.state), None
+        with suppress(OSError, ValueError, KeyError):
+            code = int(json.loads(layout.exit.read_text(encoding="utf-8"))["code"])
+        phase: Literal["created", "running", "exited"] = "exited"
+        if code is None and _held(layout.lock):
+            phase = "running"
+            if ids is not None:
+                self._exits.add(layout.kernel_id, ids.shim)
+        elif ids is None:
+            phase = "created"
+        elif code is None:
+            with suppress(OSError, ValueError, KeyError):  # it may have been written between the two looks
+                code = int(json.loads(layout.exit.read_text(encoding="utf-8"))["code"])
+        return SeenKernel(
+            layout.kernel_id, SessionId(UUID(about["session_id"])),
+            ServiceId(UUID(about["service_id"])) if about["service_id"] else None,
+            phase, datetime.fromisoformat(about["created_at"]), self._host, about["port"], exit_code=code,
+        )  # fmt: skip
+
+
+def _held(lock: Path) -> bool:
+    """Return whether a shim holds the lock: it runs, or is about to."""
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _command(spec: KernelSpec, rewriting: Rewriting) -> tuple[str, ...]:
+    """Return the words to run. A program given by a path that exists on this machine stays as it is."""
+    words = rewriting.command(spec.command)
+    program = spec.command[0]
+    if program.startswith("/") and os.access(program, os.X_OK) and not os.access(words[0], os.X_OK):
+        return (program, *words[1:])
+    return words

@@ -1,0 +1,100 @@
+"""Reading the engines' own `/metrics` pages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+from yarl import URL
+
+from headrace.agent.domain.exposition import read_exposition, with_rates
+from headrace.agent.metrics import SCRAPES
+from headrace.common.contracts.ids import KernelId
+
+_MAX_BYTES = 1024 * 1024
+_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
+_PATIENCE_S = 0.5
+"""How long one slow engine may hold up the samples of the others; its values come with the next."""
+_AGAIN_S = 30.0
+"""Before an engine that has no such page is asked again."""
+
+
+class _NoPageError(Exception):
+    pass
+
+
+@dataclass(slots=True)
+class _Engine:
+    values: dict[str, float] = field(default_factory=dict)
+    counters: frozenset[str] = frozenset()
+    at_s: float = 0.0
+    ask_after_s: float = 0.0
+    fresh: dict[str, float] = field(default_factory=dict)
+    """Values not yet handed out."""
+
+
+class EngineMetrics:
+    """Asks each engine once per call, and remembers its counters for their rates. An engine without a page is left in peace."""
+
+    def __init__(self, session: aiohttp.ClientSession, host: str) -> None:
+        self._session = session
+        self._host = f"[{host}]" if ":" in host else host
+        self._engines: dict[KernelId, _Engine] = {}
+        self._asking: dict[KernelId, asyncio.Task[None]] = {}
+
+    async def read(self, ports: Mapping[KernelId, int]) -> dict[KernelId, dict[str, float]]:
+        """Return what came from the engines at `ports` since the last call."""
+        for gone in self._engines.keys() - ports.keys():
+            del self._engines[gone]
+        for kernel_id, port in ports.items():
+            engine = self._engines.setdefault(kernel_id, _Engine())
+            if kernel_id not in self._asking and time.monotonic() >= engine.ask_after_s:
+                self._asking[kernel_id] = asyncio.create_task(self._ask(kernel_id, engine, port))
+        if self._asking:
+            await asyncio.wait(self._asking.values(), timeout=_PATIENCE_S)
+        found = {}
+        for kernel_id in ports:
+            engine = self._engines[kernel_id]
+            if engine.fresh:
+                found[kernel_id], engine.fresh = engine.fresh, {}
+        return found
+
+    async def close(self) -> None:
+        """Break off what is under way."""
+        for task in self._asking.values():
+            task.cancel()
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+
+    async def _ask(self, kernel_id: KernelId, engine: _Engine, port: int) -> None:
+        outcome = "read"
+        try:
+            text = await self._fetch(port)
+            values, counters = await asyncio.to_thread(read_exposition, text)
+        except (_NoPageError, ValueError):
+            outcome = "none"
+            engine.ask_after_s = time.monotonic() + _AGAIN_S
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            outcome = "failed"
+        else:
+            now = time.monotonic()
+            engine.fresh = with_rates(values, engine.values, counters & engine.counters, now - engine.at_s)
+            engine.values, engine.counters, engine.at_s = values, counters, now
+        finally:
+            SCRAPES.labels(outcome).inc()
+            del self._asking[kernel_id]
+
+    async def _fetch(self, port: int) -> str:
+        url = URL(f"http://{self._host}:{port}/metrics")
+        async with self._session.get(url, timeout=_TIMEOUT, allow_redirects=False) as response:
+            if response.status in {400, 401, 403, 404, 405, 501}:
+                raise _NoPageError
+            response.raise_for_status()
+            content = bytearray()
+            async for chunk in response.content.iter_any():
+                content += chunk
+                if len(content) > _MAX_BYTES:
+                    raise _NoPageError
+        return content.decode("utf-8")

@@ -1,0 +1,114 @@
+"""All settings of the agent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from headrace.agent.domain.ports import PortRange
+from headrace.common.contracts.ids import AgentId
+from headrace.common.obs.logging import LogFormat
+from headrace.common.runtime.settings import ServiceSettings
+
+_EVERYWHERE = ("0.0.0.0", "::", "")
+
+
+class Settings(ServiceSettings):
+    """Agent settings. Environment (HEADRACE_AGENT_*) beats agent.toml beats these defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_AGENT_", toml_file="agent.toml", extra="forbid", frozen=True)
+
+    id: AgentId
+    """The machine's name in Headrace; also the name its bus user is limited to."""
+    nats_url: str
+    nats_user: str = ""
+    """Empty: the same as `id`."""
+    nats_password: SecretStr = SecretStr("")
+    runtime: Literal["docker", "process"] = "docker"
+    data_dir: Path
+    """The last plan, what is known of each kernel, logs; private to the agent."""
+    folders_root: Path
+    """Where model folders are, each in `<folders_root>/<folder_id>`. With Docker: the same path for the engine."""
+
+    advertise_host: str = "127.0.0.1"
+    """Where app-proxies reach this machine's kernels."""
+    bind_address: str = "127.0.0.1"
+    """Where container ports are published, and where a free port is tried for."""
+    probe_host: str = ""
+    """Where the agent reaches kernels for health checks. Empty: the bind address, or 127.0.0.1 if that is any."""
+    port_range: str = "20000-20999"
+    """Host ports for kernels, below those that the system uses for outgoing connections."""
+
+    cpu: Annotated[float | None, Field(gt=0)] = None
+    """Cores to offer instead of all."""
+    mem_bytes: Annotated[int | None, Field(gt=0)] = None
+    """Memory to offer instead of all."""
+    simulated_gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    """Offer so many GPUs that do not exist, instead of the real ones."""
+    simulated_gpu_model: str = "Simulated GPU 80GB"
+    simulated_gpu_memory_bytes: Annotated[int, Field(gt=0)] = 80 * 2**30
+
+    docker_host: str = "unix:///var/run/docker.sock"
+    docker_network: str | None = None
+    """None: the engine's default bridge."""
+    docker_timeout: timedelta = timedelta(seconds=30)
+    """For each call that is not a stream, a pull or a stop."""
+    docker_pids: Annotated[int, Field(ge=16)] = 8192
+    """Processes and threads per container."""
+    docker_shm_bytes: Annotated[int, Field(ge=2**20)] = 2**30
+    """Shared memory per container; what is used counts as its memory."""
+    image_pull_timeout: timedelta = timedelta(minutes=60)
+
+    start_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    prestart_timeout: timedelta = timedelta(minutes=10)
+    """For each pre-start command."""
+    stop_kernels_on_exit: bool = False
+    """True: a SIGTERM to the agent ends its kernels too (`headrace up`). False: they run on and are adopted later."""
+    exit_grace: timedelta = timedelta(seconds=12)
+    """The most a kernel's own stop grace counts then."""
+
+    reconcile_every: timedelta = timedelta(seconds=5)
+    """Longest wait before a lost event is made good."""
+    report_every: timedelta = timedelta(seconds=2)
+    metrics_every: timedelta = timedelta(seconds=2)
+    first_sync: timedelta = timedelta(seconds=3)
+    """After a start of the agent with an old plan from disk: how long new kernels wait for a newer plan."""
+    log_bytes: Annotated[int, Field(ge=2**18)] = 16 * 2**20
+    """Kept of each kernel's log (process runtime)."""
+    log_retention: timedelta = timedelta(hours=24)
+    """How long the end of the log of a removed kernel is kept."""
+
+    admin_host: str = "127.0.0.1"
+    admin_port: Annotated[int, Field(ge=0, le=65535)] = 8091
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: LogFormat = "auto"
+
+    @field_validator("port_range")
+    @classmethod
+    def _a_range(cls, value: str) -> str:
+        return str(PortRange.parse(value))
+
+    @model_validator(mode="after")
+    def _absolute(self) -> Self:
+        if not self.folders_root.is_absolute() or not self.data_dir.is_absolute():
+            raise ValueError("data_dir and folders_root must be absolute paths")
+        return self
+
+    @property
+    def ports(self) -> PortRange:
+        """The port range."""
+        return PortRange.parse(self.port_range)
+
+    @property
+    def bus_user(self) -> str:
+        """The NATS user."""
+        return self.nats_user or self.id
+
+    @property
+    def probed_host(self) -> str:
+        """Where kernels are probed."""
+        return self.probe_host or ("127.0.0.1" if self.bind_address in _EVERYWHERE else self.bind_address)

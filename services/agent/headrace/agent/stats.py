@@ -1,0 +1,124 @@
+"""Samples of what kernels use, every two seconds, for the autoscaler; and the GPUs as the report shows them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from headrace.agent.domain.usage import Usage, cores_used, kernel_values
+from headrace.agent.gpu.interface import Gpus, Load
+from headrace.agent.runtime.interface import Capacity, Runtime
+from headrace.agent.scrape import EngineMetrics
+from headrace.agent.table import KernelTable
+from headrace.common.bus.connect import Bus
+from headrace.common.bus.publish import publish
+from headrace.common.contracts.ids import KernelId
+from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample
+from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.messages.reports import Gpu
+from headrace.common.runtime.clock import Clock
+from headrace.common.runtime.loop import Loop
+
+
+class Sampler:
+    """Measures, and publishes. Also learns the machine's capacity and keeps the newest look at its GPUs."""
+
+    name = "stats"
+
+    def __init__(
+        self,
+        bus: Bus,
+        agent_id: str,
+        runtime: Runtime,
+        gpus: Gpus,
+        engines: EngineMetrics,
+        table: KernelTable,
+        *,
+        every: timedelta,
+        now: Clock,
+        on_machine: Callable[[], None],
+    ) -> None:
+        self._bus = bus
+        self._agent_id = agent_id
+        self._runtime = runtime
+        self._source = gpus
+        self._engines = engines
+        self._table = table
+        self._now = now
+        self._on_machine = on_machine
+        self._before: Mapping[KernelId, Usage] = {}
+        self._loop = Loop("stats", self._one_pass, every=every)
+        self.capacity: Capacity | None = None
+        """None until the runtime told it."""
+        self.gpus: tuple[Gpu, ...] = ()
+
+    def stop(self) -> None:
+        """End run()."""
+        self._loop.stop()
+
+    async def run(self) -> None:
+        """Measure until stop()."""
+        try:
+            await self._loop.run()
+        finally:
+            await self._engines.close()
+
+    async def _one_pass(self) -> None:
+        if self.capacity is None:
+            self.gpus = await self._source.read({})
+            self.capacity = await self._runtime.capacity()
+            self._on_machine()
+        specs = self._running()
+        usage = await self._runtime.usage() if specs else {}
+        self.gpus = await self._source.read(self._loads(specs, usage))
+        ports = {
+            kernel_id: port
+            for kernel_id, spec in specs.items()
+            if spec.role == "main" and (port := self._table.seen[kernel_id].port) is not None
+        }
+        engines = await self._engines.read(ports)
+        samples = tuple(
+            sample
+            for kernel_id, spec in specs.items()
+            if (sample := self._sample(spec, usage.get(kernel_id), engines.get(kernel_id, {}))) is not None
+        )
+        self._before = usage
+        if samples:
+            await publish(self._bus, KernelMetrics(agent_id=self._agent_id, at=self._now(), samples=samples))
+
+    def _running(self) -> dict[KernelId, KernelSpec]:
+        return {
+            kernel_id: record.spec
+            for kernel_id, record in self._table.records.items()
+            if record.started_at is not None
+            and record.ending is None
+            and (seen := self._table.seen.get(kernel_id)) is not None
+            and seen.phase == "running"
+        }
+
+    def _sample(self, spec: KernelSpec, usage: Usage | None, engine: dict[str, float]) -> KernelSample | None:
+        if spec.service_id is None or usage is None or self.capacity is None:
+            return None
+        kernel = kernel_values(
+            spec, usage, self._before.get(spec.kernel_id), {gpu.gpu_id: gpu for gpu in self.gpus},
+            machine_mem_bytes=self.capacity.mem_bytes,
+        )  # fmt: skip
+        return KernelSample(
+            service_id=spec.service_id,
+            session_id=spec.session_id,
+            kernel_id=spec.kernel_id,
+            kernel=kernel,
+            engine=engine,
+        )
+
+    def _loads(self, specs: Mapping[KernelId, KernelSpec], usage: Mapping[KernelId, Usage]) -> dict[str, Load]:
+        shares: dict[str, float] = defaultdict(float)
+        busy: dict[str, float] = defaultdict(float)
+        for kernel_id, spec in specs.items():
+            now = usage.get(kernel_id)
+            cores = cores_used(now, self._before.get(kernel_id)) if now is not None else None
+            for grant in spec.gpus:
+                shares[grant.gpu_id] += float(grant.share)
+                busy[grant.gpu_id] += min(100.0, 100 * (cores or 0.0)) * float(grant.share)
+        return {gpu_id: Load(shares[gpu_id], busy[gpu_id]) for gpu_id in shares}

@@ -1,0 +1,106 @@
+"""What the agent knows of its kernels: records (kept on disk), what the runtime showed, operations under way."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from pydantic import ValidationError
+
+from headrace.agent.domain.kernels import KernelRecord, Operation, Progress, SeenKernel, report_of
+from headrace.agent.plans import write_whole
+from headrace.agent.prestart import PrestartLog
+from headrace.common.contracts.ids import KernelId
+from headrace.common.contracts.messages.reports import KernelReport
+from headrace.common.contracts.reasons import Reason
+
+log = structlog.get_logger()
+
+
+class KernelTable:
+    """The agent's one book of kernels. `on_change` is called after each change that a report would show."""
+
+    def __init__(self, folder: Path, on_change: Callable[[], None] = lambda: None) -> None:
+        self._folder = folder
+        self.on_change = on_change
+        self.seen: Mapping[KernelId, SeenKernel] = {}
+        self._records: dict[KernelId, KernelRecord] = {}
+        self._progress: dict[KernelId, Progress] = {}
+
+    @property
+    def records(self) -> Mapping[KernelId, KernelRecord]:
+        """Every kernel the agent started or tried to start, until it is removed."""
+        return self._records
+
+    @property
+    def busy(self) -> Mapping[KernelId, Operation]:
+        """Operations under way."""
+        return {kernel_id: progress.operation for kernel_id, progress in self._progress.items()}
+
+    @property
+    def ports_taken(self) -> set[int]:
+        """Host ports that kernels hold."""
+        held = {record.host_port for record in self._records.values()} | {seen.port for seen in self.seen.values()}
+        return {port for port in held if port is not None}
+
+    def load(self) -> None:
+        """Read the records from disk. One that cannot be read is left out: its kernel is adopted by the plan."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in self._folder.glob("*/record.json"):
+            try:
+                record = KernelRecord.model_validate_json(path.read_bytes())
+                self._records[KernelId(UUID(path.parent.name))] = record
+            except (OSError, ValueError, ValidationError) as error:
+                log.warning("kernel_record_unreadable", kernel_id=path.parent.name, error=type(error).__name__)
+
+    def put(self, record: KernelRecord) -> None:
+        """Keep `record`, on disk too."""
+        if self._records.get(record.spec.kernel_id) == record:
+            return
+        self._records[record.spec.kernel_id] = record
+        folder = self._folder / str(record.spec.kernel_id)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        write_whole(folder / "record.json", record.model_dump_json().encode())
+        self.on_change()
+
+    def change(self, kernel_id: KernelId, **changes: object) -> None:
+        """Change some fields of a record; nothing happens if it is gone."""
+        record = self._records.get(kernel_id)
+        if record is not None:
+            self.put(record.model_copy(update=changes))
+
+    def forget(self, kernel_id: KernelId) -> None:
+        """Drop a kernel's record and the agent's files of it."""
+        self._records.pop(kernel_id, None)
+        self.seen = {key: value for key, value in self.seen.items() if key != kernel_id}
+        shutil.rmtree(self._folder / str(kernel_id), ignore_errors=True)
+        self.on_change()
+
+    def progress(self, kernel_id: KernelId, operation: Operation, code: str, text: str) -> None:
+        """Note what an operation is at."""
+        self._progress[kernel_id] = Progress(operation, Reason(code=code, text=text[:1000]))
+        self.on_change()
+
+    def done(self, kernel_id: KernelId) -> None:
+        """Note that no operation is under way any more."""
+        self._progress.pop(kernel_id, None)
+        self.on_change()
+
+    def show(self, seen: Mapping[KernelId, SeenKernel]) -> None:
+        """Take what the runtime showed."""
+        if dict(seen) != dict(self.seen):
+            self.seen = seen
+            self.on_change()
+
+    def prestart_log(self, kernel_id: KernelId) -> PrestartLog:
+        """Return the kernel's log from before its program."""
+        return PrestartLog(self._folder / str(kernel_id) / "prestart.log")
+
+    def reports(self) -> tuple[KernelReport, ...]:
+        """Return every kernel as it is to be reported."""
+        ids = sorted({*self._records, *self.seen}, key=str)
+        found = (report_of(i, self._records.get(i), self.seen.get(i), self._progress.get(i)) for i in ids)
+        return tuple(report for report in found if report is not None)

@@ -1,0 +1,154 @@
+"""The only place that constructs the agent's parts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from headrace.agent.archive import LogArchive
+from headrace.agent.buslink import BusLink
+from headrace.agent.checks import Checker
+from headrace.agent.folders import Folders
+from headrace.agent.gpu.interface import Gpus
+from headrace.agent.gpu.nvml import NvmlGpus
+from headrace.agent.gpu.simulated import SimulatedGpus
+from headrace.agent.hostports import HostPorts
+from headrace.agent.logs import LogServer
+from headrace.agent.plans import Plans
+from headrace.agent.reconcile.converge import Converger
+from headrace.agent.reconcile.probing import Prober
+from headrace.agent.reconcile.starting import Starter
+from headrace.agent.report import Reporter, machine_of
+from headrace.agent.runtime.docker.container import Limits
+from headrace.agent.runtime.docker.docker import DockerRuntime
+from headrace.agent.runtime.docker.engine import Engine
+from headrace.agent.runtime.interface import Capacity, Runtime
+from headrace.agent.runtime.process.process import ProcessRuntime
+from headrace.agent.scrape import EngineMetrics
+from headrace.agent.settings import Settings
+from headrace.agent.stats import Sampler
+from headrace.agent.table import KernelTable
+from headrace.common.bus.connect import Bus
+from headrace.common.contracts.messages.reports import Machine
+from headrace.common.runtime.clock import utc_now
+from headrace.common.runtime.service import Task
+from headrace.common.web.app import WebServer, make_app
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
+    """Everything that the agent runs, opened; closed in reverse on leaving. Raises SystemExit when another agent holds the data folder."""
+    async with AsyncExitStack() as stack:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stack.callback(os.close, _lock(settings.data_dir))
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)  # checks must not be helped by an old connection
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        runtime = await _runtime(settings, stack)
+        bus = Bus()
+        stack.push_async_callback(bus.close)
+        yield _tasks(settings, runtime, _gpus(settings, stack), bus, session)
+
+
+def _tasks(
+    settings: Settings, runtime: Runtime, gpus: Gpus, bus: Bus, session: aiohttp.ClientSession
+) -> tuple[Task, ...]:
+    table = KernelTable(settings.data_dir / "kernels")
+    table.load()
+    plans = Plans(settings.data_dir / "plan.json", settings.id)
+    plans.load()
+    archive = LogArchive(settings.data_dir / "logs", settings.log_retention)
+    starter = Starter(
+        runtime, table, Folders(settings.folders_root), HostPorts(settings.ports, settings.bind_address),
+        concurrency=settings.start_concurrency, prestart_timeout=settings.prestart_timeout,
+        simulated_gpus=gpus.simulated, now=utc_now,
+    )  # fmt: skip
+    converger = Converger(
+        runtime, plans, table, starter, archive, every=settings.reconcile_every, first_sync=settings.first_sync,
+        stop_on_exit=settings.exit_grace if settings.stop_kernels_on_exit else None,
+    )  # fmt: skip
+    prober = Prober(table, Checker(session, settings.probed_host), utc_now)
+    sampler = Sampler(
+        bus, settings.id, runtime, gpus, EngineMetrics(session, settings.probed_host), table,
+        every=settings.metrics_every, now=utc_now, on_machine=lambda: table.on_change(),  # noqa: PLW0108 - it is set below
+    )  # fmt: skip
+
+    def machine() -> Machine | None:
+        if sampler.capacity is None or not converger.has_looked:
+            return None
+        offered = _offered(sampler.capacity, settings)
+        return machine_of(offered, sampler.gpus, address=settings.advertise_host, runtime=settings.runtime)
+
+    reporter = Reporter(bus, settings.id, table, plans, machine, every=settings.report_every, now=utc_now)
+    logs = LogServer(bus, settings.id, runtime, table, archive)
+    link = BusLink(
+        bus, plans, logs, url=settings.nats_url, user=settings.bus_user,
+        password=settings.nats_password.get_secret_value(), agent_id=settings.id,
+    )  # fmt: skip
+    table.on_change = reporter.poke
+    plans.on_new = converger.poke
+    converger.after_pass = prober.sync
+    app = make_app(
+        checks={
+            "bus": lambda: None if bus.connected else "not connected to NATS",
+            "runtime": lambda: converger.runtime_error,
+        }
+    )
+    admin = WebServer(app, host=settings.admin_host, port=settings.admin_port, name="admin")
+    # Stopped from the last to the first: kernels are left (or ended) first, and the last report tells of it.
+    return admin, link, logs, reporter, sampler, prober, converger
+
+
+async def _runtime(settings: Settings, stack: AsyncExitStack) -> Runtime:
+    if settings.runtime == "process":
+        return ProcessRuntime(
+            settings.data_dir / "process",
+            host=settings.advertise_host,
+            log_bytes=settings.log_bytes,
+            environ=os.environ,
+        )
+    engine = await stack.enter_async_context(
+        Engine.open(settings.docker_host, timeout_s=settings.docker_timeout.total_seconds())
+    )
+    limits = Limits(
+        settings.bind_address, settings.docker_network, pids=settings.docker_pids, shm_bytes=settings.docker_shm_bytes
+    )
+    return DockerRuntime(
+        engine, agent_id=settings.id, host=settings.advertise_host, limits=limits,
+        pull_timeout_s=settings.image_pull_timeout.total_seconds(),
+    )  # fmt: skip
+
+
+def _gpus(settings: Settings, stack: AsyncExitStack) -> Gpus:
+    if settings.simulated_gpus:
+        return SimulatedGpus(
+            settings.id, count=settings.simulated_gpus, model=settings.simulated_gpu_model,
+            memory_bytes=settings.simulated_gpu_memory_bytes,
+        )  # fmt: skip
+    real = NvmlGpus()
+    stack.callback(real.close)
+    return real
+
+
+def _offered(capacity: Capacity, settings: Settings) -> Capacity:
+    return Capacity(
+        capacity.hostname,
+        capacity.architecture,
+        settings.cpu or capacity.cpus,
+        settings.mem_bytes or capacity.mem_bytes,
+    )
+
+
+def _lock(data_dir: Path) -> int:
+    """Hold the data folder for this process. The system lets go of it when the process dies."""
+    fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"another agent uses {data_dir}")
+    return fd
