@@ -32,27 +32,29 @@ class Intake:
 
     async def take_kernels(self, message: KernelMetrics) -> None:
         """Gather an agent's samples."""
+        kept_samples = 0
         for sample in message.samples:
             known = self._tables.of(sample.service_id)
             if known is None:
-                SAMPLES.labels("unwanted").inc()
                 continue
             owner = str(sample.kernel_id)
             kept = self._keep(sample.service_id, (Origin.KERNEL, owner, ""), known.kernel_metrics, sample.kernel)
             kept |= self._keep(sample.service_id, (Origin.ENGINE, owner, ""), known.framework_metrics, sample.engine)
-            SAMPLES.labels("kept" if kept else "unwanted").inc()
+            kept_samples += kept
+        _count(kept_samples, len(message.samples))
 
     async def take_replicas(self, message: ProxyMetrics) -> None:
         """Gather an app-proxy's samples."""
+        kept_samples = 0
         for sample in message.samples:
             known = self._tables.of(sample.service_id)
-            kept = known is not None and self._keep(
+            kept_samples += known is not None and self._keep(
                 sample.service_id,
                 (Origin.PROXY, str(sample.session_id), message.proxy_id),
                 known.framework_metrics,
                 sample.values,
             )
-            SAMPLES.labels("kept" if kept else "unwanted").inc()
+        _count(kept_samples, len(message.samples))
 
     async def flush(self) -> None:
         """Write what was gathered. While Redis is away it is dropped: a window holds what is new, not what is late."""
@@ -85,3 +87,8 @@ class Intake:
             entry[0] += values[metric]
             entry[1] += 1
         return True
+
+
+def _count(kept: int, of: int) -> None:
+    SAMPLES.labels("kept").inc(kept)
+    SAMPLES.labels("unwanted").inc(of - kept)

@@ -1,0 +1,239 @@
+"""How much the autoscaler costs, on a real NATS and Valkey: samples taken in, and ticks over many services.
+
+Each number stands beside a peer measured in the same run: the plain way, one sorted-set write per value (pipelined), and one
+range read per series (pipelined). Results go to build/bench-autoscaler.json. Fails when a target is missed:
+10,000 samples/s below half a core, 1,000 services × 5 rules below 1 s a tick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from uuid import uuid4
+
+import uvloop
+from redis.asyncio import Redis
+
+from headrace.autoscaler.domain.observation import Horizon
+from headrace.autoscaler.intake import Intake
+from headrace.autoscaler.leases import Leases
+from headrace.autoscaler.reconcile.fire import Trigger
+from headrace.autoscaler.reconcile.report import Reporter
+from headrace.autoscaler.reconcile.tick import Parts, Tick
+from headrace.autoscaler.records import Records
+from headrace.autoscaler.settings import Settings
+from headrace.autoscaler.tables import Tables
+from headrace.autoscaler.windows import Windows
+from headrace.autoscaler.wiring import open_redis
+from headrace.common.bus.connect import Bus, open_bus
+from headrace.common.contracts.ids import KernelId, RuleId, ServiceId, SessionId
+from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample
+from headrace.common.contracts.messages.rules import LiveReplica, Rule, RuleTable
+from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
+from headrace.common.runtime.clock import utc_now
+from headrace.embedded.stack import EmbeddedServers
+
+SERVICES, REPLICAS, RULES = 1000, 3, 5
+SAMPLES = 10_000
+METRICS = ("cpu_util", "mem_util", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc", "vllm:num_requests_running")
+KERNEL = {
+    "cpu_util": 50.0,
+    "cpu_used": 0.5,
+    "mem": 1e9,
+    "mem_util": 40.0,
+    "net_rx": 1e3,
+    "net_tx": 1e3,
+    "cuda_util": 70.0,
+    "cuda_mem_util": 80.0,
+}
+ENGINE = {**{f"vllm:some_counter_{n}_total": float(n) for n in range(20)}, **dict.fromkeys(METRICS[2:], 1.0)}
+
+
+@dataclass
+class World:
+    """Services with rules, their kernels, and the autoscaler's parts."""
+
+    tables: list[RuleTable]
+    intake: Intake
+    tick: Tick
+    redis: Redis
+    windows: Windows
+
+
+async def build(bus: Bus, settings: Settings) -> World:
+    known, redis, horizon = Tables(), open_redis(settings), Horizon()
+    tables = [_table() for _ in range(SERVICES)]
+    for table in tables:
+        await known.deliver(table)
+    records, windows = Records(redis), Windows(redis, keep=horizon.length)
+    parts = Parts(
+        known, windows, Leases(redis, length=timedelta(seconds=60)), records,
+        Trigger(bus, known, records, ask_timeout=timedelta(seconds=1)), Reporter(bus, every=timedelta(seconds=10)), utc_now,
+    )  # fmt: skip
+    return World(
+        tables, Intake(known, windows), Tick(parts, horizon=horizon, patience=timedelta(seconds=10)), redis, windows
+    )
+
+
+def _table() -> RuleTable:
+    rules = tuple(
+        Rule(
+            rule_id=RuleId(uuid4()),
+            spec=RuleSpec(
+                source=MetricSource.KERNEL if ":" not in metric else MetricSource.INFERENCE_FRAMEWORK,
+                metric=metric, comparator=Comparator.GREATER_THAN, threshold=1e12, step=1, max_replicas=10,
+            ),
+        )
+        for metric in METRICS[:RULES]
+    )  # fmt: skip
+    replicas = tuple(
+        LiveReplica(session_id=SessionId(uuid4()), kernel_ids=(KernelId(uuid4()),)) for _ in range(REPLICAS)
+    )
+    return RuleTable(service_id=ServiceId(uuid4()), generation=1, wanted=REPLICAS, replicas=replicas, rules=rules)
+
+
+def messages(tables: list[RuleTable], samples: int, *, engine: bool) -> list[bytes]:
+    """Samples of the services' kernels in turn, 100 in a message, as they come off the bus."""
+    kernels = [(t.service_id, r.session_id, r.kernel_ids[0]) for t in tables for r in t.replicas]
+    made, encoded = [], []
+    for number in range(samples):
+        service, session, kernel = kernels[number % len(kernels)]
+        made.append(
+            KernelSample(
+                service_id=service, session_id=session, kernel_id=kernel, kernel=KERNEL, engine=ENGINE if engine else {}
+            )
+        )
+        if len(made) == 100:
+            encoded.append(KernelMetrics(agent_id="a", at=datetime.now(UTC), samples=tuple(made)).encode())
+            made = []
+    return encoded
+
+
+async def _cpu(work: Callable[[], Awaitable[None]], *, times: int = 3) -> tuple[float, float]:
+    """Median CPU and wall seconds of this process for `work`."""
+    measured = []
+    for _ in range(times):
+        cpu, wall = time.process_time(), time.monotonic()
+        await work()
+        measured.append((time.process_time() - cpu, time.monotonic() - wall))
+    return median(c for c, _ in measured), median(w for _, w in measured)
+
+
+async def ingest(world: World, *, engine: bool) -> float:
+    """CPU seconds for one second's worth of samples: decoding, gathering, and the flushes of that second."""
+    encoded = messages(world.tables, SAMPLES, engine=engine)
+    quarter = len(encoded) // 4  # flush_s is 0.25
+
+    async def work() -> None:
+        for start in range(0, len(encoded), quarter):
+            for data in encoded[start : start + quarter]:
+                await world.intake.take_kernels(KernelMetrics.decode(data))
+            await world.intake.flush()
+
+    return (await _cpu(work))[0]
+
+
+async def plain_writes(redis: Redis, writes: int) -> float:
+    """CPU seconds for the same number of values written one by one in pipelines."""
+
+    async def work() -> None:
+        at = time.time()
+        for start in range(0, writes, 1000):
+            pipe = redis.pipeline(transaction=False)
+            for number in range(start, start + 1000):
+                pipe.zadd(f"plain:{number % (SERVICES * REPLICAS)}", {f"{at}:{number}": at})
+            await pipe.execute()
+
+    return (await _cpu(work))[0]
+
+
+async def ticks(world: World) -> float:
+    """Wall seconds of a tick in a running system: every replica sent news since the last one."""
+    encoded = messages(world.tables, SERVICES * REPLICAS, engine=True)
+    walls = []
+    for _ in range(12):  # the first fill the windows
+        for data in encoded:
+            await world.intake.take_kernels(KernelMetrics.decode(data))
+        await world.intake.flush()
+        started = time.monotonic()
+        await world.tick.one_pass()
+        walls.append(time.monotonic() - started)
+        if world.tick.paused is not None:
+            raise RuntimeError(world.tick.paused)
+    return median(walls[4:])
+
+
+async def plain_reads(redis: Redis) -> float:
+    """Wall seconds to read one series per rule and replica, filled like the windows, in pipelines."""
+    series = [f"series:{n}" for n in range(SERVICES * REPLICAS * RULES)]
+    for start in range(0, len(series), 1000):
+        pipe = redis.pipeline(transaction=False)
+        for name in series[start : start + 1000]:
+            pipe.zadd(name, {f"{n}:50.0": n for n in range(5)})
+        await pipe.execute()
+
+    async def work() -> None:
+        for start in range(0, len(series), 1000):
+            pipe = redis.pipeline(transaction=False)
+            for name in series[start : start + 1000]:
+                pipe.zrangebyscore(name, 0, 10)
+            await pipe.execute()
+
+    return (await _cpu(work))[1]
+
+
+async def main(folder: Path) -> dict[str, float]:
+    async with EmbeddedServers(folder, only={"nats", "valkey"}) as servers:
+        user, password = servers.nats_user("autoscaler")
+        settings = Settings(
+            id="bench", nats_url=servers.nats_url, nats_user=user, nats_password=password, redis_url=servers.redis_url,
+            redis_timeout_s=30,
+        )  # type: ignore[arg-type]  # fmt: skip  # pydantic makes secrets of strings
+        async with open_bus(servers.nats_url, user=user, password=password, name="bench") as bus:
+            world = await build(bus, settings)
+            values = SAMPLES * 2  # two of a kernel's values are named by a rule
+            narrow = await ingest(world, engine=False)
+            plain = await plain_writes(world.redis, values)
+            wide = await ingest(world, engine=True)
+            plain_wide = await plain_writes(world.redis, SAMPLES * RULES)
+            tick = await ticks(world)
+            reads = await plain_reads(world.redis)
+            memory = int((await world.redis.info("memory"))["used_memory"])
+            await world.redis.aclose()
+    return {
+        "ingest_cores_at_10000_per_s": narrow,
+        "ingest_vs_plain_pipeline": narrow / plain,
+        "ingest_with_engine_metrics_cores_at_10000_per_s": wide,
+        "ingest_with_engine_metrics_vs_plain_pipeline": wide / plain_wide,
+        "tick_s": tick,
+        "tick_vs_plain_reads": tick / reads,
+        "redis_bytes": memory,
+    }
+
+
+def show(results: dict[str, float]) -> bool:
+    """Print, and return whether the targets are held."""
+    print(f"{SAMPLES:,} samples/s taken in: {results['ingest_cores_at_10000_per_s']:.2f} cores, "
+          f"{results['ingest_vs_plain_pipeline']:.2f} × one write per value in a plain pipeline")  # fmt: skip
+    print(f"  with {len(ENGINE)} engine metrics each: {results['ingest_with_engine_metrics_cores_at_10000_per_s']:.2f} cores, "
+          f"{results['ingest_with_engine_metrics_vs_plain_pipeline']:.2f} × the plain pipeline")  # fmt: skip
+    print(f"tick over {SERVICES:,} services × {RULES} rules × {REPLICAS} replicas: {results['tick_s']:.3f} s, "
+          f"{results['tick_vs_plain_reads']:.2f} × reading each series in a plain pipeline")  # fmt: skip
+    print(f"Redis holds {results['redis_bytes'] / 2**20:.0f} MiB (the peers' keys included)")
+    return results["ingest_cores_at_10000_per_s"] < 0.5 and results["tick_s"] < 1.0
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        found = uvloop.run(main(Path(temporary) / "data"))
+    target = Path("build") / "bench-autoscaler.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(found, indent=2) + "\n")
+    sys.exit(0 if show(found) else 1)
