@@ -1,0 +1,258 @@
+"""Services through the public API: create, look, change, remove."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.manager_api import PROXY, ManagerApi
+
+DEFINITION = """
+models:
+  - name: m
+    model_path: /models
+    service:
+      start_command: python -m http.server 8000
+      port: 8000
+      health_check: {path: /health}
+"""
+DEFAULTS = """
+[custom.environment]
+image = "example.com/model-server:latest"
+architecture = "x86_64"
+[custom.resource_slots]
+cpu = 2
+mem = "8gb"
+"cuda.shares" = "0.5"
+[custom.environ]
+MODEL_NAME = "from-file"
+OTHER = "kept"
+"""
+
+
+async def create(api: ManagerApi, name: str = "chat", **body: Any) -> Any:
+    """Create a `cmd` service, which needs no folder."""
+    return await api.admin.call("POST", "/v1/services", {"name": name, "runtime": "cmd", "image": "img", **body})
+
+
+async def test_a_custom_service_takes_definition_and_defaults_and_the_request_wins(api: ManagerApi) -> None:
+    folder = await api.admin.folder("m", {"model-definition.yaml": DEFINITION, "service-definition.toml": DEFAULTS})
+    seen = await api.admin.call(
+        "POST", "/v1/services",
+        {"name": "chat", "folder": "m", "slots": {"cpu": 1, "cuda.device": 1}, "environ": {"MODEL_NAME": "asked"}, "replicas": 2},
+    )  # fmt: skip
+    assert (seen["status"], seen["phase"], seen["replicas"]) == ("unhealthy", "deploying", 2)
+    assert seen["reason"]["code"] == "starting"
+    assert seen["folder_id"] == folder
+    assert seen["image"] == "example.com/model-server:latest"
+    assert seen["slots"] == {"cpu": "1", "cuda.device": "1", "mem": str(8 * 2**30)}
+    assert seen["endpoint"] == f"{PROXY}/chat"
+    assert seen["example"] == f'curl -H "Authorization: Bearer $TOKEN" {PROXY}/chat/health'
+    resolved = await api.pool.fetchval("select resolved from revisions")
+    assert resolved["command"] == ["/bin/sh", "-c", "python -m http.server 8000"]
+    assert resolved["environ"] == {"MODEL_NAME": "asked", "OTHER": "kept"}
+    assert resolved["mounts"] == [{"folder_id": folder, "target": "/models", "read_only": True}]
+    assert {"services", "routes"} <= set(api.behind.poked)
+    assert (await api.admin.call("GET", f"/v1/services/{seen['id']}"))["name"] == "chat"
+
+
+async def test_a_wrong_definition_creates_nothing(api: ManagerApi) -> None:
+    await api.admin.folder("m", {"model-definition.yml": DEFINITION.replace("port: 8000", "port: 0")})
+    problem = await api.admin.call("POST", "/v1/services", {"name": "chat", "folder": "m"}, expect=422)
+    assert problem["file"] == "model-definition.yml"
+    assert problem["errors"] == [
+        {"path": "models[0].service.port", "found": "0", "allowed": "greater than or equal to 1"}
+    ]
+    assert (await api.admin.call("GET", "/v1/services"))["items"] == []
+    problem = await api.admin.call(
+        "POST", "/v1/services", {"name": "c", "folder": "m", "definition_path": "no/such.yaml"}, expect=422
+    )
+    assert problem["file"] == "no/such.yaml"
+    problem = await api.admin.call(
+        "POST", "/v1/services", {"name": "c", "folder": "m", "definition_path": "../x"}, expect=400
+    )
+    assert problem["errors"][0]["field"] == "definition_path"
+
+
+async def test_every_wrong_field_is_named(api: ManagerApi) -> None:
+    data = await api.admin.folder("data", {}, usage_mode="data")
+    model = await api.admin.folder("model", {})
+    wrong = {
+        "folder": {"folder": "data", "runtime": "vllm"},
+        "command": {"folder": "model", "runtime": "vllm", "command": "x"},
+        "model_destination": {"folder": "model", "runtime": "sglang", "model_destination": "/weights"},
+        "definition_path": {"folder": "model", "runtime": "vllm", "definition_path": "a.yaml"},
+        "extra_mounts[0].folder": {"runtime": "cmd", "extra_mounts": [{"folder": model}]},
+        "extra_mounts[0].target": {
+            "runtime": "cmd",
+            "folder": "model",
+            "extra_mounts": [{"folder": data, "target": "/models/x"}],
+        },
+        "environ.HEADRACE_PORT": {"runtime": "cmd", "environ": {"HEADRACE_PORT": "1"}},
+        "name": {"runtime": "cmd", "name": "available"},
+        "resource_group": {"runtime": "cmd", "resource_group": "none"},
+        "replicas": {"runtime": "cmd", "replicas": -1},
+        "slots": {"runtime": "cmd", "slots": {"cpu": "many"}},
+    }
+    for field, body in wrong.items():
+        problem = await api.admin.call("POST", "/v1/services", {"name": "x", **body}, expect=400)
+        assert [error["field"] for error in problem["errors"]] == [field], problem
+        assert all({"found", "allowed"} <= set(error) for error in problem["errors"])
+    for body in ({"runtime": "cmd", "folder": "nope"}, {"runtime": "cmd", "project": "nope"}):
+        await api.admin.call("POST", "/v1/services", {"name": "x", **body}, expect=404)
+
+
+async def test_names_are_unique_and_become_free_again(api: ManagerApi) -> None:
+    await create(api)
+    problem = await api.admin.call("POST", "/v1/services", {"name": "chat", "runtime": "cmd"}, expect=409)
+    assert problem["type"].endswith("name-taken")
+    assert (await api.admin.call("GET", "/v1/services/available?name=chat"))["available"] is False
+    assert (await api.admin.call("GET", "/v1/services/available?name=v1"))["reason"]["code"] == "name-reserved"
+    await api.admin.call("DELETE", "/v1/services/chat", expect=204)
+    assert (await api.admin.call("GET", "/v1/services/available?name=chat"))["available"] is True
+    await create(api)
+
+
+async def test_status_and_phase_follow_the_replicas(api: ManagerApi) -> None:
+    await create(api, replicas=2)
+    first, _ = await api.runs("chat")
+    seen = await api.admin.service("chat")
+    assert (seen["status"], seen["phase"], seen["healthy_replicas"]) == ("degraded", "deploying", 1)
+    second, kernel = await api.runs("chat", healthy=False)
+    seen = await api.admin.service("chat")
+    assert seen["reason"] == {"code": "initial-delay", "text": "1 of 2 replicas healthy; as the test wants"}
+    replica = next(r for r in seen["replica_list"] if r["id"] == str(second))
+    assert (replica["kernel_id"], replica["agent_id"], replica["address"]) == (str(kernel), "agent-1", "10.0.0.1:20000")
+    await api.ends(second)
+    await api.runs("chat")
+    seen = await api.admin.service("chat")
+    assert (seen["status"], seen["phase"]) == ("healthy", "deployed")
+    await api.admin.call("POST", "/v1/services/chat/stop")
+    seen = await api.admin.service("chat")
+    assert seen["phase"] == "stopping"
+    for replica in seen["replica_list"]:
+        await api.ends(replica["id"])
+    seen = await api.admin.service("chat")
+    assert (seen["status"], seen["phase"], seen["reason"]["code"]) == ("unhealthy", "stopped", "stopped")
+    assert first
+
+
+async def test_update_makes_a_revision_only_for_a_spec(api: ManagerApi) -> None:
+    await create(api)
+    seen = await api.admin.call(
+        "PATCH",
+        "/v1/services/chat",
+        {"replicas": 3, "open_to_public": True, "description": "d", "tags": ["a"], "metadata": {"k": "v"}},
+    )
+    assert (seen["revision"], seen["replicas"], seen["open_to_public"], seen["tags"]) == (1, 3, True, ["a"])
+    assert seen["example"] == f"curl {PROXY}/chat/"
+    seen = await api.admin.call(
+        "PATCH", "/v1/services/chat", {"spec": {"runtime": "cmd", "image": "img:2"}, "message": "new image"}
+    )
+    assert (seen["revision"], seen["image"], seen["replicas"], seen["description"]) == (2, "img:2", 3, "d")
+    history = (await api.admin.call("GET", "/v1/services/chat/history"))["items"]
+    assert [entry["action"] for entry in history] == ["service.updated", "service.updated", "service.created"]
+    assert history[0]["message"] == "new image"
+    assert history[0]["details"]["changes"]["spec"]["image"] == "img:2"
+    assert history[0]["actor"] == "admin"
+    revisions = (await api.admin.call("GET", "/v1/services/chat/revisions"))["items"]
+    assert [(r["number"], r["spec"]["image"], r["message"]) for r in revisions] == [
+        (1, "img", ""),
+        (2, "img:2", "new image"),
+    ]
+    decisions = (await api.admin.call("GET", "/v1/services/chat/decisions"))["items"]
+    assert [(d["source"], d["from_replicas"], d["to_replicas"]) for d in decisions] == [("user", 1, 3)]
+    await api.admin.call("PATCH", "/v1/services/chat", {"message": "nothing"}, expect=400)
+
+
+async def test_roll_back_serves_the_old_revision_again(api: ManagerApi) -> None:
+    folder = await api.admin.folder("m", {"model-definition.yaml": DEFINITION})
+    await api.admin.call("POST", "/v1/services", {"name": "chat", "folder": "m"})
+    await api.admin.call("PATCH", "/v1/services/chat", {"spec": {"runtime": "cmd", "image": "other"}})
+    await api.admin.upload(folder, "model-definition.yaml", DEFINITION.replace("/health", "/changed").encode())
+    seen = await api.admin.call("POST", "/v1/services/chat/rollback", {"revision": 1, "message": "back"})
+    assert (seen["revision"], seen["runtime"], seen["folder_id"]) == (3, "custom", folder)
+    resolved = await api.pool.fetchval("select resolved from revisions where number = 3")
+    assert resolved["health_check"]["path"] == "/health", "exactly as it was resolved then"
+    await api.admin.call("POST", "/v1/services/chat/rollback", {"revision": 9}, expect=404)
+    assert (await api.admin.call("GET", "/v1/services/chat/history"))["items"][0]["action"] == "service.rolled-back"
+
+
+async def test_stop_start_retry_delete(api: ManagerApi) -> None:
+    await create(api)
+    session, _ = await api.runs("chat")
+    await api.pool.execute("update services set failed_starts = 5, next_start_at = now() + interval '1 hour'")
+    await api.pool.execute(
+        "insert into start_errors (session_id, service_id, reason_code, reason_text) select $1, id, 'exited', 'no such model' from services",
+        session,
+    )
+    await api.ends(session)
+    seen = await api.admin.service("chat")
+    assert (seen["phase"], seen["errors"][0]["reason"]["text"]) == ("failed", "no such model")
+    assert "no such model" in seen["reason"]["text"]
+    seen = await api.admin.call("POST", "/v1/services/chat/retry")
+    assert (seen["phase"], seen["errors"], seen["next_retry_at"]) == ("deploying", [], None)
+    assert (await api.admin.call("POST", "/v1/services/chat/stop"))["phase"] == "stopped"
+    assert (await api.admin.call("POST", "/v1/services/chat/start"))["phase"] == "deploying"
+    session, _ = await api.runs("chat")
+    seen = await api.admin.call("DELETE", "/v1/services/chat", expect=202)
+    assert (seen["phase"], seen["reason"]["code"]) == ("stopping", "deleting")
+    await api.admin.call("PATCH", "/v1/services/chat", {"replicas": 2}, expect=409)
+    await api.admin.call("POST", "/v1/services/chat/start", expect=409)
+    await api.admin.call("DELETE", "/v1/services/chat", expect=202)
+    await api.ends(session)
+    await api.admin.call("DELETE", "/v1/services/chat", expect=204)
+    await api.admin.call("GET", "/v1/services/chat", expect=404)
+
+
+async def test_quota_counts_what_running_services_want(api: ManagerApi) -> None:
+    await api.admin.call("POST", "/v1/projects", {"name": "small", "quota": {"cpu": 4, "mem": "4g"}})
+    await create(api, "one", project="small", replicas=3)
+    problem = await api.admin.call(
+        "POST", "/v1/services", {"name": "two", "runtime": "cmd", "project": "small", "replicas": 2}, expect=409
+    )
+    assert problem["type"].endswith("quota-exceeded")
+    assert "would hold 5 cpu (3 now and 2 more); its limit is 4" in problem["detail"]
+    await create(api, "two", project="small", replicas=1)
+    assert (await api.admin.call("GET", "/v1/projects/small/usage"))["used"] == {"cpu": "4", "mem": str(4 * 2**30)}
+    await api.admin.call("PATCH", "/v1/services/two", {"replicas": 2}, expect=409)
+    await api.admin.call("PATCH", "/v1/services/two", {"spec": {"runtime": "cmd", "slots": {"cpu": 2}}}, expect=409)
+    await api.admin.call("POST", "/v1/services/one/stop")
+    await api.admin.call("PATCH", "/v1/services/two", {"replicas": 2})
+    await api.admin.call("POST", "/v1/services/one/start", expect=409)
+    await api.admin.call(
+        "POST", "/v1/validations", {"runtime": "cmd", "project": "small", "slots": {"cpu": 3}}, expect=409
+    )
+    assert (await api.admin.service("two"))["revision"] == 1
+
+
+async def test_lists_filter_and_page(api: ManagerApi) -> None:
+    await api.admin.call("POST", "/v1/projects", {"name": "other"})
+    for number in range(5):
+        await create(
+            api, f"s{number}", project="other" if number % 2 else "default", tags=["even"] if number % 2 == 0 else []
+        )
+    await api.runs("s0")
+    await api.admin.call("POST", "/v1/services/s1/stop")
+
+    async def names(query: str) -> list[str]:
+        return [item["name"] for item in (await api.admin.call("GET", f"/v1/services?{query}"))["items"]]
+
+    assert await names("") == ["s0", "s1", "s2", "s3", "s4"]
+    assert await names("project=other") == ["s1", "s3"]
+    assert await names("status=healthy") == ["s0"]
+    assert await names("phase=stopped") == ["s1"]
+    assert await names("q=even") == ["s0", "s2", "s4"]
+    assert await names("owner=nobody") == []
+    assert await names("mine=true&project=default") == ["s0", "s2", "s4"]
+    seen, cursor = [], ""
+    while True:
+        page = await api.admin.call("GET", f"/v1/services?limit=2{cursor}")
+        seen += [item["name"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert seen == ["s0", "s1", "s2", "s3", "s4"]
+    await api.admin.call("GET", "/v1/services?phase=well", expect=400)
+    problem = await api.admin.call("GET", "/v1/services?phse=stopped", expect=400)
+    assert problem["errors"][0]["field"] == "phse"
+    await api.admin.call("GET", "/v1/services?project=nope", expect=404)

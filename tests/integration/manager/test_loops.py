@@ -1,0 +1,243 @@
+"""From rows to running replicas and back, over real PostgreSQL and NATS."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from headrace.common.bus.connect import Bus
+from headrace.common.bus.publish import ask
+from headrace.common.contracts.ids import RuleId, new_uuid
+from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
+from headrace.common.contracts.reasons import Reason
+from headrace.common.db.pool import Pool
+from headrace.common.runtime.clock import utc_now
+from headrace.embedded.stack import EmbeddedServers
+from tests.integration.manager.world import World
+from tests.support.wait import eventually
+
+
+@pytest.fixture
+async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        made = World(pool, servers, stack)
+        await made.prepare()
+        yield made
+
+
+async def test_a_service_is_placed_planned_run_and_routed(world: World) -> None:
+    await world.manager()
+    proxy = await world.proxy()
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s", replicas=2)
+        await eventually(lambda: proxy.serving(service) == 2)
+        assert await world.statuses(service) == ["running", "running"]
+        assert {spec.service_id for spec in agent.kernels.values()} == {service}
+        held = await world.pool.fetchval("select sum(amount) from allocations where slot = 'cpu'")
+        assert held == 2
+
+
+async def test_scale_in_drains_then_stops_then_frees(world: World) -> None:
+    await world.manager()
+    proxy = await world.proxy()
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s", replicas=3, grace_s=60)
+        await eventually(lambda: proxy.serving(service) == 3)
+        proxy.in_flight = 1
+        await world.set(service, wanted=1)
+        await eventually(lambda: proxy.serving(service) == 1)
+        assert await eventually(lambda: world.statuses(service)) == ["draining", "draining", "running"]
+        assert len(agent.kernels) == 3, "what drains keeps running"
+        proxy.in_flight = 0
+        await eventually(lambda: len(agent.kernels) == 1)
+
+        async def freed() -> bool:
+            return await world.pool.fetchval("select count(*) from allocations where slot = 'cpu'") == 1
+
+        await eventually(freed)
+        assert await world.statuses(service) == ["running"]
+
+
+async def test_slots_stay_held_until_the_machine_shows_the_kernel_no_more(world: World) -> None:
+    await world.manager()
+    async with (await world.agent(cpu="1")).alive() as agent:
+        first = await world.service("first", grace_s=0)
+        await eventually(lambda: len(agent.kernels) == 1)
+        agent.clings = True
+        await world.set(first, goal="deleting")
+
+        async def stopping() -> bool:
+            return await world.statuses(first) == ["stopping"]
+
+        await eventually(stopping)
+        second = await world.service("second")
+
+        async def waits() -> str | None:
+            return await world.pool.fetchval(
+                "select reason_text from sessions where service_id = $1 and reason_code = 'insufficient-slots'", second
+            )
+
+        assert "needs 1 cpu, 0 cpu of 1 cpu free" in str(await eventually(waits))
+        agent.clings = False
+        agent.kernels = {}
+        agent.report_now()
+
+        async def runs() -> bool:
+            return await world.statuses(second) == ["running"]
+
+        await eventually(runs)
+        assert await world.pool.fetchval("select deleted_at is not null from services where id = $1", first)
+
+
+async def test_a_lost_machine_is_replaced_and_returns_to_nothing(world: World) -> None:
+    await world.manager(lost_after_s=1)
+    proxy = await world.proxy()
+    one, two = await world.agent("agent-1"), await world.agent("agent-2")
+    async with two.alive():
+        async with one.alive():
+            service = await world.service("s", replicas=2)
+            await eventually(lambda: proxy.serving(service) == 2)
+            owner = next(agent for agent in (one, two) if agent.kernels)
+            assert len(owner.kernels) == 2, "packed on one machine"
+        if owner is two:
+            return
+        await eventually(lambda: len(two.kernels) == 2 and proxy.serving(service) == 2, within_s=15)
+        async with one.alive():
+            await eventually(lambda: one.kernels == {}, within_s=15)
+
+            async def freed() -> bool:
+                return await world.pool.fetchval("select count(*) from allocations where agent_id = 'agent-1'") == 0
+
+            await eventually(freed)
+
+
+async def test_failed_starts_back_off_then_stop_with_their_errors(world: World) -> None:
+    await world.manager()
+    async with (await world.agent()).alive() as agent:
+        agent.outcome = lambda _spec: "failed"
+        service = await world.service("s")
+
+        async def given_up() -> bool:
+            return await world.pool.fetchval("select failed_starts from services where id = $1", service) == 5
+
+        await eventually(given_up, within_s=40, every_s=0.1)
+        errors = await world.pool.fetch("select reason_text from start_errors where service_id = $1", service)
+        assert [row["reason_text"] for row in errors] == ["the test says failed"] * 5
+
+        async def quiet() -> bool:
+            return await world.statuses(service) == []
+
+        await eventually(quiet)
+        agent.outcome = lambda _spec: "healthy"
+        await world.set(service, failed_starts=0, next_start_at=None)
+
+        async def runs() -> bool:
+            return await world.statuses(service) == ["running"]
+
+        await eventually(runs)
+
+
+async def test_an_update_never_serves_with_fewer_than_wanted(world: World) -> None:
+    await world.manager()
+    proxy = await world.proxy()
+    async with (await world.agent()).alive():
+        service = await world.service("s", replicas=2)
+        await eventually(lambda: proxy.serving(service) == 2)
+        mark = len(proxy.history)
+        revision = await world.update(service, 2)
+
+        async def updated() -> bool:
+            rows = await world.pool.fetch(
+                "select revision_id, status from sessions where service_id = $1 and status <> 'ended'", service
+            )
+            return [(r["revision_id"], r["status"]) for r in rows] == [(revision, "running")] * 2
+
+        await eventually(updated)
+        served = [
+            sum(r.health == "healthy" and r.state == "active" for r in table.routes) for table in proxy.history[mark:]
+        ]
+        assert min(served) >= 2, served
+
+
+async def test_a_bad_update_leaves_the_old_replicas_serving(world: World) -> None:
+    await world.manager()
+    proxy = await world.proxy()
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s", replicas=2)
+        await eventually(lambda: proxy.serving(service) == 2)
+        revision = await world.update(service, 2)
+        agent.outcome = lambda spec: "failed" if spec.revision_id == revision else "healthy"
+
+        async def given_up() -> bool:
+            return await world.pool.fetchval("select failed_starts from services where id = $1", service) >= 5
+
+        await eventually(given_up, within_s=40, every_s=0.1)
+        assert proxy.serving(service) == 2
+
+
+async def test_two_managers_at_once_and_one_that_goes(world: World) -> None:
+    proxy = await world.proxy()
+    async with (await world.agent()).alive() as agent, world.running_manager():
+        async with world.running_manager():
+            service = await world.service("s", replicas=5)
+            await eventually(lambda: proxy.serving(service) == 5)
+            await world.set(service, wanted=2)
+        await eventually(lambda: len(agent.kernels) == 2, within_s=20)
+        await world.set(service, goal="deleting")
+        await eventually(lambda: agent.kernels == {}, within_s=20)
+        await eventually(lambda: proxy.tables[service].removed)
+        assert await world.pool.fetchval("select count(*) from allocations") == 0
+
+
+async def test_gpus_are_granted_whole_or_in_shares(world: World) -> None:
+    await world.manager()
+    async with (await world.agent(gpus=2)).alive() as agent:
+        await world.service("whole", slots={"cpu": "1", "cuda.device": "1"})
+        await world.service("half", replicas=2, slots={"cpu": "1", "cuda.shares": "0.5"})
+        await eventually(lambda: len(agent.kernels) == 3)
+        grants = sorted(
+            (spec.name, grant.gpu_id, str(grant.share)) for spec in agent.kernels.values() for grant in spec.gpus
+        )
+        (_, half_a, share), (_, half_b, _), (_, whole, full) = grants
+        assert (half_a, share, full) == (half_b, "0.5", "1")
+        assert whole != half_a
+
+
+async def test_a_scale_request_over_the_bus(world: World) -> None:
+    await world.manager()
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s")
+        rule = RuleId(new_uuid())
+        await world.pool.execute(
+            "insert into rules (id, service_id, spec, created_by) values ($1, $2, '{}', $3)", rule, service, world.user
+        )
+        request = ScaleRequest(
+            service_id=service,
+            rule_id=rule,
+            from_wanted=1,
+            wanted=3,
+            observed=1,
+            decided_at=utc_now(),
+            reason=Reason(code="fired", text="1 > 0"),
+        )
+        reply = await ask(await world.bus("autoscaler"), request, ScaleReply)
+        assert reply.applied
+        await eventually(lambda: len(agent.kernels) == 3)
+
+
+async def test_a_bus_that_lost_its_streams_is_filled_again(world: World, bus: Bus) -> None:
+    from nats.js import JetStreamContext  # noqa: PLC0415 - only here
+
+    await world.manager()
+    async with (await world.agent()).alive() as agent:
+        await world.service("s")
+        await eventually(lambda: len(agent.kernels) == 1)
+        js = JetStreamContext(bus.client, timeout=5)
+        await js.purge_stream("PLANS")
+
+        async def there_again() -> bool:
+            return (await js.stream_info("PLANS")).state.messages == 1
+
+        await eventually(there_again, within_s=15)

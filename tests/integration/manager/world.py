@@ -1,0 +1,258 @@
+"""A manager's loops on real servers, with machines and an app-proxy that speak the bus as the real ones do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from headrace.common.bus.connect import Bus, open_bus
+from headrace.common.bus.consume import LastValues
+from headrace.common.bus.publish import publish
+from headrace.common.contracts.ids import KernelId, ServiceId, new_uuid
+from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
+from headrace.common.contracts.messages.reports import (
+    DrainingRoute,
+    Gpu,
+    KernelReport,
+    Machine,
+    NodeReport,
+    ProxyReport,
+)
+from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.reasons import Reason
+from headrace.common.db.pool import Pool
+from headrace.common.runtime.clock import utc_now
+from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.reconcile.bus_side import BusSide
+from headrace.manager.reconcile.loops import Loops
+from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.reconcile.scaling import Scaling
+from tests.support.wait import eventually
+
+Outcome = Literal["healthy", "starting", "failed"]
+
+
+class FakeAgent:
+    """A machine on which kernels become what `outcome` says as soon as they are planned, and go as soon as they are not."""
+
+    def __init__(self, agent_id: str, bus: Bus, *, cpu: str = "8", gpus: int = 0) -> None:
+        self.id = agent_id
+        self._bus = bus
+        self._machine = Machine(
+            hostname=agent_id, architecture="x86_64", address="127.0.0.1", runtime="process", version="0",
+            slots={"cpu": cpu, "mem": "64g", **({"cuda.device": gpus} if gpus else {})},
+            gpus=tuple(Gpu(gpu_id=f"{agent_id}-gpu-{n}", index=n, model="simulated", memory_bytes=1, simulated=True) for n in range(gpus)),
+        )  # fmt: skip
+        self.outcome: Callable[[KernelSpec], Outcome] = lambda _spec: "healthy"
+        self.clings = False
+        """Whether it keeps kernels that left the plan."""
+        self.kernels: dict[KernelId, KernelSpec] = {}
+        self.generation = 0
+        self.ports: dict[KernelId, int] = {}
+        self._sequence = 0
+        self._changed = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    async def _planned(self, plan: NodePlan) -> None:
+        if plan.generation < self.generation:
+            return
+        self.generation = plan.generation
+        wanted = {spec.kernel_id: spec for spec in plan.kernels}
+        kept = self.kernels if self.clings else {}
+        self.kernels = {**kept, **wanted}
+        self._changed.set()
+
+    def report_now(self) -> None:
+        self._changed.set()
+
+    def _report(self) -> NodeReport:
+        self._sequence += 1
+        return NodeReport(
+            agent_id=self.id, incarnation="1", sequence=self._sequence, sent_at=utc_now(), applied_generation=self.generation,
+            machine=self._machine, kernels=tuple(self._kernel(spec) for spec in self.kernels.values()),
+        )  # fmt: skip
+
+    def _kernel(self, spec: KernelSpec) -> KernelReport:
+        outcome = self.outcome(spec)
+        port = self.ports.setdefault(spec.kernel_id, 20_000 + len(self.ports))
+        return KernelReport(
+            kernel_id=spec.kernel_id, session_id=spec.session_id, service_id=spec.service_id,
+            state="failed" if outcome == "failed" else "running", health="healthy" if outcome == "healthy" else "degraded",
+            reason=Reason(code=outcome, text=f"the test says {outcome}"), host="127.0.0.1", port=None if outcome == "failed" else port,
+            created_at=utc_now(),
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def alive(self) -> AsyncIterator[FakeAgent]:
+        self._stop.clear()
+        watch = LastValues(self._bus, NodePlan, self._planned, subject=f"plan.agent.{self.id}")
+        tasks = [asyncio.create_task(watch.run()), asyncio.create_task(self._reporting())]
+        yield self
+        watch.stop()
+        self._stop.set()
+        self._changed.set()
+        await asyncio.gather(*tasks)
+
+    async def _reporting(self) -> None:
+        while not self._stop.is_set():
+            self._changed.clear()
+            await publish(self._bus, self._report())
+            try:
+                async with asyncio.timeout(0.2):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+
+class FakeProxy:
+    """Keeps route tables and says so; `in_flight` requests hold each draining route."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.tables: dict[ServiceId, RouteTable] = {}
+        self.history: list[RouteTable] = []
+        self.in_flight = 0
+        self._stop = asyncio.Event()
+
+    async def _apply(self, table: RouteTable) -> None:
+        known = self.tables.get(table.service_id)
+        if known is None or table.generation > known.generation:
+            self.tables[table.service_id] = table
+            self.history.append(table)
+            await self.report()
+
+    async def report(self) -> None:
+        draining = tuple(
+            DrainingRoute(session_id=route.session_id, in_flight=self.in_flight)
+            for table in self.tables.values() for route in table.routes if route.state == "draining"
+        )  # fmt: skip
+        generations = {service: table.generation for service, table in self.tables.items()}
+        await publish(
+            self._bus,
+            ProxyReport(
+                proxy_id="proxy-1", sent_at=utc_now(), url="http://p", generations=generations, draining=draining
+            ),
+        )
+
+    def serving(self, service: ServiceId) -> int:
+        table = self.tables.get(service)
+        return sum(r.health == "healthy" and r.state == "active" for r in table.routes) if table else 0
+
+    @asynccontextmanager
+    async def alive(self) -> AsyncIterator[FakeProxy]:
+        watch = LastValues(self._bus, RouteTable, self._apply)
+        tasks = [asyncio.create_task(watch.run()), asyncio.create_task(self._reporting())]
+        yield self
+        watch.stop()
+        self._stop.set()
+        await asyncio.gather(*tasks)
+
+    async def _reporting(self) -> None:
+        while not self._stop.is_set():
+            await self.report()
+            try:
+                async with asyncio.timeout(0.2):
+                    await self._stop.wait()
+            except TimeoutError:
+                continue
+
+
+class World:
+    """Rows and parts a test moves."""
+
+    def __init__(self, pool: Pool, servers: EmbeddedServers, stack: AsyncExitStack) -> None:
+        self.pool = pool
+        self.servers = servers
+        self._stack = stack
+        self.user, self.project = new_uuid(), new_uuid()
+
+    async def prepare(self) -> None:
+        await self.pool.execute("insert into users (id, name) values ($1, 'someone')", self.user)
+        await self.pool.execute("insert into projects (id, name) values ($1, 'p')", self.project)
+
+    async def bus(self, user: str) -> Bus:
+        name, password = self.servers.nats_user(user)
+        return await self._stack.enter_async_context(
+            open_bus(self.servers.nats_url, user=name, password=password, name=name)
+        )
+
+    async def agent(self, agent_id: str = "agent-1", **facts: Any) -> FakeAgent:
+        return FakeAgent(agent_id, await self.bus(agent_id), **facts)
+
+    async def proxy(self) -> FakeProxy:
+        return await self._stack.enter_async_context(FakeProxy(await self.bus("appproxy")).alive())
+
+    async def manager(self, *, lost_after_s: float = 2.0) -> Loops:
+        """Start one manager's loops; stopped at the end of the test."""
+        return await self._stack.enter_async_context(self.running_manager(lost_after_s=lost_after_s))
+
+    @asynccontextmanager
+    async def running_manager(self, *, lost_after_s: float = 2.0) -> AsyncIterator[Loops]:
+        user, password = self.servers.nats_user("manager")
+        bus, loops, outcomes = Bus(), Loops(), Outcomes()
+        proxies = Proxies(utc_now, loops.poke)
+        loops.build(
+            self.pool, bus, proxies, utc_now, every=timedelta(seconds=0.3), reassert=timedelta(seconds=5),
+            lost_after=timedelta(seconds=lost_after_s), forget_after=timedelta(days=1),
+        )  # fmt: skip
+        side = BusSide(
+            bus, lambda: bus.open(self.servers.nats_url, user=user, password=password, name="manager"),
+            nodes=NodeReports(self.pool, loops.poke), proxies=proxies, outcomes=outcomes,
+            scaling=Scaling(self.pool, lambda: loops.poke("services", "rules")), poke=loops.poke,
+        )  # fmt: skip
+        tasks = [asyncio.create_task(side.run()), asyncio.create_task(loops.run())]
+        await eventually(lambda: side.check() is None, within_s=10)
+        try:
+            yield loops
+        finally:
+            loops.stop()
+            side.stop()
+            await asyncio.gather(*tasks)
+            await bus.close()
+
+    async def service(
+        self, name: str, *, replicas: int = 1, slots: dict[str, str] | None = None, grace_s: float = 5
+    ) -> ServiceId:
+        service, revision = new_uuid(), new_uuid()
+        async with self.pool.acquire() as con, con.transaction():
+            await con.execute(
+                "insert into services (id, project_id, name, wanted, resource_group, revision_id, drain_grace_s, created_by) "
+                "values ($1, $2, $3, $4, 'default', $5, $6, $7)",
+                service, self.project, name, replicas, revision, grace_s, self.user,
+            )  # fmt: skip
+            await self._insert_revision(con, service, revision, 1, slots)
+        return ServiceId(service)
+
+    async def update(self, service: ServiceId, number: int, *, slots: dict[str, str] | None = None) -> UUID:
+        revision = new_uuid()
+        async with self.pool.acquire() as con, con.transaction():
+            await self._insert_revision(con, service, revision, number, slots)
+            await con.execute("update services set revision_id = $2, rev = rev + 1 where id = $1", service, revision)
+        return revision
+
+    async def _insert_revision(
+        self, con: Any, service: UUID, revision: UUID, number: int, slots: dict[str, str] | None
+    ) -> None:
+        resolved = {
+            "runtime": "custom", "model_name": "m", "image": None, "architecture": None, "command": ["true"], "port": 8000,
+            "model_path": "/models", "health_check": None, "slots": slots or {"cpu": "1", "mem": "1024"},
+        }  # fmt: skip
+        await con.execute(
+            "insert into revisions (id, service_id, number, spec, resolved, created_by) values ($1, $2, $3, '{}', $4, $5)",
+            revision, service, number, resolved, self.user,
+        )  # fmt: skip
+
+    async def set(self, service: ServiceId, **columns: Any) -> None:
+        for column, value in columns.items():
+            await self.pool.execute(f"update services set {column} = $2, rev = rev + 1 where id = $1", service, value)
+
+    async def statuses(self, service: ServiceId) -> list[str]:
+        """Return the status of each live session, sorted."""
+        rows = await self.pool.fetch(
+            "select status from sessions where service_id = $1 and status <> 'ended' order by status", service
+        )
+        return [row["status"] for row in rows]
