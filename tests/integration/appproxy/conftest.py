@@ -1,13 +1,20 @@
-"""A world with a running app-proxy, without a bus."""
+"""A world with a running app-proxy, without a bus; on the event loop that the service runs on."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests.integration.appproxy.world import World, running
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Resets, half-closed connections and flow control are the loop's: test the one that is used."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from openai import APIError, AsyncOpenAI, AuthenticationError
 
 from tests.integration.appproxy.world import World
+from tests.support.load import Load
 from tests.support.servers import ModelServer, model_server
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import Signer, route, table
@@ -98,3 +99,35 @@ async def test_the_engine_dies_under_a_request(world: World, engine: ModelServer
         with pytest.raises(APIError):
             async for _ in stream:
                 pass
+
+
+async def test_a_replica_killed_under_load_costs_only_what_ran_on_it(
+    world: World, engine: ModelServer, tmp_path: Path
+) -> None:
+    flags = ["--time-to-first-token-s", "0.01", "--time-per-token-s", "0.001"]
+    command = ["-m", "headrace.engine", "--host", "127.0.0.1", "--port", "{port}", "--model-name", "m", *flags]
+    with model_server(command, tmp_path / "a.log") as one, model_server(command, tmp_path / "b.log") as two:
+        world.apply(table("chat", routes=(route(1, port=one.port), route(2, port=two.port))))
+        async with Load(
+            f"{world.url}/chat/v1/chat/completions", None, workers=8, body={**ASK, "max_tokens": 4}
+        ) as load:
+            await eventually(lambda: len(load.answers) > 100)
+            killed = time.monotonic()
+            await asyncio.to_thread(one.stop, 9)
+            await eventually(lambda: sum(a.sent_at > killed + 0.5 for a in load.answers) > 100)
+        assert len(load.failures) <= 8
+        assert [a for a in load.failures if a.sent_at > killed] == []
+        assert all("connection-lost" in a.outcome for a in load.failures)
+
+
+async def test_reading_goes_on_while_a_replica_is_killed(world: World, tmp_path: Path) -> None:
+    """GETs may be sent again, so nobody sees the kill at all."""
+    command = ["-m", "headrace.engine", "--host", "127.0.0.1", "--port", "{port}", "--model-name", "m"]
+    with model_server(command, tmp_path / "a.log") as one, model_server(command, tmp_path / "b.log") as two:
+        world.apply(table("chat", routes=(route(1, port=one.port), route(2, port=two.port))))
+        async with Load(f"{world.url}/chat/v1/models", None, workers=8) as load:
+            await eventually(lambda: len(load.answers) > 100)
+            await asyncio.to_thread(one.stop, 9)
+            seen = len(load.answers)
+            await eventually(lambda: len(load.answers) > seen + 200)
+        assert load.failures == []

@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 from aiohttp import web
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 
 from tests.integration.appproxy.world import World, backend, raw_request, running
 from tests.support.servers import free_port
@@ -155,6 +157,37 @@ async def test_stop_waits_then_cuts_with_an_explicit_error(tmp_path: Path) -> No
             keep[1].close()
             await world.ended
         assert world.proxy.load.total == 0
+
+
+async def test_what_is_open_goes_on_in_both_directions_during_the_grace(tmp_path: Path) -> None:
+    async with (
+        backend() as replica,
+        serve(echo, "127.0.0.1", 0) as socket_server,
+        running(tmp_path / "data", shutdown_grace_s=5) as world,
+    ):
+        world.apply(table("chat", routes=(route(1, port=replica.port),)))
+        world.apply(table("ws", routes=(route(2, port=next(iter(socket_server.sockets)).getsockname()[1]),)))
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(b"POST /chat/up HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+        socket = await connect(f"ws://127.0.0.1:{world.port}/ws/")
+        await eventually(lambda: len(replica.seen) == 1)
+        world.stop.set()
+        await eventually(lambda: _refuses(world.port), within_s=2)
+        writer.write(b"def")
+        answer = await asyncio.wait_for(reader.read(), 5)  # ends: it is the last on its connection
+        assert answer.endswith(b"POST /up")
+        assert b"Connection: close" in answer
+        assert replica.bodies == [b"abcdef"]
+        await socket.send("still here")
+        assert await socket.recv() == "still here"
+        await socket.close(4000, "bye")
+        writer.close()
+        await asyncio.wait_for(asyncio.shield(world.ended), 3)
+
+
+async def echo(socket: ServerConnection) -> None:
+    async for message in socket:
+        await socket.send(message)
 
 
 async def test_the_process_serves_from_disk_with_everybody_away_and_stops_on_sigterm(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class Reporter:
         seconds = max(now_s - self._sampled_s, _ROUNDING)
         self._sampled_s = now_s
         taken = self._seen.take()
-        live = self._load.sessions() | self._tables.sessions()
+        live = {**self._load.sessions(), **self._tables.sessions()}
         self._ejections.keep_only(live)
         self._series.sweep(
             replicas={str(session_id) for session_id in live},

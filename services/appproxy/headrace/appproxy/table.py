@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from uuid import UUID
 
@@ -42,6 +42,8 @@ class Tables:
         self._names: dict[str, list[ServiceId]] = {}
         self._ports: dict[int, list[ServiceId]] = {}
         self._removed: OrderedDict[ServiceId, int] = OrderedDict()
+        self._sessions: dict[SessionId, ServiceId] | None = None
+        self._draining: frozenset[SessionId] | None = None
 
     def apply(self, table: RouteTable) -> bool:
         """Put `table` in use. Return False, and change nothing, unless its generation is above the one in use."""
@@ -50,6 +52,7 @@ class Tables:
         known = old.table.generation if old else self._removed.get(service_id, 0)
         if table.generation <= known:
             return False
+        self._sessions = self._draining = None
         if old is not None:
             self._unlist(old.table)
         if table.removed:
@@ -100,13 +103,17 @@ class Tables:
         """Return the applied generation of every service that is routed here."""
         return {service_id: entry.table.generation for service_id, entry in self._entries.items()}
 
-    def sessions(self) -> dict[SessionId, ServiceId]:
+    def sessions(self) -> Mapping[SessionId, ServiceId]:
         """Return every replica in the tables with its service."""
-        return {r.session_id: t.service_id for t in self for r in t.routes}
+        if self._sessions is None:
+            self._sessions = {r.session_id: t.service_id for t in self for r in t.routes}
+        return self._sessions
 
     def draining(self) -> frozenset[SessionId]:
         """Return the replicas that take no new requests."""
-        return frozenset(r.session_id for t in self for r in t.routes if r.state == "draining")
+        if self._draining is None:
+            self._draining = frozenset(r.session_id for t in self for r in t.routes if r.state == "draining")
+        return self._draining
 
     def __iter__(self) -> Iterator[RouteTable]:
         return (entry.table for entry in self._entries.values())

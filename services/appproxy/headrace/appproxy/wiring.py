@@ -130,7 +130,7 @@ async def build(settings: Settings) -> AsyncIterator[AppProxy]:
         )
 
         def in_flight() -> dict[tuple[str, str], int]:
-            live = tables.sessions() | load.sessions()
+            live = {**load.sessions(), **tables.sessions()}
             names = {service_id: e.table.name if (e := tables.get(service_id)) else "" for service_id in live.values()}
             return {(names[service_id], str(s)): load.in_flight(s) for s, service_id in live.items()}
 
@@ -139,7 +139,10 @@ async def build(settings: Settings) -> AsyncIterator[AppProxy]:
         stack.callback(REGISTRY.unregister, gauge)
         tasks: list[Task] = [admin, saving, link, samples, reports, listeners]
         yield AppProxy(tasks, listeners, admin, tables, load, bus)
-        await store.save(tables)
+        try:
+            await store.save(tables)
+        except OSError as error:  # the bus still has them
+            log.warning("tables_not_saved", error=str(error))
 
 
 def _checks(forwarder: Forwarder, listeners: Listeners, link: BusLink, tables: Tables) -> dict[str, Check]:

@@ -1,0 +1,133 @@
+"""Answers that began and cannot be finished: nothing ends cleanly that was cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+from aiohttp import web
+
+from headrace.common.contracts.messages.routes import Limits
+from tests.integration.appproxy.world import World, backend, raw_backend, raw_request, reset
+from tests.support.wait import eventually
+from tests.unit.appproxy.tables import route, table
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+
+
+async def hang(reader: Reader, _writer: Writer, _n: int) -> None:
+    if await reader.read() == b"":
+        raise ConnectionResetError
+
+
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 100\r\n\r\npartial", b"Transfer-Encoding: chunked\r\n\r\n7\r\npartial\r\n"]
+)
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_a_cut_answer_never_looks_whole(world: World, head: bytes, how: str) -> None:
+    async def script(_reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + head)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        if how == "reset":
+            reset(writer)
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", routes=(route(number=881, port=replica.port),)))
+        with pytest.raises(httpx.RemoteProtocolError):
+            await world.http.get(f"{world.url}/chat/")
+        raw = await raw_request(world.port, b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"partial" in raw
+        assert not raw.endswith(b"0\r\n\r\n")
+        assert (
+            'headrace_proxy_broken_answers_total{replica="00000000-0000-0000-0000-000000000371"'
+            in await world.metrics()
+        )
+
+
+async def test_http_1_0_callers_see_the_loss_too(world: World) -> None:
+    async def script(_reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\npartial\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        reset(writer)
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        with pytest.raises(ConnectionResetError):
+            await raw_request(world.port, b"GET /chat/ HTTP/1.0\r\n\r\n")
+
+
+async def test_a_broken_event_stream_says_so_in_an_event(world: World) -> None:
+    async def script(_reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        writer.write(b"9\r\ndata: 1\n\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        reset(writer)
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        lines: list[str] = []
+
+        async def read() -> None:
+            async with world.http.stream("GET", f"{world.url}/chat/") as answer:
+                async for line in answer.aiter_lines():
+                    lines.append(line)  # noqa: PERF401 - what came before the error counts
+
+        with pytest.raises(httpx.RemoteProtocolError):
+            await read()
+        assert lines[:2] == ["data: 1", ""]
+        at = lines.index("event: error")
+        error = json.loads(lines[at + 1].removeprefix("data: "))["error"]
+        assert (error["type"], error["code"]) == ("upstream-failed", "connection-lost")
+
+
+async def test_a_stream_that_falls_silent_ends_in_an_error(world: World) -> None:
+    async def script(reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        await hang(reader, writer, 0)
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", limits=Limits(idle_timeout_s=0.2), routes=(route(port=replica.port),)))
+        raw = await raw_request(world.port, b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b'"code": "idle-timeout"' in raw
+        assert not raw.endswith(b"0\r\n\r\n")
+        await asyncio.wait_for(replica.closed.wait(), 5)
+
+
+async def test_an_answer_until_the_close_is_whole(world: World) -> None:
+    async def script(_reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\nold but whole")
+
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        answer = await world.http.get(f"{world.url}/chat/")
+        assert (answer.text, "content-type" in answer.headers) == ("old but whole", False)
+
+
+async def test_a_slow_reader_costs_its_own_stream_only_and_is_bounded(world: World) -> None:
+    written = 0
+
+    async def pour(request: web.Request) -> web.StreamResponse:
+        nonlocal written
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while written < 512 * 1024 * 1024:
+            await response.write(b"x" * 65536)
+            written += 65536
+        return response
+
+    async with backend(pour) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        _, writer = await asyncio.open_connection("127.0.0.1", world.port, limit=1024)
+        writer.write(b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        await eventually(lambda: world.proxy.load.total == 1)
+        await eventually(lambda: world.proxy.load.total == 0, within_s=5, what="the stalled caller is cut")
+        assert written < 64 * 1024 * 1024
+        writer.close()
