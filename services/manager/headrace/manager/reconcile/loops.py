@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
 from datetime import timedelta
 
 import structlog
@@ -22,6 +22,7 @@ from headrace.manager.reconcile.services import Services
 from headrace.manager.store import reports, tables
 
 log = structlog.get_logger()
+STUCK_S = 60.0
 
 
 class Loops:
@@ -92,7 +93,10 @@ class Loops:
             for loop in self._loops.values():
                 group.create_task(loop.run(), name=f"loop {loop.name}")
 
-    @property
-    def names(self) -> Sequence[str]:
-        """The loops there are."""
-        return tuple(self._loops)
+    def check(self) -> str | None:
+        """Readiness: None when every loop has had a pass that ended well within the last minute, or which has not."""
+        now = time.monotonic()
+        stuck = [
+            name for name, loop in self._loops.items() if loop.last_success is None or now - loop.last_success > STUCK_S
+        ]
+        return f"no good pass lately: {', '.join(stuck)}" if stuck else None

@@ -1,0 +1,70 @@
+"""The only place that constructs the manager's parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from headrace.common.bus.connect import Bus
+from headrace.common.db.migrate import migrate
+from headrace.common.db.pool import open_pool
+from headrace.common.runtime.clock import utc_now
+from headrace.common.runtime.service import Task
+from headrace.common.web.app import WebServer
+from headrace.manager.api.app import make_api
+from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.reconcile.bus_side import BusSide
+from headrace.manager.reconcile.logs import BusLogReader
+from headrace.manager.reconcile.loops import Loops
+from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.reconcile.scaling import Scaling
+from headrace.manager.settings import Settings, secret_bytes
+from headrace.manager.signing import Vault
+from headrace.manager.usecases import everything
+from headrace.manager.usecases.bootstrap import bootstrap
+from headrace.manager.usecases.tokens import SigningKeys
+
+_FILE_THREADS = 8
+_FILE_TIMEOUT_S = 60.0
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
+    """Migrate, open everything, and yield the tasks in the order in which they start; close in reverse.
+
+    Raises MigrationFailed, OSError when the database cannot be reached or a file not written. The bus may come later.
+    """
+    database_url = settings.database_url.get_secret_value()
+    await migrate(database_url)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            open_pool(database_url, size=settings.database_connections, application="headrace-manager")
+        )
+        vault = Vault(secret_bytes(settings))
+        await bootstrap(pool, vault, SigningKeys(vault), settings.admin_key_file)
+        threads = stack.enter_context(ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="files"))
+        settings.folders_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        storage = FolderStorage(settings.folders_root, threads, timeout_s=_FILE_TIMEOUT_S)
+
+        bus, loops, outcomes = Bus(), Loops(), Outcomes()
+        stack.push_async_callback(bus.close)
+        proxies = Proxies(utc_now, loops.poke)
+        loops.build(
+            pool, bus, proxies, utc_now, every=settings.reconcile_every, reassert=settings.reassert_every,
+            lost_after=settings.lost_after, forget_after=settings.forget_sessions_after,
+        )  # fmt: skip
+        password = settings.nats_password.get_secret_value()
+        side = BusSide(
+            bus, lambda: bus.open(settings.nats_url, user=settings.nats_user, password=password, name="manager"),
+            nodes=NodeReports(pool, loops.poke), proxies=proxies, outcomes=outcomes,
+            scaling=Scaling(pool, lambda: loops.poke("services", "rules")), poke=loops.poke,
+        )  # fmt: skip
+        use = everything.build(
+            pool, storage, vault=vault, proxy_url=settings.public_proxy_url, pokes=loops, outcomes=outcomes, reader=BusLogReader(bus),
+            clock=utc_now, max_upload_bytes=settings.upload_limit_bytes, uploads_kept_for=timedelta(days=2),
+        )  # fmt: skip
+        await use.uploads.clean()
+        app = make_api(use, checks={"bus": side.check, "loops": loops.check})
+        yield [side, loops, WebServer(app, host=settings.listen_host, port=settings.listen_port, name="api")]
