@@ -26,9 +26,15 @@ def read_exposition(text: str, *, max_names: int = 500) -> tuple[dict[str, float
             if name not in values and len(values) >= max_names:
                 continue
             values[name] = values.get(name, 0.0) + float(sample.value)
-            if family.type == "counter" or (family.type in {"histogram", "summary"} and name != family.name):
+            if _is_counter(family.type, name):
                 counters.add(name)
     return values, frozenset(counters)
+
+
+def _is_counter(kind: str, name: str) -> bool:
+    if kind in {"histogram", "summary"}:
+        return name.endswith(("_sum", "_count"))
+    return kind == "counter" or (kind in {"unknown", "untyped"} and name.endswith("_total"))
 
 
 def with_rates(

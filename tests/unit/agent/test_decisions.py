@@ -1,0 +1,228 @@
+"""Ports, rewriting, usage, engine metrics, endings: pure parts of the agent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.agent.domain.exposition import read_exposition, with_rates
+from headrace.agent.domain.health import Policy, begin
+from headrace.agent.domain.kernels import KernelRecord, Progress, SeenKernel, ending_of, report_of, with_log
+from headrace.agent.domain.ports import PortRange, choose_port
+from headrace.agent.domain.rewriting import Rewriting
+from headrace.agent.domain.usage import Usage, kernel_values
+from headrace.agent.logs import chunks
+from headrace.agent.machine import architecture, cpu_count, memory_bytes
+from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
+from headrace.common.contracts.messages.plans import GpuGrant
+from headrace.common.contracts.messages.reports import Gpu
+from headrace.common.contracts.reasons import Reason
+from tests.unit.agent.test_convergence import spec_of
+
+MOVED = Rewriting(20001, "/w/models", 8000, (("/models", "/w/models"), ("/home/work", "/w/home/work")))
+
+
+@pytest.mark.parametrize(
+    ("word", "becomes"),
+    [
+        ("8000", "20001"),
+        ("--port=8000", "--port=20001"),
+        ("-p8000", "-p20001"),
+        ("0.0.0.0:8000", "0.0.0.0:20001"),
+        ("http://localhost:8000/x", "http://localhost:20001/x"),
+        ("python -m http.server --directory /home/work 8000", "python -m http.server --directory /w/home/work 20001"),
+        ("18000", "18000"),
+        ("8000.5", "8000.5"),
+        ("1.8000", "1.8000"),
+        ("model-v8000", "model-v8000"),
+        ("/models", "/w/models"),
+        ("/models/a/b.py", "/w/models/a/b.py"),
+        ("--model=/models/a", "--model=/w/models/a"),
+        ("/models:/home/work", "/w/models:/w/home/work"),
+        ("'/models'", "'/w/models'"),
+        ("/models2", "/models2"),
+        ("/models-old", "/models-old"),
+        ("/srv/models", "/srv/models"),
+        ("https://host/models", "https://host/models"),
+        ("{model_path}/a", "/w/models/a"),
+        ('{"json": {"x": 1}}', '{"json": {"x": 1}}'),
+    ],
+)
+def test_words_are_rewritten_where_they_mean_the_kernels_own(word: str, becomes: str) -> None:
+    assert MOVED.command([word]) == (becomes,)
+
+
+def test_with_a_placeholder_the_literal_number_is_something_else() -> None:
+    assert MOVED.command(["--max-len", "8000", "--port", "{port}"]) == ("--max-len", "8000", "--port", "20001")
+
+
+def test_the_environment_keeps_its_numbers() -> None:
+    assert MOVED.environ({"A": "8000", "B": "/models/x"}) == {"A": "8000", "B": "/w/models/x"}
+
+
+def test_on_docker_only_placeholders_are_filled() -> None:
+    assert Rewriting(8000, "/models").command(["/models/x", "9", "{port}"]) == ("/models/x", "9", "8000")
+
+
+@pytest.mark.parametrize("text", ["", "20000", "20000-", "a-b", "20000-19999", "80-90", "60000-70000"])
+def test_a_wrong_port_range_is_refused_with_what_is_allowed(text: str) -> None:
+    with pytest.raises(ValueError, match="allowed"):
+        PortRange.parse(text)
+
+
+@given(st.sets(st.integers(2000, 2009)), st.sets(st.integers(2000, 2009)), st.none() | st.integers(1990, 2020))
+def test_a_port_is_free_and_nobodys_as_long_as_there_is_one(taken: set[int], busy: set[int], after: int | None) -> None:
+    port = choose_port(PortRange(2000, 2009), taken, lambda p: p not in busy, after=after)
+    free = set(range(2000, 2010)) - taken - busy
+    assert port in free if free else port is None
+
+
+def test_ports_go_round() -> None:
+    pool = PortRange(2000, 2002)
+    assert [choose_port(pool, (), lambda _: True, after=p) for p in (None, 2000, 2001, 2002)] == [
+        2000,
+        2001,
+        2002,
+        2000,
+    ]
+
+
+def test_usage_becomes_the_values_of_the_contract() -> None:
+    spec = spec_of(KernelId(new_uuid())).model_copy(
+        update={"slots": {"mem": Decimal(1000)}, "gpus": (GpuGrant(gpu_id="a"), GpuGrant(gpu_id="b"))}
+    )
+    gpus = {
+        name: Gpu(gpu_id=name, index=0, model="m", memory_bytes=100, memory_used_bytes=50, utilization_percent=busy)
+        for name, busy in (("a", 20), ("b", 40))
+    }
+    first, second = Usage(10, 5, 250, 100, 200), Usage(12, 8, 250, 1100, 200)
+    assert kernel_values(spec, first, None, {}, machine_mem_bytes=1) == {"mem": 250, "mem_util": 25}
+    assert kernel_values(spec, second, first, gpus, machine_mem_bytes=1) == {
+        "mem": 250, "mem_util": 25, "cpu_used": 1.5, "cpu_util": 150, "net_rx": 500, "net_tx": 0, "cuda_util": 30,
+        "cuda_mem_util": 50,
+    }  # fmt: skip
+    without = kernel_values(spec.model_copy(update={"slots": {}}), second, first, {}, machine_mem_bytes=500)
+    assert without["mem_util"] == 50
+
+
+PAGE = """
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{model="a"} 2
+vllm:num_requests_running{model="b"} 3
+# TYPE requests_total counter
+requests_total{code="200"} 10
+requests_created{code="200"} 1.7e9
+# TYPE seconds histogram
+seconds_bucket{le="1"} 1
+seconds_bucket{le="+Inf"} 2
+seconds_sum 3.5
+seconds_count 2
+# TYPE odd gauge
+odd NaN
+untyped_total 4
+"""
+
+
+def test_an_engines_page_is_summed_over_labels() -> None:
+    values, counters = read_exposition(PAGE)
+    assert values == {
+        "vllm:num_requests_running": 5, "requests_total": 10, "seconds_sum": 3.5, "seconds_count": 2, "untyped_total": 4,
+    }  # fmt: skip
+    assert counters == {"requests_total", "seconds_sum", "seconds_count", "untyped_total"}
+    later = {**values, "requests_total": 30, "seconds_count": 1}
+    rates = with_rates(later, values, counters, 2.0)
+    assert rates["requests_total:rate"] == 10
+    assert rates["seconds_count:rate"] == 0.5  # it began anew
+    assert "vllm:num_requests_running:rate" not in rates
+
+
+def test_a_page_with_too_many_names_is_cut_and_nonsense_is_refused() -> None:
+    values, _ = read_exposition("".join(f"m{i} 1\n" for i in range(600)))
+    assert len(values) == 500
+    with pytest.raises(ValueError):
+        read_exposition("<html>hello there</html>")
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SPEC = spec_of(KernelId(new_uuid()))
+SEEN = SeenKernel(SPEC.kernel_id, SPEC.session_id, None, "running", NOW, "host", 20001)
+
+
+def test_reports_of_every_state() -> None:
+    record = KernelRecord(spec=SPEC)
+    pulling = Progress("start", Reason(code="preparing", text="pulling image x"))
+    waiting = report_of(SPEC.kernel_id, record, None, None)
+    assert waiting is not None
+    assert (waiting.state, waiting.health, waiting.reason.code) == ("preparing", "degraded", "queued")
+    preparing = report_of(SPEC.kernel_id, record, None, pulling)
+    assert preparing is not None
+    assert (preparing.state, preparing.reason.text) == ("preparing", "pulling image x")
+    running = report_of(
+        SPEC.kernel_id,
+        record.model_copy(update={"started_at": NOW, "health": begin(Policy.of(None), NOW)}),
+        SEEN,
+        None,
+    )
+    assert running is not None
+    assert (running.state, running.health, running.port) == ("running", "degraded", 20001)
+    failed = report_of(
+        SPEC.kernel_id, record.model_copy(update={"failure": Reason(code="folder-missing", text="x")}), None, None
+    )
+    assert failed is not None
+    assert (failed.state, failed.health, failed.port) == ("failed", "unhealthy", None)
+    stranger = report_of(SPEC.kernel_id, None, SEEN, None)
+    assert stranger is not None
+    assert (stranger.state, stranger.health, stranger.reason.code) == ("running", "degraded", "awaiting-plan")
+
+
+def test_a_container_that_exited_is_out_whatever_its_health_was() -> None:
+    gone = SeenKernel(SPEC.kernel_id, SessionId(SPEC.session_id), None, "exited", NOW, "host", 20001, exit_code=137)
+    ending = ending_of(gone, ["2026-01-01T00:00:00Z out of luck"])
+    healthy = begin(Policy.of(None), NOW).model_copy(update={"status": "healthy"})
+    record = KernelRecord(spec=SPEC, started_at=NOW, health=healthy, ending=ending)
+    report = report_of(SPEC.kernel_id, record, gone, None)
+    assert report is not None
+    assert (report.state, report.health, report.exit_code) == ("exited", "unhealthy", 137)
+    assert report.reason.code == "killed-by-signal"
+    assert report.reason.text.endswith("last lines: out of luck")
+
+
+@given(st.text(max_size=1500), st.lists(st.text(max_size=500), max_size=20))
+def test_a_reason_with_its_log_stays_within_a_thousand_characters(text: str, lines: list[str]) -> None:
+    assert len(with_log(Reason(code="x", text=text), lines).text) <= 1000
+
+
+@given(st.lists(st.text(max_size=300), max_size=900))
+def test_log_chunks_are_bounded_and_complete(lines: list[str]) -> None:
+    pieces = list(chunks(lines))
+    assert [line for piece in pieces for line in piece] == lines
+    assert all(len(piece) <= 200 and sum(map(len, piece)) <= 60_000 for piece in pieces)
+    assert len(list(chunks(["x" * 50_000] * 3))) == 3
+
+
+def test_the_machine_is_what_the_control_group_allows(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       1000 kB\nMemFree: 10 kB\n")
+    cores = cpu_count(tmp_path)
+    assert memory_bytes(tmp_path, meminfo) == 1_024_000
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    (tmp_path / "memory.max").write_text("500\n")
+    assert (cpu_count(tmp_path), memory_bytes(tmp_path, meminfo)) == (0.5, 500)
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert (cpu_count(tmp_path), memory_bytes(tmp_path, meminfo)) == (cores, 1_024_000)
+    v1 = tmp_path / "v1"
+    (v1 / "cpu").mkdir(parents=True)
+    (v1 / "memory").mkdir()
+    (v1 / "cpu/cpu.cfs_quota_us").write_text("25000\n")
+    (v1 / "cpu/cpu.cfs_period_us").write_text("100000\n")
+    (v1 / "memory/memory.limit_in_bytes").write_text("600\n")
+    assert (cpu_count(v1), memory_bytes(v1, meminfo)) == (0.25, 600)
+    assert architecture("arm64") == "aarch64"
+    with pytest.raises(ValueError, match="supported"):
+        architecture("riscv64")
