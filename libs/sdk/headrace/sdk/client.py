@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
 
+from headrace.common.contracts.http.installation import Version
 from headrace.common.contracts.http.projects import WhoAmI
 from headrace.sdk.agents import Agents
 from headrace.sdk.folders import Folders
@@ -61,9 +61,9 @@ class Client:
         """Return the caller and its roles."""
         return self._transport.one(WhoAmI, "GET", "/v1/whoami")
 
-    def version(self) -> dict[str, Any]:
-        """Return what the server says of its version."""
-        return dict(self._transport.send("GET", "/v1/version").json())
+    def version(self) -> Version:
+        """Return which version of Headrace the server runs."""
+        return self._transport.one(Version, "GET", "/v1/version")
 
     def close(self) -> None:
         """Close the connections; the client cannot be used any more."""

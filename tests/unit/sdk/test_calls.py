@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from headrace.common.contracts.http.folders import CreateFolder
+from headrace.common.contracts.http.projects import CreateKey, CreateProject, CreateUser
+from headrace.common.contracts.http.services import CreateService, RevisionSpec, StartValidation, UpdateService
+from headrace.common.contracts.http.tokens import CreateToken
+from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
+from headrace.sdk import AnswerLostError, ApiError, Client, UnexpectedAnswerError, UnreachableError
+from tests.unit.sdk.standin import KEY, NOW, StandIn, problem, service_view, uid
+
+PROJECT = {"id": uid(2), "name": "p", "description": "", "quota": {"cpu": "4"}, "created_at": NOW}
+USER = {"id": uid(3), "name": "ann", "operator": False, "created_at": NOW}
+KEY_VIEW = {"id": uid(4), "name": "default", "created_at": NOW, "expires_at": None}
+TOKEN = {"id": uid(5), "name": "", "created_by": "ann", "created_at": NOW, "expires_at": NOW, "revoked_at": None}
+FOLDER = {"id": uid(6), "name": "f", "project_id": uid(2), "usage_mode": "model", "created_at": NOW}
+RULE = RuleSpec(
+    source=MetricSource.KERNEL,
+    metric="cpu_util",
+    comparator=Comparator.GREATER_THAN,
+    threshold=1,
+    step=1,
+    max_replicas=3,
+)
+RULE_VIEW = {"id": uid(7), "spec": RULE.model_dump(mode="json"), "created_at": NOW}
+VALIDATION = {
+    "id": uid(8), "kind": "validation", "status": "pending", "done": False, "verdict": None, "reason": {"code": "a", "text": "b"},
+    "started_at": NOW,
+}  # fmt: skip
+
+
+def page(*items: Any, next_: str | None = None) -> dict[str, Any]:
+    return {"items": list(items), "next": next_}
+
+
+def test_projects_users_and_keys(there: StandIn, client: Client) -> None:
+    there.on("POST", "/v1/projects", PROJECT, status=201)
+    made = client.projects.create(CreateProject(name="p", quota={"cpu": Decimal(4)}))
+    assert made.quota == {"cpu": Decimal(4)}
+    assert there.bodies == [{"name": "p", "quota": {"cpu": "4"}}]
+    there.on("GET", "/v1/projects", page(PROJECT))
+    assert [p.name for p in client.projects.list()] == ["p"]
+    there.on("PUT", "/v1/projects/p/members/ann", {"user": "ann", "role": "owner"})
+    assert client.projects.put_member("p", "ann", "owner").role == "owner"
+    there.on("GET", "/v1/projects/p/usage", {"used": {"cpu": "1.5"}})
+    assert client.projects.usage("p").used == {"cpu": Decimal("1.5")}
+    there.on("DELETE", "/v1/projects/p", lambda: web.Response(status=204))
+    client.projects.delete("p")
+    there.on("POST", "/v1/users", USER, status=201)
+    assert client.users.create(CreateUser(name="ann")).name == "ann"
+    there.on("POST", "/v1/users/ann/keys", {**KEY_VIEW, "key": "hr_x"}, status=201)
+    assert client.users.create_key("ann", CreateKey(name="ci")).key == "hr_x"
+    there.on("GET", "/v1/whoami", {"user": USER, "projects": {"p": "owner"}})
+    assert client.whoami().projects == {"p": "owner"}
+
+
+def test_services_send_only_what_was_set(there: StandIn, client: Client) -> None:
+    there.on("POST", "/v1/services", service_view(), status=201)
+    assert client.services.create(CreateService(name="echo", folder="f")).phase == "deploying"
+    there.on("PATCH", "/v1/services/echo", service_view())
+    client.services.update("echo", UpdateService(spec=RevisionSpec(folder="f", port=80), message="why"))
+    client.services.scale("echo", 3)
+    assert there.bodies == [
+        {"name": "echo", "folder": "f"},
+        {"spec": {"folder": "f", "port": 80}, "message": "why"},
+        {"replicas": 3, "message": ""},
+    ]
+    for action in ("start", "stop", "retry"):
+        there.on("POST", f"/v1/services/echo/{action}", service_view(phase="stopping"))
+        assert getattr(client.services, action)("echo").phase == "stopping"
+    there.on("POST", "/v1/services/echo/rollback", service_view())
+    client.services.rollback("echo", 2, message="bad")
+    assert there.bodies[-1] == {"revision": 2, "message": "bad"}
+
+
+def test_delete_says_whether_it_is_gone_already(there: StandIn, client: Client) -> None:
+    there.on(
+        "DELETE",
+        "/v1/services/echo",
+        lambda: web.json_response(service_view(phase="stopping"), status=202),
+        lambda: web.Response(status=204),
+    )
+    going = client.services.delete("echo")
+    assert going is not None
+    assert going.phase == "stopping"
+    assert client.services.delete("echo") is None
+
+
+def test_lists_filter_and_fetch_page_by_page(there: StandIn, client: Client) -> None:
+    there.on("GET", "/v1/services", page(service_view("a"), service_view("b"), next_="c1"), page(service_view("c")))
+    names = client.services.list(project="p", mine=True, phase="deployed")
+    assert there.seen == []
+    assert next(names).name == "a"
+    assert len(there.seen) == 1
+    assert [s.name for s in names] == ["b", "c"]
+    assert [query for _, query in there.seen] == [
+        "/v1/services?limit=200&project=p&phase=deployed&mine=true",
+        "/v1/services?limit=200&project=p&phase=deployed&mine=true&cursor=c1",
+    ]
+
+
+def test_a_list_that_does_not_end_is_noticed(there: StandIn, client: Client) -> None:
+    there.on("GET", "/v1/agents", page(next_="same"))
+    with pytest.raises(UnexpectedAnswerError, match="does not end"):
+        list(client.agents.list())
+
+
+def test_tokens_rules_history_validations(there: StandIn, client: Client) -> None:
+    there.on("POST", "/v1/services/echo/tokens", {**TOKEN, "token": "ey"}, status=201)
+    assert client.tokens.create("echo").token == "ey"
+    client.tokens.create("echo", CreateToken(expires_at=datetime(2027, 1, 1, tzinfo=UTC)))
+    assert there.bodies == [{}, {"expires_at": "2027-01-01T00:00:00Z"}]
+    there.on("DELETE", f"/v1/services/echo/tokens/{uid(5)}", lambda: web.Response(status=204))
+    client.tokens.revoke("echo", uid(5))
+    there.on("POST", "/v1/services/echo/rules", RULE_VIEW, status=201)
+    assert client.rules.create("echo", RULE).spec == RULE
+    there.on("PUT", f"/v1/services/echo/rules/{uid(7)}", RULE_VIEW)
+    client.rules.replace("echo", uid(7), RULE)
+    there.on("GET", "/v1/services/echo/rules", page(RULE_VIEW))
+    assert len(list(client.rules.list("echo"))) == 1
+    revision = {"number": 1, "spec": {"folder": "f"}, "created_at": NOW, "created_by": "ann", "message": ""}
+    there.on("GET", "/v1/services/echo/revisions", page(revision))
+    assert next(client.services.revisions("echo")).spec.folder == "f"
+    there.on("POST", "/v1/validations", VALIDATION, status=201)
+    there.on("GET", f"/v1/validations/{uid(8)}", VALIDATION, {**VALIDATION, "done": True, "verdict": "failed"})
+    started = client.validations.start(StartValidation(folder="f"))
+    seen: list[bool] = []
+    assert client.validations.wait(started.id, every_s=0, progress=lambda v: seen.append(v.done)).verdict == "failed"
+    assert seen == [False, True]
+
+
+def test_folders(there: StandIn, client: Client) -> None:
+    there.on("POST", "/v1/folders", FOLDER, status=201)
+    assert client.folders.create(CreateFolder(name="f")).name == "f"
+    there.on("GET", "/v1/folders", page(FOLDER))
+    assert len(list(client.folders.list(usage_mode="model"))) == 1
+    entry = {"path": "a/b", "kind": "file", "size_bytes": 3, "modified_at": NOW}
+    there.on("GET", "/v1/folders/f/files", page(entry))
+    assert next(client.folders.files("f", "a", recursive=True, project="p")).size_bytes == 3
+    assert there.seen[-1][1] == "/v1/folders/f/files?limit=200&path=a&recursive=true&project=p"
+
+
+def test_a_refusal_carries_the_problem(there: StandIn, client: Client) -> None:
+    wrong = [{"field": "replicas", "found": -1, "allowed": "0 or more"}]
+    there.on("POST", "/v1/services/echo/start", lambda: problem("invalid-request", 400, errors=wrong))
+    with pytest.raises(ApiError, match="it is invalid-request") as refused:
+        client.services.start("echo")
+    assert (refused.value.type, refused.value.status, refused.value.errors) == ("invalid-request", 400, tuple(wrong))
+    assert refused.value.request_id == "r1"
+
+
+def test_when_to_come_back(there: StandIn, client: Client) -> None:
+    def busy() -> web.Response:
+        response = problem("too-many-requests", 429)
+        response.headers["Retry-After"] = "7"
+        return response
+
+    there.on("GET", "/v1/whoami", busy)
+    with pytest.raises(ApiError) as refused:
+        client.whoami()
+    assert refused.value.retry_after_s == 7
+
+
+@pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"[]", b"\xff\xfe", b""])
+def test_a_refusal_without_a_problem(there: StandIn, client: Client, body: bytes) -> None:
+    there.on("GET", "/v1/whoami", lambda: web.Response(status=502, body=body))
+    with pytest.raises(ApiError, match="GET /v1/whoami: 502 Bad Gateway") as refused:
+        client.whoami()
+    assert refused.value.type == "http-502"
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"{}", b""])
+def test_an_answer_that_is_no_such_thing(there: StandIn, client: Client, body: bytes) -> None:
+    there.on("GET", "/v1/whoami", lambda: web.Response(body=body))
+    with pytest.raises(UnexpectedAnswerError, match="not a WhoAmI"):
+        client.whoami()
+
+
+def test_a_redirection_is_not_followed_with_the_key(there: StandIn, client: Client) -> None:
+    there.on("GET", "/v1/whoami", lambda: web.Response(status=302, headers={"Location": "https://elsewhere.example"}))
+    with pytest.raises(UnexpectedAnswerError, match="is this the manager's URL"):
+        client.whoami()
+
+
+def test_a_wrong_key(there: StandIn) -> None:
+    with Client(there.url, "hr_wrong") as client, pytest.raises(ApiError) as refused:
+        client.whoami()
+    assert (refused.value.type, refused.value.status) == ("unauthenticated", 401)
+
+
+@pytest.mark.parametrize("name", ["../users", "a/b", "..", ".", "", "a?b#c", "ü", "a%2Fb"])
+def test_a_name_cannot_become_another_path(there: StandIn, client: Client, name: str) -> None:
+    with pytest.raises(ApiError):
+        client.services.get(name)
+    ((_, path),) = there.seen
+    assert path.startswith("/v1/services/")
+    assert path.count("/") == 3
+    assert "?" not in path
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Client(f"http://127.0.0.1:{_free_port()}", KEY, retries=2) as client:
+        waits: list[float] = []
+        monkeypatch.setattr(client._transport, "sleep", waits.append)
+        with pytest.raises(UnreachableError, match=r"cannot reach http://127.0.0.1:\d+/v1/whoami"):
+            client.whoami()
+        assert waits == pytest.approx([0.1, 0.3])
+        waits.clear()
+        with pytest.raises(UnreachableError):
+            client.services.start("echo")
+        assert waits == []
+
+
+def test_a_broken_answer_is_asked_for_again_only_if_that_is_safe() -> None:
+    """A server that closes the first connection without a word."""
+    asked: list[bytes] = []
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        Client(f"http://127.0.0.1:{server.getsockname()[1]}", KEY) as client,
+    ):
+
+        def serve() -> None:
+            for number in range(3):
+                connection, _ = server.accept()
+                with connection:
+                    asked.append(connection.recv(65536).split(b" ", 2)[0])
+                    if number == 1:
+                        body = b'{"version":"1"}'
+                        connection.sendall(
+                            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+                        )
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert client.version().version == "1"
+        with pytest.raises(AnswerLostError):
+            client.services.start("echo")
+        thread.join()
+    assert asked == [b"GET", b"GET", b"POST"]
+
+
+def test_a_silent_server_is_not_waited_for_ever() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with Client(url, KEY, timeout_s=0.2) as client:
+            started = time.monotonic()
+            with pytest.raises(AnswerLostError):
+                client.whoami()
+            assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8080", "ftp://x", "file:///etc"])
+def test_what_is_no_url(url: str) -> None:
+    with pytest.raises(ValueError, match="not a URL"):
+        Client(url, KEY)

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from headrace.sdk import AnswerLostError, ApiError, Client, TransferError
+from headrace.sdk.uploads import CHUNK_BYTES
+from tests.unit.sdk.standin import StandIn
+
+LARGE = bytes(range(256)) * (CHUNK_BYTES * 5 // 2 // 256)
+
+
+def patches(there: StandIn) -> int:
+    return sum(method == "PATCH" for method, _ in there.seen)
+
+
+def test_a_file_goes_up_in_chunks_with_progress(there: StandIn, client: Client, tmp_path: Path) -> None:
+    source = tmp_path / "model.bin"
+    source.write_bytes(LARGE)
+    seen: list[tuple[int, int]] = []
+    created: list[str] = []
+    client.folders.upload(
+        "f", source, "weights/model.bin", project="p", progress=lambda *n: seen.append(n), on_created=created.append
+    )
+    assert there.files == {"weights/model.bin": LARGE}
+    assert seen == [(0, len(LARGE)), (CHUNK_BYTES, len(LARGE)), (2 * CHUNK_BYTES, len(LARGE)), (len(LARGE), len(LARGE))]
+    assert created == ["u0"]
+    # The Location named another host: the key went only to ours, and every request said which folder is meant.
+    assert [path for _, path in there.seen] == [
+        "/v1/folders/f/uploads?project=p",
+        *["/v1/folders/f/uploads/u0?project=p"] * 3,
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"x" * CHUNK_BYTES])
+def test_any_size(there: StandIn, client: Client, content: bytes) -> None:
+    client.folders.upload("f", content, "ü/a b.bin")
+    assert there.files == {"ü/a b.bin": content}
+    assert patches(there) == (1 if content else 0)
+
+
+@pytest.mark.parametrize("fault", ["half", "after", "503", "423", "502"])
+def test_an_upload_continues_where_it_broke(there: StandIn, client: Client, fault: str) -> None:
+    there.faults.extend(["", fault, fault])
+    client.folders.upload("f", LARGE, "model.bin")
+    assert there.files == {"model.bin": LARGE}
+    assert "HEAD" in [method for method, _ in there.seen]
+
+
+def test_an_upload_whose_last_answer_was_lost_is_recognised(there: StandIn, client: Client) -> None:
+    there.faults.append("after")
+    client.folders.upload("f", b"12345", "a/model.bin")
+    assert patches(there) == 1
+    assert there.seen[-1][1] == "/v1/folders/f/files?limit=200&path=a"
+
+
+def test_an_upload_that_is_gone_is_not_taken_for_done(there: StandIn, client: Client) -> None:
+    there.faults.append("after")
+    there.on("GET", "/v1/folders/f/files", {"items": [], "next": None})
+    with pytest.raises(ApiError) as refused:
+        client.folders.upload("f", b"12345", "model.bin")
+    assert refused.value.status == 404
+
+
+def test_an_upload_gives_up_in_the_end_and_can_be_continued(there: StandIn, client: Client) -> None:
+    there.faults.extend(["", *["503"] * 9])
+    with pytest.raises(TransferError) as stopped:
+        client.folders.upload("f", LARGE, "model.bin")
+    assert stopped.value.upload_id == "u0"
+    seen: list[int] = []
+    client.folders.upload("f", LARGE, "model.bin", resume="u0", progress=lambda done, _: seen.append(done))
+    assert there.files == {"model.bin": LARGE}
+    assert seen[0] == CHUNK_BYTES
+
+
+def test_an_upload_that_cannot_be_continued_starts_anew(there: StandIn, client: Client) -> None:
+    client.folders.upload("f", b"12345", "model.bin", resume="gone")
+    assert there.files == {"model.bin": b"12345"}
+
+
+def test_a_refused_upload_is_not_repeated(there: StandIn, client: Client) -> None:
+    there.faults.extend(["403"])
+    with pytest.raises(ApiError):
+        client.folders.upload("f", b"12345", "model.bin")
+    assert patches(there) == 1
+
+
+def test_a_file_that_is_not_there(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        client.folders.upload("f", tmp_path / "no", "model.bin")
+
+
+def test_a_download_is_whole_and_replaces_an_older_file(there: StandIn, client: Client, tmp_path: Path) -> None:
+    there.files["a/ü b.bin"] = LARGE
+    to = tmp_path / "b.bin"
+    to.write_bytes(b"old")
+    seen: list[tuple[int, int]] = []
+    client.folders.download("f", "a/ü b.bin", to, progress=lambda *n: seen.append(n))
+    assert to.read_bytes() == LARGE
+    assert seen[0] == (0, len(LARGE))
+    assert seen[-1] == (len(LARGE), len(LARGE))
+    assert list(tmp_path.iterdir()) == [to]
+    assert stat.S_IMODE(to.stat().st_mode) & 0o600 == 0o600
+
+
+def test_an_empty_file(there: StandIn, client: Client, tmp_path: Path) -> None:
+    there.files["e"] = b""
+    client.folders.download("f", "e", tmp_path / "e")
+    assert (tmp_path / "e").read_bytes() == b""
+
+
+def test_a_download_continues_where_it_broke(there: StandIn, client: Client, tmp_path: Path) -> None:
+    there.files["m"] = LARGE
+    there.faults.extend(["cut", "cut"])
+    client.folders.download("f", "m", tmp_path / "m")
+    assert (tmp_path / "m").read_bytes() == LARGE
+    ranges = [headers.get("Range") for headers in there.headers]
+    assert ranges[0] is None
+    assert len(ranges) == 3
+    assert all(ranges[1:])
+
+
+def test_a_file_that_changed_meanwhile_is_read_from_its_start(there: StandIn, client: Client, tmp_path: Path) -> None:
+    there.files["m"] = LARGE
+    there.faults.append("changed")
+    client.folders.download("f", "m", tmp_path / "m")
+    assert (tmp_path / "m").read_bytes() == LARGE[::-1]
+
+
+def test_a_download_that_fails_leaves_nothing(there: StandIn, client: Client, tmp_path: Path) -> None:
+    with pytest.raises(ApiError):
+        client.folders.download("f", "missing", tmp_path / "m")
+    there.files["m"] = b"x" * 10
+    there.tag = ""  # nothing to continue by
+    there.faults.extend(["cut"] * 9)
+    with pytest.raises(TransferError):
+        client.folders.download("f", "m", tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_read_a_small_file(there: StandIn, client: Client) -> None:
+    there.files["model-definition.yaml"] = b"models: []\n"
+    assert client.folders.read("f", "model-definition.yaml") == b"models: []\n"
+
+
+def test_log_lines(there: StandIn, client: Client) -> None:
+    there.log_lines = [b"2026 one\n2026 t", b"wo\r\n2026 \xc3", b"\xa4 \x0b\xe2\x80\xa8 still\n\n2026 \xff\nlast"]
+    lines = list(client.services.logs("echo", replica="r", tail=5))
+    assert lines == ["2026 one", "2026 two", "2026 ä \x0b\u2028 still", "", "2026 \ufffd", "last"]
+    assert there.seen[-1][1] == "/v1/services/echo/logs?replica=r&tail=5&follow=false"
+    list(client.services.logs("echo", everything=True))
+    assert there.seen[-1][1] == "/v1/services/echo/logs?download=all&follow=false"
+
+
+def test_followed_logs_end_when_the_reader_leaves(there: StandIn, client: Client) -> None:
+    there.log_lines = [b"first\n"]
+    with client.services.logs("echo", follow=True) as lines:
+        assert next(lines) == "first"
+        assert next(lines) == "more"
+    assert there.log_closed.wait(5)
+
+
+def test_logs_of_nothing(there: StandIn, client: Client) -> None:
+    there.on("GET", "/v1/validations/x", {})
+    client_lines = client.validations.logs("x")
+    assert list(client_lines) == []
+
+
+def test_a_log_that_breaks_is_not_taken_for_its_end(there: StandIn, client: Client) -> None:
+    async def cut(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"one\ntw")
+        request.transport.abort()
+        return response
+
+    there.logs = cut  # type: ignore[method-assign]
+    lines = client.services.logs("echo")
+    with pytest.raises(AnswerLostError):
+        list(lines)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+
+from headrace.sdk import ApiError, Client, WaitFailedError, WaitTimeoutError
+from tests.unit.sdk.standin import StandIn, problem, service_view
+
+PATH = "/v1/services/echo"
+HEALTHY = service_view(status="healthy", phase="deployed")
+FAILED = service_view(phase="failed", reason={"code": "start-failed", "text": "exited with 1"})
+
+
+def test_until_healthy_with_progress(there: StandIn, client: Client) -> None:
+    there.on(
+        "GET",
+        PATH,
+        service_view(),
+        service_view(status="healthy"),
+        service_view(phase="deployed", status="degraded"),
+        HEALTHY,
+    )
+    seen: list[tuple[str, str]] = []
+    found = client.services.wait("echo", every_s=0, progress=lambda s: seen.append((s.phase, s.status)))
+    assert found is not None
+    assert found.status == "healthy"
+    assert seen == [
+        ("deploying", "unhealthy"),
+        ("deploying", "healthy"),
+        ("deployed", "degraded"),
+        ("deployed", "healthy"),
+    ]
+
+
+def test_watching_yields_each_look(there: StandIn, client: Client) -> None:
+    there.on("GET", PATH, service_view(), HEALTHY)
+    assert [s.phase for s in client.services.watch("echo", every_s=0)] == ["deploying", "deployed"]
+
+
+def test_it_ends_on_failure_with_the_reason(there: StandIn, client: Client) -> None:
+    there.on("GET", PATH, service_view(), FAILED)
+    with pytest.raises(WaitFailedError, match="echo is failed: exited with 1") as failed:
+        client.services.wait("echo", every_s=0)
+    assert failed.value.reason.code == "start-failed"
+
+
+@pytest.mark.parametrize("last", [service_view(phase="stopped"), FAILED])
+def test_what_stopped_does_not_become_healthy(there: StandIn, client: Client, last: object) -> None:
+    there.on("GET", PATH, service_view(phase="stopping"), last)
+    with pytest.raises(WaitFailedError):
+        client.services.wait("echo", every_s=0)
+
+
+def test_until_stopped(there: StandIn, client: Client) -> None:
+    there.on("GET", PATH, FAILED, service_view(phase="stopping"), service_view(phase="stopped"))
+    found = client.services.wait("echo", "stopped", every_s=0)
+    assert found is not None
+    assert found.phase == "stopped"
+
+
+def test_until_gone(there: StandIn, client: Client) -> None:
+    there.on("GET", PATH, service_view(phase="stopping"), lambda: problem("not-found", 404))
+    seen: list[str] = []
+    assert client.services.wait("echo", "gone", every_s=0, progress=lambda s: seen.append(s.phase)) is None
+    assert seen == ["stopping"]
+
+
+def test_what_does_not_exist_does_not_become_healthy(there: StandIn, client: Client) -> None:
+    with pytest.raises(WaitFailedError, match="does not exist"):
+        client.services.wait("echo", every_s=0)
+
+
+def test_a_server_that_restarts_is_waited_for(there: StandIn, client: Client) -> None:
+    there.on("GET", PATH, lambda: problem("unavailable", 503), lambda: problem("internal-error", 500), HEALTHY)
+    assert client.services.wait("echo", every_s=0) is not None
+
+
+def test_a_refusal_is_not_waited_for(there: StandIn, client: Client) -> None:
+    there.on("GET", PATH, lambda: problem("forbidden", 403))
+    with pytest.raises(ApiError):
+        client.services.wait("echo", every_s=0)
+
+
+def test_it_ends_in_time_and_says_how_things_stood(there: StandIn, client: Client) -> None:
+    there.on("GET", PATH, service_view())
+    with pytest.raises(WaitTimeoutError, match="echo healthy: not within 0 s; last: it is deploying") as late:
+        client.services.wait("echo", timeout_s=0)
+    assert late.value.reason is not None
+    assert late.value.reason.code == "starting"
