@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.consume import subscribed
 from headrace.common.bus.publish import ask, publish_last
-from headrace.common.contracts.ids import FolderId, KernelId, ProjectId, ServiceId, SessionId, new_uuid
+from headrace.common.contracts.ids import FolderId, KernelId, new_uuid
 from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
 from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample
 from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
@@ -177,12 +177,12 @@ def folders(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def folder(folders: Path) -> Iterator[FolderId]:
+def folder(folders: Path) -> FolderId:
     """A model folder with one file."""
     folder_id = FolderId(new_uuid())
     (folders / str(folder_id)).mkdir()
     (folders / str(folder_id) / "weights.txt").write_text("weights")
-    yield folder_id
+    return folder_id
 
 
 @pytest.fixture
@@ -218,5 +218,3 @@ async def agent_under_test(
             yield under_test
         finally:
             await under_test.end()
-
-

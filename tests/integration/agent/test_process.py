@@ -1,17 +1,521 @@
-"""The agent on the process runtime, for real."""
+"""The agent on the process runtime, for real: processes, files, a bus."""
 
 from __future__ import annotations
 
-import httpx
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
 
-from tests.integration.agent.conftest import AgentUnderTest, make_spec
+import httpx
+import pytest
+
+from headrace.agent.runtime.process.proc import Ids
+from headrace.common.bus.connect import Bus
+from headrace.common.contracts.ids import FolderId, new_uuid
+from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.embedded.stack import EmbeddedServers
+from tests.integration.agent.conftest import AgentUnderTest, agent_under_test, make_spec, row_of
+from tests.support.wait import eventually
+
+SHELL = ("/bin/sh", "-c")
+ENGINE = ("python", "-m", "headrace.engine", "--port", "8000")
+QUICK = {"path": "/health", "interval": 0.2, "max_retries": 2, "max_wait_time": 1.0, "initial_delay": 0.1}
+
+
+def ids_of(agent: AgentUnderTest, spec: KernelSpec) -> Ids:
+    found = Ids.read(agent.data / "process" / "kernels" / str(spec.kernel_id) / "state.json")
+    assert found is not None
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
 
 
 async def test_a_planned_kernel_runs_answers_and_goes_with_the_plan(agent: AgentUnderTest) -> None:
-    spec = make_spec(command=("python", "-m", "http.server", "--directory", "/home/work", "8000"))
+    spec = make_spec(command=["python", "-m", "http.server", "--directory", "/home/work", "8000"])
     await agent.plan(spec)
     row = await agent.kernel(spec, state="running", health="healthy")
     assert httpx.get(f"http://{row.host}:{row.port}/", timeout=5).status_code == 200
     assert row.created_at is not None
+    assert row.reason.code == "port-open"
+    ids = ids_of(agent, spec)
     await agent.plan()
     await agent.gone(spec)
+    assert not is_running(ids.child)
+    assert not is_running(ids.shim)
+    assert not (agent.data / "process" / "kernels" / str(spec.kernel_id)).exists()
+
+
+async def test_what_the_program_sees(agent: AgentUnderTest, folder: FolderId) -> None:
+    script = (
+        "pwd; echo HOME=$HOME PORT=$PORT HP=$HEADRACE_PORT MP=$MODEL_PATH MINE=$MINE GPU=$CUDA_VISIBLE_DEVICES;"
+        " cat /models/weights.txt; echo; cat {model_path}/weights.txt; echo; env | grep -c PASSWORD; exec sleep 600"
+    )
+    spec = make_spec(
+        command=(*SHELL, script), environ={"MINE": "/models/x", "PORT": "mine"}, port=8000,
+        mounts=[{"folder_id": folder, "target": "/models"}],
+    )  # fmt: skip
+    await agent.plan(spec)
+    row = await agent.kernel(spec, state="running")
+
+    async def whole() -> list[str]:
+        lines = await agent.whole_log(spec)
+        assert len(lines) == 5
+        return lines
+
+    lines = await eventually(whole, within_s=10)
+    work = lines[0]
+    assert work.endswith("/root/home/work")
+    root = work.removesuffix("/home/work")
+    assert lines[1] == f"HOME={work} PORT=mine HP={row.port} MP={root}/models MINE={root}/models/x GPU=-1"
+    assert lines[2:] == ["weights", "weights", "0"]
+
+
+async def test_an_exit_is_reported_at_once_with_code_and_last_lines(agent: AgentUnderTest) -> None:
+    spec = make_spec(command=(*SHELL, "echo out of luck >&2; read x < /home/work/wait; exit 7"))
+    spec = make_spec(**{**spec.model_dump(), "pre_start_actions": [
+        {"action": "run_command", "args": {"command": ["mkfifo", "/home/work/wait"]}}]})  # fmt: skip
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+    fifo = agent.data / "process" / "kernels" / str(spec.kernel_id) / "root/home/work/wait"
+    started = time.monotonic()
+    await asyncio.to_thread(fifo.write_text, "go\n")
+    row = await agent.kernel(spec, state="exited")
+    assert time.monotonic() - started < 0.5  # target: 0.2 s; the machine may be busy
+    assert (row.exit_code, row.health, row.reason.code) == (7, "unhealthy", "exited")
+    assert row.reason.text == "its program ended with exit code 7; last lines: out of luck"
+    assert row.port is None
+
+
+async def test_a_killed_program_is_out_at_once_and_is_not_started_again(agent: AgentUnderTest) -> None:
+    spec = make_spec(command=ENGINE, health_check=QUICK)
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running", health="healthy")
+    child = ids_of(agent, spec).child
+    times = []
+    os.kill(child, signal.SIGKILL)
+    started = time.monotonic()
+    row = await agent.kernel(spec, state="exited")
+    times.append(time.monotonic() - started)
+    assert (row.exit_code, row.reason.code, row.health) == (137, "killed-by-signal", "unhealthy")
+    assert times[0] < 0.5
+    await agent.plan(spec)  # a new generation with the same kernel
+    report = await agent.until(lambda r: r.applied_generation == agent.generation)
+    row = row_of(report, spec.kernel_id)
+    assert row is not None
+    assert row.state == "exited"
+
+
+async def test_a_killed_shim_takes_its_program_along(agent: AgentUnderTest) -> None:
+    spec = make_spec(command=(*SHELL, "sleep 600"))
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+    ids = ids_of(agent, spec)
+    os.kill(ids.shim, signal.SIGKILL)
+    row = await agent.kernel(spec, state="exited")
+    assert row.exit_code is None
+    await eventually(lambda: not is_running(ids.child), within_s=5)
+
+
+async def test_stopping_ends_the_whole_family_and_respects_the_grace(agent: AgentUnderTest) -> None:
+    stubborn = make_spec(
+        stop_grace_s=0.5,
+        command=(*SHELL, "trap '' TERM; setsid sleep 601 & sleep 602 & echo $$; while :; do sleep 1; done"),
+    )
+    polite = make_spec(
+        stop_grace_s=20, command=(*SHELL, "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.1; done")
+    )
+    await agent.plan(stubborn, polite)
+    await agent.kernel(stubborn, state="running")
+    await agent.kernel(polite, state="running")
+
+    async def ready() -> bool:
+        return "ready" in await agent.whole_log(polite) and bool(await agent.whole_log(stubborn))
+
+    await eventually(ready)
+    family = [pid for pid in _pids() if _parent_chain_has(pid, ids_of(agent, stubborn).shim)]
+    assert len(family) >= 3
+    await agent.plan()
+    await agent.gone(stubborn)
+    await agent.gone(polite)
+    assert not any(is_running(pid) for pid in family)
+    assert (await agent.whole_log(polite))[-1] == "bye"  # kept after the kernel is gone
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+
+
+def _parent_chain_has(pid: int, wanted: int) -> bool:
+    while pid > 1:
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            return False
+        if pid == wanted:
+            return True
+    return False
+
+
+async def test_kernels_survive_a_killed_agent_and_are_adopted_with_their_health(agent: AgentUnderTest) -> None:
+    slow = {**QUICK, "initial_delay": 0.5, "interval": 60}
+    spec = make_spec(command=ENGINE, health_check=slow)
+    await agent.plan(spec)
+    before = await agent.kernel(spec, state="running", health="healthy")
+    ids = ids_of(agent, spec)
+    agent.kill(signal.SIGKILL)
+    assert ids.child_alive
+    assert httpx.get(f"http://{before.host}:{before.port}/health", timeout=5).status_code == 200
+    incarnation = agent.reports[-1].incarnation
+    agent.reports.clear()
+    agent.start()
+    report = await agent.until(lambda r: r.incarnation != incarnation)
+    after = row_of(agent.reports[0], spec.kernel_id)
+    assert report.applied_generation == agent.generation
+    assert after is not None
+    assert (after.state, after.health, after.port) == ("running", "healthy", before.port)  # from its first report on
+    assert after.created_at == before.created_at
+    assert ids_of(agent, spec) == ids
+    os.kill(ids.child, signal.SIGKILL)  # and an adopted kernel's end is noticed as quickly
+    started = time.monotonic()
+    await agent.kernel(spec, state="exited")
+    assert time.monotonic() - started < 0.5
+
+
+async def test_what_died_while_the_agent_was_away_is_told(agent: AgentUnderTest) -> None:
+    spec = make_spec(command=(*SHELL, "echo gone; sleep 600"))
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+    ids = ids_of(agent, spec)
+    agent.kill(signal.SIGKILL)
+    os.kill(ids.child, signal.SIGTERM)
+    await eventually(lambda: not is_running(ids.shim))
+    agent.reports.clear()
+    agent.start()
+    row = await agent.kernel(spec, state="exited")
+    assert (row.exit_code, "gone" in row.reason.text) == (143, True)
+
+
+async def test_a_sigterm_to_the_agent_leaves_kernels_running(agent: AgentUnderTest) -> None:
+    spec = make_spec(command=(*SHELL, "sleep 600"))
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+    ids = ids_of(agent, spec)
+    assert agent.kill(signal.SIGTERM) == 0
+    assert ids.child_alive
+
+
+async def test_stop_kernels_on_exit_ends_them_and_reports_it(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
+) -> None:
+    async with agent_under_test(bus, servers, tmp_path, folders, STOP_KERNELS_ON_EXIT="true") as agent:
+        agent.start()
+        specs = [make_spec(command=(*SHELL, "sleep 600")) for _ in range(3)]
+        await agent.plan(*specs)
+        for spec in specs:
+            await agent.kernel(spec, state="running")
+        families = [ids_of(agent, spec) for spec in specs]
+        assert agent.kill(signal.SIGTERM) == 0
+        assert not any(ids.child_alive or ids.shim_alive for ids in families)
+        await bus.client.flush()
+        await eventually(lambda: {row.state for row in agent.reports[-1].kernels} == {"exited"}, within_s=5)
+
+
+async def test_the_last_plan_is_used_before_the_bus_answers(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
+) -> None:
+    async with agent_under_test(bus, servers, tmp_path, folders) as agent:
+        agent.start()
+        running, waiting = make_spec(command=(*SHELL, "sleep 600")), make_spec(command=(*SHELL, "sleep 600"))
+        await agent.plan(running, waiting)
+        await agent.kernel(waiting, state="running")
+        await agent.kernel(running, state="running")
+        agent.kill(signal.SIGKILL)
+        record = agent.data / "kernels" / str(waiting.kernel_id) / "record.json"
+        old = ids_of(agent, waiting)
+        os.kill(old.child, signal.SIGKILL)
+        await eventually(lambda: not is_running(old.shim))
+        # As if it had never begun: its start is the plan's business, and only the plan on disk is there.
+        record.unlink()
+        for path in (agent.data / "process" / "kernels" / str(waiting.kernel_id)).glob("*.json"):
+            path.unlink()
+        real = agent.env["HEADRACE_AGENT_NATS_URL"]
+        agent.env["HEADRACE_AGENT_NATS_URL"] = "nats://127.0.0.1:1"
+        agent.start()
+
+        def begun() -> bool:
+            new = Ids.read(agent.data / "process" / "kernels" / str(waiting.kernel_id) / "state.json")
+            return new is not None and new.child_alive
+
+        await eventually(begun, within_s=20)
+        assert ids_of(agent, running).child_alive
+        agent.kill(signal.SIGTERM)
+        agent.env["HEADRACE_AGENT_NATS_URL"] = real
+
+
+async def test_an_older_plan_is_refused(agent: AgentUnderTest) -> None:
+    spec = make_spec(command=(*SHELL, "sleep 600"))
+    await agent.plan(make_spec(command=(*SHELL, "sleep 600")))
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+    agent.generation -= 2
+    await agent.plan()  # generation 1 again, without anything
+    agent.generation += 1
+    agent.reports.clear()
+    report = await agent.until(lambda r: len(agent.reports) >= 3)
+    assert report.applied_generation == 2
+    assert ids_of(agent, spec).child_alive
+
+
+async def test_many_start_at_once_on_ports_of_their_own(agent: AgentUnderTest) -> None:
+    specs = [make_spec(command=(*SHELL, "exec python -m http.server {port}")) for _ in range(8)]
+    await agent.plan(*specs)
+    ports = [(await agent.kernel(spec, within_s=60, state="running", health="healthy")).port for spec in specs]
+    assert len(set(ports)) == 8
+
+
+async def test_all_five_actions_in_order_and_in_the_log(agent: AgentUnderTest, folder: FolderId) -> None:
+    spec = make_spec(
+        command=(*SHELL, "cat /home/work/sub/a.txt; cat relative.txt; ls /tmp/made; sleep 600"),
+        mounts=[{"folder_id": folder, "target": "/models"}],
+        pre_start_actions=[
+            {"action": "log", "args": {"message": "hello {braces}"}},
+            {"action": "mkdir", "args": {"path": "/tmp/made/deep"}},
+            {"action": "write_file", "args": {"filename": "/home/work/sub/a.txt", "body": "{a}\n", "mode": "600"}},
+            {"action": "write_file", "args": {"filename": "/home/work/sub/a.txt", "body": "b\n", "append": True}},
+            {"action": "write_file", "args": {"filename": "relative.txt", "body": "r\n"}},
+            {"action": "write_tempfile", "args": {"body": "print(1)"}},
+            {"action": "run_command", "args": {"command": ["sh", "-c", "cat /models/weights.txt; echo no >&2"]}},
+            {"action": "log", "args": {"message": "quiet", "debug": True}},
+        ],
+    )
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+
+    async def whole() -> list[str]:
+        lines = await agent.whole_log(spec)
+        assert len(lines) == 12
+        return lines
+
+    lines = await eventually(whole, within_s=10)
+    assert lines[0] == "hello {braces}"
+    assert lines[1].endswith("made /tmp/made/deep")
+    assert lines[2].endswith("wrote 4 bytes /home/work/sub/a.txt")
+    assert lines[3].endswith("appended 2 bytes to /home/work/sub/a.txt")
+    assert lines[5].endswith(".py")
+    assert lines[6] == '[pre-start action 7 of 8 (run_command)] {"out": "weights", "err": "no\\n"}'
+    assert lines[7:] == ["[debug] quiet", "{a}", "b", "r", "deep"]
+    root = agent.data / "process" / "kernels" / str(spec.kernel_id) / "root"
+    assert (root / "home/work/sub/a.txt").stat().st_mode & 0o777 == 0o600
+    assert (await agent.whole_log(spec, tail=5)) == lines[-5:]
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ({"action": "run_command", "args": {"command": ["sh", "-c", "echo fine; echo broken >&2; exit 3"]}},
+         ["run_command", "exit code 3", "err: broken", "out: fine"]),
+        ({"action": "run_command", "args": {"command": ["no-such-program"]}}, ["no-such-program"]),
+        ({"action": "write_file", "args": {"filename": "/etc/passwd", "body": "x"}}, ["/etc/passwd", "/home/work", "docker"]),
+        ({"action": "write_file", "args": {"filename": "/home/work/../../x", "body": "x"}}, ["/home/work/../../x"]),
+        ({"action": "write_file", "args": {"filename": "/models/x", "body": "x"}}, ["/models/x", "read-only"]),
+        ({"action": "mkdir", "args": {"path": "/models/x"}}, ["/models/x", "read-only"]),
+    ],
+)  # fmt: skip
+async def test_a_failing_action_stops_the_start(
+    agent: AgentUnderTest, folder: FolderId, action: dict[str, object], words: list[str]
+) -> None:
+    spec = make_spec(
+        mounts=[{"folder_id": folder, "target": "/models"}],
+        pre_start_actions=[{"action": "log", "args": {"message": "first"}}, action],
+    )
+    await agent.plan(spec)
+    row = await agent.kernel(spec, state="failed")
+    assert (row.reason.code, row.health) == ("pre-start-action-failed", "unhealthy")
+    assert row.reason.text.startswith("pre-start action 2 of 2")
+    for word in words:
+        assert word in row.reason.text
+    assert (await agent.whole_log(spec))[0] == "first"
+    assert not (agent.folders / str(folder) / "x").exists()
+    await agent.plan()
+    await agent.gone(spec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "word"),
+    [
+        ({"mounts": [{"folder_id": str(new_uuid()), "target": "/models"}]}, "folder-missing", "/models"),
+        ({"command": ["no-such-program"]}, "start-failed", "no-such-program"),
+        ({"command": []}, "no-command", "start command"),
+    ],
+)
+async def test_what_cannot_be_started_says_why(
+    agent: AgentUnderTest, changes: dict[str, object], code: str, word: str
+) -> None:
+    spec = make_spec(**changes)
+    await agent.plan(spec)
+    row = await agent.kernel(spec, state="failed")
+    assert row.reason.code == code
+    assert word in row.reason.text
+
+
+async def test_a_link_in_the_storage_is_not_followed(agent: AgentUnderTest, folder: FolderId) -> None:
+    other = FolderId(new_uuid())
+    (agent.folders / str(other)).symlink_to("/etc")
+    spec = make_spec(mounts=[{"folder_id": other, "target": "/models"}])
+    await agent.plan(spec)
+    assert (await agent.kernel(spec, state="failed")).reason.code == "folder-missing"
+
+
+async def test_a_start_that_takes_long_can_be_called_off(agent: AgentUnderTest) -> None:
+    spec = make_spec(pre_start_actions=[{"action": "run_command", "args": {"command": ["sleep", "604"]}}])
+    await agent.plan(spec)
+    row = await agent.kernel(spec, state="preparing")
+    await agent.until(lambda r: "pre-start action 1" in r.kernels[0].reason.text)
+    assert row.health == "degraded"
+    await agent.plan()
+    await agent.gone(spec)
+    commands = [Path(f"/proc/{pid}/cmdline") for pid in _pids()]
+    assert not any(b"sleep\x00604" in path.read_bytes() for path in commands if path.exists())
+
+
+async def test_health_goes_by_the_definition(agent: AgentUnderTest) -> None:
+    spec = make_spec(
+        command=ENGINE, environ={"HEADRACE_ENGINE_LOAD_S": "1"},
+        health_check={**QUICK, "initial_delay": 0.5, "max_retries": 10},
+    )  # fmt: skip
+    await agent.plan(spec)
+    row = await agent.kernel(spec, state="running")
+    assert (row.health, row.reason.code) == ("degraded", "initial-delay")
+    await agent.until(lambda r: r.kernels[0].reason.code == "not-yet-healthy")
+    row = await agent.kernel(spec, health="healthy")
+    url = f"http://{row.host}:{row.port}/debug/settings"
+    httpx.post(url, json={"fail_health": True}, timeout=5)
+    await agent.until(lambda r: r.kernels[0].reason.code == "health-check-failing")
+    row = await agent.kernel(spec, health="unhealthy", failures=11)
+    assert "503" in row.reason.text
+    httpx.post(url, json={"fail_health": False}, timeout=5)
+    await agent.kernel(spec, health="healthy", failures=0)
+
+
+async def test_the_log_is_followed_over_the_bus(agent: AgentUnderTest) -> None:
+    spec = make_spec(
+        command=(
+            *SHELL,
+            "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i+1)); done; read x < /home/work/w; echo last",
+        ),
+        pre_start_actions=[{"action": "run_command", "args": {"command": ["mkfifo", "/home/work/w"]}}],
+    )
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+    fifo = agent.data / "process" / "kernels" / str(spec.kernel_id) / "root/home/work/w"
+    async with agent.reading(spec, tail=10, follow=True) as log:
+        assert log.accepted.accepted
+        await eventually(lambda: len(log.lines) >= 10)
+        assert not log.eof.is_set()
+        await asyncio.to_thread(fifo.write_text, "go\n")
+        async with asyncio.timeout(10):
+            await log.eof.wait()
+    texts = [line.partition(" ")[2] for line in log.lines]
+    assert texts[-1] == "last"
+    assert texts.index("last") >= 10
+    assert log.sequences == list(range(len(log.sequences)))
+    assert all(line[4] == "-" and line.partition(" ")[0].endswith("Z") for line in log.lines)
+    assert len(await agent.whole_log(spec)) == 302
+    await agent.plan()
+    await agent.gone(spec)
+    assert len(await agent.whole_log(spec)) == 302  # kept after the kernel is gone
+    async with agent.reading(make_spec()) as log:
+        assert not log.accepted.accepted
+        assert "not on this machine" in log.accepted.detail
+
+
+async def test_the_log_of_an_absent_agent_has_its_times(agent: AgentUnderTest) -> None:
+    spec = make_spec(command=(*SHELL, "while :; do date -u +%Y-%m-%dT%H:%M:%S; sleep 0.2; done"))
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+    agent.kill(signal.SIGKILL)
+    log = agent.data / "process" / "kernels" / str(spec.kernel_id) / "log"
+    size = log.stat().st_size
+    await eventually(lambda: log.stat().st_size > size + 200, within_s=10)
+    agent.reports.clear()
+    agent.start()
+    await agent.kernel(spec, state="running")
+    lines = log.read_text().splitlines()
+    assert len(lines) > 5
+    for line in lines:
+        at, _, said = line.partition(" ")
+        assert abs(_seconds(at) - _seconds(said)) <= 2
+
+
+def _seconds(text: str) -> int:
+    return sum(int(part) * factor for part, factor in zip(text[11:19].split(":"), (3600, 60, 1), strict=True))
+
+
+async def test_samples_of_kernel_and_engine(agent: AgentUnderTest) -> None:
+    spec = make_spec(command=ENGINE, health_check=QUICK)
+    job = make_spec(command=(*SHELL, "while :; do :; done"))
+    await agent.plan(spec, job)
+    await agent.kernel(spec, state="running", health="healthy")
+    await agent.kernel(job, state="running")
+
+    def told() -> bool:
+        mine = [s for s in agent.samples if s.kernel_id == spec.kernel_id and "cpu_util" in s.kernel]
+        busy = [s for s in agent.samples if s.kernel_id == job.kernel_id and s.kernel.get("cpu_used", 0) > 0.2]
+        return bool(busy) and any(any(":rate" in name for name in s.engine) for s in mine)
+
+    await eventually(told, within_s=30)
+    sample = next(s for s in reversed(agent.samples) if s.kernel_id == spec.kernel_id and s.engine)
+    assert sample.service_id == spec.service_id
+    assert sample.session_id == spec.session_id
+    assert sample.engine["vllm:num_requests_running"] == 0
+    assert 5_000_000 < sample.kernel["mem"] < 500_000_000
+    assert 0 < sample.kernel["mem_util"] < 100
+    assert not any(name.endswith("_bucket") for name in sample.engine)
+    assert not any(s.engine for s in agent.samples if s.kernel_id == job.kernel_id)
+
+
+async def test_simulated_gpus_are_reported_and_loaded(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
+) -> None:
+    async with agent_under_test(
+        bus, servers, tmp_path, folders, SIMULATED_GPUS="2", CPU="3.5", MEM_BYTES="1000000000"
+    ) as agent:
+        agent.start()
+        spec = make_spec(
+            command=(*SHELL, "echo $HEADRACE_SIMULATED_GPUS; while :; do :; done"), gpus=[{"gpu_id": "SIM-agent-1-0"}]
+        )
+        await agent.plan(spec)
+        await agent.kernel(spec, state="running")
+        report = await agent.until(lambda r: r.machine.gpus[0].utilization_percent > 20)
+        assert {name: str(amount) for name, amount in report.machine.slots.items()} == {
+            "cpu": "3.5", "mem": "1000000000", "cuda.device": "2"}  # fmt: skip
+        assert report.machine.gpus[0].memory_used_bytes > 0
+        assert report.machine.gpus[1].memory_used_bytes == 0
+        await eventually(lambda: any(s.kernel.get("cuda_util", 0) > 20 for s in agent.samples))
+        assert await agent.whole_log(spec) == ["SIM-agent-1-0"]
+
+
+async def test_the_admin_pages(agent: AgentUnderTest) -> None:
+    await agent.until(lambda r: True)
+    base = f"http://127.0.0.1:{agent.env['HEADRACE_AGENT_ADMIN_PORT']}"
+    assert httpx.get(f"{base}/livez", timeout=5).status_code == 200
+    assert httpx.get(f"{base}/readyz", timeout=5).json() == {"status": "ok", "failing": {}}
+    page = httpx.get(f"{base}/metrics", timeout=5).text
+    assert "headrace_agent_kernels" in page
+    assert agent.env["HEADRACE_AGENT_NATS_PASSWORD"] not in agent.log.read_text()
+
+
+async def test_a_second_agent_on_the_same_data_is_refused(agent: AgentUnderTest, tmp_path: Path) -> None:
+    await agent.until(lambda r: True)
+    second = AgentUnderTest(agent.bus, agent.env, agent.data, agent.folders, tmp_path / "second.log")
+    second.start()
+    assert second.process is not None
+    assert second.process.wait(20) == 1
+    assert "another agent" in second.log.read_text()

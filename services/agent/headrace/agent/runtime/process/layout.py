@@ -87,7 +87,7 @@ class Layout:
         """Return what to replace in the kernel's command and environment."""
         prefixes = {HOME, *(os.path.normpath(mount.target) for mount in prepared.mounts)}
         # /tmp is the program's own only where its pre-start actions put something: elsewhere the word may be the machine's.
-        prefixes |= {path for path in _made(spec) if path.startswith(f"{TMP}/")}
+        prefixes |= {"/".join(path.split("/")[:3]) for path in _made(spec) if path.startswith(f"{TMP}/")}
         paths = tuple((prefix, str(self.here(prefix))) for prefix in sorted(prefixes))
         return Rewriting(prepared.host_port, str(self.here(spec.model_path)), spec.port, paths)
 
