@@ -1,0 +1,39 @@
+"""`headrace …`: runs a command and maps every expected error to words and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from headrace.cli.app import build
+from headrace.cli.errors import ExitCode, explain, report
+from headrace.cli.session import Session
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    session = Session()
+    try:
+        build()(args=None if argv is None else list(argv), prog_name="headrace", obj=session)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output left, as `head` does. What is still buffered must not raise at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+    except Exception as error:
+        failure = explain(error)
+        if failure is None:
+            raise
+        report(failure, as_json=session.output.as_json)
+        return failure.code
+    finally:
+        session.close()
+    return ExitCode.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

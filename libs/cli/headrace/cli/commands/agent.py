@@ -1,0 +1,71 @@
+"""`headrace agent …`: machines, for operators."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.cli.command import command
+from headrace.cli.output import Columns
+from headrace.cli.session import Session
+from headrace.cli.text import cell, size, slots
+from headrace.common.contracts.http.agents import AgentDetail, AgentView
+
+HELP = "Agents: the machines, what they have and what runs on them (operators)."
+
+AGENT_COLUMNS: Columns[AgentView] = (
+    ("AGENT", lambda a: a.id),
+    ("STATUS", lambda a: a.status),
+    ("GROUP", lambda a: a.resource_group),
+    ("RUNTIME", lambda a: a.runtime),
+    ("ALLOCATED", lambda a: slots(a.allocated)),
+    ("OF", lambda a: slots(a.slots)),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "ls")(ls)
+    command(app, "show")(show)
+
+
+def ls(session: Session) -> None:
+    """List the agents."""
+    session.output.table(session.client.agents.list(), AGENT_COLUMNS, empty="no agents")
+
+
+def show(session: Session, agent: Annotated[str, typer.Argument(metavar="AGENT")]) -> None:
+    """Show an agent with its GPUs and kernels."""
+    found = session.client.agents.get(agent)
+    session.output.facts(
+        found,
+        (
+            ("agent", found.id),
+            ("status", found.status),
+            ("last heard of", found.last_seen_at),
+            ("resource group", found.resource_group),
+            ("machine", f"{found.hostname} ({found.architecture}) at {found.address}"),
+            ("runtime", found.runtime),
+            ("version", found.version),
+            ("allocated", slots(found.allocated)),
+            ("of", slots(found.slots)),
+            ("plan", f"generation {found.applied_generation} of {found.plan_generation} applied"),
+        ),
+    )
+    _parts(session, found)
+
+
+def _parts(session: Session, agent: AgentDetail) -> None:
+    line = session.output.line
+    for gpu in agent.gpus:
+        simulated = ", simulated" if gpu.simulated else ""
+        line(
+            cell(
+                f"gpu {gpu.index}  {gpu.model}{simulated}  {size(gpu.memory_used_bytes)} of {size(gpu.memory_bytes)}  {gpu.utilization_percent:g} %  {gpu.gpu_id}"
+            )
+        )
+    for kernel in agent.kernels:
+        where = f"{kernel.host}:{kernel.port}" if kernel.host and kernel.port else "no address"
+        line(cell(f"kernel {kernel.kernel_id}  {kernel.state}  {kernel.health}  {where}"))
+        line(cell(f"  {kernel.reason.text}"))

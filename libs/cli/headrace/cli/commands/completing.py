@@ -1,0 +1,33 @@
+"""Names for shell completion, asked of the server. Whatever goes wrong, nothing is offered and nothing is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from headrace.cli.config import Config
+from headrace.cli.errors import CliError
+from headrace.sdk import Client, HeadraceError
+
+_TIMEOUT_S = 2.0
+
+
+def complete_service(incomplete: str) -> list[str]:
+    """Return the names of services that begin with `incomplete`."""
+    return _names(lambda client: (s.name for s in client.services.list(q=incomplete or None)), incomplete)
+
+
+def complete_folder(incomplete: str) -> list[str]:
+    """Return the names of folders that begin with `incomplete`."""
+    return _names(lambda client: (f.name for f in client.folders.list()), incomplete)
+
+
+def _names(read: Callable[[Client], Iterable[str]], incomplete: str) -> list[str]:
+    try:
+        target = Config().target()
+        with Client(
+            target.url, target.key, timeout_s=_TIMEOUT_S, connect_timeout_s=_TIMEOUT_S, retries=0,
+            verify=str(target.ca_file) if target.ca_file else True,
+        ) as client:  # fmt: skip
+            return [name for name in read(client) if name.startswith(incomplete)]
+    except (CliError, HeadraceError, OSError):
+        return []

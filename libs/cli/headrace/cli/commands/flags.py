@@ -1,0 +1,31 @@
+"""Flags that several nouns share."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from headrace.cli.commands.completing import complete_folder, complete_service
+from headrace.cli.output import interactive
+from headrace.cli.parsing import usage
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Project = Annotated[
+    str | None,
+    typer.Option("--project", "-p", metavar="PROJECT", help="Name or id; may be left out where one has one project."),
+]
+Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name or id.", autocompletion=complete_service)]
+Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Name or id.", autocompletion=complete_folder)]
+Message = Annotated[str, typer.Option("--message", "-m", help="Why; kept in the history.")]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Longest wait.")]
+
+
+def confirmed(question: str, *, yes: bool) -> None:
+    """Return if the person agrees. Raises typer.Abort when not, and CliError where nobody can be asked."""
+    if yes:
+        return
+    if not interactive(sys.stdin, sys.stderr):
+        raise usage(f"{question} Nobody is there to ask; say --yes")
+    typer.confirm(question, abort=True, err=True)

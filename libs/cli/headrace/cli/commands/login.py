@@ -1,0 +1,99 @@
+"""`login`, `logout`, `whoami`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headrace.cli.command import command
+from headrace.cli.config import Login, Target, checked_url
+from headrace.cli.errors import CliError, ExitCode
+from headrace.cli.output import interactive
+from headrace.cli.parsing import usage
+from headrace.cli.session import Session
+from headrace.cli.text import mapping
+from headrace.common.contracts.http.projects import WhoAmI
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "login")(login)
+    command(app, "logout")(logout)
+    command(app, "whoami")(whoami)
+
+
+def login(
+    session: Session,
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="Server; without it: the stack that runs here.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="API key; '-' reads it from standard input; without it: asked for."),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", metavar="FILE", help="Certificate authority of the server.")
+    ] = None,
+) -> None:
+    """Try a server and key, and keep them for later commands (only you can read the file)."""
+    wanted = url or session.url
+    if wanted is None:
+        if key is not None:
+            raise usage("--key needs --url")
+        target, kept = _here(session)
+    else:
+        target = Target(checked_url(wanted), _key(key), "the command line", ca.expanduser().absolute() if ca else None)
+        kept = Login(url=target.url, key=target.key, ca_file=target.ca_file)
+    with session.connect(target) as client:
+        me = client.whoami()
+    session.config.store(kept)
+    _show(session, me, target.url)
+    session.output.note(f"kept in {session.config.file}")
+
+
+def logout(session: Session) -> None:
+    """Forget the stored login."""
+    there = session.config.forget()
+    session.output.done("logged out" if there else "was not logged in", logged_out=there)
+
+
+def whoami(session: Session) -> None:
+    """Show who one is to the server, and one's projects."""
+    _show(session, session.client.whoami(), session.client.url)
+
+
+def _show(session: Session, me: WhoAmI, url: str) -> None:
+    session.output.facts(
+        me,
+        (
+            ("server", url),
+            ("user", me.user.name),
+            ("operator", me.user.operator),
+            ("projects", mapping(dict(me.projects))),
+        ),
+    )
+
+
+def _here(session: Session) -> tuple[Target, Login]:
+    """Return the stack of this machine. What is kept is its folder: its address may change, its key stays in one place."""
+    running = session.config.stacks.running()
+    folder = session.data or (running[0].data if len(running) == 1 else None)
+    if folder is None:
+        found = "several stacks run here; say which: headrace --data FOLDER login" if running else "nothing runs here"
+        raise CliError(found, ExitCode.USAGE if running else ExitCode.UNREACHABLE, hint="headrace login --url URL")
+    folder = folder.expanduser().absolute()
+    return session.config.local(folder), Login(data=folder)
+
+
+def _key(given: str | None) -> str:
+    if given is None and interactive(sys.stdin, sys.stderr):
+        given = str(typer.prompt("API key", hide_input=True, err=True))
+    elif given in {None, "-"}:
+        given = sys.stdin.readline()
+    key = (given or "").strip()
+    if not key.isascii() or not key.isprintable() or not key:
+        raise usage("the key is empty or has characters that no key has")
+    return key

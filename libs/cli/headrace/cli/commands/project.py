@@ -1,0 +1,119 @@
+"""`headrace project …`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.cli.command import command
+from headrace.cli.commands.flags import Yes, confirmed
+from headrace.cli.output import Columns
+from headrace.cli.parsing import pairs
+from headrace.cli.session import Session
+from headrace.cli.text import slots
+from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, Role
+
+HELP = "Projects: members, quotas, what is used."
+Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id.")]
+User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
+
+_COLUMNS: Columns[ProjectView] = (
+    ("NAME", lambda p: p.name),
+    ("QUOTA", lambda p: slots(p.quota) if p.quota else "unlimited"),
+    ("CREATED", lambda p: p.created_at),
+    ("DESCRIPTION", lambda p: p.description[:40]),
+)
+_MEMBERS: Columns[MemberView] = (("USER", lambda m: m.user), ("ROLE", lambda m: m.role))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, function in {
+        "create": create, "ls": ls, "show": show, "rm": rm, "usage": usage,
+        "members": members, "add-member": add_member, "rm-member": rm_member,
+    }.items():  # fmt: skip
+        command(app, name)(function)
+
+
+def create(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    description: Annotated[str, typer.Option("--description")] = "",
+    quota: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quota",
+            metavar="SLOT=AMOUNT",
+            help="Limit over all live replicas, for example cuda.device=4. Repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Create a project (operators)."""
+    limits = {"quota": pairs(quota, "--quota")} if quota else {}
+    _show(
+        session,
+        session.client.projects.create(
+            CreateProject.model_validate({"name": name, "description": description, **limits})
+        ),
+    )
+
+
+def ls(session: Session) -> None:
+    """List the projects that one may see."""
+    session.output.table(session.client.projects.list(), _COLUMNS, empty="no projects")
+
+
+def show(session: Session, project: Name) -> None:
+    """Show a project."""
+    _show(session, session.client.projects.get(project))
+
+
+def rm(session: Session, project: Name, yes: Yes = False) -> None:
+    """Delete a project that has no services and no folders."""
+    confirmed(f"delete the project {project}?", yes=yes)
+    session.client.projects.delete(project)
+    session.output.done(f"deleted the project {project}", deleted=project)
+
+
+def usage(session: Session, project: Name) -> None:
+    """Show what the project's replicas hold now, per slot."""
+    used = session.client.projects.usage(project)
+    session.output.facts(
+        used, [(name, slots({name: amount}).partition("=")[2]) for name, amount in sorted(used.used.items())]
+    )
+
+
+def members(session: Session, project: Name) -> None:
+    """List the members."""
+    session.output.table(session.client.projects.members(project), _MEMBERS, empty="no members")
+
+
+def add_member(
+    session: Session,
+    project: Name,
+    user: User,
+    role: Annotated[Role, typer.Option("--role", help="What the user may do.")] = "member",
+) -> None:
+    """Give a user a role in the project, or another one."""
+    member = session.client.projects.put_member(project, user, role)
+    session.output.facts(member, (("user", member.user), ("role", member.role)))
+
+
+def rm_member(session: Session, project: Name, user: User) -> None:
+    """Take a user out of the project."""
+    session.client.projects.remove_member(project, user)
+    session.output.done(f"{user} is no member of {project} any more", project=project, removed=user)
+
+
+def _show(session: Session, project: ProjectView) -> None:
+    session.output.facts(
+        project,
+        (
+            ("name", project.name),
+            ("id", project.id),
+            ("description", project.description),
+            ("quota", slots(project.quota) if project.quota else "unlimited"),
+            ("created", project.created_at),
+        ),
+    )

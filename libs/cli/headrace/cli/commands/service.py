@@ -1,0 +1,150 @@
+"""`headrace service create|ls|show|wait|scale|start|stop|rm`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headrace.cli.command import command
+from headrace.cli.commands.flags import Message, Project, Service, Timeout, Yes, confirmed
+from headrace.cli.commands.service_flags import SpecFlags, overlaid
+from headrace.cli.commands.service_view import SERVICE_COLUMNS, show_service
+from headrace.cli.commands.service_waiting import wait_for
+from headrace.cli.parsing import document, pairs, usage
+from headrace.cli.session import Session
+from headrace.common.contracts.http.services import CreateService, ServiceDetail, ServicePhase, ServiceStatus
+from headrace.sdk import Until
+
+HELP = "Model services: one permanent endpoint and its replicas."
+Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until it is so; exit code 5 when it fails.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, function in {
+        "create": create, "ls": ls, "show": show, "wait": wait, "scale": scale, "start": start, "stop": stop, "rm": rm,
+    }.items():  # fmt: skip
+        command(app, name)(function)
+
+
+def create(
+    session: Session,
+    spec: SpecFlags,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="May stand in --file.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", metavar="FILE", help="Request as YAML or JSON; flags win over it.")
+    ] = None,
+    project: Project = None,
+    replicas: Annotated[int | None, typer.Option("--replicas", "-n", help="Wanted replicas (default 1).")] = None,
+    public: Annotated[bool | None, typer.Option("--public/--private", help="Whether callers need no token.")] = None,
+    description: Annotated[str | None, typer.Option("--description")] = None,
+    resource_group: Annotated[str | None, typer.Option("--resource-group", help="Machines to use (default: default).")] = None,
+    metadata: Annotated[list[str] | None, typer.Option("--metadata", metavar="A=B", help="Repeatable.")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="Repeatable.")] = None,
+    drain_grace: Annotated[
+        float | None, typer.Option("--drain-grace", metavar="SECONDS", help="How long open requests may take to finish (default 60).")
+    ] = None,
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+) -> None:
+    """Create a service. With --wait it returns once the service is healthy."""
+    asked = {
+        "name": name,
+        "project": project,
+        "replicas": replicas,
+        "open_to_public": public,
+        "description": description,
+        "resource_group": resource_group,
+        "metadata": pairs(metadata, "--metadata") if metadata else None,
+        "tags": tag or None,
+        "drain_grace_s": drain_grace,
+    }
+    flags = {**spec.given(), **{field: value for field, value in asked.items() if value is not None}}
+    body = overlaid(document(file) if file else {}, flags)
+    if "name" not in body:
+        raise usage("a name is missing: headrace service create NAME, or name: in --file")
+    service = session.client.services.create(CreateService.model_validate(body))
+    if wait and service.replicas:
+        finish(session, service, "healthy", timeout)
+    else:
+        show_service(session, service)
+
+
+def ls(
+    session: Session,
+    project: Project = None,
+    status: Annotated[ServiceStatus | None, typer.Option("--status")] = None,
+    phase: Annotated[ServicePhase | None, typer.Option("--phase")] = None,
+    owner: Annotated[str | None, typer.Option("--owner", metavar="USER")] = None,
+    query: Annotated[str | None, typer.Option("--query", "-q", metavar="TEXT", help="Part of the name.")] = None,
+    mine: Annotated[bool, typer.Option("--mine", help="Only those one created oneself.")] = False,
+) -> None:
+    """List services."""
+    found = session.client.services.list(project=project, status=status, phase=phase, owner=owner, q=query, mine=mine or None)
+    session.output.table(found, SERVICE_COLUMNS, empty="no services")
+
+
+def show(session: Session, service: Service) -> None:
+    """Show a service: its state and why, endpoint, replicas, errors."""
+    show_service(session, session.client.services.get(service))
+
+
+def wait(
+    session: Session,
+    service: Service,
+    until: Annotated[Until, typer.Option("--for", help="What to wait for.")] = "healthy",
+    timeout: Timeout = 600.0,
+) -> None:
+    """Wait with the service's state in sight. When it fails: its reason, the failed replica's log, exit code 5."""
+    found = wait_for(session, service, until, timeout)
+    if session.output.as_json:
+        session.output.record(found if found is not None else {"gone": service})
+    elif found is None:
+        session.output.line(f"{service} is gone")
+
+
+def scale(
+    session: Session,
+    service: Service,
+    replicas: Annotated[int, typer.Argument(metavar="REPLICAS", min=0, max=10_000)],
+    message: Message = "",
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+) -> None:
+    """Change the wanted number of replicas; the worst go first, after their open requests."""
+    found = session.client.services.scale(service, replicas, message=message)
+    finish(session, found, "healthy" if wait and replicas else None, timeout)
+
+
+def start(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:
+    """Start a stopped service."""
+    finish(session, session.client.services.start(service), "healthy" if wait else None, timeout)
+
+
+def stop(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:
+    """Stop all replicas after their open requests; everything else is kept."""
+    finish(session, session.client.services.stop(service), "stopped" if wait else None, timeout)
+
+
+def rm(session: Session, service: Service, yes: Yes = False, wait: Wait = False, timeout: Timeout = 600.0) -> None:
+    """Delete a service with its tokens, rules and history; its name is free again once its replicas have stopped."""
+    confirmed(f"delete the service {service}, with its tokens, rules and history?", yes=yes)
+    left = session.client.services.delete(service)
+    if left is not None and wait:
+        wait_for(session, str(left.id), "gone", timeout)
+        left = None
+    facts: dict[str, Any] = {"deleted": service, "gone": left is None}
+    session.output.done(f"deleted {service}" if left is None else f"{service} drains and stops: {left.reason.text}", **facts)
+
+
+def finish(session: Session, service: ServiceDetail, until: Until | None, timeout_s: float) -> None:
+    """Wait where asked to, then print the service in short (or its JSON)."""
+    found = service if until is None else wait_for(session, service.name, until, timeout_s)
+    if session.output.as_json:
+        session.output.record(found or service)
+    elif found is not None:
+        output = session.output
+        output.line(f"{found.name} is {found.status}, {found.phase}: {found.healthy_replicas} of {found.replicas} replicas healthy")
+        output.line(f"endpoint: {found.endpoint}")

@@ -1,0 +1,140 @@
+"""`headrace service update|rollback|retry|history|revisions|decisions|errors`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headrace.cli.command import command
+from headrace.cli.commands.flags import Message, Service, Timeout
+from headrace.cli.commands.service import Wait, finish
+from headrace.cli.commands.service_flags import SpecFlags, overlaid
+from headrace.cli.commands.service_view import ERROR_COLUMNS
+from headrace.cli.output import Columns
+from headrace.cli.parsing import document, pairs, usage
+from headrace.cli.session import Session
+from headrace.common.contracts.http.rules import ScaleDecisionView
+from headrace.common.contracts.http.services import HistoryEntry, RevisionSpec, RevisionView, UpdateService
+
+_HISTORY: Columns[HistoryEntry] = (
+    ("AT", lambda h: h.at),
+    ("WHO", lambda h: h.actor),
+    ("WHAT", lambda h: h.action),
+    ("MESSAGE", lambda h: h.message or "-"),
+)
+_REVISIONS: Columns[RevisionView] = (
+    ("REVISION", lambda r: r.number),
+    ("CREATED", lambda r: r.created_at),
+    ("BY", lambda r: r.created_by),
+    ("RUNTIME", lambda r: r.spec.runtime),
+    ("MESSAGE", lambda r: r.message or "-"),
+)
+_DECISIONS: Columns[ScaleDecisionView] = (
+    ("AT", lambda d: d.at),
+    ("BY", lambda d: d.source),
+    ("REPLICAS", lambda d: f"{d.from_replicas} -> {d.to_replicas}"),
+    ("OBSERVED", lambda d: f"{d.observed:g}" if d.observed is not None else "-"),
+    ("REASON", lambda d: d.reason.text),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, function in {
+        "update": update, "rollback": rollback, "retry": retry, "history": history,
+        "revisions": revisions, "decisions": decisions, "errors": errors,
+    }.items():  # fmt: skip
+        command(app, name)(function)
+
+
+def update(
+    session: Session,
+    service: Service,
+    spec: SpecFlags,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", metavar="FILE", help="The new revision's whole spec as YAML or JSON; flags win over it.")
+    ] = None,
+    unset_env: Annotated[list[str] | None, typer.Option("--unset-env", metavar="NAME", help="Repeatable.")] = None,
+    replicas: Annotated[int | None, typer.Option("--replicas", "-n")] = None,
+    public: Annotated[bool | None, typer.Option("--public/--private", help="Takes effect at once, without a restart.")] = None,
+    description: Annotated[str | None, typer.Option("--description")] = None,
+    metadata: Annotated[list[str] | None, typer.Option("--metadata", metavar="A=B", help="All of it. Repeatable.")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="All of them. Repeatable.")] = None,
+    drain_grace: Annotated[float | None, typer.Option("--drain-grace", metavar="SECONDS")] = None,
+    message: Message = "",
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+) -> None:
+    """Change a service without downtime. What is not given stays; changes of the spec roll out a new revision."""
+    changes = {
+        "spec": _new_spec(session, service, spec.given(), file, unset_env or []),
+        "replicas": replicas,
+        "open_to_public": public,
+        "description": description,
+        "metadata": pairs(metadata, "--metadata") if metadata else None,
+        "tags": tag or None,
+        "drain_grace_s": drain_grace,
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    if not given:
+        raise usage("nothing to change; see headrace service update --help")
+    body = UpdateService.model_validate({**given, "message": message})
+    finish(session, session.client.services.update(service, body), "healthy" if wait else None, timeout)
+
+
+def _new_spec(
+    session: Session, service: str, flags: dict[str, Any], file: Path | None, unset_env: list[str]
+) -> dict[str, Any] | None:
+    """Return the whole new spec: the file or else the newest revision, with the flags on it; None when it stays."""
+    if file is None and not flags and not unset_env:
+        return None
+    if file is not None:
+        below = document(file)
+    else:
+        newest = max(session.client.services.revisions(service), key=lambda revision: revision.number)
+        below = newest.spec.model_dump(mode="json", exclude_defaults=True)
+    new = overlaid(below, flags)
+    environ = {name: value for name, value in (new.get("environ") or {}).items() if name not in unset_env}
+    RevisionSpec.model_validate({**new, "environ": environ})  # so that errors name the field as it is in the file
+    return {**new, "environ": environ}
+
+
+def rollback(
+    session: Session,
+    service: Service,
+    revision: Annotated[int, typer.Argument(metavar="REVISION", min=1, help="See: headrace service revisions.")],
+    message: Message = "",
+    wait: Wait = False,
+    timeout: Timeout = 600.0,
+) -> None:
+    """Roll out an earlier revision again, as a new one."""
+    found = session.client.services.rollback(service, revision, message=message)
+    finish(session, found, "healthy" if wait else None, timeout)
+
+
+def retry(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:
+    """Clear the errors of failed starts and try again at once."""
+    finish(session, session.client.services.retry(service), "healthy" if wait else None, timeout)
+
+
+def history(session: Session, service: Service) -> None:
+    """List who changed what, when and why; newest first."""
+    session.output.table(session.client.services.history(service), _HISTORY, empty="no history")
+
+
+def revisions(session: Session, service: Service) -> None:
+    """List the revisions; --json shows their specs."""
+    session.output.table(session.client.services.revisions(service), _REVISIONS, empty="no revisions")
+
+
+def decisions(session: Session, service: Service) -> None:
+    """List the changes of the wanted replicas, by people and by rules, with what was observed; newest first."""
+    session.output.table(session.client.services.decisions(service), _DECISIONS, empty="no changes of the replicas yet")
+
+
+def errors(session: Session, service: Service) -> None:
+    """List the errors of failed starts."""
+    found = session.client.services.get(service)
+    session.output.table(found.errors, ERROR_COLUMNS, empty="no errors")

@@ -1,0 +1,74 @@
+"""The flags that describe a replica, shared by `service create`, `update` and `validate`; and what they become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headrace.cli.commands.completing import complete_folder
+from headrace.cli.parsing import env_file, mount, pairs
+from headrace.common.contracts.http.services import RuntimeVariant
+
+
+@dataclass(frozen=True)
+class SpecFlags:
+    """What a replica needs to start. None or empty: not given."""
+
+    folder: Annotated[
+        str | None, typer.Option("--folder", metavar="FOLDER", help="Model folder, name or id.", autocompletion=complete_folder)
+    ] = None
+    runtime: Annotated[RuntimeVariant | None, typer.Option("--runtime", help="Runtime variant (default custom).")] = None
+    image: Annotated[str | None, typer.Option("--image", help="Container image.")] = None
+    architecture: Annotated[str | None, typer.Option("--architecture", metavar="x86_64|aarch64", help="CPU of the image.")] = None
+    definition: Annotated[
+        str | None, typer.Option("--definition", metavar="PATH", help="Model definition in the folder (default model-definition.yaml).")
+    ] = None
+    model_destination: Annotated[
+        str | None, typer.Option("--model-destination", metavar="PATH", help="Where the folder is mounted (default /models).")
+    ] = None
+    command_line: Annotated[str | None, typer.Option("--command", metavar="LINE", help="For cmd: the command line.")] = None
+    container_port: Annotated[int | None, typer.Option("--container-port", metavar="PORT", help="Where the program listens.")] = None
+    slot: Annotated[
+        list[str] | None, typer.Option("--slot", metavar="NAME=AMOUNT", help="cpu=2, mem=4g, cuda.device=1, cuda.shares=0.5. Repeatable.")
+    ] = None
+    env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="A=B", help="Environment variable. Repeatable.")] = None
+    env_files: Annotated[
+        list[Path] | None, typer.Option("--env-file", metavar="FILE", help="Variables, one NAME=VALUE a line. Repeatable.")
+    ] = None
+    extra_mounts: Annotated[
+        list[str] | None, typer.Option("--mount", metavar="FOLDER[:/PATH][:rw]", help="Data or general folder. Repeatable.")
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields of a RevisionSpec that were given. Raises CliError, OSError."""
+        environ: dict[str, str] = {}
+        for path in self.env_files or ():
+            environ |= env_file(path)
+        environ |= pairs(self.env or (), "--env")
+        fields = {
+            "folder": self.folder,
+            "runtime": self.runtime,
+            "image": self.image,
+            "architecture": self.architecture,
+            "definition_path": self.definition,
+            "model_destination": self.model_destination,
+            "command": self.command_line,
+            "port": self.container_port,
+            "slots": pairs(self.slot, "--slot") if self.slot else None,
+            "environ": environ or None,
+            "extra_mounts": [mount(item) for item in self.extra_mounts] if self.extra_mounts else None,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def overlaid(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return `below` with `over` on it; slots and variables are merged name by name."""
+    merged = {
+        name: {**(below.get(name) or {}), **over[name]}
+        for name in ("slots", "environ", "metadata")
+        if name in over and isinstance(below.get(name) or {}, dict)
+    }
+    return {**below, **over, **merged}

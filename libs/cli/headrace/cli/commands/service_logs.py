@@ -1,0 +1,110 @@
+"""`headrace service logs|validate`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from headrace.cli.command import command
+from headrace.cli.commands.flags import Project, Service, Timeout
+from headrace.cli.commands.service_flags import SpecFlags, overlaid
+from headrace.cli.errors import ExitCode
+from headrace.cli.parsing import document
+from headrace.cli.session import Session
+from headrace.cli.text import size
+from headrace.common.contracts.http.services import StartValidation, ValidationView
+
+_LINE = re.compile(r"^(?:(?P<replica>[0-9a-f]{8}-[0-9a-f-]{27}) )?(?P<at>\d{4}-\d\d-\d\dT\S+) ?(?P<text>.*)$", re.DOTALL)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "logs")(logs)
+    command(app, "validate")(validate)
+
+
+def logs(
+    session: Session,
+    service: Service,
+    replica: Annotated[UUID | None, typer.Option("--replica", metavar="REPLICA", help="One replica; without it: all, each line with the replica's id.")] = None,
+    tail: Annotated[int, typer.Option("--tail", "-n", metavar="LINES", min=0, max=100_000, help="Lines per replica to begin with.")] = 2000,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    download: Annotated[Path | None, typer.Option("--download", metavar="FILE", help="Write everything that is kept to a file.")] = None,
+) -> None:
+    """Print the logs of a service's replicas, with UTC times."""
+    if download is not None:
+        _download(session, service, replica, download)
+        return
+    with session.client.services.logs(service, replica=replica, tail=tail, follow=follow) as lines:
+        _print(session, lines)
+
+
+def validate(
+    session: Session,
+    spec: SpecFlags,
+    file: Annotated[Path | None, typer.Option("--file", "-f", metavar="FILE", help="Spec as YAML or JSON; flags win over it.")] = None,
+    project: Project = None,
+    resource_group: Annotated[str | None, typer.Option("--resource-group")] = None,
+    timeout: Timeout = 600.0,
+) -> None:
+    """Try a spec once without creating a service: its log, then the verdict. Exit code 5 when it does not pass."""
+    more = {name: value for name, value in {"project": project, "resource_group": resource_group}.items() if value}
+    body = StartValidation.model_validate(overlaid(document(file) if file else {}, {**spec.given(), **more}))
+    client = session.client
+    run = client.validations.start(body)
+    done = False
+    try:
+        _follow(session, run, timeout)
+        found = client.validations.wait(run.id, timeout_s=timeout)
+        done = True
+    finally:
+        if not done:  # nobody waits for it any more
+            client.validations.stop(run.id)
+    session.output.facts(found, (("verdict", found.verdict), ("reason", f"{found.reason.text} ({found.reason.code})")))
+    if found.verdict != "passed":
+        raise typer.Exit(ExitCode.WAITED)
+
+
+def _follow(session: Session, run: ValidationView, timeout_s: float) -> None:
+    """Show the state until there is a log, then the log until its end."""
+    client = session.client
+    said = ""
+    for seen in client.validations.watch(run.id, timeout_s=timeout_s):
+        if seen.reason.text != said:
+            said = seen.reason.text
+            session.output.note(said)
+        if seen.done or seen.status in {"running", "ended"}:
+            break
+    with client.validations.logs(run.id, follow=True) as lines:
+        for line in lines:
+            session.output.note(line)
+
+
+def _download(session: Session, service: str, replica: UUID | None, to: Path) -> None:
+    part = to.with_name(f".{to.name}.part")
+    count = 0
+    try:
+        with part.open("w", encoding="utf-8") as file, session.client.services.logs(
+            service, replica=replica, everything=True
+        ) as lines:
+            for line in lines:
+                count += 1
+                file.write(line + "\n")
+        part.replace(to)
+    finally:
+        part.unlink(missing_ok=True)
+    session.output.done(f"{count} lines, {size(to.stat().st_size)} in {to}", file=str(to), lines=count)
+
+
+def _print(session: Session, lines: Iterable[str]) -> None:
+    for line in lines:
+        if session.output.as_json:
+            found = _LINE.match(line)
+            session.output.record(found.groupdict() if found else {"replica": None, "at": None, "text": line})
+        else:
+            session.output.raw(line)

@@ -1,0 +1,86 @@
+"""How services are shown: a row, all facts, and the lines that change while one waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from headrace.cli.output import Columns
+from headrace.cli.session import Session
+from headrace.cli.text import cell, mapping, slots
+from headrace.common.contracts.http.services import ReplicaView, RouteError, ServiceDetail, ServiceView
+
+SERVICE_COLUMNS: Columns[ServiceView] = (
+    ("SERVICE", lambda s: s.name),
+    ("PROJECT", lambda s: s.project),
+    ("STATUS", lambda s: s.status),
+    ("PHASE", lambda s: s.phase),
+    ("HEALTHY", lambda s: f"{s.healthy_replicas}/{s.replicas}"),
+    ("REVISION", lambda s: s.revision),
+    ("RUNTIME", lambda s: s.runtime),
+    ("UPDATED", lambda s: s.updated_at),
+)
+ERROR_COLUMNS: Columns[RouteError] = (
+    ("AT", lambda e: e.at),
+    ("REPLICA", lambda e: e.session_id),
+    ("ERROR", lambda e: e.reason.text),
+)
+
+
+def show_service(session: Session, service: ServiceDetail) -> None:
+    """Print a service with its replicas and errors."""
+    output = session.output
+    output.facts(
+        service,
+        (
+            ("service", service.name),
+            ("id", service.id),
+            ("project", service.project),
+            ("status", f"{service.status}, {service.phase}, {service.healthy_replicas} of {service.replicas} replicas healthy"),
+            ("reason", f"{service.reason.text} ({service.reason.code})"),
+            ("endpoint", service.endpoint),
+            ("access", "open to public" if service.open_to_public else "with a token"),
+            ("example", service.example),
+            ("revision", service.revision),
+            ("runtime", service.runtime),
+            ("image", service.image),
+            ("folder", service.folder_id),
+            ("slots", slots(service.slots)),
+            ("resource group", service.resource_group),
+            ("drain grace", f"{service.drain_grace_s:g} s"),
+            ("description", service.description or None),
+            ("tags", " ".join(service.tags) or None),
+            ("metadata", mapping(dict(service.metadata))),
+            ("created", f"{cell(service.created_at)} by {service.created_by}"),
+            ("updated", service.updated_at),
+        ),
+    )
+    for line in (*replica_lines(service.replica_list), *_error_lines(service)):
+        output.line(line)
+
+
+def progress_lines(service: ServiceDetail) -> list[str]:
+    """Return what is worth watching: the state with its reason, and each replica."""
+    return [
+        cell(f"{service.name}: {service.status}, {service.phase}, {service.healthy_replicas}/{service.replicas}: {service.reason.text}"),
+        *(f"  {line}" for line in replica_lines(service.replica_list)),
+    ]
+
+
+def replica_lines(replicas: Iterable[ReplicaView]) -> list[str]:
+    """Return one line per replica: where it is, how it is, and why."""
+    return [
+        cell(
+            f"replica {replica.id}  {replica.status}  {replica.health}  "
+            f"{replica.agent_id or 'no machine yet'}  {replica.address or ''}  {replica.reason.text}"
+        ).replace("    ", "  ")
+        for replica in replicas
+    ]
+
+
+def _error_lines(service: ServiceDetail) -> list[str]:
+    lines = [cell(f"error {cell(error.at)}  replica {error.session_id}  {error.reason.text}") for error in service.errors]
+    if service.next_retry_at is not None:
+        lines.append(f"next try at {cell(service.next_retry_at)}; sooner with: headrace service retry {service.name}")
+    elif lines:
+        lines.append(f"clear the errors and try again with: headrace service retry {service.name}")
+    return lines

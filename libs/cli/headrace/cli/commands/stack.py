@@ -1,0 +1,151 @@
+"""`up`, `down`, `status`: the embedded stack on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headrace.cli.command import command
+from headrace.cli.commands.stack_status import show_status
+from headrace.cli.config import default_data
+from headrace.cli.errors import CliError, ExitCode
+from headrace.cli.parsing import usage
+from headrace.cli.session import Session
+from headrace.embedded.state import StackState, read_state
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="FOLDER", help="Data folder (default: $HEADRACE_DATA, then ~/.local/share/headrace)."
+    ),
+]
+
+
+class Runtime(StrEnum):
+    """How an embedded agent runs kernels."""
+
+    PROCESS = "process"
+    DOCKER = "docker"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "up")(up)
+    command(app, "down")(down)
+    command(app, "status")(status)
+
+
+def up(
+    session: Session,
+    data: Data = None,
+    runtime: Annotated[Runtime, typer.Option("--runtime", help="How replicas run.")] = Runtime.PROCESS,
+    simulate_gpus: Annotated[
+        int,
+        typer.Option("--simulate-gpus", metavar="N", min=0, max=64, help="Simulated GPUs per agent; 0: the real ones."),
+    ] = 0,
+    agents: Annotated[int, typer.Option("--agents", metavar="N", min=1, max=12, help="Number of agents.")] = 1,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the API.")] = 8080,
+    proxy_port: Annotated[int, typer.Option("--proxy-port", min=1, max=65535, help="Port of the endpoints.")] = 8000,
+    listen_host: Annotated[
+        str,
+        typer.Option("--listen-host", metavar="ADDRESS", help="Where API and endpoints listen; 0.0.0.0: everywhere."),
+    ] = "127.0.0.1",
+) -> None:
+    """Start everything on this machine and run until Ctrl-C: servers, manager, agents, app-proxy, autoscaler."""
+    from headrace.embedded.services import UpOptions  # noqa: PLC0415 - the supervisor's imports are needed by `up` only
+    from headrace.embedded.supervisor import Stage, run  # noqa: PLC0415
+
+    folder = _data(session, data)
+    try:
+        options = UpOptions(
+            data=folder, runtime=runtime.value, simulate_gpus=simulate_gpus, agents=agents,
+            api_port=port, proxy_port=proxy_port, listen_host=listen_host,
+        )  # fmt: skip
+    except ValueError as error:
+        raise usage(str(error)) from None
+    _log_to_file(folder)
+
+    def tell(stage: str, detail: str) -> None:
+        output = session.output
+        state = read_state(folder) if stage == Stage.READY else None
+        if output.as_json:
+            output.record(
+                {"stage": str(stage), "detail": detail} | ({"stack": state.model_dump(mode="json")} if state else {})
+            )
+        elif state is not None:
+            _welcome(session, state)
+        else:
+            output.line(f"  {detail}")
+        if state is not None:
+            session.config.stacks.remember(state.data)
+
+    session.output.line(f"Headrace on {folder} (Ctrl-C stops it)")
+    asyncio.run(run(options, tell))
+
+
+def down(
+    session: Session,
+    data: Data = None,
+    timeout: Annotated[
+        int, typer.Option("--timeout", metavar="SECONDS", min=1, help="Kill what has not stopped by then.")
+    ] = 90,
+) -> None:
+    """Stop the stack that `up` started; its data stays."""
+    from headrace.embedded.supervisor import StopResult, stop  # noqa: PLC0415
+
+    folder = _found(session, data)
+    result = stop(folder, timeout)
+    if result is StopResult.NOT_RUNNING:
+        raise CliError(f"nothing runs on {folder}", ExitCode.UNREACHABLE)
+    words = "stopped" if result is StopResult.STOPPED else f"did not stop within {timeout} s and was killed"
+    session.output.done(f"{folder}: {words}; the data stays", data=str(folder), result=str(result))
+
+
+def status(session: Session, data: Data = None) -> None:
+    """Show what runs: servers, services, agents, where they listen and log; or the server that one is logged in to."""
+    folder = _found(session, data)
+    state = read_state(folder)
+    remote = data is None and session.data is None and (state is None or session.url is not None)
+    show_status(session, folder, None if remote else state, remote=remote)
+
+
+def _data(session: Session, data: Path | None) -> Path:
+    return (data or session.data or default_data(session.config.environ)).expanduser().absolute()
+
+
+def _found(session: Session, data: Path | None) -> Path:
+    """Return the folder that is meant; where none is given, that of the one stack that runs."""
+    wanted = _data(session, data)
+    if data is not None or session.data is not None or "HEADRACE_DATA" in session.config.environ:
+        return wanted
+    running = session.config.stacks.running()
+    if len(running) > 1 and all(state.data != wanted for state in running):
+        folders = ", ".join(str(state.data) for state in running)
+        raise CliError(f"several stacks run here: {folders}", ExitCode.USAGE, hint="say which: --data FOLDER")
+    if running and all(state.data != wanted for state in running):
+        return running[0].data
+    return wanted
+
+
+def _log_to_file(folder: Path) -> None:
+    """Send the supervisor's own log to a file: the terminal shows progress."""
+    from headrace.cli.logfile import supervisor_log  # noqa: PLC0415
+
+    supervisor_log(folder / "logs" / "up.log")
+
+
+def _welcome(session: Session, state: StackState) -> None:
+    line = session.output.line
+    line("")
+    line("Headrace is running.")
+    line(f"  API        {state.api_url}  (its description: {state.api_url}/v1/openapi.json)")
+    line(f"  endpoints  {state.proxy_url}/<service>/")
+    line(f"  logs       {state.data / 'logs'}")
+    line(f"  login      on this machine: not needed. From elsewhere: headrace login --url {state.api_url}")
+    line(f"             with the key in {state.admin_key_file}")
+    line("  next       headrace status; headrace folder create NAME; headrace service create --help")
+    line("")

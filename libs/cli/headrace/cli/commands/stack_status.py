@@ -1,0 +1,164 @@
+"""What `headrace status` shows: the local stack's processes, or a server's state, with agents, services and hints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import typer
+from pydantic import BaseModel, ConfigDict
+
+from headrace.cli.commands.agent import AGENT_COLUMNS
+from headrace.cli.commands.service_view import SERVICE_COLUMNS
+from headrace.cli.errors import CliError, ExitCode
+from headrace.cli.output import Columns
+from headrace.cli.session import Session
+from headrace.cli.text import cell
+from headrace.common.contracts.http.agents import AgentView
+from headrace.common.contracts.http.services import ServiceView
+from headrace.embedded.state import ProcessState, StackState
+from headrace.sdk.errors import ApiError, HeadraceError
+
+_SHOWN_SERVICES = 20
+
+
+class StatusView(BaseModel):
+    """What `headrace status --json` prints."""
+
+    model_config = ConfigDict(frozen=True)
+    status: Literal["up", "starting", "stopping", "degraded", "down"]
+    url: str | None
+    data: Path | None
+    """The data folder of a local stack."""
+    stack: StackState | None
+    agents: tuple[AgentView, ...] = ()
+    services: tuple[ServiceView, ...] = ()
+    hints: tuple[str, ...] = ()
+
+
+def show_status(session: Session, folder: Path, state: StackState | None, *, remote: bool) -> None:
+    """Print it. Exits 0 when everything is up, else with the code of what is missing."""
+    view, error = _server(session) if remote else _local(session, folder, state)
+    if session.output.as_json:
+        session.output.record(view)
+    else:
+        _print(session, view, folder)
+    if error is not None:
+        raise error
+    if view.status == "down":
+        raise typer.Exit(ExitCode.UNREACHABLE)
+    if view.status == "degraded":
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _server(session: Session) -> tuple[StatusView, Exception | None]:
+    try:
+        target = session.config.target(url=session.url, data=session.data)
+    except CliError as error:
+        hints = (str(error), error.hint)
+        return StatusView(status="down", url=None, data=None, stack=None, hints=hints), None
+    try:
+        agents, services = _seen(session)
+    except HeadraceError as error:
+        return StatusView(status="down", url=target.url, data=None, stack=None, hints=(str(error),)), error
+    hints = (f"logged in by {target.origin}", *_hints(agents, services))
+    status: Literal["up", "degraded"] = "degraded" if any(a.status == "lost" for a in agents) else "up"
+    return StatusView(
+        status=status, url=target.url, data=None, stack=None, agents=agents, services=services, hints=hints
+    ), None
+
+
+def _local(session: Session, folder: Path, state: StackState | None) -> tuple[StatusView, Exception | None]:
+    if state is None:
+        hints = (f"start it: headrace up --data {folder}",)
+        return StatusView(status="down", url=None, data=folder, stack=None, hints=hints), None
+    down = [process for process in state.processes if process.pid is None]
+    hints = [f"{process.name} is being restarted; its log: {process.log}" for process in down]
+    agents: tuple[AgentView, ...] = ()
+    services: tuple[ServiceView, ...] = ()
+    if state.phase == "running":
+        session.data = state.data
+        try:
+            agents, services = _seen(session)
+        except (HeadraceError, CliError) as error:
+            down.extend(process for process in state.processes if process.name == "manager")
+            hints.append(f"the API does not answer: {error}")
+        hints += _hints(agents, services)
+    phase: Literal["up", "starting", "stopping", "degraded"] = (
+        "starting"
+        if state.phase == "starting"
+        else "stopping"
+        if state.phase == "stopping"
+        else "degraded"
+        if down
+        else "up"
+    )
+    view = StatusView(
+        status=phase,
+        url=state.api_url,
+        data=state.data,
+        stack=state,
+        agents=agents,
+        services=services,
+        hints=tuple(hints),
+    )
+    return view, None
+
+
+def _seen(session: Session) -> tuple[tuple[AgentView, ...], tuple[ServiceView, ...]]:
+    services = tuple(session.client.services.list())
+    try:
+        return tuple(session.client.agents.list()), services
+    except ApiError as error:
+        if error.status in {403, 404}:  # machines are for operators
+            return (), services
+        raise
+
+
+def _hints(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> list[str]:
+    hints = [f"agent {a.id} was last heard of {cell(a.last_seen_at)}" for a in agents if a.status == "lost"]
+    hints += [f"service {s.name}: {s.reason.text}" for s in services if s.phase == "failed"]
+    return hints
+
+
+def _print(session: Session, view: StatusView, folder: Path) -> None:
+    output = session.output
+    where = f"on {view.data}" if view.data is not None else f"at {view.url}" if view.url else ""
+    output.line(f"Headrace {where} is {view.status}".replace("  ", " "))
+    if view.stack is not None:
+        output.line(
+            f"API {view.stack.api_url}, endpoints {view.stack.proxy_url}, since {cell(view.stack.started_at)}, runtime {view.stack.runtime}"
+        )
+        _section(session, view.stack.processes, _process_columns(folder))
+    _section(session, view.agents, AGENT_COLUMNS)
+    _section(session, view.services[:_SHOWN_SERVICES], SERVICE_COLUMNS)
+    if len(view.services) > _SHOWN_SERVICES:
+        counted = Counter(service.status for service in view.services)
+        output.line(
+            f"{len(view.services)} services in all: " + ", ".join(f"{n} {status}" for status, n in counted.items())
+        )
+    for hint in view.hints:
+        output.line(f"hint: {cell(hint)}")
+
+
+def _section(session: Session, items: Iterable[BaseModel], columns: Columns[BaseModel]) -> None:
+    found = list(items)
+    if found:
+        session.output.line("")
+        session.output.table(found, columns, empty="")
+
+
+def _process_columns(folder: Path) -> Columns[ProcessState]:
+    def short(path: Path) -> str:
+        return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+    return (
+        ("PART", lambda p: p.name),
+        ("STATE", lambda p: "up" if p.pid is not None else "restarting"),
+        ("PID", lambda p: p.pid),
+        ("ADDRESS", lambda p: f"127.0.0.1:{p.port}"),
+        ("RESTARTS", lambda p: p.restarts),
+        ("LOG", lambda p: short(p.log)),
+    )

@@ -1,0 +1,46 @@
+"""`headrace version`."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+import typer
+from pydantic import BaseModel
+
+from headrace.cli.command import command
+from headrace.cli.errors import CliError
+from headrace.cli.session import Session
+from headrace.sdk import HeadraceError
+
+
+class Versions(BaseModel):
+    """What `headrace version --json` prints; `server` is None when it is not reached."""
+
+    client: str
+    server: str | None
+    url: str | None = None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "version")(show)
+
+
+def show(session: Session) -> None:
+    """Show this program's version, and the server's if it can be reached."""
+    server, url = None, None
+    try:
+        url = session.client.url
+        server = str(session.client.version().get("version", "unknown"))
+    except (CliError, HeadraceError) as error:
+        session.output.note(f"server: {error}")
+    found = Versions(client=installed_version(), server=server, url=url)
+    session.output.facts(found, (("client", found.client), ("server", found.server or "not reached")))
+
+
+def installed_version() -> str:
+    """Return the version of the installed package."""
+    try:
+        return version("headrace")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,192 @@
+"""Which server, and with which key: flags, then environment, then what `login` stored, then a stack that runs here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from headrace.cli.errors import CliError, ExitCode
+from headrace.cli.stacks import Stacks
+from headrace.embedded.private import write_private
+from headrace.embedded.state import StackState, read_state
+
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
+_HOW = "headrace login --url URL, or set HEADRACE_URL and HEADRACE_API_KEY, or start one here: headrace up"
+
+
+class Login(BaseModel):
+    """What `login` stored: a server with a key, or a data folder whose running stack has both."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    url: str | None = None
+    key: str | None = Field(default=None, repr=False)
+    ca_file: Path | None = None
+    """Certificate authority of a server with a certificate of its own."""
+    data: Path | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server and the key for it. Holds a secret."""
+
+    url: str
+    key: str = field(repr=False)
+    origin: str
+    """Where this was found, for people."""
+    ca_file: Path | None = None
+
+
+def _folder(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    wanted = environ.get(variable, "")
+    # The XDG specification: a relative path there is to be ignored.
+    return (Path(wanted) if wanted.startswith("/") else _home(environ) / default) / "headrace"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+
+
+def config_file(environ: Mapping[str, str]) -> Path:
+    """Return where `login` stores: in XDG_CONFIG_HOME or ~/.config."""
+    return _folder(environ, "XDG_CONFIG_HOME", ".config") / "config.json"
+
+
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """Return where the CLI remembers running stacks and unfinished uploads."""
+    return _folder(environ, "XDG_STATE_HOME", ".local/state")
+
+
+def default_data(environ: Mapping[str, str]) -> Path:
+    """Return the data folder of `headrace up` where none is given."""
+    wanted = environ.get("HEADRACE_DATA")
+    return Path(wanted) if wanted else _folder(environ, "XDG_DATA_HOME", ".local/share")
+
+
+class Config:
+    """The stored login and the environment."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self.environ = os.environ if environ is None else environ
+        self.file = config_file(self.environ)
+        self.stacks = Stacks(state_folder(self.environ) / "stacks.json")
+
+    def login(self) -> Login | None:
+        """Return the stored login. Raises CliError when the file is there and cannot be read."""
+        try:
+            return Login.model_validate_json(self.file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            raise CliError(f"{self.file} cannot be read: {_first(error)}", hint="headrace logout removes it") from None
+
+    def store(self, login: Login) -> None:
+        """Keep `login`, readable by nobody else. Raises OSError."""
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(self.file, login.model_dump_json(exclude_none=True, indent=1) + "\n")
+
+    def forget(self) -> bool:
+        """Remove the stored login; return whether there was one."""
+        there = self.file.exists()
+        self.file.unlink(missing_ok=True)
+        return there
+
+    def target(self, *, url: str | None = None, data: Path | None = None) -> Target:
+        """Return the server to talk to and its key. Raises CliError that says how to log in.
+
+        A stored key goes to no other server than the one it was stored for.
+        """
+        if data is not None:
+            return self.local(data)
+        key = self.environ.get("HEADRACE_API_KEY") or None
+        wanted = url or self.environ.get("HEADRACE_URL") or None
+        if wanted is not None:
+            return self._for_url(checked_url(wanted), key)
+        if key is not None:
+            return Target(self._some_url(), key, "HEADRACE_API_KEY")
+        login = self.login()
+        return self._of_login(login) if login is not None else self._of_running()
+
+    def local(self, data: Path) -> Target:
+        """Return the stack that runs on `data`. Raises CliError if none does."""
+        state = read_state(data)
+        if state is None:
+            raise CliError(f"nothing runs on {data}", ExitCode.UNREACHABLE, hint=f"headrace up --data {data}")
+        return _of_state(state)
+
+    def _for_url(self, url: str, key: str | None) -> Target:
+        login = self.login()
+        stored = self._matching(login, url)
+        if key is not None:
+            return Target(url, key, "HEADRACE_API_KEY", stored.ca_file if stored else None)
+        if stored is not None:
+            return stored
+        for state in self.stacks.running():
+            if state.api_url == url:
+                return _of_state(state)
+        raise CliError(f"no key for {url}", ExitCode.DENIED, hint=_HOW)
+
+    def _matching(self, login: Login | None, url: str) -> Target | None:
+        if login is None or login.url != url or login.key is None:
+            return None
+        return Target(url, login.key, str(self.file), login.ca_file)
+
+    def _some_url(self) -> str:
+        login = self.login()
+        if login is not None and login.url is not None:
+            return login.url
+        running = self.stacks.running()
+        return running[0].api_url if len(running) == 1 else DEFAULT_URL
+
+    def _of_login(self, login: Login) -> Target:
+        if login.data is not None:
+            return self.local(login.data)
+        if login.url is None or login.key is None:
+            raise CliError(f"{self.file} has no url or no key", ExitCode.DENIED, hint=_HOW)
+        return Target(login.url, login.key, str(self.file), login.ca_file)
+
+    def _of_running(self) -> Target:
+        running = self.stacks.running()
+        if not running:
+            raise CliError("not logged in, and nothing runs here", ExitCode.DENIED, hint=_HOW)
+        if len(running) > 1:
+            folders = ", ".join(str(state.data) for state in running)
+            raise CliError(
+                f"several stacks run here: {folders}", ExitCode.USAGE, hint="say which: headrace --data FOLDER …"
+            )
+        return _of_state(running[0])
+
+
+def checked_url(url: str) -> str:
+    """Return `url` without a slash at its end. Raises CliError when it is not one of a server."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+        raise CliError(f"{url!r} is not the URL of a server; allowed: http://HOST:PORT or https://HOST", ExitCode.USAGE)
+    return url.rstrip("/")
+
+
+def is_local(url: str) -> bool:
+    """Whether `url` is on this machine, so that a key may go there unencrypted."""
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _of_state(state: StackState) -> Target:
+    try:
+        key = state.admin_key_file.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise CliError(
+            f"the stack on {state.data} is still starting", ExitCode.UNREACHABLE, hint="headrace status"
+        ) from None
+    return Target(state.api_url, key, f"the stack on {state.data}")
+
+
+def _first(error: OSError | ValidationError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error.errors(include_input=False, include_url=False)[0]["msg"])

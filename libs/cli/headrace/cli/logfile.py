@@ -1,0 +1,24 @@
+"""The log of `headrace up` itself: JSON lines in a bounded file, beside those of what it runs."""
+
+from __future__ import annotations
+
+import logging
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Final
+
+from headrace.common.obs.logging import configure_logging
+from headrace.embedded.private import private_folder
+
+_MAX_BYTES: Final = 5 * 1024 * 1024
+
+
+def supervisor_log(file: Path) -> None:
+    """Send this process' log to `file`. Raises EmbeddedError when the data folder cannot be used."""
+    private_folder(file.parent.parent)
+    private_folder(file.parent)
+    configure_logging("up", log_format="json")
+    root = logging.getLogger()
+    handler = RotatingFileHandler(file, maxBytes=_MAX_BYTES, backupCount=2, encoding="utf-8")
+    handler.setFormatter(root.handlers[0].formatter)
+    root.handlers[:] = [handler]

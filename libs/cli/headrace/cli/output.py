@@ -1,0 +1,153 @@
+"""What commands print: tables and facts for people, JSON for programs. Results go to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TextIO, TypeVar
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from headrace.cli.text import cell, clean
+
+M = TypeVar("M", bound=BaseModel)
+Columns = Sequence[tuple[str, Callable[[M], object]]]
+"""Heading and how to get the value from an item."""
+
+_COLOURS = {
+    "healthy": "green", "deployed": "green", "running": "green", "alive": "green", "ready": "green", "passed": "green",
+    "degraded": "yellow", "deploying": "yellow", "pending": "yellow", "placed": "yellow", "draining": "yellow",
+    "starting": "yellow", "stopping": "yellow", "restarting": "yellow",
+    "unhealthy": "red", "failed": "red", "lost": "red", "down": "red",
+}  # fmt: skip
+
+
+class Output:
+    """One command's output. `as_json` is set by `--json`, wherever it stands on the line."""
+
+    def __init__(self) -> None:
+        self.as_json = False
+
+    def table(self, items: Iterable[M], columns: Columns[M], *, empty: str) -> None:
+        """Print a list: a JSON array, or a table; `empty` is said (on standard error) when there is nothing."""
+        found = list(items)
+        if self.as_json:
+            sys.stdout.write(_array(found))
+            return
+        if not found:
+            self.note(empty)
+            return
+        headings = [heading for heading, _ in columns]
+        rows = [[cell(read(item)) for _, read in columns] for item in found]
+        if sys.stdout.isatty():
+            Console().print(_pretty(headings, rows))
+        else:
+            sys.stdout.write(_plain(headings, rows))
+
+    def facts(self, item: BaseModel, facts: Iterable[tuple[str, object]]) -> None:
+        """Print one thing: its JSON, or its facts, one a line."""
+        if self.as_json:
+            self.record(item)
+            return
+        pairs = [(name, cell(value)) for name, value in facts]
+        width = max((len(name) for name, _ in pairs), default=0)
+        for name, value in pairs:
+            self.line(f"{name:<{width}}  {value}")
+
+    def record(self, item: BaseModel | dict[str, Any]) -> None:
+        """Print one JSON document in one line."""
+        text = item.model_dump_json() if isinstance(item, BaseModel) else json.dumps(item, default=str)
+        self._write(text)
+
+    def done(self, text: str, **facts: object) -> None:
+        """Say that something without a result was done: a sentence, or `facts` as JSON."""
+        if self.as_json:
+            self.record(facts)
+        else:
+            self.line(clean(text))
+
+    def line(self, text: str) -> None:
+        """Print a line for people; the status words in it are coloured on a terminal."""
+        if self.as_json:
+            return
+        if sys.stdout.isatty():
+            Console(highlight=False, soft_wrap=True).print(_coloured(text))
+        else:
+            self._write(text)
+
+    def note(self, text: str) -> None:
+        """Say something beside the result, on standard error."""
+        if not self.as_json:
+            sys.stderr.write(clean(text) + "\n")
+            sys.stderr.flush()
+
+    @contextmanager
+    def live(self) -> Iterator[Callable[[Sequence[str]], None]]:
+        """Yield a function that shows lines in place; where there is no terminal it prints those that are new."""
+        if self.as_json:
+            yield lambda _lines: None
+        elif sys.stdout.isatty():
+            with Live(console=Console(highlight=False), refresh_per_second=8) as live:
+                yield lambda lines: live.update(Text("\n").join(_coloured(line) for line in lines))
+        else:
+            yield Changes(self._write).show
+
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+class Changes(Generic[M]):
+    """Prints only lines that were not there the last time."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._shown: frozenset[str] = frozenset()
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Print what is new in `lines`."""
+        for line in lines:
+            if line not in self._shown:
+                self._write(line)
+        self._shown = frozenset(lines)
+
+
+def interactive(*streams: TextIO) -> bool:
+    """Whether a person sits at all of `streams`."""
+    return all(stream.isatty() for stream in streams)
+
+
+def _array(items: Sequence[BaseModel]) -> str:
+    if not items:
+        return "[]\n"
+    return "[\n" + ",\n".join(item.model_dump_json() for item in items) + "\n]\n"
+
+
+def _plain(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    table = [list(headings), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
+    lines = ("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in table)
+    return "\n".join(lines) + "\n"
+
+
+def _pretty(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=False)
+    for row in rows:
+        table.add_row(*(Text(text, style=_COLOURS.get(text, "")) for text in row))
+    return table
+
+
+def _coloured(text: str) -> Text:
+    shown = Text(text)
+    for word, colour in _COLOURS.items():
+        shown.highlight_regex(rf"(?<![\w-]){word}(?![\w-])", colour)
+    return shown

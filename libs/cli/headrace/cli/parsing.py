@@ -1,0 +1,72 @@
+"""Values that are typed on the command line: NAME=VALUE pairs, durations, mounts, definition files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from headrace.cli.errors import CliError, ExitCode
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"^(\d+)([smhdw]?)$")
+
+
+def usage(text: str) -> CliError:
+    """Return the error of a wrong flag."""
+    return CliError(text, ExitCode.USAGE)
+
+
+def pairs(values: Iterable[str], flag: str) -> dict[str, str]:
+    """Return `A=B` values as a mapping; the last one of a name wins. Raises CliError."""
+    found = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            raise usage(f"{flag} {value}: found no NAME=VALUE; allowed: for example {flag} A=B")
+        found[name] = text
+    return found
+
+
+def env_file(path: Path) -> dict[str, str]:
+    """Return the variables of a file with one NAME=VALUE a line; `#` begins a comment line. Raises CliError, OSError."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    wanted = (line for line in (raw.strip() for raw in lines) if line and not line.startswith("#"))
+    return pairs(wanted, f"{path}:")
+
+
+def duration_s(value: str, flag: str) -> int:
+    """Return seconds for `90`, `90s`, `15m`, `12h`, `30d`, `2w`. Raises CliError."""
+    match = _DURATION.match(value.strip())
+    if match is None:
+        raise usage(f"{flag} {value}: found no duration; allowed: a number with s, m, h, d or w, for example 30d")
+    return int(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def mount(value: str) -> dict[str, Any]:
+    """Return an extra mount for `FOLDER[:/PATH][:rw|:ro]`. Raises CliError."""
+    folder, *rest = value.split(":")
+    found: dict[str, Any] = {"folder": folder}
+    if rest and rest[-1] in {"ro", "rw"}:
+        found["read_only"] = rest.pop() == "ro"
+    if rest:
+        found["target"] = rest.pop(0)
+    if rest or not folder:
+        raise usage(f"--mount {value}: allowed: FOLDER[:/PATH][:rw|:ro], for example corpus:/data:ro")
+    return found
+
+
+def document(path: Path) -> dict[str, Any]:
+    """Return a YAML or JSON file's mapping. Raises CliError for anything else, OSError."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise usage(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+        raise usage(f"{path}: found {type(found).__name__}; allowed: a mapping of names to values")
+    return dict(found)

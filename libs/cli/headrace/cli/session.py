@@ -1,0 +1,48 @@
+"""What every command has: its output, the configuration, and a client made when it is first needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headrace.cli.config import Config, Target, is_local
+from headrace.cli.output import Output
+from headrace.sdk import Client
+
+
+class Session:
+    """One run of the command line."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.output = Output()
+        self.url: str | None = None
+        """`--url`."""
+        self.data: Path | None = None
+        """`--data`: the stack that runs on this folder."""
+        self._config = config
+        self._client: Client | None = None
+
+    @property
+    def config(self) -> Config:
+        """The stored login and the environment."""
+        if self._config is None:
+            self._config = Config()
+        return self._config
+
+    @property
+    def client(self) -> Client:
+        """The client of the server that is meant. Raises CliError when it is not clear which, or no key is there."""
+        if self._client is None:
+            self._client = self.connect(self.config.target(url=self.url, data=self.data))
+        return self._client
+
+    def connect(self, target: Target) -> Client:
+        """Return a client of `target`; the caller closes it."""
+        if target.url.startswith("http://") and not is_local(target.url):
+            self.output.note(f"warning: the key goes to {target.url} unencrypted; use https")
+        return Client(target.url, target.key, verify=str(target.ca_file) if target.ca_file else True)
+
+    def close(self) -> None:
+        """Close the client, if one was made."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None

@@ -1,0 +1,40 @@
+"""The data folders on which `headrace up` ran, so that other commands find a running stack without being told."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from headrace.embedded.private import write_private
+from headrace.embedded.state import StackState, read_state
+
+_KEPT: Final = 20
+
+
+class Stacks:
+    """A file with a list of folders, the latest first. It is only a memory aid: losing it loses nothing else."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def folders(self) -> list[Path]:
+        """Return the remembered data folders; none when there is no readable file."""
+        try:
+            found = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return []
+        return [Path(item) for item in found if isinstance(item, str)] if isinstance(found, list) else []
+
+    def remember(self, data: Path) -> None:
+        """Put `data` first. A home that cannot be written is no reason to fail."""
+        kept = [data, *(folder for folder in self.folders() if folder != data)][:_KEPT]
+        with suppress(OSError):
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(self._file, json.dumps([str(folder) for folder in kept]) + "\n")
+
+    def running(self) -> list[StackState]:
+        """Return the stacks that run now, the latest first."""
+        states = (read_state(folder) for folder in self.folders())
+        return [state for state in states if state is not None]

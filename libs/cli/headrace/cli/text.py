@@ -1,0 +1,55 @@
+"""Values as people read them: times in UTC, sizes, durations; and nothing that moves the cursor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+
+
+def clean(text: str) -> str:
+    """Return `text` with control characters shown instead of sent to the terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def cell(value: object) -> str:
+    """Return one value in one line."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return moment(value)
+    return clean(str(value))
+
+
+def moment(at: datetime) -> str:
+    """Return a time in UTC to the second."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def size(amount: float) -> str:
+    """Return bytes with a unit of 1024."""
+    value, unit = float(amount), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value == int(value) else f"{value:.1f} {_UNITS[unit]}"
+
+
+def slots(amounts: Mapping[str, Decimal]) -> str:
+    """Return resource slots as they may be typed: cpu=2 mem=4.0 GiB."""
+    shown = (
+        f"{name}={size(float(amount)).replace(' ', '')}" if name == "mem" else f"{name}={amount.normalize():f}"
+        for name, amount in sorted(amounts.items())
+    )
+    return clean(" ".join(shown)) or "-"
+
+
+def mapping(values: Mapping[str, object]) -> str:
+    """Return `a=1 b=2`."""
+    return clean(" ".join(f"{name}={value}" for name, value in values.items())) or "-"
