@@ -11,17 +11,20 @@ from headrace.cli.command import group
 from headrace.cli.commands import (
     agent,
     completion,
+    folder,
     login,
     migrate,
     project,
     rule,
+    service,
+    service_changes,
+    service_logs,
     stack,
     token,
     user,
     version,
 )
 from headrace.cli.errors import EXIT_CODES
-from headrace.cli.session import Session
 
 _ENVIRONMENT = {
     "HEADRACE_URL": "server; wins over the stored login",
@@ -59,6 +62,8 @@ def build() -> typer.Typer:
     groups = {
         "project": (project,),
         "user": (user,),
+        "folder": (folder,),
+        "service": (service, service_changes, service_logs),
         "token": (token,),
         "rule": (rule,),
         "agent": (agent,),
@@ -83,5 +88,6 @@ def _root(
     ] = None,
 ) -> None:
     session = ctx.find_object(Session)
-    assert session is not None, "main() gives it"
+    if session is None:
+        raise RuntimeError("main() gives the session")
     session.output.as_json, session.url, session.data = json, url, data

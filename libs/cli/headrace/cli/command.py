@@ -9,7 +9,7 @@ A parameter whose type is a dataclass stands for all its fields, so that several
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -31,11 +31,16 @@ def command(where: typer.Typer, name: str, **options: Any) -> Callable[[F], F]:
 
     def register(function: F) -> F:
         parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        shared = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
+        shared: dict[str, Callable[..., Any]] = {
+            p.name: p.annotation  # type: ignore[misc]  # a class: instances of dataclasses annotate nothing
+            for p in parameters
+            if is_dataclass(p.annotation)
+        }
 
         def call(ctx: typer.Context, json: bool, **values: Any) -> None:
             session = ctx.find_object(Session)
-            assert session is not None, "main() gives it"
+            if session is None:
+                raise RuntimeError("main() gives the session")
             session.output.as_json = session.output.as_json or json
             for parameter, flags in shared.items():
                 values[parameter] = flags(**{field.name: values.pop(field.name) for field in fields(flags)})
@@ -46,6 +51,18 @@ def command(where: typer.Typer, name: str, **options: Any) -> Callable[[F], F]:
         return function
 
     return register
+
+
+def commands(where: typer.Typer, functions: Mapping[str, Callable[..., None]]) -> None:
+    """Register functions under their names."""
+    for name, function in functions.items():
+        command(where, name)(function)
+
+
+def commands(where: typer.Typer, functions: Mapping[str, Callable[..., None]]) -> None:
+    """Register several under their names."""
+    for name, function in functions.items():
+        command(where, name)(function)
 
 
 def _spread(parameters: list[inspect.Parameter]) -> Iterator[inspect.Parameter]:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -81,6 +81,10 @@ class Output:
         else:
             self._write(text)
 
+    def raw(self, text: str) -> None:
+        """Print a log line as its program wrote it."""
+        self._write(text)
+
     def note(self, text: str) -> None:
         """Say something beside the result, on standard error."""
         if not self.as_json:
@@ -104,7 +108,7 @@ class Output:
         sys.stdout.flush()
 
 
-class Changes(Generic[M]):
+class Changes:
     """Prints only lines that were not there the last time."""
 
     def __init__(self, write: Callable[[str], None]) -> None:

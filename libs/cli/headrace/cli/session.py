@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
+
+import typer
 
 from headrace.cli.config import Config, Target, is_local
 from headrace.cli.output import Output
@@ -46,3 +49,8 @@ class Session:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def current(ctx: typer.Context) -> Session:
+    """Return the session that main() gave to the command line."""
+    return cast("Session", ctx.find_object(Session))

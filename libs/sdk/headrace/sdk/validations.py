@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 from headrace.common.contracts.http.services import StartValidation, ValidationView
@@ -42,16 +42,25 @@ class Validations:
         progress: Callable[[ValidationView], None] | None = None,
     ) -> ValidationView:
         """Return the trial run once it is done; its `verdict` says whether it passed. Raises WaitTimeoutError."""
-        seen = polled(
-            lambda: self.get(validation), reason=lambda found: found.reason, what=f"validation {validation}",
-            timeout_s=timeout_s, every_s=every_s, sleep=self._transport.sleep,
-        )  # fmt: skip
-        for found in seen:
+        for found in self.watch(validation, timeout_s=timeout_s, every_s=every_s):
             if progress is not None:
                 progress(found)
             if found.done:
                 return found
         raise AssertionError("unreachable")
+
+    def watch(
+        self, validation: UUID | str, *, timeout_s: float = 600.0, every_s: float = 0.5
+    ) -> Iterator[ValidationView]:
+        """Yield the trial run as it is every `every_s`, and end once it is done. Raises WaitTimeoutError."""
+        seen = polled(
+            lambda: self.get(validation), reason=lambda found: found.reason, what=f"validation {validation}",
+            timeout_s=timeout_s, every_s=every_s, sleep=self._transport.sleep,
+        )  # fmt: skip
+        for found in seen:
+            yield found
+            if found.done:
+                return
 
 
 def _of(validation: UUID | str) -> str:

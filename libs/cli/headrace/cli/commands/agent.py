@@ -59,12 +59,9 @@ def show(session: Session, agent: Annotated[str, typer.Argument(metavar="AGENT")
 def _parts(session: Session, agent: AgentDetail) -> None:
     line = session.output.line
     for gpu in agent.gpus:
-        simulated = ", simulated" if gpu.simulated else ""
-        line(
-            cell(
-                f"gpu {gpu.index}  {gpu.model}{simulated}  {size(gpu.memory_used_bytes)} of {size(gpu.memory_bytes)}  {gpu.utilization_percent:g} %  {gpu.gpu_id}"
-            )
-        )
+        model = f"{gpu.model}, simulated" if gpu.simulated else gpu.model
+        memory = f"{size(gpu.memory_used_bytes)} of {size(gpu.memory_bytes)}"
+        line(cell(f"gpu {gpu.index}  {model}  {memory}  {gpu.utilization_percent:g} %  {gpu.gpu_id}"))
     for kernel in agent.kernels:
         where = f"{kernel.host}:{kernel.port}" if kernel.host and kernel.port else "no address"
         line(cell(f"kernel {kernel.kernel_id}  {kernel.state}  {kernel.health}  {where}"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.completion import get_completion_script
+from typer.completion import get_completion_script  # type: ignore[attr-defined]  # public, but not listed as re-exported
 
 from headrace.cli.command import command
 from headrace.cli.parsing import usage

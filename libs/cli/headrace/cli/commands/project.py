@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import command
+from headrace.cli.command import commands
 from headrace.cli.commands.flags import Yes, confirmed
 from headrace.cli.output import Columns
 from headrace.cli.parsing import pairs
@@ -29,11 +29,10 @@ _MEMBERS: Columns[MemberView] = (("USER", lambda m: m.user), ("ROLE", lambda m: 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, function in {
+    commands(app, {
         "create": create, "ls": ls, "show": show, "rm": rm, "usage": usage,
         "members": members, "add-member": add_member, "rm-member": rm_member,
-    }.items():  # fmt: skip
-        command(app, name)(function)
+    })  # fmt: skip
 
 
 def create(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import command
+from headrace.cli.command import commands
 from headrace.cli.commands.flags import Service, Yes, confirmed
 from headrace.cli.output import Columns
 from headrace.cli.parsing import duration_s, usage
@@ -41,8 +41,7 @@ def told(spec: RuleSpec) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, function in {"add": add, "ls": ls, "rm": rm}.items():
-        command(app, name)(function)
+    commands(app, {"add": add, "ls": ls, "rm": rm})
 
 
 def add(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import command
+from headrace.cli.command import commands
 from headrace.cli.commands.flags import Message, Project, Service, Timeout, Yes, confirmed
 from headrace.cli.commands.service_flags import SpecFlags, overlaid
 from headrace.cli.commands.service_view import SERVICE_COLUMNS, show_service
@@ -23,10 +23,9 @@ Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until it is so; e
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, function in {
+    commands(app, {
         "create": create, "ls": ls, "show": show, "wait": wait, "scale": scale, "start": start, "stop": stop, "rm": rm,
-    }.items():  # fmt: skip
-        command(app, name)(function)
+    })  # fmt: skip
 
 
 def create(
@@ -40,11 +39,16 @@ def create(
     replicas: Annotated[int | None, typer.Option("--replicas", "-n", help="Wanted replicas (default 1).")] = None,
     public: Annotated[bool | None, typer.Option("--public/--private", help="Whether callers need no token.")] = None,
     description: Annotated[str | None, typer.Option("--description")] = None,
-    resource_group: Annotated[str | None, typer.Option("--resource-group", help="Machines to use (default: default).")] = None,
+    resource_group: Annotated[
+        str | None, typer.Option("--resource-group", help="Machines to use (default: default).")
+    ] = None,
     metadata: Annotated[list[str] | None, typer.Option("--metadata", metavar="A=B", help="Repeatable.")] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="Repeatable.")] = None,
     drain_grace: Annotated[
-        float | None, typer.Option("--drain-grace", metavar="SECONDS", help="How long open requests may take to finish (default 60).")
+        float | None,
+        typer.Option(
+            "--drain-grace", metavar="SECONDS", help="How long open requests may take to finish (default 60)."
+        ),
     ] = None,
     wait: Wait = False,
     timeout: Timeout = 600.0,
@@ -82,7 +86,9 @@ def ls(
     mine: Annotated[bool, typer.Option("--mine", help="Only those one created oneself.")] = False,
 ) -> None:
     """List services."""
-    found = session.client.services.list(project=project, status=status, phase=phase, owner=owner, q=query, mine=mine or None)
+    found = session.client.services.list(
+        project=project, status=status, phase=phase, owner=owner, q=query, mine=mine or None
+    )
     session.output.table(found, SERVICE_COLUMNS, empty="no services")
 
 
@@ -136,7 +142,9 @@ def rm(session: Session, service: Service, yes: Yes = False, wait: Wait = False,
         wait_for(session, str(left.id), "gone", timeout)
         left = None
     facts: dict[str, Any] = {"deleted": service, "gone": left is None}
-    session.output.done(f"deleted {service}" if left is None else f"{service} drains and stops: {left.reason.text}", **facts)
+    session.output.done(
+        f"deleted {service}" if left is None else f"{service} drains and stops: {left.reason.text}", **facts
+    )
 
 
 def finish(session: Session, service: ServiceDetail, until: Until | None, timeout_s: float) -> None:
@@ -146,5 +154,7 @@ def finish(session: Session, service: ServiceDetail, until: Until | None, timeou
         session.output.record(found or service)
     elif found is not None:
         output = session.output
-        output.line(f"{found.name} is {found.status}, {found.phase}: {found.healthy_replicas} of {found.replicas} replicas healthy")
+        output.line(
+            f"{found.name} is {found.status}, {found.phase}: {found.healthy_replicas} of {found.replicas} replicas healthy"
+        )
         output.line(f"endpoint: {found.endpoint}")

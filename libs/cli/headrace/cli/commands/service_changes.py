@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import command
+from headrace.cli.command import commands
 from headrace.cli.commands.flags import Message, Service, Timeout
 from headrace.cli.commands.service import Wait, finish
 from headrace.cli.commands.service_flags import SpecFlags, overlaid
@@ -42,11 +42,10 @@ _DECISIONS: Columns[ScaleDecisionView] = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, function in {
+    commands(app, {
         "update": update, "rollback": rollback, "retry": retry, "history": history,
         "revisions": revisions, "decisions": decisions, "errors": errors,
-    }.items():  # fmt: skip
-        command(app, name)(function)
+    })  # fmt: skip
 
 
 def update(
@@ -54,13 +53,20 @@ def update(
     service: Service,
     spec: SpecFlags,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", metavar="FILE", help="The new revision's whole spec as YAML or JSON; flags win over it.")
+        Path | None,
+        typer.Option(
+            "--file", "-f", metavar="FILE", help="The new revision's whole spec as YAML or JSON; flags win over it."
+        ),
     ] = None,
     unset_env: Annotated[list[str] | None, typer.Option("--unset-env", metavar="NAME", help="Repeatable.")] = None,
     replicas: Annotated[int | None, typer.Option("--replicas", "-n")] = None,
-    public: Annotated[bool | None, typer.Option("--public/--private", help="Takes effect at once, without a restart.")] = None,
+    public: Annotated[
+        bool | None, typer.Option("--public/--private", help="Takes effect at once, without a restart.")
+    ] = None,
     description: Annotated[str | None, typer.Option("--description")] = None,
-    metadata: Annotated[list[str] | None, typer.Option("--metadata", metavar="A=B", help="All of it. Repeatable.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", metavar="A=B", help="All of it. Repeatable.")
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="All of them. Repeatable.")] = None,
     drain_grace: Annotated[float | None, typer.Option("--drain-grace", metavar="SECONDS")] = None,
     message: Message = "",

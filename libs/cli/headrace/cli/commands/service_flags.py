@@ -18,28 +18,48 @@ class SpecFlags:
     """What a replica needs to start. None or empty: not given."""
 
     folder: Annotated[
-        str | None, typer.Option("--folder", metavar="FOLDER", help="Model folder, name or id.", autocompletion=complete_folder)
+        str | None,
+        typer.Option("--folder", metavar="FOLDER", help="Model folder, name or id.", autocompletion=complete_folder),
     ] = None
-    runtime: Annotated[RuntimeVariant | None, typer.Option("--runtime", help="Runtime variant (default custom).")] = None
+    runtime: Annotated[RuntimeVariant | None, typer.Option("--runtime", help="Runtime variant (default custom).")] = (
+        None
+    )
     image: Annotated[str | None, typer.Option("--image", help="Container image.")] = None
-    architecture: Annotated[str | None, typer.Option("--architecture", metavar="x86_64|aarch64", help="CPU of the image.")] = None
+    architecture: Annotated[
+        str | None, typer.Option("--architecture", metavar="x86_64|aarch64", help="CPU of the image.")
+    ] = None
     definition: Annotated[
-        str | None, typer.Option("--definition", metavar="PATH", help="Model definition in the folder (default model-definition.yaml).")
+        str | None,
+        typer.Option(
+            "--definition", metavar="PATH", help="Model definition in the folder (default model-definition.yaml)."
+        ),
     ] = None
     model_destination: Annotated[
-        str | None, typer.Option("--model-destination", metavar="PATH", help="Where the folder is mounted (default /models).")
+        str | None,
+        typer.Option("--model-destination", metavar="PATH", help="Where the folder is mounted (default /models)."),
     ] = None
-    command_line: Annotated[str | None, typer.Option("--command", metavar="LINE", help="For cmd: the command line.")] = None
-    container_port: Annotated[int | None, typer.Option("--container-port", metavar="PORT", help="Where the program listens.")] = None
+    command_line: Annotated[
+        str | None, typer.Option("--command", metavar="LINE", help="For cmd: the command line.")
+    ] = None
+    container_port: Annotated[
+        int | None, typer.Option("--container-port", metavar="PORT", help="Where the program listens.")
+    ] = None
     slot: Annotated[
-        list[str] | None, typer.Option("--slot", metavar="NAME=AMOUNT", help="cpu=2, mem=4g, cuda.device=1, cuda.shares=0.5. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--slot", metavar="NAME=AMOUNT", help="cpu=2, mem=4g, cuda.device=1, cuda.shares=0.5. Repeatable."
+        ),
     ] = None
-    env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="A=B", help="Environment variable. Repeatable.")] = None
+    env: Annotated[
+        list[str] | None, typer.Option("--env", "-e", metavar="A=B", help="Environment variable. Repeatable.")
+    ] = None
     env_files: Annotated[
-        list[Path] | None, typer.Option("--env-file", metavar="FILE", help="Variables, one NAME=VALUE a line. Repeatable.")
+        list[Path] | None,
+        typer.Option("--env-file", metavar="FILE", help="Variables, one NAME=VALUE a line. Repeatable."),
     ] = None
     extra_mounts: Annotated[
-        list[str] | None, typer.Option("--mount", metavar="FOLDER[:/PATH][:rw]", help="Data or general folder. Repeatable.")
+        list[str] | None,
+        typer.Option("--mount", metavar="FOLDER[:/PATH][:rw]", help="Data or general folder. Repeatable."),
     ] = None
 
     def given(self) -> dict[str, Any]:
@@ -66,7 +86,7 @@ class SpecFlags:
 
 def overlaid(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Return `below` with `over` on it; slots and variables are merged name by name."""
-    merged = {
+    merged: dict[str, Any] = {
         name: {**(below.get(name) or {}), **over[name]}
         for name in ("slots", "environ", "metadata")
         if name in over and isinstance(below.get(name) or {}, dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 from uuid import UUID
 
@@ -14,12 +15,19 @@ from headrace.cli.command import command
 from headrace.cli.commands.flags import Project, Service, Timeout
 from headrace.cli.commands.service_flags import SpecFlags, overlaid
 from headrace.cli.errors import ExitCode
+from headrace.cli.output import Output
 from headrace.cli.parsing import document
 from headrace.cli.session import Session
 from headrace.cli.text import size
 from headrace.common.contracts.http.services import StartValidation, ValidationView
+from headrace.sdk import HeadraceError
 
-_LINE = re.compile(r"^(?:(?P<replica>[0-9a-f]{8}-[0-9a-f-]{27}) )?(?P<at>\d{4}-\d\d-\d\dT\S+) ?(?P<text>.*)$", re.DOTALL)
+_LOG_END_S = 5.0
+"""How long the log may take to end after its program."""
+
+_LINE = re.compile(
+    r"^(?:(?P<replica>[0-9a-f]{8}-[0-9a-f-]{27}) )?(?P<at>\d{4}-\d\d-\d\dT\S+) ?(?P<text>.*)$", re.DOTALL
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,10 +39,18 @@ def register(app: typer.Typer) -> None:
 def logs(
     session: Session,
     service: Service,
-    replica: Annotated[UUID | None, typer.Option("--replica", metavar="REPLICA", help="One replica; without it: all, each line with the replica's id.")] = None,
-    tail: Annotated[int, typer.Option("--tail", "-n", metavar="LINES", min=0, max=100_000, help="Lines per replica to begin with.")] = 2000,
+    replica: Annotated[
+        UUID | None,
+        typer.Option("--replica", metavar="REPLICA", help="Without it: all, with their ids."),
+    ] = None,
+    tail: Annotated[
+        int,
+        typer.Option("--tail", "-n", metavar="LINES", min=0, max=1_000_000, help="Lines per replica to begin with."),
+    ] = 2000,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-    download: Annotated[Path | None, typer.Option("--download", metavar="FILE", help="Write everything that is kept to a file.")] = None,
+    download: Annotated[
+        Path | None, typer.Option("--download", metavar="FILE", help="Write everything that is kept to a file.")
+    ] = None,
 ) -> None:
     """Print the logs of a service's replicas, with UTC times."""
     if download is not None:
@@ -47,7 +63,9 @@ def logs(
 def validate(
     session: Session,
     spec: SpecFlags,
-    file: Annotated[Path | None, typer.Option("--file", "-f", metavar="FILE", help="Spec as YAML or JSON; flags win over it.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", metavar="FILE", help="Spec as YAML or JSON; flags win over it.")
+    ] = None,
     project: Project = None,
     resource_group: Annotated[str | None, typer.Option("--resource-group")] = None,
     timeout: Timeout = 600.0,
@@ -57,41 +75,52 @@ def validate(
     body = StartValidation.model_validate(overlaid(document(file) if file else {}, {**spec.given(), **more}))
     client = session.client
     run = client.validations.start(body)
-    done = False
+    log = Thread(target=_copy_log, args=(session, run), daemon=True)
+    log.start()
+    said = _Said(session.output)
     try:
-        _follow(session, run, timeout)
-        found = client.validations.wait(run.id, timeout_s=timeout)
-        done = True
+        found = client.validations.wait(run.id, timeout_s=timeout, progress=said.see)
+    except BaseException:
+        client.validations.stop(run.id)  # nobody waits for it any more
+        raise
     finally:
-        if not done:  # nobody waits for it any more
-            client.validations.stop(run.id)
+        log.join(_LOG_END_S)
     session.output.facts(found, (("verdict", found.verdict), ("reason", f"{found.reason.text} ({found.reason.code})")))
     if found.verdict != "passed":
         raise typer.Exit(ExitCode.WAITED)
 
 
-def _follow(session: Session, run: ValidationView, timeout_s: float) -> None:
-    """Show the state until there is a log, then the log until its end."""
-    client = session.client
-    said = ""
-    for seen in client.validations.watch(run.id, timeout_s=timeout_s):
-        if seen.reason.text != said:
-            said = seen.reason.text
-            session.output.note(said)
-        if seen.done or seen.status in {"running", "ended"}:
-            break
-    with client.validations.logs(run.id, follow=True) as lines:
-        for line in lines:
-            session.output.note(line)
+class _Said:
+    """Tells reasons when they change."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._last = ""
+
+    def see(self, seen: ValidationView) -> None:
+        if seen.reason.text != self._last:
+            self._last = seen.reason.text
+            self._output.note(f"{seen.status}: {seen.reason.text}")
+
+
+def _copy_log(session: Session, run: ValidationView) -> None:
+    """Print the trial's log on standard error until it ends."""
+    try:
+        with session.client.validations.logs(run.id, follow=True) as lines:
+            for line in lines:
+                session.output.note(line)
+    except HeadraceError as error:
+        session.output.note(f"the log cannot be read: {error}")
 
 
 def _download(session: Session, service: str, replica: UUID | None, to: Path) -> None:
     part = to.with_name(f".{to.name}.part")
     count = 0
     try:
-        with part.open("w", encoding="utf-8") as file, session.client.services.logs(
-            service, replica=replica, everything=True
-        ) as lines:
+        with (
+            part.open("w", encoding="utf-8") as file,
+            session.client.services.logs(service, replica=replica, everything=True) as lines,
+        ):
             for line in lines:
                 count += 1
                 file.write(line + "\n")

@@ -35,7 +35,10 @@ def show_service(session: Session, service: ServiceDetail) -> None:
             ("service", service.name),
             ("id", service.id),
             ("project", service.project),
-            ("status", f"{service.status}, {service.phase}, {service.healthy_replicas} of {service.replicas} replicas healthy"),
+            (
+                "status",
+                f"{service.status}, {service.phase}, {service.healthy_replicas} of {service.replicas} replicas healthy",
+            ),
             ("reason", f"{service.reason.text} ({service.reason.code})"),
             ("endpoint", service.endpoint),
             ("access", "open to public" if service.open_to_public else "with a token"),
@@ -61,7 +64,9 @@ def show_service(session: Session, service: ServiceDetail) -> None:
 def progress_lines(service: ServiceDetail) -> list[str]:
     """Return what is worth watching: the state with its reason, and each replica."""
     return [
-        cell(f"{service.name}: {service.status}, {service.phase}, {service.healthy_replicas}/{service.replicas}: {service.reason.text}"),
+        cell(
+            f"{service.name}: {service.status}, {service.phase}, {service.healthy_replicas}/{service.replicas}: {service.reason.text}"
+        ),
         *(f"  {line}" for line in replica_lines(service.replica_list)),
     ]
 
@@ -78,7 +83,9 @@ def replica_lines(replicas: Iterable[ReplicaView]) -> list[str]:
 
 
 def _error_lines(service: ServiceDetail) -> list[str]:
-    lines = [cell(f"error {cell(error.at)}  replica {error.session_id}  {error.reason.text}") for error in service.errors]
+    lines = [
+        cell(f"error {cell(error.at)}  replica {error.session_id}  {error.reason.text}") for error in service.errors
+    ]
     if service.next_retry_at is not None:
         lines.append(f"next try at {cell(service.next_retry_at)}; sooner with: headrace service retry {service.name}")
     elif lines:

@@ -22,9 +22,14 @@ def wait_for(session: Session, service: str, until: Until, timeout_s: float) -> 
     client = session.client
     try:
         with session.output.live() as show:
-            return client.services.wait(service, until, timeout_s=timeout_s, progress=lambda seen: show(progress_lines(seen)))
+            return client.services.wait(
+                service, until, timeout_s=timeout_s, progress=lambda seen: show(progress_lines(seen))
+            )
     except WaitFailedError as error:
-        text, hint = str(error), f"headrace service errors {service}; after the cause is gone: headrace service retry {service}"
+        text, hint = (
+            str(error),
+            f"headrace service errors {service}; after the cause is gone: headrace service retry {service}",
+        )
     except WaitTimeoutError as error:
         text, hint = str(error), f"headrace service show {service}; headrace service logs {service}"
     raise CliError(text, ExitCode.WAITED, hint=hint, log=failed_log(client, service))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import typer
 from pydantic import BaseModel, ConfigDict
@@ -18,10 +18,12 @@ from headrace.cli.session import Session
 from headrace.cli.text import cell
 from headrace.common.contracts.http.agents import AgentView
 from headrace.common.contracts.http.services import ServiceView
-from headrace.embedded.state import ProcessState, StackState
+from headrace.embedded.state import Phase, ProcessState, StackState
 from headrace.sdk.errors import ApiError, HeadraceError
 
+M = TypeVar("M", bound=BaseModel)
 _SHOWN_SERVICES = 20
+M = TypeVar("M", bound=BaseModel)
 
 
 class StatusView(BaseModel):
@@ -29,10 +31,10 @@ class StatusView(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     status: Literal["up", "starting", "stopping", "degraded", "down"]
-    url: str | None
-    data: Path | None
+    url: str | None = None
+    data: Path | None = None
     """The data folder of a local stack."""
-    stack: StackState | None
+    stack: StackState | None = None
     agents: tuple[AgentView, ...] = ()
     services: tuple[ServiceView, ...] = ()
     hints: tuple[str, ...] = ()
@@ -57,52 +59,47 @@ def _server(session: Session) -> tuple[StatusView, Exception | None]:
     try:
         target = session.config.target(url=session.url, data=session.data)
     except CliError as error:
-        hints = (str(error), error.hint)
-        return StatusView(status="down", url=None, data=None, stack=None, hints=hints), None
+        return StatusView(status="down", hints=(str(error), error.hint)), None
     try:
         agents, services = _seen(session)
     except HeadraceError as error:
-        return StatusView(status="down", url=target.url, data=None, stack=None, hints=(str(error),)), error
-    hints = (f"logged in by {target.origin}", *_hints(agents, services))
-    status: Literal["up", "degraded"] = "degraded" if any(a.status == "lost" for a in agents) else "up"
-    return StatusView(
-        status=status, url=target.url, data=None, stack=None, agents=agents, services=services, hints=hints
-    ), None
+        return StatusView(status="down", url=target.url, hints=(str(error),)), error
+    view = StatusView(
+        status="degraded" if any(agent.status == "lost" for agent in agents) else "up",
+        url=target.url,
+        agents=agents,
+        services=services,
+        hints=(f"logged in by {target.origin}", *_hints(agents, services)),
+    )
+    return view, None
 
 
 def _local(session: Session, folder: Path, state: StackState | None) -> tuple[StatusView, Exception | None]:
     if state is None:
-        hints = (f"start it: headrace up --data {folder}",)
-        return StatusView(status="down", url=None, data=folder, stack=None, hints=hints), None
-    down = [process for process in state.processes if process.pid is None]
-    hints = [f"{process.name} is being restarted; its log: {process.log}" for process in down]
+        return StatusView(status="down", data=folder, hints=(f"start it: headrace up --data {folder}",)), None
+    missing = [f"{p.name} is being restarted; its log: {p.log}" for p in state.processes if p.pid is None]
     agents: tuple[AgentView, ...] = ()
     services: tuple[ServiceView, ...] = ()
-    if state.phase == "running":
+    if state.phase is Phase.RUNNING:
         session.data = state.data
         try:
             agents, services = _seen(session)
         except (HeadraceError, CliError) as error:
-            down.extend(process for process in state.processes if process.name == "manager")
-            hints.append(f"the API does not answer: {error}")
-        hints += _hints(agents, services)
-    phase: Literal["up", "starting", "stopping", "degraded"] = (
-        "starting"
-        if state.phase == "starting"
-        else "stopping"
-        if state.phase == "stopping"
-        else "degraded"
-        if down
-        else "up"
-    )
+            missing.append(f"the API does not answer: {error}")
+        missing += [_lost(agent) for agent in agents if agent.status == "lost"]
+    words: dict[Phase, Literal["starting", "stopping", "up", "degraded"]] = {
+        Phase.STARTING: "starting",
+        Phase.STOPPING: "stopping",
+        Phase.RUNNING: "degraded" if missing else "up",
+    }
     view = StatusView(
-        status=phase,
+        status=words[state.phase],
         url=state.api_url,
         data=state.data,
         stack=state,
         agents=agents,
         services=services,
-        hints=tuple(hints),
+        hints=(*missing, *_hints((), services)),
     )
     return view, None
 
@@ -118,9 +115,13 @@ def _seen(session: Session) -> tuple[tuple[AgentView, ...], tuple[ServiceView, .
 
 
 def _hints(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> list[str]:
-    hints = [f"agent {a.id} was last heard of {cell(a.last_seen_at)}" for a in agents if a.status == "lost"]
+    hints = [_lost(agent) for agent in agents if agent.status == "lost"]
     hints += [f"service {s.name}: {s.reason.text}" for s in services if s.phase == "failed"]
     return hints
+
+
+def _lost(agent: AgentView) -> str:
+    return f"agent {agent.id} was last heard of {cell(agent.last_seen_at)}"
 
 
 def _print(session: Session, view: StatusView, folder: Path) -> None:
@@ -143,7 +144,7 @@ def _print(session: Session, view: StatusView, folder: Path) -> None:
         output.line(f"hint: {cell(hint)}")
 
 
-def _section(session: Session, items: Iterable[BaseModel], columns: Columns[BaseModel]) -> None:
+def _section(session: Session, items: Iterable[M], columns: Columns[M]) -> None:
     found = list(items)
     if found:
         session.output.line("")

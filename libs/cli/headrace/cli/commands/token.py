@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import command
+from headrace.cli.command import commands
 from headrace.cli.commands.flags import Service
 from headrace.cli.output import Columns
 from headrace.cli.parsing import duration_s
@@ -28,8 +28,7 @@ _COLUMNS: Columns[TokenView] = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, function in {"create": create, "ls": ls, "revoke": revoke}.items():
-        command(app, name)(function)
+    commands(app, {"create": create, "ls": ls, "revoke": revoke})
 
 
 def create(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import command
+from headrace.cli.command import commands
 from headrace.cli.commands.flags import Yes, confirmed
 from headrace.cli.output import Columns
 from headrace.cli.parsing import duration_s
@@ -33,8 +33,7 @@ _KEYS: Columns[KeyView] = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, function in {"create": create, "ls": ls, "key": key, "keys": keys, "rm-key": rm_key}.items():
-        command(app, name)(function)
+    commands(app, {"create": create, "ls": ls, "key": key, "keys": keys, "rm-key": rm_key})
 
 
 def create(

@@ -31,7 +31,7 @@ def show(session: Session) -> None:
     server, url = None, None
     try:
         url = session.client.url
-        server = str(session.client.version().get("version", "unknown"))
+        server = session.client.version().version
     except (CliError, HeadraceError) as error:
         session.output.note(f"server: {error}")
     found = Versions(client=installed_version(), server=server, url=url)

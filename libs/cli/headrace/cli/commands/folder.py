@@ -1,0 +1,176 @@
+"""`headrace folder …`: model folders and the files in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headrace.cli.command import commands
+from headrace.cli.commands.flags import Folder, Project, Yes, confirmed
+from headrace.cli.config import state_folder
+from headrace.cli.errors import CliError
+from headrace.cli.output import Columns
+from headrace.cli.session import Session
+from headrace.cli.text import size
+from headrace.cli.transfer import Shown, downloads, fetch, send, uploads
+from headrace.cli.uploads import Unfinished
+from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
+
+HELP = "Model folders: create, upload, browse, download."
+
+_COLUMNS: Columns[FolderView] = (
+    ("NAME", lambda f: f.name),
+    ("USAGE", lambda f: f.usage_mode),
+    ("CREATED", lambda f: f.created_at),
+    ("ID", lambda f: f.id),
+)
+_FILES: Columns[FileView] = (
+    ("PATH", lambda f: f.path + ("/" if f.kind == "directory" else "")),
+    ("SIZE", lambda f: size(f.size_bytes) if f.kind == "file" else "-"),
+    ("MODIFIED", lambda f: f.modified_at),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    commands(app, {
+        "create": create, "ls": ls, "show": show, "files": files, "upload": upload, "download": download, "rm": rm,
+    })  # fmt: skip
+
+
+def create(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    project: Project = None,
+    usage_mode: Annotated[
+        UsageMode, typer.Option("--usage", help="model folders are served; data and general ones are mounted beside.")
+    ] = "model",
+) -> None:
+    """Create an empty folder."""
+    given: dict[str, Any] = {"name": name, "usage_mode": usage_mode} | ({"project": project} if project else {})
+    _show(session, session.client.folders.create(CreateFolder.model_validate(given)))
+
+
+def ls(
+    session: Session, project: Project = None, usage_mode: Annotated[UsageMode | None, typer.Option("--usage")] = None
+) -> None:
+    """List folders."""
+    session.output.table(
+        session.client.folders.list(project=project, usage_mode=usage_mode), _COLUMNS, empty="no folders"
+    )
+
+
+def show(session: Session, folder: Folder, project: Project = None) -> None:
+    """Show a folder."""
+    _show(session, session.client.folders.get(folder, project=project))
+
+
+def files(
+    session: Session,
+    folder: Folder,
+    path: Annotated[str, typer.Argument(metavar="[PATH]", help="Directory in the folder.")] = "",
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Also what lies below.")] = False,
+    project: Project = None,
+) -> None:
+    """List the files of a folder."""
+    found = session.client.folders.files(folder, path, recursive=recursive, project=project)
+    session.output.table(found, _FILES, empty="no files")
+
+
+def upload(
+    session: Session,
+    folder: Folder,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Files, or directories of which the content is sent.")
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="PATH", help="Directory in the folder.")] = "",
+    project: Project = None,
+) -> None:
+    """Upload files. A file is replaced once all of it has arrived; run again, a broken upload goes on where it stopped."""
+    there = session.client.folders.get(folder, project=project)
+    wanted = uploads(paths, to)
+    if not wanted:
+        raise CliError("there are no files in what was given")
+    unfinished = Unfinished(state_folder(session.config.environ) / "uploads.json")
+    total = sum(file.size_bytes for file in wanted)
+    send(
+        session.client,
+        there,
+        wanted,
+        unfinished,
+        Shown(f"uploading to {there.name}", total, quiet=session.output.as_json),
+    )
+    if session.output.as_json:
+        session.output.record({"folder": there.name, "files": [file.remote for file in wanted], "bytes": total})
+    else:
+        session.output.line(f"{len(wanted)} files, {size(total)} are in {there.name}")
+
+
+def download(
+    session: Session,
+    folder: Folder,
+    path: Annotated[
+        str, typer.Argument(metavar="[PATH]", help="File or directory in the folder; without it: everything.")
+    ] = "",
+    to: Annotated[Path, typer.Option("--to", metavar="DIRECTORY", help="Where to put it.")] = Path(),
+    project: Project = None,
+) -> None:
+    """Download a file, a directory or everything."""
+    client = session.client
+    there = client.folders.get(folder, project=project)
+    wanted = downloads(_below(session, there, path), path, to)
+    if not wanted:
+        raise CliError(f"{folder} has no files" + (f" at {path}" if path else ""))
+    total = sum(file.size_bytes for file in wanted)
+    fetch(client, there, wanted, Shown(f"downloading from {there.name}", total, quiet=session.output.as_json))
+    if session.output.as_json:
+        session.output.record({"folder": there.name, "files": [str(file.local) for file in wanted], "bytes": total})
+    else:
+        session.output.line(f"{len(wanted)} files, {size(total)} are in {to}")
+
+
+def _below(session: Session, folder: FolderView, path: str) -> list[FileView]:
+    """Return the file at `path`, or all files below the directory."""
+    path = path.strip("/")
+    parent = path.rpartition("/")[0]
+    if path:
+        beside = {file.path: file for file in session.client.folders.files(folder.id, parent)}
+        if path not in beside:
+            raise CliError(f"there is no {path} in {folder.name}")
+        if beside[path].kind == "file":
+            return [beside[path]]
+    return list(session.client.folders.files(folder.id, path, recursive=True))
+
+
+def rm(
+    session: Session,
+    folder: Folder,
+    path: Annotated[
+        str, typer.Argument(metavar="[PATH]", help="One file or directory in it; without it: the whole folder.")
+    ] = "",
+    project: Project = None,
+    yes: Yes = False,
+) -> None:
+    """Delete a folder, or a file or directory in it."""
+    what = f"{path} in the folder {folder}" if path else f"the folder {folder} and all its files"
+    confirmed(f"delete {what}?", yes=yes)
+    if path:
+        session.client.folders.delete_file(folder, path, project=project)
+    else:
+        session.client.folders.delete(folder, project=project)
+    session.output.done(f"deleted {what}", deleted=f"{folder}/{path}" if path else folder)
+
+
+def _show(session: Session, folder: FolderView) -> None:
+    session.output.facts(
+        folder,
+        (
+            ("name", folder.name),
+            ("id", folder.id),
+            ("usage", folder.usage_mode),
+            ("project", folder.project_id),
+            ("created", folder.created_at),
+        ),
+    )
