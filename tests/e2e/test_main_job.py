@@ -27,6 +27,7 @@ async def test_the_seeds_simple_http_server_verbatim(any_stack: Stack) -> None:
 
     async def waiting_with_a_reason() -> bool:
         seen = await api.service("simple")
+        assert seen["replica_list"]
         replica = seen["replica_list"][0]
         assert seen["status"] == "unhealthy"
         assert (replica["kernel_state"], replica["health"]) == ("running", "degraded"), replica
@@ -55,7 +56,7 @@ async def test_a_real_embedding_model_through_the_openai_client(any_stack: Stack
     token = (await api.token("minilm", expires_in_s=600))["token"]
     client = openai.OpenAI(base_url=f"{seen['endpoint']}/v1", api_key=token, timeout=20, max_retries=0)
     answer = client.embeddings.create(
-        model="all-minilm-l6-v2", input=["A cat sits on the mat.", "A kitten rests on a rug.", "Rates rose."]
+        model="all-MiniLM-L6-v2", input=["A cat sits on the mat.", "A kitten rests on a rug.", "Rates rose."]
     )
     cat, kitten, rates = (row.embedding for row in answer.data)
     client.close()

@@ -93,7 +93,7 @@ async def test_a_rule_scales_out_under_real_load_and_back_in(any_stack: Stack) -
         "POST", "/v1/services/elastic/rules", {**common, "comparator": "LESS_THAN", "threshold": 0.5, "step": -1}
     )
     token = (await api.token("elastic"))["token"]
-    body: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 20}
+    body: dict[str, object] = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 20}
     async with Load(f"{any_stack.proxy}/elastic/v1/chat/completions", token, workers=10, body=body) as load:
         await api.until_healthy("elastic", replicas=2, within_s=60)
     assert load.failures == []

@@ -27,6 +27,8 @@ models:
       health_check: {path: /health, initial_delay: 0.2, interval: 0.5, max_wait_time: 2, max_retries: 60}
 """
 
+COMMAND = [sys.executable, "-m", "headrace.cli", "up"]
+
 
 class Stack:
     """A running stack. `runtime` is where its kernels run; `python_image` is what they run in on Docker."""
@@ -44,8 +46,9 @@ class Stack:
     async def start(self) -> None:
         """Start it on free ports and wait until it runs. AssertionError with the end of the log if it does not."""
         with self.log.open("ab") as log:
+            ports = ["--port", "18080", "--proxy-port", "18000"]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "headrace.cli", "up", "--data", str(self.data), "--port", "18080", "--proxy-port", "18000", *self._options],
+                [*COMMAND, "--data", str(self.data), *ports, *self._options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "NO_COLOR": "1"},
             )  # fmt: skip
 

@@ -1,0 +1,149 @@
+"""The manager's API on a real port and a real database, with stand-ins for what lies behind the bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.messages.rulestates import RuleOutcome
+from headrace.common.contracts.problems import NotFound
+from headrace.common.db.pool import Pool
+from headrace.common.runtime.clock import utc_now
+from headrace.common.web.app import WebServer
+from headrace.manager.api.app import make_api
+from headrace.manager.folders.storage import open_storage
+from headrace.manager.signing import Vault
+from headrace.manager.usecases.bootstrap import bootstrap
+from headrace.manager.usecases.everything import UseCases, build
+from headrace.manager.usecases.tokens import SigningKeys
+from tests.support.api import Api
+
+PROXY = "http://proxy.example:8000"
+SECRET = bytes(range(32))
+
+
+@dataclass
+class Behind:
+    """What the API asks of the rest of the manager: pokes are noted, logs and outcomes are what the test puts here."""
+
+    poked: list[str] = field(default_factory=list)
+    logs: dict[UUID, list[str]] = field(default_factory=dict)
+    outcomes: dict[UUID, RuleOutcome] = field(default_factory=dict)
+    more: asyncio.Condition = field(default_factory=asyncio.Condition)
+    reading: int = 0
+
+    def poke(self, *loops: str) -> None:
+        self.poked.extend(loops)
+
+    def of(self, _: UUID, rule_id: UUID) -> RuleOutcome | None:
+        return self.outcomes.get(rule_id)
+
+    async def say(self, kernel_id: UUID, line: str) -> None:
+        """Let a kernel write a line."""
+        async with self.more:
+            self.logs.setdefault(kernel_id, []).append(line)
+            self.more.notify_all()
+
+    async def lines(self, agent_id: str, kernel_id: UUID, *, tail: int | None, follow: bool) -> AsyncIterator[str]:
+        if kernel_id not in self.logs:
+            raise NotFound(f"{agent_id} has no log of {kernel_id}")
+        kept = self.logs[kernel_id]
+        at = 0 if tail is None else max(0, len(kept) - tail)
+        self.reading += 1
+        try:
+            while True:
+                while at < len(kept):
+                    yield kept[at]
+                    at += 1
+                if not follow:
+                    return
+                async with self.more:
+                    await self.more.wait()
+        finally:
+            self.reading -= 1
+
+
+@dataclass
+class ManagerApi:
+    """A running API, its parts, and a caller with the first admin's key."""
+
+    url: str
+    pool: Pool
+    folders: Path
+    behind: Behind
+    use: UseCases
+    admin: Api
+
+    async def user(self, name: str, **roles: str) -> Api:
+        """Return a new user's caller; `roles`: project=role."""
+        await self.admin.call("POST", "/v1/users", {"name": name})
+        for project, role in roles.items():
+            await self.admin.call("PUT", f"/v1/projects/{project}/members/{name}", {"role": role})
+        key = (await self.admin.call("POST", f"/v1/users/{name}/keys", {}))["key"]
+        return Api(self.url, key)
+
+    async def runs(self, service: str, *, healthy: bool = True, agent: str = "agent-1") -> tuple[UUID, UUID]:
+        """Put a running replica of the service into the database, as the loops would; return (session, kernel)."""
+        session_id, kernel_id = new_uuid(), new_uuid()
+        async with self.pool.acquire() as con, con.transaction():
+            await self.machine(agent, con)
+            await con.execute(
+                "insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, status, health, was_healthy)"
+                " select $1, 'inference', project_id, id, revision_id, resource_group, 'running', $3, $4 from services where name = $2",
+                session_id, service, "healthy" if healthy else "degraded", healthy,
+            )  # fmt: skip
+            await con.execute(
+                "insert into kernels (id, session_id, agent_id, state, health, reason_code, reason_text, host, port)"
+                " values ($1, $2, $3, 'running', $4, $5, 'as the test wants', '10.0.0.1', 20000)",
+                kernel_id, session_id, agent, "healthy" if healthy else "degraded", "healthy" if healthy else "initial-delay",
+            )  # fmt: skip
+        return session_id, kernel_id
+
+    async def ends(self, session_id: UUID) -> None:
+        """End a session."""
+        await self.pool.execute("update sessions set status = 'ended', ended_at = now() where id = $1", session_id)
+        await self.pool.execute("update kernels set ended_at = now() where session_id = $1", session_id)
+
+    async def machine(self, agent: str, con: Any = None) -> None:
+        """Put a machine into the database, as the reports loop would."""
+        machine = {
+            "hostname": agent, "architecture": "x86_64", "address": "10.0.0.1", "runtime": "docker", "version": "1",
+            "slots": {"cpu": "8", "mem": "1073741824"}, "gpus": [],
+        }  # fmt: skip
+        await (con or self.pool).execute(
+            "insert into agents (id, incarnation, sequence, machine, architecture, slots) values ($1, 'a', 1, $2, 'x86_64', $3)"
+            " on conflict (id) do nothing",
+            agent, machine, machine["slots"],
+        )  # fmt: skip
+
+
+@asynccontextmanager
+async def serving(pool: Pool, root: Path, *, max_upload_bytes: int = 10 * 1024 * 1024) -> AsyncIterator[ManagerApi]:
+    """Run the API until left."""
+    behind, vault = Behind(), Vault(SECRET)
+    key_file = root / "admin.key"
+    async with AsyncExitStack() as stack:
+        storage = stack.enter_context(open_storage(root / "folders"))
+        await bootstrap(pool, vault, SigningKeys(vault), key_file)
+        use = build(
+            pool, storage, vault=vault, proxy_url=PROXY, pokes=behind, outcomes=behind, reader=behind, clock=utc_now,
+            max_upload_bytes=max_upload_bytes, uploads_kept_for=timedelta(days=1),
+        )  # fmt: skip
+        server = WebServer(make_api(use), host="127.0.0.1", port=0, drain_s=1)
+        running = asyncio.create_task(server.run())
+        await server.started.wait()
+        url = f"http://127.0.0.1:{server.port}"
+        admin = Api(url, key_file.read_text().strip())
+        try:
+            yield ManagerApi(url, pool, root / "folders", behind, use, admin)
+        finally:
+            await admin.close()
+            server.stop()
+            await running
