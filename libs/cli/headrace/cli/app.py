@@ -25,6 +25,7 @@ from headrace.cli.commands import (
     version,
 )
 from headrace.cli.errors import EXIT_CODES
+from headrace.cli.session import current
 
 _ENVIRONMENT = {
     "HEADRACE_URL": "server; wins over the stored login",
@@ -87,7 +88,5 @@ def _root(
         typer.Option("--data", metavar="FOLDER", help="Talk to the stack that `up` runs on this data folder."),
     ] = None,
 ) -> None:
-    session = ctx.find_object(Session)
-    if session is None:
-        raise RuntimeError("main() gives the session")
+    session = current(ctx)
     session.output.as_json, session.url, session.data = json, url, data

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from headrace.cli.session import Session
+from headrace.cli.session import current
 
 F = TypeVar("F", bound=Callable[..., None])
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON: objects, arrays for lists, a line each for streams.")]
@@ -38,9 +38,7 @@ def command(where: typer.Typer, name: str, **options: Any) -> Callable[[F], F]:
         }
 
         def call(ctx: typer.Context, json: bool, **values: Any) -> None:
-            session = ctx.find_object(Session)
-            if session is None:
-                raise RuntimeError("main() gives the session")
+            session = current(ctx)
             session.output.as_json = session.output.as_json or json
             for parameter, flags in shared.items():
                 values[parameter] = flags(**{field.name: values.pop(field.name) for field in fields(flags)})
@@ -51,12 +49,6 @@ def command(where: typer.Typer, name: str, **options: Any) -> Callable[[F], F]:
         return function
 
     return register
-
-
-def commands(where: typer.Typer, functions: Mapping[str, Callable[..., None]]) -> None:
-    """Register functions under their names."""
-    for name, function in functions.items():
-        command(where, name)(function)
 
 
 def commands(where: typer.Typer, functions: Mapping[str, Callable[..., None]]) -> None:

@@ -23,7 +23,6 @@ from headrace.sdk.errors import ApiError, HeadraceError
 
 M = TypeVar("M", bound=BaseModel)
 _SHOWN_SERVICES = 20
-M = TypeVar("M", bound=BaseModel)
 
 
 class StatusView(BaseModel):
