@@ -1,0 +1,222 @@
+"""Who may do what: no key, no answer; foreign projects do not exist; roles; keys that end; the first start."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from headrace.common.contracts.ids import new_uuid
+from headrace.common.db.pool import Pool
+from headrace.manager.api.app import ENDPOINTS
+from headrace.manager.signing import Vault
+from headrace.manager.usecases.bootstrap import bootstrap
+from headrace.manager.usecases.tokens import SigningKeys
+from tests.support.api import TUS, Api
+from tests.support.manager_api import SECRET, ManagerApi
+
+PUBLIC = {("GET", "/v1/openapi.json"), ("GET", "/v1/version"), ("OPTIONS", "/v1/folders/{folder}/uploads")}
+WITHOUT_PROJECT = {
+    "/v1/whoami", "/v1/projects", "/v1/users", "/v1/folders", "/v1/services", "/v1/services/available", "/v1/validations",
+    "/v1/users/{user}/keys", "/v1/users/{user}/keys/{key_id}", "/v1/agents", "/v1/agents/{agent}",
+}  # fmt: skip
+BODIES = {
+    "put_member": {"role": "viewer"}, "update_service": {"replicas": 2}, "roll_back_service": {"revision": 1}, "create_token": {},
+    "add_rule": {"source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 1, "step": 1, "max_replicas": 2},
+    "replace_rule": {"source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 1, "step": 1, "max_replicas": 2},
+}  # fmt: skip
+
+
+async def ask(http: httpx.AsyncClient, method: str, path: str, name: str = "") -> httpx.Response:
+    """Make a request of the declared kind with a body that would be right."""
+    if "/uploads" in path:
+        headers = {
+            **TUS,
+            "Upload-Length": "1",
+            "Upload-Offset": "0",
+            "Upload-Metadata": "path YQ==",
+            "Content-Type": "application/offset+octet-stream",
+        }
+        return await http.request(method, path, headers=headers)
+    return (
+        await http.request(method, path, json=BODIES.get(name)) if name in BODIES else await http.request(method, path)
+    )
+
+
+async def test_every_route_but_the_public_ones_needs_a_key(api: ManagerApi) -> None:
+    async with httpx.AsyncClient(base_url=api.url) as stranger:
+        for endpoint in ENDPOINTS:
+            path = re.sub(r"\{[^}]*\}", str(new_uuid()), endpoint.path)
+            answer = await ask(stranger, endpoint.method, path, endpoint.handler.__name__)
+            if (endpoint.method, endpoint.shown_path) in PUBLIC:
+                assert answer.status_code < 300
+            else:
+                assert answer.status_code == 401, endpoint
+                assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert (await stranger.get(path)).status_code == 200
+        for header in ("", "Bearer", "Bearer x", f"Basic {api.admin.key}", f"Bearer {api.admin.key[:-1]}", f"Bearer {api.admin.key}x",
+                       "Bearer hr_" + "0" * 32 + "_" + "x" * 43, api.admin.key[:36] + "A" * 43):  # fmt: skip
+            answer = await stranger.get("/v1/whoami", headers={"Authorization": header})
+            assert answer.status_code == 401, header
+            assert api.admin.key not in answer.text
+
+
+async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) -> None:
+    for name in ("red", "blue"):
+        await api.admin.call("POST", "/v1/projects", {"name": name})
+    red, blue = await api.user("red-user", red="owner"), await api.user("blue-user", blue="owner")
+    folder = await red.folder("secret", {"model-definition.yaml": "x", "f": "1"}, project="red")
+    service = await red.call("POST", "/v1/services", {"name": "red-service", "runtime": "cmd", "folder": "secret"})
+    _, kernel = await api.runs("red-service")
+    await api.behind.say(kernel, "2026-01-01T00:00:00Z a secret line")
+    token = await red.call("POST", "/v1/services/red-service/tokens", {})
+    rule = await red.call("POST", "/v1/services/red-service/rules", BODIES["add_rule"])
+    run = await red.call("POST", "/v1/validations", {"runtime": "cmd"})
+    upload = (await ask(red.http, "POST", f"/v1/folders/{folder}/uploads")).headers["Location"].rpartition("/")[2]
+    project = (await red.call("GET", "/v1/projects/red"))["id"]
+    places = {
+        "project": ("red", project), "folder": ("secret", folder), "service": ("red-service", service["id"]), "user": ("red-user",),
+        "validation": (run["id"],), "path": ("f",), "token_id": (token["id"],), "rule_id": (rule["id"],), "upload": (upload,),
+    }  # fmt: skip
+    looked_at = 0
+    for endpoint in ENDPOINTS:
+        if endpoint.shown_path in WITHOUT_PROJECT or endpoint.public:
+            continue
+        assert set(endpoint.places) <= set(places), endpoint
+        for choice in (0, -1):
+            path = endpoint.shown_path.format(**{name: places[name][choice] for name in endpoint.places})
+            answer = await ask(blue.http, endpoint.method, path, endpoint.handler.__name__)
+            assert answer.status_code == 404, (endpoint.method, path, answer.text)
+            assert answer.headers["Content-Type"] == "application/problem+json" or endpoint.method == "HEAD"
+            assert "a secret line" not in answer.text
+            looked_at += 1
+    assert looked_at > 50
+    for path in ("/v1/projects", "/v1/folders", "/v1/services"):
+        names = [item["name"] for item in (await blue.call("GET", path))["items"]]
+        assert names in ([], ["blue"]), path
+    for path in ("/v1/users", "/v1/agents", "/v1/agents/agent-1"):
+        await blue.call("GET", path, expect=403)
+    await blue.call("GET", "/v1/users/red-user/keys", expect=404)
+    await blue.call("POST", "/v1/users/red-user/keys", {}, expect=404)
+    await blue.call("POST", "/v1/services", {"name": "x", "runtime": "cmd", "folder": folder}, expect=404)
+    await blue.call("POST", "/v1/services", {"name": "x", "runtime": "cmd", "project": "red"}, expect=404)
+    assert (await blue.call("GET", "/v1/services/available?name=red-service"))["available"] is False
+    assert (await red.service("red-service"))["name"] == "red-service", "nothing was changed"
+    await red.close()
+    await blue.close()
+
+
+async def test_roles(api: ManagerApi) -> None:
+    owner, member, viewer = [await api.user(f"{role}-user", default=role) for role in ("owner", "member", "viewer")]
+    problem = await viewer.call("POST", "/v1/services", {"name": "a", "runtime": "cmd"}, expect=403)
+    assert "owners and members" in problem["detail"]
+    await member.call("POST", "/v1/services", {"name": "a", "runtime": "cmd"})
+    await viewer.call("GET", "/v1/services/a")
+    for method, path, body in (
+        ("PATCH", "/v1/services/a", {"replicas": 2}), ("DELETE", "/v1/services/a", None), ("POST", "/v1/services/a/stop", None),
+        ("POST", "/v1/services/a/tokens", {}), ("POST", "/v1/folders", {"name": "f"}), ("POST", "/v1/validations", {"runtime": "cmd"}),
+        ("PUT", "/v1/projects/default/members/viewer-user", {"role": "owner"}), ("DELETE", "/v1/projects/default", None),
+    ):  # fmt: skip
+        await viewer.call(method, path, body, expect=403)
+    await member.call("PUT", "/v1/projects/default/members/member-user", {"role": "owner"}, expect=403)
+    await member.call("POST", "/v1/users", {"name": "x"}, expect=403)
+    await owner.call("POST", "/v1/projects", {"name": "x"}, expect=403)
+    await owner.call("PUT", "/v1/projects/default/members/viewer-user", {"role": "member"})
+    await viewer.call("PATCH", "/v1/services/a", {"replicas": 2})
+    assert (await viewer.call("GET", "/v1/whoami"))["projects"] == {"default": "member"}
+    await owner.call("DELETE", "/v1/projects/default/members/viewer-user")
+    await viewer.call("GET", "/v1/services/a", expect=404)
+    members = (await owner.call("GET", "/v1/projects/default/members"))["items"]
+    assert [(m["user"], m["role"]) for m in members] == [
+        ("admin", "owner"),
+        ("owner-user", "owner"),
+        ("member-user", "member"),
+    ]
+    await owner.call("DELETE", "/v1/projects/default/members/admin")
+    await owner.call("DELETE", "/v1/projects/default/members/owner-user", expect=409)
+    await owner.call("PUT", "/v1/projects/default/members/owner-user", {"role": "viewer"}, expect=409)
+    for caller in (owner, member, viewer):
+        await caller.close()
+
+
+async def test_keys_are_shown_once_expire_and_can_be_deleted(api: ManagerApi) -> None:
+    someone = await api.user("someone")
+    made = await someone.call("POST", "/v1/users/someone/keys", {"name": "ci", "expires_in_s": 60})
+    assert re.fullmatch(r"hr_[0-9a-f]{32}_[A-Za-z0-9_-]{43}", made["key"])
+    listed = (await someone.call("GET", "/v1/users/someone/keys"))["items"]
+    assert [key["name"] for key in listed] == ["default", "ci"]
+    assert all("key" not in key for key in listed)
+    stored = await api.pool.fetchval("select secret_hash from api_keys where id = $1", made["id"])
+    assert made["key"].encode() not in stored
+    assert len(stored) == 32
+    other = Api(api.url, made["key"])
+    await other.call("GET", "/v1/whoami")
+    await api.pool.execute("update api_keys set expires_at = now() - interval '1 s' where id = $1", made["id"])
+    problem = await other.call("GET", "/v1/whoami", expect=401)
+    assert "expired" in problem["detail"]
+    await someone.call("DELETE", f"/v1/users/someone/keys/{made['id']}")
+    await other.call("GET", "/v1/whoami", expect=401)
+    await someone.call("DELETE", f"/v1/users/someone/keys/{made['id']}", expect=404)
+    await someone.call("GET", "/v1/users/admin/keys", expect=404)
+    await other.close()
+    await someone.close()
+
+
+async def test_a_first_start_by_many_managers_makes_one_of_everything(pool: Pool, tmp_path: Path) -> None:
+    vault, file = Vault(SECRET), tmp_path / "private" / "admin.key"
+    await asyncio.gather(*(bootstrap(pool, vault, SigningKeys(vault), file) for _ in range(4)))
+    assert file.stat().st_mode & 0o777 == 0o600
+    key = file.read_text()
+    counts = "select (select count(*) from users), (select count(*) from projects), (select count(*) from signing_keys)"
+    assert tuple(await pool.fetchrow(counts)) == (1, 1, 1)
+    await bootstrap(pool, vault, SigningKeys(vault), file)
+    assert file.read_text() in {key}
+    file.write_text("hr_" + "0" * 32 + "_" + "x" * 43)
+    await bootstrap(pool, vault, SigningKeys(vault), file)
+    assert file.read_text() != key, "a key of another database is replaced"
+    assert await pool.fetchval("select count(*) from api_keys") == 1
+    await pool.execute("update projects set deleted_at = now()")
+    await bootstrap(pool, vault, SigningKeys(vault), file)
+    assert await pool.fetchval("select count(*) from projects") == 1, "a deleted default project stays deleted"
+
+
+async def test_the_audit_log_says_who_what_and_from_where(api: ManagerApi) -> None:
+    await api.admin.call("POST", "/v1/services", {"name": "a", "runtime": "cmd"})
+    token = await api.admin.call("POST", "/v1/services/a/tokens", {})
+    rows = await api.pool.fetch(
+        "select actor, source_address, action, details::text as details from events order by id"
+    )
+    assert [row["action"] for row in rows] == [
+        "installation.created",
+        "key.created",
+        "service.created",
+        "token.created",
+    ]
+    assert (rows[-1]["actor"], rows[-1]["source_address"]) == ("admin", "127.0.0.1")
+    assert not any(token["token"] in row["details"] or api.admin.key in row["details"] for row in rows)
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/services/a%00b", "/v1/folders/x/files/%ff"])
+async def test_paths_that_are_none(api: ManagerApi, path: str) -> None:
+    answer = await api.admin.http.get(path)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
+    assert answer.headers["X-Request-Id"]
+
+
+async def test_bodies_that_cannot_be_read(api: ManagerApi) -> None:
+    http = api.admin.http
+    for content, kind, status in (
+        (b"{", "application/json", 400), (b"\xff", "application/json", 400), (b"[]", "application/json", 400), (b"", "application/json", 400),
+        (b'{"name": "a\\u0000"}', "application/json", 400), (b'{"name": "\\ud800"}', "application/json", 400),
+        (b"name=a", "application/x-www-form-urlencoded", 415), (b" " * (4 * 1024 * 1024 + 1), "application/json", 413),
+        (b"[" * 100_000, "application/json", 400),
+    ):  # fmt: skip
+        answer = await http.post("/v1/services", content=content, headers={"Content-Type": kind})
+        assert answer.status_code == status, (content[:20], answer.text)
+        assert answer.headers["Content-Type"] == "application/problem+json"
+    answer = await http.put("/v1/services")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET,POST") or answer.headers["Allow"] == "GET, POST"
