@@ -2,7 +2,10 @@
 
 - Start, wait for healthy, drain, stop: nothing that serves is taken away before enough others serve.
 - Worst go first. A replica whose container ended is replaced at once, in every state.
-- An unhealthy replica gets a replacement and stays until enough others are healthy: one success brings it back.
+- An unhealthy replica gets a replacement and stays until enough others are healthy, because one success brings it back;
+  but when the replacement has found no machine for `GIVE_WAY_AFTER`, it makes room.
+- An update starts new ones, at most a quarter (at least one) above the wanted number, and drains an old one for each that
+  serves. When the new revision does not start, the old ones stay.
 - Failed starts are tried again after 1, 2, 4, 8 … seconds; after five in a row nothing is started until somebody asks.
 """
 
@@ -21,6 +24,8 @@ from headrace.manager.domain.records import Goal
 from headrace.manager.domain.status import MAX_FAILED_STARTS
 
 MAX_BACKOFF_S = 60.0
+GIVE_WAY_AFTER = timedelta(seconds=60)
+"""An ill replica leaves when its replacement has waited this long for a machine: it may hold what that needs."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ def _counts_as_failed_start(want: Wanted, replica: Seen) -> bool:
 
 
 def _backoff(failures: int) -> timedelta:
-    return timedelta(seconds=min(MAX_BACKOFF_S, 2.0 ** (failures - 1)))
+    return timedelta(seconds=min(MAX_BACKOFF_S, 2.0 ** min(failures - 1, 10)))
 
 
 def _recovery(want: Wanted, active: Sequence[Seen]) -> list[Action]:
@@ -193,37 +198,48 @@ def _missing(want: Wanted, active: Sequence[Seen]) -> list[Action]:
 
 
 def _surplus(want: Wanted, active: Sequence[Seen], now: datetime) -> list[Action]:
-    current = [r for r in active if r.revision_id == want.revision_id]
-    old = [r for r in active if r.revision_id != want.revision_id]
     serving = sum(r.serving for r in active)
     updated = Reason(code="replaced-by-update", text="a newer revision takes its place")
     leaving: list[Action] = []
-    for replica in sorted(old, key=_worst_first):
-        if not replica.serving and (replica.health != "unhealthy" or serving >= want.replicas):
-            leaving.append(_dismiss(want, replica, now, updated))
-        elif replica.serving and serving > want.replicas:
+    for replica in sorted((r for r in active if r.revision_id != want.revision_id), key=_worst_first):
+        if replica.serving and serving > want.replicas:
             serving -= 1
             leaving.append(_dismiss(want, replica, now, updated))
-    return [*leaving, *_surplus_of_current(want, current, serving, now)]
-
-
-def _surplus_of_current(want: Wanted, current: Sequence[Seen], serving: int, now: datetime) -> list[Leave]:
-    good = sorted((r for r in current if r.health != "unhealthy"), key=_worst_first)
+        elif not replica.was_healthy:
+            leaving.append(_dismiss(want, replica, now, updated))
+    good = sorted(
+        (r for r in active if r.revision_id == want.revision_id and r.health != "unhealthy"), key=_worst_first
+    )
     too_many = Reason(code="scaled-in", text=f"{want.replicas} replicas are wanted")
-    leaving = [_dismiss(want, r, now, too_many) for r in good[: max(0, len(good) - want.replicas)]]
-    if serving >= want.replicas:  # nobody needs the unhealthy ones to come back
-        replaced = Reason(code="unhealthy-replaced", text="it was unhealthy and others took its place")
-        leaving += [_dismiss(want, r, now, replaced) for r in current if r.health == "unhealthy"]
-    return leaving
+    excess = max(0, len(good) - want.replicas)
+    leaving += [_dismiss(want, r, now, too_many) for r in good[:excess]]
+    cramped = sum(r.status == "pending" and now - r.created_at >= GIVE_WAY_AFTER for r in good[excess:])
+    return [*leaving, *_replaced(want, active, serving, cramped, now)]
+
+
+def _replaced(want: Wanted, active: Sequence[Seen], serving: int, cramped: int, now: datetime) -> list[Leave]:
+    """Dismiss those that served once and do not now, when enough others serve or `cramped` replacements need their place.
+
+    As many are kept as could fill the gap by coming back, so that a fleet that falls ill again and again does not grow.
+    """
+    ill = [
+        r
+        for r in active
+        if r.was_healthy and not r.serving and (r.health == "unhealthy" or r.revision_id != want.revision_id)
+    ]
+    kept = max(0, min(want.replicas - serving, len(ill) - cramped))
+    replaced = Reason(code="unhealthy-replaced", text="it did not answer, and another takes its place")
+    worst = sorted(ill, key=lambda r: (r.revision_id == want.revision_id, *_worst_first(r)))
+    return [_dismiss(want, r, now, replaced) for r in worst[: len(ill) - kept]]
 
 
 _STAGES: tuple[SessionStatus, ...] = ("pending", "placed", "running")
 
 
-def _worst_first(replica: Seen) -> tuple[int, int, float]:
+def _worst_first(replica: Seen) -> tuple[bool, int, int, float]:
     """Order: not placed, placed, unhealthy, degraded, healthy; the youngest first among equals."""
     health = ("unhealthy", "degraded", "healthy").index(replica.health)
-    return (_STAGES.index(replica.status), health, -replica.created_at.timestamp())
+    return (replica.serving, _STAGES.index(replica.status), health, -replica.created_at.timestamp())
 
 
 def _dismiss(want: Wanted, replica: Seen, now: datetime, reason: Reason) -> Leave:

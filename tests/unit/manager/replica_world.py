@@ -1,0 +1,182 @@
+"""A small world in which decisions about replicas come true: sessions, kernels, machines, app-proxies, a clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from headrace.common.contracts.ids import RevisionId, SessionId
+from headrace.common.contracts.reasons import Reason
+from headrace.manager.domain.replicas import Action, Create, Failed, Leave, Recovered, Seen, Wanted, decide
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+WHY = Reason(code="it-said", text="what the machine says")
+
+
+def revision(number: int) -> RevisionId:
+    return RevisionId(UUID(int=number))
+
+
+def session(number: int) -> SessionId:
+    return SessionId(UUID(int=10_000 + number))
+
+
+def seen(number: int = 1, *, of: int = 1, age_s: float = 100.0, now: datetime = START, **facts: object) -> Seen:
+    """A healthy replica of revision `of`, `age_s` old, but for `facts`."""
+    healthy = Seen(
+        id=session(number), revision_id=revision(of), status="running", health="healthy", was_healthy=True,
+        kernel_state="running", reason=WHY, created_at=now - timedelta(seconds=age_s),
+    )  # fmt: skip
+    return replace(healthy, **facts)
+
+
+def loading(number: int = 1, **facts: object) -> Seen:
+    return seen(number, **{"health": "degraded", "was_healthy": False, **facts})
+
+
+def pending(number: int = 1, **facts: object) -> Seen:
+    return loading(number, **{"status": "pending", "kernel_state": None, **facts})
+
+
+def ill(number: int = 1, **facts: object) -> Seen:
+    return seen(number, **{"health": "unhealthy", **facts})
+
+
+def starting(replica: Seen, want: Wanted) -> bool:
+    """Counts towards the wanted number without serving yet."""
+    return (
+        replica.status in {"pending", "placed", "running"} and replica.revision_id == want.revision_id
+        and replica.health != "unhealthy" and not replica.serving
+    )  # fmt: skip
+
+
+@dataclass
+class Snapshot:
+    """What one pass observed."""
+
+    want: Wanted
+    have: list[Seen]
+    rev: int
+    revs: dict[SessionId, int]
+    breakages: int
+
+
+@dataclass
+class World:
+    """One service and everything around it. `rev`s guard writes as the database does."""
+
+    want: Wanted
+    sessions: dict[SessionId, Seen] = field(default_factory=dict)
+    revs: dict[SessionId, int] = field(default_factory=dict)
+    rev: int = 1
+    now: datetime = START
+    made: list[SessionId] = field(default_factory=list)
+    failed: list[SessionId] = field(default_factory=list)
+    breakages: int = 0
+    """Serving replicas that the world, not an action, took out of service so far."""
+    room: int | None = None
+    """How many sessions the machines hold; None: any number."""
+
+    @classmethod
+    def of(cls, want: Wanted, have: list[Seen], **facts: object) -> World:
+        return cls(want, {r.id: r for r in have}, {r.id: 1 for r in have}, **facts)  # type: ignore[arg-type]  # test facts
+
+    # What is seen
+
+    @property
+    def have(self) -> list[Seen]:
+        return list(self.sessions.values())
+
+    @property
+    def serving(self) -> int:
+        return sum(r.serving for r in self.have)
+
+    def observe(self) -> Snapshot:
+        return Snapshot(self.want, self.have, self.rev, dict(self.revs), self.breakages)
+
+    # What managers do
+
+    def act(self, snapshot: Snapshot, actions: list[Action], *, cut: int | None = None) -> None:
+        """Apply the first `cut` actions, each only on what has not changed since `snapshot`; as one writer per service revision."""
+        if self.rev != snapshot.rev or not actions:
+            return
+        self.rev += 1
+        for action in actions[:cut]:
+            self._apply(snapshot, action)
+
+    def _apply(self, snapshot: Snapshot, action: Action) -> None:
+        match action:
+            case Create(revision_id):
+                number = len(self.made) + 1000
+                new = pending(number, age_s=0, now=self.now, revision_id=revision_id)
+                self.sessions[new.id], self.revs[new.id] = new, 1
+                self.made.append(new.id)
+            case Leave(id, status, reason, deadline):
+                if self.revs.get(id) != snapshot.revs[id]:
+                    return
+                if status == "ended":
+                    del self.sessions[id], self.revs[id]
+                else:
+                    self.change(id, status=status, reason=reason, drain_deadline=deadline)
+            case Failed(id, _, failed_starts, next_start_at):
+                self.failed.append(id)
+                self.want = replace(
+                    self.want, failed_starts=failed_starts, next_start_at=next_start_at, last_failed_at=self.now
+                )
+            case Recovered():
+                self.want = replace(self.want, failed_starts=0, next_start_at=None)
+
+    def one_pass(self) -> list[Action]:
+        """Observe, decide and act without anything in between."""
+        snapshot = self.observe()
+        actions = decide(snapshot.want, snapshot.have, self.now)
+        self.act(snapshot, actions)
+        return actions
+
+    # What users do
+
+    def ask(self, **changes: object) -> None:
+        """A user changes what is wanted; a new revision or a retry forgets failed starts."""
+        if "revision_id" in changes or changes.get("goal") == "running":
+            changes |= {"failed_starts": 0, "next_start_at": None, "last_failed_at": None}
+        self.want = replace(self.want, **changes)  # type: ignore[arg-type]  # test facts
+        self.rev += 1
+
+    # What machines and proxies do
+
+    def change(self, key: SessionId, **facts: object) -> None:
+        self.sessions[key] = replace(self.sessions[key], **facts)  # type: ignore[arg-type]  # test facts
+        self.revs[key] += 1
+
+    def fault(self, key: SessionId, **facts: object) -> None:
+        """As change(), for what goes wrong."""
+        before = self.sessions[key].serving
+        self.change(key, **facts)
+        self.breakages += before and not self.sessions[key].serving
+
+    def place(self, key: SessionId) -> None:
+        held = sum(r.status != "pending" for r in self.have)
+        if self.room is None or held < self.room:
+            self.change(key, status="placed")
+
+    def progress(self, key: SessionId) -> None:
+        """What happens next to a session when nothing goes wrong. The ill stay ill."""
+        replica = self.sessions[key]
+        match replica.status:
+            case "pending":
+                self.place(key)
+            case "placed" if not replica.dead:
+                self.change(key, status="running", kernel_state="running")
+            case "running" if replica.health == "degraded" and not replica.dead:
+                self.change(key, kernel_state="running", health="healthy", was_healthy=True)
+            case "draining":
+                self.change(key, let_go=True)
+            case "stopping":
+                del self.sessions[key], self.revs[key]
+
+    def settled(self) -> bool:
+        """Whether everything is as wanted and nothing remains to be done."""
+        wanted = self.want.replicas if self.want.goal == "running" else 0
+        good = [r for r in self.have if r.serving and r.revision_id == self.want.revision_id]
+        return len(good) == wanted == len(self.have) and decide(self.want, self.have, self.now) == []

@@ -1,0 +1,404 @@
+"""What is done about replicas: an example for each rule, and properties of any world."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.manager.domain.replicas import (
+    GIVE_WAY_AFTER,
+    MAX_BACKOFF_S,
+    Action,
+    Create,
+    Failed,
+    Leave,
+    Recovered,
+    Seen,
+    Wanted,
+    decide,
+)
+from headrace.manager.domain.status import MAX_FAILED_STARTS
+from tests.unit.manager.replica_world import (
+    START,
+    WHY,
+    World,
+    ill,
+    loading,
+    pending,
+    revision,
+    seen,
+    session,
+    starting,
+)
+
+NOW = START
+ONE = Wanted(goal="running", replicas=1, revision_id=revision(1), drain_grace_s=30)
+
+
+def want(replicas: int = 1, **facts: object) -> Wanted:
+    return replace(ONE, replicas=replicas, **facts)  # type: ignore[arg-type]  # test facts
+
+
+def left(actions: list[Action]) -> dict[int, tuple[str, str]]:
+    """Which sessions leave, how and why."""
+    return {a.id.int - 10_000: (a.status, a.reason.code) for a in actions if isinstance(a, Leave)}
+
+
+def created(actions: list[Action]) -> int:
+    return sum(isinstance(a, Create) for a in actions)
+
+
+# Numbers
+
+
+def test_what_is_missing_is_started() -> None:
+    assert decide(want(3), [], NOW) == [Create(revision(1))] * 3
+    assert created(decide(want(3), [seen(1), pending(2)], NOW)) == 1
+
+
+def test_nothing_is_done_once_all_is_as_wanted() -> None:
+    assert decide(want(2), [seen(1), seen(2)], NOW) == []
+    assert decide(want(0), [], NOW) == []
+
+
+def test_the_worst_go_first() -> None:
+    have = [seen(1, age_s=50), seen(2, age_s=90), loading(3), pending(4), ill(5)]
+    assert left(decide(want(3), have, NOW)) == {4: ("ended", "scaled-in")}
+    assert left(decide(want(2), have, NOW)) == {
+        3: ("stopping", "scaled-in"),
+        4: ("ended", "scaled-in"),
+        5: ("draining", "unhealthy-replaced"),
+    }
+    assert left(decide(want(1), have, NOW))[1] == ("draining", "scaled-in")  # the younger of the two that serve
+
+
+def test_a_serving_replica_is_never_dropped_for_one_that_does_not_serve() -> None:
+    waking = seen(1, health="degraded", age_s=500)  # its agent came back a moment ago
+    assert left(decide(want(1), [waking, seen(2, age_s=5)], NOW)) == {1: ("draining", "scaled-in")}
+
+
+def test_what_drains_has_until_its_deadline_and_leaves_when_it_is_let_go() -> None:
+    (drain,) = decide(want(0), [seen(1)], NOW)
+    assert isinstance(drain, Leave)
+    assert drain.deadline == NOW + timedelta(seconds=30)
+    draining = seen(1, status="draining", drain_deadline=drain.deadline)
+    assert decide(want(0), [draining], NOW) == []
+    assert left(decide(want(0), [replace(draining, let_go=True)], NOW)) == {1: ("stopping", "drained")}
+    assert left(decide(want(0), [draining], NOW + timedelta(seconds=30))) == {1: ("stopping", "drain-grace-over")}
+
+
+def test_a_draining_replica_does_not_count() -> None:
+    assert decide(want(1), [seen(1, status="draining", drain_deadline=NOW + timedelta(hours=1))], NOW) == [
+        Create(revision(1))
+    ]
+
+
+@pytest.mark.parametrize("goal", ["stopped", "deleting"])
+def test_a_service_that_is_not_to_run_lets_go_of_everything_and_starts_nothing(goal: str) -> None:
+    have = [seen(1), loading(2), pending(3), ill(4), loading(5, kernel_state="failed"), seen(6, lost=True)]
+    actions = decide(want(9, goal=goal), have, NOW)
+    assert left(actions) == {
+        1: ("draining", f"service-{goal}"),
+        2: ("stopping", f"service-{goal}"),
+        3: ("ended", f"service-{goal}"),
+        4: ("draining", f"service-{goal}"),
+        5: ("stopping", "it-said"),
+        6: ("ended", "agent-lost"),
+    }
+    assert not any(isinstance(a, Create | Failed) for a in actions)
+
+
+# The dead and the lost
+
+
+@pytest.mark.parametrize("status", ["placed", "running", "draining"])
+@pytest.mark.parametrize("state", ["exited", "failed"])
+def test_a_container_that_ended_is_not_waited_for_in_any_state(status: str, state: str) -> None:
+    dead = seen(1, status=status, kernel_state=state, drain_deadline=NOW + timedelta(hours=1))
+    assert decide(want(1), [dead], NOW) == [Leave(session(1), "stopping", WHY), Create(revision(1))]
+
+
+@pytest.mark.parametrize("status", ["placed", "running", "draining", "stopping"])
+def test_a_replica_on_a_lost_machine_ends_at_once_and_is_replaced_but_no_start_failed(status: str) -> None:
+    actions = decide(want(1), [loading(1, status=status, lost=True)], NOW)
+    assert left(actions) == {1: ("ended", "agent-lost")}
+    assert actions[1:] == [Create(revision(1))]
+
+
+def test_what_stops_is_waited_for() -> None:
+    assert decide(want(0), [seen(1, status="stopping", kernel_state="exited")], NOW) == []
+
+
+# Failed starts
+
+
+@pytest.mark.parametrize("how", [{"kernel_state": "failed"}, {"kernel_state": "exited"}, {"health": "unhealthy"}])
+def test_a_failed_start_is_recorded_with_its_reason_and_the_next_one_waits(how: dict[str, object]) -> None:
+    actions = decide(want(1), [loading(1, **how)], NOW)
+    assert actions == [
+        Leave(session(1), "stopping", WHY),
+        Failed(session(1), WHY, 1, NOW + timedelta(seconds=1)),
+    ]
+    waiting = want(1, failed_starts=1, next_start_at=NOW + timedelta(seconds=1), last_failed_at=NOW)
+    assert decide(waiting, [], NOW) == []
+    assert decide(waiting, [], NOW + timedelta(seconds=1)) == [Create(revision(1))]
+
+
+def test_the_wait_doubles_up_to_a_minute() -> None:
+    waits = []
+    for before in range(8):
+        failed = decide(want(1, failed_starts=before), [loading(1, kernel_state="failed")], NOW)[1]
+        assert isinstance(failed, Failed)
+        waits.append((failed.next_start_at - NOW).total_seconds())
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_thousands_of_replicas_may_fail_together() -> None:
+    actions = decide(want(3000), [loading(n, kernel_state="failed") for n in range(3000)], NOW)
+    last = actions[-1]
+    assert isinstance(last, Failed)
+    assert last.failed_starts == 3000
+    assert last.next_start_at == NOW + timedelta(seconds=MAX_BACKOFF_S)
+
+
+def test_after_five_failed_starts_nothing_is_started_until_somebody_asks() -> None:
+    tired = want(2, failed_starts=MAX_FAILED_STARTS, next_start_at=NOW, last_failed_at=NOW)
+    assert decide(tired, [seen(1, age_s=1000)], NOW + timedelta(days=1)) == []
+    assert decide(want(2), [seen(1, age_s=1000)], NOW + timedelta(days=1)) == [Create(revision(1))]
+
+
+def test_a_later_start_that_ends_well_forgets_the_failed_ones() -> None:
+    was = want(1, failed_starts=3, next_start_at=NOW, last_failed_at=NOW - timedelta(seconds=20))
+    assert decide(was, [seen(1, age_s=10)], NOW) == [Recovered()]
+    assert decide(was, [seen(1, age_s=30)], NOW) == []  # it had started before the failure
+    assert decide(was, [loading(1, age_s=10)], NOW) == []
+
+
+def test_a_crash_after_it_was_healthy_is_no_failed_start() -> None:
+    assert decide(want(1), [seen(1, kernel_state="exited", health="unhealthy")], NOW)[1:] == [Create(revision(1))]
+
+
+# The ill
+
+
+def test_an_unhealthy_replica_gets_a_replacement_and_stays_until_it_serves() -> None:
+    assert decide(want(2), [seen(1), ill(2)], NOW) == [Create(revision(1))]
+    assert decide(want(2), [seen(1), ill(2), loading(3)], NOW) == []
+    assert left(decide(want(2), [seen(1), ill(2), seen(3)], NOW)) == {2: ("draining", "unhealthy-replaced")}
+
+
+def test_one_success_brings_it_back_and_its_replacement_goes() -> None:
+    assert left(decide(want(2), [seen(1), seen(2), loading(3)], NOW)) == {3: ("stopping", "scaled-in")}
+
+
+def test_no_more_ill_ones_are_kept_than_could_be_of_use() -> None:
+    have = [ill(1, age_s=300), ill(2, age_s=200), ill(3, age_s=100), seen(4)]
+    assert left(decide(want(2), have, NOW)) == {
+        2: ("draining", "unhealthy-replaced"),
+        3: ("draining", "unhealthy-replaced"),
+    }
+
+
+def test_an_ill_one_makes_room_when_its_replacement_finds_no_machine() -> None:
+    young, old = GIVE_WAY_AFTER.total_seconds() - 1, GIVE_WAY_AFTER.total_seconds()
+    assert decide(want(1), [ill(1), pending(2, age_s=young)], NOW) == []
+    assert left(decide(want(1), [ill(1), pending(2, age_s=old)], NOW)) == {1: ("draining", "unhealthy-replaced")}
+    assert decide(want(1), [ill(1), loading(2, age_s=old)], NOW) == []  # it has a machine
+
+
+# Updates
+
+
+def test_an_update_starts_one_waits_for_healthy_then_drains_one() -> None:
+    new = want(2, revision_id=revision(2))
+    old = [seen(1), seen(2)]
+    assert decide(new, old, NOW) == [Create(revision(2))]
+    assert decide(new, [*old, loading(3, of=2)], NOW) == []
+    assert left(decide(new, [*old, seen(3, of=2)], NOW)) == {1: ("draining", "replaced-by-update")}
+    assert decide(new, [old[1], seen(3, of=2)], NOW) == [Create(revision(2))]
+    assert left(decide(new, [old[1], seen(3, of=2), seen(4, of=2)], NOW)) == {2: ("draining", "replaced-by-update")}
+    assert decide(new, [seen(3, of=2), seen(4, of=2)], NOW) == []
+
+
+def test_a_large_update_starts_a_quarter_at_a_time() -> None:
+    assert created(decide(want(10, revision_id=revision(2)), [seen(n) for n in range(10)], NOW)) == 2
+    assert created(decide(want(100, revision_id=revision(2)), [seen(n) for n in range(100)], NOW)) == 25
+
+
+def test_an_update_whose_starts_fail_keeps_the_old_ones_serving() -> None:
+    new = want(2, revision_id=revision(2), failed_starts=4, last_failed_at=NOW - timedelta(seconds=9))
+    old = [seen(1), seen(2)]
+    actions = decide(new, [*old, loading(3, of=2, kernel_state="exited")], NOW)
+    assert left(actions) == {3: ("stopping", "it-said")}
+    tired = replace(new, failed_starts=5, next_start_at=NOW, last_failed_at=NOW)
+    assert decide(tired, old, NOW + timedelta(days=1)) == []
+
+
+def test_starts_of_a_replaced_revision_are_given_up_and_their_failures_do_not_count() -> None:
+    new = want(1, revision_id=revision(3))
+    actions = decide(new, [seen(1), loading(2, of=2), pending(3, of=2), loading(4, of=2, kernel_state="failed")], NOW)
+    assert left(actions) == {
+        2: ("stopping", "replaced-by-update"),
+        3: ("ended", "replaced-by-update"),
+        4: ("stopping", "it-said"),
+    }
+    assert not any(isinstance(a, Failed) for a in actions)
+    assert created(actions) == 1
+
+
+def test_an_old_replica_that_served_is_kept_while_too_few_serve() -> None:
+    """Its agent was restarted in the middle of an update: it answers again in a moment."""
+    new = want(2, revision_id=revision(2))
+    assert left(decide(new, [seen(1), seen(2, health="degraded")], NOW)) == {}
+    assert left(decide(new, [seen(1), seen(2, health="degraded"), seen(3, of=2)], NOW)) == {
+        2: ("draining", "unhealthy-replaced")
+    }
+
+
+def test_an_update_to_no_replicas_drains_all() -> None:
+    have = [seen(1), loading(2), seen(3, of=2), ill(4, of=2)]
+    assert set(left(decide(want(0, revision_id=revision(2)), have, NOW))) == {1, 2, 3, 4}
+
+
+def test_scale_in_during_an_update_takes_old_ones_first_and_never_too_many() -> None:
+    new = want(1, revision_id=revision(2))
+    assert set(left(decide(new, [seen(1), seen(2), loading(3, of=2)], NOW))) == {1}
+    assert set(left(decide(new, [seen(1), seen(2), seen(3, of=2), seen(4, of=2)], NOW))) == {1, 2, 3}
+
+
+# Any world
+
+
+@st.composite
+def replicas(draw: st.DrawFn, number: int) -> Seen:
+    """A session in a state in which a machine and a manager can have put it."""
+    facts: dict[str, object] = {"of": draw(st.integers(1, 3)), "age_s": draw(st.integers(0, 300))}
+    status = draw(st.sampled_from(["pending", "placed", "running", "running", "running", "draining", "stopping"]))
+    if status == "pending":
+        return pending(number, **facts)
+    facts["lost"] = draw(st.booleans()) and draw(st.booleans())
+    if status == "placed":
+        return loading(
+            number, status="placed", kernel_state=draw(st.sampled_from([None, "preparing", "failed"])), **facts
+        )
+    facts["status"] = status
+    facts["was_healthy"] = was_healthy = draw(st.booleans())
+    facts["health"] = draw(
+        st.sampled_from(["healthy", "degraded", "unhealthy"] if was_healthy else ["degraded", "unhealthy"])
+    )
+    facts["kernel_state"] = draw(st.sampled_from(["running", "running", "running", "exited"]))
+    if status != "running":
+        facts["drain_deadline"] = NOW + timedelta(seconds=draw(st.integers(-10, 60)))
+        facts["let_go"] = draw(st.booleans())
+    return seen(number, **facts)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    failures = draw(st.integers(0, 6))
+    wanted = Wanted(
+        goal=draw(st.sampled_from(["running", "running", "running", "stopped", "deleting"])),
+        replicas=draw(st.integers(0, 9)),
+        revision_id=revision(draw(st.integers(1, 3))),
+        drain_grace_s=draw(st.sampled_from([0.0, 30.0])),
+        failed_starts=failures,
+        next_start_at=NOW + timedelta(seconds=draw(st.integers(-10, 60))) if failures else None,
+        last_failed_at=NOW - timedelta(seconds=draw(st.integers(0, 300))) if failures else None,
+    )
+    return World.of(wanted, [draw(replicas(n)) for n in range(draw(st.integers(0, 12)))])
+
+
+def check_one_decision(world: World) -> list[Action]:
+    """Decide and act once; what must hold of every decision."""
+    wanted, before, serving = world.want, world.have, world.serving
+    actions = world.one_pass()
+    leaving = Counter(a.id for a in actions if isinstance(a, Leave))
+    assert all(times == 1 for times in leaving.values())
+    assert not leaving.keys() & {r.id for r in before if r.status == "stopping" and not r.lost}
+    may_start = (
+        wanted.goal == "running"
+        and wanted.failed_starts < MAX_FAILED_STARTS
+        and (wanted.next_start_at is None or world.now >= wanted.next_start_at)
+    )
+    starts = created(actions)
+    assert all(a.revision_id == wanted.revision_id for a in actions if isinstance(a, Create))
+    assert starts == 0 or may_start
+    if wanted.goal == "running":
+        assert world.serving >= min(wanted.replicas, serving)
+        active = sum(r.serving or starting(r, wanted) for r in world.have)
+        old = any(r.serving and r.revision_id != wanted.revision_id for r in before)
+        surge = max(1, wanted.replicas // 4) if old else 0
+        assert starts == 0 or active <= wanted.replicas + surge
+        ended_anyway = {r.id for r in before if r.lost or r.dead or not r.was_healthy}
+        assert sum(r.id in leaving and r.serving for r in before if r.id not in ended_anyway) <= max(
+            0, serving - wanted.replicas
+        )
+    else:
+        assert not [r for r in world.have if r.status in {"pending", "placed", "running"}]
+    return actions
+
+
+@given(world=worlds())
+def test_every_decision_keeps_what_serves_and_starts_no_more_than_allowed(world: World) -> None:
+    check_one_decision(world)
+
+
+@given(world=worlds())
+def test_deciding_again_at_once_soon_adds_nothing(world: World) -> None:
+    passes = 0
+    while world.one_pass():
+        passes += 1
+    assert passes <= 3  # leave, start in the room that this makes, stop what had no grace
+
+
+@given(world=worlds(), seed=st.integers(0, 1000))
+def test_obeying_reaches_the_wanted_state_without_undoing_a_start(world: World, seed: int) -> None:
+    """Sessions move on one by one in any order, the ill stay ill, and nothing else happens."""
+    chance = Random(seed)
+    if world.want.failed_starts >= MAX_FAILED_STARTS:
+        world.ask(failed_starts=0, next_start_at=None, last_failed_at=None)
+    for _ in range(600):
+        for action in check_one_decision(world):
+            assert not (isinstance(action, Leave) and action.id in world.made)
+        if world.settled():
+            return
+        moving = [r.id for r in world.have if not r.serving] or list(world.sessions)
+        for key in chance.sample(moving, k=min(2, len(moving))):
+            world.progress(key)
+        world.now += timedelta(seconds=1)
+    pytest.fail(f"not there after 600 passes: {world.want} {world.have}")
+
+
+@given(replicas=st.integers(1, 4), sick=st.integers(0, 4))
+def test_a_full_cluster_does_not_keep_the_ill_from_being_replaced(replicas: int, sick: int) -> None:
+    have = [ill(n) if n < sick else seen(n) for n in range(replicas)]
+    world = World.of(want(replicas), have, room=replicas)
+    for _ in range(300):
+        world.one_pass()
+        if world.settled():
+            return
+        for key in list(world.sessions):
+            world.progress(key)
+        world.now += timedelta(seconds=10)
+    pytest.fail(f"not there: {world.have}")
+
+
+@given(replicas=st.integers(1, 4), rounds=st.integers(1, 30))
+def test_a_fleet_that_falls_ill_again_and_again_does_not_grow(replicas: int, rounds: int) -> None:
+    world = World.of(want(replicas), [])
+    for _ in range(rounds):
+        for _ in range(6):
+            world.one_pass()
+            for key in list(world.sessions):
+                world.progress(key)
+        for replica in world.have:
+            if replica.serving:
+                world.change(replica.id, health="unhealthy")
+        world.one_pass()
+        assert len([r for r in world.have if r.status in {"pending", "placed", "running"}]) <= 2 * replicas
