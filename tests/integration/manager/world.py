@@ -27,6 +27,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.bus_side import BusSide
 from headrace.manager.reconcile.loops import Loops
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
@@ -195,13 +196,14 @@ class World:
         user, password = self.servers.nats_user("manager")
         bus, loops, outcomes = Bus(), Loops(), Outcomes()
         proxies = Proxies(utc_now, loops.poke)
+        agents = Agents(self.pool, bus, loops.poke, lost_after=timedelta(seconds=lost_after_s))
         loops.build(
-            self.pool, bus, proxies, utc_now, every=timedelta(seconds=0.3), reassert=timedelta(seconds=5),
-            lost_after=timedelta(seconds=lost_after_s), forget_after=timedelta(days=1),
+            self.pool, bus, proxies, agents, utc_now, every=timedelta(seconds=0.3), reassert=timedelta(seconds=5),
+            forget_after=timedelta(days=1),
         )  # fmt: skip
         side = BusSide(
             bus, lambda: bus.open(self.servers.nats_url, user=user, password=password, name="manager"),
-            nodes=NodeReports(self.pool, loops.poke), proxies=proxies, outcomes=outcomes,
+            agents=agents, nodes=NodeReports(self.pool, loops.poke), proxies=proxies, outcomes=outcomes,
             scaling=Scaling(self.pool, lambda: loops.poke("services", "rules")), poke=loops.poke,
         )  # fmt: skip
         tasks = [asyncio.create_task(side.run()), asyncio.create_task(loops.run())]

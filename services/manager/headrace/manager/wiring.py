@@ -15,6 +15,7 @@ from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
 from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.bus_side import BusSide
 from headrace.manager.reconcile.logs import BusLogReader
 from headrace.manager.reconcile.loops import Loops
@@ -51,14 +52,15 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         bus, loops, outcomes = Bus(), Loops(), Outcomes()
         stack.push_async_callback(bus.close)
         proxies = Proxies(utc_now, loops.poke)
+        agents = Agents(pool, bus, loops.poke, lost_after=settings.lost_after)
         loops.build(
-            pool, bus, proxies, utc_now, every=settings.reconcile_every, reassert=settings.reassert_every,
-            lost_after=settings.lost_after, forget_after=settings.forget_sessions_after,
+            pool, bus, proxies, agents, utc_now, every=settings.reconcile_every, reassert=settings.reassert_every,
+            forget_after=settings.forget_sessions_after,
         )  # fmt: skip
         password = settings.nats_password.get_secret_value()
         side = BusSide(
             bus, lambda: bus.open(settings.nats_url, user=settings.nats_user, password=password, name="manager"),
-            nodes=NodeReports(pool, loops.poke), proxies=proxies, outcomes=outcomes,
+            agents=agents, nodes=NodeReports(pool, loops.poke), proxies=proxies, outcomes=outcomes,
             scaling=Scaling(pool, lambda: loops.poke("services", "rules")), poke=loops.poke,
         )  # fmt: skip
         use = everything.build(

@@ -16,6 +16,7 @@ from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleRequest
 from headrace.common.contracts.problems import BusUnavailable
+from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
 from headrace.manager.reconcile.scaling import Scaling
 
@@ -35,6 +36,7 @@ class BusSide:
         bus: Bus,
         connect: Callable[[], Awaitable[None]],
         *,
+        agents: Agents,
         nodes: NodeReports,
         proxies: Proxies,
         outcomes: Outcomes,
@@ -43,6 +45,7 @@ class BusSide:
     ) -> None:
         self._bus = bus
         self._connect = connect
+        self._agents = agents
         self._nodes = nodes
         self._proxies = proxies
         self._outcomes = outcomes
@@ -75,6 +78,7 @@ class BusSide:
             await self._connect()
         async with AsyncExitStack() as stack:
             await ensure_streams(self._bus)
+            await stack.enter_async_context(self._agents.listening())
             await stack.enter_async_context(subscribed(self._bus, NodeReport, self._nodes.heard, queue=GROUP))
             await stack.enter_async_context(subscribed(self._bus, ProxyReport, self._proxies.heard))
             await stack.enter_async_context(subscribed(self._bus, RuleReport, self._outcomes.heard))

@@ -12,17 +12,20 @@ from headrace.common.bus.connect import Bus
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
-from headrace.common.db.pool import Pool, transaction
+from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
+from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.placing import Placing
 from headrace.manager.reconcile.publishing import Publishing
 from headrace.manager.reconcile.reports import Proxies
 from headrace.manager.reconcile.services import Services
-from headrace.manager.store import reports, tables
+from headrace.manager.store import tables
 
 log = structlog.get_logger()
 STUCK_S = 60.0
+AGENTS_EVERY = timedelta(seconds=0.5)
+"""A lost machine is to be replaced within 10 s, of which `lost_after` takes most."""
 
 
 class Loops:
@@ -38,11 +41,11 @@ class Loops:
         pool: Pool,
         bus: Bus,
         proxies: Proxies,
+        agents: Agents,
         clock: Clock,
         *,
         every: timedelta,
         reassert: timedelta,
-        lost_after: timedelta,
         forget_after: timedelta,
     ) -> None:
         """Make the loops. Pokes before this are lost, which costs one period."""
@@ -63,18 +66,12 @@ class Loops:
             pool, bus, read=tables.rules, key=lambda table: table.service_id, reassert=reassert
         )
 
-        async def lose_silent() -> None:
-            async with transaction(pool) as con:
-                lost = await reports.lose_silent(con, lost_after)
-            if lost:
-                log.warning("machines_lost", agents=lost, after_s=lost_after.total_seconds())
-                self.poke("routes", "services", "rules")
-
         passes = {
             "services": services.one_pass, "placement": placing.one_pass, "plans": plans.one_pass, "routes": routes.one_pass,
-            "rules": rules.one_pass, "agents": lose_silent,
+            "rules": rules.one_pass, "agents": agents.one_pass,
         }  # fmt: skip
-        self._loops = {name: Loop(name, one_pass, every=every) for name, one_pass in passes.items()}
+        periods = {"agents": min(every, AGENTS_EVERY)}
+        self._loops = {name: Loop(name, one_pass, every=periods.get(name, every)) for name, one_pass in passes.items()}
 
     def poke(self, *names: str) -> None:
         """Ask these loops to look soon."""

@@ -53,11 +53,18 @@ class Proxies:
     """The app-proxies that are heard of, in memory: each manager hears all."""
 
     def __init__(
-        self, clock: Clock, poke: Callable[..., None], *, forget_after: timedelta = timedelta(seconds=10)
+        self,
+        clock: Clock,
+        poke: Callable[..., None],
+        *,
+        forget_after: timedelta = timedelta(seconds=10),
+        gather_for: timedelta = timedelta(seconds=3),
     ) -> None:
         self._clock = clock
         self._poke = poke
         self._forget_after = forget_after
+        self._gather_for = gather_for
+        self._since: datetime | None = None
         self._reports: dict[ProxyId, tuple[datetime, ProxyReport]] = {}
 
     async def heard(self, report: ProxyReport) -> None:
@@ -65,20 +72,27 @@ class Proxies:
         before = self._reports.get(report.proxy_id)
         if before is not None and before[1].sent_at > report.sent_at:
             return
-        self._reports[report.proxy_id] = (self._clock(), report)
+        now = self._clock()
+        if not self._live(now):
+            self._since = now  # the others, if there are any, report within a second
+        self._reports[report.proxy_id] = (now, report)
         if report.draining or (before is not None and before[1].draining):
             self._poke("services")
 
     def let_go(self, service_id: ServiceId, session_id: SessionId, generation: int | None) -> bool:
         """Whether every app-proxy heard of lately knows that the session drains (by table `generation`) and has no request open on it.
 
-        False while no app-proxy is heard of: then the grace decides.
+        False while no app-proxy is heard of: then the grace decides. False also until all had time to be heard of (`gather_for`)
+        after this manager started or got the bus back.
         """
-        if generation is None:
-            return False
         now = self._clock()
-        live = [report for at, report in self._reports.values() if now - at <= self._forget_after]
-        return bool(live) and all(_has_let_go(report, service_id, session_id, generation) for report in live)
+        live = self._live(now)
+        if generation is None or not live or self._since is None or now - self._since < self._gather_for:
+            return False
+        return all(_has_let_go(report, service_id, session_id, generation) for report in live)
+
+    def _live(self, now: datetime) -> list[ProxyReport]:
+        return [report for at, report in self._reports.values() if now - at <= self._forget_after]
 
 
 def _has_let_go(report: ProxyReport, service_id: ServiceId, session_id: SessionId, generation: int) -> bool:

@@ -65,7 +65,7 @@ class Services:
             return 0
         revs = {row.id: row.rev for row in rows}
         async with transaction(self._pool) as con:
-            if not await sessions.still(con, service.id, service.rev):
+            if not await sessions.unchanged(con, service.id, service.rev, revs):
                 self._poke("services")
                 return 0
             for action in actions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from headrace.common.contracts.ids import AgentId
@@ -40,6 +41,6 @@ async def apply_kernels(con: Connection, report: NodeReport) -> int:
     return changed
 
 
-async def lose_silent(con: Connection, after: timedelta) -> list[AgentId]:
-    """Mark machines lost that were not heard of for `after`; return those that are newly lost."""
-    return [row["id"] for row in await con.fetch(SQL.lose_silent, after)]
+async def lose_silent(con: Connection, after: timedelta, *, besides: Sequence[str]) -> list[AgentId]:
+    """Mark machines lost that were not heard of for `after`, without those of `besides`; return those that are newly lost."""
+    return [row["id"] for row in await con.fetch(SQL.lose_silent, after, besides)]

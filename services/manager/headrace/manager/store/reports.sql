@@ -15,13 +15,18 @@ with seen as (
     select * from jsonb_to_recordset($2::jsonb) as s (
         kernel_id uuid, state text, health text, reason_code text, reason_text text, host text, port integer, exit_code integer,
         created_at timestamptz)
+), differing as (
+    select k.id, k.session_id from kernels k join seen s on s.kernel_id = k.id
+    where k.agent_id = $1 and k.ended_at is null
+      and (k.state, k.health, k.reason_code, k.reason_text, k.host, k.port, k.exit_code)
+          is distinct from (s.state, s.health, s.reason_code, s.reason_text, s.host, s.port, s.exit_code)
+), locked as (
+    select x.id from sessions x where x.id in (select session_id from differing) order by x.id for update
 ), changed as (
     update kernels k set state = s.state, health = s.health, reason_code = s.reason_code, reason_text = s.reason_text, host = s.host,
         port = s.port, exit_code = s.exit_code, started_at = s.created_at, rev = k.rev + 1
-    from seen s
-    where k.id = s.kernel_id and k.agent_id = $1 and k.ended_at is null
-      and (k.state, k.health, k.reason_code, k.reason_text, k.host, k.port, k.exit_code)
-          is distinct from (s.state, s.health, s.reason_code, s.reason_text, s.host, s.port, s.exit_code)
+    from seen s, differing d, locked l
+    where k.id = s.kernel_id and k.agent_id = $1 and k.ended_at is null and d.id = k.id and l.id = k.session_id
     returning k.session_id, k.role, k.state, k.health
 )
 update sessions x set
@@ -32,12 +37,23 @@ returning x.id
 
 -- name: vanished
 -- Kernels that this machine showed before and shows no more although its plan has them: somebody removed them.
-update kernels k set state = 'exited', health = 'unhealthy', reason_code = 'kernel-vanished',
-    reason_text = 'the machine no longer has it, and Headrace did not stop it', rev = k.rev + 1
-from sessions x
-where x.id = k.session_id and k.agent_id = $1 and k.ended_at is null and k.state in ('preparing', 'running')
-  and x.status in ('placed', 'running', 'draining') and not (k.id = any($2::uuid[]))
-returning k.id
+with locked as (
+    select x.id from sessions x
+    where x.status in ('placed', 'running', 'draining') and exists (
+        select 1 from kernels k where k.session_id = x.id and k.agent_id = $1 and k.ended_at is null
+          and k.state in ('preparing', 'running') and not (k.id = any($2::uuid[])))
+    order by x.id for update
+), vanished as (
+    update kernels k set state = 'exited', health = 'unhealthy', reason_code = 'kernel-vanished',
+        reason_text = 'the machine no longer has it, and Headrace did not stop it', rev = k.rev + 1
+    from locked l
+    where l.id = k.session_id and k.agent_id = $1 and k.ended_at is null and k.state in ('preparing', 'running')
+      and not (k.id = any($2::uuid[]))
+    returning k.session_id
+)
+update sessions x set rev = x.rev + 1 from locked l where x.id = l.id and exists (select 1 from vanished v where v.session_id = x.id)
+returning x.id
 
 -- name: lose_silent
-update agents set lost_at = now() where lost_at is null and last_seen_at < now() - $1::interval returning id
+-- $2: machines that the caller has heard, though perhaps nobody could write it down.
+update agents set lost_at = now() where lost_at is null and last_seen_at < now() - $1::interval and not (id = any($2::text[])) returning id

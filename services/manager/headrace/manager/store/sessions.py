@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -111,9 +111,11 @@ async def leave(con: Connection, action: Leave, rev: int) -> bool:
     return row is not None
 
 
-async def still(con: Connection, service_id: ServiceId, rev: int) -> bool:
-    """Whether the service is still at `rev`; its row is locked until the transaction ends."""
-    return await con.fetchrow(SQL.still, service_id, rev) is not None
+async def unchanged(con: Connection, service_id: ServiceId, rev: int, live: Mapping[SessionId, int]) -> bool:
+    """Whether the service and its live sessions (id → rev) are still those; their rows are locked until the transaction ends."""
+    if await con.fetchval(SQL.lock_service, service_id) != rev:
+        return False
+    return {row["id"]: row["rev"] for row in await con.fetch(SQL.lock_live, service_id)} == dict(live)
 
 
 async def record_failure(con: Connection, service_id: ServiceId, failed: Failed) -> None:
@@ -128,12 +130,12 @@ async def clear_failures(con: Connection, service_id: ServiceId) -> None:
 
 
 async def settle(con: Connection, *, forget_after: timedelta) -> int:
-    """End what is surely gone, free what it held, finish deletions. Returns how many sessions ended and services went."""
+    """End what is surely gone, free what it held, finish deletions. Returns how many rows that concerned."""
     ended = await con.fetch(SQL.finish_stopped)
-    await con.execute(SQL.free_allocations)
+    freed = await con.fetch(SQL.free_allocations)
     deleted = await con.fetch(SQL.finish_deletions)
     await con.execute(SQL.forget_old, forget_after)
-    return len(ended) + len(deleted)
+    return len(ended) + len(freed) + len(deleted)
 
 
 async def pending(con: Connection, limit: int) -> tuple[list[Request], dict[SessionId, tuple[int, str]]]:

@@ -40,8 +40,12 @@ insert into start_errors (session_id, service_id, reason_code, reason_text) valu
 -- name: count_failures
 update services set failed_starts = $2, next_start_at = $3, rev = rev + 1 where id = $1
 
--- name: still
-select 1 from services where id = $1 and rev = $2 and deleted_at is null for no key update
+-- name: lock_service
+select rev from services where id = $1 and deleted_at is null for no key update
+
+-- name: lock_live
+-- Sessions are always locked in this order, and before their kernels.
+select id, rev from sessions where service_id = $1 and status <> 'ended' order by id for update
 
 -- name: lock_session
 select rev, status from sessions where id = $1 for update
@@ -69,6 +73,7 @@ delete from allocations al using kernels k, agents a
 where k.id = al.kernel_id and a.id = al.agent_id and k.ended_at is not null
   and k.left_generation is not null and a.applied_generation >= k.left_generation and a.lost_at is null
   and not (a.kernels @> jsonb_build_array(jsonb_build_object('kernel_id', k.id::text)))
+returning al.kernel_id
 
 -- name: finish_deletions
 update services s set deleted_at = now(), rev = s.rev + 1

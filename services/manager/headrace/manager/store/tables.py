@@ -45,7 +45,7 @@ def _kernel(row: Any) -> KernelSpec:
 
 async def mark_left(con: Connection, plan: NodePlan) -> None:
     """Note on kernels that left the plan which generation lacks them first."""
-    await con.execute(SQL.mark_left, plan.agent_id, plan.generation)
+    await con.execute(SQL.mark_left, plan.agent_id, plan.generation, [kernel.kernel_id for kernel in plan.kernels])
 
 
 async def routes(con: Connection, only: Sequence[UUID] | None = None) -> list[RouteTable]:
@@ -72,7 +72,8 @@ def _table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
 
 async def mark_drained_from(con: Connection, table: RouteTable) -> None:
     """Note on draining sessions which generation tells the app-proxies so first."""
-    await con.execute(SQL.mark_drained_from, table.service_id, table.generation)
+    active = [route.session_id for route in table.routes if route.state == "active"]
+    await con.execute(SQL.mark_drained_from, table.service_id, table.generation, active)
 
 
 async def rules(con: Connection, only: Sequence[UUID] | None = None) -> list[RuleTable]:

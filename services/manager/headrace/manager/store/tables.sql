@@ -15,12 +15,14 @@ where $1::text[] is null or a.id = any($1)
 order by a.id, k.id
 
 -- name: mark_left
--- Kernels that this generation of the plan no longer has.
+-- Kernels that this generation of the plan no longer has. $3: those that it has; a session may have begun to stop since it was read.
 update kernels k set left_generation = $2, rev = k.rev + 1 from sessions x
 where x.id = k.session_id and k.agent_id = $1 and k.left_generation is null and x.status in ('stopping', 'ended')
+  and not (k.id = any($3::uuid[]))
 
 -- name: routed
--- Services, and those of their replicas that have an address. Deleted ones until their tombstone is published.
+-- Services, and those of their replicas that have an address. Deleted ones until their tombstone is surely published:
+-- for an hour after the table last changed, and however long ago that was if the tombstone is not made yet.
 select s.id as service_id, s.name, s.project_id, s.open_to_public, s.goal, s.wanted, s.deleted_at is not null as removed,
        coalesce((select jsonb_agg(jsonb_build_object('session_id', x.id, 'revision_id', x.revision_id, 'host', k.host, 'port', k.port,
                     'health', x.health, 'state', case x.status when 'draining' then 'draining' else 'active' end) order by x.id)
@@ -30,15 +32,19 @@ select s.id as service_id, s.name, s.project_id, s.open_to_public, s.goal, s.wan
        coalesce((select jsonb_agg(jsonb_build_object('token_id', t.id, 'expires_at', t.expires_at) order by t.id)
            from tokens t where t.service_id = s.id and t.revoked_at is not null and t.expires_at > now()), '[]') as revocations
 from services s
-where ($1::uuid[] is null or s.id = any($1)) and (s.deleted_at is null or s.deleted_at > now() - interval '1 hour')
+where ($1::uuid[] is null or s.id = any($1)) and (s.deleted_at is null or exists (
+    select 1 from publications p where p.subject = 'route.' || s.id::text and p.generation > 0
+      and (p.published_at < s.deleted_at or p.published_at > now() - interval '1 hour')))
 order by s.id
 
 -- name: signing_keys
 select kid, public_key from signing_keys order by created_at
 
 -- name: mark_drained_from
--- The table of this generation tells the app-proxies that these sessions drain.
-update sessions set drain_generation = $2, rev = rev + 1 where service_id = $1 and status = 'draining' and drain_generation is null
+-- The table of this generation tells the app-proxies that these sessions drain. $3: those that are active in it; one of them
+-- may have begun to drain since the table was read.
+update sessions set drain_generation = $2, rev = rev + 1
+where service_id = $1 and status = 'draining' and drain_generation is null and not (id = any($3::uuid[]))
 
 -- name: ruled
 -- Services with rules, and those that had some and need a tombstone.
@@ -50,7 +56,9 @@ select s.id as service_id, s.goal, s.wanted, s.deleted_at is not null as removed
              and exists (select 1 from kernels k join agents a on a.id = k.agent_id
                          where k.session_id = x.id and k.ended_at is null and k.state = 'running' and a.lost_at is null)), '[]') as replicas
 from services s
-where ($1::uuid[] is null or s.id = any($1)) and (s.deleted_at is null or s.deleted_at > now() - interval '1 hour')
+where ($1::uuid[] is null or s.id = any($1)) and (s.deleted_at is null or exists (
+    select 1 from publications p where p.subject = 'rules.' || s.id::text and p.generation > 0
+      and (p.published_at < s.deleted_at or p.published_at > now() - interval '1 hour')))
   and (exists (select 1 from rules r where r.service_id = s.id)
        or exists (select 1 from publications p where p.subject = 'rules.' || s.id::text and p.generation > 0))
 order by s.id

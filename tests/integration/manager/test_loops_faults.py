@@ -1,0 +1,237 @@
+"""What must not happen when a manager, the database or the bus was away, and in the gaps between reading and writing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from headrace.common.bus.connect import Bus
+from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.reasons import Reason
+from headrace.common.db.pool import Pool, transaction
+from headrace.common.runtime.clock import utc_now
+from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.domain.replicas import Leave
+from headrace.manager.reconcile.agents import Agents
+from headrace.manager.reconcile.services import Services
+from headrace.manager.store import sessions, tables
+from tests.integration.manager.world import World
+from tests.support.wait import eventually
+
+
+@pytest.fixture
+async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        made = World(pool, servers, stack)
+        await made.prepare()
+        yield made
+
+
+async def _live(world: World) -> list[UUID]:
+    return [row["id"] for row in await world.pool.fetch("select id from sessions where status <> 'ended' order by id")]
+
+
+async def test_a_manager_that_was_away_loses_no_machine(world: World) -> None:
+    proxy = await world.proxy()
+    async with (await world.agent()).alive() as agent:
+        async with world.running_manager():
+            service = await world.service("s", replicas=2)
+            await eventually(lambda: proxy.serving(service) == 2)
+        before, kernels = await _live(world), set(agent.kernels)
+        await world.pool.execute("update agents set last_seen_at = now() - interval '1 hour'")
+        seen = len(proxy.history)
+        async with world.running_manager(lost_after_s=2) as loops:
+            passes = loops._loops["agents"]
+            await eventually(lambda: passes.passes >= 8)
+            await eventually(lambda: _heard_lately(world))
+        assert await _live(world) == before
+        assert set(agent.kernels) == kernels
+        assert all(sum(r.state == "active" for r in table.routes) == 2 for table in proxy.history[seen:])
+
+
+async def _heard_lately(world: World) -> bool:
+    return bool(await world.pool.fetchval("select last_seen_at > now() - interval '2 seconds' from agents"))
+
+
+async def test_reports_that_nobody_could_write_down_still_prove_presence(world: World, bus: Bus) -> None:
+    """The database was away, or another manager of the group took the reports and hangs: the machine talks all the same."""
+    now = 1000.0
+    poked: list[str] = []
+    agents = Agents(
+        world.pool, bus, lambda *names: poked.extend(names), lost_after=timedelta(seconds=8), clock=lambda: now
+    )
+    await _insert_agent(world, "agent-1", "1 hour")
+    await _insert_agent(world, "agent-2", "1 hour")
+    talking = await world.agent("agent-1")
+    async with agents.listening():
+        await agents.one_pass()
+        assert await _lost(world) == [], "it has only begun to listen"
+        now += 7
+        async with talking.alive():
+            await eventually(lambda: agents._presence._heard)
+            await agents.one_pass()
+        assert await _lost(world) == []
+        now += 2
+        await agents.one_pass()
+    assert await _lost(world) == ["agent-2"]
+    assert "services" in poked
+    assert "routes" in poked
+
+
+async def test_a_pass_without_the_bus_loses_nobody(world: World, bus: Bus) -> None:
+    now = 1000.0
+    agents = Agents(world.pool, bus, lambda *_: None, lost_after=timedelta(seconds=8), clock=lambda: now)
+    await _insert_agent(world, "agent-1", "1 hour")
+    await agents.one_pass()  # it does not listen yet
+    now += 9
+    await agents.one_pass()
+    async with agents.listening():
+        for _ in range(3):
+            await agents.one_pass()
+            now += 9  # this process was asleep
+        assert await _lost(world) == []
+        for _ in range(3):
+            await agents.one_pass()
+            now += 4
+        assert await _lost(world) == ["agent-1"]
+
+
+async def _insert_agent(world: World, agent_id: str, silent_for: str, *, cpu: str = "8") -> None:
+    machine = {"hostname": agent_id, "architecture": "x86_64", "address": "127.0.0.1", "runtime": "process", "version": "0",
+               "slots": {"cpu": cpu, "mem": "68719476736"}, "gpus": []}  # fmt: skip
+    await world.pool.execute(
+        "insert into agents (id, incarnation, sequence, machine, architecture, slots, last_seen_at) "
+        "values ($1, '1', 1, $2, 'x86_64', $3, now() - $4::text::interval)",
+        agent_id, machine, machine["slots"], silent_for,
+    )  # fmt: skip
+
+
+async def _lost(world: World) -> list[str]:
+    return [row["id"] for row in await world.pool.fetch("select id from agents where lost_at is not null order by id")]
+
+
+async def _running(world: World, service: UUID, agent_id: str) -> tuple[UUID, UUID]:
+    """Insert a running, healthy replica; return its session and kernel."""
+    session, kernel = new_uuid(), new_uuid()
+    await world.pool.execute(
+        "insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, status, health, was_healthy) "
+        "select $1, 'inference', project_id, id, revision_id, 'default', 'running', 'healthy', true from services where id = $2",
+        session, service,
+    )  # fmt: skip
+    await world.pool.execute(
+        "insert into kernels (id, session_id, agent_id, state, health, host, port) values ($1, $2, $3, 'running', 'healthy', '127.0.0.1', 9)",
+        kernel, session, agent_id,
+    )  # fmt: skip
+    return session, kernel
+
+
+async def test_a_session_that_drains_between_reading_and_marking_is_not_marked(world: World) -> None:
+    await _insert_agent(world, "agent-1", "0 s")
+    service = await world.service("s")
+    session, kernel = await _running(world, service, "agent-1")
+    async with transaction(world.pool) as con:
+        (table,) = await tables.routes(con, [service])
+        (plan,) = await tables.plans(con, ["agent-1"])
+    await world.pool.execute("update sessions set status = 'draining'")
+    async with transaction(world.pool) as con:
+        await tables.mark_drained_from(con, table.model_copy(update={"generation": 7}))
+    assert await world.pool.fetchval("select drain_generation from sessions") is None, "the table said that it is active"
+    async with transaction(world.pool) as con:
+        (table,) = await tables.routes(con, [service])
+        await tables.mark_drained_from(con, table.model_copy(update={"generation": 8}))
+    assert await world.pool.fetchval("select drain_generation from sessions") == 8
+
+    await world.pool.execute("update sessions set status = 'stopping'")
+    async with transaction(world.pool) as con:
+        await tables.mark_left(con, plan.model_copy(update={"generation": 7}))
+    assert await world.pool.fetchval("select left_generation from kernels") is None, "the plan had it"
+    async with transaction(world.pool) as con:
+        (plan,) = await tables.plans(con, ["agent-1"])
+        await tables.mark_left(con, plan.model_copy(update={"generation": 8}))
+    assert await world.pool.fetchval("select left_generation from kernels where id = $1", kernel) == 8
+
+
+async def test_decisions_on_a_replica_set_that_changed_are_not_carried_out(world: World) -> None:
+    await _insert_agent(world, "agent-1", "0 s")
+    service = await world.service("s")
+    session, _ = await _running(world, service, "agent-1")
+    rev = await world.pool.fetchval("select rev from services where id = $1", service)
+    async with transaction(world.pool) as con:
+        assert await sessions.unchanged(con, service, rev, {session: 1})
+        assert not await sessions.unchanged(con, service, rev + 1, {session: 1})
+        assert not await sessions.unchanged(con, service, rev, {session: 2})
+        assert not await sessions.unchanged(con, service, rev, {})
+        reason = Reason(code="c", text="t")
+        assert await sessions.leave(con, Leave(session, "stopping", reason), 1)
+        assert not await sessions.leave(con, Leave(session, "ended", reason), 1)
+
+
+async def test_many_managers_start_each_replica_once(world: World) -> None:
+    """Passes of several managers on one snapshot: without the fence each would start all."""
+    service = await world.service("s", replicas=4)
+    proxies = _NoProxies()
+    passes = [
+        Services(world.pool, proxies, utc_now, lambda *_: None, forget_after=timedelta(days=1))  # type: ignore[arg-type]
+        for _ in range(4)
+    ]
+    for _ in range(5):
+        await asyncio.gather(*(each.one_pass() for each in passes))
+    assert await world.pool.fetchval("select count(*) from sessions where service_id = $1", service) == 4
+
+
+class _NoProxies:
+    def let_go(self, *_: object) -> bool:
+        return False
+
+
+async def test_a_tombstone_waits_for_a_manager_however_long_it_is_away(world: World) -> None:
+    proxy = await world.proxy()
+    async with world.running_manager():
+        service = await world.service("s", replicas=0)
+        await eventually(lambda: service in proxy.tables)
+    await world.pool.execute(
+        "update services set goal = 'deleting', deleted_at = now() - interval '2 days', rev = rev + 1"
+    )
+    await world.pool.execute("update publications set published_at = now() - interval '3 days'")
+    async with world.running_manager():
+        await eventually(lambda: proxy.tables[service].removed)
+    await world.pool.execute("update publications set published_at = now() - interval '1 day'")
+    async with transaction(world.pool) as con:
+        assert await tables.routes(con) == [], "after an hour nobody repeats it"
+
+
+async def test_a_kernel_that_somebody_removed_is_replaced(world: World) -> None:
+    await world.manager()
+    proxy = await world.proxy()
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s", replicas=2)
+        await eventually(lambda: proxy.serving(service) == 2)
+        gone = next(iter(agent.kernels))
+        del agent.kernels[gone]
+        agent.report_now()
+        await eventually(lambda: gone not in agent.kernels and len(agent.kernels) == 2 and proxy.serving(service) == 2)
+        reason = await world.pool.fetchval(
+            "select x.reason_code from sessions x join kernels k on k.session_id = x.id where k.id = $1", gone
+        )
+        assert reason == "kernel-vanished"
+
+
+async def test_replicas_of_a_deleted_service_on_a_lost_machine_do_not_hold_the_deletion(world: World) -> None:
+    await world.manager(lost_after_s=1)
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s", replicas=2, grace_s=600)
+        await eventually(lambda: world.statuses(service))
+        await eventually(lambda: len(agent.kernels) == 2)
+    await world.set(service, goal="deleting")
+
+    async def gone() -> bool:
+        return bool(await world.pool.fetchval("select deleted_at is not null from services where id = $1", service))
+
+    await eventually(gone, within_s=20)
+    held = await world.pool.fetchval("select count(*) from allocations where slot = 'cpu'")
+    assert held == 2, "they may still run there"
