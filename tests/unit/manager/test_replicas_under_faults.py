@@ -1,0 +1,175 @@
+"""Several managers, machines and users at once: faults between observing, deciding and acting, and acts cut in the middle."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from headrace.common.contracts.ids import SessionId
+from headrace.manager.domain.replicas import Action, Leave, Seen, Wanted, decide
+from headrace.manager.domain.status import MAX_FAILED_STARTS
+from tests.unit.manager.replica_world import Snapshot, World, revision, starting
+
+MANAGERS = st.integers(0, 1)
+WHICH = st.integers(0, 50)
+
+
+def count(have: list[Seen], wanted: Wanted) -> int:
+    """Replicas that serve or are on their way to."""
+    return sum(r.serving or starting(r, wanted) for r in have)
+
+
+class Managers(RuleBasedStateMachine):
+    """Two managers reconcile one service; what they hold in their hands may be stale when they act."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World.of(Wanted(goal="running", replicas=2, revision_id=revision(1), drain_grace_s=20), [])
+        self.revisions = 1
+        self.held: dict[int, tuple[Snapshot, list[Action]]] = {}
+
+    def one_of(self, which: int, *statuses: str) -> SessionId | None:
+        keys = [r.id for r in self.world.have if r.status in statuses and not r.lost]
+        return keys[which % len(keys)] if keys else None
+
+    # Managers
+
+    @rule(manager=MANAGERS)
+    def observes_and_decides(self, manager: int) -> None:
+        snapshot = self.world.observe()
+        self.held[manager] = (snapshot, decide(snapshot.want, snapshot.have, self.world.now))
+
+    @rule(manager=MANAGERS, cut=st.none() | st.integers(0, 4))
+    def acts(self, manager: int, cut: int | None) -> None:
+        if manager in self.held:
+            self._act(*self.held.pop(manager), cut)
+
+    @rule(times=st.integers(1, 4))
+    def passes(self, times: int) -> None:
+        for _ in range(times):
+            snapshot = self.world.observe()
+            self._act(snapshot, decide(snapshot.want, snapshot.have, self.world.now), None)
+
+    def _act(self, snapshot: Snapshot, actions: list[Action], cut: int | None) -> None:
+        world, wanted = self.world, self.world.want
+        serving, made = world.serving, len(world.made)
+        stale = world.rev != snapshot.rev
+        came_back = max(0, count(world.have, wanted) - count(snapshot.have, wanted))
+        world.act(snapshot, actions, cut=cut)
+        started = len(world.made) - made
+        if wanted.goal == "running":
+            broke_meanwhile = world.breakages - snapshot.breakages
+            assert world.serving >= min(wanted.replicas, serving) - broke_meanwhile
+        assert started == 0 or (
+            not stale and wanted.goal == "running" and wanted.failed_starts < MAX_FAILED_STARTS
+            and (wanted.next_start_at is None or world.now >= wanted.next_start_at)
+        )  # fmt: skip
+        surge = max(1, wanted.replicas // 4)
+        assert started == 0 or count(world.have, wanted) <= wanted.replicas + surge + came_back
+
+    # Machines and app-proxies
+
+    @rule(which=WHICH, times=st.integers(1, 4))
+    def a_session_moves_on(self, which: int, times: int) -> None:
+        for _ in range(times):
+            key = self.one_of(which, "pending", "placed", "running", "draining", "stopping")
+            if key is not None:
+                self.world.progress(key)
+
+    @rule()
+    def all_sessions_move_on(self) -> None:
+        for replica in self.world.have:
+            if not replica.lost:
+                self.world.progress(replica.id)
+
+    @rule(which=WHICH)
+    def one_falls_ill(self, which: int) -> None:
+        key = self.one_of(which, "running", "draining")
+        if key is not None:
+            self.world.fault(key, health="unhealthy")
+
+    @rule(which=WHICH)
+    def one_gets_well(self, which: int) -> None:
+        key = self.one_of(which, "running", "draining")
+        if key is not None and not self.world.sessions[key].dead:
+            self.world.change(key, health="healthy", was_healthy=True)
+
+    @rule(which=WHICH)
+    def an_agent_restarts_and_checks_anew(self, which: int) -> None:
+        key = self.one_of(which, "running")
+        if key is not None and self.world.sessions[key].health == "healthy":
+            self.world.fault(key, health="degraded")
+
+    @rule(which=WHICH, state=st.sampled_from(["exited", "failed"]))
+    def one_dies(self, which: int, state: str) -> None:
+        key = self.one_of(which, "placed", "running", "draining", "stopping")
+        if key is not None:
+            self.world.fault(key, kernel_state=state)
+
+    @rule(which=WHICH, many=st.integers(1, 3))
+    def a_machine_is_lost(self, which: int, many: int) -> None:
+        for offset in range(many):
+            key = self.one_of(which + offset, "placed", "running", "draining", "stopping")
+            if key is not None:
+                self.world.fault(key, lost=True)
+
+    @rule(seconds=st.sampled_from([1, 5, 30, 70]))
+    def time_goes_by(self, seconds: int) -> None:
+        self.world.now += timedelta(seconds=seconds)
+
+    # Users
+
+    @rule(replicas=st.integers(0, 6))
+    def scaled(self, replicas: int) -> None:
+        self.world.ask(replicas=replicas)
+
+    @rule()
+    def updated(self) -> None:
+        self.revisions += 1
+        self.world.ask(revision_id=revision(self.revisions))
+
+    @rule(goal=st.sampled_from(["stopped", "running", "running"]))
+    @precondition(lambda self: self.world.want.goal != "deleting")
+    def stopped_or_started(self, goal: str) -> None:
+        self.world.ask(goal=goal)
+
+    @rule()
+    @precondition(lambda self: self.world.want.failed_starts > 0)
+    def retried(self) -> None:
+        self.world.ask(goal=self.world.want.goal, failed_starts=0, next_start_at=None, last_failed_at=None)
+
+    # What always holds
+
+    @invariant()
+    def each_failed_start_is_counted_once(self) -> None:
+        assert len(set(self.world.failed)) == len(self.world.failed)
+
+    @invariant()
+    def deciding_twice_on_the_same_gives_the_same(self) -> None:
+        seen = self.world.observe()
+        assert decide(seen.want, seen.have, self.world.now) == decide(seen.want, seen.have, self.world.now)
+
+    def teardown(self) -> None:
+        """Faults end: everything becomes as wanted, and what is started on the way there is kept."""
+        world = self.world
+        if world.want.failed_starts >= MAX_FAILED_STARTS:
+            self.retried()
+        before = len(world.made)
+        for _ in range(400):
+            for action in world.one_pass():
+                assert not (isinstance(action, Leave) and action.id in world.made[before:])
+            if world.settled():
+                return
+            for key in list(world.sessions):
+                world.progress(key)
+            world.now += timedelta(seconds=5)
+            if world.want.failed_starts >= MAX_FAILED_STARTS:
+                self.retried()  # the last of those that had failed before were only counted now
+        raise AssertionError(f"not there: {world.want} {world.have}")
+
+
+TestManagers = Managers.TestCase
+TestManagers.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
