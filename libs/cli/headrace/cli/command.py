@@ -31,11 +31,7 @@ def command(where: typer.Typer, name: str, **options: Any) -> Callable[[F], F]:
 
     def register(function: F) -> F:
         parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        shared: dict[str, Callable[..., Any]] = {
-            p.name: p.annotation  # type: ignore[misc]  # a class: instances of dataclasses annotate nothing
-            for p in parameters
-            if is_dataclass(p.annotation)
-        }
+        shared: dict[str, Any] = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
 
         def call(ctx: typer.Context, json: bool, **values: Any) -> None:
             session = current(ctx)

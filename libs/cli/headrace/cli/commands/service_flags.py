@@ -41,9 +41,9 @@ class SpecFlags:
     command_line: Annotated[
         str | None, typer.Option("--command", metavar="LINE", help="For cmd: the command line.")
     ] = None
-    container_port: Annotated[
-        int | None, typer.Option("--container-port", metavar="PORT", help="Where the program listens.")
-    ] = None
+    container_port: Annotated[int | None, typer.Option("--port", metavar="PORT", help="Where the program listens.")] = (
+        None
+    )
     slot: Annotated[
         list[str] | None,
         typer.Option(

@@ -20,19 +20,28 @@ def wait_for(session: Session, service: str, until: Until, timeout_s: float) -> 
     Raises CliError (exit code 5) with the reason and the end of the failed replica's log.
     """
     client = session.client
+    failure: WaitFailedError | WaitTimeoutError
     try:
         with session.output.live() as show:
             return client.services.wait(
                 service, until, timeout_s=timeout_s, progress=lambda seen: show(progress_lines(seen))
             )
     except WaitFailedError as error:
-        text, hint = (
-            str(error),
-            f"headrace service errors {service}; after the cause is gone: headrace service retry {service}",
-        )
+        if error.reason.code == "not-found":
+            raise CliError(str(error), ExitCode.WAITED) from None
+        failure = error
     except WaitTimeoutError as error:
-        text, hint = str(error), f"headrace service show {service}; headrace service logs {service}"
-    raise CliError(text, ExitCode.WAITED, hint=hint, log=failed_log(client, service))
+        failure = error
+    stopped = _phase(client, service) == "stopped"
+    hint = f"headrace service {'start' if stopped else 'errors' if isinstance(failure, WaitFailedError) else 'show'} {service}"
+    raise CliError(str(failure), ExitCode.WAITED, hint=hint, log="" if stopped else failed_log(client, service))
+
+
+def _phase(client: Client, service: str) -> str | None:
+    try:
+        return client.services.get(service).phase
+    except HeadraceError:
+        return None
 
 
 def failed_log(client: Client, service: str) -> str:

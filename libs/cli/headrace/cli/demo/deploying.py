@@ -1,0 +1,106 @@
+"""From a folder of files to a healthy service; every step finds what an earlier run left and goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from headrace.cli.commands.service_waiting import failed_log
+from headrace.cli.demo.telling import Teller
+from headrace.cli.errors import CliError, ExitCode
+from headrace.cli.text import size
+from headrace.cli.transfer import Shown, send, uploads
+from headrace.cli.uploads import Unfinished
+from headrace.common.contracts.http.folders import CreateFolder, FolderView
+from headrace.common.contracts.http.projects import CreateProject
+from headrace.common.contracts.http.services import CreateService, ServiceDetail
+from headrace.sdk import ApiError, Client, WaitFailedError, WaitTimeoutError
+
+PROJECT: Final = "demo"
+SERVICE: Final = "embeddings"
+REPLICAS: Final = 2
+_MANIFEST: Final = "prepared.json"
+"""Written by examples/embeddings/prepare.py; two folders with the same one have the same files."""
+_HEALTHY_S: Final = 90.0
+T = TypeVar("T")
+
+
+def project(client: Client, teller: Teller) -> None:
+    """Have the project."""
+    made, _ = _had(
+        lambda: client.projects.get(PROJECT),
+        lambda: client.projects.create(CreateProject(name=PROJECT, description="made by `make demo`")),
+    )
+    teller.detail(f"project {PROJECT} {'is new' if made else 'is there from an earlier run'}")
+
+
+def folder(client: Client, source: Path, memory: Path, teller: Teller) -> FolderView:
+    """Have the folder with the content of `source`. `memory` remembers broken uploads."""
+    _, there = _had(
+        lambda: client.folders.get(SERVICE, project=PROJECT),
+        lambda: client.folders.create(CreateFolder(name=SERVICE, project=PROJECT)),
+    )
+    if _manifest(client, there) == (source / _MANIFEST).read_bytes():
+        teller.detail(f"folder {SERVICE} is there from an earlier run, and up to date")
+        return there
+    files = uploads([source], "")
+    # The manifest goes last, so that its presence means that all else is there.
+    content = [file for file in files if file.remote != _MANIFEST]
+    shown = Shown(f"          uploading to {there.name}", sum(file.size_bytes for file in content))
+    send(client, there, content, Unfinished(memory), shown)
+    client.folders.upload(there.id, source / _MANIFEST, _MANIFEST)
+    teller.detail(f"{len(files)} files, {size(sum(file.size_bytes for file in files))} are in the folder {SERVICE}")
+    return there
+
+
+def service(client: Client, source: FolderView, teller: Teller) -> ServiceDetail:
+    """Have the service and wait until all its replicas are healthy. Raises CliError with the failed replica's log."""
+    body = CreateService.model_validate({
+        "name": SERVICE, "project": PROJECT, "folder": str(source.id), "replicas": REPLICAS, "drain_grace_s": 5.0,
+        "slots": {"cpu": "0.5", "mem": "512m"},  # both fit on a machine with one core
+        "description": "Sentences to vectors: all-MiniLM-L6-v2, OpenAI-compatible.",
+    })  # fmt: skip
+    made, found = _had(lambda: client.services.get(SERVICE), lambda: client.services.create(body))
+    teller.detail(f"service {SERVICE} {'is new' if made else 'is there from an earlier run'}")
+    if found.phase == "stopped":
+        client.services.start(SERVICE)
+    elif found.phase == "failed":
+        client.services.retry(SERVICE)
+    shown = teller.changing()
+    try:
+        healthy = client.services.wait(
+            SERVICE, timeout_s=_HEALTHY_S, every_s=0.25, progress=lambda seen: shown.show(_lines(seen))
+        )
+    except (WaitFailedError, WaitTimeoutError) as error:
+        raise CliError(str(error), ExitCode.WAITED, log=failed_log(client, SERVICE)) from None
+    if healthy is None:
+        raise AssertionError("only when waiting for its end")
+    return healthy
+
+
+def _lines(seen: ServiceDetail) -> list[str]:
+    """Return what is worth watching; replicas by their place, because their ids say nothing to a newcomer."""
+    return [
+        f"{seen.healthy_replicas} of {seen.replicas} replicas healthy; the service is {seen.status}, {seen.phase}",
+        *(f"replica {n}: {r.health}: {r.reason.text}" for n, r in enumerate(seen.replica_list, start=1)),
+    ]
+
+
+def _had(get: Callable[[], T], make: Callable[[], T]) -> tuple[bool, T]:
+    """Return whether it had to be made, and the thing."""
+    try:
+        return False, get()
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return True, make()
+
+
+def _manifest(client: Client, there: FolderView) -> bytes:
+    try:
+        return client.folders.read(there.id, _MANIFEST)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return b""
