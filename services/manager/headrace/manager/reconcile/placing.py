@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import asyncpg
 import structlog
@@ -14,6 +16,8 @@ from headrace.manager.store import sessions
 
 log = structlog.get_logger()
 BATCH = 500
+"""Sessions in one transaction."""
+T = TypeVar("T")
 
 
 class Placing:
@@ -26,29 +30,38 @@ class Placing:
         self._most = most
 
     async def one_pass(self) -> None:
-        """Decide for all, commit in batches. A batch that does not fit any more changes nothing and is decided again."""
+        """Decide for all, commit in batches. What does not fit any more changes nothing and is decided again."""
         async with transaction(self._pool, isolation="repeatable_read") as con:
             requests, facts = await sessions.pending(con, self._most)
             machines = await sessions.machines(con) if requests else []
         if not requests:
             return
-        placed, waiting = place_all(machines, requests, self._clock())
-        for start in range(0, len(placed), BATCH):
-            await self._commit([(p, facts[p.id][0]) for p in placed[start : start + BATCH]])
-        changed = [w for w in waiting if facts[w.id][1] != w.text[:1000]]
-        async with transaction(self._pool) as con:
-            for entry in changed:
-                await sessions.explain(con, entry, facts[entry.id][0])
-        if placed:
-            self._poke("plans")
+        # in a thread, so that thousands of sessions do not hold up requests
+        placed, waiting = await asyncio.to_thread(place_all, machines, requests, self._clock())
+        for batch in _batches([(placement, facts[placement.id][0]) for placement in placed]):
+            await self._commit(batch)
+        news = [(w, facts[w.id][0]) for w in waiting if facts[w.id][1] != w.text[: sessions.MAX_REASON]]
+        for some in _batches(news):
+            async with transaction(self._pool) as con:
+                await sessions.explain(con, some)
 
-    async def _commit(self, batch: list[tuple[Placement, int]]) -> None:
+    async def _commit(self, batch: Sequence[tuple[Placement, int]]) -> None:
+        """Commit the batch; if the database refuses it, its halves, so that one that lost a race does not hold up the others."""
         try:
             async with transaction(self._pool) as con:
-                for placement, rev in sorted(
-                    batch, key=lambda entry: entry[0].machine_id
-                ):  # one order of locks for all managers
-                    await sessions.place(con, placement, rev)
+                bound = await sessions.place(con, batch)
         except asyncpg.IntegrityConstraintViolationError as error:
-            log.info("placement_lost_a_race", error=str(error))
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._commit(batch[:middle])
+                await self._commit(batch[middle:])
+                return
+            log.info("placement_lost_a_race", session_id=str(batch[0][0].id), error=str(error))
             self._poke("placement")
+            return
+        if bound:
+            self._poke("plans")
+
+
+def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import KernelId, ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
@@ -21,6 +20,7 @@ from headrace.manager.domain.replicas import Failed, Leave
 from headrace.manager.domain.resolved import ResolvedSpec
 
 SQL = Queries.beside(__file__)
+MAX_REASON = 1000
 
 
 @dataclass(frozen=True)
@@ -172,21 +172,26 @@ def _machine(row: Any) -> Machine:
     )
 
 
-async def place(con: Connection, placement: Placement, rev: int) -> bool:
-    """Bind the session and its slots to the machine, if it is still at `rev`. Raises CheckViolationError when they do not fit any more."""
-    text = f"placed on {placement.machine_id}"
-    if await con.fetchrow(SQL.place, placement.id, rev, text) is None:
-        return False
-    kernels: Sequence[UUID] = [row["id"] for row in await con.fetch(SQL.assign, placement.id, placement.machine_id)]
-    held = [(slot, "", amount) for slot, amount in placement.slots.items()] + [
-        (g.slot, g.gpu_id, g.amount) for g in placement.grants
+async def place(con: Connection, batch: Iterable[tuple[Placement, int]]) -> int:
+    """Bind each session that is still at its rev, and its slots, to its machine. Returns how many were.
+
+    Raises IntegrityConstraintViolationError when one does not fit any more; the transaction is lost then.
+    """
+    rows = [
+        {
+            "session_id": str(placement.id), "rev": rev, "agent_id": placement.machine_id,
+            "held": [(slot, "", str(amount)) for slot, amount in placement.slots.items()]
+            + [(grant.slot, grant.gpu_id, str(grant.amount)) for grant in placement.grants],
+        }
+        for placement, rev in batch
+    ]  # fmt: skip
+    return len(await con.fetch(SQL.place, rows))
+
+
+async def explain(con: Connection, batch: Iterable[tuple[Waiting, int]]) -> None:
+    """Keep why each of these sessions waits."""
+    rows = [
+        {"session_id": str(entry.id), "rev": rev, "code": entry.code, "text": entry.text[:MAX_REASON]}
+        for entry, rev in batch
     ]
-    await con.executemany(
-        SQL.allocate, [(kernels[0], placement.machine_id, slot, device, amount) for slot, device, amount in held]
-    )
-    return True
-
-
-async def explain(con: Connection, waiting: Waiting, rev: int) -> None:
-    """Keep why the session waits."""
-    await con.execute(SQL.explain, waiting.id, rev, waiting.code, waiting.text[:1000])
+    await con.execute(SQL.explain, rows)

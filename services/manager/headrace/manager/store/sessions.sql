@@ -96,14 +96,33 @@ select a.id, a.resource_group, a.architecture, a.machine, a.slots,
 from agents a where a.lost_at is null order by a.id
 
 -- name: place
-update sessions set status = 'placed', placed_at = now(), rev = rev + 1, reason_code = 'placed', reason_text = $3
-where id = $1 and rev = $2 and status = 'pending' returning id
-
--- name: assign
-update kernels set agent_id = $2, rev = rev + 1 where session_id = $1 and ended_at is null returning id
-
--- name: allocate
-insert into allocations (kernel_id, agent_id, slot, device, amount) values ($1, $2, $3, $4, $5)
+-- Bind sessions, and what they hold, to machines. $1: a list of {session_id, rev, agent_id, held: [[slot, device, amount], …]}.
+-- What moved on since it was read, or whose machine was lost since, is left out. Rows go in by machine: one order of locks.
+with wanted as (
+    select * from jsonb_to_recordset($1::jsonb) as w (session_id uuid, rev bigint, agent_id text, held jsonb)
+), locked as (
+    select x.id, w.agent_id, w.held
+    from sessions x join wanted w on w.session_id = x.id
+    where x.rev = w.rev and x.status = 'pending'
+      and exists (select 1 from agents a where a.id = w.agent_id and a.lost_at is null)
+    order by x.id for update of x
+), placed as (
+    update sessions x set status = 'placed', placed_at = now(), rev = x.rev + 1, reason_code = 'placed',
+        reason_text = 'placed on ' || l.agent_id
+    from locked l where x.id = l.id returning x.id
+), assigned as (
+    update kernels k set agent_id = l.agent_id, rev = k.rev + 1
+    from locked l where k.session_id = l.id and k.ended_at is null and k.role = 'main'
+    returning k.id, l.agent_id, l.held
+), held as (
+    insert into allocations (kernel_id, agent_id, slot, device, amount)
+    select a.id, a.agent_id, h ->> 0, h ->> 1, (h ->> 2)::numeric
+    from assigned a, jsonb_array_elements(a.held) h order by a.agent_id, a.id
+)
+select id from placed
 
 -- name: explain
-update sessions set reason_code = $3, reason_text = $4 where id = $1 and rev = $2 and status = 'pending'
+-- Why sessions wait; $1: a list of {session_id, rev, code, text}.
+update sessions x set reason_code = w.code, reason_text = w.text
+from jsonb_to_recordset($1::jsonb) as w (session_id uuid, rev bigint, code text, text text)
+where x.id = w.session_id and x.rev = w.rev and x.status = 'pending'
