@@ -20,6 +20,8 @@ Check = Callable[[], str | None]
 """A readiness check: None when ready, else why not."""
 
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_MAX_LINE_BYTES = 128 * 1024
+"""Longest request line: paths of 4096 bytes are allowed, and percent-encoding makes three of each."""
 _SECURITY_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
@@ -89,7 +91,9 @@ class WebServer:
 
     def __init__(self, app: web.Application, *, host: str, port: int, name: str = "web", drain_s: float = 5.0) -> None:
         self.name = name
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=drain_s)
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=drain_s, max_line_size=_MAX_LINE_BYTES
+        )
         self._host = host
         self._port = port
         self._stop = asyncio.Event()

@@ -52,7 +52,7 @@ class FilesQuery(FolderQuery):
     """A directory or file in the folder; empty is the folder itself."""
     recursive: bool = False
     limit: Annotated[int, Field(ge=1, le=500)] = 100
-    cursor: Annotated[str, StringConstraints(max_length=8192)] | None = None
+    cursor: Annotated[str, StringConstraints(max_length=4096)] | None = None
 
 
 @routes.on(

@@ -40,17 +40,14 @@ class YamlError(ValueError):
 
 def load_yaml(text: str) -> Any:
     """Return the one document in `text` (None when it is empty). Raises YamlError."""
-    loader = yaml.SafeLoader(text)
     try:
-        node = loader.get_single_node()
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise YamlError("", f"{where}{error.problem or error.context}", "YAML text, one document") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise YamlError("", str(error).partition("\n")[0][:200], "YAML text, one document") from None
-    finally:
-        loader.dispose()
     return None if node is None else _Reader().value(node, "", 0)
 
 

@@ -1,0 +1,227 @@
+"""Tokens, rules, logs, trial runs and machines through the public API."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from headrace.common.contracts.ids import RuleId, new_uuid
+from headrace.common.contracts.messages.rulestates import RuleOutcome
+from headrace.common.contracts.reasons import Reason
+from tests.support.manager_api import ManagerApi
+from tests.support.wait import eventually
+
+RULE = {
+    "source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 50, "step": 1, "min_replicas": 1,
+    "max_replicas": 5,
+}  # fmt: skip
+
+
+async def create(api: ManagerApi, name: str = "chat", **body: Any) -> Any:
+    return await api.admin.call("POST", "/v1/services", {"name": name, "runtime": "cmd", **body})
+
+
+async def test_tokens_are_signed_shown_once_and_revoked(api: ManagerApi) -> None:
+    service = await create(api)
+    made = await api.admin.call("POST", "/v1/services/chat/tokens", {"name": "app", "expires_in_s": 60})
+    row = await api.pool.fetchrow("select kid, private_key, public_key from signing_keys")
+    public = Ed25519PublicKey.from_public_bytes(row["public_key"])
+    assert jwt.get_unverified_header(made["token"]) == {"alg": "EdDSA", "kid": row["kid"], "typ": "JWT"}
+    claims = jwt.decode(made["token"], public, algorithms=["EdDSA"], issuer="headrace")
+    assert (claims["sub"], claims["jti"]) == (service["id"], made["id"])
+    assert claims["exp"] == datetime.fromisoformat(made["expires_at"]).timestamp()
+    assert 60 <= claims["exp"] - claims["iat"] <= 61
+    assert len(row["private_key"]) > 32, "the private part is sealed"
+    again = await api.admin.call("POST", "/v1/services/chat/tokens", {})
+    assert jwt.get_unverified_header(again["token"])["kid"] == row["kid"]
+    lifetime = datetime.fromisoformat(again["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=29) < lifetime <= timedelta(days=30, seconds=1)
+    listed = (await api.admin.call("GET", "/v1/services/chat/tokens"))["items"]
+    assert [(t["name"], t["created_by"], t["revoked_at"]) for t in listed] == [
+        ("app", "admin", None),
+        ("", "admin", None),
+    ]
+    assert made["token"] not in str(listed)
+    api.behind.poked.clear()
+    await api.admin.call("DELETE", f"/v1/services/chat/tokens/{made['id']}", expect=204)
+    assert api.behind.poked == ["routes"]
+    listed = (await api.admin.call("GET", "/v1/services/chat/tokens"))["items"]
+    assert listed[0]["revoked_at"] is not None
+    await create(api, "other")
+    await api.admin.call("DELETE", f"/v1/services/other/tokens/{again['id']}", expect=404)
+    await api.admin.call("DELETE", "/v1/services/chat/tokens/none", expect=404)
+    for body in (
+        {"expires_at": "2020-01-01T00:00:00Z"}, {"expires_at": "2999-01-01T00:00:00Z"}, {"expires_in_s": 0},
+        {"expires_at": "2020-01-01T00:00:00"}, {"expires_in_s": 5, "expires_at": "2030-01-01T00:00:00Z"},
+    ):  # fmt: skip
+        await api.admin.call("POST", "/v1/services/chat/tokens", body, expect=400)
+
+
+async def test_rules_show_what_they_did_last(api: ManagerApi) -> None:
+    service = await create(api)
+    rule = await api.admin.call("POST", "/v1/services/chat/rules", RULE)
+    assert (rule["outcome"], rule["spec"]["cooldown_s"], rule["spec"]["enabled"]) == (None, 300, True)
+    outcome = RuleOutcome(
+        rule_id=RuleId(UUID(rule["id"])), at=datetime.now(UTC), observed=12.5, fired=False,
+        reason=Reason(code="below-threshold", text="12.5 is not above 50"),
+    )  # fmt: skip
+    api.behind.outcomes[UUID(rule["id"])] = outcome
+    listed = (await api.admin.call("GET", "/v1/services/chat/rules"))["items"]
+    assert listed[0]["outcome"]["reason"]["code"] == "below-threshold"
+    replaced = await api.admin.call(
+        "PUT", f"/v1/services/chat/rules/{rule['id']}", {**RULE, "step": -2, "comparator": "LESS_THAN"}
+    )
+    assert (replaced["id"], replaced["spec"]["step"]) == (rule["id"], -2)
+    for wrong in ({"step": 0}, {"min_replicas": 6}, {"comparator": "ABOUT"}, {"metric": "a b"}, {"threshold": "NaN"}):
+        await api.admin.call("POST", "/v1/services/chat/rules", {**RULE, **wrong}, expect=400)
+    await api.pool.execute(
+        "insert into scale_decisions (id, service_id, source, rule_id, from_replicas, to_replicas, observed, reason_code, reason_text)"
+        " values ($1, $2, 'rule', $3, 1, 2, 80, 'fired', 'it did')",
+        new_uuid(), service["id"], rule["id"],
+    )  # fmt: skip
+    decision = (await api.admin.call("GET", "/v1/services/chat/decisions"))["items"][0]
+    assert (decision["source"], decision["rule_id"], decision["observed"]) == ("rule", rule["id"], 80)
+    await api.admin.call("DELETE", f"/v1/services/chat/rules/{rule['id']}", expect=204)
+    await api.admin.call("DELETE", f"/v1/services/chat/rules/{rule['id']}", expect=404)
+    assert api.behind.poked.count("rules") >= 3
+
+
+async def test_logs_of_one_and_of_all(api: ManagerApi) -> None:
+    await create(api, replicas=2)
+    assert (await api.admin.http.get("/v1/services/chat/logs")).text == ""
+    (first, one), (second, two) = await api.runs("chat"), await api.runs("chat")
+    for second_of, kernel in ((1, one), (2, two), (3, one), (4, two)):
+        await api.behind.say(kernel, f"2026-01-01T00:00:0{second_of}Z line {second_of}")
+    answer = await api.admin.http.get("/v1/services/chat/logs")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert [line.split(" ", 1)[0] for line in answer.text.splitlines()] == [
+        str(first),
+        str(second),
+        str(first),
+        str(second),
+    ]
+    assert [line[-1] for line in answer.text.splitlines()] == ["1", "2", "3", "4"], "in order of time"
+    alone = await api.admin.http.get(f"/v1/services/chat/logs?replica={first}&tail=1")
+    assert alone.text == "2026-01-01T00:00:03Z line 3\n"
+    assert (await api.admin.http.get(f"/v1/services/chat/logs?replica={first}&tail=0&download=all")).text.count(
+        "\n"
+    ) == 2
+    await api.admin.call("GET", f"/v1/services/chat/logs?replica={new_uuid()}", expect=404)
+    await api.admin.call("GET", "/v1/services/chat/logs?tail=-1", expect=400)
+    del api.behind.logs[one]
+    problem = await api.admin.call("GET", f"/v1/services/chat/logs?replica={first}", expect=404)
+    assert problem["type"].endswith("not-found")
+    rest = (await api.admin.http.get("/v1/services/chat/logs")).text
+    assert "line 4" in rest
+    assert "headrace: log cannot be read" in rest
+    for session in (first, second):
+        await api.ends(session)
+    assert "line 4" in (await api.admin.http.get("/v1/services/chat/logs")).text, "the last one's, when none lives"
+
+
+async def test_following_shows_new_lines_and_new_replicas_and_ends_with_the_reader(api: ManagerApi) -> None:
+    await create(api, replicas=2)
+    _, one = await api.runs("chat")
+    await api.behind.say(one, "2026-01-01T00:00:01Z old")
+    seen: list[str] = []
+
+    async def read() -> None:
+        async with api.admin.http.stream("GET", "/v1/services/chat/logs?follow=true&tail=10", timeout=30) as answer:
+            async for line in answer.aiter_lines():
+                seen.append(line)
+
+    reader = asyncio.create_task(read())
+    await eventually(lambda: any("old" in line for line in seen))
+    await api.behind.say(one, "2026-01-01T00:00:02Z new")
+    await eventually(lambda: any("new" in line for line in seen))
+    _, two = await api.runs("chat")
+    await api.behind.say(two, "2026-01-01T00:00:03Z from the second")
+    await eventually(lambda: any("from the second" in line for line in seen))
+    assert api.behind.reading == 2
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    await eventually(lambda: api.behind.reading == 0, what="the agents' readers are let go")
+
+
+async def test_following_ends_when_the_service_is_gone(api: ManagerApi) -> None:
+    await create(api)
+    async with api.admin.http.stream("GET", "/v1/services/chat/logs?follow=true") as answer:
+        assert answer.status_code == 200
+        await api.admin.call("DELETE", "/v1/services/chat", expect=204)
+        assert await asyncio.wait_for(answer.aread(), 10) == b""
+
+
+async def test_a_trial_run_from_start_to_verdict(api: ManagerApi) -> None:
+    run = await api.admin.call("POST", "/v1/validations", {"runtime": "cmd", "image": "img"})
+    assert (run["status"], run["done"], run["verdict"], run["kind"]) == ("pending", False, None, "validation")
+    assert "placement" in api.behind.poked
+    await api.machine("agent-1")
+    seen: list[str] = []
+
+    async def read() -> None:
+        async with api.admin.http.stream("GET", f"/v1/validations/{run['id']}/logs?follow=true", timeout=30) as answer:
+            async for line in answer.aiter_lines():
+                seen.append(line)
+
+    reader = asyncio.create_task(read())
+    kernel = await api.pool.fetchval(
+        "update kernels set agent_id = 'agent-1', state = 'running', reason_code = 'initial-delay', reason_text = 'waits' returning id"
+    )
+    await api.pool.execute("update sessions set status = 'running'")
+    await api.behind.say(kernel, "2026-01-01T00:00:01Z loading")
+    await eventually(
+        lambda: seen == ["2026-01-01T00:00:01Z loading"], what="following began before there was a machine"
+    )
+    assert (await api.admin.call("GET", f"/v1/validations/{run['id']}"))["reason"]["code"] == "initial-delay"
+    await api.pool.execute(
+        "update sessions set was_healthy = true, status = 'stopping', reason_code = 'validation-passed', reason_text = 'it answered'"
+    )
+    done = await api.admin.call("GET", f"/v1/validations/{run['id']}")
+    assert (done["done"], done["verdict"], done["reason"]["code"]) == (True, "passed", "validation-passed")
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    other = await api.admin.call("POST", "/v1/validations", {"runtime": "cmd"})
+    await api.admin.call("DELETE", f"/v1/validations/{other['id']}", expect=204)
+    stopped = await api.admin.call("GET", f"/v1/validations/{other['id']}")
+    assert (stopped["status"], stopped["verdict"], stopped["reason"]["code"]) == ("ended", "failed", "stopped-by-user")
+    await api.admin.call("DELETE", f"/v1/validations/{other['id']}", expect=204)
+    await api.admin.call("GET", f"/v1/validations/{new_uuid()}", expect=404)
+    session, _ = await api.runs((await create(api))["name"])
+    await api.admin.call("GET", f"/v1/validations/{session}", expect=404)
+
+
+async def test_machines_for_operators(api: ManagerApi) -> None:
+    for name in ("agent-2", "agent-1"):
+        await api.machine(name)
+    await api.pool.execute("update agents set lost_at = now() where id = 'agent-2'")
+    await create(api)
+    _, kernel = await api.runs("chat")
+    await api.pool.execute(
+        "insert into allocations (kernel_id, agent_id, slot, amount) values ($1, 'agent-1', 'cpu', 2)", kernel
+    )
+    listed = await api.admin.call("GET", "/v1/agents?limit=1")
+    assert ([a["id"] for a in listed["items"]], listed["next"]) == (["agent-1"], "agent-1")
+    second = (await api.admin.call("GET", "/v1/agents?cursor=agent-1"))["items"]
+    assert [(a["id"], a["status"]) for a in second] == [("agent-2", "lost")]
+    shown = await api.admin.call("GET", "/v1/agents/agent-1")
+    assert (shown["allocated"], shown["slots"]["cpu"], shown["kernels"], shown["runtime"]) == (
+        {"cpu": "2"},
+        "8",
+        [],
+        "docker",
+    )
+    await api.admin.call("GET", "/v1/agents/none", expect=404)
+
+
+async def test_without_postgres_the_answer_is_503(api: ManagerApi) -> None:
+    await api.pool.close()
+    async with httpx.AsyncClient(base_url=api.url) as http:
+        answer = await http.get("/v1/services", headers={"Authorization": f"Bearer {api.admin.key}"})
+        assert (answer.status_code, answer.json()["reason"]) == (503, "database-unreachable")
+        assert (await http.get("/livez")).status_code == 200

@@ -1,0 +1,95 @@
+"""The OpenAPI document is valid, and whatever fits (or does not fit) it gets no 5xx and only documented answers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import warnings
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import validate
+
+from headrace.manager.api.app import ENDPOINTS
+from tests.support.manager_api import ManagerApi
+
+with warnings.catch_warnings():  # its imports use what other libraries deprecate
+    warnings.simplefilter("ignore")
+    import schemathesis
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis.errors import Unsatisfiable
+    from schemathesis import GenerationMode, checks
+
+CHECKS = [
+    checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
+    checks.response_schema_conformance, checks.ignored_auth, checks.unsupported_method,
+]  # fmt: skip
+EXAMPLES = 8
+
+
+@schemathesis.serializer("application/offset+octet-stream")
+def _octets(_: Any, value: Any) -> bytes:
+    """Send whatever was generated as bytes."""
+    return value if isinstance(value, bytes) else repr(value).encode()
+
+
+async def test_the_document_is_valid_and_served(api: ManagerApi) -> None:
+    async with httpx.AsyncClient(base_url=api.url) as http:
+        document = (await http.get("/v1/openapi.json")).json()
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+    operations = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    assert operations == {(endpoint.method, endpoint.shown_path) for endpoint in ENDPOINTS}
+    ids = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_no_server_error_and_nothing_undocumented(api: ManagerApi) -> None:
+    failures = await asyncio.to_thread(_explore, api.url, api.admin.key)
+    assert not failures, "\n".join(failures)
+
+
+def _explore(url: str, key: str) -> list[str]:
+    schema = schemathesis.openapi.from_url(f"{url}/v1/openapi.json")
+    failures: list[str] = []
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=url, headers=headers) as http:
+        for result in schema.get_all_operations():
+            operation = result.ok()
+            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+                _make_what_is_missing(http)
+                try:
+                    _one(operation, mode, headers)
+                except Unsatisfiable:
+                    pass  # nothing can be wrong about a request without parameters
+                except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - every kind of failure is one line
+                    failures.append(f"{operation.label} ({mode}): {error}")
+    return failures
+
+
+def _make_what_is_missing(http: httpx.Client) -> None:
+    http.post("/v1/projects", json={"name": "project"})
+    http.post("/v1/folders", json={"name": "folder", "project": "project"})
+    http.post("/v1/services", json={"name": "service", "runtime": "cmd", "project": "project"})
+    http.post("/v1/users", json={"name": "user"})
+
+
+def _one(operation: Any, mode: GenerationMode, headers: dict[str, str]) -> None:
+    count = itertools.count()
+
+    @settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.generate],
+    )  # fmt: skip
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def run(case: Any) -> None:
+        if "follow" in (case.query or {}):
+            case.query["follow"] = "false"  # it would not end
+        for name in ("project", "folder", "service", "user"):
+            if name in (case.path_parameters or {}) and next(count) % 2:
+                case.path_parameters[name] = name  # one that exists
+        case.call_and_validate(headers=headers, checks=CHECKS, timeout=10)
+
+    run()

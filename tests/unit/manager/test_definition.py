@@ -1,0 +1,275 @@
+"""model-definition.yaml and service-definition.toml: what is accepted, and how every wrong file is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.common.contracts.model import MkdirAction, WriteFileAction
+from headrace.common.contracts.problems import InvalidDefinition
+from headrace.manager.domain.definition import parse_definition
+from headrace.manager.domain.service_definition import parse_service_definition
+from headrace.manager.domain.yamltext import YamlError, load_yaml
+
+ROOT = Path(__file__).parents[3]
+FILE = "model-definition.yaml"
+GOOD = """
+models:
+  - name: m
+    model_path: /models
+    service:
+      start_command: [python, -m, http.server, "8000"]
+      port: 8000
+      health_check:
+        path: /health
+"""
+
+
+def refused(text: str | bytes) -> list[dict[str, str]]:
+    """Return the errors of a wrong file."""
+    with pytest.raises(InvalidDefinition) as caught:
+        parse_definition(text if isinstance(text, bytes) else text.encode(), FILE)
+    assert caught.value.extra["file"] == FILE
+    errors: list[dict[str, str]] = caught.value.extra["errors"]
+    assert all(set(error) == {"path", "found", "allowed"} for error in errors)
+    return errors
+
+
+def test_the_seeds_example_verbatim() -> None:
+    model = parse_definition((ROOT / "examples/simple-http-server/model-definition.yaml").read_bytes(), FILE)
+    assert (model.name, model.model_path, model.service.port) == ("simple-http-server", "/models", 8000)
+    assert model.service.start_command == ("python", "-m", "http.server", "--directory", "/home/work", "8000")
+    check = model.service.health_check
+    assert check is not None
+    assert check.model_dump() == {
+        "path": "/", "interval": 10.0, "max_retries": 10, "max_wait_time": 15.0, "expected_status_code": 200, "initial_delay": 60.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "file", sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("examples/*/model-definition.yaml"))
+)
+def test_our_examples_are_right(file: str) -> None:
+    assert parse_definition((ROOT / file).read_bytes(), file).service.start_command
+
+
+def test_defaults_and_what_may_be_left_out() -> None:
+    model = parse_definition(GOOD.encode(), FILE)
+    check = model.service.health_check
+    assert check is not None
+    assert (
+        check.interval,
+        check.max_retries,
+        check.max_wait_time,
+        check.expected_status_code,
+        check.initial_delay,
+    ) == (10, 10, 15, 200, 60)
+    assert model.service.pre_start_actions == ()
+    without = parse_definition(GOOD.replace("      health_check:\n        path: /health\n", "").encode(), FILE)
+    assert without.service.health_check is None, "then it is ready when its port accepts a connection"
+    empty = parse_definition(GOOD.replace("      port", "      pre_start_actions:\n      port").encode(), FILE)
+    assert empty.service.pre_start_actions == ()
+
+
+def test_a_text_is_run_by_a_shell_and_numbers_in_a_list_are_text() -> None:
+    line = GOOD.replace('[python, -m, http.server, "8000"]', "python -m http.server $PORT && echo 'done'")
+    assert parse_definition(line.encode(), FILE).service.start_command == (
+        "/bin/sh",
+        "-c",
+        "python -m http.server $PORT && echo 'done'",
+    )
+    words = GOOD.replace('[python, -m, http.server, "8000"]', "[serve, --port, 8000, --fraction, 0.9]")
+    assert parse_definition(words.encode(), FILE).service.start_command == (
+        "serve",
+        "--port",
+        "8000",
+        "--fraction",
+        "0.9",
+    )
+
+
+def test_all_five_actions_modes_and_braces() -> None:
+    actions = """
+      pre_start_actions:
+        - action: write_file
+          args: {filename: /home/work/a, body: "{not} {{a}} template", mode: 0755, append: true}
+        - action: write_tempfile
+          args: {body: "print(1)", mode: "600"}
+        - action: run_command
+          args: {command: [ls, -l]}
+        - action: mkdir
+          args: {path: /home/work/b}
+        - action: log
+          args: {message: hello, debug: yes}
+      port"""
+    service = parse_definition(GOOD.replace("\n      port", actions).encode(), FILE).service
+    first = service.pre_start_actions[0]
+    assert isinstance(first, WriteFileAction)
+    assert (first.args.body, first.args.mode, first.args.append) == ("{not} {{a}} template", "755", True)
+    assert isinstance(service.pre_start_actions[3], MkdirAction)
+    assert [action.action for action in service.pre_start_actions] == [
+        "write_file",
+        "write_tempfile",
+        "run_command",
+        "mkdir",
+        "log",
+    ]
+
+
+def test_metadata_is_read_and_numbers_in_it_are_text() -> None:
+    text = (
+        GOOD
+        + "    metadata: {author: a, version: 1.0, license: MIT, label: [x], framework: [torch], min_resource: {cpu: 2, mem: 8g}}\n"
+    )
+    metadata = parse_definition(text.encode(), FILE).metadata
+    assert metadata is not None
+    assert (metadata.version, metadata.label, metadata.min_resource["mem"]) == ("1.0", ("x",), 8 * 2**30)
+
+
+WRONG = {
+    "empty": ("", "", "an empty file"),
+    "only a comment": ("# nothing\n", "", "an empty file"),
+    "a list": ("- a\n", "", "a list of 1"),
+    "a word": ("models\n", "", "models"),
+    "broken": ("models: [\n", "", "line 2, column 1"),
+    "a tab": ("models:\n\t- a\n", "", "line 2, column 1"),
+    "two documents": ("a: 1\n---\nb: 2\n", "", "line 2"),
+    "not text": (b"\xff\xfe", "", "a byte at 0 that is not UTF-8"),
+    "a NUL": (b"models: a\x00", "", "a NUL character"),
+    "too large": (b"#" * 300_000, "", "more than 262144 bytes"),
+    "no models": ("model: []\n", "models", "nothing"),
+    "no model in it": ("models: []\n", "models", "a list of 0"),
+    "two models": (GOOD + "  - {name: b}\n", "models", "a list of 2"),
+    "models is a mapping": ("models: {name: m}\n", "models", "a mapping with name"),
+    "a model is a text": ("models: [m]\n", "models[0]", "m"),
+    "no name": (GOOD.replace("name: m\n    ", ""), "models[0].name", "nothing"),
+    "name is a number": (GOOD.replace("name: m", "name: 5"), "models[0].name", "5"),
+    "model_path is relative": (GOOD.replace("/models", "models"), "models[0].model_path", "models"),
+    "no service": ("models: [{name: m, model_path: /m}]\n", "models[0].service", "nothing"),
+    "no start_command": (GOOD.replace('start_command: [python, -m, http.server, "8000"]', "pre_start_actions: []"), "models[0].service.start_command", "nothing"),
+    "empty start_command": (GOOD.replace('[python, -m, http.server, "8000"]', '""'), "models[0].service.start_command", "an empty text"),
+    "start_command is a mapping": (GOOD.replace('[python, -m, http.server, "8000"]', "{run: it}"), "models[0].service.start_command", "a mapping with run"),
+    "a boolean in start_command": (GOOD.replace('"8000"]', "true]"), "models[0].service.start_command", "a list of 4"),
+    "port 0": (GOOD.replace("port: 8000", "port: 0"), "models[0].service.port", "0"),
+    "port true": (GOOD.replace("port: 8000", "port: true"), "models[0].service.port", "True"),
+    "port 80.5": (GOOD.replace("port: 8000", "port: 80.5"), "models[0].service.port", "80.5"),
+    "an unknown key": (GOOD.replace("port:", "prot: 1\n      port:"), "models[0].service.prot", "a field of this name"),
+    "an unknown key at the top": ("version: 1\n" + GOOD, "version", "a field of this name"),
+    "health check without path": (GOOD.replace("path: /health", "interval: 1"), "models[0].service.health_check.path", "nothing"),
+    "health check path without /": (GOOD.replace("/health", "health"), "models[0].service.health_check.path", "health"),
+    "interval 0": (GOOD + "        interval: 0\n", "models[0].service.health_check.interval", "0"),
+    "interval is nan": (GOOD + "        interval: .nan\n", "models[0].service.health_check.interval", "nan"),
+    "max_retries is a text": (GOOD + "        max_retries: many\n", "models[0].service.health_check.max_retries", "many"),
+    "status code 600": (GOOD + "        expected_status_code: 600\n", "models[0].service.health_check.expected_status_code", "600"),
+    "initial_delay true": (GOOD + "        initial_delay: true\n", "models[0].service.health_check.initial_delay", "True"),
+    "an unknown action": (GOOD.replace("      port", "      pre_start_actions: [{action: dance}]\n      port"), "models[0].service.pre_start_actions[0].action", "dance"),
+    "an action without its name": (GOOD.replace("      port", "      pre_start_actions: [{args: {}}]\n      port"), "models[0].service.pre_start_actions[0].action", "nothing"),
+    "an action without args": (GOOD.replace("      port", "      pre_start_actions: [{action: mkdir}]\n      port"), "models[0].service.pre_start_actions[0].args", "nothing"),
+    "a mode that is none": (GOOD.replace("      port", "      pre_start_actions: [{action: write_file, args: {filename: a, body: b, mode: 888}}]\n      port"), "models[0].service.pre_start_actions[0].args.mode", "888"),
+    "an argument that is none": (GOOD.replace("      port", "      pre_start_actions: [{action: mkdir, args: {path: a, mode: 700}}]\n      port"), "models[0].service.pre_start_actions[0].args.mode", "a field of this name"),
+    "a command that is a text": (GOOD.replace("      port", "      pre_start_actions: [{action: run_command, args: {command: ls -l}}]\n      port"), "models[0].service.pre_start_actions[0].args.command", "ls -l"),
+    "the same key twice": (GOOD + "        path: /again\n", "models[0].service.health_check.path", "the key stands twice (again in line 10)"),
+    "a merge key": ("a: &a {name: m}\nmodels:\n  - <<: *a\n", "models[0].<<", "a merge key"),
+    "a key that is a list": ("? [a, b]\n: 1\n", "", "line 1: a key that is not text"),
+    "itself": ("models: &a [*a]\n", "models" + "[0]" * 50, "nested deeper than 50"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_file_is_refused_with_path_found_and_allowed(kind: str) -> None:
+    text, path, found = WRONG[kind]
+    errors = refused(text)
+    assert any(error["path"] == path and error["found"].startswith(found) and error["allowed"] for error in errors), (
+        errors
+    )
+
+
+def test_what_is_allowed_is_said_in_words() -> None:
+    assert refused(WRONG["an unknown key"][0])[0]["allowed"].endswith("(did you mean port?)")
+    assert (
+        refused(WRONG["an unknown action"][0])[0]["allowed"]
+        == "one of write_file, write_tempfile, run_command, mkdir, log"
+    )
+    assert refused(WRONG["an argument that is none"][0])[0]["allowed"] == "one of path"
+    assert refused(WRONG["max_retries is a text"][0])[0]["allowed"] == "a whole number"
+    assert len(refused("models: [{}]\n")) == 3, "all errors at once"
+
+
+def test_aliases_cannot_blow_up() -> None:
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)
+    )
+    errors = refused(bomb)
+    assert errors[0]["found"] == "more than 20000 values (aliases counted)"
+    assert refused("[" * 5000)[0]["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0644", 644), ("0o644", 420), ("0x1F", 31), ("yes", "yes"), ("on", "on"), ("1:30", "1:30"), ("2024-01-01", "2024-01-01"), ("~", None),
+     ("1e3", 1000.0), ("1.", 1.0), (".5", 0.5), ("-7", -7), ("true", True), ("'true'", "true"), ("!!str 5", "5"), ("1_000", "1_000")],
+)  # fmt: skip
+def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
+    assert load_yaml(text) == value
+    assert type(load_yaml(text)) is type(value)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_data_or_a_yaml_error(text: str) -> None:
+    try:
+        load_yaml(text)
+    except YamlError as error:
+        assert error.found
+        assert error.allowed
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_model_or_refused(content: bytes) -> None:
+    try:
+        parse_definition(content, FILE)
+    except InvalidDefinition as problem:
+        assert problem.extra["errors"]
+
+
+def test_the_seeds_service_definition() -> None:
+    text = b"""
+[vllm.environment]
+image        = "example.com/model-server:latest"
+architecture = "x86_64"
+[vllm.resource_slots]
+cpu = 1
+mem = "8gb"
+"cuda.shares" = "0.5"
+[vllm.environ]
+MODEL_NAME = "example-model-name"
+WORKERS = 4
+DEBUG = true
+"""
+    defaults = parse_service_definition(text)["vllm"]
+    assert defaults.environment is not None
+    assert defaults.environment.image == "example.com/model-server:latest"
+    assert {name: str(amount) for name, amount in defaults.resource_slots.items()} == {
+        "cpu": "1",
+        "mem": "8589934592",
+        "cuda.shares": "0.5",
+    }
+    assert defaults.environ == {"MODEL_NAME": "example-model-name", "WORKERS": "4", "DEBUG": "true"}
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("a = [", ""), ("a = 1\na = 2\n", ""), ("[vlm.environment]\n", "vlm"), ("[custom.environment]\nimage = 'i'\n", "custom.environment.architecture"),
+        ("[custom.environment]\narchitecture = 'x86_64'\n", "custom.environment.image"), ("[custom.environment]\nimage = 'i'\narchitecture = 'arm'\n", "custom.environment.architecture"),
+        ("[custom.environ]\n'a b' = 'x'\n", "custom.environ.a b"), ("[custom.environ]\nA = [1]\n", "custom.environ.A"),
+        ("[custom.resource_slots]\ncpu = 'many'\n", "custom.resource_slots"), ("[custom.slots]\ncpu = 1\n", "custom.slots"), ("custom = 1\n", "custom"),
+    ],
+)  # fmt: skip
+def test_a_wrong_service_definition_is_refused(text: str, path: str) -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        parse_service_definition(text.encode())
+    assert caught.value.extra["file"] == "service-definition.toml"
+    assert [error["path"] for error in caught.value.extra["errors"]] == [path]

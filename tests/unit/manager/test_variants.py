@@ -1,0 +1,214 @@
+"""From what is asked for to what runs: all seven variants, precedence, mounts, names."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.common.contracts.http.services import RevisionSpec, RuntimeVariant
+from headrace.common.contracts.ids import FolderId, new_uuid
+from headrace.common.contracts.problems import InvalidRequest
+from headrace.manager.domain.definition import Model, parse_definition
+from headrace.manager.domain.engines import ENGINES, choose_weights
+from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.domain.service_definition import ServiceDefaults
+from headrace.manager.domain.variants import FolderFacts, Inputs, resolve
+
+GIB = 2**30
+MODEL = FolderFacts(FolderId(new_uuid()), "weights", "model", ("a.gguf", "readme.md"))
+DATA = FolderFacts(FolderId(new_uuid()), "corpus", "data")
+DEFINITION: Model = parse_definition(
+    b"models: [{name: mine, model_path: /models/v1, service: {start_command: serve it, port: 9000, health_check: {path: /up},"
+    b" pre_start_actions: [{action: mkdir, args: {path: /home/work/x}}]}}]", "f",
+)  # fmt: skip
+
+
+def resolved(inputs: Inputs | None = None, **spec: Any) -> ResolvedSpec:
+    """Resolve a spec whose folder, where named, is MODEL."""
+    wanted = RevisionSpec(**{"runtime": "cmd", **spec})
+    return resolve(wanted, inputs or Inputs("chat", folder=MODEL if wanted.folder else None))
+
+
+def refused(inputs: Inputs | None = None, **spec: Any) -> list[str]:
+    """Return the fields that are refused."""
+    with pytest.raises(InvalidRequest) as caught:
+        resolved(inputs, **spec)
+    return [error["field"] for error in caught.value.extra["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "port", "path", "word"),
+    [("vllm", 8000, "/health", "serve"), ("sglang", 30000, "/health", "sglang.launch_server"), ("nim", 8000, "/v1/health/ready", None),
+     ("huggingface-tgi", 80, "/health", "text-generation-launcher"), ("llama-cpp", 8080, "/health", "-c")],
+)  # fmt: skip
+def test_prebuilt_variants_need_no_definition(runtime: str, port: int, path: str, word: str | None) -> None:
+    spec = resolved(runtime=runtime, folder="weights", image="img")
+    assert spec.port == port
+    assert spec.health_check is not None
+    assert spec.health_check.path == path
+    assert word in spec.command if word else spec.command == ()
+    assert (spec.model_path, spec.model_name, spec.folder_id) == ("/models", "chat", MODEL.id)
+    assert [(mount.target, mount.read_only) for mount in spec.mounts] == [("/models", True)]
+    moved = resolved(runtime=runtime, folder="weights", port=9999)
+    assert moved.port == 9999
+    assert "9999" in " ".join(moved.command) or moved.environ == {"NIM_HTTP_API_PORT": "9999"}
+
+
+def test_loading_may_take_ten_minutes() -> None:
+    for engine in ENGINES.values():
+        check = engine.health_check()
+        assert check.initial_delay + check.interval * (check.max_retries + 1) >= 600
+
+
+def test_llama_cpp_finds_its_file() -> None:
+    assert "a.gguf" in resolved(runtime="llama-cpp", folder="weights").command[2]
+    assert (
+        choose_weights(["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"])
+        == "m-00001-of-00003.gguf"
+    )
+    assert choose_weights(["a.gguf", "b.gguf"]) is None
+    two = FolderFacts(MODEL.id, "two", "model", ("a.gguf", "b.gguf"))
+    assert refused(Inputs("chat", folder=two), runtime="llama-cpp", folder="two") == ["folder"]
+    odd = FolderFacts(MODEL.id, "odd", "model", ("a'; rm -rf $HOME.gguf",))
+    assert (
+        "'a'\"'\"'; rm -rf $HOME.gguf'"
+        in resolved(Inputs("chat", folder=odd), runtime="llama-cpp", folder="odd").command[2]
+    )
+
+
+def test_cmd_takes_the_images_command_or_the_given_one() -> None:
+    plain = resolved(image="img")
+    assert (plain.command, plain.port, plain.health_check, plain.mounts) == ((), 8000, None, ())
+    assert resolved(command="a | b", port=1).command == ("/bin/sh", "-c", "a | b")
+    assert resolved(command=["a", "b"]).command == ("a", "b")
+    assert resolved(folder="weights", model_destination="/srv/m/").mounts[0].target == "/srv/m"
+    assert resolved(folder="weights", model_destination="/srv/m").model_path == "/srv/m"
+
+
+def test_custom_is_what_the_definition_says() -> None:
+    spec = resolved(Inputs("chat", folder=MODEL, definition=DEFINITION), runtime="custom", folder="weights")
+    assert (spec.command, spec.port, spec.model_path, spec.model_name) == (
+        ("/bin/sh", "-c", "serve it"),
+        9000,
+        "/models/v1",
+        "mine",
+    )
+    assert spec.health_check is not None
+    assert spec.health_check.path == "/up"
+    assert [action.action for action in spec.pre_start_actions] == ["mkdir"]
+
+
+def test_request_over_file_over_defaults() -> None:
+    defaults = ServiceDefaults.model_validate(
+        {
+            "environment": {"image": "file", "architecture": "aarch64"},
+            "resource_slots": {"cpu": 2, "cuda.shares": "0.5"},
+            "environ": {"A": "file", "B": "file"},
+        }
+    )
+    inputs = Inputs("chat", defaults=defaults)
+    spec = resolved(inputs)
+    assert (spec.image, spec.architecture, spec.environ) == ("file", "aarch64", {"A": "file", "B": "file"})
+    assert spec.slots == {"cpu": 2, "mem": GIB, "cuda.shares": Decimal("0.5")}
+    spec = resolved(
+        inputs, image="asked", architecture="x86_64", environ={"A": "asked"}, slots={"mem": "2g", "cuda.device": 1}
+    )
+    assert (spec.image, spec.architecture, spec.environ) == ("asked", "x86_64", {"A": "asked", "B": "file"})
+    assert spec.slots == {"cpu": 2, "mem": 2 * GIB, "cuda.device": 1}, "whole GPUs put fractions aside"
+    assert resolved(inputs, slots={"cuda.shares": 0}).slots == {"cpu": 2, "mem": GIB}
+    assert resolved().slots == {"cpu": 1, "mem": GIB}
+
+
+@pytest.mark.parametrize("runtime", get_args(RuntimeVariant))
+def test_fields_that_do_not_fit_the_variant(runtime: str) -> None:
+    definition = DEFINITION if runtime == "custom" else None
+    inputs = Inputs("chat", folder=MODEL, definition=definition)
+    fields = {"command": "x", "port": 1, "definition_path": "a", "model_destination": "/m"}
+    allowed = {"cmd": {"command", "port", "model_destination"}, "custom": {"definition_path", "model_destination"}}.get(
+        runtime, {"port"}
+    )
+    for field, value in fields.items():
+        if field in allowed:
+            resolved(inputs, runtime=runtime, folder="weights", **{field: value})
+        else:
+            assert refused(inputs, runtime=runtime, folder="weights", **{field: value}) == [field]
+
+
+def test_folders_are_of_the_right_kind() -> None:
+    assert refused(runtime="vllm") == ["folder"]
+    assert refused(runtime="custom") == ["folder"]
+    assert refused(Inputs("chat", folder=DATA), folder="corpus") == ["folder"]
+    assert refused(Inputs("chat", extra=[MODEL]), extra_mounts=[{"folder": "weights"}]) == ["extra_mounts[0].folder"]
+    assert resolved(runtime="nim").mounts == ()
+
+
+def test_extra_mounts_lie_apart() -> None:
+    inputs = Inputs("chat", folder=MODEL, extra=[DATA])
+    spec = resolved(inputs, folder="weights", extra_mounts=[{"folder": "corpus", "read_only": False}])
+    assert [(mount.target, mount.read_only) for mount in spec.mounts] == [
+        ("/models", True),
+        ("/home/work/corpus", False),
+    ]
+    for target in (
+        "/models",
+        "/models/x",
+        "/",
+        "/home/work",
+        "/etc/x",
+        "/proc",
+        "//models",
+        "/a/../models",
+        "/a:b",
+        "/usr/lib/x",
+        "/models/.",
+    ):
+        assert refused(inputs, folder="weights", extra_mounts=[{"folder": "corpus", "target": target}]) == [
+            "extra_mounts[0].target"
+        ], target
+    assert (
+        resolved(inputs, folder="weights", extra_mounts=[{"folder": "corpus", "target": "/models2"}]).mounts[1].target
+        == "/models2"
+    )
+    twice = Inputs("chat", extra=[DATA, DATA])
+    assert refused(twice, extra_mounts=[{"folder": "corpus"}, {"folder": "corpus"}]) == ["extra_mounts[1].target"]
+
+
+def test_reserved_names_are_refused_wherever_they_come_from() -> None:
+    assert refused(environ={"HEADRACE_PORT": "1", "FINE": "1", "BACKENDAI_X": "1"}) == [
+        "environ.HEADRACE_PORT",
+        "environ.BACKENDAI_X",
+    ]
+    assert resolved(environ={"HEADRACE_ENGINE_ANSWER_TOKENS": "1", "PORT": "1"}).environ
+    with pytest.raises(InvalidRequest, match="service-definition.toml"):
+        resolved(Inputs("chat", defaults=ServiceDefaults(environ={"HEADRACE_MODEL_PATH": "x"})))
+
+
+@given(
+    st.fixed_dictionaries(
+        {"runtime": st.sampled_from(get_args(RuntimeVariant))},
+        optional={
+            "folder": st.just("weights"), "port": st.integers(1, 65535), "command": st.sampled_from(["x", ("a", "b")]),
+            "model_destination": st.sampled_from(["/m", "/", "/models"]), "slots": st.dictionaries(st.sampled_from(["cpu", "mem", "cuda.device"]), st.integers(0, 9)),
+            "environ": st.dictionaries(st.sampled_from(["A", "HEADRACE_PORT"]), st.text(max_size=3)),
+        },
+    )
+)  # fmt: skip
+def test_any_spec_is_resolved_the_same_twice_or_refused_with_fields(spec: dict[str, Any]) -> None:
+    inputs = Inputs(
+        "chat",
+        folder=MODEL if "folder" in spec else None,
+        definition=DEFINITION if spec["runtime"] == "custom" else None,
+    )
+    try:
+        first = resolved(inputs, **spec)
+    except InvalidRequest as problem:
+        assert problem.extra["errors"]
+        return
+    assert first == resolved(inputs, **spec)
+    assert all(amount > 0 for amount in first.slots.values())
+    assert ResolvedSpec.model_validate(first.model_dump(mode="json")) == first, "as JSON it is the same"
+    assert "HEADRACE_PORT" not in first.environ
