@@ -185,32 +185,42 @@ create index allocations_agent on allocations (agent_id);
 create unique index allocations_whole_gpu on allocations (agent_id, device) where slot = 'cuda.device';
 
 -- Whole and fractions never mixed on one GPU, shares on one GPU at most 1, counted slots within the machine's capacity.
-create function check_allocation() returns trigger language plpgsql as $$
+-- Checked once per statement, over the machines that it touched.
+create function check_allocations() returns trigger language plpgsql as $$
 declare
-    capacity numeric;
-    held numeric;
+    bad record;
 begin
-    -- one writer per machine at a time, so that the sum below is the truth
+    -- one writer per machine at a time, so that the sums below are the truth
     -- (no key update: the foreign keys of other writers hold key share locks on the row)
-    perform 1 from agents where id = new.agent_id for no key update;
-    if new.device <> '' then
-        if exists (select 1 from allocations a where a.agent_id = new.agent_id and a.device = new.device and a.slot <> new.slot) then
-            raise exception 'GPU % of % is held whole and in fractions', new.device, new.agent_id using errcode = 'check_violation', constraint = 'allocations_never_mixed';
-        end if;
-        select sum(amount) into held from allocations where agent_id = new.agent_id and device = new.device;
-        if held > 1 then
-            raise exception 'GPU % of % would be held % times', new.device, new.agent_id, held using errcode = 'check_violation', constraint = 'allocations_within_gpu';
-        end if;
-    else
-        select (slots ->> new.slot)::numeric into capacity from agents where id = new.agent_id;
-        select sum(amount) into held from allocations where agent_id = new.agent_id and slot = new.slot and device = '';
-        if capacity is null or held > capacity then
-            raise exception 'machine % would hold % of %; it has %', new.agent_id, held, new.slot, coalesce(capacity, 0) using errcode = 'check_violation', constraint = 'allocations_within_machine';
-        end if;
+    perform 1 from agents where id in (select agent_id from fresh) order by id for no key update;
+
+    select a.agent_id, a.device, count(distinct a.slot) > 1 as mixed, sum(a.amount) as held into bad
+    from allocations a
+    where a.device <> '' and (a.agent_id, a.device) in (select f.agent_id, f.device from fresh f where f.device <> '')
+    group by a.agent_id, a.device having count(distinct a.slot) > 1 or sum(a.amount) > 1 limit 1;
+    if found and bad.mixed then
+        raise exception 'GPU % of % is held whole and in fractions', bad.device, bad.agent_id using errcode = 'check_violation', constraint = 'allocations_never_mixed';
+    elsif found then
+        raise exception 'GPU % of % would be held % times', bad.device, bad.agent_id, bad.held using errcode = 'check_violation', constraint = 'allocations_within_gpu';
     end if;
-    return new;
+
+    select sums.*, (m.slots ->> sums.slot)::numeric as capacity into bad
+    from (
+        select a.agent_id, a.slot, sum(a.amount) as held
+        from allocations a
+        where a.device = '' and (a.agent_id, a.slot) in (select f.agent_id, f.slot from fresh f where f.device = '')
+        group by a.agent_id, a.slot
+    ) sums join agents m on m.id = sums.agent_id
+    where sums.held > coalesce((m.slots ->> sums.slot)::numeric, 0) limit 1;
+    if found then
+        raise exception 'machine % would hold % of %; it has %', bad.agent_id, bad.held, bad.slot, coalesce(bad.capacity, 0) using errcode = 'check_violation', constraint = 'allocations_within_machine';
+    end if;
+    return null;
 end $$;
-create trigger allocations_fit after insert or update on allocations for each row execute function check_allocation();
+create trigger allocations_fit after insert on allocations
+    referencing new table as fresh for each statement execute function check_allocations();
+create trigger allocations_still_fit after update on allocations
+    referencing new table as fresh for each statement execute function check_allocations();
 
 create table signing_keys (
     kid text primary key,
