@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import get_args
@@ -50,11 +51,9 @@ def test_good_paths(path: str, expected: tuple[str, ...]) -> None:
 
 @given(st.text(st.sampled_from("ab./\\\x00\n\x7f~"), max_size=12))
 def test_no_path_leads_out(path: str) -> None:
-    try:
+    parts: tuple[str, ...] = ("refused",)
+    with suppress(InvalidRequest):
         parts = split_path(path)
-    except InvalidRequest as problem:
-        assert problem.extra["errors"][0]["field"] == "path"
-        return
     assert parts
     assert all(part not in {"", ".", ".."} and not set(part) & set("/\\\x00\n\x7f") for part in parts)
 
@@ -75,12 +74,8 @@ def test_quota_refuses_exactly_what_passes_a_limit(limits: quota.Slots, used: qu
         for slot, asked in more.items()
         if asked > 0 and slot in limits and used.get(slot, zero) + asked > limits[slot]
     ]
-    try:
+    with pytest.raises(QuotaExceeded) if over else nullcontext():
         quota.check("p", limits, used, more)
-    except QuotaExceeded as problem:
-        assert problem.extra["slot"] in over
-    else:
-        assert not over
     quota.check("p", None, used, more)
 
 

