@@ -164,7 +164,7 @@ def _parent_chain_has(pid: int, wanted: int) -> bool:
 
 
 async def test_kernels_survive_a_killed_agent_and_are_adopted_with_their_health(agent: AgentUnderTest) -> None:
-    slow = {**QUICK, "initial_delay": 0.5, "interval": 60}
+    slow = {**QUICK, "initial_delay": 0.5, "interval": 3, "max_retries": 100}
     spec = make_spec(command=ENGINE, health_check=slow)
     await agent.plan(spec)
     before = await agent.kernel(spec, state="running", health="healthy")
@@ -288,7 +288,10 @@ async def test_all_five_actions_in_order_and_in_the_log(agent: AgentUnderTest, f
             {"action": "log", "args": {"message": "hello {braces}"}},
             {"action": "mkdir", "args": {"path": "/tmp/made/deep"}},
             {"action": "write_file", "args": {"filename": "/home/work/sub/a.txt", "body": "{a}\n", "mode": "600"}},
-            {"action": "write_file", "args": {"filename": "/home/work/sub/a.txt", "body": "b\n", "append": True}},
+            {
+                "action": "write_file",
+                "args": {"filename": "/home/work/sub/a.txt", "body": "b\n", "append": True, "mode": "600"},
+            },
             {"action": "write_file", "args": {"filename": "relative.txt", "body": "r\n"}},
             {"action": "write_tempfile", "args": {"body": "print(1)"}},
             {"action": "run_command", "args": {"command": ["sh", "-c", "cat /models/weights.txt; echo no >&2"]}},

@@ -25,7 +25,7 @@ from headrace.agent.reconcile.converge import Converger
 from headrace.agent.reconcile.probing import Prober
 from headrace.agent.reconcile.starting import Starter
 from headrace.agent.report import Reporter, machine_of
-from headrace.agent.runtime.docker.container import Limits
+from headrace.agent.runtime.docker.container import Common
 from headrace.agent.runtime.docker.docker import DockerRuntime
 from headrace.agent.runtime.docker.engine import Engine
 from headrace.agent.runtime.interface import Capacity, Runtime
@@ -115,11 +115,12 @@ async def _runtime(settings: Settings, stack: AsyncExitStack) -> Runtime:
     engine = await stack.enter_async_context(
         Engine.open(settings.docker_host, timeout_s=settings.docker_timeout.total_seconds())
     )
-    limits = Limits(
-        settings.bind_address, settings.docker_network, pids=settings.docker_pids, shm_bytes=settings.docker_shm_bytes
-    )
+    common = Common(
+        owner=str(settings.data_dir), bind_address=settings.bind_address, network=settings.docker_network,
+        pids=settings.docker_pids, shm_bytes=settings.docker_shm_bytes,
+    )  # fmt: skip
     return DockerRuntime(
-        engine, agent_id=settings.id, host=settings.advertise_host, limits=limits,
+        engine, agent_id=settings.id, host=settings.advertise_host, common=common,
         pull_timeout_s=settings.image_pull_timeout.total_seconds(),
     )  # fmt: skip
 

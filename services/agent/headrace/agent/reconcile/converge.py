@@ -194,7 +194,9 @@ class Converger:
         self._table.forget(kernel_id)
 
     async def _end_all(self, most_s: float) -> None:
-        """End every running kernel. SIGKILL follows for all of them when this is cut short."""
+        """End every running kernel, each with SIGKILL after its grace."""
+        with suppress(RuntimeUnavailable):  # with what the last starts made
+            await self._note(dict(await self._runtime.list()))
         running = [kernel_id for kernel_id, seen in self._table.seen.items() if seen.phase == "running"]
         graces = {
             kernel_id: min(record.spec.stop_grace_s, most_s)

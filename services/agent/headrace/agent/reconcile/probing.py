@@ -73,16 +73,18 @@ class Prober:
 
     async def _watch(self, spec: KernelSpec, port: int) -> None:
         kernel_id, policy = spec.kernel_id, Policy.of(spec.health_check)
-        record = self._table.records[kernel_id]
+        record = self._table.records.get(kernel_id)
+        if record is None:  # removed before this task began
+            return
         now = self._now()
         health = resume(record.health, now) if record.health else begin(policy, record.started_at or now)
         self._take(kernel_id, health)
         under_way: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as group:
-            while True:
-                wait_s = (self._healths[kernel_id].next_check_at - self._now()).total_seconds()
+            while (waiting := self._healths.get(kernel_id)) is not None:
+                wait_s = (waiting.next_check_at - self._now()).total_seconds()
                 await asyncio.sleep(max(0.0, wait_s))
-                health, check = start_check(policy, self._healths[kernel_id], self._now())
+                health, check = start_check(policy, self._healths.get(kernel_id, waiting), self._now())
                 self._healths[kernel_id] = health
                 if len(under_way) < _MOST_AT_ONCE:
                     task = group.create_task(self._check(spec, policy, check, port))
@@ -92,7 +94,9 @@ class Prober:
     async def _check(self, spec: KernelSpec, policy: Policy, check: Check, port: int) -> None:
         answer = await self._checker.ask(spec.health_check, port)
         HEALTH_CHECKS.labels("passed" if answer.passed else "failed").inc()
-        before = self._healths[spec.kernel_id]
+        before = self._healths.get(spec.kernel_id)
+        if before is None:  # it stopped running meanwhile
+            return
         after = finish_check(policy, before, check, passed=answer.passed, detail=answer.detail)
         if after.status != before.status:
             log.info(

@@ -20,9 +20,11 @@ _GATE = f'while [ ! -e {GO} ]; do sleep 0.05 2>/dev/null || sleep 1; done; exec 
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What an operator sets for all containers."""
+class Common:
+    """What all containers of an agent have in common."""
 
+    owner: str
+    """Of the containers: the agent's data folder. Two installations may share an engine and even agent ids."""
     bind_address: str
     """Where container ports are published."""
     network: str | None
@@ -56,11 +58,12 @@ def container_name(agent_id: str, kernel_id: object) -> str:
     return f"headrace-{agent_id}-{kernel_id}"
 
 
-def labels(agent_id: str, spec: KernelSpec, prepared: Prepared, *, gated: bool) -> dict[str, str]:
+def labels(agent_id: str, owner: str, spec: KernelSpec, prepared: Prepared, *, gated: bool) -> dict[str, str]:
     """Return what a restarted agent needs to know the container again."""
     digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
     return {
         LABEL + "agent": agent_id,
+        LABEL + "data": owner,
         LABEL + "kernel": str(spec.kernel_id),
         LABEL + "session": str(spec.session_id),
         LABEL + "service": str(spec.service_id or ""),
@@ -74,7 +77,7 @@ def labels(agent_id: str, spec: KernelSpec, prepared: Prepared, *, gated: bool) 
 
 
 def create_request(
-    agent_id: str, spec: KernelSpec, prepared: Prepared, image: Image, limits: Limits, *, gated: bool
+    agent_id: str, spec: KernelSpec, prepared: Prepared, image: Image, common: Common, *, gated: bool
 ) -> dict[str, Any]:
     """Return the body of the create call. Raises StartRefused when there is nothing to run."""
     program = _program(spec, image)
@@ -95,9 +98,9 @@ def create_request(
         "Env": [f"{name}={value}" for name, value in environ.items()],
         "WorkingDir": working_dir(image),
         "Hostname": str(spec.kernel_id)[-12:],
-        "Labels": labels(agent_id, spec, prepared, gated=gated),
+        "Labels": labels(agent_id, common.owner, spec, prepared, gated=gated),
         "ExposedPorts": {port: {}},
-        "HostConfig": _host_config(spec, prepared, limits, port),
+        "HostConfig": _host_config(spec, prepared, common, port),
     }
 
 
@@ -116,24 +119,24 @@ def _program(spec: KernelSpec, image: Image) -> tuple[str, ...]:
     return program
 
 
-def _host_config(spec: KernelSpec, prepared: Prepared, limits: Limits, port: str) -> dict[str, Any]:
+def _host_config(spec: KernelSpec, prepared: Prepared, common: Common, port: str) -> dict[str, Any]:
     config: dict[str, Any] = {
         "Init": True,
         "AutoRemove": False,
         "RestartPolicy": {"Name": "no"},
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
-        "PidsLimit": limits.pids,
-        "ShmSize": limits.shm_bytes,
+        "PidsLimit": common.pids,
+        "ShmSize": common.shm_bytes,
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
-        "PortBindings": {port: [{"HostIp": limits.bind_address, "HostPort": str(prepared.host_port)}]},
+        "PortBindings": {port: [{"HostIp": common.bind_address, "HostPort": str(prepared.host_port)}]},
         "Mounts": [
             {"Type": "bind", "Source": str(mount.source), "Target": mount.target, "ReadOnly": mount.read_only}
             for mount in prepared.mounts
         ],
     }
-    if limits.network:
-        config["NetworkMode"] = limits.network
+    if common.network:
+        config["NetworkMode"] = common.network
     if spec.slots.get(CPU):
         config["NanoCpus"] = int(spec.slots[CPU] * 10**9)
     if spec.slots.get(MEM):

@@ -15,12 +15,13 @@ import structlog
 from headrace.agent.domain.kernels import Phase, SeenKernel
 from headrace.agent.domain.usage import Usage
 from headrace.agent.machine import architecture
-from headrace.agent.runtime.docker.container import LABEL, Image, Limits, container_name, create_request
+from headrace.agent.runtime.docker.container import LABEL, Common, Image, container_name, create_request
 from headrace.agent.runtime.docker.counters import usage_of
 from headrace.agent.runtime.docker.engine import Engine, EngineError, filters
 from headrace.agent.runtime.docker.images import Images
 from headrace.agent.runtime.docker.inside import ContainerInside
 from headrace.agent.runtime.docker.streams import json_lines, line_batches
+from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import (
     ActionFailed,
     Before,
@@ -43,14 +44,17 @@ _QUIET_S = 10.0
 class DockerRuntime:
     """Runs kernels as containers of one engine. Their labels say whose they are: nothing else is touched."""
 
-    def __init__(self, engine: Engine, *, agent_id: str, host: str, limits: Limits, pull_timeout_s: float) -> None:
+    def __init__(self, engine: Engine, *, agent_id: str, host: str, common: Common, pull_timeout_s: float) -> None:
         self._engine = engine
         self._agent_id = agent_id
+        self._own = [f"{LABEL}agent={agent_id}", f"{LABEL}data={common.owner}"]
         self._host = host
-        self._limits = limits
+        self._common = common
         self._images = Images(engine, pull_timeout_s=pull_timeout_s)
         self._ended: dict[str, tuple[int | None, Reason | None]] = {}
         """By container id: what an exited container is inspected for, once."""
+        self._dying: set[str] = set()
+        """Ids of containers that the event stream told the end of."""
         self._released: set[str] = set()
         """Ids of containers whose program is known to have begun."""
 
@@ -61,11 +65,12 @@ class DockerRuntime:
 
     async def list(self) -> Mapping[KernelId, SeenKernel]:
         """Return this agent's containers."""
-        query = {"all": "true", "filters": filters(label=[f"{LABEL}agent={self._agent_id}"])}
+        query = {"all": "true", "filters": filters(label=self._own)}
         listed = await self._call("GET", "/containers/json", query=query)
         ids = {row["Id"] for row in listed}
         self._ended = {key: value for key, value in self._ended.items() if key in ids}
         self._released &= ids
+        self._dying &= ids
         seen = [await self._seen(row) for row in listed]
         return {kernel.kernel_id: kernel for kernel in seen}
 
@@ -134,13 +139,15 @@ class DockerRuntime:
     async def watch(self, poke: Callable[[], None]) -> None:
         """Poke at each event of this agent's containers; after a break, poke and listen again."""
         query = {
-            "filters": filters(type=["container"], event=_EVENTS, label=[f"{LABEL}agent={self._agent_id}"]),
+            "filters": filters(type=["container"], event=_EVENTS, label=self._own),
         }
         while True:
             try:
                 async with self._engine.stream("GET", "/events", query=query) as chunks:
                     poke()
-                    async for _ in json_lines(chunks):
+                    async for event in json_lines(chunks):
+                        if event.get("Action") in {"die", "oom"}:
+                            self._dying.add(str(event["Actor"]["ID"]))
                         poke()
             except (RuntimeUnavailable, EngineError) as error:
                 log.warning("docker_events_lost", error=str(error))
@@ -153,7 +160,7 @@ class DockerRuntime:
         return await self._engine.call(method, path, **more)
 
     async def _create(self, name: str, spec: KernelSpec, prepared: Prepared, image: Image, *, gated: bool) -> None:
-        request = create_request(self._agent_id, spec, prepared, image, self._limits, gated=gated)
+        request = create_request(self._agent_id, spec, prepared, image, self._common, gated=gated)
         try:
             await self._call("POST", "/containers/create", query={"name": name}, body=request)
         except EngineError as error:
@@ -161,7 +168,8 @@ class DockerRuntime:
 
     async def _begin(self, name: str, image: Image, prepared: Prepared, before: Before | None, *, gated: bool) -> None:
         inside = ContainerInside(self._engine, name, image)
-        await inside.make_home()
+        if all(mount.target != HOME for mount in prepared.mounts):
+            await inside.make_home()
         if gated:
             await self._run(name)
         if before is not None:
@@ -211,7 +219,7 @@ class DockerRuntime:
         reason: Reason | None = None
         if row["State"] == "created":
             phase = "created"
-        elif row["State"] in {"exited", "dead", "removing"}:
+        elif row["State"] in {"exited", "dead", "removing"} or await self._has_died(container):
             phase = "exited"
             code, reason = await self._ending(container)
         elif labels.get(f"{LABEL}gated") and not await self._was_released(container):
@@ -220,6 +228,15 @@ class DockerRuntime:
             kernel_id, SessionId(UUID(labels[f"{LABEL}session"])), ServiceId(UUID(service)) if service else None, phase,
             datetime.fromtimestamp(row["Created"], UTC), self._host, int(labels[f"{LABEL}port"]), code, reason,
         )  # fmt: skip
+
+    async def _has_died(self, container: str) -> bool:
+        """The engine tells an end before its list shows it; the container itself is asked then."""
+        if container not in self._dying:
+            return False
+        try:
+            return not (await self._call("GET", f"/containers/{container}/json"))["State"]["Running"]
+        except EngineError as error:
+            return error.status == 404
 
     async def _was_released(self, container: str) -> bool:
         if container not in self._released:

@@ -64,9 +64,12 @@ class ContainerInside:
         return Ran(int(done.get("ExitCode") or 0), *(output[kind].decode("utf-8", "replace") for kind in (1, 2)))
 
     async def make_home(self) -> None:
-        """Make the home folder where the image has none."""
+        """Make the home folder, and the image's user its owner (the engine makes working folders as root)."""
         try:
-            await self._folders(HOME, *await self._user())
+            uid, gid = await self._user()
+            await self._folders(HOME, uid, gid)
+            if uid != 0:
+                await self._put(_tar_folders([HOME], uid, gid))
         except EngineError as error:
             raise ActionFailed(f"{HOME}: {error}") from error
 

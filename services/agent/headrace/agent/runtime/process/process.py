@@ -84,7 +84,13 @@ class ProcessRuntime:
         if before is not None:
             await before(LocalInside(layout, prepared, rewriting, environ))
         prepared.progress("starting the program")
-        await self._launch(layout, _command(spec, rewriting), environ)
+        launch = asyncio.ensure_future(self._launch(layout, _command(spec, rewriting), environ))
+        try:
+            await asyncio.shield(launch)
+        except asyncio.CancelledError:  # not in the middle, where nobody knows whether it runs
+            await asyncio.wait([launch])
+            await self.stop(spec.kernel_id, 0.0)
+            raise
 
     async def stop(self, kernel_id: KernelId, grace_s: float) -> None:
         """SIGTERM to the whole process group, SIGKILL after the grace; what left the group is killed at the end."""
@@ -153,9 +159,6 @@ class ProcessRuntime:
                 await process.wait()  # it forks and ends at once
         except TimeoutError as error:
             raise RuntimeUnavailable(f"the program's shim did not answer within {_SHIM_S:g} s") from error
-        except asyncio.CancelledError:
-            await asyncio.shield(self.stop(layout.kernel_id, 0.0))
-            raise
         answer = said.decode("utf-8", "replace").strip()
         if answer not in {"ok", "running already"}:
             raise StartRefused("start-failed", f"the program could not be started: {answer or 'its shim ended'}")

@@ -1,0 +1,406 @@
+"""The agent on a real Docker engine, with images made here."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import signal
+import subprocess
+import tarfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from headrace.common.bus.connect import Bus
+from headrace.common.contracts.ids import FolderId
+from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.embedded.stack import EmbeddedServers
+from tests.integration.agent.conftest import AGENT, AgentUnderTest, agent_under_test, make_spec
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.docker
+SH = ("/bin/sh", "-c")
+SERVE = ("httpd", "-f", "-p", "8000", "-h", "/")
+
+
+def docker(*words: str) -> str:
+    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def import_image(tag: str, files: dict[str, bytes | str], *changes: str) -> str:
+    """Make an image of these files: bytes are programs, text is a link to it."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.mode = 0o755
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+                tar.addfile(info)
+            elif name.endswith("/"):
+                info.type, info.mode = tarfile.DIRTYPE, 0o1777
+                tar.addfile(info)
+            else:
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    words = [word for change in changes for word in ("-c", change)]
+    subprocess.run(
+        ["docker", "import", *words, "-", tag], input=archive.getvalue(), check=True, capture_output=True, timeout=60
+    )
+    return tag
+
+
+@pytest.fixture(scope="session")
+def busybox() -> Iterator[str]:
+    """An image with a shell and the usual programs, whose user is not root."""
+    program = Path("/bin/busybox")
+    assert program.exists(), "busybox-static is needed (apt-get install busybox-static)"
+    names = [
+        "sh",
+        "cat",
+        "echo",
+        "sleep",
+        "httpd",
+        "id",
+        "ls",
+        "mkdir",
+        "env",
+        "wc",
+        "head",
+        "grep",
+        "dd",
+        "nc",
+        "touch",
+        "stat",
+        "pwd",
+        "yes",
+    ]
+    passwd = b"root:x:0:0::/root:/bin/sh\nworker:x:1234:1235::/:/bin/sh\n"
+    files: dict[str, bytes | str] = {"bin/busybox": program.read_bytes(), "tmp/": b"", "etc/passwd": passwd}
+    tag = import_image(
+        f"agent-test-busybox:{uuid4().hex[:8]}", files | {f"bin/{name}": "busybox" for name in names},
+        "USER worker", "ENV PATH=/bin", 'CMD ["httpd", "-f", "-p", "8000", "-h", "/"]',
+    )  # fmt: skip
+    yield tag
+    docker("image", "rm", "-f", tag)
+
+
+@pytest.fixture(scope="session")
+def bare() -> Iterator[str]:
+    """An image with one program and no shell."""
+    files: dict[str, bytes | str] = {"httpd": Path("/bin/busybox").read_bytes()}
+    tag = import_image(f"agent-test-bare:{uuid4().hex[:8]}", files, "USER 1000:1000")
+    yield tag
+    docker("image", "rm", "-f", tag)
+
+
+@pytest.fixture
+async def docker_agent(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
+) -> AsyncIterator[AgentUnderTest]:
+    """An agent on the docker runtime. Its ports are its own: the labels of its containers carry its id."""
+    async with agent_under_test(bus, servers, tmp_path, folders, RUNTIME="docker") as running:
+        running.start()
+        yield running
+    assert docker("ps", "-aq", "--filter", f"label=headrace.data={tmp_path / 'agent'}") == ""
+
+
+def inspect(spec: KernelSpec) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(docker("inspect", f"headrace-{AGENT}-{spec.kernel_id}"))[0]
+    return found
+
+
+def container(image: str, **changes: object) -> KernelSpec:
+    return make_spec(**{"image": image, "command": SERVE, "slots": {"cpu": "0.5", "mem": "64m"}, **changes})
+
+
+async def test_a_container_with_its_limits(docker_agent: AgentUnderTest, busybox: str, folder: FolderId) -> None:
+    agent = docker_agent
+    mount = {"folder_id": folder, "target": "/models"}
+    check = {"path": "/weights.txt", "interval": 0.2, "initial_delay": 0.1}
+    serve = ("httpd", "-f", "-p", "8000", "-h", "/models")
+    spec = container(busybox, command=serve, mounts=[mount], health_check=check, environ={"SECRET": "x"})
+    await agent.plan(spec)
+    row = await agent.kernel(spec, state="running", health="healthy")
+    assert httpx.get(f"http://{row.host}:{row.port}/weights.txt", timeout=5).text == "weights"
+    found = inspect(spec)
+    host = found["HostConfig"]
+    assert (host["NanoCpus"], host["Memory"], host["MemorySwap"]) == (500_000_000, 64 * 2**20, 64 * 2**20)
+    assert (host["CapDrop"], host["SecurityOpt"], host["Init"], host["Privileged"]) == (
+        ["ALL"],
+        ["no-new-privileges"],
+        True,
+        False,
+    )
+    assert host["PidsLimit"] == 8192
+    assert [(m["Destination"], m["RW"]) for m in found["Mounts"]] == [("/models", False)]
+    labels = found["Config"]["Labels"]
+    assert labels["headrace.session"] == str(spec.session_id)
+    assert len(labels["headrace.digest"]) == 64
+    assert host["PortBindings"] == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(row.port)}]}
+    await agent.plan()
+    await agent.gone(spec)
+    assert docker("ps", "-aq", "--filter", f"label=headrace.kernel={spec.kernel_id}") == ""
+
+
+async def test_what_the_program_sees(docker_agent: AgentUnderTest, busybox: str, folder: FolderId) -> None:
+    script = (
+        "pwd; id -u; echo HOME=$HOME PORT=$PORT MP=$MODEL_PATH MINE=$MINE; cat {model_path}/weights.txt; echo;"
+        " touch /models/x 2>/dev/null || echo refused; touch $HOME/y && echo home; exec sleep 600"
+    )
+    spec = container(
+        busybox, command=(*SH, script), environ={"MINE": "1"}, mounts=[{"folder_id": folder, "target": "/models"}]
+    )
+    await docker_agent.plan(spec)
+    await docker_agent.kernel(spec, state="running")
+
+    async def whole() -> list[str]:
+        lines = await docker_agent.whole_log(spec)
+        assert lines[-1:] == ["home"]
+        return lines
+
+    lines = await eventually(whole, within_s=15)
+    assert lines[:4] == ["/home/work", "1234", "HOME=/home/work PORT=8000 MP=/models MINE=1", "weights"]
+    assert "refused" in lines
+
+
+async def test_the_images_own_command_runs_where_none_is_given(docker_agent: AgentUnderTest, busybox: str) -> None:
+    spec = container(busybox, command=())
+    await docker_agent.plan(spec)
+    row = await docker_agent.kernel(spec, state="running", health="healthy")
+    assert httpx.get(f"http://{row.host}:{row.port}/etc/passwd", timeout=5).status_code == 200
+
+
+async def test_a_port_that_nobody_listens_on_yet_is_not_ready(docker_agent: AgentUnderTest, busybox: str) -> None:
+    """Docker's proxy accepts connections for a container that does not."""
+    spec = container(busybox, command=(*SH, "while [ ! -e /tmp/go ]; do sleep 0.1; done; exec httpd -f -p 8000 -h /"))
+    await docker_agent.plan(spec)
+    await docker_agent.until(lambda r: r.kernels and "not accept" in r.kernels[0].reason.text)
+    docker_agent.reports.clear()
+    report = await docker_agent.until(lambda r: len(docker_agent.reports) >= 2)
+    assert (report.kernels[0].health, report.kernels[0].reason.code) == ("degraded", "waiting-for-port")
+    docker("exec", f"headrace-{AGENT}-{spec.kernel_id}", "touch", "/tmp/go")
+    await docker_agent.kernel(spec, state="running", health="healthy")
+
+
+async def test_an_exit_is_reported_at_once(docker_agent: AgentUnderTest, busybox: str) -> None:
+    spec = container(busybox, command=(*SH, "echo out of luck; sleep 600"))
+    await docker_agent.plan(spec)
+    await docker_agent.kernel(spec, state="running")
+    name = f"headrace-{AGENT}-{spec.kernel_id}"
+    await eventually(lambda: "out of luck" in docker("logs", name))
+    started = time.monotonic()
+    await asyncio.to_thread(docker, "kill", name)
+    row = await docker_agent.kernel(spec, state="exited")
+    assert time.monotonic() - started < 1.5  # with the docker command itself
+    assert (row.exit_code, row.health, row.reason.code) == (137, "unhealthy", "killed-by-signal")
+    assert "out of luck" in row.reason.text
+
+
+async def test_too_much_memory_is_named(docker_agent: AgentUnderTest, busybox: str) -> None:
+    # tmpfs pages count as the container's memory
+    spec = container(busybox, slots={"mem": "16m"}, command=(*SH, "dd if=/dev/zero of=/dev/shm/x bs=1M count=64"))
+    await docker_agent.plan(spec)
+    row = await docker_agent.kernel(spec, state="exited")
+    assert row.reason.code == "out-of-memory", row
+
+
+async def test_containers_survive_a_killed_agent_and_are_adopted(docker_agent: AgentUnderTest, busybox: str) -> None:
+    agent = docker_agent
+    check = {"path": "/", "interval": 3.0, "initial_delay": 0.2, "expected_status_code": 404}
+    spec = container(busybox, command=("httpd", "-f", "-p", "8000", "-h", "/tmp"), health_check=check)
+    await agent.plan(spec)
+    before = await agent.kernel(spec, state="running", health="healthy")
+    identity = inspect(spec)["Id"], inspect(spec)["State"]["Pid"]
+    agent.kill(signal.SIGKILL)
+    agent.reports.clear()
+    agent.start()
+    await agent.until(lambda r: True)
+    first = agent.reports[0].kernels[0]
+    assert (first.state, first.health, first.port, first.created_at) == (
+        "running",
+        "healthy",
+        before.port,
+        before.created_at,
+    )
+    assert (inspect(spec)["Id"], inspect(spec)["State"]["Pid"]) == identity
+    docker("kill", f"headrace-{AGENT}-{spec.kernel_id}")
+    await agent.kernel(spec, state="exited")
+
+
+async def test_without_its_data_the_agent_adopts_by_labels(docker_agent: AgentUnderTest, busybox: str) -> None:
+    agent = docker_agent
+    spec = container(busybox)
+    await agent.plan(spec)
+    before = await agent.kernel(spec, state="running", health="healthy")
+    agent.kill(signal.SIGKILL)
+    (agent.data / "plan.json").unlink()
+    (agent.data / "kernels" / str(spec.kernel_id) / "record.json").unlink()
+    agent.reports.clear()
+    agent.start()
+    after = await agent.kernel(spec, state="running", health="healthy")
+    assert after.port == before.port
+    assert docker("ps", "-q", "--filter", f"label=headrace.kernel={spec.kernel_id}").count("\n") == 0
+
+
+ACTIONS = [
+    {"action": "log", "args": {"message": "hello"}},
+    {"action": "mkdir", "args": {"path": "/opt/a/b"}},
+    {"action": "write_file", "args": {"filename": "/opt/a/b/c.txt", "body": "{one}\n", "mode": "640"}},
+    {"action": "write_file", "args": {"filename": "/opt/a/b/c.txt", "body": "two\n", "append": True, "mode": "640"}},
+    {"action": "write_file", "args": {"filename": "page.txt", "body": "home"}},
+    {"action": "write_tempfile", "args": {"body": "print(1)"}},
+]
+
+
+async def test_all_five_actions_inside_the_container(docker_agent: AgentUnderTest, busybox: str) -> None:
+    command = {"action": "run_command", "args": {"command": ["sh", "-c", "cat /opt/a/b/c.txt; id -u >&2; echo $MINE"]}}
+    spec = container(
+        busybox, environ={"MINE": "mine"}, pre_start_actions=[*ACTIONS, command],
+        command=(*SH, "stat -c '%a %u' /opt/a/b/c.txt; stat -c '%a %u' /tmp; cat page.txt; echo; exec sleep 600"),
+    )  # fmt: skip
+    await docker_agent.plan(spec)
+    row = await docker_agent.kernel(spec, state="running")
+    assert row.created_at is not None
+
+    async def whole() -> list[str]:
+        lines = await docker_agent.whole_log(spec)
+        assert len(lines) == 10
+        return lines
+
+    lines = await eventually(whole, within_s=15)
+    assert lines[0] == "hello"
+    assert lines[6] == '[pre-start action 7 of 7 (run_command)] {"out": "{one}\\ntwo\\nmine\\n", "err": "1234\\n"}'
+    assert lines[7:] == ["640 1234", "1777 0", "home"]
+
+
+async def test_files_need_no_shell_in_the_image(docker_agent: AgentUnderTest, bare: str) -> None:
+    spec = container(bare, command=("/httpd", "-f", "-p", "8000", "-h", "/home/work"), pre_start_actions=ACTIONS)
+    await docker_agent.plan(spec)
+    row = await docker_agent.kernel(spec, state="running", health="healthy")
+    assert httpx.get(f"http://{row.host}:{row.port}/page.txt", timeout=5).text == "home"
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ({"action": "run_command", "args": {"command": ["sh", "-c", "echo fine; echo broken >&2; exit 3"]}},
+         ["exit code 3", "err: broken", "out: fine"]),
+        ({"action": "run_command", "args": {"command": ["no-such-program"]}}, ["no-such-program"]),
+        ({"action": "write_file", "args": {"filename": "/models/x", "body": "x"}}, ["/models/x", "read-only"]),
+    ],
+)  # fmt: skip
+async def test_a_failing_action_stops_the_start_and_leaves_nothing(
+    docker_agent: AgentUnderTest, busybox: str, folder: FolderId, action: dict[str, object], words: list[str]
+) -> None:
+    spec = container(
+        busybox, mounts=[{"folder_id": folder, "target": "/models"}], pre_start_actions=[ACTIONS[0], action]
+    )
+    await docker_agent.plan(spec)
+    row = await docker_agent.kernel(spec, state="failed")
+    assert row.reason.code == "pre-start-action-failed"
+    for word in words:
+        assert word in row.reason.text
+    assert docker("ps", "-aq", "--filter", f"label=headrace.kernel={spec.kernel_id}") == ""
+    assert (await docker_agent.whole_log(spec))[0] == "hello"
+
+
+async def test_an_agent_killed_during_the_actions_begins_anew(docker_agent: AgentUnderTest, busybox: str) -> None:
+    agent = docker_agent
+    command = ["sh", "-c", "echo x >> /tmp/count; cat /tmp/count; sleep 3"]
+    spec = container(busybox, pre_start_actions=[{"action": "run_command", "args": {"command": command}}])
+    await agent.plan(spec)
+    await agent.until(lambda r: r.kernels and "action 1" in r.kernels[0].reason.text)
+    agent.kill(signal.SIGKILL)
+    agent.reports.clear()
+    agent.start()
+    await agent.kernel(spec, state="running", health="healthy")
+    assert (await agent.whole_log(spec))[0].endswith('{"out": "x\\n", "err": ""}')  # in a fresh container
+
+
+async def test_an_image_that_cannot_be_had_fails_with_the_engines_words(docker_agent: AgentUnderTest) -> None:
+    spec = container("127.0.0.1:1/no/such:image")
+    await docker_agent.plan(spec)
+    row = await docker_agent.kernel(spec, state="failed", within_s=60)
+    assert row.reason.code == "image-pull-failed"
+    assert "127.0.0.1:1" in row.reason.text
+
+
+async def test_a_program_that_is_not_in_the_image(docker_agent: AgentUnderTest, busybox: str, bare: str) -> None:
+    lost, shellless = container(busybox, command=("no-such-program",)), container(bare, command=(*SH, "true"))
+    await docker_agent.plan(lost, shellless)
+    for spec in (lost, shellless):
+        row = await docker_agent.until(
+            lambda r, spec=spec: any(
+                k.kernel_id == spec.kernel_id and k.state in {"exited", "failed"} for k in r.kernels
+            )
+        )
+        found = next(k for k in row.kernels if k.kernel_id == spec.kernel_id)
+        assert "no-such-program" in found.reason.text or "/bin/sh" in found.reason.text
+
+
+async def test_stopping_respects_the_grace(docker_agent: AgentUnderTest, busybox: str) -> None:
+    agent = docker_agent
+    polite = container(
+        busybox, stop_grace_s=30, command=(*SH, "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.1; done")
+    )
+    stubborn = container(
+        busybox, stop_grace_s=0.5, command=(*SH, "trap '' TERM; echo ready; while :; do sleep 0.1; done")
+    )
+    await agent.plan(polite, stubborn)
+    for spec in (polite, stubborn):
+        await agent.kernel(spec, state="running")
+
+        async def ready(spec: KernelSpec = spec) -> bool:
+            return "ready" in await agent.whole_log(spec)
+
+        await eventually(ready)
+    started = time.monotonic()
+    await agent.plan()
+    await agent.gone(polite)
+    await agent.gone(stubborn)
+    assert time.monotonic() - started < 15
+    assert (await agent.whole_log(polite))[-1] == "bye"
+
+
+async def test_the_log_is_followed(docker_agent: AgentUnderTest, busybox: str) -> None:
+    script = "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i+1)); done; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo last"
+    spec = container(busybox, command=(*SH, script))
+    await docker_agent.plan(spec)
+    await docker_agent.kernel(spec, state="running")
+    async with docker_agent.reading(spec, tail=10, follow=True) as log:
+        await eventually(lambda: len(log.lines) >= 10)
+        docker("exec", f"headrace-{AGENT}-{spec.kernel_id}", "touch", "/tmp/go")
+        async with asyncio.timeout(15):
+            await log.eof.wait()
+    assert [line.partition(" ")[2] for line in log.lines][-1] == "last"
+    assert len(await docker_agent.whole_log(spec)) == 301
+    assert len(await docker_agent.whole_log(spec, tail=5)) == 5
+
+
+async def test_samples(docker_agent: AgentUnderTest, busybox: str) -> None:
+    spec = container(busybox, command=(*SH, "while :; do :; done"))
+    await docker_agent.plan(spec)
+    await docker_agent.kernel(spec, state="running")
+
+    def told() -> bool:
+        return any("net_rx" in s.kernel and 0.1 < s.kernel["cpu_used"] < 0.8 for s in docker_agent.samples)
+
+    await eventually(told, within_s=30)
+    assert all(s.kernel["mem_util"] < 100 for s in docker_agent.samples)
+
+
+async def test_a_strangers_port_is_left_alone(docker_agent: AgentUnderTest, busybox: str) -> None:
+    first = int(docker_agent.env["HEADRACE_AGENT_PORT_RANGE"].partition("-")[0])
+    server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", first)
+    async with server:
+        spec = container(busybox)
+        await docker_agent.plan(spec)
+        row = await docker_agent.kernel(spec, state="running", health="healthy")
+        assert row.port == first + 1

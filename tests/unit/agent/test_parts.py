@@ -1,0 +1,231 @@
+"""Parts that touch files and sockets, each by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from headrace.agent.archive import LogArchive
+from headrace.agent.checks import Checker
+from headrace.agent.domain.kernels import KernelRecord, SeenKernel
+from headrace.agent.plans import Plans
+from headrace.agent.prestart import PrestartLog
+from headrace.agent.runtime.process.logfile import Follower, last_lines
+from headrace.agent.runtime.process.shim import LogWriter
+from headrace.agent.scrape import EngineMetrics
+from headrace.agent.table import KernelTable
+from headrace.common.contracts.ids import KernelId, new_uuid
+from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.contracts.model import HealthCheck
+from tests.unit.agent.test_convergence import NOW, spec_of
+from tests.unit.agent.test_decisions import PAGE
+
+STAMPED = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ")
+
+
+def texts(path: Path) -> list[str]:
+    lines = path.read_text().splitlines()
+    assert all(STAMPED.match(line) for line in lines)
+    return [STAMPED.sub("", line) for line in lines]
+
+
+def test_the_log_writer_makes_whole_lines_with_times(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path / "log", 1_000_000)
+    for piece in (b"one\ntw", b"o\n", b"10%\r20%\r30%\n", b"windows\r\n", b"x" * 20_000, b"\nend"):
+        writer.feed(piece)
+    writer.close()
+    assert texts(tmp_path / "log") == ["one", "two", "30%", "windows", "x" * 16_384, "x" * 3_616, "end"]
+
+
+def test_the_log_is_rotated_and_its_tail_spans_both_files(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    writer = LogWriter(path, 200_000)
+    follower: Follower | None = None
+    followed: list[str] = []
+    for number in range(10_000):
+        writer.feed(b"line %d\n" % number)
+        if number == 100:
+            follower = Follower(path)
+        if follower is not None and number % 50 == 0:
+            followed += follower.more()
+    assert follower is not None
+    followed += follower.more()
+    follower.close()
+    assert path.stat().st_size + path.with_name("log.1").stat().st_size <= 200_000
+    both = (path.with_name("log.1"), path)
+    tail = [line.partition(" ")[2] for line in last_lines(both, 3000)]
+    assert tail == [f"line {number}" for number in range(7_000, 10_000)]
+    assert [line.partition(" ")[2] for line in followed] == [f"line {number}" for number in range(101, 10_000)]
+
+
+def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert last_lines((tmp_path / "no",), None) == []
+    follower = Follower(tmp_path / "no")
+    assert follower.more() == []
+    (tmp_path / "no").write_text("late\n")
+    assert follower.more() == ["late"]
+    follower.close()
+
+
+async def test_plans_only_go_forward_and_are_on_disk_first(tmp_path: Path) -> None:
+    pokes: list[int] = []
+    plans = Plans(tmp_path / "plan.json", "agent-1", on_new=lambda: pokes.append(1))
+    for generation in (3, 2, 3, 5):
+        await plans.offer(NodePlan(agent_id="agent-1", generation=generation, kernels=()))
+    assert (plans.generation, len(pokes)) == (5, 2)
+    again = Plans(tmp_path / "plan.json", "agent-1")
+    again.load()
+    assert again.generation == 5
+    assert not again.confirmed.is_set()
+    await again.offer(NodePlan(agent_id="agent-1", generation=5, kernels=()))
+    assert again.confirmed.is_set()
+    assert (tmp_path / "plan.json").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "plan.json").write_text("{broken")
+    broken = Plans(tmp_path / "plan.json", "agent-1")
+    broken.load()
+    assert broken.newest is None
+    other = Plans(tmp_path / "plan.json", "agent-2")
+    await plans.offer(NodePlan(agent_id="agent-1", generation=6, kernels=()))
+    other.load()
+    assert other.newest is None
+
+
+def test_the_table_keeps_its_records_and_says_when_something_changed(tmp_path: Path) -> None:
+    changes: list[int] = []
+    table = KernelTable(tmp_path, on_change=lambda: changes.append(1))
+    table.load()
+    spec = spec_of(KernelId(new_uuid()))
+    record = KernelRecord(spec=spec, host_port=20005, started_at=NOW)
+    table.put(record)
+    table.put(record)
+    assert len(changes) == 1
+    seen = {spec.kernel_id: SeenKernel(spec.kernel_id, spec.session_id, None, "running", NOW, "h", 20006)}
+    table.show(seen)
+    table.show(dict(seen))
+    assert len(changes) == 2
+    assert table.ports_taken == {20005, 20006}
+    again = KernelTable(tmp_path)
+    (tmp_path / str(new_uuid())).mkdir()
+    again.load()
+    assert again.records == {spec.kernel_id: record}
+    assert [row.kernel_id for row in again.reports()] == [spec.kernel_id]
+    again.forget(spec.kernel_id)
+    assert again.reports() == ()
+    assert not (tmp_path / str(spec.kernel_id)).exists()
+
+
+class Engine:
+    """A server that does as told."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.page = PAGE
+        self.delay_s = 0.0
+        self.asked = 0
+        self.port = 0
+
+    async def health(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(self.delay_s)
+        return web.Response(status=self.status)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        await asyncio.sleep(self.delay_s)
+        return web.Response(status=self.status, text=self.page)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    engine = Engine()
+    app = web.Application()
+    app.router.add_get("/health", engine.health)
+    app.router.add_get("/metrics", engine.metrics)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    engine.port = runner.addresses[0][1]
+    yield engine
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as opened:
+        yield opened
+
+
+async def test_http_checks(engine: Engine, session: aiohttp.ClientSession) -> None:
+    checker = Checker(session, "127.0.0.1")
+    check = HealthCheck(path="/health?deep=1", max_wait_time=0.2)
+    good = await checker.ask(check, engine.port)
+    assert (good.passed, good.detail) == (True, "answered 200")
+    engine.status = 503
+    bad = await checker.ask(check, engine.port)
+    assert (bad.passed, bad.detail) == (False, "answered 503 instead of 200")
+    assert (await checker.ask(HealthCheck(path="/health", expected_status_code=503), engine.port)).passed
+    engine.delay_s = 5
+    slow = await checker.ask(check, engine.port)
+    assert (slow.passed, slow.detail) == (False, "no answer within 0.2 s")
+    nobody = await checker.ask(check, 1)
+    assert (nobody.passed, nobody.detail) == (False, "connection refused")
+
+
+async def test_port_checks(engine: Engine, session: aiohttp.ClientSession) -> None:
+    checker = Checker(session, "127.0.0.1")
+    assert (await checker.ask(None, engine.port)).passed
+    assert (await checker.ask(None, 1)).detail == "connection refused"
+    proxy = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with proxy:
+        answer = await checker.ask(None, proxy.sockets[0].getsockname()[1])
+    assert (answer.passed, answer.detail) == (False, "the connection was closed at once")
+
+
+async def test_engines_are_read_and_those_without_a_page_left_in_peace(
+    engine: Engine, session: aiohttp.ClientSession
+) -> None:
+    kernel_id = KernelId(new_uuid())
+    engines = EngineMetrics(session, "127.0.0.1")
+    first = await engines.read({kernel_id: engine.port})
+    assert first[kernel_id]["vllm:num_requests_running"] == 5
+    assert not any(":rate" in name for name in first[kernel_id])
+    second = await engines.read({kernel_id: engine.port})
+    assert second[kernel_id]["requests_total:rate"] == 0
+    engine.delay_s = 0.8  # longer than the others are kept waiting, but its values are not lost
+    assert await engines.read({kernel_id: engine.port}) == {}
+    assert kernel_id in await engines.read({kernel_id: engine.port})
+    engine.delay_s, engine.status = 0, 404
+    asked = engine.asked
+    for _ in range(3):
+        assert await engines.read({kernel_id: engine.port}) == {}
+    assert engine.asked == asked + 1
+    await engines.close()
+
+
+class NoRuntime:
+    """A runtime whose kernel said two lines."""
+
+    async def logs(self, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncIterator[list[str]]:
+        yield ["1 a", "2 b"]
+
+
+async def test_ends_of_logs_are_kept_for_a_while(tmp_path: Path) -> None:
+    prestart = PrestartLog(tmp_path / "k" / "prestart.log")
+    prestart.begin()
+    prestart.add("before\nall")
+    kernel_id, other = KernelId(new_uuid()), KernelId(new_uuid())
+    archive = LogArchive(tmp_path / "logs", timedelta(hours=1))
+    await archive.keep(kernel_id, NoRuntime(), prestart)  # type: ignore[arg-type]
+    kept = archive.lines(kernel_id)
+    assert kept is not None
+    assert [line.partition(" ")[2] for line in kept] == ["before", "all", "a", "b"]
+    assert archive.lines(other) is None
+    brief = LogArchive(tmp_path / "logs", timedelta(seconds=-1))
+    await brief.keep(other, NoRuntime(), prestart)  # type: ignore[arg-type]
+    assert archive.lines(kernel_id) is None
