@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from inspect import isawaitable
-from typing import TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 
-async def eventually(
-    probe: Callable[[], T | Awaitable[T]], *, within_s: float = 30.0, every_s: float = 0.02, what: str = ""
-) -> T:
+async def eventually(probe: Callable[[], Any], *, within_s: float = 30.0, every_s: float = 0.02, what: str = "") -> Any:
     """Return the first truthy result of `probe`; AssertionErrors in it count as 'not yet'. Raises AssertionError after `within_s`."""
     deadline = time.monotonic() + within_s
     last: object = None
     while True:
         try:
             result = probe()
-            value: T = await result if isawaitable(result) else result
+            value = await result if isawaitable(result) else result
         except AssertionError as error:
             last = error
         else:
