@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from headrace.cli.app import build
 from headrace.cli.errors import ExitCode, explain, report
@@ -14,6 +16,7 @@ from headrace.cli.session import Session
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     session = Session()
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         build()(args=None if argv is None else list(argv), prog_name="headrace", obj=session)
     except SystemExit as end:
@@ -32,7 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failure.code
     finally:
         session.close()
+        signal.signal(signal.SIGTERM, before)
     return ExitCode.OK
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """End in order, so that what must not be left behind (a trial run, a half file) is not."""
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from headrace.cli.commands import (
 from headrace.cli.errors import EXIT_CODES
 from headrace.cli.session import current
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "HEADRACE_URL": "server; wins over the stored login",
     "HEADRACE_API_KEY": "API key; wins over the stored login",
     "HEADRACE_DATA": "data folder of up, down and status",
@@ -42,7 +42,7 @@ def _listed(title: str, rows: dict[str, str]) -> str:
 
 EPILOG = "\b\n" + "\n\n\b\n".join([
     _listed("Exit codes", {str(int(code)): text for code, text in EXIT_CODES.items()}),
-    _listed("Environment", _ENVIRONMENT),
+    _listed("Environment", ENVIRONMENT),
 ])  # fmt: skip
 
 

@@ -100,7 +100,9 @@ _PROBLEM_MEMBERS = frozenset({"type", "title", "status", "detail", "errors", "re
 def explain(error: Exception) -> Failure | None:
     """Return how `error` is shown, or None if it is not an expected one."""
     if isinstance(error, CliError):
-        return Failure(error.code, "", str(error), hint=error.hint, log=error.log)
+        cause = explain(error.__cause__) if isinstance(error.__cause__, HeadraceError) else None
+        kind, extra = (cause.type, cause.extra) if cause is not None else ("failed", {})
+        return Failure(error.code, "", str(error), type=kind, hint=error.hint, log=error.log, extra=extra)
     if isinstance(error, HeadraceError):
         return _of_sdk(error)
     if isinstance(error, ValidationError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ _COLOURS = {
     "starting": "yellow", "stopping": "yellow", "restarting": "yellow",
     "unhealthy": "red", "failed": "red", "lost": "red", "down": "red",
 }  # fmt: skip
+_COUNTDOWN = re.compile(r"\bin \d+ s\b")
 
 
 class Output:
@@ -109,7 +111,7 @@ class Output:
 
 
 class Changes:
-    """Prints only lines that were not there the last time."""
+    """Prints only lines that were not there the last time; a countdown alone makes no new line."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -118,9 +120,9 @@ class Changes:
     def show(self, lines: Sequence[str]) -> None:
         """Print what is new in `lines`."""
         for line in lines:
-            if line not in self._shown:
+            if _COUNTDOWN.sub("in a while", line) not in self._shown:
                 self._write(line)
-        self._shown = frozenset(lines)
+        self._shown = frozenset(_COUNTDOWN.sub("in a while", line) for line in lines)
 
 
 def interactive(*streams: TextIO) -> bool:

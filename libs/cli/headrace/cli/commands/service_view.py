@@ -86,7 +86,7 @@ def _error_lines(service: ServiceDetail) -> list[str]:
     lines = [
         cell(f"error {cell(error.at)}  replica {error.session_id}  {error.reason.text}") for error in service.errors
     ]
-    if service.next_retry_at is not None:
+    if service.next_retry_at is not None and service.phase == "deploying":
         lines.append(f"next try at {cell(service.next_retry_at)}; sooner with: headrace service retry {service.name}")
     elif lines:
         lines.append(f"clear the errors and try again with: headrace service retry {service.name}")

@@ -12,6 +12,8 @@ from headrace.common.contracts.http.services import ServiceDetail
 from headrace.sdk import Client, HeadraceError, Until, WaitFailedError, WaitTimeoutError
 
 _TAIL_LINES = 20
+_NO_LOG = "headrace: log cannot be read"
+"""What the server says in place of a replica's lines; its reason stands in the service already."""
 
 
 def wait_for(session: Session, service: str, until: Until, timeout_s: float) -> ServiceDetail | None:
@@ -28,13 +30,15 @@ def wait_for(session: Session, service: str, until: Until, timeout_s: float) -> 
             )
     except WaitFailedError as error:
         if error.reason.code == "not-found":
-            raise CliError(str(error), ExitCode.WAITED) from None
+            raise CliError(str(error), ExitCode.WAITED) from error
         failure = error
     except WaitTimeoutError as error:
         failure = error
     stopped = _phase(client, service) == "stopped"
     hint = f"headrace service {'start' if stopped else 'errors' if isinstance(failure, WaitFailedError) else 'show'} {service}"
-    raise CliError(str(failure), ExitCode.WAITED, hint=hint, log="" if stopped else failed_log(client, service))
+    raise CliError(
+        str(failure), ExitCode.WAITED, hint=hint, log="" if stopped else failed_log(client, service)
+    ) from failure
 
 
 def _phase(client: Client, service: str) -> str | None:
@@ -49,6 +53,7 @@ def failed_log(client: Client, service: str) -> str:
     try:
         failed = client.services.failed_replicas(service)
         with client.services.logs(service, replica=failed[0] if failed else None, tail=_TAIL_LINES) as lines:
-            return "\n".join(deque(islice(lines, 10_000), maxlen=_TAIL_LINES))
+            found = (line for line in islice(lines, 10_000) if _NO_LOG not in line)
+            return "\n".join(deque(found, maxlen=_TAIL_LINES))
     except HeadraceError:
         return ""
