@@ -197,8 +197,7 @@ async def test_links_do_not_lead_out(api: ManagerApi, tmp_path: Path) -> None:
         answer = await http.get(f"/v1/folders/{folder}/files/{path}")
         assert answer.status_code == 409, path
         assert "s3cret" not in answer.text
-    where = await begin(api, folder, "out/new", 1)
-    await patch(api, where, 0, b"x", expect=409)
+    await begin(api, folder, "out/new", 1, expect=409)
     listed = await api.admin.call("GET", f"/v1/folders/{folder}/files?recursive=true")
     assert [item["path"] for item in listed["items"]] == ["real"]
     assert (await http.get(f"/v1/folders/{folder}/files?path=out")).status_code == 409
@@ -238,8 +237,13 @@ async def test_browse_download_replace_delete(api: ManagerApi) -> None:
     assert (await http.get(f"{url}/b.txt")).content == b"new"
     assert (await http.get(f"{url}/d")).status_code == 409
     assert (await http.get(f"{url}/none")).status_code == 404
-    where = await begin(api, folder, "b.txt/below", 1)
+    await begin(api, folder, "b.txt/below", 1, expect=409)
+    await begin(api, folder, "d", 1, expect=409)
+    where = await begin(api, folder, "later", 1)
+    (api.folders / folder / "later").mkdir()
     await patch(api, where, 0, b"x", expect=409)
+    assert (await http.head(where, headers=TUS)).status_code == 404, "no later part could help"
+    await api.admin.call("DELETE", f"{url}/later")
     await api.admin.call("DELETE", f"{url}/d")
     assert [item["path"] for item in (await api.admin.call("GET", url))["items"]] == ["b.txt", "ü ?#.txt"]
 
@@ -272,12 +276,19 @@ async def test_folders_belong_to_projects_and_stay_while_needed(api: ManagerApi)
     await api.admin.call("POST", "/v1/projects", {"name": "other"})
 
 
-async def test_old_partial_uploads_are_cleaned_up(pool: Pool, tmp_path: Path) -> None:
+async def test_a_start_cleans_up(pool: Pool, tmp_path: Path) -> None:
     async with serving(pool, tmp_path) as api:
-        folder = await api.admin.folder("m", {})
-        old, fresh = await begin(api, folder, "old", 5), await begin(api, folder, "fresh", 5)
+        folder, gone = await api.admin.folder("m", {}), await api.admin.folder("gone", {"f": b"1"})
+        old, lost, fresh = [await begin(api, folder, name, 5) for name in ("old", "lost", "fresh")]
         os.utime(api.folders / ".uploads" / old.rpartition("/")[2], (1, 1))
-        assert await api.use.uploads.clean() == 1
+        (api.folders / ".uploads" / lost.rpartition("/")[2]).unlink()
+        await pool.execute("update uploads set created_at = now() - interval '3 days'")
+        await pool.execute("update folders set deleted_at = now() where name = 'gone'")
+        await api.use.clean()
+        assert not (api.folders / gone).exists()
         assert (await api.admin.http.head(old, headers=TUS)).status_code == 404
         assert await offset(api, fresh) == 0
-        assert await api.use.uploads.clean() == 0
+        assert await pool.fetchval("select count(*) from uploads") == 1
+        (api.folders / folder).rename(api.folders / "elsewhere")
+        (api.folders / ".uploads").rename(api.folders / "uploads-elsewhere")
+        await api.use.clean()

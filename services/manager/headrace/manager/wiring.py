@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -14,7 +13,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
-from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.folders.storage import open_storage
 from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.bus_side import BusSide
 from headrace.manager.reconcile.logs import BusLogReader
@@ -45,9 +44,9 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         )
         vault = Vault(secret_bytes(settings))
         await bootstrap(pool, vault, SigningKeys(vault), settings.admin_key_file)
-        threads = stack.enter_context(ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="files"))
-        settings.folders_root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        storage = FolderStorage(settings.folders_root, threads, timeout_s=_FILE_TIMEOUT_S)
+        storage = stack.enter_context(
+            open_storage(settings.folders_root, threads=_FILE_THREADS, timeout_s=_FILE_TIMEOUT_S)
+        )
 
         bus, loops, outcomes = Bus(), Loops(), Outcomes()
         stack.push_async_callback(bus.close)
@@ -67,6 +66,6 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
             pool, storage, vault=vault, proxy_url=settings.public_proxy_url, pokes=loops, outcomes=outcomes, reader=BusLogReader(bus),
             clock=utc_now, max_upload_bytes=settings.upload_limit_bytes, uploads_kept_for=timedelta(days=2),
         )  # fmt: skip
-        await use.uploads.clean()
+        await use.clean()
         app = make_api(use, checks={"bus": side.check, "loops": loops.check})
         yield [side, loops, WebServer(app, host=settings.listen_host, port=settings.listen_port, name="api")]

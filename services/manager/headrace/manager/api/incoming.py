@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from headrace.common.web.problems import field_errors
 from headrace.manager.api.routing import Query
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+_BODY_S = 30.0
 
 
 def check_path(request: web.Request) -> None:
@@ -43,7 +45,10 @@ async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
     if "Content-Type" in request.headers and kind != "application/json" and not kind.endswith("+json"):
         raise UnsupportedMediaType(f"the body is {kind}; allowed: application/json")
     try:
-        raw = await request.read()
+        async with asyncio.timeout(_BODY_S):
+            raw = await request.read()
+    except TimeoutError:
+        raise InvalidRequest(f"the body did not arrive within {_BODY_S:g} s") from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"the body is too large; allowed: {MAX_BODY_BYTES} bytes", limit=MAX_BODY_BYTES) from None
     if b"\\u0000" in raw and _has_nul(_parsed(raw)):

@@ -68,6 +68,10 @@ class Partials:
                         found.append(UUID(entry.name))
         return found
 
+    def exists(self, upload_id: UUID) -> bool:
+        """Whether something of it is there."""
+        return self._file(upload_id).exists()
+
     def _file(self, upload_id: UUID) -> Path:
         return self.path / str(upload_id)
 

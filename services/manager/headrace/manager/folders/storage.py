@@ -42,7 +42,7 @@ class FolderStorage:
 @contextmanager
 def open_storage(root: Path, *, threads: int = 8, timeout_s: float = 60.0) -> Iterator[FolderStorage]:
     """A storage below `root`, which is made if it is missing."""
-    root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
     executor = ThreadPoolExecutor(threads, thread_name_prefix="folders")
     try:
         yield FolderStorage(root, executor, timeout_s=timeout_s)

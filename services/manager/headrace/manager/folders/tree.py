@@ -37,6 +37,10 @@ class Tree:
         with problems("the folder"):
             self.path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
 
+    def exists(self) -> bool:
+        """Whether it has a place on the storage."""
+        return self.path.is_dir()
+
     def remove(self) -> None:
         """Remove the folder with all it holds; nothing happens if it is gone."""
         with problems("the folder"), suppress(FileNotFoundError):
@@ -115,6 +119,13 @@ class Tree:
                 shutil.rmtree(names[-1], dir_fd=parent)
             else:
                 os.unlink(names[-1], dir_fd=parent)
+
+    def check_free(self, names: Sequence[str]) -> None:
+        """Raise Conflict when no file could be put at `names`: a directory is there, or a file or link on the way to it."""
+        shown = "/".join(names)
+        with suppress(NotFound), self.directory(names[:-1]) as parent, problems(shown):
+            if stat.S_ISDIR(os.stat(names[-1], dir_fd=parent, follow_symlinks=False).st_mode):
+                raise Conflict(f"{shown} is a directory")
 
     def put(self, source: Path, names: Sequence[str]) -> None:
         """Move the finished file `source` to `names`, atomically: readers see the old file or the new one. Raises Conflict."""

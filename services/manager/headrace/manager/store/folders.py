@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -109,3 +110,8 @@ async def delete_upload(con: Connection, upload_id: UUID) -> bool:
 async def delete_uploads(con: Connection, upload_ids: list[UUID]) -> None:
     """Forget these uploads."""
     await con.fetch(SQL.delete_old_uploads, upload_ids)
+
+
+async def uploads_before(con: Connection, age: timedelta, *, limit: int) -> list[UUID]:
+    """Return uploads that were begun longer ago than `age`, oldest first."""
+    return [row["id"] for row in await con.fetch(SQL.uploads_before, age, limit)]

@@ -56,3 +56,6 @@ delete from uploads where folder_id = $1 returning id
 
 -- name: delete_old_uploads
 delete from uploads where id = any($1::uuid[]) returning id
+
+-- name: uploads_before
+select id from uploads where created_at < now() - $1::interval order by created_at limit $2

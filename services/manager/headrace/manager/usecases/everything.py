@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
+
+from headrace.common.contracts.problems import Problem
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import Clock
 from headrace.manager.folders.storage import FolderStorage
@@ -26,6 +29,8 @@ from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
 from headrace.manager.usecases.views import Views
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True)
 class UseCases:
@@ -44,6 +49,15 @@ class UseCases:
     logs: Logs
     validations: Validations
     fleet: Fleet
+
+    async def clean(self) -> None:
+        """Housekeeping of a start, bounded: interrupted deletions and forgotten uploads. A storage that fails is left for the next start."""
+        try:
+            folders, uploads = await self.folders.clean(), await self.uploads.clean()
+        except Problem as problem:
+            log.warning("folders_not_cleaned", why=problem.detail)
+        else:
+            log.info("folders_cleaned", folders=folders, uploads=uploads)
 
 
 def build(

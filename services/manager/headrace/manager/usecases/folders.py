@@ -118,6 +118,18 @@ class Folders:
             details = {"folder": folder.name, "folder_id": str(folder.id), "path": path}
             await events.record(con, actor, "file.deleted", project_id=folder.project_id, details=details)
 
+    async def clean(self) -> int:
+        """Remove files of folders that were deleted, where that was interrupted; look at the last thousand and return how many."""
+        async with self._pool.acquire(timeout=10) as con:
+            gone = await folders.deleted(con, limit=1000)
+        removed = 0
+        for folder_id in gone:
+            tree = self._storage.tree(folder_id)
+            if await self._storage.call(tree.exists):
+                await self._storage.call(tree.remove, timeout_s=_REMOVAL_S)
+                removed += 1
+        return removed
+
     async def blocking(self, function: Callable[[], T]) -> T:
         """Run a call of an open file where it may block."""
         return await self._storage.call(function)

@@ -116,13 +116,14 @@ class Services:
         """Return the services that the caller sees and the filters keep, oldest first."""
         found: list[ServiceView] = []
         filters: dict[str, Any] = {"owner": owner, "text": text}
+        size = _BATCH if status or phase else limit + 1  # those two are not in the database
         async with self._pool.acquire(timeout=10) as con:
             project_id: ProjectId | None = (await project_for(con, actor, project, "viewer")).id if project else None
             while len(found) <= limit:
-                batch = await services.page(con, actor, project_id=project_id, after=after, limit=_BATCH, **filters)
+                batch = await services.page(con, actor, project_id=project_id, after=after, limit=size, **filters)
                 views = await self._views_of(con, batch)
                 found += [v for v in views if status in (None, v.status) and phase in (None, v.phase)]
-                if len(batch) < _BATCH:
+                if len(batch) < size:
                     break
                 after = batch[-1].service.id
         return a_page(found[: limit + 1], limit, lambda view: view, lambda view: view.id)

@@ -50,7 +50,7 @@ class Uploads:
     ) -> Upload:
         """Begin an upload of `size_bytes` to `path`. An empty file is there at once.
 
-        Raises NotFound, Forbidden, TooLarge, InvalidRequest for a bad path or digest.
+        Raises NotFound, Forbidden, TooLarge, InvalidRequest for a bad path or digest, Conflict when something is in the way.
         """
         names = split_path(path, field="Upload-Metadata: path")
         if size_bytes > self.max_bytes:
@@ -58,6 +58,7 @@ class Uploads:
         if sha256 is not None and not _SHA256.fullmatch(sha256):
             raise invalid("Upload-Metadata: sha256", sha256[:80], "64 hexadecimal digits in lower case")
         folder = await self._folders.find(actor, reference, project, "member")
+        await self._storage.call(partial(self._storage.tree(folder.id).check_free, names))
         async with transaction(self._pool) as con:
             upload = await folders.insert_upload(con, folder.id, "/".join(names), size_bytes, sha256, actor.user_id)
         await self._storage.call(partial(self._storage.partials.create, upload.id))
@@ -111,10 +112,15 @@ class Uploads:
         stale = partial(
             self._storage.partials.stale, older_than_s=self._kept_for.total_seconds(), limit=_CLEANED_AT_ONCE
         )
-        old = await self._storage.call(stale)
+        old = set(await self._storage.call(stale))
+        async with self._pool.acquire(timeout=10) as con:
+            begun = await folders.uploads_before(con, self._kept_for, limit=_CLEANED_AT_ONCE)
+        for upload_id in begun:
+            if not await self._storage.call(partial(self._storage.partials.exists, upload_id)):
+                old.add(upload_id)
         if old:
             async with transaction(self._pool) as con:
-                await folders.delete_uploads(con, old)
+                await folders.delete_uploads(con, list(old))
         for upload_id in old:
             await self._storage.call(partial(self._storage.partials.remove, upload_id))
         return len(old)
