@@ -1,256 +1,178 @@
 """Which machine a session goes to. Pure: machines and pending sessions in, placements and reasons out.
 
-- A machine fits if it is in the group, of the architecture, runs the kind of kernel, and has the slots free.
-- Pack: the most used machine that fits is taken (free GPUs, then free CPU and memory), so that large sessions find room.
+- A machine fits if it is in the group, of the architecture, runs the kind of kernel, and has all of the slots free.
+- Pack: the machine is taken that fits and was the most used when the pass began (fewest free GPUs, then least free CPU
+  and memory), so that large sessions find room.
 - Whole GPUs and fractions are never mixed on one GPU; a fraction goes to the fullest GPU that still has it.
-- First come, first served, and what does not fit is passed over, until it has waited `RESERVE_AFTER`: then the machine
-  where it will fit soonest is kept for it, and younger sessions are told so.
+- First come, first served, and what does not fit is passed over. Once it has waited `RESERVE_AFTER`, the machine that has
+  the most of what it asks for, and would hold it when empty, is kept for it: one machine for the oldest such session of
+  each resource group. Younger sessions are told so.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from headrace.common.contracts.ids import SessionId
-from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, MEM
+from headrace.manager.domain.machines import Grant, Machine, Placement, Request, Waiting
+from headrace.manager.domain.refusals import Bystanders, refusal
+from headrace.manager.domain.rooms import Need, Room, Row, Units
+
+__all__ = ["RESERVE_AFTER", "Grant", "Machine", "Placement", "Request", "Waiting", "place_all"]
 
 RESERVE_AFTER = timedelta(seconds=60)
-_ZERO, _ONE = Decimal(0), Decimal(1)
-_GPU_SLOTS = (GPU_DEVICE, GPU_SHARES)
 
-
-@dataclass
-class Machine:
-    """A machine that is heard of: what is free on it. Changed by place_all(); give it a fresh one each time."""
-
-    id: str
-    resource_group: str
-    architecture: str
-    runtime: str
-    free: dict[str, Decimal]
-    """Counted slots, without GPUs."""
-    total: Mapping[str, Decimal]
-    gpus: dict[str, Decimal] = field(default_factory=dict)
-    """GPU → share that is free."""
-    whole: set[str] = field(default_factory=set)
-    """GPUs that are held whole."""
-    kept_for: SessionId | None = None
-
-
-@dataclass(frozen=True)
-class Request:
-    """A pending session."""
-
-    id: SessionId
-    resource_group: str
-    architecture: str | None
-    needs_image: bool
-    """It names no image, so only the process runtime can run it."""
-    slots: Mapping[str, Decimal]
-    created_at: datetime
-
-
-@dataclass(frozen=True)
-class Grant:
-    """One GPU, whole (1 of cuda.device) or a share."""
-
-    gpu_id: str
-    slot: str
-    amount: Decimal
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a session goes, and which GPUs it gets there."""
-
-    id: SessionId
-    machine_id: str
-    slots: Mapping[str, Decimal]
-    """Counted slots."""
-    grants: tuple[Grant, ...]
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Why a session was not placed, with the arithmetic."""
-
-    id: SessionId
-    code: str
-    text: str
+_Eligibility = tuple[str, str | None, bool]
+"""Resource group, architecture, and whether there is no image."""
 
 
 def place_all(
     machines: Sequence[Machine], requests: Sequence[Request], now: datetime
 ) -> tuple[list[Placement], list[Waiting]]:
-    """Place what fits, oldest first. Returns placements and, for each other session, why it waits."""
-    order = sorted(machines, key=_most_used_first)
-    starts: dict[object, int] = {}
+    """Place what fits, oldest first. Returns placements and, for each other session, why it waits.
+
+    Reasons speak of what is free after all these placements. A session that is placed never takes a machine from an older
+    one that would fit there.
+    """
+    board = _Board(machines, requests)
     placed: list[Placement] = []
-    waiting: list[Waiting] = []
-    reserved: set[str] = set()
-    for request in sorted(requests, key=lambda r: (r.created_at, r.id)):
-        shape = (
-            request.resource_group,
-            request.architecture,
-            request.needs_image,
-            tuple(sorted(request.slots.items())),
-        )
-        found = _place(order, request, starts, shape)
-        if found is not None:
-            placed.append(found)
+    refused: list[tuple[Request, _Kind]] = []
+    kept: dict[str, tuple[Request, Room]] = {}
+    for request in sorted(requests, key=lambda r: (r.created_at, r.id.int)):
+        kind = board.kind(request)
+        room = kind.next_room()
+        if room is not None:
+            grants = room.take(kind.need, board.units.one)
+            placed.append(Placement(request.id, room.machine.id, kind.need.counted, grants))
             continue
-        waiting.append(_why(order, request))
-        if (
-            request.resource_group not in reserved
-            and now - request.created_at >= RESERVE_AFTER
-            and _reserve(order, request)
-        ):
-            reserved.add(request.resource_group)
-            starts.clear()
-    return placed, waiting
+        refused.append((request, kind))
+        if request.resource_group not in kept and now - request.created_at >= RESERVE_AFTER:
+            keep = kind.to_keep()
+            if keep is not None:
+                keep.kept = True
+                kept[request.resource_group] = (request, keep)
+    return placed, [_waiting(request, kind, kept.get(request.resource_group)) for request, kind in refused]
 
 
-def _most_used_first(machine: Machine) -> tuple[Decimal, Decimal, Decimal, str]:
-    gpus = sum(machine.gpus.values(), _ZERO)
-    return (gpus, machine.free.get("cpu", _ZERO), machine.free.get(MEM, _ZERO), machine.id)
+def _waiting(request: Request, kind: _Kind, kept: tuple[Request, Room] | None) -> Waiting:
+    code, text = kind.why(kept)
+    if kept is not None and kept[0] is request:
+        text = f"{text}; {kept[1].machine.id} is kept for it"
+    return Waiting(request.id, code, text)
 
 
-def _place(order: Sequence[Machine], request: Request, starts: dict[object, int], shape: object) -> Placement | None:
-    """Take the first machine that fits. A machine that did not fit this shape before does not fit now: free only shrinks."""
-    index = starts.get(shape, 0)
-    while index < len(order):
-        machine = order[index]
-        if machine.kept_for in (None, request.id) and _obstacle(machine, request) is None:
-            starts[shape] = index
-            return _take(machine, request)
-        index += 1
-    starts[shape] = index
-    return None
+class _Kind:
+    """Sessions that ask for the same. A room that did not fit one of them fits none later: room only shrinks."""
 
+    def __init__(self, board: _Board, eligibility: _Eligibility, need: Need) -> None:
+        self.need = need
+        self._board = board
+        self._eligibility = eligibility
+        self._row, self._sizes = board.row(eligibility)
+        self._start = 0
+        self._why: tuple[str, str] | None = None
+        self._possible: bool | None = None
 
-def _take(machine: Machine, request: Request) -> Placement:
-    counted = {slot: amount for slot, amount in request.slots.items() if slot not in _GPU_SLOTS and amount > 0}
-    for slot, amount in counted.items():
-        machine.free[slot] -= amount
-    grants = _grants(machine, request.slots) or ()
-    for grant in grants:
-        machine.gpus[grant.gpu_id] -= grant.amount
-        if grant.slot == GPU_DEVICE:
-            machine.whole.add(grant.gpu_id)
-    return Placement(request.id, machine.id, counted, grants)
+    def next_room(self) -> Room | None:
+        """Return the first room that fits and is kept for nobody."""
+        at = self._row.first(self.need, self._start)
+        self._start = len(self._row.rooms) if at is None else at
+        return None if at is None else self._row.rooms[at]
 
-
-def _grants(machine: Machine, slots: Mapping[str, Decimal]) -> tuple[Grant, ...] | None:
-    """Choose GPUs; None if there are not enough. A share above 1 takes GPUs fully and the rest on another."""
-    whole = int(slots.get(GPU_DEVICE, _ZERO))
-    unused = sorted(gpu for gpu, free in machine.gpus.items() if free == _ONE)
-    if whole:
-        return tuple(Grant(gpu, GPU_DEVICE, _ONE) for gpu in unused[:whole]) if len(unused) >= whole else None
-    shares = slots.get(GPU_SHARES, _ZERO)
-    grants: list[Grant] = []
-    while shares >= _ONE:
-        if not unused:
+    def to_keep(self) -> Room | None:
+        """Return the room with the most of what is asked for, of those large enough when empty."""
+        if not self.possible():
             return None
-        grants.append(Grant(unused.pop(0), GPU_SHARES, _ONE))
-        shares -= _ONE
-    if shares > 0:
-        taken = {grant.gpu_id for grant in grants}
-        fitting = [
-            (free, gpu)
-            for gpu, free in machine.gpus.items()
-            if free >= shares and gpu not in taken and gpu not in machine.whole
-        ]
-        if not fitting:
-            return None
-        grants.append(Grant(min(fitting)[1], GPU_SHARES, shares))
-    return tuple(grants)
+        able = [room for empty, rooms in self._sizes if empty.fits(self.need) for room in rooms]
+        return min(able, key=lambda room: room.nearest_first(self.need, self._board.units.one))
+
+    def possible(self) -> bool:
+        """Whether some machine would hold it when empty."""
+        if self._possible is None:
+            self._possible = any(empty.fits(self.need) for empty, _ in self._sizes)
+        return self._possible
+
+    def why(self, kept: tuple[Request, Room] | None) -> tuple[str, str]:
+        """Return (code, text), made once for all sessions of this kind; call it when all are placed."""
+        if self._why is None:
+            nearest = self._board.nearest(self._eligibility, self.need)
+            bystanders = self._board.bystanders(self._eligibility)
+            in_the_way = None
+            if kept is not None and kept[1].fits(self.need) and _obstacle(kept[1].machine, self._eligibility) is None:
+                in_the_way = (kept[1], kept[0].id)
+            self._why = refusal(
+                self.need, nearest, self._board.units, bystanders,
+                asked=len(self._row.rooms), possible=self.possible(),
+                kept=in_the_way,
+            )  # fmt: skip
+        return self._why
 
 
-def _obstacle(machine: Machine, request: Request) -> tuple[str, str] | None:
-    """Return (code, words) for the first thing that keeps the session off this machine; None if it fits."""
-    if machine.resource_group != request.resource_group:
-        return "other-group", f"is in resource group {machine.resource_group}"
-    if request.architecture not in (None, machine.architecture):
-        return "other-architecture", f"is {machine.architecture}, the image is {request.architecture}"
-    if request.needs_image and machine.runtime != "process":
-        return "no-image", f"runs containers ({machine.runtime}), and the service names no image"
-    for slot, amount in request.slots.items():
-        if slot not in _GPU_SLOTS and amount > machine.free.get(slot, _ZERO):
-            free, total = machine.free.get(slot, _ZERO), machine.total.get(slot, _ZERO)
-            return (
-                "insufficient-slots",
-                f"needs {_words(slot, amount)}, {_words(slot, free)} of {_words(slot, total)} free",
-            )
-    if any(request.slots.get(slot) for slot in _GPU_SLOTS) and _grants(machine, request.slots) is None:
-        unused = sum(free == _ONE for free in machine.gpus.values())
-        if request.slots.get(GPU_DEVICE):
-            return (
-                "insufficient-gpus",
-                f"needs {request.slots[GPU_DEVICE]} whole GPUs, {unused} of {len(machine.gpus)} free",
-            )
-        most = max((free for gpu, free in machine.gpus.items() if gpu not in machine.whole), default=_ZERO)
-        return (
-            "insufficient-gpus",
-            f"needs {request.slots[GPU_SHARES]} GPU shares, the freest of {len(machine.gpus)} GPUs has {most}",
-        )
+class _Board:
+    """All rooms, in rows by who may go there."""
+
+    def __init__(self, machines: Sequence[Machine], requests: Sequence[Request]) -> None:
+        asked: dict[int, Mapping[str, Decimal]] = {id(request.slots): request.slots for request in requests}
+        self.units = Units(asked.values(), machines)
+        self._rooms = [Room(machine, self.units) for machine in machines]
+        self._rows: dict[_Eligibility, tuple[Row, list[tuple[Room, list[Room]]]]] = {}
+        self._kinds: dict[object, _Kind] = {}
+        self._nearest: dict[object, list[Room]] = {}
+        self._bystanders: dict[_Eligibility, Bystanders] = {}
+
+    def kind(self, request: Request) -> _Kind:
+        eligibility = (request.resource_group, request.architecture, request.without_image)
+        key = (eligibility, tuple(sorted(request.slots.items())))
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = _Kind(self, eligibility, Need(self.units, request.slots))
+        return kind
+
+    def row(self, eligibility: _Eligibility) -> tuple[Row, list[tuple[Room, list[Room]]]]:
+        """Return the row, and its rooms by size: (one like them but empty, they)."""
+        if eligibility not in self._rows:
+            rooms = [room for room in self._rooms if _obstacle(room.machine, eligibility) is None]
+            sizes: dict[object, list[Room]] = defaultdict(list)
+            for room in rooms:
+                sizes[len(room.machine.gpus), tuple(sorted(room.machine.total.items()))].append(room)
+            empties = [(self._empty(some[0].machine), some) for some in sizes.values()]
+            self._rows[eligibility] = (Row(rooms, self.units.one), empties)
+        return self._rows[eligibility]
+
+    def _empty(self, machine: Machine) -> Room:
+        gpus = dict.fromkeys(machine.gpus, Decimal(1))
+        return Room(
+            Machine(machine.id, machine.resource_group, machine.architecture, machine.runtime, machine.total, machine.total, gpus),
+            self.units,
+        )  # fmt: skip
+
+    def nearest(self, eligibility: _Eligibility, need: Need) -> list[Room]:
+        """Return the five rooms that have the most of what is asked for; the same for all that ask for the same kind of GPU."""
+        key = (eligibility, bool(need.gpus), bool(need.share))
+        if key not in self._nearest:
+            rooms = self.row(eligibility)[0].rooms
+            self._nearest[key] = sorted(rooms, key=lambda room: room.nearest_first(need, self.units.one))[:5]
+        return self._nearest[key]
+
+    def bystanders(self, eligibility: _Eligibility) -> Bystanders:
+        """Count the machines that cannot be asked at all."""
+        if eligibility not in self._bystanders:
+            counts = Bystanders(group=eligibility[0], architecture=eligibility[1])
+            for room in self._rooms:
+                counts.add(_obstacle(room.machine, eligibility))
+            self._bystanders[eligibility] = counts
+        return self._bystanders[eligibility]
+
+
+def _obstacle(machine: Machine, eligibility: _Eligibility) -> str | None:
+    """Return the code of what keeps such sessions off this machine, whatever is free there."""
+    group, architecture, without_image = eligibility
+    if machine.resource_group != group:
+        return "other-group"
+    if architecture not in (None, machine.architecture):
+        return "other-architecture"
+    if without_image and machine.runtime != "process":
+        return "no-image"
     return None
-
-
-def _words(slot: str, amount: Decimal) -> str:
-    if slot == MEM:
-        return f"{float(amount) / 2**30:.4g} GiB"
-    return f"{amount.normalize():f} {slot}"
-
-
-def _why(order: Sequence[Machine], request: Request) -> Waiting:
-    """Say why no machine fits: the nearest misses one by one, the rest as a count."""
-    if not order:
-        return Waiting(request.id, "no-machines", "no machine is alive; add one or start its agent")
-    misses = []
-    for machine in order:
-        obstacle = _obstacle(machine, request)
-        if obstacle is None:
-            obstacle = ("kept-for-older", f"is kept for session {machine.kept_for}, which has waited longer")
-        misses.append((machine.id, *obstacle))
-    nearest = sorted(misses, key=lambda miss: (_NEARNESS.index(miss[1]), miss[0]))
-    shown = "; ".join(
-        f"{machine} {words}" if words[0] in "ir" else f"{machine}: {words}" for machine, _, words in nearest[:5]
-    )
-    more = f"; and {len(nearest) - 5} more machines do not fit" if len(nearest) > 5 else ""
-    return Waiting(request.id, nearest[0][1], f"no machine fits: {shown}{more}")
-
-
-_NEARNESS = (
-    "kept-for-older",
-    "insufficient-gpus",
-    "insufficient-slots",
-    "no-image",
-    "other-architecture",
-    "other-group",
-)
-
-
-def _reserve(order: Sequence[Machine], request: Request) -> bool:
-    """Keep the machine with the most free room, of those where the session fits once they are empty."""
-    able = [m for m in order if m.kept_for is None and _fits_when_empty(m, request)]
-    if not able:
-        return False
-    max(able, key=_most_used_first).kept_for = request.id
-    return True
-
-
-def _fits_when_empty(machine: Machine, request: Request) -> bool:
-    counted = {slot: amount for slot, amount in machine.total.items() if slot not in _GPU_SLOTS}
-    empty = Machine(
-        machine.id,
-        machine.resource_group,
-        machine.architecture,
-        machine.runtime,
-        counted,
-        machine.total,
-        dict.fromkeys(machine.gpus, _ONE),
-    )
-    return _obstacle(empty, request) is None

@@ -1,0 +1,71 @@
+"""What placement reads and says: machines, pending sessions, where they go and why they wait."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from headrace.common.contracts.ids import SessionId
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine that is heard of, and what is free on it."""
+
+    id: str
+    resource_group: str
+    architecture: str
+    runtime: str
+    free: Mapping[str, Decimal]
+    """Counted slots, without GPUs. Below zero when the machine shrank under what it holds."""
+    total: Mapping[str, Decimal]
+    gpus: Mapping[str, Decimal] = field(default_factory=dict)
+    """GPU → share that is free."""
+    whole: AbstractSet[str] = field(default_factory=frozenset)
+    """GPUs that are held whole."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A pending session."""
+
+    id: SessionId
+    resource_group: str
+    architecture: str | None
+    without_image: bool
+    """It names no image, so only the process runtime can run it."""
+    slots: Mapping[str, Decimal]
+    """`cuda.device` (a whole number) or `cuda.shares`, not both; everything else is counted."""
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One GPU, whole (1 of cuda.device) or a share."""
+
+    gpu_id: str
+    slot: str
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a session goes, and which GPUs it gets there."""
+
+    id: SessionId
+    machine_id: str
+    slots: Mapping[str, Decimal]
+    """Counted slots."""
+    grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why a session was not placed, with the arithmetic."""
+
+    id: SessionId
+    code: str
+    text: str

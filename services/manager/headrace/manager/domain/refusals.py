@@ -1,0 +1,115 @@
+"""Why a session finds no machine, in words with the numbers in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+
+from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.slots import MEM
+from headrace.manager.domain.rooms import Need, Room, Units
+
+_GIB = 2**30
+
+
+class Bystanders:
+    """Machines that cannot be asked: how many for which reason, the nearest reason first."""
+
+    def __init__(self, *, group: str, architecture: str | None) -> None:
+        self._counts: Counter[str] = Counter()
+        self._words = {
+            "no-image": "run containers only, and the service names no image",
+            "other-architecture": f"are not {architecture}, as the image is",
+            "other-group": f"are not in resource group {group}",
+        }
+
+    def add(self, obstacle: str | None) -> None:
+        """Count one machine; None is one that can be asked."""
+        if obstacle is not None:
+            self._counts[obstacle] += 1
+
+    def all(self) -> list[tuple[str, str]]:
+        """Return (code, words) of each reason that there is."""
+        return [(code, f"{self._counts[code]} {words}") for code, words in self._words.items() if self._counts[code]]
+
+
+def refusal(
+    need: Need,
+    nearest: Sequence[Room],
+    units: Units,
+    bystanders: Bystanders,
+    *,
+    asked: int,
+    possible: bool,
+    kept: tuple[Room, SessionId] | None,
+) -> tuple[str, str]:
+    """Return (code, text): the nearest misses one by one, how many more of the `asked` machines there are, and those not asked.
+
+    `kept` is the machine that fits but is kept for an older session; `possible`: some machine would do when empty.
+    """
+    misses = []
+    if kept is not None:
+        room, older = kept
+        misses.append(("kept-for-older", f"{room.machine.id} is kept for session {older}, which has waited longer"))
+        nearest = [other for other in nearest if other is not room]
+    for room in nearest:
+        code, words = _miss(room, need, units)
+        misses.append((code, f"{room.machine.id} {words}"))
+    away = bystanders.all()
+    if not misses and not away:
+        return "no-machines", "no machine is alive; add one or start its agent"
+    parts = [words for _, words in misses]
+    if asked > len(misses):
+        parts.append(f"{asked - len(misses)} more do not fit either")
+    parts += [words for _, words in away]
+    start = "no machine fits" if possible or not misses else "no machine is large enough, even when empty"
+    return (misses or away)[0][0], f"{start}: {'; '.join(parts)}"
+
+
+def _miss(room: Room, need: Need, units: Units) -> tuple[str, str]:
+    """Return (code, words) for all that is missing on this machine."""
+    short = []
+    for (index, amount), (name, asked) in zip(need.amounts, need.counted.items(), strict=True):
+        if amount > room.free[index]:
+            free, total = room.machine.free.get(name, Decimal(0)), room.machine.total.get(name, Decimal(0))
+            taken = Decimal(units.of(free) - room.free[index]) / units.one
+            short.append(_counted(name, asked, max(Decimal(0), free - taken), total))
+    gpus = _gpus(room, need, units)
+    if gpus is not None:
+        return "insufficient-gpus", " and ".join([gpus, *short])
+    return "insufficient-slots", " and ".join(short)
+
+
+def _gpus(room: Room, need: Need, units: Units) -> str | None:
+    spare = len(room.unused) - need.gpus
+    if spare > 0 or (spare == 0 and room.best >= need.share):
+        return None
+    total, unused = len(room.machine.gpus), len(room.unused)
+    if not total:
+        return "has no GPU"
+    whole = f"{need.gpus} whole GPU{'s' if need.gpus > 1 else ''}"
+    if need.whole:
+        return f"needs {whole}, {unused} of {total} free"
+    best = _plain(Decimal(room.best) / units.one)
+    if need.gpus and need.share:
+        return (
+            f"needs {whole} and {_plain(need.rest)} of another, {unused} of {total} free and at most {best} of another"
+        )
+    if need.gpus:
+        return f"needs {whole} as shares, {unused} of {total} free"
+    return f"needs {_plain(need.rest)} of a GPU, at most {best} of one free"
+
+
+def _counted(name: str, asked: Decimal, free: Decimal, total: Decimal) -> str:
+    if name != MEM:
+        return f"needs {_plain(asked)} {name}, {_plain(free)} of {_plain(total)} free"
+    for digits in (4, 6, 9):
+        words = [f"{float(amount) / _GIB:.{digits}g}" for amount in (asked, free, total)]
+        if float(words[0]) > float(words[1]):
+            return f"needs {words[0]} GiB, {words[1]} of {words[2]} GiB free"
+    return f"needs {_plain(asked)} bytes of memory, {_plain(free)} of {_plain(total)} free"
+
+
+def _plain(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"

@@ -1,0 +1,163 @@
+"""Free room on machines, counted in integers of one unit that holds every amount exactly.
+
+Decimals are ten times slower to compare and add; a pass over thousands of machines does little else.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import MAX_PREC, Context, Decimal
+from math import lcm
+
+from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM
+from headrace.manager.domain.machines import Grant, Machine
+
+ONE = Decimal(1)
+_EXACT = Context(prec=MAX_PREC)
+_BLOCK = 32
+
+
+class Units:
+    """Which slots are counted, in which order, and how large the common unit is."""
+
+    def __init__(self, slots: Iterable[Mapping[str, Decimal]], machines: Sequence[Machine]) -> None:
+        asked = list(slots)
+        counted = {name for amounts in asked for name in amounts} - {CPU, MEM, GPU_DEVICE, GPU_SHARES}
+        self.names = (CPU, MEM, *sorted(counted))
+        self.index = {name: index for index, name in enumerate(self.names)}
+        denominators = {1}
+        for amounts in (*asked, *(m.free for m in machines), *(m.total for m in machines), *(m.gpus for m in machines)):
+            denominators.update(d for _, d in map(Decimal.as_integer_ratio, amounts.values()))
+        self.one = lcm(*denominators)
+
+    def of(self, amount: Decimal) -> int:
+        """Return the amount in units, exactly."""
+        numerator, denominator = amount.as_integer_ratio()
+        return numerator * (self.one // denominator)
+
+    def counted(self, amounts: Mapping[str, Decimal]) -> list[int]:
+        """Return the amounts of all counted slots in order, 0 where there is none."""
+        return [self.of(amounts[name]) if name in amounts else 0 for name in self.names]
+
+
+class Need:
+    """What one kind of session asks for."""
+
+    __slots__ = ("amounts", "counted", "gpus", "rest", "share", "slots", "whole")
+
+    def __init__(self, units: Units, slots: Mapping[str, Decimal]) -> None:
+        self.slots = slots
+        self.counted = {
+            name: amount for name, amount in slots.items() if amount > 0 and name not in (GPU_DEVICE, GPU_SHARES)
+        }
+        self.amounts = tuple((units.index[name], units.of(amount)) for name, amount in self.counted.items())
+        self.whole = bool(slots.get(GPU_DEVICE))
+        shares = Decimal(0) if self.whole else slots.get(GPU_SHARES, Decimal(0))
+        self.gpus = int(slots[GPU_DEVICE]) if self.whole else int(shares)
+        """GPUs that must be unused."""
+        self.rest = _EXACT.subtract(shares, Decimal(self.gpus)) if not self.whole else Decimal(0)
+        """A share of one more GPU, and the same in units."""
+        self.share = units.of(self.rest)
+
+
+class Room:
+    """What is free on one machine; take() makes it less."""
+
+    __slots__ = ("best", "free", "kept", "machine", "partial", "unused")
+
+    def __init__(self, machine: Machine, units: Units) -> None:
+        self.machine = machine
+        self.free = units.counted(machine.free)
+        self.unused = sorted((gpu for gpu, free in machine.gpus.items() if free == ONE), reverse=True)
+        """GPUs that nobody holds, the first to give away last."""
+        self.partial = sorted(
+            (units.of(free), gpu) for gpu, free in machine.gpus.items() if 0 < free < ONE and gpu not in machine.whole
+        )
+        """Free units of GPUs that are held in shares, the fullest GPU first."""
+        self.best = self.partial[-1][0] if self.partial else 0
+        self.kept = False
+        """Whether it is kept for an older session."""
+
+    def fits(self, need: Need) -> bool:
+        """Whether all of the need is free here."""
+        spare = len(self.unused) - need.gpus
+        if spare < 0 or (spare == 0 and self.best < need.share):
+            return False
+        free = self.free
+        return all(free[index] >= amount for index, amount in need.amounts)
+
+    def take(self, need: Need, one: int) -> tuple[Grant, ...]:
+        """Take what fits. Unused GPUs go by name; a share comes from the fullest GPU that still has it."""
+        for index, amount in need.amounts:
+            self.free[index] -= amount
+        slot = GPU_DEVICE if need.whole else GPU_SHARES
+        grants = [Grant(self.unused.pop(), slot, ONE) for _ in range(need.gpus)]
+        if need.share:
+            grants.append(Grant(self._take_share(need.share, one), slot, need.rest))
+        return tuple(grants)
+
+    def _take_share(self, share: int, one: int) -> str:
+        at = bisect_left(self.partial, (share, ""))
+        free, gpu = self.partial.pop(at) if at < len(self.partial) else (one, self.unused.pop())
+        if free > share:
+            insort(self.partial, (free - share, gpu))
+        self.best = self.partial[-1][0] if self.partial else 0
+        return gpu
+
+    def most_used_first(self, one: int) -> tuple[int, int, int, str]:
+        """Sort key: least free GPUs, then least free CPU and memory."""
+        gpus = len(self.unused) * one + sum(free for free, _ in self.partial)
+        return (gpus, self.free[0], self.free[1], self.machine.id)
+
+    def nearest_first(self, need: Need, one: int) -> tuple[int, int, int, str]:
+        """Sort key: the most of what is asked for first."""
+        gpus = len(self.unused) if need.gpus else 0
+        if need.share and not need.gpus:
+            gpus = one if self.unused else self.best
+        return (-gpus, -self.free[0], -self.free[1], self.machine.id)
+
+
+class Block:
+    """Some neighbours in a row of rooms, with upper bounds of what any of them has free; room only shrinks, so they stay true."""
+
+    __slots__ = ("best", "free", "rooms", "unused")
+
+    def __init__(self, rooms: Sequence[Room]) -> None:
+        self.rooms = rooms
+        self.tighten()
+
+    def tighten(self) -> None:
+        """Look again."""
+        self.unused = max(len(room.unused) for room in self.rooms)
+        self.best = max(room.best for room in self.rooms)
+        self.free = [max(amounts) for amounts in zip(*(room.free for room in self.rooms), strict=True)]
+
+    def may_fit(self, need: Need) -> bool:
+        """False when none of them can."""
+        if self.unused < need.gpus or (self.unused == need.gpus and self.best < need.share):
+            return False
+        free = self.free
+        return all(free[index] >= amount for index, amount in need.amounts)
+
+
+class Row:
+    """Rooms on which sessions of one group, architecture and kind may go, the most used first, as it was when the pass began."""
+
+    def __init__(self, rooms: Iterable[Room], one: int) -> None:
+        self.rooms = sorted(rooms, key=lambda room: room.most_used_first(one))
+        self._blocks = [Block(self.rooms[at : at + _BLOCK]) for at in range(0, len(self.rooms), _BLOCK)]
+
+    def first(self, need: Need, start: int) -> int | None:
+        """Return the place of the first room from `start` on that fits and is not kept; None if there is none."""
+        for number in range(start // _BLOCK, len(self._blocks)):
+            block = self._blocks[number]
+            if not block.may_fit(need):
+                continue
+            base = number * _BLOCK
+            for at in range(max(start, base), base + len(block.rooms)):
+                room = self.rooms[at]
+                if room.fits(need) and not room.kept:
+                    return at
+            block.tighten()
+        return None
