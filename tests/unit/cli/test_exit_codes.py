@@ -1,0 +1,136 @@
+"""Each way to end, and what is said then."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headrace.cli import __main__ as entry
+from headrace.cli.errors import EXIT_CODES, ExitCode
+from tests.unit.cli.conftest import Cli
+from tests.unit.sdk.standin import KEY, StandIn, problem, service_view
+
+
+def test_what_succeeds_ends_with_0(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/services/echo", service_view())
+    ran = cli("service", "show", "echo")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_a_refusal_names_every_wrong_field_with_what_was_found_and_what_is_allowed(cli: Cli, there: StandIn) -> None:
+    wrong = [{"field": "slots.cpu", "found": "99", "allowed": "at most 8"}]
+    there.on("POST", "/v1/services", lambda: problem("invalid-request", 422, errors=wrong))
+    ran = cli("service", "create", "echo", "--slot", "cpu=99")
+    assert ran.code == 1
+    assert ran.err.splitlines()[1:3] == ['  slots.cpu: found "99"', "    allowed: at most 8"]
+    assert ran.out == ""
+
+
+def test_json_errors_are_objects_on_standard_error(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/services/echo", lambda: problem("not-found", 404))
+    ran = cli("service", "show", "echo", "--json")
+    said = json.loads(ran.err)
+    assert (ran.code, ran.out) == (1, "")
+    assert (said["exit_code"], said["status"], said["detail"]) == (1, 404, "it is not-found")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["service"],
+        ["service", "ls", "--nonsense"],
+        ["service", "scale", "echo", "many"],
+        ["token", "create", "x", "--expires", "soon"],
+    ],
+)
+def test_wrong_usage_ends_with_2(cli: Cli, words: list[str]) -> None:
+    ran = cli(*words)
+    assert ran.code == 2
+    assert "Traceback" not in ran.err
+
+
+def test_a_wrong_value_is_found_before_anything_is_sent(cli: Cli, there: StandIn) -> None:
+    ran = cli("service", "create", "Bad_Name", "--replicas", "-1")
+    assert ran.code == 2
+    assert 'name: found "Bad_Name"' in ran.err
+    assert "replicas: found -1" in ran.err
+    assert there.seen == []
+
+
+def test_no_server_ends_with_3(bare: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:  # bound, not listening
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HEADRACE_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.setenv("HEADRACE_API_KEY", KEY)
+        ran = bare("service", "ls")
+    assert ran.code == 3
+    assert "hint: does it run?" in ran.err
+
+
+def test_a_wrong_key_ends_with_4_and_is_not_printed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_API_KEY", "hr_00_wrong-secret")
+    ran = cli("whoami")
+    assert ran.code == 4
+    assert "headrace login" in ran.err
+    assert "wrong-secret" not in ran.err + ran.out
+
+
+def test_not_allowed_ends_with_4(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/users", lambda: problem("forbidden", 403))
+    assert cli("user", "ls").code == 4
+
+
+def test_not_logged_in_ends_with_4_and_says_how(bare: Cli) -> None:
+    ran = bare("service", "ls")
+    assert ran.code == 4
+    assert "headrace login --url URL" in ran.err
+
+
+def test_waiting_for_what_failed_ends_with_5_the_reason_and_the_log(cli: Cli, there: StandIn) -> None:
+    there.log_lines = [b"2026-01-01T12:00:00Z CUDA out of memory\n"]
+    there.on("GET", "/v1/services/echo", service_view(phase="failed"))
+    ran = cli("service", "wait", "echo")
+    assert ran.code == 5
+    assert "it is failed" in ran.err
+    assert "| 2026-01-01T12:00:00Z CUDA out of memory" in ran.err
+
+
+def test_waiting_too_long_ends_with_5(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/services/echo", service_view())
+    ran = cli("service", "wait", "echo", "--timeout", "1")
+    assert ran.code == 5
+    assert "not within 1 s" in ran.err
+
+
+def test_interrupting_ends_with_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_words: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry, "build", lambda: interrupted)
+    assert cli("whoami").code == 130
+
+
+def test_a_reader_that_leaves_is_no_error_worth_a_traceback(home: Path) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-m", "headrace.cli", "completion", "bash"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "HOME": str(home)},
+    )  # fmt: skip
+    assert program.stdout is not None
+    program.stdout.close()
+    _, err = program.communicate(timeout=30)
+    assert err == b""
+
+
+def test_every_code_is_documented(bare: Cli) -> None:
+    assert set(EXIT_CODES) == set(ExitCode)
+    text = bare("--help").out
+    for code, meaning in EXIT_CODES.items():
+        assert f"{int(code)} " in text
+        assert meaning in text

@@ -1,0 +1,85 @@
+"""Tables, facts, JSON and live lines, as they are without a terminal."""
+
+from __future__ import annotations
+
+import json
+
+from headrace.cli.output import Changes
+from headrace.cli.text import cell, clean, size
+from tests.unit.cli.conftest import Cli
+from tests.unit.sdk.standin import NOW, StandIn, service_view, uid
+
+
+def test_lists_are_arrays_in_json_and_tables_for_people(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/services", {"items": [service_view("one"), service_view("two")], "next": None})
+    assert [s["name"] for s in cli("service", "ls", "--json").json] == ["one", "two"]
+    assert [s["name"] for s in cli("--json", "service", "ls").json] == ["one", "two"]
+    head, *rows = cli("service", "ls").out.splitlines()
+    assert head.startswith("SERVICE")
+    assert [row.split()[0] for row in rows] == ["one", "two"]
+    assert max(map(len, [head, *rows])) <= 100
+
+
+def test_an_empty_list_is_an_empty_array(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/services", {"items": [], "next": None})
+    assert cli("service", "ls", "--json").json == []
+    ran = cli("service", "ls")
+    assert (ran.out, ran.err) == ("", "no services\n")
+
+
+def test_json_is_the_contracts_model(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/services/echo", service_view())
+    assert cli("service", "show", "echo", "--json").json["reason"] == {"code": "starting", "text": "it is deploying"}
+
+
+def test_a_token_is_shown_once_on_standard_output(cli: Cli, there: StandIn) -> None:
+    token = {"id": uid(1), "name": "app", "created_by": "ada", "created_at": NOW, "expires_at": NOW, "revoked_at": None}
+    there.on("POST", "/v1/services/echo/tokens", token | {"token": "the-secret"})
+    ran = cli("token", "create", "echo", "--name", "app", "--expires", "12h")
+    assert "the-secret" in ran.out
+    assert "the-secret" not in ran.err
+    assert there.bodies[-1] == {"name": "app", "expires_in_s": 43_200}
+    there.on("GET", "/v1/services/echo/tokens", {"items": [token], "next": None})
+    assert "the-secret" not in cli("token", "ls", "echo", "--json").out
+
+
+def test_what_a_server_says_moves_no_cursor(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/services/echo", service_view(description="\x1b[2Jgone"))
+    ran = cli("service", "show", "echo")
+    assert "\x1b" not in ran.out
+    assert r"\x1b[2Jgone" in ran.out
+
+
+def test_deleting_asks_and_does_nothing_where_nobody_can_answer(cli: Cli, there: StandIn) -> None:
+    ran = cli("project", "rm", "demo")
+    assert ran.code == 2
+    assert "say --yes" in ran.err
+    assert there.seen == []
+
+
+def test_live_lines_appear_once_where_there_is_no_terminal() -> None:
+    said: list[str] = []
+    changes = Changes(said.append)
+    for lines in (["a", "b"], ["a", "b"], ["a", "c"], ["b"]):
+        changes.show(lines)
+    assert said == ["a", "b", "c", "b"]
+
+
+def test_a_rule_is_told_in_one_line(cli: Cli, there: StandIn) -> None:
+    spec = {
+        "source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 70, "step": 1,
+        "min_replicas": 1, "max_replicas": 3, "cooldown_s": 60, "enabled": True,
+    }  # fmt: skip
+    there.on("POST", "/v1/services/echo/rules", {"id": uid(3), "spec": spec, "created_at": NOW})
+    words = (
+        "rule add echo --source kernel --metric cpu_util --comparator > --threshold 70 --step 1 --max 3 --cooldown 1m"
+    )
+    ran = cli(*words.split())
+    assert "cpu_util > 70: +1 in 1..3, then 60 s" in ran.out
+    assert there.bodies[-1]["comparator"] == "GREATER_THAN"
+
+
+def test_values_of_people() -> None:
+    assert [size(n) for n in (0, 1023, 1024, 1536, 5 * 2**30)] == ["0 B", "1023 B", "1 KiB", "1.5 KiB", "5 GiB"]
+    assert [cell(v) for v in (None, True, False, "a\nb")] == ["-", "yes", "no", r"a\x0ab"]
+    assert json.loads(json.dumps(clean("\x9b31m"))) == r"\x9b31m"
