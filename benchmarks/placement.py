@@ -1,0 +1,197 @@
+"""How many sessions a second are placed: by the decision alone, and committed to a real PostgreSQL by the placement loop.
+
+The decision stands beside a naive scan (every machine looked at for every session, most used first), measured in the same
+run on a smaller fleet, on which both are run. Results go to build/bench-placement.json. Fails when a target is missed:
+20,000 sessions/s for 5,000 machines × 8 GPUs and 10,000 pending sessions, also when most do not fit; 1,500/s committed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+from uuid import UUID
+
+import uvloop
+
+from headrace.common.contracts.ids import KernelId, ProjectId, SessionId, new_uuid
+from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, parse_slots
+from headrace.common.db.migrate import migrate
+from headrace.common.db.pool import Pool, open_pool
+from headrace.common.runtime.clock import utc_now
+from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.domain.placement import Machine, Request, place_all
+from headrace.manager.reconcile.placing import Placing
+
+MACHINES, GPUS, PENDING = 5_000, 8, 10_000
+SMALL_MACHINES, SMALL_PENDING = 500, 1_000
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ONE = Decimal(1)
+CAPACITY = {"cpu": "128", "mem": "1024g"}
+SHAPES = [
+    *({"cpu": 4 * gpus, "mem": f"{16 * gpus}g", "cuda.device": gpus} for gpus in (1, 2, 4, 8)),
+    *({"cpu": 2, "mem": "8g", "cuda.shares": shares} for shares in ("0.1", "0.2", "0.25", "0.3", "0.5")),
+    {"cpu": 4, "mem": "16g"},
+]
+R = TypeVar("R")
+
+
+def fleet(machines: int, *, busy: int) -> list[Machine]:
+    """Machines on which up to `busy` GPUs are held whole; with busy = 8 all but one machine in a hundred are full."""
+    total = parse_slots(CAPACITY)
+    made = []
+    for number in range(machines):
+        held = (0 if number % 100 == 0 else GPUS) if busy == GPUS else number * 7 % (busy + 1)
+        gpus = {f"gpu-{gpu}": Decimal(0 if gpu < held else 1) for gpu in range(GPUS)}
+        whole = {f"gpu-{gpu}" for gpu in range(held)}
+        made.append(Machine(f"m{number:05}", "default", "x86_64", "process", total, total, gpus, whole))
+    return made
+
+
+def queue(pending: int, *, shapes: int) -> list[Request]:
+    """Pending sessions of `shapes` kinds: those above, then the same with other amounts of CPU."""
+    kinds = [
+        parse_slots({**shape, "cpu": Decimal(shape["cpu"]) + Decimal(number // len(SHAPES)) / 1000})  # type: ignore[arg-type]  # an int
+        for number in range(shapes)
+        for shape in [SHAPES[number % len(SHAPES)]]
+    ]
+    return [
+        Request(
+            SessionId(UUID(int=number)), "default", "x86_64", True, kinds[number * 31 % shapes],
+            NOW - timedelta(seconds=100) + timedelta(milliseconds=number),
+        )
+        for number in range(pending)
+    ]  # fmt: skip
+
+
+def naive(machines: Sequence[Machine], requests: Sequence[Request]) -> int:  # noqa: C901  # plain on purpose
+    """Look at every machine for every session, the most used first, with the same rules. Returns how many were placed."""
+    rooms = [(dict(m.free), dict(m.gpus), set(m.whole), m) for m in machines]
+    placed = 0
+    for request in requests:
+        best = None
+        for free, gpus, whole, machine in rooms:
+            if machine.resource_group != request.resource_group or machine.architecture != request.architecture:
+                continue
+            if any(free[slot] < amount for slot, amount in request.slots.items() if slot in free):
+                continue
+            if request.slots.get(GPU_DEVICE, 0) > sum(share == ONE for share in gpus.values()):
+                continue
+            asked = request.slots.get(GPU_SHARES, Decimal(0))
+            if asked and not any(share >= asked and gpu not in whole for gpu, share in gpus.items()):
+                continue
+            score = (sum(gpus.values()), free["cpu"], free["mem"], machine.id)
+            if best is None or score < best[0]:
+                best = (score, free, gpus, whole)
+        if best is None:
+            continue
+        placed += 1
+        _, free, gpus, whole = best
+        for slot, amount in request.slots.items():
+            if slot in free:
+                free[slot] -= amount
+        for gpu in sorted(gpu for gpu, share in gpus.items() if share == ONE)[: int(request.slots.get(GPU_DEVICE, 0))]:
+            gpus[gpu] -= ONE
+            whole.add(gpu)
+        asked = request.slots.get(GPU_SHARES, Decimal(0))
+        if asked:
+            gpus[min((share, gpu) for gpu, share in gpus.items() if share >= asked and gpu not in whole)[1]] -= asked
+    return placed
+
+
+def timed(work: Callable[[], R], *, times: int = 5) -> tuple[float, R]:
+    """Median CPU seconds of `times` runs, and what the last returned."""
+    seconds = []
+    for _ in range(times):
+        started = time.process_time()
+        result = work()
+        seconds.append(time.process_time() - started)
+    return median(seconds), result
+
+
+def decisions() -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, busy, shapes in (
+        ("mixed", 6, len(SHAPES)), ("mostly_refused", GPUS, len(SHAPES)), ("thousand_shapes", 6, 1_000),
+        ("all_shapes_differ_mostly_refused", GPUS, PENDING),
+    ):  # fmt: skip
+        machines, requests = fleet(MACHINES, busy=busy), queue(PENDING, shapes=shapes)
+        seconds, (placed, _) = timed(lambda m=machines, r=requests: place_all(m, r, NOW))  # type: ignore[misc]  # bound now
+        found[f"{name}_per_s"] = PENDING / seconds
+        found[f"{name}_placed"] = len(placed)
+    machines, requests = fleet(SMALL_MACHINES, busy=6), queue(SMALL_PENDING, shapes=len(SHAPES))
+    ours, (placed, _) = timed(lambda: place_all(machines, requests, NOW))
+    plain, placed_plainly = timed(lambda: naive(machines, requests), times=1)
+    found |= {
+        "small_per_s": SMALL_PENDING / ours, "naive_per_s": SMALL_PENDING / plain, "times_naive": plain / ours,
+        "small_placed": len(placed), "naive_placed": placed_plainly,
+    }  # fmt: skip
+    return found
+
+
+async def fill(pool: Pool) -> None:
+    """Insert the machines and the pending sessions (trial runs: they need no service)."""
+    project = ProjectId(new_uuid())
+    report = {"runtime": "process", "gpus": [{"gpu_id": f"gpu-{gpu}"} for gpu in range(GPUS)]}
+    slots = {name: str(amount) for name, amount in parse_slots({**CAPACITY, "cuda.device": GPUS}).items()}
+    sessions, kernels = [], []
+    for request in queue(PENDING, shapes=len(SHAPES)):
+        key = SessionId(new_uuid())
+        resolved = {"architecture": "x86_64", "slots": {slot: str(amount) for slot, amount in request.slots.items()}}
+        sessions.append((key, "validation", project, resolved, "default"))
+        kernels.append((KernelId(new_uuid()), key))
+    async with pool.acquire() as con:
+        await con.execute("insert into projects (id, name) values ($1, 'bench')", project)
+        await con.executemany(
+            "insert into agents (id, incarnation, sequence, machine, architecture, slots) values ($1, '1', 1, $2, 'x86_64', $3)",
+            [(f"m{number:05}", report, slots) for number in range(MACHINES)],
+        )
+        await con.executemany(
+            "insert into sessions (id, kind, project_id, resolved, resource_group) values ($1, $2, $3, $4, $5)",
+            sessions,
+        )
+        await con.executemany("insert into kernels (id, session_id) values ($1, $2)", kernels)
+        await con.execute("analyze")
+
+
+async def committed(folder: Path) -> dict[str, float]:
+    """One pass of the loop over everything."""
+    async with EmbeddedServers(folder, only={"postgres"}) as servers:
+        await migrate(servers.database_url)
+        async with open_pool(servers.database_url, size=4) as pool:
+            await fill(pool)
+            started = time.perf_counter()
+            await Placing(pool, utc_now, lambda *_: None, most=PENDING).one_pass()
+            seconds = time.perf_counter() - started
+            placed = await pool.fetchval("select count(*) from sessions where status = 'placed'")
+            held = await pool.fetchval("select count(*) from allocations")
+    return {"committed_per_s": placed / seconds, "committed": placed, "committed_s": seconds, "allocations": held}
+
+
+def show(found: dict[str, float]) -> bool:
+    """Print, and return whether the targets are held."""
+    print(f"{PENDING:,} sessions on {MACHINES:,} machines × {GPUS} GPUs, sessions per CPU second decided:")
+    for name in ("mixed", "mostly_refused", "thousand_shapes", "all_shapes_differ_mostly_refused"):
+        print(f"  {name.replace('_', ' ')}: {found[name + '_per_s']:,.0f} ({found[name + '_placed']:,.0f} placed)")
+    print(f"{SMALL_PENDING:,} on {SMALL_MACHINES:,}: {found['small_per_s']:,.0f}/s, a naive scan {found['naive_per_s']:,.0f}/s: "
+          f"{found['times_naive']:.0f} × as fast; placed {found['small_placed']:.0f} and {found['naive_placed']:.0f}")  # fmt: skip
+    print(f"committed to PostgreSQL: {found['committed_per_s']:,.0f}/s ({found['committed']:,.0f} sessions, "
+          f"{found['allocations']:,.0f} allocations in {found['committed_s']:.2f} s)")  # fmt: skip
+    return min(found["mixed_per_s"], found["mostly_refused_per_s"]) >= 20_000 and found["committed_per_s"] >= 1_500
+
+
+if __name__ == "__main__":
+    results = decisions()
+    with tempfile.TemporaryDirectory() as temporary:
+        results |= uvloop.run(committed(Path(temporary) / "data"))
+    target = Path("build") / "bench-placement.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(results, indent=2) + "\n")
+    sys.exit(0 if show(results) else 1)
