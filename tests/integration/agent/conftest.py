@@ -27,7 +27,7 @@ from headrace.embedded.stack import EmbeddedServers
 from tests.support.servers import free_port
 from tests.support.wait import eventually
 
-AGENT = "agent-1"
+AGENT = "agent-3"
 
 
 def make_spec(**changes: object) -> KernelSpec:

@@ -207,8 +207,8 @@ async def test_too_much_memory_is_named(docker_agent: AgentUnderTest, busybox: s
     # tmpfs pages count as the container's memory
     spec = container(busybox, slots={"mem": "16m"}, command=(*SH, "dd if=/dev/zero of=/dev/shm/x bs=1M count=64"))
     await docker_agent.plan(spec)
-    row = await docker_agent.kernel(spec, state="exited")
-    assert row.reason.code == "out-of-memory", row
+    report = await docker_agent.until(lambda r: r.kernels and r.kernels[0].reason.code == "out-of-memory")
+    assert (report.kernels[0].state, report.kernels[0].exit_code) == ("exited", 137)
 
 
 async def test_containers_survive_a_killed_agent_and_are_adopted(docker_agent: AgentUnderTest, busybox: str) -> None:

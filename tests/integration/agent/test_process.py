@@ -492,7 +492,7 @@ async def test_simulated_gpus_are_reported_and_loaded(
     ) as agent:
         agent.start()
         spec = make_spec(
-            command=(*SHELL, "echo $HEADRACE_SIMULATED_GPUS; while :; do :; done"), gpus=[{"gpu_id": "SIM-agent-1-0"}]
+            command=(*SHELL, "echo $HEADRACE_SIMULATED_GPUS; while :; do :; done"), gpus=[{"gpu_id": "SIM-agent-3-0"}]
         )
         await agent.plan(spec)
         await agent.kernel(spec, state="running")
@@ -502,7 +502,7 @@ async def test_simulated_gpus_are_reported_and_loaded(
         assert report.machine.gpus[0].memory_used_bytes > 0
         assert report.machine.gpus[1].memory_used_bytes == 0
         await eventually(lambda: any(s.kernel.get("cuda_util", 0) > 20 for s in agent.samples))
-        assert await agent.whole_log(spec) == ["SIM-agent-1-0"]
+        assert await agent.whole_log(spec) == ["SIM-agent-3-0"]
 
 
 async def test_the_admin_pages(agent: AgentUnderTest) -> None:

@@ -129,7 +129,7 @@ class Converger:
             if record.started_at is None:
                 log.info("kernel_adopted", kernel_id=str(kernel_id), name=record.spec.name)
                 record = record.model_copy(update={"started_at": kernel.created_at, "host_port": kernel.port})
-            if kernel.phase == "exited" and record.ending is None:
+            if kernel.phase == "exited" and _tells_more(kernel, record):
                 record = record.model_copy(update={"ending": ending_of(kernel, await self._tail(kernel_id))})
                 log.info("kernel_ended", kernel_id=str(kernel_id), name=record.spec.name, exit_code=kernel.exit_code)
             self._table.put(record)
@@ -213,3 +213,10 @@ class Converger:
                 log.error("kernel_not_ended", error=str(problem))
         with suppress(RuntimeUnavailable):
             await self._note(dict(await self._runtime.list()))
+
+
+def _tells_more(kernel: SeenKernel, record: KernelRecord) -> bool:
+    """Return whether the end is news; a runtime may learn its cause a moment after the end itself."""
+    if record.ending is None:
+        return True
+    return kernel.exit_reason is not None and kernel.exit_reason.code != record.ending.reason.code

@@ -55,6 +55,8 @@ class DockerRuntime:
         """By container id: what an exited container is inspected for, once."""
         self._dying: set[str] = set()
         """Ids of containers that the event stream told the end of."""
+        self._out_of_memory: set[str] = set()
+        """Ids of those that it told so of; that may come before or after the end itself."""
         self._released: set[str] = set()
         """Ids of containers whose program is known to have begun."""
 
@@ -71,6 +73,7 @@ class DockerRuntime:
         self._ended = {key: value for key, value in self._ended.items() if key in ids}
         self._released &= ids
         self._dying &= ids
+        self._out_of_memory &= ids
         seen = [await self._seen(row) for row in listed]
         return {kernel.kernel_id: kernel for kernel in seen}
 
@@ -146,8 +149,8 @@ class DockerRuntime:
                 async with self._engine.stream("GET", "/events", query=query) as chunks:
                     poke()
                     async for event in json_lines(chunks):
-                        if event.get("Action") in {"die", "oom"}:
-                            self._dying.add(str(event["Actor"]["ID"]))
+                        told = {"die": self._dying, "oom": self._out_of_memory}.get(event.get("Action"), set())
+                        told.add(str(event["Actor"]["ID"]))
                         poke()
             except (RuntimeUnavailable, EngineError) as error:
                 log.warning("docker_events_lost", error=str(error))
@@ -251,15 +254,16 @@ class DockerRuntime:
                 state = (await self._call("GET", f"/containers/{container}/json"))["State"]
             except EngineError:
                 return None, None
-            code = int(state["ExitCode"])
-            reason = None
             if state.get("OOMKilled"):
-                text = f"it was killed for using more memory than its mem slot (exit code {code})"
-                reason = Reason(code="out-of-memory", text=text)
-            elif state.get("Error"):
-                reason = Reason(code="exited", text=f"exit code {code}: {str(state['Error'])[:500]}")
-            self._ended[container] = (code, reason)
-        return self._ended[container]
+                self._out_of_memory.add(container)
+            words = str(state.get("Error") or "")[:500]
+            explained = Reason(code="exited", text=f"exit code {state['ExitCode']}: {words}") if words else None
+            self._ended[container] = (int(state["ExitCode"]), explained)
+        code, reason = self._ended[container]
+        if container in self._out_of_memory:
+            text = f"it or a process of it was killed for using more memory than its mem slot (exit code {code})"
+            reason = Reason(code="out-of-memory", text=text)
+        return code, reason
 
     async def _usage(self, kernel_id: KernelId) -> Usage | None:
         query = {"stream": "false", "one-shot": "true"}

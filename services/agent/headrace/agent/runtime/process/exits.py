@@ -34,9 +34,9 @@ class Exits:
             asyncio.get_running_loop().add_reader(watched.pidfd, self._ended, kernel_id)
 
     def keep(self, kernel_ids: Set[KernelId]) -> None:
-        """Watch no others than these any more."""
+        """Watch no others than these any more. Whoever looked may not be the one who acts on an end: poke for it."""
         for kernel_id in self._watched.keys() - kernel_ids:
-            self._drop(kernel_id)
+            self._ended(kernel_id)
 
     async def wait(self, kernel_id: KernelId, pid: int, timeout_s: float) -> bool:
         """Return whether the kernel's process `pid` ended within `timeout_s`."""
