@@ -79,7 +79,7 @@ async def test_slots_stay_held_until_the_machine_shows_the_kernel_no_more(world:
                 "select reason_text from sessions where service_id = $1 and reason_code = 'insufficient-slots'", second
             )
 
-        assert "needs 1 cpu, 0 cpu of 1 cpu free" in str(await eventually(waits))
+        assert "needs 1 cpu, 0 of 1 free" in str(await eventually(waits))
         agent.clings = False
         agent.kernels = {}
         agent.report_now()

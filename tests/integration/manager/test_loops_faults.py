@@ -135,14 +135,16 @@ async def test_a_session_that_drains_between_reading_and_marking_is_not_marked(w
     service = await world.service("s")
     session, kernel = await _running(world, service, "agent-1")
     async with transaction(world.pool) as con:
-        (table,) = await tables.routes(con, [service])
-        (plan,) = await tables.plans(con, ["agent-1"])
+        table = (await tables.routes(con, [service]))[0].build()
+        plan = (await tables.plans(con, ["agent-1"]))[0].build()
     await world.pool.execute("update sessions set status = 'draining'")
     async with transaction(world.pool) as con:
         await tables.mark_drained_from(con, table.model_copy(update={"generation": 7}))
-    assert await world.pool.fetchval("select drain_generation from sessions") is None, "the table said that it is active"
+    assert await world.pool.fetchval("select drain_generation from sessions") is None, (
+        "the table said that it is active"
+    )
     async with transaction(world.pool) as con:
-        (table,) = await tables.routes(con, [service])
+        table = (await tables.routes(con, [service]))[0].build()
         await tables.mark_drained_from(con, table.model_copy(update={"generation": 8}))
     assert await world.pool.fetchval("select drain_generation from sessions") == 8
 
@@ -151,7 +153,7 @@ async def test_a_session_that_drains_between_reading_and_marking_is_not_marked(w
         await tables.mark_left(con, plan.model_copy(update={"generation": 7}))
     assert await world.pool.fetchval("select left_generation from kernels") is None, "the plan had it"
     async with transaction(world.pool) as con:
-        (plan,) = await tables.plans(con, ["agent-1"])
+        plan = (await tables.plans(con, ["agent-1"]))[0].build()
         await tables.mark_left(con, plan.model_copy(update={"generation": 8}))
     assert await world.pool.fetchval("select left_generation from kernels where id = $1", kernel) == 8
 

@@ -198,7 +198,7 @@ class World:
         proxies = Proxies(utc_now, loops.poke)
         agents = Agents(self.pool, bus, loops.poke, lost_after=timedelta(seconds=lost_after_s))
         loops.build(
-            self.pool, bus, proxies, agents, utc_now, every=timedelta(seconds=0.3), reassert=timedelta(seconds=5),
+            self.pool, bus, proxies, agents, utc_now, every=timedelta(seconds=0.3), verify=timedelta(seconds=2),
             forget_after=timedelta(days=1),
         )  # fmt: skip
         side = BusSide(

@@ -34,6 +34,7 @@ def nats_config(*, host: str, port: int, store_dir: str, users: Iterable[BusUser
             f"host: {_quoted(host)}",
             f"port: {port}",
             f"server_name: {_quoted(name)}",
+            "max_payload: 8MB",  # a machine's whole plan is one message
             "jetstream {",
             f"  store_dir: {_quoted(store_dir)}",
             "  sync_interval: always",

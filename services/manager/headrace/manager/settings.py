@@ -42,8 +42,8 @@ class Settings(ServiceSettings):
     """A machine that is silent for so long is lost, and its replicas are replaced."""
     reconcile_every: timedelta = timedelta(seconds=2)
     """Longest wait before a lost poke is made good."""
-    reassert_every: timedelta = timedelta(seconds=10)
-    """How often plans and tables that did not change are published again."""
+    verify_every: timedelta = timedelta(seconds=10)
+    """How often the bus is compared with what was published; what is missing there is published again."""
     forget_sessions_after: timedelta = timedelta(days=7)
     """Ended sessions are kept so long, those with an uncleared error longer."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -53,7 +53,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         proxies = Proxies(utc_now, loops.poke)
         agents = Agents(pool, bus, loops.poke, lost_after=settings.lost_after)
         loops.build(
-            pool, bus, proxies, agents, utc_now, every=settings.reconcile_every, reassert=settings.reassert_every,
+            pool, bus, proxies, agents, utc_now, every=settings.reconcile_every, verify=settings.verify_every,
             forget_after=settings.forget_sessions_after,
         )  # fmt: skip
         password = settings.nats_password.get_secret_value()

@@ -137,7 +137,8 @@ class LastValues(Generic[M]):
                         await self._wake.wait()
 
     async def _read_stored(self) -> None:
-        messages = await (self._read_many() if "*" in self._subject or ">" in self._subject else self._read_one())
+        many = "*" in self._subject or ">" in self._subject
+        messages = await (_stored(self._bus, self._stream, self._subject) if many else self._read_one())
         for message in messages:
             value = _read(self._kind, message)
             if value is not None:
@@ -152,26 +153,42 @@ class LastValues(Generic[M]):
             raise BusUnavailable(f"direct get: {error or type(error).__name__}") from error
         return [] if _status(message) else [_as_stored(message)]
 
-    async def _read_many(self) -> list[Msg]:
-        """Direct get with multi_last (NATS 2.11): messages come one by one, then an empty one with status 204."""
-        inbox = self._bus.client.new_inbox()
-        found: list[Msg] = []
+
+async def stored_generations(bus: Bus, kind: type[Message]) -> dict[str, int]:
+    """Return subject → generation of every last value of this kind that the stream holds. Raises BusUnavailable.
+
+    A stored message that cannot be read counts as generation 0.
+    """
+    found: dict[str, int] = {}
+    for message in await _stored(bus, stream_of(kind), kind.wildcard()):
         try:
-            subscription = await self._bus.client.subscribe(inbox, pending_bytes_limit=_PENDING_BYTES)
-            try:
-                ask = json.dumps({"multi_last": [self._subject], "batch": 1_000_000}).encode()
-                await self._bus.client.publish(f"$JS.API.DIRECT.GET.{self._stream}", ask, reply=inbox)
-                while True:
-                    message = await subscription.next_msg(timeout=5)
-                    if status := _status(message):
-                        if status not in {"204", "404"}:
-                            raise BusUnavailable(f"direct get answered {status}")
-                        return found
-                    found.append(_as_stored(message))
-            finally:
-                await subscription.unsubscribe()
-        except (NatsError, TimeoutError, OSError) as error:
-            raise BusUnavailable(f"direct get: {error or type(error).__name__}") from error
+            generation = json.loads(message.data)["generation"]
+        except (ValueError, KeyError, TypeError):
+            generation = 0
+        found[message.subject] = generation if isinstance(generation, int) else 0
+    return found
+
+
+async def _stored(bus: Bus, stream: str, subject: str) -> list[Msg]:
+    """Direct get with multi_last (NATS 2.11): messages come one by one, then an empty one with status 204."""
+    inbox = bus.client.new_inbox()
+    found: list[Msg] = []
+    try:
+        subscription = await bus.client.subscribe(inbox, pending_bytes_limit=_PENDING_BYTES)
+        try:
+            ask = json.dumps({"multi_last": [subject], "batch": 1_000_000}).encode()
+            await bus.client.publish(f"$JS.API.DIRECT.GET.{stream}", ask, reply=inbox)
+            while True:
+                message = await subscription.next_msg(timeout=5)
+                if status := _status(message):
+                    if status not in {"204", "404"}:
+                        raise BusUnavailable(f"direct get answered {status}")
+                    return found
+                found.append(_as_stored(message))
+        finally:
+            await subscription.unsubscribe()
+    except (NatsError, TimeoutError, OSError) as error:
+        raise BusUnavailable(f"direct get: {error or type(error).__name__}") from error
 
 
 def _status(message: Msg) -> str | None:

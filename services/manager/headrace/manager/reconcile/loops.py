@@ -45,27 +45,15 @@ class Loops:
         clock: Clock,
         *,
         every: timedelta,
-        reassert: timedelta,
+        verify: timedelta,
         forget_after: timedelta,
     ) -> None:
         """Make the loops. Pokes before this are lost, which costs one period."""
         services = Services(pool, proxies, clock, self.poke, forget_after=forget_after)
         placing = Placing(pool, clock, self.poke)
-        plans: Publishing[NodePlan] = Publishing(
-            pool, bus, read=tables.plans, key=lambda plan: plan.agent_id, mark=tables.mark_left, reassert=reassert
-        )
-        routes: Publishing[RouteTable] = Publishing(
-            pool,
-            bus,
-            read=tables.routes,
-            key=lambda table: table.service_id,
-            mark=tables.mark_drained_from,
-            reassert=reassert,
-        )
-        rules: Publishing[RuleTable] = Publishing(
-            pool, bus, read=tables.rules, key=lambda table: table.service_id, reassert=reassert
-        )
-
+        plans = Publishing(pool, bus, NodePlan, read=tables.plans, mark=tables.mark_left, verify=verify)
+        routes = Publishing(pool, bus, RouteTable, read=tables.routes, mark=tables.mark_drained_from, verify=verify)
+        rules = Publishing(pool, bus, RuleTable, read=tables.rules, verify=verify)
         passes = {
             "services": services.one_pass, "placement": placing.one_pass, "plans": plans.one_pass, "routes": routes.one_pass,
             "rules": rules.one_pass, "agents": agents.one_pass,

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 
 SQL = Queries.beside(__file__)
+
+
+async def known(con: Connection, subjects: Sequence[str]) -> dict[str, tuple[int, bytes]]:
+    """Return (generation, digest) of those that were ever published."""
+    return {row["subject"]: (row["generation"], bytes(row["digest"])) for row in await con.fetch(SQL.known, subjects)}
 
 
 async def lock(con: Connection, subject: str) -> tuple[int, bytes]:

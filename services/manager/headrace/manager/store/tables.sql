@@ -1,8 +1,12 @@
 -- What the three published kinds of tables are made of. $1: only these (null: all).
 
 -- name: planned
--- Machines, and on each the kernels whose session is to run there.
-select a.id as agent_id, k.id as kernel_id, k.session_id, k.role, k.rank, x.service_id, x.revision_id, x.project_id, x.kind,
+-- Machines, and on each the kernels whose session is to run there. unmarked: a kernel waits for mark_left.
+with unmarked as (
+    select distinct k.agent_id from kernels k join sessions x on x.id = k.session_id
+    where k.left_generation is null and k.agent_id is not null and x.status in ('stopping', 'ended')
+)
+select a.id as agent_id, exists (select 1 from unmarked u where u.agent_id = a.id) as unmarked, k.id as kernel_id, k.session_id, k.role, k.rank, x.service_id, x.revision_id, x.project_id, x.kind,
        coalesce(s.name, x.kind) as name, coalesce(r.resolved, x.resolved) as resolved,
        coalesce((select jsonb_agg(jsonb_build_array(al.device, al.amount::text) order by al.device)
                  from allocations al where al.kernel_id = k.id and al.device <> ''), '[]') as gpus
@@ -24,6 +28,7 @@ where x.id = k.session_id and k.agent_id = $1 and k.left_generation is null and 
 -- Services, and those of their replicas that have an address. Deleted ones until their tombstone is surely published:
 -- for an hour after the table last changed, and however long ago that was if the tombstone is not made yet.
 select s.id as service_id, s.name, s.project_id, s.open_to_public, s.goal, s.wanted, s.deleted_at is not null as removed,
+       exists (select 1 from sessions x where x.service_id = s.id and x.status = 'draining' and x.drain_generation is null) as unmarked,
        coalesce((select jsonb_agg(jsonb_build_object('session_id', x.id, 'revision_id', x.revision_id, 'host', k.host, 'port', k.port,
                     'health', x.health, 'state', case x.status when 'draining' then 'draining' else 'active' end) order by x.id)
            from sessions x join kernels k on k.session_id = x.id and k.role = 'main' and k.ended_at is null join agents a on a.id = k.agent_id
@@ -48,7 +53,7 @@ where service_id = $1 and status = 'draining' and drain_generation is null and n
 
 -- name: ruled
 -- Services with rules, and those that had some and need a tombstone.
-select s.id as service_id, s.goal, s.wanted, s.deleted_at is not null as removed,
+select s.id as service_id, s.goal, s.wanted, s.deleted_at is not null as removed, false as unmarked,
        coalesce((select jsonb_agg(jsonb_build_object('rule_id', r.id, 'spec', r.spec) order by r.id) from rules r where r.service_id = s.id), '[]') as rules,
        coalesce((select jsonb_agg(jsonb_build_object('session_id', x.id,
                     'kernel_ids', (select jsonb_agg(k.id order by k.rank) from kernels k where k.session_id = x.id and k.ended_at is null)) order by x.id)
