@@ -354,16 +354,16 @@ def test_deciding_again_at_once_soon_adds_nothing(world: World) -> None:
     passes = 0
     while world.one_pass():
         passes += 1
-    assert passes <= 3  # leave, start in the room that this makes, stop what had no grace
+    assert passes <= 5  # count failures, forget them, leave, start in the room that this makes, stop what had no grace
 
 
 @given(world=worlds(), seed=st.integers(0, 1000))
 def test_obeying_reaches_the_wanted_state_without_undoing_a_start(world: World, seed: int) -> None:
     """Sessions move on one by one in any order, the ill stay ill, and nothing else happens."""
     chance = Random(seed)
-    if world.want.failed_starts >= MAX_FAILED_STARTS:
-        world.ask(failed_starts=0, next_start_at=None, last_failed_at=None)
     for _ in range(600):
+        if world.want.failed_starts >= MAX_FAILED_STARTS:
+            world.ask(failed_starts=0, next_start_at=None, last_failed_at=None)  # somebody asks for a retry
         for action in check_one_decision(world):
             assert not (isinstance(action, Leave) and action.id in world.made)
         if world.settled():

@@ -13,19 +13,22 @@ from headrace.manager.domain.replicas import Leave, Seen
 PREPARATION = timedelta(minutes=30)
 """For waiting, pulling and loading, beside what the health check allows."""
 
+_MAX_TEXT = 1500
+
 
 def decide(run: Seen, resolved: Mapping[str, Any], now: datetime) -> Leave | None:
-    """Return how the run ends, None while it goes on. It passed if it was healthy once."""
+    """Return how the run ends, None while it goes on. It passed if it was healthy once, whatever came after."""
+    passed = Reason(code="validation-passed", text="the model answered its health check")
     if run.status not in {"pending", "placed", "running"}:
-        return Leave(run.id, "ended", run.reason) if run.lost else None
+        return Leave(run.id, "ended", passed if run.was_healthy else run.reason) if run.lost else None
     if run.was_healthy:
-        return Leave(run.id, "stopping", Reason(code="validation-passed", text="the model answered its health check"))
+        return Leave(run.id, "ended" if run.lost else "stopping", passed)
     if run.lost:
         return Leave(run.id, "ended", Reason(code="agent-lost", text="its machine is silent"))
     if run.dead or run.health == "unhealthy":
         return Leave(run.id, "stopping", Reason(code="validation-failed", text=run.reason.text or run.reason.code))
     if now > run.created_at + _allowed(resolved):
-        text = f"no verdict after {_allowed(resolved).total_seconds():.0f} s: {run.reason.text}"
+        text = f"no verdict after {_allowed(resolved).total_seconds():.0f} s: {run.reason.text}"[:_MAX_TEXT]
         return Leave(
             run.id, "ended" if run.status == "pending" else "stopping", Reason(code="validation-timed-out", text=text)
         )

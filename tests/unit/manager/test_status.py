@@ -1,0 +1,161 @@
+"""A service's status, phase and reason: never healthy while nobody answers, and always with words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, UserId
+from headrace.manager.domain.records import Service
+from headrace.manager.domain.status import MAX_FAILED_STARTS, StatusOfService, service_status
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NEW, OLD = RevisionId(UUID(int=2)), RevisionId(UUID(int=1))
+
+
+@dataclass(frozen=True)
+class One:
+    """A replica that serves, but for what a test says."""
+
+    status: str = "running"
+    health: str = "healthy"
+    kernel_state: str | None = "running"
+    revision_id: RevisionId = NEW
+    reason_code: str = "it-said"
+    reason_text: str = "what the machine says"
+
+
+LOADING = One(health="degraded", reason_text="loading the model")
+ILL = One(health="unhealthy", reason_text="GET /health answered 500")
+WAITS = One(
+    status="pending", health="degraded", kernel_state=None, reason_code="no-machines", reason_text="no machine is alive"
+)
+
+
+def service(wanted: int = 1, **facts: object) -> Service:
+    plain = Service(
+        id=ServiceId(UUID(int=9)), project_id=ProjectId(UUID(int=8)), name="s", description="", wanted=wanted, goal="running",
+        open_to_public=False, resource_group="default", revision_id=NEW, metadata={}, tags=(), drain_grace_s=30,
+        failed_starts=0, next_start_at=None, rev=1, created_by=UserId(UUID(int=7)), created_at=NOW, updated_at=NOW,
+    )  # fmt: skip
+    return replace(plain, **facts)  # type: ignore[arg-type]  # test facts
+
+
+def status(want: Service, *have: One, error: str = "") -> StatusOfService:
+    return service_status(want, have, NOW, last_error=error)  # type: ignore[arg-type]  # plain strings for literals
+
+
+def short(found: StatusOfService) -> tuple[str, str, str]:
+    return found.status, found.phase, found.reason.code
+
+
+def test_healthy_when_as_many_as_wanted_serve() -> None:
+    found = status(service(2), One(), One())
+    assert (*short(found), found.healthy_replicas) == ("healthy", "deployed", "all-healthy", 2)
+
+
+def test_degraded_when_some_serve() -> None:
+    found = status(service(2), One(), ILL)
+    assert short(found) == ("degraded", "deploying", "it-said")
+    assert found.reason.text == "1 of 2 replicas healthy; GET /health answered 500"
+
+
+@pytest.mark.parametrize(
+    "replica",
+    [
+        LOADING, ILL, WAITS, One(kernel_state="exited"), One(kernel_state="failed"), One(kernel_state="preparing"),
+        One(status="draining"), One(status="stopping"), One(status="placed"),
+    ],
+)  # fmt: skip
+def test_unhealthy_when_no_replica_can_serve(replica: One) -> None:
+    """Also with health from before the container ended, and with a degraded one (seen elsewhere: DEGRADED hid that no one serves)."""
+    found = status(service(1), replica)
+    assert (found.status, found.phase, found.healthy_replicas) == ("unhealthy", "deploying", 0)
+
+
+def test_no_replicas_at_all_is_unhealthy_even_when_none_are_wanted() -> None:
+    assert short(status(service(1))) == ("unhealthy", "deploying", "starting")
+    assert short(status(service(0))) == ("unhealthy", "deployed", "scaled-to-zero")
+
+
+def test_more_wanted_does_not_make_it_unhealthy() -> None:
+    """Seen elsewhere: adding three replicas marked all as not ready."""
+    assert short(status(service(4), One(), WAITS, LOADING)) == ("degraded", "deploying", "no-machines")
+
+
+def test_while_it_waits_for_a_machine_the_reason_is_the_schedulers() -> None:
+    assert status(service(1), WAITS).reason.text == "0 of 1 replicas healthy; no machine is alive"
+
+
+def test_during_an_update_old_ones_that_serve_keep_it_healthy() -> None:
+    found = status(service(2), One(revision_id=OLD), One(revision_id=OLD), LOADING)
+    assert short(found) == ("healthy", "deploying", "it-said")
+    assert found.reason.text.endswith("loading the model")
+
+
+def test_failed_starts_say_when_the_next_is_and_what_went_wrong() -> None:
+    trying = service(1, failed_starts=2, next_start_at=NOW + timedelta(seconds=2))
+    found = status(trying, error="exit code 1")
+    assert short(found) == ("unhealthy", "deploying", "start-failed-retrying")
+    assert found.reason.text == "0 of 1 replicas healthy; start 2 of 5 failed, the next is in 2 s: exit code 1"
+
+
+def test_after_five_it_failed_until_somebody_retries() -> None:
+    found = status(service(1, failed_starts=MAX_FAILED_STARTS), error="exit code 1")
+    assert short(found) == ("unhealthy", "failed", "start-failed")
+    assert found.reason.text.endswith("so no more are tried until you retry: exit code 1")
+
+
+def test_a_failed_update_does_not_hide_that_the_old_ones_serve() -> None:
+    found = status(service(1, failed_starts=MAX_FAILED_STARTS), One(revision_id=OLD))
+    assert short(found) == ("healthy", "failed", "start-failed")
+
+
+@pytest.mark.parametrize(
+    ("goal", "have", "expected"),
+    [
+        ("stopped", (), ("unhealthy", "stopped", "stopped")),
+        ("stopped", (One(status="draining"),), ("unhealthy", "stopping", "stopping")),
+        ("deleting", (One(status="stopping"),), ("unhealthy", "stopping", "deleting")),
+        ("deleting", (), ("unhealthy", "stopping", "deleting")),
+    ],
+)
+def test_on_the_way_out(goal: str, have: tuple[One, ...], expected: tuple[str, str, str]) -> None:
+    assert short(status(service(2, goal=goal), *have)) == expected
+
+
+def test_long_words_are_cut() -> None:
+    assert len(status(service(1), replace(LOADING, reason_text="x" * 9000)).reason.text) == 1500
+
+
+@given(
+    have=st.lists(
+        st.builds(
+            One, status=st.sampled_from(["pending", "placed", "running", "draining", "stopping"]),
+            health=st.sampled_from(["degraded", "healthy", "unhealthy"]),
+            kernel_state=st.sampled_from([None, "preparing", "running", "exited", "failed"]), revision_id=st.sampled_from([OLD, NEW]),
+        ),
+        max_size=6,
+    ),
+    wanted=st.integers(0, 5), goal=st.sampled_from(["running", "stopped", "deleting"]), failed=st.integers(0, 6),
+)  # fmt: skip
+def test_it_is_healthy_only_while_somebody_answers_and_always_says_why(
+    have: list[One], wanted: int, goal: str, failed: int
+) -> None:
+    found = status(service(wanted, goal=goal, failed_starts=failed), *have)
+    answering = [r for r in have if (r.status, r.health, r.kernel_state) == ("running", "healthy", "running")]
+    assert found.healthy_replicas == len(answering)
+    assert (found.status == "unhealthy") == (not answering)
+    if goal == "running":
+        assert (found.status == "healthy") == (len(answering) >= max(1, wanted))
+        current = sum(r.revision_id == NEW for r in answering)
+        assert (found.phase == "deployed") == (current >= wanted)
+    else:
+        assert found.phase in ("stopping", "stopped")
+    assert found.reason.code
+    assert found.reason.text
