@@ -53,3 +53,8 @@ def slots(amounts: Mapping[str, Decimal]) -> str:
 def mapping(values: Mapping[str, object]) -> str:
     """Return `a=1 b=2`."""
     return clean(" ".join(f"{name}={value}" for name, value in values.items())) or "-"
+
+
+def count(number: int, what: str) -> str:
+    """Return `1 file`, `2 files`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -13,7 +13,7 @@ from headrace.cli.config import state_folder
 from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
-from headrace.cli.text import size
+from headrace.cli.text import count, size
 from headrace.cli.transfer import Shown, downloads, fetch, send, uploads
 from headrace.cli.uploads import Unfinished
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
@@ -105,7 +105,7 @@ def upload(
     if session.output.as_json:
         session.output.record({"folder": there.name, "files": [file.remote for file in wanted], "bytes": total})
     else:
-        session.output.line(f"{len(wanted)} files, {size(total)} are in {there.name}")
+        session.output.line(f"{count(len(wanted), 'file')}, {size(total)} in {there.name}")
 
 
 def download(
@@ -128,7 +128,7 @@ def download(
     if session.output.as_json:
         session.output.record({"folder": there.name, "files": [str(file.local) for file in wanted], "bytes": total})
     else:
-        session.output.line(f"{len(wanted)} files, {size(total)} are in {to}")
+        session.output.line(f"{count(len(wanted), 'file')}, {size(total)} in {to}")
 
 
 def _below(session: Session, folder: FolderView, path: str) -> list[FileView]:

@@ -21,6 +21,9 @@ _SIGNS = {
     "<": Comparator.LESS_THAN, "<=": Comparator.LESS_THAN_OR_EQUAL,
     ">": Comparator.GREATER_THAN, ">=": Comparator.GREATER_THAN_OR_EQUAL,
 }  # fmt: skip
+_OF_KERNEL = frozenset(
+    {"cpu_util", "cpu_used", "mem", "mem_util", "net_rx", "net_tx", "cuda_util", "cuda_mem_util"}
+)  # contracts/messages/metrics.py: KernelSample
 _SIGN_OF = {comparator: sign for sign, comparator in _SIGNS.items()}
 
 _COLUMNS: Columns[RuleView] = (
@@ -49,7 +52,11 @@ def add(
     service: Service,
     metric: Annotated[
         str,
-        typer.Option("--metric", help="For example cpu_util, or any the engine exposes: vllm:num_requests_waiting."),
+        typer.Option(
+            "--metric",
+            help="Of the kernel: cpu_util, mem_util, cuda_util …; of the app-proxy: headrace_in_flight, "
+            "headrace_requests_per_second …; or any the engine exposes: vllm:num_requests_waiting, a counter with :rate.",
+        ),
     ],
     comparator: Annotated[
         str, typer.Option("--comparator", metavar="SIGN", help="<, <=, >, >= or LESS_THAN … GREATER_THAN_OR_EQUAL.")
@@ -59,18 +66,19 @@ def add(
     max_replicas: Annotated[int, typer.Option("--max", help="Never more replicas than this.")],
     min_replicas: Annotated[int, typer.Option("--min", help="Never fewer replicas than this.")] = 1,
     source: Annotated[
-        MetricSource,
+        MetricSource | None,
         typer.Option(
             "--source",
-            help="kernel: mean over kernels; inference-framework: mean over replicas of what engine or app-proxy report.",
+            help="kernel: mean over kernels; inference-framework: mean over replicas of what engine or app-proxy report. "
+            "Default: by the metric's name.",
         ),
-    ] = MetricSource.INFERENCE_FRAMEWORK,
+    ] = None,
     cooldown: Annotated[str, typer.Option("--cooldown", metavar="DURATION", help="Rest after firing.")] = "300s",
     disabled: Annotated[bool, typer.Option("--disabled", help="Keep it without letting it fire.")] = False,
 ) -> None:
     """Add a rule: when the metric compares so with the threshold, change the replicas by the step."""
     spec = RuleSpec(
-        source=source, metric=metric, comparator=_comparator(comparator), threshold=threshold, step=step,
+        source=source or _source_of(metric), metric=metric, comparator=_comparator(comparator), threshold=threshold, step=step,
         min_replicas=min_replicas, max_replicas=max_replicas, cooldown_s=duration_s(cooldown, "--cooldown"), enabled=not disabled,
     )  # fmt: skip
     made = session.client.rules.create(service, spec)
@@ -94,6 +102,10 @@ def rm(
     confirmed(f"remove the rule {rule_id} of {service}?", yes=yes)
     session.client.rules.delete(service, rule_id)
     session.output.done(f"removed the rule {rule_id}", deleted=rule_id)
+
+
+def _source_of(metric: str) -> MetricSource:
+    return MetricSource.KERNEL if metric in _OF_KERNEL else MetricSource.INFERENCE_FRAMEWORK
 
 
 def _comparator(given: str) -> Comparator:

@@ -18,7 +18,7 @@ from headrace.cli.errors import ExitCode
 from headrace.cli.output import Output
 from headrace.cli.parsing import document
 from headrace.cli.session import Session
-from headrace.cli.text import size
+from headrace.cli.text import count, size
 from headrace.common.contracts.http.services import StartValidation, ValidationView
 from headrace.sdk import HeadraceError
 
@@ -115,19 +115,19 @@ def _copy_log(session: Session, run: ValidationView) -> None:
 
 def _download(session: Session, service: str, replica: UUID | None, to: Path) -> None:
     part = to.with_name(f".{to.name}.part")
-    count = 0
+    number = 0
     try:
         with (
             part.open("w", encoding="utf-8") as file,
             session.client.services.logs(service, replica=replica, everything=True) as lines,
         ):
             for line in lines:
-                count += 1
+                number += 1
                 file.write(line + "\n")
         part.replace(to)
     finally:
         part.unlink(missing_ok=True)
-    session.output.done(f"{count} lines, {size(to.stat().st_size)} in {to}", file=str(to), lines=count)
+    session.output.done(f"{count(number, 'line')}, {size(to.stat().st_size)} in {to}", file=str(to), lines=number)
 
 
 def _print(session: Session, lines: Iterable[str]) -> None:

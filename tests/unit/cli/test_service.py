@@ -1,0 +1,255 @@
+"""`headrace service`: flags become the request that is meant, waiting ends on failure too, logs come line by line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from headrace.cli.commands import service_logs
+from tests.unit.cli.conftest import Cli
+from tests.unit.sdk.standin import NOW, StandIn, problem, service_view, uid
+
+ECHO = "/v1/services/echo"
+HEALTHY = {"status": "healthy", "phase": "deployed", "healthy_replicas": 1}
+REPLICA = {
+    "id": uid(7), "kernel_id": uid(8), "revision": 1, "status": "running", "kernel_state": "running", "health": "degraded",
+    "reason": {"code": "no-checks-yet", "text": "no checks yet"}, "agent_id": "agent-1", "address": "10.0.0.1:20000", "created_at": NOW,
+}  # fmt: skip
+FAILED = service_view(
+    phase="failed",
+    errors=[{"at": NOW, "session_id": uid(7), "reason": {"code": "exited", "text": "ended with exit code 3"}}],
+)
+
+
+def _revision(number: int, **spec: Any) -> dict[str, Any]:
+    return {"number": number, "spec": spec, "created_at": NOW, "created_by": "admin", "message": ""}
+
+
+def test_create_sends_what_was_given_and_nothing_else(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+    there.on("POST", "/v1/services", service_view(), status=201)
+    (tmp_path / "env").write_text("A=file\nB=file\n")
+    ran = cli(
+        "service", "create", "echo", "--folder", "chat", "-n", 2, "--slot", "cpu=2", "--slot", "mem=4g", "--env-file", tmp_path / "env",
+        "-e", "B=flag", "--mount", "corpus:/data",
+        "--public", "--tag", "x", "--metadata", "k=v", "--runtime", "custom", "--drain-grace", 5, "--port", 9000,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert there.bodies == [
+        {
+            "name": "echo", "folder": "chat", "runtime": "custom", "replicas": 2, "slots": {"cpu": "2", "mem": str(4 * 2**30)},
+            "environ": {"A": "file", "B": "flag"}, "extra_mounts": [{"folder": "corpus", "target": "/data"}], "open_to_public": True,
+            "tags": ["x"], "metadata": {"k": "v"}, "drain_grace_s": 5.0, "port": 9000,
+        }
+    ]  # fmt: skip
+
+
+def test_create_takes_a_file_and_flags_win(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+    there.on("POST", "/v1/services", service_view(), status=201)
+    (tmp_path / "service.yaml").write_text("name: echo\nfolder: chat\nreplicas: 3\nslots: {cpu: 1, mem: 1g}\n")
+    assert cli("service", "create", "--file", tmp_path / "service.yaml", "--replicas", 1, "--slot", "cpu=2").code == 0
+    assert there.bodies[0] == {
+        "name": "echo",
+        "folder": "chat",
+        "replicas": 1,
+        "slots": {"cpu": "2", "mem": str(2**30)},
+    }
+
+
+def test_what_is_wrong_is_not_sent(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+    (tmp_path / "service.yaml").write_text("name: echo\nreplica: 3\n")
+    unknown = cli("service", "create", "-f", tmp_path / "service.yaml")
+    assert unknown.code == 2
+    assert "replica: found 3" in unknown.err
+    assert "allowed: no such field" in unknown.err
+    assert cli("service", "create", "--folder", "chat").code == 2
+    assert cli("service", "create", "NAME").code == 2
+    assert cli("service", "create", "echo", "--slot", "cpu=lots").code == 2
+    assert there.bodies == []
+
+
+def test_create_and_wait_shows_what_happens(cli: Cli, there: StandIn) -> None:
+    there.on("POST", "/v1/services", service_view(), status=201)
+    there.on(
+        "GET", ECHO, service_view(replica_list=[REPLICA]), service_view(replica_list=[REPLICA]), service_view(**HEALTHY)
+    )
+    ran = cli("service", "create", "echo", "--wait")
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    assert lines[0].startswith("echo: unhealthy, deploying, 0/1")
+    assert [line for line in lines if "no checks yet" in line] == [
+        f"  replica {uid(7)}  running  degraded  agent-1  10.0.0.1:20000  no checks yet"
+    ], "what has not changed is not said again"
+    assert lines[-2:] == ["echo is healthy, deployed: 1 of 1 replicas healthy", "endpoint: http://proxy/echo"]
+
+
+def test_with_json_only_the_result_is_printed(cli: Cli, there: StandIn) -> None:
+    there.on("GET", ECHO, service_view(), service_view(**HEALTHY))
+    ran = cli("service", "wait", "echo", "--json")
+    assert (ran.code, ran.json["status"], ran.err) == (0, "healthy", "")
+
+
+def test_waiting_ends_on_failure_with_reason_and_log(cli: Cli, there: StandIn) -> None:
+    there.on("GET", ECHO, service_view(), FAILED)
+    there.log_lines = [b"2026-01-01T12:00:00.000Z cannot find weights\n"]
+    ran = cli("service", "wait", "echo")
+    assert ran.code == 5
+    assert "it is failed" in ran.err
+    assert "| 2026-01-01T12:00:00.000Z cannot find weights" in ran.err
+    assert any(f"replica={uid(7)}" in path for _, path in there.seen), "the log of the replica that failed"
+
+
+def test_waiting_ends_in_time(cli: Cli, there: StandIn) -> None:
+    there.on("GET", ECHO, service_view())
+    ran = cli("--json", "service", "wait", "echo", "--timeout", 1)
+    assert ran.code == 5
+    found = json.loads(ran.err)
+    assert (found["type"], found["reason"]["code"]) == ("wait-timeout", "starting")
+
+
+def test_waiting_for_what_does_not_exist_or_is_stopped(cli: Cli, there: StandIn) -> None:
+    assert cli("service", "wait", "nope").code == 5
+    there.on("GET", ECHO, service_view(phase="stopped"))
+    ran = cli("service", "wait", "echo")
+    assert (ran.code, "hint: headrace service start echo" in ran.err) == (5, True)
+    assert cli("service", "wait", "echo", "--for", "stopped").code == 0
+    gone = cli("service", "wait", "nope", "--for", "gone")
+    assert (gone.code, gone.out) == (0, "nope is gone\n")
+
+
+def test_update_changes_the_newest_spec_and_keeps_the_rest(cli: Cli, there: StandIn) -> None:
+    newest = _revision(2, folder="chat", environ={"A": "1", "B": "2"}, slots={"cpu": "1", "mem": "1024"})
+    there.on("GET", f"{ECHO}/revisions", {"items": [_revision(1, folder="old"), newest], "next": None})
+    there.on("PATCH", ECHO, service_view())
+    ran = cli("service", "update", "echo", "-e", "C=3", "--unset-env", "A", "--slot", "cpu=2", "-m", "why")
+    assert ran.code == 0, ran.err
+    (sent,) = there.bodies
+    assert sent["spec"] == {"folder": "chat", "environ": {"B": "2", "C": "3"}, "slots": {"cpu": "2", "mem": "1024"}}
+    assert sent["message"] == "why"
+
+
+def test_update_without_a_spec_asks_for_none(cli: Cli, there: StandIn) -> None:
+    there.on("PATCH", ECHO, service_view())
+    assert cli("service", "update", "echo", "--private").code == 0
+    assert there.bodies == [{"open_to_public": False, "message": ""}]
+    assert cli("service", "update", "echo").code == 2
+
+
+def test_scale_rollback_stop_start_retry(cli: Cli, there: StandIn) -> None:
+    there.on("PATCH", ECHO, service_view())
+    for verb in ("rollback", "stop", "start", "retry"):
+        there.on("POST", f"{ECHO}/{verb}", service_view())
+    assert cli("service", "scale", "echo", 0, "-m", "night").code == 0
+    assert cli("service", "rollback", "echo", 1, "-m", "bad").code == 0
+    for verb in ("stop", "start", "retry"):
+        assert cli("service", verb, "echo").code == 0
+    assert there.bodies == [{"replicas": 0, "message": "night"}, {"revision": 1, "message": "bad"}]
+    assert cli("service", "scale", "echo", "-1").code == 2
+
+
+def test_rm_asks_and_waits_until_it_is_gone(cli: Cli, there: StandIn) -> None:
+    there.on("DELETE", ECHO, service_view(phase="stopping"), lambda: web.Response(status=204), status=202)
+    assert cli("service", "rm", "echo").code == 2
+    assert "DELETE" not in {method for method, _ in there.seen}
+    later = cli("service", "rm", "echo", "-y")
+    assert (later.code, "drains and stops" in later.out) == (0, True)
+    assert cli("service", "rm", "echo", "-y", "--json").json == {"deleted": "echo", "gone": True}
+
+
+def test_rm_with_wait_follows_the_service_by_its_id(cli: Cli, there: StandIn) -> None:
+    there.on("DELETE", ECHO, service_view(phase="stopping"), status=202)
+    there.on("GET", f"/v1/services/{uid(1)}", service_view(phase="stopping"), lambda: problem("not-found", 404))
+    ran = cli("service", "rm", "echo", "-y", "--wait")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "deleted echo")
+
+
+def test_lists(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/services", {"items": [service_view()], "next": None})
+    there.on("GET", f"{ECHO}/revisions", {"items": [_revision(1, folder="chat")], "next": None})
+    entry = {"id": uid(9), "at": NOW, "actor": "admin", "action": "service.created", "message": "", "details": {}}
+    there.on("GET", f"{ECHO}/history", {"items": [entry], "next": None})
+    decision = {
+        "at": NOW, "source": "rule", "rule_id": uid(3), "from_replicas": 1, "to_replicas": 2, "observed": 7.5,
+        "reason": {"code": "fired", "text": "7.5 is above 5"},
+    }  # fmt: skip
+    there.on("GET", f"{ECHO}/decisions", {"items": [decision], "next": None})
+    there.on("GET", ECHO, FAILED)
+    listed = cli("service", "ls", "--mine", "-q", "ec", "--status", "unhealthy")
+    assert listed.code == 0
+    assert max(map(len, listed.out.splitlines())) <= 100
+    (asked,) = [path for _, path in there.seen if path.startswith("/v1/services?")]
+    assert {"mine=true", "q=ec", "status=unhealthy"} <= set(asked.partition("?")[2].split("&"))
+    assert "service.created" in cli("service", "history", "echo").out
+    assert "1 -> 2" in cli("service", "decisions", "echo").out
+    assert cli("service", "revisions", "echo", "--json").json[0]["spec"]["folder"] == "chat"
+    assert "ended with exit code 3" in cli("service", "errors", "echo").out
+    shown = cli("service", "show", "echo").out
+    assert "headrace service retry echo" in shown
+
+
+def test_logs_are_printed_as_they_were_written(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+    line = f"{uid(7)} 2026-01-01T12:00:00.000Z a \x1b[1mbold\x1b[0m word"
+    there.log_lines = [f"{line}\nand one without a ti".encode(), b"me\n"]
+    assert cli("service", "logs", "echo", "--tail", 5).out == f"{line}\nand one without a time\n"
+    first, second = map(json.loads, cli("service", "logs", "echo", "--json").out.splitlines())
+    assert first == {"replica": uid(7), "at": "2026-01-01T12:00:00.000Z", "text": "a \x1b[1mbold\x1b[0m word"}
+    assert second == {"replica": None, "at": None, "text": "and one without a time"}
+    ran = cli("service", "logs", "echo", "--download", tmp_path / "log.txt")
+    assert (ran.code, (tmp_path / "log.txt").read_text()) == (0, f"{line}\nand one without a time\n")
+    assert any("download=all" in path for _, path in there.seen)
+
+
+def test_a_download_that_fails_leaves_no_file(bare: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HEADRACE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("HEADRACE_API_KEY", "k")
+    assert bare("service", "logs", "echo", "--download", tmp_path / "log.txt").code == 3
+    assert not any(path.name.startswith((".log", "log")) for path in tmp_path.iterdir())
+
+
+@pytest.fixture
+def endless_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in's log does not end with the trial run, as the manager's does."""
+    monkeypatch.setattr(service_logs, "_LOG_END_S", 0.2)
+
+
+def _validation(**changes: Any) -> dict[str, Any]:
+    started = {
+        "id": uid(4),
+        "kind": "validation",
+        "status": "running",
+        "done": False,
+        "verdict": None,
+        "started_at": NOW,
+    }
+    return {**started, "reason": {"code": "validating", "text": "it is tried"}, **changes}
+
+
+@pytest.mark.usefixtures("endless_log")
+@pytest.mark.parametrize(("verdict", "code"), [("passed", 0), ("failed", 5)])
+def test_validate_shows_log_and_verdict(cli: Cli, there: StandIn, verdict: str, code: int) -> None:
+    there.on("POST", "/v1/validations", _validation(), status=201)
+    done = _validation(
+        status="ended", done=True, verdict=verdict, reason={"code": f"validation-{verdict}", "text": f"it {verdict}"}
+    )
+    there.on("GET", f"/v1/validations/{uid(4)}", _validation(), done)
+    there.on("DELETE", f"/v1/validations/{uid(4)}", lambda: web.Response(status=204))
+    there.log_lines = [b"2026-01-01T12:00:00.000Z loading\n"]
+    ran = cli("service", "validate", "--folder", "chat", "--slot", "cpu=1")
+    assert ran.code == code, ran.err
+    assert "it is tried" in ran.err
+    assert "loading" in ran.err
+    assert f"it {verdict} (validation-{verdict})" in ran.out
+    assert there.bodies == [{"folder": "chat", "slots": {"cpu": "1"}}]
+
+
+@pytest.mark.usefixtures("endless_log")
+def test_a_trial_run_that_nobody_waits_for_is_stopped(cli: Cli, there: StandIn) -> None:
+    there.on("POST", "/v1/validations", _validation(), status=201)
+    there.on("GET", f"/v1/validations/{uid(4)}", _validation())
+    there.on("DELETE", f"/v1/validations/{uid(4)}", lambda: web.Response(status=204))
+    ran = cli("service", "validate", "--folder", "chat", "--timeout", 1)
+    assert ran.code == 5
+    assert ("DELETE", f"/v1/validations/{uid(4)}") in there.seen
