@@ -49,7 +49,9 @@ class Stack:
             ports = ["--port", "18080", "--proxy-port", "18000"]
             self._process = subprocess.Popen(
                 [*COMMAND, "--data", str(self.data), *ports, *self._options],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "NO_COLOR": "1"},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                # Not in the developer's own home: their `headrace` would find this stack.
+                env={**os.environ, "NO_COLOR": "1", "XDG_STATE_HOME": str(self.data.with_name("state"))},
             )  # fmt: skip
 
         def running() -> bool:

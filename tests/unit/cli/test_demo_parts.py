@@ -1,0 +1,82 @@
+"""What the demo is made of."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from headrace.cli.demo.calling import MODEL, call_with_curl, curl_line, similarity, vectors
+from headrace.cli.demo.children import Program, tail_of
+from headrace.cli.errors import CliError
+from tests.support.wait import eventually
+
+
+def test_similarity_is_the_cosine() -> None:
+    assert similarity([1, 0], [2, 0]) == pytest.approx(1)
+    assert similarity([1, 0], [0, 3]) == pytest.approx(0)
+    assert similarity([1, 1], [-1, -1]) == pytest.approx(-1)
+
+
+def test_the_curl_line_is_one_command_for_a_shell() -> None:
+    line = curl_line("http://127.0.0.1:8000/embeddings/", "tok'en")
+    words = shlex.split(line)
+    assert words[:3] == ["curl", "-sS", "http://127.0.0.1:8000/embeddings/v1/embeddings"]
+    assert "Authorization: Bearer tok'en" in words
+    assert MODEL in words[-1]
+
+
+def test_a_service_that_is_away_is_said_in_words(unused_tcp_port: int) -> None:
+    endpoint = f"http://127.0.0.1:{unused_tcp_port}/embeddings"
+    with pytest.raises(CliError, match="the openai client got"):
+        vectors(endpoint, "token", ["a"])
+    with pytest.raises(CliError, match="curl ended with 7"):
+        call_with_curl(endpoint, "token")
+
+
+def test_a_program_is_heard_line_by_line_and_its_end_is_kept() -> None:
+    heard: list[str] = []
+    code = "for n in range(100): print('line', n)\nraise SystemExit(7)"
+    with Program("counting", [sys.executable, "-c", code], heard.append, stop_within_s=5) as program:
+        assert program.wait(30) == 7
+    assert heard == [f"line {n}" for n in range(100)]
+    assert program.tail.splitlines()[-1] == "line 99"
+    assert len(program.tail.splitlines()) == 40
+
+
+async def test_a_program_that_does_not_end_when_asked_is_killed() -> None:
+    heard: list[str] = []
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+    )
+    program = Program("deaf", [sys.executable, "-c", code], heard.append, stop_within_s=0.2)
+    with program:
+        await eventually(lambda: heard == ["ready"])
+    assert program.exit_code == -9
+
+
+async def test_a_program_does_not_outlive_the_demo(tmp_path: Path) -> None:
+    script = textwrap.dedent("""
+        import os, signal, sys
+        from headrace.cli.demo.children import Program
+        said = []
+        program = Program("child", [sys.executable, "-c", "import os,time; print(os.getpid(), flush=True); time.sleep(60)"],
+                          said.append, stop_within_s=1)
+        while not said:
+            os.sched_yield()
+        print(said[0], flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    there = Path(f"/proc/{int(ran.stdout)}/stat")
+    await eventually(lambda: not there.exists() or there.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_the_end_of_a_log_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("".join(f"{n}\n" for n in range(1000)))
+    assert tail_of(tmp_path / "log", 2) == "998\n999"
+    assert tail_of(tmp_path / "nothing") == ""
