@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from uuid import UUID
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -92,6 +93,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.count = 0
         self.plan: dict[KernelId, KernelSpec] | None = None
         self.real: dict[KernelId, Phase] = {}
         self.records: dict[KernelId, KernelRecord] = {}
@@ -102,11 +104,15 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(target=kernels)
     def first(self) -> KernelId:
-        return KernelId(new_uuid())
+        return self.new_id()
 
     @rule(target=kernels)
     def another(self) -> KernelId:
-        return KernelId(new_uuid())
+        return self.new_id()
+
+    def new_id(self) -> KernelId:
+        self.count += 1
+        return KernelId(UUID(int=self.count))
 
     @rule(ids=st.lists(kernels, max_size=5))
     def new_plan(self, ids: list[KernelId]) -> None:
@@ -124,11 +130,10 @@ class Machine(RuleBasedStateMachine):
         if self.plan is None and set(self.real) != before:
             self.stopped_without_plan = True
 
-    @rule(which=st.randoms())
-    def an_operation_ends(self, which: object) -> None:
-        if self.busy:
-            kernel_id = which.choice(sorted(self.busy, key=str))  # type: ignore[attr-defined]
-            self.finish(kernel_id, well=which.random() < 0.7)  # type: ignore[attr-defined]
+    @rule(kernel_id=kernels, well=st.booleans())
+    def an_operation_ends(self, kernel_id: KernelId, *, well: bool) -> None:
+        if kernel_id in self.busy:
+            self.finish(kernel_id, well=well)
 
     @rule(kernel_id=kernels)
     def a_program_dies(self, kernel_id: KernelId) -> None:
@@ -142,14 +147,14 @@ class Machine(RuleBasedStateMachine):
         if kernel_id not in self.busy and record is not None and record.started_at is not None:
             self.real.pop(kernel_id, None)
 
-    @rule(how=st.randoms())
-    def the_agent_is_killed(self, how: object) -> None:
+    @rule(how_far=st.sampled_from(["nothing", "created", "running"]))
+    def the_agent_is_killed(self, how_far: str) -> None:
         """Operations are cut anywhere; what they did to the world and to the disk stays."""
         for kernel_id, operation in list(self.busy.items()):
-            if operation == "start" and how.random() < 0.5:  # type: ignore[attr-defined]
+            if operation == "start" and how_far == "created":
                 self.real[kernel_id] = "created"
-                if how.random() < 0.5:  # type: ignore[attr-defined]
-                    self.run(kernel_id)  # the program began, and the record does not say so yet
+            elif operation == "start" and how_far == "running":
+                self.run(kernel_id)  # the program began, and the record does not say so yet
         self.busy.clear()
 
     def note(self) -> None:
