@@ -108,5 +108,7 @@ def test_public_services_ignore_tokens_and_pass_on_only_what_is_not_ours() -> No
     assert gate.for_replica(["BackendAI x"], open_to_public=True) is None
     assert gate.for_replica(["Bearer engine-key"], open_to_public=True) == "Bearer engine-key"
     assert gate.for_replica(["Basic dTpw"], open_to_public=True) == "Basic dTpw"
+    nested = base64.urlsafe_b64encode(b"[" * 20_000).decode().rstrip("=")
+    assert gate.for_replica([f"Bearer a.{nested}.c"], open_to_public=True) == f"Bearer a.{nested}.c"
     assert gate.for_replica(["Bearer engine-key"], open_to_public=False) is None
     assert gate.for_replica([], open_to_public=True) is None

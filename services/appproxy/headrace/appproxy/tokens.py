@@ -70,7 +70,7 @@ class TokenGate:
 def _verify(token: str, entry: Entry) -> Claims:
     try:
         kid = jwt.get_unverified_header(token).get("kid")
-    except (jwt.PyJWTError, ValueError):
+    except (jwt.PyJWTError, ValueError, RecursionError):
         raise Unauthenticated("the token cannot be read", reason="malformed-token") from None
     key = entry.keys.get(kid) if isinstance(kid, str) else None
     if key is None or not isinstance(kid, str):
@@ -103,7 +103,7 @@ def _issued_by_us(token: str) -> bool:
         return False
     try:
         payload: Any = json.loads(_unpadded(parts[1]))
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, or nested deeper than any token
         return False
     return isinstance(payload, dict) and payload.get("iss") == ISSUER
 

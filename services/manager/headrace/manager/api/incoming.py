@@ -67,12 +67,18 @@ def _parsed(raw: bytes) -> Any:
         return None  # the model says what is wrong with it
 
 
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, dict):
-        return any(_has_nul(item) for pair in value.items() for item in pair)
-    return isinstance(value, list) and any(map(_has_nul, value))
+def _has_nul(body: Any) -> bool:
+    waiting = [body]  # no recursion: the caller chose how deep it is
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and "\x00" in value:
+            return True
+        if isinstance(value, dict):
+            waiting += value.keys()
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
 
 
 def _writable(text: str) -> bool:
