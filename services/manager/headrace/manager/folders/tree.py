@@ -7,7 +7,6 @@ kernel left in the folder leads out of it. All functions block: call them in a t
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,8 @@ from pathlib import Path
 
 from headrace.common.contracts.http.folders import FileView
 from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.runtime.removal import remove_tree
+from headrace.manager.domain.paths import MAX_DEPTH
 from headrace.manager.folders.errors import problems
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -43,8 +44,8 @@ class Tree:
 
     def remove(self) -> None:
         """Remove the folder with all it holds; nothing happens if it is gone."""
-        with problems("the folder"), suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
+        with problems("the folder"):
+            remove_tree(self.path)
 
     @contextmanager
     def directory(self, names: Sequence[str], *, make: bool = False) -> Iterator[int]:
@@ -106,7 +107,7 @@ class Tree:
                         found.append(_view("/".join((*names, entry.name)), facts))
                     if stat.S_ISDIR(facts.st_mode):
                         below.append(entry.name)
-        for name in below if recursive else ():
+        for name in below if recursive and len(names) < MAX_DEPTH else ():  # no path leads further down
             with suppress(NotFound, Conflict):  # removed or replaced meanwhile
                 self._collect((*names, name), found, recursive=True)
 
@@ -116,7 +117,7 @@ class Tree:
         with self.directory(names[:-1]) as parent, problems(shown):
             facts = os.stat(names[-1], dir_fd=parent, follow_symlinks=False)
             if stat.S_ISDIR(facts.st_mode):
-                shutil.rmtree(names[-1], dir_fd=parent)
+                remove_tree(names[-1], dir_fd=parent)
             else:
                 os.unlink(names[-1], dir_fd=parent)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from headrace.agent.runtime.environment import HOME, identity
 from headrace.agent.runtime.interface import Prepared, StartRefused
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.runtime.removal import remove_tree
 
 TMP = "/tmp"  # noqa: S108 - a path inside the kernel's own folder
 _INHERITED = ("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -69,7 +70,8 @@ class Layout:
 
     def make(self, prepared: Prepared) -> None:
         """Make the folders and the links to the mounts anew. Blocks. Raises StartRefused for a mount that cannot be."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(self.folder)
         for folder in (self.lock.parent, self.folder, self.here(HOME), self.here(TMP)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for mount in sorted(prepared.mounts, key=lambda mount: mount.target):

@@ -11,7 +11,6 @@ import asyncio
 import fcntl
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -36,6 +35,7 @@ from headrace.agent.runtime.process.logfile import read_log
 from headrace.agent.runtime.process.proc import Ids, trees
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.runtime.removal import remove_tree
 
 _SHIM_S = 20.0
 """For the shim to say how the start went, and to clean up after a SIGKILL."""
@@ -111,7 +111,8 @@ class ProcessRuntime:
         """Kill what runs, then delete the kernel's folder."""
         layout = Layout(self._data, kernel_id)
         await self.stop(kernel_id, 0.0)
-        await asyncio.to_thread(shutil.rmtree, layout.folder, ignore_errors=True)
+        with suppress(OSError):  # what cannot be deleted must not keep the kernel
+            await asyncio.to_thread(remove_tree, layout.folder)
         layout.lock.unlink(missing_ok=True)
 
     def logs(self, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncGenerator[Sequence[str], None]:
