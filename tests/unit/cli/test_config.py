@@ -140,6 +140,13 @@ def test_what_is_no_url_is_refused(home: Path, url: str) -> None:
     assert caught.value.code is ExitCode.USAGE
 
 
+@pytest.mark.parametrize("key", ["käse", "two\nlines", " "])
+def test_what_cannot_be_a_key_is_refused_and_not_shown(home: Path, key: str) -> None:
+    with pytest.raises(CliError, match="characters that no key has") as caught:
+        config(home, HEADRACE_URL="http://there", HEADRACE_API_KEY=key).target()
+    assert key.strip() not in str(caught.value) or not key.strip()
+
+
 def test_targets_do_not_show_their_key() -> None:
     assert "k1" not in repr(Login(url="http://stored", key="k1"))
 

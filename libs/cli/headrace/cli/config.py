@@ -103,7 +103,8 @@ class Config:
         """
         if data is not None:
             return self.local(data)
-        key = self.environ.get("HEADRACE_API_KEY") or None
+        given = self.environ.get("HEADRACE_API_KEY")
+        key = checked_key(given, "HEADRACE_API_KEY") if given else None
         wanted = url or self.environ.get("HEADRACE_URL") or None
         if wanted is not None:
             return self._for_url(checked_url(wanted), key)
@@ -168,6 +169,14 @@ def checked_url(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
         raise CliError(f"{url!r} is not the URL of a server; allowed: http://HOST:PORT or https://HOST", ExitCode.USAGE)
     return url.rstrip("/")
+
+
+def checked_key(key: str, what: str) -> str:
+    """Return `key` without blanks around it. Raises CliError, which does not show it, when it cannot be one."""
+    key = key.strip()
+    if not key.isascii() or not key.isprintable() or not key:
+        raise CliError(f"{what} is empty or has characters that no key has", ExitCode.USAGE)
+    return key
 
 
 def is_local(url: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from headrace.cli.command import command
-from headrace.cli.config import Login, Target, checked_url
+from headrace.cli.config import Login, Target, checked_key, checked_url
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.output import interactive
 from headrace.cli.parsing import usage
@@ -93,7 +93,4 @@ def _key(given: str | None) -> str:
         given = str(typer.prompt("API key", hide_input=True, err=True))
     elif given in {None, "-"}:
         given = sys.stdin.readline()
-    key = (given or "").strip()
-    if not key.isascii() or not key.isprintable() or not key:
-        raise usage("the key is empty or has characters that no key has")
-    return key
+    return checked_key(given or "", "the key")
