@@ -5,8 +5,17 @@ from __future__ import annotations
 import os
 
 import pytest
+import structlog
 
 pytest_plugins = ["tests.support.backends"]
+# plain: a rich traceback takes a fifth of a second to draw, and outages log many
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

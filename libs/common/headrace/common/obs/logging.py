@@ -24,7 +24,8 @@ def configure_logging(service: str, *, level: str = "info", log_format: LogForma
         structlog.processors.StackInfoRenderer(),
     ]
     renderer: list[structlog.types.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        # plain: rich's tracebacks print local variables, and with them passwords and keys
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if pretty
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     )

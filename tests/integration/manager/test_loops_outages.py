@@ -1,0 +1,178 @@
+"""Servers that die under a manager: nothing that runs is touched, and what was asked meanwhile happens afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from headrace.common.bus.connect import open_bus
+from headrace.common.bus.streams import ensure_streams
+from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.db.migrate import migrate
+from headrace.common.db.pool import open_pool
+from headrace.embedded.permissions import embedded_users
+from headrace.embedded.stack import EmbeddedServers
+from tests.integration.manager.world import FakeAgent, FakeProxy, World
+from tests.support.wait import eventually
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Servers of the test's own, which it may kill."""
+    async with AsyncExitStack() as stack:
+        servers = await stack.enter_async_context(
+            EmbeddedServers(tmp_path / "data", users=embedded_users(2), only={"postgres", "nats"})
+        )
+        await migrate(servers.database_url)
+        pool = await stack.enter_async_context(open_pool(servers.database_url, size=8))
+        user, password = servers.nats_user("manager")
+        async with open_bus(servers.nats_url, user=user, password=password, name="test") as bus:
+            await ensure_streams(bus)
+        made = World(pool, servers, stack)
+        await made.prepare()
+        yield made
+
+
+def _kill(world: World, name: str) -> None:
+    pid = world.servers.keepers[name].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+async def _live(world: World) -> list[UUID]:
+    return [row["id"] for row in await world.pool.fetch("select id from sessions where status <> 'ended' order by id")]
+
+
+async def _settled(agent: FakeAgent, proxy: FakeProxy, service: UUID, replicas: int) -> None:
+    await eventually(lambda: len(agent.kernels) == replicas and proxy.serving(service) == replicas, within_s=40)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["nats", "postgres"])
+async def test_an_outage_touches_nothing_that_runs(world: World, name: str) -> None:
+    await world.manager(lost_after_s=2)
+    proxy = await world.proxy()
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s", replicas=2)
+        await _settled(agent, proxy, service, 2)
+        before = await _live(world)
+        for wanted in (3, 2):
+            keeper = world.servers.keepers[name]
+            restarts = keeper.restarts
+            _kill(world, name)
+            await eventually(lambda: keeper.restarts > restarts, within_s=20)  # noqa: B023 - awaited in this turn
+            await eventually(lambda: _works(world), within_s=20)
+            await world.set(service, wanted=wanted)
+            await _settled(agent, proxy, service, wanted)
+            assert set(before) <= set(await _live(world)), "worst go first, and the first two are the oldest"
+        assert await world.pool.fetchval("select count(*) from agents where lost_at is not null") == 0
+
+
+async def _works(world: World) -> bool:
+    try:
+        return bool(await world.pool.fetchval("select true", timeout=2))
+    except Exception as error:
+        raise AssertionError(f"not yet: {error}") from error
+
+
+async def test_a_pass_cut_anywhere_is_made_good(world: World) -> None:
+    """Every connection to the database is cut again and again while services come, grow, shrink, change and go."""
+    async with world.running_manager(lost_after_s=5):
+        proxy = await world.proxy()
+        async with (await world.agent(cpu="32")).alive() as agent:
+            stop = asyncio.Event()
+            cutting = asyncio.create_task(_cut(world, stop))
+            service = await _persist(lambda: world.service("a", replicas=4, grace_s=1))
+            other = await _persist(lambda: world.service("b", replicas=2, grace_s=1))
+            await _settled_kernels(agent, {service: 4, other: 2})
+            await _persist(lambda: world.set(service, wanted=1))
+            await _persist(lambda: world.update(other, 2))
+            await _settled_kernels(agent, {service: 1, other: 2})
+            await _persist(lambda: world.set(other, goal="deleting"))
+            await _settled_kernels(agent, {service: 1})
+            stop.set()
+            await cutting
+            await eventually(lambda: proxy.serving(service) == 1 and proxy.tables[other].removed)
+
+            async def free() -> bool:
+                return await world.pool.fetchval("select count(*) from allocations where slot = 'cpu'") == 1
+
+            await eventually(free)
+            live = await world.pool.fetch("select service_id, status from sessions where status <> 'ended'")
+            assert [tuple(row) for row in live] == [(service, "running")]
+
+
+async def _cut(world: World, stop: asyncio.Event) -> None:
+    """Cut all the manager's connections every so often, from a connection of its own that is spared."""
+    async with open_pool(world.servers.database_url, size=1, application="cutter") as pool:
+        while not stop.is_set():
+            await pool.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headrace' and pid <> pg_backend_pid()"
+            )
+            try:
+                async with asyncio.timeout(0.35):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+
+async def _persist(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat what the cutter interrupted; all of these calls may be made twice."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return await call()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            if time.monotonic() > deadline:
+                raise
+
+
+async def _settled_kernels(agent: FakeAgent, wanted: dict[UUID, int]) -> None:
+    def counted() -> bool:
+        found: dict[UUID, int] = {}
+        for spec in agent.kernels.values():
+            if spec.service_id is not None:
+                found[spec.service_id] = found.get(spec.service_id, 0) + 1
+        return found == wanted
+
+    await eventually(counted, within_s=60, what=f"kernels {wanted}")
+
+
+async def test_a_crashed_replica_is_soon_out_of_every_table(world: World) -> None:
+    await world.manager()
+    proxy = await world.proxy()
+    crashed: set[UUID] = set()
+    async with (await world.agent()).alive() as agent:
+
+        def outcome(spec: KernelSpec) -> str:
+            return "failed" if spec.kernel_id in crashed else "healthy"
+
+        agent.outcome = outcome  # type: ignore[assignment]
+        service = await world.service("s", replicas=3)
+        await _settled(agent, proxy, service, 3)
+        took = []
+        for _ in range(7):
+            victim = next(iter(agent.kernels.values()))
+            started = time.monotonic()
+            crashed.add(victim.kernel_id)
+            agent.report_now()
+            await eventually(lambda: victim.session_id not in _active(proxy, service), every_s=0.005)  # noqa: B023
+            took.append(time.monotonic() - started)
+            await _settled(agent, proxy, service, 3)
+    assert median(took) < 0.5, took
+
+
+def _active(proxy: FakeProxy, service: UUID) -> set[UUID]:
+    return {r.session_id for r in proxy.tables[service].routes if r.state == "active"}  # type: ignore[index]
