@@ -8,7 +8,7 @@ from uuid import UUID
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from headrace.agent.domain.convergence import Action, CancelStart, MarkLost, Remove, Start, Stop, World, decide
 from headrace.agent.domain.kernels import LOST, KernelRecord, Operation, Phase, SeenKernel, ending_of
@@ -106,6 +106,7 @@ class Machine(RuleBasedStateMachine):
     def first(self) -> KernelId:
         return self.new_id()
 
+    @precondition(lambda self: self.count < 3)  # few, so that much happens to each
     @rule(target=kernels)
     def another(self) -> KernelId:
         return self.new_id()
@@ -232,6 +233,7 @@ class Machine(RuleBasedStateMachine):
                 self.finish(kernel_id, well=True)
         self.note()
         assert self.decide() == []
+        self.nothing_is_started_twice()
         if self.plan is not None:
             assert set(self.real) <= set(self.plan)
             for kernel_id in self.plan:
@@ -239,5 +241,5 @@ class Machine(RuleBasedStateMachine):
                 assert self.real.get(kernel_id) == "running" or record.ending or record.failure
 
 
-Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+Machine.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
 TestMachine = Machine.TestCase
