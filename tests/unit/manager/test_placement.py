@@ -128,6 +128,11 @@ def test_whole_gpus_are_those_that_nobody_holds() -> None:
     assert held(placed) == [("gpu-1", "cuda.device", ONE), ("gpu-3", "cuda.device", ONE)]
 
 
+def test_a_gpu_that_is_held_whole_has_no_shares_to_give() -> None:
+    place = machine(gpus=["0.5"], whole=frozenset({"gpu-0"}))
+    assert refused([place], request(slots={"cuda.shares": "0.2"})).code == "insufficient-gpus"
+
+
 def test_shares_above_one_take_gpus_fully_and_the_rest_of_another() -> None:
     place = machine(gpus=["1", "0.4", "1"])
     (placed,), _ = place_all([place], [request(slots={"cuda.shares": "1.4"})], NOW)
