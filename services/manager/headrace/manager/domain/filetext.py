@@ -42,6 +42,11 @@ def decode(content: bytes, file: str) -> str:
     return text
 
 
+def is_text(value: str) -> bool:
+    """Return whether `value` can be stored and given to a program: escapes in a file can make NULs and halves of characters."""
+    return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def shown(value: object) -> str:
     """Return `value` for an error: short, and a mapping or list by its size."""
     if value is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -10,8 +9,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from headrace.common.contracts.http.services import EnvironName, EnvironValue, Image, RuntimeVariant
 from headrace.common.contracts.slots import ResourceSlots
 from headrace.manager.domain import filetext
+from headrace.manager.domain.tomltext import TomlError, load_toml
 
 FILE = "service-definition.toml"
+_MOST_DOTS = 1000
+"""The parser needs time and memory by the square of a key's dots; a key stands on one line."""
 VARIANTS: tuple[str, ...] = get_args(RuntimeVariant)
 
 
@@ -56,10 +58,13 @@ _KNOWN = {
 def parse_service_definition(content: bytes, file: str = FILE) -> dict[str, ServiceDefaults]:
     """Return the defaults by variant. Raises InvalidDefinition with path, found and allowed for each error."""
     text = filetext.decode(content, file)
+    if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
+        found, allowed = f"a line with more than {_MOST_DOTS} dots", f"at most {_MOST_DOTS} dots in a line"
+        raise filetext.refuse(file, [filetext.row("", found, allowed)])
     try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise filetext.refuse(file, [filetext.row("", str(error)[:200], "TOML text")]) from None
+        data = load_toml(text)
+    except TomlError as error:
+        raise filetext.refuse(file, [filetext.row(error.path, error.found, error.allowed)]) from None
     rows: list[dict[str, str]] = []
     result: dict[str, ServiceDefaults] = {}
     for variant, section in data.items():

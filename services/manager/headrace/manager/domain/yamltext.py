@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from headrace.manager.domain.filetext import is_text
+
 MAX_NODES = 20_000
 MAX_DEPTH = 50
 
@@ -25,6 +27,7 @@ _SPECIAL = {
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
+_NOT_TEXT = "a NUL, or half of a character", "text"
 _STR = "tag:yaml.org,2002:str"
 
 
@@ -68,6 +71,8 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
+            if not is_text(str(node.value)):
+                raise YamlError(path, *_NOT_TEXT)
             return _scalar(node)
         raise YamlError(path, type(node).__name__, "a mapping, a list or a value")
 
@@ -77,6 +82,8 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise YamlError(path, f"line {key_node.start_mark.line + 1}: a key that is not text", "text as key")
             key = str(key_node.value)
+            if not is_text(key):
+                raise YamlError(path, *_NOT_TEXT)
             where = f"{path}.{key}" if path else key
             if key == "<<" and key_node.style is None:
                 raise YamlError(where, "a merge key", "the keys themselves")
