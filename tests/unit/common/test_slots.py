@@ -48,6 +48,7 @@ def test_the_seeds_example() -> None:
         ({"cuda.device": "1.5"}, "not a whole number"),
         ({"cuda.device": 1, "cuda.shares": "0.5"}, "cannot be asked for together"),
         ({"cpu": -1}, "out of range"),
+        ({"cpu": "0.1234567"}, "more than 6 decimals"),
         ({"cpu": "many"}, "not a number"),
         ({"cpu": True}, "not a number"),
         ({"cpu": "NaN"}, "out of range"),

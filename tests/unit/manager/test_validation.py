@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.replicas import Leave, Seen
-from headrace.manager.domain.validation import PREPARATION, decide
+from headrace.manager.domain.validation import PREPARATION, WAITING, decide
 from tests.unit.manager.replica_world import START, ill, loading, pending, seen
 
 NOW = START
@@ -63,7 +63,8 @@ def test_it_has_as_long_as_preparation_and_its_health_check_allow() -> None:
     run = loading(age_s=0)
     assert verdict(run, after=allowed, resolved=CHECK) is None
     assert verdict(run, after=allowed + timedelta(seconds=1), resolved=CHECK) == ("stopping", "validation-timed-out")
-    assert verdict(pending(age_s=0), after=PREPARATION + timedelta(seconds=1)) == ("ended", "validation-timed-out")
+    assert verdict(pending(age_s=0), after=WAITING) is None
+    assert verdict(pending(age_s=0), after=WAITING + timedelta(seconds=1)) == ("ended", "validation-timed-out")
 
 
 def test_long_words_are_cut() -> None:

@@ -41,7 +41,10 @@ class Bus:
     async def open(self, url: str, *, user: str, password: str, name: str, timeout_s: float = 5.0) -> None:
         """Connect; after that reconnect for ever. Raises BusUnavailable when the first connect has not succeeded in time."""
 
+        said: set[str] = set()
+
         async def reconnected() -> None:
+            said.clear()
             log.info("bus_reconnected")
             for call in self._on_reconnect:
                 call()
@@ -50,7 +53,10 @@ class Bus:
             log.warning("bus_disconnected")
 
         async def failed(error: Exception) -> None:
-            log.warning("bus_error", error=str(error) or type(error).__name__)
+            text = str(error) or type(error).__name__
+            if text not in said:  # the same for each of many attempts
+                said.add(text)
+                log.warning("bus_error", error=text)
 
         client = Client()
         try:

@@ -58,6 +58,8 @@ def _amount(name: str, amount: Any) -> Decimal:
         raise ValueError(f"{name}: {amount!r} is not a number") from None
     if not number.is_finite() or number < 0 or number > _LIMIT:
         raise ValueError(f"{name}: {amount} is out of range; allowed: 0 or more")
+    if number != round(number, 6):
+        raise ValueError(f"{name}: {amount} has more than 6 decimals")
     if name == GPU_DEVICE and number != number.to_integral_value():
         raise ValueError(f"cuda.device: {amount} is not a whole number; fractions are asked for with cuda.shares")
     return number

@@ -11,7 +11,9 @@ from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.replicas import Leave, Seen
 
 PREPARATION = timedelta(minutes=30)
-"""For waiting, pulling and loading, beside what the health check allows."""
+"""For pulling and loading, beside what the health check allows."""
+WAITING = timedelta(minutes=5)
+"""For finding a machine: somebody watches a trial run, and one that was left behind must not keep a machine from others."""
 
 _MAX_TEXT = 1500
 
@@ -27,8 +29,9 @@ def decide(run: Seen, resolved: Mapping[str, Any], now: datetime) -> Leave | Non
         return Leave(run.id, "ended", Reason(code="agent-lost", text="its machine is silent"))
     if run.dead or run.health == "unhealthy":
         return Leave(run.id, "stopping", Reason(code="validation-failed", text=run.reason.text or run.reason.code))
-    if now > run.created_at + _allowed(resolved):
-        text = f"no verdict after {_allowed(resolved).total_seconds():.0f} s: {run.reason.text}"[:_MAX_TEXT]
+    allowed = WAITING if run.status == "pending" else _allowed(resolved)
+    if now > run.created_at + allowed:
+        text = f"no verdict after {allowed.total_seconds():.0f} s: {run.reason.text}"[:_MAX_TEXT]
         return Leave(
             run.id, "ended" if run.status == "pending" else "stopping", Reason(code="validation-timed-out", text=text)
         )

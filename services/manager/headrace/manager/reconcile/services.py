@@ -49,10 +49,8 @@ class Services:
             acted += await self._one_validation(row, now)
         async with transaction(self._pool) as con:
             settled = await sessions.settle(con, forget_after=self._forget_after)
-        if acted or settled:
-            self._poke("placement", "plans", "routes", "rules")
-        if settled:
-            self._poke("services")
+        if acted or settled:  # "services" too: the next step may be due already
+            self._poke("placement", "plans", "routes", "rules", "services")
 
     async def _one_service(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:
         have = [self._seen(service.id, row) for row in rows]
