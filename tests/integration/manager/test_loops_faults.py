@@ -133,7 +133,7 @@ async def _running(world: World, service: UUID, agent_id: str) -> tuple[UUID, UU
 async def test_a_session_that_drains_between_reading_and_marking_is_not_marked(world: World) -> None:
     await _insert_agent(world, "agent-1", "0 s")
     service = await world.service("s")
-    session, kernel = await _running(world, service, "agent-1")
+    _, kernel = await _running(world, service, "agent-1")
     async with transaction(world.pool) as con:
         table = (await tables.routes(con, [service]))[0].build()
         plan = (await tables.plans(con, ["agent-1"]))[0].build()

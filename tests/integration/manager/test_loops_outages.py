@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -92,49 +92,59 @@ async def test_a_pass_cut_anywhere_is_made_good(world: World) -> None:
     async with world.running_manager(lost_after_s=5):
         proxy = await world.proxy()
         async with (await world.agent(cpu="32")).alive() as agent:
-            stop = asyncio.Event()
-            cutting = asyncio.create_task(_cut(world, stop))
-            service = await _persist(lambda: world.service("a", replicas=4, grace_s=1))
-            other = await _persist(lambda: world.service("b", replicas=2, grace_s=1))
-            await _settled_kernels(agent, {service: 4, other: 2})
-            await _persist(lambda: world.set(service, wanted=1))
-            await _persist(lambda: world.update(other, 2))
-            await _settled_kernels(agent, {service: 1, other: 2})
-            await _persist(lambda: world.set(other, goal="deleting"))
-            await _settled_kernels(agent, {service: 1})
-            stop.set()
-            await cutting
+            service = await world.service("a", replicas=0, grace_s=1)
+            other = await world.service("b", replicas=0, grace_s=1)
+            revision = await world.revision(other, 2)
+            async with _cutting(world):
+                await _persist(lambda: world.set(service, wanted=4))
+                await _persist(lambda: world.set(other, wanted=2))
+                await _settled_kernels(agent, {service: 4, other: 2})
+                await _persist(lambda: world.set(service, wanted=1))
+                await _persist(lambda: world.set(other, revision_id=revision))
+                await _settled_kernels(agent, {service: 1, other: 2})
+                await _persist(lambda: world.set(other, goal="deleting"))
+                await _settled_kernels(agent, {service: 1})
             await eventually(lambda: proxy.serving(service) == 1 and proxy.tables[other].removed)
 
             async def free() -> bool:
-                return await world.pool.fetchval("select count(*) from allocations where slot = 'cpu'") == 1
+                query = "select count(*) from allocations where slot = 'cpu'"
+                return await _persist(lambda: world.pool.fetchval(query)) == 1
 
             await eventually(free)
             live = await world.pool.fetch("select service_id, status from sessions where status <> 'ended'")
             assert [tuple(row) for row in live] == [(service, "running")]
 
 
-async def _cut(world: World, stop: asyncio.Event) -> None:
-    """Cut all the manager's connections every so often, from a connection of its own that is spared."""
-    async with open_pool(world.servers.database_url, size=1, application="cutter") as pool:
-        while not stop.is_set():
-            await pool.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headrace' and pid <> pg_backend_pid()"
-            )
-            try:
-                async with asyncio.timeout(0.35):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+@asynccontextmanager
+async def _cutting(world: World) -> AsyncIterator[None]:
+    """Cut all connections to the database every so often, from one that is spared."""
+    stop = asyncio.Event()
+
+    async def cut() -> None:
+        async with open_pool(world.servers.database_url, size=1, application="cutter") as pool:
+            while not stop.is_set():
+                await pool.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headrace'"
+                )
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.35):
+                        await stop.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(cut())
+        try:
+            yield
+        finally:
+            stop.set()
 
 
 async def _persist(call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat what the cutter interrupted; all of these calls may be made twice."""
+    """Repeat what the cutter interrupted; all of these calls may be made twice, since a cut commit may have been one."""
     deadline = time.monotonic() + 20
     while True:
         try:
             return await call()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
             if time.monotonic() > deadline:
                 raise
 

@@ -229,6 +229,13 @@ class World:
             await self._insert_revision(con, service, revision, 1, slots)
         return ServiceId(service)
 
+    async def revision(self, service: ServiceId, number: int) -> UUID:
+        """Insert a revision that is not in use yet."""
+        revision = new_uuid()
+        async with self.pool.acquire() as con:
+            await self._insert_revision(con, service, revision, number, None)
+        return revision
+
     async def update(self, service: ServiceId, number: int, *, slots: dict[str, str] | None = None) -> UUID:
         revision = new_uuid()
         async with self.pool.acquire() as con, con.transaction():

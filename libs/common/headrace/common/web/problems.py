@@ -22,6 +22,14 @@ from headrace.common.contracts.problems import (
 
 log = structlog.get_logger()
 REQUEST_ID = "X-Request-Id"
+_DATABASE_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # it shuts down, crashed, or starts
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # asyncpg's word for a connection that was cut between two messages
+    ConnectionError,
+)
 
 
 def field_errors(error: ValidationError, *, prefix: str = "") -> list[dict[str, Any]]:
@@ -85,11 +93,14 @@ def _known(error: Exception) -> Problem | None:
         return TooLarge("the body is too large")
     if isinstance(error, web.HTTPBadRequest | UnicodeDecodeError):
         return InvalidRequest("the request cannot be read")
-    if isinstance(
-        error,
-        asyncpg.PostgresConnectionError | asyncpg.CannotConnectNowError | ConnectionError | asyncpg.InterfaceError,
-    ):
-        return Unavailable("the database cannot be reached; nothing has changed", reason="database-unreachable")
+    return _known_of_database(error)
+
+
+def _known_of_database(error: Exception) -> Problem | None:
     if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
         return Unavailable("it took too long; nothing has changed", reason="timeout")
+    if isinstance(error, _DATABASE_AWAY):
+        return Unavailable("the database cannot be reached; nothing has changed", reason="database-unreachable")
+    if isinstance(error, asyncpg.TransactionRollbackError):
+        return Unavailable("others changed the same at that moment; nothing has changed", reason="database-busy")
     return None
