@@ -356,6 +356,7 @@ async def test_a_failing_action_stops_the_start(
         ({"mounts": [{"folder_id": str(new_uuid()), "target": "/models"}]}, "folder-missing", "/models"),
         ({"command": ["no-such-program"]}, "start-failed", "no-such-program"),
         ({"command": []}, "no-command", "start command"),
+        ({"environ": {f"A{i}": "x" * 32_000 for i in range(100)}}, "start-failed", "too long"),
     ],
 )
 async def test_what_cannot_be_started_says_why(
@@ -366,6 +367,14 @@ async def test_what_cannot_be_started_says_why(
     row = await agent.kernel(spec, state="failed")
     assert row.reason.code == code
     assert word in row.reason.text
+
+
+async def test_a_start_that_breaks_is_a_failed_one(agent: AgentUnderTest, folder: FolderId) -> None:
+    deep = "/home/work" + "/d" * 1800  # deeper than the program's own stack
+    spec = make_spec(mounts=[{"folder_id": folder, "target": deep}])
+    await agent.plan(spec)
+    row = await agent.kernel(spec, state="failed")
+    assert row.reason.code == "start-failed"
 
 
 async def test_a_link_in_the_storage_is_not_followed(agent: AgentUnderTest, folder: FolderId) -> None:

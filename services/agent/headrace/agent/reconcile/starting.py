@@ -19,10 +19,12 @@ from headrace.agent.runtime.interface import (
     PortTaken,
     Prepared,
     Runtime,
+    RuntimeUnavailable,
     StartRefused,
 )
 from headrace.agent.table import KernelTable
 from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.reasons import Reason
 from headrace.common.runtime.clock import Clock
 
 log = structlog.get_logger()
@@ -69,8 +71,23 @@ class Starter:
                     reason = with_log(reason, self._table.prestart_log(spec.kernel_id).lines()[-10:])
                 log.warning("kernel_start_failed", kernel_id=str(spec.kernel_id), name=spec.name, reason=reason.code)
                 self._table.change(spec.kernel_id, failure=reason, host_port=None)
+            except RuntimeUnavailable:
+                raise
+            except (
+                Exception
+            ) as error:  # the start's boundary: whoever waits for the replica must hear that it does not come
+                log.exception("kernel_start_broke", kernel_id=str(spec.kernel_id), name=spec.name)
+                self._note_broken(spec, error)
             finally:
                 START_SECONDS.labels(outcome).observe(time.monotonic() - started)
+
+    def _note_broken(self, spec: KernelSpec, error: Exception) -> None:
+        record = self._table.records.get(spec.kernel_id)
+        if record is not None and record.started_at is None:  # else it runs, and only writing that down failed
+            text = (
+                f"the agent could not start it: {str(error)[:500] or type(error).__name__}; the agent's log says more"
+            )
+            self._table.change(spec.kernel_id, failure=Reason(code="start-failed", text=text), host_port=None)
 
     async def _start(self, spec: KernelSpec) -> None:
         self._table.put(KernelRecord(spec=spec))

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -149,11 +150,10 @@ class ProcessRuntime:
         layout.spec.write_text(json.dumps(about), encoding="utf-8")
 
     async def _launch(self, layout: Layout, command: Sequence[str], environ: Mapping[str, str]) -> None:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", str(SHIM), str(layout.folder), str(layout.lock), str(self._log_bytes),
-            str(layout.here(HOME)), *command, env=dict(environ), start_new_session=True,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+        try:
+            process = await self._shim(layout, command, environ)
+        except OSError as error:
+            raise StartRefused("start-failed", f"the program could not be started: {error.strerror}") from error
         try:
             async with asyncio.timeout(_SHIM_S):
                 said = await process.stdout.readline() if process.stdout else b""
@@ -166,6 +166,13 @@ class ProcessRuntime:
         ids = Ids.read(layout.state)
         if ids is not None:
             self._exits.add(layout.kernel_id, ids.shim)
+
+    async def _shim(self, layout: Layout, command: Sequence[str], environ: Mapping[str, str]) -> Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", str(SHIM), str(layout.folder), str(layout.lock), str(self._log_bytes),
+            str(layout.here(HOME)), *command, env=dict(environ), start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
 
     def _look(self, layout: Layout) -> SeenKernel | None:
         try:
