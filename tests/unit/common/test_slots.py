@@ -55,6 +55,11 @@ def test_the_seeds_example() -> None:
         ({"cpu": "Infinity"}, "out of range"),
         ({"CPU!": 1}, "not a slot name"),
         (["cpu"], "must be a mapping"),
+        ({"mem": "1" * 2_000_000}, "2000000 characters"),
+        ({"cuda.shares": "1." + "0" * 2_000_000}, "2000002 characters"),
+        ({"cpu": 10**100}, "101 characters"),
+        ({"x" * 65: 1}, "not a slot name"),
+        ({f"x{i}": 1 for i in range(65)}, "65 resource slots"),
     ],
 )
 def test_wrong_slots_say_what_is_wrong(slots: object, why: str) -> None:

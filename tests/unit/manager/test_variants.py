@@ -214,3 +214,16 @@ def test_any_spec_is_resolved_the_same_twice_or_refused_with_fields(spec: dict[s
     assert all(amount > 0 for amount in first.slots.values())
     assert ResolvedSpec.model_validate(first.model_dump(mode="json")) == first, "as JSON it is the same"
     assert "HEADRACE_PORT" not in first.environ
+
+
+def test_one_spec_cannot_fill_a_machines_plan() -> None:
+    assert resolved(environ={"A": "x" * 32_000}).environ
+    assert refused(environ={f"A{i}": "x" * 32_000 for i in range(3)}) == ["environ"]
+    assert refused(command=["x" * 70_000]) == ["command"]
+    assert refused(command=['"' * 40_000]) == ["command"]  # it is longer on its way than in memory
+
+
+def test_a_destination_is_not_deeper_than_programs_can_go() -> None:
+    assert resolved(folder="weights", model_destination="/m" * 32).mounts
+    assert refused(folder="weights", model_destination="/m" * 33) == ["model_destination"]
+    assert refused(folder="weights", model_destination="/" + "m" * 1024) == ["model_destination"]

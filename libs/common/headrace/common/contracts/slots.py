@@ -18,6 +18,8 @@ _NAME = re.compile(r"^[a-z][a-z0-9]*(\.[a-z0-9-]+)?$")
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
 _SIZE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(?:i?b)?$", re.IGNORECASE)
 _LIMIT = Decimal(2**60)
+_MOST_SLOTS = 64
+_MOST_CHARACTERS = 64
 
 
 def parse_size(value: object) -> Decimal:
@@ -37,11 +39,13 @@ def parse_slots(value: object) -> dict[str, Decimal]:
     """Return slots by name; `mem` takes size units. Raises ValueError naming the slot that is wrong."""
     if not isinstance(value, Mapping):
         raise ValueError(f"resource slots must be a mapping of slot name to amount, found {type(value).__name__}")
+    if len(value) > _MOST_SLOTS:
+        raise ValueError(f"{len(value)} resource slots; allowed: at most {_MOST_SLOTS}")
     slots: dict[str, Decimal] = {}
     for name, amount in value.items():
-        if not isinstance(name, str) or not _NAME.match(name):
+        if not isinstance(name, str) or len(name) > _MOST_CHARACTERS or not _NAME.match(name):
             raise ValueError(
-                f"{name!r} is not a slot name; allowed: cpu, mem, cuda.device, cuda.shares or another accelerator name"
+                f"{str(name)[:_MOST_CHARACTERS]!r} is not a slot name; allowed: cpu, mem, cuda.device, cuda.shares or another accelerator name"
             )
         slots[name] = _amount(name, amount)
     if slots.get(GPU_DEVICE) and slots.get(GPU_SHARES):
@@ -52,6 +56,8 @@ def parse_slots(value: object) -> dict[str, Decimal]:
 def _amount(name: str, amount: Any) -> Decimal:
     if isinstance(amount, bool):
         raise ValueError(f"{name}: {amount!r} is not a number")
+    if isinstance(amount, str | int | Decimal) and len(str(amount)) > _MOST_CHARACTERS:
+        raise ValueError(f"{name}: a number of {len(str(amount))} characters; allowed: at most {_MOST_CHARACTERS}")
     try:
         number = parse_size(amount) if name == MEM else Decimal(str(amount))
     except InvalidOperation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ DEFAULT_SLOTS = {CPU: Decimal(1), MEM: Decimal(2**30)}
 RESERVED_NAMES = frozenset({"HEADRACE_PORT", "HEADRACE_MODEL_PATH"})
 RESERVED_PREFIXES = ("HEADRACE_KERNEL_", "HEADRACE_SESSION_", "HEADRACE_SERVICE_", "HEADRACE_AGENT_", "BACKENDAI_")
 _TOO_WIDE = frozenset({"/", "/home", HOME, "/tmp", "/var", "/root"})  # noqa: S108 - paths in the kernel, not here
+_MOST_LEVELS = 32
+_MOST_PATH_BYTES = 1024
+_MOST_BYTES = 64 * 1024
+"""A machine's whole plan is one message: one service must not fill it alone."""
 _FORBIDDEN_TARGETS = ("/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/lib", "/usr")
 
 
@@ -66,7 +71,7 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
     environment = defaults.environment
     port, command = _program(spec, inputs)
     definition = inputs.definition
-    return ResolvedSpec(
+    resolved = ResolvedSpec(
         runtime=spec.runtime,
         folder_id=inputs.folder.id if inputs.folder else None,
         model_name=definition.name if definition else inputs.name,
@@ -81,6 +86,18 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
         slots=_slots(spec.slots, defaults.resource_slots),
         mounts=_mounts(spec, inputs),
     )
+    _check_size(resolved)
+    return resolved
+
+
+def _check_size(resolved: ResolvedSpec) -> None:
+    parts = resolved.model_dump(mode="json", include={"command", "environ", "pre_start_actions", "mounts"})
+    size = len(resolved.model_dump_json().encode())
+    if size > _MOST_BYTES:
+        largest = max(parts, key=lambda name: len(json.dumps(parts[name])))
+        found = f"{size} bytes in command, environment, pre-start actions and mounts together"
+        error = _error(largest, found, f"at most {_MOST_BYTES} bytes; put large texts into files of the model folder")
+        raise InvalidRequest(f"{largest}: found {found}; allowed: {error['allowed']}", errors=[error])
 
 
 def _program(spec: RevisionSpec, inputs: Inputs) -> tuple[int, tuple[str, ...]]:
@@ -189,6 +206,8 @@ def _normal(path: str) -> str:
 def _unusable(target: str) -> str | None:
     if any(ord(character) < 32 or character in ":," for character in target):
         return "a path without control characters, colon and comma"
+    if target.count("/") > _MOST_LEVELS or len(target.encode()) > _MOST_PATH_BYTES:
+        return f"a path of at most {_MOST_LEVELS} levels and {_MOST_PATH_BYTES} bytes"
     if target in _TOO_WIDE:
         return f"a path of its own, for example {HOME}/data"
     if any(target == root or target.startswith(f"{root}/") for root in _FORBIDDEN_TARGETS):
