@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -44,6 +45,33 @@ async def test_a_killed_agent_adopts_what_runs_and_no_traffic_is_lost(any_stack:
     assert sorted((r["id"], r["address"]) for r in after["replica_list"]) == before
     assert any_stack.replica_identities(steady) == running
     assert load.failures == []
+
+
+async def test_a_silent_agent_costs_no_traffic(any_stack: Stack, steady: str) -> None:
+    """The machine is declared lost, but its containers answer: they serve until others do, and go on when it is back."""
+    api = any_stack.api
+    token = (await api.token(steady))["token"]
+    before = {r["id"] for r in (await api.service(steady))["replica_list"]}
+    async with Load(f"{any_stack.proxy}/{steady}/v1/models", token, workers=4) as load:
+        any_stack.kill("agent-1", signal.SIGSTOP)
+        try:
+
+            async def lost() -> bool:
+                return (await api.call("GET", "/v1/agents/agent-1"))["status"] == "lost"
+
+            await eventually(lost, within_s=30)
+            seen = await api.service(steady)
+            assert (seen["status"], seen["healthy_replicas"]) == ("unhealthy", 0), (
+                "what nobody can vouch for is not called healthy"
+            )
+            assert any("silent" in r["reason"]["text"] for r in seen["replica_list"])
+            count = len(load.answers)
+            await eventually(lambda: len(load.answers) > count + 100, within_s=30)
+        finally:
+            any_stack.kill("agent-1", signal.SIGCONT)
+        await api.until_healthy(steady, replicas=2)
+    assert load.failures == []
+    assert {r["id"] for r in (await api.service(steady))["replica_list"]} == before
 
 
 async def test_a_manager_killed_during_a_scale_out_converges(any_stack: Stack, steady: str) -> None:

@@ -84,11 +84,11 @@ class Stack:
         state = self.state
         return next((p.pid for p in state.processes if p.name == name), None) if state else None
 
-    def kill(self, name: str) -> None:
-        """SIGKILL to a part."""
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send a signal to a part."""
         pid = self.pid(name)
         assert pid is not None
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
     async def manager_answers(self) -> bool:
         """Whether the API is ready."""

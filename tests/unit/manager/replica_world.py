@@ -47,7 +47,7 @@ def starting(replica: Seen, want: Wanted) -> bool:
     """Counts towards the wanted number without serving yet."""
     return (
         replica.status in {"pending", "placed", "running"} and replica.revision_id == want.revision_id
-        and replica.health != "unhealthy" and not replica.serving
+        and not replica.ill and not replica.serving
     )  # fmt: skip
 
 
@@ -98,8 +98,8 @@ class World:
     # What managers do
 
     def act(self, snapshot: Snapshot, actions: list[Action], *, cut: int | None = None) -> None:
-        """Apply the first `cut` actions, each only on what has not changed since `snapshot`; as one writer per service revision."""
-        if self.rev != snapshot.rev or not actions:
+        """Apply the first `cut` actions, if neither the service nor any of its sessions has changed since `snapshot`."""
+        if self.rev != snapshot.rev or self.revs != snapshot.revs or not actions:
             return
         self.rev += 1
         for action in actions[:cut]:
@@ -113,8 +113,6 @@ class World:
                 self.sessions[new.id], self.revs[new.id] = new, 1
                 self.made.append(new.id)
             case Leave(id, status, reason, deadline):
-                if self.revs.get(id) != snapshot.revs[id]:
-                    return
                 if status == "ended":
                     del self.sessions[id], self.revs[id]
                 else:

@@ -132,6 +132,22 @@ def test_a_replica_on_a_lost_machine_ends_at_once_and_is_replaced_but_no_start_f
     assert actions[1:] == [Create(revision(1))]
 
 
+def test_a_replica_that_served_when_its_machine_fell_silent_stays_until_another_serves() -> None:
+    silent = seen(1, lost=True)
+    assert decide(want(1), [silent], NOW) == [Create(revision(1))]
+    assert decide(want(1), [silent, loading(2)], NOW) == []
+    assert left(decide(want(1), [silent, seen(2)], NOW)) == {1: ("ended", "agent-lost")}
+
+
+def test_a_replica_whose_machine_is_heard_of_again_goes_on_and_its_replacement_leaves() -> None:
+    assert left(decide(want(1), [seen(1), pending(2)], NOW)) == {2: ("ended", "scaled-in")}
+
+
+@pytest.mark.parametrize("goal", ["stopped", "deleting"])
+def test_nobody_waits_for_a_silent_machine(goal: str) -> None:
+    assert left(decide(replace(want(1), goal=goal), [seen(1, lost=True)], NOW)) == {1: ("ended", "agent-lost")}
+
+
 def test_what_stops_is_waited_for() -> None:
     assert decide(want(0), [seen(1, status="stopping", kernel_state="exited")], NOW) == []
 
@@ -160,12 +176,25 @@ def test_the_wait_doubles_up_to_a_minute() -> None:
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
-def test_thousands_of_replicas_may_fail_together() -> None:
+def test_replicas_that_fail_in_one_round_count_once_and_keep_their_errors() -> None:
     actions = decide(want(3000), [loading(n, kernel_state="failed") for n in range(3000)], NOW)
-    last = actions[-1]
-    assert isinstance(last, Failed)
-    assert last.failed_starts == 3000
-    assert last.next_start_at == NOW + timedelta(seconds=MAX_BACKOFF_S)
+    failures = [action for action in actions if isinstance(action, Failed)]
+    assert {action.failed_starts for action in failures} == {1}
+    assert len({action.id for action in failures}) == 3000
+
+
+def test_a_straggler_of_the_last_round_is_not_another_failure() -> None:
+    before = replace(want(2), failed_starts=1, last_failed_at=NOW - timedelta(seconds=1))
+    straggler = loading(1, age_s=5, kernel_state="failed")
+    assert [a.failed_starts for a in decide(before, [straggler], NOW) if isinstance(a, Failed)] == [1]
+    retried = loading(2, age_s=0.5, kernel_state="failed")
+    assert [a.failed_starts for a in decide(before, [retried], NOW) if isinstance(a, Failed)] == [2]
+
+
+def test_the_wait_has_a_bound() -> None:
+    worn = replace(want(1), failed_starts=3000)
+    actions = decide(worn, [loading(1, kernel_state="failed")], NOW)
+    assert [a.next_start_at - NOW for a in actions if isinstance(a, Failed)] == [timedelta(seconds=MAX_BACKOFF_S)]
 
 
 def test_after_five_failed_starts_nothing_is_started_until_somebody_asks() -> None:

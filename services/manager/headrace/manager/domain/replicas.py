@@ -6,7 +6,9 @@
   but when the replacement has found no machine for `GIVE_WAY_AFTER`, it makes room.
 - An update starts new ones, at most a quarter (at least one) above the wanted number, and drains an old one for each that
   serves. When the new revision does not start, the old ones stay.
-- Failed starts are tried again after 1, 2, 4, 8 … seconds; after five in a row nothing is started until somebody asks.
+- A replica whose machine fell silent gets a replacement at once, and stays routed until enough others serve: its agent may
+  be gone while its container still answers, which only the app-proxy can see.
+- Failed starts are tried again after 1, 2, 4, 8 … seconds; after five rounds in a row nothing is started until somebody asks.
 """
 
 from __future__ import annotations
@@ -65,11 +67,19 @@ class Seen:
         return self.kernel_state in {"exited", "failed"}
 
     @property
+    def perhaps_serving(self) -> bool:
+        """Whether it served when its machine was last heard of."""
+        return self.status == "running" and self.kernel_state == "running" and self.health == "healthy"
+
+    @property
     def serving(self) -> bool:
-        """Whether new requests may go to it."""
-        return (
-            self.status == "running" and self.kernel_state == "running" and self.health == "healthy" and not self.lost
-        )
+        """Whether it surely takes new requests."""
+        return self.perhaps_serving and not self.lost
+
+    @property
+    def ill(self) -> bool:
+        """Whether it takes nobody's place: it does not answer, or nobody can say whether it does."""
+        return self.health == "unhealthy" or self.lost
 
 
 @dataclass(frozen=True)
@@ -111,7 +121,7 @@ def decide(want: Wanted, have: Sequence[Seen], now: datetime) -> list[Action]:
     """Return the actions that bring `have` nearer to `want`; none once they agree."""
     actions: list[Action] = []
     alive: list[Seen] = []
-    failures = want.failed_starts
+    failed: list[Seen] = []
     for replica in have:
         ended = _ended(replica, now)
         if ended is None:
@@ -119,8 +129,8 @@ def decide(want: Wanted, have: Sequence[Seen], now: datetime) -> list[Action]:
             continue
         actions.append(ended)
         if _counts_as_failed_start(want, replica):
-            failures += 1
-            actions.append(Failed(replica.id, replica.reason, failures, now + _backoff(failures)))
+            failed.append(replica)
+    actions += _failures(want, failed, now)
     active = [r for r in alive if r.status in {"pending", "placed", "running"}]
     if want.goal != "running":
         return [
@@ -130,11 +140,11 @@ def decide(want: Wanted, have: Sequence[Seen], now: datetime) -> list[Action]:
                 for r in active
             ),
         ]
-    if failures == want.failed_starts:
+    if not failed:
         actions += _recovery(want, active)
     waiting = (
-        failures != want.failed_starts
-        or failures >= MAX_FAILED_STARTS
+        bool(failed)
+        or want.failed_starts >= MAX_FAILED_STARTS
         or (want.next_start_at is not None and now < want.next_start_at)
     )
     return [*actions, *_surplus(want, active, now), *(() if waiting else _missing(want, active))]
@@ -142,8 +152,8 @@ def decide(want: Wanted, have: Sequence[Seen], now: datetime) -> list[Action]:
 
 def _ended(replica: Seen, now: datetime) -> Leave | None:
     """What holds for every session whatever is wanted: the dead, the lost, the drained."""
-    if replica.lost:
-        return Leave(replica.id, "ended", Reason(code="agent-lost", text="its machine is silent"))
+    if replica.lost and not replica.perhaps_serving:
+        return Leave(replica.id, "ended", _SILENT)
     if replica.status == "stopping":
         return None
     if replica.dead:
@@ -173,6 +183,13 @@ def _counts_as_failed_start(want: Wanted, replica: Seen) -> bool:
     )
 
 
+def _failures(want: Wanted, failed: Sequence[Seen], now: datetime) -> list[Failed]:
+    """Keep every error, but count a round once: replicas that were started together fail together, for one reason."""
+    fresh = any(want.last_failed_at is None or r.created_at > want.last_failed_at for r in failed)
+    count = want.failed_starts + fresh
+    return [Failed(r.id, r.reason, count, now + _backoff(count)) for r in failed]
+
+
 def _backoff(failures: int) -> timedelta:
     return timedelta(seconds=min(MAX_BACKOFF_S, 2.0 ** min(failures - 1, 10)))
 
@@ -188,7 +205,7 @@ def _recovery(want: Wanted, active: Sequence[Seen]) -> list[Action]:
 
 def _missing(want: Wanted, active: Sequence[Seen]) -> list[Action]:
     """Start what is missing of the current revision; during an update at most a quarter (at least one) above the wanted number."""
-    current = [r for r in active if r.revision_id == want.revision_id and r.health != "unhealthy"]
+    current = [r for r in active if r.revision_id == want.revision_id and not r.ill]
     missing = want.replicas - len(current)
     others = sum(r.serving for r in active if r.revision_id != want.revision_id)
     if others:
@@ -207,9 +224,7 @@ def _surplus(want: Wanted, active: Sequence[Seen], now: datetime) -> list[Action
             leaving.append(_dismiss(want, replica, now, updated))
         elif not replica.was_healthy:
             leaving.append(_dismiss(want, replica, now, updated))
-    good = sorted(
-        (r for r in active if r.revision_id == want.revision_id and r.health != "unhealthy"), key=_worst_first
-    )
+    good = sorted((r for r in active if r.revision_id == want.revision_id and not r.ill), key=_worst_first)
     too_many = Reason(code="scaled-in", text=f"{want.replicas} replicas are wanted")
     excess = max(0, len(good) - want.replicas)
     leaving += [_dismiss(want, r, now, too_many) for r in good[:excess]]
@@ -222,17 +237,14 @@ def _replaced(want: Wanted, active: Sequence[Seen], serving: int, cramped: int, 
 
     As many are kept as could fill the gap by coming back, so that a fleet that falls ill again and again does not grow.
     """
-    ill = [
-        r
-        for r in active
-        if r.was_healthy and not r.serving and (r.health == "unhealthy" or r.revision_id != want.revision_id)
-    ]
+    ill = [r for r in active if r.was_healthy and not r.serving and (r.ill or r.revision_id != want.revision_id)]
     kept = max(0, min(want.replicas - serving, len(ill) - cramped))
     replaced = Reason(code="unhealthy-replaced", text="it did not answer, and another takes its place")
     worst = sorted(ill, key=lambda r: (r.revision_id == want.revision_id, *_worst_first(r)))
     return [_dismiss(want, r, now, replaced) for r in worst[: len(ill) - kept]]
 
 
+_SILENT = Reason(code="agent-lost", text="its machine is silent")
 _STAGES: tuple[SessionStatus, ...] = ("pending", "placed", "running")
 
 
@@ -246,6 +258,8 @@ def _dismiss(want: Wanted, replica: Seen, now: datetime, reason: Reason) -> Leav
     """The gentlest way out: what was never placed ends, what never served stops, what serves drains."""
     if replica.status == "pending":
         return Leave(replica.id, "ended", reason)
+    if replica.lost:
+        return Leave(replica.id, "ended", _SILENT)
     if not replica.was_healthy:
         return Leave(replica.id, "stopping", reason)
     return Leave(replica.id, "draining", reason, now + timedelta(seconds=want.drain_grace_s))
