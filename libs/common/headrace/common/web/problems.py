@@ -98,9 +98,11 @@ def _known(error: Exception) -> Problem | None:
 
 def _known_of_database(error: Exception) -> Problem | None:
     if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
-        return Unavailable("it took too long; nothing has changed", reason="timeout")
+        return Unavailable("it took too long; look before you repeat a change", reason="timeout")
     if isinstance(error, _DATABASE_AWAY):
-        return Unavailable("the database cannot be reached; nothing has changed", reason="database-unreachable")
+        return Unavailable(
+            "the database cannot be reached; look before you repeat a change", reason="database-unreachable"
+        )
     if isinstance(error, asyncpg.TransactionRollbackError):
         return Unavailable("others changed the same at that moment; nothing has changed", reason="database-busy")
     return None

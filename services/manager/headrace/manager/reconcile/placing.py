@@ -12,6 +12,7 @@ import structlog
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.placement import Placement, place_all
+from headrace.manager.metrics import PLACED, PLACING_SECONDS, WAITING
 from headrace.manager.store import sessions
 
 log = structlog.get_logger()
@@ -35,9 +36,11 @@ class Placing:
             requests, facts = await sessions.pending(con, self._most)
             machines = await sessions.machines(con) if requests else []
         if not requests:
+            WAITING.set(0)
             return
-        # in a thread, so that thousands of sessions do not hold up requests
-        placed, waiting = await asyncio.to_thread(place_all, machines, requests, self._clock())
+        with PLACING_SECONDS.time():  # in a thread, so that thousands of sessions do not hold up requests
+            placed, waiting = await asyncio.to_thread(place_all, machines, requests, self._clock())
+        WAITING.set(len(waiting))
         for batch in _batches([(placement, facts[placement.id][0]) for placement in placed]):
             await self._commit(batch)
         news = [(w, facts[w.id][0]) for w in waiting if facts[w.id][1] != w.text[: sessions.MAX_REASON]]
@@ -60,6 +63,7 @@ class Placing:
             self._poke("placement")
             return
         if bound:
+            PLACED.inc(bound)
             self._poke("plans")
 
 

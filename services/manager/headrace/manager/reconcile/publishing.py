@@ -19,6 +19,7 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.metrics import TABLES_PUBLISHED
 from headrace.manager.store import publications
 from headrace.manager.store.tables import Draft
 
@@ -121,6 +122,7 @@ class Publishing(Generic[T]):
             if self._mark is not None:
                 await self._mark(con, table)
         await publish_last(self._bus, table)
+        TABLES_PUBLISHED.labels(self._kind.__name__).inc()
         self._published[subject] = fresh[0].facts
         self._floor.pop(subject, None)
         if new != digest:

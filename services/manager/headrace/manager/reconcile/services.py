@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import get_args
 
 import structlog
 
+from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import ServiceId, SessionId, new_uuid
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import validation
 from headrace.manager.domain.replicas import Action, Create, Failed, Leave, Recovered, Seen, Wanted, decide
+from headrace.manager.metrics import SESSIONS, STARTS_FAILED
 from headrace.manager.reconcile.reports import Proxies
 from headrace.manager.store import sessions
 from headrace.manager.store.sessions import LiveRow, ServiceRow
@@ -42,6 +45,9 @@ class Services:
         by_service: dict[ServiceId | None, list[LiveRow]] = defaultdict(list)
         for row in live:
             by_service[row.service_id].append(row)
+        statuses = Counter(row.status for row in live)
+        for status in get_args(SessionStatus):
+            SESSIONS.labels(status).set(statuses[status])
         acted = 0
         for service in wanted:
             acted += await self._one_service(service, by_service.pop(service.id, []), now)
@@ -81,6 +87,7 @@ class Services:
             case Leave():
                 await sessions.leave(con, action, revs[action.id])
             case Failed():
+                STARTS_FAILED.inc()
                 await sessions.record_failure(con, service.id, action)
             case Recovered():
                 await sessions.clear_failures(con, service.id)

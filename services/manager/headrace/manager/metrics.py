@@ -1,0 +1,16 @@
+"""The manager's own metrics, beside those that every service has."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SESSIONS = Gauge("headrace_manager_sessions", "Live sessions, as the services loop saw them last.", ["status"])
+STARTS_FAILED = Counter("headrace_manager_failed_starts_total", "Replicas that ended before they were healthy.")
+PLACED = Counter("headrace_manager_placed_sessions_total", "Sessions that got a machine.")
+WAITING = Gauge("headrace_manager_waiting_sessions", "Sessions that found no machine in the last pass.")
+PLACING_SECONDS = Histogram(
+    "headrace_manager_placing_seconds",
+    "Time to decide on all pending sessions of one pass.",
+    buckets=(0.001, 0.01, 0.05, 0.2, 1, 5),
+)
+TABLES_PUBLISHED = Counter("headrace_manager_published_total", "Plans and tables that were published.", ["message"])
