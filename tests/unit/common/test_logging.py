@@ -29,3 +29,32 @@ def test_tracebacks_hold_no_local_variables(log_format: str) -> None:
     assert "pass_failed" in done.stderr
     assert "OSError: refused" in done.stderr
     assert "hunter2" not in done.stderr
+
+
+UNREADABLE = """
+import asyncio, logging
+from aiohttp import web
+from headrace.common.obs.logging import configure_logging
+configure_logging("test", log_format="{log_format}")
+async def main():
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    for head in (b"Authorization: Bearer\\r\\n hunter2", b"Authorization : hunter2", b"Content-Length: hunter2"):
+        reader, writer = await asyncio.open_connection(*runner.addresses[0])
+        writer.write(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n" + head + b"\\r\\n\\r\\n")
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    await runner.cleanup()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("log_format", ["json", "pretty"])
+def test_a_request_that_is_not_http_leaves_one_line_without_what_was_sent(log_format: str) -> None:
+    program = UNREADABLE.replace("{log_format}", log_format)
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("request_unreadable") == len(done.stderr.splitlines()) == 3
+    assert "hunter2" not in done.stderr
