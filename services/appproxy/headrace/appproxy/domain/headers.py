@@ -11,11 +11,18 @@ _HOP_BY_HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade", "http2-settings",
 })  # fmt: skip
-_OURS = frozenset({"host", "expect", "via", "forwarded", "x-request-id", "x-real-ip", "authorization"})
+_REDIRECTS = frozenset({"location", "content-location"})
+_OURS = frozenset({"host", "expect", "via", "forwarded", "x-request-id", "x-real-ip", "authorization", "proxy"})
 _IDENTITY = re.compile(
-    r"^(x-forwarded-.*|x-headrace-.*|x-auth-request-.*|(x-)?remote-(user|email|groups|name)|x-(user|authenticated-user)|x-webauth-.*)$"
+    r"^(x-forwarded-.*|x-headrace-.*|x-auth-request-.*|(x-)?remote-(user|email|groups|name)|x-(user|authenticated-user)|x-webauth-.*|(x-|true-|x-cluster-)client-ip|cf-connecting-ip)$"
 )
+_HOST = re.compile(r"^[A-Za-z0-9._~!$&'()*+;=%:\[\]-]{0,255}\Z")
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}\Z")
+
+
+def is_host(text: str) -> bool:
+    """Return whether `text` can be a Host header (RFC 9112 section 3.2); replicas build addresses from it."""
+    return _HOST.match(text) is not None
 
 
 def _end_to_end(headers: Iterable[tuple[str, str]]) -> Pairs:
@@ -75,9 +82,34 @@ def to_replica(
     return pairs
 
 
-def to_caller(headers: Iterable[tuple[str, str]], *, request_id: str, upgrade: bool = False) -> Pairs:
-    """Return the response headers that the caller gets: all that the replica sent, without hop-by-hop ones."""
-    pairs = [(name, value) for name, value in _end_to_end(headers) if name.lower() != "x-request-id"]
+def to_caller(
+    headers: Iterable[tuple[str, str]], *, request_id: str, upgrade: bool = False, replica: str = "", prefix: str = ""
+) -> Pairs:
+    """Return the response headers that the caller gets: all that the replica sent, without hop-by-hop ones.
+
+    A redirect to the `replica` itself (`host:port`), or to a path of it, leads below the `prefix` that the caller used.
+    """
+    pairs = [
+        (name, _outside(value, replica, prefix) if name.lower() in _REDIRECTS else value)
+        for name, value in _end_to_end(headers)
+        if name.lower() != "x-request-id"
+    ]
     if upgrade:
         pairs += [("Connection", "Upgrade"), ("Upgrade", "websocket")]
     return [*pairs, ("X-Request-Id", request_id)]
+
+
+def _outside(address: str, replica: str, prefix: str) -> str:
+    """Return a redirect's address as the caller can use it; one that leads elsewhere stays as it is."""
+    own = f"http://{replica}"
+    if replica and address.lower().startswith(own.lower()) and address[len(own) :][:1] in {"", "/", "?", "#"}:
+        path = address[len(own) :]
+        path = path if path.startswith("/") else f"/{path}"
+        if path.startswith("//") and not prefix:
+            return f"/.{path}"  # without a path before them, two slashes would begin a host
+    elif address.startswith("/") and not address.startswith("//"):
+        path = address
+    else:
+        return address
+    inside = path == prefix or path.startswith((f"{prefix}/", f"{prefix}?", f"{prefix}#"))
+    return path if inside else prefix + path

@@ -35,6 +35,8 @@ class Exchange:
     headers: Pairs
     body: RequestBody
     upgrade: bool
+    prefix: str
+    """What the caller's path had before the target."""
 
     async def run(self) -> web.StreamResponse:
         """Return the answer. Raises the Problem that the caller is shown where no replica answered."""
@@ -109,6 +111,8 @@ class Exchange:
                 idle_s=limits.idle_timeout_s,
                 stall_s=self.parts.settings.caller_idle_timeout_s,
                 close=self.parts.stopping.is_set(),
+                replica=f"{route.host}:{route.port}",
+                prefix=self.prefix,
             )
         finally:
             response.close()  # after a whole answer the connection is back in the pool, and this does nothing

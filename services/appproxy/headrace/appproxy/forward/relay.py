@@ -59,16 +59,21 @@ async def relay(
     idle_s: float,
     stall_s: float,
     close: bool,
+    replica: str,
+    prefix: str,
 ) -> Relayed:
     """Pass the whole answer on. On return it was finished or broken off; `record` says which.
 
     idle_s: longest pause of the replica; stall_s: of the caller. `close`: let the answer be the last on the caller's connection.
+    `replica`, `prefix`: redirects to the one lead below the other.
     Raises ConnectionError when the caller is gone.
     """
     head = Relayed(
         status=response.status,
         reason=response.reason,
-        headers=CIMultiDict(to_caller(response.headers.items(), request_id=record.request_id)),
+        headers=CIMultiDict(
+            to_caller(response.headers.items(), request_id=record.request_id, replica=replica, prefix=prefix)
+        ),
     )
     if close:
         head.force_close()

@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from headrace.appproxy.domain.admission import Refusal
-from headrace.appproxy.domain.headers import REQUEST_ID, to_replica
+from headrace.appproxy.domain.headers import REQUEST_ID, is_host, to_replica
 from headrace.appproxy.domain.routing import Address, locate, origin_form
 from headrace.appproxy.forward.answers import as_answer, refused
 from headrace.appproxy.forward.body import RequestBody
@@ -114,7 +114,9 @@ class Forwarder:
             upgrade=upgrade,
             trusted=settings.trust_forwarded,
         )
-        return await Exchange(self._parts, request, record, entry, address.target, headers, body, upgrade).run()
+        return await Exchange(
+            self._parts, request, record, entry, address.target, headers, body, upgrade, address.prefix
+        ).run()
 
     def _find(self, request: web.BaseRequest, port: int | None) -> tuple[Entry, Address, str]:
         """Return the service, its address in this request, and the host that the caller named."""
@@ -123,6 +125,8 @@ class Forwarder:
         target, host = origin_form(request.raw_path, request.headers.get("Host", ""))
         if not target.startswith("/") or not target.isascii() or any(c <= " " or c == "\x7f" for c in target):
             raise InvalidRequest("the request target is not a path")
+        if not is_host(host):
+            raise InvalidRequest("the Host header is not a host")
         if port is not None:
             entry = self._parts.tables.by_port(port)
             address = Address(entry.table.name, target, "") if entry else None

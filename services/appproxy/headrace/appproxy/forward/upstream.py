@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -87,7 +88,7 @@ def _url(route: Route, target: str) -> URL:
 
 
 def _failure(error: Exception, attempt: _Attempt, route: Route, first_byte_s: float) -> Failure:
-    where = f"replica {route.session_id} at {route.host}:{route.port}"
+    where = f"replica {route.session_id}"  # callers read this: where it runs is not theirs to know
     kind: FailureKind
     if attempt.connected_s is None:
         if isinstance(error, TimeoutError):
@@ -104,7 +105,8 @@ def _failure(error: Exception, attempt: _Attempt, route: Route, first_byte_s: fl
 
 def _words(error: Exception) -> str:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    code = getattr(cause, "errno", None)
+    return os.strerror(code) if code else type(cause).__name__  # their own words name the address
 
 
 def _tracing() -> aiohttp.TraceConfig:
