@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 import structlog
@@ -16,6 +17,23 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a Docker engine its tests are skipped, saying so; in CI they fail instead."""
+    wanting = [item for item in items if item.get_closest_marker("docker")]
+    if wanting and not os.environ.get("CI") and (why := _no_docker()):
+        for item in wanting:
+            item.add_marker(pytest.mark.skip(reason=f"needs a Docker engine that this user may use: {why}"))
+
+
+def _no_docker() -> str:
+    """Return why no engine can be used; nothing when one can."""
+    try:
+        asked = subprocess.run(["docker", "info"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return "" if asked.returncode == 0 else (asked.stderr.strip().splitlines() or ["docker info failed"])[-1]
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
