@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
@@ -87,3 +88,17 @@ async def test_a_request_id_from_outside_cannot_inject() -> None:
     async with served(_app(Problem("x"))) as client:
         answer = await client.post("/things", headers={"X-Request-Id": "a b<script>"})
     assert answer.headers["x-request-id"] != "a b<script>"
+
+
+@pytest.mark.parametrize("head", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_head_that_does_not_end_is_not_waited_for(head: bytes) -> None:
+    server = WebServer(make_app(), host="127.0.0.1", port=0, idle_s=0.2)
+    serving = asyncio.create_task(server.run())
+    await server.started.wait()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(head)
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    server.stop()
+    await serving

@@ -87,13 +87,26 @@ def make_app(
 
 
 class WebServer:
-    """A Task that serves an application on one address until it is stopped; then open requests get `drain_s` to finish."""
+    """A Task that serves an application on one address until it is stopped; then open requests get `drain_s` to finish.
 
-    def __init__(self, app: web.Application, *, host: str, port: int, name: str = "web", drain_s: float = 5.0) -> None:
+    A connection is kept for `idle_s` while nobody asks anything on it; a head that has not ended counts as nothing.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        host: str,
+        port: int,
+        name: str = "web",
+        drain_s: float = 5.0,
+        idle_s: float = 75.0,
+    ) -> None:
         self.name = name
         self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=drain_s, max_line_size=_MAX_LINE_BYTES
-        )
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=drain_s, max_line_size=_MAX_LINE_BYTES,
+            keepalive_timeout=idle_s,
+        )  # fmt: skip
         self._host = host
         self._port = port
         self._stop = asyncio.Event()
