@@ -129,6 +129,18 @@ def test_a_machine_that_slept_does_not_make_up_for_missed_checks() -> None:
     assert health.next_check_at == late + timedelta(seconds=10)
 
 
+def test_a_clock_that_is_set_back_stops_neither_checks_nor_answers() -> None:
+    """A machine whose clock ran an hour ahead is corrected: what hangs from then on is out after the usual time."""
+    clock = Clock(DEFAULTS).run(300, answers=True)
+    now, began = START - timedelta(hours=1), START - timedelta(hours=1)
+    while clock.health.status != "unhealthy":
+        clock.health, check = start_check(clock.policy, clock.health, now)
+        clock.health = finish_check(clock.policy, clock.health, check, passed=False, detail="seen")
+        assert now < clock.health.next_check_at <= now + timedelta(seconds=20)
+        now = clock.health.next_check_at
+    assert now - began <= timedelta(seconds=130)
+
+
 def test_without_health_check_the_port_decides() -> None:
     clock = Clock(None)
     assert clock.health.reason.code == "waiting-for-port"

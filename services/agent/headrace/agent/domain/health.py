@@ -92,15 +92,16 @@ def resume(health: Health, now: datetime) -> Health:
 def start_check(policy: Policy, health: Health, now: datetime) -> tuple[Health, Check]:
     """Return the question that is due and the health that waits for the one after it.
 
-    Times stay on the grid of `interval`; after a pause of the machine the grid begins anew.
+    Times stay on the grid of `interval`; after a pause of the machine, or when its clock was set back, the grid begins anew.
     """
     waiting_for_port = policy.impatient_s is not None and not health.was_healthy
     interval = policy.impatient_s if waiting_for_port and policy.impatient_s is not None else policy.interval_s
     following = health.next_check_at + timedelta(seconds=interval)
-    if following <= now:
+    if not now < following <= now + timedelta(seconds=2 * interval):  # a timer may be a moment early
         following = now + timedelta(seconds=interval)
+    heard_at = health.heard_at if health.heard_at is not None and health.heard_at <= now else None
     check = Check(started_at=now, counts=not health.look and not waiting_for_port)
-    return health.model_copy(update={"next_check_at": following, "look": False}), check
+    return health.model_copy(update={"next_check_at": following, "look": False, "heard_at": heard_at}), check
 
 
 def finish_check(policy: Policy, health: Health, check: Check, *, passed: bool, detail: str) -> Health:

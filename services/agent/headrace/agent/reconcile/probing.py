@@ -83,7 +83,8 @@ class Prober:
         async with asyncio.TaskGroup() as group:
             while (waiting := self._healths.get(kernel_id)) is not None:
                 wait_s = (waiting.next_check_at - self._now()).total_seconds()
-                await asyncio.sleep(max(0.0, wait_s))
+                # The clock may have been set back since then: no wait is longer than what the definition says.
+                await asyncio.sleep(min(max(0.0, wait_s), max(policy.interval_s, policy.initial_delay_s)))
                 health, check = start_check(policy, self._healths.get(kernel_id, waiting), self._now())
                 self._healths[kernel_id] = health
                 if len(under_way) < _MOST_AT_ONCE:
