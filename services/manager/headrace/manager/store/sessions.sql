@@ -88,7 +88,12 @@ delete from sessions x where x.status = 'ended' and x.ended_at < now() - $1::int
 
 -- name: pending
 select x.id, x.resource_group, coalesce(r.resolved, x.resolved) as resolved, x.created_at, x.rev, x.reason_text
-from sessions x left join revisions r on r.id = x.revision_id where x.status = 'pending' order by x.id limit $1
+from (
+  -- In turns, of projects and in them of services: what one asks for beyond all machines must not fill the limit for good.
+  select t.*, row_number() over (partition by t.project_id order by t.turn, t.id) as project_turn
+  from (select p.*, row_number() over (partition by coalesce(p.service_id, p.id) order by p.id) as turn from sessions p where p.status = 'pending') t
+  order by project_turn, t.id limit $1
+) x left join revisions r on r.id = x.revision_id order by x.id
 
 -- name: machines
 select a.id, a.resource_group, a.architecture, a.machine, a.slots,
