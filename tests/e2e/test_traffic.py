@@ -87,7 +87,9 @@ async def test_a_killed_replica_is_replaced_and_nobody_notices_after_half_a_seco
         await eventually(replaced, within_s=60)
     late = [answer for answer in load.failures if answer.sent_at > killed_at + 0.5]
     assert late == []
-    assert len(load.failures) <= load.workers, "only requests that were open on the killed replica may fail"
+    # Open requests on the killed replica fail. On Docker its port still takes connections until the engine has noticed, and a
+    # POST that was sent into one is not sent again: two of these in a row end it.
+    assert len(load.failures) <= 2 * load.workers
 
 
 async def test_tokens_expired_foreign_and_revoked(any_stack: Stack, chat: str) -> None:

@@ -29,6 +29,17 @@ def test_a_refusal_takes_out_for_a_while_and_longer_when_it_comes_again() -> Non
     assert ejections.out(now + 9) == frozenset()
 
 
+def test_two_dropped_connections_in_a_row_take_out_one_does_not() -> None:
+    ejections = Ejections()
+    assert not ejections.dropped(A, 0.0)
+    ejections.answered(A)
+    assert not ejections.dropped(A, 0.1), "an answer lies between"
+    assert ejections.dropped(A, 0.2)
+    assert ejections.out(0.3) == {A}
+    ejections.keep_only(())
+    assert not ejections.dropped(A, 0.4), "it was forgotten"
+
+
 def test_an_answer_brings_it_back_and_the_gone_are_forgotten() -> None:
     ejections = Ejections()
     ejections.refused(A, 0)

@@ -1,6 +1,8 @@
 """Passive health: a replica that refuses connections is passed over for a moment, before its next health check tells.
 
-Only failed connects count. What a replica answers (4xx, 5xx) never takes it out: callers' mistakes must not empty a service.
+Failed connects count, and fresh connections that end without an answer, from the second in a row: a dead container's port
+may still be answered by the engine in front of it, while a single one may be the doing of that one request. What a replica
+answers (4xx, 5xx) never takes it out: callers' mistakes must not empty a service.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ class Ejections:
         self._first_s = first_s
         self._most_s = most_s
         self._out: dict[SessionId, _Out] = {}
+        self._dropped: set[SessionId] = set()
 
     def refused(self, session_id: SessionId, now_s: float) -> bool:
         """Note a failed connect. Return whether it takes the replica out now (not when it is out already)."""
@@ -38,9 +41,17 @@ class Ejections:
         self._out[session_id] = _Out(now_s + for_s, for_s)
         return True
 
+    def dropped(self, session_id: SessionId, now_s: float) -> bool:
+        """Note a fresh connection that ended without an answer. Return whether it takes the replica out now."""
+        if session_id not in self._dropped:
+            self._dropped.add(session_id)
+            return False
+        return self.refused(session_id, now_s)
+
     def answered(self, session_id: SessionId) -> None:
         """Note that the replica answered something: it is back at once."""
         self._out.pop(session_id, None)
+        self._dropped.discard(session_id)
 
     def out(self, now_s: float) -> frozenset[SessionId]:
         """Return the replicas that are passed over at `now_s`."""
@@ -53,3 +64,4 @@ class Ejections:
         gone: Iterable[SessionId] = [session_id for session_id in self._out if session_id not in live]
         for session_id in gone:
             del self._out[session_id]
+        self._dropped = {session_id for session_id in self._dropped if session_id in live}

@@ -74,9 +74,7 @@ class Exchange:
         return chosen
 
     def _after(self, failure: Failure, route: Route) -> Step:
-        if failure.kind in ("connect-failed", "connect-timeout") and self.parts.ejections.refused(
-            route.session_id, time.monotonic()
-        ):
+        if self._takes_out(failure, route.session_id):
             metrics.EJECTIONS.labels(self.entry.table.name).inc()
         return next_step(
             failure,
@@ -85,6 +83,13 @@ class Exchange:
             retries=self.record.retries,
             same_instant_s=self.parts.settings.same_instant_s,
         )
+
+    def _takes_out(self, failure: Failure, session_id: SessionId) -> bool:
+        if failure.kind in ("connect-failed", "connect-timeout"):
+            return self.parts.ejections.refused(session_id, time.monotonic())
+        if failure.kind == "connection-lost" and not failure.reused:
+            return self.parts.ejections.dropped(session_id, time.monotonic())
+        return False
 
     async def _attempt(self, route: Route, *, fresh: bool) -> web.StreamResponse:
         limits = self.entry.table.limits
