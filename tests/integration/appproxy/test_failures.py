@@ -72,10 +72,15 @@ async def test_a_reset_before_the_answer(world: World) -> None:
         assert (await world.http.get(f"{world.url}/chat/")).status_code == 200
         assert (await world.http.put(f"{world.url}/chat/", content=b"x" * 60_000)).status_code == 200
         assert good.bodies == [b"", b"x" * 60_000]
+        assert (await world.http.post(f"{world.url}/chat/", content=b"x")).status_code == 200, (
+            "two in a row: passed over"
+        )
+        again = table("chat2", routes=(route(3, port=bad.port, weight=1000), route(4, port=good.port, weight=1)))
+        world.apply(again)
         before = bad.connections
-        got = await world.http.post(f"{world.url}/chat/", content=b"x")  # it may have run: never sent twice
+        got = await world.http.post(f"{world.url}/chat2/", content=b"x")  # it may have run: never sent twice
         assert (got.status_code, got.json()["reason"]) == (502, "connection-lost")
-        big = await world.http.put(f"{world.url}/chat/", content=b"x" * 600_000)  # no longer held
+        big = await world.http.put(f"{world.url}/chat2/", content=b"x" * 600_000)  # no longer held
         assert big.status_code == 502
         assert bad.connections == before + 2
 

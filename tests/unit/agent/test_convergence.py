@@ -65,6 +65,14 @@ def test_a_start_under_way_is_given_up_when_the_plan_drops_it() -> None:
     assert decide(World({}, {}, {}, {ONE: "stop"})) == []
 
 
+def test_a_start_that_ended_while_the_runtime_was_asked_is_not_taken_for_vanished() -> None:
+    spec = spec_of(ONE)
+    record = KernelRecord(spec=spec, started_at=NOW)
+    assert decide(World({ONE: spec}, {}, {ONE: record}, {})) == [MarkLost(ONE)]
+    assert decide(World({ONE: spec}, {}, {ONE: record}, {}, unsettled=frozenset({ONE}))) == []
+    assert decide(World({}, {}, {ONE: record}, {}, unsettled=frozenset({ONE}))) == []
+
+
 def test_what_ended_failed_or_vanished_is_not_started_again() -> None:
     plan = {ONE: spec_of(ONE)}
     ran = KernelRecord(spec=spec_of(ONE), started_at=NOW)

@@ -24,10 +24,10 @@ SERVICE = TABLE.service_id
 
 
 def why(
-    authorization: list[str], entry: Entry = ENTRY, gate: TokenGate | None = None, now: datetime = NOW
+    authorization: list[str], entry: Entry = ENTRY, gate: TokenGate | None = None, now: datetime | None = None
 ) -> tuple[int, str]:
     try:
-        (gate or TokenGate()).check(entry, authorization, now)
+        (gate or TokenGate()).check(entry, authorization, now or datetime.now(UTC))
     except (Unauthenticated, Forbidden) as problem:
         return problem.status, problem.extra["reason"]
     return 200, ""

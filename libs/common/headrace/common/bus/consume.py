@@ -55,6 +55,10 @@ async def subscribed(
         subject or kind.wildcard(), queue=queue, cb=on_message, pending_bytes_limit=_PENDING_BYTES
     )
     try:
+        with suppress(
+            NatsError, OSError, TimeoutError
+        ):  # the server knows of it from here on; else from the reconnect on
+            await bus.client.flush(timeout=2)
         yield
     finally:
         with suppress(NatsError, OSError):
@@ -79,6 +83,10 @@ async def answering(
 
     subscription = await bus.client.subscribe(subject or kind.wildcard(), queue=queue, cb=on_message)
     try:
+        with suppress(
+            NatsError, OSError, TimeoutError
+        ):  # the server knows of it from here on; else from the reconnect on
+            await bus.client.flush(timeout=2)
         yield
     finally:
         with suppress(NatsError, OSError):

@@ -26,6 +26,8 @@ class World:
     """Operations under way."""
     may_start: bool = True
     """False while a newer plan may be about to arrive."""
+    unsettled: frozenset[KernelId] = frozenset()
+    """Kernels whose operation ended while the runtime was asked: `seen` may be older than that, so they wait for the next pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,12 @@ def decide(world: World) -> list[Action]:
     if world.plan is None:
         return []
     actions: list[Action] = []
-    for kernel_id in sorted({*world.seen, *world.records, *world.busy}, key=str):
+    for kernel_id in sorted({*world.seen, *world.records, *world.busy} - world.unsettled, key=str):
         if kernel_id not in world.plan:
             actions += _unwanted(kernel_id, world)
     for kernel_id, spec in world.plan.items():
-        actions += _wanted(kernel_id, spec, world)
+        if kernel_id not in world.unsettled:
+            actions += _wanted(kernel_id, spec, world)
     return actions
 
 

@@ -94,6 +94,7 @@ class Converger:
         self.poke()
 
     async def _one_pass(self) -> None:
+        busy_before = set(self._table.busy)
         try:
             seen = await self._runtime.list()
         except RuntimeUnavailable as problem:
@@ -109,7 +110,8 @@ class Converger:
             return
         plan = self._plans.newest
         wanted = None if plan is None else {spec.kernel_id: spec for spec in plan.kernels}
-        world = World(wanted, self._table.seen, self._table.records, self._table.busy, self._may_start)
+        unsettled = frozenset(busy_before - set(self._table.busy))
+        world = World(wanted, self._table.seen, self._table.records, self._table.busy, self._may_start, unsettled)
         for action in decide(world):
             self._act(action)
         self.after_pass()

@@ -19,6 +19,8 @@ from headrace.common.contracts.reasons import Reason
 class RuntimeUnavailable(Unavailable):
     """The runtime did not answer; nothing can be said about its kernels now, and the next pass asks again."""
 
+    type, title = "runtime-unavailable", "Container runtime unavailable"
+
 
 class StartRefused(Exception):  # noqa: N818 - a verdict about the kernel, not a fault of the agent
     """The kernel cannot be started as its spec stands. Trying again would not help; `reason` is reported."""
