@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
 import time
 
 import httpx
@@ -139,6 +140,42 @@ async def test_the_public_toggle_is_live(any_stack: Stack, chat: str) -> None:
             await eventually(follows, within_s=3)
     after = await api.service(chat)
     assert {r["id"] for r in after["replica_list"]} == {r["id"] for r in before["replica_list"]}, "no restart"
+
+
+async def test_a_service_is_reached_by_path_by_host_name_and_by_a_port_of_its_own(any_stack: Stack, chat: str) -> None:
+    api = any_stack.api
+    port = next(port for port in range(10_000, 20_000) if _free(port))
+    token = (await api.token(chat))["token"]
+    await api.call("PATCH", f"/v1/services/{chat}", {"endpoint_port": port})
+    second = any_stack.spec("second", folder="engine", replicas=0, endpoint_port=port)
+    problem = await api.call("POST", "/v1/services", second, expect=409)
+    assert problem["field"] == "endpoint_port"
+    async with httpx.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {token}"}) as client:
+
+        async def status(url: str, **headers: str) -> int:
+            try:
+                return (await client.get(url, headers=headers)).status_code
+            except httpx.ConnectError:
+                return 0
+
+        async def opened() -> bool:
+            return await status(f"http://127.0.0.1:{port}/v1/models") == 200
+
+        await eventually(opened, within_s=5)
+        assert await status(f"{any_stack.proxy}/{chat}/v1/models") == 200
+        assert await status(f"{any_stack.proxy}/v1/models", Host=f"{chat}.localhost") == 200
+        await api.call("PATCH", f"/v1/services/{chat}", {"endpoint_port": 0})
+
+        async def closed() -> bool:
+            return await status(f"http://127.0.0.1:{port}/v1/models") == 0
+
+        await eventually(closed, within_s=5)
+        assert await status(f"{any_stack.proxy}/{chat}/v1/models") == 200
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 async def test_sse_arrives_event_by_event(any_stack: Stack, chat: str) -> None:

@@ -178,6 +178,7 @@ def _specific(there: Installation, name: str, kind: UserKind) -> dict[str, str]:
         case UserKind.APPPROXY:
             return {
                 "ID": "proxy-1",
+                "DOMAIN": "localhost",
                 "LISTEN_HOST": there.options.listen_host,
                 "LISTEN_PORT": str(there.proxy_port),
                 "ADVERTISE_URL": there.proxy_url,

@@ -50,6 +50,10 @@ def create(
             "--drain-grace", metavar="SECONDS", help="How long open requests may take to finish (default 60)."
         ),
     ] = None,
+    endpoint_port: Annotated[
+        int | None,
+        typer.Option("--endpoint-port", metavar="PORT", help="A port of its own at the app-proxy, 10000 to 19999."),
+    ] = None,
     wait: Wait = False,
     timeout: Timeout = 600.0,
 ) -> None:
@@ -64,6 +68,7 @@ def create(
         "metadata": pairs(metadata, "--metadata") if metadata else None,
         "tags": tag or None,
         "drain_grace_s": drain_grace,
+        "endpoint_port": endpoint_port,
     }
     flags = {**spec.given(), **{field: value for field, value in asked.items() if value is not None}}
     body = overlaid(document(file) if file else {}, flags)

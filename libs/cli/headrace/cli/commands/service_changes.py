@@ -69,6 +69,12 @@ def update(
     ] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="All of them. Repeatable.")] = None,
     drain_grace: Annotated[float | None, typer.Option("--drain-grace", metavar="SECONDS")] = None,
+    endpoint_port: Annotated[
+        int | None,
+        typer.Option(
+            "--endpoint-port", metavar="PORT", help="A port of its own at the app-proxy, 10000 to 19999; 0: none."
+        ),
+    ] = None,
     message: Message = "",
     wait: Wait = False,
     timeout: Timeout = 600.0,
@@ -82,6 +88,7 @@ def update(
         "metadata": pairs(metadata, "--metadata") if metadata else None,
         "tags": tag or None,
         "drain_grace_s": drain_grace,
+        "endpoint_port": endpoint_port,
     }
     given = {name: value for name, value in changes.items() if value is not None}
     if not given:

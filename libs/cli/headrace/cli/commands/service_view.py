@@ -50,6 +50,7 @@ def show_service(session: Session, service: ServiceDetail) -> None:
             ("slots", slots(service.slots)),
             ("resource group", service.resource_group),
             ("drain grace", f"{service.drain_grace_s:g} s"),
+            ("own port", service.endpoint_port),
             ("description", service.description or None),
             ("tags", " ".join(service.tags) or None),
             ("metadata", mapping(dict(service.metadata))),

@@ -70,7 +70,7 @@ class _Door:
             self._site = None
         for connection in self._server.connections:
             if connection not in self._busy:  # the library's own way would also drop what a busy one still receives
-                connection.close()
+                connection.force_close()
 
     @property
     def empty(self) -> bool:

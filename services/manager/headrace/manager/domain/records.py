@@ -78,6 +78,7 @@ class Service:
     metadata: dict[str, str]
     tags: tuple[str, ...]
     drain_grace_s: float
+    endpoint_port: int | None
     failed_starts: int
     next_start_at: datetime | None
     rev: int

@@ -12,7 +12,7 @@ import asyncpg
 from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.http.services import CreateService, RevisionSpec, UpdateService
 from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
-from headrace.common.contracts.problems import NameTaken
+from headrace.common.contracts.problems import Conflict, NameTaken
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
@@ -55,6 +55,13 @@ def _revision(row: Mapping[str, Any]) -> Revision:
     )
 
 
+_ENDPOINT_PORTS = "services_endpoint_port"
+
+
+def _port_taken(port: int | None) -> Conflict:
+    return Conflict(f"endpoint_port: {port} is another service's", field="endpoint_port", found=port)
+
+
 async def insert(
     con: Connection,
     service_id: ServiceId,
@@ -68,8 +75,11 @@ async def insert(
         await con.execute(
             SQL.insert, service_id, project_id, new.name, new.description, new.replicas, new.open_to_public,
             new.resource_group, revision_id, new.metadata, list(new.tags), new.drain_grace_s, user_id,
+            new.endpoint_port,
         )  # fmt: skip
-    except asyncpg.UniqueViolationError:
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == _ENDPOINT_PORTS:
+            raise _port_taken(new.endpoint_port) from None
         raise NameTaken(f"there is a service {new.name} already; names are unique in the whole installation") from None
 
 
@@ -115,13 +125,17 @@ async def update(
     con: Connection, service_id: ServiceId, change: UpdateService | None = None, *, revision_id: RevisionId | None = None,
     goal: Goal | None = None, forgive: bool = False,
 ) -> None:  # fmt: skip
-    """Write what is given, and with `forgive` forget failed starts, so that starting is tried again at once."""
-    await con.execute(
-        SQL.update, service_id, change.description if change else None, change.replicas if change else None,
+    """Write what is given, and with `forgive` forget failed starts, so that starting is tried again at once. Raises Conflict."""
+    values = (
+        service_id, change.description if change else None, change.replicas if change else None,
         change.open_to_public if change else None, change.metadata if change else None,
         list(change.tags) if change and change.tags is not None else None, change.drain_grace_s if change else None,
-        revision_id, goal, forgive,
+        revision_id, goal, forgive, change.endpoint_port if change else None,
     )  # fmt: skip
+    try:
+        await con.execute(SQL.update, *values)
+    except asyncpg.UniqueViolationError:
+        raise _port_taken(change.endpoint_port if change else None) from None
     if forgive:
         await con.execute(SQL.clear_errors, service_id)
 

@@ -1,7 +1,7 @@
 -- name: insert
 insert into services (id, project_id, name, description, wanted, open_to_public, resource_group, revision_id, metadata, tags,
-                      drain_grace_s, created_by)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                      drain_grace_s, created_by, endpoint_port)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: insert_revision
 insert into revisions (id, service_id, number, spec, resolved, message, created_by) values ($1, $2, $3, $4, $5, $6, $7)
@@ -40,6 +40,7 @@ update services set
     revision_id = coalesce($8, revision_id), goal = coalesce($9, goal),
     failed_starts = case when $10 then 0 else failed_starts end,
     next_start_at = case when $10 then null else next_start_at end,
+    endpoint_port = case when $11::integer is null then endpoint_port else nullif($11, 0) end,
     rev = rev + 1, updated_at = now()
 where id = $1
 

@@ -28,7 +28,7 @@ where x.id = k.session_id and k.agent_id = $1 and k.left_generation is null and 
 -- Services, and those of their replicas that have an address, also on a silent machine: it may serve all the same, and the
 -- services loop takes it away once others serve. Deleted ones until their tombstone is surely published:
 -- for an hour after the table last changed, and however long ago that was if the tombstone is not made yet.
-select s.id as service_id, s.name, s.project_id, s.open_to_public, s.goal, s.wanted, s.deleted_at is not null as removed,
+select s.id as service_id, s.name, s.project_id, s.open_to_public, s.goal, s.wanted, s.endpoint_port, s.deleted_at is not null as removed,
        exists (select 1 from sessions x where x.service_id = s.id and x.status = 'draining' and x.drain_generation is null) as unmarked,
        coalesce((select jsonb_agg(jsonb_build_object('session_id', x.id, 'revision_id', x.revision_id, 'host', k.host, 'port', k.port,
                     'health', x.health, 'state', case x.status when 'draining' then 'draining' else 'active' end) order by x.id)

@@ -56,7 +56,8 @@ class Views:
             "example": self._example(facts), "resource_group": service.resource_group, "revision": facts.revision,
             "runtime": resolved.runtime, "image": resolved.image, "folder_id": resolved.folder_id,
             "slots": resolved.slots, "metadata": service.metadata, "tags": service.tags,
-            "drain_grace_s": service.drain_grace_s, "created_by": facts.creator, "created_at": service.created_at,
+            "drain_grace_s": service.drain_grace_s, "endpoint_port": service.endpoint_port,
+            "created_by": facts.creator, "created_at": service.created_at,
             "updated_at": service.updated_at,
         }  # fmt: skip
 

@@ -100,6 +100,8 @@ class CreateService(RevisionSpec):
     tags: Tags = ()
     drain_grace_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
     """How long open requests may take to finish when a replica leaves."""
+    endpoint_port: Annotated[int | None, Field(ge=10_000, le=19_999)] = None
+    """A port of its own at the app-proxy, beside path and host name. Below the ports that kernels and outgoing connections use."""
 
 
 class UpdateService(Body):
@@ -113,6 +115,8 @@ class UpdateService(Body):
     metadata: Metadata | None = None
     tags: Tags | None = None
     drain_grace_s: Annotated[float | None, Field(ge=0, le=86_400)] = None
+    endpoint_port: Annotated[int, Field(ge=10_000, le=19_999)] | Literal[0] | None = None
+    """0 takes it away."""
     message: Annotated[str, StringConstraints(max_length=4000)] = ""
     """Update message, kept in the history."""
 
@@ -120,7 +124,8 @@ class UpdateService(Body):
     def _something(self) -> Self:
         if not self.model_fields_set - {"message"}:
             raise ValueError(
-                "nothing to change; allowed: spec, description, replicas, open_to_public, metadata, tags, drain_grace_s"
+                "nothing to change; allowed: spec, description, replicas, open_to_public, metadata, tags, drain_grace_s, "
+                "endpoint_port"
             )
         return self
 
@@ -176,6 +181,7 @@ class ServiceView(View):
     metadata: dict[str, str]
     tags: tuple[str, ...]
     drain_grace_s: float
+    endpoint_port: int | None = None
     created_by: str
     created_at: AwareDatetime
     updated_at: AwareDatetime

@@ -94,6 +94,8 @@ create table services (
     metadata jsonb not null default '{}',
     tags jsonb not null default '[]',
     drain_grace_s double precision not null check (drain_grace_s >= 0),
+    -- a port of its own at each app-proxy
+    endpoint_port integer check (endpoint_port between 10000 and 19999),
     -- Failed starts in a row; at 5 the service stops retrying until cleared.
     failed_starts integer not null default 0,
     next_start_at timestamptz,
@@ -104,6 +106,7 @@ create table services (
     deleted_at timestamptz
 );
 create unique index services_name on services (name) where deleted_at is null;
+create unique index services_endpoint_port on services (endpoint_port) where deleted_at is null;
 create index services_project on services (project_id) where deleted_at is null;
 
 create table revisions (
