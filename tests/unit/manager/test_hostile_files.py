@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from headrace.common.contracts.problems import InvalidDefinition
@@ -50,8 +48,9 @@ def test_toml_escapes_that_are_no_text() -> None:
 @pytest.mark.parametrize(
     "text", ["[a" + ".a" * 100_000 + "]", "a" + ".a" * 100_000 + " = 1", "a" + " . a" * 50_000 + " = 1"]
 )
-def test_toml_keys_of_many_parts_cost_nothing(text: str) -> None:
-    began = time.process_time()
+def test_toml_keys_of_many_parts_never_reach_the_parser(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached: list[str] = []  # the parser alone would take half a minute
+    monkeypatch.setattr("headrace.manager.domain.tomltext.tomllib.loads", reached.append)
     with pytest.raises(InvalidDefinition, match="dots"):
         parse_service_definition(text.encode())
-    assert time.process_time() - began < 1  # the parser alone takes half a minute
+    assert reached == []
