@@ -60,6 +60,7 @@ def permissions(user: BusUser) -> Permissions:
                 (
                     f"metrics.proxy.{user.id}",
                     f"report.proxy.{user.id}",
+                    f"held.proxy.{user.id}",
                     "$JS.API.DIRECT.GET.ROUTES",
                     "$JS.API.DIRECT.GET.ROUTES.route.*",
                 ),

@@ -19,6 +19,7 @@ RevisionId = NewType("RevisionId", UUID)
 SessionId = NewType("SessionId", UUID)
 KernelId = NewType("KernelId", UUID)
 TokenId = NewType("TokenId", UUID)
+ClientId = NewType("ClientId", UUID)
 RuleId = NewType("RuleId", UUID)
 EventId = NewType("EventId", UUID)
 

@@ -44,12 +44,25 @@ class KernelMetrics(Message):
 class ReplicaSample(_Part):
     """What one app-proxy saw of one replica in the last interval.
 
-    headrace_in_flight, headrace_requests_per_second, headrace_errors_per_second (5xx), headrace_duration_seconds and
-    headrace_time_to_first_byte_seconds (means over the interval; absent when nothing finished).
+    headrace_in_flight, headrace_requests_per_second, headrace_errors_per_second (5xx), headrace_bytes_sent_per_second,
+    headrace_prompt_tokens_per_second and headrace_completion_tokens_per_second (from the engine's `usage`),
+    headrace_duration_seconds, headrace_time_to_first_byte_seconds and headrace_time_per_event_seconds (between the events of
+    a stream): means over the interval, absent when nothing finished.
     """
 
     service_id: ServiceId
     session_id: SessionId
+    values: dict[str, Value]
+
+
+class ServiceSample(_Part):
+    """What one app-proxy saw of one service beside its replicas.
+
+    headrace_queued (requests that wait now), headrace_queue_seconds (mean wait of those that left the queue),
+    headrace_refused_per_second (429 and 503 of ours).
+    """
+
+    service_id: ServiceId
     values: dict[str, Value]
 
 
@@ -61,3 +74,4 @@ class ProxyMetrics(Message):
     proxy_id: ProxyId
     at: AwareDatetime
     samples: tuple[ReplicaSample, ...]
+    services: tuple[ServiceSample, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from headrace.common.contracts.ids import AgentId, GpuId, KernelId, ProxyId, ServiceId, SessionId
 from headrace.common.contracts.messages.envelope import Message
@@ -83,15 +83,36 @@ class NodeReport(Message):
     kernels: tuple[KernelReport, ...]
 
 
+class DrainReceipt(_Part):
+    """What became of the requests of one replica from when this app-proxy first saw it drain. Counts only grow."""
+
+    started: NonNegativeInt
+    """Open when the drain began."""
+    finished: NonNegativeInt
+    """Answered whole, or left by their callers."""
+    retried: NonNegativeInt
+    """Moved to another replica before a byte of an answer."""
+    failed: NonNegativeInt
+    """Ended in an error that was the replica's doing."""
+    cut: NonNegativeInt
+    """Still open at the end of the grace: told so, and cut."""
+    slowest_s: Annotated[float, Field(ge=0)]
+    """Longest duration of those that ended, from the request's head, in seconds."""
+
+
 class DrainingRoute(_Part):
     """A route that takes no new requests, and how many are still open on it."""
 
     session_id: SessionId
     in_flight: NonNegativeInt
+    receipt: DrainReceipt | None = None
 
 
 class ProxyReport(Message):
-    """App-proxy → manager, every second and at once on change: which tables it uses, what still drains."""
+    """App-proxy → manager, every second and at once on change: which tables it uses, what still drains.
+
+    A drained route is named for another ten minutes after its end, so that its receipt is heard of.
+    """
 
     subject: ClassVar = "report.proxy.{proxy_id}"
     v: Literal[1] = 1
@@ -102,3 +123,25 @@ class ProxyReport(Message):
     generations: dict[ServiceId, int]
     """Applied generation per service. A service that is missing is not routed here."""
     draining: tuple[DrainingRoute, ...] = ()
+
+
+class Held(_Part):
+    """Requests of one service that wait at one app-proxy because no replica serves."""
+
+    service_id: ServiceId
+    requests: PositiveInt
+    oldest_s: Annotated[float, Field(ge=0)]
+    """Since when the first of them waits, in seconds."""
+
+
+class HeldReport(Message):
+    """App-proxy → whoever scales: requests that wait for a first replica.
+
+    Sent at once when the first begins to wait, every second while any does, and once when none does any more.
+    """
+
+    subject: ClassVar = "held.proxy.{proxy_id}"
+    v: Literal[1] = 1
+    proxy_id: ProxyId
+    sent_at: AwareDatetime
+    services: tuple[Held, ...] = ()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints
 
-from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, SessionId, Slug, TokenId
+from headrace.common.contracts.ids import ClientId, ProjectId, RevisionId, ServiceId, SessionId, Slug, TokenId
 from headrace.common.contracts.messages.envelope import Message
 from headrace.common.contracts.messages.reports import HealthStatus
+
+SESSION_KEY = r"^((header|cookie):[A-Za-z0-9][A-Za-z0-9_.-]{0,99}|body:user)$"
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,199}$")]
+"""What callers put in `model`: a model's or an adapter's name."""
 
 
 class _Part(BaseModel):
@@ -45,9 +49,65 @@ class Limits(_Part):
     """Bounds of one service at each app-proxy. None is no limit of its own."""
 
     max_in_flight_per_replica: PositiveInt | None = None
+    max_queued: NonNegativeInt = 1000
+    """Requests that may wait for a free replica at one app-proxy; further ones are answered 429."""
+    queue_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    """Longest wait in the queue: 429 where every replica is full, 503 where none serves."""
     max_body_bytes: PositiveInt | None = None
     first_byte_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     idle_timeout_s: Annotated[float, Field(gt=0)] = 300.0
+
+
+BalancePolicy = Literal["least-in-flight", "round-robin", "session", "prefix"]
+
+
+class Balance(_Part):
+    """How requests are spread over replicas.
+
+    least-in-flight: the less loaded of two that chance drew by weight. round-robin: in turn, exactly by weight.
+    session: requests with the same `session_key` go to the same replica while it has room. prefix: requests whose prompts
+    begin alike do (consistent hashing with bounded load over the first `prefix_bytes`).
+    """
+
+    policy: BalancePolicy = "least-in-flight"
+    session_key: Annotated[str, StringConstraints(pattern=SESSION_KEY)] = "header:x-session-id"
+    """`header:<name>`, `cookie:<name>` or `body:user`."""
+    prefix_bytes: Annotated[int, Field(ge=16, le=16_384)] = 512
+    load_factor: Annotated[float, Field(ge=1.0, le=10.0)] = 1.25
+    """Session and prefix: a replica with more than this many times the mean load passes its requests on."""
+    slow_start_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    """How long a fresh replica's share grows from a tenth to its whole weight."""
+
+
+class RateLimits(_Part):
+    """Bounds of one caller over all app-proxies together. None is no bound."""
+
+    requests_per_second: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
+    """Mean rate; a second's worth (at least one) may come at once."""
+    in_flight: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    tokens_per_day: PositiveInt | None = None
+    """Prompt and completion tokens: reserved when admitted, settled by the engine's `usage`."""
+
+
+class TokenLimits(_Part):
+    """Limits and share of one token; a token that is not listed has `caller_limits` and share 1."""
+
+    token_id: TokenId
+    limits: RateLimits = RateLimits()
+    share: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Weight in the queue: with 2, twice as many of its waiting requests go ahead as of a token with 1."""
+
+
+class NamedClient(_Part):
+    """A client that calls with basic auth (`name:secret`), and is told to replicas as `X-Forwarded-User`."""
+
+    client_id: ClientId
+    name: Slug
+    secret_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """Hex digest of the secret, which is 256 random bits, so that it needs no slow hash."""
+    limits: RateLimits = RateLimits()
+    share: Annotated[int, Field(ge=1, le=1000)] = 1
 
 
 class RouteTable(Message):
@@ -61,12 +121,22 @@ class RouteTable(Message):
     name: Slug
     """Path segment, and host name label."""
     project_id: ProjectId
+    """Tokens whose subject is the project open the service too."""
     port: int | None = None
     """Port of its own, where configured."""
+    models: tuple[ModelName, ...] = ()
+    """Names beside its own under which the fleet's base URL (`/v1`) finds it by `model`."""
     open_to_public: bool = False
     token_keys: tuple[TokenKey, ...] = ()
     revocations: tuple[Revocation, ...] = ()
+    clients: tuple[NamedClient, ...] = ()
+    token_limits: tuple[TokenLimits, ...] = ()
+    caller_limits: RateLimits = RateLimits()
+    """For callers without limits of their own, each by itself; on a public service callers without a token count by address."""
     limits: Limits = Limits()
+    balance: Balance = Balance()
     wanted: NonNegativeInt = 0
     """Replicas asked for: tells 'none yet' from 'stopped'."""
+    scale_from_zero: bool = False
+    """Whether a request may wait although no replica is wanted: something will want one because of it."""
     routes: tuple[Route, ...] = ()
