@@ -57,7 +57,8 @@ def test_codes() -> None:
     cases = {
         (): (401, "missing-token"),
         ("",): (401, "malformed-token"),
-        ("Basic dTpw",): (401, "malformed-token"),
+        ("Basic dTpw",): (401, "wrong-secret"),
+        ("Digest dTpw",): (401, "malformed-token"),
         ("Bearer",): (401, "malformed-token"),
         ("Bearer a.b.c",): (401, "malformed-token"),
         ("Bearer " + "x" * 5000,): (401, "malformed-token"),
@@ -96,7 +97,7 @@ def test_memory_is_bounded() -> None:
     gate = TokenGate(remembered=3)
     for _ in range(10):
         assert why([f"Bearer {SIGNER.token(SERVICE)}"], gate=gate) == (200, "")
-    assert len(gate._verified) == 3
+    assert len(gate._gate._signatures) == 3
 
 
 def test_public_services_ignore_tokens_and_pass_on_only_what_is_not_ours() -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from uuid import UUID
 
+from headrace.appproxy.domain.access import Caller
 from headrace.common.contracts.ids import ServiceId, SessionId
-from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.messages.routes import NamedClient, RouteTable, TokenLimits
 
 _REMOVED_KEPT = 10_000
 
@@ -18,6 +19,8 @@ class Entry:
 
     def __init__(self, table: RouteTable) -> None:
         self.table = table
+        self.callers: OrderedDict[bytes | None, Caller] = OrderedDict()
+        """Whom the gate let through by this table, by Authorization header."""
 
     @cached_property
     def keys(self) -> dict[str, str]:
@@ -28,6 +31,16 @@ class Entry:
     def revoked(self) -> frozenset[UUID]:
         """Ids of the tokens that are refused."""
         return frozenset(revocation.token_id for revocation in self.table.revocations)
+
+    @cached_property
+    def clients(self) -> dict[str, NamedClient]:
+        """Named clients by name."""
+        return {client.name: client for client in self.table.clients}
+
+    @cached_property
+    def token_limits(self) -> dict[UUID, TokenLimits]:
+        """Limits and shares of the tokens that have their own."""
+        return {limits.token_id: limits for limits in self.table.token_limits}
 
 
 class Tables:

@@ -1,46 +1,84 @@
-"""Who may call: a token's claims against a service's table."""
+"""Who may call: what a caller shows against a service's table."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
+from headrace.common.contracts.messages.routes import RateLimits
+
 ISSUER = "headrace"
-Denial = Literal["unknown-key", "expired-token", "other-service", "revoked-token"]
+Denial = Literal[
+    "missing-token", "malformed-token", "unknown-key", "bad-signature", "expired-token", "other-service",
+    "revoked-token", "wrong-secret",
+]  # fmt: skip
+NEVER = float("inf")
+_NO_LIMITS = RateLimits()
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What a verified token says. `key` is the public key that its signature held under."""
 
-    service_id: UUID
+    subject: UUID
+    """A service's id, or a project's: then all its services are meant."""
     token_id: UUID
-    expires_at: datetime
+    expires_s: float
+    """Seconds since the epoch."""
     kid: str
     key: str
 
 
-def credential(values: list[str]) -> tuple[str, str] | None:
-    """Return (scheme in lower case, the rest) of the one Authorization header, or None where there is none or no single one."""
-    if len(values) != 1:
-        return None
-    scheme, _, rest = values[0].strip().partition(" ")
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request, as one service sees it. One object serves many requests."""
+
+    key: str
+    """`token:<uuid>`, `client:<uuid>`, or `public` for those who are told apart by their address."""
+    name: bytes | None = None
+    """A named client's name: what the replica gets as X-Forwarded-User."""
+    limits: RateLimits | None = None
+    """The bounds that apply; None is none at all."""
+    share: int = 1
+    """Weight in the queue."""
+    forward_authorization: bytes | None = field(default=None, repr=False)
+    """The Authorization header that the replica gets; never a credential of ours."""
+    expires_s: float = NEVER
+    """Seconds since the epoch at which this has to be judged anew."""
+
+
+def credential(authorization: str) -> tuple[str, str]:
+    """Return (scheme in lower case, the rest) of an Authorization header (RFC 9110, 11.6.2)."""
+    scheme, _, rest = authorization.strip().partition(" ")
     return scheme.lower(), rest.strip()
 
 
 def denial(
-    claims: Claims, *, service_id: UUID, keys: Mapping[str, str], revoked: Container[UUID], now: datetime
+    claims: Claims,
+    *,
+    service_id: UUID,
+    project_id: UUID,
+    keys: Mapping[str, str],
+    revoked: Container[UUID],
+    now_s: float,
 ) -> Denial | None:
-    """Return why `claims` do not open the service at `now`, or None if they do. Looked at on every request."""
+    """Return why `claims` do not open the service at `now_s`, or None if they do."""
     if keys.get(claims.kid) != claims.key:
         return "unknown-key"
-    if claims.expires_at <= now:
+    if claims.expires_s <= now_s:
         return "expired-token"
-    if claims.service_id != service_id:
+    if claims.subject not in (service_id, project_id):
         return "other-service"
     if claims.token_id in revoked:
         return "revoked-token"
+    return None
+
+
+def applying(own: RateLimits | None, others: RateLimits) -> RateLimits | None:
+    """Return a caller's own limits, or those of callers without any; None where nothing is limited."""
+    for limits in (own, others):
+        if limits is not None and limits != _NO_LIMITS:
+            return limits
     return None

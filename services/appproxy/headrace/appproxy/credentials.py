@@ -1,0 +1,108 @@
+"""Reading what callers show. Nothing of a credential ever stands in an error, a log line or a repr."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.appproxy.domain.access import ISSUER, Denial, credential
+
+SECRET_PREFIXES = ("hr_", "hrc_")
+"""What API keys and secrets of named clients begin with."""
+MOST_BYTES = 4096
+"""Longer credentials are none of ours: a token has about 320."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A token that has not been verified. `digest` is its SHA-256, under which it is remembered."""
+
+    text: str = field(repr=False)
+    digest: bytes = field(repr=False)
+    kid: str
+
+
+@dataclass(frozen=True, slots=True)
+class NameAndSecret:
+    """What basic auth brought; of the secret only its SHA-256 in hex."""
+
+    name: str
+    digest: str = field(repr=False)
+    ours: bool
+    """Whether the secret is of a kind that Headrace gives out."""
+
+
+Shown = Signed | NameAndSecret | Denial
+
+
+def read(authorization: bytes | None) -> Shown:
+    """Return what the header holds, or why that is nothing usable. Work is bounded by MOST_BYTES."""
+    if authorization is None:
+        return "missing-token"
+    scheme, rest = credential(_text(authorization))
+    if not rest or len(rest) > MOST_BYTES:
+        return "malformed-token"
+    if scheme in ("bearer", "backendai"):
+        return _signed(rest)
+    return _name_and_secret(rest) if scheme == "basic" else "malformed-token"
+
+
+def forwardable(authorization: bytes | None, shown: Shown) -> bytes | None:
+    """Return the header if a public service's replica may see it: its own credential, none of ours however it is dressed.
+
+    `shown`: what read() made of the header.
+    """
+    if authorization is None:
+        return None
+    scheme, _ = credential(text := _text(authorization))
+    ours = isinstance(shown, NameAndSecret) and shown.ours
+    return None if ours or scheme == "backendai" or any(map(_is_ours, text.split())) else authorization
+
+
+def _text(authorization: bytes) -> str:
+    return authorization[: MOST_BYTES + 64].decode("latin-1")
+
+
+def _signed(text: str) -> Signed | Denial:
+    head = _json(text.partition(".")[0])
+    if head is None or text.count(".") != 2:
+        return "malformed-token"
+    kid = head.get("kid")
+    return Signed(text, hashlib.sha256(text.encode("latin-1")).digest(), kid if isinstance(kid, str) else "")
+
+
+def _name_and_secret(text: str) -> NameAndSecret | Denial:
+    try:
+        plain = base64.b64decode(text, validate=True)
+    except ValueError:
+        plain = b""
+    name, colon, secret = plain.partition(b":")  # RFC 7617: the first colon ends the name
+    if not colon:
+        return "malformed-token"
+    ours = _is_ours(secret.decode("latin-1"))
+    return NameAndSecret(name.decode("latin-1"), hashlib.sha256(secret).hexdigest(), ours)
+
+
+def _is_ours(text: str) -> bool:
+    """Whether it is an API key, a client's secret or a token of ours, valid or not."""
+    if text.startswith(SECRET_PREFIXES):
+        return True
+    parts = text.split(".")
+    payload = _json(parts[1]) if len(parts) == 3 else None
+    return payload is not None and payload.get("iss") == ISSUER
+
+
+def _json(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(unpadded(text))
+    except (ValueError, RecursionError):  # not base64, not JSON, or nested deeper than any token
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def unpadded(text: str) -> bytes:
+    """Return the bytes of base64url without padding. Raises ValueError."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,286 @@
+"""The gate: who a caller is, what is remembered of them, and what ends that."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.appproxy import callers, credentials, signatures
+from headrace.appproxy.callers import Gate
+from headrace.appproxy.domain.access import Caller
+from headrace.appproxy.table import Entry, Tables
+from headrace.common.contracts.ids import ClientId, TokenId, new_uuid
+from headrace.common.contracts.messages.routes import NamedClient, RateLimits, Revocation, TokenLimits
+from headrace.common.contracts.problems import Forbidden, Problem, Unauthenticated
+from tests.unit.appproxy.tables import PROJECT, Signer, table
+
+SIGNER = Signer()
+SECRET = "hrc_" + "s" * 43
+ROBOT = NamedClient(
+    client_id=ClientId(new_uuid()), name="robot", secret_sha256=hashlib.sha256(SECRET.encode()).hexdigest(),
+    limits=RateLimits(in_flight=3), share=5,
+)  # fmt: skip
+TABLE = table(open_to_public=False, token_keys=(SIGNER.public,), clients=(ROBOT,))
+NOW = time.time()
+
+
+def entry(**changes: object) -> Entry:
+    return Entry(TABLE.model_copy(update=changes))
+
+
+def bearer(subject: object = TABLE.service_id, **more: object) -> bytes:
+    return f"Bearer {SIGNER.token(subject, **more)}".encode()  # type: ignore[arg-type]
+
+
+def basic(name: str = "robot", secret: str = SECRET) -> bytes:
+    return b"Basic " + base64.b64encode(f"{name}:{secret}".encode())
+
+
+def reason(gate: Gate, where: Entry, shown: bytes | None, now_s: float = NOW) -> tuple[int, str]:
+    with pytest.raises((Unauthenticated, Forbidden)) as caught:
+        gate.check(where, shown, now_s)
+    return caught.value.status, caught.value.extra["reason"]
+
+
+def test_a_token_and_a_client_are_told_apart_by_their_ids() -> None:
+    token_id = new_uuid()
+    assert Gate().check(entry(), bearer(token_id=token_id), NOW).key == f"token:{token_id}"
+    robot = Gate().check(entry(), basic(), NOW)
+    assert robot == Caller(f"client:{ROBOT.client_id}", b"robot", RateLimits(in_flight=3), 5)
+    assert robot.forward_authorization is None
+
+
+def test_refusals() -> None:
+    gate, where = Gate(), entry()
+    revoked = new_uuid()
+    gone = entry(revocations=(Revocation(token_id=TokenId(revoked), expires_at="2100-01-01T00:00:00Z"),))  # type: ignore[arg-type]
+    assert reason(gate, where, None) == (401, "missing-token")
+    for junk in (b"", b" ", b"Bearer", b"Bearer \xff", b"Bearer a.b.c", b"Basic", b"Basic ####", b"Basic bm9jb2xvbg==", b"Digest x",
+                 b"Bearer " + b"x" * 5000, b"Basic " + b"QQ==" * 2000, b"\xff" * 10, b"Bearer " + b"." * 4000):  # fmt: skip
+        assert reason(gate, where, junk) == (401, "malformed-token"), junk
+    assert reason(gate, where, f"Bearer {Signer('other').token(TABLE.service_id)}".encode()) == (401, "unknown-key")
+    assert reason(gate, where, f"Bearer {Signer().token(TABLE.service_id)}".encode()) == (401, "bad-signature")
+    assert reason(gate, where, bearer(lasts=timedelta(seconds=-5))) == (401, "expired-token")
+    assert reason(gate, where, bearer(new_uuid())) == (403, "other-service")
+    assert reason(gate, gone, bearer(token_id=revoked)) == (403, "revoked-token")
+    assert reason(gate, where, basic(secret=SECRET + "x")) == (401, "wrong-secret")
+    assert reason(gate, where, basic(name="nobody")) == (401, "wrong-secret")
+    assert reason(gate, where, basic(name="", secret="")) == (401, "wrong-secret")
+    for odd in (float("nan"), float("inf"), -1, 1e300, "soon", True, [1], 10**400):
+        assert reason(gate, where, bearer(exp=odd)) in {(401, "malformed-token"), (401, "expired-token")}
+    assert len(where.callers) == 0, "refusals are not remembered"
+
+
+def test_both_schemes_are_offered_where_there_are_clients() -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        Gate().check(entry(), basic(secret="wrong"), NOW)
+    assert caught.value.headers["WWW-Authenticate"].startswith('Basic realm="headrace"')
+    assert 'Bearer realm="headrace"' in caught.value.headers["WWW-Authenticate"]
+    with pytest.raises(Unauthenticated) as caught:
+        Gate().check(entry(clients=()), None, NOW)
+    assert caught.value.headers["WWW-Authenticate"] == 'Bearer realm="headrace"'
+
+
+def test_a_project_token_opens_every_service_of_its_project_and_no_other() -> None:
+    gate, shown = Gate(), bearer(PROJECT)
+    assert gate.check(entry(), shown, NOW).key.startswith("token:")
+    assert gate.check(entry(service_id=new_uuid()), shown, NOW).key.startswith("token:")
+    assert reason(gate, entry(project_id=new_uuid()), shown) == (403, "other-service")
+
+
+def test_limits_are_the_callers_own_or_those_of_callers_without() -> None:
+    few, many = RateLimits(requests_per_second=1), RateLimits(requests_per_second=100)
+    special, plain, shared = (TokenId(new_uuid()) for _ in range(3))
+    own = (TokenLimits(token_id=special, limits=many, share=7), TokenLimits(token_id=shared, share=2))
+    where, gate = entry(token_limits=own, caller_limits=few), Gate()
+    seen = {name: gate.check(where, bearer(token_id=name), NOW) for name in (special, plain, shared)}
+    assert [(seen[name].limits, seen[name].share) for name in (special, plain, shared)] == [
+        (many, 7),
+        (few, 1),
+        (few, 2),
+    ]
+    assert gate.check(entry(), bearer(token_id=plain), NOW).limits is None
+    assert gate.check(entry(open_to_public=True, caller_limits=few), None, NOW) == Caller("public", limits=few)
+
+
+def test_a_hit_looks_nothing_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, where, shown = Gate(), entry(), [bearer(), basic()]
+    first = [gate.check(where, each, NOW) for each in shown]
+    monkeypatch.setattr(callers, "read", lambda _: pytest.fail("judged again"))
+    assert all(
+        gate.check(where, bytes(bytearray(each)), NOW) is caller for each, caller in zip(shown, first, strict=True)
+    )
+
+
+def test_expiry_between_two_hits() -> None:
+    gate, where, shown = Gate(), entry(), bearer(exp=NOW + 10)
+    gate.check(where, shown, NOW + 9.9)
+    assert reason(gate, where, shown, NOW + 10) == (401, "expired-token")
+    assert len(where.callers) == 0
+    gate.check(where, shown, NOW + 9)  # a clock that was set back
+
+
+def test_a_new_table_ends_what_was_remembered_but_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, tables, token_id = Gate(), Tables(), new_uuid()
+    tables.apply(TABLE)
+    shown = [bearer(token_id=token_id), basic()]
+
+    def where() -> Entry:
+        found = tables.get(TABLE.service_id)
+        assert found is not None
+        return found
+
+    for each in shown:
+        gate.check(where(), each, NOW)
+    monkeypatch.setattr(signatures, "_verify", lambda *_: pytest.fail("verified again"))
+    limited = TokenLimits(token_id=TokenId(token_id), limits=RateLimits(in_flight=1))
+    tables.apply(TABLE.model_copy(update={"generation": 2, "token_limits": (limited,)}))
+    assert gate.check(where(), shown[0], NOW).limits == RateLimits(in_flight=1)
+    gone = Revocation(token_id=TokenId(token_id), expires_at="2100-01-01T00:00:00Z")  # type: ignore[arg-type]
+    rotated = ROBOT.model_copy(update={"secret_sha256": hashlib.sha256(b"new").hexdigest()})
+    tables.apply(TABLE.model_copy(update={"generation": 3, "revocations": (gone,), "clients": (rotated,)}))
+    assert reason(gate, where(), shown[0]) == (403, "revoked-token")
+    assert reason(gate, where(), shown[1]) == (401, "wrong-secret")
+    assert gate.check(where(), basic(secret="new"), NOW).name == b"robot"
+    tables.apply(TABLE.model_copy(update={"generation": 4, "token_keys": (Signer().public,), "clients": ()}))
+    assert reason(gate, where(), shown[0]) == (401, "unknown-key")
+    assert reason(gate, where(), basic(secret="new")) == (401, "wrong-secret")
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers, "_MOST_CALLERS", 3)
+    monkeypatch.setattr(signatures, "_MOST_REFUSED", 2)
+    gate, public = Gate(remembered=2), entry(open_to_public=True)
+    for number in range(10):
+        gate.check(public, b"Bearer engine-%d" % number, NOW)
+        gate.check(public, b"Bearer " + b"%d" % number * 2000, NOW)
+        gate.check(public, bearer(), NOW)
+        gate.check(public, f"Bearer {Signer().token(TABLE.service_id)}".encode(), NOW)
+    assert len(public.callers) == 3
+    assert all(shown is None or len(shown) <= 1024 for shown in public.callers)
+    assert len(gate._signatures) == 2
+    assert len(gate._signatures._refused) == 2
+
+
+def test_a_public_service_refuses_nobody_and_knows_who_shows_something_valid() -> None:
+    gate, public = Gate(), entry(open_to_public=True)
+    token_id = new_uuid()
+    assert gate.check(public, None, NOW) == Caller("public")
+    assert gate.check(public, bearer(token_id=token_id), NOW).key == f"token:{token_id}"
+    assert gate.check(public, basic(), NOW).name == b"robot"
+    assert gate.check(public, bearer(exp=NOW + 5), NOW).key != "public"
+    assert gate.check(public, bearer(exp=NOW - 5), NOW).key == "public"
+
+
+@pytest.mark.parametrize(
+    "header", [b"Bearer engine-key", b"Basic dTpw", b"Digest x", b"Bearer a.b.c", b"Bearer " + b"x" * 6000]
+)
+def test_what_a_public_services_replica_gets(header: bytes) -> None:
+    assert Gate().check(entry(open_to_public=True), header, NOW).forward_authorization == header
+
+
+def ours() -> Iterator[bytes]:
+    token = bearer(new_uuid())
+    yield token
+    yield bearer(lasts=timedelta(days=-1))
+    yield token.replace(b"Bearer", b"Token")
+    yield token.partition(b" ")[2]
+    yield token.replace(b" ", b"  ") + b" "
+    yield f"Bearer {Signer('k9').token(TABLE.service_id)}".encode()
+    yield b"BackendAI anything"
+    yield b"Bearer hr_0123_key"
+    yield b"Bearer " + SECRET.encode()
+    yield basic(secret="mistyped")
+    yield basic(name="somebody")
+    yield basic(name="x", secret=token.partition(b" ")[2].decode())
+
+
+@pytest.mark.parametrize("header", list(ours()))
+def test_what_it_never_gets(header: bytes) -> None:
+    caller = Gate().check(entry(open_to_public=True), header, NOW)
+    assert (caller.key, caller.forward_authorization) == ("public", None)
+
+
+def test_unknown_names_take_the_path_of_wrong_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[str, str]] = []
+
+    real = hmac.compare_digest
+
+    def compare(one: str, other: str) -> bool:
+        compared.append((one, other))
+        return real(one, other)
+
+    monkeypatch.setattr(callers.hmac, "compare_digest", compare)
+    for shown in (basic(name="nobody"), basic(secret="wrong")):
+        with pytest.raises(Unauthenticated):
+            Gate().check(entry(), shown, NOW)
+    assert [tuple(map(len, pair)) for pair in compared] == [(64, 64), (64, 64)]
+    assert compared[0][1] == "0" * 64
+
+
+def everything_said(problem: BaseException | None) -> str:
+    said = ""
+    while problem is not None:
+        said += f"{problem!r} {problem} {vars(problem)} {problem.args}"
+        problem = problem.__cause__ or problem.__context__
+    return said
+
+
+@pytest.mark.parametrize("kind", ["basic", "bearer", "broken-basic", "broken-bearer"])
+def test_no_secret_in_any_error_or_repr(kind: str) -> None:
+    secret = "zzSECRETzz"
+    shown = {
+        "basic": basic(secret=secret), "bearer": bearer(new_uuid(), name=secret), "broken-basic": b"Basic " + secret.encode() + b"\xff",
+        "broken-bearer": f"Bearer {secret}.{secret}.{secret}".encode(),
+    }[kind]  # fmt: skip
+    where = entry()
+    with pytest.raises(Problem) as caught:
+        Gate().check(where, shown, NOW)
+    read = credentials.read(shown)
+    rest = shown.partition(b" ")[2].decode("latin-1")
+    for said in (
+        everything_said(caught.value),
+        repr(where),
+        repr(read),
+        repr(Caller("x", forward_authorization=shown)),
+    ):
+        assert secret not in said
+        assert rest not in said
+        assert hashlib.sha256(secret.encode()).hexdigest() not in said
+
+
+def test_usable_services_of_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    closed, public = entry(), entry(open_to_public=True, service_id=new_uuid(), clients=())
+    sibling = entry(service_id=new_uuid(), clients=())
+    foreign = entry(service_id=new_uuid(), project_id=new_uuid(), clients=())
+    every = [closed, public, sibling, foreign]
+    assert gate.usable(every, None, NOW) == [public]
+    assert gate.usable(every, b"Bearer junk", NOW) == [public]
+    assert gate.usable(every, bearer(), NOW) == [closed, public]
+    assert gate.usable(every, basic(), NOW) == [closed, public]
+    assert gate.usable(every, bearer(PROJECT), NOW) == [closed, public, sibling]
+    assert gate.usable(every, bearer(lasts=timedelta(days=-1)), NOW) == [public]
+    verified = []
+    verify = signatures._verify
+    monkeypatch.setattr(signatures, "_verify", lambda *given: verified.append(given) or verify(*given))
+    gate.usable(every * 100, f"Bearer {Signer().token(TABLE.service_id)}".encode(), NOW)
+    assert len(verified) == 1, "a wrong signature is judged once, however many services there are"
+
+
+@given(st.one_of(st.none(), st.binary(max_size=200), st.binary(max_size=100).map(lambda b: b"Bearer " + b),
+                 st.binary(max_size=100).map(lambda b: b"Basic " + base64.b64encode(b))))  # fmt: skip
+def test_anything_may_come(header: bytes | None) -> None:
+    gate = Gate()
+    with pytest.raises(Unauthenticated):
+        gate.check(entry(), header, NOW)
+    assert gate.check(entry(open_to_public=True), header, NOW).key == "public"
+    assert gate.usable([entry()], header, NOW) == []
