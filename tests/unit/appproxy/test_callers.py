@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from headrace.appproxy import callers, credentials, signatures
 from headrace.appproxy.callers import Gate
-from headrace.appproxy.domain.access import Caller
+from headrace.appproxy.credentials import Signed
+from headrace.appproxy.domain.access import Caller, Claims
 from headrace.appproxy.table import Entry, Tables
 from headrace.common.contracts.ids import ClientId, TokenId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, Revocation, TokenLimits
@@ -61,7 +62,7 @@ def test_a_token_and_a_client_are_told_apart_by_their_ids() -> None:
 def test_refusals() -> None:
     gate, where = Gate(), entry()
     revoked = new_uuid()
-    gone = entry(revocations=(Revocation(token_id=TokenId(revoked), expires_at="2100-01-01T00:00:00Z"),))  # type: ignore[arg-type]
+    gone = entry(revocations=(Revocation(token_id=TokenId(revoked), expires_at="2100-01-01T00:00:00Z"),))
     assert reason(gate, where, None) == (401, "missing-token")
     for junk in (b"", b" ", b"Bearer", b"Bearer \xff", b"Bearer a.b.c", b"Basic", b"Basic ####", b"Basic bm9jb2xvbg==", b"Digest x",
                  b"Bearer " + b"x" * 5000, b"Basic " + b"QQ==" * 2000, b"\xff" * 10, b"Bearer " + b"." * 4000):  # fmt: skip
@@ -144,7 +145,7 @@ def test_a_new_table_ends_what_was_remembered_but_no_signature(monkeypatch: pyte
     limited = TokenLimits(token_id=TokenId(token_id), limits=RateLimits(in_flight=1))
     tables.apply(TABLE.model_copy(update={"generation": 2, "token_limits": (limited,)}))
     assert gate.check(where(), shown[0], NOW).limits == RateLimits(in_flight=1)
-    gone = Revocation(token_id=TokenId(token_id), expires_at="2100-01-01T00:00:00Z")  # type: ignore[arg-type]
+    gone = Revocation(token_id=TokenId(token_id), expires_at="2100-01-01T00:00:00Z")
     rotated = ROBOT.model_copy(update={"secret_sha256": hashlib.sha256(b"new").hexdigest()})
     tables.apply(TABLE.model_copy(update={"generation": 3, "revocations": (gone,), "clients": (rotated,)}))
     assert reason(gate, where(), shown[0]) == (403, "revoked-token")
@@ -218,7 +219,7 @@ def test_unknown_names_take_the_path_of_wrong_secrets(monkeypatch: pytest.Monkey
         compared.append((one, other))
         return real(one, other)
 
-    monkeypatch.setattr(callers.hmac, "compare_digest", compare)
+    monkeypatch.setattr(hmac, "compare_digest", compare)
     for shown in (basic(name="nobody"), basic(secret="wrong")):
         with pytest.raises(Unauthenticated):
             Gate().check(entry(), shown, NOW)
@@ -269,9 +270,13 @@ def test_usable_services_of_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gate.usable(every, basic(), NOW) == [closed, public]
     assert gate.usable(every, bearer(PROJECT), NOW) == [closed, public, sibling]
     assert gate.usable(every, bearer(lasts=timedelta(days=-1)), NOW) == [public]
-    verified = []
-    verify = signatures._verify
-    monkeypatch.setattr(signatures, "_verify", lambda *given: verified.append(given) or verify(*given))
+    verified, verify = [], signatures._verify
+
+    def counted(token: Signed, key: str) -> Claims | str:
+        verified.append(token)
+        return verify(token, key)
+
+    monkeypatch.setattr(signatures, "_verify", counted)
     gate.usable(every * 100, f"Bearer {Signer().token(TABLE.service_id)}".encode(), NOW)
     assert len(verified) == 1, "a wrong signature is judged once, however many services there are"
 
