@@ -25,6 +25,8 @@ WITHOUT_PROJECT = {
 }  # fmt: skip
 BODIES = {
     "put_member": {"role": "viewer"}, "update_service": {"replicas": 2}, "roll_back_service": {"revision": 1}, "create_token": {},
+    "create_project_token": {}, "update_token": {"share": 2}, "update_project_token": {"share": 2}, "update_client": {"share": 2},
+    "create_client": {"name": "a-robot"},
     "add_rule": {"source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 1, "step": 1, "max_replicas": 2},
     "replace_rule": {"source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 1, "step": 1, "max_replicas": 2},
 }  # fmt: skip
@@ -74,13 +76,15 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     _, kernel = await api.runs("red-service")
     await api.behind.say(kernel, "2026-01-01T00:00:00Z a secret line")
     token = await red.call("POST", "/v1/services/red-service/tokens", {})
+    client = await red.call("POST", "/v1/services/red-service/clients", {"name": "robot"})
     rule = await red.call("POST", "/v1/services/red-service/rules", BODIES["add_rule"])
     run = await red.call("POST", "/v1/validations", {"runtime": "cmd"})
     upload = (await ask(red.http, "POST", f"/v1/folders/{folder}/uploads")).headers["Location"].rpartition("/")[2]
     project = (await red.call("GET", "/v1/projects/red"))["id"]
     places = {
         "project": ("red", project), "folder": ("secret", folder), "service": ("red-service", service["id"]), "user": ("red-user",),
-        "validation": (run["id"],), "path": ("f",), "token_id": (token["id"],), "rule_id": (rule["id"],), "upload": (upload,),
+        "validation": (run["id"],), "path": ("f",),
+        "token_id": (token["id"],), "client": ("robot", client["id"]), "rule_id": (rule["id"],), "upload": (upload,),
     }  # fmt: skip
     looked_at = 0
     for endpoint in ENDPOINTS:
@@ -119,6 +123,7 @@ async def test_roles(api: ManagerApi) -> None:
     for method, path, body in (
         ("PATCH", "/v1/services/a", {"replicas": 2}), ("DELETE", "/v1/services/a", None), ("POST", "/v1/services/a/stop", None),
         ("POST", "/v1/services/a/tokens", {}), ("POST", "/v1/folders", {"name": "f"}), ("POST", "/v1/validations", {"runtime": "cmd"}),
+        ("POST", "/v1/projects/default/tokens", {}), ("POST", "/v1/services/a/clients", {"name": "robot"}),
         ("PUT", "/v1/projects/default/members/viewer-user", {"role": "owner"}), ("DELETE", "/v1/projects/default", None),
     ):  # fmt: skip
         await viewer.call(method, path, body, expect=403)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from headrace.common.contracts.ids import KeyId, ServiceId, TokenId
+from headrace.common.contracts.ids import KeyId, ProjectId, ServiceId, TokenId
 from headrace.common.contracts.problems import Unavailable
 
 _KEY = re.compile(r"hr_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
@@ -74,6 +74,15 @@ def parse_api_key(text: str) -> tuple[UUID, str] | None:
     return (UUID(match.group(1)), match.group(2)) if match else None
 
 
+def new_client_secret() -> tuple[str, str]:
+    """Return (a named client's secret of 256 random bits, its SHA-256 in hex, which is all that is kept).
+
+    `hrc_` tells secret scanners what it is.
+    """
+    secret = f"hrc_{secrets.token_urlsafe(32)}"
+    return secret, hashlib.sha256(secret.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class SigningKey:
     """An Ed25519 key pair with its id."""
@@ -95,11 +104,13 @@ class SigningKey:
         """Return the public part, 32 bytes."""
         return self.private.public_key().public_bytes_raw()
 
-    def token(self, service_id: ServiceId, token_id: TokenId, *, issued_at: datetime, expires_at: datetime) -> str:
-        """Return a signed token (JWT, EdDSA) for one service."""
+    def token(
+        self, subject: ServiceId | ProjectId, token_id: TokenId, *, issued_at: datetime, expires_at: datetime
+    ) -> str:
+        """Return a signed token (JWT, EdDSA) for one service, or for all services of a project."""
         claims = {
             "iss": "headrace",
-            "sub": str(service_id),
+            "sub": str(subject),
             "jti": str(token_id),
             "iat": int(issued_at.timestamp()),
             "exp": int(expires_at.timestamp()),

@@ -1,4 +1,4 @@
-"""Routes of a service's tokens and rules, and of what happened to it."""
+"""Routes of a service's rules, and of what happened to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pydantic import Field
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.rules import RuleView, ScaleDecisionView
 from headrace.common.contracts.http.services import HistoryEntry, RevisionView
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView
 from headrace.common.contracts.problems import Conflict, Forbidden
 from headrace.common.contracts.rule import RuleSpec
 from headrace.manager.api.routing import Call, Paging, Query, Reply, Routes, json_reply, no_content
@@ -24,33 +23,6 @@ class RevisionsQuery(Query):
 
     limit: Annotated[int, Field(ge=1, le=500)] = 100
     cursor: Annotated[int, Field(ge=0, le=2_147_483_647)] | None = None
-
-
-@routes.on(
-    "POST", "/v1/services/{service}/tokens", body=CreateToken, replies={201: Reply("The token, shown once.", NewToken)},
-    problems=(Forbidden,),
-)  # fmt: skip
-async def create_token(call: Call) -> web.Response:
-    """Make a token for callers of the service (members). It is shown in this answer only."""
-    token = await call.use.tokens.create(call.actor, call["service"], call.body(CreateToken))
-    return json_reply(token, status=201)
-
-
-@routes.on("GET", "/v1/services/{service}/tokens", query=Paging, replies={200: Reply("Tokens.", Page[TokenView])})
-async def list_tokens(call: Call) -> web.Response:
-    """Return the service's tokens without their secrets."""
-    page = call.query(Paging)
-    found = await call.use.tokens.page(call.actor, call["service"], after=page.cursor or FIRST, limit=page.limit)
-    return json_reply(found)
-
-
-@routes.on(
-    "DELETE", "/v1/services/{service}/tokens/{token_id}", replies={204: Reply("Revoked.")}, problems=(Forbidden,)
-)
-async def revoke_token(call: Call) -> web.Response:
-    """Revoke a token (members); app-proxies refuse it within a second."""
-    await call.use.tokens.revoke(call.actor, call["service"], call["token_id"])
-    return no_content()
 
 
 @routes.on(

@@ -20,6 +20,7 @@ _PLACES = {
     "project": "Name or id of the project",
     "folder": "Name or id of the folder",
     "service": "Name or id of the service",
+    "client": "Name or id of the client",
     "user": "Name or id of the user",
     "agent": "Id of the agent",
     "path": "Path in the folder",

@@ -94,7 +94,7 @@ def _route_table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
     return RouteTable.model_validate(
         {
             **facts, "open_to_public": row["open_to_public"], "token_keys": keys, "revocations": row["revocations"], "wanted": wanted,
-            "routes": row["routes"], "port": row["endpoint_port"],
+            "routes": row["routes"], "port": row["endpoint_port"], "clients": row["clients"], "token_limits": row["token_limits"],
         }
     )  # fmt: skip
 

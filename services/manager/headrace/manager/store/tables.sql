@@ -35,7 +35,13 @@ select s.id as service_id, s.name, s.project_id, s.open_to_public, s.goal, s.wan
            from sessions x join kernels k on k.session_id = x.id and k.role = 'main' and k.ended_at is null
            where x.service_id = s.id and x.status in ('running', 'draining') and k.state = 'running' and k.port is not null), '[]') as routes,
        coalesce((select jsonb_agg(jsonb_build_object('token_id', t.id, 'expires_at', t.expires_at) order by t.id)
-           from tokens t where t.service_id = s.id and t.revoked_at is not null and t.expires_at > now()), '[]') as revocations
+           from tokens t where (t.service_id = s.id or t.project_id = s.project_id) and t.revoked_at is not null and t.expires_at > now()), '[]') as revocations,
+       coalesce((select jsonb_agg(jsonb_build_object('token_id', t.id, 'limits', t.limits, 'share', t.share) order by t.id)
+           from tokens t where (t.service_id = s.id or t.project_id = s.project_id) and (t.limits <> '{}' or t.share <> 1)
+             and t.revoked_at is null and t.expires_at > now()), '[]') as token_limits,
+       coalesce((select jsonb_agg(jsonb_build_object('client_id', c.id, 'name', c.name, 'secret_sha256', c.secret_sha256,
+                    'limits', c.limits, 'share', c.share) order by c.id)
+           from clients c where c.service_id = s.id and c.revoked_at is null), '[]') as clients
 from services s
 where ($1::uuid[] is null or s.id = any($1)) and (s.deleted_at is null or exists (
     select 1 from publications p where p.subject = 'route.' || s.id::text and p.generation > 0

@@ -1,13 +1,29 @@
+-- A token opens one service, or all services of one project. $1 as `subject`: the id of either.
+
 -- name: insert
-insert into tokens (id, service_id, name, created_by, expires_at) values ($1, $2, $3, $4, $5)
-returning id, name, created_at, expires_at, revoked_at
+insert into tokens (id, service_id, project_id, name, created_by, expires_at, limits, share) values ($1, $2, $3, $4, $5, $6, $7, $8)
+returning id, name, created_at, expires_at, revoked_at, limits, share
+
+-- name: living
+select count(*) from tokens where (service_id = $1 or project_id = $1) and expires_at > now()
 
 -- name: page
-select t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at
-from tokens t join users u on u.id = t.created_by where t.service_id = $1 and t.id > $2 order by t.id limit $3
+select t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at, t.limits, t.share
+from tokens t join users u on u.id = t.created_by
+where (t.service_id = $1 or t.project_id = $1) and t.id > $2 order by t.id limit $3
+
+-- name: update
+-- $3: limits to change (null: keep all; a null in it: that one away). $4: whether those not in $3 go away. $5: share (null: keep)
+update tokens t set limits = jsonb_strip_nulls(case when $4 then '{}' else t.limits end || coalesce($3::jsonb, '{}')),
+    share = coalesce($5, t.share)
+from users u where u.id = t.created_by and (t.service_id = $1 or t.project_id = $1) and t.id = $2
+returning t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at, t.limits, t.share
 
 -- name: revoke
-update tokens set revoked_at = coalesce(revoked_at, now()) where service_id = $1 and id = $2 returning id
+update tokens set revoked_at = coalesce(revoked_at, now()) where (service_id = $1 or project_id = $1) and id = $2 returning id
+
+-- name: revoke_all
+update tokens set revoked_at = now() where project_id = $1 and revoked_at is null
 
 -- name: signing_key
 select kid, private_key from signing_keys where retired_at is null order by created_at desc limit 1

@@ -14,6 +14,7 @@ from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.signing import Vault
 from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.changes import Changes
+from headrace.manager.usecases.clients import Clients
 from headrace.manager.usecases.fleet import Fleet
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
@@ -44,6 +45,7 @@ class UseCases:
     services: Services
     changes: Changes
     tokens: Tokens
+    clients: Clients
     rules: Rules
     history: History
     logs: Logs
@@ -72,7 +74,7 @@ def build(
         auth=Authentication(pool, vault), projects=Projects(pool), users=Users(pool, vault), folders=folders,
         uploads=Uploads(pool, storage, folders, max_bytes=max_upload_bytes, kept_for=uploads_kept_for),
         services=services, changes=Changes(pool, resolver, services, pokes),
-        tokens=Tokens(pool, SigningKeys(vault), pokes, clock), rules=Rules(pool, outcomes, pokes),
+        tokens=Tokens(pool, SigningKeys(vault), pokes, clock), clients=Clients(pool, pokes), rules=Rules(pool, outcomes, pokes),
         history=History(pool), logs=Logs(pool, reader, clock), validations=Validations(pool, resolver, pokes),
         fleet=Fleet(pool),
     )  # fmt: skip

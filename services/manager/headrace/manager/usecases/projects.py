@@ -11,7 +11,7 @@ from headrace.common.contracts.problems import Conflict, InUse, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Project, User
-from headrace.manager.store import events, projects, users
+from headrace.manager.store import events, projects, tokens, users
 from headrace.manager.usecases.context import a_page, operators_only, project_for
 
 
@@ -69,6 +69,7 @@ class Projects:
             if services or folders:
                 raise InUse(f"project {project.name} still has {services} services and {folders} folders")
             await projects.mark_deleted(con, project.id)
+            await tokens.revoke_all(con, project.id)
             await events.record(con, actor, "project.deleted", project_id=project.id)
 
     async def usage(self, actor: Actor, reference: str) -> Usage:

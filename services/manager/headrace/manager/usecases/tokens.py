@@ -1,24 +1,30 @@
-"""Tokens of services."""
+"""Tokens of services and of projects."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Literal
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView
-from headrace.common.contracts.ids import TokenId, new_uuid
-from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.http.projects import Role
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateCaller
+from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId, new_uuid
+from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.access import Actor
 from headrace.manager.signing import SigningKey, Vault
 from headrace.manager.store import events, tokens
-from headrace.manager.usecases.context import a_page, as_id, invalid, service_for
+from headrace.manager.usecases.context import a_page, as_id, invalid, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
 
 DEFAULT_LIFETIME = timedelta(days=30)
 LONGEST = timedelta(days=3651)
+MOST_TOKENS = 10_000
+"""Not expired, of one service or project: the revoked ones among them stand in every route table."""
+Opens = Literal["service", "project"]
 
 
 class SigningKeys:
@@ -42,8 +48,22 @@ class SigningKeys:
         return key
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What tokens are for: one service, or all services of a project."""
+
+    project_id: ProjectId
+    service_id: ServiceId | None
+    words: str
+
+    @property
+    def subject(self) -> ServiceId | ProjectId:
+        """The id that the token names."""
+        return self.project_id if self.service_id is None else self.service_id
+
+
 class Tokens:
-    """What can be done with tokens."""
+    """What can be done with tokens. `opens` says whether the reference is a service's or a project's."""
 
     def __init__(self, pool: Pool, keys: SigningKeys, pokes: Pokes, clock: Clock) -> None:
         self._pool = pool
@@ -51,41 +71,72 @@ class Tokens:
         self._pokes = pokes
         self._clock = clock
 
-    async def create(self, actor: Actor, reference: str, new: CreateToken) -> NewToken:
-        """Make a token; this is the only time that it is shown. Raises NotFound, Forbidden, InvalidRequest for a bad date."""
+    async def create(self, actor: Actor, opens: Opens, reference: str, new: CreateToken) -> NewToken:
+        """Make a token; this is the only time that it is shown. Raises NotFound, Forbidden, Conflict; InvalidRequest for a bad date."""
         now = self._clock()
         expires_at = _expiry(new, now)
         token_id = TokenId(new_uuid())
         async with transaction(self._pool) as con:
-            facts = await service_for(con, actor, reference, "member")
+            opened = await _opened(con, actor, opens, reference, "member")
+            if await tokens.living(con, opened.subject) >= MOST_TOKENS:
+                raise Conflict(f"{opened.words} has {MOST_TOKENS} tokens that have not expired; no more are kept")
             key = await self._keys.current(con)
-            view = await tokens.insert(con, token_id, facts.service.id, new.name, actor.user_id, actor.name, expires_at)
-            await events.record(
-                con, actor, "token.created", project_id=facts.service.project_id, service_id=facts.service.id,
-                details={"token_id": str(token_id), "name": new.name, "expires_at": expires_at.isoformat()},
+            view = await tokens.insert(
+                con, token_id, new, service_id=opened.service_id, project_id=None if opened.service_id else opened.project_id,
+                user_id=actor.user_id, creator=actor.name, expires_at=expires_at,
             )  # fmt: skip
-        token = key.token(facts.service.id, token_id, issued_at=now, expires_at=expires_at)
+            details = {"name": new.name, "expires_at": expires_at.isoformat(), "limits": tokens.plain(new.limits)}
+            await _record(con, actor, "token.created", opened, token_id, **details, share=new.share)
+        token = key.token(opened.subject, token_id, issued_at=now, expires_at=expires_at)
+        self._pokes.poke("routes")
         return NewToken(**view.model_dump(), token=token)
 
-    async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[TokenView]:
-        """Return the service's tokens without their secrets. Raises NotFound."""
+    async def page(self, actor: Actor, opens: Opens, reference: str, *, after: UUID, limit: int) -> Page[TokenView]:
+        """Return the tokens without their secrets. Raises NotFound."""
         async with self._pool.acquire(timeout=10) as con:
-            facts = await service_for(con, actor, reference, "viewer")
-            found = await tokens.page(con, facts.service.id, after=after, limit=limit + 1)
+            opened = await _opened(con, actor, opens, reference, "viewer")
+            found = await tokens.page(con, opened.subject, after=after, limit=limit + 1)
         return a_page(found, limit, lambda token: token, lambda token: token.id)
 
-    async def revoke(self, actor: Actor, reference: str, token: str) -> None:
-        """Revoke a token; app-proxies refuse it within a second. Raises NotFound, Forbidden."""
-        token_id = as_id(token, "token")
+    async def update(self, actor: Actor, opens: Opens, reference: str, token: str, change: UpdateCaller) -> TokenView:
+        """Change limits and share; app-proxies know within a second. Raises NotFound, Forbidden."""
+        token_id = TokenId(as_id(token, "token"))
         async with transaction(self._pool) as con:
-            facts = await service_for(con, actor, reference, "member")
-            if not await tokens.revoke(con, facts.service.id, token_id):
-                raise NotFound(f"service {facts.service.name} has no token {token}")
-            await events.record(
-                con, actor, "token.revoked", project_id=facts.service.project_id, service_id=facts.service.id,
-                details={"token_id": str(token_id)},
-            )  # fmt: skip
+            opened = await _opened(con, actor, opens, reference, "member")
+            view = await tokens.update(con, opened.subject, token_id, change)
+            if view is None:
+                raise NotFound(f"{opened.words} has no token {token}")
+            details = change.model_dump(mode="json", exclude_unset=True)
+            await _record(con, actor, "token.updated", opened, token_id, **details)
         self._pokes.poke("routes")
+        return view
+
+    async def revoke(self, actor: Actor, opens: Opens, reference: str, token: str) -> None:
+        """Revoke a token; app-proxies refuse it within a second. Raises NotFound, Forbidden."""
+        token_id = TokenId(as_id(token, "token"))
+        async with transaction(self._pool) as con:
+            opened = await _opened(con, actor, opens, reference, "member")
+            if not await tokens.revoke(con, opened.subject, token_id):
+                raise NotFound(f"{opened.words} has no token {token}")
+            await _record(con, actor, "token.revoked", opened, token_id)
+        self._pokes.poke("routes")
+
+
+async def _opened(con: Connection, actor: Actor, opens: Opens, reference: str, needed: Role) -> Opened:
+    if opens == "project":
+        project = await project_for(con, actor, reference, needed)
+        return Opened(project.id, None, f"project {project.name}")
+    service = (await service_for(con, actor, reference, needed)).service
+    return Opened(service.project_id, service.id, f"service {service.name}")
+
+
+async def _record(
+    con: Connection, actor: Actor, action: str, opened: Opened, token_id: TokenId, **details: Any
+) -> None:
+    await events.record(
+        con, actor, action, project_id=opened.project_id, service_id=opened.service_id,
+        details={"token_id": str(token_id), **details},
+    )  # fmt: skip
 
 
 def _expiry(new: CreateToken, now: datetime) -> datetime:

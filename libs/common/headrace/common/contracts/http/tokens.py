@@ -1,21 +1,45 @@
-"""Tokens of a service."""
+"""Tokens of a service or of a project, and the limits of callers."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import TokenId
+from headrace.common.contracts.messages.routes import RateLimits
+
+_MANY = 1_000_000_000_000
+Share = Annotated[int, Field(ge=1, le=1000)]
+"""Weight in the queue of a service that is full: with 2, twice as many waiting requests go ahead as with 1."""
+
+
+class CallerLimits(RateLimits):
+    """Bounds of one caller at one service, over all app-proxies. None, or left out, is no bound."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    in_flight: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    tokens_per_minute: Annotated[int | None, Field(ge=1, le=_MANY)] = None
+    tokens_per_day: Annotated[int | None, Field(ge=1, le=_MANY)] = None
 
 
 class CreateToken(Body):
-    """Exactly one of `expires_at` and `expires_in_s`; default is 30 days."""
+    """Exactly one of `expires_at` and `expires_in_s`; default is 30 days. Without limits the service's `caller_limits` hold."""
 
     name: Annotated[str, StringConstraints(max_length=100)] = ""
     expires_at: AwareDatetime | None = None
     expires_in_s: Annotated[int | None, Field(ge=1, le=315_360_000)] = None
+    limits: CallerLimits = CallerLimits()
+    share: Share = 1
+
+
+class UpdateCaller(Body):
+    """What to change of a token or a named client. Of `limits` what is named is changed, and null takes a limit away."""
+
+    limits: CallerLimits | None = None
+    """null takes all away."""
+    share: Share | None = None
 
 
 class TokenView(View):
@@ -27,6 +51,8 @@ class TokenView(View):
     created_at: AwareDatetime
     expires_at: AwareDatetime
     revoked_at: AwareDatetime | None
+    limits: RateLimits = RateLimits()
+    share: int = 1
 
 
 class NewToken(TokenView):

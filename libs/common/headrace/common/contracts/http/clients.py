@@ -1,0 +1,37 @@
+"""Named clients of a service: apps that call with basic auth."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime
+
+from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.http.tokens import CallerLimits, Share
+from headrace.common.contracts.ids import ClientId, Slug
+from headrace.common.contracts.messages.routes import RateLimits
+
+
+class CreateClient(Body):
+    """`name` is the user name of basic auth, unique within the service. Without limits the service's `caller_limits` hold."""
+
+    name: Slug
+    limits: CallerLimits = CallerLimits()
+    share: Share = 1
+
+
+class ClientView(View):
+    """A named client without its secret."""
+
+    id: ClientId
+    name: Slug
+    limits: RateLimits
+    share: int
+    created_by: str
+    created_at: AwareDatetime
+    rotated_at: AwareDatetime | None
+    """When it got its present secret, if that is not its first."""
+
+
+class NewClient(ClientView):
+    """The only time the secret is shown: `curl -u name:secret`."""
+
+    secret: str

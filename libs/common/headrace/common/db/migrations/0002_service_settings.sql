@@ -1,0 +1,2 @@
+-- Settings of a service: limits, balance, models, weights.
+select 1;

@@ -1,0 +1,57 @@
+"""Routes of a service's named clients."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.tokens import UpdateCaller
+from headrace.common.contracts.problems import Conflict, Forbidden, NameTaken
+from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply, no_content
+from headrace.manager.store.rows import FIRST
+
+routes = Routes("clients")
+ALL = "/v1/services/{service}/clients"
+ONE = f"{ALL}/{{client}}"
+
+
+@routes.on(
+    "POST", ALL, body=CreateClient, replies={201: Reply("The client, its secret shown once.", NewClient)},
+    problems=(Forbidden, NameTaken, Conflict),
+)  # fmt: skip
+async def create_client(call: Call) -> web.Response:
+    """Make a client that calls with basic auth, `name:secret` (members). The secret is shown in this answer only."""
+    client = await call.use.clients.create(call.actor, call["service"], call.body(CreateClient))
+    return json_reply(client, status=201)
+
+
+@routes.on("GET", ALL, query=Paging, replies={200: Reply("Clients.", Page[ClientView])})
+async def list_clients(call: Call) -> web.Response:
+    """Return the service's named clients without their secrets."""
+    page = call.query(Paging)
+    found = await call.use.clients.page(call.actor, call["service"], after=page.cursor or FIRST, limit=page.limit)
+    return json_reply(found)
+
+
+@routes.on("PATCH", ONE, body=UpdateCaller, replies={200: Reply("The client.", ClientView)}, problems=(Forbidden,))
+async def update_client(call: Call) -> web.Response:
+    """Change a client's limits and share (members); app-proxies know within a second."""
+    body = call.body(UpdateCaller)
+    return json_reply(await call.use.clients.update(call.actor, call["service"], call["client"], body))
+
+
+@routes.on(
+    "POST", f"{ONE}/rotate", replies={200: Reply("The client, its new secret shown once.", NewClient)},
+    problems=(Forbidden,),
+)  # fmt: skip
+async def rotate_client(call: Call) -> web.Response:
+    """Give a client another secret (members); app-proxies refuse the old one within a second."""
+    return json_reply(await call.use.clients.rotate(call.actor, call["service"], call["client"]))
+
+
+@routes.on("DELETE", ONE, replies={204: Reply("Revoked.")}, problems=(Forbidden,))
+async def revoke_client(call: Call) -> web.Response:
+    """End a client (members); app-proxies refuse it within a second, and its name is free."""
+    await call.use.clients.revoke(call.actor, call["service"], call["client"])
+    return no_content()

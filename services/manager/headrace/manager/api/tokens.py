@@ -1,0 +1,89 @@
+"""Routes of tokens: those of one service, and those of all services of a project."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateCaller
+from headrace.common.contracts.problems import Conflict, Forbidden
+from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply, no_content
+from headrace.manager.store.rows import FIRST
+from headrace.manager.usecases.tokens import Opens
+
+routes = Routes("tokens")
+OF_SERVICE = "/v1/services/{service}/tokens"
+OF_PROJECT = "/v1/projects/{project}/tokens"
+NEW = {201: Reply("The token, shown once.", NewToken)}
+MANY = {200: Reply("Tokens.", Page[TokenView])}
+ONE = {200: Reply("The token.", TokenView)}
+GONE = {204: Reply("Revoked.")}
+
+
+@routes.on("POST", OF_SERVICE, body=CreateToken, replies=NEW, problems=(Forbidden, Conflict))
+async def create_token(call: Call) -> web.Response:
+    """Make a token for callers of the service (members). It is shown in this answer only."""
+    return await _create(call, "service")
+
+
+@routes.on("GET", OF_SERVICE, query=Paging, replies=MANY)
+async def list_tokens(call: Call) -> web.Response:
+    """Return the service's tokens without their secrets."""
+    return await _list(call, "service")
+
+
+@routes.on("PATCH", f"{OF_SERVICE}/{{token_id}}", body=UpdateCaller, replies=ONE, problems=(Forbidden,))
+async def update_token(call: Call) -> web.Response:
+    """Change a token's limits and share (members); app-proxies know within a second."""
+    return await _update(call, "service")
+
+
+@routes.on("DELETE", f"{OF_SERVICE}/{{token_id}}", replies=GONE, problems=(Forbidden,))
+async def revoke_token(call: Call) -> web.Response:
+    """Revoke a token (members); app-proxies refuse it within a second."""
+    return await _revoke(call, "service")
+
+
+@routes.on("POST", OF_PROJECT, body=CreateToken, replies=NEW, problems=(Forbidden, Conflict))
+async def create_project_token(call: Call) -> web.Response:
+    """Make a token that opens every service of the project, later ones too (members). It is shown in this answer only."""
+    return await _create(call, "project")
+
+
+@routes.on("GET", OF_PROJECT, query=Paging, replies=MANY)
+async def list_project_tokens(call: Call) -> web.Response:
+    """Return the project's tokens (not those of its services) without their secrets."""
+    return await _list(call, "project")
+
+
+@routes.on("PATCH", f"{OF_PROJECT}/{{token_id}}", body=UpdateCaller, replies=ONE, problems=(Forbidden,))
+async def update_project_token(call: Call) -> web.Response:
+    """Change a project token's limits (which count at each service by itself) and share (members)."""
+    return await _update(call, "project")
+
+
+@routes.on("DELETE", f"{OF_PROJECT}/{{token_id}}", replies=GONE, problems=(Forbidden,))
+async def revoke_project_token(call: Call) -> web.Response:
+    """Revoke a project token (members); app-proxies refuse it within a second."""
+    return await _revoke(call, "project")
+
+
+async def _create(call: Call, opens: Opens) -> web.Response:
+    token = await call.use.tokens.create(call.actor, opens, call[opens], call.body(CreateToken))
+    return json_reply(token, status=201)
+
+
+async def _list(call: Call, opens: Opens) -> web.Response:
+    page = call.query(Paging)
+    found = await call.use.tokens.page(call.actor, opens, call[opens], after=page.cursor or FIRST, limit=page.limit)
+    return json_reply(found)
+
+
+async def _update(call: Call, opens: Opens) -> web.Response:
+    body = call.body(UpdateCaller)
+    return json_reply(await call.use.tokens.update(call.actor, opens, call[opens], call["token_id"], body))
+
+
+async def _revoke(call: Call, opens: Opens) -> web.Response:
+    await call.use.tokens.revoke(call.actor, opens, call[opens], call["token_id"])
+    return no_content()

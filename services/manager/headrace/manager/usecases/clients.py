@@ -1,0 +1,111 @@
+"""Named clients of services."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.tokens import UpdateCaller
+from headrace.common.contracts.ids import ClientId, new_uuid
+from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain.access import Actor
+from headrace.manager.signing import new_client_secret
+from headrace.manager.store import clients, events, services, tokens
+from headrace.manager.store.services import ServiceFacts
+from headrace.manager.usecases.context import a_page, service_for
+from headrace.manager.usecases.ports import Pokes
+
+MOST_CLIENTS = 1000
+"""Of one service: all of them stand in its route table."""
+
+
+class Clients:
+    """What can be done with named clients. App-proxies know of each change within a second."""
+
+    def __init__(self, pool: Pool, pokes: Pokes) -> None:
+        self._pool = pool
+        self._pokes = pokes
+
+    async def create(self, actor: Actor, reference: str, new: CreateClient) -> NewClient:
+        """Make a client; this is the only time that its secret is shown. Raises NotFound, Forbidden, NameTaken, Conflict."""
+        client_id = ClientId(new_uuid())
+        secret, digest = new_client_secret()
+        async with transaction(self._pool) as con:
+            facts = await service_for(con, actor, reference, "member")
+            await services.lock(con, facts.service.id)  # one at a time, so that the count holds
+            if await clients.living(con, facts.service.id) >= MOST_CLIENTS:
+                raise Conflict(f"service {facts.service.name} has {MOST_CLIENTS} clients; no more are kept")
+            view = await clients.insert(
+                con, client_id, facts.service.id, new, digest, user_id=actor.user_id, creator=actor.name
+            )
+            details = {"name": new.name, "limits": tokens.plain(new.limits), "share": new.share}
+            await _record(con, actor, "client.created", facts, client_id, **details)
+        self._pokes.poke("routes")
+        return NewClient(**view.model_dump(), secret=secret)
+
+    async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[ClientView]:
+        """Return the service's clients without their secrets. Raises NotFound."""
+        async with self._pool.acquire(timeout=10) as con:
+            facts = await service_for(con, actor, reference, "viewer")
+            found = await clients.page(con, facts.service.id, after=after, limit=limit + 1)
+        return a_page(found, limit, lambda client: client, lambda client: client.id)
+
+    async def rotate(self, actor: Actor, reference: str, client: str) -> NewClient:
+        """Give a client another secret, shown this once; the old one is refused within a second. Raises NotFound, Forbidden."""
+        secret, digest = new_client_secret()
+        async with transaction(self._pool) as con:
+            facts, client_id = await _client(con, actor, reference, client)
+            view = _there(await clients.rotate(con, client_id, digest), facts, client)
+            await _record(con, actor, "client.rotated", facts, client_id, name=view.name)
+        self._pokes.poke("routes")
+        return NewClient(**view.model_dump(), secret=secret)
+
+    async def update(self, actor: Actor, reference: str, client: str, change: UpdateCaller) -> ClientView:
+        """Change limits and share. Raises NotFound, Forbidden."""
+        async with transaction(self._pool) as con:
+            facts, client_id = await _client(con, actor, reference, client)
+            view = _there(await clients.update(con, client_id, change), facts, client)
+            details = change.model_dump(mode="json", exclude_unset=True)
+            await _record(con, actor, "client.updated", facts, client_id, name=view.name, **details)
+        self._pokes.poke("routes")
+        return view
+
+    async def revoke(self, actor: Actor, reference: str, client: str) -> None:
+        """End a client; its name is free at once, its secret refused within a second. Raises NotFound, Forbidden."""
+        async with transaction(self._pool) as con:
+            facts, client_id = await _client(con, actor, reference, client)
+            name = await clients.revoke(con, client_id)
+            if name is None:
+                raise _missing(facts, client)
+            await _record(con, actor, "client.revoked", facts, client_id, name=name)
+        self._pokes.poke("routes")
+
+
+async def _client(con: Connection, actor: Actor, reference: str, client: str) -> tuple[ServiceFacts, ClientId]:
+    facts = await service_for(con, actor, reference, "member")
+    client_id = await clients.find(con, facts.service.id, client)
+    if client_id is None:
+        raise _missing(facts, client)
+    return facts, client_id
+
+
+def _there(view: ClientView | None, facts: ServiceFacts, client: str) -> ClientView:
+    if view is None:
+        raise _missing(facts, client)
+    return view
+
+
+def _missing(facts: ServiceFacts, client: str) -> NotFound:
+    return NotFound(f"service {facts.service.name} has no client {client}")
+
+
+async def _record(
+    con: Connection, actor: Actor, action: str, facts: ServiceFacts, client_id: ClientId, **details: Any
+) -> None:
+    await events.record(
+        con, actor, action, project_id=facts.service.project_id, service_id=facts.service.id,
+        details={"client_id": str(client_id), **details},
+    )  # fmt: skip

@@ -1,0 +1,240 @@
+"""Tokens with limits, tokens of whole projects, and named clients: what is shown, kept, published and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from typing import Any
+
+import jwt
+import pytest
+
+from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.messages.routes import RateLimits, RouteTable
+from headrace.manager.store import tables
+from headrace.manager.usecases import clients, tokens
+from tests.support.manager_api import ManagerApi
+
+CLIENTS, TOKENS, PROJECT = "/v1/services/chat/clients", "/v1/services/chat/tokens", "/v1/projects/default/tokens"
+UNLIMITED = RateLimits().model_dump()
+
+
+async def service(api: ManagerApi, name: str = "chat") -> None:
+    await api.admin.call("POST", "/v1/services", {"name": name, "runtime": "cmd", "project": "default"})
+    api.behind.poked.clear()
+
+
+async def published(api: ManagerApi, name: str = "chat") -> RouteTable:
+    """Return the route table as the routes loop would publish it now."""
+    async with api.pool.acquire() as con:
+        drafts = [draft.build() for draft in await tables.routes(con)]
+    return next(table for table in drafts if table.name == name)
+
+
+async def history(api: ManagerApi, name: str = "chat") -> list[tuple[str, dict[str, Any]]]:
+    items = (await api.admin.call("GET", f"/v1/services/{name}/history"))["items"]
+    return [(item["action"], item["details"]) for item in reversed(items)]
+
+
+async def test_a_clients_secret_is_shown_once_and_only_its_digest_is_kept(api: ManagerApi) -> None:
+    await service(api)
+    made = await api.admin.call("POST", CLIENTS, {"name": "robot", "limits": {"in_flight": 3}, "share": 2})
+    assert re.fullmatch(r"hrc_[A-Za-z0-9_-]{43}", made["secret"])
+    assert (made["limits"], made["share"]) == ({**UNLIMITED, "in_flight": 3}, 2)
+    assert api.behind.poked == ["routes"]
+    (listed,) = (await api.admin.call("GET", CLIENTS))["items"]
+    assert listed == {name: value for name, value in made.items() if name != "secret"}
+    digest = hashlib.sha256(made["secret"].encode()).hexdigest()
+    (told,) = (await published(api)).clients
+    assert (str(told.client_id), told.name, told.secret_sha256, told.share) == (made["id"], "robot", digest, 2)
+    assert told.limits == RateLimits(in_flight=3)
+    for table in ("clients", "events", "publications"):
+        kept = await api.pool.fetchval(f"select coalesce(jsonb_agg(to_jsonb(t))::text, '') from {table} t")
+        assert made["secret"] not in kept, table
+
+
+async def test_rotation_makes_another_secret_of_the_same_client(api: ManagerApi) -> None:
+    await service(api)
+    made = await api.admin.call("POST", CLIENTS, {"name": "robot", "share": 2})
+    api.behind.poked.clear()
+    rotated = await api.admin.call("POST", f"{CLIENTS}/robot/rotate")
+    assert (rotated["id"], rotated["share"]) == (made["id"], 2)
+    assert rotated["secret"] != made["secret"]
+    assert rotated["rotated_at"] is not None
+    assert api.behind.poked == ["routes"]
+    (told,) = (await published(api)).clients
+    assert told.secret_sha256 == hashlib.sha256(rotated["secret"].encode()).hexdigest()
+
+
+async def test_a_revoked_client_leaves_the_table_and_its_name(api: ManagerApi) -> None:
+    await service(api)
+    made = await api.admin.call("POST", CLIENTS, {"name": "robot"})
+    await api.admin.call("POST", CLIENTS, {"name": "robot"}, expect=409)
+    await api.admin.call("DELETE", f"{CLIENTS}/{made['id']}", expect=204)
+    for method, path in (("DELETE", ""), ("POST", "/rotate")):
+        await api.admin.call(method, f"{CLIENTS}/{made['id']}{path}", expect=404)
+    await api.admin.call("PATCH", f"{CLIENTS}/robot", {"share": 3}, expect=404)
+    assert (await api.admin.call("GET", CLIENTS))["items"] == []
+    assert (await published(api)).clients == ()
+    again = await api.admin.call("POST", CLIENTS, {"name": "robot"})
+    assert again["id"] != made["id"]
+    await service(api, "other")
+    await api.admin.call("POST", "/v1/services/other/clients", {"name": "robot"})
+    await api.admin.call("DELETE", f"/v1/services/other/clients/{again['id']}", expect=404)
+    actions = [action for action, _ in await history(api)]
+    assert actions == ["service.created", "client.created", "client.revoked", "client.created"]
+
+
+async def test_clients_page_by_page_and_not_too_many(api: ManagerApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    await service(api)
+    monkeypatch.setattr(clients, "MOST_CLIENTS", 3)
+    answers = await asyncio.gather(*(api.admin.http.post(CLIENTS, json={"name": f"c{number}"}) for number in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [409] * 3
+    first = await api.admin.call("GET", f"{CLIENTS}?limit=2")
+    rest = await api.admin.call("GET", f"{CLIENTS}?limit=2&cursor={first['next']}")
+    assert (len(first["items"]), len(rest["items"]), rest["next"]) == (2, 1, None)
+
+
+@pytest.mark.parametrize("body", [
+    {}, {"name": "Robot"}, {"name": "a:b"}, {"name": "x" * 64}, {"name": "a", "share": 0}, {"name": "a", "share": 1001},
+    {"name": "a", "limits": {"in_flght": 1}}, {"name": "a", "limits": {"in_flight": 0}}, {"name": "a", "limits": {"in_flight": 10**30}},
+    {"name": "a", "limits": {"requests_per_second": 0}}, {"name": "a", "limits": {"requests_per_second": 1e7}},
+    {"name": "a", "limits": {"tokens_per_minute": 1.5}}, {"name": "a", "limits": None}, {"name": "a", "secret": "mine"},
+])  # fmt: skip
+async def test_bodies_that_are_refused(api: ManagerApi, body: dict[str, Any]) -> None:
+    await service(api)
+    await api.admin.call("POST", CLIENTS, body, expect=400)
+    if "limits" in body or "share" in body:
+        await api.admin.call("POST", TOKENS, {**body, "name": ""}, expect=400)
+        made = await api.admin.call("POST", TOKENS, {})
+        if body.get("limits", {}) is not None:
+            change = {name: value for name, value in body.items() if name != "name"}
+            await api.admin.call("PATCH", f"{TOKENS}/{made['id']}", change, expect=400)
+
+
+async def test_limits_of_a_token_change_one_by_one_and_are_published_while_it_lives(api: ManagerApi) -> None:
+    await service(api)
+    plain = await api.admin.call("POST", TOKENS, {})
+    assert (plain["limits"], plain["share"]) == (UNLIMITED, 1)
+    made = await api.admin.call("POST", TOKENS, {"limits": {"in_flight": 2, "tokens_per_day": 1000}, "share": 4})
+    path = f"{TOKENS}/{made['id']}"
+
+    async def change(body: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        seen = await api.admin.call("PATCH", path, body)
+        listed = {item["id"]: item for item in (await api.admin.call("GET", TOKENS))["items"]}
+        assert listed[made["id"]] == seen
+        return {name: value for name, value in seen["limits"].items() if value is not None}, seen["share"]
+
+    (told,) = (await published(api)).token_limits
+    assert (str(told.token_id), told.share, told.limits) == (
+        made["id"],
+        4,
+        RateLimits(in_flight=2, tokens_per_day=1000),
+    )
+    api.behind.poked.clear()
+    assert await change({"limits": {"in_flight": 5, "requests_per_second": 0.5}}) == (
+        {"in_flight": 5, "requests_per_second": 0.5, "tokens_per_day": 1000}, 4,
+    )  # fmt: skip
+    assert api.behind.poked == ["routes"]
+    assert await change({"limits": {"tokens_per_day": None}, "share": 1}) == (
+        {"in_flight": 5, "requests_per_second": 0.5},
+        1,
+    )
+    assert await change({}) == ({"in_flight": 5, "requests_per_second": 0.5}, 1)
+    (told,) = (await published(api)).token_limits
+    assert told.limits == RateLimits(in_flight=5, requests_per_second=0.5)
+    assert await change({"limits": None}) == ({}, 1)
+    assert (await published(api)).token_limits == (), "as the default is"
+    await change({"share": 9})
+    await api.pool.execute("update tokens set expires_at = now() - interval '1 s' where id = $1", made["id"])
+    assert (await published(api)).token_limits == (), "expired"
+    await api.pool.execute("update tokens set expires_at = now() + interval '1 h' where id = $1", made["id"])
+    assert len((await published(api)).token_limits) == 1
+    await api.admin.call("DELETE", path, expect=204)
+    table = await published(api)
+    assert (table.token_limits, [str(r.token_id) for r in table.revocations]) == ((), [made["id"]])
+    await api.admin.call("PATCH", f"{TOKENS}/{new_uuid()}", {"share": 2}, expect=404)
+    await api.admin.call("PATCH", f"{TOKENS}/none", {"share": 2}, expect=404)
+    changes = [details for action, details in await history(api) if action == "token.updated"]
+    assert changes[0] == {"token_id": made["id"], "limits": {"in_flight": 5, "requests_per_second": 0.5}}
+
+
+async def test_limits_of_a_client_change_too(api: ManagerApi) -> None:
+    await service(api)
+    await api.admin.call("POST", CLIENTS, {"name": "robot", "limits": {"in_flight": 2}})
+    seen = await api.admin.call("PATCH", f"{CLIENTS}/robot", {"limits": {"tokens_per_minute": 60}, "share": 3})
+    assert (seen["limits"], seen["share"]) == ({**UNLIMITED, "in_flight": 2, "tokens_per_minute": 60}, 3)
+    (told,) = (await published(api)).clients
+    assert told.limits == RateLimits(in_flight=2, tokens_per_minute=60)
+
+
+async def test_a_project_token_names_the_project_and_is_told_to_all_of_its_services(api: ManagerApi) -> None:
+    await service(api)
+    await api.admin.call("POST", "/v1/projects", {"name": "other"})
+    await api.admin.call("POST", "/v1/services", {"name": "elsewhere", "runtime": "cmd", "project": "other"})
+    made = await api.admin.call("POST", PROJECT, {"name": "all", "limits": {"in_flight": 1}})
+    claims = jwt.decode(made["token"], options={"verify_signature": False})
+    project = await api.admin.call("GET", "/v1/projects/default")
+    assert (claims["sub"], claims["jti"]) == (project["id"], made["id"])
+    (listed,) = (await api.admin.call("GET", PROJECT))["items"]
+    assert listed == {name: value for name, value in made.items() if name != "token"}
+    assert (await api.admin.call("GET", TOKENS))["items"] == [], "it is none of the service's own"
+    await service(api, "later")
+    for name, expected in (("chat", [made["id"]]), ("later", [made["id"]]), ("elsewhere", [])):
+        assert [str(limits.token_id) for limits in (await published(api, name)).token_limits] == expected
+    for path in (f"{TOKENS}/{made['id']}", f"/v1/projects/other/tokens/{made['id']}"):
+        await api.admin.call("DELETE", path, expect=404)
+        await api.admin.call("PATCH", path, {"share": 2}, expect=404)
+    assert (await api.admin.call("PATCH", f"{PROJECT}/{made['id']}", {"share": 2}))["share"] == 2
+    api.behind.poked.clear()
+    await api.admin.call("DELETE", f"{PROJECT}/{made['id']}", expect=204)
+    assert api.behind.poked == ["routes"]
+    for name, expected in (("chat", [made["id"]]), ("later", [made["id"]]), ("elsewhere", [])):
+        table = await published(api, name)
+        assert ([str(r.token_id) for r in table.revocations], table.token_limits) == (expected, ())
+    rows = await api.pool.fetch(
+        "select action, project_id, service_id from events where action like 'token.%' order by id"
+    )
+    assert [(row["action"], str(row["project_id"]), row["service_id"]) for row in rows] == [
+        (action, project["id"], None) for action in ("token.created", "token.updated", "token.revoked")
+    ]
+
+
+async def test_callers_end_with_what_they_open(api: ManagerApi) -> None:
+    await api.admin.call("POST", "/v1/projects", {"name": "short"})
+    await api.admin.call(
+        "POST", "/v1/services", {"name": "chat", "runtime": "cmd", "project": "short", "open_to_public": False}
+    )
+    await api.pool.execute(
+        "insert into publications (subject, generation, digest) select 'route.' || id::text, 1, '' from services"
+    )
+    await api.pool.execute("update publications set published_at = now()")
+    for path, body in (
+        (CLIENTS, {"name": "robot"}),
+        (TOKENS, {"share": 2}),
+        ("/v1/projects/short/tokens", {"share": 2}),
+    ):
+        await api.admin.call("POST", path, body)
+    await api.admin.call("DELETE", "/v1/services/chat", expect=204)
+    table = await published(api)
+    assert (table.removed, table.clients, table.token_limits, table.token_keys) == (True, (), (), ())
+    for path in (CLIENTS, TOKENS):
+        await api.admin.call("GET", path, expect=404)
+    await api.admin.call("DELETE", "/v1/projects/short", expect=204)
+    await api.admin.call("GET", "/v1/projects/short/tokens", expect=404)
+    assert (
+        await api.pool.fetchval("select count(*) from tokens where project_id is not null and revoked_at is null") == 0
+    )
+
+
+async def test_tokens_are_not_too_many(api: ManagerApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    await service(api)
+    monkeypatch.setattr(tokens, "MOST_TOKENS", 1)
+    for path in (TOKENS, PROJECT):
+        made = await api.admin.call("POST", path, {})
+        await api.admin.call("POST", path, {}, expect=409)
+        await api.admin.call("DELETE", f"{path}/{made['id']}", expect=204)
+        await api.admin.call("POST", path, {}, expect=409)  # a revoked one is told to app-proxies until it expires
+        await api.pool.execute("update tokens set expires_at = now() where id = $1", made["id"])
+        await api.admin.call("POST", path, {})
