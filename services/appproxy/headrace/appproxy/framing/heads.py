@@ -1,0 +1,125 @@
+"""The heads of messages as they were read, and what is wrong with those that were refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+Headers = list[tuple[bytes, bytes]]
+"""Names as they were sent, values without the whitespace around them; in order, duplicates kept."""
+
+CHUNKED = -1
+"""Length of a body that comes in chunks."""
+UNTIL_CLOSE = -2
+"""Length of an answer's body that ends with the connection."""
+UNSEEN: Any = object()
+_REMEMBERED = 4096
+K = TypeVar("K")
+
+
+class Fields(Generic[K]):
+    """Something known of header fields by name, whatever their case: remembers each spelling, so that a lookup is one step."""
+
+    __slots__ = ("_known", "_otherwise", "_seen", "get")
+
+    def __init__(self, known: Mapping[bytes, K], *, otherwise: Callable[[bytes], K | None] = lambda _: None) -> None:
+        """`known` by names in lower case; `otherwise(name in lower case)` tells of all others."""
+        self._known = dict(known)
+        self._otherwise = otherwise
+        self._seen: dict[bytes, K | None] = {}
+        self.get = self._seen.get
+        """`get(name, UNSEEN)`: what is known, None for nothing, UNSEEN where `learn(name)` must tell."""
+
+    def learn(self, name: bytes) -> K | None:
+        """Return what is known of the field, and remember this spelling. Bounded: spellings are callers' choice."""
+        if len(self._seen) >= _REMEMBERED:
+            self._seen.clear()
+        low = name.lower()
+        found = self._seen[name] = self._known[low] if low in self._known else self._otherwise(low)
+        return found
+
+
+class FramingError(Exception):
+    """Bytes that are no valid message. Nothing after them on the connection can be understood.
+
+    `status` and `code` are what a caller is told; replicas' mistakes are told by `code` alone.
+    """
+
+    def __init__(self, code: str, detail: str, status: int = 400) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """Most that a head may have: bytes of the first line, of one header field, of the whole, and fields."""
+
+    line_bytes: int = 16_384
+    field_bytes: int = 16_384
+    head_bytes: int = 65_536
+    fields: int = 128
+
+
+class RequestHead:
+    """A request's head. `length` is the body's: a number of bytes, or CHUNKED."""
+
+    __slots__ = (
+        "connection",
+        "expects",
+        "headers",
+        "host",
+        "keep_alive",
+        "length",
+        "method",
+        "minor",
+        "target",
+        "upgrade",
+    )
+
+    def __init__(self, method: bytes, target: bytes, minor: int, headers: Headers) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.headers = headers
+        self.host = b""
+        self.length = 0
+        self.keep_alive = minor == 1
+        self.connection: tuple[bytes, ...] = ()
+        """Options of `Connection`, in lower case."""
+        self.upgrade = b""
+        """Value of `Upgrade` where `Connection` names it, in lower case."""
+        self.expects = False
+        """Whether the caller waits for `100 Continue`."""
+
+
+class ResponseHead:
+    """An answer's head. `length` is the body's: a number of bytes, CHUNKED, or UNTIL_CLOSE."""
+
+    __slots__ = ("connection", "headers", "keep_alive", "length", "minor", "reason", "status")
+
+    def __init__(self, status: int, reason: bytes, minor: int, headers: Headers) -> None:
+        self.status = status
+        self.reason = reason
+        self.minor = minor
+        self.headers = headers
+        self.length = UNTIL_CLOSE
+        self.keep_alive = minor == 1
+        self.connection: tuple[bytes, ...] = ()
+
+
+def options(value: bytes) -> tuple[bytes, ...]:
+    """Return the comma-separated options of a header's value, in lower case."""
+    if b"," not in value:
+        one = value.strip().lower()
+        return (one,) if one else ()
+    return tuple(option for part in value.split(b",") if (option := part.strip().lower()))
+
+
+def persists(connection: tuple[bytes, ...], otherwise: bool) -> bool:  # noqa: FBT001 - what the version says
+    """Return whether the connection may serve again, by its `Connection` options (RFC 9112 section 9.3)."""
+    if b"close" in connection:
+        return False
+    return otherwise or b"keep-alive" in connection

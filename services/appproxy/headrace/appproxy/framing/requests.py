@@ -1,0 +1,199 @@
+"""Reading requests (RFC 9112): one head at a time, judged as a whole, so that segmentation can make no difference."""
+
+from __future__ import annotations
+
+import re
+
+from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
+
+from headrace.appproxy.framing.heads import (
+    CHUNKED,
+    UNSEEN,
+    Fields,
+    FramingError,
+    Headers,
+    HeadLimits,
+    RequestHead,
+    options,
+    persists,
+)
+
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"})
+_VERSIONS = {b" HTTP/1.1": 1, b" HTTP/1.0": 0}
+_HOST, _LENGTH, _ENCODING, _CONNECTION, _EXPECT, _UPGRADE = range(6)
+_FIELDS = Fields({
+    b"host": _HOST, b"content-length": _LENGTH, b"transfer-encoding": _ENCODING, b"connection": _CONNECTION,
+    b"expect": _EXPECT, b"upgrade": _UPGRADE,
+})  # fmt: skip
+_seen = _FIELDS.get
+_MOST_LENGTH = 1 << 53
+"""Lengths above this are refused: no body is that large, and no peer can then read the number differently."""
+
+
+class RequestReader:
+    """Finds the heads of one caller's connection. `rest` holds what came after the head that was returned last."""
+
+    __slots__ = ("_headers", "_held", "_limits", "_parser", "_url", "on_header", "rest")
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self._held = b""
+        self._headers: Headers = []
+        self._url = b""
+        self.rest = b""
+        self.on_header = self._on_header
+        self._parser = HttpRequestParser(self)
+
+    @property
+    def begun(self) -> bool:
+        """Whether part of a head is here."""
+        return bool(self._held)
+
+    def on_url(self, url: bytes) -> None:
+        """llhttp's callback."""
+        self._url = url
+
+    def _on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+
+    def head(self, data: bytes) -> RequestHead | None:
+        """Return the next head, or None while it is not whole. Raises FramingError."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        if data.startswith((b"\r\n", b"\r")):  # RFC 9112 section 2.2: empty lines before a request are passed over
+            data = _without_empty_lines(data)
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            self._hold(data)
+            return None
+        if end > self._limits.head_bytes:
+            raise FramingError("head-too-large", f"the head is larger than {self._limits.head_bytes} bytes", 431)
+        raw, self.rest = data[:end], data[end:]
+        return self._read(raw)
+
+    def _hold(self, data: bytes) -> None:
+        limits = self._limits
+        if len(data) > limits.head_bytes:
+            raise FramingError("head-too-large", f"the head is larger than {limits.head_bytes} bytes", 431)
+        if b"\n" in data:
+            if _BARE_LF.search(data):
+                raise FramingError("bad-request", "a line of the head does not end with CRLF")
+        elif len(data) > limits.line_bytes:
+            raise FramingError("line-too-long", f"the request line is longer than {limits.line_bytes} bytes", 414)
+        self._held = data
+
+    def _read(self, raw: bytes) -> RequestHead:
+        minor = self._version(raw)
+        self._headers = headers = []
+        parser = self._parser
+        try:
+            parser.feed_data(raw)
+        except HttpParserUpgrade:  # what follows is ours to read: only a 101 makes it something else than HTTP
+            pass
+        except HttpParserInvalidMethodError:
+            raise FramingError("unknown-method", "the method is none that is served", 501) from None
+        except HttpParserError as error:  # its words name the rule that was broken, never the bytes
+            raise FramingError("bad-request", f"the head is malformed: {str(error)[:100]}") from None
+        method = parser.get_method()
+        if method not in _METHODS:
+            raise FramingError("unknown-method", "the method is none that is served", 501)
+        if b" \r\n" in raw or b"\t\r\n" in raw:
+            headers[:] = [(name, value.rstrip(b" \t")) for name, value in headers]
+        self._bound(raw, headers)
+        head = RequestHead(method, self._url, minor, headers)
+        if self._frame(head) or head.upgrade or method == b"CONNECT" or not head.keep_alive:
+            self._parser = HttpRequestParser(
+                self
+            )  # that one waits for the body, which is counted elsewhere, or for the end
+        return head
+
+    def _version(self, raw: bytes) -> int:
+        """Return the minor version in the first line of a head."""
+        end = raw.find(b"\r\n")
+        if end > self._limits.line_bytes:
+            raise FramingError("line-too-long", f"the request line is longer than {self._limits.line_bytes} bytes", 414)
+        minor = _VERSIONS.get(raw[end - 9 : end])
+        if minor is None:
+            raise _bad_version(raw[:end])
+        if raw.count(b" ", 0, end) != 2:
+            raise FramingError("bad-request", "the request line is not METHOD SP target SP version")
+        return minor
+
+    def _bound(self, raw: bytes, headers: Headers) -> None:
+        limits = self._limits
+        if len(headers) > limits.fields:
+            raise FramingError("too-many-fields", f"the head has more than {limits.fields} fields", 431)
+        if len(raw) > limits.field_bytes and any(len(value) > limits.field_bytes for _, value in headers):
+            raise FramingError("field-too-large", f"a field is larger than {limits.field_bytes} bytes", 431)
+
+    def _frame(self, head: RequestHead) -> bool:
+        """Fill in what the framing fields say. Return whether there is a body."""
+        hosts = framings = 0
+        for name, value in head.headers:
+            kind = _seen(name, UNSEEN)
+            if kind is UNSEEN:
+                kind = _FIELDS.learn(name)
+            if kind is None:
+                continue
+            if kind == _HOST:
+                hosts += 1
+                head.host = value
+            elif kind == _LENGTH:
+                framings += 1
+                head.length = length_of(value)
+            else:
+                framings += kind == _ENCODING
+                _rare(head, kind, value)
+        if hosts != 1 and (hosts or head.minor):
+            raise FramingError("bad-host", f"the request has {hosts} Host fields; allowed: one")
+        if framings > 1:
+            raise FramingError("bad-framing", "the request does not say in one way how long its body is")
+        if head.connection:
+            head.keep_alive = persists(head.connection, head.keep_alive)
+        return framings > 0
+
+
+def _rare(head: RequestHead, kind: int, value: bytes) -> None:
+    if kind == _CONNECTION:
+        head.connection += options(value)
+    elif kind == _UPGRADE:
+        head.upgrade = value.lower()
+    elif kind == _EXPECT:
+        if value.lower() != b"100-continue":
+            raise FramingError("bad-expectation", "the only expectation that is met is 100-continue", 417)
+        head.expects = head.minor == 1
+    else:
+        if value.lower() != b"chunked":
+            raise FramingError("bad-transfer-encoding", "the only transfer encoding that is read is chunked", 501)
+        if not head.minor:
+            raise FramingError("bad-framing", "HTTP/1.0 has no transfer encodings")
+        head.length = CHUNKED
+
+
+def length_of(value: bytes) -> int:
+    """Return the number in a Content-Length. Raises FramingError."""
+    if not value.isdigit() or len(value) > 16 or (length := int(value)) > _MOST_LENGTH:
+        raise FramingError("bad-framing", "Content-Length is not a number of bytes")
+    return length
+
+
+def _without_empty_lines(data: bytes) -> bytes:
+    start = 0
+    while data.startswith(b"\r\n", start):
+        start += 2
+        if start > 16:
+            raise FramingError("bad-request", "too many empty lines before the request line")
+    return data[start:]
+
+
+def _bad_version(line: bytes) -> FramingError:
+    if re.fullmatch(rb"\S+ \S+ HTTP/[0-9]\.[0-9]", line):
+        return FramingError("bad-version", "the versions that are served are HTTP/1.1 and HTTP/1.0", 505)
+    return FramingError("bad-request", "the request line is not METHOD SP target SP HTTP-version")
+
+
+def _words(error: Exception) -> str:
+    """llhttp's own words: they name the rule that was broken, never the bytes."""
+    return str(error)[:100]

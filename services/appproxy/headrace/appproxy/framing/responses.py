@@ -1,0 +1,115 @@
+"""Reading answers (RFC 9112): heads by llhttp, strictly, with the request's method deciding whether a body follows."""
+
+from __future__ import annotations
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from headrace.appproxy.framing.heads import (
+    CHUNKED,
+    UNSEEN,
+    UNTIL_CLOSE,
+    Fields,
+    FramingError,
+    Headers,
+    HeadLimits,
+    ResponseHead,
+    options,
+    persists,
+)
+from headrace.appproxy.framing.requests import length_of
+
+_VERSIONS = {b"HTTP/1.1 ": 1, b"HTTP/1.0 ": 0}
+_LENGTH, _ENCODING, _CONNECTION = range(3)
+_FIELDS = Fields({b"content-length": _LENGTH, b"transfer-encoding": _ENCODING, b"connection": _CONNECTION})
+_seen = _FIELDS.get
+_BODILESS = frozenset({204, 304})
+
+
+class ResponseReader:
+    """Finds the heads of the answers on one connection to a replica. `rest` holds what came after the last one."""
+
+    __slots__ = ("_headers", "_held", "_limits", "_reason", "on_header", "rest")
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self._held = b""
+        self._headers: Headers = []
+        self._reason = b""
+        self.rest = b""
+        self.on_header = self._on_header
+
+    @property
+    def begun(self) -> bool:
+        """Whether part of a head is here."""
+        return bool(self._held)
+
+    def on_status(self, reason: bytes) -> None:
+        """llhttp's callback."""
+        self._reason = reason
+
+    def _on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+
+    def head(self, data: bytes, *, to_head: bool) -> ResponseHead | None:
+        """Return the next head, or None while it is not whole. Raises FramingError. `to_head`: the request was HEAD."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        end = data.find(b"\r\n\r\n") + 4
+        if end > self._limits.head_bytes or (end < 4 and len(data) > self._limits.head_bytes):
+            raise FramingError("bad-response", "the answer's head is too large")
+        if end < 4:
+            if not b"HTTP/1.".startswith(data[:7]) or b"\n\n" in data:
+                raise FramingError("bad-response", "what came is not HTTP/1.x")
+            self._held = data
+            return None
+        raw, self.rest = data[:end], data[end:]
+        minor = _VERSIONS.get(raw[:9])
+        if minor is None:
+            raise FramingError("bad-response", "what came is not HTTP/1.1 or HTTP/1.0")
+        self._headers = headers = []
+        self._reason = b""
+        parser = HttpResponseParser(self)
+        try:
+            parser.feed_data(raw)
+        except HttpParserUpgrade:
+            pass
+        except HttpParserError as error:
+            raise FramingError("bad-response", f"the answer's head is malformed: {str(error)[:100]}") from None
+        if b" \r\n" in raw or b"\t\r\n" in raw:
+            headers[:] = [(name, value.rstrip(b" \t")) for name, value in headers]
+        status = parser.get_status_code()
+        if not 100 <= status <= 599 or len(headers) > self._limits.fields:
+            raise FramingError("bad-response", "the answer's head has no usable status, or too many fields")
+        head = ResponseHead(status, self._reason, minor, headers)
+        _frame(head, to_head=to_head)
+        return head
+
+
+def _frame(head: ResponseHead, *, to_head: bool) -> None:
+    framings = 0
+    for name, value in head.headers:
+        kind = _seen(name, UNSEEN)
+        if kind is UNSEEN:
+            kind = _FIELDS.learn(name)
+        if kind is None:
+            continue
+        if kind == _CONNECTION:
+            head.connection += options(value)
+            continue
+        framings += 1
+        head.length = length_of(value) if kind == _LENGTH else _chunked(value, head.minor)
+    if framings > 1:
+        raise FramingError("bad-response", "the answer does not say in one way how long it is")
+    if head.connection:
+        head.keep_alive = persists(head.connection, head.keep_alive)
+    if to_head or head.status in _BODILESS or head.status < 200:
+        head.length = 0
+    elif head.length == UNTIL_CLOSE:
+        head.keep_alive = False
+
+
+def _chunked(value: bytes, minor: int) -> int:
+    if value.lower() != b"chunked" or not minor:
+        raise FramingError("bad-response", "the answer has a transfer encoding that was not asked for")
+    return CHUNKED
