@@ -1,0 +1,44 @@
+"""The requests that are sent: chat completions that differ in path, headers and body, with tokens of several callers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+HOW_MANY = 256
+"""Different requests that are sent in turn."""
+CALLERS = 16
+"""Different tokens among them."""
+
+
+def call(number: int, *, prefix: str, tokens: Sequence[str], events: int = 0) -> bytes:
+    """Return one whole HTTP/1.1 request; with `events`, for a stream of so many. An empty `tokens` sends no token.
+
+    The body says it as json.dumps with these separators does: the backend looks for exactly that.
+    """
+    asked = {
+        "model": "m",
+        "messages": [{"role": "user", "content": f"Question {number}: why does water run downhill?"}],
+    }
+    more = {"stream": True, "max_tokens": events} if events else {}
+    body = json.dumps(asked | more, separators=(",", ":")).encode()
+    fields = [
+        f"POST {prefix}/v1/chat/completions?call={number} HTTP/1.1",
+        "Host: models.example.com",
+        "User-Agent: OpenAI/Python 1.99.9",
+        "Accept: application/json",
+        *([f"Authorization: Bearer {tokens[number % len(tokens)]}"] if tokens else []),
+        "Content-Type: application/json",
+        f"X-Conversation: c-{number * 7919 % 100_003}",
+        f"Content-Length: {len(body)}",
+    ]
+    return "\r\n".join(fields).encode() + b"\r\n\r\n" + body
+
+
+def write_calls(path: Path, *, prefix: str, tokens: Sequence[str], events: int = 0) -> Path:
+    """Write HOW_MANY requests as load/wire.h reads them, each ended by a NUL byte, and return the path."""
+    calls = (call(number, prefix=prefix, tokens=tokens, events=events) for number in range(HOW_MANY))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(one + b"\0" for one in calls))
+    return path

@@ -1,0 +1,50 @@
+"""Several worker processes against one: requests a second, and CPU per request where the cores do not suffice for more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks.proxy.machine import Cores
+from benchmarks.proxy.measures import LoadFailedError, Loads
+from benchmarks.proxy.proxies import Proxy, headrace
+
+WORKERS = 2
+CONNECTIONS = 256
+
+
+def places(cores: Cores) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the cores of the proxy with several workers, and of the load; with less than four cores both use all."""
+    return (cores.all[:WORKERS], cores.all[WORKERS:]) if cores.apart else (cores.all, cores.all)
+
+
+def start_pair(backends: Sequence[int], cores: Cores) -> tuple[Proxy, Proxy]:
+    """Start the app-proxy with one worker and with several. Raises MissingError."""
+    on, _ = places(cores)
+    many = headrace(backends, on, workers=WORKERS)
+    try:
+        return headrace(backends, on[:1] if cores.apart else on, workers=1), many
+    except BaseException:
+        assert many.running is not None
+        many.running.stop()
+        raise
+
+
+def compare(loads: Loads, one: Proxy, many: Proxy) -> dict[str, float]:
+    """Load both, one after the other."""
+    single, single_spent = loads.pressed(one, varied=True, connections=CONNECTIONS, threads=2)
+    several, several_spent = loads.pressed(many, varied=True, connections=CONNECTIONS, threads=2)
+    unevenness = busiest_over_mean(several_spent)
+    per_request = [sum(s.values()) / f["requests"] for f, s in ((single, single_spent), (several, several_spent))]
+    rates = [found["requests"] / found["seconds"] for found in (single, several)]
+    return {
+        "workers_requests": rates[1] / rates[0],
+        "workers_capacity": per_request[0] / per_request[1] / unevenness,
+    }
+
+
+def busiest_over_mean(spent: Mapping[int, float]) -> float:
+    """Return how much more CPU the busiest worker used than the mean worker; the parent is not among the busiest."""
+    busiest = sorted(spent.values(), reverse=True)[:WORKERS]
+    if len(busiest) < WORKERS or not sum(busiest):
+        raise LoadFailedError(f"the proxy has {len(spent)} processes, not {WORKERS} workers")
+    return busiest[0] / (sum(busiest) / WORKERS)
