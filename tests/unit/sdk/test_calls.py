@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.folders import CreateFolder
 from headrace.common.contracts.http.projects import CreateKey, CreateProject, CreateUser
 from headrace.common.contracts.http.services import CreateService, RevisionSpec, StartValidation, UpdateService
-from headrace.common.contracts.http.tokens import CreateToken
+from headrace.common.contracts.http.tokens import CallerLimits, CreateToken, UpdateCaller
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 from headrace.sdk import AnswerLostError, ApiError, Client, UnexpectedAnswerError, UnreachableError
 from tests.unit.sdk.standin import KEY, NOW, StandIn, problem, service_view, uid
@@ -268,3 +269,35 @@ def test_a_silent_server_is_not_waited_for_ever() -> None:
 def test_what_is_no_url(url: str) -> None:
     with pytest.raises(ValueError, match="not a URL"):
         Client(url, KEY)
+
+
+def test_clients_project_tokens_and_limits(there: StandIn, client: Client) -> None:
+    view = {
+        "id": uid(9),
+        "name": "robot",
+        "limits": {"in_flight": 3},
+        "share": 2,
+        "created_by": "ann",
+        "created_at": NOW,
+        "rotated_at": None,
+    }
+    at = "/v1/services/echo/clients"
+    there.on("POST", at, {**view, "secret": "hrc_x"}, status=201)
+    assert client.clients.create("echo", CreateClient(name="robot", limits=CallerLimits(in_flight=3))).secret == "hrc_x"
+    there.on("GET", at, page(view))
+    assert [c.limits.in_flight for c in client.clients.list("echo")] == [3]
+    there.on("POST", f"{at}/robot/rotate", {**view, "secret": "hrc_y"})
+    assert client.clients.rotate("echo", "robot").secret == "hrc_y"
+    there.on("PATCH", f"{at}/robot", view)
+    client.clients.update("echo", "robot", UpdateCaller(limits=CallerLimits(in_flight=None), share=3))
+    there.on("DELETE", f"{at}/robot", lambda: web.Response(status=204))
+    client.clients.revoke("echo", "robot")
+    there.on("PATCH", f"/v1/services/echo/tokens/{uid(5)}", TOKEN)
+    client.tokens.update("echo", uid(5), UpdateCaller(limits=None))
+    there.on("POST", "/v1/projects/p/tokens", {**TOKEN, "token": "ey"}, status=201)
+    assert client.project_tokens.create("p").token == "ey"
+    there.on("DELETE", f"/v1/projects/p/tokens/{uid(5)}", lambda: web.Response(status=204))
+    client.project_tokens.revoke("p", uid(5))
+    assert there.bodies == [
+        {"name": "robot", "limits": {"in_flight": 3}}, {"limits": {"in_flight": None}, "share": 3}, {"limits": None}, {},
+    ]  # fmt: skip

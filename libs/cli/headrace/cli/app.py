@@ -10,6 +10,7 @@ import typer
 from headrace.cli.command import group
 from headrace.cli.commands import (
     agent,
+    client,
     completion,
     folder,
     login,
@@ -66,6 +67,7 @@ def build() -> typer.Typer:
         "folder": (folder,),
         "service": (service, service_changes, service_logs),
         "token": (token,),
+        "client": (client,),
         "rule": (rule,),
         "agent": (agent,),
     }

@@ -7,6 +7,7 @@ from types import TracebackType
 from headrace.common.contracts.http.installation import Version
 from headrace.common.contracts.http.projects import WhoAmI
 from headrace.sdk.agents import Agents
+from headrace.sdk.clients import Clients
 from headrace.sdk.folders import Folders
 from headrace.sdk.projects import Projects
 from headrace.sdk.rules import Rules
@@ -48,6 +49,8 @@ class Client:
         self.folders = Folders(self._transport)
         self.services = Services(self._transport)
         self.tokens = Tokens(self._transport)
+        self.project_tokens = Tokens(self._transport, "projects")
+        self.clients = Clients(self._transport)
         self.rules = Rules(self._transport)
         self.agents = Agents(self._transport)
         self.validations = Validations(self._transport)

@@ -1,32 +1,37 @@
-"""Tokens of a service."""
+"""Tokens of a service, or of all services of a project."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 from uuid import UUID
 
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateCaller
 from headrace.sdk.transport import Transport, segment
 
 
 class Tokens:
-    """`/v1/services/{service}/tokens`."""
+    """`/v1/services/{service}/tokens`, or `/v1/projects/{project}/tokens`; `of` is the service or project, name or id."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, kind: Literal["services", "projects"] = "services") -> None:
         self._transport = transport
+        self._kind = kind
 
-    def create(self, service: str, body: CreateToken | None = None) -> NewToken:
+    def create(self, of: str, body: CreateToken | None = None) -> NewToken:
         """Return a new token; it is shown only now."""
-        return self._transport.one(NewToken, "POST", _of(service), body=body or CreateToken())
+        return self._transport.one(NewToken, "POST", self._path(of), body=body or CreateToken())
 
-    def list(self, service: str) -> Iterator[TokenView]:
+    def list(self, of: str) -> Iterator[TokenView]:
         """Yield the tokens, without their secret."""
-        return self._transport.items(TokenView, _of(service))
+        return self._transport.items(TokenView, self._path(of))
 
-    def revoke(self, service: str, token_id: UUID | str) -> None:
+    def update(self, of: str, token_id: UUID | str, body: UpdateCaller) -> TokenView:
+        """Change limits and share; app-proxies know within a second."""
+        return self._transport.one(TokenView, "PATCH", f"{self._path(of)}/{segment(token_id)}", body=body)
+
+    def revoke(self, of: str, token_id: UUID | str) -> None:
         """Make a token invalid; app-proxies know within a second."""
-        self._transport.send("DELETE", f"{_of(service)}/{segment(token_id)}")
+        self._transport.send("DELETE", f"{self._path(of)}/{segment(token_id)}")
 
-
-def _of(service: str) -> str:
-    return f"/v1/services/{segment(service)}/tokens"
+    def _path(self, of: str) -> str:
+        return f"/v1/{self._kind}/{segment(of)}/tokens"

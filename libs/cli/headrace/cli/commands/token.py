@@ -1,4 +1,4 @@
-"""`headrace token …`: what callers of a service show."""
+"""`headrace token …`: what callers of a service, or of all services of a project, show."""
 
 from __future__ import annotations
 
@@ -8,19 +8,35 @@ from uuid import UUID
 import typer
 
 from headrace.cli.command import commands
-from headrace.cli.commands.flags import Service
+from headrace.cli.commands.caller_flags import CallerFlags, Unlimited, limits_text
+from headrace.cli.commands.completing import complete_service
 from headrace.cli.output import Columns
-from headrace.cli.parsing import duration_s
+from headrace.cli.parsing import duration_s, usage
 from headrace.cli.session import Session
 from headrace.cli.text import moment
 from headrace.common.contracts.http.tokens import CreateToken, TokenView
+from headrace.sdk.tokens import Tokens
 
-HELP = "Tokens with which apps call a service."
+HELP = "Tokens with which apps call a service, or all services of a project."
+Service = Annotated[
+    str | None,
+    typer.Argument(metavar="SERVICE", help="Name or id; not with --project.", autocompletion=complete_service),
+]
+Words = Annotated[
+    list[str],
+    typer.Argument(metavar="SERVICE TOKEN_ID", help="The service, which is left out with --project, and the token's id.", autocompletion=complete_service),
+]  # fmt: skip
+Project = Annotated[
+    str | None,
+    typer.Option("--project", "-p", metavar="PROJECT", help="Of all services of this project, later ones too."),
+]
 
 _COLUMNS: Columns[TokenView] = (
     ("ID", lambda t: t.id),
     ("NAME", lambda t: t.name or "-"),
     ("BY", lambda t: t.created_by),
+    ("LIMITS", lambda t: limits_text(t.limits)),
+    ("SHARE", lambda t: t.share),
     ("EXPIRES", lambda t: t.expires_at),
     ("REVOKED", lambda t: moment(t.revoked_at) if t.revoked_at else "-"),
 )
@@ -28,30 +44,64 @@ _COLUMNS: Columns[TokenView] = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands(app, {"create": create, "ls": ls, "revoke": revoke})
+    commands(app, {"create": create, "ls": ls, "update": update, "revoke": revoke})
 
 
 def create(
     session: Session,
-    service: Service,
+    limits: CallerFlags,
+    service: Service = None,
+    project: Project = None,
     name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="DURATION", help="For example 12h or 90d (default 30d).")
     ] = None,
 ) -> None:
     """Make a token and show it, this once."""
+    tokens, of = _meant(session, service, project)
     lasting = {"expires_in_s": duration_s(expires, "--expires")} if expires else {}
-    made = session.client.tokens.create(service, CreateToken.model_validate({"name": name, **lasting}))
+    made = tokens.create(of, CreateToken.model_validate({"name": name, **lasting, **limits.given()}))
     session.output.facts(made, (("token", made.token), ("id", made.id), ("expires", made.expires_at)))
     session.output.note("it is not shown again")
 
 
-def ls(session: Session, service: Service) -> None:
-    """List a service's tokens, without their secrets."""
-    session.output.table(session.client.tokens.list(service), _COLUMNS, empty="no tokens")
+def ls(session: Session, service: Service = None, project: Project = None) -> None:
+    """List tokens, without their secrets."""
+    tokens, of = _meant(session, service, project)
+    session.output.table(tokens.list(of), _COLUMNS, empty="no tokens")
 
 
-def revoke(session: Session, service: Service, token_id: Annotated[UUID, typer.Argument(metavar="TOKEN_ID")]) -> None:
+def update(
+    session: Session, words: Words, limits: CallerFlags, project: Project = None, unlimited: Unlimited = False
+) -> None:
+    """Change a token's limits and share: those that are given."""
+    tokens, of, token_id = _one(session, words, project)
+    token = tokens.update(of, token_id, limits.change(unlimited=unlimited))
+    session.output.facts(token, (("id", token.id), ("limits", limits_text(token.limits)), ("share", token.share)))
+
+
+def revoke(session: Session, words: Words, project: Project = None) -> None:
     """Make a token invalid within a second."""
-    session.client.tokens.revoke(service, token_id)
+    tokens, of, token_id = _one(session, words, project)
+    tokens.revoke(of, token_id)
     session.output.done(f"the token {token_id} is revoked", revoked=token_id)
+
+
+def _meant(session: Session, service: str | None, project: str | None) -> tuple[Tokens, str]:
+    if service is not None and project is None:
+        return session.client.tokens, service
+    if project is not None and service is None:
+        return session.client.project_tokens, project
+    raise usage("allowed: either a SERVICE or --project PROJECT")
+
+
+def _one(session: Session, words: list[str], project: str | None) -> tuple[Tokens, str, UUID]:
+    *service, token = words
+    if len(service) > 1:
+        raise usage(f"found {len(words)} arguments; allowed: SERVICE TOKEN_ID, or --project PROJECT TOKEN_ID")
+    try:
+        token_id = UUID(token)
+    except ValueError:
+        raise usage(f"TOKEN_ID: found {token}; allowed: the id that `token ls` shows") from None
+    tokens, of = _meant(session, service[0] if service else None, project)
+    return tokens, of, token_id

@@ -1,0 +1,83 @@
+"""`headrace client …`: named clients, which call a service with basic auth."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from headrace.cli.command import commands
+from headrace.cli.commands.caller_flags import CallerFlags, Unlimited, limits_text
+from headrace.cli.commands.flags import Service, Yes, confirmed
+from headrace.cli.output import Columns
+from headrace.cli.session import Session
+from headrace.cli.text import moment
+from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
+
+HELP = "Named clients: apps that call a service with basic auth."
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the client.")]
+
+_COLUMNS: Columns[ClientView] = (
+    ("NAME", lambda c: c.name),
+    ("BY", lambda c: c.created_by),
+    ("LIMITS", lambda c: limits_text(c.limits)),
+    ("SHARE", lambda c: c.share),
+    ("CREATED", lambda c: c.created_at),
+    ("ROTATED", lambda c: moment(c.rotated_at) if c.rotated_at else "-"),
+    ("ID", lambda c: c.id),
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    commands(app, {"create": create, "ls": ls, "update": update, "rotate": rotate, "rm": rm})
+
+
+def create(
+    session: Session,
+    service: Service,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="User name of basic auth; replicas see it.")],
+    limits: CallerFlags,
+) -> None:
+    """Make a client and show its secret, this once."""
+    body = CreateClient.model_validate({"name": name, **limits.given()})
+    endpoint = _endpoint(session, service)
+    _show(session, session.client.clients.create(service, body), endpoint)
+
+
+def ls(session: Session, service: Service) -> None:
+    """List a service's clients, without their secrets."""
+    session.output.table(session.client.clients.list(service), _COLUMNS, empty="no clients")
+
+
+def update(session: Session, service: Service, name: Name, limits: CallerFlags, unlimited: Unlimited = False) -> None:
+    """Change a client's limits and share: those that are given."""
+    client = session.client.clients.update(service, name, limits.change(unlimited=unlimited))
+    facts = (("name", client.name), ("limits", limits_text(client.limits)), ("share", client.share))
+    session.output.facts(client, facts)
+
+
+def rotate(session: Session, service: Service, name: Name, yes: Yes = False) -> None:
+    """Give a client another secret and show it, this once; the old one is refused within a second."""
+    confirmed(f"replace the secret of {name}?", yes=yes)
+    endpoint = _endpoint(session, service)
+    _show(session, session.client.clients.rotate(service, name), endpoint)
+
+
+def rm(session: Session, service: Service, name: Name, yes: Yes = False) -> None:
+    """End a client within a second."""
+    confirmed(f"end the client {name} of {service}?", yes=yes)
+    session.client.clients.revoke(service, name)
+    session.output.done(f"the client {name} of {service} is ended", removed=name)
+
+
+def _endpoint(session: Session, service: str) -> str:
+    """Return where the service is called. Asked for first: once the secret is made, nothing may keep it from being shown."""
+    return session.client.services.get(service).endpoint.rstrip("/")
+
+
+def _show(session: Session, client: NewClient, endpoint: str) -> None:
+    call = shlex.join(["curl", "-u", f"{client.name}:{client.secret}", f"{endpoint}/"])
+    session.output.facts(client, (("name", client.name), ("secret", client.secret), ("id", client.id), ("call", call)))
+    session.output.note("the secret is not shown again")

@@ -1,0 +1,41 @@
+"""Named clients of a service: apps that call it with basic auth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
+from headrace.common.contracts.http.tokens import UpdateCaller
+from headrace.sdk.transport import Transport, segment
+
+
+class Clients:
+    """`/v1/services/{service}/clients`. A client is given by its name or its id."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, service: str, body: CreateClient) -> NewClient:
+        """Return a new client; its secret is shown only now."""
+        return self._transport.one(NewClient, "POST", _of(service), body=body)
+
+    def list(self, service: str) -> Iterator[ClientView]:
+        """Yield the clients, without their secrets."""
+        return self._transport.items(ClientView, _of(service))
+
+    def update(self, service: str, client: UUID | str, body: UpdateCaller) -> ClientView:
+        """Change limits and share; app-proxies know within a second."""
+        return self._transport.one(ClientView, "PATCH", f"{_of(service)}/{segment(client)}", body=body)
+
+    def rotate(self, service: str, client: UUID | str) -> NewClient:
+        """Give a client another secret, shown only now; the old one is refused within a second."""
+        return self._transport.one(NewClient, "POST", f"{_of(service)}/{segment(client)}/rotate")
+
+    def revoke(self, service: str, client: UUID | str) -> None:
+        """End a client; app-proxies know within a second."""
+        self._transport.send("DELETE", f"{_of(service)}/{segment(client)}")
+
+
+def _of(service: str) -> str:
+    return f"/v1/services/{segment(service)}/clients"

@@ -1,0 +1,82 @@
+"""`headrace token` and `headrace client`: whose they are, limits, secrets that are shown once, and how to call."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.unit.cli.conftest import Cli
+from tests.unit.sdk.standin import NOW, StandIn, problem, service_view, uid
+
+TOKEN = {"id": uid(1), "name": "app", "created_by": "ada", "created_at": NOW, "expires_at": NOW, "revoked_at": None}
+CLIENT: dict[str, Any] = {
+    "id": uid(2), "name": "robot", "limits": {"in_flight": 3, "requests_per_second": 0.5}, "share": 2, "created_by": "ada",
+    "created_at": NOW, "rotated_at": None,
+}  # fmt: skip
+CLIENTS = "/v1/services/echo/clients"
+
+
+def test_a_client_is_made_with_the_line_that_calls(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/services/echo", service_view(endpoint="http://proxy.example:8000/echo"))
+    there.on("POST", CLIENTS, CLIENT | {"secret": "hrc_s-e_cret"}, status=201)
+    ran = cli("client", "create", "echo", "robot", "--in-flight", 3, "--requests-per-second", 0.5, "--share", 2)
+    assert ran.code == 0, ran.err
+    assert there.bodies == [{"name": "robot", "limits": {"in_flight": 3, "requests_per_second": 0.5}, "share": 2}]
+    line = next(line for line in ran.out.splitlines() if "curl" in line).partition("curl")[2]
+    assert shlex.split(line) == ["-u", "robot:hrc_s-e_cret", "http://proxy.example:8000/echo/"]
+    assert "not shown again" in ran.err
+    assert "hrc_" not in ran.err
+    assert cli("client", "create", "echo", "robot", "--json").json["secret"] == "hrc_s-e_cret"
+
+
+def test_rotating_asks_first_and_shows_the_new_secret(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/services/echo", service_view())
+    there.on("POST", f"{CLIENTS}/robot/rotate", CLIENT | {"secret": "hrc_new"})
+    assert cli("client", "rotate", "echo", "robot").code == 2
+    assert "robot:hrc_new" in cli("client", "rotate", "echo", "robot", "--yes").out
+
+
+def test_no_secret_is_made_that_could_not_be_shown(cli: Cli, there: StandIn) -> None:
+    there.on("GET", "/v1/services/echo", lambda: problem("not-found", 404, detail="there is no service echo"))
+    assert cli("client", "create", "echo", "robot").code != 0
+    assert there.bodies == []
+
+
+def test_clients_are_listed_changed_and_ended(cli: Cli, there: StandIn) -> None:
+    there.on("GET", CLIENTS, {"items": [CLIENT], "next": None})
+    assert "0.5/s, 3 at once" in cli("client", "ls", "echo").out
+    there.on("PATCH", f"{CLIENTS}/robot", CLIENT)
+    assert cli("client", "update", "echo", "robot", "--unlimited", "--tokens-per-day", 10).code == 0
+    none = dict.fromkeys(("requests_per_second", "in_flight", "tokens_per_minute"))
+    assert there.bodies == [{"limits": {**none, "tokens_per_day": 10}}]
+    assert cli("client", "update", "echo", "robot").code == 2
+    there.on("DELETE", f"{CLIENTS}/robot", lambda: web.Response(status=204))
+    assert cli("client", "rm", "echo", "robot").code == 2
+    assert cli("client", "rm", "echo", "robot", "-y").code == 0
+
+
+@pytest.mark.parametrize(("words", "path"), [(["echo"], "/v1/services/echo"), (["--project", "p"], "/v1/projects/p")])
+def test_tokens_of_a_service_or_a_project(cli: Cli, there: StandIn, words: list[str], path: str) -> None:
+    there.on("POST", f"{path}/tokens", TOKEN | {"token": "ey"}, status=201)
+    assert "ey" in cli("token", "create", *words, "--tokens-per-minute", 100).out
+    there.on("GET", f"{path}/tokens", {"items": [TOKEN | {"limits": {"tokens_per_minute": 100}}], "next": None})
+    assert "100 tokens/min" in cli("token", "ls", *words).out
+    there.on("PATCH", f"{path}/tokens/{uid(1)}", TOKEN | {"share": 3})
+    assert cli("token", "update", *words, uid(1), "--share", 3).code == 0
+    assert there.bodies == [{"name": "", "limits": {"tokens_per_minute": 100}}, {"share": 3}]
+    there.on("DELETE", f"{path}/tokens/{uid(1)}", lambda: web.Response(status=204))
+    assert "is revoked" in cli("token", "revoke", *words, uid(1)).out
+
+
+@pytest.mark.parametrize("words", [
+    ["create"], ["create", "echo", "--project", "p"], ["ls"], ["revoke", uid(1)], ["revoke", "echo", "x"], ["revoke", "echo", "x", uid(1)],
+    ["revoke", "echo", uid(1), "--project", "p"], ["update", "echo", uid(1)], ["create", "echo", "--requests-per-second", "0"],
+    ["create", "echo", "--requests-per-second", "nan"], ["create", "echo", "--in-flight", "0"], ["create", "echo", "--share", "1001"],
+])  # fmt: skip
+def test_words_that_are_refused(cli: Cli, words: list[str]) -> None:
+    ran = cli("token", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Traceback" not in ran.err
