@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import re
 from typing import Any
@@ -10,8 +11,12 @@ from typing import Any
 import jwt
 import pytest
 
+from headrace.appproxy.callers import Gate
+from headrace.appproxy.table import Entry
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.routes import RateLimits, RouteTable
+from headrace.common.contracts.problems import Problem
+from headrace.common.runtime.clock import utc_now
 from headrace.manager.store import tables
 from headrace.manager.usecases import clients, tokens
 from tests.support.manager_api import ManagerApi
@@ -228,9 +233,36 @@ async def test_callers_end_with_what_they_open(api: ManagerApi) -> None:
     )
 
 
+async def test_what_the_manager_publishes_opens_the_gate(api: ManagerApi) -> None:
+    await service(api)
+    client = await api.admin.call("POST", CLIENTS, {"name": "robot", "limits": {"in_flight": 3}})
+    own, whole = await api.admin.call("POST", TOKENS, {"share": 5}), await api.admin.call("POST", PROJECT, {})
+    basic = b"Basic " + base64.b64encode(f"robot:{client['secret']}".encode())
+    shown = [basic, f"Bearer {own['token']}".encode(), f"BackendAI {whole['token']}".encode()]
+    gate, now_s = Gate(), utc_now().timestamp()
+    before = Entry(await published(api))
+    callers = [gate.check(before, header, now_s) for header in shown]
+    assert [caller.key for caller in callers] == [
+        f"client:{client['id']}",
+        f"token:{own['id']}",
+        f"token:{whole['id']}",
+    ]
+    assert [(caller.name, caller.limits, caller.share) for caller in callers] == [
+        (b"robot", RateLimits(in_flight=3), 1), (None, None, 5), (None, None, 1),
+    ]  # fmt: skip
+    await api.admin.call("POST", f"{CLIENTS}/robot/rotate")
+    for path, token in ((TOKENS, own), (PROJECT, whole)):
+        await api.admin.call("DELETE", f"{path}/{token['id']}", expect=204)
+    after = Entry(await published(api))
+    for header, reason in zip(shown, ("wrong-secret", "revoked-token", "revoked-token"), strict=True):
+        with pytest.raises(Problem) as caught:
+            gate.check(after, header, now_s)
+        assert caught.value.extra["reason"] == reason
+
+
 async def test_tokens_are_not_too_many(api: ManagerApi, monkeypatch: pytest.MonkeyPatch) -> None:
     await service(api)
-    monkeypatch.setattr(tokens, "MOST_TOKENS", 1)
+    monkeypatch.setattr(tokens, "MOST_TOKENS", {"service": 1, "project": 1})
     for path in (TOKENS, PROJECT):
         made = await api.admin.call("POST", path, {})
         await api.admin.call("POST", path, {}, expect=409)

@@ -24,7 +24,7 @@ Service = Annotated[
 ]
 Words = Annotated[
     list[str],
-    typer.Argument(metavar="SERVICE TOKEN_ID", help="The service, which is left out with --project, and the token's id.", autocompletion=complete_service),
+    typer.Argument(metavar="SERVICE TOKEN_ID", help="The service (not with --project), then the token's id.", autocompletion=complete_service),
 ]  # fmt: skip
 Project = Annotated[
     str | None,

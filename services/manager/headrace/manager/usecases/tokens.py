@@ -22,9 +22,9 @@ from headrace.manager.usecases.ports import Pokes
 
 DEFAULT_LIFETIME = timedelta(days=30)
 LONGEST = timedelta(days=3651)
-MOST_TOKENS = 10_000
-"""Not expired, of one service or project: the revoked ones among them stand in every route table."""
 Opens = Literal["service", "project"]
+MOST_TOKENS: dict[Opens, int] = {"service": 10_000, "project": 500}
+"""That have not expired: the revoked ones among them stand in the route table, a project's in that of each of its services."""
 
 
 class SigningKeys:
@@ -78,8 +78,10 @@ class Tokens:
         token_id = TokenId(new_uuid())
         async with transaction(self._pool) as con:
             opened = await _opened(con, actor, opens, reference, "member")
-            if await tokens.living(con, opened.subject) >= MOST_TOKENS:
-                raise Conflict(f"{opened.words} has {MOST_TOKENS} tokens that have not expired; no more are kept")
+            if await tokens.living(con, opened.subject) >= MOST_TOKENS[opens]:
+                raise Conflict(
+                    f"{opened.words} has {MOST_TOKENS[opens]} tokens that have not expired; no more are kept"
+                )
             key = await self._keys.current(con)
             view = await tokens.insert(
                 con, token_id, new, service_id=opened.service_id, project_id=None if opened.service_id else opened.project_id,
