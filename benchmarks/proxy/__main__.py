@@ -18,7 +18,7 @@ from benchmarks.proxy.machine import BUILD, WORK, Cores, MissingError, allow_fil
 from benchmarks.proxy.measures import LoadFailedError, Loads, idle
 from benchmarks.proxy.processes import free_port, start
 from benchmarks.proxy.proxies import Proxy
-from benchmarks.proxy.results import GATES, OURS, judge, proxies_table, records, verdicts_table
+from benchmarks.proxy.results import GATES, OURS, doubts, judge, proxies_table, records, verdicts_table
 
 MEASURES = ("requests", "same_requests", "latency", "chunks", "first_bytes", "idle", "workers")
 IDLE, QUICK_IDLE = 10_000, 1_000
@@ -112,7 +112,7 @@ def main() -> int:
                 bench.go_round(measure, rounds)
         if "workers" in options.measures and OURS in options.proxies:
             _, load = workers.places(where)
-            apart = Bench(_loads(load, seconds), where, bench._backends)  # noqa: SLF001
+            apart = Bench(_loads(load, where, seconds), where, bench._backends)  # noqa: SLF001
             apart.workers(rounds, stack)
             bench.samples |= apart.samples
             bench.notes += apart.notes
@@ -123,11 +123,11 @@ def _set_up(where: Cores, seconds: float, stack: ExitStack) -> Bench:
     ports = [free_port(), free_port()]
     backend = start("backend", [compiled("backend"), *map(str, ports)], on=where.load, folder=WORK / "backend")
     stack.callback(backend.stop)
-    return Bench(_loads(where.load, seconds), where, ports)
+    return Bench(_loads(where.load, where, seconds), where, ports)
 
 
-def _loads(on: Sequence[int], seconds: float) -> Loads:
-    return Loads(program("wrk"), compiled("paced"), compiled("streams"), on, seconds)
+def _loads(on: Sequence[int], where: Cores, seconds: float) -> Loads:
+    return Loads(program("wrk"), compiled("paced"), compiled("streams"), on, where.proxy[0], seconds)
 
 
 def _show(bench: Bench, options: argparse.Namespace, seconds: float, rounds: int, where: Cores) -> int:
@@ -141,7 +141,7 @@ def _show(bench: Bench, options: argparse.Namespace, seconds: float, rounds: int
         print(
             "Workers: the load shares their cores, so capacity is N × CPU per request of one ÷ of N ÷ the busiest's share."
         )
-    for note in bench.notes:
+    for note in (*bench.notes, *doubts(bench.samples, options.proxies)):
         print(f"Note: {note}")
     BUILD.mkdir(exist_ok=True)
     target = BUILD / "bench-proxy.json"

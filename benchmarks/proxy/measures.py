@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.proxy import calls
 from benchmarks.proxy.machine import HERE, MissingError
-from benchmarks.proxy.processes import spent_s
+from benchmarks.proxy.processes import core_busy_s, quiet, spent_s
 from benchmarks.proxy.proxies import Proxy
 
 CONNECTIONS = 64
@@ -39,15 +39,18 @@ class Loads:
     paced: Path
     streams: Path
     on: Sequence[int]
+    proxy_core: int
     seconds: float
 
     def requests(self, proxy: Proxy) -> dict[str, float]:
         """As many requests as 64 connections bring through, each different from the one before."""
+        core_before = core_busy_s(self.proxy_core)
         found, cpu = self._wrk(proxy, varied=True)
         return {
             "requests": found["requests"] / found["seconds"],
             "requests_cpu": cpu / found["requests"] * 1e6,
             "busy": cpu / found["seconds"] * 100,
+            "others": max(0.0, (core_busy_s(self.proxy_core) - core_before) - cpu) / found["seconds"] * 100,
         }
 
     def same_requests(self, proxy: Proxy) -> dict[str, float]:
@@ -105,6 +108,8 @@ class Loads:
             before = proxy.running.cpu_s() if proxy.running else {}
             ended = process.stdout.readline()
             after = proxy.running.cpu_s() if proxy.running else {}
+        if proxy.running:
+            quiet(proxy.running)
         if began.strip() != "begin" or not ended:
             raise LoadFailedError(f"the streams ended early: {(began + ended).strip()[:200]}")
         found = json.loads(ended)

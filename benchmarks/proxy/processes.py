@@ -111,6 +111,25 @@ def spent_s(before: Mapping[int, float], after: Mapping[int, float]) -> dict[int
     return {pid: seconds - before.get(pid, 0.0) for pid, seconds in after.items()}
 
 
+def quiet(running: Running, *, patience_s: float = 20.0) -> None:
+    """Return once the proxy rests: one that takes no note of callers who left reads their streams to the end."""
+    end = time.monotonic() + patience_s
+    before = sum(running.cpu_s().values())
+    while time.monotonic() < end:
+        time.sleep(0.1)
+        now = sum(running.cpu_s().values())
+        if now - before <= 0.01:
+            return
+        before = now
+
+
+def core_busy_s(core: int) -> float:
+    """Seconds in which a core was not idle since the machine started, other machines' theft included (proc(5))."""
+    line = next(one for one in Path("/proc/stat").read_text().splitlines() if one.startswith(f"cpu{core} "))
+    user, nice, system, _, _, interrupts, soft_interrupts, stolen = map(int, line.split()[1:9])
+    return (user + nice + system + interrupts + soft_interrupts + stolen) / _TICKS_PER_S
+
+
 def free_port() -> int:
     """Return a port that nobody listens on now."""
     with socket.socket() as probe:

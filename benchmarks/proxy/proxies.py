@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import resource
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from uuid import uuid4
 
 import jwt
 from benchmarks.proxy import calls, ours
-from benchmarks.proxy.machine import HERE, WANTED_FILES, WORK, MissingError, from_wheel, program
+from benchmarks.proxy.machine import HERE, WORK, MissingError, from_wheel, program
 from benchmarks.proxy.processes import Running, free_port, start, status_line, wait_until_it_answers
 from benchmarks.proxy.results import DIRECT, OURS
 
@@ -139,7 +140,8 @@ def _prepare(name: str, template: str, backends: Sequence[int], **more: str) -> 
     """Write peers/<template> with its @WORDS@ filled in."""
     folder, port = WORK / name, free_port()
     folder.mkdir(parents=True, exist_ok=True)
-    words = {"PORT": port, "FOLDER": folder, "FILES": WANTED_FILES, "BACKEND_1": backends[0], "BACKEND_2": backends[1]}
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    words = {"PORT": port, "FOLDER": folder, "FILES": files, "BACKEND_1": backends[0], "BACKEND_2": backends[1]}
     text = (HERE / "peers" / template).read_text()
     for word, value in (more | words).items():
         text = text.replace(f"@{word}@", str(value))

@@ -31,6 +31,7 @@ class Measure:
 MEASURES = (
     Measure("requests", "1/s", "req/s"),
     Measure("busy", "%", "core busy %"),
+    Measure("others", "%", "others on it %"),
     Measure("requests_cpu", "µs", "CPU µs per request", 1),
     Measure("same_requests", "1/s", "req/s, same bytes"),
     Measure("latency_p50", "µs", "added p50 µs", over_direct=True),
@@ -42,6 +43,9 @@ MEASURES = (
     Measure("workers_requests", "×", "req/s, N workers ÷ 1", 2),
     Measure("workers_capacity", "×", "capacity, N workers ÷ N × 1", 2),
 )
+
+BUSY_PERCENT, OTHERS_PERCENT = 90, 5
+"""A proxy that used less of its core was not the bound; others that used more of it disturbed."""
 
 How = Literal["times-at-least", "times-at-most", "above-at-most", "at-most", "at-least"]
 
@@ -126,6 +130,20 @@ def judge(gate: Gate, samples: Samples) -> Verdict:
         case _:
             values = [value for value in ours if value is not None]
     return Verdict(gate, median(values), min(values), max(values)) if values else Verdict(gate, None)
+
+
+def doubts(samples: Samples, proxies: Sequence[str]) -> list[str]:
+    """Return why requests/s may say less than they seem to: the load was the bound, or somebody else used the core."""
+    found = []
+    for proxy in proxies:
+        busy, others = (middle(samples.get((name, proxy), ())) for name in ("busy", "others"))
+        if proxy == DIRECT or busy is None:
+            continue
+        if others is not None and others > OTHERS_PERCENT:
+            found.append(f"{proxy}: others used {others:.0f} % of its core")
+        elif busy < BUSY_PERCENT:
+            found.append(f"{proxy}: its core was {busy:.0f} % busy, so the load was the bound: compare CPU per request")
+    return found
 
 
 def records(samples: Samples) -> list[dict[str, Any]]:

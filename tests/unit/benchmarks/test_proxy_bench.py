@@ -13,6 +13,7 @@ from benchmarks.proxy.results import (
     OURS,
     Gate,
     as_table,
+    doubts,
     judge,
     middle,
     proxies_table,
@@ -112,6 +113,19 @@ def test_added_latency_is_over_direct_and_direct_is_shown_whole() -> None:
     direct, nginx = shown.splitlines()[2:]
     assert "(18)" in direct
     assert "97" in nginx
+
+
+def test_a_proxy_that_was_not_the_bound_is_named() -> None:
+    samples = {
+        ("busy", "nginx"): [98.0, 99.0, 40.0],
+        ("busy", "haproxy"): [70.0],
+        ("busy", OURS): [80.0],
+        ("others", OURS): [19.0],
+        ("busy", "direct"): [0.0],
+    }
+    found = doubts(samples, ["direct", "nginx", "haproxy", OURS, "envoy"])
+    assert [doubt.partition(":")[0] for doubt in found] == ["haproxy", OURS]
+    assert "others used 19 %" in found[1]
 
 
 @given(st.lists(st.tuples(st.text("ab÷µ", max_size=9), st.text("0123,.", max_size=9)), max_size=5))
