@@ -79,7 +79,7 @@ class Gate:
             raise _refusal(opened, entry.table)
         if authorization is None or len(authorization) <= _MOST_REMEMBERED_BYTES:
             if len(entry.callers) >= _MOST_CALLERS:
-                entry.callers.popitem(last=False)
+                del entry.callers[next(iter(entry.callers))]  # the one that came first
             entry.callers[authorization] = caller
         return caller
 

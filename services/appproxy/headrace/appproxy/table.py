@@ -19,7 +19,7 @@ class Entry:
 
     def __init__(self, table: RouteTable) -> None:
         self.table = table
-        self.callers: OrderedDict[bytes | None, Caller] = OrderedDict()
+        self.callers: dict[bytes | None, Caller] = {}
         """Whom the gate let through by this table, by Authorization header."""
 
     @cached_property
