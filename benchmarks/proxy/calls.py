@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 HOW_MANY = 256
@@ -36,9 +36,15 @@ def call(number: int, *, prefix: str, tokens: Sequence[str], events: int = 0) ->
     return "\r\n".join(fields).encode() + b"\r\n\r\n" + body
 
 
-def write_calls(path: Path, *, prefix: str, tokens: Sequence[str], events: int = 0) -> Path:
-    """Write HOW_MANY requests as load/wire.h reads them, each ended by a NUL byte, and return the path."""
-    calls = (call(number, prefix=prefix, tokens=tokens, events=events) for number in range(HOW_MANY))
+def bodiless(number: int, *, prefix: str, tokens: Sequence[str]) -> bytes:
+    """Return a GET with the same head as `call` but for what tells of a body."""
+    lines = call(number, prefix=prefix, tokens=tokens).partition(b"\r\n\r\n")[0].split(b"\r\n")
+    first = f"GET {prefix}/v1/models?call={number} HTTP/1.1".encode()
+    return b"\r\n".join([first, *(line for line in lines[1:] if not line.startswith(b"Content-"))]) + b"\r\n\r\n"
+
+
+def write_calls(path: Path, calls: Iterable[bytes]) -> Path:
+    """Write requests as load/wire.h reads them, each ended by a NUL byte, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(one + b"\0" for one in calls))
     return path

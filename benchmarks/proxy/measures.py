@@ -45,7 +45,8 @@ class Loads:
     def requests(self, proxy: Proxy) -> dict[str, float]:
         """As many requests as 64 connections bring through, each different from the one before."""
         core_before = core_busy_s(self.proxy_core)
-        found, cpu = self._wrk(proxy, varied=True)
+        found, spent = self.pressed(proxy, proxy.calls())
+        cpu = sum(spent.values())
         return {
             "requests": found["requests"] / found["seconds"],
             "requests_cpu": cpu / found["requests"] * 1e6,
@@ -55,8 +56,15 @@ class Loads:
 
     def same_requests(self, proxy: Proxy) -> dict[str, float]:
         """The same with one request, byte for byte, over and over: what a proxy gains by remembering bytes."""
-        found, _ = self._wrk(proxy, varied=False)
+        found, _ = self.pressed(proxy, proxy.calls(), varied=False)
         return {"same_requests": found["requests"] / found["seconds"]}
+
+    def gets(self, proxy: Proxy) -> dict[str, float]:
+        """Requests without a body, each different from the one before."""
+        if not proxy.forwards_gets:
+            raise LoadFailedError("it answers by itself")
+        found, _ = self.pressed(proxy, proxy.bodiless_calls())
+        return {"gets": found["requests"] / found["seconds"]}
 
     def latency(self, proxy: Proxy) -> dict[str, float]:
         """Time of whole answers at 500 requests a second, sent whether or not answers come."""
@@ -80,15 +88,11 @@ class Loads:
             raise LoadFailedError(f"{found['answers']} streams began in {found['seconds']} s")
         return {"ttft_p50": found["ttft_p50_us"], "ttft_p99": found["ttft_p99_us"]}
 
-    def _wrk(self, proxy: Proxy, *, varied: bool, connections: int = CONNECTIONS) -> tuple[dict[str, Any], float]:
-        found, spent = self.pressed(proxy, varied=varied, connections=connections, threads=1)
-        return found, sum(spent.values())
-
     def pressed(
-        self, proxy: Proxy, *, varied: bool, connections: int, threads: int
+        self, proxy: Proxy, requests: Path, *, varied: bool = True, connections: int = CONNECTIONS, threads: int = 1
     ) -> tuple[dict[str, Any], dict[int, float]]:
         """Run wrk; return what it counted and the CPU seconds of each of the proxy's processes."""
-        environment = {"REQUESTS": str(proxy.calls()), "VARIED": str(int(varied))}
+        environment = {"REQUESTS": str(requests), "VARIED": str(int(varied))}
         command = [
             self.wrk, "-t", threads, "-c", connections, "-d", f"{max(1, round(self.seconds))}s", "--timeout", "5s",
             "-s", HERE / "load" / "varied.lua", f"http://127.0.0.1:{proxy.port}",

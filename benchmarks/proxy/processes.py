@@ -73,7 +73,8 @@ def start(
     """Start `command` on the cores `on`, with its output in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / "output.log"
-    pinned = ["taskset", "-c", ",".join(map(str, on)), *map(str, command)]
+    # A bench that is killed takes its proxies with it.
+    pinned = ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", ",".join(map(str, on)), *map(str, command)]
     with output.open("wb") as file:
         process = subprocess.Popen(
             pinned, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,

@@ -28,12 +28,18 @@ class Proxy:
     running: Running | None = None
     prefix: str = ""
     tokens: Sequence[str] = field(default=(), repr=False)
+    forwards_gets: bool = True
+    """Whether a GET of the models reaches a replica; SGLang's router answers it by itself."""
 
     def calls(self, events: int = 0) -> Path:
-        """Return the file of requests for it."""
-        return calls.write_calls(
-            self.folder / f"calls-{events}", prefix=self.prefix, tokens=self.tokens, events=events
-        )  # fmt: skip
+        """Return the file of requests for it: plain ones, or such as ask for a stream of so many events."""
+        made = (calls.call(n, prefix=self.prefix, tokens=self.tokens, events=events) for n in range(calls.HOW_MANY))
+        return calls.write_calls(self.folder / f"calls-{events}", made)
+
+    def bodiless_calls(self) -> Path:
+        """Return the file of requests without a body."""
+        made = (calls.bodiless(n, prefix=self.prefix, tokens=self.tokens) for n in range(calls.HOW_MANY))
+        return calls.write_calls(self.folder / "calls-bodiless", made)
 
 
 Starter = Callable[[Sequence[int], Sequence[int]], Proxy]
@@ -162,7 +168,8 @@ def _router(name: str, command: Sequence[str], backends: Sequence[int], on: Sequ
         "--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(free_port()), "--log-level", "error",
         "--policy", "round_robin", "--worker-urls", *(f"http://127.0.0.1:{backend}" for backend in backends),
     ]  # fmt: skip
-    return _checked(Proxy(name, port, folder, start(name, [*command, *options], on=on, folder=folder)))
+    running = start(name, [*command, *options], on=on, folder=folder)
+    return _checked(Proxy(name, port, folder, running, forwards_gets=name != "sglang-router"))
 
 
 def _hs256(secret: str | bytes, subject: str) -> list[str]:

@@ -34,6 +34,7 @@ MEASURES = (
     Measure("others", "%", "others on it %"),
     Measure("requests_cpu", "µs", "CPU µs per request", 1),
     Measure("same_requests", "1/s", "req/s, same bytes"),
+    Measure("gets", "1/s", "GET/s"),
     Measure("latency_p50", "µs", "added p50 µs", over_direct=True),
     Measure("latency_p99", "µs", "added p99 µs", over_direct=True),
     Measure("chunk_cpu", "µs", "CPU µs per chunk", 1),
@@ -142,7 +143,9 @@ def doubts(samples: Samples, proxies: Sequence[str]) -> list[str]:
         if others is not None and others > OTHERS_PERCENT:
             found.append(f"{proxy}: others used {others:.0f} % of its core")
         elif busy < BUSY_PERCENT:
-            found.append(f"{proxy}: its core was {busy:.0f} % busy, so the load was the bound: compare CPU per request")
+            found.append(
+                f"{proxy}: its core was {busy:.0f} % busy, so the load, or what shares its core, was the bound: compare CPU per request"
+            )
     return found
 
 

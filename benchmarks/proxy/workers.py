@@ -31,8 +31,8 @@ def start_pair(backends: Sequence[int], cores: Cores) -> tuple[Proxy, Proxy]:
 
 def compare(loads: Loads, one: Proxy, many: Proxy) -> dict[str, float]:
     """Load both, one after the other."""
-    single, single_spent = loads.pressed(one, varied=True, connections=CONNECTIONS, threads=2)
-    several, several_spent = loads.pressed(many, varied=True, connections=CONNECTIONS, threads=2)
+    single, single_spent = loads.pressed(one, one.calls(), connections=CONNECTIONS, threads=2)
+    several, several_spent = loads.pressed(many, many.calls(), connections=CONNECTIONS, threads=2)
     unevenness = busiest_over_mean(several_spent)
     per_request = [sum(s.values()) / f["requests"] for f, s in ((single, single_spent), (several, several_spent))]
     rates = [found["requests"] / found["seconds"] for found in (single, several)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from benchmarks.proxy.calls import CALLERS, call
+from benchmarks.proxy.calls import CALLERS, bodiless, call
 from benchmarks.proxy.measures import LoadFailedError
 from benchmarks.proxy.results import (
     GATES,
@@ -145,6 +145,14 @@ def test_requests_differ_and_say_their_length() -> None:
         assert f"Content-Length: {len(body)}".encode() in head
         assert b'"stream":true,"max_tokens":3' in body
     assert b"Authorization" not in call(1, prefix="", tokens=())
+
+
+def test_a_request_without_a_body_tells_of_none() -> None:
+    request = bodiless(7, prefix="/chat", tokens=["t"])
+    assert request.startswith(b"GET /chat/v1/models?call=7 HTTP/1.1\r\n")
+    assert request.endswith(b"\r\n\r\n")
+    assert b"Content-" not in request
+    assert b"Authorization: Bearer t\r\n" in request
 
 
 def test_the_busiest_worker_bounds_what_several_give() -> None:
