@@ -41,6 +41,7 @@ def service(wanted: int = 1, **facts: object) -> Service:
     plain = Service(
         id=ServiceId(UUID(int=9)), project_id=ProjectId(UUID(int=8)), name="s", description="", wanted=wanted, goal="running",
         open_to_public=False, resource_group="default", revision_id=NEW, metadata={}, tags=(), drain_grace_s=30, endpoint_port=None,
+        balance={}, limits={}, caller_limits={}, models=(),
         failed_starts=0, next_start_at=None, rev=1, created_by=UserId(UUID(int=7)), created_at=NOW, updated_at=NOW,
     )  # fmt: skip
     return replace(plain, **facts)  # type: ignore[arg-type]  # test facts

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from headrace.common.contracts.http.installation import Version
 from headrace.common.web.app import Check, make_app
-from headrace.manager.api import access, clients, folders, projects, services, tokens, uploads, validations
+from headrace.manager.api import access, clients, folders, projects, services, tokens, traffic, uploads, validations
 from headrace.manager.api.incoming import MAX_BODY_BYTES, check_path, read_body, read_query
 from headrace.manager.api.openapi import make_document
 from headrace.manager.api.routing import Call, Endpoint, Reply, Routes, json_reply
@@ -45,6 +45,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
         tokens.routes,
         clients.routes,
         access.routes,
+        traffic.routes,
         validations.routes,
     )
     for endpoint in routes.endpoints

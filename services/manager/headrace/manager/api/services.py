@@ -96,10 +96,13 @@ async def show_service(call: Call) -> web.Response:
 
 @routes.on(
     "PATCH", "/v1/services/{service}", body=UpdateService, replies=DETAIL,
-    problems=(Forbidden, Conflict, QuotaExceeded, InvalidDefinition),
+    problems=(Forbidden, NameTaken, Conflict, QuotaExceeded, InvalidDefinition),
 )  # fmt: skip
 async def update_service(call: Call) -> web.Response:
-    """Change what is given (members). A spec becomes a new revision, which replaces the replicas without downtime."""
+    """Change what is given (members). A spec becomes a new revision, which replaces the replicas without downtime.
+
+    All else holds at once, without a restart: app-proxies know of it within a second.
+    """
     return json_reply(await call.use.changes.update(call.actor, call["service"], call.body(UpdateService)))
 
 

@@ -79,6 +79,11 @@ class Service:
     tags: tuple[str, ...]
     drain_grace_s: float
     endpoint_port: int | None
+    balance: dict[str, Any]
+    """What differs from the default; so with the limits."""
+    limits: dict[str, Any]
+    caller_limits: dict[str, Any]
+    models: tuple[str, ...]
     failed_starts: int
     next_start_at: datetime | None
     rev: int
@@ -122,6 +127,7 @@ class Replica:
     kernel_state: KernelState | None
     host: str | None
     port: int | None
+    weight: int
 
 
 @dataclass(frozen=True)

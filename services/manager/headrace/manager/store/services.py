@@ -19,7 +19,7 @@ from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Goal, Replica, Revision, Service, StartError
 from headrace.manager.domain.resolved import ResolvedSpec
-from headrace.manager.store import rows
+from headrace.manager.store import rows, traffic
 
 SQL = Queries.beside(__file__)
 _COLUMNS = frozenset(Service.__dataclass_fields__)
@@ -38,7 +38,7 @@ class ServiceFacts:
 
 
 def _facts(row: Mapping[str, Any]) -> ServiceFacts:
-    columns = {name: row[name] for name in _COLUMNS} | {"tags": tuple(row["tags"])}
+    columns = {name: row[name] for name in _COLUMNS} | {"tags": tuple(row["tags"]), "models": tuple(row["models"])}
     return ServiceFacts(
         service=Service(**columns), project=row["project"], creator=row["creator"], revision=row["revision"],
         resolved=ResolvedSpec.model_validate(row["resolved"]), role=row.get("role"),
@@ -70,7 +70,7 @@ async def insert(
     revision_id: RevisionId,
     user_id: UserId,
 ) -> None:
-    """Create the service's row; its first revision has to follow in the same transaction. Raises NameTaken."""
+    """Create the service's row; its first revision has to follow in the same transaction. Raises NameTaken, Conflict."""
     try:
         await con.execute(
             SQL.insert, service_id, project_id, new.name, new.description, new.replicas, new.open_to_public,
@@ -80,6 +80,8 @@ async def insert(
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name == _ENDPOINT_PORTS:
             raise _port_taken(new.endpoint_port) from None
+        if error.constraint_name == traffic.NAMES:
+            raise NameTaken(f"a service is found as {new.name} already: it is one of its models") from None
         raise NameTaken(f"there is a service {new.name} already; names are unique in the whole installation") from None
 
 
@@ -138,11 +140,6 @@ async def update(
         raise _port_taken(change.endpoint_port if change else None) from None
     if forgive:
         await con.execute(SQL.clear_errors, service_id)
-
-
-async def name_taken(con: Connection, name: str) -> bool:
-    """Whether a live service is called so."""
-    return bool(await con.fetchval(SQL.name_taken, name))
 
 
 async def group_exists(con: Connection, name: str) -> bool:

@@ -27,9 +27,6 @@ order by s.id limit $7
 -- name: lock
 select goal, wanted, revision_id, rev from services where id = $1 and deleted_at is null for no key update
 
--- name: name_taken
-select exists (select 1 from services where name = $1 and deleted_at is null)
-
 -- name: group_exists
 select exists (select 1 from resource_groups where name = $1)
 

@@ -18,6 +18,7 @@ from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.store import traffic
 
 SQL = Queries.beside(__file__)
 T = TypeVar("T", NodePlan, RouteTable, RuleTable)
@@ -95,6 +96,7 @@ def _route_table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
         {
             **facts, "open_to_public": row["open_to_public"], "token_keys": keys, "revocations": row["revocations"], "wanted": wanted,
             "routes": row["routes"], "port": row["endpoint_port"], "clients": row["clients"], "token_limits": row["token_limits"],
+            **traffic.stored(row),
         }
     )  # fmt: skip
 

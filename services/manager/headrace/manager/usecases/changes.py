@@ -13,7 +13,7 @@ from headrace.manager.domain import quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Goal
 from headrace.manager.domain.resolved import ResolvedSpec
-from headrace.manager.store import events, projects, services
+from headrace.manager.store import events, projects, services, traffic
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.context import project_for, service_for
 from headrace.manager.usecases.ports import Pokes
@@ -33,8 +33,8 @@ class Changes:
     async def update(self, actor: Actor, reference: str, change: UpdateService) -> ServiceDetail:
         """Change what is given. A given spec becomes a new revision, which replaces the replicas without downtime.
 
-        Raises NotFound, Forbidden, Conflict while the service is being deleted, InvalidDefinition, InvalidRequest,
-        QuotaExceeded; then nothing has changed.
+        Raises NotFound, Forbidden, NameTaken, Conflict while the service is being deleted, InvalidDefinition,
+        InvalidRequest, QuotaExceeded; then nothing has changed.
         """
         prepared = await self._prepare(actor, reference, change.spec) if change.spec is not None else None
         async with transaction(self._pool) as con:
@@ -51,6 +51,7 @@ class Changes:
                     con, actor, facts, prepared.spec, prepared.resolved, change.message
                 )
             await services.update(con, facts.service.id, change, revision_id=revision_id, forgive=prepared is not None)
+            await traffic.write(con, facts.service.id, change)
             await self._note_scaling(con, actor, facts, wanted, after)
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)

@@ -24,7 +24,7 @@ from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import names, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Project
-from headrace.manager.store import events, projects, services
+from headrace.manager.store import events, projects, services, traffic
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.context import a_page, invalid, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import Pokes
@@ -80,6 +80,7 @@ class Services:
         quota.check(project.name, locked.quota, used, quota.times(prepared.resolved.slots, new.replicas))
         revision_id = RevisionId(new_uuid())
         await services.insert(con, service_id, project.id, new, revision_id, actor.user_id)
+        await traffic.write(con, service_id, new)
         await services.insert_revision(
             con, revision_id, service_id, 1, prepared.spec, prepared.resolved, "", actor.user_id
         )
@@ -103,8 +104,10 @@ class Services:
         why, code = names.why_unusable(name), "name-reserved"
         if why is None:
             async with self._pool.acquire(timeout=10) as con:
-                if await services.name_taken(con, name):
-                    why, code = f"there is a service {name} already", "name-taken"
+                found = await traffic.found_as(con, name)
+            if found is not None:
+                words = {"service": f"there is a service {name} already", "model": f"a service has a model {name}"}
+                why, code = words[found], "name-taken"
         if why is None:
             why, code = f"no service is called {name}", "name-free"
         return NameAvailability(name=name, available=code == "name-free", reason=Reason(code=code, text=why))

@@ -53,6 +53,8 @@ class Views:
             "description": service.description, "status": state.status, "phase": state.phase, "reason": state.reason,
             "replicas": service.wanted, "healthy_replicas": state.healthy_replicas,
             "open_to_public": service.open_to_public, "endpoint": self.endpoint(service.name),
+            "fleet_endpoint": self.endpoint("v1"), "balance": service.balance, "limits": service.limits,
+            "caller_limits": service.caller_limits, "models": service.models,
             "example": self._example(facts), "resource_group": service.resource_group, "revision": facts.revision,
             "runtime": resolved.runtime, "image": resolved.image, "folder_id": resolved.folder_id,
             "slots": resolved.slots, "metadata": service.metadata, "tags": service.tags,
@@ -76,7 +78,7 @@ def replica_view(replica: Replica) -> ReplicaView:
     return ReplicaView(
         id=replica.id, kernel_id=replica.kernel_id, revision=replica.revision, status=replica.status,
         kernel_state=replica.kernel_state, health=replica.health, reason=_reason(replica.reason_code, replica.reason_text),
-        agent_id=replica.agent_id, address=address, created_at=replica.created_at,
+        agent_id=replica.agent_id, address=address, weight=replica.weight, created_at=replica.created_at,
     )  # fmt: skip
 
 

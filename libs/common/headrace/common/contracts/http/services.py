@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, Field, NonNegativeInt, StringConstraints, field_validator, model_validator
 
 from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.http.tokens import CallerLimits
+from headrace.common.contracts.http.traffic import BalanceSettings, LimitSettings, Models
 from headrace.common.contracts.ids import (
     AgentId,
     EventId,
@@ -20,6 +22,7 @@ from headrace.common.contracts.ids import (
 )
 from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
+from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.slots import ResourceSlots
 
@@ -102,6 +105,12 @@ class CreateService(RevisionSpec):
     """How long open requests may take to finish when a replica leaves."""
     endpoint_port: Annotated[int | None, Field(ge=10_000, le=19_999)] = None
     """A port of its own at the app-proxy, beside path and host name. Below the ports that kernels and outgoing connections use."""
+    balance: BalanceSettings = BalanceSettings()
+    limits: LimitSettings = LimitSettings()
+    caller_limits: CallerLimits = CallerLimits()
+    """Bounds of each caller without limits of its own."""
+    models: Models = ()
+    """No other living service may be called so or be found by it."""
 
 
 class UpdateService(Body):
@@ -117,6 +126,13 @@ class UpdateService(Body):
     drain_grace_s: Annotated[float | None, Field(ge=0, le=86_400)] = None
     endpoint_port: Annotated[int, Field(ge=10_000, le=19_999)] | Literal[0] | None = None
     """0 takes it away."""
+    balance: BalanceSettings | None = None
+    """null: as it is for a new service. So with `limits`."""
+    limits: LimitSettings | None = None
+    caller_limits: CallerLimits | None = None
+    """null takes all away."""
+    models: Models | None = None
+    """All of them."""
     message: Annotated[str, StringConstraints(max_length=4000)] = ""
     """Update message, kept in the history."""
 
@@ -124,8 +140,7 @@ class UpdateService(Body):
     def _something(self) -> Self:
         if not self.model_fields_set - {"message"}:
             raise ValueError(
-                "nothing to change; allowed: spec, description, replicas, open_to_public, metadata, tags, drain_grace_s, "
-                "endpoint_port"
+                f"nothing to change; allowed: {', '.join(name for name in type(self).model_fields if name != 'message')}"
             )
         return self
 
@@ -142,6 +157,8 @@ class ReplicaView(View):
     reason: Reason
     agent_id: AgentId | None
     address: str | None
+    weight: int = 100
+    """Share of new requests against the other replicas' weights."""
     created_at: AwareDatetime
 
 
@@ -170,6 +187,8 @@ class ServiceView(View):
     open_to_public: bool
     endpoint: str
     """Permanent base URL."""
+    fleet_endpoint: str
+    """OpenAI-compatible base URL of all services: its name, or one of `models`, goes into `model`."""
     example: str
     """A curl line that is right for the access type."""
     resource_group: str
@@ -182,6 +201,10 @@ class ServiceView(View):
     tags: tuple[str, ...]
     drain_grace_s: float
     endpoint_port: int | None = None
+    balance: Balance = Balance()
+    limits: Limits = Limits()
+    caller_limits: RateLimits = RateLimits()
+    models: tuple[str, ...] = ()
     created_by: str
     created_at: AwareDatetime
     updated_at: AwareDatetime

@@ -1,2 +1,0 @@
--- Settings of a service: limits, balance, models, weights.
-select 1;

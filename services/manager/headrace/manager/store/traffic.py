@@ -1,0 +1,62 @@
+"""Traffic settings of services, the names that the fleet's base URL finds them by, and weights of replicas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+from pydantic import BaseModel
+
+from headrace.common.contracts.http.services import CreateService, UpdateService
+from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.problems import NameTaken
+from headrace.common.db.pool import Connection
+from headrace.common.db.queries import Queries
+
+SQL = Queries.beside(__file__)
+NAMES = "fleet_names_pkey"
+_TAKEN = re.compile(r"\(name\)=\((.*)\)")
+
+
+async def write(con: Connection, service_id: ServiceId, given: CreateService | UpdateService) -> None:
+    """Write the settings that are given; a setting that is given as None goes back to its default. Raises NameTaken."""
+    values: list[Any] = []
+    for name in ("balance", "limits", "caller_limits"):
+        setting: BaseModel | None = getattr(given, name)
+        away = setting is None and name in given.model_fields_set
+        values += [away, setting and setting.model_dump(exclude_unset=True)]
+    models = None if given.models is None else list(given.models)
+    try:
+        await con.execute(SQL.write, service_id, *values, models)
+    except asyncpg.UniqueViolationError as error:
+        raise taken(error, given.models or ()) from None
+
+
+def taken(error: asyncpg.UniqueViolationError, asked: Sequence[str]) -> NameTaken:
+    """Return the problem of a name that leads to another service already."""
+    found = _TAKEN.search(error.detail or "")
+    which = found[1] if found else ", ".join(asked)
+    return NameTaken(
+        f"models: {which} leads to another service already, by its name or as one of its models; names of services and of "
+        "their models are unique in the whole installation",
+        field="models", found=which,
+    )  # fmt: skip
+
+
+async def put_weight(con: Connection, service_id: ServiceId, session_id: SessionId, weight: int) -> int | None:
+    """Set a replica's weight and return the one before; None when it does not exist or is on its way out."""
+    before: int | None = await con.fetchval(SQL.put_weight, session_id, service_id, weight)
+    return before
+
+
+async def found_as(con: Connection, name: str) -> str | None:
+    """Return what the name leads to at the fleet's base URL: a `service`, a `model` of one, or nothing."""
+    found: str | None = await con.fetchval(SQL.found_as, name)
+    return found
+
+
+def stored(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a row of services, as the route table takes them."""
+    return {name: row[name] for name in ("balance", "limits", "caller_limits", "models")}

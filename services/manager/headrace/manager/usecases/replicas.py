@@ -1,0 +1,42 @@
+"""Single replicas of services: their weights."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.http.services import ReplicaView
+from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.db.pool import Pool, transaction
+from headrace.manager.domain.access import Actor
+from headrace.manager.store import events, services, traffic
+from headrace.manager.usecases.context import as_id, service_for
+from headrace.manager.usecases.ports import Pokes
+from headrace.manager.usecases.views import replica_view
+
+
+class Replicas:
+    """What can be done with one replica."""
+
+    def __init__(self, pool: Pool, pokes: Pokes) -> None:
+        self._pool = pool
+        self._pokes = pokes
+
+    async def weigh(self, actor: Actor, reference: str, replica: str, weight: int) -> ReplicaView:
+        """Set a replica's share of new requests; app-proxies know within a second. A replica in its place gets the usual one.
+
+        Raises NotFound, Forbidden; Conflict when it is on its way out.
+        """
+        session_id = SessionId(as_id(replica, "replica"))
+        async with transaction(self._pool) as con:
+            service = (await service_for(con, actor, reference, "member")).service
+            before = await traffic.put_weight(con, service.id, session_id, weight)
+            found = await services.replica(con, session_id, service.id)
+            if found is None or found.status == "ended":
+                raise NotFound(f"service {service.name} has no replica {replica}")
+            if before is None:
+                raise Conflict(f"replica {replica} is {found.status}: it takes no new requests")
+            await events.record(
+                con, actor, "replica.weighted", project_id=service.project_id, service_id=service.id,
+                details={"replica": str(session_id), "from": before, "to": weight},
+            )  # fmt: skip
+        self._pokes.poke("routes")
+        return replica_view(found)

@@ -1,0 +1,218 @@
+"""Traffic settings of services and weights of replicas: what is taken, kept, shown and published."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits, RouteTable
+from headrace.manager.store import tables
+from tests.support.manager_api import PROXY, ManagerApi
+
+CHAT = "/v1/services/chat"
+
+
+async def create(api: ManagerApi, name: str = "chat", *, expect: int = 201, **body: Any) -> Any:
+    return await api.admin.call("POST", "/v1/services", {"name": name, "runtime": "cmd", **body}, expect=expect)
+
+
+async def published(api: ManagerApi, name: str = "chat") -> RouteTable:
+    """Return the route table as the routes loop would publish it now."""
+    async with api.pool.acquire() as con:
+        drafts = [draft.build() for draft in await tables.routes(con)]
+    return next(table for table in drafts if table.name == name)
+
+
+async def test_a_new_service_has_the_defaults(api: ManagerApi) -> None:
+    seen = await create(api)
+    assert seen["balance"] == Balance().model_dump()
+    assert seen["limits"] == Limits().model_dump()
+    assert (seen["caller_limits"], seen["models"]) == (RateLimits().model_dump(), [])
+    assert seen["fleet_endpoint"] == f"{PROXY}/v1"
+    table = await published(api)
+    assert (table.balance, table.limits, table.caller_limits, table.models) == (Balance(), Limits(), RateLimits(), ())
+    assert table.scale_from_zero is False
+
+
+async def test_settings_are_kept_shown_and_published_without_a_rollout(api: ManagerApi) -> None:
+    seen = await create(
+        api, balance={"policy": "session", "session_key": "body:user", "slow_start_s": 30}, limits={"max_queued": 0, "max_body_bytes": 10},
+        caller_limits={"in_flight": 2}, models=["org/Llama-3:latest", "ada"],
+    )  # fmt: skip
+    assert seen["models"] == ["org/Llama-3:latest", "ada"]
+    table = await published(api)
+    assert table.balance == Balance(policy="session", session_key="body:user", slow_start_s=30)
+    assert table.limits == Limits(max_queued=0, max_body_bytes=10)
+    assert table.caller_limits == RateLimits(in_flight=2)
+    assert table.models == ("org/Llama-3:latest", "ada")
+    api.behind.poked.clear()
+    change = {
+        "balance": {"policy": "prefix", "prefix_bytes": 64}, "limits": {"max_body_bytes": None, "first_byte_timeout_s": 5},
+        "caller_limits": {"in_flight": None, "tokens_per_day": 1000, "requests_per_second": 0.5}, "models": ["ada"],
+    }  # fmt: skip
+    seen = await api.admin.call("PATCH", CHAT, {**change, "message": "busy"})
+    assert "routes" in api.behind.poked
+    assert seen["revision"] == 1
+    table = await published(api)
+    assert table.balance == Balance(policy="prefix", prefix_bytes=64, session_key="body:user", slow_start_s=30)
+    assert table.limits == Limits(max_queued=0, first_byte_timeout_s=5)
+    assert table.caller_limits == RateLimits(tokens_per_day=1000, requests_per_second=0.5)
+    assert table.models == ("ada",)
+    assert seen == await api.admin.call("GET", CHAT)
+    assert seen["balance"] == table.balance.model_dump()
+    assert (await api.admin.call("GET", "/v1/services"))["items"][0]["limits"] == table.limits.model_dump()
+    entry = (await api.admin.call("GET", f"{CHAT}/history"))["items"][0]
+    assert (entry["action"], entry["message"], entry["details"]["changes"]) == ("service.updated", "busy", change)
+    await api.admin.call("PATCH", CHAT, {"balance": None, "limits": None, "caller_limits": None, "models": []})
+    table = await published(api)
+    assert (table.balance, table.limits, table.caller_limits, table.models) == (Balance(), Limits(), RateLimits(), ())
+
+
+async def test_what_a_change_does_not_name_stays(api: ManagerApi) -> None:
+    await create(api, balance={"policy": "round-robin"}, limits={"max_queued": 7}, models=["m"])
+    await api.admin.call("PATCH", CHAT, {"description": "d"})
+    await api.admin.call("PATCH", CHAT, {"spec": {"runtime": "cmd", "image": "new"}})
+    table = await published(api)
+    assert (table.balance.policy, table.limits.max_queued, table.models) == ("round-robin", 7, ("m",))
+
+
+@pytest.mark.parametrize(("field", "body"), [
+    ("balance.polcy", {"balance": {"polcy": "prefix"}}), ("balance.policy", {"balance": {"policy": "random"}}),
+    ("balance.session_key", {"balance": {"session_key": "query:user"}}), ("balance.session_key", {"balance": {"session_key": "header:a b"}}),
+    ("balance.prefix_bytes", {"balance": {"prefix_bytes": 15}}), ("balance.load_factor", {"balance": {"load_factor": 0.9}}),
+    ("balance.slow_start_s", {"balance": {"slow_start_s": -1}}), ("balance.policy", {"balance": {"policy": None}}),
+    ("limits.max_in_flight_per_replica", {"limits": {"max_in_flight_per_replica": 0}}), ("limits.max_queued", {"limits": {"max_queued": -1}}),
+    ("limits.max_queued", {"limits": {"max_queued": 10**30}}), ("limits.queue_timeout_s", {"limits": {"queue_timeout_s": 0}}),
+    ("limits.idle_timeout_s", {"limits": {"idle_timeout_s": 1e9}}), ("limits.max_body_bytes", {"limits": {"max_body_bytes": 1.5}}),
+    ("limits.max_queued", {"limits": {"max_queued": None}}), ("limits.queued", {"limits": {"queued": 1}}),
+    ("caller_limits.in_flight", {"caller_limits": {"in_flight": 0}}), ("caller_limits.rps", {"caller_limits": {"rps": 1}}),
+    ("models.0", {"models": ["a b"]}), ("models.0", {"models": [""]}), ("models.0", {"models": ["/x"]}), ("models", {"models": ["a", "a"]}),
+    ("models", {"models": [f"m{n}" for n in range(101)]}), ("models.0", {"models": ["x" * 201]}),
+])  # fmt: skip
+async def test_what_is_refused_names_the_field(api: ManagerApi, field: str, body: dict[str, Any]) -> None:
+    problem = await create(api, expect=400, **body)
+    assert [error["field"] for error in problem["errors"]] == [field]
+    await create(api)
+    problem = await api.admin.call("PATCH", CHAT, body, expect=400)
+    assert [error["field"] for error in problem["errors"]] == [field]
+
+
+async def test_a_name_leads_to_one_service(api: ManagerApi) -> None:
+    await create(api, models=["llama", "chat"])
+    for name, body in {
+        "other": {"models": ["llama"]},
+        "another": {"models": ["fine", "chat"]},
+        "llama": {},
+    }.items():
+        problem = await create(api, name, expect=409, **body)
+        assert problem["type"].endswith("name-taken")
+        assert ("llama" if name != "another" else "chat") in problem["detail"]
+    available = await api.admin.call("GET", "/v1/services/available?name=llama")
+    assert (available["available"], available["reason"]["code"]) == (False, "name-taken")
+    assert "model" in available["reason"]["text"]
+    await create(api, "other", models=["fine"])
+    problem = await api.admin.call(
+        "PATCH", "/v1/services/other", {"models": ["llama"], "description": "new"}, expect=409
+    )
+    assert (problem["field"], problem["found"]) == ("models", "llama")
+    seen = await api.admin.call("GET", "/v1/services/other")
+    assert (seen["models"], seen["description"]) == (["fine"], ""), "nothing has changed"
+    await api.admin.call("PATCH", CHAT, {"models": []})
+    await api.admin.call("PATCH", "/v1/services/other", {"models": ["llama"]})
+    await api.admin.call("DELETE", "/v1/services/other", expect=204)
+    await create(api, "llama", models=["other"])
+
+
+async def test_of_two_who_want_a_name_at_once_one_gets_it(api: ManagerApi) -> None:
+    await create(api)
+    await create(api, "other")
+    bodies = [
+        ("PATCH", CHAT, {"models": ["m"]}), ("PATCH", "/v1/services/other", {"models": ["m"]}),
+        ("POST", "/v1/services", {"name": "m", "runtime": "cmd"}),
+    ]  # fmt: skip
+    answers = await asyncio.gather(*(api.admin.http.request(method, path, json=body) for method, path, body in bodies))
+    assert sorted(answer.status_code < 300 for answer in answers) == [False, False, True]
+    assert {answer.status_code for answer in answers} <= {200, 201, 409}
+
+
+async def test_the_database_holds_it_whoever_writes(api: ManagerApi) -> None:
+    await create(api, models=["llama"])
+    await create(api, "other")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await api.pool.execute("update services set models = '{llama}' where name = 'other'")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await api.pool.execute("update services set models = '{chat}' where name = 'other'")
+    rows = await api.pool.fetch(
+        "select f.name, s.name as service from fleet_names f join services s on s.id = f.service_id"
+    )
+    assert {(row["name"], row["service"]) for row in rows} == {("chat", "chat"), ("llama", "chat"), ("other", "other")}
+
+
+async def test_reserved_names_say_why(api: ManagerApi) -> None:
+    for name in ("v1", "v2", "metrics", "livez", "readyz", "routes", "console", "api", "available"):
+        problem = await create(api, name, expect=400)
+        assert name in problem["errors"][0]["allowed"]
+        found = await api.admin.call("GET", f"/v1/services/available?name={name}")
+        assert (found["available"], found["reason"]["code"]) == (False, "name-reserved")
+
+
+async def weigh(api: ManagerApi, replica: object, weight: Any, *, expect: int = 200, name: str = "chat") -> Any:
+    return await api.admin.call(
+        "PUT", f"/v1/services/{name}/replicas/{replica}/weight", {"weight": weight}, expect=expect
+    )
+
+
+async def test_a_weight_goes_from_the_api_to_the_route_table(api: ManagerApi) -> None:
+    await create(api, replicas=2)
+    one, two = (await api.runs("chat"))[0], (await api.runs("chat"))[0]
+    assert {route.weight for route in (await published(api)).routes} == {100}
+    api.behind.poked.clear()
+    seen = await weigh(api, one, 25)
+    assert (seen["id"], seen["weight"]) == (str(one), 25)
+    assert api.behind.poked == ["routes"]
+    await weigh(api, two, 0)
+    assert {route.session_id: route.weight for route in (await published(api)).routes} == {one: 25, two: 0}
+    shown = (await api.admin.service("chat"))["replica_list"]
+    assert {replica["id"]: replica["weight"] for replica in shown} == {str(one): 25, str(two): 0}
+    entries = (await api.admin.call("GET", f"{CHAT}/history"))["items"]
+    assert [entry["action"] for entry in entries][:2] == ["replica.weighted"] * 2
+    assert entries[1]["details"] == {"replica": str(one), "from": 100, "to": 25}
+    await weigh(api, one, 10_000)
+
+
+@pytest.mark.parametrize("weight", [0.5, -1, 10_001, "half", None, [100], 1e30])
+async def test_weights_that_are_refused(api: ManagerApi, weight: Any) -> None:
+    await create(api)
+    one, _ = await api.runs("chat")
+    problem = await weigh(api, one, weight, expect=400)
+    (error,) = problem["errors"]
+    assert (error["field"], error["found"]) == ("weight", "list [100]" if weight == [100] else weight)
+    assert (await published(api)).routes[0].weight == 100
+
+
+async def test_whose_weight_cannot_be_changed(api: ManagerApi) -> None:
+    await create(api)
+    await create(api, "other")
+    one, _ = await api.runs("chat")
+    await weigh(api, one, 1, name="other", expect=404)
+    await weigh(api, new_uuid(), 1, expect=404)
+    await weigh(api, "none", 1, expect=404)
+    await api.admin.call("POST", "/v1/projects", {"name": "elsewhere"})
+    stranger = await api.user("stranger", elsewhere="member")
+    viewer = await api.user("viewer", default="viewer")
+    path = f"{CHAT}/replicas/{one}/weight"
+    try:
+        await stranger.call("PUT", path, {"weight": 1}, expect=404)
+        await viewer.call("PUT", path, {"weight": 1}, expect=403)
+    finally:
+        await stranger.close()
+        await viewer.close()
+    await api.pool.execute("update sessions set status = 'draining' where id = $1", one)
+    problem = await weigh(api, one, 1, expect=409)
+    assert "draining" in problem["detail"]
+    await api.ends(one)
+    await weigh(api, one, 1, expect=404)
