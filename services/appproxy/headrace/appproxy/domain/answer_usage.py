@@ -1,0 +1,155 @@
+"""What an answer's body says of the tokens it cost, and when its events came: read as it passes, never held back. Never raises.
+
+Engines report `usage` as OpenAI does: in a JSON answer, or in one of a stream's last events (`data: {…,"usage":{…}}`); the names
+of the Responses and Messages APIs (`input_tokens`, `output_tokens`) count as well. Of several the last one counts, and earlier
+ones tell what it leaves out. What a model wrote cannot pass for it: inside JSON strings its quotes are escaped. Only answers
+without Content-Encoding can be read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, Literal
+
+Kind = Literal["json", "events", "none"]
+TAIL_BYTES: Final = 16_384
+"""How much of an answer's end is looked at, and of a JSON answer's beginning."""
+_MOST_TOKENS = 10**9
+_MOST_OBJECT = 8192
+_MOST_OBJECTS = 16
+_USAGE = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
+_value = json.JSONDecoder().raw_decode
+_NAMES = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"), ("total_tokens", "total_tokens"))
+Tokens = tuple[int | None, int | None, int | None]
+_NOTHING: Tokens = (None, None, None)
+
+
+class AnswerUsage:
+    """Reads one answer. What it tells depends on the bytes alone; times are those of the chunks in which events ended."""
+
+    __slots__ = ("_carry", "_head", "_kept", "_kind", "_size", "_tail", "_tokens", "events", "first_s", "last_s")
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self._head = b""
+        """The first bytes of a JSON answer."""
+        self._tail = b""
+        self._kept: list[bytes] = []
+        """What came after the tail."""
+        self._size = 0
+        self._carry = b""
+        """The beginning of an event's end, where a chunk ended in the middle of one."""
+        self._tokens: Tokens | None = None
+        self.events = 0
+        """Blocks that ended in an empty line (HTML, section 9.2.5), whatever was in them."""
+        self.first_s: float | None = None
+        self.last_s: float | None = None
+
+    def feed(self, content: bytes, now_s: float) -> None:
+        """Take note of content that came at `now_s`, by any clock that only goes forward."""
+        if self._kind == "none":
+            return
+        self._kept.append(content)
+        size = len(content)
+        self._size += size
+        if self._kind == "events":
+            # The usual case is one whole event.
+            whole = content.find(b"\n\n") == size - 2 and size > 1 and not self._carry and b"\r" not in content
+            ended = 1 if whole else self._count(content)
+            if ended:
+                if not self.events:
+                    self.first_s = now_s
+                self.events += ended
+                self.last_s = now_s
+        elif len(self._head) < TAIL_BYTES:
+            self._head += content[: TAIL_BYTES - len(self._head)]
+        if self._size > 2 * TAIL_BYTES:
+            self._shorten()
+
+    def _count(self, content: bytes) -> int:
+        """Return how many events end in `content`; two line ends in a row are one end, and a third begins the next."""
+        content = self._carry + content
+        if b"\r" in content:
+            held = content.endswith(b"\r")
+            content = content.replace(b"\r\n", b"\n")
+        else:
+            held = False
+        ended = content.count(b"\n\n")
+        before = content[:-1] if held else content
+        run = len(before) - len(before.rstrip(b"\n"))
+        self._carry = (b"\n" if run % 2 else b"") + (b"\r" if held else b"")
+        return ended
+
+    def _shorten(self) -> None:
+        self._tail = (self._tail + b"".join(self._kept))[-TAIL_BYTES:]
+        self._kept.clear()
+        self._size = 0
+        self._tokens = None
+
+    @property
+    def tokens(self) -> Tokens:
+        """Prompt, completion and total tokens as the answer says so far: whole numbers from 0 to below 10^9, or None."""
+        if self._kept:
+            self._shorten()
+        if self._tokens is None:
+            self._tokens = _tokens_in(self._tail)
+            if self._tokens == _NOTHING and self._kind == "json":
+                self._tokens = _tokens_in(self._head)
+        return self._tokens
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Tokens of the prompt, or None where the answer does not say."""
+        return self.tokens[0]
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """Tokens of what was generated, or None where the answer does not say."""
+        return self.tokens[1]
+
+    @property
+    def total(self) -> int | None:
+        """What the answer cost: prompt and completion, or the total where it says only that; None where it says nothing."""
+        prompt, completion, total = self.tokens
+        if prompt is None and completion is None:
+            return total
+        return (prompt or 0) + (completion or 0)
+
+    @property
+    def seconds_per_event(self) -> float | None:
+        """Mean time between the events of a stream; None below two."""
+        if self.first_s is None or self.last_s is None or self.events < 2:
+            return None
+        return (self.last_s - self.first_s) / (self.events - 1)
+
+
+def usage_reader(content_type: bytes) -> AnswerUsage | None:
+    """Return a reader for an answer of this type, None where it cannot say anything."""
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind == b"text/event-stream":
+        return AnswerUsage("events")
+    return AnswerUsage("json") if kind == b"application/json" else None
+
+
+def _tokens_in(content: bytes) -> Tokens:
+    """Return what the last `usage` objects say, each number from the last one that has it."""
+    if b'"usage"' not in content:
+        return _NOTHING
+    ends = [match.end() for match in _USAGE.finditer(content)]
+    found: dict[str, int] = {}
+    for at in reversed(ends[-_MOST_OBJECTS:]):
+        try:
+            usage, _ = _value(content[at : at + _MOST_OBJECT].decode("utf-8", "replace"))
+        except (ValueError, RecursionError):  # cut off
+            continue
+        for name, other in _NAMES:
+            number = _number(usage, name, other)
+            if number is not None:
+                found.setdefault(name, number)
+    return found.get("prompt_tokens"), found.get("completion_tokens"), found.get("total_tokens")
+
+
+def _number(usage: dict[str, Any], name: str, other: str) -> int | None:
+    number = usage.get(name, usage.get(other))
+    return number if type(number) is int and 0 <= number < _MOST_TOKENS else None
