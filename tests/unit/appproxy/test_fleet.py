@@ -1,0 +1,99 @@
+"""A model's name leads to one service, the same whatever the order of tables; answers tell nothing that the caller may not know."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.appproxy.domain.fleet import Index, created_s, model_page, models_page, resolve
+from headrace.common.contracts.ids import ServiceId
+from headrace.common.contracts.messages.routes import RouteTable
+from tests.unit.appproxy.tables import PROJECT, table
+
+
+def made(number: int, name: str, *models: str, removed: bool = False) -> RouteTable:
+    return table(name, service_id=ServiceId(UUID(int=number << 80 | 7 << 76)), models=models, removed=removed)
+
+
+OLD = made(1_700_000_000_000, "old", "llama", "org/shared", "new")
+NEW = made(1_700_000_005_000, "new", "org/shared", "gemma", "new")
+
+
+def index(*tables: RouteTable) -> Index:
+    services = Index()
+    for one in tables:
+        services.apply(one)
+    return services
+
+
+@pytest.mark.parametrize("tables", [(OLD, NEW), (NEW, OLD), (NEW, OLD, NEW)])
+def test_a_name_is_the_oldest_ones(tables: tuple[RouteTable, ...]) -> None:
+    services = index(*tables)
+    expected = {"old": OLD, "llama": OLD, "org/shared": OLD, "new": OLD, "gemma": NEW}
+    assert {name: services.find(name) for name in expected} == {n: t.service_id for n, t in expected.items()}
+    assert services.names(OLD.service_id) == ["old", "llama", "new", "org/shared"]
+    assert services.names(NEW.service_id) == ["gemma"]
+    services.removed(OLD.service_id)
+    assert services.names(NEW.service_id) == ["new", "gemma", "org/shared"]
+    assert services.find("llama") is None
+
+
+def test_a_request_finds_its_service_or_learns_nothing() -> None:
+    services = index(OLD, NEW)
+    may_use = {OLD.service_id}.__contains__
+    assert resolve("llama", services, may_use) == OLD.service_id
+    hidden, unknown = resolve("gemma", services, may_use), resolve("nobody", services, may_use)
+    assert isinstance(hidden, tuple)
+    assert isinstance(unknown, tuple)
+    assert hidden == (404, {"error": {
+        "message": "The model `gemma` does not exist or you do not have access to it.", "type": "invalid_request_error",
+        "param": "model", "code": "model_not_found",
+    }})  # fmt: skip
+    assert str(unknown).replace("nobody", "gemma") == str(hidden)
+
+
+@pytest.mark.parametrize("model", [None, ""])
+def test_a_request_names_a_model(model: str | None) -> None:
+    status, body = resolve(model, index(OLD), lambda _: True)  # type: ignore[misc]
+    assert (status, body["error"]["param"], body["error"]["code"]) == (400, "model", "missing_model")
+
+
+def test_what_is_said_of_a_name_is_bounded_and_printable() -> None:
+    status, body = resolve("\x1b[0m\ud800\n" + "x" * 10_000, index(), lambda _: True)  # type: ignore[misc]
+    assert status == 404
+    assert len(body["error"]["message"]) < 300
+    assert body["error"]["message"].isprintable()
+
+
+def test_models_are_listed_by_name() -> None:
+    services = index(OLD, NEW)
+    page = models_page([NEW, OLD], services)
+    assert [m["id"] for m in page["data"]] == ["gemma", "llama", "new", "old", "org/shared"]
+    assert page["data"][0] == {"id": "gemma", "object": "model", "created": 1_700_000_005, "owned_by": f"{PROJECT}/new"}
+    assert models_page([NEW], services) == {"object": "list", "data": page["data"][:1]}
+    assert model_page("gemma", [OLD, NEW], services) == page["data"][0]
+    assert model_page("gemma", [OLD], services) == resolve("gemma", services, lambda _: False)
+    assert created_s(OLD.service_id) == 1_700_000_000
+
+
+names = st.sampled_from(["a", "b", "c"])
+tables = st.builds(
+    lambda number, name, models, removed: made(number, name, *models, removed=removed),
+    st.integers(1, 4), names, st.lists(names, max_size=3), st.booleans(),
+)  # fmt: skip
+
+
+@given(st.lists(tables, max_size=12))
+def test_what_tables_came_before_does_not_matter(history: list[RouteTable]) -> None:
+    services = index(*history)
+    last = {t.service_id: t for t in history}
+    fresh = index(*(t for t in last.values() if not t.removed))
+    for name in "abc":
+        assert services.find(name) == fresh.find(name)
+        found = services.find(name)
+        assert found is None or name in services.names(found)
+    assert services._own == fresh._own
+    assert services._declared == fresh._declared
