@@ -12,10 +12,11 @@ from uuid import UUID
 from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.bus.consume import LastValues
 from headrace.common.bus.publish import publish
-from headrace.common.contracts.ids import KernelId, ServiceId, new_uuid
+from headrace.common.contracts.ids import KernelId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
 from headrace.common.contracts.messages.reports import (
     DrainingRoute,
+    DrainReceipt,
     Gpu,
     KernelReport,
     Machine,
@@ -110,10 +111,15 @@ class FakeAgent:
 
 
 class FakeProxy:
-    """Keeps route tables and says so; `in_flight` requests hold each draining route."""
+    """Keeps route tables and says so; `in_flight` requests hold each draining route that has no receipt.
 
-    def __init__(self, bus: Bus) -> None:
+    Of one with a receipt those are open that have not ended; it is named also after its drain.
+    """
+
+    def __init__(self, bus: Bus, proxy_id: str = "proxy-1") -> None:
+        self.id = proxy_id
         self._bus = bus
+        self.receipts: dict[SessionId, DrainReceipt] = {}
         self.tables: dict[ServiceId, RouteTable] = {}
         self.history: list[RouteTable] = []
         self.in_flight = 0
@@ -127,17 +133,22 @@ class FakeProxy:
             await self.report()
 
     async def report(self) -> None:
-        draining = tuple(
-            DrainingRoute(session_id=route.session_id, in_flight=self.in_flight)
-            for table in self.tables.values() for route in table.routes if route.state == "draining"
-        )  # fmt: skip
+        drained = {r.session_id for table in self.tables.values() for r in table.routes if r.state == "draining"}
+        draining = tuple(self._draining(session_id) for session_id in sorted(drained | set(self.receipts)))
         generations = {service: table.generation for service, table in self.tables.items()}
         await publish(
             self._bus,
             ProxyReport(
-                proxy_id="proxy-1", sent_at=utc_now(), url="http://p", generations=generations, draining=draining
+                proxy_id=self.id, sent_at=utc_now(), url="http://p", generations=generations, draining=draining
             ),
         )
+
+    def _draining(self, session_id: SessionId) -> DrainingRoute:
+        receipt = self.receipts.get(session_id)
+        if receipt is None:
+            return DrainingRoute(session_id=session_id, in_flight=self.in_flight)
+        open_now = receipt.started - receipt.finished - receipt.retried - receipt.failed - receipt.cut
+        return DrainingRoute(session_id=session_id, in_flight=open_now, receipt=receipt)
 
     def serving(self, service: ServiceId) -> int:
         table = self.tables.get(service)
@@ -184,8 +195,12 @@ class World:
     async def agent(self, agent_id: str = "agent-1", **facts: Any) -> FakeAgent:
         return FakeAgent(agent_id, await self.bus(agent_id), **facts)
 
-    async def proxy(self) -> FakeProxy:
-        return await self._stack.enter_async_context(FakeProxy(await self.bus("appproxy")).alive())
+    async def proxy(self, proxy_id: str = "proxy-1") -> FakeProxy:
+        return await self._stack.enter_async_context((await self.proxy_to_start(proxy_id)).alive())
+
+    async def proxy_to_start(self, proxy_id: str) -> FakeProxy:
+        user = "appproxy" if proxy_id == "proxy-1" else "manager"  # the servers know one app-proxy's user
+        return FakeProxy(await self.bus(user), proxy_id)
 
     async def manager(self, *, lost_after_s: float = 2.0) -> Loops:
         """Start one manager's loops; stopped at the end of the test."""

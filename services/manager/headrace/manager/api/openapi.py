@@ -23,6 +23,7 @@ _PLACES = {
     "client": "Name or id of the client",
     "user": "Name or id of the user",
     "agent": "Id of the agent",
+    "revision": "Number of the revision",
     "path": "Path in the folder",
 }
 

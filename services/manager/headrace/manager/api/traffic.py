@@ -1,15 +1,27 @@
-"""Routes of what is done to a service's traffic: weights of replicas."""
+"""Routes of what is done to a service's traffic: weights of replicas, receipts of drains and rollouts."""
 
 from __future__ import annotations
 
-from aiohttp import web
+from typing import Annotated
 
+from aiohttp import web
+from pydantic import Field
+
+from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.services import ReplicaView
-from headrace.common.contracts.http.traffic import PutWeight
-from headrace.common.contracts.problems import Conflict, Forbidden
-from headrace.manager.api.routing import Call, Reply, Routes, json_reply
+from headrace.common.contracts.http.traffic import PutWeight, ReceiptView, RolloutReceipt
+from headrace.common.contracts.problems import Conflict, Forbidden, NotFound
+from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
 
 routes = Routes("services")
+_MOST_REVISION = 2_147_483_647
+
+
+class ReceiptsQuery(Paging):
+    """Which receipts."""
+
+    revision: Annotated[int, Field(ge=1, le=_MOST_REVISION)] | None = None
+    """Only of replicas that made way for this revision."""
 
 
 @routes.on(
@@ -23,3 +35,27 @@ async def put_weight(call: Call) -> web.Response:
     """
     weight = call.body(PutWeight).weight
     return json_reply(await call.use.replicas.weigh(call.actor, call["service"], call["replica"], weight))
+
+
+@routes.on(
+    "GET", "/v1/services/{service}/receipts", query=ReceiptsQuery,
+    replies={200: Reply("Receipts.", Page[ReceiptView])},
+)  # fmt: skip
+async def list_receipts(call: Call) -> web.Response:
+    """Return what became of the requests that were open when replicas left, the newest drain first; kept for 90 days."""
+    query = call.query(ReceiptsQuery)
+    found = await call.use.receipts.page(
+        call.actor, call["service"], revision=query.revision, before=query.cursor, limit=query.limit
+    )
+    return json_reply(found)
+
+
+@routes.on(
+    "GET", "/v1/services/{service}/revisions/{revision}/receipt", replies={200: Reply("The sum.", RolloutReceipt)}
+)
+async def show_rollout_receipt(call: Call) -> web.Response:
+    """Return what the change to a revision cost callers: the sum over the replicas that it replaced."""
+    number = call["revision"]
+    if not (number.isascii() and number.isdecimal() and len(number) <= len(str(_MOST_REVISION))):
+        raise NotFound(f"there is no revision {number}")
+    return json_reply(await call.use.receipts.of_rollout(call.actor, call["service"], int(number)))

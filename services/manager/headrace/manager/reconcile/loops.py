@@ -18,6 +18,7 @@ from headrace.common.runtime.loop import Loop
 from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.placing import Placing
 from headrace.manager.reconcile.publishing import Publishing
+from headrace.manager.reconcile.receipts import Receipts
 from headrace.manager.reconcile.reports import Proxies
 from headrace.manager.reconcile.services import Services
 from headrace.manager.store import tables
@@ -51,12 +52,13 @@ class Loops:
         """Make the loops. Pokes before this are lost, which costs one period."""
         services = Services(pool, proxies, clock, self.poke, forget_after=forget_after)
         placing = Placing(pool, clock, self.poke)
+        receipts = Receipts(pool, proxies, clock)
         plans = Publishing(pool, bus, NodePlan, read=tables.plans, mark=tables.mark_left, verify=verify)
         routes = Publishing(pool, bus, RouteTable, read=tables.routes, mark=tables.mark_drained_from, verify=verify)
         rules = Publishing(pool, bus, RuleTable, read=tables.rules, verify=verify)
         passes = {
             "services": services.one_pass, "placement": placing.one_pass, "plans": plans.one_pass, "routes": routes.one_pass,
-            "rules": rules.one_pass, "agents": agents.one_pass,
+            "rules": rules.one_pass, "agents": agents.one_pass, "receipts": receipts.one_pass,
         }  # fmt: skip
         periods = {"agents": min(every, AGENTS_EVERY)}
         self._loops = {name: Loop(name, one_pass, every=periods.get(name, every)) for name, one_pass in passes.items()}

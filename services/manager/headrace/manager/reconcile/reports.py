@@ -12,6 +12,7 @@ from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleOutcome, RuleReport
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
+from headrace.manager.domain.receipts import Heard
 from headrace.manager.store import reports
 
 log = structlog.get_logger()
@@ -63,21 +64,22 @@ class Proxies:
         self._clock = clock
         self._poke = poke
         self._forget_after = forget_after
-        self._gather_for = gather_for
+        self.gather_for = gather_for
+        """By then all app-proxies have been heard of."""
         self._since: datetime | None = None
-        self._reports: dict[ProxyId, tuple[datetime, ProxyReport]] = {}
+        self._reports: dict[ProxyId, Heard] = {}
 
     async def heard(self, report: ProxyReport) -> None:
         """Keep the newest report of this app-proxy."""
         before = self._reports.get(report.proxy_id)
-        if before is not None and before[1].sent_at > report.sent_at:
+        if before is not None and before.report.sent_at > report.sent_at:
             return
         now = self._clock()
-        if not self._live(now):
+        if not self.lately():
             self._since = now  # the others, if there are any, report within a second
-        self._reports[report.proxy_id] = (now, report)
-        if report.draining or (before is not None and before[1].draining):
-            self._poke("services")
+        self._reports[report.proxy_id] = Heard(now, report)
+        if _tells_of_drains(before.report if before is not None else None, report):
+            self._poke("services", "receipts")
 
     def let_go(self, service_id: ServiceId, session_id: SessionId, generation: int | None) -> bool:
         """Whether every app-proxy heard of lately knows that the session drains (by table `generation`) and has no request open on it.
@@ -85,14 +87,25 @@ class Proxies:
         False while no app-proxy is heard of: then the grace decides. False also until all had time to be heard of (`gather_for`)
         after this manager started or got the bus back.
         """
-        now = self._clock()
-        live = self._live(now)
-        if generation is None or not live or self._since is None or now - self._since < self._gather_for:
+        if generation is None or not self.gathered():
             return False
-        return all(_has_let_go(report, service_id, session_id, generation) for report in live)
+        return all(_has_let_go(one.report, service_id, session_id, generation) for one in self.lately().values())
 
-    def _live(self, now: datetime) -> list[ProxyReport]:
-        return [report for at, report in self._reports.values() if now - at <= self._forget_after]
+    def gathered(self) -> bool:
+        """Whether there are app-proxies, and all had time to be heard of."""
+        return bool(self.lately()) and self._since is not None and self._clock() - self._since >= self.gather_for
+
+    def lately(self) -> dict[ProxyId, Heard]:
+        """Return the newest report of each app-proxy that is heard of."""
+        now = self._clock()
+        return {proxy_id: one for proxy_id, one in self._reports.items() if now - one.at <= self._forget_after}
+
+
+def _tells_of_drains(before: ProxyReport | None, report: ProxyReport) -> bool:
+    """Whether there is something new about them. A drain is named for minutes after its end."""
+    if before is None:
+        return bool(report.draining)
+    return report.draining != before.draining or (bool(report.draining) and report.generations != before.generations)
 
 
 def _has_let_go(report: ProxyReport, service_id: ServiceId, session_id: SessionId, generation: int) -> bool:

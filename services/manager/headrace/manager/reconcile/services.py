@@ -18,14 +18,14 @@ from headrace.manager.domain import validation
 from headrace.manager.domain.replicas import Action, Create, Failed, Leave, Recovered, Seen, Wanted, decide
 from headrace.manager.metrics import SESSIONS, STARTS_FAILED
 from headrace.manager.reconcile.reports import Proxies
-from headrace.manager.store import sessions
+from headrace.manager.store import receipts, sessions
 from headrace.manager.store.sessions import LiveRow, ServiceRow
 
 log = structlog.get_logger()
 
 
 class Services:
-    """Reads: services, live sessions, lost machines, drains at app-proxies. Changes: sessions, start errors, deletions."""
+    """Reads: services, live sessions, lost machines, drains at app-proxies. Changes: sessions, start errors, deletions, begin and end of drains."""
 
     def __init__(
         self, pool: Pool, proxies: Proxies, clock: Clock, poke: Callable[..., None], *, forget_after: timedelta
@@ -56,7 +56,7 @@ class Services:
         async with transaction(self._pool) as con:
             settled = await sessions.settle(con, forget_after=self._forget_after)
         if acted or settled:  # "services" too: the next step may be due already
-            self._poke("placement", "plans", "routes", "rules", "services")
+            self._poke("placement", "plans", "routes", "rules", "services", "receipts")
 
     async def _one_service(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:
         have = [self._seen(service.id, row) for row in rows]
@@ -85,7 +85,8 @@ class Services:
                     revision_id=revision_id, resolved=None, resource_group=service.resource_group, created_by=service.created_by,
                 )  # fmt: skip
             case Leave():
-                await sessions.leave(con, action, revs[action.id])
+                if await sessions.leave(con, action, revs[action.id]):
+                    await receipts.left(con, action)
             case Failed():
                 STARTS_FAILED.inc()
                 await sessions.record_failure(con, service.id, action)

@@ -21,6 +21,7 @@ from headrace.manager.usecases.history import History
 from headrace.manager.usecases.logs import Logs
 from headrace.manager.usecases.ports import LogReader, Pokes, RuleOutcomes
 from headrace.manager.usecases.projects import Projects
+from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
 from headrace.manager.usecases.resolution import Resolver
 from headrace.manager.usecases.rules import Rules
@@ -46,6 +47,7 @@ class UseCases:
     services: Services
     changes: Changes
     replicas: Replicas
+    receipts: Receipts
     tokens: Tokens
     clients: Clients
     rules: Rules
@@ -76,6 +78,7 @@ def build(
         auth=Authentication(pool, vault), projects=Projects(pool), users=Users(pool, vault), folders=folders,
         uploads=Uploads(pool, storage, folders, max_bytes=max_upload_bytes, kept_for=uploads_kept_for),
         services=services, changes=Changes(pool, resolver, services, pokes), replicas=Replicas(pool, pokes),
+        receipts=Receipts(pool),
         tokens=Tokens(pool, SigningKeys(vault), pokes, clock), clients=Clients(pool, pokes), rules=Rules(pool, outcomes, pokes),
         history=History(pool), logs=Logs(pool, reader, clock), validations=Validations(pool, resolver, pokes),
         fleet=Fleet(pool),

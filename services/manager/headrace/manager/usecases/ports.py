@@ -10,7 +10,7 @@ from headrace.common.contracts.messages.rulestates import RuleOutcome
 
 
 class Pokes(Protocol):
-    """The loops, by name: services, placement, plans, routes, rules."""
+    """The loops, by name: services, placement, plans, routes, rules, receipts."""
 
     def poke(self, *loops: str) -> None:
         """Ask these loops to look soon. Carries no data and never fails."""

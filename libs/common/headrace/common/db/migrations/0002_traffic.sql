@@ -65,5 +65,5 @@ create table drain_receipts (
     shares jsonb not null default '{}',
     check (not counted or ended_at is not null)
 );
-create index drain_receipts_service on drain_receipts (service_id, session_id desc);
+create index drain_receipts_service on drain_receipts (service_id, began_at desc, session_id desc);
 create index drain_receipts_ended on drain_receipts (ended_at);

@@ -1,0 +1,48 @@
+"""The receipts loop: what app-proxies tell of drains is kept, by whichever manager heard it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from headrace.common.contracts.ids import SessionId
+from headrace.common.db.pool import Pool, transaction
+from headrace.common.runtime.clock import Clock
+from headrace.manager.domain.receipts import Drain, after
+from headrace.manager.reconcile.reports import Proxies
+from headrace.manager.store import receipts
+
+KEPT_FOR = timedelta(days=90)
+
+
+class Receipts:
+    """Reads: drains, the app-proxies' newest reports. Changes: drain_receipts. Any number of managers may: counts only grow."""
+
+    def __init__(self, pool: Pool, proxies: Proxies, clock: Clock) -> None:
+        self._pool = pool
+        self._proxies = proxies
+        self._clock = clock
+        self._seen: dict[SessionId, datetime] = {}
+        self._named: frozenset[SessionId] = frozenset()
+
+    async def one_pass(self) -> None:
+        """Write what is new. A report that is missed costs nothing: the next one has the counts too."""
+        now, heard = self._clock(), self._proxies.lately()
+        named = frozenset(route.session_id for one in heard.values() for route in one.report.draining)
+        async with transaction(self._pool) as con:
+            if new := named - self._named:
+                await receipts.begin(con, sorted(new))
+            drains = await receipts.open_ones(con)
+            self._seen = {drain.session_id: self._seen.get(drain.session_id, now) for drain in drains}
+            known = [(drain, self._with(drain, now)) for drain in drains]
+            changed = [fresh for drain, fresh in known if fresh != drain]
+            for drain in changed:
+                await receipts.keep(con, drain)
+            if changed:
+                await receipts.forget(con, KEPT_FOR)
+        self._named = named
+
+    def _with(self, drain: Drain, now: datetime) -> Drain:
+        heard, since = self._proxies.lately(), self._seen[drain.session_id]
+        all_since = bool(heard) and all(one.at > since for one in heard.values())
+        gathered = self._proxies.gathered() and (all_since or now - since >= self._proxies.gather_for)
+        return after(drain, heard, since=since, gathered=gathered)

@@ -1,0 +1,84 @@
+"""Receipts of drains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.messages.reports import DrainReceipt
+from headrace.common.db.pool import Connection
+from headrace.common.db.queries import Queries
+from headrace.manager.domain.receipts import Drain, Part, Parts
+from headrace.manager.domain.replicas import Leave
+
+SQL = Queries.beside(__file__)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The receipt of one replica."""
+
+    session_id: SessionId
+    revision: int
+    replaced_by: int | None
+    reason_code: str
+    reason_text: str
+    began_at: datetime
+    ended_at: datetime | None
+    counted: bool
+    parts: Parts
+
+
+async def left(con: Connection, action: Leave) -> None:
+    """Begin the receipt of a replica that drains; end that of one which did. Call in the transaction that moves the session."""
+    if action.status == "draining":
+        await con.execute(SQL.began, [action.id])
+    else:
+        await con.execute(SQL.ended, action.id)
+
+
+async def begin(con: Connection, session_ids: Iterable[SessionId]) -> None:
+    """Make receipts for those of these replicas that leave and have none."""
+    await con.execute(SQL.began, list(session_ids))
+
+
+async def open_ones(con: Connection) -> list[Drain]:
+    """Return the drains of which app-proxies may still tell; their rows are locked, those that another manager holds are left out."""
+    return [Drain(**_with_parts(row)) for row in await con.fetch(SQL.open)]
+
+
+async def keep(con: Connection, drain: Drain) -> None:
+    """Write what was heard."""
+    shares = {
+        proxy_id: {"in_flight": part.in_flight, **part.counts.model_dump()} for proxy_id, part in drain.parts.items()
+    }
+    await con.execute(SQL.keep, drain.session_id, shares, drain.counted)
+
+
+async def forget(con: Connection, after: timedelta) -> None:
+    """Drop receipts of drains that ended longer ago."""
+    await con.execute(SQL.forget, after)
+
+
+async def page(
+    con: Connection, service_id: ServiceId, *, revision: int | None, before: UUID | None, limit: int | None
+) -> list[Receipt]:
+    """Return a page of receipts (of the rollout of `revision`), newest first."""
+    return [Receipt(**_with_parts(row)) for row in await con.fetch(SQL.page, service_id, revision, before, limit)]
+
+
+async def left_behind(con: Connection, service_id: ServiceId, revision: int) -> int:
+    """Return how many replicas of earlier revisions take requests, or will."""
+    return int(await con.fetchval(SQL.left_behind, service_id, revision))
+
+
+def _with_parts(row: Mapping[str, Any]) -> dict[str, Any]:
+    parts = {
+        proxy_id: Part(share["in_flight"], DrainReceipt.model_validate(share))
+        for proxy_id, share in row["shares"].items()
+    }
+    return {**{name: value for name, value in row.items() if name != "shares"}, "parts": parts}
