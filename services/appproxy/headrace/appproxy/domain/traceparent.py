@@ -74,3 +74,10 @@ def state(values: Sequence[bytes]) -> bytes:
     if len(members) > _MOST_MEMBERS or len(keys) < len(members) or not all(map(_MEMBER, members)):
         return b""
     return b",".join(members)
+
+
+def fields(parent: TraceParent, states: Sequence[bytes]) -> bytes:
+    """Return the header fields that tell a replica its parent, each with its CRLF. `states`: the request's `tracestate` fields."""
+    passed = state(states)
+    head = b"traceparent: " + write(parent) + b"\r\n"
+    return head + b"tracestate: " + passed + b"\r\n" if passed else head
