@@ -46,4 +46,4 @@ async def test_never_more_lenient_than_nginx_without_a_reason(server: Nginx, gro
 def test_the_corpus_is_large_and_says_why() -> None:
     assert len(CASES) >= 250
     assert len({case.id for case in CASES}) == len(CASES)
-    assert all(len(case.why) > 5 for case in CASES)
+    assert all(case.why for case in CASES)

@@ -1,0 +1,32 @@
+"""The laws, one function for each side: AssertionError, or anything but the framing's own error, is a finding."""
+# ruff: noqa: S101 - the laws are assertions
+
+from __future__ import annotations
+
+from fuzz.cuts import divisions
+from fuzz.readings import SMALL, USUAL, check_answer, check_request, read_answer, read_requests
+
+
+def requests_hold(given: bytes) -> None:
+    """Whatever a caller sends: its division makes no difference, and what is accepted has one reading."""
+    limits = SMALL if given[:1] and given[0] & 1 else USUAL
+    readings = [read_requests(pieces, limits) for pieces in divisions(given)]
+    for message in readings[0].messages:
+        check_request(message)
+    for other in readings[1:]:
+        assert other.result == readings[0].result, (readings[0].result, other.result)
+        for message in other.messages:
+            check_request(message)
+
+
+def answers_hold(given: bytes) -> None:
+    """Whatever a replica answers: its division makes no difference, and what is accepted has one reading."""
+    flags = given[0] if given else 0
+    limits, to_head = SMALL if flags & 1 else USUAL, bool(flags & 2)
+    readings = [read_answer(pieces, limits, to_head=to_head) for pieces in divisions(given)]
+    for message in readings[0].messages:
+        check_answer(message, to_head=to_head)
+    for other in readings[1:]:
+        assert other.result == readings[0].result, (readings[0].result, other.result)
+        for message in other.messages:
+            check_answer(message, to_head=to_head)

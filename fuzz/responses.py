@@ -1,0 +1,20 @@
+"""Fuzz what replicas answer: `python -m fuzz.responses [corpus folder] [libFuzzer options]`."""
+
+from __future__ import annotations
+
+import sys
+
+import atheris  # type: ignore[import-untyped]
+
+with atheris.instrument_imports(include=["headrace.appproxy.framing"]):
+    from fuzz.laws import answers_hold
+
+
+def main() -> None:
+    """Run until an input breaks a law (it is written to a crash- file), or the options say so."""
+    atheris.Setup(sys.argv, answers_hold)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
