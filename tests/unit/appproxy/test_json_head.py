@@ -157,6 +157,12 @@ def test_a_repeated_model_is_seen_in_a_cut_head_too() -> None:
     assert read(b'{"model":"a"' + rest)[:2] == ("", "a")
 
 
+@pytest.mark.parametrize("after", [b"x", b"{}"])
+def test_what_comes_after_the_head_does_not_count(after: bytes) -> None:
+    body = b" \r\n\t" + after
+    assert read(body, limit=4)[0] == read(body, 1, 1, 1, 1, limit=4)[0] == "too-long"
+
+
 @given(st.binary(max_size=300), st.integers(1, 100), st.lists(st.integers(0, 30), max_size=5))
 def test_nothing_raises(body: bytes, limit: int, sizes: list[int]) -> None:
     assert read(b"{" + body, *sizes, limit=limit) == read(b"{" + body, limit=limit)

@@ -67,11 +67,12 @@ class JsonHead:
         if self.done:
             return True
         if not self._opened:
-            begun = chunk.lstrip(_SPACE.encode())[:1]
-            if begun and begun != b"{":
-                self._finish("not-json")
-                return True
-            self._opened = begun == b"{"
+            begun = chunk.lstrip(_SPACE.encode())
+            if begun and self._size + len(chunk) - len(begun) < self._limit:  # what comes after the head does not count
+                self._opened = begun.startswith(b"{")
+                if not self._opened:
+                    self._finish("not-json")
+                    return True
         self._chunks.append(chunk)
         self._size += len(chunk)
         if self._size > self._limit:
@@ -107,6 +108,8 @@ class JsonHead:
 
     def _read_cut(self, head: bytes) -> Unreadable:
         """The body is longer than its head."""
+        if not self._opened:
+            return "too-long"
         text = utf_8_decode(head, "strict", False)[0]  # a character may be cut in two
         pairs, cut = members_of(text, len(text) - len(text.lstrip(_SPACE)))
         members = dict(pairs)
