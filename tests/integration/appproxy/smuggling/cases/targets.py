@@ -65,6 +65,7 @@ _NOT_OURS = frozenset({400, 404, 405, 501})
 CASES = (
     *(Case(f"request-{i}", get(line=line), w, refused(404, 405, 501, 505)) for i, line, w in _LINES),
     *(Case(f"absolute-{i}", get(line=line), w, answered(400, 404)) for i, line, w in _ABSOLUTE),
+    Case("request-http09-by-lf", b"GET /chat/x\nX: HTTP/1.1\r\nHost: h\r\n\r\n", "0.9 up to the LF for llhttp, 1.1 up to the CRLF for others (found by fuzzing)", refused(505)),
     Case("http2-preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/2 with prior knowledge (RFC 9113 3.4)", refused(405, 501, 505)),
     Case("http2-preface-frames", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00" * 4, "the same with frames", refused(405, 501, 505)),
     Case("absolute-same", get(line=b"GET http://h/chat/x HTTP/1.1"), "absolute form (RFC 9112 3.2.2)", passed(absent=(b"http://",), target=b"/x")),
