@@ -54,8 +54,8 @@ class AnswerUsage:
         size = len(content)
         self._size += size
         if self._kind == "events":
-            # The usual case is one whole event.
-            whole = content.find(b"\n\n") == size - 2 and size > 1 and not self._carry and b"\r" not in content
+            # The usual case is one whole event of one line.
+            whole = not self._carry and content.find(b"\n") == size - 2 and content.endswith(b"\n\n")
             ended = 1 if whole else self._count(content)
             if ended:
                 if not self.events:
