@@ -56,10 +56,10 @@ class Running:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
 
-    def why_ended(self) -> str:
+    def last_words(self) -> str:
         """Return the last thing that it said, for a message."""
         lines = [line for line in self.output.read_text(errors="replace").splitlines() if line.strip()]
-        return f"ended with {self.process.poll()}: {lines[-1][:300] if lines else 'no output'}"
+        return lines[-1][:300] if lines else "no output"
 
 
 def start(
@@ -89,7 +89,7 @@ def wait_until_it_answers(running: Running, port: int, request: bytes, *, patien
     last = "nothing"
     while time.monotonic() < end:
         if running.process.poll() is not None:
-            raise MissingError(running.why_ended())
+            raise MissingError(f"ended with {running.process.poll()}: {running.last_words()}")
         try:
             last = status_line(port, request)
         except OSError as error:
@@ -97,7 +97,7 @@ def wait_until_it_answers(running: Running, port: int, request: bytes, *, patien
         if " 200" in last:
             return
         time.sleep(0.05)
-    raise MissingError(f"no 200 in {patience_s:.0f} s; the last answer was: {last}")
+    raise MissingError(f"no 200 in {patience_s:.0f} s; the last answer: {last}; it said: {running.last_words()}")
 
 
 def status_line(port: int, request: bytes) -> str:
