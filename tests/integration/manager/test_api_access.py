@@ -26,7 +26,7 @@ WITHOUT_PROJECT = {
 BODIES = {
     "put_member": {"role": "viewer"}, "update_service": {"replicas": 2}, "roll_back_service": {"revision": 1}, "create_token": {},
     "create_project_token": {}, "update_token": {"share": 2}, "update_project_token": {"share": 2}, "update_client": {"share": 2},
-    "create_client": {"name": "a-robot"},
+    "create_client": {"name": "a-robot"}, "put_weight": {"weight": 1},
     "add_rule": {"source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 1, "step": 1, "max_replicas": 2},
     "replace_rule": {"source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 1, "step": 1, "max_replicas": 2},
 }  # fmt: skip
@@ -73,7 +73,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     red, blue = await api.user("red-user", red="owner"), await api.user("blue-user", blue="owner")
     folder = await red.folder("secret", {"model-definition.yaml": "x", "f": "1"}, project="red")
     service = await red.call("POST", "/v1/services", {"name": "red-service", "runtime": "cmd", "folder": "secret"})
-    _, kernel = await api.runs("red-service")
+    replica, kernel = await api.runs("red-service")
     await api.behind.say(kernel, "2026-01-01T00:00:00Z a secret line")
     token = await red.call("POST", "/v1/services/red-service/tokens", {})
     client = await red.call("POST", "/v1/services/red-service/clients", {"name": "robot"})
@@ -83,7 +83,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     project = (await red.call("GET", "/v1/projects/red"))["id"]
     places = {
         "project": ("red", project), "folder": ("secret", folder), "service": ("red-service", service["id"]), "user": ("red-user",),
-        "validation": (run["id"],), "path": ("f",),
+        "validation": (run["id"],), "path": ("f",), "replica": (str(replica),), "revision": (1,),
         "token_id": (token["id"],), "client": ("robot", client["id"]), "rule_id": (rule["id"],), "upload": (upload,),
     }  # fmt: skip
     looked_at = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -10,6 +11,7 @@ import pytest
 
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits, RouteTable
+from headrace.common.runtime.clock import utc_now
 from headrace.manager.store import tables
 from tests.support.manager_api import PROXY, ManagerApi
 
@@ -216,3 +218,72 @@ async def test_whose_weight_cannot_be_changed(api: ManagerApi) -> None:
     assert "draining" in problem["detail"]
     await api.ends(one)
     await weigh(api, one, 1, expect=404)
+
+
+async def drained(api: ManagerApi, number: int, **columns: Any) -> str:
+    """Put a receipt into the database, as the loops would."""
+    replica = new_uuid()
+    row = {"revision": 1, "replaced_by": None, "ended_at": utc_now(), "counted": True, "shares": {}, **columns}
+    await api.pool.execute(
+        "insert into drain_receipts (session_id, service_id, revision, replaced_by, reason_code, reason_text, began_at, ended_at, counted, shares)"
+        " select $1, id, $2, $3, 'scaled-in', 'fewer are wanted', $4, $5, $6, $7 from services where name = 'chat'",
+        replica, row["revision"], row["replaced_by"], utc_now() - timedelta(seconds=number), row["ended_at"], row["counted"], row["shares"],
+    )  # fmt: skip
+    return str(replica)
+
+
+def share(in_flight: int | None = 0, **counts: float) -> dict[str, Any]:
+    return {
+        "in_flight": in_flight,
+        "started": 0,
+        "finished": 0,
+        "retried": 0,
+        "failed": 0,
+        "cut": 0,
+        "slowest_s": 0.0,
+        **counts,
+    }
+
+
+async def test_receipts_page_by_page_newest_drain_first(api: ManagerApi) -> None:
+    await create(api)
+    assert (await api.admin.call("GET", f"{CHAT}/receipts"))["items"] == []
+    made = [await drained(api, number) for number in (5, 1, 3)]
+    shares = {"p2": share(2, started=3, finished=1), "p1": share(started=1, failed=1, slowest_s=2.5), "p3": share(None)}
+    newest = await drained(api, 0, replaced_by=2, shares=shares, ended_at=None, counted=False)
+    page = await api.admin.call("GET", f"{CHAT}/receipts?limit=3")
+    rest = await api.admin.call("GET", f"{CHAT}/receipts?limit=3&cursor={page['next']}")
+    assert [item["replica"] for item in page["items"] + rest["items"]] == [newest, made[1], made[2], made[0]]
+    assert rest["next"] is None
+    first = page["items"][0]
+    assert (first["started"], first["finished"], first["failed"], first["slowest_s"]) == (4, 1, 1, 2.5)
+    assert (first["proxies"], first["waiting_for"], first["complete"]) == (["p1", "p2"], ["p2", "p3"], False)
+    assert (first["reason"]["code"], first["ended_at"]) == ("scaled-in", None)
+    only = await api.admin.call("GET", f"{CHAT}/receipts?revision=2")
+    assert [item["replica"] for item in only["items"]] == [newest]
+    for query in ("revision=0", "revision=1.5", "revision=x", "cursor=x", "revison=1"):
+        await api.admin.call("GET", f"{CHAT}/receipts?{query}", expect=400)
+
+
+async def test_a_rollouts_receipt_is_the_sum_of_those_that_made_way(api: ManagerApi) -> None:
+    await create(api)
+    await api.runs("chat")
+    await api.admin.call("PATCH", CHAT, {"spec": {"runtime": "cmd", "image": "new"}})
+    path = f"{CHAT}/revisions/2/receipt"
+    seen = await api.admin.call("GET", path)
+    assert (seen["replicas"], seen["complete"], seen["ended_at"]) == (0, False, None), "the old one still serves"
+    await api.pool.execute("update sessions set status = 'ended', ended_at = now()")
+    assert (await api.admin.call("GET", path))["complete"] is True
+    await drained(api, 2, replaced_by=2, shares={"p1": share(started=2, finished=2, slowest_s=1.0)})
+    await drained(
+        api, 1, replaced_by=2, shares={"p1": share(started=1, cut=1, slowest_s=3.0), "p2": share(started=1, retried=1)}
+    )
+    await drained(api, 1, shares={"p1": share(started=50)})
+    seen = await api.admin.call("GET", path)
+    assert (seen["started"], seen["finished"], seen["retried"], seen["cut"], seen["slowest_s"]) == (4, 2, 1, 1, 3.0)
+    assert (seen["replicas"], seen["draining"], seen["complete"], seen["waiting_for"]) == (2, 0, True, [])
+    await drained(api, 1, replaced_by=2, shares={"p2": share(1, started=1)}, ended_at=None, counted=False)
+    seen = await api.admin.call("GET", path)
+    assert (seen["draining"], seen["complete"], seen["ended_at"], seen["waiting_for"]) == (1, False, None, ["p2"])
+    for number in ("3", "0", "-1", "x", "1e0", "9999999999", "\u0663"):
+        await api.admin.call("GET", f"{CHAT}/revisions/{number}/receipt", expect=404)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import time
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from headrace.common.contracts.http.services import (
     CreateService,
     HistoryEntry,
     NameAvailability,
+    ReplicaView,
     RevisionView,
     Rollback,
     ServiceDetail,
@@ -19,12 +21,14 @@ from headrace.common.contracts.http.services import (
     ServiceView,
     UpdateService,
 )
+from headrace.common.contracts.http.traffic import PutWeight, ReceiptView, RolloutReceipt
 from headrace.common.contracts.reasons import Reason
-from headrace.sdk.errors import ApiError, WaitFailedError
+from headrace.sdk.errors import ApiError, WaitFailedError, WaitTimeoutError
 from headrace.sdk.logs import LogStream
 from headrace.sdk.transport import Transport, segment
 from headrace.sdk.waiting import Until, polled, reached
 
+_INCOMPLETE = Reason(code="receipt-incomplete", text="not all app-proxies have told what became of open requests")
 _GONE = Reason(code="not-found", text="the service does not exist")
 
 
@@ -101,6 +105,53 @@ class Services:
     def decisions(self, service: object) -> Iterator[ScaleDecisionView]:
         """Yield the changes of the wanted replicas, newest first."""
         return self._transport.items(ScaleDecisionView, f"{_of(service)}/decisions")
+
+    def weigh(self, service: object, replica: UUID | str, weight: int) -> ReplicaView:
+        """Set a replica's share of new requests against the others' (100 is usual); app-proxies know within a second."""
+        path = f"{_of(service)}/replicas/{segment(replica)}/weight"
+        return self._transport.one(ReplicaView, "PUT", path, body=PutWeight(weight=weight))
+
+    def receipts(self, service: object, *, revision: int | None = None) -> Iterator[ReceiptView]:
+        """Yield what became of the requests that were open when replicas left (for `revision`), the newest drain first."""
+        return self._transport.items(ReceiptView, f"{_of(service)}/receipts", {"revision": revision})
+
+    def rollout_receipt(self, service: object, revision: int) -> RolloutReceipt:
+        """Return what the change to this revision cost callers, as far as it is known."""
+        return self._transport.one(RolloutReceipt, "GET", f"{_of(service)}/revisions/{revision}/receipt")
+
+    def wait_for_receipt(
+        self,
+        service: object,
+        revision: int,
+        *,
+        timeout_s: float = 600.0,
+        every_s: float = 0.5,
+        linger_s: float = 5.0,
+        progress: Callable[[RolloutReceipt], None] | None = None,
+    ) -> RolloutReceipt:
+        """Return the rollout's receipt once it is complete.
+
+        As it is then: `linger_s` after nothing drains any more (an app-proxy fell silent), and after `timeout_s`.
+        """
+        receipt = None
+        still_until: float | None = None
+        seen = polled(
+            lambda: self.rollout_receipt(service, revision), reason=lambda _: _INCOMPLETE, what=f"receipt of {service}",
+            timeout_s=timeout_s, every_s=every_s, sleep=self._transport.sleep,
+        )  # fmt: skip
+        try:
+            for receipt in seen:
+                if progress is not None:
+                    progress(receipt)
+                now = time.monotonic()
+                still_until = None if receipt.draining else still_until or now + linger_s
+                if receipt.complete or (still_until is not None and now >= still_until):
+                    return receipt
+        except WaitTimeoutError:
+            if receipt is None:
+                raise
+        assert receipt is not None  # noqa: S101 - polled() ends only by raising
+        return receipt
 
     def logs(
         self,

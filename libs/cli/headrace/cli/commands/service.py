@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +11,10 @@ import typer
 from headrace.cli.command import commands
 from headrace.cli.commands.flags import Message, Project, Service, Timeout, Yes, confirmed
 from headrace.cli.commands.service_flags import SpecFlags, overlaid
+from headrace.cli.commands.service_receipts import receipt_line
 from headrace.cli.commands.service_view import SERVICE_COLUMNS, show_service
-from headrace.cli.commands.service_waiting import wait_for
+from headrace.cli.commands.service_waiting import wait_for, wait_for_receipt
+from headrace.cli.commands.traffic_flags import TrafficFlags
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
 from headrace.common.contracts.http.services import CreateService, ServiceDetail, ServicePhase, ServiceStatus
@@ -31,6 +34,7 @@ def register(app: typer.Typer) -> None:
 def create(
     session: Session,
     spec: SpecFlags,
+    traffic: TrafficFlags,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="May stand in --file.")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", metavar="FILE", help="Request as YAML or JSON; flags win over it.")
@@ -70,7 +74,7 @@ def create(
         "drain_grace_s": drain_grace,
         "endpoint_port": endpoint_port,
     }
-    flags = {**spec.given(), **{field: value for field, value in asked.items() if value is not None}}
+    flags = {**spec.given(), **traffic.given(), **{field: value for field, value in asked.items() if value is not None}}
     body = overlaid(document(file) if file else {}, flags)
     if "name" not in body:
         raise usage("a name is missing: headrace service create NAME, or name: in --file")
@@ -152,14 +156,25 @@ def rm(session: Session, service: Service, yes: Yes = False, wait: Wait = False,
     )
 
 
-def finish(session: Session, service: ServiceDetail, until: Until | None, timeout_s: float) -> None:
-    """Wait where asked to, then print the service in short (or its JSON)."""
+def finish(
+    session: Session, service: ServiceDetail, until: Until | None, timeout_s: float, *, rollout: bool = False
+) -> None:
+    """Wait where asked to, then print the service in short (or its JSON); after the `rollout` of a revision its receipt too."""
+    started = time.monotonic()
     found = service if until is None else wait_for(session, service.name, until, timeout_s)
+    receipt = None
+    if rollout and until is not None:
+        receipt = wait_for_receipt(session, service, max(1.0, timeout_s - (time.monotonic() - started)))
     if session.output.as_json:
-        session.output.record(found or service)
+        view = found or service
+        session.output.record(
+            view if receipt is None else {**view.model_dump(mode="json"), "receipt": receipt.model_dump(mode="json")}
+        )
     elif found is not None:
         output = session.output
         output.line(
             f"{found.name} is {found.status}, {found.phase}: {found.healthy_replicas} of {found.replicas} replicas healthy"
         )
         output.line(f"endpoint: {found.endpoint}")
+        if receipt is not None:
+            output.line(receipt_line(receipt))

@@ -79,7 +79,10 @@ def update(
     wait: Wait = False,
     timeout: Timeout = 600.0,
 ) -> None:
-    """Change a service without downtime. What is not given stays; changes of the spec roll out a new revision."""
+    """Change a service without downtime. What is not given stays; changes of the spec roll out a new revision.
+
+    With --wait it returns once the new replicas serve and the old ones have left, and says what that cost callers.
+    """
     changes = {
         "spec": _new_spec(session, service, spec.given(), file, unset_env or []),
         "replicas": replicas,
@@ -94,7 +97,8 @@ def update(
     if not given:
         raise usage("nothing to change; see headrace service update --help")
     body = UpdateService.model_validate({**given, "message": message})
-    finish(session, session.client.services.update(service, body), "healthy" if wait else None, timeout)
+    found = session.client.services.update(service, body)
+    finish(session, found, "healthy" if wait else None, timeout, rollout=body.spec is not None)
 
 
 def _new_spec(
@@ -124,7 +128,7 @@ def rollback(
 ) -> None:
     """Roll out an earlier revision again, as a new one."""
     found = session.client.services.rollback(service, revision, message=message)
-    finish(session, found, "healthy" if wait else None, timeout)
+    finish(session, found, "healthy" if wait else None, timeout, rollout=True)
 
 
 def retry(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:

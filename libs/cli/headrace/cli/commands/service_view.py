@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from headrace.cli.commands.traffic_flags import traffic_facts
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import cell, mapping, slots
@@ -51,6 +52,7 @@ def show_service(session: Session, service: ServiceDetail) -> None:
             ("resource group", service.resource_group),
             ("drain grace", f"{service.drain_grace_s:g} s"),
             ("own port", service.endpoint_port),
+            *traffic_facts(service),
             ("description", service.description or None),
             ("tags", " ".join(service.tags) or None),
             ("metadata", mapping(dict(service.metadata))),
@@ -77,10 +79,14 @@ def replica_lines(replicas: Iterable[ReplicaView]) -> list[str]:
     return [
         cell(
             f"replica {replica.id}  {replica.status}  {replica.health}  "
-            f"{replica.agent_id or 'no machine yet'}  {replica.address or ''}  {replica.reason.text}"
+            f"{replica.agent_id or 'no machine yet'}  {replica.address or ''}  {_weight(replica)}{replica.reason.text}"
         ).replace("    ", "  ")
         for replica in replicas
     ]
+
+
+def _weight(replica: ReplicaView) -> str:
+    return "" if replica.weight == 100 else f"weight {replica.weight}  "
 
 
 def _error_lines(service: ServiceDetail) -> list[str]:

@@ -8,7 +8,9 @@ from itertools import islice
 from headrace.cli.commands.service_view import progress_lines
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.session import Session
+from headrace.cli.text import count
 from headrace.common.contracts.http.services import ServiceDetail
+from headrace.common.contracts.http.traffic import RolloutReceipt
 from headrace.sdk import Client, HeadraceError, Until, WaitFailedError, WaitTimeoutError
 
 _TAIL_LINES = 20
@@ -39,6 +41,19 @@ def wait_for(session: Session, service: str, until: Until, timeout_s: float) -> 
     raise CliError(
         str(failure), ExitCode.WAITED, hint=hint, log="" if stopped else failed_log(client, service)
     ) from failure
+
+
+def wait_for_receipt(session: Session, service: ServiceDetail, timeout_s: float) -> RolloutReceipt:
+    """Return what the change to the service's revision cost callers, once that is known or `timeout_s` is over."""
+    with session.output.live() as show:
+
+        def progress(receipt: RolloutReceipt) -> None:
+            if receipt.draining:
+                show([f"{service.name}: {count(receipt.draining, 'replaced replica')} still draining"])
+
+        return session.client.services.wait_for_receipt(
+            service.name, service.revision, timeout_s=timeout_s, progress=progress
+        )
 
 
 def _phase(client: Client, service: str) -> str | None:

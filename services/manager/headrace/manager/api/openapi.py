@@ -114,7 +114,11 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
 
 
 def _place(name: str) -> dict[str, Any]:
-    schema = {"type": "string", "format": "uuid"} if name in _IDS else {"type": "string", "minLength": 1}
+    schema: dict[str, Any] = {"type": "string", "minLength": 1}
+    if name in _IDS:
+        schema = {"type": "string", "format": "uuid"}
+    elif name == "revision":
+        schema = {"type": "integer", "minimum": 1}
     return {
         "name": name,
         "in": "path",

@@ -1,0 +1,66 @@
+"""`headrace service traffic|weight`: how requests are spread, queued, bounded and named."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from headrace.cli.command import commands
+from headrace.cli.commands.flags import Message, Service
+from headrace.cli.commands.service_view import replica_lines
+from headrace.cli.commands.traffic_flags import TrafficFlags, traffic_facts
+from headrace.cli.parsing import usage
+from headrace.cli.session import Session
+from headrace.common.contracts.http.services import ServiceView, UpdateService
+from headrace.common.contracts.http.traffic import MOST_WEIGHT
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    commands(app, {"traffic": traffic, "weight": weight})
+
+
+def traffic(
+    session: Session,
+    service: Service,
+    flags: TrafficFlags,
+    reset: Annotated[bool, typer.Option("--reset", help="All of it as for a new service.")] = False,
+    message: Message = "",
+) -> None:
+    """Show or change how requests are spread, queued, bounded and named. Changes hold within a second, without a restart."""
+    given = flags.given()
+    if reset and given:
+        raise usage("--reset goes with no other setting; allowed: --reset alone, then the settings")
+    if reset:
+        given = {"balance": None, "limits": None, "caller_limits": None, "models": []}
+    if not given:
+        if message:
+            raise usage("nothing to change; see headrace service traffic --help")
+        _show(session, session.client.services.get(service))
+        return
+    change = UpdateService.model_validate({**given, "message": message})
+    _show(session, session.client.services.update(service, change))
+
+
+def weight(
+    session: Session,
+    service: Service,
+    replica: Annotated[str, typer.Argument(metavar="REPLICA", help="Its id; see: headrace service show.")],
+    share: Annotated[int, typer.Argument(metavar="WEIGHT", min=0, max=MOST_WEIGHT, help="100 is usual, 0 is none.")],
+) -> None:
+    """Set a replica's share of new requests against the others' weights; within a second, until the replica is replaced."""
+    found = session.client.services.weigh(service, replica, share)
+    if session.output.as_json:
+        session.output.record(found)
+    for line in replica_lines([found]):
+        session.output.line(line)
+
+
+def _show(session: Session, service: ServiceView) -> None:
+    if not session.output.as_json:
+        session.output.facts(service, [("service", service.name), *traffic_facts(service)])
+        return
+    facts: dict[str, Any] = service.model_dump(mode="json")
+    names = ("name", "fleet_endpoint", "models", "balance", "limits", "caller_limits")
+    session.output.record({name: facts[name] for name in names})

@@ -1,0 +1,134 @@
+"""The flags that say how a service's requests are spread, queued, bounded and named; and how that is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from headrace.common.contracts.http.services import ServiceView
+from headrace.common.contracts.messages.routes import BalancePolicy
+
+_NONE_AT_ZERO = frozenset({"max_in_flight_per_replica", "max_body_bytes"})
+Seconds = float | None
+Count = int | None
+
+
+@dataclass(frozen=True)
+class TrafficFlags:
+    """What may be set of a service's traffic. None: not given. 0 of a limit that can be absent takes it away."""
+
+    balance: Annotated[
+        BalancePolicy | None, typer.Option("--balance", help="How requests are spread (default least-in-flight).")
+    ] = None
+    session_key: Annotated[
+        str | None,
+        typer.Option(
+            "--session-key", metavar="KEY", help="For session: header:NAME, cookie:NAME or body:user (default header:x-session-id)."
+        ),
+    ] = None  # fmt: skip
+    prefix_bytes: Annotated[
+        Count, typer.Option("--prefix-bytes", metavar="BYTES", help="For prefix: how much of a prompt counts.")
+    ] = None
+    load_factor: Annotated[
+        float | None,
+        typer.Option(
+            "--load-factor", metavar="FACTOR", help="For session and prefix: a busier replica passes requests on."
+        ),
+    ] = None
+    slow_start: Annotated[
+        Seconds,
+        typer.Option("--slow-start", metavar="SECONDS", help="How long a fresh replica's share grows; 0: at once."),
+    ] = None
+    max_in_flight_per_replica: Annotated[
+        Count,
+        typer.Option("--max-in-flight-per-replica", metavar="COUNT", min=0, help="Further ones wait; 0: no limit."),
+    ] = None
+    max_queued: Annotated[
+        Count, typer.Option("--max-queued", metavar="COUNT", min=0, help="Further ones are answered 429.")
+    ] = None
+    queue_timeout: Annotated[
+        Seconds, typer.Option("--queue-timeout", metavar="SECONDS", help="Longest wait in the queue.")
+    ] = None
+    max_body_bytes: Annotated[
+        Count, typer.Option("--max-body-bytes", metavar="BYTES", min=0, help="Largest request body; 0: no limit.")
+    ] = None
+    first_byte_timeout: Annotated[
+        Seconds, typer.Option("--first-byte-timeout", metavar="SECONDS", help="Longest wait for an answer to begin.")
+    ] = None
+    idle_timeout: Annotated[
+        Seconds, typer.Option("--idle-timeout", metavar="SECONDS", help="Longest silence within an answer.")
+    ] = None
+    caller_requests_per_second: Annotated[
+        float | None,
+        typer.Option("--caller-requests-per-second", metavar="RATE", min=0, help="Of each caller; 0: no limit."),
+    ] = None
+    caller_in_flight: Annotated[
+        Count, typer.Option("--caller-in-flight", metavar="COUNT", min=0, help="Of each caller; 0: no limit.")
+    ] = None
+    caller_tokens_per_minute: Annotated[
+        Count,
+        typer.Option("--caller-tokens-per-minute", metavar="COUNT", min=0, help="Of each caller; 0: no limit."),
+    ] = None
+    caller_tokens_per_day: Annotated[
+        Count, typer.Option("--caller-tokens-per-day", metavar="COUNT", min=0, help="Of each caller; 0: no limit.")
+    ] = None
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", metavar="NAME", help="Found by it too at the fleet's base URL. All of them; '': none. Repeatable."
+        ),
+    ] = None  # fmt: skip
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields of a CreateService or UpdateService that were given."""
+        names = ("requests_per_second", "in_flight", "tokens_per_minute", "tokens_per_day")
+        fields: dict[str, dict[str, Any]] = {
+            "balance": {
+                "policy": self.balance, "session_key": self.session_key, "prefix_bytes": self.prefix_bytes,
+                "load_factor": self.load_factor, "slow_start_s": self.slow_start,
+            },
+            "limits": {
+                "max_in_flight_per_replica": self.max_in_flight_per_replica, "max_queued": self.max_queued,
+                "queue_timeout_s": self.queue_timeout, "max_body_bytes": self.max_body_bytes,
+                "first_byte_timeout_s": self.first_byte_timeout, "idle_timeout_s": self.idle_timeout,
+            },
+            "caller_limits": {name: getattr(self, f"caller_{name}") for name in names},
+        }  # fmt: skip
+        none_at_zero = {*_NONE_AT_ZERO, *names}
+        found: dict[str, Any] = {
+            group: {
+                name: None if value == 0 and name in none_at_zero else value
+                for name, value in values.items()
+                if value is not None
+            }
+            for group, values in fields.items()
+        }
+        if self.model is not None:
+            found["models"] = [name for name in self.model if name]
+        return {group: values for group, values in found.items() if values or group == "models"}
+
+
+def traffic_facts(service: ServiceView) -> list[tuple[str, object]]:
+    """Return what is set, in a line each; what is as for a new service is left out."""
+    balance = service.balance
+    return [
+        ("fleet endpoint", service.fleet_endpoint),
+        ("models", " ".join(service.models) or None),
+        ("balance", ", ".join([balance.policy, *_set(balance, besides="policy")])),
+        ("limits", ", ".join(_set(service.limits)) or "as usual"),
+        ("each caller", ", ".join(_set(service.caller_limits)) or "no limits"),
+    ]
+
+
+def _set(settings: BaseModel, *, besides: str = "") -> list[str]:
+    usual = type(settings)()
+    return [
+        f"{name.removesuffix('_s').replace('_', ' ')} {value:g}{' s' if name.endswith('_s') else ''}"
+        if isinstance(value, int | float)
+        else f"{name.replace('_', ' ')} {value}"
+        for name, value in settings
+        if name != besides and value != getattr(usual, name)
+    ]
