@@ -90,6 +90,7 @@ async def test_what_a_change_does_not_name_stays(api: ManagerApi) -> None:
     ("limits.max_in_flight_per_replica", {"limits": {"max_in_flight_per_replica": 0}}), ("limits.max_queued", {"limits": {"max_queued": -1}}),
     ("limits.max_queued", {"limits": {"max_queued": 10**30}}), ("limits.queue_timeout_s", {"limits": {"queue_timeout_s": 0}}),
     ("limits.idle_timeout_s", {"limits": {"idle_timeout_s": 1e9}}), ("limits.max_body_bytes", {"limits": {"max_body_bytes": 1.5}}),
+    ("limits.max_queued", {"limits": {"max_queued": True}}), ("balance.prefix_bytes", {"balance": {"prefix_bytes": "64"}}),
     ("limits.max_queued", {"limits": {"max_queued": None}}), ("limits.queued", {"limits": {"queued": 1}}),
     ("caller_limits.in_flight", {"caller_limits": {"in_flight": 0}}), ("caller_limits.rps", {"caller_limits": {"rps": 1}}),
     ("models.0", {"models": ["a b"]}), ("models.0", {"models": [""]}), ("models.0", {"models": ["/x"]}), ("models", {"models": ["a", "a"]}),
@@ -186,7 +187,7 @@ async def test_a_weight_goes_from_the_api_to_the_route_table(api: ManagerApi) ->
     await weigh(api, one, 10_000)
 
 
-@pytest.mark.parametrize("weight", [0.5, -1, 10_001, "half", None, [100], 1e30])
+@pytest.mark.parametrize("weight", [0.5, -1, 10_001, "half", "5", True, None, [100], 1e30])
 async def test_weights_that_are_refused(api: ManagerApi, weight: Any) -> None:
     await create(api)
     one, _ = await api.runs("chat")

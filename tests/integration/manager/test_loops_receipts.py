@@ -35,8 +35,9 @@ class Looking:
         return await self._receipts.of_rollout(self._actor, str(service), revision)
 
     async def the_one(self, service: ServiceId) -> ReceiptView:
-        (found,) = await self.receipts(service)
-        return found
+        found = await self.receipts(service)
+        assert len(found) == 1
+        return found[0]
 
     async def completed(self, service: ServiceId) -> ReceiptView:
         async def complete() -> bool:
@@ -186,3 +187,22 @@ async def test_an_app_proxy_that_dies_is_named_and_its_numbers_stay(look: Lookin
         seen = await look.the_one(service)
         assert (seen.finished, seen.waiting_for, seen.complete) == (3, ("proxy-2",), False)
         assert (seen.reason.code, seen.replaced_by) == ("service-stopped", None)
+
+
+async def test_a_replica_that_died_has_a_receipt_once_an_app_proxy_tells_of_it(look: Looking) -> None:
+    world = look.world
+    await world.manager()
+    proxy = await world.proxy()
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s", grace_s=60)
+        await eventually(lambda: proxy.serving(service) == 1)
+        (first,) = {spec.session_id for spec in agent.kernels.values()}
+        await _tells(proxy, first, _receipt(2, failed=1))  # it saw the connections break before anybody else did
+        assert await look.receipts(service) == ()
+        agent.outcome = lambda spec: "failed" if spec.session_id == first else "healthy"
+        agent.report_now()
+        await _tells(proxy, first, _receipt(2, failed=2))
+        seen = await look.completed(service)
+        assert (seen.replica, seen.failed, seen.replaced_by, seen.proxies) == (first, 2, None, ("proxy-1",))
+        assert seen.reason.code == "failed"
+        assert (await look.rollout(service, 1)).replicas == 0

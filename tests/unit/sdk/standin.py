@@ -37,7 +37,8 @@ def service_view(
     return {
         "id": uid(1), "name": name, "project_id": uid(2), "project": "default", "description": "", "status": status, "phase": phase,
         "reason": {"code": "starting", "text": f"it is {phase}"}, "replicas": 1, "healthy_replicas": 0, "open_to_public": False,
-        "endpoint": "http://proxy/echo", "fleet_endpoint": "http://proxy/v1", "example": "curl …", "resource_group": "default", "revision": 1, "runtime": "custom",
+        "endpoint": "http://proxy/echo", "fleet_endpoint": "http://proxy/v1", "example": "curl …",
+        "resource_group": "default", "revision": 1, "runtime": "custom",
         "image": None, "folder_id": None, "slots": {"cpu": "1"}, "metadata": {}, "tags": [], "drain_grace_s": 60, "created_by": "admin",
         "created_at": NOW, "updated_at": NOW, "replica_list": [], "errors": [], **changes,
     }  # fmt: skip

@@ -81,7 +81,8 @@ def update(
 ) -> None:
     """Change a service without downtime. What is not given stays; changes of the spec roll out a new revision.
 
-    With --wait it returns once the new replicas serve and the old ones have left, and says what that cost callers.
+    How requests are spread, queued and bounded: see headrace service traffic. With --wait it returns once the new
+    replicas serve and the old ones have left, and says what that cost callers.
     """
     changes = {
         "spec": _new_spec(session, service, spec.given(), file, unset_env or []),

@@ -22,14 +22,14 @@ class Receipts:
         self._proxies = proxies
         self._clock = clock
         self._seen: dict[SessionId, datetime] = {}
-        self._named: frozenset[SessionId] = frozenset()
+        self._begun: frozenset[SessionId] = frozenset()
 
     async def one_pass(self) -> None:
         """Write what is new. A report that is missed costs nothing: the next one has the counts too."""
         now, heard = self._clock(), self._proxies.lately()
         named = frozenset(route.session_id for one in heard.values() for route in one.report.draining)
         async with transaction(self._pool) as con:
-            if new := named - self._named:
+            if new := named - self._begun:  # again and again: it may have left the table before it is known to leave
                 await receipts.begin(con, sorted(new))
             drains = await receipts.open_ones(con)
             self._seen = {drain.session_id: self._seen.get(drain.session_id, now) for drain in drains}
@@ -39,7 +39,7 @@ class Receipts:
                 await receipts.keep(con, drain)
             if changed:
                 await receipts.forget(con, KEPT_FOR)
-        self._named = named
+        self._begun = named & (self._begun | {drain.session_id for drain in drains})
 
     def _with(self, drain: Drain, now: datetime) -> Drain:
         heard, since = self._proxies.lately(), self._seen[drain.session_id]
