@@ -1,0 +1,300 @@
+"""What one caller may do: requests a second, requests at once, tokens a minute and a day. Pure arithmetic on given clocks.
+
+Rates are GCRA (ITU-T I.371: the virtual scheduling form of a token bucket): one number, the moment at which the bucket is full
+again. A token estimate is reserved when a request is admitted and settled when it ends, by what was really used; that may be
+more than there was, and the bucket is then in debt. The day is the UTC calendar day: what people read on a bill, and exact
+to the token. A request counts to the day in which it was admitted.
+
+limits/*.lua hold the same arithmetic for all app-proxies together; tests compare the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Final, Literal
+
+from headrace.common.contracts.messages.routes import RateLimits
+
+Code = Literal["request-rate", "caller-in-flight", "token-rate", "token-budget"]
+Judged = Literal["shared", "local"]
+
+DAY_S: Final = 86_400
+MINUTE_S: Final = 60.0
+MAX_TOKENS: Final = 1 << 40
+"""No request is counted as more: a replica's `usage` is not to be believed without bound."""
+MAX_DEBT_S: Final = 3600.0
+"""Longest time for which a settlement may shut a caller out by its tokens a minute."""
+DEFAULT_COMPLETION_TOKENS: Final = 512
+BYTES_PER_TOKEN: Final = 4
+IN_FLIGHT_RETRY_S: Final = 1.0
+"""Nobody knows when a request ends: the next try is worth a second's wait."""
+_ROUNDING_S: Final = 1e-7
+
+_TEXTS: Final[dict[Code, str]] = {
+    "request-rate": "this caller sends more requests a second than it may",
+    "caller-in-flight": "this caller has as many requests open as it may",
+    "token-rate": "this caller has used its tokens of the minute",
+    "token-budget": "this caller has used its tokens of the day (UTC)",
+}
+
+
+def estimate_tokens(body_bytes: int | None, max_tokens: int | None) -> int:
+    """Return how many tokens to reserve: a quarter of the body's bytes, and the completion's bound or 512.
+
+    Four bytes a token is English prose in common tokenizers, and JSON's own characters make up for denser languages; None as
+    `body_bytes` (chunked) counts 0. It need not be right, since what was really used is settled at the end.
+    """
+    completion = DEFAULT_COMPLETION_TOKENS if max_tokens is None else max(0, max_tokens)
+    return min(MAX_TOKENS, max(0, body_bytes or 0) // BYTES_PER_TOKEN + completion)
+
+
+class Quota:
+    """RateLimits made ready for arithmetic. Intervals are seconds for one; 0 is no bound."""
+
+    __slots__ = (
+        "in_flight",
+        "request_burst_s",
+        "request_interval_s",
+        "token_interval_s",
+        "tokens_per_day",
+        "tokens_per_minute",
+    )
+
+    def __init__(self, limits: RateLimits, divided_by: int = 1) -> None:
+        rate = limits.requests_per_second
+        self.request_interval_s = 0.0 if rate is None else divided_by / rate
+        self.request_burst_s = max(1.0, self.request_interval_s) if rate is not None else 0.0
+        self.in_flight = _part(limits.in_flight, divided_by)
+        self.tokens_per_minute = _part(limits.tokens_per_minute, divided_by)
+        self.token_interval_s = MINUTE_S / self.tokens_per_minute if self.tokens_per_minute else 0.0
+        self.tokens_per_day = _part(limits.tokens_per_day, divided_by)
+
+    @property
+    def bounds_anything(self) -> bool:
+        """Whether there is a limit at all."""
+        return bool(self.request_interval_s or self.needs_settling)
+
+    @property
+    def needs_settling(self) -> bool:
+        """Whether the end of a request has to be told."""
+        return bool(self.in_flight or self.tokens_per_minute or self.tokens_per_day)
+
+
+def _part(limit: int | None, divided_by: int) -> int:
+    """A limit's part; at least one, or a small limit would be a closed door."""
+    return 0 if limit is None else max(1, limit // divided_by)
+
+
+class Usage:
+    """What one caller has used. `now_s` goes forward; it and `day` (days since 1970, UTC) come from whoever judges."""
+
+    __slots__ = ("day", "day_tokens", "full_s", "in_flight", "request_full_s", "token_full_s")
+
+    def __init__(self) -> None:
+        self.request_full_s = 0.0
+        """When the bucket of requests is full again."""
+        self.token_full_s = 0.0
+        """The same for tokens a minute; beyond a minute from now is debt."""
+        self.full_s = 0.0
+        """Last seen full: what was reserved before then has flowed back by itself, and is not given back twice."""
+        self.day = 0
+        self.day_tokens = 0
+        self.in_flight = 0
+
+
+class Reservation:
+    """What one admitted request holds, until it is settled once."""
+
+    __slots__ = ("at_s", "caller", "day", "day_tokens", "lease", "minute_tokens", "open", "quota")
+
+    def __init__(self, caller: str, quota: Quota, tokens: int, at_s: float, day: int, lease: str = "") -> None:
+        self.caller = caller
+        self.quota = quota
+        self.minute_tokens = _at_most(tokens, quota.tokens_per_minute)
+        self.day_tokens = _at_most(tokens, quota.tokens_per_day)
+        self.at_s = at_s
+        self.day = day
+        self.lease = lease
+        """Its name where the limits are shared; empty where they are judged here."""
+        self.open = True
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Whether a request may come in, and the numbers for its answer. Limits that are not set are None."""
+
+    allowed: bool
+    code: Code | None
+    wait_s: float
+    """Until it might; 0 if it may."""
+    judged: Judged
+    limit_requests: int | None = None
+    remaining_requests: int = 0
+    reset_requests_s: float = 0.0
+    limit_tokens: int | None = None
+    """Of minute and day the one with less left."""
+    remaining_tokens: int = 0
+    reset_tokens_s: float = 0.0
+    reservation: Reservation | None = None
+
+    @property
+    def text(self) -> str:
+        """Why not, as a sentence's part; empty if it may."""
+        return _TEXTS[self.code] if self.code is not None else ""
+
+    @property
+    def retry_after_s(self) -> int:
+        """`wait_s` in whole seconds, at least 1 for a refusal."""
+        return 0 if self.allowed else max(1, ceil(self.wait_s))
+
+    @property
+    def fields(self) -> bytes:
+        """Return ratelimit_headers() as lines with CRLF, less retry-after, which a refusal's problem brings itself."""
+        return b"".join(b"%s: %s\r\n" % pair for pair in ratelimit_headers(self) if pair[0] != b"retry-after")
+
+
+def _at_most(tokens: int, limit: int) -> int:
+    """An estimate above a whole limit asks for a full bucket, or it would never come in; the rest is settled as debt."""
+    return min(tokens, limit) if limit else 0
+
+
+def judge(quota: Quota, usage: Usage, tokens: int, *, now_s: float, unix_s: float) -> tuple[Code | None, float]:
+    """Return the bound that a request of `tokens` would pass, and seconds until it would not; None and 0 if it may come in.
+
+    Of several bounds it is the one that takes longest to wait for. Nothing is changed.
+    """
+    code: Code | None = None
+    wait_s = 0.0
+    if quota.request_interval_s:
+        due_s = max(usage.request_full_s, now_s) + quota.request_interval_s - quota.request_burst_s - now_s
+        if due_s > _ROUNDING_S:
+            code, wait_s = "request-rate", due_s
+    if quota.in_flight and usage.in_flight >= quota.in_flight and wait_s < IN_FLIGHT_RETRY_S:
+        code, wait_s = "caller-in-flight", IN_FLIGHT_RETRY_S
+    if quota.tokens_per_minute:
+        cost = min(tokens, quota.tokens_per_minute) * quota.token_interval_s
+        due_s = max(usage.token_full_s, now_s) + cost - MINUTE_S - now_s
+        if due_s > _ROUNDING_S and due_s > wait_s:
+            code, wait_s = "token-rate", due_s
+    if quota.tokens_per_day:
+        used = usage.day_tokens if usage.day == int(unix_s // DAY_S) else 0
+        left_s = DAY_S - unix_s % DAY_S
+        if used + min(tokens, quota.tokens_per_day) > quota.tokens_per_day and left_s > wait_s:
+            code, wait_s = "token-budget", left_s
+    return code, wait_s
+
+
+def charge(quota: Quota, usage: Usage, reservation: Reservation, *, now_s: float) -> None:
+    """Enter an admitted request into `usage`."""
+    if quota.request_interval_s:
+        usage.request_full_s = max(usage.request_full_s, now_s) + quota.request_interval_s
+    usage.in_flight += 1
+    if quota.tokens_per_minute:
+        if usage.token_full_s <= now_s:
+            usage.token_full_s = usage.full_s = now_s
+        usage.token_full_s += reservation.minute_tokens * quota.token_interval_s
+    if quota.tokens_per_day:
+        if usage.day != reservation.day:
+            usage.day, usage.day_tokens = reservation.day, 0
+        usage.day_tokens += reservation.day_tokens
+
+
+def settle(usage: Usage, reservation: Reservation, tokens: int | None, *, now_s: float) -> None:
+    """End a request that has used `tokens`: 0 gives everything back, None (nobody knows) lets the estimate stand. Once only."""
+    if not reservation.open:
+        return
+    reservation.open = False
+    usage.in_flight = max(0, usage.in_flight - 1)
+    if tokens is None:
+        return
+    really = min(max(0, tokens), MAX_TOKENS)
+    quota = reservation.quota
+    if quota.tokens_per_minute:
+        _settle_minute(usage, reservation, (really - reservation.minute_tokens) * quota.token_interval_s, now_s)
+    if quota.tokens_per_day and usage.day == reservation.day:
+        usage.day_tokens = max(0, usage.day_tokens + really - reservation.day_tokens)
+
+
+def _settle_minute(usage: Usage, reservation: Reservation, more_s: float, now_s: float) -> None:
+    if more_s < 0:
+        if reservation.at_s >= usage.full_s:
+            usage.token_full_s += more_s
+        return
+    if usage.token_full_s <= now_s:
+        usage.token_full_s = usage.full_s = now_s
+    usage.token_full_s = max(usage.token_full_s, min(usage.token_full_s + more_s, now_s + MINUTE_S + MAX_DEBT_S))
+
+
+def verdict_of(
+    quota: Quota, usage: Usage, code: Code | None, wait_s: float, *, now_s: float, unix_s: float, judged: Judged
+) -> Verdict:
+    """Return the verdict with what is left according to `usage`, which an admitted request is already part of."""
+    verdict = Verdict(code is None, code, wait_s, judged)
+    if quota.request_interval_s:
+        busy_s = max(0.0, usage.request_full_s - now_s)
+        verdict.limit_requests = floor(quota.request_burst_s / quota.request_interval_s + _ROUNDING_S)
+        verdict.remaining_requests = _whole((quota.request_burst_s - busy_s) / quota.request_interval_s)
+        verdict.reset_requests_s = busy_s
+    if quota.tokens_per_minute:
+        busy_s = max(0.0, usage.token_full_s - now_s)
+        verdict.limit_tokens = quota.tokens_per_minute
+        verdict.remaining_tokens = _whole((MINUTE_S - busy_s) / quota.token_interval_s)
+        verdict.reset_tokens_s = busy_s
+    if quota.tokens_per_day:
+        used = usage.day_tokens if usage.day == int(unix_s // DAY_S) else 0
+        left = max(0, quota.tokens_per_day - used)
+        if verdict.limit_tokens is None or left < verdict.remaining_tokens:
+            verdict.limit_tokens, verdict.remaining_tokens = quota.tokens_per_day, left
+            verdict.reset_tokens_s = DAY_S - unix_s % DAY_S
+    return verdict
+
+
+def _whole(number: float) -> int:
+    return max(0, floor(number + 1e-6))
+
+
+def ratelimit_headers(verdict: Verdict) -> list[tuple[bytes, bytes]]:
+    """Return the header fields of an answer as OpenAI's API names them, and `x-headrace-limits: shared|local`.
+
+    shared: judged over all app-proxies together; local: by this worker alone, with its part of the limit. Names and the form
+    of durations (`1s`, `6m0s`, `20ms`): platform.openai.com/docs/guides/rate-limits. Refusals carry retry-after (whole
+    seconds, RFC 9110) and retry-after-ms, which OpenAI's clients look at first. Empty where the caller has no limits.
+    """
+    found: list[tuple[bytes, bytes]] = []
+    if verdict.limit_requests is not None:
+        found += _three(b"requests", verdict.limit_requests, verdict.remaining_requests, verdict.reset_requests_s)
+    if verdict.limit_tokens is not None:
+        found += _three(b"tokens", verdict.limit_tokens, verdict.remaining_tokens, verdict.reset_tokens_s)
+    if verdict is UNLIMITED:
+        return found
+    found.append((b"x-headrace-limits", verdict.judged.encode()))
+    if not verdict.allowed:
+        found.append((b"retry-after", b"%d" % verdict.retry_after_s))
+        found.append((b"retry-after-ms", b"%d" % max(1, ceil(verdict.wait_s * 1000))))
+    return found
+
+
+def _three(of: bytes, limit: int, remaining: int, reset_s: float) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"x-ratelimit-limit-" + of, b"%d" % limit),
+        (b"x-ratelimit-remaining-" + of, b"%d" % remaining),
+        (b"x-ratelimit-reset-" + of, duration(reset_s)),
+    ]
+
+
+def duration(seconds: float) -> bytes:
+    """Return `seconds`, rounded up to a millisecond, as OpenAI writes them: 20ms, 1s, 1.5s, 6m0s, 2h0m5s."""
+    milliseconds = max(0, ceil(seconds * 1000 - 1e-4))
+    if 0 < milliseconds < 1000:
+        return b"%dms" % milliseconds
+    whole, rest = divmod(milliseconds, 1000)
+    minutes, whole = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)
+    front = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{front}{text}s".encode()
+
+
+UNLIMITED: Final = Verdict(allowed=True, code=None, wait_s=0.0, judged="local")
+"""The verdict on callers without limits; the same object for all, without a reservation."""
