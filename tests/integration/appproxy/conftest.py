@@ -21,6 +21,6 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """An app-proxy with short timeouts that never saw a bus."""
     async with running(
-        tmp_path / "data", connect_timeout_s=0.5, domain="models.test", caller_idle_timeout_s=1.0
+        tmp_path / "data", connect_timeout_s=0.5, domain="models.test", caller_idle_timeout_s=1.0, head_timeout_s=1.0
     ) as one:
         yield one

@@ -127,7 +127,7 @@ async def test_a_slow_reader_costs_its_own_stream_only_and_is_bounded(world: Wor
         world.apply(table("chat", routes=(route(port=replica.port),)))
         _, writer = await asyncio.open_connection("127.0.0.1", world.port, limit=1024)
         writer.write(b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
-        await eventually(lambda: world.proxy.load.total == 1)
-        await eventually(lambda: world.proxy.load.total == 0, within_s=5, what="the stalled caller is cut")
+        await eventually(lambda: world.open_requests == 1)
+        await eventually(lambda: world.open_requests == 0, within_s=5, what="the stalled caller is cut")
         assert written < 64 * 1024 * 1024
         writer.close()

@@ -130,8 +130,13 @@ async def test_a_drain_is_reported_to_its_end(world: World, bus: Bus, heard: Hea
         go.set()
         done = time.monotonic()
         assert (await held).text == "whole"
-        await eventually(lambda: last() == (3, {}), every_s=0.001)
-        assert next(at for at, r in heard.reports if at > done and not r.draining) - done < 0.2
+        await eventually(lambda: last() == (3, {1: 0}), every_s=0.001)
+        ended = next((at, r) for at, r in heard.reports if at > done and not r.draining[0].in_flight)
+        assert ended[0] - done < 0.2
+        receipt = ended[1].draining[0].receipt
+        assert receipt is not None
+        assert (receipt.started, receipt.finished, receipt.failed, receipt.cut) == (1, 1, 0, 0)
+        assert receipt.slowest_s > 0
 
 
 async def test_samples(world: World, bus: Bus, heard: Heard) -> None:
@@ -166,6 +171,9 @@ async def test_samples(world: World, bus: Bus, heard: Heard) -> None:
             "headrace_in_flight": 0,
             "headrace_requests_per_second": 0,
             "headrace_errors_per_second": 0,
+            "headrace_bytes_sent_per_second": 0,
+            "headrace_prompt_tokens_per_second": 0,
+            "headrace_completion_tokens_per_second": 0,
         }
 
 

@@ -78,7 +78,7 @@ async def test_a_caller_who_leaves_frees_the_engine(world: World, engine: ModelS
         await eventually(lambda: count("cancelled"))
         assert time.monotonic() - left < 1
         assert await count("running") == 0
-        await eventually(lambda: world.proxy.load.total == 0)
+        await eventually(lambda: world.open_requests == 0)
         await asyncio.gather(call, return_exceptions=True)
 
 

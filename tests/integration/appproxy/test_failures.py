@@ -41,7 +41,7 @@ async def test_a_refused_connect_goes_to_another_replica_unseen(world: World, me
         for _ in range(30):
             answer = await world.http.request(method, f"{world.url}/chat/x", content=b"b" if method == "POST" else None)
             assert answer.status_code == 200
-        assert world.proxy.load.total == 0
+        assert world.open_requests == 0
         page = (await world.http.get(f"{world.admin}/routes")).json()["services"][0]["routes"]
         assert [r["ejected"] for r in page] == [True, False]
 
@@ -209,7 +209,7 @@ async def test_a_caller_who_leaves_cancels_the_work_at_once(world: World, when: 
             await reader.readuntil(b"data: 1\n\n")
         writer.close()
         await asyncio.wait_for(replica.cancelled.wait(), 1)
-        await eventually(lambda: world.proxy.load.total == 0)
+        await eventually(lambda: world.open_requests == 0)
 
 
 async def test_a_hung_replica_holds_up_nobody_else(world: World) -> None:
@@ -222,7 +222,7 @@ async def test_a_hung_replica_holds_up_nobody_else(world: World) -> None:
         for task in stuck:
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
-        await eventually(lambda: world.proxy.load.total == 0)
+        await eventually(lambda: world.open_requests == 0)
 
 
 async def test_an_early_answer_to_an_unread_upload(world: World) -> None:

@@ -156,7 +156,7 @@ async def test_stop_waits_then_cuts_with_an_explicit_error(tmp_path: Path) -> No
                 assert not broken.endswith(b"0\r\n\r\n")
             keep[1].close()
             await world.ended
-        assert world.proxy.load.total == 0
+        assert world.open_requests == 0
 
 
 async def test_what_is_open_goes_on_in_both_directions_during_the_grace(tmp_path: Path) -> None:

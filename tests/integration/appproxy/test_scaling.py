@@ -76,10 +76,10 @@ async def test_scale_1_3_1_under_load_loses_no_request(world: World, bus: Bus) -
             await eventually(lambda: all(len(replicas[n].seen) > 60 for n in (2, 3)))
             await publish({1: "active", 2: "draining", 3: "draining"})
             loads = [r.session_id for t in world.proxy.tables for r in t.routes if r.state == "draining"]
-            await eventually(lambda ids=tuple(loads): all(world.proxy.load.in_flight(s) == 0 for s in ids))
+            await eventually(lambda ids=tuple(loads): all(world.in_flight(s) == 0 for s in ids))
             await later.aclose()
             await publish({1: "active"})
         stop.set()
         await asyncio.gather(*callers)
         assert list(outcomes) == ["200"], outcomes
-        assert world.proxy.load.total == 0
+        assert world.open_requests == 0

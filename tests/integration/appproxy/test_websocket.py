@@ -78,10 +78,10 @@ async def test_frames_both_ways(world: World) -> None:
             got = str(await socket.recv()).lower()
             assert "x-forwarded-for: 127.0.0.1" in got
             assert "via: 1.1 headrace" in got
-            assert world.proxy.load.total == 1
+            assert world.open_requests == 1
         assert socket.close_code == 1000
         await eventually(lambda: replica.closes == [(1000, "")])
-        await eventually(lambda: world.proxy.load.total == 0)
+        await eventually(lambda: world.open_requests == 0)
 
 
 @pytest.mark.parametrize("code", [1000, 1011, 4321])
@@ -106,7 +106,7 @@ async def test_a_caller_who_vanishes_ends_it_at_the_replica(world: World) -> Non
         await socket.recv()
         socket.transport.abort()
         await eventually(lambda: replica.closes == [(1006, "")], within_s=1)
-        await eventually(lambda: world.proxy.load.total == 0)
+        await eventually(lambda: world.open_requests == 0)
 
 
 async def test_a_replica_that_vanishes_is_no_clean_close(world: World) -> None:
@@ -133,7 +133,7 @@ async def test_a_replica_that_vanishes_is_no_clean_close(world: World) -> None:
         writer.write(b"hi")
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
-        await eventually(lambda: world.proxy.load.total == 0)
+        await eventually(lambda: world.open_requests == 0)
 
 
 async def test_access_and_refusals_of_the_replica(world: World) -> None:
@@ -187,7 +187,7 @@ async def test_back_pressure_reaches_the_sender(world: World) -> None:
         world.apply(table("ws", limits=Limits(idle_timeout_s=0.5), routes=(route(port=replica.port),)))
         _, writer = await asyncio.open_connection("127.0.0.1", world.port, limit=1024)
         writer.write(b"GET /ws/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-        await eventually(lambda: world.proxy.load.total == 1)
-        await eventually(lambda: world.proxy.load.total == 0, what="the stalled tunnel is cut")
+        await eventually(lambda: world.open_requests == 1)
+        await eventually(lambda: world.open_requests == 0, what="the stalled tunnel is cut")
         assert sent < 64 * 1024 * 1024
         writer.close()

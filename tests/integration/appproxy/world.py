@@ -16,6 +16,7 @@ from aiohttp import web
 
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.wiring import AppProxy, build
+from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.runtime.service import run_tasks
 
@@ -45,8 +46,16 @@ class World:
 
     def apply(self, table: RouteTable) -> None:
         """Put a table in use as if the bus had brought it."""
-        assert self.proxy.tables.apply(table)
-        self.proxy.listeners.poke()
+        assert self.proxy.deliver(table)
+
+    @property
+    def open_requests(self) -> int:
+        """Requests that have not ended."""
+        return self.proxy.traffic.plane.open_requests
+
+    def in_flight(self, session_id: SessionId) -> int:
+        """Requests open on one replica."""
+        return self.proxy.traffic.look().open.get(str(session_id), 0)
 
     async def metrics(self) -> str:
         return (await self.http.get(f"{self.admin}/metrics")).text
@@ -57,7 +66,7 @@ async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
     """An app-proxy on free ports, stopped in order at the end."""
     known = {
         "nats_url": NOWHERE, "listen_host": "127.0.0.1", "listen_port": 0, "admin_port": 0, "data_dir": data_dir,
-        "shutdown_grace_s": 0.2,
+        "shutdown_grace_s": 0.2, "workers": 0,
     }  # fmt: skip
     stop = asyncio.Event()
     async with build(Settings(**(known | settings))) as proxy:

@@ -83,7 +83,7 @@ def test_the_host_wins_over_the_path_and_without_a_domain_only_the_path_counts()
     [
         ("/x", ("/x", "h")),
         ("http://other/x?y", ("/x?y", "other")),
-        ("http://u:p@other:80", ("/", "other:80")),
+        ("http://u:p@other:80", ("http://u:p@other:80", "h")),
         ("http://other?q", ("/?q", "other")),
     ],
 )

@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 
-from headrace.appproxy.domain.ejection import Ejections
-from headrace.appproxy.load import Load
 from headrace.appproxy.table import Tables
+from headrace.appproxy.view import View
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.web.app import Check, make_app
 
+_HIDDEN = {"token_keys", "revocations", "clients", "token_limits", "routes", "subject"}
 
-def routes_view(tables: Tables, load: Load, ejections: Ejections, now_s: float) -> list[dict[str, Any]]:
-    """Return the tables as JSON values with each route's load; keys and revocations as numbers only."""
-    out = ejections.out(now_s)
 
-    def view(table: RouteTable) -> dict[str, Any]:
-        shown = table.model_dump(mode="json", exclude={"token_keys", "revocations", "routes", "subject"})
+def routes_view(tables: Tables, view: View) -> list[dict[str, Any]]:
+    """Return the tables as JSON values with each route's load; keys, revocations, clients and tokens as numbers only."""
+
+    def shown(table: RouteTable) -> dict[str, Any]:
+        waiting = view.waiting.get(str(table.service_id))
         routes = [
-            r.model_dump(mode="json") | {"in_flight": load.in_flight(r.session_id), "ejected": r.session_id in out}
-            for r in table.routes
+            route.model_dump(mode="json")
+            | {"in_flight": view.open.get(str(route.session_id), 0), "ejected": str(route.session_id) in view.out}
+            for route in table.routes
         ]
-        return shown | {
-            "token_keys": len(table.token_keys), "revocations": len(table.revocations), "routes": routes,
+        return table.model_dump(mode="json", exclude=_HIDDEN) | {
+            "token_keys": len(table.token_keys), "revocations": len(table.revocations), "clients": len(table.clients),
+            "token_limits": len(table.token_limits), "queued": waiting.requests if waiting else 0, "routes": routes,
         }  # fmt: skip
 
-    return [view(table) for table in sorted(tables, key=lambda table: table.name)]
+    return [shown(table) for table in sorted(tables, key=lambda table: table.name)]
 
 
 def admin_app(
-    *,
-    checks: Mapping[str, Check],
-    warnings: Mapping[str, Check],
-    tables: Tables,
-    load: Load,
-    ejections: Ejections,
-    monotonic: Any,
+    *, checks: Mapping[str, Check], warnings: Mapping[str, Check], tables: Tables, look: Callable[[], View]
 ) -> web.Application:
     """Return the application with /livez, /readyz, /metrics and /routes."""
     app = make_app(checks=checks, warnings=warnings)
 
     async def routes(_: web.Request) -> web.Response:
-        return web.json_response({"services": routes_view(tables, load, ejections, monotonic())})
+        return web.json_response({"services": routes_view(tables, look())})
 
     app.router.add_get("/routes", routes)
     return app

@@ -1,52 +1,62 @@
-"""What the proxy tells: the manager which tables it uses and what still drains, the autoscaler what the replicas did."""
+"""What the proxy tells: the manager which tables it uses and what drains, the autoscaler what it saw, and who waits for a first replica."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from statistics import fmean
+from uuid import UUID
 
-from headrace.appproxy import metrics
-from headrace.appproxy.domain.ejection import Ejections
-from headrace.appproxy.load import Load
-from headrace.appproxy.record import Interval, Seen
+from headrace.appproxy.stats import Histogram, ReplicaStats, ServiceStats, StatsBook
 from headrace.appproxy.table import Tables
+from headrace.appproxy.view import View
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
-from headrace.common.contracts.ids import ProxyId
-from headrace.common.contracts.messages.metrics import ProxyMetrics, ReplicaSample
-from headrace.common.contracts.messages.reports import DrainingRoute, ProxyReport
+from headrace.common.contracts.ids import ProxyId, ServiceId, SessionId
+from headrace.common.contracts.messages.metrics import ProxyMetrics, ReplicaSample, ServiceSample
+from headrace.common.contracts.messages.reports import DrainingRoute, Held, HeldReport, ProxyReport
 from headrace.common.runtime.clock import Clock
 
 EVERY = timedelta(seconds=1)
 _ROUNDING = 0.000_001
+Numbers = dict[str, float]
 
 
-def draining(tables: Tables, load: Load) -> tuple[DrainingRoute, ...]:
-    """Return every replica that takes no new requests: draining ones, and removed ones with requests still open."""
-    removed = load.sessions().keys() - tables.sessions().keys()
-    return tuple(
-        DrainingRoute(session_id=session_id, in_flight=load.in_flight(session_id))
-        for session_id in sorted(tables.draining() | removed)
+def replica_numbers(stats: ReplicaStats) -> Numbers:
+    """Return what has been counted of a replica: numbers that only grow."""
+    means: tuple[tuple[str, Histogram], ...] = (
+        ("duration", stats.durations), ("time_to_first_byte", stats.first_bytes), ("time_per_event", stats.per_event),
+    )  # fmt: skip
+    counts = {
+        "requests": stats.finished, "errors": stats.errors, "bytes_sent": stats.bytes_sent,
+        "prompt_tokens": stats.prompt_tokens, "completion_tokens": stats.completion_tokens,
+    }  # fmt: skip
+    return (
+        {name: float(number) for name, number in counts.items()}
+        | {f"{name}:sum": histogram.total for name, histogram in means}
+        | {f"{name}:count": float(histogram.count) for name, histogram in means}
     )
 
 
-def values(interval: Interval, in_flight: int, seconds: float) -> dict[str, float]:
-    """Return one replica's samples over the last `seconds` (names and units: ReplicaSample)."""
-    found = {
-        "headrace_in_flight": float(in_flight),
-        "headrace_requests_per_second": interval.finished / seconds,
-        "headrace_errors_per_second": interval.errors / seconds,
-    }
-    if interval.durations:
-        found["headrace_duration_seconds"] = fmean(interval.durations)
-    if interval.first_bytes:
-        found["headrace_time_to_first_byte_seconds"] = fmean(interval.first_bytes)
+def service_numbers(stats: ServiceStats) -> Numbers:
+    """Return what has been counted of a service beside its replicas."""
+    return {
+        "refused": float(sum(stats.refused.values())), "queue:sum": stats.queue_seconds.total,
+        "queue:count": float(stats.queue_seconds.count),
+    }  # fmt: skip
+
+
+def values(before: Numbers, now: Numbers, seconds: float) -> Numbers:
+    """Return rates and means over the last `seconds` (names and units: contracts ReplicaSample, ServiceSample)."""
+    grown = {name: value - before.get(name, 0.0) for name, value in now.items()}
+    found = {f"headrace_{name}_per_second": value / seconds for name, value in grown.items() if ":" not in name}
+    for name in [name.removesuffix(":sum") for name in grown if name.endswith(":sum")]:
+        if grown[f"{name}:count"] > 0:
+            found[f"headrace_{name}_seconds"] = grown[f"{name}:sum"] / grown[f"{name}:count"]
     return found
 
 
 class Reporter:
-    """Makes and sends the two messages. What cannot be sent is dropped: a newer one follows within a second."""
+    """Makes and sends the messages. What cannot be sent is dropped: a newer one follows within a second."""
 
     def __init__(
         self,
@@ -55,9 +65,8 @@ class Reporter:
         url: Callable[[], str],
         bus: Bus,
         tables: Tables,
-        load: Load,
-        seen: Seen,
-        ejections: Ejections,
+        book: StatsBook,
+        look: Callable[[], View],
         clock: Clock,
         monotonic: Callable[[], float],
     ) -> None:
@@ -65,48 +74,66 @@ class Reporter:
         self._url = url
         self._bus = bus
         self._tables = tables
-        self._load = load
-        self._seen = seen
-        self._ejections = ejections
+        self._book = book
+        self._look = look
         self._clock = clock
         self._monotonic = monotonic
         self._sampled_s = monotonic()
-        self._series = metrics.SeriesSweep()
+        self._before: dict[str, Numbers] = {}
+        self._held = False
 
     async def report(self) -> None:
-        """Tell the manager what is applied and what drains."""
+        """Tell the manager what is applied and what drains, and whoever scales what is held."""
+        view = self._look()
+        draining = tuple(
+            DrainingRoute(session_id=SessionId(UUID(session)), in_flight=drain.in_flight, receipt=drain.receipt)
+            for session, drain in sorted(view.drains.items())
+        )
         await publish(
             self._bus,
             ProxyReport(
-                proxy_id=self._proxy_id,
-                sent_at=self._clock(),
-                url=self._url(),
-                generations=self._tables.generations(),
-                draining=draining(self._tables, self._load),
+                proxy_id=self._proxy_id, sent_at=self._clock(), url=self._url(), generations=self._tables.generations(),
+                draining=draining,
             ),
+        )  # fmt: skip
+        held = tuple(
+            Held(service_id=ServiceId(UUID(service)), requests=waiting.requests, oldest_s=waiting.oldest_s)
+            for service, waiting in sorted(view.waiting.items())
+            if waiting.held and waiting.requests
         )
+        if held or self._held:
+            await publish(self._bus, HeldReport(proxy_id=self._proxy_id, sent_at=self._clock(), services=held))
+        self._held = bool(held)
 
     async def sample(self) -> None:
-        """Send one sample of every replica in the tables, also of those at rest; forget those that are gone."""
+        """Send one sample of every replica and service in the tables, also of those at rest."""
+        view = self._look()
         now_s = self._monotonic()
         seconds = max(now_s - self._sampled_s, _ROUNDING)
         self._sampled_s = now_s
-        taken = self._seen.take()
-        live = {**self._load.sessions(), **self._tables.sessions()}
-        self._ejections.keep_only(live)
-        self._series.sweep(
-            replicas={str(session_id) for session_id in live},
-            services={table.name for table in self._tables},
-            now_s=now_s,
+        before, self._before = self._before, {}
+        replicas = []
+        for session_id, service_id in self._tables.sessions().items():
+            stats = self._book.replicas.get(str(session_id))
+            numbers = self._before[str(session_id)] = replica_numbers(stats) if stats else {}
+            seen = values(before.get(str(session_id), {}), numbers, seconds)
+            seen["headrace_in_flight"] = float(view.open.get(str(session_id), 0))
+            replicas.append(ReplicaSample(service_id=service_id, session_id=session_id, values=_at_rest() | seen))
+        services = []
+        for table in self._tables:
+            key = str(table.service_id)
+            counted = self._book.services.get(key)
+            numbers = self._before[key] = service_numbers(counted) if counted else {}
+            seen = values(before.get(key, {}), numbers, seconds)
+            waiting = view.waiting.get(key)
+            seen["headrace_queued"] = float(waiting.requests) if waiting else 0.0
+            services.append(ServiceSample(service_id=table.service_id, values=seen))
+        message = ProxyMetrics(
+            proxy_id=self._proxy_id, at=self._clock(), samples=tuple(replicas), services=tuple(services)
         )
-        metrics.TABLES.set(len(self._tables))
-        metrics.BUS_CONNECTED.set(self._bus.connected)
-        samples = tuple(
-            ReplicaSample(
-                service_id=service_id,
-                session_id=session_id,
-                values=values(taken.get(session_id, Interval()), self._load.in_flight(session_id), seconds),
-            )
-            for session_id, service_id in live.items()
-        )
-        await publish(self._bus, ProxyMetrics(proxy_id=self._proxy_id, at=self._clock(), samples=samples))
+        await publish(self._bus, message)
+
+
+def _at_rest() -> Numbers:
+    """Return the rates of a replica that did nothing."""
+    return {"headrace_requests_per_second": 0.0, "headrace_errors_per_second": 0.0}

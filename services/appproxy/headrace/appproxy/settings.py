@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,10 +42,16 @@ class Settings(ServiceSettings):
     """With `models.example.com`, service `chat` is also `chat.models.example.com`."""
     advertise_url: str | None = None
     """Base URL that callers use, as told to the manager. Default: http://<listen_host>:<listen_port>."""
-    trust_forwarded: bool = False
-    """Believe X-Forwarded-For, -Proto and -Host: only where every caller comes through a proxy of one's own."""
+    trusted_peers: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Whose X-Forwarded-For, -Proto and -Host are believed: the proxies of one's own in front, for example ["10.0.0.0/8"]."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Processes that carry the traffic, all on the same ports. 0: the traffic shares this process (for development)."""
+    redis_url: str = ""
+    """Where all app-proxies together keep callers' limits; without it, each worker allows its part of every limit."""
 
     connect_timeout_s: Seconds = 3.0
+    head_timeout_s: Seconds = 10.0
+    """How long the head of a request may take from its first byte on."""
     caller_idle_timeout_s: Seconds = 60.0
     """Longest pause of a caller in the middle of its request body, or in taking its answer."""
     keepalive_timeout_s: Seconds = 75.0
@@ -62,6 +69,12 @@ class Settings(ServiceSettings):
     """Request bodies up to this size are kept until the answer begins, so that they can be sent again."""
     max_open_requests: Annotated[int, Field(gt=0)] = 20_000
     """Requests open at the same time, over all services; further ones are answered 503."""
+    max_connections: Annotated[int, Field(gt=0)] = 50_000
+    """Callers' connections per worker."""
+    max_connections_per_address: Annotated[int, Field(gt=0)] = 10_000
+    """Callers' connections from one address per worker; one's own proxies in front are not bound by it."""
+    max_head_bytes: Annotated[int, Field(ge=4096, le=1024**2)] = 65_536
+    """Largest head, in all."""
     max_line_bytes: Annotated[int, Field(ge=1024, le=65536)] = 16_384
     max_header_bytes: Annotated[int, Field(ge=1024, le=65536)] = 16_384
     """Longest single header field."""
@@ -70,5 +83,11 @@ class Settings(ServiceSettings):
 
     access_log_share: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of successful requests that are logged; errors always are."""
+    error_log_lines_per_s: Annotated[int, Field(ge=1, le=100_000)] = 50
+    """Most failed requests that one worker logs in a second; the rest is counted, and said once a second."""
+    otel_endpoint: str = ""
+    """Where spans go (OTLP over HTTP), for example http://127.0.0.1:4318/v1/traces; needs the extra `otel`."""
+    otel_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of requests without a trace of their own that are traced."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: LogFormat = "auto"

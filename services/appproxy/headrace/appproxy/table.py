@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from headrace.appproxy.domain.access import Caller
@@ -81,18 +82,21 @@ class Tables:
         return True
 
     def _list(self, table: RouteTable) -> None:
-        self._names[table.name] = sorted([*self._names.get(table.name, ()), table.service_id])
-        if table.port is not None:
-            self._ports[table.port] = sorted([*self._ports.get(table.port, ()), table.service_id])
+        for index, key in self._places(table):
+            index[key] = sorted([*index.get(key, ()), table.service_id])
 
     def _unlist(self, table: RouteTable) -> None:
-        self._names[table.name].remove(table.service_id)
-        if not self._names[table.name]:
-            del self._names[table.name]
+        for index, key in self._places(table):
+            index[key].remove(table.service_id)
+            if not index[key]:
+                del index[key]
+
+    def _places(self, table: RouteTable) -> list[tuple[dict[Any, list[ServiceId]], Any]]:
+        """Return where a table is listed: index and key."""
+        places: list[tuple[dict[Any, list[ServiceId]], Any]] = [(self._names, table.name)]
         if table.port is not None:
-            self._ports[table.port].remove(table.service_id)
-            if not self._ports[table.port]:
-                del self._ports[table.port]
+            places.append((self._ports, table.port))
+        return places
 
     def by_name(self, name: str) -> Entry | None:
         """Return the service with this name (path segment and host label)."""

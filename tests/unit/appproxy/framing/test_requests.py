@@ -78,7 +78,7 @@ HOST = b"Host: h\r\n"
         (b"GET / RTSP/1.0\r\n" + HOST + b"\r\n", 400),
         (b"SOURCE / ICE/1.0\r\n" + HOST + b"\r\n", 400),
         (b"get / HTTP/1.1\r\n" + HOST + b"\r\n", 501),
-        (b"PROPFIND / HTTP/1.1\r\n" + HOST + b"\r\n", 501),
+        (b"SUBSCRIBE / HTTP/1.1\r\n" + HOST + b"\r\n", 501),
         (b"GET  / HTTP/1.1\r\n" + HOST + b"\r\n", 400),
         (b"GET / HTTP/1.1\nHost: h\n\n", 400),
         (b"GET / HTTP/1.1\r\n" + HOST + b"X: a\r\n b\r\n\r\n", 400),

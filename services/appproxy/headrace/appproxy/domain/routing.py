@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from headrace.common.contracts.ids import SLUG
 
 _NAME = re.compile(SLUG.removesuffix("$") + r"\Z")
-_ABSOLUTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)(.*)$", re.DOTALL)
+_ABSOLUTE = re.compile(r"^(?i:https?)://([^/?#]*)(.*)$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,18 @@ class Address:
 
 
 def origin_form(target: str, host: str) -> tuple[str, str]:
-    """Return (target in origin form, host) of a request line's target.
+    """Return (target in origin form, host) of a request line's target; the target stays as it is where it has no such form.
 
-    RFC 9112 section 3.2.2: an absolute target's own authority replaces the Host header.
+    RFC 9112 section 3.2.2: an absolute target's own authority replaces the Host header. Only http and https are served, and an
+    authority with a user in it does not say which host is meant (RFC 9110 section 4.2.4).
     """
     match = _ABSOLUTE.match(target)
     if match is None:
         return target, host
     authority, rest = match.groups()
-    return (rest if rest.startswith("/") else f"/{rest}"), authority.rpartition("@")[2]
+    if "@" in authority or not authority:
+        return target, host
+    return (rest if rest.startswith("/") else f"/{rest}"), authority
 
 
 def by_path(target: str) -> Address | None:

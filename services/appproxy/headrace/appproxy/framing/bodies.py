@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from headrace.appproxy.framing.heads import CHUNKED, UNTIL_CLOSE, FramingError
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _LINE = 4096
 """Longest chunk-size line (with extensions, which are dropped) and trailer section, in bytes."""
@@ -71,7 +74,7 @@ class ChunkedBody:
             # One whole chunk in one read, which is how engines send their events: it passes as it is.
             end = data.find(b"\r\n", 1, 18)
             if end > 0:
-                size = _size(data[:end])
+                size = 0 if b";" in data[:end] else _size(data[:end])
                 if size and len(data) == end + size + 4 and data.endswith(b"\r\n"):
                     self.raw = data
                     return data[end + 2 : -2]
@@ -128,15 +131,8 @@ class ChunkedBody:
             self._state = self._DATA if self._left else self._TRAILERS
         elif line:
             self.trailers += line + b"\r\n"
-            name, colon, value = line.partition(b":")
-            if (
-                not colon
-                or not name
-                or name.strip() != name
-                or len(self.trailers) > _LINE
-                or b"\r" in value
-                or b"\0" in line
-            ):
+            name, colon, _ = line.partition(b":")
+            if not colon or not name or name.strip() != name or len(self.trailers) > _LINE or _CONTROL.search(line):
                 raise FramingError("bad-trailer", "the trailer section is malformed or too large")
         else:
             self.done = True
@@ -147,7 +143,7 @@ def _size(line: bytes) -> int:
     digits, semicolon, extension = line.partition(b";")
     if semicolon:
         digits = digits.rstrip(b" \t")
-        if b"\r" in extension or b"\0" in extension:
+        if _CONTROL.search(extension):
             raise FramingError("bad-chunk", "a chunk extension has control characters")
     if not 0 < len(digits) <= 15 or not _HEX.issuperset(digits):
         raise FramingError("bad-chunk", "a chunk size is not a hexadecimal number")

@@ -18,8 +18,13 @@ from headrace.appproxy.framing.heads import (
     persists,
 )
 
+_BLANK = (b"\r", b"\n")
+_MOST_BLANKS = 16
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"})
+_METHODS = frozenset(
+    b"GET HEAD POST PUT DELETE OPTIONS PATCH PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH QUERY".split()
+)
+_REFUSED = frozenset({b"TRACE", b"CONNECT"})
 _VERSIONS = {b" HTTP/1.1": 1, b" HTTP/1.0": 0}
 _HOST, _LENGTH, _ENCODING, _CONNECTION, _EXPECT, _UPGRADE = range(6)
 _FIELDS = Fields({
@@ -34,16 +39,16 @@ _MOST_LENGTH = 1 << 53
 class RequestReader:
     """Finds the heads of one caller's connection. `rest` holds what came after the head that was returned last."""
 
-    __slots__ = ("_headers", "_held", "_limits", "_parser", "_url", "on_header", "rest")
+    __slots__ = ("_blanks", "_headers", "_held", "_limits", "_url", "on_header", "rest")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
         self._held = b""
         self._headers: Headers = []
         self._url = b""
+        self._blanks = 0
         self.rest = b""
         self.on_header = self._on_header
-        self._parser = HttpRequestParser(self)
 
     @property
     def begun(self) -> bool:
@@ -62,8 +67,8 @@ class RequestReader:
         if self._held:
             data = self._held + data
             self._held = b""
-        if data.startswith((b"\r\n", b"\r")):  # RFC 9112 section 2.2: empty lines before a request are passed over
-            data = _without_empty_lines(data)
+        if data[:1] in _BLANK:  # RFC 9112 section 2.2: empty lines before a request are passed over
+            data = self._without_empty_lines(data)
         end = data.find(b"\r\n\r\n") + 4
         if end < 4:
             self._hold(data)
@@ -71,7 +76,18 @@ class RequestReader:
         if end > self._limits.head_bytes:
             raise FramingError("head-too-large", f"the head is larger than {self._limits.head_bytes} bytes", 431)
         raw, self.rest = data[:end], data[end:]
+        self._blanks = 0
         return self._read(raw)
+
+    def _without_empty_lines(self, data: bytes) -> bytes:
+        start = 0
+        while data.startswith(b"\r\n", start):
+            start += 2
+        self._blanks += start
+        rest = data[start:]
+        if self._blanks > _MOST_BLANKS or (rest[:1] in _BLANK and rest != b"\r"):
+            raise FramingError("bad-request", "what comes before the request line is not a few empty lines")
+        return rest
 
     def _hold(self, data: bytes) -> None:
         limits = self._limits
@@ -86,8 +102,9 @@ class RequestReader:
 
     def _read(self, raw: bytes) -> RequestHead:
         minor = self._version(raw)
-        self._headers = headers = []
-        parser = self._parser
+        headers: Headers = []
+        self._headers = headers
+        parser = HttpRequestParser(self)  # one a head: no state of one request reaches the next
         try:
             parser.feed_data(raw)
         except HttpParserUpgrade:  # what follows is ours to read: only a 101 makes it something else than HTTP
@@ -98,15 +115,15 @@ class RequestReader:
             raise FramingError("bad-request", f"the head is malformed: {str(error)[:100]}") from None
         method = parser.get_method()
         if method not in _METHODS:
-            raise FramingError("unknown-method", "the method is none that is served", 501)
+            status = 405 if method in _REFUSED else 501
+            raise FramingError("unknown-method", "the method is none that is served", status)
+        if b"#" in self._url:
+            raise FramingError("bad-request", "a request target has no fragment")
         if b" \r\n" in raw or b"\t\r\n" in raw:
             headers[:] = [(name, value.rstrip(b" \t")) for name, value in headers]
         self._bound(raw, headers)
         head = RequestHead(method, self._url, minor, headers)
-        if self._frame(head) or head.upgrade or method == b"CONNECT" or not head.keep_alive:
-            self._parser = HttpRequestParser(
-                self
-            )  # that one waits for the body, which is counted elsewhere, or for the end
+        self._frame(head)
         return head
 
     def _version(self, raw: bytes) -> int:
@@ -117,7 +134,7 @@ class RequestReader:
         minor = _VERSIONS.get(raw[end - 9 : end])
         if minor is None:
             raise _bad_version(raw[:end])
-        if raw.count(b" ", 0, end) != 2:
+        if raw.count(b" ", 0, end) != 2 or raw.find(b"\n", 0, end) >= 0:
             raise FramingError("bad-request", "the request line is not METHOD SP target SP version")
         return minor
 
@@ -128,8 +145,8 @@ class RequestReader:
         if len(raw) > limits.field_bytes and any(len(value) > limits.field_bytes for _, value in headers):
             raise FramingError("field-too-large", f"a field is larger than {limits.field_bytes} bytes", 431)
 
-    def _frame(self, head: RequestHead) -> bool:
-        """Fill in what the framing fields say. Return whether there is a body."""
+    def _frame(self, head: RequestHead) -> None:
+        """Fill in what the framing fields say."""
         hosts = framings = 0
         for name, value in head.headers:
             kind = _seen(name, UNSEEN)
@@ -152,7 +169,6 @@ class RequestReader:
             raise FramingError("bad-framing", "the request does not say in one way how long its body is")
         if head.connection:
             head.keep_alive = persists(head.connection, head.keep_alive)
-        return framings > 0
 
 
 def _rare(head: RequestHead, kind: int, value: bytes) -> None:
@@ -177,15 +193,6 @@ def length_of(value: bytes) -> int:
     if not value.isdigit() or len(value) > 16 or (length := int(value)) > _MOST_LENGTH:
         raise FramingError("bad-framing", "Content-Length is not a number of bytes")
     return length
-
-
-def _without_empty_lines(data: bytes) -> bytes:
-    start = 0
-    while data.startswith(b"\r\n", start):
-        start += 2
-        if start > 16:
-            raise FramingError("bad-request", "too many empty lines before the request line")
-    return data[start:]
 
 
 def _bad_version(line: bytes) -> FramingError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from headrace.appproxy.framing.heads import (
@@ -19,6 +21,7 @@ from headrace.appproxy.framing.heads import (
 from headrace.appproxy.framing.requests import length_of
 
 _VERSIONS = {b"HTTP/1.1 ": 1, b"HTTP/1.0 ": 0}
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH, _ENCODING, _CONNECTION = range(3)
 _FIELDS = Fields({b"content-length": _LENGTH, b"transfer-encoding": _ENCODING, b"connection": _CONNECTION})
 _seen = _FIELDS.get
@@ -50,7 +53,7 @@ class ResponseReader:
     def _on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))
 
-    def head(self, data: bytes, *, to_head: bool) -> ResponseHead | None:
+    def head(self, data: bytes, *, to_head: bool) -> ResponseHead | None:  # noqa: C901 - one pass, on every answer
         """Return the next head, or None while it is not whole. Raises FramingError. `to_head`: the request was HEAD."""
         if self._held:
             data = self._held + data
@@ -67,7 +70,8 @@ class ResponseReader:
         minor = _VERSIONS.get(raw[:9])
         if minor is None:
             raise FramingError("bad-response", "what came is not HTTP/1.1 or HTTP/1.0")
-        self._headers = headers = []
+        headers: Headers = []
+        self._headers = headers
         self._reason = b""
         parser = HttpResponseParser(self)
         try:
@@ -79,6 +83,8 @@ class ResponseReader:
         if b" \r\n" in raw or b"\t\r\n" in raw:
             headers[:] = [(name, value.rstrip(b" \t")) for name, value in headers]
         status = parser.get_status_code()
+        if _CONTROL.search(self._reason):
+            self._reason = b""
         if not 100 <= status <= 599 or len(headers) > self._limits.fields:
             raise FramingError("bad-response", "the answer's head has no usable status, or too many fields")
         head = ResponseHead(status, self._reason, minor, headers)
@@ -99,7 +105,7 @@ def _frame(head: ResponseHead, *, to_head: bool) -> None:
             continue
         framings += 1
         head.length = length_of(value) if kind == _LENGTH else _chunked(value, head.minor)
-    if framings > 1:
+    if framings > 1 or (framings and head.status < 200):
         raise FramingError("bad-response", "the answer does not say in one way how long it is")
     if head.connection:
         head.keep_alive = persists(head.connection, head.keep_alive)

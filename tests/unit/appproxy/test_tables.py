@@ -1,18 +1,15 @@
-"""Tables are fenced and found; load is what is open, and nothing else."""
+"""Tables are fenced, found and kept."""
 
 from __future__ import annotations
 
 import asyncio
 import stat
-from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.load import Load
 from headrace.appproxy.table import Tables
 from headrace.appproxy.table_store import TableStore
 from headrace.common.contracts.ids import ServiceId, SessionId
@@ -61,35 +58,6 @@ def test_draining_routes_and_sessions() -> None:
     tables.apply(table(service_id=S1, routes=(route(1), route(2, state="draining"))))
     assert tables.draining() == {SessionId(UUID(int=2))}
     assert tables.sessions() == {SessionId(UUID(int=1)): S1, SessionId(UUID(int=2)): S1}
-
-
-@given(st.lists(st.tuples(st.integers(1, 3), st.booleans()), max_size=40))
-def test_load_counts_exactly_the_open_leases(steps: list[tuple[int, bool]]) -> None:
-    idle: list[SessionId] = []
-    load = Load(idle.append)
-    opened: list[tuple[SessionId, ExitStack]] = []
-    for number, close in steps:
-        session = SessionId(UUID(int=number))
-        if close and opened:
-            last, stack = opened.pop(0)
-            stack.close()
-            assert (idle[-1:] == [last]) or load.in_flight(last) > 0
-        else:
-            stack = ExitStack()
-            stack.enter_context(load.lease(S1, session))
-            opened.append((session, stack))
-        for n in (1, 2, 3):
-            expected = sum(s.int == n for s, _ in opened)
-            assert load.in_flight(SessionId(UUID(int=n))) == expected
-        assert load.total == len(opened)
-        assert load.sessions() == dict.fromkeys((s for s, _ in opened), S1)
-
-
-def test_a_lease_ends_with_its_error() -> None:
-    load = Load()
-    with pytest.raises(ConnectionError), load.lease(S1, SessionId(UUID(int=1))):
-        raise ConnectionError
-    assert load.total == 0
 
 
 def test_tables_come_back_from_disk(tmp_path: Path) -> None:

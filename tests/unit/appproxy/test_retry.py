@@ -1,53 +1,14 @@
-"""Passing over replicas that refuse, and sending again only what is safe to send again."""
+"""Only what is safe to send again is sent again, and never much of it."""
 
 from __future__ import annotations
 
 from typing import get_args
-from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.domain.ejection import Ejections
-from headrace.appproxy.domain.retry import IDEMPOTENT, Failure, FailureKind, Sent, next_step
-from headrace.common.contracts.ids import SessionId
-
-A, B = SessionId(UUID(int=1)), SessionId(UUID(int=2))
-
-
-def test_a_refusal_takes_out_for_a_while_and_longer_when_it_comes_again() -> None:
-    ejections = Ejections(first_s=1, most_s=8)
-    now = 100.0
-    for lasts in (1, 2, 4, 8, 8):
-        assert ejections.refused(A, now)
-        assert not ejections.refused(A, now)  # a burst of refusals is one
-        assert ejections.out(now + lasts - 0.01) == {A}
-        assert ejections.out(now + lasts) == frozenset()
-        now += lasts
-    assert ejections.refused(A, now + 8)  # long quiet: back to the first time out
-    assert ejections.out(now + 9) == frozenset()
-
-
-def test_two_dropped_connections_in_a_row_take_out_one_does_not() -> None:
-    ejections = Ejections()
-    assert not ejections.dropped(A, 0.0)
-    ejections.answered(A)
-    assert not ejections.dropped(A, 0.1), "an answer lies between"
-    assert ejections.dropped(A, 0.2)
-    assert ejections.out(0.3) == {A}
-    ejections.keep_only(())
-    assert not ejections.dropped(A, 0.4), "it was forgotten"
-
-
-def test_an_answer_brings_it_back_and_the_gone_are_forgotten() -> None:
-    ejections = Ejections()
-    ejections.refused(A, 0)
-    ejections.refused(B, 0)
-    ejections.answered(A)
-    assert ejections.out(0) == {B}
-    ejections.keep_only({A})
-    assert ejections.out(0) == frozenset()
+from headrace.appproxy.domain.retry import IDEMPOTENT, Failure, FailureKind, RetryBudget, Sent, next_step
 
 
 def step(
@@ -97,3 +58,26 @@ def test_never_more_than_two_and_never_what_may_have_run(
         assert found == "give-up"
     if method not in IDEMPOTENT and not kind.startswith("connect-") and not (reused and seconds <= 0.02):
         assert found == "give-up"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["request", "retry"]), st.floats(0, 2)), max_size=300))
+def test_retries_stay_below_a_fifth_of_the_requests(steps: list[tuple[str, float]]) -> None:
+    budget, now_s, requests, retries = RetryBudget(), 100.0, [], []
+    for what, later_s in steps:
+        now_s += later_s
+        if what == "request":
+            budget.requested(now_s)
+            requests.append(now_s)
+        elif budget.may_retry(now_s):
+            retries.append(now_s)
+        lately = [at for at in requests if at > now_s - 11]
+        assert len([at for at in retries if at > now_s - 9]) <= 30 + 0.2 * len(lately)
+
+
+def test_a_quiet_service_may_retry_and_a_failing_one_may_not_go_on() -> None:
+    budget = RetryBudget()
+    assert budget.may_retry(5.0)
+    for _ in range(1000):
+        budget.requested(6.0)
+    assert sum(budget.may_retry(6.0) for _ in range(1000)) == 229
+    assert budget.may_retry(30.0)

@@ -1,0 +1,237 @@
+"""Which header fields pass, and what is set: hop-by-hop ones end here (RFC 9110 section 7.6.1), identity is never taken from outside.
+
+Heads are written anew field by field; nothing of a head that was read passes raw.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from headrace.appproxy.framing.heads import UNSEEN, Fields, RequestHead, ResponseHead
+
+_HOP_BY_HOP = (
+    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
+    b"transfer-encoding", b"upgrade", b"http2-settings",
+)  # fmt: skip
+_OURS = (b"host", b"expect", b"forwarded", b"x-request-id", b"x-real-ip", b"authorization", b"proxy", b"content-length")
+_IDENTITY = re.compile(
+    rb"^(x-forwarded-.*|x-headrace-.*|x-auth-request-.*|(x-)?remote-(user|email|groups|name)|x-(user|authenticated-user)|x-webauth-.*|(x-|true-|x-cluster-)client-ip|cf-connecting-ip)$"
+)
+_HOST = re.compile(rb"^[A-Za-z0-9._~!$&'()*+;=%:\[\]-]{0,255}\Z")
+_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}\Z")
+
+DROP: Final = 1
+_VIA = 2
+AUTHORIZATION, REQUEST_ID, CHAIN, PROTO, FORWARDED_HOST, TRACEPARENT, TRACESTATE = range(3, 10)
+"""Fields that the proxy itself reads; they do not pass as they are."""
+
+
+def from_outside(name: bytes) -> bool:
+    """Return whether this field says who the caller is, or where it came from: only the proxy may say that.
+
+    `name` is in lower case. Underscores count as hyphens, because CGI-like servers cannot tell them apart.
+    """
+    return _IDENTITY.match(name.replace(b"_", b"-")) is not None
+
+
+def _unknown(name: bytes) -> int | None:
+    plain = name.replace(b"_", b"-")
+    return DROP if plain in _OURS or plain in _HOP_BY_HOP or from_outside(name) else None
+
+
+_REQUEST = Fields[int](
+    dict.fromkeys((*_HOP_BY_HOP, *_OURS), DROP)
+    | {b"via": _VIA, b"authorization": AUTHORIZATION, b"x-request-id": REQUEST_ID, b"x-forwarded-for": CHAIN,
+       b"x-forwarded-proto": PROTO, b"x-forwarded-host": FORWARDED_HOST, b"traceparent": TRACEPARENT, b"tracestate": TRACESTATE},
+    otherwise=_unknown,
+)  # fmt: skip
+_LENGTH, _REDIRECT, _DATE, _CONTENT_TYPE, _ENCODED = 2, 3, 4, 5, 6
+_RESPONSE = Fields[int](
+    dict.fromkeys((*_HOP_BY_HOP, b"x-request-id"), DROP)
+    | {b"content-length": _LENGTH, b"location": _REDIRECT, b"content-location": _REDIRECT, b"date": _DATE,
+       b"content-type": _CONTENT_TYPE, b"content-encoding": _ENCODED}
+)  # fmt: skip
+_request_kind, _response_kind = _REQUEST.get, _RESPONSE.get
+
+
+def is_host(host: bytes) -> bool:
+    """Return whether this can be a Host field (RFC 9112 section 3.2); replicas build addresses from it."""
+    return _HOST.match(host) is not None
+
+
+def is_request_id(text: bytes) -> bool:
+    """Return whether a caller's own X-Request-Id is taken over."""
+    return _REQUEST_ID.match(text) is not None
+
+
+Asked = dict[int, list[bytes]]
+_NOTHING: Asked = {}
+
+
+def request_fields(head: RequestHead) -> tuple[bytes, Asked]:
+    """Return the fields of a request that pass to the replica, each with its CRLF, and those that the proxy reads itself."""
+    fields = []
+    asked = _NOTHING
+    named = head.connection
+    via = b""
+    for name, value in head.headers:
+        kind = _request_kind(name, UNSEEN)
+        if kind is UNSEEN:
+            kind = _REQUEST.learn(name)
+        if kind is None:
+            if not named or name.lower() not in named:
+                fields.append(name + b": " + value + b"\r\n")
+        elif kind > _VIA:
+            if asked is _NOTHING:
+                asked = {}
+            asked.setdefault(kind, []).append(value)
+        elif kind == _VIA:
+            via += value + b", "
+    fields.append(b"Via: " + via + b"1.1 headrace\r\n")
+    return b"".join(fields), asked
+
+
+def forwarded_fields(host: bytes, prefix: bytes) -> bytes:
+    """Return the fields that tell a replica how the caller named it."""
+    fields = b"X-Forwarded-Host: " + host + b"\r\n"
+    return fields + b"X-Forwarded-Prefix: " + prefix + b"\r\n" if prefix else fields
+
+
+def field(head: RequestHead, name: bytes) -> bytes:
+    """Return the first value of the field `name` (in lower case), or nothing."""
+    return next((value for given, value in head.headers if given.lower() == name), b"")
+
+
+def cookie(head: RequestHead, name: bytes) -> bytes:
+    """Return the value of a cookie (RFC 6265 section 4.2.1), or nothing."""
+    for pair in field(head, b"cookie").split(b";"):
+        key, _, value = pair.strip().partition(b"=")
+        if key == name:
+            return value
+    return b""
+
+
+class Reply:
+    """What the caller is told of an answer: its head as bytes, and how its body is framed for the caller."""
+
+    __slots__ = ("chunked", "closes", "content_type", "encoded", "events", "head", "until_close")
+
+    def __init__(self) -> None:
+        self.head = b""
+        self.chunked = False
+        self.until_close = False
+        self.closes = False
+        """Whether the caller's connection ends with this answer."""
+        self.content_type = b""
+        self.encoded = False
+        """Whether the content is compressed."""
+        self.events = False
+        """Whether this is an event stream into which an event may be put."""
+
+
+_lines: dict[tuple[int, bytes], bytes] = {}
+
+
+def status_line(status: int, reason: bytes) -> bytes:
+    """Return the first line of an answer."""
+    line = _lines.get((status, reason))
+    if line is None:
+        if len(_lines) > 1000:
+            _lines.clear()
+        line = _lines[status, reason] = b"HTTP/1.1 %d %b\r\n" % (status, reason)
+    return line
+
+
+def reply(  # noqa: C901 - one pass over the fields, on every answer
+    head: ResponseHead,
+    *,
+    request_id: bytes,
+    minor: int,
+    closes: bool,
+    date: bytes,
+    extra: bytes,
+    replica: bytes,
+    prefix: bytes,
+) -> Reply:
+    """Return the answer's head for the caller: what the replica sent, without hop-by-hop fields.
+
+    minor: the caller's HTTP/1.x; closes: whether its connection is to end; date: for answers without one; extra: further
+    fields with their CRLF. A redirect to the `replica` (`host:port`) itself, or to a path of it, leads below the `prefix`.
+    """
+    made = Reply()
+    fields = [status_line(head.status, head.reason)]
+    named = head.connection
+    dated = False
+    for name, value in head.headers:
+        kind = _response_kind(name, UNSEEN)
+        if kind is UNSEEN:
+            kind = _RESPONSE.learn(name)
+        if kind is not None:
+            if kind == _DATE:
+                dated = True
+            elif kind == _CONTENT_TYPE:
+                made.content_type = value
+            elif kind == _ENCODED:
+                made.encoded = True
+            else:
+                fields.append(_changed(name, value, kind, head, replica, prefix))
+                continue
+        elif named and name.lower() in named:
+            continue
+        fields.append(name + b": " + value + b"\r\n")
+    if not dated:
+        fields.append(date)
+    unknown = head.length < 0
+    made.chunked = unknown and minor == 1
+    made.until_close = unknown and not made.chunked
+    made.closes = closes or made.until_close
+    made.events = unknown and not made.encoded and made.content_type.lower().startswith(b"text/event-stream")
+    fields.append(extra)
+    if made.chunked:
+        fields.append(b"Transfer-Encoding: chunked\r\n")
+    if made.closes:
+        fields.append(b"Connection: close\r\n")
+    elif not minor:
+        fields.append(b"Connection: keep-alive\r\n")
+    fields.append(b"X-Request-Id: " + request_id + b"\r\n\r\n")
+    made.head = b"".join(fields)
+    return made
+
+
+def _changed(name: bytes, value: bytes, kind: int, head: ResponseHead, replica: bytes, prefix: bytes) -> bytes:
+    """Return what becomes of a field that does not pass as it is; nothing, where it is dropped."""
+    if kind == _REDIRECT:
+        return name + b": " + outside(value, replica, prefix) + b"\r\n"
+    if kind == _LENGTH and head.status != 204:  # RFC 9110 section 8.6: a 204 has no Content-Length
+        return b"Content-Length: %d\r\n" % int(value)
+    return b""
+
+
+def switching(head: ResponseHead, *, request_id: bytes) -> bytes:
+    """Return the head of a 101 for the caller."""
+    kept = [
+        name + b": " + value + b"\r\n"
+        for name, value in head.headers
+        if (low := name.lower()) not in _HOP_BY_HOP and low not in {b"content-length", b"x-request-id"}
+    ]
+    return b"".join((
+        status_line(101, head.reason), *kept, b"Connection: Upgrade\r\nUpgrade: websocket\r\nX-Request-Id: ", request_id,
+        b"\r\n\r\n",
+    ))  # fmt: skip
+
+
+def outside(address: bytes, replica: bytes, prefix: bytes) -> bytes:
+    """Return a redirect's address as the caller can use it; one that leads elsewhere stays as it is."""
+    own = b"http://" + replica
+    if replica and address.lower().startswith(own.lower()) and address[len(own) :][:1] in {b"", b"/", b"?", b"#"}:
+        path = address[len(own) :]
+        path = path if path.startswith(b"/") else b"/" + path
+        if path.startswith(b"//") and not prefix:
+            return b"/." + path  # without a path before them, two slashes would begin a host
+    elif address.startswith(b"/") and not address.startswith(b"//"):
+        path = address
+    else:
+        return address
+    inside = path == prefix or path.startswith((prefix + b"/", prefix + b"?", prefix + b"#"))
+    return path if inside else prefix + path

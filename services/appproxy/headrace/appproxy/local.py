@@ -1,0 +1,68 @@
+"""The traffic in this process, for development and tests (`workers = 0`): the same data plane, without processes around it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from headrace.appproxy.plane import DataPlane
+from headrace.appproxy.plane_wiring import build_plane
+from headrace.appproxy.settings import Settings
+from headrace.appproxy.stats import StatsBook
+from headrace.appproxy.table import Tables
+from headrace.appproxy.view import View, added_up
+from headrace.common.contracts.messages.routes import RouteTable
+
+
+class LocalTraffic:
+    """One data plane. What it counted goes to `book` with each look."""
+
+    name = "traffic"
+
+    def __init__(self, settings: Settings, tables: list[RouteTable], book: StatsBook) -> None:
+        self._settings = settings
+        self._book = book
+        self._stop = asyncio.Event()
+        self.notify: Callable[[], None] = lambda: None
+        """Called when something happened that the reports should tell at once."""
+        self.ready = asyncio.Event()
+        self.stopping = False
+        own = Tables()
+        for table in tables:
+            own.apply(table)
+        self.plane: DataPlane = build_plane(settings, own, notify=lambda: self.notify())  # noqa: PLW0108 - it is set later
+
+    async def run(self) -> None:
+        """Serve until stop(), then give open requests their grace."""
+        await self.plane.start()
+        self.ready.set()
+        await self._stop.wait()
+        await self.plane.drain(self._settings.shutdown_grace_s)
+        await self.plane.close()
+
+    def stop(self) -> None:
+        """End run()."""
+        self.stopping = True
+        self._stop.set()
+
+    def apply(self, table: RouteTable) -> None:
+        """Put a table in use."""
+        self.plane.apply(table, {})
+
+    async def opened(self, own_port: int | None, sockets: list[socket.socket]) -> None:
+        """Accept callers there."""
+        await self.plane.listen(sockets[0].dup(), own_port)
+
+    async def closed(self, own_port: int) -> None:
+        """Accept no more there."""
+        await self.plane.unlisten(own_port)
+
+    def look(self) -> View:
+        """Return what is open, waits and drains now, and add what was counted to the book."""
+        self._book.merge(self.plane.parts.book.take())
+        return added_up([self.plane.state()])
+
+    def alive(self) -> int:
+        """Return how many workers serve."""
+        return int(self.ready.is_set() and not self.stopping)

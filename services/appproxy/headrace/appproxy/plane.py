@@ -1,0 +1,140 @@
+"""The data plane of one worker: doors, callers' connections, services, and the sweep that minds the time."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from headrace.appproxy.serving import Serving
+from headrace.appproxy.servings import Servings
+from headrace.appproxy.traffic.caller import CallerConnection
+from headrace.appproxy.traffic.parts import Door, Parts
+from headrace.appproxy.upstream.connection import ReplicaConnection
+from headrace.appproxy.upstream.replica import Replica
+from headrace.appproxy.view import State
+from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.messages.routes import RouteTable
+
+log = structlog.get_logger()
+_SWEEP_S = 0.1
+"""How late a timeout may be."""
+_SLOW_SWEEP = 5
+"""Every so many sweeps: idle connections to replicas, probes, slow start."""
+_IDLE_AT_END_S = 1.0
+"""How long a connection without a request is still served once the plane drains: its next request may be on its way."""
+
+
+class DataPlane:
+    """Serves by the tables that `apply` brings, on the sockets that `listen` brings."""
+
+    def __init__(self, parts: Parts, servings: Servings) -> None:
+        self.parts = parts
+        self.servings = servings
+        self._doors: dict[int | None, tuple[Door, asyncio.Server]] = {}
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to mind the time."""
+        self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
+
+    def apply(self, table: RouteTable, slots: Mapping[SessionId, Any]) -> bool:
+        """Put a table in use; False if it is not newer. `slots`: columns of its replicas on the workers' board."""
+        return self.servings.apply(table, slots, self.parts.now())
+
+    async def listen(self, sock: socket.socket, own_port: int | None) -> None:
+        """Accept on this listening socket. `own_port`: whose port it is, None for the shared one."""
+        door = Door(own_port)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: CallerConnection(self.parts, door), sock=sock, backlog=4096
+        )
+        self._doors[own_port] = door, server
+
+    async def unlisten(self, own_port: int) -> None:
+        """Stop accepting there; idle connections end now, others after the request in hand."""
+        door, server = self._doors.pop(own_port)
+        server.close()
+        self._refuse(door)
+
+    def _refuse(self, door: Door) -> None:
+        door.refusing = True
+        for line in list(self.parts.callers.open):
+            if line.door is door and line.idle:
+                line.transport.close()
+
+    @property
+    def open_requests(self) -> int:
+        """Requests that have not ended."""
+        return len(self.parts.open)
+
+    def state(self) -> State:
+        """Return what is in hand now (view.State)."""
+        return self.servings.state(self.parts.now()) | {"connections": len(self.parts.callers.open)}
+
+    async def drain(self, grace_s: float) -> None:
+        """Stop accepting, let every connection end with the answer in hand, and cut what is left after the grace."""
+        now = self.parts.now
+        for door, server in self._doors.values():
+            server.close()
+            door.refusing = True
+        until = now() + grace_s
+        for line in self.parts.callers.open:
+            if line.idle:
+                line.deadline = min(line.deadline, now() + min(_IDLE_AT_END_S, grace_s))
+        while self.parts.callers.open and now() < until:  # noqa: ASYNC110 - once, at the very end
+            await asyncio.sleep(0.02)
+        self.parts.stopping = True
+        if self.parts.open:
+            log.warning("requests_cut", open=len(self.parts.open))
+        for exchange in list(self.parts.open):
+            (exchange.line.exchange or exchange).cut("shutting-down")
+        await asyncio.sleep(0)
+        for line in list(self.parts.callers.open):
+            line.close_softly()
+
+    async def close(self) -> None:
+        """End everything."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for _, server in self._doors.values():
+            server.close()
+        for line in list(self.parts.callers.open):
+            line.transport.abort()
+        for serving in self.servings:
+            serving.end()
+        await asyncio.gather(*list(self.parts.tasks), return_exceptions=True)
+
+    async def _sweep(self) -> None:
+        turn = 0
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            turn += 1
+            try:
+                self._mind_time(slow=turn % _SLOW_SWEEP == 0)
+            except Exception:
+                log.exception("sweep_failed")
+
+    def _mind_time(self, *, slow: bool) -> None:
+        now_s = self.parts.now()
+        due = [line for line in self.parts.callers.open if line.deadline <= now_s]
+        for line in due:
+            line.expired()
+        if slow:
+            self.servings.forget_old(now_s)
+        for serving in self.servings:
+            serving.expire(now_s)
+            if slow:
+                serving.mind(now_s, self.parts.settings.replica_keepalive_s)
+                for replica in serving.due_probes():
+                    self.parts.spawn(_probe(serving, replica))
+
+
+async def _probe(serving: Serving, replica: Replica) -> None:
+    """Find out whether a replica that could not be connected to can be now; the connection is kept for the next request."""
+    made = await replica.connect()
+    if isinstance(made, ReplicaConnection):
+        replica.keep(made)
+    serving.probed(replica, well=isinstance(made, ReplicaConnection))

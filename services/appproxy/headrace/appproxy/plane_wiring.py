@@ -1,0 +1,71 @@
+"""Builds a worker's data plane out of its parts."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import time
+from collections.abc import Callable
+
+from headrace.appproxy.access_log import AccessLog
+from headrace.appproxy.callers import Gate
+from headrace.appproxy.framing.heads import HeadLimits
+from headrace.appproxy.plane import DataPlane
+from headrace.appproxy.serving import Serving
+from headrace.appproxy.servings import Servings
+from headrace.appproxy.settings import Settings
+from headrace.appproxy.stats import ReplicaStats, StatsBook
+from headrace.appproxy.table import Entry, Tables
+from headrace.appproxy.tracing import NoTracing, Tracer
+from headrace.appproxy.traffic.parts import Callers, Parts
+from headrace.appproxy.upstream.replica import Replica
+from headrace.common.contracts.messages.routes import Route
+
+
+def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None]) -> DataPlane:
+    """Return a data plane for the running event loop. `notify`: called when something happened that others wait for."""
+    now = time.monotonic  # the event loop's own clock has steps of a millisecond
+    chance = random.random  # choosing replicas and log samples needs no secrecy
+    book = StatsBook()
+    head_limits = HeadLimits(
+        line_bytes=settings.max_line_bytes, field_bytes=settings.max_header_bytes, head_bytes=settings.max_head_bytes,
+        fields=settings.max_headers,
+    )  # fmt: skip
+    tracer: Tracer = NoTracing()
+
+    def replica(route: Route, stats: ReplicaStats) -> Replica:
+        return Replica(route, stats, head_limits, connect_s=settings.connect_timeout_s)
+
+    def serving(entry: Entry) -> Serving:
+        return Serving(entry, book=book, make=replica, let_go=servings.let_go, notify=notify, chance=chance, now=now)
+
+    servings = Servings(tables, serving)
+    parts = Parts(
+        settings=settings,
+        servings=servings,
+        gate=Gate(remembered=settings.remembered_tokens),
+        limits=None,
+        book=book,
+        tracer=tracer,
+        log=AccessLog(
+            share=settings.access_log_share,
+            most_per_s=settings.error_log_lines_per_s,
+            chance=chance,
+            now=time.monotonic,
+        ),
+        now=now,
+        epoch=time.time,
+        new_id=_ids(),
+        head_limits=head_limits,
+        callers=Callers(most=settings.max_connections, most_per_address=settings.max_connections_per_address),
+    )
+    servings.load(now())
+    return DataPlane(parts, servings)
+
+
+def _ids() -> Callable[[], bytes]:
+    """Return a maker of request ids: 96 random bits of this process, then a running number."""
+    prefix = os.urandom(12).hex().encode()
+    numbers = itertools.count(1)
+    return lambda: b"%b%08x" % (prefix, next(numbers))

@@ -1,0 +1,283 @@
+"""One service as one worker serves it: its replicas, who waits for them, and what is known of their health beside the table.
+
+Lives across table updates: a new table changes what it says and nothing else, so load, queue and balance never start anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from typing import TYPE_CHECKING, Any
+
+from headrace.appproxy.domain.admission import NO_OTHER, Refusal, may_wait, nobody, replicas_full, serves
+from headrace.appproxy.domain.fair_queue import FairQueue, Ticket
+from headrace.appproxy.domain.health import Passed, Trouble, passable
+from headrace.appproxy.domain.retry import Failure, RetryBudget
+from headrace.appproxy.picking import Picker
+from headrace.appproxy.stats import StatsBook
+from headrace.appproxy.table import Entry
+from headrace.appproxy.upstream.replica import Drain, Replica
+from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.messages.routes import Route
+
+if TYPE_CHECKING:
+    from headrace.appproxy.traffic.attempts import Attempts
+    from headrace.appproxy.traffic.exchange import Exchange
+
+_NOBODY: frozenset[str] = frozenset()
+_TROUBLES: dict[str, Trouble] = {
+    "connect-failed": "connect",
+    "connect-timeout": "connect",
+    "connection-lost": "dropped",
+    "first-byte-timeout": "slow",
+}
+
+
+class Serving:
+    """The live side of one service.
+
+    `make` builds a replica, `let_go` takes one that left; `notify` is told when requests begin or cease to wait, or a drain ends.
+    """
+
+    def __init__(
+        self,
+        entry: Entry,
+        *,
+        book: StatsBook,
+        make: Callable[[Route, Any], Replica],
+        let_go: Callable[[Replica, float], None],
+        notify: Callable[[], None],
+        chance: Callable[[], float],
+        now: Callable[[], float],
+    ) -> None:
+        table = entry.table
+        self.entry, self.table = entry, table
+        self.name: str = table.name
+        self.key = str(table.service_id)
+        self.stats = book.service(self.key, self.name)
+        self.replicas: dict[SessionId, Replica] = {}
+        self.queue: FairQueue[Exchange] = FairQueue(table.limits.max_queued)
+        self._book = book
+        self._make = make
+        self._gone = let_go
+        self._notify = notify
+        self._now = now
+        self._passed = Passed()
+        self._picker = Picker(chance)
+        self._budget = RetryBudget()
+        self._able: list[Replica] = []
+        """Those that the table lets serve."""
+
+    # --- the table
+
+    def update(self, entry: Entry, slots: Mapping[SessionId, Any], now_s: float) -> None:
+        """Take over a new table; requests that can go on now go on."""
+        table = entry.table
+        self.entry, self.table, self.name = entry, table, table.name
+        self.queue.max_queued = table.limits.max_queued
+        routes = {route.session_id: route for route in table.routes}
+        for session_id in [known for known in self.replicas if known not in routes]:
+            self._let_go(session_id)
+        for session_id, route in routes.items():
+            replica = self.replicas.get(session_id)
+            if replica is None:
+                numbers = self._book.replica(self.key, self.name, str(route.revision_id), str(session_id))
+                replica = self.replicas[session_id] = self._make(route, numbers)
+            else:
+                replica.update(route)
+            if session_id in slots:
+                replica.on_board(slots[session_id])
+        self._able = [replica for replica in self.replicas.values() if serves(replica.route)]
+        self._passed.keep_only({replica.key for replica in self.replicas.values()})
+        self._picker.update(table.balance, self._able, now_s)
+        self.pump()
+
+    def _let_go(self, session_id: SessionId) -> None:
+        """The table does not name it any more. What is open on it goes on for as long as the replica lives."""
+        replica = self.replicas.pop(session_id)
+        if replica.drain is None:
+            replica.drain = Drain(len(replica.open))
+        replica.left = True
+        replica.close_idle()
+        self._gone(replica, self._now())
+        self._notify()
+
+    def end(self) -> None:
+        """The service is gone."""
+        self._able = []
+        for session_id in list(self.replicas):
+            self._let_go(session_id)
+        while (ticket := self.queue.pop()) is not None:
+            ticket.item.turned_away(Refusal(503, "service-removed", "the service was removed", 30))
+
+    # --- choosing
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What of a body's head decides where a request goes."""
+        return self._picker.reads
+
+    @property
+    def prompt_bytes(self) -> int:
+        """How much of a prompt is looked at for that."""
+        return self._picker.prompt_bytes
+
+    def key_of(self, exchange: Exchange, found: Any) -> int | None:
+        """Return what binds a request to a replica, under session and prefix balance."""
+        return self._picker.key_of(exchange.head, found)
+
+    def choose(self, exchange: Attempts) -> Replica | Refusal:
+        """Return the replica for one request, or why there is none now."""
+        usable = self._able
+        if exchange.tried or self._passed.troubled:
+            usable = self._passable(exchange.tried)
+        if not usable:
+            return NO_OTHER if self._able else nobody(self.table)
+        limit = self.table.limits.max_in_flight_per_replica
+        if limit is not None:
+            free = [replica for replica in usable if replica.in_flight < limit]
+            if not free:
+                return replicas_full(len(usable), limit)
+            usable = free
+        return self._picker.pick(usable, exchange.key)
+
+    def _passable(self, tried: Container[str]) -> list[Replica]:
+        left, _panic = passable(self._able, self._passed.out())
+        trial = self._passed.on_trial()
+        if trial:
+            left = [r for r in left if r.key not in trial or not r.in_flight] or left
+        untried = [replica for replica in left if replica.key not in tried]
+        return untried or [replica for replica in self._able if replica.key not in tried]
+
+    # --- waiting
+
+    def first_choice(self, exchange: Exchange) -> Replica | Refusal | None:
+        """Return the replica for a request that has just come, None while it waits its turn, or why it gets neither."""
+        now_s = self._now()
+        self._budget.requested(now_s)
+        refusal = replicas_full(len(self._able), self.table.limits.max_in_flight_per_replica)
+        if not self.queue:  # nobody overtakes those who wait
+            chosen = self.choose(exchange)
+            if isinstance(chosen, Replica):
+                return chosen
+            refusal = chosen
+        if not may_wait(self.table, refusal):
+            return refusal
+        pushed = self.queue.push(
+            exchange, caller=exchange.caller_key, share=exchange.who.share if exchange.who else 1, now_s=now_s,
+            deadline_s=now_s + self.table.limits.queue_timeout_s,
+        )  # fmt: skip
+        if pushed.pushed_out is not None:
+            self._leave_queue(pushed.pushed_out).turned_away(self._full())
+        if pushed.ticket is None:
+            return self._full() if refusal.status == 429 else refusal
+        exchange.ticket = pushed.ticket
+        if len(self.queue) == 1:
+            self._notify()
+        return None
+
+    def _full(self) -> Refusal:
+        return Refusal(429, "queue-full", f"{len(self.queue)} requests wait already, which is the queue's limit", 1)
+
+    def _leave_queue(self, ticket: Ticket[Exchange]) -> Exchange:
+        exchange = ticket.item
+        exchange.ticket = None
+        seconds = exchange.queued_s = self._now() - ticket.pushed_s
+        self.stats.queue_seconds.observe(seconds)
+        return exchange
+
+    def pump(self) -> None:
+        """Let those who wait go on, as far as there is room."""
+        if not self.queue:
+            return
+        hopeless = nobody(self.table) if not self._able else None
+        while self.queue and (self._has_room() or (hopeless and not may_wait(self.table, hopeless))):
+            ticket = self.queue.pop()
+            if ticket is None:
+                break
+            exchange = self._leave_queue(ticket)
+            chosen = self.choose(exchange)
+            if isinstance(chosen, Refusal):
+                exchange.turned_away(chosen)
+            else:
+                exchange.go(chosen)
+        if not self.queue:
+            self._notify()
+
+    def _has_room(self) -> bool:
+        limit = self.table.limits.max_in_flight_per_replica
+        return any(limit is None or replica.in_flight < limit for replica in self._passable(_NOBODY))
+
+    def freed(self, replica: Replica) -> None:
+        """The replica has room again."""
+        if replica.drain is not None and not replica.open:
+            self._notify()
+        if self.queue:
+            self.pump()
+
+    def forget(self, exchange: Exchange) -> None:
+        """The request has ended while it waited."""
+        ticket = exchange.ticket
+        if ticket is not None and self.queue.cancel(ticket):
+            self._leave_queue(ticket)
+            self._notify()
+
+    def expire(self, now_s: float) -> None:
+        """Turn away those whose time in the queue is over."""
+        if self.queue:
+            for ticket in self.queue.expired(now_s):
+                exchange = self._leave_queue(ticket)
+                chosen = self.choose(exchange)
+                exchange.turned_away(chosen if isinstance(chosen, Refusal) else self._full())
+
+    @property
+    def held(self) -> bool:
+        """Whether requests wait although nobody serves."""
+        return bool(self.queue) and not self._able
+
+    # --- health
+
+    def answered(self, replica: Replica, status: int) -> None:
+        """A replica answered with this status."""
+        if (self._passed.troubled or status >= 500) and self._passed.answered(replica.key, status, self._now()):
+            self._taken_out(replica)
+
+    def failed(self, replica: Replica, failure: Failure) -> None:
+        """A replica left a request unanswered. A kept connection's end tells nothing of its health."""
+        trouble = _TROUBLES.get(failure.kind)
+        if trouble is None or (trouble == "dropped" and failure.reused):
+            return
+        if self._passed.failed(replica.key, trouble, self._now()):
+            self._taken_out(replica)
+
+    def _taken_out(self, replica: Replica) -> None:
+        self.stats.ejections += 1
+        replica.close_idle()
+
+    def ejected(self) -> frozenset[str]:
+        """Return the replicas that are passed over."""
+        return self._passed.out() if self._passed.troubled else frozenset()
+
+    def may_retry(self) -> bool:
+        """Whether the retry budget allows one more."""
+        return self._budget.may_retry(self._now())
+
+    def due_probes(self) -> list[Replica]:
+        """Return the replicas to try a connect to."""
+        if not self._passed.troubled:
+            return []
+        due = set(self._passed.due(self._now()))
+        return [replica for replica in self.replicas.values() if replica.key in due]
+
+    def probed(self, replica: Replica, *, well: bool) -> None:
+        """Note how that went."""
+        now_s = self._now()
+        self._passed.probed(replica.key, now_s, well=well)
+        if well:
+            self._picker.returned(replica, now_s)
+            self.pump()
+
+    def mind(self, now_s: float, keep_s: float) -> None:
+        """Close connections that are idle for longer than `keep_s`, and let fresh replicas grow."""
+        for replica in self.replicas.values():
+            replica.close_idle(now_s - keep_s)
+        self._picker.age(self._able, now_s)

@@ -1,0 +1,61 @@
+"""W3C trace context: a caller's trace goes on to the replica; with the extra `otel` each request is a span of it (otel_tracing)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from headrace.appproxy.domain.fields import TRACEPARENT, TRACESTATE, Asked
+from headrace.appproxy.domain.traceparent import fields, parse
+
+if TYPE_CHECKING:
+    from headrace.appproxy.otel_tracing import OtelTracing
+    from headrace.appproxy.traffic.accounts import Account
+
+
+class Tracer(Protocol):
+    """What the traffic asks of tracing."""
+
+    def begin(self, account: Account, asked: Asked) -> bytes:
+        """Return the fields that the replica gets, each with its CRLF."""
+
+    def ended(self, trace: Any, account: Account) -> None:
+        """The request that `begin` gave this trace has ended."""
+
+    def close(self) -> None:
+        """Send what is left; may take a while."""
+
+
+class NoTracing:
+    """Passes a valid trace context on, and makes none."""
+
+    def begin(self, _account: Account, asked: Asked) -> bytes:
+        """Return the caller's own fields, if they are valid."""
+        given = asked.get(TRACEPARENT)
+        parent = parse(given) if given else None
+        return fields(parent, asked.get(TRACESTATE, ())) if parent is not None else b""
+
+    def ended(self, trace: Any, account: Account) -> None:
+        """Nothing was begun."""
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+class Spans:
+    """A span per traced request."""
+
+    def __init__(self, tracing: OtelTracing) -> None:
+        self._tracing = tracing
+
+    def begin(self, account: Account, asked: Asked) -> bytes:
+        """Begin a span, if this request is traced, and return the fields that tell the replica of it."""
+        account.trace, sent = self._tracing.begin(asked.get(TRACEPARENT, ()), asked.get(TRACESTATE, ()))
+        return sent
+
+    def ended(self, trace: Any, account: Account) -> None:
+        """End its span."""
+        self._tracing.ended(trace, account)
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._tracing.close(5.0)

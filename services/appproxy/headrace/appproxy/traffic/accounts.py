@@ -1,0 +1,166 @@
+"""What is remembered of one request, and where it goes once it has ended: numbers, receipts, limits, access log, spans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headrace.common.contracts.problems import Problem
+
+if TYPE_CHECKING:
+    from headrace.appproxy.domain.access import Caller
+    from headrace.appproxy.domain.answer_usage import AnswerUsage
+    from headrace.appproxy.framing.heads import RequestHead
+    from headrace.appproxy.serving import Serving
+    from headrace.appproxy.stats import ReplicaStats
+    from headrace.appproxy.traffic.caller import CallerConnection
+    from headrace.appproxy.upstream.replica import Replica
+
+_MOST_PATH = 512
+
+
+class Account:
+    """One request. Times are seconds of a clock that only goes forward. Never holds a token; the access log gets no query string."""
+
+    # What most requests never set lies here, not in each instance.
+    serving: Serving
+    """The service, once `found`."""
+    found = False
+    """Whether the service is known."""
+    who: Caller | None = None
+    target = b""
+    """What the replica gets in the request line."""
+    fields = b""
+    """What the replica gets as header fields, beside those that frame the body."""
+    prefix = b""
+    """What the caller's path had before the target."""
+    request_id = b""
+    extra = b""
+    """Fields for the answer: the caller's limits."""
+    fleet = False
+    """Whether it came in on the fleet's base URL."""
+    upgrade = False
+    """Whether the caller asked for a WebSocket."""
+    reservation: Any = None
+    trace: Any = None
+    stats: ReplicaStats | None = None
+    at_fault: Replica | None = None
+    """The replica that left it unanswered."""
+
+    status = 0
+    """What the caller got; 0 if it left before."""
+    reason = ""
+    """Why we refused or failed it ourselves; empty where the replica answered."""
+    broken = ""
+    """Why an answer that had begun could not be finished."""
+    first_byte_s: float | None = None
+    """From the head to the first byte of the answer's body."""
+    queued_s: float | None = None
+    bytes_sent = 0
+    bytes_received = 0
+    retries = 0
+    usage: AnswerUsage | None = None
+    upgraded = False
+    left = False
+    """The caller went before the end."""
+    was_cut = False
+    """We ended it: the replica's or the proxy's grace was over."""
+    closed = False
+
+    def __init__(self, line: CallerConnection, head: RequestHead) -> None:
+        self.line = line
+        self.parts = line.parts
+        self.head = head
+        self.started_s = line.parts.now()
+
+    # --- what the access log and spans read
+
+    @property
+    def method(self) -> str:
+        """The request's method."""
+        return self.head.method.decode()
+
+    @property
+    def path(self) -> str:
+        """The request's path, without its query, bounded."""
+        return self.head.target.partition(b"?")[0][:_MOST_PATH].decode("latin-1")
+
+    @property
+    def service(self) -> str:
+        """The service's name, or nothing."""
+        return self.serving.name if self.found else ""
+
+    @property
+    def replica_key(self) -> str:
+        """The last replica's session id, or nothing."""
+        return self.stats.session_id if self.stats is not None else ""
+
+    @property
+    def revision(self) -> str:
+        """The last replica's revision id, or nothing."""
+        return self.stats.revision_id if self.stats is not None else ""
+
+    @property
+    def caller_key(self) -> str:
+        """Whose request it is, for limits and the queue: a token, a client, or an address."""
+        who = self.who
+        return f"address:{self.line.address}" if who is None or who.key == "public" else who.key
+
+    @property
+    def client(self) -> str:
+        """A named client's name, or nothing."""
+        return self.who.name.decode() if self.who is not None and self.who.name else ""
+
+    @property
+    def caller(self) -> str:
+        """The address that it came from."""
+        return self.line.address
+
+    # --- what happens
+
+    def retried(self, why: str) -> None:
+        """It is sent again."""
+        self.retries += 1
+        self.serving.stats.retried(why)
+
+    def refused(self, problem: Problem) -> None:
+        """The answer is ours."""
+        self.status = problem.status
+        self.reason = str(problem.extra.get("reason", problem.type))
+
+    def settle(self, replica: Replica | None) -> None:
+        """It has ended; `replica` is the one that it was on, if any."""
+        parts, stats = self.parts, self.stats
+        seconds = parts.now() - self.started_s
+        if stats is not None:
+            self._count(stats, seconds)
+        if self.reason and self.found and (stats is None or self.status in (429, 503)):
+            self.serving.stats.refused_for(self.reason)
+        elif self.reason and not self.found:
+            parts.book.count_unknown(self.reason)
+        replica = replica or self.at_fault
+        if replica is not None and replica.drain is not None:
+            replica.drain.ended(seconds, was_cut=self.was_cut, failed=bool(self.broken) or replica is self.at_fault)
+        if self.reservation is not None:
+            parts.settle(self.reservation, None if self.usage is None else self.usage.total)
+        parts.log.ended(self, seconds)
+        if self.trace is not None:
+            parts.tracer.ended(self.trace, self)
+
+    def _count(self, stats: ReplicaStats, seconds: float) -> None:
+        stats.ended(self.status)
+        stats.bytes_sent += self.bytes_sent
+        stats.bytes_received += self.bytes_received
+        if self.broken:
+            stats.broke(self.broken)
+        stats.cut += self.was_cut
+        if self.upgraded or not self.status:
+            return
+        stats.durations.observe(seconds)
+        if self.first_byte_s is not None:
+            stats.first_bytes.observe(self.first_byte_s)
+        usage = self.usage
+        if usage is not None:
+            stats.prompt_tokens += usage.prompt_tokens or 0
+            stats.completion_tokens += usage.completion_tokens or 0
+            if (per_event := usage.seconds_per_event) is not None:
+                stats.per_event.observe(per_event)

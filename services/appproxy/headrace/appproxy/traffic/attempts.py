@@ -1,0 +1,227 @@
+"""A request's way to a replica: connect, send, and send again where that is safe, up to the head of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from headrace.appproxy.domain.admission import Refusal
+from headrace.appproxy.domain.retry import Failure, FailureKind, Step, next_step
+from headrace.appproxy.traffic.accounts import Account
+from headrace.appproxy.traffic.answers import failed
+from headrace.appproxy.traffic.outgoing import Outgoing
+from headrace.appproxy.traffic.relay import Relay
+from headrace.appproxy.traffic.tunnel import Tunnel
+from headrace.appproxy.upstream.connection import ReplicaConnection
+
+if TYPE_CHECKING:
+    from headrace.appproxy.framing.bodies import Body
+    from headrace.appproxy.framing.heads import ResponseHead
+    from headrace.appproxy.upstream.replica import Replica
+    from headrace.common.contracts.problems import Problem
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Attempts(Account):
+    """Holds a lease on `replica` and a `connection` to it, while there are any. Relay or Tunnel take over with the answer's head."""
+
+    body: Outgoing | None = None
+    replica: Replica | None = None
+    connection: ReplicaConnection | None = None
+    tried: frozenset[str] = frozenset()
+    """Replicas that this request failed on."""
+    key: int | None = None
+    """What binds it to a replica, under session and prefix balance."""
+    fresh = False
+    """Whether a kept connection may not be used."""
+    _task: asyncio.Task[None] | None = None
+
+    def answer(self, problem: Problem) -> None:
+        """Answer it ourselves."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give everything back and account for it."""
+        raise NotImplementedError
+
+    def body_came(self, content: bytes) -> None:
+        """More of the body came."""
+        raise NotImplementedError
+
+    def safely(self, step: Any) -> None:
+        """Take a step; an error becomes the answer."""
+        raise NotImplementedError
+
+    # --- to a replica
+
+    def go(self, replica: Replica) -> None:
+        """Send it to this replica."""
+        self.replica = replica
+        self.stats = replica.stats
+        replica.enter(self)
+        connection = None if self.fresh else replica.kept()
+        if connection is not None:
+            self._send(connection)
+        else:
+            self._task = self.parts.spawn(self._connect(replica))
+
+    async def _connect(self, replica: Replica) -> None:
+        made = await replica.connect()
+        self._task = None
+        if self.closed or self.replica is not replica:
+            if isinstance(made, ReplicaConnection):
+                replica.keep(made)
+        elif isinstance(made, Failure):
+            self._failed(made)
+        else:
+            self._send(made)
+
+    def _send(self, connection: ReplicaConnection) -> None:
+        now_s = self.parts.now()
+        head, body, replica = self.head, self.body, connection.replica
+        self.connection = connection
+        data = b"".join((
+            head.method, b" ", self.target, replica.host_field, self.fields,
+            b"\r\n" if body is None else body.field + b"\r\n" + body.replay(whole=self.line.whole),
+        ))  # fmt: skip
+        connection.take(self, data, to_head=head.method == b"HEAD", now_s=now_s)
+        connection.sent_whole = self.line.whole
+        if self.line.whole:
+            self.line.deadline = now_s + self.serving.table.limits.first_byte_timeout_s
+        else:
+            self.wait_for_body()
+
+    def wait_for_body(self) -> None:
+        """Ask the caller for its body, which something waits for."""
+        if self.line.whole:
+            return
+        self.line.resume_reading("body")
+        if self.head.expects:
+            self.head.expects = False
+            self.line.transport.write(_CONTINUE)
+        self.line.deadline = self.parts.now() + self.parts.settings.caller_idle_timeout_s
+
+    def pass_on(self, content: bytes, body: Outgoing, connection: ReplicaConnection) -> None:
+        """Send what came of the body to the replica."""
+        framed = body.framed(content, last=self.line.whole)
+        if framed:
+            connection.transport.write(framed)
+        connection.sent_whole = self.line.whole
+        settings, limits = self.parts.settings, self.serving.table.limits
+        wait_s = limits.first_byte_timeout_s if self.line.whole else settings.caller_idle_timeout_s
+        self.line.deadline = self.parts.now() + wait_s
+
+    # --- what the connection to the replica tells (upstream.connection.Taker)
+
+    def answered(self, head: ResponseHead) -> None:
+        """The final head of an answer came, or 101."""
+        connection = self.connection
+        assert connection is not None and self.replica is not None  # noqa: S101, PT018 - it is what called
+        serving = self.serving
+        if head.status == 101:
+            if not self.upgrade:
+                connection.drop()
+                self.lost("bad-response", "it switched protocols without being asked")
+                return
+            serving.answered(self.replica, 101)
+            Tunnel(self, connection).begin(head)
+            return
+        serving.answered(self.replica, head.status)
+        if head.status in (502, 503) and self._elsewhere(head.status):
+            return
+        Relay(self, connection, head).begin()
+
+    def _elsewhere(self, status: int) -> bool:
+        """Whether the engine's own 'not now' is not passed on, because another replica is asked instead."""
+        failure = Failure("engine-unavailable", f"replica {self.replica_key} answered {status}")
+        if self._step(failure) != "other-replica":
+            return False
+        chosen = self._another()
+        if chosen is None:
+            return False
+        assert self.connection is not None  # noqa: S101
+        self.connection.drop()
+        self._leave(moved=True)
+        self.retried(failure.kind)
+        self.go(chosen)
+        return True
+
+    def lost(self, kind: FailureKind, text: str) -> None:
+        """The connection ended before an answer's head."""
+        connection = self.connection
+        assert connection is not None  # noqa: S101
+        seconds = self.parts.now() - connection.taken_at
+        self._failed(
+            Failure(kind, f"replica {connection.replica.key}: {text}", reused=connection.reused, seconds=seconds)
+        )
+
+    def broke_off(self, why: str) -> None:
+        """Not called: Relay takes its place with the head."""
+
+    def relay(self, content: bytes, body: Body) -> None:
+        """Not called: Relay takes its place with the head."""
+
+    def flush(self) -> None:
+        """Not called: Relay takes its place with the head."""
+
+    def ended(self) -> None:
+        """Not called: Relay takes its place with the head."""
+
+    def from_replica(self, data: bytes) -> None:
+        """Not called: Tunnel takes its place with the head."""
+
+    def replica_full(self, *, full: bool) -> None:
+        """The replica does not take the body as fast as the caller sends it."""
+        if full:
+            self.line.pause_reading("replica")
+        else:
+            self.line.resume_reading("replica")
+
+    # --- again
+
+    def _failed(self, failure: Failure) -> None:
+        replica, serving = self.replica, self.serving
+        assert replica is not None  # noqa: S101
+        serving.failed(replica, failure)
+        step = self._step(failure)
+        chosen = replica if step == "same-replica" else None
+        if step == "other-replica":
+            self.tried |= {replica.key}
+            chosen = self._another()
+        self.connection = None
+        self._leave(moved=chosen is not None)
+        if chosen is None:
+            self.at_fault = replica
+            self.answer(failed(failure))
+            return
+        self.fresh = step == "same-replica"
+        self.retried(failure.kind)
+        self.safely(lambda: self.go(chosen))
+
+    def _step(self, failure: Failure) -> Step:
+        step = next_step(
+            failure,
+            method=self.head.method.decode(),
+            sent=self.body.sent if self.body is not None else "nothing",
+            retries=self.retries,
+            same_instant_s=self.parts.settings.same_instant_s,
+        )
+        runs_twice = failure.kind in ("connection-lost", "engine-unavailable") and step == "other-replica"
+        if runs_twice and not self.serving.may_retry():
+            return "give-up"
+        return step
+
+    def _another(self) -> Replica | None:
+        if self.replica is not None:
+            self.tried |= {self.replica.key}
+        chosen = self.serving.choose(self)
+        return None if isinstance(chosen, Refusal) else chosen
+
+    def _leave(self, *, moved: bool = False) -> None:
+        replica, self.replica = self.replica, None
+        if replica is not None:
+            replica.leave(self)
+            if moved and replica.drain is not None:
+                replica.drain.retried += 1
+            self.serving.freed(replica)

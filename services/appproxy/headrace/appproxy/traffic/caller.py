@@ -1,0 +1,268 @@
+"""One caller's connection: requests in order, one at a time, and what is written back. Knows framing and time, no policy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from headrace.appproxy.framing.bodies import Body, body_of
+from headrace.appproxy.framing.heads import FramingError
+from headrace.appproxy.framing.requests import RequestReader
+from headrace.appproxy.traffic.answers import framing_answer
+from headrace.appproxy.traffic.exchange import Exchange
+from headrace.appproxy.upstream.connection import HIGH_WATER
+
+if TYPE_CHECKING:
+    from headrace.appproxy.traffic.parts import Door, Parts
+    from headrace.appproxy.traffic.relay import Relay
+    from headrace.appproxy.traffic.tunnel import Tunnel
+
+_MOST_HELD = 64 * 1024
+"""Bytes of later, pipelined requests that are read ahead."""
+_FLUSH_S = 5.0
+"""How long a last answer may take to leave before the connection is cut."""
+_NEVER = float("inf")
+
+
+class CallerConnection(asyncio.Protocol):
+    """What the event loop calls. `deadline` is when `expired` is to be called; the plane's sweep looks at it."""
+
+    __slots__ = (
+        "_body",
+        "_closing",
+        "_held",
+        "_paused_for",
+        "_sink",
+        "address",
+        "deadline",
+        "door",
+        "exchange",
+        "parts",
+        "peer",
+        "reader",
+        "transport",
+        "trusted",
+        "whole",
+        "writable",
+    )
+
+    def __init__(self, parts: Parts, door: Door) -> None:
+        self.parts = parts
+        self.door = door
+        self.transport: Any = None
+        self.address = ""
+        self.peer = b""
+        """The caller's fields for replicas: who it is, as far as a connection tells."""
+        self.trusted = False
+        """Whether what stands in front is ours."""
+        self.reader = RequestReader(parts.head_limits)
+        self.exchange: Exchange | Relay | Tunnel | None = None
+        """Who has the request in hand."""
+        self.deadline = _NEVER
+        self.whole = False
+        """Whether the request in hand has come to its end, body and all."""
+        self.writable = True
+        self._body: Body | None = None
+        self._held = b""
+        self._closing = False
+        self._paused_for: set[str] = set()
+        self._sink: Callable[[bytes], None] = self._read
+
+    # --- the event loop's callbacks
+
+    def connection_made(self, transport: Any) -> None:
+        """The event loop's callback."""
+        self.transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        peer = transport.get_extra_info("peername")
+        self.address = peer[0] if isinstance(peer, tuple) else ""
+        self.deadline = self.parts.now() + self.parts.settings.keepalive_timeout_s
+        refusal = self.parts.callers.enter(self)
+        if refusal is not None:
+            self.last_words(framing_answer(refusal))
+            return
+        self.trusted = self.parts.trusts(self.address)
+        self.peer = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % self.address.encode()
+
+    def data_received(self, data: bytes) -> None:
+        """The event loop's callback."""
+        self._sink(data)
+
+    def eof_received(self) -> None:
+        """The event loop's callback: who sends no more is gone, as for most servers; the transport closes."""
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The event loop's callback."""
+        self._closing = True
+        self._sink = self._ignore
+        self.deadline = _NEVER
+        self.parts.callers.leave(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.caller_left()
+
+    def pause_writing(self) -> None:
+        """The event loop's callback: the caller does not take what it gets."""
+        self.writable = False
+        if self.exchange is not None:
+            self.exchange.caller_full(full=True)
+
+    def resume_writing(self) -> None:
+        """The event loop's callback."""
+        self.writable = True
+        if self.exchange is not None:
+            self.exchange.caller_full(full=False)
+
+    # --- reading
+
+    def _ignore(self, data: bytes) -> None:
+        """What comes after the end of HTTP on this connection."""
+
+    def _read(self, data: bytes) -> None:
+        """Between requests, or in a head."""
+        begun = self.reader.begun
+        try:
+            head = self.reader.head(data)
+        except FramingError as error:
+            self.parts.malformed(error.code)
+            self.last_words(framing_answer(error))
+            return
+        if head is None:
+            if not begun:
+                self.deadline = self.parts.now() + self.parts.settings.head_timeout_s
+            return
+        rest = self.reader.rest
+        exchange = self.exchange = Exchange(self, head)
+        self.whole = not head.length
+        if head.length:
+            self._body = body_of(head.length)
+            self._sink = self._read_body
+            if rest:
+                self._read_body(rest)
+        else:
+            self._sink = self._hold
+            if rest:
+                self._hold(rest)
+        if self.exchange is exchange:
+            exchange.begin()
+
+    def _read_body(self, data: bytes) -> None:
+        body, exchange = self._body, self.exchange
+        if body is None or exchange is None:
+            return
+        try:
+            content = body.feed(data)
+        except FramingError as error:
+            self.parts.malformed(error.code)
+            exchange.bad_body(error)
+            return
+        if body.done:
+            self._body = None
+            self._sink = self._hold
+            self.whole = True
+            if body.rest:
+                self._hold(body.rest)
+        exchange.body_came(content)
+
+    def _hold(self, data: bytes) -> None:
+        """A later request came while one is served."""
+        self._held += data
+        if len(self._held) > _MOST_HELD:
+            self.pause_reading("held")
+
+    def tunnel(self, sink: Callable[[bytes], None]) -> None:
+        """After 101: bytes go to `sink` as they come."""
+        self._sink = sink
+        held, self._held = self._held, b""
+        self.resume_reading("held")
+        if held:
+            sink(held)
+
+    def pause_reading(self, why: str) -> None:
+        """Take no more from the caller until `resume_reading(why)`."""
+        if not self._paused_for and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._paused_for.add(why)
+
+    def resume_reading(self, why: str) -> None:
+        """Undo `pause_reading(why)`. Safe to repeat."""
+        if why in self._paused_for:
+            self._paused_for.discard(why)
+            if not self._paused_for and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    # --- time
+
+    def expired(self) -> None:
+        """`deadline` is over."""
+        self.deadline = _NEVER
+        if self.exchange is not None:
+            self.exchange.expired()
+        elif self.reader.begun:
+            self.parts.malformed("head-timeout")
+            self.last_words(framing_answer(FramingError("head-timeout", "the head did not come in time", 408)))
+        else:
+            self.transport.close()
+
+    # --- writing
+
+    def finished(self, *, closes: bool) -> None:
+        """The exchange has ended and its answer was written whole: go on with the next request, or close."""
+        self.exchange = None
+        if closes or self._closing or self.door.refusing or self._body is not None:
+            # What is left of a body that nobody waits for cannot be told from the next request in reasonable time.
+            self.close_softly()
+            return
+        self.deadline = self.parts.now() + self.parts.settings.keepalive_timeout_s
+        if not self._held:
+            self._sink = self._read
+        else:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        """Read the requests that came meanwhile."""
+        held, self._held = self._held, b""
+        if held and self.exchange is None and not self._closing:
+            self._sink = self._read
+            self.resume_reading("held")
+            self._read(held)
+
+    def last_words(self, answer: bytes) -> None:
+        """Write an answer that is ours and end the connection."""
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+        self.close_softly()
+
+    def close_softly(self) -> None:
+        """End the connection after what was written; bytes that still come are not looked at."""
+        self.exchange = None
+        self._closing = True
+        self._sink = self._ignore
+        self._held = b""
+        self.deadline = _NEVER
+        transport = self.transport
+        if transport.is_closing():
+            return
+        if self._body is None:
+            transport.close()
+        else:
+            # RFC 9112 section 9.6: a close with unread bytes may reset the connection under the answer; so the end is told
+            # first, and what still comes is read away for a moment.
+            transport.write_eof()
+            self._body = None
+        asyncio.get_running_loop().call_later(_FLUSH_S, transport.abort)
+
+    def cut_off(self) -> None:
+        """End the connection after what was written, in the middle of an answer."""
+        self.exchange = None
+        self._closing = True
+        self._sink = self._ignore
+        self.deadline = _NEVER
+        self.transport.close()
+        asyncio.get_running_loop().call_later(_FLUSH_S, self.transport.abort)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is in hand."""
+        return self.exchange is None and not self.reader.begun

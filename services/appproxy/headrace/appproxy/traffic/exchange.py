@@ -1,0 +1,189 @@
+"""One request from its head to its end: the way in, the queue, and everything given back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from headrace.appproxy.domain.admission import Refusal
+from headrace.appproxy.domain.retry import Failure
+from headrace.appproxy.traffic import entrance
+from headrace.appproxy.traffic.answers import as_problem, framing_problem, interruption, problem_answer, refused
+from headrace.appproxy.traffic.attempts import Attempts
+from headrace.common.contracts.problems import Problem, RequestTimeout, TooManyRequests
+
+if TYPE_CHECKING:
+    from headrace.appproxy.framing.heads import FramingError
+    from headrace.appproxy.serving import Serving
+
+_NEVER = float("inf")
+
+
+class Exchange(Attempts):
+    """What it holds (a lease, a place in the queue, a reservation, a connection) is given back in `close`, however it ends.
+
+    Waits in this order: for the head of the body where something in it decides (`peek`), for the caller's limits, in the
+    service's queue, for a connection, for the answer.
+    """
+
+    early = b""
+    """Content that came with the head."""
+    peek: Callable[[bytes], None] | None = None
+    """Wants to see content before a replica is chosen."""
+    ticket: Any = None
+    """Its place in the queue, while it waits."""
+
+    # --- in
+
+    def begin(self) -> None:
+        """Start. From here on it ends by itself, whatever happens."""
+        self.line.deadline = _NEVER
+        self.parts.open.add(self)
+        self.safely(lambda: entrance.enter(self))
+
+    def safely(self, step: Callable[[], None]) -> None:
+        """Take a step; an error becomes the answer."""
+        try:
+            step()
+        except Problem as problem:
+            self.answer(problem)
+        except Exception as error:  # noqa: BLE001 - the outermost layer: every error becomes a problem
+            self.answer(as_problem(error))
+
+    def enter_service(self, serving: Serving, shown: bytes | None) -> None:
+        """The service became known after a look into the body."""
+        self.safely(lambda: entrance.enter_service(self, serving, shown))
+
+    def reserve(self, tokens: int) -> None:
+        """Ask whether the caller's limits allow it, with this many tokens, and go on if they do."""
+        self._task = self.parts.spawn(self._reserve(tokens))
+
+    async def _reserve(self, tokens: int) -> None:
+        who = self.who
+        assert who is not None and who.limits is not None  # noqa: S101, PT018 - asked for only then
+        verdict = await self.parts.limits.reserve(f"{self.serving.key}:{self.caller_key}", who.limits, tokens)
+        self._task = None
+        if self.closed:
+            self.parts.settle(verdict.reservation, 0)
+            return
+        self.reservation = verdict.reservation
+        self.extra = verdict.fields
+        if verdict.allowed:
+            self.admitted()
+        else:
+            problem = TooManyRequests(verdict.text, retry_after_s=verdict.retry_after_s, reason=verdict.code)
+            self.answer(problem)
+
+    def admitted(self) -> None:
+        """The caller is let in: go to a replica, or wait for one."""
+        self.safely(self._admit)
+
+    def _admit(self) -> None:
+        chosen = self.serving.first_choice(self)
+        if isinstance(chosen, Refusal):
+            raise refused(chosen)
+        if chosen is not None:
+            self.go(chosen)
+
+    @property
+    def current(self) -> Any:
+        """Who has the request in hand now: this, or the Relay or Tunnel that took its place."""
+        return self.line.exchange or self
+
+    def turned_away(self, refusal: Refusal) -> None:
+        """The queue gives up on it."""
+        self.answer(refused(refusal))
+
+    def body_came(self, content: bytes) -> None:
+        """The caller's line has more of the body; its `whole` says whether that was the last."""
+        if self not in self.parts.open:  # the first of it comes with the head, before `begin`
+            self.early += content
+        elif self.body is not None:
+            self.safely(lambda: self._take(content))
+
+    def _take(self, content: bytes) -> None:
+        body, connection = self.body, self.connection
+        assert body is not None  # noqa: S101 - asked for by who calls
+        body.came(content, forget=connection is not None)
+        if connection is not None:
+            self.pass_on(content, body, connection)
+        elif self.peek is not None:
+            self.line.deadline = self.parts.now() + self.parts.settings.caller_idle_timeout_s
+            self.peek(content)
+        elif body.full:
+            self.line.pause_reading("body")
+
+    def bad_body(self, error: FramingError) -> None:
+        """The body is not framed as its head says."""
+        self.answer(framing_problem(error))
+
+    # --- out
+
+    def caller_full(self, *, full: bool) -> None:
+        """Nothing is being written to the caller yet."""
+
+    def caller_left(self) -> None:
+        """The caller's connection is gone: the replica is told at once."""
+        self.left = True
+        if self.connection is not None:
+            self.connection.drop()
+        self.close()
+
+    def expired(self) -> None:
+        """The line's deadline is over."""
+        if not self.line.whole:
+            seconds = self.parts.settings.caller_idle_timeout_s
+            self.answer(RequestTimeout(f"no byte of the request body came for {seconds:g} s", reason="caller-idle"))
+        elif self.connection is not None:
+            self.connection.drop()
+            text = (
+                f"no answer from replica {self.replica_key} within {self.serving.table.limits.first_byte_timeout_s:g} s"
+            )
+            self._failed(Failure("first-byte-timeout", text))
+
+    def cut(self, why: str) -> None:
+        """End it now, and say why."""
+        self.was_cut = True
+        self.answer(interruption(why))
+
+    def answer(self, problem: Problem) -> None:
+        """Answer it ourselves."""
+        if self.closed:
+            return
+        if self.connection is not None:
+            self.connection.drop()
+            self.connection = None
+        self.refused(problem)
+        self.own(
+            problem_answer(
+                problem, request_id=self.request_id, closes=self.closes, extra=self.extra, fleet=self.fleet,
+                to_head=self.head.method == b"HEAD",
+            )
+        )  # fmt: skip
+
+    @property
+    def closes(self) -> bool:
+        """Whether the caller's connection ends with an answer of our own."""
+        return not self.head.keep_alive or not self.line.whole or self.parts.stopping or self.line.door.refusing
+
+    def own(self, answer: bytes) -> None:
+        """Write a whole answer of our own, and end."""
+        closes = self.closes
+        self.line.transport.write(answer)
+        self.close()
+        self.line.finished(closes=closes)
+
+    def close(self) -> None:
+        """Give everything back and account for it. Safe to repeat."""
+        if self.closed:
+            return
+        self.closed = True
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        self.parts.open.discard(self)
+        if self.ticket is not None:
+            self.serving.forget(self)
+        replica = self.replica
+        self.settle(replica)
+        self._leave()

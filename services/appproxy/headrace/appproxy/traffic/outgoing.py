@@ -1,0 +1,83 @@
+"""A request's body on its way to a replica: bounded, framed anew, and kept for replay while it is small."""
+
+from __future__ import annotations
+
+from headrace.appproxy.domain.retry import Sent
+from headrace.appproxy.framing.heads import CHUNKED
+from headrace.common.contracts.problems import TooLarge
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def chunk(content: bytes) -> bytes:
+    """Return content framed as one chunk."""
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
+class Outgoing:
+    """The body of one request. `length` is what its head says (framing.heads)."""
+
+    __slots__ = ("_chunked", "_keep", "_kept", "_length", "_limit", "field", "size")
+
+    def __init__(self, length: int, *, limit: int, keep: int) -> None:
+        """limit: largest size; keep: how much is held for replay, in bytes. Raises TooLarge."""
+        self._length = length
+        self.size = 0
+        """Bytes of content that came so far."""
+        self.limit_to(limit)
+        self._keep = keep
+        self._chunked = length == CHUNKED
+        self._kept: list[bytes] | None = []
+        self.field = b"Transfer-Encoding: chunked\r\n" if self._chunked else b"Content-Length: %d\r\n" % length
+        """The field that frames it for the replica."""
+
+    def limit_to(self, limit: int) -> None:
+        """Allow at most `limit` bytes. Raises TooLarge."""
+        self._limit = limit
+        if self._length > limit or self.size > limit:
+            raise _too_large(limit)
+
+    @property
+    def sent(self) -> Sent:
+        """What was read of it so far."""
+        if not self.size:
+            return "nothing"
+        return "kept" if self._kept is not None else "gone"
+
+    @property
+    def full(self) -> bool:
+        """Whether as much is kept as may be: while nothing can be sent, no more is to be read."""
+        return self.size > self._keep
+
+    def came(self, content: bytes, *, forget: bool) -> None:
+        """Count content, and keep it. `forget`: too much need not be kept, for it is sent at once. Raises TooLarge."""
+        self.size += len(content)
+        if self.size > self._limit:
+            raise _too_large(self._limit)
+        if self._kept is not None:
+            if forget and self.size > self._keep:
+                self._kept = None
+            else:
+                self._kept.append(content)
+
+    def framed(self, content: bytes, *, last: bool) -> bytes:
+        """Return content as it goes to the replica; `last`: with it the body is whole."""
+        if not self._chunked:
+            return content
+        framed = chunk(content) if content else b""
+        return framed + LAST_CHUNK if last else framed
+
+    def replay(self, *, whole: bool) -> bytes:
+        """Return all that came, framed. Only while `sent` is not "gone"."""
+        kept = b"".join(self._kept or ())
+        if self._kept is not None and self.size > self._keep:
+            self._kept = None
+        return self.framed(kept, last=whole)
+
+    def peek(self) -> bytes:
+        """Return what is kept of the content."""
+        return b"".join(self._kept or ())
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the request body is larger than {limit} bytes", reason="body-too-large", limit=limit)

@@ -1,0 +1,130 @@
+"""What every request needs, built once per worker."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+from headrace.appproxy.framing.heads import FramingError, HeadLimits
+
+if TYPE_CHECKING:
+    from headrace.appproxy.access_log import AccessLog
+    from headrace.appproxy.callers import Gate
+    from headrace.appproxy.servings import Servings
+    from headrace.appproxy.settings import Settings
+    from headrace.appproxy.stats import StatsBook
+    from headrace.appproxy.tracing import Tracer
+    from headrace.appproxy.traffic.caller import CallerConnection
+
+
+@dataclass(slots=True, eq=False)
+class Door:
+    """One listening port. `own_port`: the service's own, None for the shared one."""
+
+    own_port: int | None
+    refusing: bool = False
+    """Whether each answer is to be the last on its connection."""
+
+
+class Callers:
+    """The callers' connections that are open, in all and by address."""
+
+    def __init__(self, *, most: int, most_per_address: int) -> None:
+        self._most = most
+        self._most_per_address = most_per_address
+        self._by_address: dict[str, set[CallerConnection]] = {}
+        self.open: set[CallerConnection] = set()
+
+    def enter(self, line: CallerConnection) -> FramingError | None:
+        """Count a connection, or return why it is refused."""
+        mine = self._by_address.setdefault(line.address, set())
+        mine.add(line)
+        self.open.add(line)
+        if len(self.open) > self._most:
+            return FramingError("proxy-full", "this app-proxy has too many connections", 503)
+        if len(mine) > self._most_per_address:
+            return FramingError("too-many-connections", "this address has too many connections open", 429)
+        return None
+
+    def leave(self, line: CallerConnection) -> None:
+        """The connection has ended."""
+        self.open.discard(line)
+        mine = self._by_address.get(line.address)
+        if mine is not None:
+            mine.discard(line)
+            if not mine:
+                del self._by_address[line.address]
+
+
+class DateField:
+    """The Date field, made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._field = b""
+
+    def __call__(self) -> bytes:
+        """Return the field with its CRLF."""
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._field = f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
+        return self._field
+
+
+@dataclass(slots=True, eq=False)
+class Parts:
+    """Shared by all requests of a worker."""
+
+    settings: Settings
+    servings: Servings
+    gate: Gate
+    limits: Any
+    book: StatsBook
+    tracer: Tracer
+    log: AccessLog
+    now: Callable[[], float]
+    """Seconds of a clock that only goes forward."""
+    epoch: Callable[[], float]
+    """Seconds since 1970."""
+    new_id: Callable[[], bytes]
+    """Makes request ids."""
+    head_limits: HeadLimits
+    callers: Callers
+    open: set[Any] = field(default_factory=set)
+    """The exchanges that have not ended."""
+    date: DateField = field(default_factory=DateField)
+    stopping: bool = False
+    """Whether no new requests are taken."""
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work`, which handles its own errors, and hold on to it until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def settle(self, reservation: Any, tokens: int | None) -> None:
+        """Give back what a caller's limits had reserved; `tokens` were really used, None where nobody knows."""
+        self.spawn(self.limits.settle(reservation, tokens))
+
+    def trusts(self, address: str) -> bool:
+        """Return whether X-Forwarded-* from this peer are believed."""
+        networks = self.settings.trusted_peers
+        if not networks:
+            return False
+        try:
+            peer = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(peer in network for network in networks)
+
+    def malformed(self, code: str) -> None:
+        """Count bytes that were no request."""
+        self.book.count_malformed(code)

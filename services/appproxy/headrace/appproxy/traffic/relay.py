@@ -1,0 +1,168 @@
+"""A replica's answer on its way to the caller: byte for byte as it comes, and never a clean end to a broken answer."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from headrace.appproxy.domain.answer_usage import usage_reader
+from headrace.appproxy.domain.fields import Reply, reply
+from headrace.appproxy.framing.bodies import ChunkedBody
+from headrace.appproxy.traffic.answers import error_event
+from headrace.appproxy.traffic.outgoing import LAST_CHUNK, chunk
+
+if TYPE_CHECKING:
+    from headrace.appproxy.framing.bodies import Body
+    from headrace.appproxy.framing.heads import FramingError, ResponseHead
+    from headrace.appproxy.traffic.attempts import Attempts
+    from headrace.appproxy.upstream.connection import ReplicaConnection
+
+
+class Relay:
+    """Takes the exchange's place on both sides once the answer's head is there."""
+
+    __slots__ = ("_connection", "_exchange", "_idle_s", "_last", "_line", "_now", "_reply", "_unsent", "_write")
+
+    def __init__(self, exchange: Attempts, connection: ReplicaConnection, head: ResponseHead) -> None:
+        line = exchange.line
+        self._exchange = exchange
+        self._line = line
+        self._connection = connection
+        self._now = exchange.parts.now
+        self._idle_s = exchange.serving.table.limits.idle_timeout_s
+        self._write = line.transport.write
+        self._last = False
+        self._unsent = b""
+        exchange.status = head.status
+        self._reply: Reply = reply(
+            head,
+            request_id=exchange.request_id,
+            minor=exchange.head.minor,
+            closes=not exchange.head.keep_alive or exchange.parts.stopping or line.door.refusing,
+            date=exchange.parts.date(),
+            extra=exchange.extra,
+            replica=connection.replica.where,
+            prefix=exchange.prefix,
+        )
+        exchange.usage = usage_reader(self._reply.content_type) if not self._reply.encoded else None
+
+    def begin(self) -> None:
+        """Take over. The head goes out with what came with it (`flush`)."""
+        self._connection.taker = self
+        self._line.exchange = self
+        self._line.deadline = self._now() + self._idle_s
+        self._unsent = self._reply.head
+
+    def flush(self) -> None:
+        """Nothing more came for now."""
+        if self._unsent:
+            unsent, self._unsent = self._unsent, b""
+            self._write(unsent)
+
+    # --- from the replica
+
+    def relay(self, content: bytes, body: Body) -> None:
+        """Pass content on."""
+        exchange = self._exchange
+        now_s = self._now()
+        if exchange.first_byte_s is None:
+            exchange.first_byte_s = now_s - exchange.started_s
+        if self._line.writable:
+            self._line.deadline = now_s + self._idle_s
+        exchange.bytes_sent += len(content)
+        usage = exchange.usage
+        if usage is not None:
+            usage.feed(content, now_s)
+        if self._reply.chunked:
+            content = body.raw if type(body) is ChunkedBody else chunk(content)
+            if body.done:
+                self._last = True
+                content += LAST_CHUNK
+        if self._unsent:
+            content = self._unsent + content
+            self._unsent = b""
+        self._write(content)
+
+    def ended(self) -> None:
+        """The answer is whole."""
+        if self._reply.chunked and not self._last:
+            self._write(self._unsent + LAST_CHUNK)
+        else:
+            self.flush()
+        self._exchange.connection = None
+        closes = self._reply.closes
+        self._exchange.close()
+        self._line.finished(closes=closes)
+
+    def broke_off(self, why: str) -> None:
+        """End an answer that cannot be finished so that nobody can take it for whole.
+
+        An event stream gets an `event: error` first. Then the connection ends: chunked and counted bodies show the loss by
+        themselves; a body that lasts until the close is reset.
+        """
+        if why == "connection-lost" and self._connection.replica.left:
+            why = "replica-stopped"  # its grace was over
+            self._exchange.was_cut = True
+        self._exchange.broken = why
+        transport = self._line.transport
+        self.flush()
+        self._exchange.connection = None
+        self._exchange.close()
+        if why == "caller-stalled":
+            transport.abort()
+            return
+        if self._reply.events:
+            event = error_event(why, self._exchange.request_id)
+            self._write(chunk(event) if self._reply.chunked else event)
+        if self._reply.until_close:
+            raw = transport.get_extra_info("socket")
+            if raw is not None:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._line.cut_off()
+
+    def answered(self, head: ResponseHead) -> None:
+        """Not called: it was answered."""
+
+    def lost(self, kind: str, text: str) -> None:
+        """Not called: it was answered."""
+
+    def from_replica(self, data: bytes) -> None:
+        """Not called: nothing was switched."""
+
+    def replica_full(self, *, full: bool) -> None:
+        """The request's body may still be on its way."""
+        self._exchange.replica_full(full=full)
+
+    # --- from the caller
+
+    def caller_full(self, *, full: bool) -> None:
+        """A slow reader costs its own stream only: the replica is not read until the caller has taken what there is."""
+        settings = self._exchange.parts.settings
+        self._line.deadline = self._now() + (settings.caller_idle_timeout_s if full else self._idle_s)
+        self._connection.pause(paused=full)
+
+    def caller_left(self) -> None:
+        """The caller is gone: the replica is told at once."""
+        self._exchange.left = True
+        self._connection.drop()
+        self._exchange.connection = None
+        self._exchange.close()
+
+    def body_came(self, content: bytes) -> None:
+        """The rest of a request's body, of which the replica answered the beginning."""
+        self._exchange.body_came(content)
+
+    def bad_body(self, _error: FramingError) -> None:
+        """The rest of the request's body is not framed as its head says."""
+        self.cut("connection-lost")
+
+    def expired(self) -> None:
+        """One side was silent for too long."""
+        self.cut("idle-timeout" if self._line.writable else "caller-stalled")
+
+    def cut(self, why: str) -> None:
+        """End it now, and say why."""
+        self._exchange.was_cut = why in ("shutting-down", "replica-stopped")
+        self._connection.drop()
+        self.broke_off(why)

@@ -1,0 +1,109 @@
+"""After `101 Switching Protocols`: bytes both ways, as they come. Frames, pings, close codes and extensions stay the peers' own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.appproxy.domain.fields import switching
+
+if TYPE_CHECKING:
+    from headrace.appproxy.framing.bodies import Body
+    from headrace.appproxy.framing.heads import FramingError, ResponseHead
+    from headrace.appproxy.traffic.attempts import Attempts
+    from headrace.appproxy.upstream.connection import ReplicaConnection
+
+
+class Tunnel:
+    """Takes the exchange's place on both sides until one of them ends, or neither sends anything for the idle timeout.
+
+    An end is passed on after everything that came before it.
+    """
+
+    __slots__ = ("_connection", "_exchange", "_line")
+
+    def __init__(self, exchange: Attempts, connection: ReplicaConnection) -> None:
+        self._exchange = exchange
+        self._connection = connection
+        self._line = exchange.line
+
+    def begin(self, head: ResponseHead) -> None:
+        """Answer 101."""
+        self._exchange.status, self._exchange.upgraded = 101, True
+        self._connection.taker = self
+        self._connection.tunnel = True
+        self._line.exchange = self
+        self._line.transport.write(switching(head, request_id=self._exchange.request_id))
+        self._touch()
+        self._line.tunnel(self.from_caller)
+
+    def _touch(self) -> None:
+        self._line.deadline = self._exchange.parts.now() + self._exchange.serving.table.limits.idle_timeout_s
+
+    def from_replica(self, data: bytes) -> None:
+        """Bytes for the caller."""
+        self._touch()
+        self._exchange.bytes_sent += len(data)
+        self._line.transport.write(data)
+
+    def from_caller(self, data: bytes) -> None:
+        """Bytes for the replica."""
+        self._touch()
+        self._exchange.bytes_received += len(data)
+        self._connection.transport.write(data)
+
+    def ended(self) -> None:
+        """The replica ended."""
+        self._close()
+        self._line.close_softly()
+
+    def caller_left(self) -> None:
+        """The caller ended: what it sent before still goes to the replica, whose transport flushes as it closes."""
+        connection = self._connection
+        connection.release()
+        connection.transport.close()
+        self._close()
+
+    def _close(self) -> None:
+        self._exchange.connection = None
+        self._exchange.close()
+
+    def expired(self) -> None:
+        """Nobody said anything."""
+        self._exchange.broken = "idle-timeout"
+        self.caller_left()
+        self._line.close_softly()
+
+    def cut(self, why: str) -> None:
+        """End it now."""
+        self._exchange.broken, self._exchange.was_cut = why, True
+        self.caller_left()
+        self._line.close_softly()
+
+    def caller_full(self, *, full: bool) -> None:
+        """The caller does not take what the replica sends."""
+        self._connection.pause(paused=full)
+
+    def replica_full(self, *, full: bool) -> None:
+        """The replica does not take what the caller sends."""
+        self._exchange.replica_full(full=full)
+
+    def answered(self, head: ResponseHead) -> None:
+        """Not called: it was answered."""
+
+    def relay(self, content: bytes, body: Body) -> None:
+        """Not called: bytes come by `from_replica`."""
+
+    def flush(self) -> None:
+        """Not called: nothing is held back."""
+
+    def lost(self, kind: str, text: str) -> None:
+        """Not called: it was answered."""
+
+    def broke_off(self, why: str) -> None:
+        """Not called: a tunnel has no framing that could break."""
+
+    def body_came(self, content: bytes) -> None:
+        """Not called: a handshake has no body."""
+
+    def bad_body(self, error: FramingError) -> None:
+        """Not called: a handshake has no body."""

@@ -1,0 +1,209 @@
+"""One connection to a replica: takes a request's bytes, reads the answer, and tells the request's exchange what came."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from headrace.appproxy.domain.retry import FailureKind
+from headrace.appproxy.framing.bodies import Body, OpenBody, body_of
+from headrace.appproxy.framing.heads import FramingError, HeadLimits, ResponseHead
+from headrace.appproxy.framing.responses import ResponseReader
+
+if TYPE_CHECKING:
+    from headrace.appproxy.upstream.replica import Replica
+
+_MOST_INTERIM = 16
+HIGH_WATER = 64 * 1024
+"""Bytes that may wait for a peer before the other side is paused."""
+
+
+class Taker(Protocol):
+    """Who an answer is for. Nothing is called after `lost`, `broke_off` or `ended`."""
+
+    def answered(self, head: ResponseHead) -> None:
+        """The final head came, or 101."""
+
+    def relay(self, content: bytes, body: Body) -> None:
+        """Content came; `body` says how it was framed and whether that was all."""
+
+    def flush(self) -> None:
+        """That was all for now."""
+
+    def ended(self) -> None:
+        """The answer is whole."""
+
+    def lost(self, kind: FailureKind, text: str) -> None:
+        """The connection ended, or sent no HTTP, before a head came."""
+
+    def broke_off(self, why: str) -> None:
+        """The answer cannot be finished."""
+
+    def replica_full(self, *, full: bool) -> None:
+        """Stop or go on sending the request's body."""
+
+    def from_replica(self, data: bytes) -> None:
+        """Bytes after 101."""
+
+
+class ReplicaConnection(asyncio.Protocol):
+    """A connection to `replica`; idle, or busy with one exchange."""
+
+    __slots__ = (
+        "_body",
+        "_head",
+        "_interim",
+        "_reader",
+        "_to_head",
+        "idle_since",
+        "replica",
+        "reused",
+        "sent_whole",
+        "taken_at",
+        "taker",
+        "transport",
+        "tunnel",
+    )
+
+    def __init__(self, replica: Replica, limits: HeadLimits) -> None:
+        self.replica = replica
+        self.transport: Any = None
+        self.taker: Taker | None = None
+        self.reused = False
+        """Whether it had served before the request in hand."""
+        self.taken_at = 0.0
+        self.idle_since = 0.0
+        self.sent_whole = False
+        """Whether the request in hand was sent to its end."""
+        self.tunnel = False
+        self._reader = ResponseReader(limits)
+        self._head: ResponseHead | None = None
+        self._body: Body | None = None
+        self._to_head = False
+        self._interim = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """The event loop's callback."""
+        self.transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+
+    def take(self, taker: Taker, data: bytes, *, to_head: bool, now_s: float) -> None:
+        """Send a request's first bytes; what comes back goes to `taker`."""
+        self.taker = taker
+        self.taken_at = now_s
+        self.sent_whole = False
+        self._to_head = to_head
+        self._interim = 0
+        self.transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        """The event loop's callback."""
+        taker = self.taker
+        if taker is None:  # an answer that nobody asked for
+            self.drop()
+        elif self.tunnel:
+            taker.from_replica(data)
+        else:
+            try:
+                self._read(taker, data)
+            except FramingError as error:
+                self.drop()
+                if self._head is None:
+                    taker.lost("bad-response", error.detail)
+                else:
+                    taker.broke_off("bad-response")
+
+    def _read(self, taker: Taker, data: bytes) -> None:
+        body = self._body
+        if body is None:
+            head = self._next_head(data)
+            if head is None:
+                return
+            self._head = head
+            body = self._body = body_of(head.length)
+            data = self._reader.rest
+            taker.answered(head)
+            now_for = self.taker  # the answer's head changes who takes the rest
+            if now_for is None:
+                return
+            taker = now_for
+            if self.tunnel:
+                if data:
+                    taker.from_replica(data)
+                return
+        if not body.done:
+            content = body.feed(data) if data else b""
+            if content:
+                taker.relay(content, body)
+            rest = body.rest
+        else:
+            rest = data
+        if self.taker is taker:
+            if body.done:
+                self._finish(taker, clean=not rest)
+            else:
+                taker.flush()
+
+    def _next_head(self, data: bytes) -> ResponseHead | None:
+        head = self._reader.head(data, to_head=self._to_head)
+        while head is not None and head.status < 200 and head.status != 101:
+            self._interim += 1  # RFC 9110 section 15.2: a proxy may keep interim answers to itself
+            if self._interim > _MOST_INTERIM:
+                raise FramingError("bad-response", "too many interim answers")
+            head = self._reader.head(self._reader.rest, to_head=self._to_head)
+        return head
+
+    def _finish(self, taker: Taker, *, clean: bool) -> None:
+        head = self._head
+        self.release()
+        if clean and self.sent_whole and head is not None and head.keep_alive and not self.transport.is_closing():
+            self.reused = True
+            self.replica.keep(self)
+        else:
+            self.transport.close()
+        taker.ended()
+
+    def pause(self, *, paused: bool) -> None:
+        """Stop or go on reading from the replica."""
+        if self.transport.is_closing():
+            return
+        if paused:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def release(self) -> None:
+        """Belong to no exchange any more."""
+        self.taker = None
+        self._head = self._body = None
+
+    def drop(self) -> None:
+        """End now; nothing more is told."""
+        self.release()
+        self.replica.forget(self)
+        self.transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The event loop's callback."""
+        taker, head = self.taker, self._head
+        self.replica.forget(self)
+        if taker is None:
+            return
+        whole = isinstance(self._body, OpenBody) and error is None
+        self.release()
+        if self.tunnel or whole:
+            taker.ended()
+        elif head is None:
+            taker.lost("connection-lost", "the connection was closed before an answer came")
+        else:
+            taker.broke_off("connection-lost")
+
+    def pause_writing(self) -> None:
+        """The event loop's callback: the replica does not take what it is sent."""
+        if self.taker is not None:
+            self.taker.replica_full(full=True)
+
+    def resume_writing(self) -> None:
+        """The event loop's callback."""
+        if self.taker is not None:
+            self.taker.replica_full(full=False)

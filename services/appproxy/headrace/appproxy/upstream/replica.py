@@ -1,0 +1,167 @@
+"""A replica as one worker sees it: its address, its open requests, its kept connections, what it did."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any, Protocol
+
+from headrace.appproxy.domain.retry import Failure
+from headrace.appproxy.framing.heads import HeadLimits
+from headrace.appproxy.stats import ReplicaStats
+from headrace.appproxy.upstream.connection import ReplicaConnection
+from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.messages.routes import Route
+
+_MOST_IDLE = 512
+"""Idle connections kept to one replica."""
+
+
+class Column(Protocol):
+    """A replica's place on the board that all workers share."""
+
+    def show(self, number: int) -> None:
+        """Write this worker's open requests."""
+
+    def others(self) -> int:
+        """Return those of the other workers."""
+
+
+class Drain:
+    """What became of a replica's requests since it began to drain (contracts: DrainReceipt)."""
+
+    __slots__ = ("cut", "failed", "finished", "retried", "slowest_s", "started")
+
+    def __init__(self, started: int) -> None:
+        self.started = started
+        self.finished = self.retried = self.failed = self.cut = 0
+        self.slowest_s = 0.0
+
+    def ended(self, seconds: float, *, was_cut: bool, failed: bool) -> None:
+        """One request on it has ended after `seconds`."""
+        self.slowest_s = max(self.slowest_s, seconds)
+        if was_cut:
+            self.cut += 1
+        elif failed:
+            self.failed += 1
+        else:
+            self.finished += 1
+
+    @property
+    def numbers(self) -> list[float]:
+        """Return started, finished, retried, failed, cut, slowest_s."""
+        return [self.started, self.finished, self.retried, self.failed, self.cut, self.slowest_s]
+
+
+class Replica:
+    """Lives as long as its session is in the table or has requests open. Table updates change `route` and nothing else.
+
+    `open` holds the exchanges that are on it now: load is counted from them, and from the other workers' by the board.
+    """
+
+    __slots__ = (
+        "_column", "_connect_s", "_limits", "drain", "host_field", "idle", "key", "left", "open", "route", "session_id", "share", "stats",
+        "weight", "where",
+    )  # fmt: skip
+
+    def __init__(self, route: Route, stats: ReplicaStats, limits: HeadLimits, *, connect_s: float) -> None:
+        self.session_id: SessionId = route.session_id
+        self.key = str(route.session_id)
+        self.stats = stats
+        self.open: set[Any] = set()
+        self.idle: list[ReplicaConnection] = []
+        self.drain: Drain | None = None
+        self.left = False
+        """Whether the table names it no more."""
+        self.share = 1.0
+        """Slow start: the part of its weight that counts now."""
+        self._limits = limits
+        self._connect_s = connect_s
+        self._column: Column | None = None
+        self.route = route
+        self.weight = 0
+        self.where = self.host_field = b""
+        self.update(route)
+
+    def update(self, route: Route) -> None:
+        """Take over what a new table says. A moved address loses the kept connections."""
+        where = f"{f'[{route.host}]' if ':' in route.host else route.host}:{route.port}".encode()
+        if where != self.where:
+            self.where = where
+            self.host_field = b" HTTP/1.1\r\nHost: " + where + b"\r\n"
+            self.close_idle()
+        self.route = route
+        self.weight = route.weight
+        if route.state == "draining" and self.drain is None:
+            self.drain = Drain(len(self.open))
+
+    def on_board(self, column: Column) -> None:
+        """Count on the workers' common board."""
+        self._column = column
+        column.show(len(self.open))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests open on it, of all workers."""
+        column = self._column
+        return len(self.open) if column is None else len(self.open) + column.others()
+
+    def enter(self, exchange: Any) -> None:
+        """Count one more open request."""
+        self.open.add(exchange)
+        if self._column is not None:
+            self._column.show(len(self.open))
+
+    def leave(self, exchange: Any) -> None:
+        """The request has ended, or goes elsewhere. Safe to repeat."""
+        self.open.discard(exchange)
+        if self._column is not None:
+            self._column.show(len(self.open))
+
+    def kept(self) -> ReplicaConnection | None:
+        """Return an idle connection, the one that was used last, or None."""
+        while self.idle:
+            connection = self.idle.pop()
+            if not connection.transport.is_closing():
+                return connection
+        return None
+
+    def keep(self, connection: ReplicaConnection) -> None:
+        """Keep a connection for the next request."""
+        if len(self.idle) >= _MOST_IDLE:
+            connection.transport.close()
+            return
+        connection.idle_since = time.monotonic()
+        self.idle.append(connection)
+
+    def forget(self, connection: ReplicaConnection) -> None:
+        """The connection has ended."""
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    def close_idle(self, before_s: float = float("inf")) -> None:
+        """Close the connections that are idle since before this time (`time.monotonic`); the oldest come first."""
+        number = 0
+        for connection in self.idle:
+            if connection.idle_since >= before_s:
+                break
+            number += 1
+        stale, self.idle[:] = self.idle[:number], self.idle[number:]
+        for connection in stale:
+            connection.transport.close()
+
+    async def connect(self) -> ReplicaConnection | Failure:
+        """Return a fresh connection, or how it failed. Its words never name the address: callers read them."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_s):
+                _, connection = await loop.create_connection(
+                    lambda: ReplicaConnection(self, self._limits), self.route.host, self.route.port
+                )
+        except TimeoutError:
+            return Failure("connect-timeout", f"no connection to replica {self.key} in time")
+        except OSError as error:
+            words = os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__
+            return Failure("connect-failed", f"no connection to replica {self.key}: {words}")
+        return connection

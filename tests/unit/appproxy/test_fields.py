@@ -1,0 +1,147 @@
+"""Which fields pass, and which never do."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.appproxy.domain import fields
+from headrace.appproxy.framing.heads import UNTIL_CLOSE, RequestHead, ResponseHead, options
+
+
+def head_with(*given: tuple[bytes, bytes]) -> RequestHead:
+    head = RequestHead(b"GET", b"/", 1, list(given))
+    head.connection = tuple(o for name, value in given if name.lower() == b"connection" for o in options(value))
+    return head
+
+
+def sent(*given: tuple[bytes, bytes]) -> list[bytes]:
+    return fields.request_fields(head_with(*given))[0].split(b"\r\n")[:-1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Forwarded-User", "x-forwarded-email", "X_Forwarded_User", "X-FORWARDED-GROUPS", "Remote-User", "X-Remote-User", "Remote_User",
+        "X-Auth-Request-User", "X-Headrace-Anything", "Authorization", "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding",
+        "Upgrade", "Proxy-Authorization", "Proxy-Connection", "Expect", "Forwarded", "X-Real-IP", "HTTP2-Settings", "X-User", "x_real_ip",
+        "Proxy", "X-Client-IP", "True-Client-IP", "X-Cluster-Client-IP", "CF-Connecting-IP", "Content-Length", "content_length", "Host",
+        "X-Forwarded-For", "X-Request-Id", "Transfer_Encoding", "traceparent",
+    ],
+)  # fmt: skip
+def test_neither_identity_nor_hop_by_hop_fields_pass(name: str) -> None:
+    assert sent((name.encode(), b"root"), (b"Accept", b"*/*")) == [b"Accept: */*", b"Via: 1.1 headrace"]
+
+
+def test_what_is_named_in_connection_ends_here() -> None:
+    passed = sent((b"Connection", b"close, X-Mine"), (b"X-Mine", b"1"), (b"X-Yours", b"2"))
+    assert passed == [b"X-Yours: 2", b"Via: 1.1 headrace"]
+
+
+def test_what_the_proxy_reads_itself() -> None:
+    given = (
+        (b"authorization", b"Bearer a"),
+        (b"Authorization", b"Bearer b"),
+        (b"X-Forwarded-Proto", b"https"),
+        (b"Via", b"1.0 front"),
+    )
+    passed, asked = fields.request_fields(head_with(*given))
+    assert passed == b"Via: 1.0 front, 1.1 headrace\r\n"
+    assert asked == {fields.AUTHORIZATION: [b"Bearer a", b"Bearer b"], fields.PROTO: [b"https"]}
+
+
+def test_spellings_without_end_fill_no_memory() -> None:
+    for n in range(10_000):
+        assert sent((b"X-Odd-%d" % n, b"1"))[0] == b"X-Odd-%d: 1" % n
+
+
+def test_cookies() -> None:
+    head = head_with((b"Cookie", b"a=1; session=abc=; b=2"))
+    assert (fields.cookie(head, b"session"), fields.cookie(head, b"b"), fields.cookie(head, b"c")) == (
+        b"abc=",
+        b"2",
+        b"",
+    )
+
+
+def answer(
+    *given: tuple[bytes, bytes], status: int = 200, length: int = 2, minor: int = 1, closes: bool = False
+) -> fields.Reply:
+    head = ResponseHead(status, b"OK", 1, list(given))
+    head.length = length
+    head.connection = tuple(o for name, value in given if name.lower() == b"connection" for o in options(value))
+    return fields.reply(
+        head,
+        request_id=b"r1",
+        minor=minor,
+        closes=closes,
+        date=b"Date: now\r\n",
+        extra=b"",
+        replica=b"10.0.0.7:20001",
+        prefix=b"/chat",
+    )
+
+
+def test_repeated_fields_stay_repeated_and_hop_by_hop_ones_end() -> None:
+    given = ((b"Set-Cookie", b"a=1"), (b"Set-Cookie", b"b=2"), (b"Connection", b"keep-alive, X-A"), (b"Keep-Alive", b"timeout=5"), (b"x-a", b"1"),
+             (b"Content-Length", b"2"), (b"X-Request-Id", b"theirs"))  # fmt: skip
+    assert answer(*given).head == (
+        b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 2\r\nDate: now\r\nX-Request-Id: r1\r\n\r\n"
+    )
+
+
+def test_a_204_has_no_length_and_an_answer_without_end_is_chunked() -> None:
+    assert b"Content-Length" not in answer((b"Content-Length", b"0"), status=204, length=0).head
+    open_end = answer((b"Content-Type", b"text/event-stream; charset=utf-8"), length=UNTIL_CLOSE)
+    assert (open_end.chunked, open_end.until_close, open_end.closes, open_end.events) == (True, False, False, True)
+    old = answer((b"Content-Type", b"text/event-stream"), length=UNTIL_CLOSE, minor=0)
+    assert (old.chunked, old.until_close, old.closes) == (False, True, True)
+    assert b"Connection: keep-alive\r\n" in answer((b"Content-Length", b"2"), minor=0).head
+    assert not answer(
+        (b"Content-Type", b"text/event-stream"), (b"Content-Encoding", b"gzip"), length=UNTIL_CLOSE
+    ).events
+
+
+def test_a_switch_stays_whole() -> None:
+    head = ResponseHead(
+        101, b"Switching", 1, [(b"Upgrade", b"websocket"), (b"Connection", b"upgrade"), (b"Sec-WebSocket-Accept", b"k")]
+    )
+    assert fields.switching(head, request_id=b"r1") == (
+        b"HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: k\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Request-Id: r1\r\n\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "prefix", "passed"),
+    [
+        ("http://10.0.0.7:20001/docs/?a=1", "/chat", "/chat/docs/?a=1"),
+        ("http://10.0.0.7:20001", "/chat", "/chat/"),
+        ("http://10.0.0.7:20001/docs/", "", "/docs/"),
+        ("http://10.0.0.7:200011/docs/", "/chat", "http://10.0.0.7:200011/docs/"),
+        ("http://10.0.0.7:20001//evil.example", "/chat", "/chat//evil.example"),
+        ("http://10.0.0.7:20001//evil.example", "", "/.//evil.example"),
+        ("/docs/", "/chat", "/chat/docs/"),
+        ("/docs/", "", "/docs/"),
+        ("/chat/docs/", "/chat", "/chat/docs/"),
+        ("/chatter", "/chat", "/chat/chatter"),
+        ("docs/", "/chat", "docs/"),
+        ("?page=2", "/chat", "?page=2"),
+        ("//cdn.example.com/x", "/chat", "//cdn.example.com/x"),
+        ("https://id.example.com/login", "/chat", "https://id.example.com/login"),
+    ],
+)
+def test_redirects_stay_in_the_service_and_name_no_inner_address(given: str, prefix: str, passed: str) -> None:
+    assert fields.outside(given.encode(), b"10.0.0.7:20001", prefix.encode()) == passed.encode()
+
+
+@pytest.mark.parametrize(
+    "host", ["", "a.example.com", "a.example.com:8000", "127.0.0.1:80", "[::1]:80", "xn--bcher-kva.example"]
+)
+def test_hosts(host: str) -> None:
+    assert fields.is_host(host.encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    "host", ["a b", "a/b", "a\\b", "a@b", "a?b", "a#b", 'a"b', "a<b", "a,b", "\xe9", "a\n", "x" * 256]
+)
+def test_what_is_no_host(host: str) -> None:
+    assert not fields.is_host(host.encode("latin-1"))
