@@ -35,7 +35,8 @@ async def test_the_seeds_simple_http_server_verbatim(any_stack: Stack) -> None:
         return True
 
     await eventually(waiting_with_a_reason, within_s=40)
-    early = httpx.get(f"{any_stack.proxy}/simple/", timeout=10)
+    # Held in the queue for its 30 s: a replica is on its way. It takes longer than that, which the answer says.
+    early = httpx.get(f"{any_stack.proxy}/simple/", timeout=45)
     assert early.status_code == 503
     assert early.json()["reason"]
     await api.until_healthy("simple", replicas=1, within_s=90)

@@ -66,18 +66,18 @@ def test_retries_stay_below_a_fifth_of_the_requests(steps: list[tuple[str, float
     for what, later_s in steps:
         now_s += later_s
         if what == "request":
-            budget.requested(now_s)
             requests.append(now_s)
-        elif budget.may_retry(now_s):
+            budget.mind(len(requests), now_s)
+        elif budget.may_retry(len(requests), now_s):
             retries.append(now_s)
-        lately = [at for at in requests if at > now_s - 11]
+        lately = [at for at in requests if at > now_s - 13]
         assert len([at for at in retries if at > now_s - 9]) <= 30 + 0.2 * len(lately)
 
 
 def test_a_quiet_service_may_retry_and_a_failing_one_may_not_go_on() -> None:
     budget = RetryBudget()
-    assert budget.may_retry(5.0)
-    for _ in range(1000):
-        budget.requested(6.0)
-    assert sum(budget.may_retry(6.0) for _ in range(1000)) == 229
-    assert budget.may_retry(30.0)
+    assert budget.may_retry(0, 5.0)
+    assert sum(budget.may_retry(1000, 6.0) for _ in range(1000)) == 229
+    budget.mind(1000, 10.0)
+    assert not budget.may_retry(1000, 15.0)
+    assert budget.may_retry(1000, 30.0)

@@ -54,6 +54,11 @@ class Picker:
             replica.share = slow_start_share(now_s - since, self._balance.slow_start_s)
 
     @property
+    def binds(self) -> bool:
+        """Whether requests that belong together go to one replica."""
+        return self._ring is not None
+
+    @property
     def reads(self) -> frozenset[str]:
         """What of the body's head decides."""
         return self._reads

@@ -51,6 +51,8 @@ class Serving:
     ) -> None:
         table = entry.table
         self.entry, self.table = entry, table
+        self.requests = 0
+        """All that came to a choice of a replica."""
         self.name: str = table.name
         self.key = str(table.service_id)
         self.stats = book.service(self.key, self.name)
@@ -112,6 +114,11 @@ class Serving:
     # --- choosing
 
     @property
+    def binds(self) -> bool:
+        """Whether requests that belong together go to one replica."""
+        return self._picker.binds
+
+    @property
     def reads(self) -> frozenset[str]:
         """What of a body's head decides where a request goes."""
         return self._picker.reads
@@ -152,14 +159,15 @@ class Serving:
 
     def first_choice(self, exchange: Exchange) -> Replica | Refusal | None:
         """Return the replica for a request that has just come, None while it waits its turn, or why it gets neither."""
-        now_s = self._now()
-        self._budget.requested(now_s)
-        refusal = replicas_full(len(self._able), self.table.limits.max_in_flight_per_replica)
+        self.requests += 1
         if not self.queue:  # nobody overtakes those who wait
             chosen = self.choose(exchange)
             if isinstance(chosen, Replica):
                 return chosen
             refusal = chosen
+        else:
+            refusal = replicas_full(len(self._able), self.table.limits.max_in_flight_per_replica)
+        now_s = self._now()
         if not may_wait(self.table, refusal):
             return refusal
         pushed = self.queue.push(
@@ -259,7 +267,7 @@ class Serving:
 
     def may_retry(self) -> bool:
         """Whether the retry budget allows one more."""
-        return self._budget.may_retry(self._now())
+        return self._budget.may_retry(self.requests, self._now())
 
     def due_probes(self) -> list[Replica]:
         """Return the replicas to try a connect to."""
@@ -278,6 +286,7 @@ class Serving:
 
     def mind(self, now_s: float, keep_s: float) -> None:
         """Close connections that are idle for longer than `keep_s`, and let fresh replicas grow."""
+        self._budget.mind(self.requests, now_s)
         for replica in self.replicas.values():
             replica.close_idle(now_s - keep_s)
         self._picker.age(self._able, now_s)

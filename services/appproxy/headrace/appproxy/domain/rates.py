@@ -53,13 +53,9 @@ class Quota:
     """RateLimits made ready for arithmetic. Intervals are seconds for one; 0 is no bound."""
 
     __slots__ = (
-        "in_flight",
-        "request_burst_s",
-        "request_interval_s",
-        "token_interval_s",
-        "tokens_per_day",
-        "tokens_per_minute",
-    )
+        "bounds_anything", "in_flight", "needs_settling", "request_burst_s", "request_interval_s", "token_interval_s",
+        "tokens_per_day", "tokens_per_minute",
+    )  # fmt: skip
 
     def __init__(self, limits: RateLimits, divided_by: int = 1) -> None:
         rate = limits.requests_per_second
@@ -69,16 +65,9 @@ class Quota:
         self.tokens_per_minute = _part(limits.tokens_per_minute, divided_by)
         self.token_interval_s = MINUTE_S / self.tokens_per_minute if self.tokens_per_minute else 0.0
         self.tokens_per_day = _part(limits.tokens_per_day, divided_by)
-
-    @property
-    def bounds_anything(self) -> bool:
-        """Whether there is a limit at all."""
-        return bool(self.request_interval_s or self.needs_settling)
-
-    @property
-    def needs_settling(self) -> bool:
+        self.needs_settling = bool(self.in_flight or self.tokens_per_minute or self.tokens_per_day)
         """Whether the end of a request has to be told."""
-        return bool(self.in_flight or self.tokens_per_minute or self.tokens_per_day)
+        self.bounds_anything = self.needs_settling or rate is not None
 
 
 def _part(limit: int | None, divided_by: int) -> int:
@@ -189,7 +178,8 @@ def charge(quota: Quota, usage: Usage, reservation: Reservation, *, now_s: float
     """Enter an admitted request into `usage`."""
     if quota.request_interval_s:
         usage.request_full_s = max(usage.request_full_s, now_s) + quota.request_interval_s
-    usage.in_flight += 1
+    if quota.needs_settling:
+        usage.in_flight += 1
     if quota.tokens_per_minute:
         if usage.token_full_s <= now_s:
             usage.token_full_s = usage.full_s = now_s

@@ -6,6 +6,7 @@ The rule: only before the first byte of an answer, and only when the request can
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,36 +64,31 @@ def next_step(
 class RetryBudget:
     """Lets retries be at most a fifth of the requests of the last ten seconds, and a few a second in any case.
 
-    So retries cannot multiply the load of a service that is failing because of its load. O(1); `now_s` only goes forward.
+    So retries cannot multiply the load of a service that is failing because of its load. The owner counts its requests, and calls
+    `mind` from time to time; `now_s` only goes forward.
     """
 
-    _SLOT_S, _SLOTS = 1.0, 10
-
-    def __init__(self, *, share: float = 0.2, floor_per_s: float = 3.0) -> None:
+    def __init__(self, *, share: float = 0.2, floor: int = 30, window_s: float = 10.0) -> None:
         self._share = share
-        self._floor = floor_per_s * self._SLOTS * self._SLOT_S
-        self._requests = [0] * self._SLOTS
-        self._retries = [0] * self._SLOTS
-        self._slot = 0
+        self._floor = floor
+        self._window_s = window_s
+        self._retries = 0
+        self._past: deque[tuple[float, int, int]] = deque([(0.0, 0, 0)])
+        """(when, requests, retries) until then; the first is the last one before the window."""
 
-    def requested(self, now_s: float) -> None:
-        """Note a request."""
-        slot = int(now_s / self._SLOT_S)
-        if slot != self._slot:
-            self._turn(slot)
-        self._requests[slot % self._SLOTS] += 1
+    def mind(self, requests: int, now_s: float) -> None:
+        """Note how many requests there have been in all, and forget what is past the window."""
+        past = self._past
+        if now_s - past[-1][0] >= self._window_s / 20:
+            past.append((now_s, requests, self._retries))
+        while len(past) > 1 and past[1][0] <= now_s - self._window_s:
+            past.popleft()
 
-    def may_retry(self, now_s: float) -> bool:
+    def may_retry(self, requests: int, now_s: float) -> bool:
         """Return whether one more retry is allowed, and count it if so."""
-        slot = int(now_s / self._SLOT_S)
-        if slot != self._slot:
-            self._turn(slot)
-        if sum(self._retries) + 1 > self._floor + self._share * sum(self._requests):
+        self.mind(requests, now_s)
+        _, requests_before, retries_before = self._past[0]
+        if self._retries - retries_before + 1 > self._floor + self._share * (requests - requests_before):
             return False
-        self._retries[slot % self._SLOTS] += 1
+        self._retries += 1
         return True
-
-    def _turn(self, slot: int) -> None:
-        for stale in range(max(self._slot + 1, slot - self._SLOTS + 1), slot + 1):
-            self._requests[stale % self._SLOTS] = self._retries[stale % self._SLOTS] = 0
-        self._slot = slot

@@ -64,50 +64,37 @@ class HeadLimits:
 
 
 class RequestHead:
-    """A request's head. `length` is the body's: a number of bytes, or CHUNKED."""
+    """A request's head. `length` is the body's: a number of bytes, or CHUNKED. `minor`: of HTTP/1.x."""
 
-    __slots__ = (
-        "connection",
-        "expects",
-        "headers",
-        "host",
-        "keep_alive",
-        "length",
-        "method",
-        "minor",
-        "target",
-        "upgrade",
-    )
+    host = b""
+    length = 0
+    connection: tuple[bytes, ...] = ()
+    """Options of `Connection`, in lower case."""
+    upgrade = b""
+    """Value of `Upgrade`, in lower case."""
+    expects = False
+    """Whether the caller waits for `100 Continue`."""
 
     def __init__(self, method: bytes, target: bytes, minor: int, headers: Headers) -> None:
         self.method = method
         self.target = target
         self.minor = minor
         self.headers = headers
-        self.host = b""
-        self.length = 0
         self.keep_alive = minor == 1
-        self.connection: tuple[bytes, ...] = ()
-        """Options of `Connection`, in lower case."""
-        self.upgrade = b""
-        """Value of `Upgrade` where `Connection` names it, in lower case."""
-        self.expects = False
-        """Whether the caller waits for `100 Continue`."""
 
 
 class ResponseHead:
     """An answer's head. `length` is the body's: a number of bytes, CHUNKED, or UNTIL_CLOSE."""
 
-    __slots__ = ("connection", "headers", "keep_alive", "length", "minor", "reason", "status")
+    length = UNTIL_CLOSE
+    connection: tuple[bytes, ...] = ()
 
     def __init__(self, status: int, reason: bytes, minor: int, headers: Headers) -> None:
         self.status = status
         self.reason = reason
         self.minor = minor
         self.headers = headers
-        self.length = UNTIL_CLOSE
         self.keep_alive = minor == 1
-        self.connection: tuple[bytes, ...] = ()
 
 
 def options(value: bytes) -> tuple[bytes, ...]:

@@ -25,7 +25,6 @@ _METHODS = frozenset(
     b"GET HEAD POST PUT DELETE OPTIONS PATCH PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH QUERY".split()
 )
 _REFUSED = frozenset({b"TRACE", b"CONNECT"})
-_VERSIONS = {b" HTTP/1.1": 1, b" HTTP/1.0": 0}
 _HOST, _LENGTH, _ENCODING, _CONNECTION, _EXPECT, _UPGRADE = range(6)
 _FIELDS = Fields({
     b"host": _HOST, b"content-length": _LENGTH, b"transfer-encoding": _ENCODING, b"connection": _CONNECTION,
@@ -67,7 +66,7 @@ class RequestReader:
         if self._held:
             data = self._held + data
             self._held = b""
-        if data[:1] in _BLANK:  # RFC 9112 section 2.2: empty lines before a request are passed over
+        if data[:1] <= b"\r":  # RFC 9112 section 2.2: empty lines before a request are passed over
             data = self._without_empty_lines(data)
         end = data.find(b"\r\n\r\n") + 4
         if end < 4:
@@ -75,9 +74,12 @@ class RequestReader:
             return None
         if end > self._limits.head_bytes:
             raise FramingError("head-too-large", f"the head is larger than {self._limits.head_bytes} bytes", 431)
-        raw, self.rest = data[:end], data[end:]
         self._blanks = 0
-        return self._read(raw)
+        if end == len(data):
+            self.rest = b""
+            return self._read(data)
+        self.rest = data[end:]
+        return self._read(data[:end])
 
     def _without_empty_lines(self, data: bytes) -> bytes:
         start = 0
@@ -101,7 +103,10 @@ class RequestReader:
         self._held = data
 
     def _read(self, raw: bytes) -> RequestHead:
-        minor = self._version(raw)
+        line = raw.find(b"\n") - 1
+        minor = 1 if raw[line - 9 : line + 1] == b" HTTP/1.1\r" else _older(raw, line)
+        if raw.count(b" ", 0, line) != 2 or line > self._limits.line_bytes:
+            raise self._bad_line(line)
         headers: Headers = []
         self._headers = headers
         parser = HttpRequestParser(self)  # one a head: no state of one request reaches the next
@@ -115,60 +120,56 @@ class RequestReader:
             raise FramingError("bad-request", f"the head is malformed: {str(error)[:100]}") from None
         method = parser.get_method()
         if method not in _METHODS:
-            status = 405 if method in _REFUSED else 501
-            raise FramingError("unknown-method", "the method is none that is served", status)
+            raise FramingError(
+                "unknown-method", "the method is none that is served", 405 if method in _REFUSED else 501
+            )
         if b"#" in self._url:
             raise FramingError("bad-request", "a request target has no fragment")
-        if b" \r\n" in raw or b"\t\r\n" in raw:
-            headers[:] = [(name, value.rstrip(b" \t")) for name, value in headers]
-        self._bound(raw, headers)
+        limits = self._limits
+        if len(headers) > limits.fields or len(raw) > limits.field_bytes:
+            self._bound(headers)
         head = RequestHead(method, self._url, minor, headers)
-        self._frame(head)
+        _frame(head)
         return head
 
-    def _version(self, raw: bytes) -> int:
-        """Return the minor version in the first line of a head."""
-        end = raw.find(b"\r\n")
-        if end > self._limits.line_bytes:
-            raise FramingError("line-too-long", f"the request line is longer than {self._limits.line_bytes} bytes", 414)
-        minor = _VERSIONS.get(raw[end - 9 : end])
-        if minor is None:
-            raise _bad_version(raw[:end])
-        if raw.count(b" ", 0, end) != 2 or raw.find(b"\n", 0, end) >= 0:
-            raise FramingError("bad-request", "the request line is not METHOD SP target SP version")
-        return minor
+    def _bad_line(self, line: int) -> FramingError:
+        most = self._limits.line_bytes
+        if line > most:
+            return FramingError("line-too-long", f"the request line is longer than {most} bytes", 414)
+        return FramingError("bad-request", "the request line is not METHOD SP target SP version")
 
-    def _bound(self, raw: bytes, headers: Headers) -> None:
+    def _bound(self, headers: Headers) -> None:
         limits = self._limits
         if len(headers) > limits.fields:
             raise FramingError("too-many-fields", f"the head has more than {limits.fields} fields", 431)
-        if len(raw) > limits.field_bytes and any(len(value) > limits.field_bytes for _, value in headers):
+        if any(len(value) > limits.field_bytes for _, value in headers):
             raise FramingError("field-too-large", f"a field is larger than {limits.field_bytes} bytes", 431)
 
-    def _frame(self, head: RequestHead) -> None:
-        """Fill in what the framing fields say."""
-        hosts = framings = 0
-        for name, value in head.headers:
-            kind = _seen(name, UNSEEN)
-            if kind is UNSEEN:
-                kind = _FIELDS.learn(name)
-            if kind is None:
-                continue
-            if kind == _HOST:
-                hosts += 1
-                head.host = value
-            elif kind == _LENGTH:
-                framings += 1
-                head.length = length_of(value)
-            else:
-                framings += kind == _ENCODING
-                _rare(head, kind, value)
-        if hosts != 1 and (hosts or head.minor):
-            raise FramingError("bad-host", f"the request has {hosts} Host fields; allowed: one")
-        if framings > 1:
-            raise FramingError("bad-framing", "the request does not say in one way how long its body is")
-        if head.connection:
-            head.keep_alive = persists(head.connection, head.keep_alive)
+
+def _frame(head: RequestHead) -> None:
+    """Fill in what the framing fields say."""
+    hosts = framings = 0
+    for name, value in head.headers:
+        kind = _seen(name, UNSEEN)
+        if kind is None:
+            continue
+        if kind is UNSEEN:
+            kind = _FIELDS.learn(name)
+        if kind == _HOST:
+            hosts += 1
+            head.host = value.strip()
+        elif kind == _LENGTH:
+            framings += 1
+            head.length = length_of(value)
+        elif kind is not None:
+            framings += kind == _ENCODING
+            _rare(head, kind, value.strip())
+    if hosts != 1 and (hosts or head.minor):
+        raise FramingError("bad-host", f"the request has {hosts} Host fields; allowed: one")
+    if framings > 1:
+        raise FramingError("bad-framing", "the request does not say in one way how long its body is")
+    if head.connection:
+        head.keep_alive = persists(head.connection, head.keep_alive)
 
 
 def _rare(head: RequestHead, kind: int, value: bytes) -> None:
@@ -190,17 +191,16 @@ def _rare(head: RequestHead, kind: int, value: bytes) -> None:
 
 def length_of(value: bytes) -> int:
     """Return the number in a Content-Length. Raises FramingError."""
+    value = value.strip()
     if not value.isdigit() or len(value) > 16 or (length := int(value)) > _MOST_LENGTH:
         raise FramingError("bad-framing", "Content-Length is not a number of bytes")
     return length
 
 
-def _bad_version(line: bytes) -> FramingError:
-    if re.fullmatch(rb"\S+ \S+ HTTP/[0-9]\.[0-9]", line):
-        return FramingError("bad-version", "the versions that are served are HTTP/1.1 and HTTP/1.0", 505)
-    return FramingError("bad-request", "the request line is not METHOD SP target SP HTTP-version")
-
-
-def _words(error: Exception) -> str:
-    """llhttp's own words: they name the rule that was broken, never the bytes."""
-    return str(error)[:100]
+def _older(raw: bytes, line: int) -> int:
+    """Return the minor version of a request line that does not end with HTTP/1.1. Raises FramingError."""
+    if raw[line - 9 : line + 1] == b" HTTP/1.0\r":
+        return 0
+    if re.fullmatch(rb"\S+ \S+ HTTP/[0-9]\.[0-9]\r", raw[: line + 1]):
+        raise FramingError("bad-version", "the versions that are served are HTTP/1.1 and HTTP/1.0", 505)
+    raise FramingError("bad-request", "the request line is not METHOD SP target SP HTTP-version")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -20,7 +21,7 @@ from headrace.appproxy.framing.heads import (
 )
 from headrace.appproxy.framing.requests import length_of
 
-_VERSIONS = {b"HTTP/1.1 ": 1, b"HTTP/1.0 ": 0}
+_USUAL = frozenset(status.phrase.encode() for status in HTTPStatus)
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _LENGTH, _ENCODING, _CONNECTION = range(3)
 _FIELDS = Fields({b"content-length": _LENGTH, b"transfer-encoding": _ENCODING, b"connection": _CONNECTION})
@@ -53,7 +54,7 @@ class ResponseReader:
     def _on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))
 
-    def head(self, data: bytes, *, to_head: bool) -> ResponseHead | None:  # noqa: C901 - one pass, on every answer
+    def head(self, data: bytes, *, to_head: bool) -> ResponseHead | None:  # noqa: C901, PLR0912 - one pass, on every answer
         """Return the next head, or None while it is not whole. Raises FramingError. `to_head`: the request was HEAD."""
         if self._held:
             data = self._held + data
@@ -66,45 +67,54 @@ class ResponseReader:
                 raise FramingError("bad-response", "what came is not HTTP/1.x")
             self._held = data
             return None
-        raw, self.rest = data[:end], data[end:]
-        minor = _VERSIONS.get(raw[:9])
-        if minor is None:
+        if end == len(data):
+            self.rest = b""
+        else:
+            data, self.rest = data[:end], data[end:]
+        start = data[:9]
+        if start == b"HTTP/1.1 ":
+            minor = 1
+        elif start == b"HTTP/1.0 ":
+            minor = 0
+        else:
             raise FramingError("bad-response", "what came is not HTTP/1.1 or HTTP/1.0")
         headers: Headers = []
         self._headers = headers
         self._reason = b""
         parser = HttpResponseParser(self)
         try:
-            parser.feed_data(raw)
+            parser.feed_data(data)
         except HttpParserUpgrade:
             pass
         except HttpParserError as error:
             raise FramingError("bad-response", f"the answer's head is malformed: {str(error)[:100]}") from None
-        if b" \r\n" in raw or b"\t\r\n" in raw:
-            headers[:] = [(name, value.rstrip(b" \t")) for name, value in headers]
         status = parser.get_status_code()
-        if _CONTROL.search(self._reason):
-            self._reason = b""
         if not 100 <= status <= 599 or len(headers) > self._limits.fields:
             raise FramingError("bad-response", "the answer's head has no usable status, or too many fields")
-        head = ResponseHead(status, self._reason, minor, headers)
+        reason = self._reason
+        if reason not in _USUAL and _CONTROL.search(reason):
+            reason = b""
+        head = ResponseHead(status, reason, minor, headers)
         _frame(head, to_head=to_head)
         return head
 
 
-def _frame(head: ResponseHead, *, to_head: bool) -> None:
+def _frame(head: ResponseHead, *, to_head: bool) -> None:  # noqa: C901 - one pass, on every answer
     framings = 0
     for name, value in head.headers:
         kind = _seen(name, UNSEEN)
-        if kind is UNSEEN:
-            kind = _FIELDS.learn(name)
         if kind is None:
             continue
-        if kind == _CONNECTION:
+        if kind is UNSEEN:
+            kind = _FIELDS.learn(name)
+        if kind == _LENGTH:
+            framings += 1
+            head.length = length_of(value)
+        elif kind == _CONNECTION:
             head.connection += options(value)
-            continue
-        framings += 1
-        head.length = length_of(value) if kind == _LENGTH else _chunked(value, head.minor)
+        elif kind is not None:
+            framings += 1
+            head.length = _chunked(value.strip(), head.minor)
     if framings > 1 or (framings and head.status < 200):
         raise FramingError("bad-response", "the answer does not say in one way how long it is")
     if head.connection:

@@ -92,7 +92,9 @@ def enter_service(exchange: Exchange, serving: Serving, shown: bytes | None) -> 
         exchange.fields += b"Authorization: " + who.forward_authorization + b"\r\n"
     if exchange.body is not None and limits.max_body_bytes is not None:
         exchange.body.limit_to(limits.max_body_bytes)
-    if serving.reads or (who.limits is not None and exchange.body is not None):
+    if who.limits is None and not serving.binds:
+        exchange.admit()
+    elif serving.reads or (who.limits is not None and exchange.body is not None):
         wants = serving.reads | {"max_tokens"}
         fleet.read_head(exchange, wants, serving.prompt_bytes, lambda found: _bind(exchange, found))
     else:
@@ -102,6 +104,6 @@ def enter_service(exchange: Exchange, serving: Serving, shown: bytes | None) -> 
 def _bind(exchange: Exchange, found: fleet.Head | None) -> None:
     exchange.key = exchange.serving.key_of(exchange, found)
     if exchange.who is None or exchange.who.limits is None:
-        exchange.admitted()
+        exchange.admit()
     else:
         exchange.reserve(fleet.tokens_of(exchange, found))

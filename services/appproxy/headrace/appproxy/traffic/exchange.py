@@ -39,14 +39,15 @@ class Exchange(Attempts):
         """Start. From here on it ends by itself, whatever happens."""
         self.line.deadline = _NEVER
         self.parts.open.add(self)
-        self.safely(lambda: entrance.enter(self))
+        try:
+            entrance.enter(self)
+        except Exception as error:  # noqa: BLE001 - the outermost layer: every error becomes a problem
+            self.answer(as_problem(error))
 
     def safely(self, step: Callable[[], None]) -> None:
         """Take a step; an error becomes the answer."""
         try:
             step()
-        except Problem as problem:
-            self.answer(problem)
         except Exception as error:  # noqa: BLE001 - the outermost layer: every error becomes a problem
             self.answer(as_problem(error))
 
@@ -69,16 +70,13 @@ class Exchange(Attempts):
         self.reservation = verdict.reservation
         self.extra = verdict.fields
         if verdict.allowed:
-            self.admitted()
+            self.safely(self.admit)
         else:
             problem = TooManyRequests(verdict.text, retry_after_s=verdict.retry_after_s, reason=verdict.code)
             self.answer(problem)
 
-    def admitted(self) -> None:
-        """The caller is let in: go to a replica, or wait for one."""
-        self.safely(self._admit)
-
-    def _admit(self) -> None:
+    def admit(self) -> None:
+        """The caller is let in: go to a replica, or wait for one. Raises Problem."""
         chosen = self.serving.first_choice(self)
         if isinstance(chosen, Refusal):
             raise refused(chosen)

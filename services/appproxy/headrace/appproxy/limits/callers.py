@@ -1,0 +1,140 @@
+"""Caller limits as a worker uses them: shared while Redis answers, local while it does not; never waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from headrace.appproxy.domain.rates import Judged, Reservation, Verdict
+from headrace.appproxy.limits.local import LocalLimits
+from headrace.appproxy.limits.shared import LimitsAwayError, SharedLimits
+from headrace.common.contracts.messages.routes import RateLimits
+
+log = structlog.get_logger(__name__)
+
+_MOST_UNSETTLED: Final = 10_000
+"""Settlements kept while Redis is away; beyond, the oldest are lost, and their estimates stand."""
+
+
+class CallerLimits:
+    """Reserves and settles. `url` None: there is no Redis, and everything is judged here, each limit divided by `divided_by`.
+
+    The first call that Redis does not answer within `timeout_s` is judged here, and so is every other until Redis answers again,
+    which is tried every `retry_s` in the background. What ends meanwhile is settled then. Use it on one event loop.
+    """
+
+    def __init__(
+        self,
+        url: str | None,
+        *,
+        divided_by: int = 1,
+        timeout_s: float = 0.25,
+        lease_s: float = 30.0,
+        retry_s: float = 1.0,
+        max_callers: int = 10_000,
+    ) -> None:
+        self._local = LocalLimits(divided_by, max_callers=max_callers)
+        self._shared = SharedLimits(url, timeout_s=timeout_s, lease_s=lease_s) if url else None
+        self._renew_s = lease_s / 3
+        self._retry_s = retry_s
+        self._away = False
+        self._lost = asyncio.Event()
+        self._unsettled: deque[tuple[Reservation, int | None]] = deque(maxlen=_MOST_UNSETTLED)
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def judged(self) -> Judged:
+        """How the next request will be judged."""
+        return "local" if self._shared is None or self._away else "shared"
+
+    async def reserve(self, caller: str, limits: RateLimits, tokens: int) -> Verdict:
+        """Judge a request of `caller` with an estimate of its tokens. Never fails; takes `timeout_s` at most.
+
+        `caller` is opaque: service and caller, as `<service id>:token:<id>`. Hand the verdict's reservation, if it has one, to
+        settle() when the request has ended, however it did.
+        """
+        if self._shared is None or self._away:
+            return self._local.reserve(caller, limits, tokens)
+        if self._keeper is None:
+            self._keeper = asyncio.get_running_loop().create_task(self._keep(self._shared), name="caller limits")
+        try:
+            return await self._shared.reserve(caller, limits, tokens)
+        except LimitsAwayError as error:
+            if error.lease is not None:
+                self._unsettled.append((error.lease, 0))
+            self._went_away(error)
+            return self._local.reserve(caller, limits, tokens)
+
+    async def settle(self, reservation: Reservation | None, tokens: int | None) -> None:
+        """End a request. `tokens` used: 0 gives everything back (it never ran), None (nobody knows) lets the estimate stand.
+
+        Safe to repeat; never fails; takes `timeout_s` at most.
+        """
+        if reservation is None:
+            return
+        if self._shared is None or not reservation.lease:
+            self._local.settle(reservation, tokens)
+            return
+        if self._away:
+            self._unsettled.append((reservation, tokens))
+            return
+        try:
+            await self._shared.settle(reservation, tokens)
+        except LimitsAwayError as error:
+            self._unsettled.append((reservation, tokens))
+            self._went_away(error)
+
+    async def close(self) -> None:
+        """Stop, and close the connections."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper
+            self._keeper = None
+        if self._shared is not None:
+            await self._shared.close()
+
+    def _went_away(self, error: LimitsAwayError) -> None:
+        if not self._away:
+            self._away = True
+            self._lost.set()
+            log.warning("shared_limits_lost", reason=str(error))
+
+    async def _keep(self, shared: SharedLimits) -> None:
+        """Renew leases while Redis is there, look for it while it is not."""
+        while True:
+            try:
+                if self._away:
+                    await asyncio.sleep(self._retry_s)
+                    await self._come_back(shared)
+                else:
+                    await self._until_lost(self._renew_s)
+                    if not self._away:
+                        await shared.renew()
+            except LimitsAwayError as error:
+                self._went_away(error)
+            except Exception:  # the next pass is the retry
+                log.exception("shared_limits_failed")
+
+    async def _come_back(self, shared: SharedLimits) -> None:
+        if not await shared.answers():
+            return
+        await shared.renew()
+        while self._unsettled:
+            reservation, tokens = self._unsettled[0]
+            await shared.settle(reservation, tokens, replayed=True)
+            # While that was awaited the bound may have dropped this very one from the front.
+            if self._unsettled and self._unsettled[0][0] is reservation:
+                self._unsettled.popleft()
+        self._lost.clear()
+        self._away = False
+        log.info("shared_limits_found")
+
+    async def _until_lost(self, at_most_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._lost.wait()

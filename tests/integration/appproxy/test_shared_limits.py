@@ -1,0 +1,286 @@
+"""Limits over several app-proxies: one real Valkey, exact under concurrency, and local while it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from headrace.appproxy.domain.rates import DAY_S, Quota, Reservation, Usage, Verdict, charge, judge, settle, verdict_of
+from headrace.appproxy.limits import CallerLimits
+from headrace.appproxy.limits.shared import SharedLimits
+from headrace.common.contracts.messages.routes import RateLimits
+from headrace.embedded.ports import HOST, Ports
+from headrace.embedded.process import Child
+from headrace.embedded.stack import EmbeddedServers
+from headrace.embedded.valkey import valkey_program
+from tests.support.wait import eventually
+
+
+@pytest.fixture
+async def redis(servers: EmbeddedServers) -> AsyncIterator[Redis]:
+    async with Redis.from_url(servers.redis_url, protocol=2) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def two(servers: EmbeddedServers) -> AsyncIterator[list[SharedLimits]]:
+    """Two app-proxies; with a timeout that a busy machine keeps."""
+    both = [SharedLimits(servers.redis_url, timeout_s=20) for _ in range(2)]
+    yield both
+    for one in both:
+        await one.close()
+
+
+def caller() -> str:
+    return f"{uuid4()}:token:{uuid4()}"
+
+
+async def at_once(two: list[SharedLimits], name: str, bound: RateLimits, tokens: int, count: int) -> list[Verdict]:
+    return await asyncio.gather(*(two[n % 2].reserve(name, bound, tokens) for n in range(count)))
+
+
+async def test_two_proxies_together_never_pass_the_limit_of_open_requests(two: list[SharedLimits]) -> None:
+    name, bound = caller(), RateLimits(in_flight=7)
+    open_now = most = 0
+
+    async def request(shared: SharedLimits) -> bool:
+        nonlocal open_now, most
+        verdict = await shared.reserve(name, bound, 0)
+        if verdict.reservation is None:
+            assert verdict.code == "caller-in-flight"
+            return False
+        open_now += 1
+        most = max(most, open_now)
+        await asyncio.sleep(0)
+        open_now -= 1
+        await shared.settle(verdict.reservation, None)
+        return True
+
+    done = await asyncio.gather(*(request(two[n % 2]) for n in range(300)))
+    assert sum(done) >= 7
+    assert most <= 7
+    assert sum(one.allowed for one in await at_once(two, name, bound, 0, 20)) == 7, "all were given back"
+
+
+async def test_two_proxies_together_never_pass_rate_and_budget(two: list[SharedLimits]) -> None:
+    slow = await at_once(two, caller(), RateLimits(requests_per_second=0.001), 0, 40)
+    assert sum(one.allowed for one in slow) == 1
+    assert {one.code for one in slow if not one.allowed} == {"request-rate"}
+    assert {one.judged for one in slow} == {"shared"}
+    day = await at_once(two, caller(), RateLimits(tokens_per_day=1000), 30, 100)
+    assert sum(one.allowed for one in day) == 33
+    assert min(one.remaining_tokens for one in day) == 10
+
+
+async def test_the_budget_settles_exactly(two: list[SharedLimits], redis: Redis) -> None:
+    name, bound = caller(), RateLimits(tokens_per_day=1_000_000, tokens_per_minute=1_000_000)
+    chance = random.Random(3)
+    held = await at_once(two, name, bound, 1000, 100)
+    spent = 0
+    work = []
+    for number, verdict in enumerate(held):
+        assert verdict.reservation is not None
+        used = chance.choice([None, 0, 999, 5000])
+        spent += 1000 if used is None else used
+        work += [two[number % 2].settle(verdict.reservation, used) for _ in range(2)]  # safe to repeat
+    for one in work:
+        await one
+    assert int((await redis.hget(f"headrace:limits:{{{name}}}:usage", "used")) or 0) == spent
+    assert (await two[0].reserve(name, bound, 0)).remaining_tokens <= 1_000_000 - spent + 1_000_000 * 0.5
+
+
+async def test_a_replayed_settlement_counts_once(two: list[SharedLimits]) -> None:
+    name, bound = caller(), RateLimits(tokens_per_day=1000)
+    held = (await two[0].reserve(name, bound, 100)).reservation
+    assert held is not None
+    for _ in range(3):
+        held.open = True  # as if the answer had been lost
+        await two[0].settle(held, 300, replayed=True)
+    assert (await two[1].reserve(name, bound, 0)).remaining_tokens == 700
+
+
+async def test_leases_of_a_crashed_proxy_end_and_those_renewed_do_not(servers: EmbeddedServers, redis: Redis) -> None:
+    crashed, alive = (SharedLimits(servers.redis_url, timeout_s=20, lease_s=1.0) for _ in range(2))
+    name, other, bound = caller(), caller(), RateLimits(in_flight=1)
+    assert (await crashed.reserve(name, bound, 0)).allowed
+    kept = await alive.reserve(other, bound, 0)
+    assert not (await alive.reserve(name, bound, 0)).allowed
+
+    async def ended() -> bool:
+        await alive.renew()
+        assert not (await crashed.reserve(other, bound, 0)).allowed
+        return (await alive.reserve(name, bound, 0)).allowed
+
+    await eventually(ended, what="the lease of the crashed proxy ends")
+    await alive.settle(kept.reservation, None)  # type: ignore[arg-type]
+    assert (await crashed.reserve(other, bound, 0)).allowed
+    await crashed.close()
+    await alive.close()
+
+
+async def test_the_keys_of_a_caller_share_a_slot_and_expire(two: list[SharedLimits], redis: Redis) -> None:
+    name = caller()
+    held = await two[0].reserve(name, RateLimits(in_flight=2, requests_per_second=5, tokens_per_day=9), 3)
+    keys = sorted([key.decode() async for key in redis.scan_iter(match=f"headrace:limits:*{name}*")])
+    assert keys == [f"headrace:limits:{{{name}}}:{what}" for what in ("open", "usage")]
+    assert all([0 < await redis.pttl(key) <= (DAY_S + 2) * 1000 for key in keys])
+    await two[0].settle(held.reservation, 1)  # type: ignore[arg-type]
+    assert await redis.exists(keys[0]) == 0
+    assert await redis.pttl(keys[1]) > 0
+
+
+async def test_scripts_that_the_server_forgot_are_loaded_again(two: list[SharedLimits], redis: Redis) -> None:
+    await redis.script_flush()
+    assert (await two[0].reserve(caller(), RateLimits(in_flight=1), 0)).judged == "shared"
+
+
+async def test_script_and_python_agree(two: list[SharedLimits], redis: Redis) -> None:
+    """The same requests through the scripts and through domain/rates.py at the times that the server told."""
+    name = caller()
+    bound = RateLimits(requests_per_second=300, in_flight=6, tokens_per_minute=6000, tokens_per_day=20_000)
+    quota, usage, chance = Quota(bound), Usage(), random.Random(11)
+    held: list[tuple[Reservation, Reservation]] = []
+    verdicts = set()
+    for _ in range(400):
+        if held and chance.random() < 0.5:
+            theirs, ours = held.pop(chance.randrange(len(held)))
+            used = chance.choice([None, 0, 40, 150])
+            await two[0].settle(theirs, used)
+            # Settling upwards asks the clock only where the bucket is full or in debt without end: neither happens here.
+            settle(usage, ours, used, now_s=theirs.at_s)
+            continue
+        tokens = chance.choice([1, 50, 300])
+        found, now_s, unix_s = await _judged(two[0], name, bound, tokens)
+        code, wait_s = judge(quota, usage, tokens, now_s=now_s, unix_s=unix_s)
+        if code is None:
+            ours = Reservation(name, quota, tokens, now_s, int(unix_s // DAY_S))
+            charge(quota, usage, ours, now_s=now_s)
+            assert found.reservation is not None
+            held.append((found.reservation, ours))
+        mine = verdict_of(quota, usage, code, wait_s, now_s=now_s, unix_s=unix_s, judged="shared")
+        mine.reservation = found.reservation
+        if code is not None:
+            mine.wait_s = found.wait_s = pytest.approx(mine.wait_s, abs=1e-3)
+        assert found == mine
+        verdicts.add(code)
+    assert {None, "caller-in-flight"} <= verdicts
+    assert verdicts & {"token-rate", "token-budget"}
+
+
+async def _judged(shared: SharedLimits, name: str, bound: RateLimits, tokens: int) -> tuple[Verdict, float, float]:
+    """Reserve, and return also the server's two clocks at that moment."""
+    seen: list[Any] = []
+    script = shared._reserve
+
+    async def listening(**arguments: Any) -> Any:
+        seen.append(await script(**arguments))
+        return seen[-1]
+
+    shared._reserve = listening  # type: ignore[assignment]
+    try:
+        verdict = await shared.reserve(name, bound, tokens)
+    finally:
+        shared._reserve = script
+    return verdict, float(seen[0][1]), float(seen[0][2])
+
+
+class OwnValkey:
+    """A server of the test's own, to stall and kill."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.port = Ports(folder / "ports.json").take("valkey")
+        self.url = f"redis://:secret@{HOST}:{self.port}/0"
+        self._log = folder / "valkey.log"
+        self._program = valkey_program(data=folder / "data", port=self.port, password="secret")
+        self.child: Child | None = None
+
+    async def start(self) -> None:
+        self.child = Child.start(self._program.command, self._log)
+        await eventually(self._program.ready, what="valkey is ready")
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.child is not None
+        self.child.signal(number)
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[OwnValkey]:
+    server = OwnValkey(tmp_path / "valkey")
+    await server.start()
+    yield server
+    if server.child is not None:
+        server.send(signal.SIGCONT)
+        await server.child.stop(())
+
+
+async def shared_again(limits: CallerLimits) -> None:
+    await eventually(lambda: limits.judged == "shared", what="limits are shared again")
+
+
+async def test_a_stalled_valkey_is_judged_without_and_found_again(own: OwnValkey) -> None:
+    limits = CallerLimits(own.url, divided_by=2, timeout_s=0.25, retry_s=0.05)
+    name, bound = caller(), RateLimits(in_flight=4, tokens_per_day=1000)
+    try:
+        before = [await limits.reserve(name, bound, 100) for _ in range(3)]
+        assert {one.judged for one in before} == {"shared"}
+        own.send(signal.SIGSTOP)
+        during = await asyncio.gather(*(limits.reserve(name, bound, 100) for _ in range(5)))
+        assert {one.judged for one in during} == {"local"}
+        assert b"x-headrace-limits: local\r\n" in during[0].fields
+        assert sum(one.allowed for one in during) == 2, "half of four: its part, counted from nothing"
+        assert limits.judged == "local"
+        await limits.settle(before[0].reservation, 50)
+        await limits.settle(before[1].reservation, None)
+        for one in during:
+            await limits.settle(one.reservation, 7)
+        own.send(signal.SIGCONT)
+        await shared_again(limits)
+        after = await limits.reserve(name, bound, 0)
+        assert b"x-headrace-limits: shared\r\n" in after.fields
+        # What ended meanwhile was settled, and what timed out half done was given back: 50 + 100 + the open 100.
+        assert after.remaining_tokens == 750
+        more = [await limits.reserve(name, bound, 0) for _ in range(3)]
+        assert [one.allowed for one in more] == [True, True, False], "one open from before, and three more"
+    finally:
+        await limits.close()
+
+
+async def test_a_killed_valkey_is_judged_without_and_found_again(own: OwnValkey) -> None:
+    limits = CallerLimits(own.url, retry_s=0.05)
+    name, bound = caller(), RateLimits(in_flight=2)
+    try:
+        first = await limits.reserve(name, bound, 0)
+        assert first.judged == "shared"
+        assert own.child is not None
+        own.send(signal.SIGKILL)
+        await own.child.wait()
+        during = await limits.reserve(name, bound, 0)
+        assert (during.allowed, during.judged) == (True, "local")
+        await limits.settle(during.reservation, None)
+        await own.start()
+        await shared_again(limits)
+        second = await limits.reserve(name, bound, 0)
+        assert (second.allowed, second.judged) == (True, "shared")
+        assert (await limits.reserve(name, bound, 0)).code == "caller-in-flight", "the first one is open still"
+        await limits.settle(first.reservation, None)
+        assert (await limits.reserve(name, bound, 0)).allowed
+    finally:
+        await limits.close()
+
+
+async def test_with_nobody_there_from_the_start_it_serves(tmp_path: Path) -> None:
+    port = Ports(tmp_path / "ports.json").take("nobody")
+    limits = CallerLimits(f"redis://{HOST}:{port}/0", retry_s=0.05)
+    verdict = await limits.reserve("a", RateLimits(in_flight=1), 0)
+    assert (verdict.allowed, verdict.judged) == (True, "local")
+    await limits.settle(verdict.reservation, None)
+    await limits.close()
