@@ -7,7 +7,6 @@ import sys
 from typing import Literal
 
 import structlog
-from aiohttp.http_exceptions import HttpProcessingError
 
 LogFormat = Literal["auto", "json", "pretty"]
 
@@ -49,15 +48,4 @@ def configure_logging(service: str, *, level: str = "info", log_format: LogForma
     root.setLevel(threshold)
     for noisy in ("aiohttp.access", "nats", "urllib3", "asyncio", "docker"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("aiohttp.server").addFilter(_without_the_request)
     structlog.contextvars.bind_contextvars(app=service)
-
-
-def _without_the_request(record: logging.LogRecord) -> bool:
-    """Make one line of a request that is not HTTP. The server's own words show what was sent: tokens and keys too."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.msg, record.args = f"request_unreadable ({type(error).__name__}) {record.getMessage()}", ()
-        record.exc_info = record.exc_text = None
-        record.levelno, record.levelname = logging.INFO, "INFO"
-    return True
