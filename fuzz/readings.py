@@ -190,7 +190,7 @@ def check_fields(headers: Headers, length: int, minor: int) -> None:
     """AssertionError unless the fields are clean and say in at most one way how long the body is: as `length` has it."""
     for name, value in headers:
         assert _TOKEN.fullmatch(name), f"a name that is no token: {name!r}"
-        assert _VALUE.fullmatch(value.rstrip(b" \t")), f"a value that is not clean: {value!r}"
+        assert _VALUE.fullmatch(value), f"a value that is not clean: {value!r}"
     lengths = [value for name, value in headers if name.lower() == b"content-length"]
     encodings = [value.lower() for name, value in headers if name.lower() == b"transfer-encoding"]
     assert len(lengths) + len(encodings) <= 1, f"ambiguous: {lengths} {encodings}"

@@ -14,6 +14,8 @@ CHUNKED = -1
 UNTIL_CLOSE = -2
 """Length of an answer's body that ends with the connection."""
 UNSEEN: Any = object()
+MOST_LENGTH = 1 << 53
+"""Lengths above this are refused: no body is that large, and no peer can then read the number differently."""
 _REMEMBERED = 4096
 K = TypeVar("K")
 
@@ -64,7 +66,10 @@ class HeadLimits:
 
 
 class RequestHead:
-    """A request's head. `length` is the body's: a number of bytes, or CHUNKED. `minor`: of HTTP/1.x."""
+    """A request's head. `length` is the body's: a number of bytes, or CHUNKED. `minor`: of HTTP/1.x.
+
+    Nothing changes in it once it was read: the next request may be the same.
+    """
 
     host = b""
     length = 0
@@ -74,6 +79,8 @@ class RequestHead:
     """Value of `Upgrade`, in lower case."""
     expects = False
     """Whether the caller waits for `100 Continue`."""
+    way: Any = None
+    """What the traffic made of it, for requests that have the same head."""
 
     def __init__(self, method: bytes, target: bytes, minor: int, headers: Headers) -> None:
         self.method = method
@@ -82,12 +89,27 @@ class RequestHead:
         self.headers = headers
         self.keep_alive = minor == 1
 
+    def resized(self, length: int, digits: bytes) -> RequestHead:
+        """Return the same head with another number in its Content-Length."""
+        twin = RequestHead.__new__(RequestHead)
+        twin.__dict__.update(self.__dict__)
+        twin.length = length
+        twin.headers = _resized(self.headers, digits)
+        return twin
+
 
 class ResponseHead:
-    """An answer's head. `length` is the body's: a number of bytes, CHUNKED, or UNTIL_CLOSE."""
+    """An answer's head. `length` is the body's: a number of bytes, CHUNKED, or UNTIL_CLOSE.
+
+    Nothing changes in it once it was read: the next answer may be the same.
+    """
 
     length = UNTIL_CLOSE
+    said_length: int | None = None
+    """What Content-Length says, also where no body follows."""
     connection: tuple[bytes, ...] = ()
+    reply: Any = None
+    """What the caller was told, for answers that have the same head."""
 
     def __init__(self, status: int, reason: bytes, minor: int, headers: Headers) -> None:
         self.status = status
@@ -95,6 +117,18 @@ class ResponseHead:
         self.minor = minor
         self.headers = headers
         self.keep_alive = minor == 1
+
+    def resized(self, length: int, digits: bytes) -> ResponseHead:
+        """Return the same head with another number in its Content-Length."""
+        twin = ResponseHead.__new__(ResponseHead)
+        twin.__dict__.update(self.__dict__)
+        twin.length = twin.said_length = length
+        twin.headers = _resized(self.headers, digits)
+        return twin
+
+
+def _resized(headers: Headers, digits: bytes) -> Headers:
+    return [(name, digits) if name.lower() == b"content-length" else (name, value) for name, value in headers]
 
 
 def options(value: bytes) -> tuple[bytes, ...]:

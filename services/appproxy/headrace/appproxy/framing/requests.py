@@ -13,10 +13,12 @@ from headrace.appproxy.framing.heads import (
     FramingError,
     Headers,
     HeadLimits,
+    MOST_LENGTH,
     RequestHead,
     options,
     persists,
 )
+from headrace.appproxy.framing.repeats import Repeats
 
 _BLANK = (b"\r", b"\n")
 _MOST_BLANKS = 16
@@ -31,14 +33,12 @@ _FIELDS = Fields({
     b"expect": _EXPECT, b"upgrade": _UPGRADE,
 })  # fmt: skip
 _seen = _FIELDS.get
-_MOST_LENGTH = 1 << 53
-"""Lengths above this are refused: no body is that large, and no peer can then read the number differently."""
 
 
 class RequestReader:
     """Finds the heads of one caller's connection. `rest` holds what came after the head that was returned last."""
 
-    __slots__ = ("_blanks", "_headers", "_held", "_limits", "_url", "on_header", "rest")
+    __slots__ = ("_blanks", "_headers", "_held", "_limits", "_repeats", "_url", "on_header", "rest")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
@@ -46,6 +46,7 @@ class RequestReader:
         self._headers: Headers = []
         self._url = b""
         self._blanks = 0
+        self._repeats: Repeats[RequestHead] = Repeats(limits.head_bytes)
         self.rest = b""
         self.on_header = self._on_header
 
@@ -59,13 +60,17 @@ class RequestReader:
         self._url = url
 
     def _on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        self._headers.append((name, value.strip(b" \t")))
 
     def head(self, data: bytes) -> RequestHead | None:
         """Return the next head, or None while it is not whole. Raises FramingError."""
         if self._held:
             data = self._held + data
             self._held = b""
+        elif (known := self._repeats.find(data)) is not None:
+            self._blanks = 0
+            self.rest = data[self._repeats.end :]
+            return known
         if data[:1] <= b"\r":  # RFC 9112 section 2.2: empty lines before a request are passed over
             data = self._without_empty_lines(data)
         end = data.find(b"\r\n\r\n") + 4
@@ -75,11 +80,10 @@ class RequestReader:
         if end > self._limits.head_bytes:
             raise FramingError("head-too-large", f"the head is larger than {self._limits.head_bytes} bytes", 431)
         self._blanks = 0
-        if end == len(data):
-            self.rest = b""
-            return self._read(data)
-        self.rest = data[end:]
-        return self._read(data[:end])
+        raw, self.rest = data[:end], data[end:]
+        head = self._read(raw)
+        self._repeats.learn(raw, head)
+        return head
 
     def _without_empty_lines(self, data: bytes) -> bytes:
         start = 0
@@ -157,13 +161,13 @@ def _frame(head: RequestHead) -> None:
             kind = _FIELDS.learn(name)
         if kind == _HOST:
             hosts += 1
-            head.host = value.strip()
+            head.host = value
         elif kind == _LENGTH:
             framings += 1
             head.length = length_of(value)
         elif kind is not None:
             framings += kind == _ENCODING
-            _rare(head, kind, value.strip())
+            _rare(head, kind, value)
     if hosts != 1 and (hosts or head.minor):
         raise FramingError("bad-host", f"the request has {hosts} Host fields; allowed: one")
     if framings > 1:
@@ -191,8 +195,7 @@ def _rare(head: RequestHead, kind: int, value: bytes) -> None:
 
 def length_of(value: bytes) -> int:
     """Return the number in a Content-Length. Raises FramingError."""
-    value = value.strip()
-    if not value.isdigit() or len(value) > 16 or (length := int(value)) > _MOST_LENGTH:
+    if not value.isdigit() or len(value) > 16 or (length := int(value)) > MOST_LENGTH:
         raise FramingError("bad-framing", "Content-Length is not a number of bytes")
     return length
 

@@ -19,6 +19,7 @@ from headrace.appproxy.framing.heads import (
     options,
     persists,
 )
+from headrace.appproxy.framing.repeats import Repeats
 from headrace.appproxy.framing.requests import length_of
 
 _USUAL = frozenset(status.phrase.encode() for status in HTTPStatus)
@@ -32,13 +33,14 @@ _BODILESS = frozenset({204, 304})
 class ResponseReader:
     """Finds the heads of the answers on one connection to a replica. `rest` holds what came after the last one."""
 
-    __slots__ = ("_headers", "_held", "_limits", "_reason", "on_header", "rest")
+    __slots__ = ("_headers", "_held", "_limits", "_reason", "_repeats", "on_header", "rest")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
         self._held = b""
         self._headers: Headers = []
         self._reason = b""
+        self._repeats: Repeats[ResponseHead] = Repeats(limits.head_bytes)
         self.rest = b""
         self.on_header = self._on_header
 
@@ -52,13 +54,16 @@ class ResponseReader:
         self._reason = reason
 
     def _on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
+        self._headers.append((name, value.strip(b" \t")))
 
-    def head(self, data: bytes, *, to_head: bool) -> ResponseHead | None:  # noqa: C901, PLR0912 - one pass, on every answer
+    def head(self, data: bytes, *, to_head: bool) -> ResponseHead | None:
         """Return the next head, or None while it is not whole. Raises FramingError. `to_head`: the request was HEAD."""
         if self._held:
             data = self._held + data
             self._held = b""
+        elif not to_head and (known := self._repeats.find(data)) is not None:
+            self.rest = data[self._repeats.end :]
+            return known
         end = data.find(b"\r\n\r\n") + 4
         if end > self._limits.head_bytes or (end < 4 and len(data) > self._limits.head_bytes):
             raise FramingError("bad-response", "the answer's head is too large")
@@ -67,10 +72,13 @@ class ResponseReader:
                 raise FramingError("bad-response", "what came is not HTTP/1.x")
             self._held = data
             return None
-        if end == len(data):
-            self.rest = b""
-        else:
-            data, self.rest = data[:end], data[end:]
+        data, self.rest = data[:end], data[end:]
+        head = self._head_of(data, to_head=to_head)
+        if not to_head and head.status >= 200:
+            self._repeats.learn(data, head)
+        return head
+
+    def _head_of(self, data: bytes, *, to_head: bool) -> ResponseHead:
         start = data[:9]
         if start == b"HTTP/1.1 ":
             minor = 1
@@ -109,12 +117,12 @@ def _frame(head: ResponseHead, *, to_head: bool) -> None:  # noqa: C901 - one pa
             kind = _FIELDS.learn(name)
         if kind == _LENGTH:
             framings += 1
-            head.length = length_of(value)
+            head.length = head.said_length = length_of(value)
         elif kind == _CONNECTION:
             head.connection += options(value)
         elif kind is not None:
             framings += 1
-            head.length = _chunked(value.strip(), head.minor)
+            head.length = _chunked(value, head.minor)
     if framings > 1 or (framings and head.status < 200):
         raise FramingError("bad-response", "the answer does not say in one way how long it is")
     if head.connection:

@@ -1,0 +1,66 @@
+"""Heads that come again on one connection as they were, but for the number in Content-Length: read once, then recognised.
+
+Clients and engines say nearly the same from message to message. Reading is a function of a head's bytes alone, so equal bytes
+have an equal reading; and where they differ only in the digits of the one Content-Length, so do the readings.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Generic, TypeVar
+
+from headrace.appproxy.framing.heads import MOST_LENGTH, RequestHead, ResponseHead
+
+_LENGTH_FIELD = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,16})\r\n", re.IGNORECASE)
+_MOST_DIGITS = 16
+_MOST_REMEMBERED = 4096
+H = TypeVar("H", RequestHead, ResponseHead)
+
+
+class Repeats(Generic[H]):
+    """Remembers the last head of a connection, from the second one on: most connections with a single message stay small."""
+
+    __slots__ = ("_after", "_any", "_before", "_head", "_most", "_raw", "end")
+
+    def __init__(self, most_bytes: int) -> None:
+        """most_bytes: of a head; what is longer is left to who reads in full, and refuses it."""
+        self._most = min(most_bytes, _MOST_REMEMBERED)
+        self._raw = self._before = self._after = b""
+        self._head: H | None = None
+        self._any = False
+        self.end = 0
+        """Where the head that was found last ends in what was given."""
+
+    def find(self, data: bytes) -> H | None:
+        """Return the head that `data` begins with, if it is the remembered one."""
+        raw = self._raw
+        if raw and data.startswith(raw):
+            self.end = len(raw)
+            return self._head
+        return self._resized(data) if self._before and data.startswith(self._before) else None
+
+    def _resized(self, data: bytes) -> H | None:
+        """Return the remembered head with another length."""
+        start = len(self._before)
+        stop = data.find(b"\r", start, start + _MOST_DIGITS + 1)
+        end = stop + len(self._after)
+        digits = data[start:stop]
+        if stop < 0 or end > self._most or not digits.isdigit() or not data.startswith(self._after, stop):
+            return None
+        length = int(digits)
+        if length > MOST_LENGTH or self._head is None:
+            return None
+        self.end, self._raw = end, data[:end]
+        self._head = self._head.resized(length, digits)
+        return self._head
+
+    def learn(self, raw: bytes, head: H) -> None:
+        """Remember a head that was read in full from `raw`, which is nothing but it."""
+        if not self._any or len(raw) > self._most:
+            self._any = True
+            return
+        self._raw, self._head = raw, head
+        self._before = self._after = b""
+        found = _LENGTH_FIELD.search(raw)
+        if found is not None and int(found[1]) == head.length:
+            self._before, self._after = raw[: found.start(1)], raw[found.end(1) :]
