@@ -105,7 +105,9 @@ class DataPlane:
             line.transport.abort()
         for serving in self.servings:
             serving.end()
+        await asyncio.sleep(0)  # what was aborted ends, and settles
         await asyncio.gather(*list(self.parts.tasks), return_exceptions=True)
+        await self.parts.limits.close()
 
     async def _sweep(self) -> None:
         turn = 0

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from headrace.appproxy.access_log import AccessLog
 from headrace.appproxy.callers import Gate
 from headrace.appproxy.framing.heads import HeadLimits
+from headrace.appproxy.limits import CallerLimits
 from headrace.appproxy.plane import DataPlane
 from headrace.appproxy.serving import Serving
 from headrace.appproxy.servings import Servings
@@ -23,8 +24,11 @@ from headrace.appproxy.upstream.replica import Replica
 from headrace.common.contracts.messages.routes import Route
 
 
-def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None]) -> DataPlane:
-    """Return a data plane for the running event loop. `notify`: called when something happened that others wait for."""
+def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None], workers: int = 1) -> DataPlane:
+    """Return a data plane for the running event loop. `notify`: called when something happened that others wait for.
+
+    `workers`: how many planes serve the same callers, each its part of their limits where there is no Redis.
+    """
     now = time.monotonic  # the event loop's own clock has steps of a millisecond
     chance = random.random  # choosing replicas and log samples needs no secrecy
     book = StatsBook()
@@ -45,7 +49,7 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
         settings=settings,
         servings=servings,
         gate=Gate(remembered=settings.remembered_tokens),
-        limits=None,
+        limits=CallerLimits(settings.redis_url, divided_by=workers),
         book=book,
         tracer=tracer,
         log=AccessLog(

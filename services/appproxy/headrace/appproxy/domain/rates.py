@@ -49,6 +49,11 @@ def estimate_tokens(body_bytes: int | None, max_tokens: int | None) -> int:
     return min(MAX_TOKENS, max(0, body_bytes or 0) // BYTES_PER_TOKEN + completion)
 
 
+def counts_tokens(limits: RateLimits | None) -> bool:
+    """Return whether it matters to these limits how many tokens a request costs."""
+    return limits is not None and (limits.tokens_per_minute is not None or limits.tokens_per_day is not None)
+
+
 class Quota:
     """RateLimits made ready for arithmetic. Intervals are seconds for one; 0 is no bound."""
 

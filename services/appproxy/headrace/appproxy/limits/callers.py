@@ -51,14 +51,25 @@ class CallerLimits:
         """How the next request will be judged."""
         return "local" if self._shared is None or self._away else "shared"
 
-    async def reserve(self, caller: str, limits: RateLimits, tokens: int) -> Verdict:
-        """Judge a request of `caller` with an estimate of its tokens. Never fails; takes `timeout_s` at most.
+    def reserve_now(self, caller: str, limits: RateLimits, tokens: int) -> Verdict | None:
+        """Judge a request of `caller` with an estimate of its tokens; None if Redis has to be asked: await reserve() then.
 
         `caller` is opaque: service and caller, as `<service id>:token:<id>`. Hand the verdict's reservation, if it has one, to
-        settle() when the request has ended, however it did.
+        settle_now() or settle() when the request has ended, however it did.
         """
         if self._shared is None or self._away:
             return self._local.reserve(caller, limits, tokens)
+        return None
+
+    async def reserve(self, caller: str, limits: RateLimits, tokens: int) -> Verdict:
+        """Judge as reserve_now() does, over all app-proxies if Redis answers. Never fails; takes `timeout_s` at most.
+
+        Let it finish also where nobody waits for the verdict any more: who gives up on it leaves a reservation behind.
+        """
+        verdict = self.reserve_now(caller, limits, tokens)
+        if verdict is not None:
+            return verdict
+        assert self._shared is not None  # noqa: S101 - else it was judged now
         if self._keeper is None:
             self._keeper = asyncio.get_running_loop().create_task(self._keep(self._shared), name="caller limits")
         try:
@@ -69,19 +80,26 @@ class CallerLimits:
             self._went_away(error)
             return self._local.reserve(caller, limits, tokens)
 
-    async def settle(self, reservation: Reservation | None, tokens: int | None) -> None:
-        """End a request. `tokens` used: 0 gives everything back (it never ran), None (nobody knows) lets the estimate stand.
+    def settle_now(self, reservation: Reservation | None, tokens: int | None) -> bool:
+        """End a request, or return False if Redis has to be told: await settle() then.
 
-        Safe to repeat; never fails; takes `timeout_s` at most.
+        `tokens` used: 0 gives everything back (it never ran), None (nobody knows) lets the estimate stand. Safe to repeat.
         """
         if reservation is None:
-            return
+            return True
         if self._shared is None or not reservation.lease:
             self._local.settle(reservation, tokens)
-            return
-        if self._away:
+        elif self._away:
             self._unsettled.append((reservation, tokens))
+        else:
+            return False
+        return True
+
+    async def settle(self, reservation: Reservation | None, tokens: int | None) -> None:
+        """End a request as settle_now() does. Safe to repeat; never fails; takes `timeout_s` at most."""
+        if self.settle_now(reservation, tokens):
             return
+        assert self._shared is not None and reservation is not None  # noqa: S101, PT018 - else it was done now
         try:
             await self._shared.settle(reservation, tokens)
         except LimitsAwayError as error:

@@ -9,10 +9,12 @@ from headrace.common.contracts.problems import Problem
 if TYPE_CHECKING:
     from headrace.appproxy.domain.access import Caller
     from headrace.appproxy.domain.answer_usage import AnswerUsage
+    from headrace.appproxy.domain.rates import Reservation
     from headrace.appproxy.framing.heads import RequestHead
     from headrace.appproxy.serving import Serving
     from headrace.appproxy.stats import ReplicaStats
     from headrace.appproxy.traffic.caller import CallerConnection
+    from headrace.appproxy.upstream.connection import ReplicaConnection
     from headrace.appproxy.upstream.replica import Replica
 
 _MOST_PATH = 512
@@ -40,7 +42,10 @@ class Account:
     """Whether it came in on the fleet's base URL."""
     upgrade = False
     """Whether the caller asked for a WebSocket."""
-    reservation: Any = None
+    reservation: Reservation | None = None
+    """What it holds of the caller's limits."""
+    connection: ReplicaConnection | None = None
+    """To the replica, from sending to the end of the answer."""
     trace: Any = None
     stats: ReplicaStats | None = None
     at_fault: Replica | None = None
@@ -141,10 +146,17 @@ class Account:
         if replica is not None and replica.drain is not None:
             replica.drain.ended(seconds, was_cut=self.was_cut, failed=bool(self.broken) or replica is self.at_fault)
         if self.reservation is not None:
-            parts.settle(self.reservation, None if self.usage is None else self.usage.total)
+            parts.settle(self.reservation, self._tokens())
         parts.log.ended(self, seconds)
         if self.trace is not None:
             parts.tracer.ended(self.trace, self)
+
+    def _tokens(self) -> int | None:
+        """Return what it costs of the caller's limits: what the answer says; else nothing where it never ran or failed."""
+        said = self.usage.total if self.usage is not None else None
+        if said is None and (self.status >= 400 or (not self.status and self.connection is None)):
+            return 0
+        return said
 
     def _count(self, stats: ReplicaStats, seconds: float) -> None:
         stats.ended(self.status)

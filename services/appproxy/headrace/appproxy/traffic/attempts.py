@@ -28,7 +28,6 @@ class Attempts(Account):
 
     body: Outgoing | None = None
     replica: Replica | None = None
-    connection: ReplicaConnection | None = None
     tried: frozenset[str] = frozenset()
     """Replicas that this request failed on."""
     key: int | None = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headrace.appproxy.domain import fields
 from headrace.appproxy.domain.fields import Asked
+from headrace.appproxy.domain.rates import counts_tokens
 from headrace.appproxy.traffic import fleet
 from headrace.appproxy.traffic.destination import find
 from headrace.appproxy.traffic.outgoing import Outgoing
@@ -92,10 +93,11 @@ def enter_service(exchange: Exchange, serving: Serving, shown: bytes | None) -> 
         exchange.fields += b"Authorization: " + who.forward_authorization + b"\r\n"
     if exchange.body is not None and limits.max_body_bytes is not None:
         exchange.body.limit_to(limits.max_body_bytes)
+    counts = counts_tokens(who.limits)
     if who.limits is None and not serving.binds:
         exchange.admit()
-    elif serving.reads or (who.limits is not None and exchange.body is not None):
-        wants = serving.reads | {"max_tokens"}
+    elif serving.reads or counts:
+        wants = serving.reads | {"max_tokens"} if counts else serving.reads
         fleet.read_head(exchange, wants, serving.prompt_bytes, lambda found: _bind(exchange, found))
     else:
         _bind(exchange, None)
@@ -103,7 +105,8 @@ def enter_service(exchange: Exchange, serving: Serving, shown: bytes | None) -> 
 
 def _bind(exchange: Exchange, found: fleet.Head | None) -> None:
     exchange.key = exchange.serving.key_of(exchange, found)
-    if exchange.who is None or exchange.who.limits is None:
+    limits = exchange.who.limits if exchange.who is not None else None
+    if limits is None:
         exchange.admit()
     else:
-        exchange.reserve(fleet.tokens_of(exchange, found))
+        exchange.reserve(limits, fleet.tokens_of(exchange, found) if counts_tokens(limits) else 0)

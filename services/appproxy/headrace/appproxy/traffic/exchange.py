@@ -13,8 +13,10 @@ from headrace.appproxy.traffic.attempts import Attempts
 from headrace.common.contracts.problems import Problem, RequestTimeout, TooManyRequests
 
 if TYPE_CHECKING:
+    from headrace.appproxy.domain.rates import Verdict
     from headrace.appproxy.framing.heads import FramingError
     from headrace.appproxy.serving import Serving
+    from headrace.common.contracts.messages.routes import RateLimits
 
 _NEVER = float("inf")
 
@@ -55,25 +57,28 @@ class Exchange(Attempts):
         """The service became known after a look into the body."""
         self.safely(lambda: entrance.enter_service(self, serving, shown))
 
-    def reserve(self, tokens: int) -> None:
-        """Ask whether the caller's limits allow it, with this many tokens, and go on if they do."""
-        self._task = self.parts.spawn(self._reserve(tokens))
+    def reserve(self, limits: RateLimits, tokens: int) -> None:
+        """Ask whether the caller's limits allow it, with this many tokens, and go on if they do. Raises Problem."""
+        caller = f"{self.serving.key}:{self.caller_key}"
+        verdict = self.parts.limits.reserve_now(caller, limits, tokens)
+        if verdict is not None:
+            self._judged(verdict)
+        else:  # not to be cancelled: what it reserved has to be given back
+            self.parts.spawn(self._reserve(caller, limits, tokens))
 
-    async def _reserve(self, tokens: int) -> None:
-        who = self.who
-        assert who is not None and who.limits is not None  # noqa: S101, PT018 - asked for only then
-        verdict = await self.parts.limits.reserve(f"{self.serving.key}:{self.caller_key}", who.limits, tokens)
-        self._task = None
+    async def _reserve(self, caller: str, limits: RateLimits, tokens: int) -> None:
+        verdict = await self.parts.limits.reserve(caller, limits, tokens)
         if self.closed:
             self.parts.settle(verdict.reservation, 0)
-            return
+        else:
+            self.safely(lambda: self._judged(verdict))
+
+    def _judged(self, verdict: Verdict) -> None:
         self.reservation = verdict.reservation
         self.extra = verdict.fields
-        if verdict.allowed:
-            self.safely(self.admit)
-        else:
-            problem = TooManyRequests(verdict.text, retry_after_s=verdict.retry_after_s, reason=verdict.code)
-            self.answer(problem)
+        if not verdict.allowed:
+            raise TooManyRequests(verdict.text, retry_after_s=verdict.retry_after_s, reason=verdict.code)
+        self.admit()
 
     def admit(self) -> None:
         """The caller is let in: go to a replica, or wait for one. Raises Problem."""

@@ -10,6 +10,7 @@ from headrace.appproxy.domain.fields import field
 from headrace.appproxy.domain.fleet import error, model_page, models_page, unknown_model
 from headrace.appproxy.domain.form_head import FormHead, boundary
 from headrace.appproxy.domain.json_head import JsonHead
+from headrace.appproxy.domain.rates import estimate_tokens
 from headrace.appproxy.traffic.answers import own_answer
 from headrace.common.contracts.problems import MethodNotAllowed, NotFound, Unauthenticated
 
@@ -104,6 +105,13 @@ def read_head(
 
 
 def tokens_of(exchange: Exchange, found: Head | None) -> int:
-    """Return how many tokens a request may cost: what is reserved of the caller's budget."""
-    most = found.max_tokens if isinstance(found, JsonHead) else None
-    return (exchange.body.size if exchange.body is not None else 0) // 4 + (most or 256)
+    """Return how many tokens a request may cost: what is reserved of the caller's limits. Without a body it costs none.
+
+    Only JSON's bytes count: sound and images have far fewer tokens than text has in as many bytes.
+    """
+    body = exchange.body
+    if body is None:
+        return 0
+    if not isinstance(found, JsonHead) or found.problem == "not-json":
+        return estimate_tokens(None, None)
+    return estimate_tokens(max(exchange.head.length, body.size), found.max_tokens)

@@ -15,6 +15,8 @@ from headrace.appproxy.framing.heads import FramingError, HeadLimits
 if TYPE_CHECKING:
     from headrace.appproxy.access_log import AccessLog
     from headrace.appproxy.callers import Gate
+    from headrace.appproxy.domain.rates import Reservation
+    from headrace.appproxy.limits import CallerLimits
     from headrace.appproxy.servings import Servings
     from headrace.appproxy.settings import Settings
     from headrace.appproxy.stats import StatsBook
@@ -84,7 +86,7 @@ class Parts:
     settings: Settings
     servings: Servings
     gate: Gate
-    limits: Any
+    limits: CallerLimits
     book: StatsBook
     tracer: Tracer
     log: AccessLog
@@ -110,9 +112,10 @@ class Parts:
         task.add_done_callback(self.tasks.discard)
         return task
 
-    def settle(self, reservation: Any, tokens: int | None) -> None:
+    def settle(self, reservation: Reservation | None, tokens: int | None) -> None:
         """Give back what a caller's limits had reserved; `tokens` were really used, None where nobody knows."""
-        self.spawn(self.limits.settle(reservation, tokens))
+        if not self.limits.settle_now(reservation, tokens):
+            self.spawn(self.limits.settle(reservation, tokens))
 
     def trusts(self, address: str) -> bool:
         """Return whether X-Forwarded-* from this peer are believed."""
