@@ -1,10 +1,10 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench lock contracts clean
+.PHONY: help setup demo up test check format bench bench-proxy fuzz lock contracts clean
 BIN := .venv/bin
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup:  ## Make .venv with the locked packages (the others do it by themselves)
 	@scripts/setup
@@ -30,6 +30,12 @@ format: setup  ## Format and fix what can be fixed
 
 bench: setup  ## Run the benchmarks; results are printed as ratios and written to build/
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-proxy: setup  ## Measure the app-proxy beside others in one run, into build/bench-proxy.json (ARGS=--quick: does all run?)
+	@$(BIN)/python -m benchmarks.proxy $(ARGS)
+
+fuzz: setup  ## Fuzz the framing, two processes, 5 million inputs each (FUZZ_RUNS=…; ARGS=short: CI's seeded run)
+	@fuzz/run.sh $(or $(ARGS),long)
 
 contracts: setup  ## Write the contract snapshots and docs/contracts.md anew
 	@$(BIN)/python -m tests.contracts.update

@@ -1,5 +1,4 @@
 """The laws, one function for each side: AssertionError, or anything but the framing's own error, is a finding."""
-# ruff: noqa: S101 - the laws are assertions
 
 from __future__ import annotations
 

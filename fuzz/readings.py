@@ -1,5 +1,4 @@
 """What the framing makes of bytes, and the laws that every reading obeys. No fuzzer in here: tests call it too."""
-# ruff: noqa: S101, PT017 - the laws are assertions
 
 from __future__ import annotations
 

@@ -24,7 +24,11 @@ long)
     first=$!
     run responses "${FUZZ_RUNS:-5000000}" "${FUZZ_SEED:-$RANDOM}" "$work/responses" &
     second=$!
-    wait "$first"; wait "$second"
+    trap 'kill "$first" "$second" 2>/dev/null || true' INT TERM
+    failed=0
+    wait "$first" || failed=1
+    wait "$second" || failed=1
+    exit "$failed"
     ;;
 *) echo "usage: fuzz/run.sh [short|long]" >&2; exit 2 ;;
 esac

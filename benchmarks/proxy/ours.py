@@ -11,11 +11,11 @@ from pathlib import Path
 from uuid import UUID
 
 import jwt
-from benchmarks.proxy.machine import MissingError
-from benchmarks.proxy.processes import free_port
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from benchmarks.proxy.machine import MissingError
+from benchmarks.proxy.processes import free_port
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, SessionId, TokenId, new_uuid
 from headrace.common.contracts.messages.routes import (

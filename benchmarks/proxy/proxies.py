@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import jwt
+
 from benchmarks.proxy import calls, ours
 from benchmarks.proxy.machine import HERE, WORK, MissingError, from_wheel, program
 from benchmarks.proxy.processes import Running, free_port, start, status_line, wait_until_it_answers

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from benchmarks.proxy.calls import CALLERS, bodiless, call
 from benchmarks.proxy.measures import LoadFailedError
 from benchmarks.proxy.results import (
@@ -22,8 +25,6 @@ from benchmarks.proxy.results import (
     verdicts_table,
 )
 from benchmarks.proxy.workers import busiest_over_mean
-from hypothesis import given
-from hypothesis import strategies as st
 
 AT_LEAST = Gate("requests/s ÷ nginx", "requests", "nginx", "times-at-least", 0.60, 0.75)
 AT_MOST = Gate("CPU per SSE chunk ÷ nginx", "chunk_cpu", "nginx", "times-at-most", 1.3, 1.15)
