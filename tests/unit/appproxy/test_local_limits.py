@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
-from headrace.appproxy.domain.rates import UNLIMITED, Reservation
+from headrace.appproxy.domain.rates import DAY_S, UNLIMITED, Quota, Reservation
 from headrace.appproxy.limits import CallerLimits
 from headrace.appproxy.limits.local import LocalLimits
 from headrace.common.contracts.messages.routes import RateLimits
@@ -89,7 +90,7 @@ def test_with_all_open_it_grows_and_shrinks_again() -> None:
 
 
 async def test_without_redis_the_facade_judges_here() -> None:
-    limits = CallerLimits(None, divided_by=2)
+    limits = CallerLimits("", divided_by=2)
     bound = RateLimits(in_flight=2)
     first = await limits.reserve("a", bound, 0)
     second = await limits.reserve("a", bound, 0)
@@ -98,3 +99,44 @@ async def test_without_redis_the_facade_judges_here() -> None:
     await limits.settle(first.reservation, None)
     assert (await limits.reserve("a", bound, 0)).allowed
     await limits.close()
+
+
+def test_judged_and_settled_here_nothing_has_to_be_awaited() -> None:
+    now = [0.0]
+    limits = CallerLimits("", clock=lambda: now[0], wall=lambda: now[0])
+    bound = RateLimits(in_flight=1, tokens_per_day=100)
+    verdict = limits.reserve_now("a", bound, 60)
+    assert verdict is not None
+    assert (verdict.allowed, verdict.judged, verdict.remaining_tokens) == (True, "local", 40)
+    refused = limits.reserve_now("a", bound, 1)
+    assert refused is not None
+    assert (refused.code, refused.reservation) == ("caller-in-flight", None)
+    assert limits.settle_now(refused.reservation, 0), "a refusal holds nothing"
+    assert limits.settle_now(verdict.reservation, 10)
+    assert limits.settle_now(verdict.reservation, 90), "safe to repeat"
+    again = limits.reserve_now("a", bound, 0)
+    assert again is not None
+    assert (again.allowed, again.remaining_tokens) == (True, 90)
+    now[0] = float(DAY_S)
+    assert limits.settle_now(again.reservation, None)
+    tomorrow = limits.reserve_now("a", bound, 100)
+    assert tomorrow is not None
+    assert tomorrow.remaining_tokens == 0, "a new day has its whole budget"
+
+
+async def test_with_a_redis_it_has_to_be_asked_until_it_is_away() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and never listens
+        limits = CallerLimits(f"redis://127.0.0.1:{nobody.getsockname()[1]}/0", retry_s=3600)
+        assert limits.judged == "shared"
+        assert limits.reserve_now("a", ONE, 0) is None
+        shared = Reservation("a", Quota(ONE), 0, 0.0, 0, "a lease")
+        assert not limits.settle_now(shared, 0)
+        verdict = await limits.reserve("a", ONE, 0)
+        assert (verdict.allowed, verdict.judged, limits.judged) == (True, "local", "local")
+        refused = limits.reserve_now("a", ONE, 0)
+        assert refused is not None
+        assert refused.code == "caller-in-flight"
+        assert limits.settle_now(shared, 0), "kept until Redis is back"
+        assert limits.settle_now(verdict.reservation, 0)
+        await limits.close()

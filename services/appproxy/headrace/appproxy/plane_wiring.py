@@ -49,7 +49,9 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
         settings=settings,
         servings=servings,
         gate=Gate(remembered=settings.remembered_tokens),
-        limits=CallerLimits(settings.redis_url, divided_by=workers),
+        limits=CallerLimits(
+            settings.redis_url.get_secret_value(), divided_by=workers, timeout_s=settings.redis_timeout_s
+        ),
         book=book,
         tracer=tracer,
         log=AccessLog(

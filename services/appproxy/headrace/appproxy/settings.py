@@ -46,8 +46,11 @@ class Settings(ServiceSettings):
     """Whose X-Forwarded-For, -Proto and -Host are believed: the proxies of one's own in front, for example ["10.0.0.0/8"]."""
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Processes that carry the traffic, all on the same ports. 0: the traffic shares this process (for development)."""
-    redis_url: str = ""
-    """Where all app-proxies together keep callers' limits; without it, each worker allows its part of every limit."""
+    redis_url: SecretStr = SecretStr("")
+    """Where all app-proxies together keep callers' limits (docs/caller-limits.md): redis://[[user]:password@]host:port/db,
+    rediss:// for TLS. Without it, each worker allows its part of every limit."""
+    redis_timeout_s: Annotated[float, Field(gt=0, le=10)] = 0.25
+    """Longest that a request waits for Redis; then its limits are judged in the worker."""
 
     connect_timeout_s: Seconds = 3.0
     head_timeout_s: Seconds = 10.0

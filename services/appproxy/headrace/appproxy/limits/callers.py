@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -21,23 +23,26 @@ _MOST_UNSETTLED: Final = 10_000
 
 
 class CallerLimits:
-    """Reserves and settles. `url` None: there is no Redis, and everything is judged here, each limit divided by `divided_by`.
+    """Reserves and settles. `url` empty: there is no Redis, and everything is judged here, each limit divided by `divided_by`.
 
     The first call that Redis does not answer within `timeout_s` is judged here, and so is every other until Redis answers again,
-    which is tried every `retry_s` in the background. What ends meanwhile is settled then. Use it on one event loop.
+    which is tried every `retry_s` in the background. What ends meanwhile is settled then. Use it on one event loop. `clock` and
+    `wall` are those of LocalLimits; Redis has its own.
     """
 
     def __init__(
         self,
-        url: str | None,
+        url: str,
         *,
         divided_by: int = 1,
         timeout_s: float = 0.25,
         lease_s: float = 30.0,
         retry_s: float = 1.0,
         max_callers: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self._local = LocalLimits(divided_by, max_callers=max_callers)
+        self._local = LocalLimits(divided_by, max_callers=max_callers, clock=clock, wall=wall)
         self._shared = SharedLimits(url, timeout_s=timeout_s, lease_s=lease_s) if url else None
         self._renew_s = lease_s / 3
         self._retry_s = retry_s
