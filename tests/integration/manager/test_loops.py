@@ -50,6 +50,10 @@ async def test_scale_in_drains_then_stops_then_frees(world: World) -> None:
         await eventually(lambda: proxy.serving(service) == 1)
         assert await eventually(lambda: world.statuses(service)) == ["draining", "draining", "running"]
         assert len(agent.kernels) == 3, "what drains keeps running"
+        deadlines = await world.pool.fetch("select drain_deadline from sessions where status = 'draining'")
+        told = [route.drain_until for route in proxy.tables[service].routes]
+        assert sorted(t for t in told if t) == sorted(row["drain_deadline"] for row in deadlines)
+        assert told.count(None) == 1
         proxy.in_flight = 0
         await eventually(lambda: len(agent.kernels) == 1)
 

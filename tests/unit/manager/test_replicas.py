@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.manager.domain.replicas import (
+    CUT_FIRST,
     GIVE_WAY_AFTER,
     MAX_BACKOFF_S,
     Action,
@@ -91,7 +92,9 @@ def test_what_drains_has_until_its_deadline_and_leaves_when_it_is_let_go() -> No
     draining = seen(1, status="draining", drain_deadline=drain.deadline)
     assert decide(want(0), [draining], NOW) == []
     assert left(decide(want(0), [replace(draining, let_go=True)], NOW)) == {1: ("stopping", "drained")}
-    assert left(decide(want(0), [draining], NOW + timedelta(seconds=30))) == {1: ("stopping", "drain-grace-over")}
+    assert decide(want(0), [draining], NOW + timedelta(seconds=30)) == []  # app-proxies cut now, and say so
+    late = NOW + timedelta(seconds=30) + CUT_FIRST
+    assert left(decide(want(0), [draining], late)) == {1: ("stopping", "drain-grace-over")}
 
 
 def test_a_draining_replica_does_not_count() -> None:

@@ -285,8 +285,9 @@ class Serving:
             self.pump()
 
     def mind(self, now_s: float, keep_s: float) -> None:
-        """Close connections that are idle for longer than `keep_s`, and let fresh replicas grow."""
+        """Close connections that are idle for longer than `keep_s`, end drains whose grace is over, and let fresh replicas grow."""
         self._budget.mind(self.requests, now_s)
         for replica in self.replicas.values():
             replica.close_idle(now_s - keep_s)
+            replica.cut_late(now_s)
         self._picker.age(self._able, now_s)

@@ -47,6 +47,8 @@ class Servings:
     def __init__(self, tables: Tables, make: Callable[[Entry], Serving]) -> None:
         self.tables = tables
         self.destinations = Destinations()
+        self.era = object()
+        """Another one with every new table: what was worked out from tables before holds no more."""
         self.index = Index()
         """Which service a model's name leads to."""
         self._make = make
@@ -59,7 +61,9 @@ class Servings:
         self.gone[replica.session_id] = replica, now_s + _RECEIPT_S
 
     def forget_old(self, now_s: float) -> None:
-        """Drop the receipts that were told long enough."""
+        """Drop the receipts that were told long enough; end drains of replicas that left whose grace is over."""
+        for replica, _ in self.gone.values():
+            replica.cut_late(now_s)
         for session_id in [known for known, (_, until_s) in self.gone.items() if until_s <= now_s]:
             del self.gone[session_id]
 
@@ -93,6 +97,7 @@ class Servings:
 
     def _update(self, table: RouteTable, slots: Mapping[SessionId, Any], now_s: float) -> None:
         self.destinations.clear()
+        self.era = object()
         self.index.apply(table)
         serving = self._live.get(table.service_id)
         entry = self.tables.get(table.service_id)

@@ -7,12 +7,14 @@ import os
 import time
 from typing import Any, Protocol
 
+from headrace.appproxy.domain.draining import NEVER, cut_at
 from headrace.appproxy.domain.retry import Failure
 from headrace.appproxy.framing.heads import HeadLimits
 from headrace.appproxy.stats import ReplicaStats
 from headrace.appproxy.upstream.connection import ReplicaConnection
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Route
+from headrace.common.runtime.clock import utc_now
 
 _MOST_IDLE = 512
 """Idle connections kept to one replica."""
@@ -61,8 +63,8 @@ class Replica:
     """
 
     __slots__ = (
-        "_column", "_connect_s", "_limits", "drain", "host_field", "idle", "key", "left", "open", "route", "session_id", "share", "stats",
-        "weight", "where",
+        "_column", "_connect_s", "_cut_at_s", "_limits", "drain", "host_field", "idle", "key", "left", "open", "route", "session_id",
+        "share", "stats", "weight", "where",
     )  # fmt: skip
 
     def __init__(self, route: Route, stats: ReplicaStats, limits: HeadLimits, *, connect_s: float) -> None:
@@ -79,6 +81,7 @@ class Replica:
         self._limits = limits
         self._connect_s = connect_s
         self._column: Column | None = None
+        self._cut_at_s = NEVER
         self.route = route
         self.weight = 0
         self.where = self.host_field = b""
@@ -91,6 +94,8 @@ class Replica:
             self.where = where
             self.host_field = b" HTTP/1.1\r\nHost: " + where + b"\r\n"
             self.close_idle()
+        if self._cut_at_s == NEVER or route.drain_until != self.route.drain_until:
+            self._cut_at_s = cut_at(route, utc_now(), time.monotonic())
         self.route = route
         self.weight = route.weight
         if route.state == "draining" and self.drain is None:
@@ -118,6 +123,12 @@ class Replica:
         self.open.discard(exchange)
         if self._column is not None:
             self._column.show(len(self.open))
+
+    def cut_late(self, now_s: float) -> None:
+        """Once the drain's grace is over: tell and cut what is still open."""
+        if now_s >= self._cut_at_s:
+            for exchange in list(self.open):
+                exchange.current.cut("replica-stopped")
 
     def kept(self) -> ReplicaConnection | None:
         """Return an idle connection, the one that was used last, or None."""

@@ -29,6 +29,9 @@ MAX_BACKOFF_S = 60.0
 GIVE_WAY_AFTER = timedelta(seconds=60)
 """An ill replica leaves when its replacement has waited this long for a machine: it may hold what that needs."""
 
+CUT_FIRST = timedelta(seconds=2)
+"""App-proxies tell and cut what is open at a drain's deadline; one that has not said so by then is not waited for."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -160,8 +163,8 @@ def _ended(replica: Seen, now: datetime) -> Leave | None:
         return Leave(replica.id, "stopping", replica.reason)
     if replica.status == "draining":
         if replica.let_go:
-            return Leave(replica.id, "stopping", Reason(code="drained", text="all its requests have finished"))
-        if replica.drain_deadline is None or now >= replica.drain_deadline:
+            return Leave(replica.id, "stopping", Reason(code="drained", text="no request is open on it any more"))
+        if replica.drain_deadline is None or now >= replica.drain_deadline + CUT_FIRST:
             return Leave(
                 replica.id,
                 "stopping",

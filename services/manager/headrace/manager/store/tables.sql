@@ -32,7 +32,8 @@ select s.id as service_id, s.name, s.project_id, s.open_to_public, s.goal, s.wan
        s.balance, s.limits, s.caller_limits, s.models,
        exists (select 1 from sessions x where x.service_id = s.id and x.status = 'draining' and x.drain_generation is null) as unmarked,
        coalesce((select jsonb_agg(jsonb_build_object('session_id', x.id, 'revision_id', x.revision_id, 'host', k.host, 'port', k.port,
-                    'health', x.health, 'weight', x.weight, 'state', case x.status when 'draining' then 'draining' else 'active' end) order by x.id)
+                    'health', x.health, 'weight', x.weight, 'state', case x.status when 'draining' then 'draining' else 'active' end,
+                    'drain_until', case x.status when 'draining' then x.drain_deadline end) order by x.id)
            from sessions x join kernels k on k.session_id = x.id and k.role = 'main' and k.ended_at is null
            where x.service_id = s.id and x.status in ('running', 'draining') and k.state = 'running' and k.port is not null), '[]') as routes,
        coalesce((select jsonb_agg(jsonb_build_object('token_id', t.id, 'expires_at', t.expires_at) order by t.id)

@@ -20,7 +20,7 @@ class _Part(BaseModel):
 
 
 class Route(_Part):
-    """One replica. `draining`: open requests finish, new ones go elsewhere."""
+    """One replica. `draining`: open requests finish until `drain_until`, new ones go elsewhere."""
 
     session_id: SessionId
     revision_id: RevisionId
@@ -29,6 +29,8 @@ class Route(_Part):
     health: HealthStatus
     state: Literal["active", "draining"] = "active"
     weight: NonNegativeInt = 100
+    drain_until: AwareDatetime | None = None
+    """When requests that are still open on a draining replica are told so and cut; soon after, it is stopped."""
 
 
 class TokenKey(_Part):
