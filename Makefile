@@ -37,7 +37,7 @@ bench-proxy: setup  ## Measure the app-proxy beside others in one run, into buil
 fuzz: setup  ## Fuzz the framing, two processes, 5 million inputs each (FUZZ_RUNS=…; ARGS=short: CI's seeded run)
 	@fuzz/run.sh $(or $(ARGS),long)
 
-contracts: setup  ## Write the contract snapshots and docs/contracts.md anew
+contracts: setup  ## Write the contract snapshots, docs/contracts.md and docs/settings.md anew
 	@$(BIN)/python -m tests.contracts.update
 
 lock: setup  ## Resolve the locked packages anew

@@ -1,4 +1,4 @@
-"""What is checked in of the contracts: a JSON Schema per bus message, the OpenAPI document, and docs/contracts.md."""
+"""What is checked in of the contracts: a JSON Schema per bus message, the OpenAPI document, docs/contracts.md, docs/settings.md."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from headrace.common.contracts import messages
 from headrace.common.contracts.messages.envelope import Message
 from headrace.manager.api.app import ENDPOINTS
 from headrace.manager.api.openapi import make_document
+from tests.contracts import settings_page
 
 ROOT = Path(__file__).parents[2]
 FOLDER = "tests/contracts"
@@ -43,7 +44,8 @@ def snapshots() -> dict[str, str]:
         for kind in all_messages()
     }
     document = make_document(ENDPOINTS, version=_ANY_VERSION)
-    return texts | {f"{FOLDER}/openapi.json": _json(document), "docs/contracts.md": _page()}
+    pages = {"docs/contracts.md": _page(), "docs/settings.md": settings_page.page()}
+    return texts | {f"{FOLDER}/openapi.json": _json(document)} | pages
 
 
 def _json(value: object) -> str:
