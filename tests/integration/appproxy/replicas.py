@@ -1,0 +1,104 @@
+"""Replicas that say who they are, hold their answers until told, or fail on purpose; and what the proxy thinks of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from headrace.appproxy.serving import Serving
+from headrace.common.contracts.messages.routes import Route
+from tests.integration.appproxy.world import Backend, World, backend
+from tests.unit.appproxy.tables import route
+
+
+@dataclass
+class Fleet:
+    """Replicas 1 to n. Each answers `status` with its number; while the gate is shut, answers wait for it to open."""
+
+    replicas: dict[int, Backend] = field(default_factory=dict)
+    status: dict[int, int] = field(default_factory=dict)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    most_at_once: dict[int, int] = field(default_factory=dict)
+    _now: dict[int, int] = field(default_factory=dict)
+
+    def route(self, number: int, **more: Any) -> Route:
+        """Return a replica's route."""
+        return route(number, port=self.replicas[number].port, **more)
+
+    def routes(self, *weights: int) -> tuple[Route, ...]:
+        """Return the routes of the replicas from 1 on; all of them with weight 100 if nothing else is said."""
+        given = dict(enumerate(weights, 1)) or dict.fromkeys(self.replicas, 100)
+        return tuple(self.route(number, weight=weight) for number, weight in given.items())
+
+    @property
+    def served(self) -> dict[int, int]:
+        """How many requests each has seen."""
+        return {number: len(replica.seen) for number, replica in self.replicas.items()}
+
+    async def answer(self, number: int, request: web.Request) -> web.StreamResponse:
+        """Serve one request."""
+        self._now[number] = self._now.get(number, 0) + 1
+        self.most_at_once[number] = max(self.most_at_once.get(number, 0), self._now[number])
+        try:
+            self.replicas[number].bodies.append(await request.read())
+            await self.gate.wait()
+            return web.Response(text=str(number), status=self.status.get(number, 200))
+        finally:
+            self._now[number] -= 1
+
+
+@asynccontextmanager
+async def fleet(number: int, *, held: bool = False) -> AsyncIterator[Fleet]:
+    """Run replicas 1 to `number`; `held`: the gate is shut at first."""
+    made = Fleet()
+    if not held:
+        made.gate.set()
+    async with AsyncExitStack() as stack:
+        for n in range(1, number + 1):
+            made.replicas[n] = await stack.enter_async_context(backend(lambda request, n=n: made.answer(n, request)))
+        yield made
+        made.gate.set()
+
+
+class Clock:
+    """A clock that goes on only when told."""
+
+    def __init__(self) -> None:
+        self.now_s = time.monotonic()
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def stop_time(world: World) -> Clock:
+    """Return the clock that the services of the tables so far go by from now on: queue, health and retries."""
+    clock = Clock()
+    for serving in world.proxy.traffic.plane.servings:
+        serving._now = clock
+    return clock
+
+
+def serving(world: World, name: str = "chat") -> Serving:
+    """Return the live side of a service."""
+    found = world.proxy.traffic.plane.servings.by_name(name)
+    assert found is not None
+    return found
+
+
+async def passed_over(world: World, name: str = "chat") -> list[int]:
+    """Return the replicas that the admin page shows as passed over."""
+    services = (await world.http.get(f"{world.admin}/routes")).json()["services"]
+    routes = next(one for one in services if one["name"] == name)["routes"]
+    return [int(one["session_id"].replace("-", ""), 16) for one in routes if one["ejected"]]
+
+
+def waiting(world: World, name: str = "chat") -> int:
+    """Return how many requests wait in the queue."""
+    seen = world.proxy.traffic.look().waiting.get(serving(world, name).key)
+    return seen.requests if seen is not None else 0
