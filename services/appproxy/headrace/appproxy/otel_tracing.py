@@ -11,6 +11,7 @@ queue for a thread of the SDK, and those that do not fit are dropped.
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -176,8 +177,10 @@ class OtelTracing:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Send what waits, for at most `timeout_s`, and end. It blocks: call it in a thread where a loop runs."""
-        self._processor.force_flush(int(timeout_s * 1000))
-        self._provider.shutdown()
+        # The SDK takes no timeout for this, and tries for up to _EXPORT_TIMEOUT_S per batch.
+        ending = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
+        ending.start()
+        ending.join(timeout_s)
 
 
 def route_of(path: str, service: str) -> str:

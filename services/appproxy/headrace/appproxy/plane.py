@@ -108,6 +108,7 @@ class DataPlane:
         await asyncio.sleep(0)  # what was aborted ends, and settles
         await asyncio.gather(*list(self.parts.tasks), return_exceptions=True)
         await self.parts.limits.close()
+        await asyncio.to_thread(self.parts.tracer.close)
 
     async def _sweep(self) -> None:
         turn = 0

@@ -18,7 +18,7 @@ from headrace.appproxy.servings import Servings
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.stats import ReplicaStats, StatsBook
 from headrace.appproxy.table import Entry, Tables
-from headrace.appproxy.tracing import NoTracing, Tracer
+from headrace.appproxy.tracing import NoTracing, Spans, Tracer
 from headrace.appproxy.traffic.parts import Callers, Parts
 from headrace.appproxy.upstream.replica import Replica
 from headrace.common.contracts.messages.routes import Route
@@ -28,6 +28,7 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
     """Return a data plane for the running event loop. `notify`: called when something happened that others wait for.
 
     `workers`: how many planes serve the same callers, each its part of their limits where there is no Redis.
+    Raises ModuleNotFoundError where spans are wanted and the extra `otel` is not installed.
     """
     now = time.monotonic  # the event loop's own clock has steps of a millisecond
     chance = random.random  # choosing replicas and log samples needs no secrecy
@@ -36,7 +37,6 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
         line_bytes=settings.max_line_bytes, field_bytes=settings.max_header_bytes, head_bytes=settings.max_head_bytes,
         fields=settings.max_headers,
     )  # fmt: skip
-    tracer: Tracer = NoTracing()
 
     def replica(route: Route, stats: ReplicaStats) -> Replica:
         return Replica(route, stats, head_limits, connect_s=settings.connect_timeout_s)
@@ -53,7 +53,7 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
             settings.redis_url.get_secret_value(), divided_by=workers, timeout_s=settings.redis_timeout_s
         ),
         book=book,
-        tracer=tracer,
+        tracer=_tracer(settings),
         log=AccessLog(
             share=settings.access_log_share,
             most_per_s=settings.error_log_lines_per_s,
@@ -68,6 +68,16 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
     )
     servings.load(now())
     return DataPlane(parts, servings)
+
+
+def _tracer(settings: Settings) -> Tracer:
+    if not settings.otel_endpoint:
+        return NoTracing()
+    from headrace.appproxy.otel_tracing import OtelTracing  # noqa: PLC0415 - an extra, and slow to load
+
+    return Spans(
+        OtelTracing(endpoint=settings.otel_endpoint, share=settings.otel_share, server_address=settings.domain or "")
+    )
 
 
 def _ids() -> Callable[[], bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.appproxy.domain.fields import TRACEPARENT, TRACESTATE, Asked
 from headrace.appproxy.domain.traceparent import fields, parse
@@ -11,9 +11,15 @@ if TYPE_CHECKING:
     from headrace.appproxy.otel_tracing import OtelTracing
     from headrace.appproxy.traffic.accounts import Account
 
+CLOSE_S: Final = 5.0
+"""How long the last spans may take at the end."""
+
 
 class Tracer(Protocol):
     """What the traffic asks of tracing."""
+
+    traces: bool
+    """Whether `begin` has to be asked for every request: else what it says depends on the fields alone."""
 
     def begin(self, account: Account, asked: Asked) -> bytes:
         """Return the fields that the replica gets, each with its CRLF."""
@@ -22,11 +28,13 @@ class Tracer(Protocol):
         """The request that `begin` gave this trace has ended."""
 
     def close(self) -> None:
-        """Send what is left; may take a while."""
+        """Send what is left: blocks for up to CLOSE_S."""
 
 
 class NoTracing:
     """Passes a valid trace context on, and makes none."""
+
+    traces = False
 
     def begin(self, _account: Account, asked: Asked) -> bytes:
         """Return the caller's own fields, if they are valid."""
@@ -44,6 +52,8 @@ class NoTracing:
 class Spans:
     """A span per traced request."""
 
+    traces = True
+
     def __init__(self, tracing: OtelTracing) -> None:
         self._tracing = tracing
 
@@ -58,4 +68,4 @@ class Spans:
 
     def close(self) -> None:
         """Send what is left."""
-        self._tracing.close(5.0)
+        self._tracing.close(CLOSE_S)
