@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from tests.integration.appproxy.callers import Clock
 from tests.integration.appproxy.world import World, running
 
 
@@ -24,3 +25,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         tmp_path / "data", connect_timeout_s=0.5, domain="models.test", caller_idle_timeout_s=1.0, head_timeout_s=1.0
     ) as one:
         yield one
+
+
+@pytest.fixture
+def clock(world: World) -> Clock:
+    """The time by which `world` judges callers' limits."""
+    return Clock(world)

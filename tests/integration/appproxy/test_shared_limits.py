@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,8 @@ from headrace.appproxy.limits import CallerLimits
 from headrace.appproxy.limits.shared import SharedLimits
 from headrace.common.contracts.messages.routes import RateLimits
 from headrace.embedded.ports import HOST, Ports
-from headrace.embedded.process import Child
 from headrace.embedded.stack import EmbeddedServers
-from headrace.embedded.valkey import valkey_program
+from tests.support.valkey import OwnValkey, own_valkey
 from tests.support.wait import eventually
 
 
@@ -192,34 +190,10 @@ async def _judged(shared: SharedLimits, name: str, bound: RateLimits, tokens: in
     return verdict, float(seen[0][1]), float(seen[0][2])
 
 
-class OwnValkey:
-    """A server of the test's own, to stall and kill."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.port = Ports(folder / "ports.json").take("valkey")
-        self.url = f"redis://:secret@{HOST}:{self.port}/0"
-        self._log = folder / "valkey.log"
-        self._program = valkey_program(data=folder / "data", port=self.port, password="secret")
-        self.child: Child | None = None
-
-    async def start(self) -> None:
-        self.child = Child.start(self._program.command, self._log)
-        await eventually(self._program.ready, what="valkey is ready")
-
-    def send(self, number: signal.Signals) -> None:
-        assert self.child is not None
-        self.child.signal(number)
-
-
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[OwnValkey]:
-    server = OwnValkey(tmp_path / "valkey")
-    await server.start()
-    yield server
-    if server.child is not None:
-        server.send(signal.SIGCONT)
-        await server.child.stop(())
+    async with own_valkey(tmp_path / "valkey") as server:
+        yield server
 
 
 async def shared_again(limits: CallerLimits) -> None:
@@ -232,7 +206,7 @@ async def test_a_stalled_valkey_is_judged_without_and_found_again(own: OwnValkey
     try:
         before = [await limits.reserve(name, bound, 100) for _ in range(3)]
         assert {one.judged for one in before} == {"shared"}
-        own.send(signal.SIGSTOP)
+        own.stall()
         during = await asyncio.gather(*(limits.reserve(name, bound, 100) for _ in range(5)))
         assert {one.judged for one in during} == {"local"}
         assert b"x-headrace-limits: local\r\n" in during[0].fields
@@ -242,7 +216,7 @@ async def test_a_stalled_valkey_is_judged_without_and_found_again(own: OwnValkey
         await limits.settle(before[1].reservation, None)
         for one in during:
             await limits.settle(one.reservation, 7)
-        own.send(signal.SIGCONT)
+        own.go_on()
         await shared_again(limits)
         after = await limits.reserve(name, bound, 0)
         assert b"x-headrace-limits: shared\r\n" in after.fields
@@ -260,9 +234,7 @@ async def test_a_killed_valkey_is_judged_without_and_found_again(own: OwnValkey)
     try:
         first = await limits.reserve(name, bound, 0)
         assert first.judged == "shared"
-        assert own.child is not None
-        own.send(signal.SIGKILL)
-        await own.child.wait()
+        await own.kill()
         during = await limits.reserve(name, bound, 0)
         assert (during.allowed, during.judged) == (True, "local")
         await limits.settle(during.reservation, None)

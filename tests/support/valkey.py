@@ -1,0 +1,63 @@
+"""A Valkey of a test's own, to stall and kill."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from headrace.embedded.ports import HOST, Ports
+from headrace.embedded.process import Child
+from headrace.embedded.valkey import valkey_program
+from tests.support.wait import eventually
+
+
+class OwnValkey:
+    """Its data outlives a kill."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.port = Ports(folder / "ports.json").take("valkey")
+        self.url = f"redis://:secret@{HOST}:{self.port}/0"
+        self._log = folder / "valkey.log"
+        self._program = valkey_program(data=folder / "data", port=self.port, password="secret")
+        self._child: Child | None = None
+
+    async def start(self) -> None:
+        """Return once it answers."""
+        self._child = Child.start(self._program.command, self._log)
+        await eventually(self._program.ready, what="valkey is ready")
+
+    async def kill(self) -> None:
+        """Return once it is gone."""
+        assert self._child is not None
+        self._child.signal(signal.SIGKILL)
+        await self._child.wait()
+
+    def stall(self) -> None:
+        """Let it keep its connections and answer nothing."""
+        assert self._child is not None
+        self._child.signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End a stall."""
+        assert self._child is not None
+        self._child.signal(signal.SIGCONT)
+
+    async def stop(self) -> None:
+        """End it, also out of a stall."""
+        if self._child is not None:
+            self.go_on()
+            await self._child.stop(())
+
+
+@asynccontextmanager
+async def own_valkey(folder: Path) -> AsyncIterator[OwnValkey]:
+    """A running server; stopped at the end."""
+    server = OwnValkey(folder)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
