@@ -1,0 +1,60 @@
+"""docs/data-plane.md names every metric with its labels, and every field of the access log."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+from uuid import uuid4
+
+import structlog
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from headrace.appproxy import exposition
+from headrace.appproxy.access_log import AccessLog
+from headrace.appproxy.stats import StatsBook
+from headrace.appproxy.table import Tables
+from headrace.appproxy.traffic.accounts import Account
+from headrace.appproxy.view import View, Waiting
+from tests.unit.appproxy.test_reasons_documented import rows
+
+
+def shown() -> set[tuple[str, str, tuple[str, ...]]]:
+    """Every family that the proxy shows: name as it is asked for, kind, labels."""
+    book, service, replica = StatsBook(), str(uuid4()), str(uuid4())
+    stats = book.replica(service, "chat", str(uuid4()), replica)
+    stats.ended(200)
+    stats.broke("connection-lost")
+    counted = book.service(service, "chat")
+    counted.refused_for("queue-full")
+    counted.retried("connect-failed")
+    book.count_malformed("bad-request")
+    registry = CollectorRegistry()
+    for own in (exposition.TABLES, exposition.BUS_CONNECTED, exposition.STORE_FAILURES):
+        registry.register(own)
+    view = View(waiting={service: Waiting(requests=1)})
+    registry.register(exposition.Traffic(book, lambda: view, Tables(), lambda: 1))
+    found = set()
+    for family in text_string_to_metric_families(generate_latest(registry).decode()):
+        if not family.name.endswith("_created"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            found.add((name, family.type, tuple(sorted(family.samples[0].labels.keys() - {"le"}))))
+    return found
+
+
+def test_every_metric_is_documented_with_its_labels() -> None:
+    documented = [(name, kind, labels.split(", ") if labels else []) for name, kind, labels, _ in rows("Metrics")]
+    assert {(name, kind, tuple(sorted(labels))) for name, kind, labels in documented} == shown()
+
+
+def test_every_field_of_the_access_log_is_documented() -> None:
+    log = AccessLog(share=1.0, most_per_s=1, chance=lambda: 0.0, now=lambda: 0.0)
+    account = SimpleNamespace(
+        service="", revision="", replica_key="", method="GET", path="/", status=200, reason="", broken="", left=False,
+        queued_s=None, first_byte_s=None, bytes_sent=0, usage=None, retries=0, client="", caller="", request_id=b"id",
+    )  # fmt: skip
+    with structlog.testing.capture_logs() as lines:
+        log.ended(cast("Account", account), 1.0)
+    (line,) = lines
+    documented = [name.strip("` ") for names, _ in rows("Access log") for name in names.split(",")]
+    assert sorted(documented) == sorted(line.keys() - {"event", "log_level"})
