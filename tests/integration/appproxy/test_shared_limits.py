@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
 
 from headrace.appproxy.domain.rates import DAY_S, Quota, Reservation, Usage, Verdict, charge, judge, settle, verdict_of
 from headrace.appproxy.limits import CallerLimits
@@ -194,6 +195,27 @@ async def _judged(shared: SharedLimits, name: str, bound: RateLimits, tokens: in
 async def own(tmp_path: Path) -> AsyncIterator[OwnValkey]:
     async with own_valkey(tmp_path / "valkey") as server:
         yield server
+
+
+async def test_the_documented_user_may_do_all_that_is_needed_and_nothing_else(own: OwnValkey) -> None:
+    """Scripts that the server does not know yet, too; the rule is the one that operators copy."""
+    page = (Path(__file__).parents[3] / "docs/caller-limits.md").read_text()
+    rule = next(line for line in page.splitlines() if line.startswith("ACL SETUSER "))
+    async with Redis.from_url(own.url) as admin:
+        await admin.execute_command(*rule.replace("PASSWORD", "theirs").split())
+    url = own.url.replace("//:secret@", "//headrace-limits:theirs@")
+    limits = SharedLimits(url, timeout_s=20)
+    bound = RateLimits(requests_per_second=100, in_flight=9, tokens_per_minute=900, tokens_per_day=900)
+    held = await limits.reserve(caller(), bound, 10)
+    assert held.reservation is not None
+    await limits.renew()
+    assert await limits.answers()
+    await limits.settle(held.reservation, 20)
+    await limits.close()
+    async with Redis.from_url(url) as theirs:
+        for command in (("KEYS", "*"), ("GET", "headrace:limits:x"), ("HMGET", "other", "x"), ("FLUSHALL",)):
+            with pytest.raises(NoPermissionError):
+                await theirs.execute_command(*command)
 
 
 async def shared_again(limits: CallerLimits) -> None:

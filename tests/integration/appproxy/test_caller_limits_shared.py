@@ -1,0 +1,138 @@
+"""Callers' limits over two app-proxies with one Valkey: exact together, local while it is gone, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from headrace.appproxy.limits import CallerLimits
+from headrace.common.contracts.messages.routes import RateLimits
+from headrace.embedded.stack import EmbeddedServers
+from tests.integration.appproxy.callers import Engine, call, judge_by, left, robots, says
+from tests.integration.appproxy.world import World, backend, running
+from tests.support.valkey import OwnValkey, own_valkey
+from tests.support.wait import eventually
+
+PATIENT_S = 10.0
+"""How long Valkey is waited for, where being judged locally would be a failure."""
+
+
+@pytest.fixture
+async def two(servers: EmbeddedServers, tmp_path: Path) -> AsyncIterator[list[World]]:
+    """Two app-proxies with one Valkey."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                running(tmp_path / name, redis_url=servers.redis_url, redis_timeout_s=PATIENT_S)
+            )
+            for name in ("one", "two")
+        ]
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[OwnValkey]:
+    """A Valkey to stall and kill."""
+    async with own_valkey(tmp_path / "valkey") as server:
+        yield server
+
+
+async def test_two_proxies_never_let_in_more_than_the_limit(two: list[World]) -> None:
+    engine = Engine()
+    async with backend(engine) as replica:
+        mine = robots(replica, RateLimits(in_flight=5))
+        for world in two:
+            world.apply(mine)
+        calls = [asyncio.create_task(call(two[n % 2], hold=True)) for n in range(40)]
+        await eventually(lambda: sum(one.done() for one in calls) == 35)
+        refused = [says(one.result()) for one in calls if one.done()]
+        assert {(one["reason"], one["x-headrace-limits"]) for one in refused} == {("caller-in-flight", "shared")}
+        assert engine.held == 5
+        engine.release.set()
+        served = [one for one in await asyncio.gather(*calls) if one.status_code == 200]
+        assert {one.headers["x-headrace-limits"] for one in served} == {"shared"}
+        assert len(served) == 5
+
+        async def all_given_back() -> bool:
+            again = await asyncio.gather(*(call(two[n % 2]) for n in range(5)))
+            return {one.status_code for one in again} == {200}
+
+        await eventually(all_given_back)
+
+
+async def test_two_proxies_spend_one_budget(two: list[World]) -> None:
+    async with backend(Engine()) as replica:
+        mine = robots(replica, RateLimits(tokens_per_day=1_000_000))
+        for world in two:
+            world.apply(mine)
+        used = {"prompt_tokens": 70, "completion_tokens": 30}
+        done = await asyncio.gather(*(call(two[n % 2], max_tokens=500, usage=used) for n in range(50)))
+        assert {one.status_code for one in done} == {200}
+        for world in two:
+            await eventually(lambda: _has_left(world, 1_000_000 - 50 * 100))  # noqa: B023 - awaited within its turn
+
+
+async def _has_left(world: World, tokens: int) -> bool:
+    return await left(world) == tokens
+
+
+async def test_valkey_is_killed_and_comes_back(own: OwnValkey, tmp_path: Path) -> None:
+    async with (
+        running(tmp_path / "proxy", redis_url=own.url, redis_timeout_s=PATIENT_S) as world,
+        backend(Engine()) as replica,
+    ):
+        world.apply(robots(replica, RateLimits(tokens_per_day=1000)))
+
+        async def judged(how: str) -> bool:
+            answer = await call(world, max_tokens=0, usage={"prompt_tokens": 0})
+            assert answer.status_code == 200, "nobody is refused because of Valkey"
+            return answer.headers["x-headrace-limits"] == how
+
+        assert await judged("shared")
+        assert (await call(world, max_tokens=1, usage={"prompt_tokens": 400})).status_code == 200
+        await own.kill()
+        assert await judged("local")
+        assert (await call(world, max_tokens=990)).status_code == 200, "counted from nothing"
+        assert says(await call(world, max_tokens=990))["reason"] == "token-budget"
+        await own.start()
+        await eventually(lambda: judged("shared"))
+        assert await left(world) <= 600, "what was used is remembered"
+
+
+async def test_who_leaves_while_valkey_is_asked_leaves_nothing_behind(own: OwnValkey, tmp_path: Path) -> None:
+    async with running(tmp_path / "proxy") as world, backend(Engine()) as replica:
+        limits = CallerLimits(own.url, timeout_s=PATIENT_S)
+        judge_by(world, limits)
+        world.apply(robots(replica, RateLimits(in_flight=1, tokens_per_day=1000)))
+        assert says(await call(world, usage={"prompt_tokens": 1}))["x-headrace-limits"] == "shared"
+        own.stall()
+        asking = asyncio.create_task(call(world, max_tokens=900))
+        await eventually(lambda: world.open_requests == 1)
+        asking.cancel()
+        await eventually(lambda: world.open_requests == 0)
+        own.go_on()
+        async with Redis.from_url(own.url) as redis:
+
+            async def nothing_open() -> bool:
+                return not [key async for key in redis.scan_iter(match="headrace:limits:*:open")]
+
+            await eventually(nothing_open, within_s=10, what="no lease is left, long before it would end by itself")
+        assert await left(world) == 999
+        assert len(replica.seen) == 2
+
+
+async def test_a_proxy_that_stops_gives_back_what_it_held(own: OwnValkey, tmp_path: Path) -> None:
+    engine = Engine()
+    async with backend(engine) as replica, Redis.from_url(own.url) as redis:
+        async with running(tmp_path / "proxy", shutdown_grace_s=0.1) as world:
+            judge_by(world, CallerLimits(own.url, timeout_s=PATIENT_S))
+            world.apply(robots(replica, RateLimits(in_flight=1)))
+            held = asyncio.create_task(call(world, hold=True))
+            await eventually(lambda: engine.held == 1)
+            assert [key async for key in redis.scan_iter(match="headrace:limits:*:open")]
+        assert (await held).status_code == 503
+        assert not [key async for key in redis.scan_iter(match="headrace:limits:*:open")]
