@@ -57,8 +57,11 @@ class AccessLog:
         self._written += 1
         return True
 
-    def tell(self) -> None:
-        """Say how many failures were not written, if any were not."""
-        if self._unwritten:
+    def tell(self, *, last: bool = False) -> None:
+        """Say how many failures of a second that is over were not written, if any were not. To be called about once a second.
+
+        `last`: also of the second that is not over.
+        """
+        if self._unwritten and (last or int(self._now()) != self._second):
             log.warning("requests_not_logged", failed=self._unwritten, allowed_per_s=self._most_per_s)
             self._unwritten = 0
