@@ -12,6 +12,7 @@ import structlog
 from headrace.appproxy.serving import Serving
 from headrace.appproxy.servings import Servings
 from headrace.appproxy.traffic.caller import CallerConnection
+from headrace.appproxy.traffic.pace import Pace
 from headrace.appproxy.traffic.parts import Door, Parts
 from headrace.appproxy.upstream.connection import ReplicaConnection
 from headrace.appproxy.upstream.replica import Replica
@@ -24,6 +25,8 @@ _SWEEP_S = 0.1
 """How late a timeout may be."""
 _SLOW_SWEEP = 5
 """Every so many sweeps: idle connections to replicas, probes, slow start."""
+_EACH_SECOND = 10
+"""Every so many: slow bodies, and what was left out of the access log."""
 _IDLE_AT_END_S = 1.0
 """How long a connection without a request is still served once the plane drains: its next request may be on its way."""
 
@@ -36,6 +39,7 @@ class DataPlane:
         self.servings = servings
         self._doors: dict[int | None, tuple[Door, asyncio.Server]] = {}
         self._sweeping: asyncio.Task[None] | None = None
+        self._pace = Pace(parts)
 
     async def start(self) -> None:
         """Begin to mind the time."""
@@ -109,6 +113,7 @@ class DataPlane:
         await asyncio.gather(*list(self.parts.tasks), return_exceptions=True)
         await self.parts.limits.close()
         await asyncio.to_thread(self.parts.tracer.close)
+        self.parts.log.tell(last=True)
 
     async def _sweep(self) -> None:
         turn = 0
@@ -117,6 +122,9 @@ class DataPlane:
             turn += 1
             try:
                 self._mind_time(slow=turn % _SLOW_SWEEP == 0)
+                if turn % _EACH_SECOND == 0:
+                    self._pace.look()
+                    self.parts.log.tell()
             except Exception:
                 log.exception("sweep_failed")
 

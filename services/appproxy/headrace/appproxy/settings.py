@@ -57,6 +57,10 @@ class Settings(ServiceSettings):
     """How long the head of a request may take from its first byte on."""
     caller_idle_timeout_s: Seconds = 60.0
     """Longest pause of a caller in the middle of its request body, or in taking its answer."""
+    min_body_bytes_per_s: Annotated[int, Field(ge=0, le=1024**2)] = 100
+    """Least that a caller has to send of a request body, on the mean over `slow_body_grace_s`; 0 for no such bound."""
+    slow_body_grace_s: Seconds = 30.0
+    """How long a request body may be slower than that. What the proxy itself does not take in counts for nobody."""
     keepalive_timeout_s: Seconds = 75.0
     """How long an idle connection of a caller is kept."""
     replica_keepalive_s: Seconds = 4.0

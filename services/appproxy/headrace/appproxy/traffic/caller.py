@@ -179,6 +179,11 @@ class CallerConnection(asyncio.Protocol):
         if held:
             sink(held)
 
+    @property
+    def paused(self) -> bool:
+        """Whether no more is taken from the caller now."""
+        return bool(self._paused_for)
+
     def pause_reading(self, why: str) -> None:
         """Take no more from the caller until `resume_reading(why)`."""
         if not self._paused_for and not self.transport.is_closing():

@@ -1,0 +1,54 @@
+"""Slow bodies: an upload that drips would hold its connection, and one to a replica, for as long as it likes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.common.contracts.problems import RequestTimeout
+
+if TYPE_CHECKING:
+    from headrace.appproxy.traffic.exchange import Exchange
+    from headrace.appproxy.traffic.parts import Parts
+
+_LONGEST_S = 2.0
+"""More than this between two looks is not the callers' time: the process was held up."""
+
+
+class Pace:
+    """Ends with 408 what brings fewer than `min_body_bytes_per_s` on the mean over `slow_body_grace_s`, again and again.
+
+    As Apache's mod_reqtimeout, but for each stretch anew, so that a fast beginning earns no slow end. Time in which the proxy
+    takes nothing from the caller, since the replica does not keep up, does not count. Once the replica has begun to answer, how
+    long it waits for the rest is its own affair. A caller that sends nothing at all is met earlier (`caller_idle_timeout_s`).
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._looked_s = parts.now()
+        self._stretches: dict[Exchange, tuple[float, int]] = {}
+        """Of each upload: seconds waited for it in this stretch, and its size at the beginning of it."""
+
+    def look(self) -> None:
+        """Look at every upload. To be called about once a second."""
+        settings, now_s = self._parts.settings, self._parts.now()
+        passed_s, self._looked_s = min(now_s - self._looked_s, _LONGEST_S), now_s
+        known, self._stretches = self._stretches, {}
+        least, grace_s = settings.min_body_bytes_per_s, settings.slow_body_grace_s
+        for exchange in [one for one in self._parts.open if _uploads(one)]:
+            size = exchange.body.size
+            seconds, before = known.get(exchange, (0.0, size))
+            if exchange in known and not exchange.line.paused:
+                seconds += passed_s
+            if seconds >= grace_s:
+                if size - before < least * seconds:
+                    text = f"fewer than {least} bytes of the request body came in a second, for {seconds:.0f} s"
+                    exchange.answer(RequestTimeout(text, reason="body-too-slow"))
+                    continue
+                seconds, before = 0.0, size
+            self._stretches[exchange] = seconds, before
+
+
+def _uploads(exchange: Exchange) -> bool:
+    """Whether its body is asked for and has not come to its end."""
+    asked = exchange.connection is not None or exchange.peek is not None
+    return asked and not exchange.line.whole and not exchange.status and exchange.body is not None
