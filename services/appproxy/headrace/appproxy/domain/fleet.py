@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import unquote
 
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.routes import RouteTable
@@ -106,7 +107,11 @@ def models_page(tables: Iterable[RouteTable], services: Index) -> dict[str, Any]
 
 
 def model_page(model: str, tables: Iterable[RouteTable], services: Index) -> dict[str, Any] | Error:
-    """Return the answer of GET /v1/models/{model}, or 404 where it leads to none of the services of these tables."""
+    """Return the answer of GET /v1/models/{model}, or 404 where it leads to none of the services of these tables.
+
+    `model` is as the path has it: OpenAI's client escapes the slashes in names.
+    """
+    model = unquote(model)
     service_id = services.find(model)
     table = next((table for table in tables if table.service_id == service_id), None)
     return _view(model, table) if table is not None else unknown_model(model)

@@ -1,0 +1,218 @@
+"""The fleet's base URL, `/v1`, as OpenAI's own client uses it: models are listed, and requests find their service by model."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import UUID
+
+import openai
+import pytest
+from aiohttp import web
+from openai import AsyncOpenAI
+
+from headrace.common.contracts.ids import ProjectId
+from headrace.common.contracts.messages.routes import RouteTable
+from tests.integration.appproxy.world import Backend, World, backend
+from tests.support.wait import eventually
+from tests.unit.appproxy.tables import PROJECT, Signer, route, table
+
+HEAD = 64 * 1024
+ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
+ELSEWHERE = ProjectId(UUID(int=99))
+
+
+async def engine(request: web.Request) -> web.StreamResponse:
+    """Answer as OpenAI's API does; what it says is the path and the model that it was asked for."""
+    if request.path == "/v1/audio/transcriptions":
+        form = await request.post()
+        heard = form["file"]
+        assert isinstance(heard, web.FileField)
+        return web.json_response({"text": f"{form['model']} heard {len(heard.file.read())}"})
+    body = await request.json()
+    if body.get("stream"):
+        return await _stream(request, body)
+    message = {"role": "assistant", "content": f"{request.path} {body['model']}"}
+    choices = [{"index": 0, "finish_reason": "stop", "message": message}]
+    return web.json_response({
+        "id": "c1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": choices,
+    })  # fmt: skip
+
+
+async def _stream(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+    answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await answer.prepare(request)
+    for word in (request.path, " ", body["model"]):
+        choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
+        chunk = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+        await answer.write(f"data: {json.dumps(chunk)}\n\n".encode())
+    if body["model"] != "cut":
+        await answer.write(b"data: [DONE]\n\n")
+        return answer
+    assert request.transport is not None
+    request.transport.abort()
+    return answer
+
+
+class Shop:
+    """Three services: `open` is public, `mine` is of the caller's project, `theirs` is of another one."""
+
+    def __init__(self, world: World, replicas: dict[str, Backend]) -> None:
+        self.world = world
+        self.replicas = replicas
+        self.signer = Signer()
+        self.tables = {
+            "open": self._table("open", open_to_public=True, models=("cut",)),
+            "mine": self._table("mine", models=("org/Llama-3:latest", "ada-adapter")),
+            "theirs": self._table("theirs", models=("secret-model",), project_id=ELSEWHERE),
+        }
+        for one in self.tables.values():
+            world.apply(one)
+
+    def _table(self, name: str, **more: Any) -> RouteTable:
+        known = {"open_to_public": False, "token_keys": (self.signer.public,)}
+        routes = (route(len(name), port=self.replicas[name].port),)
+        return table(name, routes=routes, **(known | more))
+
+    def client(self, subject: UUID | None = None) -> AsyncOpenAI:
+        """Return a client with a token for a service or a project; of nobody's if nothing is said."""
+        token = "none" if subject is None else self.signer.token(subject)
+        return AsyncOpenAI(base_url=f"{self.world.url}/v1", api_key=token, max_retries=0, timeout=20)
+
+
+@pytest.fixture
+async def shop(world: World) -> AsyncIterator[Shop]:
+    """The services, each with one replica."""
+    async with AsyncExitStack() as stack:
+        replicas = {n: await stack.enter_async_context(backend(engine)) for n in ("open", "mine", "theirs")}
+        yield Shop(world, replicas)
+
+
+async def listed(client: AsyncOpenAI) -> list[str]:
+    async with client:
+        return [model.id async for model in client.models.list()]
+
+
+async def test_a_caller_sees_the_models_that_it_may_use(shop: Shop) -> None:
+    mine = ["ada-adapter", "cut", "mine", "open", "org/Llama-3:latest"]
+    assert await listed(shop.client()) == ["cut", "open"]
+    assert await listed(shop.client(PROJECT)) == mine
+    assert await listed(shop.client(shop.tables["mine"].service_id)) == mine
+    assert await listed(shop.client(ELSEWHERE)) == ["cut", "open", "secret-model", "theirs"]
+    async with shop.client(PROJECT) as client:
+        model = await client.models.retrieve("org/Llama-3:latest")
+        assert (model.id, model.object, model.owned_by) == ("org/Llama-3:latest", "model", f"{PROJECT}/mine")
+        assert model.created > 1_600_000_000
+        with pytest.raises(openai.NotFoundError):
+            await client.models.retrieve("secret-model")
+
+
+@pytest.mark.parametrize("model", ["mine", "org/Llama-3:latest", "ada-adapter"])
+async def test_a_request_goes_where_its_model_is(shop: Shop, model: str) -> None:
+    async with shop.client(PROJECT) as client:
+        whole = await client.chat.completions.create(model=model, **ASK)
+        assert whole.choices[0].message.content == f"/v1/chat/completions {model}", (
+            "the engine gets the name as it came"
+        )
+        stream = await client.chat.completions.create(model=model, stream=True, **ASK)
+        said = [chunk.choices[0].delta.content async for chunk in stream]
+        assert said == ["/v1/chat/completions", " ", model], "and the stream comes whole"
+    assert [len(one.seen) for one in shop.replicas.values()] == [0, 2, 0]
+    assert "Authorization" not in shop.replicas["mine"].seen[0].headers, "our token is not the engine's business"
+
+
+async def test_without_a_token_the_public_ones_are_served(shop: Shop) -> None:
+    answer = await shop.world.http.post(f"{shop.world.url}/v1/chat/completions", json={"model": "open", **ASK})
+    assert (answer.status_code, answer.json()["model"]) == (200, "open")
+    asked = await shop.world.http.post(f"{shop.world.url}/v1/chat/completions", json={"model": "mine", **ASK})
+    assert (asked.status_code, asked.json()["error"]["code"]) == (401, "missing-token")
+
+
+@pytest.mark.parametrize("model", ["nobody", "theirs", "secret-model", "mine/", "Mine"])
+async def test_what_one_may_not_use_looks_as_if_it_were_not_there(shop: Shop, model: str) -> None:
+    async with shop.client(PROJECT) as client:
+        with pytest.raises(openai.NotFoundError) as caught:
+            await client.chat.completions.create(model=model, **ASK)
+    error = caught.value
+    assert (error.code, error.type, error.param) == ("model_not_found", "invalid_request_error", "model")
+    assert caught.value.body == {
+        "message": f"The model `{model}` does not exist or you do not have access to it.", "type": "invalid_request_error",
+        "param": "model", "code": "model_not_found",
+    }  # fmt: skip
+    assert error.request_id, "which the log has too"
+    assert all(not one.seen for one in shop.replicas.values())
+
+
+async def test_an_answer_that_breaks_off_raises_in_the_client(shop: Shop) -> None:
+    async with shop.client() as client:
+        stream = await client.chat.completions.create(model="cut", stream=True, **ASK)
+        with pytest.raises(openai.APIError) as caught:
+            async for _ in stream:
+                pass
+    assert caught.value.code == "connection-lost"
+
+
+async def test_a_service_that_cannot_serve_says_so_in_openais_words(shop: Shop) -> None:
+    stopped = shop.tables["mine"].model_copy(update={"generation": 2, "routes": (), "wanted": 0})
+    shop.world.apply(stopped)
+    async with shop.client(PROJECT) as client:
+        with pytest.raises(openai.InternalServerError) as caught:
+            await client.chat.completions.create(model="ada-adapter", **ASK)
+    assert (caught.value.status_code, caught.value.code) == (503, "no-replicas")
+
+
+@pytest.mark.parametrize("first", ["model", "file"])
+async def test_an_upload_is_routed_by_its_field(shop: Shop, first: str) -> None:
+    async with shop.client(PROJECT) as client:
+        sound = io.BytesIO(b"RIFF" + b"\x00" * 20_000)
+        sound.name = "speech.wav"
+        if first == "model":
+            heard = (await client.audio.transcriptions.create(model="ada-adapter", file=sound)).text
+        else:
+            form = {"file": ("speech.wav", sound.getvalue()), "model": (None, "ada-adapter")}
+            url, headers = f"{shop.world.url}/v1/audio/transcriptions", client.auth_headers
+            heard = (await shop.world.http.post(url, files=form, headers=headers)).json()["text"]
+    assert heard == "ada-adapter heard 20004"
+    assert [len(one.seen) for one in shop.replicas.values()] == [0, 1, 0]
+
+
+async def test_the_model_is_looked_for_in_the_head_of_the_body_alone(shop: Shop) -> None:
+    url = f"{shop.world.url}/v1/chat/completions"
+    long = [{"role": "user", "content": "x" * (HEAD + 10_000)}]
+    late = await shop.world.http.post(url, content=json.dumps({"messages": long, "model": "open"}))
+    assert late.status_code == 400
+    error = late.json()["error"]
+    assert (error["param"], error["type"]) == ("model", "invalid_request_error")
+    assert "64 KiB" in error["message"]
+    assert shop.replicas["open"].seen == []
+    early = await shop.world.http.post(url, content=json.dumps({"model": "open", "messages": long}))
+    assert early.status_code == 200, "what comes after the head is not read first"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"{}", "missing_model"), (b"", "not-found"), (b"nothing", "not_json"), (b"[" * 3000, "not_json"),
+        (b'{"model": 1}', "wrong_type"), (b'{"model": "open", "model": "mine"}', "repeated_model"),
+    ],
+)  # fmt: skip
+async def test_a_body_that_names_no_model_is_told_what_is_missing(shop: Shop, content: bytes, code: str) -> None:
+    answer = await shop.world.http.post(f"{shop.world.url}/v1/chat/completions", content=content)
+    assert answer.status_code == (404 if code == "not-found" else 400)
+    assert answer.json()["error"]["code"] == code
+    assert shop.replicas["open"].seen == []
+
+
+async def test_a_model_that_moves_is_followed(shop: Shop) -> None:
+    """An adapter's name goes from one service to another with the tables."""
+    async with shop.client(PROJECT) as client:
+        shop.world.apply(shop.tables["mine"].model_copy(update={"generation": 2, "models": ()}))
+        with pytest.raises(openai.NotFoundError):
+            await client.chat.completions.create(model="ada-adapter", **ASK)
+        shop.world.apply(shop.tables["open"].model_copy(update={"generation": 2, "models": ("ada-adapter",)}))
+        await client.chat.completions.create(model="ada-adapter", **ASK)
+    await eventually(lambda: shop.world.open_requests == 0)
+    assert [len(one.seen) for one in shop.replicas.values()] == [1, 0, 0]
