@@ -63,22 +63,22 @@ def test_cookies() -> None:
     )
 
 
+class Told:
+    """A reply with the whole head of one answer."""
+
+    def __init__(self, reply: fields.Reply, head: bytes) -> None:
+        self.reply, self.head = reply, head
+
+
 def answer(
     *given: tuple[bytes, bytes], status: int = 200, length: int = 2, minor: int = 1, closes: bool = False
-) -> fields.Reply:
+) -> Told:
     head = ResponseHead(status, b"OK", 1, list(given))
     head.length = length
+    head.said_length = next((int(value) for name, value in given if name.lower() == b"content-length"), None)
     head.connection = tuple(o for name, value in given if name.lower() == b"connection" for o in options(value))
-    return fields.reply(
-        head,
-        request_id=b"r1",
-        minor=minor,
-        closes=closes,
-        date=b"Date: now\r\n",
-        extra=b"",
-        replica=b"10.0.0.7:20001",
-        prefix=b"/chat",
-    )
+    reply = fields.reply(head, minor=minor, closes=closes, replica=b"10.0.0.7:20001", prefix=b"/chat")
+    return Told(reply, reply.begin(head, date=b"Date: now\r\n", extra=b"", request_id=b"r1"))
 
 
 def test_repeated_fields_stay_repeated_and_hop_by_hop_ones_end() -> None:
@@ -91,14 +91,28 @@ def test_repeated_fields_stay_repeated_and_hop_by_hop_ones_end() -> None:
 
 def test_a_204_has_no_length_and_an_answer_without_end_is_chunked() -> None:
     assert b"Content-Length" not in answer((b"Content-Length", b"0"), status=204, length=0).head
-    open_end = answer((b"Content-Type", b"text/event-stream; charset=utf-8"), length=UNTIL_CLOSE)
+    open_end = answer((b"Content-Type", b"text/event-stream; charset=utf-8"), length=UNTIL_CLOSE).reply
     assert (open_end.chunked, open_end.until_close, open_end.closes, open_end.events) == (True, False, False, True)
-    old = answer((b"Content-Type", b"text/event-stream"), length=UNTIL_CLOSE, minor=0)
+    old = answer((b"Content-Type", b"text/event-stream"), length=UNTIL_CLOSE, minor=0).reply
     assert (old.chunked, old.until_close, old.closes) == (False, True, True)
     assert b"Connection: keep-alive\r\n" in answer((b"Content-Length", b"2"), minor=0).head
     assert not answer(
         (b"Content-Type", b"text/event-stream"), (b"Content-Encoding", b"gzip"), length=UNTIL_CLOSE
-    ).events
+    ).reply.events
+
+
+def test_a_reply_is_made_once_for_answers_alike_and_anew_for_other_callers() -> None:
+    head = ResponseHead(200, b"OK", 1, [(b"Location", b"/x"), (b"Content-Length", b"3")])
+    head.length = head.said_length = 3
+    first = fields.reply(head, minor=1, closes=False, replica=b"r:1", prefix=b"/chat")
+    assert fields.reply(head, minor=1, closes=False, replica=b"r:1", prefix=b"/chat") is first
+    assert fields.reply(head.resized(4, b"4"), minor=1, closes=False, replica=b"r:1", prefix=b"/chat") is first
+    assert b"Content-Length: 4\r\n" in first.begin(head.resized(4, b"4"), date=b"", extra=b"", request_id=b"r")
+    assert (
+        b"Location: /other/x\r\n" in fields.reply(head, minor=1, closes=False, replica=b"r:1", prefix=b"/other").lines
+    )
+    assert fields.reply(head, minor=1, closes=True, replica=b"r:1", prefix=b"/chat").closes
+    assert not fields.reply(head, minor=1, closes=False, replica=b"r:1", prefix=b"/chat").closes
 
 
 def test_a_switch_stays_whole() -> None:

@@ -12,13 +12,18 @@ import json
 import re
 from typing import Any, Final, Literal
 
-Kind = Literal["json", "events", "none"]
+Kind = Literal["json", "events"]
 TAIL_BYTES: Final = 16_384
 """How much of an answer's end is looked at, and of a JSON answer's beginning."""
 _MOST_TOKENS = 10**9
 _MOST_OBJECT = 8192
 _MOST_OBJECTS = 16
 _USAGE = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
+_USUAL = re.compile(
+    rb'"usage"\s*:\s*\{\s*"prompt_tokens"\s*:\s*([0-9]{1,9})\s*,\s*(?:"total_tokens"\s*:\s*([0-9]{1,9})\s*,\s*)?'
+    rb'"completion_tokens"\s*:\s*([0-9]{1,9})\s*(?:,\s*"total_tokens"\s*:\s*([0-9]{1,9})\s*)?(?:,\s*"prompt_tokens_details"\s*:\s*null\s*)?\}'
+)
+"""What most engines write, read in one step; everything else is read as JSON."""
 _value = json.JSONDecoder().raw_decode
 _NAMES = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"), ("total_tokens", "total_tokens"))
 Tokens = tuple[int | None, int | None, int | None]
@@ -48,8 +53,6 @@ class AnswerUsage:
 
     def feed(self, content: bytes, now_s: float) -> None:
         """Take note of content that came at `now_s`, by any clock that only goes forward."""
-        if self._kind == "none":
-            return
         self._kept.append(content)
         size = len(content)
         self._size += size
@@ -124,18 +127,24 @@ class AnswerUsage:
         return (self.last_s - self.first_s) / (self.events - 1)
 
 
-def usage_reader(content_type: bytes) -> AnswerUsage | None:
-    """Return a reader for an answer of this type, None where it cannot say anything."""
+def usage_kind(content_type: bytes) -> Kind | None:
+    """Return how an answer of this type is read, None where it cannot say anything."""
     kind = content_type.partition(b";")[0].strip().lower()
     if kind == b"text/event-stream":
-        return AnswerUsage("events")
-    return AnswerUsage("json") if kind == b"application/json" else None
+        return "events"
+    return "json" if kind == b"application/json" else None
 
 
 def _tokens_in(content: bytes) -> Tokens:
     """Return what the last `usage` objects say, each number from the last one that has it."""
-    if b'"usage"' not in content:
+    last = content.rfind(b'"usage"')
+    if last < 0:
         return _NOTHING
+    usual = _USUAL.match(content, last)
+    if usual is not None:
+        prompt, total, completion, total_last = usual.groups()
+        total = total_last or total
+        return int(prompt), int(completion), None if total is None else int(total)
     ends = [match.end() for match in _USAGE.finditer(content)]
     found: dict[str, int] = {}
     for at in reversed(ends[-_MOST_OBJECTS:]):

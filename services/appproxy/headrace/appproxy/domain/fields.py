@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from headrace.appproxy.domain.answer_usage import Kind, usage_kind
 from headrace.appproxy.framing.heads import UNSEEN, Fields, RequestHead, ResponseHead
 
 _HOP_BY_HOP = (
@@ -53,6 +54,7 @@ _RESPONSE = Fields[int](
        b"content-type": _CONTENT_TYPE, b"content-encoding": _ENCODED}
 )  # fmt: skip
 _request_kind, _response_kind = _REQUEST.get, _RESPONSE.get
+_LEFT_OUT = frozenset({DROP, _LENGTH})
 
 
 def is_host(host: bytes) -> bool:
@@ -113,21 +115,30 @@ def cookie(head: RequestHead, name: bytes) -> bytes:
 
 
 class Reply:
-    """What the caller is told of an answer: its head as bytes, and how its body is framed for the caller."""
+    """What callers are told of answers that have one head: how it is framed for them, and the head but for `begin`."""
 
-    __slots__ = ("chunked", "closes", "content_type", "encoded", "events", "head", "until_close")
+    __slots__ = ("chunked", "closes", "dated", "events", "for_whom", "lines", "until_close", "usage")
 
-    def __init__(self) -> None:
-        self.head = b""
+    def __init__(self, for_whom: tuple[int, bool, bytes, bytes]) -> None:
+        self.for_whom = for_whom
+        """Of which callers it holds."""
+        self.lines = b""
+        self.dated = False
         self.chunked = False
         self.until_close = False
         self.closes = False
         """Whether the caller's connection ends with this answer."""
-        self.content_type = b""
-        self.encoded = False
-        """Whether the content is compressed."""
+        self.usage: Kind | None = None
+        """What its content may say of tokens; None where nothing can be read."""
         self.events = False
         """Whether this is an event stream into which an event may be put."""
+
+    def begin(self, head: ResponseHead, *, date: bytes, extra: bytes, request_id: bytes) -> bytes:
+        """Return one answer's whole head. date: for answers without one; extra: further fields with their CRLF."""
+        length = b"" if head.said_length is None or head.status == 204 else b"Content-Length: %d\r\n" % head.said_length
+        if not self.dated:
+            length += date
+        return b"".join((self.lines, length, extra, b"X-Request-Id: ", request_id, b"\r\n\r\n"))
 
 
 _lines: dict[tuple[int, bytes], bytes] = {}
@@ -143,69 +154,49 @@ def status_line(status: int, reason: bytes) -> bytes:
     return line
 
 
-def reply(  # noqa: C901 - one pass over the fields, on every answer
-    head: ResponseHead,
-    *,
-    request_id: bytes,
-    minor: int,
-    closes: bool,
-    date: bytes,
-    extra: bytes,
-    replica: bytes,
-    prefix: bytes,
-) -> Reply:
-    """Return the answer's head for the caller: what the replica sent, without hop-by-hop fields.
+def reply(head: ResponseHead, *, minor: int, closes: bool, replica: bytes, prefix: bytes) -> Reply:
+    """Return what a caller is told of the answer: what the replica sent, without hop-by-hop fields.
 
-    minor: the caller's HTTP/1.x; closes: whether its connection is to end; date: for answers without one; extra: further
-    fields with their CRLF. A redirect to the `replica` (`host:port`) itself, or to a path of it, leads below the `prefix`.
+    minor: the caller's HTTP/1.x; closes: whether its connection is to end. A redirect to the `replica` (`host:port`) itself, or to
+    a path of it, leads below the `prefix`.
     """
-    made = Reply()
+    for_whom = (minor, closes, replica, prefix)
+    made: Reply | None = head.reply
+    if made is None or made.for_whom != for_whom:
+        made = head.reply = _told(head, Reply(for_whom))
+    return made
+
+
+def _told(head: ResponseHead, made: Reply) -> Reply:
+    minor, closes, replica, prefix = made.for_whom
     fields = [status_line(head.status, head.reason)]
     named = head.connection
-    dated = False
+    content_type, encoded = b"", False
     for name, value in head.headers:
         kind = _response_kind(name, UNSEEN)
         if kind is UNSEEN:
             kind = _RESPONSE.learn(name)
-        if kind is not None:
-            if kind == _DATE:
-                dated = True
-            elif kind == _CONTENT_TYPE:
-                made.content_type = value
-            elif kind == _ENCODED:
-                made.encoded = True
-            else:
-                fields.append(_changed(name, value, kind, head, replica, prefix))
-                continue
-        elif named and name.lower() in named:
+        if kind in _LEFT_OUT or (kind is None and named and name.lower() in named):
             continue
-        fields.append(name + b": " + value + b"\r\n")
-    if not dated:
-        fields.append(date)
+        made.dated |= kind == _DATE
+        encoded |= kind == _ENCODED
+        if kind == _CONTENT_TYPE:
+            content_type = value
+        fields.append(name + b": " + (outside(value, replica, prefix) if kind == _REDIRECT else value) + b"\r\n")
     unknown = head.length < 0
     made.chunked = unknown and minor == 1
     made.until_close = unknown and not made.chunked
     made.closes = closes or made.until_close
-    made.events = unknown and not made.encoded and made.content_type.lower().startswith(b"text/event-stream")
-    fields.append(extra)
+    made.events = unknown and not encoded and content_type.lower().startswith(b"text/event-stream")
+    made.usage = None if encoded else usage_kind(content_type)
     if made.chunked:
         fields.append(b"Transfer-Encoding: chunked\r\n")
     if made.closes:
         fields.append(b"Connection: close\r\n")
     elif not minor:
         fields.append(b"Connection: keep-alive\r\n")
-    fields.append(b"X-Request-Id: " + request_id + b"\r\n\r\n")
-    made.head = b"".join(fields)
+    made.lines = b"".join(fields)
     return made
-
-
-def _changed(name: bytes, value: bytes, kind: int, head: ResponseHead, replica: bytes, prefix: bytes) -> bytes:
-    """Return what becomes of a field that does not pass as it is; nothing, where it is dropped."""
-    if kind == _REDIRECT:
-        return name + b": " + outside(value, replica, prefix) + b"\r\n"
-    if kind == _LENGTH and head.status != 204:  # RFC 9110 section 8.6: a 204 has no Content-Length
-        return b"Content-Length: %d\r\n" % int(value)
-    return b""
 
 
 def switching(head: ResponseHead, *, request_id: bytes) -> bytes:

@@ -8,12 +8,12 @@ from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserU
 
 from headrace.appproxy.framing.heads import (
     CHUNKED,
+    MOST_LENGTH,
     UNSEEN,
     Fields,
     FramingError,
     Headers,
     HeadLimits,
-    MOST_LENGTH,
     RequestHead,
     options,
     persists,

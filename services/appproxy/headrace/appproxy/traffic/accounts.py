@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headrace.appproxy.serving import Serving
     from headrace.appproxy.stats import ReplicaStats
     from headrace.appproxy.traffic.caller import CallerConnection
+    from headrace.appproxy.traffic.way import Way
     from headrace.appproxy.upstream.connection import ReplicaConnection
     from headrace.appproxy.upstream.replica import Replica
 
@@ -29,19 +30,15 @@ class Account:
     found = False
     """Whether the service is known."""
     who: Caller | None = None
-    target = b""
-    """What the replica gets in the request line."""
+    way: Way
+    """What its head means, once that is known; what is told to a replica is part of it."""
     fields = b""
     """What the replica gets as header fields, beside those that frame the body."""
-    prefix = b""
-    """What the caller's path had before the target."""
     request_id = b""
     extra = b""
     """Fields for the answer: the caller's limits."""
     fleet = False
     """Whether it came in on the fleet's base URL."""
-    upgrade = False
-    """Whether the caller asked for a WebSocket."""
     reservation: Reservation | None = None
     """What it holds of the caller's limits."""
     connection: ReplicaConnection | None = None
@@ -172,7 +169,8 @@ class Account:
             stats.first_bytes.observe(self.first_byte_s)
         usage = self.usage
         if usage is not None:
-            stats.prompt_tokens += usage.prompt_tokens or 0
-            stats.completion_tokens += usage.completion_tokens or 0
-            if (per_event := usage.seconds_per_event) is not None:
+            prompt, completion, _ = usage.tokens
+            stats.prompt_tokens += prompt or 0
+            stats.completion_tokens += completion or 0
+            if usage.events > 1 and (per_event := usage.seconds_per_event) is not None:
                 stats.per_event.observe(per_event)

@@ -32,6 +32,8 @@ class Attempts(Account):
     """Replicas that this request failed on."""
     key: int | None = None
     """What binds it to a replica, under session and prefix balance."""
+    continued = False
+    """Whether the caller was told to send its body."""
     fresh = False
     """Whether a kept connection may not be used."""
     _task: asyncio.Task[None] | None = None
@@ -81,7 +83,7 @@ class Attempts(Account):
         head, body, replica = self.head, self.body, connection.replica
         self.connection = connection
         data = b"".join((
-            head.method, b" ", self.target, replica.host_field, self.fields,
+            head.method, b" ", self.way.target, replica.host_field, self.fields,
             b"\r\n" if body is None else body.field + b"\r\n" + body.replay(whole=self.line.whole),
         ))  # fmt: skip
         connection.take(self, data, to_head=head.method == b"HEAD", now_s=now_s)
@@ -96,8 +98,8 @@ class Attempts(Account):
         if self.line.whole:
             return
         self.line.resume_reading("body")
-        if self.head.expects:
-            self.head.expects = False
+        if self.head.expects and not self.continued:
+            self.continued = True
             self.line.transport.write(_CONTINUE)
         self.line.deadline = self.parts.now() + self.parts.settings.caller_idle_timeout_s
 
@@ -119,7 +121,7 @@ class Attempts(Account):
         assert connection is not None and self.replica is not None  # noqa: S101, PT018 - it is what called
         serving = self.serving
         if head.status == 101:
-            if not self.upgrade:
+            if not self.way.upgrade:
                 connection.drop()
                 self.lost("bad-response", "it switched protocols without being asked")
                 return
@@ -129,7 +131,7 @@ class Attempts(Account):
         serving.answered(self.replica, head.status)
         if head.status in (502, 503) and self._elsewhere(head.status):
             return
-        Relay(self, connection, head).begin()
+        Relay(self, connection, head)
 
     def _elsewhere(self, status: int) -> bool:
         """Whether the engine's own 'not now' is not passed on, because another replica is asked instead."""

@@ -76,13 +76,15 @@ class CallerConnection(asyncio.Protocol):
         self.transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER)
         peer = transport.get_extra_info("peername")
-        self.address = peer[0] if isinstance(peer, tuple) else ""
+        self.address = peer[0].removeprefix("::ffff:") if isinstance(peer, tuple) else ""  # IPv4 on a socket for both
         self.deadline = self.parts.now() + self.parts.settings.keepalive_timeout_s
+        self.trusted = self.parts.trusts(self.address)
         refusal = self.parts.callers.enter(self)
         if refusal is not None:
-            self.last_words(framing_answer(refusal))
+            self.parts.book.count_unknown(refusal.code)
+            transport.write(framing_answer(refusal))
+            self.close_softly()
             return
-        self.trusted = self.parts.trusts(self.address)
         self.peer = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % self.address.encode()
 
     def data_received(self, data: bytes) -> None:
@@ -234,13 +236,13 @@ class CallerConnection(asyncio.Protocol):
             self._read(held)
 
     def last_words(self, answer: bytes) -> None:
-        """Write an answer that is ours and end the connection."""
+        """Write an answer that is ours to what is no request, and end the connection."""
         if not self.transport.is_closing():
             self.transport.write(answer)
-        self.close_softly()
+        self.close_softly(unread=True)
 
-    def close_softly(self) -> None:
-        """End the connection after what was written; bytes that still come are not looked at."""
+    def close_softly(self, *, unread: bool = False) -> None:
+        """End the connection after what was written; bytes that still come are not looked at. `unread`: there are such."""
         self.exchange = None
         self._closing = True
         self._sink = self._ignore
@@ -249,7 +251,7 @@ class CallerConnection(asyncio.Protocol):
         transport = self.transport
         if transport.is_closing():
             return
-        if self._body is None:
+        if self._body is None and not unread:
             transport.close()
         else:
             # RFC 9112 section 9.6: a close with unread bytes may reset the connection under the answer; so the end is told

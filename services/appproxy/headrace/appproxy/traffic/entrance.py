@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.appproxy.domain import fields
-from headrace.appproxy.domain.fields import Asked
 from headrace.appproxy.domain.rates import counts_tokens
 from headrace.appproxy.traffic import fleet
-from headrace.appproxy.traffic.destination import find
 from headrace.appproxy.traffic.outgoing import Outgoing
-from headrace.common.contracts.problems import Unauthenticated, Unavailable
+from headrace.appproxy.traffic.way import Way, way_of
+from headrace.common.contracts.problems import Unavailable
 
 if TYPE_CHECKING:
     from headrace.appproxy.serving import Serving
@@ -20,9 +18,15 @@ if TYPE_CHECKING:
 def enter(exchange: Exchange) -> None:
     """Take the first steps. Raises Problem."""
     parts, head = exchange.parts, exchange.head
-    exchange.fields, asked = fields.request_fields(head)
-    given = asked.get(fields.REQUEST_ID)
-    exchange.request_id = given[0] if given and fields.is_request_id(given[0]) else parts.new_id()
+    way: Way | None = head.way
+    if way is not None and way.era is parts.servings.era:
+        exchange.request_id = way.request_id or parts.new_id()
+    else:
+        way = head.way = way_of(exchange)
+    exchange.way = way
+    exchange.fields = way.fields + exchange.request_id + b"\r\n"
+    if parts.tracer.traces:
+        exchange.fields += parts.tracer.begin(exchange, way.asked)
     if parts.stopping:
         raise Unavailable("this app-proxy is stopping", reason="shutting-down")
     if len(parts.open) > parts.settings.max_open_requests:
@@ -34,51 +38,10 @@ def enter(exchange: Exchange) -> None:
         body = exchange.body = Outgoing(head.length, limit=settings.max_body_bytes, keep=settings.replay_bytes)
         body.came(exchange.early, forget=False)
         exchange.early = b""
-    destination = find(parts, head, exchange.line.door.own_port)
-    exchange.target = destination.target
-    exchange.prefix = destination.prefix
-    exchange.fields += _set_fields(exchange, asked, destination.host, destination.forwarded)
-    if destination.serving is None:
-        fleet.enter(exchange, authorization(asked))
+    if way.serving is None:
+        fleet.enter(exchange, way.shown)
     else:
-        enter_service(exchange, destination.serving, authorization(asked))
-
-
-def authorization(asked: Asked) -> bytes | None:
-    """Return the one Authorization field. Raises Unauthenticated where there are several."""
-    values = asked.get(fields.AUTHORIZATION)
-    if values is None:
-        return None
-    if len(values) > 1:
-        raise Unauthenticated("allowed is one Authorization field", reason="malformed-token")
-    return values[0]
-
-
-def _set_fields(exchange: Exchange, asked: Asked, host: bytes, forwarded: bytes) -> bytes:
-    """Return the fields that the proxy sets: where the request came from, and its id."""
-    line = exchange.line
-    exchange.upgrade = (
-        exchange.head.upgrade == b"websocket"
-        and b"upgrade" in exchange.head.connection
-        and exchange.head.method == b"GET"
-        and exchange.head.minor == 1
-    )
-    if line.trusted:
-        peer, forwarded = _believed(line.address, asked, host, exchange.prefix)
-    else:
-        peer = line.peer
-    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if exchange.upgrade else b""
-    trace = exchange.parts.tracer.begin(exchange, asked)
-    return b"".join((peer, forwarded, b"X-Request-Id: ", exchange.request_id, b"\r\n", trace, upgrade))
-
-
-def _believed(address: str, asked: Asked, host: bytes, prefix: bytes) -> tuple[bytes, bytes]:
-    """Return the fields of a request that came through a proxy of one's own."""
-    chain = b", ".join([*asked.get(fields.CHAIN, ()), address.encode()])
-    proto = asked.get(fields.PROTO, [b"http"])[0]
-    named = asked.get(fields.FORWARDED_HOST, [host])[0]
-    peer = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (chain, proto)
-    return peer, fields.forwarded_fields(named, prefix)
+        enter_service(exchange, way.serving, way.shown)
 
 
 def enter_service(exchange: Exchange, serving: Serving, shown: bytes | None) -> None:
@@ -86,17 +49,17 @@ def enter_service(exchange: Exchange, serving: Serving, shown: bytes | None) -> 
     parts = exchange.parts
     who = exchange.who = parts.gate.check(serving.entry, shown, parts.epoch())
     exchange.serving, exchange.found = serving, True
-    limits = serving.table.limits
     if who.name is not None:
         exchange.fields += b"X-Forwarded-User: " + who.name + b"\r\n"
     if who.forward_authorization is not None:
         exchange.fields += b"Authorization: " + who.forward_authorization + b"\r\n"
-    if exchange.body is not None and limits.max_body_bytes is not None:
-        exchange.body.limit_to(limits.max_body_bytes)
-    counts = counts_tokens(who.limits)
+    if exchange.body is not None and (most := serving.table.limits.max_body_bytes) is not None:
+        exchange.body.limit_to(most)
     if who.limits is None and not serving.binds:
         exchange.admit()
-    elif serving.reads or counts:
+        return
+    counts = counts_tokens(who.limits)
+    if serving.reads or counts:
         wants = serving.reads | {"max_tokens"} if counts else serving.reads
         fleet.read_head(exchange, wants, serving.prompt_bytes, lambda found: _bind(exchange, found))
     else:

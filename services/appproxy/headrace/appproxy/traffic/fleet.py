@@ -28,7 +28,7 @@ _WORDS = {
 def enter(exchange: Exchange, shown: bytes | None) -> None:
     """Serve a request for the fleet. `shown`: its Authorization. Raises Problem."""
     exchange.fleet = True
-    path = exchange.target.partition(b"?")[0]
+    path = exchange.way.target.partition(b"?")[0]
     if path == _MODELS or path.startswith(_MODELS + b"/"):
         _models(exchange, path[len(_MODELS) + 1 :].decode("latin-1"), shown)
         return

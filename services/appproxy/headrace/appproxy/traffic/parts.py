@@ -49,7 +49,7 @@ class Callers:
         self.open.add(line)
         if len(self.open) > self._most:
             return FramingError("proxy-full", "this app-proxy has too many connections", 503)
-        if len(mine) > self._most_per_address:
+        if len(mine) > self._most_per_address and not line.trusted:
             return FramingError("too-many-connections", "this address has too many connections open", 429)
         return None
 

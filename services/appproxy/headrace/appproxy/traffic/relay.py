@@ -6,8 +6,8 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from headrace.appproxy.domain.answer_usage import usage_reader
-from headrace.appproxy.domain.fields import Reply, reply
+from headrace.appproxy.domain.answer_usage import AnswerUsage
+from headrace.appproxy.domain.fields import reply
 from headrace.appproxy.framing.bodies import ChunkedBody
 from headrace.appproxy.traffic.answers import error_event
 from headrace.appproxy.traffic.outgoing import LAST_CHUNK, chunk
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Relay:
-    """Takes the exchange's place on both sides once the answer's head is there."""
+    """Takes the exchange's place on both sides once the answer's head is there: by being made."""
 
     __slots__ = ("_connection", "_exchange", "_idle_s", "_last", "_line", "_now", "_reply", "_unsent", "_write")
 
@@ -33,26 +33,22 @@ class Relay:
         self._idle_s = exchange.serving.table.limits.idle_timeout_s
         self._write = line.transport.write
         self._last = False
-        self._unsent = b""
+        parts = exchange.parts
         exchange.status = head.status
-        self._reply: Reply = reply(
+        told = self._reply = reply(
             head,
-            request_id=exchange.request_id,
             minor=exchange.head.minor,
-            closes=not exchange.head.keep_alive or exchange.parts.stopping or line.door.refusing,
-            date=exchange.parts.date(),
-            extra=exchange.extra,
+            closes=not exchange.head.keep_alive or parts.stopping or line.door.refusing,
             replica=connection.replica.where,
-            prefix=exchange.prefix,
+            prefix=exchange.way.prefix,
         )
-        exchange.usage = usage_reader(self._reply.content_type) if not self._reply.encoded else None
-
-    def begin(self) -> None:
-        """Take over. The head goes out with what came with it (`flush`)."""
-        self._connection.taker = self
-        self._line.exchange = self
-        self._line.deadline = self._now() + self._idle_s
-        self._unsent = self._reply.head
+        if told.usage is not None:
+            exchange.usage = AnswerUsage(told.usage)
+        # The head goes out with the content that came with it, or by `flush`.
+        self._unsent = told.begin(head, date=parts.date(), extra=exchange.extra, request_id=exchange.request_id)
+        connection.taker = self
+        line.exchange = self
+        line.deadline = self._now() + self._idle_s
 
     def flush(self) -> None:
         """Nothing more came for now."""

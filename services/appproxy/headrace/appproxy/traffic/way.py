@@ -1,0 +1,82 @@
+"""What a head means here: where it leads, what the replica is told, what was shown. Worked out once for requests that are alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.appproxy.domain import fields
+from headrace.appproxy.domain.fields import Asked
+from headrace.appproxy.traffic.destination import find
+from headrace.common.contracts.problems import Unauthenticated
+
+if TYPE_CHECKING:
+    from headrace.appproxy.framing.heads import RequestHead
+    from headrace.appproxy.serving import Serving
+    from headrace.appproxy.traffic.exchange import Exchange
+
+
+class Way:
+    """Holds for one caller's connection, as long as no new table comes (`era`)."""
+
+    __slots__ = ("asked", "era", "fields", "prefix", "request_id", "serving", "shown", "target", "upgrade")
+    era: object
+    serving: Serving | None
+    """None for the fleet's base URL until the model is known."""
+    target: bytes
+    """What the replica gets in the request line."""
+    prefix: bytes
+    """What the caller's path had before the target."""
+    fields: bytes
+    """What the replica gets as header fields, up to its X-Request-Id."""
+    request_id: bytes
+    """The caller's own, if it is taken over."""
+    asked: Asked
+    shown: bytes | None
+    """The Authorization field."""
+    upgrade: bool
+    """Whether the caller asks for a WebSocket."""
+
+
+def way_of(exchange: Exchange) -> Way:
+    """Return the way of the request's head. Raises Problem, and gives the request its id even then."""
+    parts, head, line = exchange.parts, exchange.head, exchange.line
+    way = Way()
+    way.era = parts.servings.era
+    passing, way.asked = fields.request_fields(head)
+    given = way.asked.get(fields.REQUEST_ID)
+    way.request_id = given[0] if given and fields.is_request_id(given[0]) else b""
+    exchange.request_id = way.request_id or parts.new_id()
+    destination = find(parts, head, line.door.own_port)
+    way.serving, way.target, way.prefix = destination.serving, destination.target, destination.prefix
+    way.shown = _authorization(way.asked)
+    way.upgrade = _wants_websocket(head)
+    if line.trusted:
+        peer, forwarded = _believed(line.address, way.asked, destination.host, way.prefix)
+    else:
+        peer, forwarded = line.peer, destination.forwarded
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if way.upgrade else b""
+    trace = b"" if parts.tracer.traces else parts.tracer.begin(exchange, way.asked)
+    way.fields = b"".join((passing, peer, forwarded, trace, upgrade, b"X-Request-Id: "))
+    return way
+
+
+def _authorization(asked: Asked) -> bytes | None:
+    values = asked.get(fields.AUTHORIZATION)
+    if values is None:
+        return None
+    if len(values) > 1:
+        raise Unauthenticated("allowed is one Authorization field", reason="malformed-token")
+    return values[0]
+
+
+def _wants_websocket(head: RequestHead) -> bool:
+    return head.upgrade == b"websocket" and b"upgrade" in head.connection and head.method == b"GET" and head.minor == 1
+
+
+def _believed(address: str, asked: Asked, host: bytes, prefix: bytes) -> tuple[bytes, bytes]:
+    """Return the fields of a request that came through a proxy of one's own."""
+    chain = b", ".join([*asked.get(fields.CHAIN, ()), address.encode()])
+    proto = asked.get(fields.PROTO, [b"http"])[0]
+    named = asked.get(fields.FORWARDED_HOST, [host])[0]
+    peer = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (chain, proto)
+    return peer, fields.forwarded_fields(named, prefix)
