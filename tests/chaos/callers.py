@@ -1,0 +1,132 @@
+"""Callers of streams who look at every byte: what each got is one of a few outcomes, and some of these must never be."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Literal
+
+Outcome = Literal["done", "told", "aborted", "left", "refused", "lied", "garbled", "lost"]
+"""done: all events, [DONE], and a clean end. told: an error event, then broken framing. aborted: broken framing alone.
+left: the caller went in the middle. refused: a status other than 200. Never to be seen are: lied (a clean end without [DONE]),
+garbled (events missing, doubled or out of order), lost (a connection that ended without an answer)."""
+NEVER: tuple[Outcome, ...] = ("lied", "garbled", "lost")
+
+_NUMBER = re.compile(rb"data: (\d+)\n\n")
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+_CLOSES = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
+_END = b"\r\n0\r\n\r\n"
+
+
+class Caller:
+    """One caller with one connection at a time, kept while it can be. `authorization`: a token, if one is needed."""
+
+    def __init__(self, port: int, prefix: str, tally: Tally, chance: Random, authorization: str = "") -> None:
+        self._port = port
+        self._prefix = prefix
+        self._tally = tally
+        self._chance = chance
+        self._more = f"Authorization: Bearer {authorization}\r\n" if authorization else ""
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def run(self, goes_on: Callable[[], bool], *, events: tuple[int, int], every_ms: int) -> None:
+        """Ask for streams of `events` (least, most) while `goes_on`; about one in twenty is left in the middle."""
+        try:
+            while goes_on():
+                number = self._chance.randint(*events)
+                leave_after = self._chance.randrange(1, number) if self._chance.random() < 0.05 and number > 1 else None
+                self._tally.asked += 1
+                outcome = await self.ask(number, every_ms, leave_after)
+                self._tally.outcomes[outcome] += 1
+        finally:
+            self._hang_up()
+
+    async def ask(self, events: int, every_ms: int, leave_after: int | None = None) -> Outcome:
+        """Ask for one stream and return what came of it."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        method, body = self._chance.choice((("GET", ""), ("POST", "x" * 100)))
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        target = f"{self._prefix}/stream?events={events}&every_ms={every_ms}"
+        writer.write(f"{method} {target} HTTP/1.1\r\nHost: x\r\n{self._more}{length}\r\n{body}".encode())
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self._hang_up()
+            return "lost"
+        status = int(head[9:12])
+        if status != 200:
+            return await self._refused(reader, head, status)
+        return await self._read(reader, events, leave_after)
+
+    async def _refused(self, reader: asyncio.StreamReader, head: bytes, status: int) -> Outcome:
+        length = _LENGTH.search(head)
+        assert length is not None, head
+        try:
+            await reader.readexactly(int(length[1]))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self._hang_up()
+            return "lost"
+        if _CLOSES.search(head):
+            self._hang_up()
+        self._tally.statuses[status] += 1
+        return "refused"
+
+    async def _read(self, reader: asyncio.StreamReader, events: int, leave_after: int | None) -> Outcome:
+        came = b""
+        while not came.endswith(_END):
+            try:
+                more = await reader.read(65_536)
+            except ConnectionError:
+                more = b""
+            if not more:
+                break
+            came += more
+            if leave_after is not None and came.count(b"\n\n") >= leave_after:
+                self._hang_up()
+                return "left"
+        body, whole = content(came)
+        numbers = [int(number) for number in _NUMBER.findall(body)]
+        self._tally.events += len(numbers)
+        if not whole:
+            self._hang_up()
+        if numbers != list(range(len(numbers))):
+            return "garbled"
+        if whole:
+            return "done" if len(numbers) == events and body.endswith(b"data: [DONE]\n\n") else "lied"
+        return "told" if b"\n\nevent: error\ndata: " in body else "aborted"
+
+    def _hang_up(self) -> None:
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+            self._streams = None
+
+
+class Tally:
+    """What all callers saw."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.events = 0
+        self.outcomes: Counter[Outcome] = Counter()
+        self.statuses: Counter[int] = Counter()
+        """Of the refused."""
+
+
+def content(chunked: bytes) -> tuple[bytes, bool]:
+    """Return the content of a chunked body as far as it came, and whether its framing came to a clean end."""
+    pieces: list[bytes] = []
+    at = 0
+    while True:
+        line = chunked.find(b"\r\n", at)
+        if line < 0:
+            return b"".join(pieces), False
+        size = int(chunked[at:line], 16)
+        if size == 0:
+            return b"".join(pieces), chunked[line:] == b"\r\n\r\n"
+        pieces.append(chunked[line + 2 : line + 2 + size])
+        at = line + 2 + size + 2
