@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from headrace.common.contracts.problems import Problem
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from headrace.appproxy.upstream.replica import Replica
 
 _MOST_PATH = 512
+_PATH = re.compile(rb"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?(/[^?#]*|\*)")
 
 
 class Account:
@@ -83,8 +85,9 @@ class Account:
 
     @property
     def path(self) -> str:
-        """The request's path, without its query, bounded."""
-        return self.head.target.partition(b"?")[0][:_MOST_PATH].decode("latin-1")
+        """The request's path, bounded. What may hold a secret is left out: query, fragment, the authority of an absolute target."""
+        found = _PATH.match(self.head.target)
+        return found[1][:_MOST_PATH].decode("latin-1") if found is not None else ""
 
     @property
     def service(self) -> str:

@@ -100,5 +100,5 @@ CASES = (
     Case("cl-and-te-exact", post(b"Content-Length: 15\r\nTransfer-Encoding: chunked\r\n", HELLO_CHUNKED), "both agree; still refused", refused()),
     Case("cl-and-te-http10", b"POST /chat/x HTTP/1.0\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + HELLO_CHUNKED, "1.0 readers use CL, others TE", refused()),
     Case("cl-too-large", post(b"Content-Length: 4503599627370496\r\n", b"hello"), "a length within 2^53 that nobody allows", refused(413), alone=True),
-    Case("cl-in-trailer", chunked(b"5\r\nhello\r\n0\r\nContent-Length: 9\r\n\r\n"), "a length in the trailers (RFC 9110 6.5.1) is dropped with them", passed(b"hello", absent=(b": 9",))),
+    Case("cl-in-trailer", chunked(b"5\r\nhello\r\n0\r\nContent-Length: 9\r\n\r\n"), "a length in the trailers (RFC 9110 6.5.1) is dropped with them", passed(b"hello", absent=(b"length: 9",))),
 )  # fmt: skip
