@@ -12,6 +12,7 @@ from headrace.appproxy.settings import Settings
 from headrace.appproxy.stats import StatsBook
 from headrace.appproxy.table import Tables
 from headrace.appproxy.view import View, added_up
+from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.routes import RouteTable
 
 
@@ -62,6 +63,10 @@ class LocalTraffic:
         """Return what is open, waits and drains now, and add what was counted to the book."""
         self._book.merge(self.plane.parts.book.take())
         return added_up([self.plane.state()])
+
+    def generations(self) -> dict[ServiceId, int]:
+        """Return the generation of each service that is in use."""
+        return self.plane.servings.tables.generations()
 
     def alive(self) -> int:
         """Return how many workers serve."""

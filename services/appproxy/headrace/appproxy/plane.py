@@ -11,7 +11,7 @@ import structlog
 
 from headrace.appproxy.serving import Serving
 from headrace.appproxy.servings import Servings
-from headrace.appproxy.traffic.caller import CallerConnection
+from headrace.appproxy.traffic.caller import LAST_IDLE_S, CallerConnection
 from headrace.appproxy.traffic.pace import Pace
 from headrace.appproxy.traffic.parts import Door, Parts
 from headrace.appproxy.upstream.connection import ReplicaConnection
@@ -27,8 +27,6 @@ _SLOW_SWEEP = 5
 """Every so many sweeps: idle connections to replicas, probes, slow start."""
 _EACH_SECOND = 10
 """Every so many: slow bodies, and what was left out of the access log."""
-_IDLE_AT_END_S = 1.0
-"""How long a connection without a request is still served once the plane drains: its next request may be on its way."""
 
 
 class DataPlane:
@@ -84,10 +82,11 @@ class DataPlane:
         for door, server in self._doors.values():
             server.close()
             door.refusing = True
+        await asyncio.sleep(0)  # what was accepted already becomes a connection
         until = now() + grace_s
         for line in self.parts.callers.open:
             if line.idle:
-                line.deadline = min(line.deadline, now() + min(_IDLE_AT_END_S, grace_s))
+                line.deadline = min(line.deadline, now() + min(LAST_IDLE_S, grace_s))
         while self.parts.callers.open and now() < until:  # noqa: ASYNC110 - once, at the very end
             await asyncio.sleep(0.02)
         self.parts.stopping = True

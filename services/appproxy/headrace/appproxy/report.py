@@ -67,6 +67,7 @@ class Reporter:
         tables: Tables,
         book: StatsBook,
         look: Callable[[], View],
+        generations: Callable[[], dict[ServiceId, int]],
         clock: Clock,
         monotonic: Callable[[], float],
     ) -> None:
@@ -76,6 +77,7 @@ class Reporter:
         self._tables = tables
         self._book = book
         self._look = look
+        self._generations = generations
         self._clock = clock
         self._monotonic = monotonic
         self._sampled_s = monotonic()
@@ -92,7 +94,7 @@ class Reporter:
         await publish(
             self._bus,
             ProxyReport(
-                proxy_id=self._proxy_id, sent_at=self._clock(), url=self._url(), generations=self._tables.generations(),
+                proxy_id=self._proxy_id, sent_at=self._clock(), url=self._url(), generations=self._generations(),
                 draining=draining,
             ),
         )  # fmt: skip

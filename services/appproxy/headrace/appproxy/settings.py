@@ -44,8 +44,9 @@ class Settings(ServiceSettings):
     """Base URL that callers use, as told to the manager. Default: http://<listen_host>:<listen_port>."""
     trusted_peers: tuple[IPv4Network | IPv6Network, ...] = ()
     """Whose X-Forwarded-For, -Proto and -Host are believed: the proxies of one's own in front, for example ["10.0.0.0/8"]."""
-    workers: Annotated[int, Field(ge=0, le=64)] = 0
-    """Processes that carry the traffic, all on the same ports. 0: the traffic shares this process (for development)."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 1
+    """Processes that carry the traffic, all on the same ports; one per core is of use. 0: the traffic shares the process of the bus
+    and the admin pages (for development)."""
     redis_url: SecretStr = SecretStr("")
     """Where all app-proxies together keep callers' limits (docs/caller-limits.md): redis://[[user]:password@]host:port/db,
     rediss:// for TLS. Without it, each worker allows its part of every limit."""
@@ -75,11 +76,12 @@ class Settings(ServiceSettings):
     replay_bytes: Annotated[int, Field(ge=0, le=1024**2)] = 64 * 1024
     """Request bodies up to this size are kept until the answer begins, so that they can be sent again."""
     max_open_requests: Annotated[int, Field(gt=0)] = 20_000
-    """Requests open at the same time, over all services; further ones are answered 503."""
+    """Requests open at the same time, over all services; further ones are answered 503. Like the next two it is for all workers
+    together: each allows its part."""
     max_connections: Annotated[int, Field(gt=0)] = 50_000
-    """Callers' connections per worker."""
+    """Callers' connections."""
     max_connections_per_address: Annotated[int, Field(gt=0)] = 10_000
-    """Callers' connections from one address per worker; one's own proxies in front are not bound by it."""
+    """Callers' connections from one address; one's own proxies in front are not bound by it."""
     max_head_bytes: Annotated[int, Field(ge=4096, le=1024**2)] = 65_536
     """Largest head, in all."""
     max_line_bytes: Annotated[int, Field(ge=1024, le=65536)] = 16_384

@@ -22,6 +22,7 @@ from headrace.appproxy.settings import Settings
 from headrace.appproxy.stats import StatsBook
 from headrace.appproxy.table import Tables
 from headrace.appproxy.table_store import TableStore
+from headrace.appproxy.workers.processes import WorkerProcesses
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.runtime.clock import utc_now
@@ -32,6 +33,7 @@ from headrace.common.web.app import Check, WebServer
 log = structlog.get_logger()
 _SAVE_PAUSE = timedelta(milliseconds=100)
 _REPORT_PAUSE = timedelta(milliseconds=20)
+Traffic = LocalTraffic | WorkerProcesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class AppProxy:
     listeners: Listeners
     admin: WebServer
     tables: Tables
-    traffic: LocalTraffic
+    traffic: Traffic
     bus: Bus
     deliver: Callable[[RouteTable], bool]
     """Puts a table in use, as if the bus had brought it; False if it is not newer."""
@@ -61,7 +63,7 @@ async def build(settings: Settings) -> AsyncIterator[AppProxy]:
         stack.push_async_callback(bus.close)
         book = StatsBook()
         forgetting = exposition.Forgetting(book)
-        traffic = LocalTraffic(settings, list(tables), book)
+        traffic: Traffic = (WorkerProcesses if settings.workers else LocalTraffic)(settings, list(tables), book)
         listeners = Listeners(settings, tables, workers=settings.workers, opened=traffic.opened, closed=traffic.closed)
         reporter = Reporter(
             proxy_id=settings.id,
@@ -70,6 +72,7 @@ async def build(settings: Settings) -> AsyncIterator[AppProxy]:
             tables=tables,
             book=book,
             look=traffic.look,
+            generations=traffic.generations,
             clock=utc_now,
             monotonic=time.monotonic,
         )
@@ -127,7 +130,7 @@ async def build(settings: Settings) -> AsyncIterator[AppProxy]:
             log.warning("tables_not_saved", error=str(error))
 
 
-def _checks(traffic: LocalTraffic, listeners: Listeners, link: BusLink, tables: Tables) -> dict[str, Check]:
+def _checks(traffic: Traffic, listeners: Listeners, link: BusLink, tables: Tables) -> dict[str, Check]:
     def serving() -> str | None:
         if traffic.stopping:
             return "stopping"

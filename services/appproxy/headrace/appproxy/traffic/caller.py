@@ -22,6 +22,8 @@ _MOST_HELD = 64 * 1024
 """Bytes of later, pipelined requests that are read ahead."""
 _FLUSH_S = 5.0
 """How long a last answer may take to leave before the connection is cut."""
+LAST_IDLE_S = 1.0
+"""How long a connection without a request is still served once its door refuses: its next request may be on its way."""
 _NEVER = float("inf")
 
 
@@ -217,11 +219,13 @@ class CallerConnection(asyncio.Protocol):
     def finished(self, *, closes: bool) -> None:
         """The exchange has ended and its answer was written whole: go on with the next request, or close."""
         self.exchange = None
-        if closes or self._closing or self.door.refusing or self._body is not None:
+        if closes or self._closing or self._body is not None:
             # What is left of a body that nobody waits for cannot be told from the next request in reasonable time.
             self.close_softly()
             return
-        self.deadline = self.parts.now() + self.parts.settings.keepalive_timeout_s
+        # An answer that began before the door refused promised a next request: it may be on its way, and is answered as the last.
+        idle_s = LAST_IDLE_S if self.door.refusing else self.parts.settings.keepalive_timeout_s
+        self.deadline = self.parts.now() + idle_s
         if not self._held:
             self._sink = self._read
         else:

@@ -1,0 +1,26 @@
+"""One worker's part of what is set for all of them together. Pure."""
+
+from __future__ import annotations
+
+from headrace.appproxy.settings import Settings
+from headrace.common.contracts.messages.routes import RouteTable
+
+_SHARED = ("max_open_requests", "max_connections", "max_connections_per_address")
+
+
+def part(number: int, workers: int) -> int:
+    """Return a worker's part of a bound, rounded up, so that a bound of one or more lets something through everywhere."""
+    return -(-number // workers)
+
+
+def settings_for(settings: Settings, workers: int) -> Settings:
+    """Return the settings of one of so many workers."""
+    return settings.model_copy(update={name: part(getattr(settings, name), workers) for name in _SHARED})
+
+
+def table_for(table: RouteTable, workers: int) -> RouteTable:
+    """Return a table as one of so many workers uses it: its queue holds its part of those who may wait."""
+    if workers == 1:
+        return table
+    limits = table.limits.model_copy(update={"max_queued": part(table.limits.max_queued, workers)})
+    return table.model_copy(update={"limits": limits})
