@@ -132,8 +132,9 @@ class Serving:
         """Return what binds a request to a replica, under session and prefix balance."""
         return self._picker.key_of(exchange.head, found)
 
-    def choose(self, exchange: Attempts) -> Replica | Refusal:
-        """Return the replica for one request, or why there is none now."""
+    def choose(self, exchange: Attempts, *, found_room: bool = False) -> Replica | Refusal:
+        """Return the replica for one request, or why there is none now. `found_room`: it was there a moment ago, and may be passed
+        by this one request if another worker was faster."""
         usable = self._able
         if exchange.tried or self._passed.troubled:
             usable = self._passable(exchange.tried)
@@ -142,9 +143,9 @@ class Serving:
         limit = self.table.limits.max_in_flight_per_replica
         if limit is not None:
             free = [replica for replica in usable if replica.in_flight < limit]
-            if not free:
+            if not (free or found_room):
                 return replicas_full(len(usable), limit)
-            usable = free
+            usable = free or usable
         return self._picker.pick(usable, exchange.key)
 
     def _passable(self, tried: Container[str]) -> list[Replica]:
@@ -203,7 +204,7 @@ class Serving:
             if ticket is None:
                 break
             exchange = self._leave_queue(ticket)
-            chosen = self.choose(exchange)
+            chosen = self.choose(exchange, found_room=True)
             if isinstance(chosen, Refusal):
                 exchange.turned_away(chosen)
             else:
