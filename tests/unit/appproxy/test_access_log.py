@@ -28,7 +28,7 @@ def request(status: int = 200, **more: Any) -> Account:
     known = {
         "status": status, "broken": "", "reason": "", "service": "chat", "revision": "rev", "replica_key": "replica", "method": "POST",
         "path": "/chat/v1", "left": False, "queued_s": None, "first_byte_s": 0.1, "bytes_sent": 5, "retries": 0,
-        "caller": "192.0.2.1", "client": "", "request_id": b"r1", "usage": None,
+        "caller": "192.0.2.1", "client": "", "request_id": b"r1", "tokens": (None, None, None),
     }  # fmt: skip
     return cast("Account", SimpleNamespace(**(known | more)))
 

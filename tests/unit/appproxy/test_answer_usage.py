@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.domain.answer_usage import TAIL_BYTES, AnswerUsage, Kind, usage_kind
+from headrace.appproxy.domain.answer_usage import TAIL_BYTES, AnswerUsage, Kind, cost, tokens_of, usage_kind
 
 USAGE = {"prompt_tokens": 11, "total_tokens": 18, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 3}}
 
@@ -32,7 +32,8 @@ def test_a_json_answer_tells_its_tokens_wherever_they_are() -> None:
     text = {"message": {"content": 'I say "usage": {"prompt_tokens": 999}'}}
     for body in ({"choices": [text], "usage": USAGE}, {"usage": USAGE, "choices": [text], "data": "x" * 200_000}):
         usage = read("json", json.dumps(body).encode())
-        assert (usage.tokens, usage.total, usage.events) == ((11, 7, 18), 18, 0)
+        assert (usage.tokens, cost(usage.tokens), usage.events) == ((11, 7, 18), 18, 0)
+        assert tokens_of(json.dumps(body).encode()) == usage.tokens
     assert read("json", json.dumps({"a": "x" * 99_000, "usage": USAGE, "b": "x" * 99_000}).encode()).tokens == (
         None,
         None,
@@ -45,7 +46,7 @@ def test_a_stream_tells_its_tokens_and_events() -> None:
     usage = AnswerUsage("events")
     for now, piece in enumerate(pieces):
         usage.feed(piece, 10.0 + now / 2)
-    assert (usage.prompt_tokens, usage.completion_tokens, usage.total) == (11, 7, 18)
+    assert usage.tokens == (11, 7, 18)
     assert (usage.events, usage.first_s, usage.last_s, usage.seconds_per_event) == (4, 10.0, 11.5, 0.5)
 
 
@@ -60,7 +61,7 @@ def test_a_stream_tells_its_tokens_and_events() -> None:
 )  # fmt: skip
 def test_only_whole_numbers_count(usage: dict[str, Any], tokens: tuple[int | None, ...], total: int | None) -> None:
     found = read("json", json.dumps({"usage": usage}, indent=1).encode())
-    assert (found.tokens, found.total) == (tokens, total)
+    assert (found.tokens, cost(found.tokens)) == (tokens, total)
 
 
 def test_the_last_usage_counts_and_earlier_ones_fill_in() -> None:
@@ -75,9 +76,9 @@ def test_the_last_usage_counts_and_earlier_ones_fill_in() -> None:
 def test_tokens_asked_for_in_between_are_brought_up_to_date() -> None:
     usage = AnswerUsage("events")
     usage.feed(event(usage={"prompt_tokens": 1, "completion_tokens": 1}), 0.0)
-    assert usage.total == 2
+    assert cost(usage.tokens) == 2
     usage.feed(event(usage={"prompt_tokens": 1, "completion_tokens": 2}), 1.0)
-    assert usage.total == 3
+    assert cost(usage.tokens) == 3
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def shown() -> set[tuple[str, str, tuple[str, ...]]]:
     """Every family that the proxy shows: name as it is asked for, kind, labels."""
     book, service, replica = StatsBook(), str(uuid4()), str(uuid4())
     stats = book.replica(service, "chat", str(uuid4()), replica)
-    stats.ended(200)
+    stats.ended(200, 0.1, 0.1)
     stats.broke("connection-lost")
     counted = book.service(service, "chat")
     counted.refused_for("queue-full")
@@ -51,7 +51,7 @@ def test_every_field_of_the_access_log_is_documented() -> None:
     log = AccessLog(share=1.0, most_per_s=1, chance=lambda: 0.0, now=lambda: 0.0)
     account = SimpleNamespace(
         service="", revision="", replica_key="", method="GET", path="/", status=200, reason="", broken="", left=False,
-        queued_s=None, first_byte_s=None, bytes_sent=0, usage=None, retries=0, client="", caller="", request_id=b"id",
+        queued_s=None, first_byte_s=None, bytes_sent=0, tokens=(None, None, None), retries=0, client="", caller="", request_id=b"id",
     )  # fmt: skip
     with structlog.testing.capture_logs() as lines:
         log.ended(cast("Account", account), 1.0)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from headrace.appproxy.domain.answer_usage import cost
+
 if TYPE_CHECKING:
     from headrace.appproxy.traffic.accounts import Account
 
@@ -36,13 +38,12 @@ class AccessLog:
                 return
         elif self._chance() >= self._share:
             return
-        usage = account.usage
         (log.warning if account.status >= 500 or account.broken else log.info)(
             "request_ended", service=account.service or None, revision=account.revision or None,
             session_id=account.replica_key or None, method=account.method, path=account.path, status=account.status,
             reason=account.reason or None, broken=account.broken or None, left=account.left or None,
             seconds=round(seconds, 6), queue_s=account.queued_s, first_byte_s=account.first_byte_s,
-            bytes_sent=account.bytes_sent, tokens=usage.total if usage else None, retries=account.retries or None,
+            bytes_sent=account.bytes_sent, tokens=cost(account.tokens), retries=account.retries or None,
             client=account.client or None, caller=account.caller, request_id=account.request_id.decode(),
         )  # fmt: skip
 

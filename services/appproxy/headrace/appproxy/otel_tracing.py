@@ -38,18 +38,6 @@ _MOST_PATH = 512
 _EXPORT_TIMEOUT_S = 5.0
 
 
-class Numbers(Protocol):
-    """What an answer said of its tokens."""
-
-    @property
-    def prompt_tokens(self) -> int | None:
-        """Tokens of the prompt."""
-
-    @property
-    def completion_tokens(self) -> int | None:
-        """Tokens of what was generated."""
-
-
 class Traced(Protocol):
     """A request, as far as a span tells of it. Empty strings and None are left out."""
 
@@ -81,8 +69,8 @@ class Traced(Protocol):
         """The last replica's revision id."""
 
     @property
-    def usage(self) -> Numbers | None:
-        """The tokens that it cost."""
+    def tokens(self) -> tuple[int | None, int | None, int | None]:
+        """Prompt, completion and total tokens, as far as the answer said them."""
 
 
 class OtelTracing:
@@ -152,7 +140,7 @@ class OtelTracing:
         method = request.method if request.method in _METHODS else "_OTHER"
         route = route_of(request.path, request.service)
         span.update_name(f"{method if method != '_OTHER' else 'HTTP'} {route}")
-        usage = request.usage
+        prompt, completion, _ = request.tokens
         said = {
             "http.request.method": method,
             "http.route": route,
@@ -167,8 +155,8 @@ class OtelTracing:
             "headrace.retries": request.retries,
             "headrace.queue_seconds": request.queued_s,
             "headrace.first_byte_seconds": request.first_byte_s,
-            "gen_ai.usage.input_tokens": usage.prompt_tokens if usage is not None else None,
-            "gen_ai.usage.output_tokens": usage.completion_tokens if usage is not None else None,
+            "gen_ai.usage.input_tokens": prompt,
+            "gen_ai.usage.output_tokens": completion,
         }
         span.set_attributes({name: value for name, value in said.items() if value is not None and value != ""})
         if request.status >= 500 or request.broken:

@@ -84,6 +84,11 @@ class Picker:
                 value = (getattr(found, "user", None) or "").encode("utf-8", "replace")
         return key_of(value[: max(_MOST_KEY, self.prompt_bytes)]) if value else None
 
+    @property
+    def draws(self) -> bool:
+        """Whether the least loaded of two that chance drew is chosen, whatever the request: `least_in_flight`."""
+        return self._ring is None and self._balance.policy != "round-robin"
+
     def pick(self, candidates: Sequence[Replica], key: int | None) -> Replica:
         """Return one of `candidates` (at least one)."""
         if key is not None and self._ring is not None:

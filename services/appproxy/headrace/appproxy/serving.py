@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from headrace.appproxy.domain.admission import NO_OTHER, Refusal, may_wait, nobody, replicas_full, serves
+from headrace.appproxy.domain.choosing import least_in_flight
 from headrace.appproxy.domain.fair_queue import FairQueue, Ticket
 from headrace.appproxy.domain.health import Passed, Trouble, passable
 from headrace.appproxy.domain.retry import Failure, RetryBudget
@@ -65,11 +66,19 @@ class Serving:
         self._now = now
         self._passed = Passed()
         self._picker = Picker(chance)
+        self._chance = chance
+        self._plain = False
+        """Whether the choice is `least_in_flight` alone while no replica is in trouble, as for most services."""
         self._budget = RetryBudget()
         self._able: list[Replica] = []
         """Those that the table lets serve."""
 
     # --- the table
+
+    @property
+    def troubled(self) -> bool:
+        """Whether anything is held against any replica."""
+        return bool(self._passed.troubled)
 
     def update(self, entry: Entry, slots: Mapping[SessionId, Any], now_s: float) -> None:
         """Take over a new table; requests that can go on now go on."""
@@ -91,6 +100,7 @@ class Serving:
         self._able = [replica for replica in self.replicas.values() if serves(replica.route)]
         self._passed.keep_only({replica.key for replica in self.replicas.values()})
         self._picker.update(table.balance, self._able, now_s)
+        self._plain = self._picker.draws and table.limits.max_in_flight_per_replica is None
         self.pump()
 
     def _let_go(self, session_id: SessionId) -> None:
@@ -136,6 +146,8 @@ class Serving:
         """Return the replica for one request, or why there is none now. `found_room`: it was there a moment ago, and may be passed
         by this one request if another worker was faster."""
         usable = self._able
+        if self._plain and usable and not self._passed.troubled and not exchange.tried:
+            return least_in_flight(usable, self._chance)
         if exchange.tried or self._passed.troubled:
             usable = self._passable(exchange.tried)
         if not usable:
@@ -161,10 +173,11 @@ class Serving:
     def first_choice(self, exchange: Exchange) -> Replica | Refusal | None:
         """Return the replica for a request that has just come, None while it waits its turn, or why it gets neither."""
         self.requests += 1
-        if not self.queue:  # nobody overtakes those who wait
+        if not self.queue.size:  # nobody overtakes those who wait
             chosen = self.choose(exchange)
-            if isinstance(chosen, Replica):
+            if chosen.__class__ is Replica:
                 return chosen
+            assert isinstance(chosen, Refusal)  # noqa: S101 - there is nothing else
             refusal = chosen
         else:
             refusal = replicas_full(len(self._able), self.table.limits.max_in_flight_per_replica)
@@ -247,7 +260,7 @@ class Serving:
 
     def answered(self, replica: Replica, status: int) -> None:
         """A replica answered with this status."""
-        if (self._passed.troubled or status >= 500) and self._passed.answered(replica.key, status, self._now()):
+        if self._passed.answered(replica.key, status, self._now()):
             self._taken_out(replica)
 
     def failed(self, replica: Replica, failure: Failure) -> None:

@@ -74,9 +74,20 @@ class ReplicaStats:
             self.cut
         ) = 0
 
-    def ended(self, status: int) -> None:
-        """Count a request that ended with this status."""
+    def ended(self, status: int, seconds: float, first_byte_s: float | None, *, lasting: bool = False) -> None:
+        """Count a request that ended with this status (0: the caller left before one), after these seconds.
+
+        `lasting`: how long it took says nothing, as for a WebSocket.
+        """
         self.codes[status] = self.codes.get(status, 0) + 1
+        if status and not lasting:
+            durations = self.durations
+            durations.counts[bisect_left(SECONDS, seconds)] += 1
+            durations.total += seconds
+            if first_byte_s is not None:
+                first_bytes = self.first_bytes
+                first_bytes.counts[bisect_left(SECONDS, first_byte_s)] += 1
+                first_bytes.total += first_byte_s
 
     def broke(self, why: str) -> None:
         """Count an answer that began and could not be finished."""

@@ -27,7 +27,8 @@ _USUAL = re.compile(
 _value = json.JSONDecoder().raw_decode
 _NAMES = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"), ("total_tokens", "total_tokens"))
 Tokens = tuple[int | None, int | None, int | None]
-_NOTHING: Tokens = (None, None, None)
+NOTHING: Tokens = (None, None, None)
+"""What an answer says that says nothing of tokens."""
 
 
 class AnswerUsage:
@@ -96,28 +97,10 @@ class AnswerUsage:
         if self._kept:
             self._shorten()
         if self._tokens is None:
-            self._tokens = _tokens_in(self._tail)
-            if self._tokens == _NOTHING and self._kind == "json":
-                self._tokens = _tokens_in(self._head)
+            self._tokens = tokens_in(self._tail)
+            if self._tokens == NOTHING and self._kind == "json":
+                self._tokens = tokens_in(self._head)
         return self._tokens
-
-    @property
-    def prompt_tokens(self) -> int | None:
-        """Tokens of the prompt, or None where the answer does not say."""
-        return self.tokens[0]
-
-    @property
-    def completion_tokens(self) -> int | None:
-        """Tokens of what was generated, or None where the answer does not say."""
-        return self.tokens[1]
-
-    @property
-    def total(self) -> int | None:
-        """What the answer cost: prompt and completion, or the total where it says only that; None where it says nothing."""
-        prompt, completion, total = self.tokens
-        if prompt is None and completion is None:
-            return total
-        return (prompt or 0) + (completion or 0)
 
     @property
     def seconds_per_event(self) -> float | None:
@@ -135,11 +118,25 @@ def usage_kind(content_type: bytes) -> Kind | None:
     return "json" if kind == b"application/json" else None
 
 
-def _tokens_in(content: bytes) -> Tokens:
-    """Return what the last `usage` objects say, each number from the last one that has it."""
+def cost(tokens: Tokens) -> int | None:
+    """Return what an answer cost: prompt and completion, or the total where it says only that; None where it says nothing."""
+    prompt, completion, total = tokens
+    if prompt is None and completion is None:
+        return total
+    return (prompt or 0) + (completion or 0)
+
+
+def tokens_of(content: bytes) -> Tokens:
+    """Return what a whole JSON answer says: at its end, else at its beginning."""
+    found = tokens_in(content[-TAIL_BYTES:])
+    return found if found != NOTHING or len(content) <= TAIL_BYTES else tokens_in(content[:TAIL_BYTES])
+
+
+def tokens_in(content: bytes) -> Tokens:
+    """Return what the last `usage` objects of an answer's end say, each number from the last one that has it."""
     last = content.rfind(b'"usage"')
     if last < 0:
-        return _NOTHING
+        return NOTHING
     usual = _USUAL.match(content, last)
     if usual is not None:
         prompt, total, completion, total_last = usual.groups()

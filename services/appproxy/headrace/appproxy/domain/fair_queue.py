@@ -72,7 +72,8 @@ class FairQueue(Generic[T]):
         self.max_queued = max_queued
         """May be changed at any time; what waits beyond a lower bound stays."""
         self._lines: dict[str, _Line[T]] = {}
-        self._size = 0
+        self.size = 0
+        """How many wait."""
         self._virtual = 0.0
         self._turns = 0
         self._due: list[tuple[float, int, _Line[T]]] = []
@@ -82,7 +83,7 @@ class FairQueue(Generic[T]):
         """Callers by what they hold per share, most first; kept only while the queue is at least half full."""
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     @property
     def oldest_s(self) -> float | None:
@@ -108,7 +109,7 @@ class FairQueue(Generic[T]):
     def push(self, item: T, *, caller: str, share: int, now_s: float, deadline_s: float) -> Pushed[T]:
         """Let `item` wait as the last of `caller`; see the class for what happens when the queue is full."""
         out: Ticket[T] | None = None
-        if self._size >= self.max_queued:
+        if self.size >= self.max_queued:
             out = self._make_room(caller, share)
             if out is None:
                 return Pushed(None, None)
@@ -121,7 +122,7 @@ class FairQueue(Generic[T]):
         line.share = share
         ticket = Ticket(item, caller, now_s, deadline_s, line)
         line.tickets[ticket] = None
-        self._size += 1
+        self.size += 1
         self._note(ticket, line)
         return Pushed(ticket, out)
 
@@ -134,7 +135,7 @@ class FairQueue(Generic[T]):
                 continue  # its caller gave up everything in the meantime
             ticket, _ = line.tickets.popitem(last=False)
             ticket._line = None  # noqa: SLF001
-            self._size -= 1
+            self.size -= 1
             self._virtual = finish
             if line.tickets:
                 self._turns += 1
@@ -153,7 +154,7 @@ class FairQueue(Generic[T]):
             return False
         ticket._line = None  # noqa: SLF001
         del line.tickets[ticket]
-        self._size -= 1
+        self.size -= 1
         if not line.tickets:
             self._forget(line)
         return True
@@ -210,7 +211,7 @@ class FairQueue(Generic[T]):
 
     def _note(self, ticket: Ticket[T], line: _Line[T]) -> None:
         """Enter `ticket` where deadlines, ages and the fullest callers are looked up, cleaning up what has grown too long."""
-        most = 2 * self._size + _SLACK
+        most = 2 * self.size + _SLACK
         if len(self._deadlines) > most:
             self._deadlines = [entry for entry in self._deadlines if entry[2].waiting]
             heapify(self._deadlines)
@@ -219,7 +220,7 @@ class FairQueue(Generic[T]):
         heappush(self._deadlines, (ticket.deadline_s, self._turns, ticket))
         self._arrivals.append(ticket)
         if self._fullest is not None:
-            if 2 * self._size < self.max_queued:
+            if 2 * self.size < self.max_queued:
                 self._fullest = None
             else:
                 heappush(self._fullest, (-len(line.tickets) / line.share, self._turns, line))

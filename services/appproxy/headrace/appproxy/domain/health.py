@@ -46,16 +46,12 @@ class Passed:
     def __init__(self, *, first_s: float = 1.0, most_s: float = 30.0) -> None:
         self._first_s = first_s
         self._most_s = most_s
-        self._states: dict[str, _State] = {}
-
-    @property
-    def troubled(self) -> bool:
-        """Whether anything is held against any replica."""
-        return bool(self._states)
+        self.troubled: dict[str, _State] = {}
+        """What is held against replicas; empty nearly always, and looked at on every request."""
 
     def failed(self, key: str, trouble: Trouble, now_s: float) -> bool:
         """Note a failure. Return whether it takes the replica out now (not when it is out already)."""
-        state = self._states.setdefault(key, _State())
+        state = self.troubled.setdefault(key, _State())
         if state.until_s:
             return False
         state.row = state.row + 1 if state.trouble == trouble else 1
@@ -72,7 +68,7 @@ class Passed:
         """Note an answer's status. Return whether it takes the replica out now."""
         if status in BUSY:
             return self.failed(key, "unavailable", now_s)
-        state = self._states.get(key)
+        state = self.troubled.get(key)
         if state is not None:
             self._well(key, state, now_s)
         return False
@@ -83,12 +79,12 @@ class Passed:
         state.until_s = state.row = 0
         state.trial = False
         if now_s >= state.back_s + state.for_s:  # it has been well for as long as it was out
-            del self._states[key]
+            del self.troubled[key]
 
     def due(self, now_s: float) -> list[str]:
         """Return the replicas to try a connect to now, each once; those whose trial begins are let back by the way."""
         found = []
-        for key, state in self._states.items():
+        for key, state in self.troubled.items():
             if not state.until_s or now_s < state.until_s or state.probing:
                 continue
             if state.trouble in ("connect", "dropped"):
@@ -100,7 +96,7 @@ class Passed:
 
     def probed(self, key: str, now_s: float, *, well: bool) -> None:
         """Note how a connect that `due` asked for went."""
-        state = self._states.get(key)
+        state = self.troubled.get(key)
         if state is None:
             return
         state.probing = False
@@ -112,16 +108,16 @@ class Passed:
 
     def out(self) -> frozenset[str]:
         """Return the replicas that are passed over."""
-        return frozenset(key for key, state in self._states.items() if state.until_s)
+        return frozenset(key for key, state in self.troubled.items() if state.until_s)
 
     def on_trial(self) -> frozenset[str]:
         """Return the replicas that get one request at a time."""
-        return frozenset(key for key, state in self._states.items() if state.trial)
+        return frozenset(key for key, state in self.troubled.items() if state.trial)
 
     def keep_only(self, live: Container[str]) -> None:
         """Forget replicas that are not in `live`."""
-        for key in [key for key in self._states if key not in live]:
-            del self._states[key]
+        for key in [key for key in self.troubled if key not in live]:
+            del self.troubled[key]
 
 
 class _Keyed(Protocol):

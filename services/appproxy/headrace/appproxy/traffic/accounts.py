@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from headrace.appproxy.domain.answer_usage import NOTHING, Tokens, cost
 from headrace.common.contracts.problems import Problem
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from headrace.appproxy.serving import Serving
     from headrace.appproxy.stats import ReplicaStats
     from headrace.appproxy.traffic.caller import CallerConnection
+    from headrace.appproxy.traffic.outgoing import Outgoing
     from headrace.appproxy.traffic.way import Way
     from headrace.appproxy.upstream.connection import ReplicaConnection
     from headrace.appproxy.upstream.replica import Replica
@@ -62,7 +64,11 @@ class Account:
     bytes_sent = 0
     bytes_received = 0
     retries = 0
+    body: Outgoing | None = None
     usage: AnswerUsage | None = None
+    """What reads the answer, where it comes in pieces."""
+    tokens: Tokens = NOTHING
+    """Prompt, completion and total tokens that the answer said, once it has ended."""
     upgraded = False
     left = False
     """The caller went before the end."""
@@ -136,44 +142,47 @@ class Account:
         """It has ended; `replica` is the one that it was on, if any."""
         parts, stats = self.parts, self.stats
         seconds = parts.now() - self.started_s
+        if self.body is not None:
+            self.bytes_received += self.body.size
         if stats is not None:
             self._count(stats, seconds)
-        if self.reason and self.found and (stats is None or self.status in (429, 503)):
-            self.serving.stats.refused_for(self.reason)
-        elif self.reason and not self.found:
-            parts.book.count_unknown(self.reason)
+        if self.reason:
+            self._count_reason(self.reason)
         replica = replica or self.at_fault
         if replica is not None and replica.drain is not None:
             replica.drain.ended(seconds, was_cut=self.was_cut, failed=bool(self.broken) or replica is self.at_fault)
         if self.reservation is not None:
-            parts.settle(self.reservation, self._tokens())
+            parts.settle(self.reservation, self._cost())
         parts.log.ended(self, seconds)
         if self.trace is not None:
             parts.tracer.ended(self.trace, self)
 
-    def _tokens(self) -> int | None:
+    def _count_reason(self, reason: str) -> None:
+        if not self.found:
+            self.parts.book.count_unknown(reason)
+        elif self.stats is None or self.status in (429, 503):
+            self.serving.stats.refused_for(reason)
+
+    def _cost(self) -> int | None:
         """Return what it costs of the caller's limits: what the answer says; else nothing where it never ran or failed."""
-        said = self.usage.total if self.usage is not None else None
+        said = cost(self.tokens)
         if said is None and (self.status >= 400 or (not self.status and self.connection is None)):
             return 0
         return said
 
     def _count(self, stats: ReplicaStats, seconds: float) -> None:
-        stats.ended(self.status)
+        stats.ended(self.status, seconds, None if self.upgraded else self.first_byte_s, lasting=self.upgraded)
         stats.bytes_sent += self.bytes_sent
         stats.bytes_received += self.bytes_received
         if self.broken:
             stats.broke(self.broken)
-        stats.cut += self.was_cut
-        if self.upgraded or not self.status:
-            return
-        stats.durations.observe(seconds)
-        if self.first_byte_s is not None:
-            stats.first_bytes.observe(self.first_byte_s)
+        if self.was_cut:
+            stats.cut += 1
         usage = self.usage
         if usage is not None:
-            prompt, completion, _ = usage.tokens
-            stats.prompt_tokens += prompt or 0
-            stats.completion_tokens += completion or 0
+            self.tokens = usage.tokens
             if usage.events > 1 and (per_event := usage.seconds_per_event) is not None:
                 stats.per_event.observe(per_event)
+        if self.tokens is not NOTHING:
+            stats.prompt_tokens += self.tokens[0] or 0
+            stats.completion_tokens += self.tokens[1] or 0

@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from headrace.appproxy.domain.admission import Refusal
+from headrace.appproxy.domain.answer_usage import tokens_of
+from headrace.appproxy.domain.fields import Reply, reply
 from headrace.appproxy.domain.retry import Failure, FailureKind, Step, next_step
 from headrace.appproxy.traffic.accounts import Account
 from headrace.appproxy.traffic.answers import failed
-from headrace.appproxy.traffic.outgoing import Outgoing
 from headrace.appproxy.traffic.relay import Relay
 from headrace.appproxy.traffic.tunnel import Tunnel
 from headrace.appproxy.upstream.connection import ReplicaConnection
@@ -17,6 +18,7 @@ from headrace.appproxy.upstream.connection import ReplicaConnection
 if TYPE_CHECKING:
     from headrace.appproxy.framing.bodies import Body
     from headrace.appproxy.framing.heads import ResponseHead
+    from headrace.appproxy.traffic.outgoing import Outgoing
     from headrace.appproxy.upstream.replica import Replica
     from headrace.common.contracts.problems import Problem
 
@@ -26,7 +28,6 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Attempts(Account):
     """Holds a lease on `replica` and a `connection` to it, while there are any. Relay or Tunnel take over with the answer's head."""
 
-    body: Outgoing | None = None
     replica: Replica | None = None
     tried: frozenset[str] = frozenset()
     """Replicas that this request failed on."""
@@ -60,11 +61,12 @@ class Attempts(Account):
         """Send it to this replica."""
         self.replica = replica
         self.stats = replica.stats
-        replica.enter(self)
-        connection = None if self.fresh else replica.kept()
-        if connection is not None:
+        connection = replica.lease(self)
+        if connection is not None and not self.fresh:
             self._send(connection)
         else:
+            if connection is not None:
+                replica.keep(connection)
             self._task = self.parts.spawn(self._connect(replica))
 
     async def _connect(self, replica: Replica) -> None:
@@ -80,15 +82,14 @@ class Attempts(Account):
 
     def _send(self, connection: ReplicaConnection) -> None:
         now_s = self.parts.now()
-        head, body, replica = self.head, self.body, connection.replica
+        head, body, whole = self.head, self.body, self.line.whole
         self.connection = connection
         data = b"".join((
-            head.method, b" ", self.way.target, replica.host_field, self.fields,
-            b"\r\n" if body is None else body.field + b"\r\n" + body.replay(whole=self.line.whole),
+            head.method, b" ", self.way.target, connection.replica.host_field, self.fields,
+            b"\r\n" if body is None else body.field + b"\r\n" + body.replay(whole=whole),
         ))  # fmt: skip
-        connection.take(self, data, to_head=head.method == b"HEAD", now_s=now_s)
-        connection.sent_whole = self.line.whole
-        if self.line.whole:
+        connection.take(self, data, whole=whole, to_head=head.method == b"HEAD", now_s=now_s)
+        if whole:
             self.line.deadline = now_s + self.serving.table.limits.first_byte_timeout_s
         else:
             self.wait_for_body()
@@ -115,6 +116,38 @@ class Attempts(Account):
 
     # --- what the connection to the replica tells (upstream.connection.Taker)
 
+    def reply_to(self, head: ResponseHead, where: bytes) -> tuple[Reply, bytes]:
+        """Return what the caller is told of an answer from `where`, and its head for the caller."""
+        parts = self.parts
+        self.status = head.status
+        told = reply(
+            head,
+            minor=self.head.minor,
+            closes=not self.head.keep_alive or parts.stopping or self.line.door.refusing,
+            replica=where,
+            prefix=self.way.prefix,
+        )
+        return told, told.begin(head, date=parts.date(), extra=self.extra, request_id=self.request_id)
+
+    def whole(self, head: ResponseHead, content: bytes) -> None:
+        """The answer came in one piece, as most do that are no streams: nothing is left to relay."""
+        replica, serving, line = self.replica, self.serving, self.line
+        assert replica is not None  # noqa: S101 - it answered
+        self.connection = None
+        if serving.troubled or head.status >= 500:
+            serving.answered(replica, head.status)
+            if head.status in (502, 503) and self._elsewhere(head.status):
+                return
+        told, begin = self.reply_to(head, replica.where)
+        if content:
+            self.first_byte_s = self.parts.now() - self.started_s
+            self.bytes_sent = len(content)
+            if told.usage == "json":
+                self.tokens = tokens_of(content)
+        line.transport.write(begin + content)
+        self.close()
+        line.finished(closes=told.closes)
+
     def answered(self, head: ResponseHead) -> None:
         """The final head of an answer came, or 101."""
         connection = self.connection
@@ -125,10 +158,10 @@ class Attempts(Account):
                 connection.drop()
                 self.lost("bad-response", "it switched protocols without being asked")
                 return
-            serving.answered(self.replica, 101)
             Tunnel(self, connection).begin(head)
             return
-        serving.answered(self.replica, head.status)
+        if serving.troubled or head.status >= 500:
+            serving.answered(self.replica, head.status)
         if head.status in (502, 503) and self._elsewhere(head.status):
             return
         Relay(self, connection, head)
@@ -141,8 +174,8 @@ class Attempts(Account):
         chosen = self._another()
         if chosen is None:
             return False
-        assert self.connection is not None  # noqa: S101
-        self.connection.drop()
+        if self.connection is not None:
+            self.connection.drop()
         self._leave(moved=True)
         self.retried(failure.kind)
         self.go(chosen)
@@ -223,6 +256,8 @@ class Attempts(Account):
         replica, self.replica = self.replica, None
         if replica is not None:
             replica.leave(self)
-            if moved and replica.drain is not None:
-                replica.drain.retried += 1
+            if replica.drain is not None:
+                replica.drain.retried += moved
+            elif not self.serving.queue.size:
+                return
             self.serving.freed(replica)

@@ -7,7 +7,6 @@ import struct
 from typing import TYPE_CHECKING
 
 from headrace.appproxy.domain.answer_usage import AnswerUsage
-from headrace.appproxy.domain.fields import reply
 from headrace.appproxy.framing.bodies import ChunkedBody
 from headrace.appproxy.traffic.answers import error_event
 from headrace.appproxy.traffic.outgoing import LAST_CHUNK, chunk
@@ -33,19 +32,10 @@ class Relay:
         self._idle_s = exchange.serving.table.limits.idle_timeout_s
         self._write = line.transport.write
         self._last = False
-        parts = exchange.parts
-        exchange.status = head.status
-        told = self._reply = reply(
-            head,
-            minor=exchange.head.minor,
-            closes=not exchange.head.keep_alive or parts.stopping or line.door.refusing,
-            replica=connection.replica.where,
-            prefix=exchange.way.prefix,
-        )
-        if told.usage is not None:
-            exchange.usage = AnswerUsage(told.usage)
         # The head goes out with the content that came with it, or by `flush`.
-        self._unsent = told.begin(head, date=parts.date(), extra=exchange.extra, request_id=exchange.request_id)
+        self._reply, self._unsent = exchange.reply_to(head, connection.replica.where)
+        if self._reply.usage is not None:
+            exchange.usage = AnswerUsage(self._reply.usage)
         connection.taker = self
         line.exchange = self
         line.deadline = self._now() + self._idle_s
@@ -116,6 +106,9 @@ class Relay:
             if raw is not None:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._line.cut_off()
+
+    def whole(self, head: ResponseHead, content: bytes) -> None:
+        """Not called: it was answered."""
 
     def answered(self, head: ResponseHead) -> None:
         """Not called: it was answered."""

@@ -87,6 +87,9 @@ class Tunnel:
         """The replica does not take what the caller sends."""
         self._exchange.replica_full(full=full)
 
+    def whole(self, head: ResponseHead, content: bytes) -> None:
+        """Not called: it was answered."""
+
     def answered(self, head: ResponseHead) -> None:
         """Not called: it was answered."""
 

@@ -21,6 +21,9 @@ HIGH_WATER = 64 * 1024
 class Taker(Protocol):
     """Who an answer is for. Nothing is called after `lost`, `broke_off` or `ended`."""
 
+    def whole(self, head: ResponseHead, content: bytes) -> None:
+        """The answer came in one piece; the connection serves others already."""
+
     def answered(self, head: ResponseHead) -> None:
         """The final head came, or 101."""
 
@@ -87,11 +90,11 @@ class ReplicaConnection(asyncio.Protocol):
         self.transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER)
 
-    def take(self, taker: Taker, data: bytes, *, to_head: bool, now_s: float) -> None:
-        """Send a request's first bytes; what comes back goes to `taker`."""
+    def take(self, taker: Taker, data: bytes, *, whole: bool, to_head: bool, now_s: float) -> None:
+        """Send a request's first bytes, or, if it is `whole`, all of it; what comes back goes to `taker`."""
         self.taker = taker
         self.taken_at = now_s
-        self.sent_whole = False
+        self.sent_whole = whole
         self._to_head = to_head
         self._interim = 0
         self.transport.write(data)
@@ -105,7 +108,10 @@ class ReplicaConnection(asyncio.Protocol):
             taker.from_replica(data)
         else:
             try:
-                self._read(taker, data)
+                if self._head is None:
+                    self._begin(taker, data)
+                else:
+                    self._go_on(taker, data)
             except FramingError as error:
                 self.drop()
                 if self._head is None:
@@ -113,55 +119,58 @@ class ReplicaConnection(asyncio.Protocol):
                 else:
                     taker.broke_off("bad-response")
 
-    def _read(self, taker: Taker, data: bytes) -> None:
-        body = self._body
-        if body is None:
-            head = self._next_head(data)
-            if head is None:
-                return
-            self._head = head
-            body = self._body = body_of(head.length)
-            data = self._reader.rest
-            taker.answered(head)
-            now_for = self.taker  # the answer's head changes who takes the rest
-            if now_for is None:
-                return
-            taker = now_for
-            if self.tunnel:
-                if data:
-                    taker.from_replica(data)
-                return
-        if not body.done:
-            content = body.feed(data) if data else b""
-            if content:
-                taker.relay(content, body)
-            rest = body.rest
-        else:
-            rest = data
-        if self.taker is taker:
-            if body.done:
-                self._finish(taker, clean=not rest)
-            else:
-                taker.flush()
-
-    def _next_head(self, data: bytes) -> ResponseHead | None:
-        head = self._reader.head(data, to_head=self._to_head)
+    def _begin(self, taker: Taker, data: bytes) -> None:
+        """Read a head, and what came with it."""
+        reader = self._reader
+        head = reader.head(data, to_head=self._to_head)
         while head is not None and head.status < 200 and head.status != 101:
             self._interim += 1  # RFC 9110 section 15.2: a proxy may keep interim answers to itself
             if self._interim > _MOST_INTERIM:
                 raise FramingError("bad-response", "too many interim answers")
-            head = self._reader.head(self._reader.rest, to_head=self._to_head)
-        return head
+            head = reader.head(reader.rest, to_head=self._to_head)
+        if head is None:
+            return
+        content = reader.rest
+        if head.length == len(content) and self.sent_whole and head.status != 101:
+            self.taker = None
+            self._part(head)
+            taker.whole(head, content)
+            return
+        self._head = head
+        self._body = body_of(head.length)
+        taker.answered(head)
+        now_for = self.taker  # the answer's head changes who takes the rest
+        if now_for is None:
+            return
+        if not self.tunnel:
+            self._go_on(now_for, content)
+        elif content:
+            now_for.from_replica(content)
 
-    def _finish(self, taker: Taker, *, clean: bool) -> None:
-        head = self._head
+    def _go_on(self, taker: Taker, data: bytes) -> None:
+        """Read more of a body."""
+        body, head = self._body, self._head
+        assert body is not None and head is not None  # noqa: S101, PT018 - set together
+        content = body.feed(data) if data and not body.done else b""
+        rest = body.rest
+        if content:
+            taker.relay(content, body)
+            if self.taker is not taker:
+                return
+        if not body.done:
+            taker.flush()
+            return
         self.release()
-        if clean and self.sent_whole and head is not None and head.keep_alive and not self.transport.is_closing():
+        self._part(head, clean=not rest)
+        taker.ended()
+
+    def _part(self, head: ResponseHead, *, clean: bool = True) -> None:
+        """The answer is whole: keep the connection for the next request, or end it."""
+        if clean and self.sent_whole and head.keep_alive and not self.transport.is_closing():
             self.reused = True
             self.replica.keep(self)
         else:
             self.transport.close()
-        taker.ended()
 
     def pause(self, *, paused: bool) -> None:
         """Stop or go on reading from the replica."""

@@ -112,11 +112,12 @@ class Replica:
         column = self._column
         return len(self.open) if column is None else len(self.open) + column.others()
 
-    def enter(self, exchange: Any) -> None:
-        """Count one more open request."""
+    def lease(self, exchange: Any) -> ReplicaConnection | None:
+        """Count one more open request; return a kept connection for it (`kept`), if there is one."""
         self.open.add(exchange)
         if self._column is not None:
             self._column.show(len(self.open))
+        return self.kept() if self.idle else None
 
     def leave(self, exchange: Any) -> None:
         """The request has ended, or goes elsewhere. Safe to repeat."""
