@@ -15,6 +15,7 @@ import json
 import os
 import socket
 import struct
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -82,10 +83,16 @@ class FrameReader:
 
 def receive(sock: socket.socket, reader: FrameReader) -> list[Order] | None:
     """Read once, and return the messages that are whole now; None at the end. Raises BlockingIOError and ChannelError."""
-    try:
-        data, fds, flags, _ = socket.recv_fds(sock, _READ, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
+    fds = array("i")
+    try:  # socket.recv_fds forgets the flags that it is given
+        data, ancillary, flags, _ = sock.recvmsg(
+            _READ, socket.CMSG_SPACE(_MOST_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+        )
     except ConnectionError:
         return None
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
     if flags & socket.MSG_CTRUNC:
         raise ChannelError("descriptors were lost: too many are open")
     return reader.feed(data, fds) if data else None

@@ -1,0 +1,173 @@
+"""The board that workers share: each sees the others' load, who waits is told of room, and who claims takes turns."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.appproxy.workers.board import Board, Place
+from headrace.appproxy.workers.rows import Rows
+from headrace.common.contracts.ids import SessionId
+
+TURN_NS = 20_000_000
+
+
+class Bells:
+    """Who was rung, and what time it is."""
+
+    def __init__(self) -> None:
+        self.rung: list[int] = []
+        self.now_ns = 0
+
+    def places(self, row: memoryview, columns: int) -> list[Place]:
+        return [Place(row, column, self.rung.append, lambda: self.now_ns) for column in range(columns)]
+
+
+@pytest.fixture
+def row() -> memoryview:
+    return memoryview(bytearray(8 * 4)).cast("q")
+
+
+def test_each_sees_what_the_others_have_open(row: memoryview) -> None:
+    first, second, third = Bells().places(row, 3)
+    first.show(3)
+    second.show(4)
+    assert (first.others(), second.others(), third.others()) == (4, 3, 7)
+    first.show(0)
+    assert (first.others(), second.others(), third.others()) == (4, 0, 4)
+
+
+def test_a_claim_keeps_a_place_free_for_who_waits_and_is_no_load_to_itself(row: memoryview) -> None:
+    waiting, other = Bells().places(row, 2)
+    other.show(1)
+    waiting.claim(wanted=True)
+    assert (waiting.others(), other.others()) == (1, 1)
+    other.show(0)
+    assert (waiting.others(), other.others()) == (0, 1)
+    waiting.show(1)
+    waiting.claim(wanted=False)
+    assert (waiting.others(), other.others()) == (0, 1)
+
+
+def test_who_makes_room_rings_those_who_wait_and_nobody_else(row: memoryview) -> None:
+    bells = Bells()
+    first, second, third = bells.places(row, 3)
+    first.show(2)
+    first.show(1)
+    assert bells.rung == []
+    second.claim(wanted=True)
+    third.show(1)  # one more open makes no room
+    assert bells.rung == []
+    first.show(0)
+    third.show(0)
+    assert bells.rung == [1, 1]
+
+
+def test_among_those_who_wait_it_is_ones_turn_after_the_others(row: memoryview) -> None:
+    bells = Bells()
+    places = bells.places(row, 4)
+    for column in (0, 2, 3):
+        places[column].claim(wanted=True)
+    for turn in range(7):
+        bells.now_ns = turn * TURN_NS
+        free_for = [column for column in range(4) if places[column].others() == 0]
+        assert free_for == [(0, 2, 3)[turn % 3]]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3), st.one_of(st.integers(0, 1000).map(lambda n: ("show", n)), st.booleans().map(lambda b: ("claim", b)))
+        ),
+        max_size=60,
+    ),
+    st.integers(0, 10**12),
+)  # fmt: skip
+def test_what_is_seen_is_the_sum_whatever_happens(steps: list[tuple[int, tuple[str, int]]], now_ns: int) -> None:
+    bells = Bells()
+    bells.now_ns = now_ns
+    places = bells.places(memoryview(bytearray(8 * 4)).cast("q"), 4)
+    numbers, claims = [0] * 4, [False] * 4
+    for column, (what, value) in steps:
+        if what == "show":
+            numbers[column] = value
+            places[column].show(value)
+        else:
+            claims[column] = bool(value)
+            places[column].claim(wanted=bool(value))
+    entitled = [column for column in range(4) if claims[column] and places[column]._has_turn()]
+    assert len(entitled) == (1 if any(claims) else 0)
+    for column in range(4):
+        claimed = sum(claims) - claims[column]
+        others = sum(numbers) - numbers[column]
+        assert places[column].others() == others + (0 if column in entitled else claimed)
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    made = Board.make(rows=10, columns=4)
+    yield made
+    gc.collect()
+    made.close()
+
+
+def test_another_process_opens_the_same_board(board: Board) -> None:
+    other = Board(os.dup(board.fds[0]), [os.dup(fd) for fd in board.fds[1:]], rows=10)
+    mine, theirs = board.place(3, 0), other.place(3, 1)
+    theirs.show(5)
+    assert (mine.others(), board.open_on(3, 1), board.empty(3), board.empty(2)) == (5, 5, False, True)
+    mine.claim(wanted=True)
+    theirs.show(4)
+    assert os.eventfd_read(other.bell(0)) == 1
+    del theirs
+    other.close()
+    board.clear(1)
+    assert (mine.others(), board.open_on(3, 1), board.empty(3)) == (0, 0, False)
+    mine.claim(wanted=False)
+    assert board.empty(3)
+    del mine
+
+
+def test_a_bell_that_was_heard_is_quiet(board: Board) -> None:
+    board.ring(2)
+    board.ring(2)
+    board.hush(2)
+    with pytest.raises(BlockingIOError):
+        os.eventfd_read(board.bell(2))
+    board.hush(2)
+
+
+def sessions(*numbers: int) -> list[SessionId]:
+    return [SessionId(UUID(int=number)) for number in numbers]
+
+
+def test_a_row_is_used_again_once_everybody_has_let_go_and_it_is_empty() -> None:
+    one, two = sessions(1, 2)
+    rows = Rows(1)
+    assert (rows.take(one), rows.take(one), rows.take(two)) == (0, 0, None)
+    rows.let_go([one], 7)
+    rows.sweep(6, lambda _: True)
+    assert rows.take(two) is None
+    rows.sweep(7, lambda _: False)
+    assert rows.take(two) is None
+    rows.sweep(7, lambda _: True)
+    assert (rows.take(two), rows.items()) == (0, [(two, 0)])
+
+
+def test_a_replica_that_comes_back_keeps_its_row_and_the_longest_unused_goes_first() -> None:
+    one, two, three = sessions(1, 2, 3)
+    rows = Rows(3)
+    assert [rows.take(one), rows.take(two)] == [0, 1]
+    rows.let_go([one], 1)
+    assert rows.take(one) == 0
+    rows.sweep(9, lambda _: True)
+    assert rows.take(one) == 0
+    rows.let_go([one], 2)
+    rows.sweep(9, lambda _: True)
+    assert rows.take(three) == 2
