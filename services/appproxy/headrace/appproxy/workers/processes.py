@@ -79,6 +79,7 @@ class WorkerProcesses:
                     group.create_task(self._keep(number, self._board))
                 minding = group.create_task(self._mind())
                 await self._stop.wait()
+                self._close_ports()
                 for worker in self._workers:
                     worker.send({"kind": "drain", "grace_s": self._settings.shutdown_grace_s})
                 await self._all_ended(self._settings.shutdown_grace_s + _END_S)
@@ -86,8 +87,7 @@ class WorkerProcesses:
         finally:
             for worker in self._workers:
                 worker.kill()
-            for sockets in self._ports.values():
-                _close(sockets)
+            self._close_ports()
             self._board.close()
             self._board = None
 
@@ -240,6 +240,11 @@ class WorkerProcesses:
                     worker.kill()
             self._receipts.forget({str(one) for _, sessions in self._tables.values() for one in sessions}, now_s)
             self._settle()
+
+    def _close_ports(self) -> None:
+        for sockets in self._ports.values():
+            _close(sockets)
+        self._ports.clear()
 
     async def _all_ended(self, within_s: float) -> None:
         with suppress(TimeoutError):

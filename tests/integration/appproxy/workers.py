@@ -1,0 +1,124 @@
+"""An app-proxy with two worker processes, and callers that know which of them answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace.appproxy.workers.processes import WorkerProcesses
+from headrace.common.contracts.messages.routes import RouteTable
+from tests.integration.appproxy.world import World, running
+from tests.support.wait import eventually
+
+_ID = b"X-Request-Id: "
+
+
+@dataclass
+class Answer:
+    """What came on a connection of its own until its end."""
+
+    data: bytes
+
+    @property
+    def status(self) -> int:
+        return int(self.data.split(b" ", 2)[1]) if self.data else 0
+
+    @property
+    def worker(self) -> bytes:
+        """Which process answered: its request ids begin alike."""
+        return self.data.partition(_ID)[2][:24]
+
+    @property
+    def whole(self) -> bool:
+        """Whether a chunked answer came to its end."""
+        return self.data.endswith(b"0\r\n\r\n")
+
+
+async def ask(port: int, path: str = "/chat/x") -> Answer:
+    """Send one request on a connection of its own."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        async with asyncio.timeout(30):
+            try:
+                return Answer(await reader.read())
+            except ConnectionResetError:
+                return Answer(b"")
+    finally:
+        writer.close()
+
+
+async def from_both(port: int, path: str = "/chat/x") -> list[Answer]:
+    """Ask until two workers have answered; return all answers."""
+    answers: list[Answer] = []
+
+    async def both() -> bool:
+        answers.append(await ask(port, path))
+        return len({answer.worker for answer in answers}) == 2
+
+    await eventually(both, every_s=0)
+    return answers
+
+
+async def accepts(port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionError:
+        return False
+    writer.close()
+    return True
+
+
+async def refuses(port: int) -> bool:
+    """Whether nobody listens there any more; a connection that was in the queue as the listener closed is reset."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionError as error:
+        return isinstance(error, ConnectionRefusedError)
+    writer.close()
+    return False
+
+
+class Two:
+    """A running app-proxy with two workers."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        assert isinstance(world.proxy.traffic, WorkerProcesses)
+        self.traffic = world.proxy.traffic
+
+    @property
+    def port(self) -> int:
+        return self.world.port
+
+    @property
+    def open(self) -> int:
+        """Requests open on all replicas, as the workers told last."""
+        return self.traffic.look().total
+
+    async def apply(self, table: RouteTable) -> None:
+        """Put a table in use, and return once both workers have it."""
+        self.world.apply(table)
+        await eventually(lambda: self.traffic.generations().get(table.service_id) == table.generation)
+
+    async def replaced(self, pids: list[int]) -> list[int]:
+        """Wait until two workers serve that are not both of these; return them."""
+        await eventually(lambda: len(self.traffic.pids) == 2 and self.traffic.pids != pids)
+        return self.traffic.pids
+
+    async def metric(self, start: str) -> float:
+        """Return the sum of the metric's samples whose lines begin so."""
+        lines = (await self.world.metrics()).splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(start))
+
+
+@asynccontextmanager
+async def two_workers(data_dir: Path, **settings: Any) -> AsyncIterator[Two]:
+    """An app-proxy with two workers on free ports."""
+    async with running(data_dir, **({"workers": 2, "shutdown_grace_s": 5, "access_log_share": 0} | settings)) as world:
+        yield Two(world)
