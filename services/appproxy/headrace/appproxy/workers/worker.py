@@ -32,7 +32,7 @@ from headrace.common.obs.logging import configure_logging
 log = structlog.get_logger()
 _TELL_EVERY_S = 0.25
 """More often than the parent sums up, so that its rates do not swing."""
-_TELL_PAUSE_S = 0.01
+_TELL_PAUSE_S = 0.05
 _HANDOVER_S = 10.0
 """Longest wait for a successor before it stops accepting without one."""
 _ORPHANS_GRACE_S = 5.0
