@@ -65,7 +65,7 @@ class DataPlane:
         door.refusing = True
         for line in list(self.parts.callers.open):
             if line.door is door and line.idle:
-                line.transport.close()
+                line.end()
 
     @property
     def open_requests(self) -> int:
@@ -105,7 +105,7 @@ class DataPlane:
         for _, server in self._doors.values():
             server.close()
         for line in list(self.parts.callers.open):
-            line.transport.abort()
+            line.abort()
         for serving in self.servings:
             serving.end()
         await asyncio.sleep(0)  # what was aborted ends, and settles

@@ -13,6 +13,7 @@ from headrace.appproxy.callers import Gate
 from headrace.appproxy.framing.heads import HeadLimits
 from headrace.appproxy.limits import CallerLimits
 from headrace.appproxy.plane import DataPlane
+from headrace.appproxy.sending import Outbox
 from headrace.appproxy.serving import Serving
 from headrace.appproxy.servings import Servings
 from headrace.appproxy.settings import Settings
@@ -33,13 +34,14 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
     now = time.monotonic  # the event loop's own clock has steps of a millisecond
     chance = random.random  # choosing replicas and log samples needs no secrecy
     book = StatsBook()
+    outbox = Outbox()
     head_limits = HeadLimits(
         line_bytes=settings.max_line_bytes, field_bytes=settings.max_header_bytes, head_bytes=settings.max_head_bytes,
         fields=settings.max_headers,
     )  # fmt: skip
 
     def replica(route: Route, stats: ReplicaStats) -> Replica:
-        return Replica(route, stats, head_limits, connect_s=settings.connect_timeout_s)
+        return Replica(route, stats, head_limits, outbox, connect_s=settings.connect_timeout_s)
 
     def serving(entry: Entry) -> Serving:
         return Serving(entry, book=book, make=replica, let_go=servings.let_go, notify=notify, chance=chance, now=now)
@@ -64,6 +66,7 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
         epoch=time.time,
         new_id=_ids(),
         head_limits=head_limits,
+        outbox=outbox,
         callers=Callers(most=settings.max_connections, most_per_address=settings.max_connections_per_address),
     )
     servings.load(now())

@@ -101,14 +101,14 @@ class Attempts(Account):
         self.line.resume_reading("body")
         if self.head.expects and not self.continued:
             self.continued = True
-            self.line.transport.write(_CONTINUE)
+            self.line.write(_CONTINUE)
         self.line.deadline = self.parts.now() + self.parts.settings.caller_idle_timeout_s
 
     def pass_on(self, content: bytes, body: Outgoing, connection: ReplicaConnection) -> None:
         """Send what came of the body to the replica."""
         framed = body.framed(content, last=self.line.whole)
         if framed:
-            connection.transport.write(framed)
+            connection.write(framed)
         connection.sent_whole = self.line.whole
         settings, limits = self.parts.settings, self.serving.table.limits
         wait_s = limits.first_byte_timeout_s if self.line.whole else settings.caller_idle_timeout_s
@@ -144,7 +144,7 @@ class Attempts(Account):
             self.bytes_sent = len(content)
             if told.usage == "json":
                 self.tokens = tokens_of(content)
-        line.transport.write(begin + content)
+        line.write(begin + content)
         self.close()
         line.finished(closes=told.closes)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.appproxy.framing.bodies import Body, body_of
 from headrace.appproxy.framing.heads import FramingError
 from headrace.appproxy.framing.requests import RequestReader
+from headrace.appproxy.sending import Sender
 from headrace.appproxy.traffic.answers import framing_answer
 from headrace.appproxy.traffic.exchange import Exchange
 from headrace.appproxy.upstream.connection import HIGH_WATER
@@ -27,7 +28,7 @@ LAST_IDLE_S = 1.0
 _NEVER = float("inf")
 
 
-class CallerConnection(asyncio.Protocol):
+class CallerConnection(Sender):
     """What the event loop calls. `deadline` is when `expired` is to be called; the plane's sweep looks at it."""
 
     __slots__ = (
@@ -43,16 +44,15 @@ class CallerConnection(asyncio.Protocol):
         "parts",
         "peer",
         "reader",
-        "transport",
         "trusted",
         "whole",
         "writable",
     )
 
     def __init__(self, parts: Parts, door: Door) -> None:
+        super().__init__(parts.outbox)
         self.parts = parts
         self.door = door
-        self.transport: Any = None
         self.address = ""
         self.peer = b""
         """The caller's fields for replicas: who it is, as far as a connection tells."""
@@ -84,7 +84,7 @@ class CallerConnection(asyncio.Protocol):
         refusal = self.parts.callers.enter(self)
         if refusal is not None:
             self.parts.book.count_unknown(refusal.code)
-            transport.write(framing_answer(refusal))
+            self.write(framing_answer(refusal))
             self.close_softly()
             return
         self.peer = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % self.address.encode()
@@ -212,7 +212,7 @@ class CallerConnection(asyncio.Protocol):
             self.parts.malformed("head-timeout")
             self.last_words(framing_answer(FramingError("head-timeout", "the head did not come in time", 408)))
         else:
-            self.transport.close()
+            self.end()
 
     # --- writing
 
@@ -242,7 +242,7 @@ class CallerConnection(asyncio.Protocol):
     def last_words(self, answer: bytes) -> None:
         """Write an answer that is ours to what is no request, and end the connection."""
         if not self.transport.is_closing():
-            self.transport.write(answer)
+            self.write(answer)
         self.close_softly(unread=True)
 
     def close_softly(self, *, unread: bool = False) -> None:
@@ -256,13 +256,13 @@ class CallerConnection(asyncio.Protocol):
         if transport.is_closing():
             return
         if self._body is None and not unread:
-            transport.close()
+            self.end()
         else:
             # RFC 9112 section 9.6: a close with unread bytes may reset the connection under the answer; so the end is told
             # first, and what still comes is read away for a moment.
-            transport.write_eof()
+            self.end_sending()
             self._body = None
-        asyncio.get_running_loop().call_later(_FLUSH_S, transport.abort)
+        asyncio.get_running_loop().call_later(_FLUSH_S, self.abort)
 
     def cut_off(self) -> None:
         """End the connection after what was written, in the middle of an answer."""
@@ -270,8 +270,8 @@ class CallerConnection(asyncio.Protocol):
         self._closing = True
         self._sink = self._ignore
         self.deadline = _NEVER
-        self.transport.close()
-        asyncio.get_running_loop().call_later(_FLUSH_S, self.transport.abort)
+        self.end()
+        asyncio.get_running_loop().call_later(_FLUSH_S, self.abort)
 
     @property
     def idle(self) -> bool:

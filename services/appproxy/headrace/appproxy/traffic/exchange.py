@@ -172,7 +172,7 @@ class Exchange(Attempts):
     def own(self, answer: bytes) -> None:
         """Write a whole answer of our own, and end."""
         closes = self.closes
-        self.line.transport.write(answer)
+        self.line.write(answer)
         self.close()
         self.line.finished(closes=closes)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.appproxy.callers import Gate
     from headrace.appproxy.domain.rates import Reservation
     from headrace.appproxy.limits import CallerLimits
+    from headrace.appproxy.sending import Outbox
     from headrace.appproxy.servings import Servings
     from headrace.appproxy.settings import Settings
     from headrace.appproxy.stats import StatsBook
@@ -98,6 +99,7 @@ class Parts:
     """Makes request ids."""
     head_limits: HeadLimits
     callers: Callers
+    outbox: Outbox
     open: set[Any] = field(default_factory=set)
     """The exchanges that have not ended."""
     date: DateField = field(default_factory=DateField)

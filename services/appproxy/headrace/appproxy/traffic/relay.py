@@ -30,7 +30,7 @@ class Relay:
         self._connection = connection
         self._now = exchange.parts.now
         self._idle_s = exchange.serving.table.limits.idle_timeout_s
-        self._write = line.transport.write
+        self._write = line.write
         self._last = False
         # The head goes out with the content that came with it, or by `flush`.
         self._reply, self._unsent = exchange.reply_to(head, connection.replica.where)
@@ -96,7 +96,7 @@ class Relay:
         self._exchange.connection = None
         self._exchange.close()
         if why == "caller-stalled":
-            transport.abort()
+            self._line.abort()
             return
         if self._reply.events:
             event = error_event(why, self._exchange.request_id)

@@ -32,7 +32,7 @@ class Tunnel:
         self._connection.taker = self
         self._connection.tunnel = True
         self._line.exchange = self
-        self._line.transport.write(switching(head, request_id=self._exchange.request_id))
+        self._line.write(switching(head, request_id=self._exchange.request_id))
         self._touch()
         self._line.tunnel(self.from_caller)
 
@@ -43,13 +43,13 @@ class Tunnel:
         """Bytes for the caller."""
         self._touch()
         self._exchange.bytes_sent += len(data)
-        self._line.transport.write(data)
+        self._line.write(data)
 
     def from_caller(self, data: bytes) -> None:
         """Bytes for the replica."""
         self._touch()
         self._exchange.bytes_received += len(data)
-        self._connection.transport.write(data)
+        self._connection.write(data)
 
     def ended(self) -> None:
         """The replica ended."""
@@ -60,7 +60,7 @@ class Tunnel:
         """The caller ended: what it sent before still goes to the replica, whose transport flushes as it closes."""
         connection = self._connection
         connection.release()
-        connection.transport.close()
+        connection.end()
         self._close()
 
     def _close(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace.appproxy.domain.retry import FailureKind
 from headrace.appproxy.framing.bodies import Body, OpenBody, body_of
 from headrace.appproxy.framing.heads import FramingError, HeadLimits, ResponseHead
 from headrace.appproxy.framing.responses import ResponseReader
+from headrace.appproxy.sending import Outbox, Sender
 
 if TYPE_CHECKING:
     from headrace.appproxy.upstream.replica import Replica
@@ -49,7 +49,7 @@ class Taker(Protocol):
         """Bytes after 101."""
 
 
-class ReplicaConnection(asyncio.Protocol):
+class ReplicaConnection(Sender):
     """A connection to `replica`; idle, or busy with one exchange."""
 
     __slots__ = (
@@ -64,13 +64,12 @@ class ReplicaConnection(asyncio.Protocol):
         "sent_whole",
         "taken_at",
         "taker",
-        "transport",
         "tunnel",
     )
 
-    def __init__(self, replica: Replica, limits: HeadLimits) -> None:
+    def __init__(self, replica: Replica, limits: HeadLimits, outbox: Outbox) -> None:
+        super().__init__(outbox)
         self.replica = replica
-        self.transport: Any = None
         self.taker: Taker | None = None
         self.reused = False
         """Whether it had served before the request in hand."""
@@ -97,7 +96,7 @@ class ReplicaConnection(asyncio.Protocol):
         self.sent_whole = whole
         self._to_head = to_head
         self._interim = 0
-        self.transport.write(data)
+        self.write(data)
 
     def data_received(self, data: bytes) -> None:
         """The event loop's callback."""
@@ -170,7 +169,7 @@ class ReplicaConnection(asyncio.Protocol):
             self.reused = True
             self.replica.keep(self)
         else:
-            self.transport.close()
+            self.end()
 
     def pause(self, *, paused: bool) -> None:
         """Stop or go on reading from the replica."""
@@ -190,7 +189,7 @@ class ReplicaConnection(asyncio.Protocol):
         """End now; nothing more is told."""
         self.release()
         self.replica.forget(self)
-        self.transport.abort()
+        self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The event loop's callback."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from headrace.appproxy.domain.draining import NEVER, cut_at
 from headrace.appproxy.domain.retry import Failure
 from headrace.appproxy.framing.heads import HeadLimits
+from headrace.appproxy.sending import Outbox
 from headrace.appproxy.stats import ReplicaStats
 from headrace.appproxy.upstream.connection import ReplicaConnection
 from headrace.common.contracts.ids import SessionId
@@ -63,11 +64,13 @@ class Replica:
     """
 
     __slots__ = (
-        "_column", "_connect_s", "_cut_at_s", "_limits", "drain", "host_field", "idle", "key", "left", "open", "route", "session_id",
+        "_column", "_connect_s", "_cut_at_s", "_limits", "_outbox", "drain", "host_field", "idle", "key", "left", "open", "route", "session_id",
         "share", "stats", "weight", "where",
     )  # fmt: skip
 
-    def __init__(self, route: Route, stats: ReplicaStats, limits: HeadLimits, *, connect_s: float) -> None:
+    def __init__(
+        self, route: Route, stats: ReplicaStats, limits: HeadLimits, outbox: Outbox, *, connect_s: float
+    ) -> None:
         self.session_id: SessionId = route.session_id
         self.key = str(route.session_id)
         self.stats = stats
@@ -79,6 +82,7 @@ class Replica:
         self.share = 1.0
         """Slow start: the part of its weight that counts now."""
         self._limits = limits
+        self._outbox = outbox
         self._connect_s = connect_s
         self._column: Column | None = None
         self._cut_at_s = NEVER
@@ -142,7 +146,7 @@ class Replica:
     def keep(self, connection: ReplicaConnection) -> None:
         """Keep a connection for the next request."""
         if len(self.idle) >= _MOST_IDLE:
-            connection.transport.close()
+            connection.end()
             return
         connection.idle_since = time.monotonic()
         self.idle.append(connection)
@@ -161,7 +165,7 @@ class Replica:
             number += 1
         stale, self.idle[:] = self.idle[:number], self.idle[number:]
         for connection in stale:
-            connection.transport.close()
+            connection.end()
 
     async def connect(self) -> ReplicaConnection | Failure:
         """Return a fresh connection, or how it failed. Its words never name the address: callers read them."""
@@ -169,7 +173,7 @@ class Replica:
         try:
             async with asyncio.timeout(self._connect_s):
                 _, connection = await loop.create_connection(
-                    lambda: ReplicaConnection(self, self._limits), self.route.host, self.route.port
+                    lambda: ReplicaConnection(self, self._limits, self._outbox), self.route.host, self.route.port
                 )
         except TimeoutError:
             return Failure("connect-timeout", f"no connection to replica {self.key} in time")
