@@ -17,7 +17,7 @@ from aiohttp import web
 
 from headrace.common.contracts.messages.routes import Limits
 from tests.integration.appproxy.replicas import fleet
-from tests.integration.appproxy.workers import Answer, ask, from_both, refuses, two_workers
+from tests.integration.appproxy.workers import Answer, Line, ask, from_both, refuses, two_workers
 from tests.integration.appproxy.world import backend, running
 from tests.support.load import Load
 from tests.support.servers import free_port
@@ -145,6 +145,45 @@ async def test_one_worker_alone_is_replaced_without_a_refused_connection(tmp_pat
         await eventually(lambda: traffic.alive() == 0)
         assert (await ask(world.port)).status == 200
         assert traffic.pids != [pid]
+
+
+async def test_a_leaving_worker_answers_the_next_request_of_a_connection_whose_last_answer_promised_that(
+    tmp_path: Path,
+) -> None:
+    go = asyncio.Event()
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first ")
+        if request.path == "/long":
+            await go.wait()
+        return response
+
+    async with backend(stream) as replica, running(tmp_path / "data", workers=1, shutdown_grace_s=20) as world:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        traffic = world.proxy.traffic
+        await eventually(traffic.generations)
+        line, other = await Line.to(world.port), await Line.to(world.port)
+        answer = asyncio.create_task(line.ask("/chat/long"))
+        await eventually(lambda: len(replica.seen) == 1)
+        (pid,) = traffic.pids
+        os.kill(pid, signal.SIGTERM)
+
+        async def leaves() -> bool:
+            return b"Connection: close" in await other.ask("/chat/short")
+
+        await eventually(leaves)
+        go.set()
+        assert b"Connection: close" not in await answer
+        last = await line.ask("/chat/short")
+        assert last.startswith(b"HTTP/1.1 200 ")
+        assert b"Connection: close" in last
+        assert await line.reader.read() == b""
+        await eventually(lambda: _gone(pid))
+        assert traffic.pids != [pid]
+        for one in (line, other):
+            one.writer.close()
 
 
 async def test_a_worker_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

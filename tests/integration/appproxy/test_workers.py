@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from headrace.common.contracts.messages.routes import Limits
 from tests.integration.appproxy.replicas import fleet
-from tests.integration.appproxy.workers import Two, accepts, ask, from_both, refuses, two_workers
+from tests.integration.appproxy.workers import Line, Two, accepts, ask, from_both, refuses, two_workers
+from tests.integration.appproxy.world import backend
 from tests.support.servers import free_port
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import table
+from tests.unit.appproxy.tables import route, table
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ async def test_a_replicas_limit_holds_over_both_workers(two: Two) -> None:
         assert {answer.status for answer in await from_both(two.port)} == {200}
 
 
-async def test_who_waits_in_one_worker_is_woken_by_room_in_the_other_and_nobody_starves(two: Two) -> None:
+async def test_who_waits_in_one_worker_is_woken_by_room_in_the_other(two: Two) -> None:
     async with fleet(1) as replicas:
         limits = Limits(max_in_flight_per_replica=1, queue_timeout_s=20)
         await two.apply(table("chat", routes=replicas.routes(), limits=limits))
@@ -89,14 +91,11 @@ async def test_who_waits_in_one_worker_is_woken_by_room_in_the_other_and_nobody_
         enough = asyncio.Event()
 
         async def caller() -> None:
-            reader, writer = await asyncio.open_connection("127.0.0.1", two.port)
+            line = await Line.to(two.port)
             while not enough.is_set():
-                writer.write(b"GET /chat/x HTTP/1.1\r\nHost: x\r\n\r\n")
-                head = await reader.readuntil(b"\r\n\r\n")
-                assert head.startswith(b"HTTP/1.1 200 "), head
-                served[head.partition(b"X-Request-Id: ")[2][:24]] += 1
-                await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
-            writer.close()
+                assert (await line.ask()).startswith(b"HTTP/1.1 200 ")
+                served[line.worker] += 1
+            line.writer.close()
 
         async with asyncio.TaskGroup() as group:
             for _ in range(16):
@@ -104,7 +103,45 @@ async def test_who_waits_in_one_worker_is_woken_by_room_in_the_other_and_nobody_
             await eventually(lambda: len(served) == 2 and min(served.values()) >= 40)
             enough.set()
         assert replicas.most_at_once[1] <= 2, "one further request, where both looked in the same moment"
-        assert max(served.values()) < 10 * min(served.values())
+
+
+async def test_a_long_queue_in_one_worker_does_not_starve_the_other(two: Two) -> None:
+    """The worker that has the only place, and many who wait for it, leaves it to the other's one in time."""
+    gate = asyncio.Event()
+    gate.set()
+
+    async def work(_: web.Request) -> web.Response:
+        await gate.wait()
+        await asyncio.sleep(0.01)  # what an answer takes
+        return web.Response()
+
+    async with backend(work) as replica:
+        limits = Limits(max_in_flight_per_replica=1, queue_timeout_s=20)
+        await two.apply(table("chat", routes=(route(port=replica.port),), limits=limits))
+        by_worker: dict[bytes, list[Line]] = {}
+        while len(by_worker) < 2 or max(map(len, by_worker.values())) < 30:
+            line = await Line.to(two.port)
+            await line.ask()
+            by_worker.setdefault(line.worker, []).append(line)
+        few, many = sorted(by_worker.values(), key=len)
+        gate.clear()
+        seen, order = len(replica.seen), []
+
+        async def call(line: Line) -> None:
+            await line.ask()
+            order.append(line)
+
+        calls = [asyncio.create_task(call(many[0]))]
+        await eventually(lambda: len(replica.seen) == seen + 1)
+        calls += [asyncio.create_task(call(line)) for line in many[1:30]]
+        await eventually(lambda: _waiting(two) == 29)
+        calls.append(asyncio.create_task(call(few[0])))
+        await eventually(lambda: _waiting(two) == 30)
+        gate.set()
+        await asyncio.gather(*calls)
+        assert order.index(few[0]) < 20
+        for line in (*few, *many):
+            line.writer.close()
 
 
 async def test_tables_and_own_ports_reach_both_workers(two: Two) -> None:
@@ -147,3 +184,7 @@ async def test_the_receipt_of_a_drain_is_of_both_workers(two: Two) -> None:
         assert (receipt.started, receipt.finished, receipt.cut, receipt.failed) == (20, 20, 0, 0)
         await two.apply(first.model_copy(update={"generation": 3, "routes": ()}))
         assert two.traffic.look().drains[str(route.session_id)].receipt.finished == 20
+
+
+def _waiting(two: Two) -> int:
+    return sum(waiting.requests for waiting in two.traffic.look().waiting.values())

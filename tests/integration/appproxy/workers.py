@@ -64,6 +64,28 @@ async def from_both(port: int, path: str = "/chat/x") -> list[Answer]:
     return answers
 
 
+class Line:
+    """A caller's connection that is kept. `worker`: which process has it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.worker = b""
+
+    @classmethod
+    async def to(cls, port: int) -> Line:
+        """Connect."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def ask(self, path: str = "/chat/x") -> bytes:
+        """Send a request and return its whole answer, which is chunked or has a length."""
+        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        self.worker = head.partition(_ID)[2][:24]
+        if b"Transfer-Encoding: chunked" in head:
+            return head + await self.reader.readuntil(b"0\r\n\r\n")
+        return head + await self.reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+
+
 async def accepts(port: int) -> bool:
     """Whether somebody listens there."""
     try:
