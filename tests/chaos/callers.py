@@ -38,14 +38,18 @@ class Caller:
             while goes_on():
                 number = self._chance.randint(*events)
                 leave_after = self._chance.randrange(1, number) if self._chance.random() < 0.05 and number > 1 else None
-                self._tally.asked += 1
-                outcome = await self.ask(number, every_ms, leave_after)
-                self._tally.outcomes[outcome] += 1
+                await self.ask(number, every_ms, leave_after)
         finally:
-            self._hang_up()
+            self.hang_up()
 
     async def ask(self, events: int, every_ms: int, leave_after: int | None = None) -> Outcome:
-        """Ask for one stream and return what came of it."""
+        """Ask for one stream, and count and return what came of it."""
+        self._tally.asked += 1
+        outcome = await self._one(events, every_ms, leave_after)
+        self._tally.outcomes[outcome] += 1
+        return outcome
+
+    async def _one(self, events: int, every_ms: int, leave_after: int | None) -> Outcome:
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
@@ -56,7 +60,7 @@ class Caller:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError):
-            self._hang_up()
+            self.hang_up()
             return "lost"
         status = int(head[9:12])
         if status != 200:
@@ -69,10 +73,10 @@ class Caller:
         try:
             await reader.readexactly(int(length[1]))
         except (asyncio.IncompleteReadError, ConnectionError):
-            self._hang_up()
+            self.hang_up()
             return "lost"
         if _CLOSES.search(head):
-            self._hang_up()
+            self.hang_up()
         self._tally.statuses[status] += 1
         return "refused"
 
@@ -87,20 +91,21 @@ class Caller:
                 break
             came += more
             if leave_after is not None and came.count(b"\n\n") >= leave_after:
-                self._hang_up()
+                self.hang_up()
                 return "left"
         body, whole = content(came)
         numbers = [int(number) for number in _NUMBER.findall(body)]
         self._tally.events += len(numbers)
         if not whole:
-            self._hang_up()
+            self.hang_up()
         if numbers != list(range(len(numbers))):
             return "garbled"
         if whole:
             return "done" if len(numbers) == events and body.endswith(b"data: [DONE]\n\n") else "lied"
         return "told" if b"\n\nevent: error\ndata: " in body else "aborted"
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Close the connection, if there is one."""
         if self._streams is not None:
             self._streams[1].transport.abort()
             self._streams = None
