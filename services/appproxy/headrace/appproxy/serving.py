@@ -68,7 +68,8 @@ class Serving:
         self._picker = Picker(chance)
         self._chance = chance
         self._plain = False
-        """Whether the choice is `least_in_flight` alone while no replica is in trouble, as for most services."""
+        """Whether the choice is `least_in_flight` alone while no replica is in trouble or full, as for most services."""
+        self._most: int | None = None
         self._budget = RetryBudget()
         self._able: list[Replica] = []
         """Those that the table lets serve."""
@@ -100,7 +101,8 @@ class Serving:
         self._able = [replica for replica in self.replicas.values() if serves(replica.route)]
         self._passed.keep_only({replica.key for replica in self.replicas.values()})
         self._picker.update(table.balance, self._able, now_s)
-        self._plain = self._picker.draws and table.limits.max_in_flight_per_replica is None
+        self._plain = self._picker.draws
+        self._most = table.limits.max_in_flight_per_replica
         self.pump()
 
     def _let_go(self, session_id: SessionId) -> None:
@@ -147,12 +149,14 @@ class Serving:
         by this one request if another worker was faster."""
         usable = self._able
         if self._plain and usable and not self._passed.troubled and not exchange.tried:
-            return least_in_flight(usable, self._chance)
+            drawn = least_in_flight(usable, self._chance)
+            if self._most is None or drawn.in_flight < self._most:
+                return drawn
         if exchange.tried or self._passed.troubled:
             usable = self._passable(exchange.tried)
         if not usable:
             return NO_OTHER if self._able else nobody(self.table)
-        limit = self.table.limits.max_in_flight_per_replica
+        limit = self._most
         if limit is not None:
             free = [replica for replica in usable if replica.in_flight < limit]
             if not (free or found_room):

@@ -11,6 +11,7 @@ limits/*.lua hold the same arithmetic for all app-proxies together; tests compar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, floor
 from typing import Final, Literal
 
@@ -31,6 +32,13 @@ IN_FLIGHT_RETRY_S: Final = 1.0
 """Nobody knows when a request ends: the next try is worth a second's wait."""
 _ROUNDING_S: Final = 1e-7
 
+_JUDGED: Final[dict[Judged, bytes]] = {
+    "shared": b"x-headrace-limits: shared\r\n", "local": b"x-headrace-limits: local\r\n",
+}  # fmt: skip
+_REQUESTS: Final = (
+    b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n"
+)
+_TOKENS: Final = b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n"
 _TEXTS: Final[dict[Code, str]] = {
     "request-rate": "this caller sends more requests a second than it may",
     "caller-in-flight": "this caller has as many requests open as it may",
@@ -144,8 +152,20 @@ class Verdict:
 
     @property
     def fields(self) -> bytes:
-        """Return ratelimit_headers() as lines with CRLF, less retry-after, which a refusal's problem brings itself."""
-        return b"".join(b"%s: %s\r\n" % pair for pair in ratelimit_headers(self) if pair[0] != b"retry-after")
+        """Return the header fields of the answer, each with its CRLF; none where the caller has no limits.
+
+        Named as OpenAI's API names them (platform.openai.com/docs/guides/rate-limits), and `x-headrace-limits`: shared (judged over
+        all app-proxies together) or local (by this worker alone, with its part of the limit). A refusal has retry-after-ms, which
+        OpenAI's clients look at first; its retry-after comes with the problem.
+        """
+        if self is UNLIMITED:
+            return b""
+        told = _JUDGED[self.judged]
+        if self.limit_tokens is not None:
+            told = _TOKENS % (self.limit_tokens, self.remaining_tokens, duration(self.reset_tokens_s)) + told
+        if self.limit_requests is not None:
+            told = _REQUESTS % (self.limit_requests, self.remaining_requests, duration(self.reset_requests_s)) + told
+        return told if self.allowed else told + b"retry-after-ms: %d\r\n" % max(1, ceil(self.wait_s * 1000))
 
 
 def _at_most(tokens: int, limit: int) -> int:
@@ -249,38 +269,13 @@ def _whole(number: float) -> int:
     return max(0, floor(number + 1e-6))
 
 
-def ratelimit_headers(verdict: Verdict) -> list[tuple[bytes, bytes]]:
-    """Return the header fields of an answer as OpenAI's API names them, and `x-headrace-limits: shared|local`.
-
-    shared: judged over all app-proxies together; local: by this worker alone, with its part of the limit. Names and the form
-    of durations (`1s`, `6m0s`, `20ms`): platform.openai.com/docs/guides/rate-limits. Refusals carry retry-after (whole
-    seconds, RFC 9110) and retry-after-ms, which OpenAI's clients look at first. Empty where the caller has no limits.
-    """
-    found: list[tuple[bytes, bytes]] = []
-    if verdict.limit_requests is not None:
-        found += _three(b"requests", verdict.limit_requests, verdict.remaining_requests, verdict.reset_requests_s)
-    if verdict.limit_tokens is not None:
-        found += _three(b"tokens", verdict.limit_tokens, verdict.remaining_tokens, verdict.reset_tokens_s)
-    if verdict is UNLIMITED:
-        return found
-    found.append((b"x-headrace-limits", verdict.judged.encode()))
-    if not verdict.allowed:
-        found.append((b"retry-after", b"%d" % verdict.retry_after_s))
-        found.append((b"retry-after-ms", b"%d" % max(1, ceil(verdict.wait_s * 1000))))
-    return found
-
-
-def _three(of: bytes, limit: int, remaining: int, reset_s: float) -> list[tuple[bytes, bytes]]:
-    return [
-        (b"x-ratelimit-limit-" + of, b"%d" % limit),
-        (b"x-ratelimit-remaining-" + of, b"%d" % remaining),
-        (b"x-ratelimit-reset-" + of, duration(reset_s)),
-    ]
-
-
 def duration(seconds: float) -> bytes:
     """Return `seconds`, rounded up to a millisecond, as OpenAI writes them: 20ms, 1s, 1.5s, 6m0s, 2h0m5s."""
-    milliseconds = max(0, ceil(seconds * 1000 - 1e-4))
+    return _milliseconds(max(0, ceil(seconds * 1000 - 1e-4)))
+
+
+@lru_cache(maxsize=4096)
+def _milliseconds(milliseconds: int) -> bytes:
     if 0 < milliseconds < 1000:
         return b"%dms" % milliseconds
     whole, rest = divmod(milliseconds, 1000)

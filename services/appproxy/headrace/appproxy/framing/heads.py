@@ -13,6 +13,7 @@ CHUNKED = -1
 """Length of a body that comes in chunks."""
 UNTIL_CLOSE = -2
 """Length of an answer's body that ends with the connection."""
+BLANKS = frozenset({b" ", b"\t"})
 UNSEEN: Any = object()
 MOST_LENGTH = 1 << 53
 """Lengths above this are refused: no body is that large, and no peer can then read the number differently."""

@@ -14,20 +14,22 @@ from headrace.appproxy.framing.heads import MOST_LENGTH, RequestHead, ResponseHe
 _LENGTH_FIELD = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,16})\r\n", re.IGNORECASE)
 _MOST_DIGITS = 16
 _MOST_REMEMBERED = 4096
+_PATIENCE = 4
 H = TypeVar("H", RequestHead, ResponseHead)
 
 
 class Repeats(Generic[H]):
     """Remembers the last head of a connection, from the second one on: most connections with a single message stay small."""
 
-    __slots__ = ("_after", "_any", "_before", "_head", "_most", "_raw", "end")
+    __slots__ = ("_after", "_before", "_head", "_missed", "_most", "_raw", "end")
 
     def __init__(self, most_bytes: int) -> None:
         """most_bytes: of a head; what is longer is left to who reads in full, and refuses it."""
         self._most = min(most_bytes, _MOST_REMEMBERED)
         self._raw = self._before = self._after = b""
         self._head: H | None = None
-        self._any = False
+        self._missed = 0
+        """Heads that were read in full since one was recognised."""
         self.end = 0
         """Where the head that was found last ends in what was given."""
 
@@ -36,6 +38,7 @@ class Repeats(Generic[H]):
         raw = self._raw
         if raw and data.startswith(raw):
             self.end = len(raw)
+            self._missed = 1
             return self._head
         return self._resized(data) if self._before and data.startswith(self._before) else None
 
@@ -52,13 +55,14 @@ class Repeats(Generic[H]):
             return None
         self.end, self._raw = end, data[:end]
         self._head = self._head.resized(length, digits)
+        self._missed = 1
         return self._head
 
     def learn(self, raw: bytes, head: H) -> None:
         """Remember a head that was read in full from `raw`, which is nothing but it."""
-        if not self._any or len(raw) > self._most:
-            self._any = True
-            return
+        self._missed += 1
+        if len(raw) > self._most or (self._missed & 15 if self._missed > _PATIENCE else self._missed == 1):
+            return  # the first one, or nothing comes again here: look only now and then whether that has changed
         self._raw, self._head = raw, head
         self._before = self._after = b""
         found = _LENGTH_FIELD.search(raw)

@@ -7,6 +7,7 @@ import re
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
 from headrace.appproxy.framing.heads import (
+    BLANKS,
     CHUNKED,
     MOST_LENGTH,
     UNSEEN,
@@ -60,7 +61,7 @@ class RequestReader:
         self._url = url
 
     def _on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value.strip(b" \t")))
+        self._headers.append((name, value if value[-1:] not in BLANKS else value.strip(b" \t")))
 
     def head(self, data: bytes) -> RequestHead | None:
         """Return the next head, or None while it is not whole. Raises FramingError."""

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from headrace.appproxy.framing.heads import (
+    BLANKS,
     CHUNKED,
     UNSEEN,
     UNTIL_CLOSE,
@@ -54,7 +55,7 @@ class ResponseReader:
         self._reason = reason
 
     def _on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value.strip(b" \t")))
+        self._headers.append((name, value if value[-1:] not in BLANKS else value.strip(b" \t")))
 
     def head(self, data: bytes, *, to_head: bool) -> ResponseHead | None:
         """Return the next head, or None while it is not whole. Raises FramingError. `to_head`: the request was HEAD."""
