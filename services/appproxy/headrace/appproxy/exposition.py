@@ -114,8 +114,11 @@ class Traffic(Collector):
     def _in_hand(self, view: View) -> Iterator[Metric]:
         names = {str(table.service_id): table.name for table in self._tables}
         in_flight = GaugeMetricFamily("headrace_proxy_in_flight", "Requests open at this moment.", labels=_PER_REPLICA)
-        for stats in self._book:
-            in_flight.add_metric(_labels(stats), view.open.get(stats.session_id, 0))
+        replicas = {stats.session_id: _labels(stats) for stats in self._book}
+        for table in self._tables:  # the book knows a replica only once a request on it has ended
+            replicas |= {str(r.session_id): [table.name, str(r.revision_id), str(r.session_id)] for r in table.routes}
+        for session, labels in replicas.items():
+            in_flight.add_metric(labels, view.open.get(session, 0))
         queued = GaugeMetricFamily("headrace_proxy_queued", "Requests that wait for a replica.", labels=["service"])
         for service, waiting in view.waiting.items():
             queued.add_metric([names.get(service, "")], waiting.requests)
