@@ -184,6 +184,6 @@ async def test_a_fresh_replica_starts_slowly(world: World, monkeypatch: pytest.M
         await eventually(lambda: fresh.share == pytest.approx(0.55))
         world.apply(newer(newer(first), routes=some.routes()))
         assert Counter(await ask(world, 155)) == {1: 100, 2: 55}, "and a new table does not set it back"
-        clock.now_s += 500
+        clock.now_s += 501
         await eventually(lambda: fresh.share == 1)
         assert Counter(await ask(world, 40)) == {1: 20, 2: 20}
