@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from fuzz.cuts import divisions
 from fuzz.readings import SMALL, USUAL, check_answer, check_request, read_answer, read_requests
+from headrace.appproxy.framing.heads import FramingError
+from headrace.appproxy.framing.plain import plain
+from headrace.appproxy.framing.requests import RequestReader
 
 
 def requests_hold(given: bytes) -> None:
     """Whatever a caller sends: its division makes no difference, and what is accepted has one reading."""
+    plain_heads_hold(given[1:])
     limits = SMALL if given[:1] and given[0] & 1 else USUAL
     readings = [read_requests(pieces, limits) for pieces in divisions(given)]
     for message in readings[0].messages:
@@ -16,6 +20,19 @@ def requests_hold(given: bytes) -> None:
         assert other.result == readings[0].result, (readings[0].result, other.result)
         for message in other.messages:
             check_request(message)
+
+
+def plain_heads_hold(given: bytes) -> None:
+    """What is read in a few steps, and then accepted, llhttp reads the same."""
+    head, end, _ = given.partition(b"\r\n\r\n")
+    found = plain(head.split(b"\r\n")) if end else None
+    if found is not None:
+        try:
+            RequestReader(USUAL).head(head + end)
+        except FramingError:
+            return
+        judged = RequestReader(USUAL).judged(head + end)
+        assert (judged.method, judged.target, judged.headers, judged.minor) == (*found, 1), (found, vars(judged))
 
 
 def answers_hold(given: bytes) -> None:

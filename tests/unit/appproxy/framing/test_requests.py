@@ -148,3 +148,13 @@ def test_chunks_are_framed_anew_for_exactly_their_content(chunks: list[bytes], s
     again = body_of(CHUNKED)
     assert again.feed(raw + b"0\r\n\r\n") == content
     assert again.done
+
+
+def test_a_line_of_just_the_longest_length_is_read_however_it_is_cut() -> None:
+    line = b"GET /aaaaaaaa HTTP/1.1"
+    reader = RequestReader(HeadLimits(line_bytes=len(line)))
+    assert all(reader.head(bytes([byte])) is None for byte in line + b"\r\nHost: h\r\n\r")
+    assert reader.head(b"\n") is not None
+    reader = RequestReader(HeadLimits(line_bytes=len(line) - 1))
+    with pytest.raises(FramingError, match="longer than"):
+        reader.head(line)

@@ -71,25 +71,44 @@ Asked = dict[int, list[bytes]]
 _NOTHING: Asked = {}
 
 
+_passing: dict[tuple[bytes, bytes], bytes | int] = {}
+"""What becomes of a field: the line that passes, or which of ours it is. Most fields come again and again."""
+_MOST_TOLD = 4096
+_LONGEST_TOLD = 1024
+
+
+def _learn(field: tuple[bytes, bytes]) -> bytes | int:
+    name, value = field
+    kind = _request_kind(name, UNSEEN)
+    if kind is UNSEEN:
+        kind = _REQUEST.learn(name)
+    told: bytes | int = name + b": " + value + b"\r\n" if kind is None else kind
+    if len(_passing) >= _MOST_TOLD:
+        _passing.clear()
+    if len(value) <= _LONGEST_TOLD:
+        _passing[field] = told
+    return told
+
+
 def request_fields(head: RequestHead) -> tuple[bytes, Asked]:
     """Return the fields of a request that pass to the replica, each with its CRLF, and those that the proxy reads itself."""
-    fields = []
+    fields: list[bytes] = []
     asked = _NOTHING
     named = head.connection
     via = b""
-    for name, value in head.headers:
-        kind = _request_kind(name, UNSEEN)
-        if kind is UNSEEN:
-            kind = _REQUEST.learn(name)
-        if kind is None:
-            if not named or name.lower() not in named:
-                fields.append(name + b": " + value + b"\r\n")
-        elif kind > _VIA:
+    for field in head.headers:
+        told = _passing.get(field)
+        if told is None:
+            told = _learn(field)
+        if isinstance(told, bytes):
+            if not named or field[0].lower() not in named:
+                fields.append(told)
+        elif told > _VIA:
             if asked is _NOTHING:
                 asked = {}
-            asked.setdefault(kind, []).append(value)
-        elif kind == _VIA:
-            via += value + b", "
+            asked.setdefault(told, []).append(field[1])
+        elif told == _VIA:
+            via += field[1] + b", "
     fields.append(b"Via: " + via + b"1.1 headrace\r\n")
     return b"".join(fields), asked
 

@@ -19,6 +19,7 @@ from headrace.appproxy.framing.heads import (
     options,
     persists,
 )
+from headrace.appproxy.framing.plain import plain
 from headrace.appproxy.framing.repeats import Repeats
 
 _BLANK = (b"\r", b"\n")
@@ -103,11 +104,23 @@ class RequestReader:
         if b"\n" in data:
             if _BARE_LF.search(data):
                 raise FramingError("bad-request", "a line of the head does not end with CRLF")
-        elif len(data) > limits.line_bytes:
+        elif len(data) - data.endswith(b"\r") > limits.line_bytes:
             raise FramingError("line-too-long", f"the request line is longer than {limits.line_bytes} bytes", 414)
         self._held = data
 
     def _read(self, raw: bytes) -> RequestHead:
+        lines = raw[:-4].split(b"\r\n")
+        if len(lines[0]) > self._limits.line_bytes:
+            raise self._bad_line(len(lines[0]))
+        found = plain(lines)
+        head = RequestHead(found[0], found[1], 1, found[2]) if found is not None else self.judged(raw)
+        if len(head.headers) > self._limits.fields or len(raw) > self._limits.field_bytes:
+            self._bound(head.headers)
+        _frame(head)
+        return head
+
+    def judged(self, raw: bytes) -> RequestHead:
+        """Return the head that llhttp reads from `raw`."""
         line = raw.find(b"\n") - 1
         minor = 1 if raw[line - 9 : line + 1] == b" HTTP/1.1\r" else _older(raw, line)
         if raw.count(b" ", 0, line) != 2 or line > self._limits.line_bytes:
@@ -130,12 +143,7 @@ class RequestReader:
             )
         if b"#" in self._url:
             raise FramingError("bad-request", "a request target has no fragment")
-        limits = self._limits
-        if len(headers) > limits.fields or len(raw) > limits.field_bytes:
-            self._bound(headers)
-        head = RequestHead(method, self._url, minor, headers)
-        _frame(head)
-        return head
+        return RequestHead(method, self._url, minor, headers)
 
     def _bad_line(self, line: int) -> FramingError:
         most = self._limits.line_bytes
