@@ -65,7 +65,8 @@ class Serving:
         self._notify = notify
         self._now = now
         self._passed = Passed()
-        self._picker = Picker(chance)
+        self.picker = Picker(chance)
+        """What of a request binds it to a replica."""
         self._chance = chance
         self._plain = False
         """Whether the choice is `least_in_flight` alone while no replica is in trouble or full, as for most services."""
@@ -100,8 +101,8 @@ class Serving:
                 replica.on_board(slots[session_id])
         self._able = [replica for replica in self.replicas.values() if serves(replica.route)]
         self._passed.keep_only({replica.key for replica in self.replicas.values()})
-        self._picker.update(table.balance, self._able, now_s)
-        self._plain = self._picker.draws
+        self.picker.update(table.balance, self._able, now_s)
+        self._plain = self.picker.draws
         self._most = table.limits.max_in_flight_per_replica
         self.pump()
 
@@ -125,25 +126,6 @@ class Serving:
 
     # --- choosing
 
-    @property
-    def binds(self) -> bool:
-        """Whether requests that belong together go to one replica."""
-        return self._picker.binds
-
-    @property
-    def reads(self) -> frozenset[str]:
-        """What of a body's head decides where a request goes."""
-        return self._picker.reads
-
-    @property
-    def prompt_bytes(self) -> int:
-        """How much of a prompt is looked at for that."""
-        return self._picker.prompt_bytes
-
-    def key_of(self, exchange: Exchange, found: Any) -> int | None:
-        """Return what binds a request to a replica, under session and prefix balance."""
-        return self._picker.key_of(exchange.head, found)
-
     def choose(self, exchange: Attempts, *, found_room: bool = False) -> Replica | Refusal:
         """Return the replica for one request, or why there is none now. `found_room`: it was there a moment ago, and may be passed
         by this one request if another worker was faster."""
@@ -162,7 +144,7 @@ class Serving:
             if not (free or found_room):
                 return replicas_full(len(usable), limit)
             usable = free or usable
-        return self._picker.pick(usable, exchange.key)
+        return self.picker.pick(usable, exchange.key)
 
     def _passable(self, tried: Container[str]) -> list[Replica]:
         left, _panic = passable(self._able, self._passed.out())
@@ -253,7 +235,10 @@ class Serving:
             for ticket in self.queue.expired(now_s):
                 exchange = self._leave_queue(ticket)
                 chosen = self.choose(exchange)
-                exchange.turned_away(chosen if isinstance(chosen, Refusal) else self._full())
+                if isinstance(chosen, Refusal):
+                    exchange.turned_away(chosen)
+                else:  # room came in the same moment
+                    exchange.go(chosen)
 
     @property
     def held(self) -> bool:
@@ -299,7 +284,7 @@ class Serving:
         now_s = self._now()
         self._passed.probed(replica.key, now_s, well=well)
         if well:
-            self._picker.returned(replica, now_s)
+            self.picker.returned(replica, now_s)
             self.pump()
 
     def mind(self, now_s: float, keep_s: float) -> None:
@@ -308,4 +293,4 @@ class Serving:
         for replica in self.replicas.values():
             replica.close_idle(now_s - keep_s)
             replica.cut_late(now_s)
-        self._picker.age(self._able, now_s)
+        self.picker.age(self._able, now_s)

@@ -55,19 +55,19 @@ def enter_service(exchange: Exchange, serving: Serving, shown: bytes | None) -> 
         exchange.fields += b"Authorization: " + who.forward_authorization + b"\r\n"
     if exchange.body is not None and (most := serving.table.limits.max_body_bytes) is not None:
         exchange.body.limit_to(most)
-    if who.limits is None and not serving.binds:
+    if who.limits is None and not serving.picker.binds:
         exchange.admit()
         return
     counts = counts_tokens(who.limits)
-    if serving.reads or counts:
-        wants = serving.reads | {"max_tokens"} if counts else serving.reads
-        fleet.read_head(exchange, wants, serving.prompt_bytes, lambda found: _bind(exchange, found))
+    if serving.picker.reads or counts:
+        wants = serving.picker.reads | {"max_tokens"} if counts else serving.picker.reads
+        fleet.read_head(exchange, wants, serving.picker.prompt_bytes, lambda found: _bind(exchange, found))
     else:
         _bind(exchange, None)
 
 
 def _bind(exchange: Exchange, found: fleet.Head | None) -> None:
-    exchange.key = exchange.serving.key_of(exchange, found)
+    exchange.key = exchange.serving.picker.key_of(exchange.head, found)
     limits = exchange.who.limits if exchange.who is not None else None
     if limits is None:
         exchange.admit()
