@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import REGISTRY
@@ -16,7 +17,6 @@ from headrace.appproxy import exposition
 from headrace.appproxy.admin import admin_app
 from headrace.appproxy.bus_link import BusLink
 from headrace.appproxy.listeners import Listeners
-from headrace.appproxy.local import LocalTraffic
 from headrace.appproxy.report import EVERY, Reporter
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.stats import StatsBook
@@ -30,10 +30,14 @@ from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import Check, WebServer
 
+if TYPE_CHECKING:
+    from headrace.appproxy.local import LocalTraffic
+
+    Traffic = LocalTraffic | WorkerProcesses
+
 log = structlog.get_logger()
 _SAVE_PAUSE = timedelta(milliseconds=100)
 _REPORT_PAUSE = timedelta(milliseconds=20)
-Traffic = LocalTraffic | WorkerProcesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ async def build(settings: Settings) -> AsyncIterator[AppProxy]:
         stack.push_async_callback(bus.close)
         book = StatsBook()
         forgetting = exposition.Forgetting(book)
-        traffic: Traffic = (WorkerProcesses if settings.workers else LocalTraffic)(settings, list(tables), book)
+        traffic = _traffic(settings, tables, book)
         listeners = Listeners(settings, tables, workers=settings.workers, opened=traffic.opened, closed=traffic.closed)
         reporter = Reporter(
             proxy_id=settings.id,
@@ -128,6 +132,15 @@ async def build(settings: Settings) -> AsyncIterator[AppProxy]:
             await store.save(tables)
         except OSError as error:  # the bus still has them
             log.warning("tables_not_saved", error=str(error))
+
+
+def _traffic(settings: Settings, tables: Tables, book: StatsBook) -> Traffic:
+    """Return what carries the traffic."""
+    if settings.workers:
+        return WorkerProcesses(settings, list(tables), book)
+    from headrace.appproxy.local import LocalTraffic  # noqa: PLC0415 - a parent of workers does without all that they work with
+
+    return LocalTraffic(settings, list(tables), book)
 
 
 def _checks(traffic: Traffic, listeners: Listeners, link: BusLink, tables: Tables) -> dict[str, Check]:

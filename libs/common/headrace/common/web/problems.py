@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import asyncpg
 import structlog
 from aiohttp import web
 from pydantic import ValidationError
@@ -22,14 +21,6 @@ from headrace.common.contracts.problems import (
 
 log = structlog.get_logger()
 REQUEST_ID = "X-Request-Id"
-_DATABASE_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # it shuts down, crashed, or starts
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # asyncpg's word for a connection that was cut between two messages
-    ConnectionError,
-)
 
 
 def field_errors(error: ValidationError, *, prefix: str = "") -> list[dict[str, Any]]:
@@ -97,9 +88,19 @@ def _known(error: Exception) -> Problem | None:
 
 
 def _known_of_database(error: Exception) -> Problem | None:
+    import asyncpg  # noqa: PLC0415 - services without a database do without its 3 MB
+
+    away = (
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,  # it shuts down, crashed, or starts
+        asyncpg.TooManyConnectionsError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,  # asyncpg's word for a connection that was cut between two messages
+        ConnectionError,
+    )
     if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
         return Unavailable("it took too long; look before you repeat a change", reason="timeout")
-    if isinstance(error, _DATABASE_AWAY):
+    if isinstance(error, away):
         return Unavailable(
             "the database cannot be reached; look before you repeat a change", reason="database-unreachable"
         )

@@ -7,14 +7,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from headrace.appproxy.domain.rates import Judged, Reservation, Verdict
+from headrace.appproxy.limits.away import LimitsAwayError
 from headrace.appproxy.limits.local import LocalLimits
-from headrace.appproxy.limits.shared import LimitsAwayError, SharedLimits
 from headrace.common.contracts.messages.routes import RateLimits
+
+if TYPE_CHECKING:
+    from headrace.appproxy.limits.shared import SharedLimits
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +46,7 @@ class CallerLimits:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._local = LocalLimits(divided_by, max_callers=max_callers, clock=clock, wall=wall)
-        self._shared = SharedLimits(url, timeout_s=timeout_s, lease_s=lease_s) if url else None
+        self._shared = _shared(url, timeout_s=timeout_s, lease_s=lease_s) if url else None
         self._renew_s = lease_s / 3
         self._retry_s = retry_s
         self._away = False
@@ -161,3 +164,9 @@ class CallerLimits:
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most_s):
                 await self._lost.wait()
+
+
+def _shared(url: str, *, timeout_s: float, lease_s: float) -> SharedLimits:
+    from headrace.appproxy.limits.shared import SharedLimits  # noqa: PLC0415 - the client takes 20 MB, and most have no Redis
+
+    return SharedLimits(url, timeout_s=timeout_s, lease_s=lease_s)

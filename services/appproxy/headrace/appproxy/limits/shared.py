@@ -31,6 +31,7 @@ from headrace.appproxy.domain.rates import (
     judge,
     verdict_of,
 )
+from headrace.appproxy.limits.away import LimitsAwayError
 from headrace.common.contracts.messages.routes import RateLimits
 
 _FOLDER: Final = Path(__file__).parent
@@ -38,17 +39,6 @@ _BATCH: Final = 500
 _ANY_TIME_S: Final = 1e18
 _PRESENT_DAY: Final = -1
 _KEPT_QUOTAS: Final = 4096
-
-
-class LimitsAwayError(Exception):
-    """Redis did not answer in time, or not as it should; what was asked may have been done or not.
-
-    `lease` is what a reserve() may have left behind: give it to settle() with 0 tokens and `replayed`, once Redis is back.
-    """
-
-    def __init__(self, why: str, lease: Reservation | None = None) -> None:
-        super().__init__(why)
-        self.lease = lease
 
 
 class SharedLimits:

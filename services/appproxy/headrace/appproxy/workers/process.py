@@ -18,7 +18,7 @@ from headrace.appproxy.settings import Settings
 from headrace.appproxy.view import State
 from headrace.appproxy.workers.channel import Channel, Message
 
-_MODULE = "headrace.appproxy.workers.worker"
+_MODULE = "headrace.appproxy.workers"
 _PREFIX = "HEADRACE_APPPROXY_"
 _LAST_WORDS_S = 2.0
 NOTHING: State = {"open": {}, "drains": {}, "queued": {}, "out": [], "connections": 0}

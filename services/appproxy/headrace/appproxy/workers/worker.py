@@ -1,4 +1,4 @@
-"""One worker process: a data plane that its parent tells what to serve. `python -m headrace.appproxy.workers.worker FD NUMBER`.
+"""One worker process: a data plane that its parent tells what to serve. `python -m headrace.appproxy.workers FD NUMBER`.
 
 On SIGTERM it asks to be replaced, and goes on accepting until its successor is there; then it lets every connection end with the
 answer in hand, for as long as the grace lasts. When its parent is gone (the channel ends), it ends soon too: nobody would tell it
@@ -192,7 +192,3 @@ def main() -> None:
     configure_logging("appproxy", level=start["settings"]["log_level"], log_format=start["settings"]["log_format"])
     structlog.contextvars.bind_contextvars(worker=start["number"])
     uvloop.run(_serve(came, sock, reader))
-
-
-if __name__ == "__main__":
-    main()
