@@ -38,20 +38,22 @@ class Sender(asyncio.Protocol):
     def __init__(self, outbox: Outbox) -> None:
         self.transport: Any = None
         self._outbox = outbox
-        self._unsent: list[bytes] = []
+        self._unsent: list[bytes] | None = None
 
     def write(self, data: bytes) -> None:
         """Send this after what was given before. Nothing happens once the connection has ended."""
-        if not self._unsent:
+        if self._unsent is None:
             self._outbox.due(self)
-        self._unsent.append(data)
+            self._unsent = [data]
+        else:
+            self._unsent.append(data)
 
     def flush(self) -> None:
         """Hand over to the transport what is unsent."""
         unsent = self._unsent
-        if unsent:
+        if unsent is not None:
+            self._unsent = None
             data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
-            unsent.clear()
             if not self.transport.is_closing():
                 self.transport.write(data)
 
@@ -67,5 +69,5 @@ class Sender(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the connection now; what is unsent is lost."""
-        self._unsent.clear()
+        self._unsent = None
         self.transport.abort()

@@ -35,22 +35,23 @@ _FIELDS = Fields({
     b"expect": _EXPECT, b"upgrade": _UPGRADE,
 })  # fmt: skip
 _seen = _FIELDS.get
+_NO_HEADERS: Headers = []
+"""Stays empty."""
 
 
 class RequestReader:
     """Finds the heads of one caller's connection. `rest` holds what came after the head that was returned last."""
 
-    __slots__ = ("_blanks", "_headers", "_held", "_limits", "_repeats", "_url", "on_header", "rest")
+    __slots__ = ("_blanks", "_headers", "_held", "_limits", "_repeats", "_url", "rest")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
         self._held = b""
-        self._headers: Headers = []
+        self._headers = _NO_HEADERS
         self._url = b""
         self._blanks = 0
         self._repeats: Repeats[RequestHead] = Repeats(limits.head_bytes)
         self.rest = b""
-        self.on_header = self._on_header
 
     @property
     def begun(self) -> bool:
@@ -61,7 +62,8 @@ class RequestReader:
         """llhttp's callback."""
         self._url = url
 
-    def _on_header(self, name: bytes, value: bytes) -> None:
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """llhttp's callback."""
         self._headers.append((name, value if value[-1:] not in BLANKS else value.strip(b" \t")))
 
     def head(self, data: bytes) -> RequestHead | None:
@@ -141,9 +143,10 @@ class RequestReader:
             raise FramingError(
                 "unknown-method", "the method is none that is served", 405 if method in _REFUSED else 501
             )
-        if b"#" in self._url:
+        url, self._url, self._headers = self._url, b"", _NO_HEADERS  # an idle connection holds no request
+        if b"#" in url:
             raise FramingError("bad-request", "a request target has no fragment")
-        return RequestHead(method, self._url, minor, headers)
+        return RequestHead(method, url, minor, headers)
 
     def _bad_line(self, line: int) -> FramingError:
         most = self._limits.line_bytes

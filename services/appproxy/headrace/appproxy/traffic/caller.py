@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from headrace.appproxy.framing.bodies import Body, body_of
@@ -26,6 +27,9 @@ _FLUSH_S = 5.0
 LAST_IDLE_S = 1.0
 """How long a connection without a request is still served once its door refuses: its next request may be on its way."""
 _NEVER = float("inf")
+_NO_REASONS: frozenset[str] = frozenset()
+_MOST_ADDRESSES = 4096
+"""Remembered, so that all connections from one address share what is said of it."""
 
 
 class CallerConnection(Sender):
@@ -68,8 +72,9 @@ class CallerConnection(Sender):
         self._body: Body | None = None
         self._held = b""
         self._closing = False
-        self._paused_for: set[str] = set()
-        self._sink: Callable[[bytes], None] = self._read
+        self._paused_for = _NO_REASONS
+        self._sink: Callable[[CallerConnection, bytes], None] = CallerConnection._read
+        """Not bound: there may be thousands of connections, and most of them idle."""
 
     # --- the event loop's callbacks
 
@@ -78,7 +83,7 @@ class CallerConnection(Sender):
         self.transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER)
         peer = transport.get_extra_info("peername")
-        self.address = peer[0].removeprefix("::ffff:") if isinstance(peer, tuple) else ""  # IPv4 on a socket for both
+        self.address, told = _known(peer[0] if isinstance(peer, tuple) else "")
         self.deadline = self.parts.now() + self.parts.settings.keepalive_timeout_s
         self.trusted = self.parts.trusts(self.address)
         refusal = self.parts.callers.enter(self)
@@ -87,11 +92,11 @@ class CallerConnection(Sender):
             self.write(framing_answer(refusal))
             self.close_softly()
             return
-        self.peer = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % self.address.encode()
+        self.peer = told
 
     def data_received(self, data: bytes) -> None:
         """The event loop's callback."""
-        self._sink(data)
+        self._sink(self, data)
 
     def eof_received(self) -> None:
         """The event loop's callback: who sends no more is gone, as for most servers; the transport closes."""
@@ -99,7 +104,7 @@ class CallerConnection(Sender):
     def connection_lost(self, _error: Exception | None) -> None:
         """The event loop's callback."""
         self._closing = True
-        self._sink = self._ignore
+        self._sink = CallerConnection._ignore
         self.deadline = _NEVER
         self.parts.callers.leave(self)
         exchange, self.exchange = self.exchange, None
@@ -141,12 +146,14 @@ class CallerConnection(Sender):
         self.whole = not head.length
         if head.length:
             self._body = body_of(head.length)
-            self._sink = self._read_body
+            self._sink = CallerConnection._read_body
             if rest:
+                self.reader.rest = b""
                 self._read_body(rest)
         else:
-            self._sink = self._hold
+            self._sink = CallerConnection._hold
             if rest:
+                self.reader.rest = b""
                 self._hold(rest)
         if self.exchange is exchange:
             exchange.begin()
@@ -163,7 +170,7 @@ class CallerConnection(Sender):
             return
         if body.done:
             self._body = None
-            self._sink = self._hold
+            self._sink = CallerConnection._hold
             self.whole = True
             if body.rest:
                 self._hold(body.rest)
@@ -177,7 +184,7 @@ class CallerConnection(Sender):
 
     def tunnel(self, sink: Callable[[bytes], None]) -> None:
         """After 101: bytes go to `sink` as they come."""
-        self._sink = sink
+        self._sink = lambda _, data: sink(data)
         held, self._held = self._held, b""
         self.resume_reading("held")
         if held:
@@ -192,12 +199,12 @@ class CallerConnection(Sender):
         """Take no more from the caller until `resume_reading(why)`."""
         if not self._paused_for and not self.transport.is_closing():
             self.transport.pause_reading()
-        self._paused_for.add(why)
+        self._paused_for |= {why}
 
     def resume_reading(self, why: str) -> None:
         """Undo `pause_reading(why)`. Safe to repeat."""
         if why in self._paused_for:
-            self._paused_for.discard(why)
+            self._paused_for -= {why}
             if not self._paused_for and not self.transport.is_closing():
                 self.transport.resume_reading()
 
@@ -227,7 +234,7 @@ class CallerConnection(Sender):
         idle_s = LAST_IDLE_S if self.door.refusing else self.parts.settings.keepalive_timeout_s
         self.deadline = self.parts.now() + idle_s
         if not self._held:
-            self._sink = self._read
+            self._sink = CallerConnection._read
         else:
             asyncio.get_running_loop().call_soon(self._next)
 
@@ -235,7 +242,7 @@ class CallerConnection(Sender):
         """Read the requests that came meanwhile."""
         held, self._held = self._held, b""
         if held and self.exchange is None and not self._closing:
-            self._sink = self._read
+            self._sink = CallerConnection._read
             self.resume_reading("held")
             self._read(held)
 
@@ -249,7 +256,7 @@ class CallerConnection(Sender):
         """End the connection after what was written; bytes that still come are not looked at. `unread`: there are such."""
         self.exchange = None
         self._closing = True
-        self._sink = self._ignore
+        self._sink = CallerConnection._ignore
         self._held = b""
         self.deadline = _NEVER
         transport = self.transport
@@ -268,7 +275,7 @@ class CallerConnection(Sender):
         """End the connection after what was written, in the middle of an answer."""
         self.exchange = None
         self._closing = True
-        self._sink = self._ignore
+        self._sink = CallerConnection._ignore
         self.deadline = _NEVER
         self.end()
         asyncio.get_running_loop().call_later(_FLUSH_S, self.abort)
@@ -277,3 +284,10 @@ class CallerConnection(Sender):
     def idle(self) -> bool:
         """Whether no request is in hand."""
         return self.exchange is None and not self.reader.begun
+
+
+@lru_cache(maxsize=_MOST_ADDRESSES)
+def _known(host: str) -> tuple[str, bytes]:
+    """Return a caller's address, and the fields that tell replicas of it."""
+    address = host.removeprefix("::ffff:")  # IPv4 on a socket for both
+    return address, b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % address.encode()
