@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.domain.fleet import Index, created_s, model_page, models_page, resolve
+from headrace.appproxy.domain.fleet import Index, created_s, model_page, models_page, unknown_model
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.routes import RouteTable
 from tests.unit.appproxy.tables import PROJECT, table
@@ -41,29 +41,15 @@ def test_a_name_is_the_oldest_ones(tables: tuple[RouteTable, ...]) -> None:
     assert services.find("llama") is None
 
 
-def test_a_request_finds_its_service_or_learns_nothing() -> None:
-    services = index(OLD, NEW)
-    may_use = {OLD.service_id}.__contains__
-    assert resolve("llama", services, may_use) == OLD.service_id
-    hidden, unknown = resolve("gemma", services, may_use), resolve("nobody", services, may_use)
-    assert isinstance(hidden, tuple)
-    assert isinstance(unknown, tuple)
-    assert hidden == (404, {"error": {
+def test_a_name_that_leads_nowhere_is_told_in_openais_words() -> None:
+    assert unknown_model("gemma") == (404, {"error": {
         "message": "The model `gemma` does not exist or you do not have access to it.", "type": "invalid_request_error",
         "param": "model", "code": "model_not_found",
     }})  # fmt: skip
-    assert str(unknown).replace("nobody", "gemma") == str(hidden)
-
-
-@pytest.mark.parametrize("model", [None, ""])
-def test_a_request_names_a_model(model: str | None) -> None:
-    status, body = resolve(model, index(OLD), lambda _: True)  # type: ignore[misc]
-    assert (status, body["error"]["param"], body["error"]["code"]) == (400, "model", "missing_model")
 
 
 def test_what_is_said_of_a_name_is_bounded_and_printable() -> None:
-    status, body = resolve("\x1b[0m\ud800\n" + "x" * 10_000, index(), lambda _: True)  # type: ignore[misc]
-    assert status == 404
+    _, body = unknown_model("\x1b[0m\ud800\n" + "x" * 10_000)
     assert len(body["error"]["message"]) < 300
     assert body["error"]["message"].isprintable()
 
@@ -75,7 +61,7 @@ def test_models_are_listed_by_name() -> None:
     assert page["data"][0] == {"id": "gemma", "object": "model", "created": 1_700_000_005, "owned_by": f"{PROJECT}/new"}
     assert models_page([NEW], services) == {"object": "list", "data": page["data"][:1]}
     assert model_page("gemma", [OLD, NEW], services) == page["data"][0]
-    assert model_page("gemma", [OLD], services) == resolve("gemma", services, lambda _: False)
+    assert model_page("gemma", [OLD], services) == unknown_model("gemma")
     assert created_s(OLD.service_id) == 1_700_000_000
 
 

@@ -9,7 +9,7 @@ service cannot take another's callers. One that a caller may not use is told in 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
@@ -69,19 +69,6 @@ def _take_out(names: dict[str, list[ServiceId]], name: str, service_id: ServiceI
     names[name].remove(service_id)
     if not names[name]:
         del names[name]
-
-
-def resolve(model: str | None, services: Index, may_use: Callable[[ServiceId], bool]) -> ServiceId | Error:
-    """Return the service that `model` names, or the answer for a request that names none the caller may use.
-
-    The status is 400 where the request names no model, else 404; nothing in the answer tells of services the caller may not use.
-    """
-    if not model:
-        return 400, error("you must provide a model parameter", code="missing_model")
-    service_id = services.find(model)
-    if service_id is None or not may_use(service_id):
-        return unknown_model(model)
-    return service_id
 
 
 def unknown_model(model: str) -> Error:
