@@ -1,1 +1,1 @@
-"""Connections to replicas: made, kept, and read; what is sent on them is decided in `forward`."""
+"""Connections to replicas: made, kept, and read; what is sent on them is decided in `traffic`."""
