@@ -1,6 +1,6 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench bench-proxy fuzz lock contracts clean
+.PHONY: help setup demo up test check format bench bench-proxy compile fuzz lock contracts clean
 BIN := .venv/bin
 
 help:  ## Show this list
@@ -30,6 +30,9 @@ format: setup  ## Format and fix what can be fixed
 
 bench: setup  ## Run the benchmarks; results are printed as ratios and written to build/
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+compile: setup  ## Make build/compiled: Headrace as its wheel installs it, the data plane compiled (needs a C compiler)
+	@scripts/compile
 
 bench-proxy: setup  ## Measure the app-proxy beside others in one run, into build/bench-proxy.json (ARGS=--quick: does all run?)
 	@$(BIN)/python -m benchmarks.proxy $(ARGS)

@@ -1,9 +1,10 @@
-"""Our app-proxy with everything on: a route table on disk, real EdDSA tokens, no bus."""
+"""Our app-proxy with everything on, compiled as its wheel is: a route table on disk, real EdDSA tokens, no bus."""
 
 from __future__ import annotations
 
 import base64
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -62,7 +63,16 @@ def prepare(
     elif workers > 1:
         raise MissingError("the app-proxy has no setting for the number of workers")
     environment = {f"HEADRACE_APPPROXY_{name}": str(value) for name, value in named.items()}
+    environment["PYTHONPATH"] = str(_compiled())
     return environment, [_token(key, table.service_id, token_id) for token_id in token_ids]
+
+
+def _compiled() -> Path:
+    """Return where the wheel's content lies, made anew where sources have changed. Raises MissingError."""
+    done = subprocess.run(["scripts/compile"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MissingError(f"it could not be compiled: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
+    return Path("build/compiled").resolve()
 
 
 def _table(key: Ed25519PrivateKey, token_ids: Sequence[TokenId], backends: Sequence[int]) -> RouteTable:

@@ -26,6 +26,7 @@ from headrace.appproxy.domain.rates import (
     verdict_of,
 )
 from headrace.common.contracts.messages.routes import RateLimits
+from tests.support.facts import facts
 
 
 class Caller:
@@ -194,10 +195,10 @@ def test_a_lying_replica_shuts_nobody_out_for_ever() -> None:
 def test_of_several_bounds_the_longest_wait_is_told_and_a_refusal_costs_nothing() -> None:
     caller = Caller(requests_per_second=1, in_flight=1, tokens_per_minute=60, tokens_per_day=1000)
     caller.enter(60)
-    before = {name: getattr(caller.usage, name) for name in Usage.__slots__}
+    before = facts(caller.usage)
     assert caller.why(30) == "token-rate"
     assert caller.why(0) == "request-rate"
-    assert before == {name: getattr(caller.usage, name) for name in Usage.__slots__}
+    assert facts(caller.usage) == before
 
 
 def test_a_part_of_a_limit_is_at_least_one() -> None:

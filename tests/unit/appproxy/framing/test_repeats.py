@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.framing.heads import FramingError, HeadLimits, RequestHead, ResponseHead
+from headrace.appproxy.framing.heads import FramingError, HeadLimits
 from headrace.appproxy.framing.requests import RequestReader
 from headrace.appproxy.framing.responses import ResponseReader
+from tests.support.facts import facts
 
 LIMITS = HeadLimits(head_bytes=400)
 FIELDS = st.sampled_from([
@@ -17,14 +18,6 @@ FIELDS = st.sampled_from([
     b"Transfer-Encoding: chunked", b"Connection: close", b"X-Long: " + b"a" * 250,
 ])  # fmt: skip
 HEADS = st.lists(FIELDS, max_size=3).map(lambda lines: b"".join(line + b"\r\n" for line in lines) + b"\r\n")
-
-
-def facts(head: RequestHead | ResponseHead | None) -> object:
-    return (
-        None
-        if head is None
-        else {k: v for k, v in vars(head).items() if k not in {"way", "reply"}} | {"length": head.length}
-    )
 
 
 def heads_after(*lines: bytes) -> st.SearchStrategy[list[bytes]]:

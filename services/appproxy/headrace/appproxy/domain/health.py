@@ -76,7 +76,7 @@ class Passed:
     def _well(self, key: str, state: _State, now_s: float) -> None:
         if state.until_s or state.trial:
             state.back_s = now_s
-        state.until_s = state.row = 0
+        state.until_s, state.row = 0.0, 0
         state.trial = False
         if now_s >= state.back_s + state.for_s:  # it has been well for as long as it was out
             del self.troubled[key]

@@ -49,6 +49,10 @@ class OpenBody:
         return data
 
 
+_SIZE, _DATA, _AFTER, _TRAILERS = range(4)
+"""What a chunked body goes on with: a size line, the data, the CRLF after the data, the trailer section."""
+
+
 class ChunkedBody:
     """A body in chunks. `raw` is, after each `feed`, the framing to send on for exactly the bytes that were returned.
 
@@ -56,13 +60,11 @@ class ChunkedBody:
     """
 
     __slots__ = ("_held", "_left", "_state", "done", "raw", "rest", "trailers")
-    # States: a size line, the data, the CRLF after the data, the trailer section.
-    _SIZE, _DATA, _AFTER, _TRAILERS = range(4)
 
     def __init__(self) -> None:
         self._held = b""
         self._left = 0
-        self._state = self._SIZE
+        self._state = _SIZE
         self.done = False
         self.raw = b""
         self.rest = b""
@@ -70,7 +72,7 @@ class ChunkedBody:
 
     def feed(self, data: bytes) -> bytes:
         """Return the part of `data` that is content. Raises FramingError."""
-        if self._state == self._SIZE and not self._held:
+        if self._state == _SIZE and not self._held:
             # One whole chunk in one read, which is how engines send their events: it passes as it is.
             end = data.find(b"\r\n", 1, 18)
             if end > 0:
@@ -87,13 +89,13 @@ class ChunkedBody:
         parts: list[bytes] = []
         at = 0
         while at < len(data) and not self.done:
-            if self._state == self._DATA:
+            if self._state == _DATA:
                 part = data[at : at + self._left]
                 parts.append(part)
                 at += len(part)
                 self._left -= len(part)
                 if not self._left:
-                    self._state = self._AFTER
+                    self._state = _AFTER
                 continue
             end = self._line_end(data, at)
             if end < 0:
@@ -102,7 +104,7 @@ class ChunkedBody:
             at = end + 2
         if self.done:
             self.rest = data[at:]
-        elif self._state != self._DATA:
+        elif self._state != _DATA:
             self._held = data[at:]
         content = parts[0] if len(parts) == 1 else b"".join(parts)
         self.raw = b"%x\r\n%b\r\n" % (len(content), content) if content else b""
@@ -113,22 +115,18 @@ class ChunkedBody:
         end = data.find(b"\n", at, at + _LINE)
         if end > at and data[end - 1] == 13:
             return end - 1
-        if (
-            end >= 0
-            or len(data) - at >= _LINE
-            or (self._state == self._AFTER and data[at : at + 2] not in {b"\r", b""})
-        ):
+        if end >= 0 or len(data) - at >= _LINE or (self._state == _AFTER and data[at : at + 2] not in {b"\r", b""}):
             raise FramingError("bad-chunk", "a chunk is not framed by CRLF lines of a reasonable length")
         return -1
 
     def _line(self, line: bytes) -> None:
-        if self._state == self._AFTER:
+        if self._state == _AFTER:
             if line:
                 raise FramingError("bad-chunk", "a chunk is longer than its size says")
-            self._state = self._SIZE
-        elif self._state == self._SIZE:
+            self._state = _SIZE
+        elif self._state == _SIZE:
             self._left = _size(line)
-            self._state = self._DATA if self._left else self._TRAILERS
+            self._state = _DATA if self._left else _TRAILERS
         elif line:
             self.trailers += line + b"\r\n"
             name, colon, _ = line.partition(b":")

@@ -92,10 +92,10 @@ class RequestHead:
 
     def resized(self, length: int, digits: bytes) -> RequestHead:
         """Return the same head with another number in its Content-Length."""
-        twin = RequestHead.__new__(RequestHead)
-        twin.__dict__.update(self.__dict__)
-        twin.length = length
-        twin.headers = _resized(self.headers, digits)
+        twin = RequestHead(self.method, self.target, self.minor, _resized(self.headers, digits))
+        twin.host, twin.length, twin.keep_alive = self.host, length, self.keep_alive
+        twin.connection, twin.upgrade, twin.expects = self.connection, self.upgrade, self.expects
+        twin.way = self.way
         return twin
 
 
@@ -121,10 +121,9 @@ class ResponseHead:
 
     def resized(self, length: int, digits: bytes) -> ResponseHead:
         """Return the same head with another number in its Content-Length."""
-        twin = ResponseHead.__new__(ResponseHead)
-        twin.__dict__.update(self.__dict__)
+        twin = ResponseHead(self.status, self.reason, self.minor, _resized(self.headers, digits))
         twin.length = twin.said_length = length
-        twin.headers = _resized(self.headers, digits)
+        twin.keep_alive, twin.connection, twin.reply = self.keep_alive, self.connection, self.reply
         return twin
 
 

@@ -7,7 +7,7 @@ have an equal reading; and where they differ only in the digits of the one Conte
 from __future__ import annotations
 
 import re
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from headrace.appproxy.framing.heads import MOST_LENGTH, RequestHead, ResponseHead
 
@@ -46,17 +46,21 @@ class Repeats(Generic[H]):
         """Return the remembered head with another length."""
         start = len(self._before)
         stop = data.find(b"\r", start, start + _MOST_DIGITS + 1)
+        if stop < 0:
+            return None
         end = stop + len(self._after)
         digits = data[start:stop]
-        if stop < 0 or end > self._most or not digits.isdigit() or not data.startswith(self._after, stop):
+        if end > self._most or not digits.isdigit() or not data.startswith(self._after, stop):
             return None
         length = int(digits)
         if length > MOST_LENGTH or self._head is None:
             return None
         self.end, self._raw = end, data[:end]
-        self._head = self._head.resized(length, digits)
+        twin: Any = self._head.resized(length, digits)
+        known: H = twin
+        self._head = known
         self._missed = 1
-        return self._head
+        return known
 
     def learn(self, raw: bytes, head: H) -> None:
         """Remember a head that was read in full from `raw`, which is nothing but it."""

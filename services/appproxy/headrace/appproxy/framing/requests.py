@@ -124,7 +124,7 @@ class RequestReader:
     def judged(self, raw: bytes) -> RequestHead:
         """Return the head that llhttp reads from `raw`."""
         line = raw.find(b"\n") - 1
-        minor = 1 if raw[line - 9 : line + 1] == b" HTTP/1.1\r" else _older(raw, line)
+        minor = 1 if raw[: line + 1].endswith(b" HTTP/1.1\r") else _older(raw, line)
         if raw.count(b" ", 0, line) != 2 or line > self._limits.line_bytes:
             raise self._bad_line(line)
         headers: Headers = []
@@ -214,7 +214,7 @@ def length_of(value: bytes) -> int:
 
 def _older(raw: bytes, line: int) -> int:
     """Return the minor version of a request line that does not end with HTTP/1.1. Raises FramingError."""
-    if raw[line - 9 : line + 1] == b" HTTP/1.0\r":
+    if raw[: line + 1].endswith(b" HTTP/1.0\r"):
         return 0
     if re.fullmatch(rb"\S+ \S+ HTTP/[0-9]\.[0-9]\r", raw[: line + 1]):
         raise FramingError("bad-version", "the versions that are served are HTTP/1.1 and HTTP/1.0", 505)

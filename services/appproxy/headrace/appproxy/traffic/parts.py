@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -80,32 +80,53 @@ class DateField:
         return self._field
 
 
-@dataclass(slots=True, eq=False)
 class Parts:
-    """Shared by all requests of a worker."""
+    """Shared by all requests of a worker.
 
-    settings: Settings
-    servings: Servings
-    gate: Gate
-    limits: CallerLimits
-    book: StatsBook
-    tracer: Tracer
-    log: AccessLog
-    now: Callable[[], float]
-    """Seconds of a clock that only goes forward."""
-    epoch: Callable[[], float]
-    """Seconds since 1970."""
-    new_id: Callable[[], bytes]
-    """Makes request ids."""
-    head_limits: HeadLimits
-    callers: Callers
-    outbox: Outbox
-    open: set[Any] = field(default_factory=set)
-    """The exchanges that have not ended."""
-    date: DateField = field(default_factory=DateField)
-    stopping: bool = False
-    """Whether no new requests are taken."""
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    now: seconds of a clock that only goes forward; epoch: seconds since 1970; new_id: makes request ids.
+    """
+
+    __slots__ = (
+        "book", "callers", "date", "epoch", "gate", "head_limits", "limits", "log", "new_id", "now", "open", "outbox", "servings",
+        "settings", "stopping", "tasks", "tracer",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        servings: Servings,
+        gate: Gate,
+        limits: CallerLimits,
+        book: StatsBook,
+        tracer: Tracer,
+        log: AccessLog,
+        now: Callable[[], float],
+        epoch: Callable[[], float],
+        new_id: Callable[[], bytes],
+        head_limits: HeadLimits,
+        callers: Callers,
+        outbox: Outbox,
+    ) -> None:
+        self.settings = settings
+        self.servings = servings
+        self.gate = gate
+        self.limits = limits
+        self.book = book
+        self.tracer = tracer
+        self.log = log
+        self.now = now
+        self.epoch = epoch
+        self.new_id = new_id
+        self.head_limits = head_limits
+        self.callers = callers
+        self.outbox = outbox
+        self.open: set[Any] = set()
+        """The exchanges that have not ended."""
+        self.date = DateField()
+        self.stopping = False
+        """Whether no new requests are taken."""
+        self.tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work`, which handles its own errors, and hold on to it until it ends."""

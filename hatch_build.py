@@ -1,0 +1,71 @@
+"""Compiles the app-proxy's data plane into the wheel (mypyc), where HEADRACE_COMPILE=1 asks for it: docs/adr/0012.
+
+The sources stay beside what is made of them, and say the same: the interpreter runs them where nothing was compiled.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).parent
+SOURCES = ROOT / "services" / "appproxy"
+PARTS = (
+    "domain/*", "framing/*", "limits/*", "traffic/*", "upstream/*",
+    "callers", "credentials", "picking", "sending", "serving", "servings", "stats", "table",
+)  # fmt: skip
+INTERPRETED = {
+    "domain/form_head", "domain/json_head", "domain/prompts",  # the C parser of `json` does their work
+    "limits/shared",  # waits for Redis
+}  # fmt: skip
+
+
+def modules() -> list[Path]:
+    """Return the files to compile: all that a request, an answer and an event of a stream pass through."""
+    package = SOURCES / "headrace" / "appproxy"
+    found = sorted(file for part in PARTS for file in package.glob(f"{part}.py"))
+    names = {file: file.relative_to(package).with_suffix("").as_posix() for file in found}
+    return [
+        file for file in found if names[file] not in INTERPRETED and file.stat().st_size and file.stem != "__init__"
+    ]
+
+
+class CompileHook(BuildHookInterface[Any]):
+    """Called by hatchling for each build."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, and name what goes into the wheel. An editable install stays as it is written."""
+        if version == "editable" or os.environ.get("HEADRACE_COMPILE") != "1":
+            return
+        for made in _compile(Path(mkdtemp(prefix="headrace-compile-"))):
+            build_data["force_include"][str(made.file)] = made.name
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+
+class _Made:
+    def __init__(self, file: Path, name: str) -> None:
+        self.file = file
+        self.name = name
+
+
+def _compile(into: Path) -> list[_Made]:
+    from mypyc.build import mypycify  # noqa: PLC0415 - only where something is compiled
+    from setuptools import Distribution  # noqa: PLC0415
+
+    os.chdir(ROOT)  # where mypy's paths begin
+    paths = [str(file.relative_to(ROOT)) for file in modules()]
+    sys.stderr.write(f"compiling {len(paths)} modules of the data plane, a minute or two\n")
+    extensions = mypycify(["--config-file", "pyproject.toml", *paths], opt_level="3", target_dir=str(into / "c"))
+    distribution = Distribution({
+        "name": "headrace-data-plane", "ext_modules": extensions, "package_dir": {"": str(SOURCES.relative_to(ROOT))},
+    })  # fmt: skip
+    build = distribution.get_command_obj("build_ext")
+    build.build_lib, build.build_temp = str(into / "lib"), str(into / "temp")
+    distribution.run_command("build_ext")
+    return [_Made(file, str(file.relative_to(into / "lib"))) for file in sorted((into / "lib").rglob("*.so"))]
