@@ -35,12 +35,14 @@ class LocalTraffic:
         self.plane: DataPlane = build_plane(settings, own, notify=lambda: self.notify())  # noqa: PLW0108 - it is set later
 
     async def run(self) -> None:
-        """Serve until stop(), then give open requests their grace."""
+        """Serve until stop(), then give open requests their grace; close the plane also where that is cut short."""
         await self.plane.start()
-        self.ready.set()
-        await self._stop.wait()
-        await self.plane.drain(self._settings.shutdown_grace_s)
-        await self.plane.close()
+        try:
+            self.ready.set()
+            await self._stop.wait()
+            await self.plane.drain(self._settings.shutdown_grace_s)
+        finally:
+            await self.plane.close()
 
     def stop(self) -> None:
         """End run()."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
@@ -27,6 +28,8 @@ _SLOW_SWEEP = 5
 """Every so many sweeps: idle connections to replicas, probes, slow start."""
 _EACH_SECOND = 10
 """Every so many: slow bodies, and what was left out of the access log."""
+_CLOSE_S = 6.0
+"""Longest that each part may take to close at the end; the tracer gives up before."""
 
 
 class DataPlane:
@@ -99,20 +102,34 @@ class DataPlane:
             line.close_softly()
 
     async def close(self) -> None:
-        """End everything."""
+        """End everything, within about three times _CLOSE_S. Whatever fails or hangs on the way, all that follows is closed too."""
         if self._sweeping is not None:
             self._sweeping.cancel()
+        async with AsyncExitStack() as last:
+            last.callback(self.parts.log.tell, last=True)
+            last.push_async_callback(_in_time, "tracing", lambda: asyncio.to_thread(self.parts.tracer.close))
+            last.push_async_callback(_in_time, "caller-limits", self.parts.limits.close)
+            last.push_async_callback(self._end_tasks)
+            self._end_traffic()
+            await asyncio.sleep(0)  # what was aborted ends, and settles
+
+    def _end_traffic(self) -> None:
         for _, server in self._doors.values():
             server.close()
         for line in list(self.parts.callers.open):
             line.abort()
         for serving in self.servings:
             serving.end()
-        await asyncio.sleep(0)  # what was aborted ends, and settles
-        await asyncio.gather(*list(self.parts.tasks), return_exceptions=True)
-        await self.parts.limits.close()
-        await asyncio.to_thread(self.parts.tracer.close)
-        self.parts.log.tell(last=True)
+
+    async def _end_tasks(self) -> None:
+        if not (tasks := list(self.parts.tasks)):
+            return
+        _, late = await asyncio.wait(tasks, timeout=_CLOSE_S)
+        for task in late:
+            task.cancel()
+        if late:
+            log.warning("close_cut", what="tasks", open=len(late))
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _sweep(self) -> None:
         turn = 0
@@ -140,6 +157,14 @@ class DataPlane:
                 serving.mind(now_s, self.parts.settings.replica_keepalive_s)
                 for replica in serving.due_probes():
                     self.parts.spawn(_probe(serving, replica))
+
+
+async def _in_time(what: str, close: Callable[[], Awaitable[None]]) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await close()
+    except TimeoutError:
+        log.warning("close_cut", what=what)
 
 
 async def _probe(serving: Serving, replica: Replica) -> None:

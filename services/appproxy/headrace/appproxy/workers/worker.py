@@ -36,6 +36,8 @@ _TELL_PAUSE_S = 0.05
 _HANDOVER_S = 10.0
 """Longest wait for a successor before it stops accepting without one."""
 _ORPHANS_GRACE_S = 5.0
+_LAST_WORDS_S = 5.0
+"""Longest that a parent may take to read what is told at the end."""
 _COLLECT_AFTER = (20_000, 20, 50)
 
 
@@ -65,23 +67,30 @@ class Worker:
         """Set once it is to end: how long open requests may take."""
 
     async def run(self) -> None:
-        """Serve until told to end, or SIGTERM, or the parent's end."""
+        """Serve until told to end, or SIGTERM, or the parent's end. The plane is closed also where an order cannot be obeyed, which is
+        raised: an event loop with connections to Redis left open may never end."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._asked_to_leave)
         bell = self._board.bell(self._column)
         loop.add_reader(bell, self._rung)
         await self._plane.start()
-        async with asyncio.TaskGroup() as group:
-            background = [group.create_task(self._obey()), group.create_task(self._keep_telling())]
-            await self._plane.drain(await self._grace)
-            self._waiting.end()
-            await self._plane.close()
-            for task in background:
-                task.cancel()
-        self._tell()
-        await self._channel.flushed()
-        loop.remove_reader(bell)
-        self._channel.close()
+        try:
+            async with asyncio.TaskGroup() as group:
+                background = [group.create_task(self._obey()), group.create_task(self._keep_telling())]
+                try:
+                    await self._plane.drain(await self._grace)
+                finally:
+                    self._waiting.end()
+                    await self._plane.close()
+                for task in background:
+                    task.cancel()
+        finally:
+            self._tell()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._channel.flushed()
+            loop.remove_reader(bell)
+            self._channel.close()
 
     # --- being told
 
