@@ -148,6 +148,17 @@ async def test_a_replica_that_has_left_the_table_is_held_to_its_deadline_too(old
     assert old.receipt.cut == 1
 
 
+async def test_what_is_open_on_a_replica_that_leaves_the_table_without_a_drain_goes_on(old: Old) -> None:
+    events = await old.ask("events")
+    await events.readuntil(b"data: 1\n\n")
+    old.update(2, old.other)
+    assert (await old.world.http.get(f"{old.world.url}/chat/x")).status_code == 200
+    assert [request.path for request in old.replica.seen] == ["/events"], "new requests go elsewhere"
+    old.go.set()
+    assert b"data: 2" in await asyncio.wait_for(events.readuntil(b"0\r\n\r\n"), 10)
+    assert (old.receipt.finished, old.receipt.cut) == (1, 0)
+
+
 async def test_a_deadline_that_is_past_already_cuts_only_once_the_draining_is_seen(old: Old) -> None:
     events = await old.ask("events")
     await events.readuntil(b"data: 1\n\n")
