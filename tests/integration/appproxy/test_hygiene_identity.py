@@ -10,11 +10,12 @@ from unittest.mock import Mock
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from headrace.appproxy.traffic.caller import CallerConnection
 from headrace.appproxy.traffic.parts import Door
 from headrace.common.contracts.ids import ClientId, new_uuid
-from headrace.common.contracts.messages.routes import NamedClient
+from headrace.common.contracts.messages.routes import NamedClient, RateLimits
 from tests.integration.appproxy.world import Backend, World, backend, running
 from tests.unit.appproxy.tables import Signer, route, table
 
@@ -44,7 +45,7 @@ def fields(replica: Backend, number: int = -1) -> httpx.Headers:
 @pytest.fixture
 async def behind(tmp_path: Path) -> AsyncIterator[World]:
     """An app-proxy behind one at 127.0.0.1."""
-    async with running(tmp_path, trusted_peers=["127.0.0.1/32"]) as world:
+    async with running(tmp_path, trusted_peers=["127.0.0.1/32"], access_log_share=1) as world:
         yield world
 
 
@@ -94,6 +95,33 @@ async def test_a_proxy_in_front_is_believed_where_it_came_from_and_never_who_it_
         await behind.http.get(f"{behind.url}/chat/x")
         assert fields(replica)["x-forwarded-for"] == "127.0.0.1"
         assert fields(replica)["x-forwarded-proto"] == "http"
+
+
+async def test_callers_behind_it_are_told_apart_by_the_address_that_it_saw(behind: World) -> None:
+    async with backend() as replica:
+        once = RateLimits(requests_per_second=0.01)
+        behind.apply(table("chat", caller_limits=once, routes=(route(port=replica.port),)))
+
+        async def comes_from(chain: str, path: str = "chat/x") -> int:
+            answer = await behind.http.get(f"{behind.url}/{path}", headers={"X-Forwarded-For": chain})
+            return answer.status_code
+
+        with capture_logs() as said:
+            assert [await comes_from(f"192.0.2.{n}") for n in (1, 2, 1, 1, 1)] == [200, 200, 429, 429, 429]
+            assert await comes_from("192.0.2.9, 192.0.2.1") == 429, "what it says itself changes nothing"
+            assert await comes_from("192.0.2.3, 127.0.0.1") == 200
+            assert await comes_from("192.0.2.4", "nobody/x") == 404
+        logged = [line["caller"] for line in said if line["event"] == "request_ended"]
+        assert logged == [f"192.0.2.{n}" for n in (1, 2, 1, 1, 1, 1, 3, 4)]
+
+
+async def test_another_peer_is_not_believed_whose_limits_count(behind: World) -> None:
+    async with backend() as replica:
+        once = RateLimits(requests_per_second=0.01)
+        behind.apply(table("chat", caller_limits=once, routes=(route(port=replica.port),)))
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2")) as http:
+            came = [await http.get(f"{behind.url}/chat/x", headers={"X-Forwarded-For": f"192.0.2.{n}"}) for n in (1, 2)]
+        assert [answer.status_code for answer in came] == [200, 429]
 
 
 async def test_another_peer_is_not(behind: World) -> None:

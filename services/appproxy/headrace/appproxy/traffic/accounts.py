@@ -80,6 +80,8 @@ class Account:
         self.line = line
         self.parts = line.parts
         self.head = head
+        self.caller = line.address
+        """The address that it came from: behind proxies of one's own, what they say once the head was read."""
         self.started_s = line.parts.now()
 
     # --- what the access log and spans read
@@ -114,17 +116,12 @@ class Account:
     def caller_key(self) -> str:
         """Whose request it is, for limits and the queue: a token, a client, or an address."""
         who = self.who
-        return f"address:{self.line.address}" if who is None or who.key == "public" else who.key
+        return f"address:{self.caller}" if who is None or who.key == "public" else who.key
 
     @property
     def client(self) -> str:
         """A named client's name, or nothing."""
         return self.who.name.decode() if self.who is not None and self.who.name else ""
-
-    @property
-    def caller(self) -> str:
-        """The address that it came from."""
-        return self.line.address
 
     # --- what happens
 

@@ -21,6 +21,7 @@ def enter(exchange: Exchange) -> None:
     way: Way | None = head.way
     if way is not None and way.era is parts.servings.era:
         exchange.request_id = way.request_id or parts.new_id()
+        exchange.caller = way.caller
     else:
         way = head.way = way_of(exchange)
     exchange.way = way

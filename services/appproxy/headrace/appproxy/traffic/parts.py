@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
+from headrace.appproxy.domain.forwarded import is_trusted
 from headrace.appproxy.framing.heads import FramingError, HeadLimits
 
 if TYPE_CHECKING:
@@ -142,14 +142,7 @@ class Parts:
 
     def trusts(self, address: str) -> bool:
         """Return whether X-Forwarded-* from this peer are believed."""
-        networks = self.settings.trusted_peers
-        if not networks:
-            return False
-        try:
-            peer = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(peer in network for network in networks)
+        return is_trusted(address, self.settings.trusted_peers)
 
     def malformed(self, code: str) -> None:
         """Count bytes that were no request."""

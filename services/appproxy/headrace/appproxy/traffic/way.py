@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headrace.appproxy.domain import fields
 from headrace.appproxy.domain.fields import Asked
+from headrace.appproxy.domain.forwarded import came_from
 from headrace.appproxy.traffic.destination import find
 from headrace.common.contracts.problems import Unauthenticated
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Way:
     """Holds for one caller's connection, as long as no new table comes (`era`)."""
 
-    __slots__ = ("asked", "era", "fields", "prefix", "request_id", "serving", "shown", "target", "upgrade")
+    __slots__ = ("asked", "caller", "era", "fields", "prefix", "request_id", "serving", "shown", "target", "upgrade")
     era: object
     serving: Serving | None
     """None for the fleet's base URL until the model is known."""
@@ -31,6 +32,8 @@ class Way:
     request_id: bytes
     """The caller's own, if it is taken over."""
     asked: Asked
+    caller: str
+    """The address that requests come from."""
     shown: bytes | None
     """The Authorization field."""
     upgrade: bool
@@ -38,7 +41,7 @@ class Way:
 
 
 def way_of(exchange: Exchange) -> Way:
-    """Return the way of the request's head. Raises Problem, and gives the request its id even then."""
+    """Return the way of the request's head. Raises Problem, and gives the request its id and its caller even then."""
     parts, head, line = exchange.parts, exchange.head, exchange.line
     way = Way()
     way.era = parts.servings.era
@@ -46,6 +49,11 @@ def way_of(exchange: Exchange) -> Way:
     given = way.asked.get(fields.REQUEST_ID)
     way.request_id = given[0] if given and fields.is_request_id(given[0]) else b""
     exchange.request_id = way.request_id or parts.new_id()
+    way.caller = line.address
+    if line.trusted:
+        way.caller = exchange.caller = came_from(
+            line.address, way.asked.get(fields.CHAIN, ()), parts.settings.trusted_peers
+        )
     destination = find(parts, head, line.door.own_port)
     way.serving, way.target, way.prefix = destination.serving, destination.target, destination.prefix
     way.shown = _authorization(way.asked)
