@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from headrace.appproxy.settings import Settings
+from headrace.appproxy.start_checks import what_is_wrong
 from headrace.appproxy.wiring import build
 from headrace.common.obs.logging import configure_logging
 from headrace.common.runtime import service
@@ -16,8 +18,12 @@ _AFTER_GRACE_S = 10.0
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT. Exit status 78 for settings that are malformed, 2 where it cannot start with those it has: both
+    said in one line; 1 when a part failed."""
     settings = load_settings(Settings)
+    if found := what_is_wrong(settings):
+        sys.stderr.write(f"cannot start: {'; '.join(found)}\n")
+        sys.exit(2)
     configure_logging("appproxy", level=settings.log_level, log_format=settings.log_format)
 
     @asynccontextmanager

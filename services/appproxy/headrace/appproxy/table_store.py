@@ -6,6 +6,7 @@ import asyncio
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -15,6 +16,8 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.problems import MalformedMessage
 
 log = structlog.get_logger()
+FOLDER: Final = "routes"
+"""Where the tables are, within the data folder."""
 _MOST_BYTES = 16 * 1024 * 1024
 
 

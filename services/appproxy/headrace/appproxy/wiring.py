@@ -21,7 +21,7 @@ from headrace.appproxy.report import EVERY, Reporter
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.stats import StatsBook
 from headrace.appproxy.table import Tables
-from headrace.appproxy.table_store import TableStore
+from headrace.appproxy.table_store import FOLDER, TableStore
 from headrace.appproxy.workers.processes import WorkerProcesses
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.messages.routes import RouteTable
@@ -60,7 +60,7 @@ async def build(settings: Settings) -> AsyncIterator[AppProxy]:
     """An app-proxy that already has the tables from disk. Raises OSError when the data folder cannot be used."""
     async with AsyncExitStack() as stack:
         tables = Tables()
-        store = TableStore(settings.data_dir / "routes")
+        store = TableStore(settings.data_dir / FOLDER)
         stored = await asyncio.to_thread(store.load_into, tables)
         log.info("tables_loaded", count=stored)
         bus = Bus()
