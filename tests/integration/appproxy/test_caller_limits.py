@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from aiohttp import web
 from openai import AsyncOpenAI, RateLimitError
 
 from headrace.common.contracts.ids import TokenId, new_uuid
@@ -43,6 +44,35 @@ async def test_requests_a_second(world: World, clock: Clock) -> None:
         assert len(replica.seen) == 4, "what is refused reaches no replica"
         metrics = await world.metrics()
         assert 'headrace_proxy_refused_total{reason="request-rate",service="chat"} 2.0' in metrics
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_engines_limits_are_told_to_callers_without_ours_only(world: World, *, stream: bool) -> None:
+    theirs = {"x-ratelimit-limit-requests": "9", "X-RateLimit-Reset-Tokens": "1s", "retry-after-ms": "70"}
+
+    async def limited(request: web.Request) -> web.StreamResponse:
+        headers = {**theirs, "x-headrace-limits": "shared", "X-Headrace-Odd": "x"}
+        if not stream:
+            return web.json_response({}, headers=headers)
+        answer = web.StreamResponse(headers=headers)
+        await answer.prepare(request)
+        await answer.write(b"{}")
+        return answer
+
+    async with backend(limited) as replica:
+        free = robot(RateLimits(), "free")
+        mine = robots(replica, RateLimits(tokens_per_day=5000))
+        world.apply(mine.model_copy(update={"clients": (*mine.clients, free)}))
+        for _ in range(2):
+            ours = await call(world)
+            assert ours.headers.get_list("x-headrace-limits") == ["local"]
+            told = says(ours)
+            assert told.pop("limit-tokens") == "5000"
+            assert told.keys() == {"status", "reason", "x-headrace-limits", "remaining-tokens", "reset-tokens"}
+            assert says(await call(world, user="free")) == {
+                "status": "200", "reason": "", "limit-requests": "9", "reset-tokens": "1s", "retry-after-ms": "70",
+            }  # fmt: skip
+            assert "x-headrace-odd" not in ours.headers
 
 
 async def ends(_: asyncio.Task[httpx.Response], engine: Engine) -> None:

@@ -115,6 +115,29 @@ def test_a_reply_is_made_once_for_answers_alike_and_anew_for_other_callers() -> 
     assert not fields.reply(head, minor=1, closes=False, replica=b"r:1", prefix=b"/chat").closes
 
 
+LIMITED = ((b"X-RateLimit-Limit-Requests", b"9"), (b"x-ratelimit-remaining-tokens", b"8"), (b"Retry-After-Ms", b"70"),
+           (b"Retry-After", b"1"), (b"X-Headrace-Limits", b"shared"), (b"X_Headrace_Odd", b"x"), (b"X-Headraces", b"y"))  # fmt: skip
+THEIRS = b"X-RateLimit-Limit-Requests: 9\r\nx-ratelimit-remaining-tokens: 8\r\nRetry-After-Ms: 70\r\n"
+OURS = b"x-ratelimit-limit-tokens: 5\r\nx-headrace-limits: local\r\n"
+
+
+def test_a_replicas_limits_give_way_to_ours_and_are_told_where_we_have_none() -> None:
+    head = ResponseHead(429, b"Slow", 1, list(LIMITED))
+    head.length = 0
+    reply = fields.reply(head, minor=1, closes=False, replica=b"r:1", prefix=b"")
+    passed = b"HTTP/1.1 429 Slow\r\nRetry-After: 1\r\nX-Headraces: y\r\n"
+    for ours, told in ((b"", THEIRS), (OURS, OURS), (b"", THEIRS)):
+        assert fields.reply(head, minor=1, closes=False, replica=b"r:1", prefix=b"") is reply
+        assert reply.begin(head, date=b"", extra=ours, request_id=b"r") == passed + told + b"X-Request-Id: r\r\n\r\n"
+
+
+def test_a_limit_that_is_for_the_next_hop_ends_here() -> None:
+    assert (
+        b"Limit"
+        not in answer((b"X-RateLimit-Limit-Requests", b"9"), (b"Connection", b"x-ratelimit-limit-requests")).head
+    )
+
+
 def test_a_switch_stays_whole() -> None:
     head = ResponseHead(
         101, b"Switching", 1, [(b"Upgrade", b"websocket"), (b"Connection", b"upgrade"), (b"Sec-WebSocket-Accept", b"k")]

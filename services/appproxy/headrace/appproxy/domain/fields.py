@@ -47,11 +47,20 @@ _REQUEST = Fields[int](
        b"x-forwarded-proto": PROTO, b"x-forwarded-host": FORWARDED_HOST, b"traceparent": TRACEPARENT, b"tracestate": TRACESTATE},
     otherwise=_unknown,
 )  # fmt: skip
-_LENGTH, _REDIRECT, _DATE, _CONTENT_TYPE, _ENCODED = 2, 3, 4, 5, 6
+_LENGTH, _REDIRECT, _DATE, _CONTENT_TYPE, _ENCODED, _LIMITS = 2, 3, 4, 5, 6, 7
+
+
+def _unknown_told(name: bytes) -> int | None:
+    if name.startswith(b"x-ratelimit-"):
+        return _LIMITS
+    return DROP if name.replace(b"_", b"-").startswith(b"x-headrace-") else None
+
+
 _RESPONSE = Fields[int](
     dict.fromkeys((*_HOP_BY_HOP, b"x-request-id"), DROP)
     | {b"content-length": _LENGTH, b"location": _REDIRECT, b"content-location": _REDIRECT, b"date": _DATE,
-       b"content-type": _CONTENT_TYPE, b"content-encoding": _ENCODED}
+       b"content-type": _CONTENT_TYPE, b"content-encoding": _ENCODED, b"retry-after-ms": _LIMITS},
+    otherwise=_unknown_told,
 )  # fmt: skip
 _request_kind, _response_kind = _REQUEST.get, _RESPONSE.get
 _LEFT_OUT = frozenset({DROP, _LENGTH})
@@ -136,12 +145,14 @@ def cookie(head: RequestHead, name: bytes) -> bytes:
 class Reply:
     """What callers are told of answers that have one head: how it is framed for them, and the head but for `begin`."""
 
-    __slots__ = ("chunked", "closes", "dated", "events", "for_whom", "lines", "until_close", "usage")
+    __slots__ = ("chunked", "closes", "dated", "events", "for_whom", "limits", "lines", "until_close", "usage")
 
     def __init__(self, for_whom: tuple[int, bool, bytes, bytes]) -> None:
         self.for_whom = for_whom
         """Of which callers it holds."""
         self.lines = b""
+        self.limits = b""
+        """What the replica says of limits of its own; for callers who have none of ours."""
         self.dated = False
         self.chunked = False
         self.until_close = False
@@ -153,11 +164,12 @@ class Reply:
         """Whether this is an event stream into which an event may be put."""
 
     def begin(self, head: ResponseHead, *, date: bytes, extra: bytes, request_id: bytes) -> bytes:
-        """Return one answer's whole head. date: for answers without one; extra: further fields with their CRLF."""
+        """Return one answer's whole head. date: for answers without one; extra: the fields on the caller's limits, if it has any,
+        in place of the replica's own."""
         length = b"" if head.said_length is None or head.status == 204 else b"Content-Length: %d\r\n" % head.said_length
         if not self.dated:
             length += date
-        return b"".join((self.lines, length, extra, b"X-Request-Id: ", request_id, b"\r\n\r\n"))
+        return b"".join((self.lines, length, extra or self.limits, b"X-Request-Id: ", request_id, b"\r\n\r\n"))
 
 
 _lines: dict[tuple[int, bytes], bytes] = {}
@@ -189,19 +201,22 @@ def reply(head: ResponseHead, *, minor: int, closes: bool, replica: bytes, prefi
 def _told(head: ResponseHead, made: Reply) -> Reply:
     minor, closes, replica, prefix = made.for_whom
     fields = [status_line(head.status, head.reason)]
+    limits: list[bytes] = []
     named = head.connection
     content_type, encoded = b"", False
     for name, value in head.headers:
         kind = _response_kind(name, UNSEEN)
         if kind is UNSEEN:
             kind = _RESPONSE.learn(name)
-        if kind in _LEFT_OUT or (kind is None and named and name.lower() in named):
+        if kind in _LEFT_OUT or (named and (kind is None or kind == _LIMITS) and name.lower() in named):
             continue
         made.dated |= kind == _DATE
         encoded |= kind == _ENCODED
         if kind == _CONTENT_TYPE:
             content_type = value
-        fields.append(name + b": " + (outside(value, replica, prefix) if kind == _REDIRECT else value) + b"\r\n")
+        (limits if kind == _LIMITS else fields).append(
+            name + b": " + (outside(value, replica, prefix) if kind == _REDIRECT else value) + b"\r\n"
+        )
     unknown = head.length < 0
     made.chunked = unknown and minor == 1
     made.until_close = unknown and not made.chunked
@@ -214,7 +229,7 @@ def _told(head: ResponseHead, made: Reply) -> Reply:
         fields.append(b"Connection: close\r\n")
     elif not minor:
         fields.append(b"Connection: keep-alive\r\n")
-    made.lines = b"".join(fields)
+    made.lines, made.limits = b"".join(fields), b"".join(limits)
     return made
 
 
