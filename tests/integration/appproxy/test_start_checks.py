@@ -129,7 +129,7 @@ def test_an_address_that_is_not_this_machines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "localhost"])
 def test_nothing_is_wrong_while_everybody_else_is_away(tmp_path: Path, workers: int, host: str) -> None:
     away = {"redis_url": SecretStr("rediss://:se%2Fcret@127.0.0.1:1/0?ssl_cert_reqs=none"), "otel_endpoint": SPANS}
     assert wrong(tmp_path, workers=workers, listen_host=host, admin_host=host, nats_url="nats.test", **away) == []
