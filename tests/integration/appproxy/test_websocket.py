@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from websockets.typing import Subprotocol
 
-from headrace.common.contracts.messages.routes import Limits
+from headrace.common.contracts.messages.routes import Limits, RateLimits
 from tests.integration.appproxy.world import World, raw_backend, reset
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import Signer, route, table
@@ -158,6 +158,29 @@ async def test_access_and_refusals_of_the_replica(world: World) -> None:
         with pytest.raises(InvalidStatus) as refused:
             await connect(f"ws://127.0.0.1:{world.port}/no/")
         assert (refused.value.response.status_code, refused.value.response.body) == (403, b"nope")
+
+
+async def test_a_caller_with_limits_is_told_them_and_bound_by_them(world: World) -> None:
+    async with peer() as replica:
+        world.apply(
+            table(
+                "ws", caller_limits=RateLimits(in_flight=1, requests_per_second=9), routes=(route(port=replica.port),)
+            )
+        )
+        url = f"ws://127.0.0.1:{world.port}/ws/"
+        async with connect(url) as socket:
+            assert socket.response is not None
+            told = socket.response.headers
+            assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("9", "8")
+            assert told["x-headrace-limits"] == "local"
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(url)
+            assert refused.value.response.status_code == 429
+            await socket.send("x")
+            assert await socket.recv() == "x"
+        await eventually(lambda: world.open_requests == 0)
+        async with connect(url):
+            pass
 
 
 async def test_silence_has_a_limit_and_pings_break_it(world: World) -> None:

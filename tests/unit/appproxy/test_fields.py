@@ -142,8 +142,17 @@ def test_a_switch_stays_whole() -> None:
     head = ResponseHead(
         101, b"Switching", 1, [(b"Upgrade", b"websocket"), (b"Connection", b"upgrade"), (b"Sec-WebSocket-Accept", b"k")]
     )
-    assert fields.switching(head, request_id=b"r1") == (
+    assert fields.switching(head, extra=b"", request_id=b"r1") == (
         b"HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: k\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Request-Id: r1\r\n\r\n"
+    )
+
+
+@pytest.mark.parametrize(("ours", "theirs", "told"), [(b"", THEIRS, b""), (OURS, b"", OURS)])
+def test_a_switch_tells_the_callers_limits_as_other_answers_do(ours: bytes, theirs: bytes, told: bytes) -> None:
+    kept = theirs + b"Retry-After: 1\r\nX-Headraces: y\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    assert (
+        fields.switching(ResponseHead(101, b"S", 1, list(LIMITED)), extra=ours, request_id=b"r")
+        == b"HTTP/1.1 101 S\r\n" + kept + told + b"X-Request-Id: r\r\n\r\n"
     )
 
 

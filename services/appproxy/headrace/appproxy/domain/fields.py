@@ -233,16 +233,15 @@ def _told(head: ResponseHead, made: Reply) -> Reply:
     return made
 
 
-def switching(head: ResponseHead, *, request_id: bytes) -> bytes:
-    """Return the head of a 101 for the caller."""
-    kept = [
-        name + b": " + value + b"\r\n"
-        for name, value in head.headers
-        if (low := name.lower()) not in _HOP_BY_HOP and low not in {b"content-length", b"x-request-id"}
-    ]
+def switching(head: ResponseHead, *, extra: bytes, request_id: bytes) -> bytes:
+    """Return the head of a 101 for the caller. `extra`: as for `Reply.begin`."""
+    kept = [status_line(101, head.reason)]
+    for name, value in head.headers:
+        kind = _RESPONSE.learn(name)
+        if kind not in _LEFT_OUT and not (extra and kind == _LIMITS):
+            kept.append(name + b": " + value + b"\r\n")
     return b"".join((
-        status_line(101, head.reason), *kept, b"Connection: Upgrade\r\nUpgrade: websocket\r\nX-Request-Id: ", request_id,
-        b"\r\n\r\n",
+        *kept, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", extra, b"X-Request-Id: ", request_id, b"\r\n\r\n",
     ))  # fmt: skip
 
 

@@ -28,11 +28,12 @@ class Tunnel:
 
     def begin(self, head: ResponseHead) -> None:
         """Answer 101."""
-        self._exchange.status, self._exchange.upgraded = 101, True
+        exchange = self._exchange
+        exchange.status, exchange.upgraded = 101, True
         self._connection.taker = self
         self._connection.tunnel = True
         self._line.exchange = self
-        self._line.write(switching(head, request_id=self._exchange.request_id))
+        self._line.write(switching(head, extra=exchange.extra, request_id=exchange.request_id))
         self._touch()
         self._line.tunnel(self.from_caller)
 
