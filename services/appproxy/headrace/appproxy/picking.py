@@ -70,6 +70,8 @@ class Picker:
 
     def key_of(self, head: RequestHead, found: Any) -> int | None:
         """Return what binds a request to a replica. `found`: what the body's head said, None where it was not read."""
+        if self._ring is None:
+            return None
         policy = self._balance.policy
         value: bytes = b""
         if policy == "prefix" and found is not None:

@@ -154,7 +154,7 @@ class DataPlane:
         for serving in self.servings:
             serving.expire(now_s)
             if slow:
-                serving.mind(now_s, self.parts.settings.replica_keepalive_s)
+                serving.mind(now_s, self.parts.bounds.replica_keepalive_s)
                 for replica in serving.due_probes():
                     self.parts.spawn(_probe(serving, replica))
 

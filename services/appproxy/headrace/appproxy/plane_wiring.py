@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import random
 import time
 from collections.abc import Callable
@@ -20,7 +18,8 @@ from headrace.appproxy.settings import Settings
 from headrace.appproxy.stats import ReplicaStats, StatsBook
 from headrace.appproxy.table import Entry, Tables
 from headrace.appproxy.tracing import NoTracing, Spans, Tracer
-from headrace.appproxy.traffic.parts import Callers, Parts
+from headrace.appproxy.traffic.bounds import Bounds
+from headrace.appproxy.traffic.parts import Callers, Parts, RequestIds
 from headrace.appproxy.upstream.replica import Replica
 from headrace.common.contracts.messages.routes import Route
 
@@ -48,7 +47,7 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
 
     servings = Servings(tables, serving)
     parts = Parts(
-        settings=settings,
+        bounds=Bounds(settings),
         servings=servings,
         gate=Gate(remembered=settings.remembered_tokens),
         limits=CallerLimits(
@@ -64,7 +63,7 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
         ),
         now=now,
         epoch=time.time,
-        new_id=_ids(),
+        new_id=RequestIds().new,
         head_limits=head_limits,
         outbox=outbox,
         callers=Callers(most=settings.max_connections, most_per_address=settings.max_connections_per_address),
@@ -81,10 +80,3 @@ def _tracer(settings: Settings) -> Tracer:
     return Spans(
         OtelTracing(endpoint=settings.otel_endpoint, share=settings.otel_share, server_address=settings.domain or "")
     )
-
-
-def _ids() -> Callable[[], bytes]:
-    """Return a maker of request ids: 96 random bits of this process, then a running number."""
-    prefix = os.urandom(12).hex().encode()
-    numbers = itertools.count(1)
-    return lambda: b"%b%08x" % (prefix, next(numbers))

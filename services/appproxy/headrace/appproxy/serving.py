@@ -71,6 +71,7 @@ class Serving:
         self._plain = False
         """Whether the choice is `least_in_flight` alone while no replica is in trouble or full, as for most services."""
         self._most: int | None = None
+        self.first_byte_timeout_s, self.max_body_bytes = table.limits.first_byte_timeout_s, table.limits.max_body_bytes
         self._budget = RetryBudget()
         self._able: list[Replica] = []
         """Those that the table lets serve."""
@@ -104,6 +105,7 @@ class Serving:
         self.picker.update(table.balance, self._able, now_s)
         self._plain = self.picker.draws
         self._most = table.limits.max_in_flight_per_replica
+        self.first_byte_timeout_s, self.max_body_bytes = table.limits.first_byte_timeout_s, table.limits.max_body_bytes
         self.pump()
 
     def _let_go(self, session_id: SessionId) -> None:

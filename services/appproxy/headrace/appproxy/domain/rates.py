@@ -10,7 +10,6 @@ limits/*.lua hold the same arithmetic for all app-proxies together; tests compar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, floor
 from typing import Final, Literal
@@ -122,23 +121,32 @@ class Reservation:
         self.open = True
 
 
-@dataclass(slots=True)
 class Verdict:
-    """Whether a request may come in, and the numbers for its answer. Limits that are not set are None."""
+    """Whether a request may come in (`code` is None), and the numbers for its answer. Limits that are not set are None.
 
-    allowed: bool
-    code: Code | None
-    wait_s: float
-    """Until it might; 0 if it may."""
-    judged: Judged
-    limit_requests: int | None = None
-    remaining_requests: int = 0
-    reset_requests_s: float = 0.0
-    limit_tokens: int | None = None
-    """Of minute and day the one with less left."""
-    remaining_tokens: int = 0
-    reset_tokens_s: float = 0.0
-    reservation: Reservation | None = None
+    wait_s: until it might; 0 if it may.
+    """
+
+    __slots__ = (
+        "code", "judged", "limit_requests", "limit_tokens", "remaining_requests", "remaining_tokens", "reservation",
+        "reset_requests_s", "reset_tokens_s", "wait_s",
+    )  # fmt: skip
+
+    def __init__(self, code: Code | None, wait_s: float, judged: Judged) -> None:
+        self.code = code
+        self.wait_s = wait_s
+        self.judged = judged
+        self.limit_requests: int | None = None
+        self.limit_tokens: int | None = None
+        """Of minute and day the one with less left."""
+        self.remaining_requests = self.remaining_tokens = 0
+        self.reset_requests_s = self.reset_tokens_s = 0.0
+        self.reservation: Reservation | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it may."""
+        return self.code is None
 
     @property
     def text(self) -> str:
@@ -245,7 +253,7 @@ def verdict_of(
     quota: Quota, usage: Usage, code: Code | None, wait_s: float, *, now_s: float, unix_s: float, judged: Judged
 ) -> Verdict:
     """Return the verdict with what is left according to `usage`, which an admitted request is already part of."""
-    verdict = Verdict(code is None, code, wait_s, judged)
+    verdict = Verdict(code, wait_s, judged)
     if quota.request_interval_s:
         busy_s = max(0.0, usage.request_full_s - now_s)
         verdict.limit_requests = floor(quota.request_burst_s / quota.request_interval_s + _ROUNDING_S)
@@ -286,5 +294,5 @@ def _milliseconds(milliseconds: int) -> bytes:
     return f"{front}{text}s".encode()
 
 
-UNLIMITED: Final = Verdict(allowed=True, code=None, wait_s=0.0, judged="local")
+UNLIMITED: Final = Verdict(None, 0.0, "local")
 """The verdict on callers without limits; the same object for all, without a reservation."""

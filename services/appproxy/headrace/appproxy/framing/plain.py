@@ -12,7 +12,7 @@ from typing import Any, Final
 from headrace.appproxy.framing.heads import Headers
 
 _METHODS: Final = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-_TARGET = re.compile(rb"/[A-Za-z0-9\-._~%!$&'()*+,;=:@/?]*")
+_OF_TARGETS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;=:@/?"
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[!-~](?:[ -~]*[!-~])?)?)[ \t]*")
 _MOST_LINES = 4096
 _LONGEST_LINE = 1024
@@ -24,7 +24,10 @@ _find = _known.get
 def plain(lines: list[bytes]) -> tuple[bytes, bytes, Headers] | None:
     """Return method, target and fields of a request in HTTP/1.1 from its lines, or None: somebody else has to read it."""
     words = lines[0].split(b" ")
-    if len(words) != 3 or words[2] != b"HTTP/1.1" or words[0] not in _METHODS or _TARGET.fullmatch(words[1]) is None:
+    if len(words) != 3 or words[2] != b"HTTP/1.1" or words[0] not in _METHODS:
+        return None
+    target = words[1]
+    if not target.startswith(b"/") or target.translate(None, _OF_TARGETS):
         return None
     headers: list[Any] = list(map(_find, lines[1:]))
     if None in headers:
@@ -33,7 +36,7 @@ def plain(lines: list[bytes]) -> tuple[bytes, bytes, Headers] | None:
                 headers[at] = _read(lines[at + 1])
                 if headers[at] is None:
                     return None
-    return words[0], words[1], headers
+    return words[0], target, headers
 
 
 def _read(line: bytes) -> tuple[bytes, bytes] | None:

@@ -90,7 +90,7 @@ class Attempts(Account):
         ))  # fmt: skip
         connection.take(self, data, whole=whole, to_head=head.method == b"HEAD", now_s=now_s)
         if whole:
-            self.line.deadline = now_s + self.serving.table.limits.first_byte_timeout_s
+            self.line.deadline = now_s + self.serving.first_byte_timeout_s
         else:
             self.wait_for_body()
 
@@ -102,7 +102,7 @@ class Attempts(Account):
         if self.head.expects and not self.continued:
             self.continued = True
             self.line.write(_CONTINUE)
-        self.line.deadline = self.parts.now() + self.parts.settings.caller_idle_timeout_s
+        self.line.deadline = self.parts.now() + self.parts.bounds.caller_idle_timeout_s
 
     def pass_on(self, content: bytes, body: Outgoing, connection: ReplicaConnection) -> None:
         """Send what came of the body to the replica."""
@@ -110,8 +110,7 @@ class Attempts(Account):
         if framed:
             connection.write(framed)
         connection.sent_whole = self.line.whole
-        settings, limits = self.parts.settings, self.serving.table.limits
-        wait_s = limits.first_byte_timeout_s if self.line.whole else settings.caller_idle_timeout_s
+        wait_s = self.serving.first_byte_timeout_s if self.line.whole else self.parts.bounds.caller_idle_timeout_s
         self.line.deadline = self.parts.now() + wait_s
 
     # --- what the connection to the replica tells (upstream.connection.Taker)
@@ -127,7 +126,7 @@ class Attempts(Account):
             replica=where,
             prefix=self.way.prefix,
         )
-        return told, told.begin(head, date=parts.date(), extra=self.extra, request_id=self.request_id)
+        return told, told.begin(head, date=parts.date.now(), extra=self.extra, request_id=self.request_id)
 
     def whole(self, head: ResponseHead, content: bytes) -> None:
         """The answer came in one piece, as most do that are no streams: nothing is left to relay."""
@@ -239,7 +238,7 @@ class Attempts(Account):
             method=self.head.method.decode(),
             sent=self.body.sent if self.body is not None else "nothing",
             retries=self.retries,
-            same_instant_s=self.parts.settings.same_instant_s,
+            same_instant_s=self.parts.bounds.same_instant_s,
         )
         runs_twice = failure.kind in ("connection-lost", "engine-unavailable") and step == "other-replica"
         if runs_twice and not self.serving.may_retry():

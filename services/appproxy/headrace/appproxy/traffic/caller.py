@@ -84,7 +84,7 @@ class CallerConnection(Sender):
         transport.set_write_buffer_limits(high=HIGH_WATER)
         peer = transport.get_extra_info("peername")
         self.address, told = _known(peer[0] if isinstance(peer, tuple) else "")
-        self.deadline = self.parts.now() + self.parts.settings.keepalive_timeout_s
+        self.deadline = self.parts.now() + self.parts.bounds.keepalive_timeout_s
         self.trusted = self.parts.trusts(self.address)
         refusal = self.parts.callers.enter(self)
         if refusal is not None:
@@ -139,7 +139,7 @@ class CallerConnection(Sender):
             return
         if head is None:
             if not begun:
-                self.deadline = self.parts.now() + self.parts.settings.head_timeout_s
+                self.deadline = self.parts.now() + self.parts.bounds.head_timeout_s
             return
         rest = self.reader.rest
         exchange = self.exchange = Exchange(self, head)
@@ -231,7 +231,7 @@ class CallerConnection(Sender):
             self.close_softly()
             return
         # An answer that began before the door refused promised a next request: it may be on its way, and is answered as the last.
-        idle_s = LAST_IDLE_S if self.door.refusing else self.parts.settings.keepalive_timeout_s
+        idle_s = LAST_IDLE_S if self.door.refusing else self.parts.bounds.keepalive_timeout_s
         self.deadline = self.parts.now() + idle_s
         if not self._held:
             self._sink = CallerConnection._read

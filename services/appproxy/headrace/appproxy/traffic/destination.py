@@ -55,7 +55,7 @@ def find(parts: Parts, head: RequestHead, own_port: int | None) -> Destination:
         if serving is None:
             raise NotFound("no service has this address", reason="unknown-service")
         return Destination(serving, target.encode(), b"", host.encode("latin-1"))
-    address = locate(target, host, parts.settings.domain)
+    address = locate(target, host, parts.bounds.domain)
     if address is not None and address.name == FLEET[1:] and address.prefix:
         return Destination(None, target.encode(), b"", host.encode("latin-1"))
     serving = parts.servings.by_name(address.name) if address else None

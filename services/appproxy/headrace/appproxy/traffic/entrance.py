@@ -30,13 +30,13 @@ def enter(exchange: Exchange) -> None:
         exchange.fields += parts.tracer.begin(exchange, way.asked)
     if parts.stopping:
         raise Unavailable("this app-proxy is stopping", reason="shutting-down")
-    if len(parts.open) > parts.settings.max_open_requests:
+    if len(parts.open) > parts.bounds.max_open_requests:
         problem = Unavailable("this app-proxy has too many open requests", reason="proxy-full")
         problem.headers = {"Retry-After": "1"}
         raise problem
     if head.length:
-        settings = parts.settings
-        body = exchange.body = Outgoing(head.length, limit=settings.max_body_bytes, keep=settings.replay_bytes)
+        bounds = parts.bounds
+        body = exchange.body = Outgoing(head.length, limit=bounds.max_body_bytes, keep=bounds.replay_bytes)
         body.came(exchange.early, forget=False)
         exchange.early = b""
     if way.serving is None:
@@ -54,7 +54,7 @@ def enter_service(exchange: Exchange, serving: Serving, shown: bytes | None) -> 
         exchange.fields += b"X-Forwarded-User: " + who.name + b"\r\n"
     if who.forward_authorization is not None:
         exchange.fields += b"Authorization: " + who.forward_authorization + b"\r\n"
-    if exchange.body is not None and (most := serving.table.limits.max_body_bytes) is not None:
+    if exchange.body is not None and (most := serving.max_body_bytes) is not None:
         exchange.body.limit_to(most)
     if who.limits is None and not serving.picker.binds:
         exchange.admit()
@@ -62,9 +62,13 @@ def enter_service(exchange: Exchange, serving: Serving, shown: bytes | None) -> 
     counts = counts_tokens(who.limits)
     if serving.picker.reads or counts:
         wants = serving.picker.reads | {"max_tokens"} if counts else serving.picker.reads
-        fleet.read_head(exchange, wants, serving.picker.prompt_bytes, lambda found: _bind(exchange, found))
+        _read_head(exchange, wants, serving.picker.prompt_bytes)
     else:
         _bind(exchange, None)
+
+
+def _read_head(exchange: Exchange, wants: frozenset[str], prompt_bytes: int) -> None:
+    fleet.read_head(exchange, wants, prompt_bytes, lambda found: _bind(exchange, found))
 
 
 def _bind(exchange: Exchange, found: fleet.Head | None) -> None:

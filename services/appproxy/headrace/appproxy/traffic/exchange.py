@@ -102,7 +102,10 @@ class Exchange(Attempts):
         if self not in self.parts.open:  # the first of it comes with the head, before `begin`
             self.early += content
         elif self.body is not None:
-            self.safely(lambda: self._take(content))
+            self._take_safely(content)
+
+    def _take_safely(self, content: bytes) -> None:
+        self.safely(lambda: self._take(content))
 
     def _take(self, content: bytes) -> None:
         body, connection = self.body, self.connection
@@ -111,7 +114,7 @@ class Exchange(Attempts):
         if connection is not None:
             self.pass_on(content, body, connection)
         elif self.peek is not None:
-            self.line.deadline = self.parts.now() + self.parts.settings.caller_idle_timeout_s
+            self.line.deadline = self.parts.now() + self.parts.bounds.caller_idle_timeout_s
             self.peek(content)
         elif body.full:
             self.line.pause_reading("body")
@@ -135,13 +138,11 @@ class Exchange(Attempts):
     def expired(self) -> None:
         """The line's deadline is over."""
         if not self.line.whole:
-            seconds = self.parts.settings.caller_idle_timeout_s
+            seconds = self.parts.bounds.caller_idle_timeout_s
             self.answer(RequestTimeout(f"no byte of the request body came for {seconds:g} s", reason="caller-idle"))
         elif self.connection is not None:
             self.connection.drop()
-            text = (
-                f"no answer from replica {self.replica_key} within {self.serving.table.limits.first_byte_timeout_s:g} s"
-            )
+            text = f"no answer from replica {self.replica_key} within {self.serving.first_byte_timeout_s:g} s"
             self._failed(Failure("first-byte-timeout", text))
 
     def cut(self, why: str) -> None:

@@ -30,10 +30,10 @@ class Pace:
 
     def look(self) -> None:
         """Look at every upload. To be called about once a second."""
-        settings, now_s = self._parts.settings, self._parts.now()
+        bounds, now_s = self._parts.bounds, self._parts.now()
         passed_s, self._looked_s = min(now_s - self._looked_s, _LONGEST_S), now_s
         known, self._stretches = self._stretches, {}
-        least, grace_s = settings.min_body_bytes_per_s, settings.slow_body_grace_s
+        least, grace_s = bounds.min_body_bytes_per_s, bounds.slow_body_grace_s
         for exchange in [one for one in self._parts.open if _uploads(one)]:
             size = exchange.body.size
             seconds, before = known.get(exchange, (0.0, size))

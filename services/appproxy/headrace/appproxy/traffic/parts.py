@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from headrace.appproxy.limits import CallerLimits
     from headrace.appproxy.sending import Outbox
     from headrace.appproxy.servings import Servings
-    from headrace.appproxy.settings import Settings
     from headrace.appproxy.stats import StatsBook
     from headrace.appproxy.tracing import Tracer
+    from headrace.appproxy.traffic.bounds import Bounds
     from headrace.appproxy.traffic.caller import CallerConnection
 
 
@@ -64,6 +65,19 @@ class Callers:
                 del self._by_address[line.address]
 
 
+class RequestIds:
+    """Makes ids for requests: 96 random bits of this process, then a running number."""
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(12).hex().encode()
+        self._number = 0
+
+    def new(self) -> bytes:
+        """Return the next one."""
+        self._number += 1
+        return b"%b%08x" % (self._prefix, self._number)
+
+
 class DateField:
     """The Date field, made once a second."""
 
@@ -71,7 +85,7 @@ class DateField:
         self._second = 0
         self._field = b""
 
-    def __call__(self) -> bytes:
+    def now(self) -> bytes:
         """Return the field with its CRLF."""
         second = int(time.time())
         if second != self._second:
@@ -87,14 +101,14 @@ class Parts:
     """
 
     __slots__ = (
-        "book", "callers", "date", "epoch", "gate", "head_limits", "limits", "log", "new_id", "now", "open", "outbox", "servings",
-        "settings", "stopping", "tasks", "tracer",
+        "book", "bounds", "callers", "date", "epoch", "gate", "head_limits", "limits", "log", "new_id", "now", "open", "outbox", "servings",
+        "stopping", "tasks", "tracer",
     )  # fmt: skip
 
     def __init__(
         self,
         *,
-        settings: Settings,
+        bounds: Bounds,
         servings: Servings,
         gate: Gate,
         limits: CallerLimits,
@@ -108,7 +122,7 @@ class Parts:
         callers: Callers,
         outbox: Outbox,
     ) -> None:
-        self.settings = settings
+        self.bounds = bounds
         self.servings = servings
         self.gate = gate
         self.limits = limits
@@ -142,7 +156,7 @@ class Parts:
 
     def trusts(self, address: str) -> bool:
         """Return whether X-Forwarded-* from this peer are believed."""
-        return is_trusted(address, self.settings.trusted_peers)
+        return is_trusted(address, self.bounds.trusted_peers)
 
     def malformed(self, code: str) -> None:
         """Count bytes that were no request."""

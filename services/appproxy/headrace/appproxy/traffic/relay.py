@@ -127,8 +127,8 @@ class Relay:
 
     def caller_full(self, *, full: bool) -> None:
         """A slow reader costs its own stream only: the replica is not read until the caller has taken what there is."""
-        settings = self._exchange.parts.settings
-        self._line.deadline = self._now() + (settings.caller_idle_timeout_s if full else self._idle_s)
+        bounds = self._exchange.parts.bounds
+        self._line.deadline = self._now() + (bounds.caller_idle_timeout_s if full else self._idle_s)
         self._connection.pause(paused=full)
 
     def caller_left(self) -> None:

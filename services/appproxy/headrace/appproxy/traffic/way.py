@@ -52,7 +52,7 @@ def way_of(exchange: Exchange) -> Way:
     way.caller = line.address
     if line.trusted:
         way.caller = exchange.caller = came_from(
-            line.address, way.asked.get(fields.CHAIN, ()), parts.settings.trusted_peers
+            line.address, way.asked.get(fields.CHAIN, ()), parts.bounds.trusted_peers
         )
     destination = find(parts, head, line.door.own_port)
     way.serving, way.target, way.prefix = destination.serving, destination.target, destination.prefix

@@ -52,7 +52,7 @@ class Place:
 
     def others(self) -> int:
         """Return the other workers' open requests, and the places they claim while it is their turn."""
-        theirs = sum(self._row) - self._shown
+        theirs: int = sum(self._row) - self._shown
         if theirs < _CLAIM:
             return theirs
         return theirs % _CLAIM + (0 if self._has_turn() else theirs // _CLAIM)
