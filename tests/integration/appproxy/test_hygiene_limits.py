@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
 
+from headrace.appproxy.traffic.caller import CallerConnection
+from headrace.appproxy.traffic.parts import Door
 from tests.integration.appproxy.world import World, backend, raw_request, running
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import route, table
@@ -73,6 +76,38 @@ async def test_an_address_has_so_many_connections_and_others_have_theirs(tmp_pat
         await eventually(lambda: world.proxy.traffic.look().connections == 1)
         assert (await raw_request(world.port, HEAD + b"\r\n", until=b"\r\n")).startswith(b"HTTP/1.1 200 ")
         held[1][1].close()
+
+
+def comes(world: World, address: str) -> tuple[CallerConnection, bytes]:
+    """A connection from this address, and what it is told at once."""
+    line = CallerConnection(world.proxy.traffic.plane.parts, Door(None))
+    transport = Mock()
+    transport.is_closing.return_value = False
+    transport.get_extra_info.return_value = (address, 1, 0, 0)
+    line.connection_made(transport)
+    return line, b"".join(told.args[0] for told in transport.write.call_args_list)
+
+
+async def test_of_ipv6_a_whole_64_counts_as_one_address(tmp_path: Path) -> None:
+    async with running(tmp_path, max_connections_per_address=2, trusted_peers=["2001:db8:0:1::99"]) as world:
+        lines = []
+        for address in (
+            "2001:db8:0:1::99",
+            *(f"2001:db8:0:1::{n}" for n in (1, 2)),
+            "2001:db8:0:2::1",
+            "::ffff:192.0.2.1",
+        ):
+            line, told = comes(world, address)
+            assert told == b"", address
+            lines.append(line)
+        over, told = comes(world, "2001:db8:0:1:ffff::3")
+        assert told.startswith(b"HTTP/1.1 429 ")
+        assert comes(world, "2001:db8:0:1::99")[1] == b"", "one's own proxy is not bound by it"
+        assert comes(world, "192.0.2.2")[1] == b""
+        for gone in (over, lines[1]):
+            gone.connection_lost(None)
+        assert comes(world, "2001:db8:0:1::4")[1] == b""
+        assert comes(world, "2001:db8:0:1::5")[1].startswith(b"HTTP/1.1 429 ")
 
 
 async def test_ones_own_proxies_in_front_are_not_bound_by_it(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.domain.forwarded import came_from, is_trusted
+from headrace.appproxy.domain.forwarded import block_of, came_from, is_trusted
 
 OURS = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -46,6 +46,26 @@ def test_whom_is_believed() -> None:
     assert not is_trusted("192.0.2.1", OURS)
     assert not is_trusted("", OURS)
     assert not is_trusted("10.9.9.9", ())
+
+
+@pytest.mark.parametrize(
+    ("address", "block"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:0:1::7", "2001:0db8:0000:0001::/64"),
+        ("2001:db8:0:1:ffff:ffff:ffff:ffff", "2001:0db8:0000:0001::/64"),
+        ("2001:db8:0:2::7", "2001:0db8:0000:0002::/64"),
+        ("fe80::7%eth0", "fe80:0000:0000:0000::/64"),
+        ("", ""),
+    ],
+)
+def test_what_is_one_callers_own(address: str, block: str) -> None:
+    assert block_of(address) == block
+
+
+@given(st.ip_addresses(v=6).filter(lambda address: not isinstance(address, IPv6Address) or address.ipv4_mapped is None))
+def test_an_ipv6_address_lies_in_its_block(address: object) -> None:
+    assert address in ip_network(block_of(str(address)))
 
 
 @given(said=st.binary(max_size=60), seen=st.ip_addresses(v=4).filter(lambda seen: seen not in OURS[0]))

@@ -81,7 +81,7 @@ class Settings(ServiceSettings):
     max_connections: Annotated[int, Field(gt=0)] = 50_000
     """Callers' connections."""
     max_connections_per_address: Annotated[int, Field(gt=0)] = 10_000
-    """Callers' connections from one address; one's own proxies in front are not bound by it."""
+    """Callers' connections from one address, of IPv6 from one /64; one's own proxies in front are not bound by it."""
     max_head_bytes: Annotated[int, Field(ge=4096, le=1024**2)] = 65_536
     """Largest head, in all."""
     max_line_bytes: Annotated[int, Field(ge=1024, le=65536)] = 16_384

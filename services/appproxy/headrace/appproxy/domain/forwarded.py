@@ -35,6 +35,12 @@ def came_from(peer: str, chain: Iterable[bytes], trusted: Sequence[Network]) -> 
     return believed
 
 
+def block_of(address: str) -> str:
+    """Return what one caller has for itself: an IPv4 address, or of an IPv6 one its /64, from which a machine takes what it likes."""
+    found = _address(address.partition("%")[0]) if ":" in address else None
+    return f"{found.exploded[:19]}::/64" if isinstance(found, IPv6Address) else address
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     match = _ENTRY.fullmatch(text)
     if match is None:

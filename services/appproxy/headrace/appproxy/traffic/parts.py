@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from headrace.appproxy.domain.forwarded import is_trusted
+from headrace.appproxy.domain.forwarded import block_of, is_trusted
 from headrace.appproxy.framing.heads import FramingError, HeadLimits
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Door:
 
 
 class Callers:
-    """The callers' connections that are open, in all and by address."""
+    """The callers' connections that are open, in all and by address: an IPv4 address, or the /64 of an IPv6 one."""
 
     def __init__(self, *, most: int, most_per_address: int) -> None:
         self._most = most
@@ -46,23 +46,27 @@ class Callers:
 
     def enter(self, line: CallerConnection) -> FramingError | None:
         """Count a connection, or return why it is refused."""
-        mine = self._by_address.setdefault(line.address, set())
-        mine.add(line)
+        crowded = False
+        if not line.trusted:
+            mine = self._by_address.setdefault(block_of(line.address), set())
+            mine.add(line)
+            crowded = len(mine) > self._most_per_address
         self.open.add(line)
         if len(self.open) > self._most:
             return FramingError("proxy-full", "this app-proxy has too many connections", 503)
-        if len(mine) > self._most_per_address and not line.trusted:
+        if crowded:
             return FramingError("too-many-connections", "this address has too many connections open", 429)
         return None
 
     def leave(self, line: CallerConnection) -> None:
         """The connection has ended."""
         self.open.discard(line)
-        mine = self._by_address.get(line.address)
+        block = block_of(line.address)
+        mine = self._by_address.get(block)
         if mine is not None:
             mine.discard(line)
             if not mine:
-                del self._by_address[line.address]
+                del self._by_address[block]
 
 
 class RequestIds:
