@@ -12,9 +12,11 @@ CALLERS = 16
 """Different tokens among them."""
 
 
-def call(number: int, *, prefix: str, tokens: Sequence[str], events: int = 0) -> bytes:
+def call(number: int, *, prefix: str, tokens: Sequence[str], events: int = 0, own_head: bool = True) -> bytes:
     """Return one whole HTTP/1.1 request; with `events`, for a stream of so many. An empty `tokens` sends no token.
 
+    own_head: path and fields are this request's own. Else they are its caller's, and only the body and its length differ, as where
+    an HTTP client calls again and again.
     The body says it as json.dumps with these separators does: the backend looks for exactly that.
     """
     asked = {
@@ -23,14 +25,15 @@ def call(number: int, *, prefix: str, tokens: Sequence[str], events: int = 0) ->
     }
     more = {"stream": True, "max_tokens": events} if events else {}
     body = json.dumps(asked | more, separators=(",", ":")).encode()
+    said = number if own_head else number % CALLERS
     fields = [
-        f"POST {prefix}/v1/chat/completions?call={number} HTTP/1.1",
+        f"POST {prefix}/v1/chat/completions?call={said} HTTP/1.1",
         "Host: models.example.com",
         "User-Agent: OpenAI/Python 1.99.9",
         "Accept: application/json",
         *([f"Authorization: Bearer {tokens[number % len(tokens)]}"] if tokens else []),
         "Content-Type: application/json",
-        f"X-Conversation: c-{number * 7919 % 100_003}",
+        f"X-Conversation: c-{said * 7919 % 100_003}",
         f"Content-Length: {len(body)}",
     ]
     return "\r\n".join(fields).encode() + b"\r\n\r\n" + body

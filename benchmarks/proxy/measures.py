@@ -43,9 +43,9 @@ class Loads:
     seconds: float
 
     def requests(self, proxy: Proxy) -> dict[str, float]:
-        """As many requests as 64 connections bring through, each different from the one before."""
+        """As many requests as 64 connections of 16 callers bring through: a caller's differ in their bodies and lengths."""
         core_before = core_busy_s(self.proxy_core)
-        found, spent = self.pressed(proxy, proxy.calls())
+        found, spent = self.pressed(proxy, proxy.callers_calls(), callers=calls.CALLERS)
         cpu = sum(spent.values())
         return {
             "requests": found["requests"] / found["seconds"],
@@ -54,13 +54,13 @@ class Loads:
             "others": max(0.0, (core_busy_s(self.proxy_core) - core_before) - cpu) / found["seconds"] * 100,
         }
 
-    def same_requests(self, proxy: Proxy) -> dict[str, float]:
-        """The same with one request, byte for byte, over and over: what a proxy gains by remembering bytes."""
-        found, _ = self.pressed(proxy, proxy.calls(), varied=False)
-        return {"same_requests": found["requests"] / found["seconds"]}
+    def strangers(self, proxy: Proxy) -> dict[str, float]:
+        """The same where every request on a connection comes from another caller, with another path and other fields."""
+        found, _ = self.pressed(proxy, proxy.calls())
+        return {"strangers": found["requests"] / found["seconds"]}
 
     def gets(self, proxy: Proxy) -> dict[str, float]:
-        """Requests without a body, each different from the one before."""
+        """Requests without a body, each different from the one before as there."""
         if not proxy.forwards_gets:
             raise LoadFailedError("it answers by itself")
         found, _ = self.pressed(proxy, proxy.bodiless_calls())
@@ -89,13 +89,13 @@ class Loads:
         return {"ttft_p50": found["ttft_p50_us"], "ttft_p99": found["ttft_p99_us"]}
 
     def pressed(
-        self, proxy: Proxy, requests: Path, *, varied: bool = True, connections: int = CONNECTIONS, threads: int = 1
+        self, proxy: Proxy, requests: Path, *, callers: int = 1, connections: int = CONNECTIONS, threads: int = 1
     ) -> tuple[dict[str, Any], dict[int, float]]:
-        """Run wrk; return what it counted and the CPU seconds of each of the proxy's processes."""
-        environment = {"REQUESTS": str(requests), "VARIED": str(int(varied))}
+        """Run wrk; return what it counted and the CPU seconds of each of the proxy's processes. callers: each is a thread."""
+        environment = {"REQUESTS": str(requests), "CALLERS": str(callers)}
         command = [
-            self.wrk, "-t", threads, "-c", connections, "-d", f"{max(1, round(self.seconds))}s", "--timeout", "5s",
-            "-s", HERE / "load" / "varied.lua", f"http://127.0.0.1:{proxy.port}",
+            self.wrk, "-t", max(threads, callers), "-c", connections, "-d", f"{max(1, round(self.seconds))}s", "--timeout", "5s",
+            "-s", HERE / "load" / "calls.lua", f"http://127.0.0.1:{proxy.port}",
         ]  # fmt: skip
         before = proxy.running.cpu_s() if proxy.running else {}
         found = self._json(command, environment)

@@ -37,6 +37,11 @@ class Proxy:
         made = (calls.call(n, prefix=self.prefix, tokens=self.tokens, events=events) for n in range(calls.HOW_MANY))
         return calls.write_calls(self.folder / f"calls-{events}", made)
 
+    def callers_calls(self) -> Path:
+        """Return the file of requests whose heads are alike for each caller; a caller's are calls.CALLERS apart."""
+        made = (calls.call(n, prefix=self.prefix, tokens=self.tokens, own_head=False) for n in range(calls.HOW_MANY))
+        return calls.write_calls(self.folder / "calls-callers", made)
+
     def bodiless_calls(self) -> Path:
         """Return the file of requests without a body."""
         made = (calls.bodiless(n, prefix=self.prefix, tokens=self.tokens) for n in range(calls.HOW_MANY))

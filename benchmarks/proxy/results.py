@@ -33,7 +33,7 @@ MEASURES = (
     Measure("busy", "%", "core busy %"),
     Measure("others", "%", "others on it %"),
     Measure("requests_cpu", "µs", "CPU µs per request", 1),
-    Measure("same_requests", "1/s", "req/s, same bytes"),
+    Measure("strangers", "1/s", "req/s, no heads alike"),
     Measure("gets", "1/s", "GET/s"),
     Measure("latency_p50", "µs", "added p50 µs", over_direct=True),
     Measure("latency_p99", "µs", "added p99 µs", over_direct=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from benchmarks.proxy import calls
 from benchmarks.proxy.machine import Cores
 from benchmarks.proxy.measures import LoadFailedError, Loads
 from benchmarks.proxy.proxies import Proxy, headrace
@@ -31,8 +32,8 @@ def start_pair(backends: Sequence[int], cores: Cores) -> tuple[Proxy, Proxy]:
 
 def compare(loads: Loads, one: Proxy, many: Proxy) -> dict[str, float]:
     """Load both, one after the other."""
-    single, single_spent = loads.pressed(one, one.calls(), connections=CONNECTIONS, threads=2)
-    several, several_spent = loads.pressed(many, many.calls(), connections=CONNECTIONS, threads=2)
+    single, single_spent = loads.pressed(one, one.callers_calls(), connections=CONNECTIONS, callers=calls.CALLERS)
+    several, several_spent = loads.pressed(many, many.callers_calls(), connections=CONNECTIONS, callers=calls.CALLERS)
     unevenness = busiest_over_mean(several_spent)
     per_request = [sum(s.values()) / f["requests"] for f, s in ((single, single_spent), (several, several_spent))]
     rates = [found["requests"] / found["seconds"] for found in (single, several)]

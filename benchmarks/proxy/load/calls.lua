@@ -1,12 +1,20 @@
 -- wrk script: send the prepared requests of the file named by REQUESTS in turn; print the sums as one JSON line.
--- Without VARIED=1 only the first is sent, byte for byte the same each time.
-local requests, at = {}, 0
-for one in io.open(os.getenv("REQUESTS"), "rb"):read("*a"):gmatch("[^%z]+") do
-  requests[#requests + 1] = one
+-- With CALLERS=n each of n threads is a caller, who sends its own: the requests with its number, its number + n, and so on.
+local callers, started = tonumber(os.getenv("CALLERS") or "1"), 0
+function setup(thread)
+  thread:set("number", started)
+  started = started + 1
 end
-local count = os.getenv("VARIED") == "1" and #requests or 1
+local requests, at = {}, 0
+function init(_)
+  local i = 0
+  for one in io.open(os.getenv("REQUESTS"), "rb"):read("*a"):gmatch("[^%z]+") do
+    if i % callers == number % callers then requests[#requests + 1] = one end
+    i = i + 1
+  end
+end
 function request()
-  at = at % count + 1
+  at = at % #requests + 1
   return requests[at]
 end
 function done(summary, latency)
