@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent
 SOURCES = ROOT / "services" / "appproxy"
 PARTS = (
     "domain/*", "framing/*", "limits/*", "traffic/*", "upstream/*",
-    "callers", "credentials", "picking", "sending", "serving", "servings", "stats", "table", "tracing", "workers/board",
+    "access_log", "callers", "credentials", "picking", "sending", "serving", "servings", "stats", "table", "tracing", "workers/board",
 )  # fmt: skip
 INTERPRETED = {
     "domain/form_head", "domain/json_head", "domain/prompts",  # the C parser of `json` does their work

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
 from headrace.appproxy.access_log import AccessLog
 from headrace.appproxy.traffic.accounts import Account
+from tests.unit.appproxy.accounts import ended
 
 
 @dataclass
@@ -24,19 +23,10 @@ def made(clock: Clock | None = None, *, share: float = 0.0, most: int = 3) -> Ac
     return AccessLog(share=share, most_per_s=most, chance=lambda: 0.5, now=lambda: clock.now_s)
 
 
-def request(status: int = 200, **more: Any) -> Account:
-    known = {
-        "status": status, "broken": "", "reason": "", "service": "chat", "revision": "rev", "replica_key": "replica", "method": "POST",
-        "path": "/chat/v1", "left": False, "queued_s": None, "first_byte_s": 0.1, "bytes_sent": 5, "retries": 0,
-        "caller": "192.0.2.1", "client": "", "request_id": b"r1", "tokens": (None, None, None),
-    }  # fmt: skip
-    return cast("Account", SimpleNamespace(**(known | more)))
-
-
 @pytest.mark.parametrize(("share", "lines"), [(0.4, 0), (0.6, 1)])
 def test_successes_are_logged_by_their_share(share: float, lines: int) -> None:
     with capture_logs() as said:
-        made(share=share).ended(request(), 1.23456789)
+        made(share=share).ended(ended(), 1.23456789)
     assert [(line["event"], line["log_level"], line["seconds"]) for line in said] == [
         ("request_ended", "info", 1.234568)
     ] * lines
@@ -44,7 +34,7 @@ def test_successes_are_logged_by_their_share(share: float, lines: int) -> None:
 
 @pytest.mark.parametrize(
     ("one", "level"),
-    [(request(404), "info"), (request(503, reason="starting"), "warning"), (request(broken="idle-timeout"), "warning")],
+    [(ended(404), "info"), (ended(503, reason="starting"), "warning"), (ended(broken="idle-timeout"), "warning")],
 )
 def test_failures_are_always_logged(one: Account, level: str) -> None:
     with capture_logs() as said:
@@ -53,8 +43,9 @@ def test_failures_are_always_logged(one: Account, level: str) -> None:
 
 
 def _fails(log: AccessLog, times: int) -> None:
+    failed = ended(404)
     for _ in range(times):
-        log.ended(request(404), 0.1)
+        log.ended(failed, 0.1)
 
 
 Then = Callable[[AccessLog], None]

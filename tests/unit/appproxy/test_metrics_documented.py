@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import cast
 from uuid import uuid4
 
 import structlog
@@ -14,8 +12,8 @@ from headrace.appproxy import exposition
 from headrace.appproxy.access_log import AccessLog
 from headrace.appproxy.stats import StatsBook
 from headrace.appproxy.table import Tables
-from headrace.appproxy.traffic.accounts import Account
 from headrace.appproxy.view import View, Waiting
+from tests.unit.appproxy.accounts import ended
 from tests.unit.appproxy.test_reasons_documented import rows
 
 
@@ -49,12 +47,8 @@ def test_every_metric_is_documented_with_its_labels() -> None:
 
 def test_every_field_of_the_access_log_is_documented() -> None:
     log = AccessLog(share=1.0, most_per_s=1, chance=lambda: 0.0, now=lambda: 0.0)
-    account = SimpleNamespace(
-        service="", revision="", replica_key="", method="GET", path="/", status=200, reason="", broken="", left=False,
-        queued_s=None, first_byte_s=None, bytes_sent=0, tokens=(None, None, None), retries=0, client="", caller="", request_id=b"id",
-    )  # fmt: skip
     with structlog.testing.capture_logs() as lines:
-        log.ended(cast("Account", account), 1.0)
+        log.ended(ended(), 1.0)
     (line,) = lines
     documented = [name.strip("` ") for names, _ in rows("Access log") for name in names.split(",")]
     assert sorted(documented) == sorted(line.keys() - {"event", "log_level"})

@@ -18,6 +18,7 @@ UNSEEN: Any = object()
 MOST_LENGTH = 1 << 53
 """Lengths above this are refused: no body is that large, and no peer can then read the number differently."""
 _REMEMBERED = 4096
+_LENGTH_NAME = len(b"content-length")
 K = TypeVar("K")
 
 
@@ -128,7 +129,11 @@ class ResponseHead:
 
 
 def _resized(headers: Headers, digits: bytes) -> Headers:
-    return [(name, digits) if name.lower() == b"content-length" else (name, value) for name, value in headers]
+    twins = headers.copy()
+    for at, (name, _) in enumerate(headers):
+        if len(name) == _LENGTH_NAME and name.lower() == b"content-length":
+            twins[at] = (name, digits)
+    return twins
 
 
 def options(value: bytes) -> tuple[bytes, ...]:

@@ -62,19 +62,19 @@ def enter_service(exchange: Exchange, serving: Serving, shown: bytes | None) -> 
     counts = counts_tokens(who.limits)
     if serving.picker.reads or counts:
         wants = serving.picker.reads | {"max_tokens"} if counts else serving.picker.reads
-        _read_head(exchange, wants, serving.picker.prompt_bytes)
+        _read_head(exchange, wants, serving.picker.prompt_bytes, counts=counts)
     else:
-        _bind(exchange, None)
+        _bind(exchange, None, counts=counts)
 
 
-def _read_head(exchange: Exchange, wants: frozenset[str], prompt_bytes: int) -> None:
-    fleet.read_head(exchange, wants, prompt_bytes, lambda found: _bind(exchange, found))
+def _read_head(exchange: Exchange, wants: frozenset[str], prompt_bytes: int, *, counts: bool) -> None:
+    fleet.read_head(exchange, wants, prompt_bytes, lambda found: _bind(exchange, found, counts=counts))
 
 
-def _bind(exchange: Exchange, found: fleet.Head | None) -> None:
+def _bind(exchange: Exchange, found: fleet.Head | None, *, counts: bool) -> None:
     exchange.key = exchange.serving.picker.key_of(exchange.head, found)
     limits = exchange.who.limits if exchange.who is not None else None
     if limits is None:
         exchange.admit()
     else:
-        exchange.reserve(limits, fleet.tokens_of(exchange, found) if counts_tokens(limits) else 0)
+        exchange.reserve(limits, fleet.tokens_of(exchange, found) if counts else 0)
