@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 mode="${1:-short}"
 python="${PYTHON:-.venv/bin/python}"
 work="${FUZZ_DIR:-build/fuzz}"
-common=(-max_len=600 -timeout=10 -rss_limit_mb=2048 -dict=fuzz/dictionary.txt)
+common=(-max_len=600 -keep_seed=1 -len_control=0 -timeout=10 -rss_limit_mb=2048 -dict=fuzz/dictionary.txt)
 mkdir -p "$work"
 "$python" -m fuzz.seeds "$work/seeds"
 
