@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from nats.aio.client import Client
@@ -69,7 +69,8 @@ class Bus:
                     reconnected_cb=reconnected, disconnected_cb=disconnected, error_cb=failed,
                 )  # fmt: skip
         except (OSError, NatsError, TimeoutError) as error:
-            await client.close()
+            with suppress(AssertionError):  # how it says that it never got as far as a connection: the URL is none
+                await client.close()
             raise BusUnavailable(f"cannot connect to NATS: {error or type(error).__name__}") from error
         self._client = client
 
