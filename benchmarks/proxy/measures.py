@@ -67,8 +67,8 @@ class Loads:
         return {"gets": found["requests"] / found["seconds"]}
 
     def latency(self, proxy: Proxy) -> dict[str, float]:
-        """Time of whole answers at 500 requests a second, sent whether or not answers come."""
-        found = self._json([self.paced, proxy.port, PACE_PER_S, self.seconds, proxy.calls()])
+        """Time of whole answers at a caller's 500 requests a second, sent whether or not answers come."""
+        found = self._json([self.paced, proxy.port, PACE_PER_S, self.seconds, proxy.one_callers_calls()])
         _refuse_errors(found, found["count"])
         return {"latency_p50": found["p50_us"], "latency_p99": found["p99_us"]}
 

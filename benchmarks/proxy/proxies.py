@@ -6,7 +6,7 @@ import base64
 import resource
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -39,8 +39,15 @@ class Proxy:
 
     def callers_calls(self) -> Path:
         """Return the file of requests whose heads are alike for each caller; a caller's are calls.CALLERS apart."""
-        made = (calls.call(n, prefix=self.prefix, tokens=self.tokens, own_head=False) for n in range(calls.HOW_MANY))
-        return calls.write_calls(self.folder / "calls-callers", made)
+        return calls.write_calls(self.folder / "calls-callers", self._alike(1))
+
+    def one_callers_calls(self) -> Path:
+        """Return the file of the first caller's requests among those."""
+        return calls.write_calls(self.folder / "calls-one-caller", self._alike(calls.CALLERS))
+
+    def _alike(self, step: int) -> Iterator[bytes]:
+        for n in range(0, calls.HOW_MANY, step):
+            yield calls.call(n, prefix=self.prefix, tokens=self.tokens, own_head=False)
 
     def bodiless_calls(self) -> Path:
         """Return the file of requests without a body."""

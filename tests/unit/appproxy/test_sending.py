@@ -72,3 +72,26 @@ async def test_nothing_overtakes_and_nothing_is_lost_before_an_end() -> None:
     ends.write(b"too late")
     await asyncio.sleep(0)
     assert first.done == [b"last words", "close"]
+
+
+async def test_what_may_wait_is_done_after_all_has_left_and_its_failures_stay_its_own() -> None:
+    outbox, order = Outbox(), []
+    sender, wire = Sender(outbox), Wire()
+    sender.transport = wire
+    raised: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context["exception"]))
+    failure = LookupError("a bug")
+
+    def fails() -> None:
+        order.append(list(wire.done))
+        raise failure
+
+    outbox.afterwards(fails)
+    outbox.afterwards(lambda: order.append("the next one"))
+    sender.write(b"a")
+    await asyncio.sleep(0)
+    assert order == [[b"a"], "the next one"]
+    assert raised == [failure]
+    outbox.afterwards(lambda: order.append("alone"))
+    await asyncio.sleep(0)
+    assert order[2:] == ["alone"]

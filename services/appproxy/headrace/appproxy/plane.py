@@ -111,7 +111,8 @@ class DataPlane:
             last.push_async_callback(_in_time, "caller-limits", self.parts.limits.close)
             last.push_async_callback(self._end_tasks)
             self._end_traffic()
-            await asyncio.sleep(0)  # what was aborted ends, and settles
+            await asyncio.sleep(0)  # what was aborted ends
+            self.parts.outbox.send()
 
     def _end_traffic(self) -> None:
         for _, server in self._doors.values():

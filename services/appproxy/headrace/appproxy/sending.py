@@ -2,32 +2,55 @@
 
 One write wakes its receiver; between many of them, each after some work of ours, receivers fall asleep again and have to be woken
 anew. Back to back they stay awake, and our own work is not cut into by the kernel's. Measured: twice the requests a second.
+What is only to be noted down is done after that: no caller waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 
 class Outbox:
-    """The connections of one event loop that have something to send."""
+    """The connections of one event loop that have something to send, and the work that may wait until it has left."""
 
-    __slots__ = ("_due",)
+    __slots__ = ("_due", "_later", "_scheduled")
 
     def __init__(self) -> None:
         self._due: list[Sender] = []
+        self._later: list[Callable[[], None]] = []
+        self._scheduled = False
 
     def due(self, sender: Sender) -> None:
         """Let it send at the end of this turn."""
-        if not self._due:
-            asyncio.get_running_loop().call_soon(self._send)
         self._due.append(sender)
+        if not self._scheduled:
+            self._schedule()
 
-    def _send(self) -> None:
+    def afterwards(self, work: Callable[[], None]) -> None:
+        """Do this work once all has left that is due in this turn, before anything else is read."""
+        self._later.append(work)
+        if not self._scheduled:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        asyncio.get_running_loop().call_soon(self.send)
+
+    def send(self) -> None:
+        """Send what is due, and do what was to come after it."""
+        self._scheduled = False
         due, self._due = self._due, []
         for sender in due:
             sender.flush()
+        later, self._later = self._later, []
+        for work in later:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - one piece of work does not keep the others from being done
+                context = {"message": "what comes after sending failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
 
 
 class Sender(asyncio.Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from headrace.appproxy.domain.answer_usage import NOTHING, Tokens, cost
+from headrace.appproxy.domain.answer_usage import NOTHING, Tokens, cost, tokens_of
 from headrace.common.contracts.problems import Problem
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class Account:
     bytes_received = 0
     retries = 0
     body: Outgoing | None = None
+    unread = b""
+    """A whole answer that says something of tokens."""
     usage: AnswerUsage | None = None
     """What reads the answer, where it comes in pieces."""
     tokens: Tokens = NOTHING
@@ -82,7 +84,7 @@ class Account:
         self.head = head
         self.caller = line.address
         """The address that it came from: behind proxies of one's own, what they say once the head was read."""
-        self.started_s = line.parts.now()
+        self.started_s = self.ended_s = line.parts.now()
 
     # --- what the access log and spans read
 
@@ -135,19 +137,26 @@ class Account:
         self.status = problem.status
         self.reason = str(problem.extra.get("reason", problem.type))
 
-    def settle(self, replica: Replica | None) -> None:
-        """It has ended; `replica` is the one that it was on, if any."""
+    def account_for(self, replica: Replica | None) -> None:
+        """It has ended; `replica` is the one that it was on, if any. It is accounted for after the answer has left."""
+        self.ended_s = self.parts.now()
+        replica = replica or self.at_fault
+        if replica is not None and replica.drain is not None:
+            failed = bool(self.broken) or replica is self.at_fault
+            replica.drain.ended(self.ended_s - self.started_s, was_cut=self.was_cut, failed=failed)
+        self.parts.outbox.afterwards(self._settle)
+
+    def _settle(self) -> None:
         parts, stats = self.parts, self.stats
-        seconds = parts.now() - self.started_s
+        seconds = self.ended_s - self.started_s
+        if self.unread:
+            self.tokens = tokens_of(self.unread)
         if self.body is not None:
             self.bytes_received += self.body.size
         if stats is not None:
             self._count(stats, seconds)
         if self.reason:
             self._count_reason(self.reason)
-        replica = replica or self.at_fault
-        if replica is not None and replica.drain is not None:
-            replica.drain.ended(seconds, was_cut=self.was_cut, failed=bool(self.broken) or replica is self.at_fault)
         if self.reservation is not None:
             parts.settle(self.reservation, self._cost())
         parts.log.ended(self, seconds)

@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from headrace.appproxy.domain.admission import Refusal
-from headrace.appproxy.domain.answer_usage import tokens_of
 from headrace.appproxy.domain.fields import Reply, reply
 from headrace.appproxy.domain.retry import Failure, FailureKind, Step, next_step
 from headrace.appproxy.traffic.accounts import Account
@@ -142,7 +141,7 @@ class Attempts(Account):
             self.first_byte_s = self.parts.now() - self.started_s
             self.bytes_sent = len(content)
             if told.usage == "json":
-                self.tokens = tokens_of(content)
+                self.unread = content
         line.write(begin + content)
         self.close()
         line.finished(closes=told.closes)

@@ -188,6 +188,5 @@ class Exchange(Attempts):
         self.parts.open.discard(self)
         if self.ticket is not None:
             self.serving.forget(self)
-        replica = self.replica
-        self.settle(replica)
+        self.account_for(self.replica)
         self._leave()
