@@ -115,6 +115,17 @@ async def test_callers_behind_it_are_told_apart_by_the_address_that_it_saw(behin
         assert logged == [f"192.0.2.{n}" for n in (1, 2, 1, 1, 1, 1, 3, 4)]
 
 
+async def test_of_ipv6_callers_a_64_is_one(behind: World) -> None:
+    async with backend() as replica:
+        once = RateLimits(requests_per_second=0.01)
+        behind.apply(table("chat", caller_limits=once, routes=(route(port=replica.port),)))
+        came = []
+        for address in ("2001:db8::1", "2001:db8::2:3", "2001:db8:0:1::1"):
+            answer = await behind.http.get(f"{behind.url}/chat/x", headers={"X-Forwarded-For": address})
+            came.append(answer.status_code)
+        assert came == [200, 429, 200]
+
+
 async def test_another_peer_is_not_believed_whose_limits_count(behind: World) -> None:
     async with backend() as replica:
         once = RateLimits(requests_per_second=0.01)

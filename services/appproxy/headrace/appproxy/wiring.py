@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import REGISTRY
 
-from headrace.appproxy import exposition
+from headrace.appproxy import exposition, table
 from headrace.appproxy.admin import admin_app
 from headrace.appproxy.bus_link import BusLink
 from headrace.appproxy.listeners import Listeners
@@ -63,6 +63,7 @@ async def build(settings: Settings) -> AsyncIterator[AppProxy]:
         store = TableStore(settings.data_dir / FOLDER)
         stored = await asyncio.to_thread(store.load_into, tables)
         log.info("tables_loaded", count=stored)
+        log.info("data_plane", workers=settings.workers, compiled=not (table.__file__ or "").endswith(".py"))
         bus = Bus()
         stack.push_async_callback(bus.close)
         book = StatsBook()

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from headrace.appproxy.domain.answer_usage import NOTHING, Tokens, cost, tokens_of
+from headrace.appproxy.domain.forwarded import block_of
 from headrace.common.contracts.problems import Problem
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ class Account:
 
     @property
     def caller_key(self) -> str:
-        """Whose request it is, for limits and the queue: a token, a client, or an address."""
+        """Whose request it is, for limits and the queue: a token, a client, or an address (of IPv6 its /64)."""
         who = self.who
-        return f"address:{self.caller}" if who is None or who.key == "public" else who.key
+        return f"address:{block_of(self.caller)}" if who is None or who.key == "public" else who.key
 
     @property
     def client(self) -> str:
