@@ -12,7 +12,7 @@ from headrace.appproxy.domain.answer_usage import cost
 if TYPE_CHECKING:
     from headrace.appproxy.traffic.accounts import Account
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class AccessLog:

@@ -20,7 +20,7 @@ from headrace.common.contracts.problems import (
     UpstreamTimeout,
 )
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 def refused(refusal: Refusal) -> Problem:

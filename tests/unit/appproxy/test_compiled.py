@@ -1,0 +1,31 @@
+"""What compiled modules have to keep to, beside what the compiler says (docs/adr/0012)."""
+
+from __future__ import annotations
+
+import hatch_build
+import pytest
+
+
+def test_the_way_of_requests_is_compiled() -> None:
+    names = {
+        file.relative_to(hatch_build.SOURCES / "headrace" / "appproxy").as_posix() for file in hatch_build.modules()
+    }
+    assert {
+        "traffic/exchange.py",
+        "framing/requests.py",
+        "upstream/connection.py",
+        "domain/rates.py",
+        "serving.py",
+    } <= names
+    assert not names & {f"{name}.py" for name in hatch_build.INTERPRETED}
+
+
+@pytest.mark.parametrize("name", sorted(hatch_build.INTERPRETED))
+def test_what_is_left_out_exists(name: str) -> None:
+    assert (hatch_build.SOURCES / "headrace" / "appproxy" / f"{name}.py").is_file()
+
+
+def test_loggers_are_named() -> None:
+    """A logger without a name takes that of the Python frame that calls it, which compiled code has none of: of its caller, then."""
+    unnamed = [file.name for file in hatch_build.modules() if "get_logger()" in file.read_text()]
+    assert not unnamed
