@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cached_property
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -20,7 +21,8 @@ PARTS = (
     "access_log", "callers", "credentials", "picking", "sending", "serving", "servings", "stats", "table", "tracing", "workers/board",
 )  # fmt: skip
 INTERPRETED = {
-    "domain/form_head", "domain/json_head", "domain/prompts",  # the C parser of `json` does their work
+    # The C parser of `json` does their work; and errors that a generator catches got out of the compiled one.
+    "domain/form_head", "domain/json_head", "domain/prompts",
     "limits/shared",  # waits for Redis
 }  # fmt: skip
 
@@ -42,19 +44,21 @@ class CompileHook(BuildHookInterface[Any]):
         """Compile, and name what goes into the wheel. An editable install stays as it is written."""
         if version == "editable" or os.environ.get("HEADRACE_COMPILE") != "1":
             return
-        for made in _compile(Path(mkdtemp(prefix="headrace-compile-"))):
-            build_data["force_include"][str(made.file)] = made.name
+        build_data["force_include"] |= _compile(Path(self._made.name))
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
 
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002 - as it is called
+        """The wheel has what was made."""
+        self._made.cleanup()
 
-class _Made:
-    def __init__(self, file: Path, name: str) -> None:
-        self.file = file
-        self.name = name
+    @cached_property
+    def _made(self) -> TemporaryDirectory[str]:
+        return TemporaryDirectory(prefix="headrace-compile-")
 
 
-def _compile(into: Path) -> list[_Made]:
+def _compile(into: Path) -> dict[str, str]:
+    """Compile below `into`, and return the names in the wheel of the files that were made."""
     from mypyc.build import mypycify  # noqa: PLC0415 - only where something is compiled
     from setuptools import Distribution  # noqa: PLC0415
 
@@ -68,4 +72,4 @@ def _compile(into: Path) -> list[_Made]:
     build = distribution.get_command_obj("build_ext")
     build.build_lib, build.build_temp = str(into / "lib"), str(into / "temp")
     distribution.run_command("build_ext")
-    return [_Made(file, str(file.relative_to(into / "lib"))) for file in sorted((into / "lib").rglob("*.so"))]
+    return {str(file): str(file.relative_to(into / "lib")) for file in sorted((into / "lib").rglob("*.so"))}

@@ -89,12 +89,12 @@ class Loads:
         return {"ttft_p50": found["ttft_p50_us"], "ttft_p99": found["ttft_p99_us"]}
 
     def pressed(
-        self, proxy: Proxy, requests: Path, *, callers: int = 1, connections: int = CONNECTIONS, threads: int = 1
+        self, proxy: Proxy, requests: Path, *, callers: int = 1, connections: int = CONNECTIONS
     ) -> tuple[dict[str, Any], dict[int, float]]:
         """Run wrk; return what it counted and the CPU seconds of each of the proxy's processes. callers: each is a thread."""
         environment = {"REQUESTS": str(requests), "CALLERS": str(callers)}
         command = [
-            self.wrk, "-t", max(threads, callers), "-c", connections, "-d", f"{max(1, round(self.seconds))}s", "--timeout", "5s",
+            self.wrk, "-t", callers, "-c", connections, "-d", f"{max(1, round(self.seconds))}s", "--timeout", "5s",
             "-s", HERE / "load" / "calls.lua", f"http://127.0.0.1:{proxy.port}",
         ]  # fmt: skip
         before = proxy.running.cpu_s() if proxy.running else {}

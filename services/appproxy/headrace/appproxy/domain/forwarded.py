@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
@@ -35,6 +36,7 @@ def came_from(peer: str, chain: Iterable[bytes], trusted: Sequence[Network]) -> 
     return believed
 
 
+@lru_cache(maxsize=4096)
 def block_of(address: str) -> str:
     """Return what one caller has for itself: an IPv4 address, or of an IPv6 one its /64, from which a machine takes what it likes."""
     found = _address(address.partition("%")[0]) if ":" in address else None
