@@ -25,6 +25,7 @@ def test_every_module_can_be_imported(name: str) -> None:
 
 
 def test_files_stay_short() -> None:
+    """About 300 lines is where a file asks to be split; 450 is where it must be."""
     sources = [p for top in ("libs", "services") for p in (ROOT / top).rglob("*.py")]
     assert len(sources) > 50
-    assert {str(p.relative_to(ROOT)): n for p in sources if (n := len(p.read_text().splitlines())) > 300} == {}
+    assert {str(p.relative_to(ROOT)): n for p in sources if (n := len(p.read_text().splitlines())) > 450} == {}
