@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from nats.js import JetStreamContext
 
 from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.bus.consume import LastValues, answering, subscribed
 from headrace.common.bus.publish import ask, publish, publish_last
+from headrace.common.bus.stored import stored_generations, stored_values
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.contracts.messages.envelope import Message
 from headrace.common.contracts.messages.plans import NodePlan
@@ -68,6 +70,49 @@ async def test_an_agent_reads_its_own_plan_and_no_other(bus: Bus, servers: Embed
             assert [m.generation for m in seen] == [7]  # type: ignore[attr-defined]
         with pytest.raises(BusUnavailable):
             await publish_last(reader, NodePlan(agent_id="agent-2", generation=10, kernels=()), timeout_s=0.5)
+
+
+async def test_a_reader_gets_every_value_however_many_there_are_and_values_that_change_while_it_reads(
+    bus: Bus, servers: EmbeddedServers
+) -> None:
+    services = [ServiceId(new_uuid()) for _ in range(1_100)]
+    first = services[0]
+    for some in (services[at : at + 50] for at in range(0, len(services), 50)):
+        await asyncio.gather(*(publish_last(bus, _table(1, service)) for service in some))
+    assert await stored_generations(bus, RouteTable) == {f"route.{service}": 1 for service in services}
+    pages = stored_values(bus, "ROUTES", "route.*")
+    found = {value.subject: value.generation() for value in await anext(pages)}
+    await publish_last(bus, _table(2, first))  # read already, and moved behind what is still to be read
+    async for page in pages:
+        found |= {value.subject: value.generation() for value in page}
+    assert found == {f"route.{service}": 1 for service in services} | {f"route.{first}": 2}
+    user, password = servers.nats_user("appproxy")
+    async with (
+        open_bus(servers.nats_url, user=user, password=password, name="reader") as reader,
+        _watching(reader, RouteTable) as seen,
+    ):
+        assert {m.service_id for m in seen} == set(services)  # type: ignore[attr-defined]
+
+
+async def test_a_stored_message_that_cannot_be_read_or_taken_costs_itself(bus: Bus) -> None:
+    bad, untaken, good = (ServiceId(new_uuid()) for _ in range(3))
+    await JetStreamContext(bus.client).publish(f"route.{bad}", b'{"generation": "x", ' + b"[" * 5_000)
+    await publish_last(bus, _table(1, untaken))
+    await publish_last(bus, _table(1, good))
+    taken: list[ServiceId] = []
+
+    async def deliver(table: RouteTable) -> None:
+        if table.service_id == untaken:
+            raise RuntimeError("the disk is full")
+        taken.append(table.service_id)
+
+    watch = LastValues(bus, RouteTable, deliver)
+    task = asyncio.create_task(watch.run())
+    await asyncio.wait_for(watch.synced.wait(), 10)
+    watch.stop()
+    await asyncio.wait_for(task, 10)
+    assert taken == [good]
+    assert (await stored_generations(bus, RouteTable))[f"route.{bad}"] == 0
 
 
 async def test_a_lost_live_message_is_made_good_by_the_resync(bus: Bus) -> None:

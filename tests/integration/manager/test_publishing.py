@@ -13,8 +13,8 @@ import pytest
 from nats.js import JetStreamContext
 
 from headrace.common.bus.connect import Bus
-from headrace.common.bus.consume import stored_generations
 from headrace.common.bus.publish import publish_last
+from headrace.common.bus.stored import stored_generations
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.problems import BusUnavailable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -14,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from headrace.common.bus.connect import Bus
+from headrace.common.bus.stored import StoredValue, stored_value, stored_values
 from headrace.common.bus.streams import stream_of
 from headrace.common.contracts.messages.envelope import Message
 from headrace.common.contracts.problems import BusUnavailable, Problem
@@ -24,17 +24,17 @@ M = TypeVar("M", bound=Message)
 _PENDING_BYTES = 64 * 1024 * 1024
 
 
-def _read(kind: type[M], message: Msg) -> M | None:
+def _read(kind: type[M], subject: str, data: bytes) -> M | None:
     """Decode, or count and drop: a bad message must not stop the reader."""
     try:
-        value = kind.decode(message.data)
-    except Problem as problem:
+        value = kind.decode(data)
+    except (Problem, RecursionError) as problem:
         BUS_REFUSED.labels(kind.__name__, "malformed").inc()
-        log.warning("bus_message_refused", subject=message.subject, why=problem.detail)
+        log.warning("bus_message_refused", subject=subject, why=str(problem))
         return None
-    if value.address() != message.subject and not kind.subject.startswith("_"):
+    if value.address() != subject and not kind.subject.startswith("_"):
         BUS_REFUSED.labels(kind.__name__, "foreign").inc()
-        log.warning("bus_message_refused", subject=message.subject, why="it speaks for another subject")
+        log.warning("bus_message_refused", subject=subject, why="it speaks for another subject")
         return None
     BUS_MESSAGES.labels(kind.__name__, "in").inc()
     return value
@@ -47,7 +47,7 @@ async def subscribed(
     """Call `handle` for each message of `kind`, one at a time, while inside. With `queue` one member of the group gets each."""
 
     async def on_message(message: Msg) -> None:
-        value = _read(kind, message)
+        value = _read(kind, message.subject, message.data)
         if value is not None:
             await handle(value)
 
@@ -72,7 +72,7 @@ async def answering(
     """Answer each question of `kind` while inside. A malformed question or a failing answer gets no reply: the asker's timeout tells."""
 
     async def on_message(message: Msg) -> None:
-        question = _read(kind, message)
+        question = _read(kind, message.subject, message.data)
         if question is None:
             return
         try:
@@ -130,7 +130,7 @@ class LastValues(Generic[M]):
     async def run(self) -> None:
         """Deliver until stop()."""
         self._bus.on_reconnect(self._wake.set)
-        async with subscribed(self._bus, self._kind, self._deliver, subject=self._subject):
+        async with subscribed(self._bus, self._kind, self._take, subject=self._subject):
             while not self._stopping:
                 self._wake.clear()
                 every = self._resync.total_seconds()
@@ -145,65 +145,21 @@ class LastValues(Generic[M]):
                         await self._wake.wait()
 
     async def _read_stored(self) -> None:
-        many = "*" in self._subject or ">" in self._subject
-        messages = await (_stored(self._bus, self._stream, self._subject) if many else self._read_one())
-        for message in messages:
-            value = _read(self._kind, message)
-            if value is not None:
-                await self._deliver(value)
+        if "*" in self._subject or ">" in self._subject:
+            async for page in stored_values(self._bus, self._stream, self._subject):
+                for one in page:
+                    await self._offer(one)
+        elif (only := await stored_value(self._bus, self._stream, self._subject)) is not None:
+            await self._offer(only)
 
-    async def _read_one(self) -> list[Msg]:
+    async def _offer(self, stored: StoredValue) -> None:
+        value = _read(self._kind, stored.subject, stored.data)
+        if value is not None:
+            await self._take(value)
+
+    async def _take(self, value: M) -> None:
+        """Deliver one value; a reader that fails on it keeps those that it has, and goes on with the next."""
         try:
-            message = await self._bus.client.request(
-                f"$JS.API.DIRECT.GET.{self._stream}.{self._subject}", b"", timeout=5
-            )
-        except (NatsError, TimeoutError, OSError) as error:
-            raise BusUnavailable(f"direct get: {error or type(error).__name__}") from error
-        return [] if _status(message) else [_as_stored(message)]
-
-
-async def stored_generations(bus: Bus, kind: type[Message]) -> dict[str, int]:
-    """Return subject → generation of every last value of this kind that the stream holds. Raises BusUnavailable.
-
-    A stored message that cannot be read counts as generation 0.
-    """
-    found: dict[str, int] = {}
-    for message in await _stored(bus, stream_of(kind), kind.wildcard()):
-        try:
-            generation = json.loads(message.data)["generation"]
-        except (ValueError, KeyError, TypeError):
-            generation = 0
-        found[message.subject] = generation if isinstance(generation, int) else 0
-    return found
-
-
-async def _stored(bus: Bus, stream: str, subject: str) -> list[Msg]:
-    """Direct get with multi_last (NATS 2.11): messages come one by one, then an empty one with status 204."""
-    inbox = bus.client.new_inbox()
-    found: list[Msg] = []
-    try:
-        subscription = await bus.client.subscribe(inbox, pending_bytes_limit=_PENDING_BYTES)
-        try:
-            ask = json.dumps({"multi_last": [subject], "batch": 1_000_000}).encode()
-            await bus.client.publish(f"$JS.API.DIRECT.GET.{stream}", ask, reply=inbox)
-            while True:
-                message = await subscription.next_msg(timeout=5)
-                if status := _status(message):
-                    if status not in {"204", "404"}:
-                        raise BusUnavailable(f"direct get answered {status}")
-                    return found
-                found.append(_as_stored(message))
-        finally:
-            await subscription.unsubscribe()
-    except (NatsError, TimeoutError, OSError) as error:
-        raise BusUnavailable(f"direct get: {error or type(error).__name__}") from error
-
-
-def _status(message: Msg) -> str | None:
-    return (message.headers or {}).get("Status")
-
-
-def _as_stored(message: Msg) -> Msg:
-    """Return the message under the subject that it was stored with (a direct get answers on the inbox)."""
-    message.subject = (message.headers or {}).get("Nats-Subject", message.subject)
-    return message
+            await self._deliver(value)
+        except Exception:  # one table costs itself
+            log.exception("last_value_not_taken", subject=value.address())

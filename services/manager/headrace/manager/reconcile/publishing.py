@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from headrace.common.bus.connect import Bus
-from headrace.common.bus.consume import stored_generations
 from headrace.common.bus.publish import publish_last
+from headrace.common.bus.stored import stored_generations
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
