@@ -23,6 +23,7 @@ HEAD = b"GET /chat/x HTTP/1.1\r\nHost: x\r\n"
     [
         (b"GET /chat/" + b"x" * 2000 + b" HTTP/1.1\r\nHost: x", 414, "line-too-long"),
         (HEAD + b"A: " + b"x" * 2000, 431, "field-too-large"),
+        (HEAD + b"A:" + b" " * 2000 + b"\x80", 431, "field-too-large"),
         (HEAD + b"A: b\r\n" * 20, 431, "too-many-fields"),
         (HEAD + (b"A: " + b"x" * 900 + b"\r\n") * 6, 431, "head-too-large"),
     ],

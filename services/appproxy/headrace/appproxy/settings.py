@@ -86,7 +86,7 @@ class Settings(ServiceSettings):
     """Largest head, in all."""
     max_line_bytes: Annotated[int, Field(ge=1024, le=65536)] = 16_384
     max_header_bytes: Annotated[int, Field(ge=1024, le=65536)] = 16_384
-    """Longest single header field."""
+    """Longest single header field, its name and blanks included."""
     max_headers: Annotated[int, Field(ge=16, le=1024)] = 128
     remembered_tokens: Annotated[int, Field(gt=0)] = 10_000
 

@@ -25,6 +25,7 @@ from headrace.appproxy.framing.repeats import Repeats
 _BLANK = (b"\r", b"\n")
 _MOST_BLANKS = 16
 _BARE_LF = re.compile(rb"(?<!\r)\n")
+_OTHER_VERSION = re.compile(rb"\S+ \S+ HTTP/[0-9]\.[0-9]\r")
 _METHODS = frozenset(
     b"GET HEAD POST PUT DELETE OPTIONS PATCH PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH QUERY".split()
 )
@@ -68,7 +69,8 @@ class RequestReader:
 
     def head(self, data: bytes) -> RequestHead | None:
         """Return the next head, or None while it is not whole. Raises FramingError."""
-        if self._held:
+        begun = len(self._held)
+        if begun:
             data = self._held + data
             self._held = b""
         elif (known := self._repeats.find(data)) is not None:
@@ -76,10 +78,10 @@ class RequestReader:
             self.rest = data[self._repeats.end :]
             return known
         if data[:1] <= b"\r":  # RFC 9112 section 2.2: empty lines before a request are passed over
-            data = self._without_empty_lines(data)
-        end = data.find(b"\r\n\r\n") + 4
+            data, begun = self._without_empty_lines(data), 0
+        end = data.find(b"\r\n\r\n", max(begun - 3, 0)) + 4
         if end < 4:
-            self._hold(data)
+            self._hold(data, begun)
             return None
         if end > self._limits.head_bytes:
             raise FramingError("head-too-large", f"the head is larger than {self._limits.head_bytes} bytes", 431)
@@ -99,12 +101,13 @@ class RequestReader:
             raise FramingError("bad-request", "what comes before the request line is not a few empty lines")
         return rest
 
-    def _hold(self, data: bytes) -> None:
+    def _hold(self, data: bytes, begun: int) -> None:
+        """Keep a head that is not whole; the first `begun` bytes were looked at before, and are not again: heads come in any pieces."""
         limits = self._limits
         if len(data) > limits.head_bytes:
             raise FramingError("head-too-large", f"the head is larger than {limits.head_bytes} bytes", 431)
         if b"\n" in data:
-            if _BARE_LF.search(data):
+            if _BARE_LF.search(data, begun):
                 raise FramingError("bad-request", "a line of the head does not end with CRLF")
         elif len(data) - data.endswith(b"\r") > limits.line_bytes:
             raise FramingError("line-too-long", f"the request line is longer than {limits.line_bytes} bytes", 414)
@@ -114,10 +117,12 @@ class RequestReader:
         lines = raw[:-4].split(b"\r\n")
         if len(lines[0]) > self._limits.line_bytes:
             raise self._bad_line(len(lines[0]))
+        if len(raw) > self._limits.field_bytes or len(lines) > self._limits.fields:
+            self._bound(lines)
         found = plain(lines)
         head = RequestHead(found[0], found[1], 1, found[2]) if found is not None else self.judged(raw)
-        if len(head.headers) > self._limits.fields or len(raw) > self._limits.field_bytes:
-            self._bound(head.headers)
+        if len(head.headers) > self._limits.fields:
+            raise self._too_many()
         _frame(head)
         return head
 
@@ -154,12 +159,16 @@ class RequestReader:
             return FramingError("line-too-long", f"the request line is longer than {most} bytes", 414)
         return FramingError("bad-request", "the request line is not METHOD SP target SP version")
 
-    def _bound(self, headers: Headers) -> None:
+    def _bound(self, lines: list[bytes]) -> None:
+        """Refuse what is too large before it is read: lines as they came, with their names and blanks."""
         limits = self._limits
-        if len(headers) > limits.fields:
-            raise FramingError("too-many-fields", f"the head has more than {limits.fields} fields", 431)
-        if any(len(value) > limits.field_bytes for _, value in headers):
+        if len(lines) - 1 > limits.fields:
+            raise self._too_many()
+        if any(len(line) > limits.field_bytes for line in lines[1:]):
             raise FramingError("field-too-large", f"a field is larger than {limits.field_bytes} bytes", 431)
+
+    def _too_many(self) -> FramingError:
+        return FramingError("too-many-fields", f"the head has more than {self._limits.fields} fields", 431)
 
 
 def _frame(head: RequestHead) -> None:
@@ -216,6 +225,6 @@ def _older(raw: bytes, line: int) -> int:
     """Return the minor version of a request line that does not end with HTTP/1.1. Raises FramingError."""
     if raw[: line + 1].endswith(b" HTTP/1.0\r"):
         return 0
-    if re.fullmatch(rb"\S+ \S+ HTTP/[0-9]\.[0-9]\r", raw[: line + 1]):
+    if _OTHER_VERSION.fullmatch(raw[: line + 1]):
         raise FramingError("bad-version", "the versions that are served are HTTP/1.1 and HTTP/1.0", 505)
     raise FramingError("bad-request", "the request line is not METHOD SP target SP HTTP-version")

@@ -59,17 +59,18 @@ class ResponseReader:
 
     def head(self, data: bytes, *, to_head: bool) -> ResponseHead | None:
         """Return the next head, or None while it is not whole. Raises FramingError. `to_head`: the request was HEAD."""
-        if self._held:
+        begun = len(self._held)
+        if begun:
             data = self._held + data
             self._held = b""
         elif not to_head and (known := self._repeats.find(data)) is not None:
             self.rest = data[self._repeats.end :]
             return known
-        end = data.find(b"\r\n\r\n") + 4
+        end = data.find(b"\r\n\r\n", max(begun - 3, 0)) + 4
         if end > self._limits.head_bytes or (end < 4 and len(data) > self._limits.head_bytes):
             raise FramingError("bad-response", "the answer's head is too large")
         if end < 4:
-            if not b"HTTP/1.".startswith(data[:7]) or b"\n\n" in data:
+            if not b"HTTP/1.".startswith(data[:7]) or data.find(b"\n\n", max(begun - 1, 0)) >= 0:
                 raise FramingError("bad-response", "what came is not HTTP/1.x")
             self._held = data
             return None

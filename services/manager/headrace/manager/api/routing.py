@@ -25,7 +25,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.usecases.everything import UseCases
 
 M = TypeVar("M", bound=BaseModel)
-_PLACE = re.compile(r"\{([a-z_]+)(?::[^}]*)?\}")
+_PLACE = re.compile(r"\{([a-z_]+)(?::[^{}]*)?\}")
 
 
 class Query(BaseModel):

@@ -1,0 +1,217 @@
+"""A regular expression as a backtracking matcher goes through it, with its steps counted; and inputs that make one work hard.
+
+The real matcher is in C and tells no steps. This one follows the same parsed pattern in the same order, so where it needs four times
+the steps for twice the input, so does the real one.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from itertools import product
+from re import _constants as c  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
+
+Then = Callable[[int], bool]
+_STEPS = 200_000
+_IGNORECASE, _DOTALL = int(re.IGNORECASE), int(re.DOTALL)
+_REPEATS = (c.MAX_REPEAT, c.MIN_REPEAT, c.POSSESSIVE_REPEAT)
+_OTHERS = (0x80, 0x20, 0x09, 0x0A, 0x61, 0x3B, 0x22)
+"""Characters that are tried although the pattern may not name them: some of them end a match that is nearly whole."""
+
+
+class TooManyStepsError(Exception):
+    """The matcher gave up."""
+
+
+class Matcher:
+    """Counts what a pattern costs."""
+
+    def __init__(self, pattern: re.Pattern[Any]) -> None:
+        self._parsed = parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
+        self._flags = int(self._parsed.state.flags)
+        self._text: list[int] = []
+        self._steps = 0
+
+    def steps(self, text: list[int], *, search: bool) -> int:
+        """Return the steps of a match at the beginning, or of a search from every place, that fails or not."""
+        self._text, self._steps = text, 0
+        deep = sys.getrecursionlimit()
+        sys.setrecursionlimit(100_000)
+        try:
+            for at in range(len(text) + 1 if search else 1):
+                if self._match(list(self._parsed), 0, at, lambda _: True):
+                    break
+        finally:
+            sys.setrecursionlimit(deep)
+        return self._steps
+
+    def _match(self, items: list[Any], number: int, at: int, then: Then) -> bool:
+        self._steps += 1
+        if self._steps > _STEPS:
+            raise TooManyStepsError
+        if number == len(items):
+            return then(at)
+        op, argument = items[number]
+        rest: Then = lambda end: self._match(items, number + 1, end, then)  # noqa: E731
+        if op in _REPEATS:
+            return self._repeat(op, argument, at, rest)
+        if op is c.SUBPATTERN:
+            return self._match(list(argument[3]), 0, at, rest)
+        if op is c.ATOMIC_GROUP:
+            end = self._first(list(argument), at)
+            return end is not None and rest(end)
+        if op is c.BRANCH:
+            for way in argument[1]:  # noqa: SIM110 - any() of a generator would take the C stack at each level
+                if self._match(list(way), 0, at, rest):
+                    return True
+            return False
+        if op in (c.ASSERT, c.ASSERT_NOT):
+            return self._look(argument, at) is (op is c.ASSERT) and rest(at)
+        if op is c.AT:
+            return self._anchored(argument, at) and rest(at)
+        return at < len(self._text) and _takes(op, argument, self._text[at], self._flags) and rest(at + 1)
+
+    def _first(self, items: list[Any], at: int) -> int | None:
+        ends: list[int] = []
+        return ends[0] if self._match(items, 0, at, lambda end: ends.append(end) or True) else None
+
+    def _look(self, argument: Any, at: int) -> bool:
+        direction, items = argument
+        start = at if direction > 0 else at - items.getwidth()[0]
+        return start >= 0 and self._first(list(items), start) is not None
+
+    def _anchored(self, kind: Any, at: int) -> bool:
+        text, end = self._text, len(self._text)
+        if kind in (c.AT_BEGINNING, c.AT_BEGINNING_STRING):
+            return at == 0 or (bool(self._flags & re.MULTILINE) and kind is c.AT_BEGINNING and text[at - 1] == 10)
+        if kind is c.AT_END_STRING:
+            return at == end
+        if kind is c.AT_END:
+            return at == end or (text[at] == 10 and (at == end - 1 or bool(self._flags & re.MULTILINE)))
+        before = at > 0 and _word(text[at - 1])
+        after = at < end and _word(text[at])
+        return (before != after) is (kind in (c.AT_BOUNDARY, c.AT_UNI_BOUNDARY))
+
+    def _repeat(self, op: Any, argument: Any, at: int, rest: Then) -> bool:
+        least, most, items = argument
+        body = list(items)
+        if op is c.POSSESSIVE_REPEAT:
+            done = 0
+            while done < most and (end := self._first(body, at)) is not None and (end > at or done < least):
+                at, done = end, done + 1
+            return done >= least and rest(at)
+
+        def more(done: int, start: int, last: int) -> bool:
+            again = done < most and (start > last or done <= least)
+            onward: Then = lambda end: more(done + 1, end, start)  # noqa: E731
+            if done < least:
+                return self._match(body, 0, start, onward)
+            if op is c.MIN_REPEAT:
+                return rest(start) or (again and self._match(body, 0, start, onward))
+            return (again and self._match(body, 0, start, onward)) or rest(start)
+
+        return more(0, at, -1)
+
+
+def _word(char: int) -> bool:
+    return chr(char).isalnum() or char == 0x5F
+
+
+def _takes(op: Any, argument: Any, char: int, flags: int) -> bool:
+    if flags & _IGNORECASE and op in (c.LITERAL, c.NOT_LITERAL, c.IN):
+        return any(
+            _takes(op, argument, case, flags & ~_IGNORECASE)
+            for case in {char, ord(chr(char).lower()), ord(chr(char).upper()[:1])}
+        )
+    if op is c.LITERAL:
+        return bool(char == argument)
+    if op is c.NOT_LITERAL:
+        return bool(char != argument)
+    if op is c.ANY:
+        return bool(flags & _DOTALL) or char != 10
+    if op is c.RANGE:
+        return bool(argument[0] <= char <= argument[1])
+    if op is c.CATEGORY:
+        return _in_category(argument, char)
+    assert op is c.IN, op
+    negated = argument[0][0] is c.NEGATE
+    return negated != any(_takes(one, what, char, flags) for one, what in argument[negated:])
+
+
+def _in_category(category: Any, char: int) -> bool:
+    name = str(category)
+    found = {"DIGIT": chr(char).isdigit(), "SPACE": chr(char).isspace(), "WORD": _word(char)}[name.rpartition("_")[2]]
+    return found != ("_NOT_" in name)
+
+
+# --- inputs
+
+
+def _characters(items: Any, flags: int) -> list[list[int]]:
+    """Return, for each place of a pattern that takes one character, some that it takes."""
+    found: list[list[int]] = []
+    for op, argument in items:
+        if op in _REPEATS:
+            found += _characters(argument[2], flags)
+        elif op is c.SUBPATTERN:
+            found += _characters(argument[3], flags)
+        elif op is c.ATOMIC_GROUP:
+            found += _characters(argument, flags)
+        elif op is c.BRANCH:
+            for way in argument[1]:
+                found += _characters(way, flags)
+        elif op not in (c.AT, c.ASSERT, c.ASSERT_NOT):
+            found.append(
+                [char for char in (*_OTHERS, *range(0x21, 0x7F)) if _takes(op, argument, char, flags)] or [0x61]
+            )
+    return found
+
+
+def _shortest(items: Any, flags: int) -> list[int]:
+    """Return a short text that the items take."""
+    text: list[int] = []
+    for op, argument in items:
+        if op in _REPEATS:
+            text += _shortest(argument[2], flags) * max(argument[0], 1)
+        elif op is c.SUBPATTERN:
+            text += _shortest(argument[3], flags)
+        elif op is c.ATOMIC_GROUP:
+            text += _shortest(argument, flags)
+        elif op is c.BRANCH:
+            text += _shortest(argument[1][0], flags)
+        elif op not in (c.AT, c.ASSERT, c.ASSERT_NOT):
+            text += _characters([(op, argument)], flags)[0][:1]
+    return text
+
+
+def _prefixes(items: Any, flags: int, before: list[int]) -> Iterator[list[int]]:
+    """Yield what leads to each repeat of a pattern."""
+    done: list[Any] = []
+    for op, argument in items:
+        here = before + _shortest(done, flags)
+        if op in _REPEATS:
+            yield here
+            yield from _prefixes(argument[2], flags, here)
+        elif op is c.SUBPATTERN:
+            yield from _prefixes(argument[3], flags, here)
+        elif op is c.BRANCH:
+            for way in argument[1]:
+                yield from _prefixes(way, flags, here)
+        done.append((op, argument))
+
+
+def hard_inputs(pattern: re.Pattern[Any], times: int) -> Iterator[list[int]]:
+    """Yield texts that lead to a repeat, feed it `times` times, and mostly fail at the end."""
+    parsed = parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
+    flags = int(parsed.state.flags)
+    prefixes = {tuple(one) for one in _prefixes(parsed, flags, [])} | {()}
+    places = _characters(parsed, flags)
+    pumps = {(char,) for place in places for char in place[:3]} | {(0x20,), (0x09,), (0x0A,)}
+    pumps |= {tuple(one) for one in prefixes if 0 < len(one) <= 40}
+    whole = tuple(_shortest(parsed, flags))
+    pumps |= {whole[:40]} if whole else set()
+    for prefix, pump, end in product(sorted(prefixes), sorted(pumps), ((0x80,), (0x0A, 0x21), ())):
+        yield [*prefix, *(pump * times), *end]

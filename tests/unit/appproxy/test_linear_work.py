@@ -1,0 +1,152 @@
+"""What reads bytes of callers and replicas: twice the input is at most twice the bytecodes, however the input is made or cut."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from headrace.appproxy import credentials
+from headrace.appproxy.domain import answer_usage, fields, form_head, forwarded, prompts, routing, traceparent
+from headrace.appproxy.domain.json_head import JsonHead
+from headrace.appproxy.framing import plain
+from headrace.appproxy.framing.bodies import ChunkedBody
+from headrace.appproxy.framing.heads import FramingError, HeadLimits, RequestHead, options
+from headrace.appproxy.framing.requests import RequestReader
+from headrace.appproxy.framing.responses import ResponseReader
+
+WIDE = HeadLimits(line_bytes=2**20, field_bytes=2**20, head_bytes=2**20, fields=2**20)
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
+HARD = (
+    b" ", b"\t", b"a", b"1", b",", b";", b":", b"=", b'"', b"\\", b"[", b"{", b"}", b"/", b"\x80", b"\r\n", b"\n", b"\r", b"a: b\r\n", b"a:\r\n",
+    b' "', b'{"a":', b'[[', b'"model":', b'"model":"a",', b'"usage":', b'"usage":{', b'"messages":[', b'{"content":"a"},', b"\r\n--b", b"--b\r\n",
+    b"\r\n--b\r\n\r\n", b';a="', b"1\r\na\r\n", b"1;a\r\n", b"data: {}\n\n", b"a.b", b"1.1.1.1, ", b"::1,", b"a=b,", b"%2F", b"..",
+)  # fmt: skip
+
+
+def in_pieces(data: bytes, size: int) -> Iterator[bytes]:
+    for at in range(0, len(data), size):
+        yield data[at : at + size]
+
+
+def _request(data: bytes, size: int) -> None:
+    reader = RequestReader(WIDE)
+    for piece in in_pieces(REQUEST + data + b"\r\n\r\n", size):
+        reader.head(piece)
+
+
+def _answer(data: bytes, size: int) -> None:
+    reader = ResponseReader(WIDE)
+    for piece in in_pieces(ANSWER + data + b"\r\n\r\n", size):
+        reader.head(piece, to_head=False)
+
+
+def _fed(made: Any, data: bytes, size: int, *more: Any) -> None:
+    for piece in in_pieces(data, size):
+        made.feed(piece, *more)
+
+
+def _usage(kind: answer_usage.Kind, data: bytes, size: int) -> None:
+    reader = answer_usage.AnswerUsage(kind)
+    _fed(reader, data, size, 0.0)
+    assert reader.tokens is not None
+
+
+def _json(data: bytes, size: int) -> None:
+    reader = JsonHead(frozenset({"model", "prompt"}))
+    _fed(reader, b'{"messages":[' + data, size)
+    reader.end()
+
+
+def _form(data: bytes, size: int) -> None:
+    reader = form_head.FormHead(b"b")
+    _fed(reader, b"--b\r\n" + data, size)
+    reader.end()
+
+
+def _head(value: bytes) -> RequestHead:
+    return RequestHead(b"GET", b"/", 1, [(b"Cookie", value), (b"Connection", value), (b"Traceparent", value)])
+
+
+PARSERS: dict[str, Callable[[bytes, int], Any]] = {
+    "request-head": _request,
+    "request-field": lambda data, size: _request(b"A:" + data, size),
+    "plain": lambda data, _: plain.plain([b"GET / HTTP/1.1", b"A:" + data, b"A:a" + data, data]),
+    "answer-head": _answer,
+    "chunked": lambda data, size: _fed(ChunkedBody(), data, size),
+    "trailers": lambda data, size: _fed(ChunkedBody(), b"0\r\n" + data, size),
+    "json-head": _json,
+    "form-head": _form,
+    "form-head-of-a-part": lambda data, size: _form(b'Content-Disposition: form-data; name="' + data, size),
+    "boundary": lambda data, _: form_head.boundary(b"multipart/form-data" + data),
+    "members": lambda data, _: prompts.members_of('{"a":' + data.decode("latin1"), 0),
+    "usage-of-events": lambda data, size: _usage("events", data, size),
+    "usage-of-json": lambda data, size: _usage("json", data, size),
+    "fields": lambda data, _: fields.request_fields(_head(data)),
+    "a-cookie": lambda data, _: fields.cookie(_head(data), b"a"),
+    "field-name": lambda data, _: fields.from_outside(b"x-" + data),
+    "options": lambda data, _: options(data),
+    "forwarded": lambda data, _: forwarded.came_from("10.0.0.1", [data], []),
+    "traceparent": lambda data, _: traceparent.parse([data]),
+    "tracestate": lambda data, _: traceparent.state([data]),
+    "credentials": lambda data, _: [
+        credentials.read(word + data) for word in (b"", b"Bearer ", b"Basic ", b"BackendAI ")
+    ],
+    "target": lambda data, _: routing.locate(f"/{data.decode('latin1')}", data.decode("latin1"), "models.test"),
+    "absolute": lambda data, _: routing.origin_form("http://" + data.decode("latin1"), ""),
+}
+
+
+def bytecodes(call: Callable[[], Any]) -> int:
+    """Return how many bytecodes of Python `call` runs, whether it refuses or not."""
+    count = 0
+
+    def step(_frame: Any, event: str, _argument: Any) -> Any:
+        nonlocal count
+        count += event == "opcode"
+        return step
+
+    def enter(frame: Any, _event: str, _argument: Any) -> Any:
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        with suppress(FramingError, ValueError):
+            call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_twice_the_input_is_at_most_twice_the_bytecodes(name: str) -> None:
+    parse = PARSERS[name]
+    for hard in HARD:
+        for size in (1, 7, 10**6):
+            few = bytecodes(lambda: parse(hard * 40, size))  # noqa: B023 - called at once
+            many = bytecodes(lambda: parse(hard * 80, size))  # noqa: B023
+            assert many <= 2.1 * few + 400, (hard, size, few, many)
+
+
+def test_a_field_of_blanks_is_read_by_steps_that_go_over_it_once() -> None:
+    """A pattern that tried blanks as the value's and as those around it took 21 s for this line."""
+    line = b"A:" + b" " * 65_000 + b"\x80"
+    assert plain.plain([b"GET / HTTP/1.1", line]) is None
+    assert bytecodes(lambda: plain.plain([b"GET / HTTP/1.1", line])) < 400
+    assert not hasattr(plain, "re"), "no pattern reads what anybody may send before its size was looked at"
+
+
+def test_a_field_above_its_bound_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+    monkeypatch.setattr("headrace.appproxy.framing.requests.plain", read.extend)
+    with pytest.raises(FramingError, match="larger than"):
+        RequestReader(HeadLimits()).head(REQUEST + b"A:" + b" " * 30_000 + b"\x80\r\n\r\n")
+    with pytest.raises(FramingError, match="more than"):
+        RequestReader(HeadLimits()).head(REQUEST + b"A: b\r\n" * 200 + b"\r\n")
+    assert read == []
