@@ -178,7 +178,7 @@ async def test_many_managers_start_each_replica_once(world: World) -> None:
     service = await world.service("s", replicas=4)
     proxies = _NoProxies()
     passes = [
-        Services(world.pool, proxies, utc_now, lambda *_: None, forget_after=timedelta(days=1))  # type: ignore[arg-type]
+        Services(world.pool, proxies, utc_now, lambda *_: None)  # type: ignore[arg-type]
         for _ in range(4)
     ]
     for _ in range(5):

@@ -30,6 +30,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.bus_side import BusSide
+from headrace.manager.reconcile.housekeeping import Kept
 from headrace.manager.reconcile.loops import Loops
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
 from headrace.manager.reconcile.scaling import Scaling
@@ -214,7 +215,7 @@ class World:
         agents = Agents(self.pool, bus, loops.poke, lost_after=timedelta(seconds=lost_after_s))
         loops.build(
             self.pool, bus, proxies, agents, utc_now, every=timedelta(seconds=0.3), verify=timedelta(seconds=2),
-            forget_after=timedelta(days=1),
+            kept=Kept(),
         )  # fmt: skip
         side = BusSide(
             bus, lambda: bus.open(self.servers.nats_url, user=user, password=password, name="manager"),

@@ -13,4 +13,5 @@ PLACING_SECONDS = Histogram(
     "Time to decide on all pending sessions of one pass.",
     buckets=(0.001, 0.01, 0.05, 0.2, 1, 5),
 )
+DROPPED = Counter("headrace_manager_dropped_rows_total", "Rows that were kept for as long as they are to be.", ["kind"])
 TABLES_PUBLISHED = Counter("headrace_manager_published_total", "Plans and tables that were published.", ["message"])

@@ -45,7 +45,15 @@ class Settings(ServiceSettings):
     verify_every: timedelta = timedelta(seconds=10)
     """How often the bus is compared with what was published; what is missing there is published again."""
     forget_sessions_after: timedelta = timedelta(days=7)
-    """Ended sessions are kept so long, those with an uncleared error longer."""
+    """Ended sessions are kept so long, those with an uncleared error as long as the error."""
+    forget_errors_after: timedelta = timedelta(days=30)
+    """Failed starts that nobody cleared are kept so long, and of one service the newest 100."""
+    forget_receipts_after: timedelta = timedelta(days=90)
+    """Receipts of drains are kept so long."""
+    forget_events_after: timedelta = timedelta(days=365)
+    """History and scale decisions are kept so long."""
+    forget_deleted_after: timedelta = timedelta(days=30)
+    """Services that were deleted (with all that is theirs), tokens, clients and keys that are over, and machines that are away."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: LogFormat = "auto"
 

@@ -16,6 +16,7 @@ from headrace.manager.api.app import make_api
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.bus_side import BusSide
+from headrace.manager.reconcile.housekeeping import Kept
 from headrace.manager.reconcile.logs import BusLogReader
 from headrace.manager.reconcile.loops import Loops
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
@@ -54,7 +55,10 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         agents = Agents(pool, bus, loops.poke, lost_after=settings.lost_after)
         loops.build(
             pool, bus, proxies, agents, utc_now, every=settings.reconcile_every, verify=settings.verify_every,
-            forget_after=settings.forget_sessions_after,
+            kept=Kept(
+                sessions=settings.forget_sessions_after, errors=settings.forget_errors_after, receipts=settings.forget_receipts_after,
+                events=settings.forget_events_after, deleted=settings.forget_deleted_after,
+            ),
         )  # fmt: skip
         password = settings.nats_password.get_secret_value()
         side = BusSide(

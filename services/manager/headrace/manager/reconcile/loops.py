@@ -16,6 +16,7 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
 from headrace.manager.reconcile.agents import Agents
+from headrace.manager.reconcile.housekeeping import Housekeeping, Kept
 from headrace.manager.reconcile.placing import Placing
 from headrace.manager.reconcile.publishing import Publishing
 from headrace.manager.reconcile.receipts import Receipts
@@ -27,6 +28,10 @@ log = structlog.get_logger()
 STUCK_S = 60.0
 AGENTS_EVERY = timedelta(seconds=0.5)
 """A lost machine is to be replaced within 10 s, of which `lost_after` takes most."""
+
+HOUSEKEEPING_EVERY = timedelta(minutes=1)
+NOT_NEEDED = frozenset({"housekeeping"})
+"""Loops without which everything else is well."""
 
 
 class Loops:
@@ -47,10 +52,10 @@ class Loops:
         *,
         every: timedelta,
         verify: timedelta,
-        forget_after: timedelta,
+        kept: Kept,
     ) -> None:
         """Make the loops. Pokes before this are lost, which costs one period."""
-        services = Services(pool, proxies, clock, self.poke, forget_after=forget_after)
+        services = Services(pool, proxies, clock, self.poke)
         placing = Placing(pool, clock, self.poke)
         receipts = Receipts(pool, proxies, clock)
         plans = Publishing(pool, bus, NodePlan, read=tables.plans, mark=tables.mark_left, verify=verify)
@@ -59,8 +64,9 @@ class Loops:
         passes = {
             "services": services.one_pass, "placement": placing.one_pass, "plans": plans.one_pass, "routes": routes.one_pass,
             "rules": rules.one_pass, "agents": agents.one_pass, "receipts": receipts.one_pass,
+            "housekeeping": Housekeeping(pool, self.poke, kept).one_pass,
         }  # fmt: skip
-        periods = {"agents": min(every, AGENTS_EVERY)}
+        periods = {"agents": min(every, AGENTS_EVERY), "housekeeping": HOUSEKEEPING_EVERY}
         self._loops = {name: Loop(name, one_pass, every=periods.get(name, every)) for name, one_pass in passes.items()}
 
     def poke(self, *names: str) -> None:
@@ -84,6 +90,8 @@ class Loops:
         """Readiness: None when every loop has had a pass that ended well within the last minute, or which has not."""
         now = time.monotonic()
         stuck = [
-            name for name, loop in self._loops.items() if loop.last_success is None or now - loop.last_success > STUCK_S
+            name
+            for name, loop in self._loops.items()
+            if name not in NOT_NEEDED and (loop.last_success is None or now - loop.last_success > STUCK_S)
         ]
         return f"no good pass lately: {', '.join(stuck)}" if stuck else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from headrace.common.contracts.ids import SessionId
 from headrace.common.db.pool import Pool, transaction
@@ -10,8 +10,6 @@ from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.receipts import Drain, after
 from headrace.manager.reconcile.reports import Proxies
 from headrace.manager.store import receipts
-
-KEPT_FOR = timedelta(days=90)
 
 
 class Receipts:
@@ -37,8 +35,6 @@ class Receipts:
             changed = [fresh for drain, fresh in known if fresh != drain]
             for drain in changed:
                 await receipts.keep(con, drain)
-            if changed:
-                await receipts.forget(con, KEPT_FOR)
         self._begun = named & (self._begun | {drain.session_id for drain in drains})
 
     def _with(self, drain: Drain, now: datetime) -> Drain:

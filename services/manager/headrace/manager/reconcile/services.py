@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import get_args
 
 import structlog
@@ -27,14 +27,11 @@ log = structlog.get_logger()
 class Services:
     """Reads: services, live sessions, lost machines, drains at app-proxies. Changes: sessions, start errors, deletions, begin and end of drains."""
 
-    def __init__(
-        self, pool: Pool, proxies: Proxies, clock: Clock, poke: Callable[..., None], *, forget_after: timedelta
-    ) -> None:
+    def __init__(self, pool: Pool, proxies: Proxies, clock: Clock, poke: Callable[..., None]) -> None:
         self._pool = pool
         self._proxies = proxies
         self._clock = clock
         self._poke = poke
-        self._forget_after = forget_after
 
     async def one_pass(self) -> None:
         """Observe once, decide per service, act with compare-and-set; what lost a race is decided again by the next pass."""
@@ -54,7 +51,7 @@ class Services:
         for row in by_service.pop(None, []):
             acted += await self._one_validation(row, now)
         async with transaction(self._pool) as con:
-            settled = await sessions.settle(con, forget_after=self._forget_after)
+            settled = await sessions.settle(con)
         if acted or settled:  # "services" too: the next step may be due already
             self._poke("placement", "plans", "routes", "rules", "services", "receipts")
 

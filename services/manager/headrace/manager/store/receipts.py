@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -57,11 +57,6 @@ async def keep(con: Connection, drain: Drain) -> None:
         proxy_id: {"in_flight": part.in_flight, **part.counts.model_dump()} for proxy_id, part in drain.parts.items()
     }
     await con.execute(SQL.keep, drain.session_id, shares, drain.counted)
-
-
-async def forget(con: Connection, after: timedelta) -> None:
-    """Drop receipts of drains that ended longer ago."""
-    await con.execute(SQL.forget, after)
 
 
 async def page(

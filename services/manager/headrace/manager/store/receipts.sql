@@ -20,9 +20,6 @@ order by d.session_id for update of d skip locked
 -- name: keep
 update drain_receipts set shares = $2, counted = $3 where session_id = $1
 
--- name: forget
-delete from drain_receipts where ended_at < now() - $1::interval
-
 -- name: page
 -- Newest drain first.
 select session_id, revision, replaced_by, reason_code, reason_text, began_at, ended_at, counted, shares from drain_receipts d

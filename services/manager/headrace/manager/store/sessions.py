@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -129,12 +129,11 @@ async def clear_failures(con: Connection, service_id: ServiceId) -> None:
     await con.execute(SQL.count_failures, service_id, 0, None)
 
 
-async def settle(con: Connection, *, forget_after: timedelta) -> int:
+async def settle(con: Connection) -> int:
     """End what is surely gone, free what it held, finish deletions. Returns how many rows that concerned."""
     ended = await con.fetch(SQL.finish_stopped)
     freed = await con.fetch(SQL.free_allocations)
     deleted = await con.fetch(SQL.finish_deletions)
-    await con.execute(SQL.forget_old, forget_after)
     return len(ended) + len(freed) + len(deleted)
 
 

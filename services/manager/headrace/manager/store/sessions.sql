@@ -80,12 +80,6 @@ update services s set deleted_at = now(), rev = s.rev + 1
 where s.goal = 'deleting' and s.deleted_at is null and not exists (select 1 from sessions x where x.service_id = s.id and x.status <> 'ended')
 returning s.id
 
--- name: forget_old
--- Ended sessions without an error that somebody may want to read are dropped after a while.
-delete from sessions x where x.status = 'ended' and x.ended_at < now() - $1::interval
-  and not exists (select 1 from start_errors e where e.session_id = x.id)
-  and not exists (select 1 from kernels k join allocations al on al.kernel_id = k.id where k.session_id = x.id)
-
 -- name: pending
 select x.id, x.resource_group, coalesce(r.resolved, x.resolved) as resolved, x.created_at, x.rev, x.reason_text
 from (

@@ -1,0 +1,88 @@
+"""The housekeeping loop: drops what is kept for a while only. It works in small transactions of its own and holds up no other loop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.metrics import DROPPED
+from headrace.manager.store import retention
+
+log = structlog.get_logger()
+BATCH = 500
+"""Rows of one statement: far below what the statement timeout lets through."""
+ROUNDS = 10
+"""Batches of one kind in one pass; what is left is the next pass's."""
+ERRORS_PER_SERVICE = 100
+"""As many as are shown."""
+
+Step = Callable[[Connection, int], Awaitable[int]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How long what is over is kept."""
+
+    sessions: timedelta = timedelta(days=7)
+    errors: timedelta = timedelta(days=30)
+    receipts: timedelta = timedelta(days=90)
+    events: timedelta = timedelta(days=365)
+    deleted: timedelta = timedelta(days=30)
+
+
+class Housekeeping:
+    """Reads and changes: rows that are over for longer than they are kept. Any number of managers may; each takes other rows."""
+
+    def __init__(
+        self, pool: Pool, poke: Callable[..., None], kept: Kept, *, batch: int = BATCH, rounds: int = ROUNDS
+    ) -> None:
+        self._pool = pool
+        self._poke = poke
+        self._batch = batch
+        self._rounds = rounds
+        ages: dict[retention.Kind, timedelta] = {
+            "start_errors": kept.errors, "lost_allocations": kept.deleted, "sessions": kept.sessions, "receipts": kept.receipts,
+            "scale_decisions": kept.events, "events": kept.events, "tokens": kept.deleted, "clients": kept.deleted,
+            "api_keys": kept.deleted, "machines": kept.deleted,
+        }  # fmt: skip
+        self._steps: dict[str, Step] = {
+            "many_errors": lambda con, most: retention.drop_many_errors(con, ERRORS_PER_SERVICE, most),
+            **{kind: partial(_drop, kind, age) for kind, age in ages.items()},
+            "leftovers": lambda con, most: retention.drop_leftovers(con, kept.deleted, most),
+            "services": partial(_drop, "services", kept.deleted),
+        }
+
+    async def one_pass(self) -> None:
+        """Take each kind in turn, at most `rounds` batches of it. One that fails costs itself; the pass fails at its end."""
+        failed: Exception | None = None
+        more = False
+        for name, step in self._steps.items():
+            try:
+                more = await self._one_kind(name, step) or more
+            except Exception as error:  # the other kinds go on
+                log.exception("housekeeping_failed", kind=name)
+                failed = error
+        if failed is not None:
+            raise failed
+        if more:
+            self._poke("housekeeping")
+
+    async def _one_kind(self, name: str, step: Step) -> bool:
+        """Return whether there may be more."""
+        dropped = self._batch
+        for _ in range(self._rounds):
+            async with transaction(self._pool) as con:
+                dropped = await step(con, self._batch)
+            DROPPED.labels(name).inc(dropped)
+            if dropped < self._batch:
+                return False
+        return True
+
+
+async def _drop(kind: retention.Kind, age: timedelta, con: Connection, most: int) -> int:
+    return await retention.drop(con, kind, age, most)

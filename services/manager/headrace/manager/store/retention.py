@@ -1,0 +1,40 @@
+"""Dropping what is kept for a while only, a bounded batch at a time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from headrace.common.db.pool import Connection
+from headrace.common.db.queries import Queries
+
+SQL = Queries.beside(__file__)
+
+Kind = Literal[
+    "start_errors", "sessions", "receipts", "scale_decisions", "events", "tokens", "clients", "api_keys", "lost_allocations",
+    "machines", "services",
+]  # fmt: skip
+_STATEMENTS: dict[Kind, str] = {
+    "start_errors": SQL.start_errors, "sessions": SQL.sessions, "receipts": SQL.receipts, "scale_decisions": SQL.scale_decisions,
+    "events": SQL.events, "tokens": SQL.tokens, "clients": SQL.clients, "api_keys": SQL.api_keys,
+    "lost_allocations": SQL.lost_allocations, "machines": SQL.machines, "services": SQL.services,
+}  # fmt: skip
+
+
+async def drop(con: Connection, kind: Kind, older_than: timedelta, most: int) -> int:
+    """Delete at most `most` rows of this kind that are older; return how many there were."""
+    return _affected(await con.execute(_STATEMENTS[kind], older_than, most))
+
+
+async def drop_many_errors(con: Connection, kept_per_service: int, most: int) -> int:
+    """Delete failed starts of a service beyond its newest `kept_per_service`; return how many there were."""
+    return _affected(await con.execute(SQL.many_errors, kept_per_service, most))
+
+
+async def drop_leftovers(con: Connection, older_than: timedelta, most: int) -> int:
+    """Delete what belongs to services that were deleted longer ago, at most `most` rows of each kind; return how many."""
+    return int(await con.fetchval(SQL.leftovers, older_than, most))
+
+
+def _affected(status: str) -> int:
+    return int(status.rsplit(" ", 1)[-1])

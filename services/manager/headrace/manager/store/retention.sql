@@ -1,0 +1,108 @@
+-- What is kept for a while only. $1: for how long, $2: at most so many rows at once, oldest first.
+-- Rows that somebody else holds are passed over: they come with the next batch.
+
+-- name: sessions
+-- Ended sessions with their kernels; not those with an error that somebody may want to read, nor those that still hold slots.
+delete from sessions where id in (
+    select x.id from sessions x
+    where x.status = 'ended' and x.ended_at < now() - $1::interval
+      and not exists (select 1 from start_errors e where e.session_id = x.id)
+      and not exists (select 1 from kernels k join allocations al on al.kernel_id = k.id where k.session_id = x.id)
+    order by x.ended_at limit $2 for update of x skip locked)
+
+-- name: start_errors
+delete from start_errors where session_id in (
+    select session_id from start_errors where at < now() - $1::interval order by at limit $2 for update skip locked)
+
+-- name: many_errors
+-- No more of one service than are shown. $1: that many.
+delete from start_errors where session_id in (
+    select session_id from (
+        select session_id, row_number() over (partition by service_id order by at desc) as newest from start_errors) e
+    where newest > $1::bigint limit $2)
+
+-- name: events
+delete from events where id in (
+    select id from events where at < now() - $1::interval order by at limit $2 for update skip locked)
+
+-- name: scale_decisions
+delete from scale_decisions where id in (
+    select id from scale_decisions where at < now() - $1::interval order by at limit $2 for update skip locked)
+
+-- name: receipts
+delete from drain_receipts where session_id in (
+    select session_id from drain_receipts where ended_at < now() - $1::interval order by ended_at limit $2 for update skip locked)
+
+-- name: tokens
+-- A revocation is told for as long as the token would live, and no longer.
+delete from tokens where id in (
+    select id from tokens where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
+
+-- name: clients
+delete from clients where id in (
+    select id from clients where revoked_at < now() - $1::interval order by revoked_at limit $2 for update skip locked)
+
+-- name: api_keys
+delete from api_keys where id in (
+    select id from api_keys where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
+
+-- name: lost_allocations
+-- What sessions held on machines that have been away for so long.
+delete from allocations where (kernel_id, slot, device) in (
+    select al.kernel_id, al.slot, al.device from allocations al join agents a on a.id = al.agent_id join kernels k on k.id = al.kernel_id
+    where a.lost_at < now() - $1::interval and k.ended_at is not null limit $2 for update of al skip locked)
+
+-- name: machines
+-- Machines that have been away for so long, once nothing refers to them. One that comes back is a new one.
+delete from agents where id in (
+    select a.id from agents a
+    where a.lost_at < now() - $1::interval and not exists (select 1 from kernels k where k.agent_id = a.id)
+      and not exists (select 1 from allocations al where al.agent_id = a.id)
+    order by a.lost_at limit $2 for update skip locked)
+
+-- name: leftovers
+-- What belongs to deleted services, bounded per kind; the services themselves follow once nothing is left.
+with due as (
+    select id from services where deleted_at < now() - $1::interval order by deleted_at limit 100
+), t as (
+    delete from tokens where id in (select x.id from tokens x join due on due.id = x.service_id limit $2) returning 1
+), c as (
+    delete from clients where id in (select x.id from clients x join due on due.id = x.service_id limit $2) returning 1
+), r as (
+    delete from rules where id in (select x.id from rules x join due on due.id = x.service_id limit $2) returning 1
+), d as (
+    delete from scale_decisions where id in (select x.id from scale_decisions x join due on due.id = x.service_id limit $2) returning 1
+), e as (
+    delete from start_errors where session_id in (select x.session_id from start_errors x join due on due.id = x.service_id limit $2) returning 1
+), p as (
+    delete from drain_receipts where session_id in (select x.session_id from drain_receipts x join due on due.id = x.service_id limit $2) returning 1
+), v as (
+    delete from revisions where id in (
+        select x.id from revisions x join due on due.id = x.service_id join services s on s.id = due.id
+        where x.id <> s.revision_id and not exists (select 1 from sessions n where n.revision_id = x.id) limit $2) returning 1
+)
+select (select count(*) from t) + (select count(*) from c) + (select count(*) from r) + (select count(*) from d)
+     + (select count(*) from e) + (select count(*) from p) + (select count(*) from v)
+
+-- name: services
+-- Deleted services of which nothing is left but the last revision, and of which the app-proxies were told.
+with due as (
+    select s.id, s.revision_id from services s
+    where s.deleted_at < now() - $1::interval
+      and not exists (select 1 from sessions x where x.service_id = s.id)
+      and not exists (select 1 from tokens x where x.service_id = s.id)
+      and not exists (select 1 from clients x where x.service_id = s.id)
+      and not exists (select 1 from rules x where x.service_id = s.id)
+      and not exists (select 1 from scale_decisions x where x.service_id = s.id)
+      and not exists (select 1 from start_errors x where x.service_id = s.id)
+      and not exists (select 1 from drain_receipts x where x.service_id = s.id)
+      and not exists (select 1 from fleet_names x where x.service_id = s.id)
+      and not exists (select 1 from revisions x where x.service_id = s.id and x.id <> s.revision_id)
+      and not exists (select 1 from publications p where p.subject = 'route.' || s.id::text and p.generation > 0 and p.published_at < s.deleted_at)
+    order by s.deleted_at limit $2 for update skip locked
+), last as (
+    delete from revisions r using due where r.id = due.revision_id
+), told as (
+    delete from publications p using due where p.subject in ('route.' || due.id::text, 'rules.' || due.id::text)
+)
+delete from services s using due where s.id = due.id
