@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import io
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,17 +20,17 @@ from openai import AsyncOpenAI
 
 from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.messages.routes import RouteTable
-from tests.integration.appproxy.world import Backend, World, backend
+from tests.integration.appproxy.world import Backend, World, backend, running
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import PROJECT, Signer, route, table
 
-HEAD = 64 * 1024
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
 ELSEWHERE = ProjectId(UUID(int=99))
 
 
 async def engine(request: web.Request) -> web.StreamResponse:
     """Answer as OpenAI's API does; what it says is the path and the model that it was asked for."""
+    request._client_max_size = 1 << 30
     if request.path == "/v1/audio/transcriptions":
         form = await request.post()
         heard = form["file"]
@@ -179,17 +183,72 @@ async def test_an_upload_is_routed_by_its_field(shop: Shop, first: str) -> None:
     assert [len(one.seen) for one in shop.replicas.values()] == [0, 1, 0]
 
 
-async def test_the_model_is_looked_for_in_the_head_of_the_body_alone(shop: Shop) -> None:
+async def test_the_model_may_stand_behind_a_long_prompt(shop: Shop) -> None:
+    """openai 1.x and 2.x write `messages` first."""
     url = f"{shop.world.url}/v1/chat/completions"
-    long = [{"role": "user", "content": "x" * (HEAD + 10_000)}]
-    late = await shop.world.http.post(url, content=json.dumps({"messages": long, "model": "open"}))
-    assert late.status_code == 400
-    error = late.json()["error"]
-    assert (error["param"], error["type"]) == ("model", "invalid_request_error")
-    assert "64 KiB" in error["message"]
-    assert shop.replicas["open"].seen == []
-    early = await shop.world.http.post(url, content=json.dumps({"model": "open", "messages": long}))
-    assert early.status_code == 200, "what comes after the head is not read first"
+    text = 'say "model": ' * 100_000
+    body = json.dumps({"messages": [{"role": "user", "content": text}], "model": "open"}).encode()
+    whole = await shop.world.http.post(url, content=body)
+    assert (whole.status_code, whole.json()["model"]) == (200, "open")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(body), 99_991):
+            yield body[at : at + 99_991]
+
+    chunked = await shop.world.http.post(url, content=pieces())
+    assert (chunked.status_code, chunked.json()["model"]) == (200, "open")
+    assert shop.world.proxy.traffic.plane.parts.held.size == 0, "nothing is held any more"
+
+
+async def test_a_form_may_have_its_file_first(shop: Shop) -> None:
+    sound = os.urandom(3_000_000)
+    form = {"file": ("speech.wav", sound), "model": (None, "open")}
+    heard = await shop.world.http.post(f"{shop.world.url}/v1/audio/transcriptions", files=form)
+    assert heard.json() == {"text": "open heard 3000000"}
+
+
+async def test_what_is_held_of_bodies_is_bounded(tmp_path: Path) -> None:
+    async with running(tmp_path / "data", max_held_body_bytes=1024**2) as world, backend(engine) as replica:
+        world.apply(table("open", routes=(route(port=replica.port),)))
+        url = f"{world.url}/v1/chat/completions"
+        prompt = "x" * 700_000
+        late = json.dumps({"messages": prompt, "model": "open"}).encode()
+        large = await world.http.post(url, content=json.dumps({"messages": prompt * 2, "model": "open"}))
+        assert (large.status_code, large.json()["error"]["code"]) == (413, "body-too-large")
+        early = await world.http.post(url, content=json.dumps({"model": "open", "messages": prompt * 2}))
+        assert early.status_code == 200, "what names its model early is not held"
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(late)
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(head + late[:-100])
+        held = world.proxy.traffic.plane.parts.held
+        await eventually(lambda: held.size > 600_000)
+        second = await world.http.post(url, content=late)
+        assert (second.status_code, second.json()["error"]["code"]) == (503, "bodies-full")
+        assert second.headers["retry-after"] == "1"
+        writer.write(late[-100:])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        await eventually(lambda: held.size == 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "status", "code", "word"),
+    [
+        (gzip.compress(b'{"model":"open"}'), {"content-encoding": "gzip"}, 415, "compressed_body", "compressed"),
+        (gzip.compress(b'{"model":"open"}'), {}, 415, "compressed_body", "compressed"),
+        (b'\xef\xbb\xbf{"model":"open"}', {}, 400, "byte_order_mark", "byte order mark"),
+        ('{"model":"open"}'.encode("utf-16"), {}, 400, "byte_order_mark", "UTF-8"),
+        (b'{"model":"open",}', {}, 400, "not_json", "at character 16"), (b'{"model":"\xff"}', {}, 400, "not_json", "no UTF-8 at byte 10"),
+        (b"model=open", {"content-type": "application/x-www-form-urlencoded"}, 400, "not_json", "multipart/form-data"),
+    ],
+)  # fmt: skip
+async def test_a_body_that_cannot_be_read_is_told_why(
+    shop: Shop, content: bytes, fields: dict[str, str], status: int, code: str, word: str
+) -> None:
+    answer = await shop.world.http.post(f"{shop.world.url}/v1/chat/completions", content=content, headers=fields)
+    told = answer.json()["error"]
+    assert (answer.status_code, told["code"]) == (status, code)
+    assert word in told["message"]
 
 
 @pytest.mark.parametrize(

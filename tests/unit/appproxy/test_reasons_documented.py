@@ -11,9 +11,11 @@ from headrace.appproxy.callers import _refusal
 from headrace.appproxy.domain.access import Denial
 from headrace.appproxy.domain.form_head import Unreadable as NoForm
 from headrace.appproxy.domain.json_head import Unreadable as NoJson
+from headrace.appproxy.domain.json_search import Unfound
 from headrace.appproxy.domain.rates import Code
 from headrace.appproxy.domain.retry import Failure, FailureKind
 from headrace.appproxy.traffic.answers import failed, interruption
+from headrace.appproxy.traffic.naming import _WORDS
 from headrace.common.contracts import problems
 from headrace.common.contracts.problems import Problem
 from tests.unit.appproxy.tables import table
@@ -129,9 +131,11 @@ def test_every_end_in_the_middle_of_an_answer_is_documented_with_its_type() -> N
 
 
 def test_every_code_of_the_fleet_s_base_url_is_documented() -> None:
-    unreadable = (set(get_args(NoJson)) | set(get_args(NoForm))) - {""}
-    told = {(why.replace("-", "_"), 400) for why in (*unreadable, "missing-model")} | {("model_not_found", 404)}
-    assert '"missing-model"' in (CODE / "traffic/fleet.py").read_text()
+    unreadable = (set(get_args(NoJson)) | set(get_args(NoForm)) | set(get_args(Unfound))) - {"", "too-long"}
+    beside = {"missing-model", "byte-order-mark", "compressed-body"}
+    assert set(_WORDS) == unreadable | beside
+    told = {(why.replace("-", "_"), 415 if why == "compressed-body" else 400) for why in _WORDS}
+    told |= {("model_not_found", 404)}
     written = {str(word.value.value) for _, name, call in calls() if name == "error" for word in call.keywords
                if word.arg == "code" and isinstance(word.value, ast.Constant)}  # fmt: skip
     assert written <= {code for code, _ in told}

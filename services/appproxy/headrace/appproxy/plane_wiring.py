@@ -19,7 +19,7 @@ from headrace.appproxy.stats import ReplicaStats, StatsBook
 from headrace.appproxy.table import Entry, Tables
 from headrace.appproxy.tracing import NoTracing, Spans, Tracer
 from headrace.appproxy.traffic.bounds import Bounds
-from headrace.appproxy.traffic.parts import Callers, Parts, RequestIds
+from headrace.appproxy.traffic.parts import Callers, HeldBodies, Parts, RequestIds
 from headrace.appproxy.upstream.replica import Replica
 from headrace.common.contracts.messages.routes import Route
 
@@ -66,6 +66,7 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
         new_id=RequestIds().new,
         head_limits=head_limits,
         outbox=outbox,
+        held=HeldBodies(most=settings.max_held_body_bytes),
         callers=Callers(most=settings.max_connections, most_per_address=settings.max_connections_per_address),
     )
     servings.load(now())

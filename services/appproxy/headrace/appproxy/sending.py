@@ -11,6 +11,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+_MOST_JOINED = 16
+"""Pieces that are written as one."""
+
 
 class Outbox:
     """The connections of one event loop that have something to send, and the work that may wait until it has left."""
@@ -76,9 +79,14 @@ class Sender(asyncio.Protocol):
         unsent = self._unsent
         if unsent is not None:
             self._unsent = None
-            data = unsent[0] if len(unsent) == 1 else b"".join(unsent)
-            if not self.transport.is_closing():
-                self.transport.write(data)
+            if self.transport.is_closing():
+                return
+            if len(unsent) == 1:
+                self.transport.write(unsent[0])
+            elif len(unsent) <= _MOST_JOINED:
+                self.transport.write(b"".join(unsent))
+            else:  # a large body that was held: not copied once more
+                self.transport.writelines(unsent)
 
     def end(self) -> None:
         """Close the connection once everything is sent. Safe to repeat."""

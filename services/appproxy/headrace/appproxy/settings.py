@@ -75,9 +75,12 @@ class Settings(ServiceSettings):
     """Largest request body of services that set no limit of their own."""
     replay_bytes: Annotated[int, Field(ge=0, le=1024**2)] = 64 * 1024
     """Request bodies up to this size are kept until the answer begins, so that they can be sent again."""
+    max_held_body_bytes: Annotated[int, Field(ge=1024**2)] = 256 * 1024**2
+    """Bytes of request bodies that are held in memory at the fleet's base URL until their `model` has come, over all requests: a
+    larger body has to name its model earlier (413), and while others hold as much, one that needs more is answered 503. Like the
+    next three it is for all workers together: each allows its part."""
     max_open_requests: Annotated[int, Field(gt=0)] = 20_000
-    """Requests open at the same time, over all services; further ones are answered 503. Like the next two it is for all workers
-    together: each allows its part."""
+    """Requests open at the same time, over all services; further ones are answered 503."""
     max_connections: Annotated[int, Field(gt=0)] = 50_000
     """Callers' connections."""
     max_connections_per_address: Annotated[int, Field(gt=0)] = 10_000

@@ -1,8 +1,8 @@
 """The field `model` of a multipart/form-data body (RFC 7578), as uploads of audio and images have it. Never raises.
 
-Bounded: the first `limit` bytes are looked at whole, so that a second `model` in them is seen and refused (engines differ in which
-one counts); where none was in them, up to `search` bytes are gone through until one comes, for forms that put the file first.
-Nothing but the part in hand is kept, and of a part that is not `model` only what may be the beginning of its end.
+The first `limit` bytes are looked at whole, so that a second `model` in them is seen and refused (engines differ in which one
+counts); where none was in them, the form is gone through until one comes, since forms often put the file first. Bounded by the
+number of parts. Nothing is kept but a part's head and the value of `model`; of the rest what may be the beginning of its end.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import re
 from typing import Final, Literal
 
 from headrace.appproxy.domain.json_head import HEAD_BYTES
+from headrace.appproxy.domain.json_search import MOST_NAME
 
-Unreadable = Literal["", "not-a-form", "too-long", "repeated-model", "wrong-type"]
+Unreadable = Literal["", "not-a-form", "name-too-long", "repeated-model", "wrong-type", "too-many-parts"]
+MOST_PARTS: Final = 1000
 _MOST_HEAD = 8192
-_MOST_NAME = 512
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\\\r\n]{1,70})"|([^\s";,]{1,70}))', re.IGNORECASE)
 _DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data[ \t]*(;[^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _PARAMETER = re.compile(rb';[ \t]*([^\s=;"]+)=("[^"\r\n]*"|[^\s;"]*)[ \t]*')
@@ -32,13 +33,13 @@ def boundary(content_type: bytes) -> bytes | None:
 class FormHead:
     """The head of one form. Feed it what comes until `done`; call end() if the body ended first."""
 
-    __slots__ = ("_limit", "_mark", "_rest", "_search", "_seen", "_step", "done", "model", "problem")
+    __slots__ = ("_limit", "_mark", "_parts", "_rest", "_seen", "_step", "done", "model", "problem", "span")
 
-    def __init__(self, boundary: bytes, *, limit: int = HEAD_BYTES, search: int = HEAD_BYTES) -> None:
+    def __init__(self, boundary: bytes, *, limit: int = HEAD_BYTES) -> None:
         self._mark = b"\r\n--" + boundary
         self._limit = limit
-        self._search = max(limit, search)
         self._seen = 0
+        self._parts = 0
         # As if a line had ended before the body: the first boundary may be its very beginning.
         self._rest = bytearray(_NEXT)
         self._step = self._skip
@@ -46,6 +47,8 @@ class FormHead:
         self.problem: Unreadable = ""
         """Why `model` could not be read. Empty, and `model` None: the form has no such field. wrong-type: it is a file."""
         self.model: str | None = None
+        self.span: tuple[int, int] = (0, 0)
+        """Where in the body its value stands."""
 
     def feed(self, chunk: bytes) -> bool:
         """Take what came next; return `done`."""
@@ -57,11 +60,8 @@ class FormHead:
         if beyond and not self.done:
             if self.model is not None:
                 self._finish("")
-                return True
-            searched = beyond[: self._search - self._seen]
-            self._advance(searched)
-            if not self.done and len(beyond) > len(searched):
-                self._finish("too-long")
+            else:
+                self._advance(beyond)
         return self.done
 
     def _advance(self, content: bytes) -> None:
@@ -100,9 +100,12 @@ class FormHead:
             return False
         if self._rest.startswith(b"--"):
             self._finish("")
+        elif self._parts >= MOST_PARTS:
+            self._finish("too-many-parts")
         else:
             # The part's head begins with the line end after the boundary, so that a head without fields ends as any other.
             self._step = self._head if self._rest.startswith(_NEXT) else self._skip
+            self._parts += 1
         return not self.done
 
     def _head(self) -> bool:
@@ -127,11 +130,13 @@ class FormHead:
 
     def _value(self) -> bool:
         """Read the value of `model`."""
-        at = self._rest.find(self._mark, 0, _MOST_NAME + len(self._mark) + 2)
+        at = self._rest.find(self._mark, 0, MOST_NAME + len(self._mark) + 2)
         if at < 0:
-            if len(self._rest) >= _MOST_NAME + len(self._mark) + 2:
-                self._finish("wrong-type")
+            if len(self._rest) >= MOST_NAME + len(self._mark) + 2:
+                self._finish("name-too-long")
             return False
+        begin = self._seen - len(self._rest)
+        self.span = (begin + 2, begin + at)
         try:
             self.model = self._rest[2:at].decode()
         except UnicodeDecodeError:

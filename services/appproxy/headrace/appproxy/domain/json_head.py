@@ -37,7 +37,7 @@ class JsonHead:
 
     __slots__ = (
         "_chunks", "_limit", "_opened", "_prompt_bytes", "_size", "_wants",
-        "done", "max_tokens", "model", "problem", "prompt", "stream", "user",
+        "done", "max_tokens", "model", "problem", "prompt", "stream", "user", "where",
     )  # fmt: skip
 
     def __init__(self, wants: frozenset[str], *, limit: int = HEAD_BYTES, prompt_bytes: int = 512) -> None:
@@ -52,8 +52,10 @@ class JsonHead:
         self.problem: Unreadable = ""
         """Why what was wanted could not be read. Empty, and `model` None: there is no such member.
 
-        too-long: the head ended before `model`. wrong-type: `model` is no string.
+        too-long: the head ended before `model` (json_search.py can go on). wrong-type: `model` is no string.
         """
+        self.where = ""
+        """What a parser says of a whole body that is no JSON, and where."""
         self.model: str | None = None
         self.user: str | None = None
         self.stream: bool | None = None
@@ -89,7 +91,13 @@ class JsonHead:
             self._finish(read(content))
         except RecursionError:
             self._finish("too-deep")
-        except ValueError:
+        except json.JSONDecodeError as error:
+            self.where = f": {error.msg} at character {error.pos}"
+            self._finish("not-json")
+        except UnicodeDecodeError as error:
+            self.where = f": no UTF-8 at byte {error.start}"
+            self._finish("not-json")
+        except ValueError:  # a number with more digits than Python reads
             self._finish("not-json")
 
     def _finish(self, problem: Unreadable) -> None:

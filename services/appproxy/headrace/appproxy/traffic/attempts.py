@@ -12,7 +12,8 @@ from headrace.appproxy.traffic.accounts import Account
 from headrace.appproxy.traffic.answers import failed
 from headrace.appproxy.traffic.relay import Relay
 from headrace.appproxy.traffic.tunnel import Tunnel
-from headrace.appproxy.upstream.connection import ReplicaConnection
+from headrace.appproxy.upstream.connection import HIGH_WATER, ReplicaConnection
+from headrace.common.contracts.problems import TooLarge, Unavailable
 
 if TYPE_CHECKING:
     from headrace.appproxy.framing.bodies import Body
@@ -36,6 +37,8 @@ class Attempts(Account):
     """Whether the caller was told to send its body."""
     fresh = False
     """Whether a kept connection may not be used."""
+    held_bytes = 0
+    """Of its body, while the service that it names is looked for."""
     _task: asyncio.Task[None] | None = None
 
     def answer(self, problem: Problem) -> None:
@@ -85,13 +88,42 @@ class Attempts(Account):
         self.connection = connection
         data = b"".join((
             head.method, b" ", self.way.target, connection.replica.host_field, self.fields,
-            b"\r\n" if body is None else body.field + b"\r\n" + body.replay(whole=whole),
+            b"\r\n" if body is None else body.field + b"\r\n",
         ))  # fmt: skip
+        pieces = () if body is None else body.replay(whole=whole)
+        if len(pieces) == 1:
+            data += pieces[0]
+            pieces = ()
         connection.take(self, data, whole=whole, to_head=head.method == b"HEAD", now_s=now_s)
+        for piece in pieces:
+            connection.write(piece)
+        if self.held_bytes:
+            self.parts.outbox.afterwards(self._held_was_sent)
         if whole:
             self.line.deadline = now_s + self.serving.first_byte_timeout_s
         else:
             self.wait_for_body()
+
+    def _held_was_sent(self) -> None:
+        """The body that was held is with the transport: it is held no more once the replica has taken nearly all of it."""
+        connection = self.connection
+        if connection is None or self.closed or connection.transport.get_write_buffer_size() <= HIGH_WATER:
+            self.hold(0)
+
+    def hold(self, size: int) -> None:
+        """Count so many bytes of the body as held in memory. Raises TooLarge where it is more than the worker may hold of all bodies,
+        Unavailable where it is more than others leave."""
+        held = self.parts.held
+        if size > held.most:
+            words = f"the first {held.most} bytes of the body name no model; allowed: `model` before that"
+            raise TooLarge(words, reason="body-too-large", limit=held.most)
+        if not held.change(size - self.held_bytes):
+            problem = Unavailable(
+                "this app-proxy holds as many bytes of request bodies as it may", reason="bodies-full"
+            )
+            problem.headers = {"Retry-After": "1"}
+            raise problem
+        self.held_bytes = size
 
     def wait_for_body(self) -> None:
         """Ask the caller for its body, which something waits for."""
@@ -209,6 +241,8 @@ class Attempts(Account):
             self.line.pause_reading("replica")
         else:
             self.line.resume_reading("replica")
+            if self.held_bytes:
+                self.hold(0)
 
     # --- again
 

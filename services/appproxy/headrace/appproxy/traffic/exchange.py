@@ -186,6 +186,8 @@ class Exchange(Attempts):
         if task is not None:
             task.cancel()
         self.parts.open.discard(self)
+        if self.held_bytes:
+            self.hold(0)
         if self.ticket is not None:
             self.serving.forget(self)
         self.account_for(self.replica)

@@ -12,6 +12,7 @@ from headrace.appproxy.domain.form_head import FormHead, boundary
 from headrace.appproxy.domain.json_head import JsonHead
 from headrace.appproxy.domain.rates import estimate_tokens
 from headrace.appproxy.traffic.answers import own_answer
+from headrace.appproxy.traffic.naming import Naming
 from headrace.common.contracts.problems import MethodNotAllowed, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 Head = JsonHead | FormHead
 _MODELS = b"/v1/models"
-_WORDS = {
-    "repeated-model": "the request names its model more than once",
-    "wrong-type": "the request's `model` is not a text",
-}
 
 
 def enter(exchange: Exchange, shown: bytes | None) -> None:
@@ -36,7 +33,7 @@ def enter(exchange: Exchange, shown: bytes | None) -> None:
         raise NotFound(
             "the fleet's base URL serves /v1/models, and requests that name their model in the body", reason="not-found"
         )
-    read_head(exchange, frozenset({"model"}), 0, lambda found: _named(exchange, found, shown))
+    Naming(exchange, exchange.body, lambda found: _named(exchange, found, shown)).begin()
 
 
 def _models(exchange: Exchange, name: str, shown: bytes | None) -> None:
@@ -64,12 +61,11 @@ def _own(exchange: Exchange, status: int, content: dict[str, Any], reason: str =
     )  # fmt: skip
 
 
-def _named(exchange: Exchange, found: Head | None, shown: bytes | None) -> None:
+def _named(exchange: Exchange, found: Naming, shown: bytes | None) -> None:
     parts = exchange.parts
-    if found is None or found.model is None:
-        why = (found.problem if found is not None else "") or "missing-model"
-        words = _WORDS.get(why, "the request names no model: JSON or a form with the field `model` in its first 64 KiB")
-        _own(exchange, 400, error(words, code=why.replace("-", "_")), why)
+    if found.model is None:
+        status = 415 if found.problem == "compressed-body" else 400
+        _own(exchange, status, error(found.words, code=found.problem.replace("-", "_")), found.problem)
         return
     service_id = parts.servings.index.find(found.model)
     serving = parts.servings.by_id(service_id) if service_id is not None else None
@@ -99,7 +95,7 @@ def read_head(
             then(head)
 
     exchange.peek = look
-    look(body.peek())
+    look(b"".join(body.pieces()))
     if exchange.peek is not None:
         exchange.wait_for_body()
 

@@ -6,6 +6,8 @@ from headrace.appproxy.domain.retry import Sent
 from headrace.appproxy.framing.heads import CHUNKED
 from headrace.common.contracts.problems import TooLarge
 
+_SMALL = 4096
+"""Pieces that make no more than this together are kept as one, so that many tiny ones take no more memory than they have bytes."""
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -57,6 +59,8 @@ class Outgoing:
         if self._kept is not None:
             if forget and self.size > self._keep:
                 self._kept = None
+            elif self._kept and len(self._kept[-1]) + len(content) <= _SMALL:
+                self._kept[-1] += content
             else:
                 self._kept.append(content)
 
@@ -67,16 +71,20 @@ class Outgoing:
         framed = chunk(content) if content else b""
         return framed + LAST_CHUNK if last else framed
 
-    def replay(self, *, whole: bool) -> bytes:
-        """Return all that came, framed. Only while `sent` is not "gone"."""
-        kept = b"".join(self._kept or ())
+    def replay(self, *, whole: bool) -> list[bytes]:
+        """Return all that came, framed, in the pieces in which it came. Only while `sent` is not "gone"."""
+        kept = self._kept or []
         if self._kept is not None and self.size > self._keep:
             self._kept = None
-        return self.framed(kept, last=whole)
+        if not self._chunked:
+            return kept
+        size = sum(map(len, kept))
+        framed = [b"%x\r\n" % size, *kept, b"\r\n"] if size else []
+        return [*framed, LAST_CHUNK] if whole else framed
 
-    def peek(self) -> bytes:
-        """Return what is kept of the content."""
-        return b"".join(self._kept or ())
+    def pieces(self) -> list[bytes]:
+        """Return what is kept of the content, as it came."""
+        return self._kept or []
 
 
 def _too_large(limit: int) -> TooLarge:

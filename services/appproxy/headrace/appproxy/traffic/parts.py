@@ -69,6 +69,21 @@ class Callers:
                 del self._by_address[block]
 
 
+class HeldBodies:
+    """How much of request bodies is held in memory while the service that they name is looked for, over all of a worker's requests."""
+
+    def __init__(self, *, most: int) -> None:
+        self.most = most
+        self.size = 0
+
+    def change(self, by: int) -> bool:
+        """Count more (or fewer) bytes; return False, and count nothing, where that would be too much."""
+        if by > 0 and self.size + by > self.most:
+            return False
+        self.size += by
+        return True
+
+
 class RequestIds:
     """Makes ids for requests: 96 random bits of this process, then a running number."""
 
@@ -105,7 +120,7 @@ class Parts:
     """
 
     __slots__ = (
-        "book", "bounds", "callers", "date", "epoch", "gate", "head_limits", "limits", "log", "new_id", "now", "open", "outbox", "servings",
+        "book", "bounds", "callers", "date", "epoch", "gate", "head_limits", "held", "limits", "log", "new_id", "now", "open", "outbox", "servings",
         "stopping", "tasks", "tracer",
     )  # fmt: skip
 
@@ -125,6 +140,7 @@ class Parts:
         head_limits: HeadLimits,
         callers: Callers,
         outbox: Outbox,
+        held: HeldBodies,
     ) -> None:
         self.bounds = bounds
         self.servings = servings
@@ -139,6 +155,7 @@ class Parts:
         self.head_limits = head_limits
         self.callers = callers
         self.outbox = outbox
+        self.held = held
         self.open: set[Any] = set()
         """The exchanges that have not ended."""
         self.date = DateField()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.messages.routes import RouteTable
 
-_SHARED = ("max_open_requests", "max_connections", "max_connections_per_address")
+_SHARED = ("max_held_body_bytes", "max_open_requests", "max_connections", "max_connections_per_address")
 
 
 def part(number: int, workers: int) -> int:
