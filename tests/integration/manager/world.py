@@ -219,7 +219,7 @@ class World:
         )  # fmt: skip
         side = BusSide(
             bus, lambda: bus.open(self.servers.nats_url, user=user, password=password, name="manager"),
-            agents=agents, nodes=NodeReports(self.pool, loops.poke), proxies=proxies, outcomes=outcomes,
+            agents=agents, nodes=NodeReports(self.pool, loops.poke, lost_after=timedelta(seconds=lost_after_s)), proxies=proxies, outcomes=outcomes,
             scaling=Scaling(self.pool, lambda: loops.poke("services", "rules")), poke=loops.poke,
         )  # fmt: skip
         tasks = [asyncio.create_task(side.run()), asyncio.create_task(loops.run())]

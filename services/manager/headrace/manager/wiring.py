@@ -63,7 +63,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         password = settings.nats_password.get_secret_value()
         side = BusSide(
             bus, lambda: bus.open(settings.nats_url, user=settings.nats_user, password=password, name="manager"),
-            agents=agents, nodes=NodeReports(pool, loops.poke), proxies=proxies, outcomes=outcomes,
+            agents=agents, nodes=NodeReports(pool, loops.poke, lost_after=settings.lost_after), proxies=proxies, outcomes=outcomes,
             scaling=Scaling(pool, lambda: loops.poke("services", "rules")), poke=loops.poke,
         )  # fmt: skip
         use = everything.build(

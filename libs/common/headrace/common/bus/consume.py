@@ -24,7 +24,7 @@ M = TypeVar("M", bound=Message)
 _PENDING_BYTES = 64 * 1024 * 1024
 
 
-def _read(kind: type[M], subject: str, data: bytes) -> M | None:
+def read(kind: type[M], subject: str, data: bytes) -> M | None:
     """Decode, or count and drop: a bad message must not stop the reader."""
     try:
         value = kind.decode(data)
@@ -47,7 +47,7 @@ async def subscribed(
     """Call `handle` for each message of `kind`, one at a time, while inside. With `queue` one member of the group gets each."""
 
     async def on_message(message: Msg) -> None:
-        value = _read(kind, message.subject, message.data)
+        value = read(kind, message.subject, message.data)
         if value is not None:
             await handle(value)
 
@@ -72,7 +72,7 @@ async def answering(
     """Answer each question of `kind` while inside. A malformed question or a failing answer gets no reply: the asker's timeout tells."""
 
     async def on_message(message: Msg) -> None:
-        question = _read(kind, message.subject, message.data)
+        question = read(kind, message.subject, message.data)
         if question is None:
             return
         try:
@@ -153,7 +153,7 @@ class LastValues(Generic[M]):
             await self._offer(only)
 
     async def _offer(self, stored: StoredValue) -> None:
-        value = _read(self._kind, stored.subject, stored.data)
+        value = read(self._kind, stored.subject, stored.data)
         if value is not None:
             await self._take(value)
 

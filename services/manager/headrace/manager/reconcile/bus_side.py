@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.consume import answering, subscribed
+from headrace.common.bus.newest import newest
 from headrace.common.bus.streams import ensure_streams
 from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
@@ -79,7 +80,7 @@ class BusSide:
         async with AsyncExitStack() as stack:
             await ensure_streams(self._bus)
             await stack.enter_async_context(self._agents.listening())
-            await stack.enter_async_context(subscribed(self._bus, NodeReport, self._nodes.heard, queue=GROUP))
+            await stack.enter_async_context(newest(self._bus, NodeReport, self._nodes.heard, queue=GROUP))
             await stack.enter_async_context(subscribed(self._bus, ProxyReport, self._proxies.heard))
             await stack.enter_async_context(subscribed(self._bus, RuleReport, self._outcomes.heard))
             await stack.enter_async_context(answering(self._bus, ScaleRequest, self._scaling.answer, queue=GROUP))

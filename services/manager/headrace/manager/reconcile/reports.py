@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
-from headrace.common.contracts.ids import ProxyId, RuleId, ServiceId, SessionId
+from headrace.common.contracts.ids import AgentId, ProxyId, RuleId, ServiceId, SessionId
 from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleOutcome, RuleReport
 from headrace.common.db.pool import Pool, transaction
@@ -18,36 +21,87 @@ from headrace.manager.store import reports
 log = structlog.get_logger()
 
 
+REPEAT_AFTER_S = 30.0
+"""What did not change is written again after this: figures that change all the time are left out of the comparison."""
+_FIGURES = {
+    "sequence": True,
+    "sent_at": True,
+    "machine": {"gpus": {"__all__": {"memory_used_bytes", "utilization_percent"}}},
+}
+
+
 class NodeReports:
     """Writes machines and kernels as they are reported; any manager of the queue group handles each report.
 
-    Changes: agents, kernels' state, the status of their sessions. What is lost on the way comes with the next report.
+    Changes: agents, kernels' state, the status of their sessions. Several machines go into one transaction, and a report that
+    says what is written already only renews when the machine was heard. What is lost on the way comes with the next report.
     """
 
-    def __init__(self, pool: Pool, poke: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        poke: Callable[..., None],
+        *,
+        lost_after: timedelta = timedelta(seconds=8),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pool = pool
         self._poke = poke
-        self._applied: dict[str, int] = {}
+        self._lost_after = lost_after
+        self._monotonic = monotonic
+        self._written: dict[AgentId, _Written] = {}
 
-    async def heard(self, report: NodeReport) -> None:
-        """Write one report and poke the loops that what changed concerns."""
+    async def heard(self, some: Sequence[NodeReport]) -> None:
+        """Write reports of different machines and poke the loops that what changed concerns. One that cannot be written costs itself."""
         try:
-            async with transaction(self._pool) as con:
-                capacity = await reports.keep(con, report)
-                if capacity is None:
-                    return
-                changed = await reports.apply_kernels(con, report)
-        except Exception:  # the next report repeats the whole state
-            log.exception("report_not_written", agent=report.agent_id)
-            return
-        applied = self._applied.get(report.agent_id) != report.applied_generation
-        self._applied[report.agent_id] = report.applied_generation
+            await self._write(some)
+        except Exception as error:  # the next reports repeat the whole state
+            if len(some) == 1:
+                log.exception("report_not_written", agent=some[0].agent_id)
+                return
+            log.warning("reports_not_written_together", machines=len(some), why=str(error) or type(error).__name__)
+            for report in some:
+                await self.heard([report])
+
+    async def _write(self, some: Sequence[NodeReport]) -> None:
+        now = self._monotonic()
+        digests = {report.agent_id: _digest(report) for report in some}
+        repeated = [report for report in some if self._is_written(report, digests[report.agent_id], now)]
+        async with transaction(self._pool) as con:
+            same = await reports.same(con, repeated, digests, self._lost_after) if repeated else set()
+            fresh = [report for report in some if report.agent_id not in same]
+            capacity = await reports.keep(con, fresh, digests, self._lost_after) if fresh else {}
+            counting = [report for report in fresh if report.agent_id in capacity]
+            changed = await reports.apply_kernels(con, counting) if counting else 0
+        applied = False
+        for report in counting:
+            before = self._written.get(report.agent_id)
+            applied = applied or before is None or before.generation != report.applied_generation
+            self._written[report.agent_id] = _Written(digests[report.agent_id], report.applied_generation, now)
         if changed:
             self._poke("routes", "services", "rules")
         elif applied:
             self._poke("services")
-        if capacity:
+        if any(capacity.values()):
             self._poke("plans", "placement")
+
+    def _is_written(self, report: NodeReport, digest: str, now: float) -> bool:
+        before = self._written.get(report.agent_id)
+        return before is not None and before.digest == digest and now - before.at < REPEAT_AFTER_S
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What this manager wrote of a machine last, and when."""
+
+    digest: str
+    generation: int
+    at: float
+
+
+def _digest(report: NodeReport) -> str:
+    complete = report.sequence >= reports.FIRST_REPORTS
+    return hashlib.sha256(f"{complete}{report.model_dump_json(exclude=_FIGURES)}".encode()).hexdigest()  # type: ignore[arg-type]
 
 
 class Proxies:

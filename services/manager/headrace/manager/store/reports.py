@@ -2,43 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from headrace.common.contracts.ids import AgentId
-from headrace.common.contracts.messages.reports import NodeReport
+from headrace.common.contracts.messages.reports import KernelReport, NodeReport
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 
 SQL = Queries.beside(__file__)
-_FIRST_REPORTS = 3
+FIRST_REPORTS = 3
 """A restarted agent may not have found all its kernels when it sends its first reports."""
 
 
-async def keep(con: Connection, report: NodeReport) -> bool | None:
-    """Write the machine's row. Returns whether its capacity may have changed (new, back, other slots); None for an old report."""
-    machine = report.machine.model_dump(mode="json")
-    kernels = [kernel.model_dump(mode="json") for kernel in report.kernels]
-    row = await con.fetchrow(
-        SQL.heard, report.agent_id, report.incarnation, report.sequence, machine, report.machine.architecture, machine["slots"], kernels,
-        report.applied_generation,
-    )  # fmt: skip
-    return None if row is None else bool(row["new"] or row["changed_capacity"])
+async def same(
+    con: Connection, reports: Sequence[NodeReport], digests: Mapping[AgentId, str], lost_after: timedelta
+) -> set[AgentId]:
+    """Note that these machines were heard, where what they said (by its digest) is written already; return those."""
+    rows = [_heard(report, digests[report.agent_id]) for report in reports]
+    return {row["id"] for row in await con.fetch(SQL.same, rows, lost_after)}
 
 
-async def apply_kernels(con: Connection, report: NodeReport) -> int:
-    """Write the kernels' state and let their sessions follow. Returns how many sessions and kernels changed."""
-    rows = [
-        {
-            "kernel_id": str(k.kernel_id), "state": k.state, "health": k.health, "reason_code": k.reason.code, "reason_text": k.reason.text,
-            "host": k.host, "port": k.port, "exit_code": k.exit_code, "created_at": k.created_at.isoformat() if k.created_at else None,
-        }
-        for k in report.kernels
-    ]  # fmt: skip
-    changed = len(await con.fetch(SQL.apply_kernels, report.agent_id, rows)) if rows else 0
-    if report.sequence >= _FIRST_REPORTS:
-        changed += len(await con.fetch(SQL.vanished, report.agent_id, [k.kernel_id for k in report.kernels]))
+async def keep(
+    con: Connection, reports: Sequence[NodeReport], digests: Mapping[AgentId, str], lost_after: timedelta
+) -> dict[AgentId, bool]:
+    """Write the machines' rows. Returns those whose report counts (neither old nor long on its way), and whether each one's
+    capacity may have changed (it is new, back, or has other slots)."""
+    rows = []
+    for report in reports:
+        machine = report.machine.model_dump(mode="json")
+        rows.append(
+            {
+                **_heard(report, digests[report.agent_id]), "machine": machine, "architecture": report.machine.architecture,
+                "slots": machine["slots"], "kernels": [kernel.model_dump(mode="json") for kernel in report.kernels],
+                "applied_generation": report.applied_generation,
+            }
+        )  # fmt: skip
+    return {row["id"]: row["changed_capacity"] for row in await con.fetch(SQL.heard, rows, lost_after)}
+
+
+async def apply_kernels(con: Connection, reports: Sequence[NodeReport]) -> int:
+    """Write the kernels' state and let their sessions follow. Returns how many sessions changed."""
+    rows = [_kernel(report.agent_id, kernel) for report in reports for kernel in report.kernels]
+    changed = len(await con.fetch(SQL.apply_kernels, rows)) if rows else 0
+    complete = [report for report in reports if report.sequence >= FIRST_REPORTS]
+    if complete:
+        shown = [
+            {"agent_id": report.agent_id, "kernel_id": str(k.kernel_id)} for report in complete for k in report.kernels
+        ]
+        changed += len(await con.fetch(SQL.vanished, [report.agent_id for report in complete], shown))
     return changed
+
+
+def _heard(report: NodeReport, digest: str) -> dict[str, Any]:
+    return {
+        "agent_id": report.agent_id, "incarnation": report.incarnation, "sequence": report.sequence,
+        "taken_at": report.sent_at.isoformat(), "digest": digest,
+    }  # fmt: skip
+
+
+def _kernel(agent_id: AgentId, k: KernelReport) -> dict[str, Any]:
+    return {
+        "agent_id": agent_id, "kernel_id": str(k.kernel_id), "state": k.state, "health": k.health, "reason_code": k.reason.code,
+        "reason_text": k.reason.text, "host": k.host, "port": k.port, "exit_code": k.exit_code,
+        "created_at": k.created_at.isoformat() if k.created_at else None,
+    }  # fmt: skip
 
 
 async def lose_silent(con: Connection, after: timedelta, *, besides: Sequence[str]) -> list[AgentId]:

@@ -1,23 +1,53 @@
+-- $1 of the statements below: a list of reports, one a machine. $2 of `same` and `heard`: silence after which a machine is lost.
+
+-- name: same
+-- Machines that report what is written already: only that they were heard. Returns those; the others need `heard`.
+with r as (
+    select * from jsonb_to_recordset($1::jsonb) as r (agent_id text, incarnation text, sequence bigint, taken_at timestamptz, digest text)
+), held as (
+    select a.id from agents a where a.id in (select agent_id from r) order by a.id for no key update
+)
+update agents a set sequence = r.sequence, taken_at = r.taken_at, received_at = now(), last_seen_at = now()
+from r, held where a.id = held.id and a.id = r.agent_id and a.incarnation = r.incarnation and a.digest = r.digest
+  and a.sequence < r.sequence and a.lost_at is null and a.received_at + (r.taken_at - a.taken_at) >= now() - $2::interval
+returning a.id
+
 -- name: heard
--- An older report of the same incarnation changes nothing. Says whether the machine is new or was lost.
-with before as (select incarnation, sequence, lost_at, slots from agents where id = $1)
-insert into agents as a (id, incarnation, sequence, machine, architecture, slots, kernels, applied_generation)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+-- An older report of the same incarnation changes nothing, nor does one that was on its way for as long as makes a machine
+-- lost: by the machine's clock it was taken t after the one before, and it comes far later than t after that. (A clock that
+-- was set back proves nothing.) Says of each that counts whether the machine is new, was lost or has other slots.
+with r as (
+    select * from jsonb_to_recordset($1::jsonb) as r (
+        agent_id text, incarnation text, sequence bigint, taken_at timestamptz, digest text, machine jsonb, architecture text,
+        slots jsonb, kernels jsonb, applied_generation bigint)
+), before as (
+    select a.id, a.lost_at, a.slots,
+           a.incarnation = r.incarnation and a.sequence < r.sequence and r.taken_at >= a.taken_at
+             and a.received_at + (r.taken_at - a.taken_at) < now() - $2::interval as late
+    from agents a join r on r.agent_id = a.id order by a.id for no key update of a
+), late as (
+    update agents a set sequence = r.sequence, taken_at = r.taken_at, received_at = now()
+    from r, before b where b.id = a.id and r.agent_id = a.id and b.late
+)
+insert into agents as a (id, incarnation, sequence, machine, architecture, slots, kernels, applied_generation, taken_at, received_at, digest)
+select r.agent_id, r.incarnation, r.sequence, r.machine, r.architecture, r.slots, r.kernels, r.applied_generation, r.taken_at, now(), r.digest
+from r left join before b on b.id = r.agent_id where b.late is not true order by r.agent_id
 on conflict (id) do update set
     incarnation = excluded.incarnation, sequence = excluded.sequence, machine = excluded.machine, architecture = excluded.architecture,
-    slots = excluded.slots, kernels = excluded.kernels, applied_generation = excluded.applied_generation, last_seen_at = now(), lost_at = null
+    slots = excluded.slots, kernels = excluded.kernels, applied_generation = excluded.applied_generation,
+    taken_at = excluded.taken_at, received_at = now(), digest = excluded.digest, last_seen_at = now(), lost_at = null
 where a.incarnation <> excluded.incarnation or a.sequence < excluded.sequence
-returning (select b.lost_at is not null or b.slots <> a.slots from before b) as changed_capacity, not exists (select 1 from before) as new
+returning a.id, coalesce((select b.lost_at is not null or b.slots <> a.slots from before b where b.id = a.id), true) as changed_capacity
 
 -- name: apply_kernels
--- Kernels as their machine shows them; $2 is a list of them. Sessions follow their main kernel. Returns what changed.
+-- Kernels as their machines show them; $1 is a list of them. Sessions follow their main kernel. Returns what changed.
 with seen as (
-    select * from jsonb_to_recordset($2::jsonb) as s (
-        kernel_id uuid, state text, health text, reason_code text, reason_text text, host text, port integer, exit_code integer,
-        created_at timestamptz)
+    select * from jsonb_to_recordset($1::jsonb) as s (
+        agent_id text, kernel_id uuid, state text, health text, reason_code text, reason_text text, host text, port integer,
+        exit_code integer, created_at timestamptz)
 ), differing as (
-    select k.id, k.session_id from kernels k join seen s on s.kernel_id = k.id
-    where k.agent_id = $1 and k.ended_at is null
+    select k.id, k.session_id from seen s join kernels k on k.id = s.kernel_id
+    where k.agent_id = s.agent_id and k.ended_at is null
       and (k.state, k.health, k.reason_code, k.reason_text, k.host, k.port, k.exit_code)
           is distinct from (s.state, s.health, s.reason_code, s.reason_text, s.host, s.port, s.exit_code)
 ), locked as (
@@ -26,7 +56,7 @@ with seen as (
     update kernels k set state = s.state, health = s.health, reason_code = s.reason_code, reason_text = s.reason_text, host = s.host,
         port = s.port, exit_code = s.exit_code, started_at = s.created_at, rev = k.rev + 1
     from seen s, differing d, locked l
-    where k.id = s.kernel_id and k.agent_id = $1 and k.ended_at is null and d.id = k.id and l.id = k.session_id
+    where k.id = s.kernel_id and k.agent_id = s.agent_id and k.ended_at is null and d.id = k.id and l.id = k.session_id
     returning k.session_id, k.role, k.state, k.health
 )
 update sessions x set
@@ -36,19 +66,22 @@ from changed c where c.role = 'main' and x.id = c.session_id and x.status <> 'en
 returning x.id
 
 -- name: vanished
--- Kernels that this machine showed before and shows no more although its plan has them: somebody removed them.
-with locked as (
+-- Kernels that these machines ($1) showed before and show no more ($2: pairs that they show) although their plans have them:
+-- somebody removed them.
+with shown as (
+    select * from jsonb_to_recordset($2::jsonb) as s (agent_id text, kernel_id uuid)
+), missing as (
+    select k.id, k.session_id from kernels k
+    where k.agent_id = any($1::text[]) and k.ended_at is null and k.state in ('preparing', 'running')
+      and not exists (select 1 from shown s where s.agent_id = k.agent_id and s.kernel_id = k.id)
+), locked as (
     select x.id from sessions x
-    where x.status in ('placed', 'running', 'draining') and exists (
-        select 1 from kernels k where k.session_id = x.id and k.agent_id = $1 and k.ended_at is null
-          and k.state in ('preparing', 'running') and not (k.id = any($2::uuid[])))
-    order by x.id for update
+    where x.status in ('placed', 'running', 'draining') and x.id in (select session_id from missing) order by x.id for update
 ), vanished as (
     update kernels k set state = 'exited', health = 'unhealthy', reason_code = 'kernel-vanished',
         reason_text = 'the machine no longer has it, and Headrace did not stop it', rev = k.rev + 1
-    from locked l
-    where l.id = k.session_id and k.agent_id = $1 and k.ended_at is null and k.state in ('preparing', 'running')
-      and not (k.id = any($2::uuid[]))
+    from locked l, missing m
+    where l.id = k.session_id and m.id = k.id and k.ended_at is null and k.state in ('preparing', 'running')
     returning k.session_id
 )
 update sessions x set rev = x.rev + 1 from locked l where x.id = l.id and exists (select 1 from vanished v where v.session_id = x.id)

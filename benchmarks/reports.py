@@ -1,0 +1,163 @@
+"""What one manager pays for the reports of 500 machines with 8 kernels each, every 2 s, over a real NATS and PostgreSQL.
+
+The senders are a process of their own. Results go to build/bench-reports.json. Fails when a target is missed: below half a
+core, each report written before the next one, and a machine that falls silent found within 10 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import uvloop
+
+from headrace.common.bus.connect import Bus
+from headrace.common.contracts.ids import AgentId, KernelId, ServiceId, SessionId
+from headrace.common.contracts.messages.reports import Gpu, KernelReport, Machine, NodeReport
+from headrace.common.contracts.reasons import Reason
+from headrace.common.db.migrate import migrate
+from headrace.common.db.pool import Pool, open_pool
+from headrace.common.runtime.clock import utc_now
+from headrace.embedded.permissions import embedded_users
+from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.reconcile.agents import Agents
+from headrace.manager.reconcile.bus_side import BusSide
+from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.reconcile.scaling import Scaling
+from tests.support import many_rows
+
+MACHINES, KERNELS, EVERY_S, MEASURED_S = 500, 8, 2.0, 20.0
+SILENT = 50
+TARGETS = {"cores": 0.5, "behind_s": 2.0, "lost_within_s": 10.0}
+Row = tuple[str, str, str]
+
+
+def main() -> int:
+    """Measure, print, and say whether the targets are met."""
+    found = uvloop.run(_measure())
+    Path("build").mkdir(exist_ok=True)
+    Path("build/bench-reports.json").write_text(json.dumps(found, indent=1))
+    missed = [name for name, most in TARGETS.items() if found[name] > most]
+    for name, most in TARGETS.items():
+        print(f"{name:>14}: {found[name]:.2f} (at most {most}){' MISSED' if name in missed else ''}")
+    return 1 if missed else 0
+
+
+async def _measure() -> dict[str, float]:
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = EmbeddedServers(folder, only=("postgres", "nats"), users=embedded_users(1), durable=False)
+        await stack.enter_async_context(servers)
+        await migrate(servers.database_url)
+        pool = await stack.enter_async_context(open_pool(servers.database_url, size=16))
+        rows = await _fill(pool)
+        user, password = servers.nats_user("manager")
+        bus = Bus()
+        stack.push_async_callback(bus.close)
+        agents = Agents(pool, bus, lambda *_: None, lost_after=timedelta(seconds=8))
+        side = BusSide(
+            bus, lambda: bus.open(servers.nats_url, user=user, password=password, name="manager"), agents=agents,
+            nodes=NodeReports(pool, lambda *_: None), proxies=Proxies(utc_now, lambda *_: None), outcomes=Outcomes(),
+            scaling=Scaling(pool, lambda: None), poke=lambda *_: None,
+        )  # fmt: skip
+        task = asyncio.create_task(side.run())
+        silence = multiprocessing.get_context("spawn").Event()
+        sender = multiprocessing.get_context("spawn").Process(
+            target=_send, args=(servers.nats_url, user, password, rows, silence), daemon=True
+        )
+        sender.start()
+        while await pool.fetchval("select count(*) from agents where sequence > 3") < MACHINES:  # noqa: ASYNC110 - a database tells nothing
+            await asyncio.sleep(0.1)
+        found = await _cost(pool)
+        silence.set()
+        found["lost_within_s"] = await _until_lost(pool, agents)
+        sender.terminate()
+        side.stop()
+        await task
+        return found
+
+
+async def _fill(pool: Pool) -> list[Row]:
+    whose = await many_rows.owner(pool)
+    await many_rows.services(pool, whose, MACHINES * KERNELS // 2)
+    await many_rows.machines(pool, MACHINES)
+    await many_rows.sessions(pool, whose, each=2, machines=MACHINES)
+    return [
+        (row["agent_id"], str(row["id"]), str(row["session_id"]))
+        for row in await pool.fetch("select agent_id, id, session_id from kernels")
+    ]
+
+
+async def _cost(pool: Pool) -> dict[str, float]:
+    usage, started, behind = resource.getrusage(resource.RUSAGE_SELF), time.monotonic(), 0.0
+    while time.monotonic() - started < MEASURED_S:
+        await asyncio.sleep(0.5)
+        late = await pool.fetchval("select max(extract(epoch from now() - taken_at))::float8 from agents")
+        behind = max(behind, late - EVERY_S)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    spent = after.ru_utime + after.ru_stime - usage.ru_utime - usage.ru_stime
+    return {"cores": spent / (time.monotonic() - started), "behind_s": behind}
+
+
+async def _until_lost(pool: Pool, agents: Agents) -> float:
+    started = time.monotonic()
+    while await pool.fetchval("select count(*) from agents where lost_at is not null") < SILENT:
+        await agents.one_pass()
+        await asyncio.sleep(0.5)
+    return time.monotonic() - started
+
+
+def _send(url: str, user: str, password: str, rows: list[Row], silence: object) -> None:
+    uvloop.run(_send_all(url, user, password, rows, silence))
+
+
+async def _send_all(url: str, user: str, password: str, rows: list[Row], silence: object) -> None:
+    bus = Bus()
+    await bus.open(url, user=user, password=password, name="machines")
+    kernels: dict[str, list[KernelReport]] = {}
+    for agent, kernel, session in rows:
+        kernels.setdefault(agent, []).append(_kernel(kernel, session))
+    sequence = 0
+    while True:
+        sequence += 1
+        names = sorted(kernels)[SILENT if silence.is_set() else 0 :]  # type: ignore[attr-defined]
+        started = time.monotonic()
+        for number, name in enumerate(names):
+            report = NodeReport(
+                agent_id=AgentId(name), incarnation="2", sequence=sequence, sent_at=utc_now(), applied_generation=1,
+                machine=_machine(name, sequence), kernels=tuple(kernels[name]),
+            )  # fmt: skip
+            await bus.client.publish(report.address(), report.encode())
+            await asyncio.sleep(max(0.0, started + EVERY_S * number / len(names) - time.monotonic()))
+        await asyncio.sleep(max(0.0, started + EVERY_S - time.monotonic()))
+
+
+def _kernel(kernel: str, session: str) -> KernelReport:
+    reason = Reason(code="healthy", text="answered its health check")
+    return KernelReport(
+        kernel_id=KernelId(kernel), session_id=SessionId(session), service_id=ServiceId(session), state="running", health="healthy",  # type: ignore[arg-type]
+        reason=reason, host="10.0.0.1", port=20_001, created_at=utc_now(),
+    )  # fmt: skip
+
+
+def _machine(name: str, sequence: int) -> Machine:
+    gpus = tuple(
+        Gpu(gpu_id=f"{name}-{n}", index=n, model="H", memory_bytes=10**11, memory_used_bytes=10**9 + sequence, utilization_percent=50)  # type: ignore[arg-type]
+        for n in range(8)
+    )  # fmt: skip
+    slots = {"cpu": "64", "mem": "1000000000000"}
+    return Machine(
+        hostname=name, architecture="x86_64", address="10.0.0.1", runtime="docker", version="0", slots=slots, gpus=gpus  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

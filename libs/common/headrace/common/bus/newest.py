@@ -1,0 +1,99 @@
+"""Receiving whole states: of each sender the newest counts, and what it replaces is never looked at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Generic, TypeVar
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from headrace.common.bus.connect import Bus
+from headrace.common.bus.consume import read
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.obs.metrics import BUS_REFUSED
+
+M = TypeVar("M", bound=Message)
+MOST_PER_BATCH = 100
+MOST_BATCH_BYTES = 4 * 1024 * 1024
+MOST_WAITING_BYTES = 64 * 1024 * 1024
+
+
+class Waiting(Generic[M]):
+    """The newest message of each subject until it is taken, in the order in which their subjects first waited.
+
+    What would make it hold more than `MOST_WAITING_BYTES` is dropped and counted.
+    """
+
+    def __init__(self, kind: type[M]) -> None:
+        self._kind = kind
+        self._messages: dict[str, bytes] = {}
+        self._bytes = 0
+        self.arrived = asyncio.Event()
+
+    def put(self, subject: str, data: bytes) -> None:
+        """Keep it in place of what waited for this subject."""
+        before = self._messages.get(subject)
+        held = self._bytes + len(data) - (len(before) if before is not None else 0)
+        if held > MOST_WAITING_BYTES:
+            BUS_REFUSED.labels(self._kind.__name__, "too-many-waiting").inc()
+            return
+        self._bytes = held
+        self._messages[subject] = data
+        self.arrived.set()
+
+    def take(self) -> list[M]:
+        """Return some that wait, first come, first served: at most `MOST_PER_BATCH` of `MOST_BATCH_BYTES`, at least one."""
+        taken: list[M] = []
+        seen = size = 0
+        while self._messages and seen < MOST_PER_BATCH:
+            subject = next(iter(self._messages))
+            if seen and size + len(self._messages[subject]) > MOST_BATCH_BYTES:
+                break
+            data = self._messages.pop(subject)
+            self._bytes -= len(data)
+            size += len(data)
+            seen += 1
+            value = read(self._kind, subject, data)
+            if value is not None:
+                taken.append(value)
+        if not self._messages:
+            self.arrived.clear()
+        return taken
+
+
+@asynccontextmanager
+async def newest(
+    bus: Bus, kind: type[M], handle: Callable[[Sequence[M]], Awaitable[None]], *, queue: str = "", pause_s: float = 0.05
+) -> AsyncIterator[None]:
+    """Call `handle` with the newest message of each subject, several at once, while inside.
+
+    Between two calls is a pause in which messages gather. With `queue` one member of the group gets each message.
+    """
+    waiting = Waiting(kind)
+
+    async def on_message(message: Msg) -> None:
+        waiting.put(message.subject, message.data)
+
+    async def work() -> None:
+        while True:
+            await waiting.arrived.wait()
+            some = waiting.take()
+            if some:
+                await handle(some)
+            await asyncio.sleep(pause_s)
+
+    subscription = await bus.client.subscribe(kind.wildcard(), queue=queue, cb=on_message)
+    worker = asyncio.create_task(work(), name=f"newest {kind.__name__}")
+    try:
+        with suppress(NatsError, OSError, TimeoutError):  # else the server knows of it from the reconnect on
+            await bus.client.flush(timeout=2)
+        yield
+    finally:
+        worker.cancel()
+        with suppress(asyncio.CancelledError):
+            await worker
+        with suppress(NatsError, OSError):
+            await subscription.unsubscribe()
