@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -24,10 +26,13 @@ from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSamp
 from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
 from headrace.common.contracts.messages.reports import KernelReport, NodeReport
 from headrace.embedded.stack import EmbeddedServers
+from tests.integration.agent.containers import docker, import_image
 from tests.support.servers import free_port
 from tests.support.wait import eventually
 
 AGENT = "agent-3"
+SH = ("/bin/sh", "-c")
+SERVE = ("httpd", "-f", "-p", "8000", "-h", "/")
 
 
 def make_spec(**changes: object) -> KernelSpec:
@@ -218,3 +223,73 @@ async def agent_under_test(
             yield under_test
         finally:
             await under_test.end()
+
+
+@pytest.fixture(scope="session")
+def busybox() -> Iterator[str]:
+    """An image with a shell and the usual programs, whose user is not root."""
+    program = Path("/bin/busybox")
+    assert program.exists(), "busybox-static is needed (apt-get install busybox-static)"
+    names = [
+        "sh",
+        "cat",
+        "echo",
+        "sleep",
+        "httpd",
+        "id",
+        "ls",
+        "mkdir",
+        "env",
+        "wc",
+        "head",
+        "grep",
+        "dd",
+        "nc",
+        "touch",
+        "stat",
+        "pwd",
+        "yes",
+        "printf",
+        "nslookup",
+        "ip",
+    ]
+    passwd = b"root:x:0:0::/root:/bin/sh\nworker:x:1234:1235::/:/bin/sh\n"
+    files: dict[str, bytes | str] = {"bin/busybox": program.read_bytes(), "tmp/": b"", "etc/passwd": passwd}
+    tag = import_image(
+        f"agent-test-busybox:{uuid4().hex[:8]}", files | {f"bin/{name}": "busybox" for name in names},
+        "USER worker", "ENV PATH=/bin", 'CMD ["httpd", "-f", "-p", "8000", "-h", "/"]',
+    )  # fmt: skip
+    yield tag
+    docker("image", "rm", "-f", tag)
+
+
+@pytest.fixture(scope="session")
+def bare() -> Iterator[str]:
+    """An image with one program and no shell."""
+    files: dict[str, bytes | str] = {"httpd": Path("/bin/busybox").read_bytes()}
+    tag = import_image(f"agent-test-bare:{uuid4().hex[:8]}", files, "USER 1000:1000")
+    yield tag
+    docker("image", "rm", "-f", tag)
+
+
+@pytest.fixture
+async def docker_agent(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
+) -> AsyncIterator[AgentUnderTest]:
+    """An agent on the docker runtime. Its ports are its own: the labels of its containers carry its id."""
+    async with agent_under_test(
+        bus, servers, tmp_path, folders, RUNTIME="docker", DOCKER_FIREWALL="preferred"
+    ) as running:
+        running.start()
+        yield running
+    assert docker("network", "ls", "-q", "--filter", f"label=headrace.data={tmp_path / 'agent'}") == ""
+    assert docker("ps", "-aq", "--filter", f"label=headrace.data={tmp_path / 'agent'}") == ""
+
+
+def inspect(spec: KernelSpec) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(docker("inspect", f"headrace-{AGENT}-{spec.kernel_id}"))[0]
+    return found
+
+
+def container(image: str, **changes: object) -> KernelSpec:
+    return make_spec(**{"image": image, "command": SERVE, "slots": {"cpu": "0.5", "mem": "64m"}, **changes})

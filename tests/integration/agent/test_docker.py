@@ -3,121 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 import signal
-import subprocess
-import tarfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
-from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.messages.plans import KernelSpec
-from headrace.embedded.stack import EmbeddedServers
-from tests.integration.agent.conftest import AGENT, AgentUnderTest, agent_under_test, make_spec
+from tests.integration.agent.conftest import AGENT, SH, AgentUnderTest, container, inspect
+from tests.integration.agent.containers import docker
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.docker
-SH = ("/bin/sh", "-c")
-SERVE = ("httpd", "-f", "-p", "8000", "-h", "/")
-
-
-def docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
-
-
-def import_image(tag: str, files: dict[str, bytes | str], *changes: str) -> str:
-    """Make an image of these files: bytes are programs, text is a link to it."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.mode = 0o755
-            if isinstance(content, str):
-                info.type, info.linkname = tarfile.SYMTYPE, content
-                tar.addfile(info)
-            elif name.endswith("/"):
-                info.type, info.mode = tarfile.DIRTYPE, 0o1777
-                tar.addfile(info)
-            else:
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
-    words = [word for change in changes for word in ("-c", change)]
-    subprocess.run(
-        ["docker", "import", *words, "-", tag], input=archive.getvalue(), check=True, capture_output=True, timeout=60
-    )
-    return tag
-
-
-@pytest.fixture(scope="session")
-def busybox() -> Iterator[str]:
-    """An image with a shell and the usual programs, whose user is not root."""
-    program = Path("/bin/busybox")
-    assert program.exists(), "busybox-static is needed (apt-get install busybox-static)"
-    names = [
-        "sh",
-        "cat",
-        "echo",
-        "sleep",
-        "httpd",
-        "id",
-        "ls",
-        "mkdir",
-        "env",
-        "wc",
-        "head",
-        "grep",
-        "dd",
-        "nc",
-        "touch",
-        "stat",
-        "pwd",
-        "yes",
-    ]
-    passwd = b"root:x:0:0::/root:/bin/sh\nworker:x:1234:1235::/:/bin/sh\n"
-    files: dict[str, bytes | str] = {"bin/busybox": program.read_bytes(), "tmp/": b"", "etc/passwd": passwd}
-    tag = import_image(
-        f"agent-test-busybox:{uuid4().hex[:8]}", files | {f"bin/{name}": "busybox" for name in names},
-        "USER worker", "ENV PATH=/bin", 'CMD ["httpd", "-f", "-p", "8000", "-h", "/"]',
-    )  # fmt: skip
-    yield tag
-    docker("image", "rm", "-f", tag)
-
-
-@pytest.fixture(scope="session")
-def bare() -> Iterator[str]:
-    """An image with one program and no shell."""
-    files: dict[str, bytes | str] = {"httpd": Path("/bin/busybox").read_bytes()}
-    tag = import_image(f"agent-test-bare:{uuid4().hex[:8]}", files, "USER 1000:1000")
-    yield tag
-    docker("image", "rm", "-f", tag)
-
-
-@pytest.fixture
-async def docker_agent(
-    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
-) -> AsyncIterator[AgentUnderTest]:
-    """An agent on the docker runtime. Its ports are its own: the labels of its containers carry its id."""
-    async with agent_under_test(bus, servers, tmp_path, folders, RUNTIME="docker") as running:
-        running.start()
-        yield running
-    assert docker("ps", "-aq", "--filter", f"label=headrace.data={tmp_path / 'agent'}") == ""
-
-
-def inspect(spec: KernelSpec) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(docker("inspect", f"headrace-{AGENT}-{spec.kernel_id}"))[0]
-    return found
-
-
-def container(image: str, **changes: object) -> KernelSpec:
-    return make_spec(**{"image": image, "command": SERVE, "slots": {"cpu": "0.5", "mem": "64m"}, **changes})
 
 
 async def test_a_container_with_its_limits(docker_agent: AgentUnderTest, busybox: str, folder: FolderId) -> None:

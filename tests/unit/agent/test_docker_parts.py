@@ -20,7 +20,7 @@ from headrace.common.contracts.messages.plans import GpuGrant
 from tests.unit.agent.test_convergence import spec_of
 
 IMAGE = Image(("entry",), ("cmd",), "", "/app")
-COMMON = Common("/data/agent", "127.0.0.1", None, pids=100, shm_bytes=2**20)
+COMMON = Common("/data/agent", "127.0.0.1", pids=100, shm_bytes=2**20)
 SPEC = spec_of(KernelId(new_uuid())).model_copy(
     update={
         "image": "thing:1", "port": 8000, "slots": {"cpu": Decimal("1.5"), "mem": Decimal(2**20)},
@@ -35,7 +35,7 @@ def prepared(*, simulated: bool = False) -> Prepared:
 
 
 def test_limits_and_privileges() -> None:
-    request = create_request("a", SPEC, prepared(), IMAGE, COMMON, gated=False)
+    request = create_request("a", SPEC, prepared(), IMAGE, COMMON, "net", gated=False)
     host = request["HostConfig"]
     assert (host["NanoCpus"], host["Memory"], host["MemorySwap"], host["PidsLimit"]) == (15 * 10**8, 2**20, 2**20, 100)
     assert (host["CapDrop"], host["SecurityOpt"], host["Init"]) == (["ALL"], ["no-new-privileges"], True)
@@ -50,7 +50,7 @@ def test_limits_and_privileges() -> None:
 
 def test_the_users_own_variables_win() -> None:
     environ = dict(
-        row.split("=", 1) for row in create_request("a", SPEC, prepared(), IMAGE, COMMON, gated=False)["Env"]
+        row.split("=", 1) for row in create_request("a", SPEC, prepared(), IMAGE, COMMON, "net", gated=False)["Env"]
     )
     assert (environ["PORT"], environ["HEADRACE_PORT"], environ["MINE"]) == ("9", "8000", "a=b")
     assert environ["HOME"] == "/home/work"
@@ -59,7 +59,7 @@ def test_the_users_own_variables_win() -> None:
 def test_the_command_replaces_the_images_own_or_the_image_runs_as_it_is() -> None:
     def words(image: Image, command: tuple[str, ...], *, gated: bool = False) -> tuple[list[str], list[str]]:
         spec = SPEC.model_copy(update={"command": command})
-        request = create_request("a", spec, prepared(), image, COMMON, gated=gated)
+        request = create_request("a", spec, prepared(), image, COMMON, "net", gated=gated)
         return request["Entrypoint"], request["Cmd"]
 
     assert words(IMAGE, ("run", "--port", "{port}")) == (["run"], ["--port", "8000"])
@@ -73,15 +73,15 @@ def test_the_command_replaces_the_images_own_or_the_image_runs_as_it_is() -> Non
 
 def test_gpus_whole_shared_and_simulated() -> None:
     whole = SPEC.model_copy(update={"gpus": (GpuGrant(gpu_id="GPU-1"), GpuGrant(gpu_id="GPU-2"))})
-    request = create_request("a", whole, prepared(), IMAGE, COMMON, gated=False)
+    request = create_request("a", whole, prepared(), IMAGE, COMMON, "net", gated=False)
     assert request["HostConfig"]["DeviceRequests"][0]["DeviceIDs"] == ["GPU-1", "GPU-2"]
     assert not any("MPS" in row for row in request["Env"])
     part = SPEC.model_copy(update={"gpus": (GpuGrant(gpu_id="GPU-1", share=Decimal("0.3")),)})
     assert (
         "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=30"
-        in create_request("a", part, prepared(), IMAGE, COMMON, gated=False)["Env"]
+        in create_request("a", part, prepared(), IMAGE, COMMON, "net", gated=False)["Env"]
     )
-    pretended = create_request("a", whole, prepared(simulated=True), IMAGE, COMMON, gated=False)
+    pretended = create_request("a", whole, prepared(simulated=True), IMAGE, COMMON, "net", gated=False)
     assert "DeviceRequests" not in pretended["HostConfig"]
 
 

@@ -18,7 +18,7 @@ from headrace.agent.runtime.interface import Capacity
 from headrace.agent.table import KernelTable
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
-from headrace.common.contracts.messages.reports import Gpu, KernelState, Machine, NodeReport
+from headrace.common.contracts.messages.reports import Gpu, Isolation, KernelState, Machine, NodeReport
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, MEM
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
@@ -28,7 +28,12 @@ _GATHER = timedelta(milliseconds=20)
 
 
 def machine_of(
-    capacity: Capacity, gpus: tuple[Gpu, ...], *, address: str, runtime: Literal["docker", "process", "slurm"]
+    capacity: Capacity,
+    gpus: tuple[Gpu, ...],
+    *,
+    address: str,
+    runtime: Literal["docker", "process", "slurm"],
+    isolation: Isolation | None = None,
 ) -> Machine:
     """Return what is offered of the machine."""
     slots = {CPU: Decimal(str(round(capacity.cpus, 3))), MEM: Decimal(capacity.mem_bytes)}
@@ -36,7 +41,7 @@ def machine_of(
         slots[GPU_DEVICE] = Decimal(len(gpus))
     return Machine(
         hostname=capacity.hostname, architecture=capacity.architecture, address=address, runtime=runtime,
-        version=version("headrace"), slots=slots, gpus=gpus,
+        version=version("headrace"), slots=slots, gpus=gpus, isolation=isolation,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -54,7 +55,17 @@ class Settings(ServiceSettings):
 
     docker_host: str = "unix:///var/run/docker.sock"
     docker_network: str | None = None
-    """None: the engine's default bridge."""
+    """One network for all containers, which then reach each other. None: each session gets a bridge network of its own."""
+    docker_subnets: IPv4Network = IPv4Network("10.213.0.0/16")
+    """Where sessions' networks lie; those that overlap other networks or routes of the machine are passed over."""
+    docker_subnet_prefix: Annotated[int, Field(ge=16, le=29)] = 27
+    """Size of a session's network: /27 is room for 29 kernels, and 2,048 networks in a /16."""
+    docker_firewall: Literal["required", "preferred", "off"] = "required"
+    """Keep containers from the machine's services, from ports that other containers publish, from private and link-local
+    addresses (cloud metadata), by iptables rules beside Docker's; name servers stay open. Needs CAP_NET_ADMIN and the
+    engine on the same machine. `required`: without it nothing starts. `preferred`: it starts, and the report says so."""
+    docker_allowed_networks: tuple[IPv4Network, ...] = ()
+    """Private networks that containers may open connections to all the same (a model mirror, a proxy): a JSON list."""
     docker_timeout: timedelta = timedelta(seconds=30)
     """For each call that is not a stream, a pull or a stop."""
     docker_pids: Annotated[int, Field(ge=16)] = 8192
@@ -96,6 +107,11 @@ class Settings(ServiceSettings):
     def _absolute(self) -> Self:
         if not self.folders_root.is_absolute() or not self.data_dir.is_absolute():
             raise ValueError("data_dir and folders_root must be absolute paths")
+        if self.docker_subnet_prefix <= self.docker_subnets.prefixlen:
+            raise ValueError(
+                f"docker_subnet_prefix {self.docker_subnet_prefix} leaves no room in docker_subnets {self.docker_subnets}; "
+                f"allowed: {self.docker_subnets.prefixlen + 1} to 29"
+            )
         return self
 
     @property

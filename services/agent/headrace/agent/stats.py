@@ -16,7 +16,7 @@ from headrace.common.bus.publish import publish
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample
 from headrace.common.contracts.messages.plans import KernelSpec
-from headrace.common.contracts.messages.reports import Gpu
+from headrace.common.contracts.messages.reports import Gpu, Isolation
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
 
@@ -52,6 +52,7 @@ class Sampler:
         self.capacity: Capacity | None = None
         """None until the runtime told it."""
         self.gpus: tuple[Gpu, ...] = ()
+        self.isolation: Isolation | None = None
 
     def stop(self) -> None:
         """End run()."""
@@ -65,6 +66,7 @@ class Sampler:
             await self._engines.close()
 
     async def _one_pass(self) -> None:
+        self.isolation = await self._runtime.isolation()
         if self.capacity is None:
             self.gpus = await self._source.read({})
             self.capacity = await self._runtime.capacity()

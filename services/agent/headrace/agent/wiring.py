@@ -28,6 +28,8 @@ from headrace.agent.report import Reporter, machine_of
 from headrace.agent.runtime.docker.container import Common
 from headrace.agent.runtime.docker.docker import DockerRuntime
 from headrace.agent.runtime.docker.engine import Engine
+from headrace.agent.runtime.docker.firewall import Firewall
+from headrace.agent.runtime.docker.networks import NetworkPolicy, SessionNetworks
 from headrace.agent.runtime.interface import Capacity, Runtime
 from headrace.agent.runtime.process.process import ProcessRuntime
 from headrace.agent.scrape import EngineMetrics
@@ -82,7 +84,13 @@ def _tasks(
         if sampler.capacity is None or not converger.has_looked:
             return None
         offered = _offered(sampler.capacity, settings)
-        return machine_of(offered, sampler.gpus, address=settings.advertise_host, runtime=settings.runtime)
+        return machine_of(
+            offered,
+            sampler.gpus,
+            address=settings.advertise_host,
+            runtime=settings.runtime,
+            isolation=sampler.isolation,
+        )
 
     reporter = Reporter(bus, settings.id, table, plans, machine, every=settings.report_every, now=utc_now)
     logs = LogServer(bus, settings.id, runtime, table, archive)
@@ -116,11 +124,18 @@ async def _runtime(settings: Settings, stack: AsyncExitStack) -> Runtime:
         Engine.open(settings.docker_host, timeout_s=settings.docker_timeout.total_seconds())
     )
     common = Common(
-        owner=str(settings.data_dir), bind_address=settings.bind_address, network=settings.docker_network,
-        pids=settings.docker_pids, shm_bytes=settings.docker_shm_bytes,
+        owner=str(settings.data_dir), bind_address=settings.bind_address, pids=settings.docker_pids,
+        shm_bytes=settings.docker_shm_bytes,
     )  # fmt: skip
+    policy = NetworkPolicy(
+        settings.docker_network, settings.docker_subnets, settings.docker_subnet_prefix, settings.docker_firewall,
+        local_engine=settings.docker_host.startswith("unix://"),
+    )  # fmt: skip
+    firewall = Firewall(common.owner, settings.docker_allowed_networks)
+    networks = SessionNetworks(engine, settings.id, common.owner, policy, firewall)
+    stack.push_async_callback(networks.close)
     return DockerRuntime(
-        engine, agent_id=settings.id, host=settings.advertise_host, common=common,
+        engine, networks, agent_id=settings.id, host=settings.advertise_host, common=common,
         pull_timeout_s=settings.image_pull_timeout.total_seconds(),
     )  # fmt: skip
 

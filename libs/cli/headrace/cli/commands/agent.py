@@ -48,6 +48,7 @@ def show(session: Session, agent: Annotated[str, typer.Argument(metavar="AGENT")
             ("machine", f"{found.hostname} ({found.architecture}) at {found.address}"),
             ("runtime", found.runtime),
             ("version", found.version),
+            ("isolation", found.isolation.text if found.isolation else "its agent does not tell"),
             ("allocated", slots(found.allocated)),
             ("of", slots(found.slots)),
             ("plan", f"generation {found.applied_generation} of {found.plan_generation} applied"),

@@ -11,7 +11,7 @@ from headrace.agent.domain.kernels import SeenKernel
 from headrace.agent.domain.usage import Usage
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
-from headrace.common.contracts.messages.reports import Architecture
+from headrace.common.contracts.messages.reports import Architecture, Isolation
 from headrace.common.contracts.problems import Unavailable
 from headrace.common.contracts.reasons import Reason
 
@@ -124,6 +124,9 @@ class Runtime(Protocol):
 
     async def usage(self) -> Mapping[KernelId, Usage]:
         """Return the counters of all running kernels. Raises RuntimeUnavailable."""
+
+    async def isolation(self) -> Isolation:
+        """Return what keeps kernels of different projects apart at the moment. Raises RuntimeUnavailable."""
 
     async def watch(self, poke: Callable[[], None]) -> None:
         """Call `poke` soon after anything changed; run until cancelled."""

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime
 
 from headrace.common.contracts.http.page import View
 from headrace.common.contracts.ids import AgentId
-from headrace.common.contracts.messages.reports import Gpu, KernelReport
+from headrace.common.contracts.messages.reports import Gpu, Isolation, KernelReport
 from headrace.common.contracts.slots import ResourceSlots
 
 
@@ -28,6 +28,8 @@ class AgentView(View):
     last_seen_at: AwareDatetime
     plan_generation: int
     applied_generation: int
+    isolation: Isolation | None = None
+    """What keeps replicas of different projects on the machine apart; None until its agent tells."""
 
 
 class AgentDetail(AgentView):

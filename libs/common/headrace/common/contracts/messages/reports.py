@@ -34,6 +34,17 @@ class Gpu(_Part):
     simulated: bool = False
 
 
+class Isolation(_Part):
+    """What keeps the kernels of different projects on a machine apart, in words too.
+
+    `firewall`: they reach neither each other nor the machine, private and link-local addresses. `networks`: not each
+    other, but all the rest. `none`: nothing does.
+    """
+
+    level: Literal["firewall", "networks", "none"]
+    text: str
+
+
 class Machine(_Part):
     """The machine below the agent. `slots` is its whole capacity."""
 
@@ -46,6 +57,8 @@ class Machine(_Part):
     """Headrace version of the agent."""
     slots: ResourceSlots
     gpus: tuple[Gpu, ...] = ()
+    isolation: Isolation | None = None
+    """None: its agent is of a version that does not tell."""
 
 
 class KernelReport(_Part):

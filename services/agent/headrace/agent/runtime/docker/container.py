@@ -14,6 +14,8 @@ from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.slots import CPU, MEM
 
 LABEL = "headrace."
+_BUILT_IN = ("bridge", "host", "none", "default")
+"""Networks of the engine in which containers have no names."""
 GO = "/run/headrace/go"
 _GATE = f'while [ ! -e {GO} ]; do sleep 0.05 2>/dev/null || sleep 1; done; exec "$@"'
 """Waits inside the container, where pre-start commands run beside it, and then becomes the program."""
@@ -27,7 +29,6 @@ class Common:
     """Of the containers: the agent's data folder. Two installations may share an engine and even agent ids."""
     bind_address: str
     """Where container ports are published."""
-    network: str | None
     pids: int
     shm_bytes: int
 
@@ -77,7 +78,7 @@ def labels(agent_id: str, owner: str, spec: KernelSpec, prepared: Prepared, *, g
 
 
 def create_request(
-    agent_id: str, spec: KernelSpec, prepared: Prepared, image: Image, common: Common, *, gated: bool
+    agent_id: str, spec: KernelSpec, prepared: Prepared, image: Image, common: Common, network: str, *, gated: bool
 ) -> dict[str, Any]:
     """Return the body of the create call. Raises StartRefused when there is nothing to run."""
     program = _program(spec, image)
@@ -100,8 +101,14 @@ def create_request(
         "Hostname": str(spec.kernel_id)[-12:],
         "Labels": labels(agent_id, common.owner, spec, prepared, gated=gated),
         "ExposedPorts": {port: {}},
-        "HostConfig": _host_config(spec, prepared, common, port),
+        "HostConfig": _host_config(spec, prepared, common, port) | {"NetworkMode": network},
+        "NetworkingConfig": {"EndpointsConfig": {network: _endpoint(spec)}} if network not in _BUILT_IN else {},
     }
+
+
+def _endpoint(spec: KernelSpec) -> dict[str, Any]:
+    """The names by which the kernels of a session find each other."""
+    return {"Aliases": [f"rank-{spec.rank}", *(["main"] if spec.role == "main" else [])]}
 
 
 def working_dir(image: Image) -> str:
@@ -135,8 +142,6 @@ def _host_config(spec: KernelSpec, prepared: Prepared, common: Common, port: str
             for mount in prepared.mounts
         ],
     }
-    if common.network:
-        config["NetworkMode"] = common.network
     if spec.slots.get(CPU):
         config["NanoCpus"] = int(spec.slots[CPU] * 10**9)
     if spec.slots.get(MEM):

@@ -20,6 +20,7 @@ from headrace.agent.runtime.docker.counters import usage_of
 from headrace.agent.runtime.docker.engine import Engine, EngineError, filters
 from headrace.agent.runtime.docker.images import Images
 from headrace.agent.runtime.docker.inside import ContainerInside
+from headrace.agent.runtime.docker.networks import SessionNetworks
 from headrace.agent.runtime.docker.streams import json_lines, line_batches
 from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import (
@@ -33,6 +34,7 @@ from headrace.agent.runtime.interface import (
 )
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.messages.reports import Isolation
 from headrace.common.contracts.reasons import Reason
 
 log = structlog.get_logger()
@@ -44,8 +46,18 @@ _QUIET_S = 10.0
 class DockerRuntime:
     """Runs kernels as containers of one engine. Their labels say whose they are: nothing else is touched."""
 
-    def __init__(self, engine: Engine, *, agent_id: str, host: str, common: Common, pull_timeout_s: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        networks: SessionNetworks,
+        *,
+        agent_id: str,
+        host: str,
+        common: Common,
+        pull_timeout_s: float,
+    ) -> None:
         self._engine = engine
+        self._networks = networks
         self._agent_id = agent_id
         self._own = [f"{LABEL}agent={agent_id}", f"{LABEL}data={common.owner}"]
         self._host = host
@@ -75,6 +87,7 @@ class DockerRuntime:
         self._dying &= ids
         self._out_of_memory &= ids
         seen = [await self._seen(row) for row in listed]
+        await self._networks.sweep({kernel.session_id for kernel in seen})
         return {kernel.kernel_id: kernel for kernel in seen}
 
     async def start(self, spec: KernelSpec, prepared: Prepared, before: Before | None) -> None:
@@ -88,8 +101,9 @@ class DockerRuntime:
         try:
             await self._remove(name)
             prepared.progress("creating the container")
-            await self._create(name, spec, prepared, image, gated=gated)
-            await self._begin(name, image, prepared, before, gated=gated)
+            async with self._networks.of(spec.session_id) as network:
+                await self._create(name, spec, prepared, image, network, gated=gated)
+                await self._begin(name, image, prepared, before, gated=gated)
             done = True
         except ActionFailed as error:
             raise StartRefused("start-failed", str(error)) from error
@@ -97,6 +111,7 @@ class DockerRuntime:
             if not done:
                 with suppress(RuntimeUnavailable):
                     await asyncio.shield(self._remove(name))
+                self._networks.sweep_soon()
 
     async def stop(self, kernel_id: KernelId, grace_s: float) -> None:
         """SIGTERM to the program (its init passes it on), SIGKILL to all of the container after the grace."""
@@ -113,8 +128,14 @@ class DockerRuntime:
         raise RuntimeUnavailable(f"the container did not end within {_KILL_S:g} s of SIGKILL")
 
     async def remove(self, kernel_id: KernelId) -> None:
-        """Remove the container and its anonymous volumes."""
+        """Remove the container and its anonymous volumes, and its session's network with the last of them."""
         await self._remove(self._name(kernel_id))
+        self._networks.sweep_soon()
+        await self.list()  # with it goes the network that nobody uses any more
+
+    async def isolation(self) -> Isolation:
+        """Return what keeps containers apart: networks, and the packet filter where the agent may set it."""
+        return await self._networks.isolation()
 
     async def logs(self, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncGenerator[Sequence[str], None]:
         """Read the engine's log, whose times are the engine's."""
@@ -162,8 +183,10 @@ class DockerRuntime:
     async def _call(self, method: str, path: str, **more: Any) -> Any:
         return await self._engine.call(method, path, **more)
 
-    async def _create(self, name: str, spec: KernelSpec, prepared: Prepared, image: Image, *, gated: bool) -> None:
-        request = create_request(self._agent_id, spec, prepared, image, self._common, gated=gated)
+    async def _create(
+        self, name: str, spec: KernelSpec, prepared: Prepared, image: Image, network: str, *, gated: bool
+    ) -> None:
+        request = create_request(self._agent_id, spec, prepared, image, self._common, network, gated=gated)
         try:
             await self._call("POST", "/containers/create", query={"name": name}, body=request)
         except EngineError as error:

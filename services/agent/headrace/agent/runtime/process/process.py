@@ -36,6 +36,7 @@ from headrace.agent.runtime.process.logfile import read_log
 from headrace.agent.runtime.process.proc import Ids, trees
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.messages.reports import Isolation
 from headrace.common.runtime.removal import remove_tree
 
 _SHIM_S = 20.0
@@ -134,6 +135,11 @@ class ProcessRuntime:
         return {
             kernel_id: Usage(now, *measured[shim], None, None) for kernel_id, shim in shims.items() if shim in measured
         }
+
+    async def isolation(self) -> Isolation:
+        """Return that nothing keeps kernels apart."""
+        text = "kernels run as the agent's own account: each may read what the account may, and reach all that the machine reaches"
+        return Isolation(level="none", text=text)
 
     async def watch(self, poke: Callable[[], None]) -> None:
         """Poke when a shim ends; the system tells at once (pidfd)."""

@@ -1,0 +1,90 @@
+"""The packet filter of the containers, kept in place with iptables where the agent has the right to."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from contextlib import suppress
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import structlog
+
+from headrace.agent.domain.networks import Filter, resolvers_in
+
+log = structlog.get_logger()
+_RESOLV_CONF = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+_CALL_S = 20.0
+_WAIT = ("-w", "10")
+"""For the lock that all users of iptables share."""
+_AGAIN_S = 60.0
+"""How old a look may be: whoever reloads the machine's firewall throws the rules away."""
+
+
+class Firewall:
+    """Makes the rules, looks now and then whether they still stand, and says why they do not."""
+
+    def __init__(self, owner: str, allowed: tuple[IPv4Network, ...]) -> None:
+        self._owner = owner
+        self._allowed = allowed
+        self._lock = asyncio.Lock()
+        self._looked_at: float | None = None
+        self.problem: str | None = "not looked yet"
+        """Why the rules are not in force; None when they are."""
+
+    async def ensure(self, *, now: bool = False) -> str | None:
+        """Return None when the rules are in force, else why not. Looks again after a minute, or at once with `now`."""
+        async with self._lock:
+            if now or self._looked_at is None or time.monotonic() - self._looked_at > _AGAIN_S:
+                before, self.problem = self.problem, await self._apply()
+                self._looked_at = time.monotonic()
+                if self.problem != before:
+                    log.info("container_firewall", in_force=self.problem is None, why=self.problem)
+            return self.problem
+
+    async def remove(self) -> None:
+        """Take the rules away, once no container needs them."""
+        rules = self._filter()
+        for chain, rule in rules.jumps():
+            await _run("iptables", *_WAIT, "-D", chain, *rule)
+        for command in ("-F", "-X"):
+            for chain in rules.chains:
+                await _run("iptables", *_WAIT, command, chain)
+        self._looked_at = None
+
+    def _filter(self) -> Filter:
+        return Filter(self._owner, self._allowed, resolvers_in([_text(path) for path in _RESOLV_CONF]))
+
+    async def _apply(self) -> str | None:
+        rules = self._filter()
+        problem = await _run("iptables", *_WAIT, "-S", "DOCKER-USER")
+        if problem is not None:
+            return f"the agent cannot set packet filter rules beside Docker's: {problem}"
+        problem = await _run("iptables-restore", *_WAIT, "--noflush", text=rules.restore())
+        for chain, rule in rules.jumps():
+            if problem is None and await _run("iptables", *_WAIT, "-C", chain, *rule) is not None:
+                problem = await _run("iptables", *_WAIT, "-I", chain, "1", *rule)
+        return None if problem is None else f"the packet filter refused the rules: {problem}"
+
+
+async def _run(*command: str, text: str = "") -> str | None:
+    """Return None when the command succeeded, else why not."""
+    return await asyncio.to_thread(_run_now, command, text)
+
+
+def _run_now(command: tuple[str, ...], text: str) -> str | None:
+    try:
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_CALL_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} did not end within {_CALL_S:g} s"
+    except OSError as error:
+        return f"{command[0]}: {error.strerror}"
+    words = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if not line.startswith("#")]
+    return None if done.returncode == 0 else (" ".join(words)[:300] or f"{command[0]} failed")
+
+
+def _text(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8", errors="replace")[:65536]
+    return ""

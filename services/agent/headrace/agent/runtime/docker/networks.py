@@ -1,0 +1,196 @@
+"""A bridge network of its own for each session: its kernels find each other, and nobody else finds them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+
+from headrace.agent.domain.networks import bridge_name, free_subnets, routed_in
+from headrace.agent.runtime.docker.container import LABEL
+from headrace.agent.runtime.docker.engine import Engine, EngineError, filters
+from headrace.agent.runtime.docker.firewall import Firewall
+from headrace.agent.runtime.interface import RuntimeUnavailable, StartRefused
+from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.messages.reports import Isolation
+
+log = structlog.get_logger()
+_TRIES = 16
+"""Subnets tried for one network: another user of the engine may take one between looking and making."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicy:
+    """What the settings say about containers' networks."""
+
+    shared: str | None
+    """One network for all containers instead of one for each session."""
+    pool: IPv4Network
+    prefix: int
+    firewall: Literal["required", "preferred", "off"]
+    local_engine: bool
+    """Whether the engine runs on the agent's own machine, whose packet filter the agent can set."""
+
+
+class SessionNetworks:
+    """Makes a session's network before its first container, and removes it after the last."""
+
+    def __init__(self, engine: Engine, agent_id: str, owner: str, policy: NetworkPolicy, firewall: Firewall) -> None:
+        self._engine = engine
+        self._agent_id = agent_id
+        self._owner = owner
+        self._policy = policy
+        self._firewall = firewall
+        self._lock = asyncio.Lock()
+        self._starting: Counter[SessionId] = Counter()
+        self._last: IPv4Network | None = None
+        self._sweep_due = True
+
+    async def isolation(self) -> Isolation:
+        """Return what keeps containers apart at the moment."""
+        if self._policy.shared is not None:
+            text = (
+                f"all containers share the network {self._policy.shared}: they reach each other and whatever it reaches"
+            )
+            return Isolation(level="none", text=text)
+        problem = await self._filtered()
+        if problem is None:
+            text = (
+                "each session has a network of its own; containers reach neither the machine nor private or link-local "
+                "addresses, except those that are allowed"
+            )
+            return Isolation(level="firewall", text=text)
+        text = (
+            "each session has a network of its own, but containers reach the machine's services, the ports that others "
+            f"publish on it, private and link-local addresses: {problem}"
+        )
+        return Isolation(level="networks", text=text)
+
+    @asynccontextmanager
+    async def of(self, session_id: SessionId) -> AsyncIterator[str]:
+        """The network for a container of the session, kept while it is being started. Raises StartRefused."""
+        if self._policy.shared is not None:
+            yield self._policy.shared
+            return
+        self._starting[session_id] += 1
+        try:
+            async with self._lock:
+                name = await self._ensure(session_id)
+            yield name
+        finally:
+            self._starting[session_id] -= 1
+            if not self._starting[session_id]:
+                del self._starting[session_id]
+
+    def sweep_soon(self) -> None:
+        """Look for networks without a session at the next sweep()."""
+        self._sweep_due = True
+
+    async def sweep(self, used: Collection[SessionId]) -> None:
+        """Remove this agent's networks of other sessions than `used` and those being started, if there may be any."""
+        if not self._sweep_due or self._policy.shared is not None:
+            return
+        self._sweep_due = False
+        async with self._lock:
+            own = {"filters": filters(label=[f"{LABEL}agent={self._agent_id}", f"{LABEL}data={self._owner}"])}
+            for network in await self._engine.call("GET", "/networks", query=own):
+                session = str(network["Labels"].get(f"{LABEL}session"))
+                if session in {str(one) for one in (*used, *self._starting)}:
+                    continue
+                try:
+                    await self._engine.call("DELETE", f"/networks/{network['Id']}")
+                except EngineError as error:
+                    if error.status != 404:  # a container of it is on its way out: the next sweep finds it
+                        self._sweep_due = True
+                        log.info("network_not_removed", network=network["Name"], why=str(error))
+
+    async def close(self) -> None:
+        """Take the packet filter away if no network is left that needs it."""
+        with suppress(EngineError, RuntimeUnavailable):
+            own = {"filters": filters(label=[f"{LABEL}agent={self._agent_id}", f"{LABEL}data={self._owner}"])}
+            if self._firewall.problem is None and not await self._engine.call("GET", "/networks", query=own):
+                await self._firewall.remove()
+
+    async def _filtered(self, *, now: bool = False) -> str | None:
+        if self._policy.firewall == "off":
+            return "the setting docker_firewall is off"
+        if not self._policy.local_engine:
+            return "the engine is not on the agent's machine"
+        return await self._firewall.ensure(now=now)
+
+    async def _ensure(self, session_id: SessionId) -> str:
+        problem = await self._filtered(now=True)
+        if problem is not None and self._policy.firewall == "required":
+            raise StartRefused(
+                "isolation-unavailable",
+                f"containers cannot be kept from the machine and from other tenants: {problem}; give the agent the right "
+                "(CAP_NET_ADMIN and iptables), or set docker_firewall to preferred, which goes without",
+            )
+        name = f"headrace-{self._agent_id}-{session_id}"
+        networks = await self._engine.call("GET", "/networks")
+        if any(network["Name"] == name for network in networks):
+            return name
+        taken = {*_subnets(networks), *self._routes()}
+        words = f"all of {self._policy.pool} is in use"
+        for subnet in islice(free_subnets(self._policy.pool, self._policy.prefix, taken, self._last), _TRIES):
+            self._last = subnet
+            try:
+                await self._engine.call("POST", "/networks/create", body=self._request(name, session_id, subnet))
+            except EngineError as error:
+                words = str(error)
+                continue
+            await self._check_bridge(name, session_id)
+            return name
+        raise StartRefused("network-unavailable", f"no network could be made for its session: {words}")
+
+    async def _check_bridge(self, name: str, session_id: SessionId) -> None:
+        """The rules hold only for bridges in the network namespace in which the agent set them."""
+        bridge = f"/sys/class/net/{bridge_name(self._owner, session_id)}"
+        if self._policy.firewall == "required" and not await asyncio.to_thread(os.path.exists, bridge):
+            with suppress(EngineError):
+                await self._engine.call("DELETE", f"/networks/{name}")
+            raise StartRefused(
+                "isolation-unavailable",
+                "the engine's bridges are not in the agent's network namespace, so that its packet filter does not hold; "
+                "run the agent in the machine's own, or set docker_firewall to preferred",
+            )
+
+    def _routes(self) -> tuple[IPv4Network, ...]:
+        if not self._policy.local_engine:
+            return ()
+        with suppress(OSError):
+            return routed_in(Path("/proc/net/route").read_text(encoding="ascii"))
+        return ()
+
+    def _request(self, name: str, session_id: SessionId, subnet: IPv4Network) -> dict[str, Any]:
+        return {
+            "Name": name,
+            "CheckDuplicate": True,
+            "Driver": "bridge",
+            "EnableIPv6": False,
+            "IPAM": {"Driver": "default", "Config": [{"Subnet": str(subnet)}]},
+            "Options": {"com.docker.network.bridge.name": bridge_name(self._owner, session_id)},
+            "Labels": {
+                LABEL + "agent": self._agent_id,
+                LABEL + "data": self._owner,
+                LABEL + "session": str(session_id),
+            },
+        }
+
+
+def _subnets(networks: Collection[Mapping[str, Any]]) -> set[IPv4Network]:
+    found = set()
+    for network in networks:
+        for config in (network.get("IPAM") or {}).get("Config") or ():
+            with suppress(ValueError):  # IPv6, or none
+                found.add(IPv4Network(config.get("Subnet") or "", strict=False))
+    return found

@@ -1,0 +1,234 @@
+"""Containers of different projects on one machine, which try to reach what is not theirs.
+
+Needs what the rules need: the right to set packet filter rules, and the engine on this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from headrace.agent.domain.networks import bridge_prefix
+from headrace.common.bus.connect import Bus
+from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.embedded.stack import EmbeddedServers
+from tests.integration.agent.conftest import AGENT, AgentUnderTest, agent_under_test, container, inspect
+from tests.integration.agent.containers import docker
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.docker
+METADATA, PRIVATE, PUBLIC = "169.254.169.254", "10.99.7.1", "198.51.100.7"
+"""Addresses of a machine beside this one; the last is of a documentation network and stands for the internet."""
+
+
+def run(*words: str) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+@pytest.fixture
+def neighbour() -> Iterator[str]:
+    """Another machine (a network namespace) that serves HTTP on port 8080 of all its addresses; the name of the cable to it."""
+    name = f"hrt{new_uuid().hex[-6:]}"
+    run("ip", "netns", "add", name)
+    served = None
+    try:
+        run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        run("ip", "addr", "add", "203.0.113.1/30", "dev", name)
+        run("ip", "link", "set", name, "up")
+        inside = ("ip", "netns", "exec", name)
+        for address in ("203.0.113.2/30", f"{METADATA}/32", f"{PRIVATE}/32", f"{PUBLIC}/32"):
+            run(*inside, "ip", "addr", "add", address, "dev", "eth0")
+        run(*inside, "ip", "link", "set", "eth0", "up")
+        run(*inside, "ip", "route", "add", "default", "via", "203.0.113.1")
+        for address in (METADATA, PRIVATE, PUBLIC):
+            run("ip", "route", "add", f"{address}/32", "via", "203.0.113.2")
+        command = [*inside, sys.executable, "-m", "http.server", "8080", "--directory", "/var/empty"]
+        served = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        yield name
+    finally:
+        if served is not None:
+            served.kill()
+            served.wait()
+        run("ip", "netns", "del", name)
+
+
+@asynccontextmanager
+async def docker_agent_with(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, **settings: str
+) -> AsyncIterator[AgentUnderTest]:
+    async with agent_under_test(bus, servers, tmp_path, folders, RUNTIME="docker", **settings) as agent:
+        agent.start()
+        yield agent
+
+
+@pytest.fixture
+async def isolated(bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path) -> AsyncIterator[AgentUnderTest]:
+    """An agent whose containers' ports are published on all of the machine's addresses, as in a fleet."""
+    async with docker_agent_with(bus, servers, tmp_path, folders, BIND_ADDRESS="0.0.0.0") as agent:
+        yield agent
+
+
+def rules_of(agent: AgentUnderTest) -> list[str]:
+    return [line for line in run("iptables", "-S").splitlines() if f"{bridge_prefix(str(agent.data))}+" in line]
+
+
+async def _greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
+    writer.close()
+
+
+async def answers(spec: KernelSpec, host: str, port: int) -> bool:
+    """Whether the container gets any HTTP answer from there."""
+    name = f"headrace-{AGENT}-{spec.kernel_id}"
+    script = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {host} {port}"
+    process = await asyncio.create_subprocess_exec(
+        "docker", "exec", name, "sh", "-c", script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    said, _ = await process.communicate()
+    return said.startswith(b"HTTP/1.")
+
+
+def address_of(spec: KernelSpec) -> str:
+    (network,) = inspect(spec)["NetworkSettings"]["Networks"].values()
+    return str(network["IPAddress"])
+
+
+def gateway_of(spec: KernelSpec) -> str:
+    (network,) = inspect(spec)["NetworkSettings"]["Networks"].values()
+    return str(network["Gateway"])
+
+
+def own_address() -> str:
+    return next(word for word in run("hostname", "-I").split() if ":" not in word and not word.startswith("172."))
+
+
+async def test_containers_of_two_projects_reach_neither_each_other_nor_the_machine_nor_what_is_private(
+    isolated: AgentUnderTest, busybox: str, neighbour: str
+) -> None:
+    mine, theirs = container(busybox), container(busybox)
+    await isolated.plan(mine, theirs)
+    rows = [await isolated.kernel(spec, state="running", health="healthy") for spec in (mine, theirs)]
+    assert httpx.get(f"http://{own_address()}:{rows[1].port}/etc/passwd", timeout=5).status_code == 200
+    await eventually(lambda: httpx.get(f"http://{METADATA}:8080/", timeout=3).status_code == 200, within_s=10)
+    bus_like = await asyncio.start_server(_greet, "0.0.0.0", 0)
+    async with bus_like:
+        bus_port = bus_like.sockets[0].getsockname()[1]
+        closed = {
+            "its own address": (address_of(theirs), 8000),
+            "its published port at the machine's address": (own_address(), rows[1].port),
+            "its published port at the bridge": (gateway_of(mine), rows[1].port),
+            "its published port at its bridge": (gateway_of(theirs), rows[1].port),
+            "a service of the machine": (own_address(), bus_port),
+            "a service of the machine at the bridge": (gateway_of(mine), bus_port),
+            "cloud metadata": (METADATA, 8080),
+            "a private address": (PRIVATE, 8080),
+        }
+        reached = {what: await answers(mine, *where) for what, where in closed.items()}
+    assert reached == dict.fromkeys(closed, False)
+    assert await answers(mine, PUBLIC, 8080)
+    assert await answers(mine, "127.0.0.1", 8000)
+    report = await isolated.until(lambda r: r.machine.isolation is not None)
+    assert report.machine.isolation is not None
+    assert report.machine.isolation.level == "firewall"
+
+
+async def test_a_containers_own_address_is_closed_to_other_machines(
+    isolated: AgentUnderTest, busybox: str, neighbour: str
+) -> None:
+    spec = container(busybox)
+    await isolated.plan(spec)
+    row = await isolated.kernel(spec, state="running", health="healthy")
+    connect = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
+    there = ("ip", "netns", "exec", neighbour, sys.executable, "-c", connect)
+    run(*there, "203.0.113.1", str(row.port))
+    run("ip", "netns", "exec", neighbour, "ip", "route", "get", address_of(spec))  # the way there is known
+    with pytest.raises(subprocess.CalledProcessError):
+        run(*there, address_of(spec), "8000")
+
+
+async def test_kernels_of_one_session_find_each_other_by_name_and_share_a_network(
+    isolated: AgentUnderTest, busybox: str
+) -> None:
+    main = container(busybox)
+    sub = container(busybox, session_id=main.session_id, project_id=main.project_id, role="sub", rank=1)
+    await isolated.plan(main, sub)
+    for spec in (main, sub):
+        await isolated.kernel(spec, state="running")
+    for asker, name, other in ((sub, "main", main), (sub, "rank-0", main), (main, "rank-1", sub)):
+        said = docker("exec", f"headrace-{AGENT}-{asker.kernel_id}", "nslookup", name)
+        assert address_of(other) in said
+        await eventually(lambda asker=asker, other=other: answers(asker, address_of(other), 8000), within_s=10)
+    networks = docker("network", "ls", "-q", "--filter", f"label=headrace.data={isolated.data}").splitlines()
+    assert len(networks) == 1
+    await isolated.plan(sub)
+    await isolated.gone(main)
+    assert docker("network", "ls", "-q", "--filter", f"label=headrace.data={isolated.data}").splitlines() == networks
+
+
+async def test_networks_and_rules_go_with_what_needed_them(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, busybox: str
+) -> None:
+    async with docker_agent_with(bus, servers, tmp_path, folders) as agent:
+        spec = container(busybox)
+        await agent.plan(spec)
+        await agent.kernel(spec, state="running", health="healthy")
+        assert len(rules_of(agent)) > 3
+        agent.kill()
+        docker("network", "create", "--label", f"headrace.agent={AGENT}", "--label", f"headrace.data={agent.data}",
+               "--label", f"headrace.session={new_uuid()}", f"left-behind-{new_uuid().hex[:8]}")  # fmt: skip
+        agent.start()
+        await agent.kernel(spec, state="running")
+
+        def names() -> list[str]:
+            own = docker("network", "ls", "--format", "{{.Name}}", "--filter", f"label=headrace.data={agent.data}")
+            return own.splitlines()
+
+        await eventually(lambda: names() == [f"headrace-{AGENT}-{spec.session_id}"], within_s=10)
+        assert len(rules_of(agent)) > 3
+    assert names() == []
+    assert rules_of(agent) == []
+
+
+async def test_rules_that_somebody_threw_away_are_there_again_before_the_next_start(
+    isolated: AgentUnderTest, busybox: str
+) -> None:
+    first, second = container(busybox), container(busybox)
+    await isolated.plan(first)
+    await isolated.kernel(first, state="running")
+    before = rules_of(isolated)
+    run("iptables", "-F", "DOCKER-USER")
+    assert rules_of(isolated) != before
+    await isolated.plan(first, second)
+    await isolated.kernel(second, state="running")
+    assert sorted(rules_of(isolated)) == sorted(before)
+
+
+@pytest.mark.parametrize(("setting", "state"), [("required", "failed"), ("preferred", "running")])
+async def test_an_agent_that_cannot_filter_says_so_and_starts_only_what_may_go_without(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, busybox: str, setting: str, state: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    tool = tmp_path / "bin/iptables"
+    tool.write_text("#!/bin/sh\necho 'Permission denied (you must be root)' >&2; exit 4\n")
+    tool.chmod(0o755)
+    async with agent_under_test(bus, servers, tmp_path, folders, RUNTIME="docker", DOCKER_FIREWALL=setting) as agent:
+        agent.env["PATH"] = f"{tmp_path / 'bin'}:/usr/bin:/bin"
+        agent.start()
+        spec = container(busybox)
+        await agent.plan(spec)
+        row = await agent.kernel(spec, state=state)
+        report = await agent.until(lambda r: r.machine.isolation is not None)
+        assert report.machine.isolation is not None
+        assert report.machine.isolation.level == "networks"
+        assert "you must be root" in report.machine.isolation.text
+        if state == "failed":
+            assert row.reason.code == "isolation-unavailable"
+            assert "docker_firewall" in row.reason.text
