@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -75,6 +78,53 @@ async def test_what_the_program_sees(agent: AgentUnderTest, folder: FolderId) ->
     root = work.removesuffix("/home/work")
     assert lines[1] == f"HOME={work} PORT=mine HP={row.port} MP={root}/models MINE={root}/models/x GPU=-1"
     assert lines[2:] == ["weights", "weights", "0"]
+
+
+@pytest.mark.parametrize("check", [None, {**QUICK, "path": "/"}])
+async def test_a_strangers_answer_on_its_port_makes_no_replica_healthy(
+    agent: AgentUnderTest, check: dict[str, object] | None
+) -> None:
+    spec = make_spec(
+        command=(*SHELL, "read x < /home/work/w; exec python -m http.server {port}"), health_check=check,
+        pre_start_actions=[{"action": "run_command", "args": {"command": ["mkfifo", "/home/work/w"]}}],
+    )  # fmt: skip
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+    (record,) = (agent.data / "kernels").glob("*/record.json")
+    port = json.loads(record.read_text())["host_port"]
+    stranger = subprocess.Popen([sys.executable, "-m", "http.server", str(port)], stderr=subprocess.DEVNULL)
+    try:
+        row = await agent.until(lambda r: r.kernels[0].reason.code == "port-taken")
+        assert (row.kernels[0].health, row.kernels[0].host, row.kernels[0].port) == ("unhealthy", None, None)
+        assert str(stranger.pid) in row.kernels[0].reason.text
+        assert not any(k.health == "healthy" for report in agent.reports for k in report.kernels)
+    finally:
+        stranger.kill()
+        stranger.wait()
+    fifo = agent.data / "process" / "kernels" / str(spec.kernel_id) / "root/home/work/w"
+    await asyncio.to_thread(fifo.write_text, "go\n")
+    row = await agent.kernel(spec, health="healthy", port=port)
+
+
+async def test_who_joins_a_replicas_port_beside_it_is_found(agent: AgentUnderTest) -> None:
+    shared = (
+        "import http.server, socket, socketserver, sys\n"
+        "class Server(http.server.ThreadingHTTPServer):\n"
+        "    def server_bind(self):\n"
+        "        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
+        "        super().server_bind()\n"
+        "Server(('', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()\n"
+    )
+    spec = make_spec(command=("python", "-c", shared, "{port}"), health_check={**QUICK, "path": "/"})
+    await agent.plan(spec)
+    row = await agent.kernel(spec, health="healthy")
+    stranger = subprocess.Popen([sys.executable, "-c", shared, str(row.port)], stderr=subprocess.DEVNULL)
+    try:
+        await agent.until(lambda r: r.kernels[0].reason.code == "port-taken")
+    finally:
+        stranger.kill()
+        stranger.wait()
+    await agent.kernel(spec, health="healthy", port=row.port)
 
 
 async def test_an_exit_is_reported_at_once_with_code_and_last_lines(agent: AgentUnderTest) -> None:

@@ -1,41 +1,92 @@
-"""Host ports: from the pool, and really free."""
+"""Host ports: from the pool, really free, and kept until the program may take them."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Collection
+from contextlib import suppress
 
 from headrace.agent.domain.ports import PortRange, choose_port
 from headrace.agent.runtime.interface import StartRefused
 
 
 class HostPorts:
-    """Gives out ports. Who holds one is said by the caller (`taken`): kernels' records are the only book."""
+    """Gives out ports. Who holds one is said by the caller (`taken`): kernels' records are the only book.
+
+    Agents of one machine may share a range: each holds a name of the machine's network namespace (an abstract socket)
+    for every port of its kernels, also before their programs listen. The port itself is kept bound from the choice
+    until `release`, so that nobody else takes it while the kernel is being prepared.
+    """
 
     def __init__(self, pool: PortRange, bind_address: str) -> None:
         self._pool = pool
         self._address = bind_address
         self._last: int | None = None
+        self._names: dict[int, socket.socket] = {}
+        self._bound: dict[int, socket.socket] = {}
 
     def choose(self, taken: Collection[int]) -> int:
         """Return a port that nobody holds and nobody listens on. Raises StartRefused when there is none."""
-        port = choose_port(self._pool, taken, self._is_free, after=self._last)
-        if port is None:
+        for port in self._names.keys() - set(taken):
+            self.release(port)
+            self._names.pop(port).close()
+        for port in set(taken) - self._names.keys():
+            self._claim(port)
+        chosen = choose_port(self._pool, taken, self._is_free, after=self._last)
+        if chosen is None:
             raise StartRefused("no-free-port", f"all {len(self._pool)} ports of {self._pool} are taken on this machine")
-        self._last = port
-        return port
+        self._last = chosen
+        self._bind(chosen)
+        return chosen
+
+    def release(self, port: int) -> None:
+        """Let the kernel's program take the port."""
+        bound = self._bound.pop(port, None)
+        if bound is not None:
+            bound.close()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for held in (*self._bound.values(), *self._names.values()):
+            held.close()
+        self._bound.clear()
+        self._names.clear()
 
     def _is_free(self, port: int) -> bool:
         """Try the wanted address, and any: a program that listens everywhere has it too."""
-        return all(_can_bind(address, port) for address in {self._address, "0.0.0.0"})
+        if not all(_can_bind(address, port) for address in {self._address, "0.0.0.0"}):
+            return False
+        return self._claim(port)
+
+    def _claim(self, port: int) -> bool:
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            name.bind(f"\0headrace-host-port-{port}")
+        except OSError:  # another agent of this machine has it
+            name.close()
+            return False
+        self._names[port] = name
+        return True
+
+    def _bind(self, port: int) -> None:
+        """Keep the port where that can be: connections of its last user that still wind down may forbid it."""
+        bound = socket.socket(_family(self._address), socket.SOCK_STREAM)
+        with suppress(OSError):
+            bound.bind((self._address, port))
+            self._bound[port] = bound
+            return
+        bound.close()
 
 
 def _can_bind(address: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with socket.socket(_family(address), socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
         except OSError:
             return False
     return True
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

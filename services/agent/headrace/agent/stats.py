@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+from headrace.agent.domain.health import PORT_TAKEN
 from headrace.agent.domain.usage import Usage, cores_used, kernel_values
 from headrace.agent.gpu.interface import Gpus, Load
 from headrace.agent.runtime.interface import Capacity, Runtime
@@ -77,7 +78,9 @@ class Sampler:
         ports = {
             kernel_id: port
             for kernel_id, spec in specs.items()
-            if spec.role == "main" and (port := self._table.seen[kernel_id].port) is not None
+            if spec.role == "main"
+            and self._serves(kernel_id)
+            and (port := self._table.seen[kernel_id].port) is not None
         }
         engines = await self._engines.read(ports)
         samples = tuple(
@@ -98,6 +101,11 @@ class Sampler:
             and (seen := self._table.seen.get(kernel_id)) is not None
             and seen.phase == "running"
         }
+
+    def _serves(self, kernel_id: KernelId) -> bool:
+        """Return whether what listens on its port was seen to be its own."""
+        health = self._table.records[kernel_id].health
+        return health is not None and health.was_healthy and health.reason.code != PORT_TAKEN
 
     def _sample(self, spec: KernelSpec, usage: Usage | None, engine: dict[str, float]) -> KernelSample | None:
         if spec.service_id is None or usage is None or self.capacity is None:

@@ -74,7 +74,7 @@ def _tasks(
         runtime, plans, table, starter, archive, every=settings.reconcile_every, first_sync=settings.first_sync,
         stop_on_exit=settings.exit_grace if settings.stop_kernels_on_exit else None,
     )  # fmt: skip
-    prober = Prober(table, Checker(session, settings.probed_host), utc_now)
+    prober = Prober(table, Checker(session, settings.probed_host), runtime, utc_now)
     sampler = Sampler(
         bus, settings.id, runtime, gpus, EngineMetrics(session, settings.probed_host), table,
         every=settings.metrics_every, now=utc_now, on_machine=lambda: table.on_change(),  # noqa: PLW0108 - it is set below

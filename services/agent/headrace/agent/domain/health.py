@@ -22,6 +22,8 @@ from headrace.common.contracts.model import HealthCheck
 from headrace.common.contracts.reasons import Reason
 
 _MAX_DETAIL = 300
+PORT_TAKEN = "port-taken"
+"""Reason code: somebody else listens on the kernel's port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,14 @@ def finish_check(policy: Policy, health: Health, check: Check, *, passed: bool, 
     else:
         changes = _failed(policy, health, said)
     return health.model_copy(update={**changes, "heard_at": check.started_at})
+
+
+def not_its_own(health: Health, check: Check, words: str) -> Health:
+    """Return the health after an answer that came from somebody else's program: out at once, whatever it was before."""
+    if health.heard_at is not None and check.started_at < health.heard_at:
+        return health
+    reason = Reason(code=PORT_TAKEN, text=words[:_MAX_DETAIL])
+    return health.model_copy(update={"status": "unhealthy", "reason": reason, "heard_at": check.started_at})
 
 
 def _failed(policy: Policy, health: Health, said: str) -> dict[str, object]:

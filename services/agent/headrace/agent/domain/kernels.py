@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from headrace.agent.domain.health import Health
+from headrace.agent.domain.health import PORT_TAKEN, Health
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import HealthStatus, KernelReport
@@ -121,8 +121,10 @@ def report_of(
             **ids, state="preparing", health="degraded", reason=progress.reason if progress is not None else waiting
         )
     status, reason, failures = _health(record, progress)
+    own = reason.code != PORT_TAKEN  # an address counts only while the kernel's own program listens there
     return KernelReport(
-        **ids, state="running", health=status, reason=reason, host=seen.host, port=seen.port,
+        **ids, state="running", health=status, reason=reason, host=seen.host if own else None,
+        port=seen.port if own else None,
         created_at=record.started_at, failures=failures,
     )  # fmt: skip
 

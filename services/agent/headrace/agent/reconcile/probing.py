@@ -7,8 +7,9 @@ import asyncio
 import structlog
 
 from headrace.agent.checks import Checker
-from headrace.agent.domain.health import Check, Health, Policy, begin, finish_check, resume, start_check
+from headrace.agent.domain.health import Check, Health, Policy, begin, finish_check, not_its_own, resume, start_check
 from headrace.agent.metrics import HEALTH_CHECKS
+from headrace.agent.runtime.interface import Runtime
 from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
@@ -24,9 +25,10 @@ class Prober:
 
     name = "health"
 
-    def __init__(self, table: KernelTable, checker: Checker, now: Clock) -> None:
+    def __init__(self, table: KernelTable, checker: Checker, runtime: Runtime, now: Clock) -> None:
         self._table = table
         self._checker = checker
+        self._runtime = runtime
         self._now = now
         self._healths: dict[KernelId, Health] = {}
         self._watchers: dict[KernelId, asyncio.Task[None]] = {}
@@ -94,11 +96,16 @@ class Prober:
 
     async def _check(self, spec: KernelSpec, policy: Policy, check: Check, port: int) -> None:
         answer = await self._checker.ask(spec.health_check, port)
+        # After the answer: who took the port before it was asked for, or as it was, is seen.
+        stranger = await self._runtime.stranger(spec.kernel_id, port) if answer.passed else None
         HEALTH_CHECKS.labels("passed" if answer.passed else "failed").inc()
         before = self._healths.get(spec.kernel_id)
         if before is None:  # it stopped running meanwhile
             return
-        after = finish_check(policy, before, check, passed=answer.passed, detail=answer.detail)
+        if stranger is not None:
+            after = not_its_own(before, check, stranger)
+        else:
+            after = finish_check(policy, before, check, passed=answer.passed, detail=answer.detail)
         if after.status != before.status:
             log.info(
                 "kernel_health_changed", kernel_id=str(spec.kernel_id), name=spec.name, health=after.status,

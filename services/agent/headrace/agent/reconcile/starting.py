@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -97,7 +98,11 @@ class Starter:
             port = self._ports.choose(self._table.ports_taken)
             self._table.put(KernelRecord(spec=spec, host_port=port))
             prepared = Prepared(
-                port, mounts, self._simulated_gpus, progress=lambda text: self._say(spec, "preparing", text)
+                port,
+                mounts,
+                self._simulated_gpus,
+                progress=lambda text: self._say(spec, "preparing", text),
+                release_port=partial(self._ports.release, port),
             )
             try:
                 await self._runtime.start(spec, prepared, self._before(spec, prepared))
@@ -105,6 +110,8 @@ class Starter:
             except PortTaken:
                 if attempt == _PORT_TRIES:
                     raise
+            finally:
+                self._ports.release(port)
         self._table.change(spec.kernel_id, started_at=self._now())
 
     def _before(self, spec: KernelSpec, prepared: Prepared) -> Before | None:

@@ -53,6 +53,8 @@ class Prepared:
     """Its GPUs are not real: nothing is passed through to the kernel."""
     progress: Callable[[str], None]
     """Told in words what the start is at."""
+    release_port: Callable[[], None] = lambda: None
+    """To be called right before the program may take `host_port`, which is kept bound until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,9 @@ class Runtime(Protocol):
 
     async def usage(self) -> Mapping[KernelId, Usage]:
         """Return the counters of all running kernels. Raises RuntimeUnavailable."""
+
+    async def stranger(self, kernel_id: KernelId, port: int) -> str | None:
+        """Return in words why an answer from the kernel's host port was not the kernel's own; None when it was."""
 
     async def isolation(self) -> Isolation:
         """Return what keeps kernels of different projects apart at the moment. Raises RuntimeUnavailable."""

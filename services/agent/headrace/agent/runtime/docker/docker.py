@@ -133,6 +133,10 @@ class DockerRuntime:
         self._networks.sweep_soon()
         await self.list()  # with it goes the network that nobody uses any more
 
+    async def stranger(self, kernel_id: KernelId, port: int) -> str | None:  # noqa: ARG002 - the interface's
+        """The engine holds the port of a container that runs, and refuses to start one whose port is taken."""
+        return None
+
     async def isolation(self) -> Isolation:
         """Return what keeps containers apart: networks, and the packet filter where the agent may set it."""
         return await self._networks.isolation()
@@ -197,10 +201,12 @@ class DockerRuntime:
         if all(mount.target != HOME for mount in prepared.mounts):
             await inside.make_home()
         if gated:
+            prepared.release_port()
             await self._run(name)
         if before is not None:
             await before(inside)
         prepared.progress("starting the program")
+        prepared.release_port()
         try:
             await (inside.open_gate() if gated else self._run(name))
         except EngineError as error:

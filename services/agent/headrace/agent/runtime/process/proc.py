@@ -92,11 +92,19 @@ def _is(pid: int, ticks: int) -> bool:
     return stat is not None and stat.alive and stat.started == ticks
 
 
-def trees(roots: Iterable[int]) -> Mapping[int, tuple[float, int]]:
-    """Return for each root the CPU seconds and resident bytes of all its living descendants, without the root's own.
+def children_of(root: int) -> set[int]:
+    """Return all living descendants of `root`, without itself."""
+    _, children = _all()
+    found: set[int] = set()
+    waiting = list(children.get(root, ()))
+    while waiting:
+        pid = waiting.pop()
+        found.add(pid)
+        waiting += children.get(pid, ())
+    return found
 
-    Memory shared between processes counts in each of them. One pass over /proc serves all roots.
-    """
+
+def _all() -> tuple[dict[int, Stat], dict[int, list[int]]]:
     stats = {
         stat.pid: stat
         for entry in os.scandir("/proc")
@@ -105,6 +113,15 @@ def trees(roots: Iterable[int]) -> Mapping[int, tuple[float, int]]:
     children: dict[int, list[int]] = defaultdict(list)
     for stat in stats.values():
         children[stat.parent].append(stat.pid)
+    return stats, children
+
+
+def trees(roots: Iterable[int]) -> Mapping[int, tuple[float, int]]:
+    """Return for each root the CPU seconds and resident bytes of all its living descendants, without the root's own.
+
+    Memory shared between processes counts in each of them. One pass over /proc serves all roots.
+    """
+    stats, children = _all()
     return {root: _sum(root, stats, children) for root in roots if root in stats}
 
 

@@ -30,6 +30,7 @@ from headrace.agent.machine import architecture, cpu_count, memory_bytes
 from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import Before, Capacity, Prepared, RuntimeUnavailable, StartRefused
 from headrace.agent.runtime.process.exits import Exits
+from headrace.agent.runtime.process.family import Listeners
 from headrace.agent.runtime.process.inside import SHIM, LocalInside
 from headrace.agent.runtime.process.layout import Layout, kernel_environment
 from headrace.agent.runtime.process.logfile import read_log
@@ -52,6 +53,7 @@ class ProcessRuntime:
         self._log_bytes = log_bytes
         self._environ = environ
         self._exits = Exits()
+        self._listeners = Listeners()
 
     async def capacity(self) -> Capacity:
         """Return this machine, within the limits of the control group that the agent runs in."""
@@ -65,6 +67,7 @@ class ProcessRuntime:
                 seen = self._look(Layout(self._data, KernelId(UUID(folder.name))))
                 if seen is not None:
                     found[seen.kernel_id] = seen
+        self._listeners.keep(found)
         self._exits.keep({kernel_id for kernel_id, seen in found.items() if seen.phase == "running"})
         return found
 
@@ -86,6 +89,7 @@ class ProcessRuntime:
         if before is not None:
             await before(LocalInside(layout, prepared, rewriting, environ))
         prepared.progress("starting the program")
+        prepared.release_port()
         launch = asyncio.ensure_future(self._launch(layout, _command(spec, rewriting), environ))
         try:
             await asyncio.shield(launch)
@@ -135,6 +139,13 @@ class ProcessRuntime:
         return {
             kernel_id: Usage(now, *measured[shim], None, None) for kernel_id, shim in shims.items() if shim in measured
         }
+
+    async def stranger(self, kernel_id: KernelId, port: int) -> str | None:
+        """Compare who listens on the port with the kernel's own processes."""
+        ids = Ids.read(Layout(self._data, kernel_id).state)
+        if ids is None:
+            return "its program has not begun"
+        return await asyncio.to_thread(self._listeners.stranger, kernel_id, ids.shim, port)
 
     async def isolation(self) -> Isolation:
         """Return that nothing keeps kernels apart."""
