@@ -30,3 +30,9 @@ def test_an_absent_or_busy_database_is_unavailable(error: Exception, reason: str
     problem = as_problem(error)
     assert problem.status == 503
     assert problem.document()["reason"] == reason
+
+
+def test_a_database_without_room_on_its_disk_is_said_to_have_none() -> None:
+    problem = as_problem(asyncpg.DiskFullError("could not extend file: No space left on device"))
+    assert problem.status == 507
+    assert problem.document()["reason"] == "database-disk-full"

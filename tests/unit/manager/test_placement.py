@@ -63,6 +63,14 @@ def refused(machines: Sequence[Machine], *requests: Request) -> Waiting:
 # Who may go where
 
 
+def test_a_machine_with_less_disk_than_its_reserve_is_passed_over_and_named_as_the_reason() -> None:
+    (placed,), _ = place_all([machine("a", disk_low=True), machine("b")], [request()], NOW)
+    assert placed.machine_id == "b"
+    alone = refused([machine("a", disk_low=True)], request())
+    assert alone.code == "disk-low"
+    assert "less disk free than their agents keep in reserve" in alone.text
+
+
 def test_a_session_goes_to_a_machine_that_fits() -> None:
     (placed,), waiting = place_all([machine()], [request()], NOW)
     assert (placed.machine_id, placed.slots, placed.grants) == ("a", {"cpu": 2, "mem": 4 * GIB}, ())

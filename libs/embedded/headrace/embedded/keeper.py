@@ -44,6 +44,8 @@ class Program:
     """Runs before each start."""
     stop_steps: StopSteps = ((signal.SIGTERM, 10.0),)
     start_timeout_s: float = 60.0
+    ailing: Callable[[], str | None] = lambda: None
+    """Why the running program must be started anew to work again, or None. Asked every few seconds; must not raise or block."""
 
 
 def backoff_s(failures: int) -> float:
@@ -139,11 +141,16 @@ class Keeper:
                 forget(self._run, self.program.name)
                 return
             bound(self.log)
-            if child.returncode is None:
-                continue
+            code = child.returncode
+            if code is None:
+                why = self.program.ailing()
+                if why is None:
+                    continue
+                log.warning("child_ailing", name=self.program.name, why=why)
+                code = await child.stop(self.program.stop_steps)
             failures = 1 if clock() - since >= STEADY_S else failures + 1
             pause_s = backoff_s(failures)
-            log.warning("child_ended", name=self.program.name, ending=_ending(child.returncode), restart_in_s=pause_s)
+            log.warning("child_ended", name=self.program.name, ending=_ending(code), restart_in_s=pause_s)
             self._on_change(self.program.name, "ended")
             if await self._stopped_within(pause_s):
                 continue  # the ended child is stopped at once, and the loop left

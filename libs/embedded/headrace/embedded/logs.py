@@ -26,11 +26,16 @@ def bound(log: Path, max_bytes: int = MAX_BYTES) -> bool:
     """Copy `log` aside and empty it if it is longer than `max_bytes`; return whether that was done.
 
     The writer appends through its own descriptor and does not notice; lines written between copy and emptying are lost.
+    Where there is no room for the copy, the log is emptied without one. Never raises.
     """
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         if log.stat().st_size > max_bytes:
             _shift(log)
-            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+            aside = log.with_name(f"{log.name}.1")
+            try:
+                shutil.copyfile(log, aside)
+            except OSError:
+                aside.unlink(missing_ok=True)
             os.truncate(log, 0)
             return True
     return False

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from headrace.embedded.binaries import nats_server
+from headrace.embedded.fulldisk import FullDisk
 from headrace.embedded.keeper import Program
 from headrace.embedded.permissions import BusUser, permissions
 from headrace.embedded.ports import HOST
@@ -49,8 +50,12 @@ def nats_config(*, host: str, port: int, store_dir: str, users: Iterable[BusUser
     )
 
 
-def nats_program(*, data: Path, port: int, passwords: Mapping[BusUser, str]) -> Program:
-    """Return the server as a Program, its configuration written into `data`. Raises ServerMissingError."""
+def nats_program(*, data: Path, log: Path, port: int, passwords: Mapping[BusUser, str]) -> Program:
+    """Return the server as a Program, its configuration written into `data`; it will log to `log`. Raises ServerMissingError.
+
+    A stream that failed to write once because the disk was full refuses all writes from then on, also with room again,
+    until the server is started anew: so it is.
+    """
     private_folder(data)
     config = data / "nats.conf"
     write_private(config, nats_config(host=HOST, port=port, store_dir=str(data / "jetstream"), users=passwords))
@@ -63,6 +68,7 @@ def nats_program(*, data: Path, port: int, passwords: Mapping[BusUser, str]) -> 
             on_parent_death=signal.SIGKILL,
         ),
         ready=lambda: _ready(port),
+        ailing=FullDisk(data, log).recovered,
         stop_steps=((signal.SIGTERM, 5.0),),
     )
 

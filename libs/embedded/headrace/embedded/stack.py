@@ -140,7 +140,7 @@ class EmbeddedServers:
         if name == "nats":
             passwords = {user: self._nats_password(user.name) for user in self._users}
             self._urls[name] = f"nats://{HOST}:{port}"
-            return nats_program(data=self.data / name, port=port, passwords=passwords)
+            return nats_program(data=self.data / name, log=self.logs / "nats.log", port=port, passwords=passwords)
         if name == "valkey":
             password = self.credentials.password(name)
             self._urls[name] = f"redis://:{password}@{HOST}:{port}/0"

@@ -43,6 +43,8 @@ log = structlog.get_logger(__name__)
 
 __all__ = ["Stage", "StopResult", "UpOptions", "read_state", "run", "stop"]
 
+_STATE_AGAIN_S = 5.0
+
 OnProgress = Callable[[str, str], None]
 Services = Callable[[Installation, Mapping[str, str]], Sequence[Service]]
 
@@ -121,6 +123,7 @@ class _Supervisor:
         self._keepers: dict[str, Keeper] = {}
         self._ports: dict[str, int] = {}
         self._there: Installation | None = None
+        self._written = True
 
     def tell(self, stage: Stage, detail: str) -> None:
         """Hand a progress line on."""
@@ -139,7 +142,7 @@ class _Supervisor:
                 await self._start(wanted, servers)
                 self._enter(Phase.RUNNING)
                 self.tell(Stage.READY, f"API {self._there.api_url}, endpoints {self._there.proxy_url}")
-                await asyncio.Event().wait()
+                await self._keep_state_written()
             finally:
                 self._enter(Phase.STOPPING)
                 await self._stop(wanted)
@@ -212,10 +215,19 @@ class _Supervisor:
         self._phase = phase
         self._write()
 
+    async def _keep_state_written(self) -> None:
+        """Write again, until cancelled, what a full disk did not take."""
+        while True:
+            await asyncio.sleep(_STATE_AGAIN_S)
+            if not self._written:
+                self._write()
+
     def _write(self) -> None:
         try:
             self._write_state()
+            self._written = True
         except OSError as error:  # a full disk must not end the supervision
+            self._written = False
             log.warning("state_not_written", error=str(error))
 
     def _write_state(self) -> None:

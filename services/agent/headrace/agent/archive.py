@@ -10,7 +10,7 @@ from contextlib import aclosing, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from headrace.agent.plans import write_whole
+from headrace.agent.files import write_whole
 from headrace.agent.prestart import PrestartLog
 from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
 from headrace.common.contracts.ids import KernelId
@@ -47,14 +47,15 @@ class LogArchive:
             return None
 
     def _store(self, kernel_id: KernelId, lines: Sequence[str]) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(OSError):  # a full disk must not keep a kernel from being removed
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_whole(self._path(kernel_id), "".join(f"{line}\n" for line in lines).encode())
         newest_first = sorted(self._folder.glob("*.log"), key=lambda path: path.stat().st_mtime, reverse=True)
         oldest = time.time() - self._retention_s
         for number, path in enumerate(newest_first):
-            if number >= _MAX_FILES or path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+            with suppress(OSError):
+                if number >= _MAX_FILES or path.stat().st_mtime < oldest:
+                    path.unlink(missing_ok=True)
 
     def _path(self, kernel_id: KernelId) -> Path:
         return self._folder / f"{kernel_id}.log"

@@ -126,6 +126,9 @@ class LogServer:
                     "log_stream_broken", kernel_id=str(request.kernel_id), error=str(broken) or type(broken).__name__
                 )
                 return
+            except Exception:  # the stream's boundary: one log must not take the agent down
+                log.exception("log_stream_broke", kernel_id=str(request.kernel_id))
+                error = "the agent could not read it; its own log says more"
             await self._finish(request.reply_to, LogChunk(sequence=sequence, eof=True, error=error))
 
     async def _finish(self, subject: str, chunk: LogChunk) -> None:

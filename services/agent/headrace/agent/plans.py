@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
-from headrace.agent.metrics import APPLIED_GENERATION, PLANS_REFUSED
+from headrace.agent.files import write_whole
+from headrace.agent.metrics import APPLIED_GENERATION, DISK_WRITES_FAILED, PLANS_REFUSED
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.problems import MalformedMessage
 
 log = structlog.get_logger()
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Replace `path`, mode 0600; a crash leaves the old or the new. `durable`: also a crash of the machine."""
-    new = path.with_name(f".{path.name}.new")
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(fd)
-    new.replace(path)
-
-
 class Plans:
-    """Keeps the plan of the highest generation. It is on disk before anything acts on it."""
+    """Keeps the plan of the highest generation. It is on disk before anything acts on it.
+
+    Where the disk takes nothing, the plan holds all the same (it may stop what fills the disk), and the copy of the older
+    one is removed: after a restart of the agent it would stop what only the newer one wants. save() tries again.
+    """
 
     def __init__(self, path: Path, agent_id: str, on_new: Callable[[], None] = lambda: None) -> None:
         self._path = path
@@ -38,6 +31,7 @@ class Plans:
         self.newest: NodePlan | None = None
         self.confirmed = asyncio.Event()
         """Set once a plan came over the bus since the agent started."""
+        self._saved = True
 
     @property
     def generation(self) -> int:
@@ -64,11 +58,26 @@ class Plans:
             log.warning("plan_refused", generation=plan.generation, newest=self.generation)
             return
         if plan.generation > self.generation:
-            write_whole(self._path, plan.encode(), durable=True)
             self.newest = plan
+            self._saved = False
+            self.save()
             APPLIED_GENERATION.set(plan.generation)
             log.info("plan_taken", generation=plan.generation, kernels=len(plan.kernels))
         elif self.confirmed.is_set():
             return
         self.confirmed.set()
         self.on_new()
+
+    def save(self) -> None:
+        """Bring the newest plan to disk if it is not there yet; never raises for what the disk does."""
+        if self._saved or self.newest is None:
+            return
+        try:
+            write_whole(self._path, self.newest.encode(), durable=True)
+        except OSError as error:
+            DISK_WRITES_FAILED.inc()
+            log.warning("plan_not_saved", generation=self.newest.generation, error=error.strerror)
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+        else:
+            self._saved = True

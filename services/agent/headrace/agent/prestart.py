@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import assert_never
@@ -29,27 +30,31 @@ _MAX_SHOWN = 300
 
 
 class PrestartLog:
-    """The part of a kernel's log from before its program started; a file of its own, in the same shape."""
+    """The part of a kernel's log from before its program started; a file of its own, in the same shape.
+
+    A line that the disk does not take is left out: the start goes on without.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def begin(self) -> None:
         """Empty it: a start that was cut begins anew."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path.write_bytes(b"")
+        with suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.write_bytes(b"")
 
     def add(self, text: str) -> None:
         """Add `text`, each of its lines with the time."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        with self._path.open("a", encoding="utf-8") as file:
+        with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
             file.writelines(f"{now} {line}\n" for line in text.splitlines() or [""])
 
     def lines(self) -> list[str]:
         """Return all lines, none if there are none."""
         try:
-            return self._path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
+            return self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
             return []
 
 

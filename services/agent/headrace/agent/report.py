@@ -18,7 +18,7 @@ from headrace.agent.runtime.interface import Capacity
 from headrace.agent.table import KernelTable
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
-from headrace.common.contracts.messages.reports import Gpu, Isolation, KernelState, Machine, NodeReport
+from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, KernelState, Machine, NodeReport
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, MEM
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
@@ -34,6 +34,7 @@ def machine_of(
     address: str,
     runtime: Literal["docker", "process", "slurm"],
     isolation: Isolation | None = None,
+    disk: Disk | None = None,
 ) -> Machine:
     """Return what is offered of the machine."""
     slots = {CPU: Decimal(str(round(capacity.cpus, 3))), MEM: Decimal(capacity.mem_bytes)}
@@ -41,7 +42,7 @@ def machine_of(
         slots[GPU_DEVICE] = Decimal(len(gpus))
     return Machine(
         hostname=capacity.hostname, architecture=capacity.architecture, address=address, runtime=runtime,
-        version=version("headrace"), slots=slots, gpus=gpus, isolation=isolation,
+        version=version("headrace"), slots=slots, gpus=gpus, isolation=isolation, disk=disk,
     )  # fmt: skip
 
 

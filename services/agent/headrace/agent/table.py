@@ -11,7 +11,8 @@ import structlog
 from pydantic import ValidationError
 
 from headrace.agent.domain.kernels import KernelRecord, Operation, Progress, SeenKernel, report_of
-from headrace.agent.plans import write_whole
+from headrace.agent.files import write_whole
+from headrace.agent.metrics import DISK_WRITES_FAILED
 from headrace.agent.prestart import PrestartLog
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.reports import KernelReport
@@ -21,7 +22,11 @@ log = structlog.get_logger()
 
 
 class KernelTable:
-    """The agent's one book of kernels. `on_change` is called after each change that a report would show."""
+    """The agent's one book of kernels. `on_change` is called after each change that a report would show.
+
+    A record that the disk does not take holds all the same, and is tried again by save(): what runs needs no disk. Should
+    the agent end before that, it adopts the kernel by what the runtime shows.
+    """
 
     def __init__(self, folder: Path, on_change: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
@@ -29,6 +34,7 @@ class KernelTable:
         self.seen: Mapping[KernelId, SeenKernel] = {}
         self._records: dict[KernelId, KernelRecord] = {}
         self._progress: dict[KernelId, Progress] = {}
+        self._unsaved: set[KernelId] = set()
 
     @property
     def records(self) -> Mapping[KernelId, KernelRecord]:
@@ -57,14 +63,33 @@ class KernelTable:
                 log.warning("kernel_record_unreadable", kernel_id=path.parent.name, error=type(error).__name__)
 
     def put(self, record: KernelRecord) -> None:
-        """Keep `record`, on disk too."""
+        """Keep `record`, on disk too; never raises for what the disk does."""
         if self._records.get(record.spec.kernel_id) == record:
             return
         self._records[record.spec.kernel_id] = record
-        folder = self._folder / str(record.spec.kernel_id)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        write_whole(folder / "record.json", record.model_dump_json().encode())
+        self._save(record)
         self.on_change()
+
+    def save(self) -> None:
+        """Try again to write the records that the disk did not take."""
+        for kernel_id in tuple(self._unsaved):
+            if not self._save(self._records[kernel_id]):
+                return  # the others would fare the same
+
+    def _save(self, record: KernelRecord) -> bool:
+        kernel_id = record.spec.kernel_id
+        folder = self._folder / str(kernel_id)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(folder / "record.json", record.model_dump_json().encode())
+        except OSError as error:
+            DISK_WRITES_FAILED.inc()
+            if kernel_id not in self._unsaved:
+                log.warning("kernel_record_not_saved", kernel_id=str(kernel_id), error=error.strerror)
+            self._unsaved.add(kernel_id)
+            return False
+        self._unsaved.discard(kernel_id)
+        return True
 
     def change(self, kernel_id: KernelId, **changes: object) -> None:
         """Change some fields of a record; nothing happens if it is gone."""
@@ -75,6 +100,7 @@ class KernelTable:
     def forget(self, kernel_id: KernelId) -> None:
         """Drop a kernel's record and the agent's files of it."""
         self._records.pop(kernel_id, None)
+        self._unsaved.discard(kernel_id)
         self.seen = {key: value for key, value in self.seen.items() if key != kernel_id}
         shutil.rmtree(self._folder / str(kernel_id), ignore_errors=True)
         self.on_change()

@@ -14,6 +14,7 @@ import aiohttp
 from headrace.agent.archive import LogArchive
 from headrace.agent.buslink import BusLink
 from headrace.agent.checks import Checker
+from headrace.agent.disk import DiskRoom
 from headrace.agent.folders import Folders
 from headrace.agent.gpu.interface import Gpus
 from headrace.agent.gpu.nvml import NvmlGpus
@@ -65,8 +66,9 @@ def _tasks(
     plans = Plans(settings.data_dir / "plan.json", settings.id)
     plans.load()
     archive = LogArchive(settings.data_dir / "logs", settings.log_retention)
+    disk = DiskRoom(settings.data_dir, settings.disk_reserve_bytes)
     starter = Starter(
-        runtime, table, Folders(settings.folders_root), HostPorts(settings.ports, settings.bind_address),
+        runtime, table, Folders(settings.folders_root), HostPorts(settings.ports, settings.bind_address), disk,
         concurrency=settings.start_concurrency, prestart_timeout=settings.prestart_timeout,
         simulated_gpus=gpus.simulated, now=utc_now,
     )  # fmt: skip
@@ -90,6 +92,7 @@ def _tasks(
             address=settings.advertise_host,
             runtime=settings.runtime,
             isolation=sampler.isolation,
+            disk=disk.look(),
         )
 
     reporter = Reporter(bus, settings.id, table, plans, machine, every=settings.report_every, now=utc_now)

@@ -24,6 +24,17 @@ AGENT_COLUMNS: Columns[AgentView] = (
 )
 
 
+def disk(agent: AgentView) -> str:
+    """Return the free room on the agent's disk, and what follows from it."""
+    found = agent.disk
+    if found is None:
+        return "-"
+    words = f"{size(found.free_bytes)} of {size(found.total_bytes)}"
+    if found.has_room:
+        return words
+    return f"{words}; it starts no replicas before {size(found.reserve_bytes)} are free"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "ls")(ls)
@@ -51,6 +62,7 @@ def show(session: Session, agent: Annotated[str, typer.Argument(metavar="AGENT")
             ("isolation", found.isolation.text if found.isolation else "its agent does not tell"),
             ("allocated", slots(found.allocated)),
             ("of", slots(found.slots)),
+            ("free disk", disk(found)),
             ("plan", f"generation {found.applied_generation} of {found.plan_generation} applied"),
         ),
     )

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 import typer
 from pydantic import BaseModel, ConfigDict
 
-from headrace.cli.commands.agent import AGENT_COLUMNS
+from headrace.cli.commands.agent import AGENT_COLUMNS, disk
 from headrace.cli.commands.service_view import SERVICE_COLUMNS
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.output import Columns
@@ -64,7 +64,7 @@ def _server(session: Session) -> tuple[StatusView, Exception | None]:
     except HeadraceError as error:
         return StatusView(status="down", url=target.url, hints=(str(error),)), error
     view = StatusView(
-        status="degraded" if any(agent.status == "lost" for agent in agents) else "up",
+        status="degraded" if any(_impaired(agent) for agent in agents) else "up",
         url=target.url,
         agents=agents,
         services=services,
@@ -86,6 +86,7 @@ def _local(session: Session, folder: Path, state: StackState | None) -> tuple[St
         except (HeadraceError, CliError) as error:
             missing.append(f"the API does not answer: {error}")
         missing += [_lost(agent) for agent in agents if agent.status == "lost"]
+        missing += [_disk_low(agent) for agent in agents if agent.disk is not None and not agent.disk.has_room]
     words: dict[Phase, Literal["starting", "stopping", "up", "degraded"]] = {
         Phase.STARTING: "starting",
         Phase.STOPPING: "stopping",
@@ -115,12 +116,21 @@ def _seen(session: Session) -> tuple[tuple[AgentView, ...], tuple[ServiceView, .
 
 def _hints(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> list[str]:
     hints = [_lost(agent) for agent in agents if agent.status == "lost"]
+    hints += [_disk_low(agent) for agent in agents if agent.disk is not None and not agent.disk.has_room]
     hints += [f"service {s.name}: {s.reason.text}" for s in services if s.phase == "failed"]
     return hints
 
 
+def _impaired(agent: AgentView) -> bool:
+    return agent.status == "lost" or (agent.disk is not None and not agent.disk.has_room)
+
+
 def _lost(agent: AgentView) -> str:
     return f"agent {agent.id} was last heard of {cell(agent.last_seen_at)}"
+
+
+def _disk_low(agent: AgentView) -> str:
+    return f"agent {agent.id} has little disk free: {disk(agent)}"
 
 
 def _print(session: Session, view: StatusView, folder: Path) -> None:

@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from headrace.common.contracts.problems import (
+    InsufficientStorage,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -103,6 +104,11 @@ def _known_of_database(error: Exception) -> Problem | None:
     if isinstance(error, away):
         return Unavailable(
             "the database cannot be reached; look before you repeat a change", reason="database-unreachable"
+        )
+    if isinstance(error, asyncpg.DiskFullError):
+        return InsufficientStorage(
+            "the database's disk has no room for it; nothing has changed, and it works again once there is room",
+            reason="database-disk-full",
         )
     if isinstance(error, asyncpg.TransactionRollbackError):
         return Unavailable("others changed the same at that moment; nothing has changed", reason="database-busy")

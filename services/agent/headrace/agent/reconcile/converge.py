@@ -94,6 +94,8 @@ class Converger:
         self.poke()
 
     async def _one_pass(self) -> None:
+        self._plans.save()
+        self._table.save()
         busy_before = set(self._table.busy)
         try:
             seen = await self._runtime.list()

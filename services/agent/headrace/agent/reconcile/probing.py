@@ -74,6 +74,16 @@ class Prober:
         }
 
     async def _watch(self, spec: KernelSpec, port: int) -> None:
+        try:
+            await self._check_on(spec, port)
+        except (
+            Exception
+        ):  # the watcher's boundary: one kernel must not take the agent down; the next sync() begins anew
+            log.exception("health_watch_broke", kernel_id=str(spec.kernel_id))
+            self._watchers.pop(spec.kernel_id, None)
+            self._healths.pop(spec.kernel_id, None)
+
+    async def _check_on(self, spec: KernelSpec, port: int) -> None:
         kernel_id, policy = spec.kernel_id, Policy.of(spec.health_check)
         record = self._table.records.get(kernel_id)
         if record is None:  # removed before this task began

@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from headrace.agent.disk import DiskRoom
 from headrace.agent.domain.kernels import KernelRecord, with_log
 from headrace.agent.folders import Folders
 from headrace.agent.hostports import HostPorts
@@ -27,9 +28,11 @@ from headrace.agent.table import KernelTable
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.reasons import Reason
 from headrace.common.runtime.clock import Clock
+from headrace.common.runtime.disk import is_full
 
 log = structlog.get_logger()
 _PORT_TRIES = 3
+_DISK_POLL_S = 1.0
 
 
 class Starter:
@@ -41,6 +44,7 @@ class Starter:
         table: KernelTable,
         folders: Folders,
         ports: HostPorts,
+        disk: DiskRoom,
         *,
         concurrency: int,
         prestart_timeout: timedelta,
@@ -51,36 +55,57 @@ class Starter:
         self._table = table
         self._folders = folders
         self._ports = ports
+        self._disk = disk
         self._slots = asyncio.Semaphore(concurrency)
         self._prestart_timeout_s = prestart_timeout.total_seconds()
         self._simulated_gpus = simulated_gpus
         self._now = now
 
     async def start(self, spec: KernelSpec) -> None:
-        """Start the kernel, or note why it cannot be. Raises RuntimeUnavailable: then a later pass tries again."""
-        self._say(spec, "queued", "waits for other starts on this machine")
-        async with self._slots:
-            started = time.monotonic()
-            outcome = "failed"
-            try:
-                await self._start(spec)
-                outcome = "started"
-                log.info("kernel_started", kernel_id=str(spec.kernel_id), name=spec.name)
-            except StartRefused as refused:
-                reason = refused.reason
-                if reason.code != "pre-start-action-failed":  # whose log repeats what the reason says
-                    reason = with_log(reason, self._table.prestart_log(spec.kernel_id).lines()[-10:])
-                log.warning("kernel_start_failed", kernel_id=str(spec.kernel_id), name=spec.name, reason=reason.code)
-                self._table.change(spec.kernel_id, failure=reason, host_port=None)
-            except RuntimeUnavailable:
-                raise
-            except (
-                Exception
-            ) as error:  # the start's boundary: whoever waits for the replica must hear that it does not come
-                log.exception("kernel_start_broke", kernel_id=str(spec.kernel_id), name=spec.name)
-                self._note_broken(spec, error)
-            finally:
-                START_SECONDS.labels(outcome).observe(time.monotonic() - started)
+        """Start the kernel, or note why it cannot be. While the disk has no room it waits, and says so.
+
+        Raises RuntimeUnavailable: then a later pass tries again.
+        """
+        self._table.put(KernelRecord(spec=spec))
+        while True:
+            await self._room(spec)
+            self._say(spec, "queued", "waits for other starts on this machine")
+            async with self._slots:
+                if self._disk.shortage() is None:
+                    await self._start_or_say_why(spec)
+                    return
+
+    async def _room(self, spec: KernelSpec) -> None:
+        while (shortage := self._disk.shortage()) is not None:
+            self._say(spec, "disk-low", shortage)
+            await asyncio.sleep(_DISK_POLL_S)
+
+    async def _start_or_say_why(self, spec: KernelSpec) -> None:
+        started = time.monotonic()
+        outcome = "failed"
+        try:
+            await self._start(spec)
+            outcome = "started"
+            log.info("kernel_started", kernel_id=str(spec.kernel_id), name=spec.name)
+        except StartRefused as refused:
+            if is_full(refused.__cause__):
+                raise RuntimeUnavailable(f"the disk is full: {refused.reason.text}") from refused
+            reason = refused.reason
+            if reason.code != "pre-start-action-failed":  # whose log repeats what the reason says
+                reason = with_log(reason, self._table.prestart_log(spec.kernel_id).lines()[-10:])
+            log.warning("kernel_start_failed", kernel_id=str(spec.kernel_id), name=spec.name, reason=reason.code)
+            self._table.change(spec.kernel_id, failure=reason, host_port=None)
+        except RuntimeUnavailable:
+            raise
+        except (
+            Exception
+        ) as error:  # the start's boundary: whoever waits for the replica must hear that it does not come
+            if is_full(error):
+                raise RuntimeUnavailable("the disk is full") from error
+            log.exception("kernel_start_broke", kernel_id=str(spec.kernel_id), name=spec.name)
+            self._note_broken(spec, error)
+        finally:
+            START_SECONDS.labels(outcome).observe(time.monotonic() - started)
 
     def _note_broken(self, spec: KernelSpec, error: Exception) -> None:
         record = self._table.records.get(spec.kernel_id)
@@ -91,7 +116,6 @@ class Starter:
             self._table.change(spec.kernel_id, failure=Reason(code="start-failed", text=text), host_port=None)
 
     async def _start(self, spec: KernelSpec) -> None:
-        self._table.put(KernelRecord(spec=spec))
         self._say(spec, "preparing", "looking for its folders")
         mounts = await asyncio.to_thread(self._folders.mounts, spec)
         for attempt in range(1, _PORT_TRIES + 1):

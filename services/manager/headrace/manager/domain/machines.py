@@ -26,6 +26,8 @@ class Machine:
     """GPU → share that is free."""
     whole: AbstractSet[str] = field(default_factory=frozenset)
     """GPUs that are held whole."""
+    disk_low: bool = False
+    """Its agent starts nothing, because less than its reserve is free on the disk."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Which machine a session goes to. Pure: machines and pending sessions in, placements and reasons out.
 
-- A machine fits if it is in the group, of the architecture, runs the kind of kernel, and has all of the slots free.
+- A machine fits if it is in the group, of the architecture, runs the kind of kernel, has room on its disk, and has all of
+  the slots free.
 - Pack: the machine is taken that fits and was the most used when the pass began (fewest free GPUs, then least free CPU
   and memory), so that large sessions find room.
 - Whole GPUs and fractions are never mixed on one GPU; a fraction goes to the fullest GPU that still has it.
@@ -175,4 +176,6 @@ def _obstacle(machine: Machine, eligibility: _Eligibility) -> str | None:
         return "other-architecture"
     if without_image and machine.runtime != "process":
         return "no-image"
+    if machine.disk_low:
+        return "disk-low"
     return None

@@ -19,6 +19,7 @@ class Bystanders:
     def __init__(self, *, group: str, architecture: str | None) -> None:
         self._counts: Counter[str] = Counter()
         self._words = {
+            "disk-low": "have less disk free than their agents keep in reserve (`headrace agent show` has the numbers)",
             "no-image": "run containers only, and the service names no image",
             "other-architecture": f"are not {architecture}, as the image is",
             "other-group": f"are not in resource group {group}",

@@ -20,7 +20,7 @@ def _detail(row: Mapping[str, Any]) -> AgentDetail:
         runtime=machine["runtime"], version=machine["version"], slots=row["slots"], allocated=row["allocated"],
         last_seen_at=row["last_seen_at"], plan_generation=row["plan_generation"],
         applied_generation=row["applied_generation"], gpus=machine.get("gpus", ()), kernels=row["kernels"],
-        isolation=machine.get("isolation"),
+        isolation=machine.get("isolation"), disk=machine.get("disk"),
     )  # fmt: skip
 
 

@@ -166,9 +166,11 @@ def _machine(row: Any) -> Machine:
             gpus[device] -= Decimal(amount)
             if slot == GPU_DEVICE:
                 whole.add(device)
+    disk = row["machine"].get("disk")
     return Machine(
-        row["id"], row["resource_group"], row["architecture"], row["machine"]["runtime"], free, total, gpus, whole
-    )
+        row["id"], row["resource_group"], row["architecture"], row["machine"]["runtime"], free, total, gpus, whole,
+        disk_low=disk is not None and disk["free_bytes"] < disk["reserve_bytes"],
+    )  # fmt: skip
 
 
 async def place(con: Connection, batch: Iterable[tuple[Placement, int]]) -> int:

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime
 
 from headrace.common.contracts.http.page import View
 from headrace.common.contracts.ids import AgentId
-from headrace.common.contracts.messages.reports import Gpu, Isolation, KernelReport
+from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, KernelReport
 from headrace.common.contracts.slots import ResourceSlots
 
 
@@ -30,6 +30,8 @@ class AgentView(View):
     applied_generation: int
     isolation: Isolation | None = None
     """What keeps replicas of different projects on the machine apart; None until its agent tells."""
+    disk: Disk | None = None
+    """As last reported; None: the agent does not say. Below the reserve it starts no replicas."""
 
 
 class AgentDetail(AgentView):

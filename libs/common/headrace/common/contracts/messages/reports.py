@@ -45,6 +45,20 @@ class Isolation(_Part):
     text: str
 
 
+class Disk(_Part):
+    """The file system of the agent's data folder."""
+
+    free_bytes: NonNegativeInt
+    total_bytes: NonNegativeInt
+    reserve_bytes: NonNegativeInt
+    """Below this much free no replica is started on the machine; those that run go on."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether replicas can be started."""
+        return self.free_bytes >= self.reserve_bytes
+
+
 class Machine(_Part):
     """The machine below the agent. `slots` is its whole capacity."""
 
@@ -59,6 +73,8 @@ class Machine(_Part):
     gpus: tuple[Gpu, ...] = ()
     isolation: Isolation | None = None
     """None: its agent is of a version that does not tell."""
+    disk: Disk | None = None
+    """None: the agent does not say."""
 
 
 class KernelReport(_Part):

@@ -85,10 +85,12 @@ class LogWriter:
             self._size += len(block)
 
     def _rotate(self) -> None:
+        new = self._path.with_name(f".{self._path.name}.new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)  # may fail: the old one stays
         self._path.replace(self._path.with_name(self._path.name + ".1"))
+        new.replace(self._path)
         os.close(self._fd)
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._size = 0
+        self._fd, self._size = fd, 0
 
 
 def prctl(option: int, value: int) -> None:
@@ -161,7 +163,8 @@ def keep(folder: Path, log: LogWriter, child: subprocess.Popen[bytes], output: i
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     end_orphans(output, log)
-    write_json(folder / "exit.json", {"code": code if code >= 0 else 128 - code, "at": stamp()})
+    with suppress(OSError):  # a full disk: the code is not known then, but the end is, by the lock
+        write_json(folder / "exit.json", {"code": code if code >= 0 else 128 - code, "at": stamp()})
 
 
 def say(text: str) -> None:
