@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
-import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from headrace.common.contracts.messages.routes import Limits
 from tests.integration.appproxy.replicas import fleet
@@ -147,6 +147,24 @@ async def test_one_worker_alone_is_replaced_without_a_refused_connection(tmp_pat
         assert traffic.pids != [pid]
 
 
+async def test_a_stopped_worker_is_replaced_and_who_waits_for_it_is_served(tmp_path: Path) -> None:
+    """It is found by its silence; who connected to it meanwhile is in the queue of a socket that its successor gets."""
+    async with fleet(1) as replicas, running(tmp_path / "data", workers=1, shutdown_grace_s=5) as world:
+        world.apply(table("chat", routes=replicas.routes()))
+        traffic = world.proxy.traffic
+        await eventually(traffic.generations)
+        assert (await ask(world.port)).status == 200
+        (pid,) = traffic.pids
+        with capture_logs() as logs:
+            os.kill(pid, signal.SIGSTOP)
+            waiting = [asyncio.create_task(ask(world.port)) for _ in range(10)]
+            assert {answer.status for answer in await asyncio.gather(*waiting)} == {200}
+        (said,) = [one for one in logs if one["event"] == "worker_hangs"]
+        assert (said["pid"], said["why"]) == (pid, "stopped")
+        assert traffic.pids != [pid]
+        await eventually(lambda: _gone(pid))
+
+
 async def test_a_leaving_worker_answers_the_next_request_of_a_connection_whose_last_answer_promised_that(
     tmp_path: Path,
 ) -> None:
@@ -186,10 +204,9 @@ async def test_a_leaving_worker_answers_the_next_request_of_a_connection_whose_l
             one.writer.close()
 
 
-async def test_a_worker_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
     async with fleet(1) as replicas, two_workers(tmp_path / "data") as two:
         await two.apply(table("chat", routes=replicas.routes()))
-        monkeypatch.setattr("headrace.appproxy.workers.processes._SILENT_S", 2.0)
         pids = two.traffic.pids
         os.kill(pids[0], signal.SIGSTOP)
         after = await two.replaced(pids)

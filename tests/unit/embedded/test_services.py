@@ -81,15 +81,18 @@ def test_proxy_and_autoscaler_are_told_their_addresses() -> None:
     assert proxy["HEADRACE_APPPROXY_ID"] == "proxy-1"
     assert proxy["HEADRACE_APPPROXY_DATA_DIR"] == "/d/appproxy"
     assert autoscaler["HEADRACE_AUTOSCALER_REDIS_URL"].startswith("redis://:redissecret@")
+    assert proxy["HEADRACE_APPPROXY_REDIS_URL"] == autoscaler["HEADRACE_AUTOSCALER_REDIS_URL"], (
+        "budgets outlive the app-proxy"
+    )
     assert services["appproxy"].ready_url.endswith(proxy["HEADRACE_APPPROXY_ADMIN_PORT"] + "/readyz")
 
 
 def test_the_secrets_of_one_service_reach_no_other() -> None:
     services = default_services(installation(agents=2), {})
-    secrets = {"dbsecret": "manager", "ab" * 32: "manager", "redissecret": "autoscaler"}
-    secrets |= {f"bus-{service.name}": service.name for service in services}
-    for service, (secret, owner) in itertools.product(services, secrets.items()):
-        assert (secret in str(service.env)) == (service.name == owner)
+    secrets = {"dbsecret": {"manager"}, "ab" * 32: {"manager"}, "redissecret": {"autoscaler", "appproxy"}}
+    secrets |= {f"bus-{service.name}": {service.name} for service in services}
+    for service, (secret, owners) in itertools.product(services, secrets.items()):
+        assert (secret in str(service.env)) == (service.name in owners)
         assert secret not in repr(service)
     assert "dbsecret" not in repr(installation())
 
@@ -104,6 +107,7 @@ def test_each_service_knows_every_setting_it_is_given(kind: UserKind) -> None:
 
 def test_traffic_stops_first_and_the_manager_last() -> None:
     order = by_name(default_services(installation(), {}))
+    assert [name for name, service in order.items() if service.keeps_sockets] == ["appproxy"]
     assert order["appproxy"].stop_tier < order["agent-1"].stop_tier < order["manager"].stop_tier
     assert order["manager"].start_tier < min(s.start_tier for n, s in order.items() if n != "manager")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from headrace.embedded.descriptors import DescriptorStore
 from headrace.embedded.errors import EmbeddedError, StartFailedError
 from headrace.embedded.logs import bound, rotate, tail
 from headrace.embedded.proc import StopSteps
@@ -46,6 +47,8 @@ class Program:
     start_timeout_s: float = 60.0
     ailing: Callable[[], str | None] = lambda: None
     """Why the running program must be started anew to work again, or None. Asked every few seconds; must not raise or block."""
+    store: DescriptorStore | None = None
+    """Keeps listening sockets of the program while it is started again; closed by stop()."""
 
 
 def backoff_s(failures: int) -> float:
@@ -100,11 +103,19 @@ class Keeper:
         """End the program for good and wait for it; safe to repeat."""
         self._stopping.set()
         self._wake.set()
+        if self.program.store is not None:
+            self.program.store.close()  # before the program ends: who comes now is refused rather than left waiting
         if self._task is not None:
             await self._task
 
     def _spawn(self) -> Child:
-        child = Child.start(self.program.command, self.log, on_exit=self._wake.set)
+        store = self.program.store
+        child = Child.start(
+            self.program.command,
+            self.log,
+            on_exit=self._wake.set,
+            descriptors=store.held() if store is not None else (),
+        )
         self._child = child
         try:
             if child.id is not None:

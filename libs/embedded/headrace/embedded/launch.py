@@ -1,6 +1,6 @@
 """What a child process runs just before its program: bind its life to the parent's, change identity, exec.
 
-A script of its own, started as `python -I -S launch.py PARENT_PID SIGNAL IDENTITY PROGRAM [ARG…]`, because the
+A script of its own, started as `python -I -S launch.py PARENT_PID SIGNAL IDENTITY FDS PROGRAM [ARG…]`, because the
 same steps in a `preexec_fn` would run Python between fork and exec in a process that may have threads.
 
 PARENT_PID  the process whose death ends this one; if it is dead already, exit 125 at once
@@ -10,11 +10,14 @@ IDENTITY    `same`               as the caller
                                  uid 0 runs, and files stay the caller's
             `account:UID:GID`    that account, keeping CAP_DAC_OVERRIDE so that private folders stay reachable;
                                  for root where user namespaces are forbidden (containers)
+FDS         `-`, or `NAME=FD,NAME=FD…`: descriptors that the program gets as from a socket unit of systemd
+            (sd_listen_fds(3)): from 3 on, with LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import sys
 from contextlib import suppress
@@ -71,9 +74,23 @@ def become_account(uid: int, gid: int) -> None:
     _prctl("raise ambient capability", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE)
 
 
+def hand_over(listed: str) -> None:
+    """Bring the descriptors to where the protocol has them, and say so in the environment."""
+    named = [one.rpartition("=") for one in listed.split(",")]
+    # First out of the way of each other's places, then in place: dup2 clears close-on-exec.
+    high = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 3 + len(named)) for _, _, fd in named]
+    for at, fd in enumerate(high):
+        os.dup2(fd, 3 + at)
+    os.environ["LISTEN_PID"] = str(os.getpid())
+    os.environ["LISTEN_FDS"] = str(len(named))
+    os.environ["LISTEN_FDNAMES"] = ":".join(name for name, _, _ in named)
+
+
 def main(argv: list[str]) -> None:
     """Carry out the steps of the module's docstring; does not return."""
-    parent, deathsig, identity, *program = argv
+    parent, deathsig, identity, descriptors, *program = argv
+    if descriptors != "-":
+        hand_over(descriptors)
     kind, *account = identity.split(":")
     if kind != "same":
         uid, gid = map(int, account)

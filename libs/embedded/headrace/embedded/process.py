@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,19 +50,30 @@ class Child:
         self._loop.add_reader(self._pidfd, self._reap)
 
     @classmethod
-    def start(cls, command: Command, log: Path, on_exit: Callable[[], None] = lambda: None) -> Child:
-        """Start `command` with its output appended to `log`; `on_exit` is called once, when it ended. Raises OSError."""
+    def start(
+        cls,
+        command: Command,
+        log: Path,
+        on_exit: Callable[[], None] = lambda: None,
+        *,
+        descriptors: Sequence[tuple[str, int]] = (),
+    ) -> Child:
+        """Start `command` with its output appended to `log`; `on_exit` is called once, when it ended. Raises OSError.
+
+        `descriptors`: names and numbers of those that it gets as sd_listen_fds(3) says.
+        """
         launcher = (sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(command.on_parent_death)))
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             popen = subprocess.Popen(
-                (*launcher, command.identity, *command.argv),
+                (*launcher, command.identity, ",".join(f"{n}={fd}" for n, fd in descriptors) or "-", *command.argv),
                 stdin=subprocess.DEVNULL,
                 stdout=fd,
                 stderr=subprocess.STDOUT,
                 env=dict(command.env),
                 cwd=command.cwd,
                 start_new_session=True,
+                pass_fds=[fd for _, fd in descriptors],
             )
         finally:
             os.close(fd)

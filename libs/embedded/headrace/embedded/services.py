@@ -99,6 +99,8 @@ class Service:
     """Those of one tier stop together, once all lower tiers have stopped."""
     stop_grace_s: float = 15.0
     """From SIGTERM to SIGKILL."""
+    keeps_sockets: bool = False
+    """Whether its listening sockets stay open while it is started again."""
 
 
 def admin_names(agents: int) -> tuple[str, ...]:
@@ -129,6 +131,7 @@ def default_services(there: Installation, base: Mapping[str, str]) -> tuple[Serv
             start_tier=start,
             stop_tier=stop,
             stop_grace_s=grace_s,
+            keeps_sockets=kind is UserKind.APPPROXY,
         )
 
     return (
@@ -185,6 +188,7 @@ def _specific(there: Installation, name: str, kind: UserKind) -> dict[str, str]:
                 "ADVERTISE_URL": there.proxy_url,
                 "ADMIN_PORT": str(there.admin_ports[name]),
                 "DATA_DIR": str(there.data / "appproxy"),
+                "REDIS_URL": there.redis_url,
             }
         case UserKind.AUTOSCALER:
             return {

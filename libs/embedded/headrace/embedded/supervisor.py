@@ -5,6 +5,7 @@ What ends whom, and how:
 | who dies | what follows |
 |---|---|
 | a server or service, however | the supervisor starts it again with backoff |
+| the app-proxy | its listening sockets stay open in the supervisor: connections wait for the next one |
 | an agent by SIGKILL | its kernels live on (sessions of their own) and the restarted agent adopts them |
 | the supervisor by SIGTERM or SIGINT | ordered stop: app-proxy and autoscaler, agents with their kernels, manager, servers |
 | the supervisor by SIGKILL | the kernel sends services SIGTERM (agents stop their kernels) and ends the servers |
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import structlog
 
+from headrace.embedded.descriptors import DescriptorStore
 from headrace.embedded.keeper import Keeper, Program, start_all
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.ports import Ports
@@ -181,12 +183,15 @@ class _Supervisor:
             self._write()
 
     def _keeper(self, service: Service, servers: EmbeddedServers) -> Keeper:
+        store = DescriptorStore() if service.keeps_sockets else None
+        env = service.env if store is None else {**service.env, "NOTIFY_SOCKET": store.address}
         keeper = Keeper(
             Program(
                 name=service.name,
-                command=Command(service.argv, service.env, cwd=servers.data, on_parent_death=signal.SIGTERM),
+                command=Command(service.argv, env, cwd=servers.data, on_parent_death=signal.SIGTERM),
                 ready=lambda: answers_200(service.ready_url),
                 stop_steps=((signal.SIGTERM, service.stop_grace_s),),
+                store=store,
             ),
             logs=servers.logs,
             run=servers.run,

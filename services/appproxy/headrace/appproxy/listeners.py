@@ -1,7 +1,8 @@
 """Where callers come in: the shared port, and the ports that services have for their own, kept in step with the tables.
 
 One socket per worker and port (SO_REUSEPORT), held open here as long as the port is wanted: a worker that ends loses no connection
-that waits to be accepted, since its successor gets the same socket.
+that waits to be accepted, since its successor gets the same socket. Sockets that came with the start, or were kept over it, are used
+before new ones are opened (kept_sockets.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import timedelta
 
 import structlog
 
+from headrace.appproxy.kept_sockets import SHARED, KeptSockets
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.table import Tables
 from headrace.common.runtime.loop import Loop
@@ -28,7 +30,17 @@ class Listeners:
 
     name = "listeners"
 
-    def __init__(self, settings: Settings, tables: Tables, *, workers: int, opened: Opened, closed: Closed) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tables: Tables,
+        *,
+        workers: int,
+        opened: Opened,
+        closed: Closed,
+        kept: KeptSockets | None = None,
+    ) -> None:
+        self._kept = kept or KeptSockets()
         self._settings = settings
         self._tables = tables
         self._workers = workers
@@ -39,6 +51,8 @@ class Listeners:
         self._loop = Loop("own-ports", self._one_pass, every=timedelta(seconds=5))
         self.failed: dict[int, str] = {}
         """Own ports that could not be opened, and why; tried again on every pass."""
+        self.serving: Callable[[], None] = lambda: None
+        """Called once, when callers come in at all ports that are wanted at the start."""
         self.started = asyncio.Event()
         self.port = 0
         """The shared port, once `started` is set."""
@@ -53,12 +67,15 @@ class Listeners:
 
     async def run(self) -> None:
         """Keep the ports until stop(). Raises OSError when the shared port cannot be opened."""
-        self._shared = self._bind(self._settings.listen_port)
+        self._shared = self._bind(self._settings.listen_port, SHARED)
         self.port = int(self._shared[0].getsockname()[1])
         try:
             await self._opened(None, self._shared)
             log.info("listening", server="shared", host=self._settings.listen_host, port=self.port)
             self.started.set()
+            await self._one_pass()
+            self._kept.drop_others()
+            self.serving()
             await self._loop.run()
         finally:
             for sockets in (self._shared, *self._own.values()):
@@ -73,16 +90,29 @@ class Listeners:
             ports[None] = self._shared
         return ports
 
-    def _bind(self, port: int) -> list[socket.socket]:
-        sockets: list[socket.socket] = []
+    def _bind(self, port: int, name: str) -> list[socket.socket]:
+        """Return a socket for each worker: first those that are there already. Where those are fewer, and belong to nobody else,
+        workers share them."""
+        number = max(self._workers, 1)
+        sockets = self._kept.take(port)
+        for sock in sockets[number:]:
+            sock.close()  # nobody would accept on it
+        del sockets[number:]
+        found = len(sockets)
         try:
-            for _ in range(max(self._workers, 1)):
+            while len(sockets) < number:
+                if found and not sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+                    sockets.append(sockets[len(sockets) % found].dup())
+                    continue
                 sockets.append(self._listening(port))
                 port = int(sockets[0].getsockname()[1])
         except OSError:
             for sock in sockets:
                 sock.close()
             raise
+        if not found:
+            for at, sock in enumerate(sockets):
+                self._kept.keep(f"{name}.{at}", sock)
         return sockets
 
     def _listening(self, port: int) -> socket.socket:
@@ -107,14 +137,15 @@ class Listeners:
         for port in self._own.keys() - wanted:
             sockets = self._own.pop(port)
             await self._closed(port)
-            for sock in sockets:
+            for at, sock in enumerate(sockets):
                 sock.close()
+                self._kept.forget(f"port-{port}.{at}")
             log.info("own_port_closed", port=port)
         for port in self.failed.keys() - wanted:
             del self.failed[port]
         for port in sorted(wanted - self._own.keys()):
             try:
-                sockets = self._bind(port)
+                sockets = self._bind(port, f"port-{port}")
             except OSError as error:
                 why = error.strerror or str(error)
                 if self.failed.get(port) != why:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from headrace.appproxy.kept_sockets import KeptSockets
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.start_checks import what_is_wrong
 from headrace.appproxy.wiring import build
@@ -21,14 +23,15 @@ def main() -> None:
     """Run until SIGTERM or SIGINT. Exit status 78 for settings that are malformed, 2 where it cannot start with those it has: both
     said in one line; 1 when a part failed."""
     settings = load_settings(Settings)
-    if found := what_is_wrong(settings):
+    kept = KeptSockets.taken(os.environ, os.getpid())
+    if found := what_is_wrong(settings, kept):
         sys.stderr.write(f"cannot start: {'; '.join(found)}\n")
         sys.exit(2)
     configure_logging("appproxy", level=settings.log_level, log_format=settings.log_format)
 
     @asynccontextmanager
     async def built() -> AsyncIterator[Iterable[service.Task]]:
-        async with build(settings) as proxy:
+        async with build(settings, kept) as proxy:
             yield proxy.tasks
 
     service.main(built, service="appproxy", grace_s=settings.shutdown_grace_s + _AFTER_GRACE_S)

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import Final
 from urllib.parse import urlsplit
 
+from headrace.appproxy.kept_sockets import SHARED, KeptSockets
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.table_store import FOLDER
 
@@ -21,12 +22,13 @@ _PREFIX: Final = Settings.model_config["env_prefix"]
 _ANY: Final = frozenset({"", "0.0.0.0", "::"})
 
 
-def what_is_wrong(settings: Settings) -> list[str]:
+def what_is_wrong(settings: Settings, kept: KeptSockets | None = None) -> list[str]:
     """Return why an app-proxy cannot run as it is set up, each time with the setting's name; empty where nothing is found.
 
-    Call it before any thread is started. It makes the data folder, if that is missing.
+    Call it before any thread is started. It makes the data folder, if that is missing. `kept`: sockets that came with the start.
     """
-    found = [*_bus(settings), *_ports(settings), *_data_dir(settings)]
+    kept = kept or KeptSockets()
+    found = [*_bus(settings), *_given(settings, kept), *_ports(settings, kept), *_data_dir(settings)]
     if settings.workers:
         return found + (_apart(lambda: _by_loading(settings)) if _to_load(settings) else [])
     return found + _by_loading(settings)
@@ -49,12 +51,25 @@ def _is_address(url: str, *schemes: str) -> bool:
 # --- ports
 
 
-def _ports(settings: Settings) -> Iterator[str]:
+def _given(settings: Settings, kept: KeptSockets) -> Iterator[str]:
+    """Sockets of a socket unit are on the shared port; those that an app-proxy had kept have names of its own."""
+    others = [one for one in kept.given if not one.name.startswith((f"{SHARED}.", "port-"))]
+    for one in others:
+        if one.port != settings.listen_port:
+            yield f"LISTEN_FDS: {one.name} listens on port {one.port}; {_PREFIX}LISTEN_PORT is {settings.listen_port}"
+    if len(others) > (most := max(settings.workers, 1)):
+        yield f"LISTEN_FDS: {len(others)} sockets on one port; allowed: as many as {_PREFIX}WORKERS, {most}"
+
+
+def _ports(settings: Settings, kept: KeptSockets) -> Iterator[str]:
+    there = {one.port for one in kept.given}
     shared, admin = (settings.listen_host, settings.listen_port), (settings.admin_host, settings.admin_port)
     for name, (host, port), wanted in (
         ("LISTEN_PORT", shared, socket.AF_INET6 if ":" in settings.listen_host else socket.AF_INET),
         ("ADMIN_PORT", admin, socket.AF_UNSPEC),
     ):
+        if name == "LISTEN_PORT" and port in there:
+            continue
         try:
             _try_out(host, port, wanted, together=name == "LISTEN_PORT" and settings.workers > 1)
         except OSError as error:

@@ -16,12 +16,14 @@ from prometheus_client import REGISTRY
 from headrace.appproxy import exposition, table
 from headrace.appproxy.admin import admin_app
 from headrace.appproxy.bus_link import BusLink
+from headrace.appproxy.kept_sockets import KeptSockets
 from headrace.appproxy.listeners import Listeners
 from headrace.appproxy.report import EVERY, Reporter
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.stats import StatsBook
 from headrace.appproxy.table import Tables
 from headrace.appproxy.table_store import FOLDER, TableStore
+from headrace.appproxy.workers.handover import Handover
 from headrace.appproxy.workers.processes import WorkerProcesses
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.messages.routes import RouteTable
@@ -56,8 +58,11 @@ class AppProxy:
 
 
 @asynccontextmanager
-async def build(settings: Settings) -> AsyncIterator[AppProxy]:
-    """An app-proxy that already has the tables from disk. Raises OSError when the data folder cannot be used."""
+async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIterator[AppProxy]:
+    """An app-proxy that already has the tables from disk. Raises OSError when the data folder cannot be used.
+
+    `kept`: listening sockets that came with the start, and who keeps further ones.
+    """
     async with AsyncExitStack() as stack:
         tables = Tables()
         store = TableStore(settings.data_dir / FOLDER)
@@ -69,7 +74,13 @@ async def build(settings: Settings) -> AsyncIterator[AppProxy]:
         book = StatsBook()
         forgetting = exposition.Forgetting(book)
         traffic = _traffic(settings, tables, book)
-        listeners = Listeners(settings, tables, workers=settings.workers, opened=traffic.opened, closed=traffic.closed)
+        listeners = Listeners(
+            settings, tables, workers=settings.workers, opened=traffic.opened, closed=traffic.closed, kept=kept
+        )
+        handover = Handover(settings.data_dir)
+        listeners.serving = handover.serves
+        if isinstance(traffic, WorkerProcesses) and kept is not None and kept.kept:
+            traffic.handover = handover.word
         reporter = Reporter(
             proxy_id=settings.id,
             url=lambda: settings.advertise_url or f"http://{settings.listen_host}:{listeners.port}",

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -17,10 +18,12 @@ from pydantic import SecretStr
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.view import State
 from headrace.appproxy.workers.channel import Channel, Message
+from headrace.appproxy.workers.hanging import Seen, hangs, read_stat
 
 _MODULE = "headrace.appproxy.workers"
 _PREFIX = "HEADRACE_APPPROXY_"
 _LAST_WORDS_S = 2.0
+_TICKS_PER_S = float(os.sysconf("SC_CLK_TCK"))
 NOTHING: State = {"open": {}, "drains": {}, "queued": {}, "out": [], "connections": 0}
 """The state of a worker that has told nothing yet."""
 
@@ -39,6 +42,8 @@ class WorkerProcess:
         self.ended = False
         self.turned = asyncio.Event()
         self.started_s = self.heard_s = time.monotonic()
+        self._told_once = False
+        self._cpu_when_heard_s = 0.0
         self._heard = heard
         self._process: asyncio.subprocess.Process | None = None
         self._channel: Channel | None = None
@@ -66,7 +71,21 @@ class WorkerProcess:
 
     def _listen(self, message: Message, _fds: list[int]) -> None:
         self.heard_s = time.monotonic()
+        self._told_once = True
+        if (seen := self._seen()) is not None:
+            self._cpu_when_heard_s = seen.cpu_s
         self._heard(self, message)
+
+    def _seen(self) -> Seen | None:
+        """Return how the system shows the process; None if it is gone."""
+        try:
+            return read_stat(Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8", errors="replace"), _TICKS_PER_S)
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def hangs(self, now_s: float) -> str | None:
+        """Return why it is to be ended although it lives (hanging.py), or None."""
+        return hangs(now_s - self.heard_s, self._seen(), self._cpu_when_heard_s, told_once=self._told_once)
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Tell it something; nothing happens if it is gone."""

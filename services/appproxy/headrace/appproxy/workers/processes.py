@@ -28,8 +28,10 @@ _SOON_S = 5.0
 """Who ends sooner after its start than this is started again after a pause, which doubles."""
 _PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
-_SILENT_S = 30.0
-"""A worker that was not heard of for so long hangs, and is ended; they tell several times a second."""
+_LOOK_S = 0.25
+"""How often it is looked whether workers hang."""
+_EACH_SECOND = 4
+"""Every so many looks."""
 _END_S = 5.0
 """What cutting and closing after the grace may take."""
 
@@ -62,6 +64,8 @@ class WorkerProcesses:
         self._generations = Generations()
         self._receipts = Receipts()
         self._step = 0
+        self.handover = ""
+        """Word of this process for workers that may serve on without it, until another one serves (handover.py)."""
         self._tables: dict[ServiceId, tuple[Message, frozenset[SessionId]]] = {}
         self._ports: dict[int | None, list[socket.socket]] = {}
         self._group = asyncio.TaskGroup()
@@ -195,7 +199,7 @@ class WorkerProcesses:
         """Tell a fresh worker what there is. From then on it gets every change, so that it never serves by anything older."""
         start = {
             "kind": "start", "number": worker.number, "workers": self._count, "column": worker.column, "rows": _ROWS,
-            "settings": settings_message(self._settings),
+            "settings": settings_message(self._settings), "handover": self.handover,
         }  # fmt: skip
         worker.send(start, board.fds)
         for message, _ in self._tables.values():
@@ -230,16 +234,26 @@ class WorkerProcesses:
         self.notify()
 
     async def _mind(self) -> None:
-        """End workers that hang, and forget what is over."""
+        """End workers that hang, and forget what is over. A worker that is ended is replaced on the same sockets, so that who
+        connected to it meanwhile is served by its successor."""
+        turn = 0
         while True:
-            await asyncio.sleep(1)
+            before_s = time.monotonic()
+            await asyncio.sleep(_LOOK_S)
             now_s = time.monotonic()
-            for worker in self._workers:
-                if now_s - worker.heard_s > _SILENT_S:
-                    log.error("worker_hangs", worker=worker.number, pid=worker.pid, silent_s=_SILENT_S)
-                    worker.kill()
-            self._receipts.forget({str(one) for _, sessions in self._tables.values() for one in sessions}, now_s)
-            self._settle()
+            if now_s - before_s < 2 * _LOOK_S:  # else it was this process that could not listen
+                self._end_hanging(now_s)
+            turn += 1
+            if turn % _EACH_SECOND == 0:
+                self._receipts.forget({str(one) for _, sessions in self._tables.values() for one in sessions}, now_s)
+                self._settle()
+
+    def _end_hanging(self, now_s: float) -> None:
+        for worker in self._workers:
+            if (why := worker.hangs(now_s)) is not None:
+                silent_s = round(now_s - worker.heard_s, 3)
+                log.error("worker_hangs", worker=worker.number, pid=worker.pid, why=why, silent_s=silent_s)
+                worker.kill()
 
     def _close_ports(self) -> None:
         for sockets in self._ports.values():

@@ -2,7 +2,7 @@
 
 On SIGTERM it asks to be replaced, and goes on accepting until its successor is there; then it lets every connection end with the
 answer in hand, for as long as the grace lasts. When its parent is gone (the channel ends), it ends soon too: nobody would tell it
-of replicas that come and go.
+of replicas that come and go. Where somebody keeps the listening sockets for the next app-proxy, it goes on until that one serves.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from headrace.appproxy.settings import Settings
 from headrace.appproxy.table import Tables
 from headrace.appproxy.workers.board import Board, Place
 from headrace.appproxy.workers.channel import Channel, FrameReader, Message, Order, receive
+from headrace.appproxy.workers.handover import succeeded
 from headrace.appproxy.workers.shares import settings_for, table_for
 from headrace.appproxy.workers.waiting import Waiting
 from headrace.common.contracts.ids import ServiceId, SessionId
@@ -48,6 +49,7 @@ class Worker:
         (start, fds), *orders = came
         self._workers: int = start["workers"]
         self._column: int = start["column"]
+        self._handover: str = start["handover"]
         self._settings = settings_for(Settings(**start["settings"]), self._workers)
         self._board = Board(fds[0], fds[1:], rows=start["rows"])
         self._places: dict[SessionId, Place] = {}
@@ -60,6 +62,7 @@ class Worker:
         )
         self._plane: DataPlane = build_plane(self._settings, Tables(), notify=self._noticed, workers=self._workers)
         self._waiting = Waiting(self._plane.servings, self._places)
+        self._succession: asyncio.Task[None] | None = None
         self._step = 0
         self._ready = False
         self._news = asyncio.Event()
@@ -160,8 +163,17 @@ class Worker:
         asyncio.get_running_loop().call_later(_HANDOVER_S, self._end, self._settings.shutdown_grace_s)
 
     def _orphaned(self) -> None:
-        if not self._grace.done():
-            log.warning("parent_lost")
+        if self._grace.done():
+            return
+        log.warning("parent_lost")
+        if self._handover:
+            self._succession = asyncio.get_running_loop().create_task(self._until_succeeded())
+        else:
+            self._end(min(self._settings.shutdown_grace_s, _ORPHANS_GRACE_S))
+
+    async def _until_succeeded(self) -> None:
+        found = await succeeded(self._settings.data_dir, self._handover, within_s=_HANDOVER_S)
+        log.info("parent_succeeded" if found else "parent_not_succeeded")
         self._end(min(self._settings.shutdown_grace_s, _ORPHANS_GRACE_S))
 
     def _end(self, grace_s: float) -> None:

@@ -1,0 +1,123 @@
+"""Listening sockets that outlive this process: handed over by whoever starts it, and kept by it over restarts.
+
+Both are systemd's: socket activation (LISTEN_FDS, sd_listen_fds(3)) brings sockets, and the file descriptor store (FDSTORE=1 on
+NOTIFY_SOCKET, sd_pid_notify_with_fds(3)) keeps those that were opened here. `headrace up` speaks the same. While somebody else holds
+them, connections wait in their backlog for the next app-proxy, and are not refused.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+log = structlog.get_logger()
+_FIRST = 3
+"""SD_LISTEN_FDS_START."""
+_MOST = 4096
+_VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET")
+SHARED = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A listening socket that came with the start. `port` 0: it has none (a Unix socket)."""
+
+    name: str
+    sock: socket.socket
+    port: int
+
+
+def named(environ: MutableMapping[str, str], pid: int) -> list[tuple[str, int]]:
+    """Return name and number of each descriptor that is meant for the process `pid`; pure."""
+    said, number = environ.get("LISTEN_PID", ""), environ.get("LISTEN_FDS", "")
+    if said != str(pid) or not number.isdigit() or not number.isascii():
+        return []
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    count = min(int(number), _MOST)
+    return [(names[at] if at < len(names) else "unknown", _FIRST + at) for at in range(count)]
+
+
+class KeptSockets:
+    """What came with the start, by port, and the way to have more of them kept."""
+
+    def __init__(self, given: list[Given] | None = None, notify: str = "") -> None:
+        self._given = given or []
+        self._notify = notify
+
+    @classmethod
+    def taken(cls, environ: MutableMapping[str, str], pid: int) -> KeptSockets:
+        """Take them over from the environment, which then says nothing of them any more: they are not for our children."""
+        given = [one for name, fd in named(environ, pid) if (one := _listening(name, fd)) is not None]
+        kept = cls(given, environ.get("NOTIFY_SOCKET", ""))
+        for name in _VARIABLES:
+            environ.pop(name, None)
+        return kept
+
+    @property
+    def kept(self) -> bool:
+        """Whether somebody keeps sockets that are opened here."""
+        return bool(self._notify)
+
+    @property
+    def given(self) -> list[Given]:
+        """Those that nobody took yet."""
+        return list(self._given)
+
+    def take(self, port: int) -> list[socket.socket]:
+        """Return those on this port, in the order of their names; with port 0 those that were once shared. They are the caller's now."""
+        mine = [one for one in self._given if (one.port == port if port else one.name.startswith(f"{SHARED}."))]
+        self._given = [one for one in self._given if one not in mine]
+        return [one.sock for one in sorted(mine, key=lambda one: _number(one.name))]
+
+    def drop_others(self) -> None:
+        """Close those that nobody took, and have them kept no longer."""
+        for one in self._given:
+            one.sock.close()
+            self.forget(one.name)
+        self._given = []
+
+    def keep(self, name: str, sock: socket.socket) -> None:
+        """Have a socket kept under this name."""
+        self._say(f"FDSTORE=1\nFDNAME={name}", [sock.fileno()])
+
+    def forget(self, name: str) -> None:
+        """Have what is kept under this name closed."""
+        self._say(f"FDSTOREREMOVE=1\nFDNAME={name}", [])
+
+    def _say(self, text: str, fds: list[int]) -> None:
+        if not self._notify:
+            return
+        address = "\0" + self._notify[1:] if self._notify.startswith("@") else self._notify
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+            line.settimeout(1)
+            try:
+                line.connect(address)
+                socket.send_fds(line, [text.encode()], fds)
+            except OSError as error:
+                log.warning("socket_not_kept", why=error.strerror or str(error))
+
+
+def _number(name: str) -> int:
+    last = name.rpartition(".")[2]
+    return int(last) if last.isdigit() and last.isascii() else 0
+
+
+def _listening(name: str, fd: int) -> Given | None:
+    """Return the descriptor as a listening socket; None for anything else, which stays as it is."""
+    try:
+        os.set_inheritable(fd, False)
+        sock = socket.socket(fileno=fd)
+    except OSError:
+        return None
+    with suppress(OSError):
+        if sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            sock.setblocking(False)
+            address = sock.getsockname()
+            return Given(name, sock, int(address[1]) if isinstance(address, tuple) else 0)
+    sock.detach()
+    return None

@@ -1,0 +1,38 @@
+"""A worker that hangs is told from one that a busy machine starves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.appproxy.workers.hanging import SILENT_S, STARTING_S, STARVED_S, Seen, hangs, read_stat
+
+
+@pytest.mark.parametrize(("state", "cpu_s", "why"), [
+    ("T", 0.0, "stopped"), ("t", 0.0, "stopped"), ("S", 0.0, "blocked"), ("R", SILENT_S, "busy without end"), ("R", 0.1, None), ("D", 0.0, None),
+])  # fmt: skip
+def test_who_is_silent_without_an_excuse_hangs(state: str, cpu_s: float, why: str | None) -> None:
+    assert hangs(SILENT_S + 0.1, Seen(state, 10 + cpu_s), 10.0, told_once=True) == why
+    assert hangs(SILENT_S, Seen(state, 10 + cpu_s), 10.0, told_once=True) is None
+
+
+def test_who_gets_no_processor_has_longer_but_not_for_ever() -> None:
+    assert hangs(STARVED_S, Seen("R", 1.0), 0.0, told_once=True) is None
+    assert hangs(STARVED_S + 1, Seen("R", 1.0), 0.0, told_once=True) == "starved"
+    assert hangs(STARVED_S + 1, Seen("D", 0.0), 0.0, told_once=True) == "starved"
+
+
+def test_who_starts_may_take_its_time() -> None:
+    assert hangs(STARTING_S, Seen("S", 0.0), 0.0, told_once=False) is None
+    assert hangs(STARTING_S + 1, Seen("R", 0.0), 0.0, told_once=False) == "did not start"
+
+
+def test_it_is_found_and_ended_within_three_seconds() -> None:
+    assert SILENT_S + 2 * 0.25 + 0.25 < 3  # silence, two looks, and the worker's own pause between words
+
+
+def test_the_system_is_read_whatever_a_process_calls_itself() -> None:
+    text = "7 (a ) R b) S 1 7 7 0 -1 4194304 1 2 3 4 150 50 0 0 20 0 1 0 99 1 1"
+    assert read_stat(text, 100.0) == Seen("S", 2.0)
+    assert read_stat(Path("/proc/self/stat").read_text(encoding="utf-8"), 100.0).state == "R"
