@@ -33,7 +33,8 @@ async def service(api: ManagerApi, name: str = "chat") -> None:
 async def published(api: ManagerApi, name: str = "chat") -> RouteTable:
     """Return the route table as the routes loop would publish it now."""
     async with api.pool.acquire() as con:
-        drafts = [draft.build() for draft in await tables.routes(con)]
+        routes = tables.Routes()
+        drafts = [draft.build() for draft in await routes.read(con, await routes.keys(con, "", 1000))]
     return next(table for table in drafts if table.name == name)
 
 

@@ -11,7 +11,9 @@ from uuid import UUID
 import pytest
 
 from headrace.common.bus.connect import Bus
+from headrace.common.bus.stored import stored_generations
 from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import utc_now
@@ -135,26 +137,26 @@ async def test_a_session_that_drains_between_reading_and_marking_is_not_marked(w
     service = await world.service("s")
     _, kernel = await _running(world, service, "agent-1")
     async with transaction(world.pool) as con:
-        table = (await tables.routes(con, [service]))[0].build()
-        plan = (await tables.plans(con, ["agent-1"]))[0].build()
+        table = (await tables.Routes().read(con, [str(service)]))[0].build()
+        plan = (await tables.Plans().read(con, ["agent-1"]))[0].build()
     await world.pool.execute("update sessions set status = 'draining'")
     async with transaction(world.pool) as con:
-        await tables.mark_drained_from(con, table.model_copy(update={"generation": 7}))
+        await tables.Routes().mark(con, [table.model_copy(update={"generation": 7})])
     assert await world.pool.fetchval("select drain_generation from sessions") is None, (
         "the table said that it is active"
     )
     async with transaction(world.pool) as con:
-        table = (await tables.routes(con, [service]))[0].build()
-        await tables.mark_drained_from(con, table.model_copy(update={"generation": 8}))
+        table = (await tables.Routes().read(con, [str(service)]))[0].build()
+        await tables.Routes().mark(con, [table.model_copy(update={"generation": 8})])
     assert await world.pool.fetchval("select drain_generation from sessions") == 8
 
     await world.pool.execute("update sessions set status = 'stopping'")
     async with transaction(world.pool) as con:
-        await tables.mark_left(con, plan.model_copy(update={"generation": 7}))
+        await tables.Plans().mark(con, [plan.model_copy(update={"generation": 7})])
     assert await world.pool.fetchval("select left_generation from kernels") is None, "the plan had it"
     async with transaction(world.pool) as con:
-        plan = (await tables.plans(con, ["agent-1"]))[0].build()
-        await tables.mark_left(con, plan.model_copy(update={"generation": 8}))
+        plan = (await tables.Plans().read(con, ["agent-1"]))[0].build()
+        await tables.Plans().mark(con, [plan.model_copy(update={"generation": 8})])
     assert await world.pool.fetchval("select left_generation from kernels where id = $1", kernel) == 8
 
 
@@ -202,9 +204,30 @@ async def test_a_tombstone_waits_for_a_manager_however_long_it_is_away(world: Wo
     await world.pool.execute("update publications set published_at = now() - interval '3 days'")
     async with world.running_manager():
         await eventually(lambda: proxy.tables[service].removed)
+
+
+async def test_removals_end_and_are_told_again_to_who_still_has_the_service(world: World, bus: Bus) -> None:
+    proxy = await world.proxy()
+    await world.manager()
+    services = [await world.service(f"s{n}", replicas=0) for n in range(3)]
+    await eventually(lambda: set(proxy.tables) == set(services))
+    kept = {service: table for service, table in proxy.tables.items() if service == services[0]}
+    await world.pool.execute("update services set goal = 'deleting', deleted_at = now(), rev = rev + 1")
+    await eventually(lambda: all(table.removed for table in proxy.tables.values()))
     await world.pool.execute("update publications set published_at = now() - interval '1 day'")
-    async with transaction(world.pool) as con:
-        assert await tables.routes(con) == [], "after an hour nobody repeats it"
+    await world.pool.execute("update services set deleted_at = now() - interval '2 days'")
+    proxy.tables.clear()  # what is removed is not reported
+
+    async def ended() -> bool:
+        return (
+            await stored_generations(bus, RouteTable) == {}
+            and await world.pool.fetchval("select count(*) from publications") == 0
+        )
+
+    await eventually(ended, within_s=20)
+    proxy.tables = kept  # an app-proxy that was away comes back with a copy from its disk
+    await eventually(lambda: proxy.tables[services[0]].removed, within_s=20)
+    assert set(proxy.tables) == {services[0]}
 
 
 async def test_a_kernel_that_somebody_removed_is_replaced(world: World) -> None:

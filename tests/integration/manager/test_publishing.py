@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,47 +18,67 @@ from headrace.common.bus.publish import publish_last
 from headrace.common.bus.stored import stored_generations
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
-from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.db.pool import Connection, Pool
 from headrace.manager.reconcile.publishing import Publishing
 from headrace.manager.store.tables import Draft
+from tests.support.wait import eventually
 
 PROJECT = ProjectId(new_uuid())
 
 
 @dataclass
 class Facts:
-    """Services and how many replicas each wants; stands for what the database says."""
+    """Services and how many replicas each wants; stands for what the database says, and notes changes as its triggers do."""
 
+    pool: Pool
     wanted: dict[ServiceId, int] = field(default_factory=dict)
     unmarked: set[ServiceId] = field(default_factory=set)
     marked: list[tuple[ServiceId, int]] = field(default_factory=list)
     too_large: set[ServiceId] = field(default_factory=set)
+    refused: set[ServiceId] = field(default_factory=set)
+    reads: list[int] = field(default_factory=list)
+    """How many tables each read was of."""
+    kind: str = "route"
+    prefix: str = "route."
 
-    async def read(self, _: Connection, only: Sequence[Any] | None) -> list[Draft[RouteTable]]:
+    async def keys(self, _: Connection, after: str, most: int) -> list[str]:
+        return [key for key in sorted(map(str, self.wanted)) if key > after][:most]
+
+    async def read(self, _: Connection, keys: Sequence[str]) -> list[Draft[RouteTable]]:
+        self.reads.append(len(keys))
         return [
-            Draft(f"route.{service}", service, wanted, service in self.unmarked, partial(self._build, service, wanted))
+            Draft(f"route.{service}", str(service), service in self.unmarked, partial(self._build, service, wanted))
             for service, wanted in self.wanted.items()
-            if only is None or service in only
+            if str(service) in keys
         ]
 
     def _build(self, service: ServiceId, wanted: int) -> RouteTable:
         name = "x" * 9_000_000 if service in self.too_large else "s"
-        table = RouteTable(service_id=service, generation=1, name="s", project_id=PROJECT, wanted=wanted)
-        return table.model_copy(update={"name": name})
+        host = None if service in self.refused else "h"
+        route = {"session_id": service, "revision_id": service, "host": host, "port": 1, "health": "healthy"}
+        facts = {"service_id": service, "generation": 1, "name": "s", "project_id": PROJECT, "wanted": wanted}
+        return RouteTable.model_validate({**facts, "routes": [route]}).model_copy(update={"name": name})
 
-    async def mark(self, _: Connection, table: RouteTable) -> None:
-        self.unmarked.discard(table.service_id)
-        self.marked.append((table.service_id, table.generation))
+    async def mark(self, _: Connection, tables: Sequence[RouteTable]) -> None:
+        for table in tables:
+            self.unmarked.discard(table.service_id)
+            self.marked.append((table.service_id, table.generation))
 
-    def add(self, wanted: int = 1) -> ServiceId:
+    async def add(self, wanted: int = 1) -> ServiceId:
         service = ServiceId(new_uuid())
-        self.wanted[service] = wanted
+        await self.want(service, wanted)
         return service
+
+    async def want(self, service: ServiceId, wanted: int) -> None:
+        self.wanted[service] = wanted
+        await self.note(service)
+
+    async def note(self, service: ServiceId) -> None:
+        await self.pool.execute("insert into table_changes (kind, key) values ('route', $1)", str(service))
 
 
 def _publishing(pool: Pool, bus: Bus, facts: Facts) -> Publishing[RouteTable]:
-    return Publishing(pool, bus, RouteTable, read=facts.read, mark=facts.mark, verify=timedelta(hours=1))
+    return Publishing(pool, bus, RouteTable, facts, verify=timedelta(hours=1))
 
 
 async def _stored(bus: Bus, service: ServiceId) -> RouteTable:
@@ -71,13 +92,13 @@ async def _messages(bus: Bus) -> int:
 
 
 async def test_each_change_is_a_generation_and_nothing_else_is_published(pool: Pool, bus: Bus) -> None:
-    facts = Facts()
-    one, two = facts.add(), facts.add()
+    facts = Facts(pool)
+    one, two = await facts.add(), await facts.add()
     publishing = _publishing(pool, bus, facts)
     for _ in range(3):
         await publishing.one_pass()
     assert await _messages(bus) == 2
-    facts.wanted[one] = 5
+    await facts.want(one, 5)
     for _ in range(3):
         await publishing.one_pass()
     assert await _messages(bus) == 3
@@ -87,32 +108,33 @@ async def test_each_change_is_a_generation_and_nothing_else_is_published(pool: P
 
 
 async def test_a_manager_that_starts_publishes_only_what_is_missing(pool: Pool, bus: Bus) -> None:
-    facts = Facts()
-    services = [facts.add() for _ in range(5)]
+    facts = Facts(pool)
+    services = [await facts.add() for _ in range(5)]
     await _publishing(pool, bus, facts).one_pass()
-    facts.wanted[services[2]] = 9
+    await facts.want(services[2], 9)
     await _publishing(pool, bus, facts).one_pass()
     assert await _messages(bus) == 6
 
 
 async def test_rows_that_wait_for_a_mark_get_it_though_the_table_is_the_same(pool: Pool, bus: Bus) -> None:
-    facts = Facts()
-    service = facts.add()
+    facts = Facts(pool)
+    service = await facts.add()
     publishing = _publishing(pool, bus, facts)
     await publishing.one_pass()
     facts.marked.clear()
     facts.unmarked.add(service)
+    await facts.note(service)
     await publishing.one_pass()
     assert facts.marked == [(service, 1)], "the generation that is out already shows it"
 
 
 async def test_what_the_stream_lost_or_holds_in_an_older_state_comes_back(pool: Pool, bus: Bus) -> None:
-    facts = Facts()
-    lost, late = facts.add(), facts.add()
+    facts = Facts(pool)
+    lost, late = await facts.add(), await facts.add()
     publishing = _publishing(pool, bus, facts)
     await publishing.one_pass()
     old = await _stored(bus, late)
-    facts.wanted[late] = 2
+    await facts.want(late, 2)
     await publishing.one_pass()
     await publish_last(bus, old)  # another manager was slow
     await JetStreamContext(bus.client).purge_stream("ROUTES", subject=f"route.{lost}")
@@ -125,14 +147,14 @@ async def test_what_the_stream_lost_or_holds_in_an_older_state_comes_back(pool: 
 
 
 async def test_a_database_from_a_backup_goes_on_above_what_readers_have(pool: Pool, bus: Bus) -> None:
-    facts = Facts()
-    service = facts.add()
+    facts = Facts(pool)
+    service = await facts.add()
     publishing = _publishing(pool, bus, facts)
     for wanted in (1, 2, 3, 4):
-        facts.wanted[service] = wanted
+        await facts.want(service, wanted)
         await publishing.one_pass()
     await pool.execute("delete from publications")
-    facts.wanted[service] = 1
+    await facts.want(service, 1)
     restarted = _publishing(pool, bus, facts)
     for _ in range(2):
         await restarted.one_pass()
@@ -140,24 +162,68 @@ async def test_a_database_from_a_backup_goes_on_above_what_readers_have(pool: Po
     assert (table.generation, table.wanted) == (5, 1)
 
 
-async def test_one_refused_table_does_not_hold_up_the_others(pool: Pool, bus: Bus) -> None:
-    facts = Facts()
-    bad = facts.add()
-    good = [facts.add() for _ in range(5)]
-    facts.too_large = {bad}
+@pytest.mark.parametrize(
+    ("fault", "why"), [("too_large", "9,000,.* bytes; the bus carries"), ("refused", "routes.0.host: Input should")]
+)
+async def test_a_table_that_cannot_be_made_is_told_and_does_not_hold_up_the_others(
+    pool: Pool, bus: Bus, fault: str, why: str
+) -> None:
+    facts = Facts(pool)
+    bad = await facts.add()
     publishing = _publishing(pool, bus, facts)
-    with pytest.raises(BusUnavailable, match="maximum payload"):
-        await publishing.one_pass()
-    assert set(await stored_generations(bus, RouteTable)) == {f"route.{service}" for service in good}
-    facts.too_large = set()
-    facts.wanted[bad] = 2
+    await publishing.one_pass()
+    good = [await facts.add() for _ in range(5)]
+    getattr(facts, fault).add(bad)
+    await facts.want(bad, 2)
+    for manager in (publishing, _publishing(pool, bus, facts)):
+        await manager.one_pass()
+        stored = await stored_generations(bus, RouteTable)
+        assert stored == {f"route.{service}": 1 for service in (bad, *good)}
+        assert list(manager.unbuilt) == [f"route.{bad}"]
+    told = dict(await pool.fetch("select subject, problem from publications where problem is not null"))
+    assert list(told) == [f"route.{bad}"]
+    assert re.search(why, told[f"route.{bad}"])
+    getattr(facts, fault).clear()
+    await facts.note(bad)
     await publishing.one_pass()
     assert (await _stored(bus, bad)).wanted == 2
+    assert await pool.fetchval("select count(*) from publications where problem is not null") == 0
+    assert publishing.unbuilt == {}
+
+
+async def test_a_change_costs_what_it_concerns_and_a_pass_without_news_reads_no_table(pool: Pool, bus: Bus) -> None:
+    facts = Facts(pool)
+    services = [await facts.add() for _ in range(350)]
+    publishing = _publishing(pool, bus, facts)
+    await publishing.one_pass()
+    assert await _messages(bus) == 350
+    facts.reads.clear()
+    for _ in range(5):
+        await publishing.one_pass()
+    assert facts.reads == [], "the slow look is a page a second"
+    await facts.want(services[7], 3)
+    await publishing.one_pass()
+    assert facts.reads == [1]
+
+
+async def test_what_nobody_noted_is_found_by_the_slow_look(pool: Pool, bus: Bus) -> None:
+    facts = Facts(pool)
+    services = [await facts.add() for _ in range(250)]
+    publishing = _publishing(pool, bus, facts)
+    await publishing.one_pass()
+    facts.wanted[services[201]] = 9
+
+    async def found() -> bool:
+        await publishing.one_pass()
+        return (await _stored(bus, services[201])).wanted == 9
+
+    await eventually(found, within_s=15)
+    assert max(facts.reads[-5:]) <= 100
 
 
 async def test_managers_at_once_never_give_one_generation_two_contents(pool: Pool, bus: Bus) -> None:
-    facts = Facts()
-    service = facts.add(0)
+    facts = Facts(pool)
+    service = await facts.add(0)
     managers = [_publishing(pool, bus, facts) for _ in range(3)]
     contents: dict[int, set[int]] = {}
 
@@ -167,10 +233,10 @@ async def test_managers_at_once_never_give_one_generation_two_contents(pool: Poo
 
     subscription = await bus.client.subscribe("route.*", cb=heard)
     for wanted in range(1, 20):
-        facts.wanted[service] = wanted
+        await facts.want(service, wanted)
         passes = [asyncio.create_task(manager.one_pass()) for manager in managers]
         await asyncio.sleep(0)
-        facts.wanted[service] = wanted + 100
+        await facts.want(service, wanted + 100)
         await asyncio.gather(*passes)
     managers[0].verify_soon()
     await managers[0].one_pass()

@@ -64,7 +64,7 @@ class FakeAgent:
         if plan.generation < self.generation:
             return
         self.generation = plan.generation
-        wanted = {spec.kernel_id: spec for spec in plan.kernels}
+        wanted = plan.resolved()
         kept = self.kernels if self.clings else {}
         self.kernels = {**kept, **wanted}
         self._changed.set()

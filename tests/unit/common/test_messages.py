@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from headrace.common.bus.streams import STREAMS
@@ -47,3 +49,41 @@ def _all(cls: type[Problem]) -> list[type[Problem]]:
 def test_every_problem_has_its_own_type() -> None:
     types = [problem.type for problem in _all(Problem)]
     assert len(types) == len(set(types))
+
+
+def _spec() -> dict[str, object]:
+    return {
+        "image": "i", "command": ["serve"], "port": 8000, "model_path": "/models", "health_check": None,
+        "environ": {"A": "x" * 60_000}, "slots": {"cpu": "1", "mem": "1024"},
+    }  # fmt: skip
+
+
+def _kernel(number: int) -> dict[str, object]:
+    ids = {name: str(new_uuid()) for name in ("kernel_id", "session_id", "service_id", "revision_id", "project_id")}
+    return {**ids, "kind": "inference", "name": f"s{number}"}
+
+
+def test_a_plan_has_each_spec_once_for_all_kernels_of_its_revision() -> None:
+    kernels = [{**_kernel(n), "spec": "r"} for n in range(130)]
+    plan = NodePlan.model_validate({"agent_id": "a", "generation": 1, "specs": {"r": _spec()}, "kernels": kernels})
+    assert len(plan.encode()) < 130_000
+    whole = NodePlan.decode(plan.encode()).resolved()
+    assert [spec.name for spec in whole.values()] == [f"s{n}" for n in range(130)]
+    assert {spec.command for spec in whole.values()} == {("serve",)}
+    assert all(len(spec.environ["A"]) == 60_000 for spec in whole.values())
+
+
+def test_a_plan_with_whole_kernels_as_0_1_made_them_means_the_same() -> None:
+    kernel = _kernel(1)
+    old = NodePlan.model_validate({"agent_id": "a", "generation": 1, "kernels": [{**kernel, **_spec()}]})
+    new = NodePlan.model_validate(
+        {"agent_id": "a", "generation": 1, "specs": {"r": _spec()}, "kernels": [{**kernel, "spec": "r"}]}
+    )
+    assert NodePlan.decode(old.encode()).resolved() == new.resolved()
+
+
+def test_a_plan_that_lacks_a_spec_is_malformed() -> None:
+    with pytest.raises(MalformedMessage, match="specs lacks r"):
+        NodePlan.decode(
+            json.dumps({"agent_id": "a", "generation": 1, "kernels": [{**_kernel(1), "spec": "r"}]}).encode()
+        )

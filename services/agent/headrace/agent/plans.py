@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import structlog
 
 from headrace.agent.files import write_whole
 from headrace.agent.metrics import APPLIED_GENERATION, DISK_WRITES_FAILED, PLANS_REFUSED
-from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.contracts.ids import KernelId
+from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
 from headrace.common.contracts.problems import MalformedMessage
 
 log = structlog.get_logger()
@@ -29,6 +30,8 @@ class Plans:
         self._agent_id = agent_id
         self.on_new = on_new
         self.newest: NodePlan | None = None
+        self.wanted: Mapping[KernelId, KernelSpec] | None = None
+        """The newest plan's kernels; None before the first plan."""
         self.confirmed = asyncio.Event()
         """Set once a plan came over the bus since the agent started."""
         self._saved = True
@@ -48,8 +51,11 @@ class Plans:
             log.warning("stored_plan_unreadable", error=str(error))
             return
         if plan.agent_id == self._agent_id:
-            self.newest = plan
-            APPLIED_GENERATION.set(plan.generation)
+            self._take(plan)
+
+    def _take(self, plan: NodePlan) -> None:
+        self.newest, self.wanted = plan, plan.resolved()
+        APPLIED_GENERATION.set(plan.generation)
 
     async def offer(self, plan: NodePlan) -> None:
         """Take `plan` if it is newer than all before; the same one again confirms it, an older one is refused."""
@@ -58,10 +64,9 @@ class Plans:
             log.warning("plan_refused", generation=plan.generation, newest=self.generation)
             return
         if plan.generation > self.generation:
-            self.newest = plan
+            self._take(plan)
             self._saved = False
             self.save()
-            APPLIED_GENERATION.set(plan.generation)
             log.info("plan_taken", generation=plan.generation, kernels=len(plan.kernels))
         elif self.confirmed.is_set():
             return

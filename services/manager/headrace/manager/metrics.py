@@ -15,3 +15,6 @@ PLACING_SECONDS = Histogram(
 )
 DROPPED = Counter("headrace_manager_dropped_rows_total", "Rows that were kept for as long as they are to be.", ["kind"])
 TABLES_PUBLISHED = Counter("headrace_manager_published_total", "Plans and tables that were published.", ["message"])
+TABLES_UNBUILT = Gauge(
+    "headrace_manager_unbuilt_tables", "Plans and tables that cannot be made from what is stored.", ["message"]
+)

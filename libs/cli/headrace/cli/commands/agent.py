@@ -64,6 +64,7 @@ def show(session: Session, agent: Annotated[str, typer.Argument(metavar="AGENT")
             ("of", slots(found.slots)),
             ("free disk", disk(found)),
             ("plan", f"generation {found.applied_generation} of {found.plan_generation} applied"),
+            *((("plan is stuck", found.plan_problem),) if found.plan_problem else ()),
         ),
     )
     _parts(session, found)

@@ -110,8 +110,7 @@ class Converger:
             self._table.on_change()  # the first report waited for this
         if self._stopped.is_set():
             return
-        plan = self._plans.newest
-        wanted = None if plan is None else {spec.kernel_id: spec for spec in plan.kernels}
+        wanted = self._plans.wanted
         unsettled = frozenset(busy_before - set(self._table.busy))
         world = World(wanted, self._table.seen, self._table.records, self._table.busy, self._may_start, unsettled)
         for action in decide(world):
@@ -120,8 +119,7 @@ class Converger:
 
     async def _note(self, seen: dict[KernelId, SeenKernel]) -> None:
         """Take in what is seen: adopt what runs without a record, note what has ended."""
-        plan = self._plans.newest
-        specs = {} if plan is None else {spec.kernel_id: spec for spec in plan.kernels}
+        specs = self._plans.wanted or {}
         for kernel_id, kernel in seen.items():
             record = self._table.records.get(kernel_id)
             if kernel.phase == "created" or kernel_id in self._table.busy:

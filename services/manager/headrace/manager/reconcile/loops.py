@@ -58,9 +58,9 @@ class Loops:
         services = Services(pool, proxies, clock, self.poke)
         placing = Placing(pool, clock, self.poke)
         receipts = Receipts(pool, proxies, clock)
-        plans = Publishing(pool, bus, NodePlan, read=tables.plans, mark=tables.mark_left, verify=verify)
-        routes = Publishing(pool, bus, RouteTable, read=tables.routes, mark=tables.mark_drained_from, verify=verify)
-        rules = Publishing(pool, bus, RuleTable, read=tables.rules, verify=verify)
+        plans = Publishing(pool, bus, NodePlan, tables.Plans(), verify=verify)
+        routes = Publishing(pool, bus, RouteTable, tables.Routes(), verify=verify, claimed=proxies.claimed)
+        rules = Publishing(pool, bus, RuleTable, tables.Rules(), verify=verify)
         passes = {
             "services": services.one_pass, "placement": placing.one_pass, "plans": plans.one_pass, "routes": routes.one_pass,
             "rules": rules.one_pass, "agents": agents.one_pass, "receipts": receipts.one_pass,

@@ -1,58 +1,106 @@
-"""Publishes last values: the state is read again while the subject's row is locked, so generations follow the order of reads."""
+"""Publishes last values: the state is read again while the subjects' rows are locked, so generations follow the order of reads."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
+from pydantic import ValidationError
 
 from headrace.common.bus.connect import Bus
+from headrace.common.bus.followed import FollowedStream
 from headrace.common.bus.publish import publish_last
-from headrace.common.bus.stored import stored_generations
+from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.metrics import TABLES_PUBLISHED
+from headrace.manager.metrics import TABLES_PUBLISHED, TABLES_UNBUILT
 from headrace.manager.store import publications
+from headrace.manager.store.publications import Publication
 from headrace.manager.store.tables import Draft
 
 log = structlog.get_logger()
 T = TypeVar("T", NodePlan, RouteTable, RuleTable)
-Read = Callable[[Connection, Sequence[Any] | None], Awaitable[list[Draft[T]]]]
-Mark = Callable[[Connection, T], Awaitable[None]]
+
+BATCH = 100
+"""Tables in one transaction."""
 WORKERS = 3
-"""Tables on their way at once."""
+"""Batches on their way at once."""
+AT_ONCE = 32
+"""Tables of one batch that wait for their acknowledgement at once."""
 MOST_FAILURES = 5
 """One table that the bus refuses does not hold up the others; so many are the bus."""
+LOOK_S = 1.0
+"""Between two pages of the slow look."""
+REMOVALS = 500
+"""Old removals taken out of the stream by one comparison."""
+MAX_BYTES = 7_900_000
+"""NATS takes 8 MB, fields of the head included."""
+
+
+class Source(Protocol[T]):
+    """Where one kind of table comes from."""
+
+    kind: str
+    prefix: str
+    """A subject without its last part, which is the key."""
+
+    async def keys(self, con: Connection, after: str, most: int) -> list[str]:
+        """Return the next keys in their order; '' is before all."""
+
+    async def read(self, con: Connection, keys: Sequence[str]) -> list[Draft[T]]:
+        """Return a draft for each of these of which there is something to publish."""
+
+    async def mark(self, con: Connection, tables: Sequence[T]) -> None:
+        """Note in the database what these tables tell first."""
 
 
 class Publishing(Generic[T]):
     """The loop of one kind of table.
 
-    Reads: everything the tables are made of, in one statement. Changes: the generation of a table whose content changed,
+    Reads: what changed (`table_changes`, which triggers write), and of those tables everything they are made of; each pass
+    besides looks at one page of all tables, as the slow certainty. Changes: the generation of a table whose content changed,
     and the stream. At the start, after the bus came back and every `verify` it compares what the stream holds with what was
-    published last, and publishes what is missing or old there.
+    published last, publishes what is missing or old there, and ends removals that were told for `removal_kept`; a reader that
+    comes later and still has such a service (`claimed`: by key, the generation that it has) is told again.
     """
 
     def __init__(
-        self, pool: Pool, bus: Bus, kind: type[T], *, read: Read[T], mark: Mark[T] | None = None, verify: timedelta
+        self,
+        pool: Pool,
+        bus: Bus,
+        kind: type[T],
+        source: Source[T],
+        *,
+        verify: timedelta,
+        removal_kept: timedelta = timedelta(minutes=10),
+        claimed: Callable[[], Mapping[ServiceId, int]] = dict,
     ) -> None:
         self._pool = pool
         self._bus = bus
         self._kind: type[T] = kind
-        self._read: Read[T] = read
-        self._mark: Mark[T] | None = mark
+        self._source: Source[T] = source
         self._verify_s = verify.total_seconds()
+        self._removal_kept = removal_kept
+        self._claimed = claimed
+        self._stream = FollowedStream(bus, kind)
         self._verified: float | None = None
-        self._published: dict[str, object] = {}
-        self._floor: dict[str, int] = {}
+        self._looked = 0.0
+        self._cursor: str | None = None
+        """Up to where the slow look has come; None: all is to be looked at, as at the start."""
+        self._again: dict[str, None] = {}
+        """Tables that are to be looked at although nothing says that they changed."""
+        self._unsent: set[str] = set()
+        """Tables whose newest generation the stream lacks."""
+        self.unbuilt: dict[str, str] = {}
+        """Subjects whose table cannot be made from its rows, and why. Readers keep the one before."""
         bus.on_reconnect(self.verify_soon)
 
     def verify_soon(self) -> None:
@@ -61,73 +109,192 @@ class Publishing(Generic[T]):
 
     async def one_pass(self) -> None:
         """Publish every table that changed. Raises BusUnavailable when the bus did not take one; the next pass tries again."""
-        async with self._pool.acquire(timeout=15) as con:
-            drafts = await self._read(con, None)
+        if not self._bus.connected:
+            async with transaction(self._pool) as con:
+                await publications.fold_changes(con, self._source.kind)
+            raise BusUnavailable("not connected to NATS")
         if self._verified is None or time.monotonic() - self._verified > self._verify_s:
-            await self._verify(drafts)
-        present = {draft.subject for draft in drafts}
-        self._published = {subject: facts for subject, facts in self._published.items() if subject in present}
-        await self._publish_all([d for d in drafts if d.unmarked or self._published.get(d.subject) != d.facts])
-
-    async def _verify(self, drafts: Sequence[Draft[T]]) -> None:
-        """Forget what the stream does not hold, and at the start learn what it does."""
-        started = time.monotonic()
-        stored = await stored_generations(self._bus, self._kind)
-        # Read after the stream: a generation is committed before it is published.
-        async with self._pool.acquire(timeout=15) as con:
-            known = await publications.known(con, [draft.subject for draft in drafts])
-        for draft in drafts:
-            generation, digest = known.get(draft.subject, (0, b""))
-            held = stored.get(draft.subject, 0)
-            if held > generation:  # the database was restored from an older copy: readers would refuse what it counts
-                self._floor[draft.subject] = held
-            if held != generation or generation == 0:
-                self._published.pop(draft.subject, None)
-            elif draft.subject not in self._published and _digest(draft.build()) == digest:
-                self._published[draft.subject] = draft.facts
-        self._verified = started
-
-    async def _publish_all(self, due: Sequence[Draft[T]]) -> None:
-        waiting, failures = iter(due), list[BusUnavailable]()
-
-        async def work() -> None:
-            for draft in waiting:  # shared by the workers
-                if len(failures) >= MOST_FAILURES:
-                    return
-                try:
-                    await self._publish(draft)
-                except BusUnavailable as problem:
-                    self._published.pop(draft.subject, None)
-                    failures.append(problem)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(WORKERS, len(due))):
-                group.create_task(work())
+            await self._verify()
+        failures: list[BusUnavailable] = []
+        await self._publish_all(failures)
+        if not failures:
+            await self._look()
+            await self._publish_all(failures)
         if failures:
             raise failures[0]
 
-    async def _publish(self, seen: Draft[T]) -> None:
-        subject = seen.subject
+    async def _verify(self) -> None:
+        """Find what the stream does not hold, and end what it holds no longer for anybody."""
+        started = time.monotonic()
+        await self._stream.look()
+        held, prefix = self._stream.held, self._source.prefix
+        late = {str(key): there for key, there in self._claimed().items() if f"{prefix}{key}" not in held}
+        # Read after the stream: a generation is committed before it is published.
+        async with self._pool.acquire(timeout=15) as con:
+            known, over = await publications.known(con, prefix, self._removal_kept)
+            revived: list[str] = await publications.revive(con, prefix, late)
+        for subject, generation in known.items():
+            stored = held[subject].generation if subject in held else 0
+            if stored == generation:
+                self._unsent.discard(subject)
+            else:
+                self._unsent.add(subject)
+        self._again |= dict.fromkeys(_key(subject) for subject in (*self._unsent, *revived))
+        await self._end_removals([subject for subject in over if subject not in self._unsent][:REMOVALS])
+        self._verified = started
+
+    async def _end_removals(self, subjects: Sequence[str]) -> None:
+        """Forget services that are gone: the message first, so that one that is left over is found again."""
+        for subject in subjects:
+            await self._stream.remove(subject)
+        if subjects:
+            async with transaction(self._pool) as con:
+                await publications.forget(con, subjects)
+            log.info("removals_forgotten", message=self._kind.__name__, subjects=len(subjects))
+
+    async def _look(self) -> None:
+        """Compare the next page of all tables with what was published; at the start, all pages."""
+        whole, after = self._cursor is None, self._cursor or ""
+        if not whole and time.monotonic() - self._looked < LOOK_S:
+            return
+        self._looked = time.monotonic()
+        while True:
+            async with self._pool.acquire(timeout=15) as con:
+                keys = await self._source.keys(con, after, BATCH)
+                drafts = await self._source.read(con, keys) if keys else []
+                known = await publications.digests(con, [draft.subject for draft in drafts])
+            for draft in drafts:
+                if draft.unmarked or draft.subject in self.unbuilt or _made(draft)[1] != known.get(draft.subject):
+                    self._again[draft.key] = None
+            after = keys[-1] if len(keys) == BATCH else ""
+            if not (whole and after):
+                break
+        self._cursor = after
+
+    async def _publish_all(self, failures: list[BusUnavailable]) -> None:
+        """Publish what changed and what is to be looked at again, in batches."""
+        due = list(self._again)
+        batches = [due[at : at + BATCH] for at in range(0, len(due), BATCH)]
+
+        async def work() -> bool:
+            given = batches.pop() if batches else []
+            more = await self._publish_batch(given, failures)
+            return (more or bool(batches)) and len(failures) < MOST_FAILURES
+
+        async def work_on() -> None:
+            while await work():
+                pass
+
+        if await work():
+            async with asyncio.TaskGroup() as group:
+                for _ in range(WORKERS):
+                    group.create_task(work_on())
+
+    async def _publish_batch(self, given: Sequence[str], failures: list[BusUnavailable]) -> bool:
+        """Give new generations to those of the tables that changed, and send them. Returns whether more may have changed."""
         async with transaction(self._pool) as con:
-            generation, digest = await publications.lock(con, subject)
-            fresh = await self._read(con, [seen.key])
-            if not fresh:
-                return
-            content = fresh[0].build()
-            floor, new = self._floor.get(subject, 0), _digest(content)
-            if new != digest or generation < floor:
+            changed: list[str] = await publications.changes(con, self._source.kind, BATCH)
+            if "" in changed:
+                self._cursor = None
+            keys = list(dict.fromkeys(key for key in (*given, *changed) if key))
+            tables = await self._prepare(con, keys)
+        for key in given:
+            self._again.pop(key, None)
+        await self._send([table for table in tables if table.address() in self._unsent], failures)
+        return len(changed) >= BATCH
+
+    async def _prepare(self, con: Connection, keys: Sequence[str]) -> list[T]:
+        """Return these tables in their newest generations, and keep those."""
+        if not keys:
+            return []
+        subjects = [self._source.prefix + key for key in keys]
+        before = await publications.lock(con, subjects)
+        drafts = await self._source.read(con, keys)
+        tables = await self._advance(con, drafts, before)
+        gone = set(subjects) - {draft.subject for draft in drafts}
+        self._unsent -= gone
+        await publications.drop_unused(con, sorted(gone))
+        await self._source.mark(con, tables)
+        return tables
+
+    async def _advance(self, con: Connection, drafts: Iterable[Draft[T]], before: Mapping[str, Publication]) -> list[T]:
+        """Return the tables in their newest generations, which are kept; a table that cannot be made is passed over."""
+        tables: list[T] = []
+        new: dict[str, tuple[int, bytes]] = {}
+        problems: dict[str, str | None] = {}
+        for draft in drafts:
+            subject, last = draft.subject, before[draft.subject]
+            content, digest, problem = _made(draft)
+            if problem != last.problem and (problem is not None or last.problem is not None):
+                problems[subject] = problem
+            if content is None:
+                self._cannot_build(subject, problem or "")
+                continue
+            self.unbuilt.pop(subject, None)
+            generation = last.generation
+            # Above it where the database was restored from an older copy: readers would refuse what it counts.
+            floor = self._stream.held[subject].generation if subject in self._stream.held else 0
+            if digest != last.digest or generation < floor:
                 generation = max(generation, floor) + 1
-                await publications.advance(con, subject, generation, new)
-            table = content.model_copy(update={"generation": generation})
-            if self._mark is not None:
-                await self._mark(con, table)
-        await publish_last(self._bus, table)
+                new[subject] = (generation, digest)
+                self._unsent.add(subject)
+            tables.append(content.model_copy(update={"generation": generation}))
+        TABLES_UNBUILT.labels(self._kind.__name__).set(len(self.unbuilt))
+        await publications.advance(con, new)
+        await publications.tell(con, problems)
+        return tables
+
+    def _cannot_build(self, subject: str, why: str) -> None:
+        if self.unbuilt.get(subject) != why:
+            log.error("table_not_built", subject=subject, why=why)
+        self.unbuilt[subject] = why
+
+    async def _send(self, tables: Iterable[T], failures: list[BusUnavailable]) -> None:
+        """Send them, several at once. What the bus does not take is sent again by the next pass."""
+        waiting = iter(tables)
+
+        async def send() -> None:
+            for table in waiting:  # shared by the senders
+                if len(failures) >= MOST_FAILURES:
+                    self._again[_key(table.address())] = None
+                    continue
+                try:
+                    await self._send_one(table)
+                except BusUnavailable as problem:
+                    failures.append(problem)
+                    self._again[_key(table.address())] = None
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(send())
+
+    async def _send_one(self, table: T) -> None:
+        subject = table.address()
+        sequence = await publish_last(self._bus, table)
+        self._stream.wrote(subject, table.generation, sequence)
+        self._unsent.discard(subject)
         TABLES_PUBLISHED.labels(self._kind.__name__).inc()
-        self._published[subject] = fresh[0].facts
-        self._floor.pop(subject, None)
-        if new != digest:
-            log.info("table_published", subject=subject, generation=generation)
+        log.info("table_published", subject=subject, generation=table.generation)
 
 
-def _digest(table: NodePlan | RouteTable | RuleTable) -> bytes:
-    return hashlib.sha256(table.encode()).digest()
+def _made(draft: Draft[T]) -> tuple[T | None, bytes, str | None]:
+    """Return the table and its digest; or, where its rows make none, why."""
+    try:
+        content = draft.build()
+        data = content.encode()
+    except (ValueError, TypeError, KeyError) as error:
+        return None, b"", f"it cannot be made from what is stored: {_words(error)}"
+    if len(data) > MAX_BYTES:
+        return None, b"", f"it has {len(data):,} bytes; the bus carries {MAX_BYTES:,}"
+    return content, hashlib.sha256(data).digest(), None
+
+
+def _words(error: Exception) -> str:
+    """Return what is wrong without the content, which may be secret."""
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:3])
+    return f"{type(error).__name__}: {error}"
+
+
+def _key(subject: str) -> str:
+    return subject.rsplit(".", 1)[-1]

@@ -145,6 +145,14 @@ class Proxies:
             return False
         return all(_has_let_go(one.report, service_id, session_id, generation) for one in self.lately().values())
 
+    def claimed(self) -> dict[ServiceId, int]:
+        """Return every service that an app-proxy heard of lately routes, and the highest generation in which one has it."""
+        highest: dict[ServiceId, int] = {}
+        for one in self.lately().values():
+            for service_id, generation in one.report.generations.items():
+                highest[service_id] = max(generation, highest.get(service_id, 0))
+        return highest
+
     def gathered(self) -> bool:
         """Whether there are app-proxies, and all had time to be heard of."""
         return bool(self.lately()) and self._since is not None and self._clock() - self._since >= self.gather_for

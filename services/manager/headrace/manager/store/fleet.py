@@ -18,7 +18,7 @@ def _detail(row: Mapping[str, Any]) -> AgentDetail:
         id=row["id"], status="alive" if row["lost_at"] is None else "lost", resource_group=row["resource_group"],
         hostname=machine["hostname"], architecture=row["architecture"], address=machine["address"],
         runtime=machine["runtime"], version=machine["version"], slots=row["slots"], allocated=row["allocated"],
-        last_seen_at=row["last_seen_at"], plan_generation=row["plan_generation"],
+        last_seen_at=row["last_seen_at"], plan_generation=row["plan_generation"], plan_problem=row["plan_problem"],
         applied_generation=row["applied_generation"], gpus=machine.get("gpus", ()), kernels=row["kernels"],
         isolation=machine.get("isolation"), disk=machine.get("disk"),
     )  # fmt: skip

@@ -1,6 +1,6 @@
 -- name: page
 select a.id, a.resource_group, a.machine, a.kernels, a.slots, a.architecture, a.applied_generation, a.last_seen_at, a.lost_at,
-       coalesce(p.generation, 0) as plan_generation,
+       coalesce(p.generation, 0) as plan_generation, p.problem as plan_problem,
        coalesce((select jsonb_object_agg(slot, amount::text) from
            (select slot, sum(amount) as amount from allocations where agent_id = a.id group by slot) held), '{}'::jsonb) as allocated
 from agents a left join publications p on p.subject = 'plan.agent.' || a.id

@@ -1,28 +1,83 @@
-"""Generations of what is published, one row per subject."""
+"""Generations of what is published, one row per subject, and what is to be published anew."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 
 SQL = Queries.beside(__file__)
+MAX_PROBLEM = 1000
 
 
-async def known(con: Connection, subjects: Sequence[str]) -> dict[str, tuple[int, bytes]]:
-    """Return (generation, digest) of those that were ever published."""
-    return {row["subject"]: (row["generation"], bytes(row["digest"])) for row in await con.fetch(SQL.known, subjects)}
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What was published last of a subject: generation 0 is nothing yet."""
+
+    generation: int
+    digest: bytes
+    problem: str | None = None
 
 
-async def lock(con: Connection, subject: str) -> tuple[int, bytes]:
-    """Lock the subject until the transaction ends; return its generation (0: never published) and digest."""
-    await con.execute(SQL.ensure, subject)
-    row = await con.fetchrow(SQL.lock, subject)
-    assert row is not None  # noqa: S101 - made by the statement before
-    return row["generation"], bytes(row["digest"])
+async def changes(con: Connection, kind: str, most: int) -> list[str]:
+    """Take away up to `most` notes of what changed and return their keys, some of them twice; '' stands for all of the kind."""
+    return [row["key"] for row in await con.fetch(SQL.changes, kind, most)]
 
 
-async def advance(con: Connection, subject: str, generation: int, digest: bytes) -> None:
-    """Keep the new generation and what it holds."""
-    await con.execute(SQL.advance, subject, generation, digest)
+async def fold_changes(con: Connection, kind: str) -> None:
+    """Keep one note per table, so that they do not pile up while nobody can publish."""
+    await con.execute(SQL.fold, kind)
+
+
+async def lock(con: Connection, subjects: Sequence[str]) -> dict[str, Publication]:
+    """Lock the subjects until the transaction ends; return what was published of each."""
+    await con.execute(SQL.ensure, subjects)
+    rows = await con.fetch(SQL.lock, subjects)
+    return {row["subject"]: Publication(row["generation"], bytes(row["digest"]), row["problem"]) for row in rows}
+
+
+async def advance(con: Connection, new: Mapping[str, tuple[int, bytes]]) -> None:
+    """Keep the new generations and digests of what they hold."""
+    if new:
+        generations, digests = zip(*new.values(), strict=True)
+        await con.execute(SQL.advance, list(new), generations, digests)
+
+
+async def tell(con: Connection, problems: Mapping[str, str | None]) -> None:
+    """Keep why these cannot be made; None: they can."""
+    if problems:
+        texts = [text and text[:MAX_PROBLEM] for text in problems.values()]
+        await con.execute(SQL.tell, list(problems), texts)
+
+
+async def drop_unused(con: Connection, subjects: Sequence[str]) -> None:
+    """Drop the rows that `lock` made for subjects of which nothing is to be published."""
+    if subjects:
+        await con.execute(SQL.drop_unused, subjects)
+
+
+async def digests(con: Connection, subjects: Sequence[str]) -> dict[str, bytes]:
+    """Return the digest of each that was ever published."""
+    return {row["subject"]: bytes(row["digest"]) for row in await con.fetch(SQL.digests, subjects)}
+
+
+async def known(con: Connection, prefix: str, kept: timedelta) -> tuple[dict[str, int], list[str]]:
+    """Return the generation of each subject that begins so, and which of them tell of a removal for longer than `kept`."""
+    rows = await con.fetch(SQL.known, prefix, kept)
+    return {row["subject"]: row["generation"] for row in rows}, [row["subject"] for row in rows if row["over"]]
+
+
+async def forget(con: Connection, subjects: Sequence[str]) -> None:
+    """Drop the rows of removals that every reader has seen."""
+    await con.execute(SQL.forget, subjects)
+
+
+async def revive(con: Connection, prefix: str, held: Mapping[str, int]) -> list[str]:
+    """Of these services, which a reader has in the generation given, return the subjects of those whose removal was forgotten."""
+    if not held:
+        return []
+    rows = await con.fetch(SQL.revive, prefix, list(held), list(held.values()))
+    return [row["subject"] for row in rows]

@@ -1,11 +1,42 @@
--- name: ensure
-insert into publications (subject, generation, digest) values ($1, 0, '') on conflict (subject) do nothing
+-- name: changes
+-- Takes up to $2 rows away, which another manager then does not see; they are back if the transaction fails.
+delete from table_changes where id in (select id from table_changes where kind = $1 order by id limit $2 for update skip locked) returning key
 
--- name: known
-select subject, generation, digest from publications where subject = any($1::text[])
+-- name: fold
+-- One row per table is enough, while nobody can publish.
+delete from table_changes c where c.kind = $1 and exists (select 1 from table_changes n where n.kind = c.kind and n.key = c.key and n.id > c.id)
+
+-- name: ensure
+insert into publications (subject, generation, digest) select s, 0, '' from unnest($1::text[]) s order by s on conflict (subject) do nothing
 
 -- name: lock
-select generation, digest from publications where subject = $1 for update
+select subject, generation, digest, problem from publications where subject = any($1::text[]) order by subject for update
 
 -- name: advance
-update publications set generation = $2, digest = $3, published_at = now() where subject = $1
+update publications p set generation = n.generation, digest = n.digest, problem = null, published_at = now()
+from unnest($1::text[], $2::bigint[], $3::bytea[]) as n(subject, generation, digest) where p.subject = n.subject
+
+-- name: tell
+-- Why tables cannot be made, or (null) that they can again.
+update publications p set problem = n.problem from unnest($1::text[], $2::text[]) as n(subject, problem) where p.subject = n.subject
+
+-- name: drop_unused
+delete from publications where subject = any($1::text[]) and generation = 0
+
+-- name: digests
+select subject, digest from publications where subject = any($1::text[])
+
+-- name: known
+-- Generations of a kind ($1: 'route.'), and which have told of a service's removal for $2.
+select p.subject, p.generation, coalesce((s.deleted_at <= p.published_at or s.id is null and $1 <> 'plan.agent.') and p.published_at < now() - $2::interval, false) as over
+from publications p left join services s on s.id = case when $1 <> 'plan.agent.' and starts_with(p.subject, $1) then substr(p.subject, length($1) + 1)::uuid end
+where starts_with(p.subject, $1) and p.generation > 0
+
+-- name: forget
+delete from publications where subject = any($1::text[])
+
+-- name: revive
+-- Deleted services whose removal was forgotten, while a reader still has their table of generation n.
+insert into publications (subject, generation, digest)
+select $1 || s.id::text, n.generation, '' from unnest($2::text[], $3::bigint[]) as n(id, generation) join services s on s.id = n.id::uuid
+where s.deleted_at is not null on conflict (subject) do nothing returning subject

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from headrace.common.contracts.ids import AgentId
-from headrace.common.contracts.messages.plans import GpuGrant, KernelSpec, NodePlan
+from headrace.common.contracts.messages.plans import GpuGrant, NodePlan, PlannedKernel, ReplicaSpec
 from headrace.common.contracts.messages.routes import RouteTable, TokenKey
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.db.pool import Connection
@@ -22,69 +23,129 @@ from headrace.manager.store import traffic
 
 SQL = Queries.beside(__file__)
 T = TypeVar("T", NodePlan, RouteTable, RuleTable)
+_SPECS_KEPT = 500
+_BEFORE_ALL = UUID(int=0)
 
 
 @dataclass(frozen=True)
 class Draft(Generic[T]):
-    """A table that has not been made yet, since most are as they were."""
+    """A table that has not been made yet. `build` raises ValueError or TypeError for rows that make none."""
 
     subject: str
-    key: Any
-    """What the reading functions take to read this one again."""
-    facts: object
-    """What it is made of: equal facts make equal tables."""
+    key: str
+    """The machine's or the service's id."""
     unmarked: bool
     """Whether rows wait for the mark that a publication makes."""
     build: Callable[[], T]
 
 
-async def plans(con: Connection, only: Sequence[str] | None = None) -> list[Draft[NodePlan]]:
-    """Return the plan of each machine."""
-    rows = await con.fetch(SQL.planned, only)
-    drafts = []
-    for agent_id, group in groupby(rows, key=lambda row: row["agent_id"]):
-        facts = tuple(group)
-        subject = NodePlan.subject.format(agent_id=agent_id)
-        drafts.append(Draft(subject, agent_id, facts, facts[0]["unmarked"], partial(_plan, agent_id, facts)))
-    return drafts
+class Plans:
+    """Plans of machines."""
+
+    kind, prefix = "plan", "plan.agent."
+
+    def __init__(self) -> None:
+        self._specs: OrderedDict[UUID, ReplicaSpec] = OrderedDict()
+        """Of revisions, which never change; those that were used last."""
+
+    async def keys(self, con: Connection, after: str, most: int) -> list[str]:
+        """Return the ids of the next machines, in their order."""
+        return [row["id"] for row in await con.fetch(SQL.machines, after, most)]
+
+    async def read(self, con: Connection, keys: Sequence[str]) -> list[Draft[NodePlan]]:
+        """Return the plan of each of these machines."""
+        rows = await con.fetch(SQL.planned, keys)
+        specs = await self._of(con, {row["revision_id"] for row in rows if row["revision_id"] is not None})
+        drafts = []
+        for agent_id, group in groupby(rows, key=lambda row: row["agent_id"]):
+            facts = tuple(group)
+            build = partial(_plan, agent_id, facts, specs)
+            drafts.append(Draft(f"{self.prefix}{agent_id}", agent_id, facts[0]["unmarked"], build))
+        return drafts
+
+    async def _of(self, con: Connection, revisions: set[UUID]) -> dict[UUID, ReplicaSpec | ValueError]:
+        """Return the spec of each revision, or why it has none."""
+        found: dict[UUID, ReplicaSpec | ValueError] = {}
+        missing = []
+        for revision in revisions:
+            if revision in self._specs:
+                self._specs.move_to_end(revision)
+                found[revision] = self._specs[revision]
+            else:
+                missing.append(revision)
+        for row in await con.fetch(SQL.resolved, missing) if missing else ():
+            try:
+                found[row["id"]] = self._specs[row["id"]] = _spec(row["resolved"])
+            except ValueError as error:  # it costs the machines that run it, and not those read with them
+                found[row["id"]] = error
+        while len(self._specs) > _SPECS_KEPT:
+            self._specs.popitem(last=False)
+        return found
+
+    async def mark(self, con: Connection, plans: Sequence[NodePlan]) -> None:
+        """Note on kernels that left these plans which generation lacks them first."""
+        there = [kernel.kernel_id for plan in plans for kernel in plan.kernels]
+        generations = [plan.generation for plan in plans]
+        await con.execute(SQL.mark_left, [plan.agent_id for plan in plans], generations, there)
 
 
-def _plan(agent_id: str, rows: tuple[Any, ...]) -> NodePlan:
-    kernels = tuple(_kernel(row) for row in rows if row["kernel_id"] is not None)
-    return NodePlan(agent_id=AgentId(agent_id), generation=1, kernels=kernels)
+def _plan(agent_id: str, rows: tuple[Any, ...], specs: dict[UUID, ReplicaSpec | ValueError]) -> NodePlan:
+    kernels, used = [], dict[str, ReplicaSpec]()
+    for row in rows:
+        if row["kernel_id"] is None:
+            continue
+        key = str(row["revision_id"] or row["session_id"])
+        if key not in used:
+            spec = specs[row["revision_id"]] if row["revision_id"] else _spec(row["resolved"])
+            if isinstance(spec, ValueError):
+                raise spec
+            used[key] = spec
+        kernels.append(_kernel(row, key))
+    return NodePlan(agent_id=AgentId(agent_id), generation=1, specs=used, kernels=tuple(kernels))
 
 
-def _kernel(row: Any) -> KernelSpec:
-    spec = ResolvedSpec.model_validate(row["resolved"])
-    return KernelSpec(
+def _kernel(row: Any, spec: str) -> PlannedKernel:
+    return PlannedKernel(
         kernel_id=row["kernel_id"], session_id=row["session_id"], service_id=row["service_id"], revision_id=row["revision_id"],
-        project_id=row["project_id"], kind=row["kind"], role=row["role"], rank=row["rank"], name=row["name"], image=spec.image,
-        command=spec.command, port=spec.port, model_path=spec.model_path, health_check=spec.health_check,
-        pre_start_actions=spec.pre_start_actions, environ=spec.environ, slots=spec.slots, mounts=spec.mounts,
-        gpus=tuple(GpuGrant(gpu_id=device, share=Decimal(amount)) for device, amount in row["gpus"]),
+        project_id=row["project_id"], kind=row["kind"], role=row["role"], rank=row["rank"], name=row["name"],
+        gpus=tuple(GpuGrant(gpu_id=device, share=Decimal(amount)) for device, amount in row["gpus"]), spec=spec,
     )  # fmt: skip
 
 
-async def mark_left(con: Connection, plan: NodePlan) -> None:
-    """Note on kernels that left the plan which generation lacks them first."""
-    await con.execute(SQL.mark_left, plan.agent_id, plan.generation, [kernel.kernel_id for kernel in plan.kernels])
+def _spec(resolved: Any) -> ReplicaSpec:
+    spec = ResolvedSpec.model_validate(resolved)
+    return ReplicaSpec(**{name: getattr(spec, name) for name in ReplicaSpec.model_fields if hasattr(spec, name)})
 
 
-async def routes(con: Connection, only: Sequence[UUID] | None = None) -> list[Draft[RouteTable]]:
-    """Return the route table of each service; a deleted one is `removed`."""
-    keys = tuple(
-        TokenKey(kid=row["kid"], public_key=urlsafe_b64encode(row["public_key"]).rstrip(b"=").decode())
-        for row in await con.fetch(SQL.signing_keys)
-    )
-    return [
-        _draft(RouteTable, row, (keys, row), partial(_route_table, row, keys))
-        for row in await con.fetch(SQL.routed, only)
-    ]
+class Routes:
+    """Route tables of services; that of a deleted one says that it is `removed`."""
+
+    kind, prefix = "route", "route."
+
+    async def keys(self, con: Connection, after: str, most: int) -> list[str]:
+        """Return the ids of the next services, in their order."""
+        return [row["id"] for row in await con.fetch(SQL.services, after or _BEFORE_ALL, most)]
+
+    async def read(self, con: Connection, keys: Sequence[str]) -> list[Draft[RouteTable]]:
+        """Return the table of each of these services."""
+        signing = tuple(
+            TokenKey(kid=row["kid"], public_key=urlsafe_b64encode(row["public_key"]).rstrip(b"=").decode())
+            for row in await con.fetch(SQL.signing_keys)
+        )
+        return [
+            _draft(self.prefix, row, partial(_route_table, row, signing)) for row in await con.fetch(SQL.routed, keys)
+        ]
+
+    async def mark(self, con: Connection, tables: Sequence[RouteTable]) -> None:
+        """Note on draining sessions which generation tells the app-proxies so first."""
+        active = [route.session_id for table in tables for route in table.routes if route.state == "active"]
+        generations = [table.generation for table in tables]
+        await con.execute(SQL.mark_drained_from, [table.service_id for table in tables], generations, active)
 
 
-def _draft(kind: type[T], row: Any, facts: object, build: Callable[[], T]) -> Draft[T]:
-    subject = kind.subject.format(service_id=row["service_id"])
-    return Draft(subject, row["service_id"], facts, row["unmarked"], build)
+def _draft(prefix: str, row: Any, build: Callable[[], T]) -> Draft[T]:
+    key = str(row["service_id"])
+    return Draft(prefix + key, key, row["unmarked"], build)
 
 
 def _route_table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
@@ -101,15 +162,21 @@ def _route_table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
     )  # fmt: skip
 
 
-async def mark_drained_from(con: Connection, table: RouteTable) -> None:
-    """Note on draining sessions which generation tells the app-proxies so first."""
-    active = [route.session_id for route in table.routes if route.state == "active"]
-    await con.execute(SQL.mark_drained_from, table.service_id, table.generation, active)
+class Rules:
+    """Rule tables of services that have rules; that of a service without any more says that it is `removed`."""
 
+    kind, prefix = "rules", "rules."
 
-async def rules(con: Connection, only: Sequence[UUID] | None = None) -> list[Draft[RuleTable]]:
-    """Return the rule table of each service that has rules, and a tombstone for each that had some."""
-    return [_draft(RuleTable, row, row, partial(_rule_table, row)) for row in await con.fetch(SQL.ruled, only)]
+    async def keys(self, con: Connection, after: str, most: int) -> list[str]:
+        """Return the ids of the next services, in their order."""
+        return [row["id"] for row in await con.fetch(SQL.ruled_services, after or _BEFORE_ALL, most)]
+
+    async def read(self, con: Connection, keys: Sequence[str]) -> list[Draft[RuleTable]]:
+        """Return the table of each of these services."""
+        return [_draft(self.prefix, row, partial(_rule_table, row)) for row in await con.fetch(SQL.ruled, keys)]
+
+    async def mark(self, con: Connection, tables: Sequence[RuleTable]) -> None:
+        """Nothing waits for these."""
 
 
 def _rule_table(row: Any) -> RuleTable:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from headrace.common.contracts.ids import (
     AgentId,
@@ -75,11 +75,65 @@ class KernelSpec(_Part):
     """Between SIGTERM and SIGKILL."""
 
 
+class ReplicaSpec(_Part):
+    """What kernels of one revision have in common: see KernelSpec, which each of them becomes."""
+
+    image: str | None
+    command: tuple[str, ...]
+    port: Annotated[int, Field(ge=1, le=65535)]
+    model_path: str
+    health_check: HealthCheck | None
+    pre_start_actions: tuple[PreStartAction, ...] = ()
+    environ: dict[str, str] = {}
+    slots: ResourceSlots
+    mounts: tuple[Mount, ...] = ()
+    stop_grace_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
+
+
+class PlannedKernel(_Part):
+    """A kernel of a plan without what it shares with others of its revision."""
+
+    kernel_id: KernelId
+    session_id: SessionId
+    service_id: ServiceId | None
+    revision_id: RevisionId | None
+    project_id: ProjectId
+    kind: SessionKind
+    role: KernelRole = "main"
+    rank: NonNegativeInt = 0
+    name: str
+    gpus: tuple[GpuGrant, ...] = ()
+    spec: str
+    """Key of the plan's `specs`."""
+
+    def resolved(self, shared: ReplicaSpec) -> KernelSpec:
+        """Return the kernel with everything that is needed to start it; the parts of `shared` are not copied."""
+        own = {name: getattr(self, name) for name in type(self).model_fields if name != "spec"}
+        return KernelSpec(**own, **{name: getattr(shared, name) for name in type(shared).model_fields})
+
+
 class NodePlan(Message):
-    """Manager → agent: everything the machine must run. Replaces any plan of a lower generation."""
+    """Manager → agent: everything the machine must run. Replaces any plan of a lower generation.
+
+    A spec travels once for all kernels of its revision. Plans of 0.1, which agents may have on disk and older managers send,
+    have whole kernels and no `specs`.
+    """
 
     subject: ClassVar = "plan.agent.{agent_id}"
     v: Literal[1] = 1
     agent_id: AgentId
     generation: PositiveInt
-    kernels: tuple[KernelSpec, ...]
+    specs: dict[str, ReplicaSpec] = {}
+    kernels: tuple[Annotated[KernelSpec | PlannedKernel, Field(union_mode="left_to_right")], ...]
+
+    @model_validator(mode="after")
+    def _has_each_spec(self) -> Self:
+        missing = {k.spec for k in self.kernels if isinstance(k, PlannedKernel)} - self.specs.keys()
+        if missing:
+            raise ValueError(f"specs lacks {', '.join(sorted(missing)[:3])}")
+        return self
+
+    def resolved(self) -> dict[KernelId, KernelSpec]:
+        """Return each kernel by its id, with everything that is needed to start it."""
+        whole = (k if isinstance(k, KernelSpec) else k.resolved(self.specs[k.spec]) for k in self.kernels)
+        return {kernel.kernel_id: kernel for kernel in whole}

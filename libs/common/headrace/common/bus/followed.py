@@ -1,0 +1,97 @@
+"""What a last-value stream holds, followed by sequence number: looking again costs what has changed, not what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, NotFoundError
+
+from headrace.common.bus.connect import Bus
+from headrace.common.bus.stored import stored_values
+from headrace.common.bus.streams import stream_of
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.problems import BusUnavailable
+
+log = structlog.get_logger()
+_TIMEOUT_S = 5.0
+_MOST_LOOKS = 5
+"""While others publish all the time, a look ends with what it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The generation that a subject's stored message says (0: none that can be read), and where it stands in the stream."""
+
+    generation: int
+    sequence: int
+
+
+class FollowedStream:
+    """The generation of each subject that the stream of one kind of message holds, as of the last `look()`."""
+
+    def __init__(self, bus: Bus, kind: type[Message]) -> None:
+        self._bus = bus
+        self._stream = stream_of(kind)
+        self._wildcard = kind.wildcard()
+        self._created: datetime | None = None
+        self._last = 0
+        self._own: dict[int, tuple[str, int]] = {}
+        self.held: dict[str, Held] = {}
+
+    def wrote(self, subject: str, generation: int, sequence: int) -> None:
+        """Note a message of this process that the stream acknowledged, so that it need not be read."""
+        self._own[sequence] = (subject, generation)
+        self._advance()
+
+    def _advance(self) -> None:
+        while (own := self._own.pop(self._last + 1, None)) is not None:
+            self._last += 1
+            self.held[own[0]] = Held(own[1], self._last)
+
+    async def look(self) -> None:
+        """Bring `held` up to date. Raises BusUnavailable."""
+        for _ in range(_MOST_LOOKS):
+            created, last, messages = await self._state()
+            if created != self._created or last < self._last:  # another stream of that name, or one from a backup
+                self._created, self._last, self.held = created, 0, {}
+                self._own.clear()
+            if last == self._last:
+                if messages == len(self.held):
+                    return
+                self._last, self.held = 0, {}  # something was taken out of it
+            await self._read_on()
+        return
+
+    async def _read_on(self) -> None:
+        async for page in stored_values(self._bus, self._stream, self._wildcard, start=self._last + 1):
+            for value in page:
+                self.held[value.subject] = Held(value.generation(), value.sequence)
+            self._last = max(self._last, page[-1].sequence)
+        self._own = {sequence: own for sequence, own in self._own.items() if sequence > self._last}
+        self._advance()
+
+    async def remove(self, subject: str) -> None:
+        """Take the subject's message out of the stream, if it is still the one that was looked at. Raises BusUnavailable."""
+        held = self.held.pop(subject, None)
+        if held is None:
+            return
+        try:
+            await JetStreamContext(self._bus.client, timeout=_TIMEOUT_S).delete_msg(self._stream, held.sequence)
+        except APIError as error:  # newer by now, or gone: the next look tells
+            log.info("stored_message_not_removed", subject=subject, why=str(error))
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BusUnavailable(f"removing {subject}: {error or type(error).__name__}") from error
+
+    async def _state(self) -> tuple[datetime | None, int, int]:
+        """Return when the stream was made, its last sequence number and the number of its messages; nothing of one that is absent."""
+        try:
+            info = await JetStreamContext(self._bus.client, timeout=_TIMEOUT_S).stream_info(self._stream)
+        except NotFoundError:
+            return None, 0, 0
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BusUnavailable(f"stream {self._stream}: {error or type(error).__name__}") from error
+        return info.created, info.state.last_seq, info.state.messages
