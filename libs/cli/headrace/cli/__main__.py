@@ -9,8 +9,13 @@ from collections.abc import Sequence
 from types import FrameType
 
 from headrace.cli.app import build
-from headrace.cli.errors import ExitCode, explain, report
+from headrace.cli.errors import ExitCode
 from headrace.cli.session import Session
+
+# What the command line never uses, and would load at each start: httpx's own command line (with rich and pygments;
+# httpx imports it only where it can), and pydantic's search of all installed packages for plugins.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: its import fails, as if not installed
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
     except Exception as error:
+        from headrace.cli.failures import explain, report  # noqa: PLC0415 - what explains errors is loaded when there is one
+
         failure = explain(error)
         if failure is None:
             raise

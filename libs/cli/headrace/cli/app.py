@@ -1,32 +1,17 @@
-"""The command tree."""
+"""The command tree: names and one line each here, the commands' modules when they are asked for."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from headrace.cli.command import group
-from headrace.cli.commands import (
-    agent,
-    client,
-    completion,
-    folder,
-    login,
-    migrate,
-    project,
-    rule,
-    service,
-    service_changes,
-    service_logs,
-    service_receipts,
-    service_traffic,
-    stack,
-    token,
-    user,
-    version,
-)
 from headrace.cli.errors import EXIT_CODES
 from headrace.cli.session import current
 
@@ -49,10 +34,86 @@ EPILOG = "\b\n" + "\n\n\b\n".join([
 ])  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A top-level word: the modules in headrace.cli.commands that register it, and its line in the list."""
+
+    modules: tuple[str, ...]
+    help: str
+    is_group: bool = False
+
+
+def _group(help: str, *modules: str) -> Entry:
+    return Entry(modules, help, is_group=True)
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "up": Entry(("stack",), "Start everything on this machine and run until Ctrl-C: servers, manager, agents, app-proxy, autoscaler."),
+    "down": Entry(("stack",), "Stop the stack that `up` started; its data stays."),
+    "status": Entry(("stack",), "Show what runs: servers, services, agents, where they listen and log; or the server that one is logged in to."),
+    "login": Entry(("login",), "Try a server and key, and keep them for later commands (only you can read the file)."),
+    "logout": Entry(("login",), "Forget the stored login."),
+    "whoami": Entry(("login",), "Show who one is to the server, and one's projects."),
+    "migrate": Entry(("migrate",), "Bring the manager's database up to date; safe to repeat, and for many at once."),
+    "version": Entry(("version",), "Show this program's version, and the server's if it can be reached."),
+    "completion": Entry(("completion",), "Print the shell's completion script; load it with: source <(headrace completion bash)."),
+    "project": _group("Projects: members, quotas, what is used.", "project"),
+    "user": _group("Users and their API keys (operators; one's own keys: everybody).", "user"),
+    "folder": _group("Model folders: create, upload, browse, download.", "folder"),
+    "service": _group(
+        "Model services: one permanent endpoint and its replicas.",
+        "service", "service_changes", "service_traffic", "service_receipts", "service_logs",
+    ),
+    "token": _group("Tokens with which apps call a service, or all services of a project.", "token"),
+    "client": _group("Named clients: apps that call a service with basic auth.", "client"),
+    "rule": _group("Autoscaling rules of a service.", "rule"),
+    "agent": _group("Agents: the machines, what they have and what runs on them (operators).", "agent"),
+}  # fmt: skip
+
+
+class LazyGroup(TyperGroup):
+    """The root: lists ENTRIES, and imports the modules of the one word that is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Return the words in the order of ENTRIES."""
+        return list(ENTRIES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """Return the command or group `cmd_name`, or None."""
+        entry = ENTRIES.get(cmd_name)
+        if entry is None:
+            return None
+        if cmd_name not in self.commands:
+            self.commands[cmd_name] = _loaded(cmd_name, entry)
+        return self.commands[cmd_name]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the list of commands, without loading them."""
+        width = formatter.width - 6 - max(map(len, ENTRIES))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _short(entry.help, width)) for name, entry in ENTRIES.items()])
+
+
+def _loaded(name: str, entry: Entry) -> Any:
+    modules = [import_module(f"headrace.cli.commands.{module}") for module in entry.modules]
+    holder = typer.Typer(help=entry.help, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    for module in modules:
+        module.register(holder)
+    made = typer.main.get_group(holder)
+    made.name = name
+    return made if entry.is_group else made.commands[name]
+
+
+def _short(text: str, width: int) -> str:
+    first = re.split(r"(?<=\.) ", text, maxsplit=1)[0]
+    return first if len(first) <= width else first[: max(0, width - 3)].rsplit(" ", 1)[0] + "..."
+
+
 def build() -> typer.Typer:
     """Return the whole command line."""
     app = typer.Typer(
         name="headrace",
+        cls=LazyGroup,
         help="Serve machine-learning models on your own machines.",
         epilog=EPILOG,
         no_args_is_help=True,
@@ -61,25 +122,6 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
     )
     app.callback()(_root)
-    for module in (stack, login):
-        module.register(app)
-    groups = {
-        "project": (project,),
-        "user": (user,),
-        "folder": (folder,),
-        "service": (service, service_changes, service_traffic, service_receipts, service_logs),
-        "token": (token,),
-        "client": (client,),
-        "rule": (rule,),
-        "agent": (agent,),
-    }
-    for name, modules in groups.items():
-        noun = group(modules[0].HELP)
-        for module in modules:
-            module.register(noun)
-        app.add_typer(noun, name=name)
-    for module in (migrate, version, completion):
-        module.register(app)
     return app
 
 

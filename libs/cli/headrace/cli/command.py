@@ -1,6 +1,6 @@
 """Registers functions as commands: gives them the session, adds `--json`, and spreads groups of flags.
 
-    @command(group, "ls")
+    @command(app, "ls")
     def ls(session: Session, project: Project = None) -> None: …
 
 A parameter whose type is a dataclass stands for all its fields, so that several commands share a set of flags.
@@ -19,11 +19,6 @@ from headrace.cli.session import current
 
 F = TypeVar("F", bound=Callable[..., None])
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON: objects, arrays for lists, a line each for streams.")]
-
-
-def group(help: str) -> typer.Typer:
-    """Return a group of commands."""
-    return typer.Typer(help=help, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def command(where: typer.Typer, name: str, **options: Any) -> Callable[[F], F]:

@@ -48,12 +48,11 @@ def text() -> str:
 
 def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Yield every command that does something, with its whole name."""
-    below = getattr(command, "commands", None)
-    if below is None:
+    if not hasattr(command, "list_commands"):
         yield name, command
         return
-    for word, child in below.items():
-        yield from _commands(child, f"{name} {word}")
+    for word in command.list_commands(None):
+        yield from _commands(command.get_command(None, word), f"{name} {word}")
 
 
 def _described(command: Any) -> str:

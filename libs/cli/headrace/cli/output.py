@@ -7,26 +7,24 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO, TypeVar
-
-from pydantic import BaseModel
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Protocol, TextIO, TypeVar
 
 from headrace.cli.text import cell, clean
 
-M = TypeVar("M", bound=BaseModel)
+
+class Printable(Protocol):
+    """What has a JSON form: the contract models."""
+
+    def model_dump_json(self) -> str:
+        """Return the JSON text."""
+
+
+M = TypeVar("M", bound=Printable)
 Columns = Sequence[tuple[str, Callable[[M], object]]]
 """Heading and how to get the value from an item."""
 
-_COLOURS = {
-    "healthy": "green", "deployed": "green", "running": "green", "alive": "green", "ready": "green", "passed": "green",
-    "degraded": "yellow", "deploying": "yellow", "pending": "yellow", "placed": "yellow", "draining": "yellow",
-    "starting": "yellow", "stopping": "yellow", "restarting": "yellow",
-    "unhealthy": "red", "failed": "red", "lost": "red", "down": "red",
-}  # fmt: skip
 _COUNTDOWN = re.compile(r"\bin \d+ s\b")
 
 
@@ -48,11 +46,11 @@ class Output:
         headings = [heading for heading, _ in columns]
         rows = [[cell(read(item)) for _, read in columns] for item in found]
         if sys.stdout.isatty():
-            Console().print(_pretty(headings, rows))
+            _terminal().table(headings, rows)
         else:
             sys.stdout.write(_plain(headings, rows))
 
-    def facts(self, item: BaseModel, facts: Iterable[tuple[str, object]]) -> None:
+    def facts(self, item: Printable, facts: Iterable[tuple[str, object]]) -> None:
         """Print one thing: its JSON, or its facts, one a line."""
         if self.as_json:
             self.record(item)
@@ -62,9 +60,9 @@ class Output:
         for name, value in pairs:
             self.line(f"{name:<{width}}  {value}")
 
-    def record(self, item: BaseModel | dict[str, Any]) -> None:
+    def record(self, item: Printable | dict[str, Any]) -> None:
         """Print one JSON document in one line."""
-        text = item.model_dump_json() if isinstance(item, BaseModel) else json.dumps(item, default=str)
+        text = json.dumps(item, default=str) if isinstance(item, dict) else item.model_dump_json()
         self._write(text)
 
     def done(self, text: str, **facts: object) -> None:
@@ -79,7 +77,7 @@ class Output:
         if self.as_json:
             return
         if sys.stdout.isatty():
-            Console(highlight=False, soft_wrap=True).print(_coloured(text))
+            _terminal().line(text)
         else:
             self._write(text)
 
@@ -99,8 +97,8 @@ class Output:
         if self.as_json:
             yield lambda _lines: None
         elif sys.stdout.isatty():
-            with Live(console=Console(highlight=False), refresh_per_second=8) as live:
-                yield lambda lines: live.update(Text("\n").join(_coloured(line) for line in lines))
+            with _terminal().live() as show:
+                yield show
         else:
             yield Changes(self._write).show
 
@@ -130,7 +128,7 @@ def interactive(*streams: TextIO) -> bool:
     return all(stream.isatty() for stream in streams)
 
 
-def _array(items: Sequence[BaseModel]) -> str:
+def _array(items: Sequence[Printable]) -> str:
     if not items:
         return "[]\n"
     return "[\n" + ",\n".join(item.model_dump_json() for item in items) + "\n]\n"
@@ -143,17 +141,6 @@ def _plain(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _pretty(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=False)
-    for row in rows:
-        table.add_row(*(Text(text, style=_COLOURS.get(text, "")) for text in row))
-    return table
-
-
-def _coloured(text: str) -> Text:
-    shown = Text(text)
-    for word, colour in _COLOURS.items():
-        shown.highlight_regex(rf"(?<![\w-]){word}(?![\w-])", colour)
-    return shown
+def _terminal() -> ModuleType:
+    """Return what paints on a terminal; pipes and JSON do not load it."""
+    return import_module("headrace.cli.terminal")

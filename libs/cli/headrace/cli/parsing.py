@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from headrace.cli.errors import CliError, ExitCode
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -62,6 +60,8 @@ def mount(value: str) -> dict[str, Any]:
 
 def document(path: Path) -> dict[str, Any]:
     """Return a YAML or JSON file's mapping. Raises CliError for anything else, OSError."""
+    import yaml  # noqa: PLC0415 - most commands read no file
+
     text = path.read_text(encoding="utf-8")
     try:
         found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)

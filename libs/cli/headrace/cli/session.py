@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import typer
 
-from headrace.cli.config import Config, Target, is_local
 from headrace.cli.output import Output
-from headrace.sdk import Client
+
+if TYPE_CHECKING:  # loaded by the first command that asks a server: help and completion of words do not
+    from headrace.cli.config import Config, Target
+    from headrace.sdk import Client
 
 
 class Session:
@@ -28,6 +30,8 @@ class Session:
     def config(self) -> Config:
         """The stored login and the environment."""
         if self._config is None:
+            from headrace.cli.config import Config  # noqa: PLC0415
+
             self._config = Config()
         return self._config
 
@@ -40,6 +44,9 @@ class Session:
 
     def connect(self, target: Target) -> Client:
         """Return a client of `target`; the caller closes it."""
+        from headrace.cli.config import is_local  # noqa: PLC0415
+        from headrace.sdk import Client  # noqa: PLC0415
+
         if target.url.startswith("http://") and not is_local(target.url):
             self.output.note(f"warning: the key goes to {target.url} unencrypted; use https")
         return Client(target.url, target.key, verify=str(target.ca_file) if target.ca_file else True)

@@ -1,18 +1,25 @@
-"""Headrace's Python client: synchronous, typed with the contract models. Start at `Client`."""
+"""Headrace's Python client: synchronous, typed with the contract models. Start at `Client`.
 
-from headrace.sdk.client import Client
-from headrace.sdk.errors import (
-    AnswerLostError,
-    ApiError,
-    HeadraceError,
-    TransferError,
-    UnexpectedAnswerError,
-    UnreachableError,
-    WaitFailedError,
-    WaitTimeoutError,
-)
-from headrace.sdk.logs import LogStream
-from headrace.sdk.waiting import Until
+Names are imported when they are first used (PEP 562): who handles only the errors does not load the HTTP client.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headrace.sdk.client import Client
+    from headrace.sdk.errors import (
+        AnswerLostError,
+        ApiError,
+        HeadraceError,
+        TransferError,
+        UnexpectedAnswerError,
+        UnreachableError,
+        WaitFailedError,
+        WaitTimeoutError,
+    )
+    from headrace.sdk.logs import LogStream
+    from headrace.sdk.waiting import Until
 
 __all__ = [
     "AnswerLostError",
@@ -27,3 +34,12 @@ __all__ = [
     "WaitFailedError",
     "WaitTimeoutError",
 ]
+
+_HOME = {"Client": "client", "LogStream": "logs", "Until": "waiting"}
+"""The module of each name; the others are errors."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"headrace.sdk.{_HOME.get(name, 'errors')}"), name)

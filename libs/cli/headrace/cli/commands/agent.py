@@ -12,8 +12,6 @@ from headrace.cli.session import Session
 from headrace.cli.text import cell, size, slots
 from headrace.common.contracts.http.agents import AgentDetail, AgentView
 
-HELP = "Agents: the machines, what they have and what runs on them (operators)."
-
 AGENT_COLUMNS: Columns[AgentView] = (
     ("AGENT", lambda a: a.id),
     ("STATUS", lambda a: a.status),

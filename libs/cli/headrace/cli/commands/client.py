@@ -15,7 +15,6 @@ from headrace.cli.session import Session
 from headrace.cli.text import moment
 from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
 
-HELP = "Named clients: apps that call a service with basic auth."
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the client.")]
 
 _COLUMNS: Columns[ClientView] = (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from headrace.cli.config import Config
-from headrace.cli.errors import CliError
-from headrace.sdk import Client, HeadraceError
+if TYPE_CHECKING:
+    from headrace.sdk import Client
 
 _TIMEOUT_S = 2.0
 
@@ -22,6 +22,10 @@ def complete_folder(incomplete: str) -> list[str]:
 
 
 def _names(read: Callable[[Client], Iterable[str]], incomplete: str) -> list[str]:
+    from headrace.cli.config import Config  # noqa: PLC0415 - every command has completion, few runs complete
+    from headrace.cli.errors import CliError  # noqa: PLC0415
+    from headrace.sdk import Client, HeadraceError  # noqa: PLC0415
+
     try:
         target = Config().target()
         with Client(

@@ -18,8 +18,6 @@ from headrace.cli.transfer import Shown, downloads, fetch, send, uploads
 from headrace.cli.uploads import Unfinished
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
 
-HELP = "Model folders: create, upload, browse, download."
-
 _COLUMNS: Columns[FolderView] = (
     ("NAME", lambda f: f.name),
     ("USAGE", lambda f: f.usage_mode),

@@ -14,7 +14,6 @@ from headrace.cli.session import Session
 from headrace.cli.text import slots
 from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, Role
 
-HELP = "Projects: members, quotas, what is used."
 Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
 

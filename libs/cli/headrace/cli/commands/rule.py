@@ -16,7 +16,6 @@ from headrace.cli.text import cell
 from headrace.common.contracts.http.rules import RuleView
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 
-HELP = "Autoscaling rules of a service."
 _SIGNS = {
     "<": Comparator.LESS_THAN, "<=": Comparator.LESS_THAN_OR_EQUAL,
     ">": Comparator.GREATER_THAN, ">=": Comparator.GREATER_THAN_OR_EQUAL,

@@ -20,7 +20,6 @@ from headrace.cli.session import Session
 from headrace.common.contracts.http.services import CreateService, ServiceDetail, ServicePhase, ServiceStatus
 from headrace.sdk import Until
 
-HELP = "Model services: one permanent endpoint and its replicas."
 Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until it is so; exit code 5 when it fails.")]
 
 

@@ -17,7 +17,6 @@ from headrace.cli.text import moment
 from headrace.common.contracts.http.tokens import CreateToken, TokenView
 from headrace.sdk.tokens import Tokens
 
-HELP = "Tokens with which apps call a service, or all services of a project."
 Service = Annotated[
     str | None,
     typer.Argument(metavar="SERVICE", help="Name or id; not with --project.", autocompletion=complete_service),

@@ -14,7 +14,6 @@ from headrace.cli.parsing import duration_s
 from headrace.cli.session import Session
 from headrace.common.contracts.http.projects import CreateKey, CreateUser, KeyView, UserView
 
-HELP = "Users and their API keys (operators; one's own keys: everybody)."
 User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
 
 _COLUMNS: Columns[UserView] = (

@@ -20,7 +20,8 @@ from headrace.cli.demo import calling, deploying
 from headrace.cli.demo.children import Program
 from headrace.cli.demo.stack import Stack
 from headrace.cli.demo.telling import Teller
-from headrace.cli.errors import CliError, ExitCode, explain, report
+from headrace.cli.errors import CliError, ExitCode
+from headrace.cli.failures import explain, report
 from headrace.common.contracts.http.services import ServiceDetail
 from headrace.common.contracts.http.tokens import CreateToken
 from headrace.embedded.state import StackState

@@ -13,7 +13,7 @@ Mode = Annotated[str, StringConstraints(pattern=r"^0?[0-7]{3,4}$")]
 class Part(BaseModel):
     """Frozen, and closed: an unknown key is an error with its path."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class HealthCheck(Part):

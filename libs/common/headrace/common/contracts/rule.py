@@ -29,7 +29,7 @@ class Comparator(StrEnum):
 class RuleSpec(BaseModel):
     """What a rule says. `step` is signed; a result outside [min_replicas, max_replicas] does not fire."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     source: MetricSource
     metric: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_:.\-]{0,199}$")]
     comparator: Comparator

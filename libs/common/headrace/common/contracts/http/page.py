@@ -12,13 +12,13 @@ T = TypeVar("T")
 class Body(BaseModel):
     """A request body: closed, so that a mistyped field is refused and not ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class View(BaseModel):
     """A response body."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Page(View, Generic[T]):

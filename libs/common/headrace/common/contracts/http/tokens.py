@@ -18,7 +18,7 @@ Share = Annotated[int, Field(ge=1, le=1000)]
 class CallerLimits(RateLimits):
     """Bounds of one caller at one service, over all app-proxies. None, or left out, is no bound."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     in_flight: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     tokens_per_minute: Annotated[int | None, Field(ge=1, le=_MANY)] = None
     tokens_per_day: Annotated[int | None, Field(ge=1, le=_MANY)] = None

@@ -21,13 +21,13 @@ MOST_WEIGHT = 10_000
 class BalanceSettings(Balance):
     """How requests are spread over replicas. In a change what is named is changed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class LimitSettings(Limits):
     """Bounds of the service at each app-proxy. In a change what is named is changed, and null takes a limit away."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     max_in_flight_per_replica: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     max_queued: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     queue_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
@@ -49,7 +49,7 @@ Models = Annotated[tuple[ModelName, ...], Field(max_length=100), AfterValidator(
 class PutWeight(Body):
     """A replica's share of new requests against the others': 100 is usual, 0 takes it out of turn."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     weight: Annotated[int, Field(ge=0, le=MOST_WEIGHT)]
 
 

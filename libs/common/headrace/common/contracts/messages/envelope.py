@@ -12,7 +12,7 @@ from headrace.common.contracts.problems import MalformedMessage
 class Message(BaseModel):
     """A whole state or a question, never a delta. Unknown fields are ignored so that versions can be mixed during an upgrade."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
     subject: ClassVar[str]
     """Subject with `{field}` places that `address()` fills from the message's own fields."""
 

@@ -26,7 +26,7 @@ KernelRole = Literal["main", "sub"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Mount(_Part):

@@ -18,7 +18,7 @@ Architecture = Literal["x86_64", "aarch64"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Gpu(_Part):

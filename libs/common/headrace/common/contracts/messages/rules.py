@@ -12,7 +12,7 @@ from headrace.common.contracts.rule import RuleSpec
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Rule(_Part):

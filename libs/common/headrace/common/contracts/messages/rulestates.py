@@ -14,7 +14,7 @@ from headrace.common.contracts.reasons import Reason
 class RuleOutcome(BaseModel):
     """The last look at one rule: what was seen, whether it fired, why (not)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
     rule_id: RuleId
     at: AwareDatetime
     observed: float | None

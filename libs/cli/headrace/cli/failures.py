@@ -1,0 +1,177 @@
+"""How every expected error becomes words and an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from headrace.cli.errors import CliError, ExitCode
+from headrace.cli.text import clean
+from headrace.sdk.errors import (
+    AnswerLostError,
+    ApiError,
+    HeadraceError,
+    TransferError,
+    UnreachableError,
+    WaitFailedError,
+    WaitTimeoutError,
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as it is shown."""
+
+    code: ExitCode
+    title: str
+    detail: str
+    type: str = "failed"
+    errors: Sequence[Mapping[str, Any]] = ()
+    hint: str = ""
+    log: str = ""
+    request_id: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """The problem document's further members."""
+
+    def document(self) -> dict[str, Any]:
+        """Return what `--json` prints on standard error."""
+        known = {
+            "type": self.type, "title": self.title, "detail": self.detail, "exit_code": int(self.code),
+            "errors": [dict(e) for e in self.errors], "hint": self.hint, "log": self.log, "request_id": self.request_id,
+        }  # fmt: skip
+        return {**self.extra, **{name: value for name, value in known.items() if value not in ("", None, [])}}
+
+    def lines(self) -> list[str]:
+        """Return what a person reads on standard error."""
+        shown = [f"error: {self.title}: {self.detail}" if self.title else f"error: {self.detail}"]
+        for error in self.errors:
+            where = error.get("field", error.get("path", "?"))
+            shown.append(f"  {where}: found {json.dumps(error.get('found'), default=str, ensure_ascii=False)}")
+            shown.append(f"    allowed: {error.get('allowed', '?')}")
+        if self.log:
+            shown += ["the end of its log:", *(f"  | {line}" for line in self.log.splitlines())]
+        if self.hint:
+            shown.append(f"hint: {self.hint}")
+        if self.request_id:
+            shown.append(f"request id: {self.request_id}")
+        return [clean(line) for line in shown]
+
+
+_LOGIN = "headrace login --url URL --key KEY, or set HEADRACE_URL and HEADRACE_API_KEY"
+_PROBLEM_MEMBERS = frozenset({"type", "title", "status", "detail", "errors", "request_id"})
+
+
+def explain(error: Exception) -> Failure | None:
+    """Return how `error` is shown, or None if it is not an expected one."""
+    if isinstance(error, CliError):
+        cause = explain(error.__cause__) if isinstance(error.__cause__, HeadraceError) else None
+        kind, extra = (cause.type, cause.extra) if cause is not None else ("failed", {})
+        return Failure(error.code, "", str(error), type=kind, hint=error.hint, log=error.log, extra=extra)
+    if isinstance(error, HeadraceError):
+        return _of_sdk(error)
+    if isinstance(error, ValidationError):
+        return of_validation(error)
+    if isinstance(error, OSError):
+        return Failure(ExitCode.FAILED, "", _words(error), type="system")
+    return _of_embedded(error)
+
+
+def of_validation(error: ValidationError) -> Failure:
+    """Return a wrong value of a flag or file, with each field's found and allowed."""
+    rows = [
+        {
+            "field": ".".join(str(part) for part in item["loc"]) or "(all)",
+            "found": _short(item.get("input")),
+            "allowed": _allowed(item),
+        }
+        for item in error.errors(include_url=False)
+    ]
+    return Failure(
+        ExitCode.USAGE, "Invalid request", "not sent, because it is wrong", type="invalid-request", errors=rows
+    )
+
+
+def report(failure: Failure, *, as_json: bool) -> None:
+    """Print `failure` on standard error."""
+    text = json.dumps(failure.document(), default=str) if as_json else "\n".join(failure.lines())
+    sys.stderr.write(text + "\n")
+
+
+def _of_sdk(error: HeadraceError) -> Failure:
+    if isinstance(error, ApiError):
+        return _of_api(error)
+    if isinstance(error, UnreachableError):
+        return Failure(
+            ExitCode.UNREACHABLE, "", str(error), type="unreachable", hint="does it run? headrace status, headrace up"
+        )
+    if isinstance(error, AnswerLostError):
+        return Failure(
+            ExitCode.UNREACHABLE,
+            "",
+            str(error),
+            type="answer-lost",
+            hint="it may have been done all the same; look before trying again",
+        )
+    if isinstance(error, WaitFailedError | WaitTimeoutError):
+        kind = "wait-failed" if isinstance(error, WaitFailedError) else "wait-timeout"
+        extra = {"reason": error.reason.model_dump()} if error.reason is not None else {}
+        return Failure(ExitCode.WAITED, "", str(error), type=kind, extra=extra)
+    if isinstance(error, TransferError) and isinstance(error.__cause__, UnreachableError | AnswerLostError):
+        return Failure(
+            ExitCode.UNREACHABLE,
+            "",
+            str(error),
+            type="transfer",
+            hint="run the same command again: it goes on where it stopped",
+        )
+    return Failure(ExitCode.FAILED, "", str(error))
+
+
+def _of_api(error: ApiError) -> Failure:
+    denied = error.status in {401, 403}
+    extra = {name: value for name, value in error.document.items() if name not in _PROBLEM_MEMBERS}
+    return Failure(
+        ExitCode.DENIED if denied else ExitCode.FAILED,
+        error.title,
+        error.detail,
+        type=error.type,
+        errors=error.errors,
+        hint=_LOGIN if error.status == 401 else "",
+        request_id=error.request_id if error.status >= 500 else None,
+        extra={"status": error.status, **extra},
+    )
+
+
+def _of_embedded(error: Exception) -> Failure | None:
+    # Imported late: most commands never touch the embedded stack.
+    from headrace.embedded.errors import EmbeddedError, StartFailedError  # noqa: PLC0415
+
+    if not isinstance(error, EmbeddedError):
+        return None
+    log = error.tail if isinstance(error, StartFailedError) else ""
+    return Failure(ExitCode.FAILED, "", str(error), type="embedded", log=log)
+
+
+def _words(error: OSError) -> str:
+    name = f"{error.filename}: " if error.filename else ""
+    return f"{name}{error.strerror or error}"
+
+
+def _allowed(item: Mapping[str, Any]) -> str:
+    if item["type"] == "extra_forbidden":
+        return "no such field"
+    if item["type"] == "string_pattern_mismatch":
+        return f"text matching {(item.get('ctx') or {}).get('pattern')}"
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def _short(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    return text if len(text) <= 200 else text[:200] + "…"
