@@ -146,3 +146,30 @@ async def test_a_socket_unit_brings_the_port(tmp_path: Path) -> None:
             await asyncio.sleep(0)
             assert not waiting.done()
             waiting.cancel()
+
+
+async def test_at_the_limit_of_open_files_callers_hear_503_and_no_worker_ends(tmp_path: Path) -> None:
+    port, admin = free_port(), free_port()
+    async with backend() as replica:
+        env = await environment(tmp_path / "data", port, admin, table("chat", routes=(route(port=replica.port),)))
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", 'ulimit -n 600; exec "$@"', "sh", sys.executable, "-m", "headrace.appproxy"],
+            env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            await eventually(lambda: answers_200(f"http://127.0.0.1:{admin}/readyz"))
+            lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(400)]
+            told: Counter[bytes] = Counter()
+            for reader, writer in lines:
+                writer.write(REQUEST.replace(b"Connection: close\r\n", b""))
+                told[(await reader.readline())[9:12]] += 1
+            assert told == {b"200": 230, b"503": 170}
+            for _, writer in lines:
+                writer.close()
+            await eventually(lambda: _asked(port))
+        finally:
+            process.terminate()
+            _, said = await asyncio.to_thread(process.communicate)
+    assert said.count("connections_bounded") == 1
+    assert said.count("worker_started") == 1
+    assert "worker_died" not in said

@@ -28,7 +28,7 @@ def shown() -> set[tuple[str, str, tuple[str, ...]]]:
     counted.retried("connect-failed")
     book.count_malformed("bad-request")
     registry = CollectorRegistry()
-    for own in (exposition.TABLES, exposition.BUS_CONNECTED, exposition.STORE_FAILURES):
+    for own in (exposition.TABLES, exposition.BUS_CONNECTED, exposition.STORE_FAILURES, exposition.CONNECTION_LIMIT):
         registry.register(own)
     view = View(waiting={service: Waiting(requests=1)})
     registry.register(exposition.Traffic(book, lambda: view, Tables(), lambda: 1))

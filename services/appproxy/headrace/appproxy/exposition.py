@@ -15,6 +15,7 @@ from headrace.appproxy.view import View
 
 TABLES = Gauge("headrace_proxy_route_tables", "Route tables in use.")
 BUS_CONNECTED = Gauge("headrace_proxy_bus_connected", "1 while the message bus is connected.")
+CONNECTION_LIMIT = Gauge("headrace_proxy_connection_limit", "Callers' connections that may be open.")
 STORE_FAILURES = Counter("headrace_proxy_table_store_failures_total", "Passes that could not write the tables to disk.")
 
 _PER_REPLICA = ("service", "revision", "replica")

@@ -6,12 +6,14 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from headrace.appproxy.file_limit import allowed
 from headrace.appproxy.plane import DataPlane
 from headrace.appproxy.plane_wiring import build_plane
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.stats import StatsBook
 from headrace.appproxy.table import Tables
 from headrace.appproxy.view import View, added_up
+from headrace.appproxy.workers.shares import settings_for
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.routes import RouteTable
 
@@ -32,7 +34,8 @@ class LocalTraffic:
         own = Tables()
         for table in tables:
             own.apply(table)
-        self.plane: DataPlane = build_plane(settings, own, notify=lambda: self.notify())  # noqa: PLW0108 - it is set later
+        mine = settings_for(settings, 1, descriptors=allowed())
+        self.plane: DataPlane = build_plane(mine, own, notify=lambda: self.notify())  # noqa: PLW0108 - it is set later
 
     async def run(self) -> None:
         """Serve until stop(), then give open requests their grace; close the plane also where that is cut short."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from headrace.appproxy.file_limit import raised
 from headrace.appproxy.kept_sockets import KeptSockets
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.start_checks import what_is_wrong
@@ -23,6 +24,7 @@ def main() -> None:
     """Run until SIGTERM or SIGINT. Exit status 78 for settings that are malformed, 2 where it cannot start with those it has: both
     said in one line; 1 when a part failed."""
     settings = load_settings(Settings)
+    raised()
     kept = KeptSockets.taken(os.environ, os.getpid())
     if found := what_is_wrong(settings, kept):
         sys.stderr.write(f"cannot start: {'; '.join(found)}\n")

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import Final
 from urllib.parse import urlsplit
 
+from headrace.appproxy.file_limit import LEAST, allowed
 from headrace.appproxy.kept_sockets import SHARED, KeptSockets
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.table_store import FOLDER
@@ -28,7 +29,7 @@ def what_is_wrong(settings: Settings, kept: KeptSockets | None = None) -> list[s
     Call it before any thread is started. It makes the data folder, if that is missing. `kept`: sockets that came with the start.
     """
     kept = kept or KeptSockets()
-    found = [*_bus(settings), *_given(settings, kept), *_ports(settings, kept), *_data_dir(settings)]
+    found = [*_bus(settings), *_given(settings, kept), *_ports(settings, kept), *_data_dir(settings), *_descriptors()]
     if settings.workers:
         return found + (_apart(lambda: _by_loading(settings)) if _to_load(settings) else [])
     return found + _by_loading(settings)
@@ -92,6 +93,11 @@ def _try_out(host: str, port: int, wanted: socket.AddressFamily, *, together: bo
 
 
 # --- files
+
+
+def _descriptors() -> Iterator[str]:
+    if (found := allowed()) < LEAST:
+        yield f"open files (ulimit -n, LimitNOFILE): {found}; allowed: {LEAST} and more"
 
 
 def _data_dir(settings: Settings) -> Iterator[str]:

@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 from headrace.appproxy import exposition, table
 from headrace.appproxy.admin import admin_app
 from headrace.appproxy.bus_link import BusLink
+from headrace.appproxy.file_limit import Room, allowed
 from headrace.appproxy.kept_sockets import KeptSockets
 from headrace.appproxy.listeners import Listeners
 from headrace.appproxy.report import EVERY, Reporter
@@ -68,6 +69,7 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
         store = TableStore(settings.data_dir / FOLDER)
         stored = await asyncio.to_thread(store.load_into, tables)
         log.info("tables_loaded", count=stored)
+        room = _room(settings)
         log.info("data_plane", workers=settings.workers, compiled=not (table.__file__ or "").endswith(".py"))
         bus = Bus()
         stack.push_async_callback(bus.close)
@@ -98,6 +100,7 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
             forgetting.sweep(live | traffic.look().open.keys(), time.monotonic())
             exposition.TABLES.set(len(tables))
             exposition.BUS_CONNECTED.set(bus.connected)
+            exposition.CONNECTION_LIMIT.set(room.connections)
             await reporter.sample()
 
         async def save() -> None:
@@ -126,6 +129,8 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
                 checks=_checks(traffic, listeners, link, tables),
                 warnings={
                     "bus": lambda: None if bus.connected else "not connected: serving from the last tables",
+                    "open-files": lambda: room.words,
+                    "connections": lambda: room.full(traffic.look().connections),
                     "own-ports": lambda: "; ".join(f"{p}: {why}" for p, why in listeners.failed.items()) or None,
                 },
                 tables=tables,
@@ -144,6 +149,14 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
             await store.save(tables)
         except OSError as error:  # the bus still has them
             log.warning("tables_not_saved", error=str(error))
+
+
+def _room(settings: Settings) -> Room:
+    """Say once what the descriptors of a worker are enough for, where that is less than what is set."""
+    room = Room.of(settings.workers, allowed(), settings.max_connections, settings.max_open_requests)
+    if room.words is not None:
+        log.warning("connections_bounded", why=room.words)
+    return room
 
 
 def _traffic(settings: Settings, tables: Tables, book: StatsBook) -> Traffic:

@@ -65,7 +65,7 @@ def test_the_parts_cover_the_bound_and_little_more(bound: int, workers: int) -> 
 
 
 def test_settings_and_tables_are_divided() -> None:
-    settings = settings_for(Settings(max_connections=5, max_open_requests=8, workers=2), 2)
+    settings = settings_for(Settings(max_connections=5, max_open_requests=8, workers=2), 2, descriptors=4096)
     assert (settings.max_connections, settings.max_open_requests) == (3, 4)
     one = table(limits=Limits(max_queued=5, max_in_flight_per_replica=5))
     assert table_for(one, 1) is one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.appproxy.file_limit import fit
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.messages.routes import RouteTable
 
@@ -13,9 +14,13 @@ def part(number: int, workers: int) -> int:
     return -(-number // workers)
 
 
-def settings_for(settings: Settings, workers: int) -> Settings:
-    """Return the settings of one of so many workers."""
-    return settings.model_copy(update={name: part(getattr(settings, name), workers) for name in _SHARED})
+def settings_for(settings: Settings, workers: int, *, descriptors: int) -> Settings:
+    """Return the settings of one of so many workers, which has so many descriptors."""
+    mine = {name: part(getattr(settings, name), max(workers, 1)) for name in _SHARED}
+    fits = fit(descriptors, connections=mine["max_connections"], open_requests=mine["max_open_requests"])
+    return settings.model_copy(
+        update=mine | {"max_connections": fits.connections, "max_open_requests": fits.open_requests}
+    )
 
 
 def table_for(table: RouteTable, workers: int) -> RouteTable:

@@ -17,6 +17,7 @@ from contextlib import suppress
 import structlog
 import uvloop
 
+from headrace.appproxy.file_limit import allowed
 from headrace.appproxy.plane import DataPlane
 from headrace.appproxy.plane_wiring import build_plane
 from headrace.appproxy.settings import Settings
@@ -50,7 +51,7 @@ class Worker:
         self._workers: int = start["workers"]
         self._column: int = start["column"]
         self._handover: str = start["handover"]
-        self._settings = settings_for(Settings(**start["settings"]), self._workers)
+        self._settings = settings_for(Settings(**start["settings"]), self._workers, descriptors=allowed())
         self._board = Board(fds[0], fds[1:], rows=start["rows"])
         self._places: dict[SessionId, Place] = {}
         self._of_service: dict[ServiceId, set[SessionId]] = {}
