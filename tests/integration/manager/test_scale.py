@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any
 
-from headrace.common.db.pool import Connection, Pool
-from headrace.manager.store import services
+import asyncpg
+import pytest
+
+from headrace.common.contracts.ids import ServiceId
+from headrace.common.db.pool import Connection, Pool, _prepare
+from headrace.common.runtime.clock import utc_now
+from headrace.manager.metrics import PASSED_OVER
+from headrace.manager.reconcile import services as services_loop
+from headrace.manager.reconcile.reports import Proxies
+from headrace.manager.reconcile.services import Services
+from headrace.manager.store import services, sessions
 from tests.support import many_rows
 
 
@@ -47,3 +57,167 @@ async def test_showing_one_service_costs_the_same_however_many_sessions_ended(po
         await many_rows.sessions(pool, whose, each=300, ended_days_ago=1)
         after = await blocks(con, services.SQL.replicas, ids)
     assert after < 2 * before + 50, (before, after)
+
+
+class Watched:
+    """The services loop of a manager on this database, its statements counted and the services that it looks at noted."""
+
+    def __init__(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = utc_now()
+        self.poked: list[str] = []
+        self.looked_at: list[ServiceId] = []
+        self.loop = Services(
+            pool, Proxies(lambda: self.now, lambda *_: None), lambda: self.now, lambda *names: self.poked.extend(names)
+        )
+        read = sessions.services
+
+        async def noting(con: Connection, ids: Sequence[ServiceId]) -> list[sessions.ServiceRow]:
+            self.looked_at += ids
+            return await read(con, ids)
+
+        monkeypatch.setattr(sessions, "services", noting)
+
+    async def passes_until_quiet(self) -> None:
+        """Run passes until none has anything to do."""
+        self.poked = ["services"]
+        while "services" in self.poked:
+            await self.one()
+
+    async def one(self) -> list[ServiceId]:
+        """Run one pass and return what it looked at."""
+        self.poked, self.looked_at = [], []
+        await self.loop.one_pass()
+        return self.looked_at
+
+
+@pytest.fixture
+async def counted(database_url: str) -> AsyncIterator[tuple[Pool, list[str]]]:
+    """A pool, and the statements that were sent over it."""
+    statements: list[str] = []
+
+    def note(record: Any) -> None:
+        statements.append(record.query)
+
+    async def setup(con: Any) -> None:
+        con.add_query_logger(note)
+
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=3, init=_prepare, setup=setup) as pool:
+        yield pool, statements
+
+
+async def _serving(pool: Pool, services: int) -> many_rows.Owner:
+    whose = await many_rows.owner(pool)
+    await many_rows.services(pool, whose, services)
+    await many_rows.machines(pool, 10)
+    await many_rows.sessions(pool, whose, machines=10)
+    return whose
+
+
+async def test_a_pass_without_news_looks_at_no_service_and_sends_as_many_statements_however_many_there_are(
+    counted: tuple[Pool, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, statements = counted
+    whose = await _serving(pool, 50)
+    watched, costs = Watched(pool, monkeypatch), []
+    for more in ("first", "second"):
+        await watched.passes_until_quiet()
+        statements.clear()
+        assert await watched.one() == []
+        costs.append(len(statements))
+        await many_rows.services(pool, whose, 400, prefix=more, wanted=0)
+    assert costs[0] == costs[1] < 15, statements
+
+
+async def test_finding_what_changed_touches_what_changed(pool: Pool) -> None:
+    await _serving(pool, 400)
+    async with pool.acquire() as con:
+        since = await sessions.lowest_unseen(con)
+        idle = await blocks(con, sessions.SQL.changed, since)
+        everything = await blocks(con, sessions.SQL.changed, 0)
+        await con.execute("analyze")
+        analysed = await blocks(con, sessions.SQL.changed, since)
+        await con.execute("update services set rev = rev + 1 where name in ('s-1', 's-2')")
+        assert len(await sessions.changed(con, since)) == 2
+    assert idle < 60 > analysed, (idle, analysed)
+    assert everything > 2 * idle
+
+
+async def test_a_pass_looks_at_what_changed_and_at_nothing_else(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _serving(pool, 30)
+    watched = Watched(pool, monkeypatch)
+    await watched.passes_until_quiet()
+    ids = [ServiceId(row["id"]) for row in await pool.fetch("select id from services order by id")]
+    await pool.execute("update services set wanted = 2 where id = $1", ids[3])
+    assert await watched.one() == [ids[3]]
+    assert await pool.fetchval("select count(*) from sessions where service_id = $1", ids[3]) == 2
+    await watched.passes_until_quiet()
+    await pool.execute("update sessions set health = 'unhealthy' where service_id = $1", ids[7])
+    assert await watched.one() == [ids[7]]
+
+
+async def test_what_a_machine_served_is_looked_at_when_it_is_lost(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _serving(pool, 30)
+    watched = Watched(pool, monkeypatch)
+    await watched.passes_until_quiet()
+    await pool.execute("update agents set lost_at = now() where id = 'm-1'")
+    there = {row["service_id"] for row in await pool.fetch(
+        "select x.service_id from sessions x join kernels k on k.session_id = x.id where k.agent_id = 'm-1'")}  # fmt: skip
+    assert set(await watched.one()) == there != set()
+
+
+async def test_a_change_that_was_begun_before_a_pass_and_committed_after_it_is_not_missed(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _serving(pool, 5)
+    watched = Watched(pool, monkeypatch)
+    await watched.passes_until_quiet()
+    ids = [ServiceId(row["id"]) for row in await pool.fetch("select id from services order by id")]
+    async with pool.acquire() as con:
+        begun = con.transaction()
+        await begun.start()
+        await con.execute("update services set wanted = 2 where id = $1", ids[0])
+        await pool.execute("update services set description = 'x' where id = $1", ids[1])
+        assert await watched.one() == [ids[1]]
+        assert await watched.one() == [], "what was seen is not seen again while older transactions are open"
+        await begun.commit()
+    assert await watched.one() == [ids[0]]
+
+
+async def test_every_service_has_its_turn_although_nothing_is_known_of_a_change(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services_loop, "TURN", 10)
+    await _serving(pool, 35)
+    watched = Watched(pool, monkeypatch)
+    await watched.passes_until_quiet()
+    seen: list[ServiceId] = []
+    for _ in range(4):
+        watched.now += timedelta(seconds=2)
+        looked_at = await watched.one()
+        assert len(looked_at) <= 10
+        seen += looked_at
+    assert len(set(seen)) == 35
+
+
+async def test_one_bad_service_costs_itself(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    whose = await many_rows.owner(pool)
+    await many_rows.services(pool, whose, 10)
+    bad = await pool.fetchval("select id from services order by id limit 1")
+    decide = services_loop.decide
+
+    def failing(want: Any, have: Any, now: Any) -> Any:
+        if want.revision_id == revision:
+            raise ValueError("no such thing")
+        return decide(want, have, now)
+
+    revision = await pool.fetchval("select revision_id from services where id = $1", bad)
+    monkeypatch.setattr(services_loop, "decide", failing)
+    watched = Watched(pool, monkeypatch)
+    before = PASSED_OVER.labels("services")._value.get()
+    await watched.one()
+    assert PASSED_OVER.labels("services")._value.get() == before + 1
+    made = {row["service_id"] for row in await pool.fetch("select service_id from sessions")}
+    assert len(made) == 9
+    assert bad not in made
+    watched.now += timedelta(seconds=2)
+    assert bad in await watched.one(), "its turn comes again"

@@ -13,6 +13,9 @@ PLACING_SECONDS = Histogram(
     "Time to decide on all pending sessions of one pass.",
     buckets=(0.001, 0.01, 0.05, 0.2, 1, 5),
 )
+PASSED_OVER = Counter(
+    "headrace_manager_passed_over_total", "Rows that a loop could not handle and went on without.", ["loop"]
+)
 DROPPED = Counter("headrace_manager_dropped_rows_total", "Rows that were kept for as long as they are to be.", ["kind"])
 TABLES_PUBLISHED = Counter("headrace_manager_published_total", "Plans and tables that were published.", ["message"])
 TABLES_UNBUILT = Gauge(

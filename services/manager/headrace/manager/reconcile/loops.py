@@ -55,7 +55,7 @@ class Loops:
         kept: Kept,
     ) -> None:
         """Make the loops. Pokes before this are lost, which costs one period."""
-        services = Services(pool, proxies, clock, self.poke)
+        services = Services(pool, proxies, clock, self.poke, every=every)
         placing = Placing(pool, clock, self.poke)
         receipts = Receipts(pool, proxies, clock)
         plans = Publishing(pool, bus, NodePlan, tables.Plans(), verify=verify)

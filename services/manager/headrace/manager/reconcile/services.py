@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import get_args
+from uuid import UUID
 
+import asyncpg
 import structlog
 
 from headrace.common.contracts.http.services import SessionStatus
@@ -15,45 +17,135 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import validation
+from headrace.manager.domain.attention import Attention
 from headrace.manager.domain.replicas import Action, Create, Failed, Leave, Recovered, Seen, Wanted, decide
-from headrace.manager.metrics import SESSIONS, STARTS_FAILED
+from headrace.manager.metrics import PASSED_OVER, SESSIONS, STARTS_FAILED
 from headrace.manager.reconcile.reports import Proxies
 from headrace.manager.store import receipts, sessions
 from headrace.manager.store.sessions import LiveRow, ServiceRow
 
 log = structlog.get_logger()
+CHUNK = 200
+"""Services that are read at once."""
+CHUNKS = 10
+"""Chunks of one pass; what else is due waits for the next one, which follows at once."""
+TURN = 500
+"""Services that have their turn in each period although nothing is known of a change."""
+MOST_VALIDATIONS = 1000
+UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+"""Not the row's doing."""
+_FIRST = ServiceId(UUID(int=0))
 
 
 class Services:
-    """Reads: services, live sessions, lost machines, drains at app-proxies. Changes: sessions, start errors, deletions, begin and end of drains."""
+    """Reads: services, live sessions, lost machines, drains at app-proxies. Changes: sessions, start errors, deletions, begin and end of drains.
 
-    def __init__(self, pool: Pool, proxies: Proxies, clock: Clock, poke: Callable[..., None]) -> None:
+    Each pass looks at services of which something changed since the last one. Those that are under way come every period, and
+    all others in turn, `TURN` in a period: that a change is missed costs time, not correctness.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        proxies: Proxies,
+        clock: Clock,
+        poke: Callable[..., None],
+        *,
+        every: timedelta = timedelta(seconds=2),
+    ) -> None:
         self._pool = pool
         self._proxies = proxies
         self._clock = clock
         self._poke = poke
+        self._every = every
+        self._attention = Attention()
+        self._since: int | None = None
+        """The mark from which on changes have not been looked at; None before the first pass."""
+        self._turn = _FIRST
+        self._saw_all = False
+        """Whether every service has had its turn once."""
+        self._ticked: datetime | None = None
 
     async def one_pass(self) -> None:
-        """Observe once, decide per service, act with compare-and-set; what lost a race is decided again by the next pass."""
-        async with transaction(self._pool, isolation="repeatable_read") as con:
-            wanted = await sessions.services(con)
-            live = await sessions.live(con)
+        """Look at what changed, decide per service, act with compare-and-set; what lost a race is decided again by the next pass."""
         now = self._clock()
+        ticked = self._ticked is None or now - self._ticked >= self._every or now < self._ticked
+        await self._observe(ticked=ticked)
+        if ticked:
+            self._ticked = now
+        acted = 0
+        for _ in range(CHUNKS):
+            some = self._attention.take(CHUNK)
+            if not some:
+                break
+            acted += await self._look_at(some, now)
+        acted += await self._validations(now)
+        async with transaction(self._pool) as con:
+            settled = await sessions.settle(con, look_at_all=ticked)
+        if acted or settled:  # "services" too: the next step may be due already
+            self._poke("placement", "plans", "routes", "rules", "services", "receipts")
+        elif self._attention.waiting or not self._saw_all:
+            self._poke("services")
+
+    async def _observe(self, *, ticked: bool) -> None:
+        """Note what is to be looked at."""
+        async with transaction(self._pool, isolation="repeatable_read") as con:
+            lowest = await sessions.lowest_unseen(con)
+            marks = await sessions.changed(con, self._since) if self._since is not None else {}
+            page: list[ServiceId] | None = None
+            if ticked or not self._saw_all:
+                page = await sessions.turn(con, self._turn, TURN)
+            statuses = await sessions.tally(con) if ticked else None
+        self._since = lowest
+        if statuses is not None:
+            for status in get_args(SessionStatus):
+                SESSIONS.labels(status).set(statuses.get(status, 0))
+        self._attention.changed(marks)
+        self._attention.proxies_spoke()
+        if ticked:
+            self._attention.time_passed()
+        if page is not None:
+            self._attention.turn(page)
+            self._saw_all = self._saw_all or len(page) < TURN
+            self._turn = page[-1] if len(page) == TURN else _FIRST
+
+    async def _look_at(self, some: list[ServiceId], now: datetime) -> int:
+        async with transaction(self._pool, isolation="repeatable_read") as con:
+            wanted = await sessions.services(con, some)
+            live = await sessions.live(con, some)
         by_service: dict[ServiceId | None, list[LiveRow]] = defaultdict(list)
         for row in live:
             by_service[row.service_id].append(row)
-        statuses = Counter(row.status for row in live)
-        for status in get_args(SessionStatus):
-            SESSIONS.labels(status).set(statuses[status])
+        self._attention.gone(set(some) - {service.id for service in wanted})
         acted = 0
         for service in wanted:
-            acted += await self._one_service(service, by_service.pop(service.id, []), now)
-        for row in by_service.pop(None, []):
-            acted += await self._one_validation(row, now)
-        async with transaction(self._pool) as con:
-            settled = await sessions.settle(con)
-        if acted or settled:  # "services" too: the next step may be due already
-            self._poke("placement", "plans", "routes", "rules", "services", "receipts")
+            rows = by_service[service.id]
+            self._attention.seen(
+                service.id, settled=_settled(service, rows), draining=any(row.status == "draining" for row in rows)
+            )
+            try:
+                acted += await self._one_service(service, rows, now)
+            except UNREACHABLE:
+                self._attention.turn(some)
+                raise
+            except Exception:  # it costs itself; its turn comes again
+                PASSED_OVER.labels("services").inc()
+                log.exception("service_passed_over", service_id=str(service.id))
+        return acted
+
+    async def _validations(self, now: datetime) -> int:
+        async with self._pool.acquire(timeout=15) as con:
+            rows = await sessions.alone(con, MOST_VALIDATIONS)
+        acted = 0
+        for row in rows:
+            try:
+                acted += await self._one_validation(row, now)
+            except UNREACHABLE:
+                raise
+            except Exception:  # it costs itself
+                PASSED_OVER.labels("validations").inc()
+                log.exception("validation_passed_over", session_id=str(row.id))
+        return acted
 
     async def _one_service(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:
         have = [self._seen(service.id, row) for row in rows]
@@ -67,6 +159,7 @@ class Services:
         revs = {row.id: row.rev for row in rows}
         async with transaction(self._pool) as con:
             if not await sessions.unchanged(con, service.id, service.rev, revs):
+                self._attention.again(service.id)
                 self._poke("services")
                 return 0
             for action in actions:
@@ -107,6 +200,20 @@ class Services:
             drain_deadline=row.drain_deadline, lost=row.lost,
             let_go=row.status == "draining" and service_id is not None and self._proxies.let_go(service_id, row.id, row.drain_generation),
         )  # fmt: skip
+
+
+def _settled(service: ServiceRow, rows: Sequence[LiveRow]) -> bool:
+    """Whether only a change can make something to do: time alone, or an app-proxy's word, does not."""
+    if service.goal != "running":
+        return not rows
+    under_way = service.failed_starts or service.next_start_at is not None or len(rows) != service.wanted
+    return not under_way and all(
+        row.revision_id == service.revision_id
+        and row.status in {"pending", "placed", "running"}
+        and row.health != "unhealthy"
+        and not row.lost
+        for row in rows
+    )
 
 
 def _short(action: Action) -> str:

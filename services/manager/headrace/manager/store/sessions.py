@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -93,14 +93,39 @@ async def stop(con: Connection, session_id: SessionId, reason_code: str, reason_
         await con.fetchrow(SQL.leave, session_id, row["rev"], status, reason_code, reason_text, None)
 
 
-async def services(con: Connection) -> list[ServiceRow]:
-    """Return all services that are not gone."""
-    return [ServiceRow(**row) for row in await con.fetch(SQL.services)]
+async def lowest_unseen(con: Connection) -> int:
+    """Return the mark from which on changes may be missing in what this transaction (repeatable read) sees."""
+    return int(await con.fetchval(SQL.lowest))
 
 
-async def live(con: Connection) -> list[LiveRow]:
-    """Return all sessions that have not ended, in order of creation."""
-    return [LiveRow(**row) for row in await con.fetch(SQL.live)]
+async def changed(con: Connection, since: int) -> dict[ServiceId, int]:
+    """Return the services of which something changed from this mark on, deleted ones too, each with its newest mark."""
+    return {row["service_id"]: row["mark"] for row in await con.fetch(SQL.changed, since)}
+
+
+async def turn(con: Connection, after: ServiceId, limit: int) -> list[ServiceId]:
+    """Return the next services in order of their ids."""
+    return [row["id"] for row in await con.fetch(SQL.turn, after, limit)]
+
+
+async def tally(con: Connection) -> dict[SessionStatus, int]:
+    """Return how many live sessions there are in each status."""
+    return {row["status"]: row["sessions"] for row in await con.fetch(SQL.tally)}
+
+
+async def services(con: Connection, ids: Sequence[ServiceId]) -> list[ServiceRow]:
+    """Return those of these services that are not gone."""
+    return [ServiceRow(**row) for row in await con.fetch(SQL.services, ids)]
+
+
+async def live(con: Connection, service_ids: Sequence[ServiceId]) -> list[LiveRow]:
+    """Return the sessions of these services that have not ended, in order of creation."""
+    return [LiveRow(**row) for row in await con.fetch(SQL.live, service_ids)]
+
+
+async def alone(con: Connection, limit: int) -> list[LiveRow]:
+    """Return live sessions without a service, in order of creation."""
+    return [LiveRow(**row) for row in await con.fetch(SQL.alone, limit)]
 
 
 async def leave(con: Connection, action: Leave, rev: int) -> bool:
@@ -129,10 +154,13 @@ async def clear_failures(con: Connection, service_id: ServiceId) -> None:
     await con.execute(SQL.count_failures, service_id, 0, None)
 
 
-async def settle(con: Connection) -> int:
-    """End what is surely gone, free what it held, finish deletions. Returns how many rows that concerned."""
+async def settle(con: Connection, *, look_at_all: bool) -> int:
+    """End what is surely gone, free what it held, finish deletions. Returns how many rows that concerned.
+
+    What a session held that ended before is found only with `look_at_all`, which reads all allocations.
+    """
     ended = await con.fetch(SQL.finish_stopped)
-    freed = await con.fetch(SQL.free_allocations)
+    freed = await con.fetch(SQL.free_allocations) if ended or look_at_all else []
     deleted = await con.fetch(SQL.finish_deletions)
     return len(ended) + len(freed) + len(deleted)
 

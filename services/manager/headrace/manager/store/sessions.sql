@@ -5,22 +5,58 @@ values ($1, $2, $3, $4, $5, $6, $7, $8)
 -- name: insert_kernel
 insert into kernels (id, session_id) values ($1, $2)
 
+-- name: lowest
+-- Whatever the reader's snapshot does not show yet is marked with this or something higher.
+select pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+
+-- name: changed
+-- Services of which something changed from mark $1 on, with the newest mark. (Marks that are yet to come: a restored copy.)
+select service_id, max(mark::text::bigint) as mark from (
+    select s.id as service_id, s.changed as mark from services s
+    where s.changed >= $1::bigint::text::xid8 and s.changed < pg_snapshot_xmax(pg_current_snapshot())
+    union all
+    select x.service_id, x.changed from sessions x
+    where x.changed >= $1::bigint::text::xid8 and x.changed < pg_snapshot_xmax(pg_current_snapshot()) and x.service_id is not null
+    union all
+    select x.service_id, a.changed from agents a
+    join kernels k on k.agent_id = a.id and k.ended_at is null join sessions x on x.id = k.session_id
+    where a.changed >= $1::bigint::text::xid8 and a.changed < pg_snapshot_xmax(pg_current_snapshot()) and x.service_id is not null
+) news group by service_id
+
+-- name: turn
+-- The next services in turn.
+select id from services where deleted_at is null and id > $1 order by id limit $2
+
+-- name: tally
+select status, count(*) as sessions from sessions where status <> 'ended' group by status
+
 -- name: services
--- Services that are not gone, with the time of their last failed start.
+-- Those of these services that are not gone, with the time of their last failed start.
 select s.id, s.goal, s.wanted, s.revision_id, s.drain_grace_s, s.failed_starts, s.next_start_at, s.rev, s.project_id, s.resource_group,
        s.created_by, (select max(at) from start_errors e where e.service_id = s.id) as last_failed_at
-from services s where s.deleted_at is null
+from services s where s.id = any($1::uuid[]) and s.deleted_at is null
 
 -- name: live
--- Live sessions with their main kernel; a kernel whose machine is lost makes its session lost.
+-- Live sessions of these services with their main kernel; a kernel whose machine is lost makes its session lost.
 select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
        coalesce(a.lost_at is not null, false) as lost
 from sessions x
 left join kernels k on k.session_id = x.id and k.role = 'main' and k.ended_at is null
 left join agents a on a.id = k.agent_id
-where x.status <> 'ended'
+where x.service_id = any($1::uuid[]) and x.status <> 'ended'
 order by x.id
+
+-- name: alone
+-- The same for sessions without a service.
+select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
+       x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
+       coalesce(a.lost_at is not null, false) as lost
+from sessions x
+left join kernels k on k.session_id = x.id and k.role = 'main' and k.ended_at is null
+left join agents a on a.id = k.agent_id
+where x.service_id is null and x.status <> 'ended'
+order by x.id limit $1
 
 -- name: leave
 -- Compare and set by rev. What ends takes its kernels along.

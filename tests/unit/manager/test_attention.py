@@ -1,0 +1,64 @@
+"""Which services a pass looks at."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.common.contracts.ids import ServiceId
+from headrace.manager.domain.attention import Attention
+
+A, B, C = (ServiceId(UUID(int=n)) for n in (1, 2, 3))
+
+
+def test_a_change_is_looked_at_once_although_its_mark_is_read_again() -> None:
+    attention = Attention()
+    attention.changed({A: 5})
+    assert attention.take(10) == [A]
+    attention.changed({A: 5, B: 6})
+    assert attention.take(10) == [B]
+    attention.changed({A: 7, B: 6})
+    assert attention.take(10) == [A]
+
+
+def test_what_is_under_way_comes_with_time_and_what_drains_with_app_proxies() -> None:
+    attention = Attention()
+    attention.seen(A, settled=False, draining=False)
+    attention.seen(B, settled=False, draining=True)
+    attention.seen(C, settled=True, draining=False)
+    assert attention.take(10) == []
+    attention.proxies_spoke()
+    assert attention.take(10) == [B]
+    attention.time_passed()
+    assert attention.take(10) == [A, B]
+    attention.seen(A, settled=True, draining=False)
+    attention.gone([B])
+    attention.time_passed()
+    attention.proxies_spoke()
+    assert attention.take(10) == []
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["turn", "changed", "again"]), st.integers(0, 20)), max_size=60),
+    st.integers(1, 5),
+)
+def test_everything_that_is_due_is_taken_once_first_come_first_served(notes: list[tuple[str, int]], most: int) -> None:
+    attention, due = Attention(), list[ServiceId]()
+    for number, (kind, value) in enumerate(notes):
+        service = ServiceId(UUID(int=value))
+        if kind == "turn":
+            attention.turn([service])
+        elif kind == "changed":
+            attention.changed({service: number})
+        else:
+            attention.again(service)
+        if service not in due:
+            due.append(service)
+    taken: list[ServiceId] = []
+    while some := attention.take(most):
+        assert len(some) <= most
+        taken += some
+    assert taken == due
+    assert attention.waiting == 0
