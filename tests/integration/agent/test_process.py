@@ -162,6 +162,14 @@ async def test_a_killed_program_is_out_at_once_and_is_not_started_again(agent: A
     assert row.state == "exited"
 
 
+async def test_a_replica_serves_as_soon_as_it_can_whatever_the_interval(agent: AgentUnderTest) -> None:
+    hourly = {"path": "/health", "interval": 3600, "max_retries": 2, "max_wait_time": 1.0, "initial_delay": 0}
+    spec = make_spec(command=ENGINE, health_check=hourly)
+    await agent.plan(spec)
+    row = await agent.kernel(spec, state="running", health="healthy", within_s=30)
+    assert row.failures == 0
+
+
 async def test_a_killed_shim_takes_its_program_along(agent: AgentUnderTest) -> None:
     spec = make_spec(command=(*SHELL, "sleep 600"))
     await agent.plan(spec)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.agent.domain.health import Check, Health, Policy, begin, finish_check, resume, start_check
+from headrace.agent.domain.health import Check, Health, Policy, begin, due_at, finish_check, resume, start_check
 from headrace.common.contracts.model import HealthCheck
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,11 +22,12 @@ class Clock:
         self.health = begin(self.policy, started_at)
         self.history: list[tuple[float, str]] = []
         self.checks: list[float] = []
+        self.looks: list[float] = []
 
     def run(self, until_s: float, answers: object) -> Clock:
-        while (due := (self.health.next_check_at - START).total_seconds()) <= until_s:
-            self.checks.append(due)
-            self.health, check = start_check(self.policy, self.health, self.health.next_check_at)
+        while (due := (due_at(self.health) - START).total_seconds()) <= until_s:
+            self.health, check = start_check(self.policy, self.health, due_at(self.health))
+            (self.looks if check.extra else self.checks).append(due)
             passed = bool(answers(due)) if callable(answers) else bool(answers)
             before = self.health.status
             self.health = finish_check(self.policy, self.health, check, passed=passed, detail="seen")
@@ -57,6 +58,34 @@ def test_no_check_in_the_initial_delay_and_a_look_at_its_end() -> None:
     assert clock.history == [(60.0, "healthy")]
 
 
+def test_until_the_first_success_it_is_asked_ten_times_a_second_and_no_more_after_it() -> None:
+    clock = Clock(DEFAULTS).run(300, answers=lambda s: s >= 63.25)
+    assert clock.history == [(63.3, "healthy")]
+    assert clock.looks[0] == 60.1
+    assert clock.looks[-1] == 63.3
+    assert clock.checks == [60, *range(70, 301, 10)]
+
+
+def test_looks_end_when_it_is_unhealthy_and_never_come_in_operation() -> None:
+    never = Clock(DEFAULTS).run(400, answers=False)
+    assert max(never.looks) < 170
+    was = Clock(DEFAULTS).run(1000, answers=lambda s: s <= 300)
+    assert was.looks == []
+
+
+def test_a_failed_look_does_not_hide_the_failure_of_a_check_that_was_asked_before_it() -> None:
+    policy = Policy.of(HealthCheck(path="/", initial_delay=0, interval=1, max_wait_time=5, max_retries=0))
+    health, first = start_check(policy, begin(policy, START), START)
+    health = finish_check(policy, health, first, passed=False, detail="refused")
+    health, counted = start_check(policy, health.model_copy(update={"next_look_at": None}), health.next_check_at)
+    health, look = start_check(policy, health, due_at(health))
+    assert (counted.counts, look.extra) == (True, True)
+    health = finish_check(policy, health, look, passed=False, detail="refused")
+    assert health.status == "degraded"
+    health = finish_check(policy, health, counted, passed=False, detail="no answer within 5 s")
+    assert (health.status, health.failures) == ("unhealthy", 1)
+
+
 def test_one_success_resets_the_count_and_brings_it_back() -> None:
     clock = Clock(DEFAULTS).run(1000, answers=lambda s: s in {60, 160} or s >= 400)
     # good at 160, so the eleventh failure is at 270; one success at 400 brings it back
@@ -79,7 +108,7 @@ def test_with_no_retries_the_first_counted_failure_decides() -> None:
 
 
 @given(
-    delay=st.integers(0, 300), interval=st.integers(1, 60), retries=st.integers(0, 20),
+    delay=st.integers(0, 300), interval=st.integers(1, 10), retries=st.integers(0, 4),
     last_good=st.integers(0, 50),
 )  # fmt: skip
 def test_the_two_formulas_hold_for_all_settings(delay: int, interval: int, retries: int, last_good: int) -> None:
@@ -148,7 +177,7 @@ def test_without_health_check_the_port_decides() -> None:
     assert clock.history == [(90.0, "healthy")]  # never unhealthy before, however long it loads
     assert clock.health.reason.code == "port-open"
     clock.run(200, answers=lambda s: not 150 <= s < 151)
-    assert clock.history[1:] == [(150.2, "unhealthy"), (151.2, "healthy")]
+    assert clock.history[1:] == [(150.0, "unhealthy"), (151.0, "healthy")]
 
 
 def test_an_adopted_kernel_stays_healthy_and_is_looked_at_at_once() -> None:

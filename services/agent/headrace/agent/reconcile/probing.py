@@ -7,7 +7,17 @@ import asyncio
 import structlog
 
 from headrace.agent.checks import Checker
-from headrace.agent.domain.health import Check, Health, Policy, begin, finish_check, not_its_own, resume, start_check
+from headrace.agent.domain.health import (
+    Check,
+    Health,
+    Policy,
+    begin,
+    due_at,
+    finish_check,
+    not_its_own,
+    resume,
+    start_check,
+)
 from headrace.agent.metrics import HEALTH_CHECKS
 from headrace.agent.runtime.interface import Runtime
 from headrace.agent.table import KernelTable
@@ -92,14 +102,20 @@ class Prober:
         health = resume(record.health, now) if record.health else begin(policy, record.started_at or now)
         self._take(kernel_id, health)
         under_way: set[asyncio.Task[None]] = set()
+        look: asyncio.Task[None] | None = None
         async with asyncio.TaskGroup() as group:
             while (waiting := self._healths.get(kernel_id)) is not None:
-                wait_s = (waiting.next_check_at - self._now()).total_seconds()
+                wait_s = (due_at(waiting) - self._now()).total_seconds()
                 # The clock may have been set back since then: no wait is longer than what the definition says.
                 await asyncio.sleep(min(max(0.0, wait_s), max(policy.interval_s, policy.initial_delay_s)))
                 health, check = start_check(policy, self._healths.get(kernel_id, waiting), self._now())
                 self._healths[kernel_id] = health
-                if len(under_way) < _MOST_AT_ONCE:
+                if check.extra:
+                    if (
+                        look is None or look.done()
+                    ):  # one at a time: a program that hangs is not asked ten times a second
+                        look = group.create_task(self._check(spec, policy, check, port))
+                elif len(under_way) < _MOST_AT_ONCE:
                     task = group.create_task(self._check(spec, policy, check, port))
                     under_way.add(task)
                     task.add_done_callback(under_way.discard)
