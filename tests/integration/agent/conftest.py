@@ -250,6 +250,8 @@ def busybox() -> Iterator[str]:
         "pwd",
         "yes",
         "printf",
+        "cp",
+        "chmod",
         "nslookup",
         "ip",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import tarfile
 
@@ -32,3 +33,20 @@ def import_image(tag: str, files: dict[str, bytes | str], *changes: str) -> str:
         ["docker", "import", *words, "-", tag], input=archive.getvalue(), check=True, capture_output=True, timeout=60
     )
     return tag
+
+
+def made_for(architecture: str, image: str, tag: str) -> None:
+    """Make `tag`: the same image, which says that it is made for another processor."""
+    saved = subprocess.run(["docker", "save", image], check=True, capture_output=True, timeout=60).stdout
+    changed = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(saved)) as old, tarfile.open(fileobj=changed, mode="w") as new:
+        files = {member.name: old.extractfile(member).read() for member in old if member.isfile()}  # type: ignore[union-attr]
+        (manifest,) = json.loads(files["manifest.json"])
+        config = json.loads(files[manifest["Config"]]) | {"architecture": architecture}
+        files["config.json"] = json.dumps(config).encode()
+        files["manifest.json"] = json.dumps([manifest | {"Config": "config.json", "RepoTags": [tag]}]).encode()
+        for name in {"manifest.json", "config.json", *manifest["Layers"]}:
+            info = tarfile.TarInfo(name)
+            info.size = len(files[name])
+            new.addfile(info, io.BytesIO(files[name]))
+    subprocess.run(["docker", "load"], input=changed.getvalue(), check=True, capture_output=True, timeout=60)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from platform import machine
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.messages.plans import KernelSpec
 from tests.integration.agent.conftest import AGENT, SH, AgentUnderTest, container, inspect
-from tests.integration.agent.containers import docker
+from tests.integration.agent.containers import docker, made_for
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.docker
@@ -223,11 +225,65 @@ async def test_an_agent_killed_during_the_actions_begins_anew(docker_agent: Agen
 
 
 async def test_an_image_that_cannot_be_had_fails_with_the_engines_words(docker_agent: AgentUnderTest) -> None:
+    agent = docker_agent
+    agent.kill(signal.SIGTERM)
+    agent.env["HEADRACE_AGENT_IMAGE_REGISTRIES"] = '["127.0.0.1:1"]'
+    agent.start()
     spec = container("127.0.0.1:1/no/such:image")
-    await docker_agent.plan(spec)
-    row = await docker_agent.kernel(spec, state="failed", within_s=60)
+    await agent.plan(spec)
+    row = await agent.kernel(spec, state="failed", within_s=60)
     assert row.reason.code == "image-pull-failed"
     assert "127.0.0.1:1" in row.reason.text
+
+
+@pytest.mark.parametrize(
+    ("image", "code"),
+    [
+        ("127.0.0.1:1/no/such:image", "image-registry-refused"),
+        ("localhost/no/such", "image-registry-refused"),
+        ("169.254.169.254/latest/meta-data", "image-registry-refused"),
+        ("thing/../../containers/json?x=", "image-refused"),
+        ("../info", "image-refused"),
+    ],
+)
+async def test_an_image_that_leads_elsewhere_is_refused_without_asking_there(
+    docker_agent: AgentUnderTest, image: str, code: str
+) -> None:
+    spec = container(image)
+    await docker_agent.plan(spec)
+    row = await docker_agent.kernel(spec, state="failed")
+    assert row.reason.code == code
+
+
+async def test_an_image_for_another_processor_is_refused_by_name(docker_agent: AgentUnderTest, busybox: str) -> None:
+    other = "arm64" if machine() == "x86_64" else "amd64"
+    tag = f"agent-test-other:{uuid4().hex[:8]}"
+    made_for(other, busybox, tag)
+    spec = container(tag)
+    try:
+        await docker_agent.plan(spec)
+        row = await docker_agent.kernel(spec, state="failed")
+        assert row.reason.code == "image-architecture"
+        assert f"made for {other}, and this machine is {machine()}" in row.reason.text
+    finally:
+        docker("image", "rm", "-f", tag)
+
+
+async def test_set_user_id_programs_do_not_stay_in_shared_folders(
+    docker_agent: AgentUnderTest, busybox: str, folder: FolderId
+) -> None:
+    place = docker_agent.folders / str(folder)
+    place.chmod(0o777)
+    script = "cp /bin/busybox /data/deep/sh; chmod 6755 /data/deep/sh; echo done; exec sleep 600"
+    spec = container(
+        busybox, command=(*SH, f"mkdir /data/deep; {script}"),
+        mounts=[{"folder_id": folder, "target": "/data", "read_only": False}],
+    )  # fmt: skip
+    await docker_agent.plan(spec)
+    await eventually(lambda: (place / "deep/sh").exists() and (place / "deep/sh").stat().st_mode & 0o6000 == 0o6000)
+    await docker_agent.plan()
+    await docker_agent.gone(spec)
+    assert (place / "deep/sh").stat().st_mode & 0o7777 == 0o755
 
 
 async def test_a_program_that_is_not_in_the_image(docker_agent: AgentUnderTest, busybox: str, bare: str) -> None:

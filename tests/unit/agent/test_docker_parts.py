@@ -13,6 +13,7 @@ from headrace.agent.domain.usage import Usage
 from headrace.agent.runtime.docker.container import Common, Image, create_request
 from headrace.agent.runtime.docker.counters import usage_of
 from headrace.agent.runtime.docker.streams import json_lines, line_batches
+from headrace.agent.runtime.environment import overridden
 from headrace.agent.runtime.interface import Prepared, PreparedMount, StartRefused
 from headrace.agent.runtime.process.layout import Layout, kernel_environment
 from headrace.common.contracts.ids import KernelId, new_uuid
@@ -54,6 +55,35 @@ def test_the_users_own_variables_win() -> None:
     )
     assert (environ["PORT"], environ["HEADRACE_PORT"], environ["MINE"]) == ("9", "8000", "a=b")
     assert environ["HOME"] == "/home/work"
+
+
+def test_which_gpus_a_container_sees_is_not_the_tenants_choice() -> None:
+    wanted = {"NVIDIA_VISIBLE_DEVICES": "all", "CUDA_MPS_PIPE_DIRECTORY": "/x", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "100",
+              "HEADRACE_KERNEL_ID": "another", "MINE": "yes"}  # fmt: skip
+    granted = {
+        "void": (),
+        "GPU-1": (GpuGrant(gpu_id="GPU-1", share=Decimal("0.25")),),
+        "GPU-1,GPU-2": (GpuGrant(gpu_id="GPU-1"), GpuGrant(gpu_id="GPU-2")),
+    }
+    for shown, gpus in granted.items():
+        spec = SPEC.model_copy(update={"environ": wanted, "gpus": gpus})
+        rows = create_request("a", spec, prepared(), IMAGE, COMMON, "net", gated=False)["Env"]
+        assert f"NVIDIA_VISIBLE_DEVICES={shown}" in rows
+        assert f"HEADRACE_KERNEL_ID={spec.kernel_id}" in rows
+        assert "MINE=yes" in rows
+        mps = [row for row in rows if "MPS" in row]
+        assert mps == (["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=25"] if shown == "GPU-1" else [])
+    assert overridden(wanted) == (
+        "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", "CUDA_MPS_PIPE_DIRECTORY", "HEADRACE_KERNEL_ID", "NVIDIA_VISIBLE_DEVICES",
+    )  # fmt: skip
+
+
+def test_on_the_process_runtime_too_the_granted_gpus_win(tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"environ": {"CUDA_VISIBLE_DEVICES": "0,1,2", "NVIDIA_VISIBLE_DEVICES": "all"}})
+    layout = Layout(tmp_path, spec.kernel_id)
+    environ = kernel_environment(spec, prepared(), layout, layout.rewriting(spec, prepared()), {})
+    assert environ["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert "NVIDIA_VISIBLE_DEVICES" not in environ
 
 
 def test_the_command_replaces_the_images_own_or_the_image_runs_as_it_is() -> None:

@@ -12,6 +12,12 @@ from headrace.common.contracts.messages.reports import Architecture
 _CGROUPS = Path("/sys/fs/cgroup")
 _NAMES: dict[str, Architecture] = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 
+ENGINE_NAMES: dict[Architecture, frozenset[str]] = {
+    "x86_64": frozenset({"x86_64", "amd64", "386", "i386"}),
+    "aarch64": frozenset({"aarch64", "arm64", "arm64/v8", "arm"}),
+}
+"""What an image may say that it is made for, to run on a machine."""
+
 
 def architecture(name: str | None = None) -> Architecture:
     """Return the CPU architecture by its one name here. Raises ValueError for one that is not supported."""

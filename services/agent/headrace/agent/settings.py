@@ -72,6 +72,11 @@ class Settings(ServiceSettings):
     """Processes and threads per container."""
     docker_shm_bytes: Annotated[int, Field(ge=2**20)] = 2**30
     """Shared memory per container; what is used counts as its memory."""
+    image_registries: tuple[str, ...] = ()
+    """Registries (`host` or `host:port`) that images may be pulled from though their addresses are private, loopback or
+    link-local: a JSON list. Others at such addresses are refused, since a tenant names the image."""
+    image_registries_only: bool = False
+    """Pull from listed registries only (`docker.io` is Docker Hub)."""
     image_pull_timeout: timedelta = timedelta(minutes=60)
 
     start_concurrency: Annotated[int, Field(ge=1, le=64)] = 4

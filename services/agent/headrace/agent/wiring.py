@@ -31,6 +31,7 @@ from headrace.agent.runtime.docker.docker import DockerRuntime
 from headrace.agent.runtime.docker.engine import Engine
 from headrace.agent.runtime.docker.firewall import Firewall
 from headrace.agent.runtime.docker.networks import NetworkPolicy, SessionNetworks
+from headrace.agent.runtime.docker.registries import Registries
 from headrace.agent.runtime.interface import Capacity, Runtime
 from headrace.agent.runtime.process.process import ProcessRuntime
 from headrace.agent.scrape import EngineMetrics
@@ -134,11 +135,12 @@ async def _runtime(settings: Settings, stack: AsyncExitStack) -> Runtime:
         settings.docker_network, settings.docker_subnets, settings.docker_subnet_prefix, settings.docker_firewall,
         local_engine=settings.docker_host.startswith("unix://"),
     )  # fmt: skip
+    registries = Registries(settings.image_registries, only_listed=settings.image_registries_only)
     firewall = Firewall(common.owner, settings.docker_allowed_networks)
     networks = SessionNetworks(engine, settings.id, common.owner, policy, firewall)
     stack.push_async_callback(networks.close)
     return DockerRuntime(
-        engine, networks, agent_id=settings.id, host=settings.advertise_host, common=common,
+        engine, networks, registries, agent_id=settings.id, host=settings.advertise_host, common=common,
         pull_timeout_s=settings.image_pull_timeout.total_seconds(),
     )  # fmt: skip
 

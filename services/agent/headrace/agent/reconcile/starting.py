@@ -15,6 +15,7 @@ from headrace.agent.folders import Folders
 from headrace.agent.hostports import HostPorts
 from headrace.agent.metrics import START_SECONDS
 from headrace.agent.prestart import run_actions
+from headrace.agent.runtime.environment import overridden
 from headrace.agent.runtime.interface import (
     Before,
     Inside,
@@ -117,6 +118,11 @@ class Starter:
 
     async def _start(self, spec: KernelSpec) -> None:
         self._say(spec, "preparing", "looking for its folders")
+        ignored = overridden(spec.environ)
+        if ignored:
+            log.warning(
+                "reserved_variables_overridden", kernel_id=str(spec.kernel_id), name=spec.name, variables=ignored
+            )
         mounts = await asyncio.to_thread(self._folders.mounts, spec)
         for attempt in range(1, _PORT_TRIES + 1):
             port = self._ports.choose(self._table.ports_taken)

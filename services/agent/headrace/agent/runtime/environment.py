@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from headrace.common.contracts.environ import is_reserved
 from headrace.common.contracts.messages.plans import KernelSpec
 
 HOME = "/home/work"
@@ -23,3 +26,13 @@ def identity(spec: KernelSpec, *, port: int, model_path: str) -> dict[str, str]:
         "BACKENDAI_KERNEL_ID": str(spec.kernel_id),
         "BACKENDAI_SESSION_ID": str(spec.session_id),
     }
+
+
+def permitted(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the tenant's variables without those that Headrace alone sets."""
+    return {name: value for name, value in environ.items() if not is_reserved(name)}
+
+
+def overridden(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the tenant's variables that do not reach the kernel, sorted."""
+    return tuple(sorted(name for name in environ if is_reserved(name)))

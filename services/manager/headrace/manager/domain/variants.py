@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from headrace.common.contracts.environ import is_reserved
 from headrace.common.contracts.http.folders import UsageMode
 from headrace.common.contracts.http.services import RevisionSpec
 from headrace.common.contracts.ids import FolderId
+from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
+from headrace.common.contracts.images import parse_image
 from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM
@@ -59,6 +62,8 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
     """Return the resolved spec. Raises InvalidRequest with every field that does not fit."""
     errors = [
         *_of_the_variant(spec, inputs),
+        *_of_the_image("image", spec.image),
+        *_of_the_image("service-definition.toml: environment.image", _default_image(inputs)),
         *_of_the_environ(spec.environ),
         *_of_the_environ(inputs.defaults.environ if inputs.defaults else {}, "service-definition.toml: environ"),
         *_of_the_mounts(spec, inputs),
@@ -172,11 +177,24 @@ def _of_the_variant(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
     return errors
 
 
+def _default_image(inputs: Inputs) -> str | None:
+    return inputs.defaults.environment.image if inputs.defaults and inputs.defaults.environment else None
+
+
+def _of_the_image(field: str, image: str | None) -> list[dict[str, Any]]:
+    try:
+        if image is not None:
+            parse_image(image)
+    except ValueError:
+        return [_error(field, image, IMAGE_NAMES)]
+    return []
+
+
 def _of_the_environ(environ: Mapping[str, str], field: str = "environ") -> list[dict[str, Any]]:
     return [
         _error(f"{field}.{name}", name, "another name: this one is set by Headrace")
         for name in environ
-        if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES)
+        if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES) or is_reserved(name)
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.agent.domain.rewriting import Rewriting
-from headrace.agent.runtime.environment import HOME, identity
+from headrace.agent.runtime.environment import HOME, identity, permitted
 from headrace.agent.runtime.interface import Prepared, StartRefused
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.slots import CPU, MEM
@@ -41,6 +41,8 @@ class Image:
     command: tuple[str, ...]
     user: str
     working_dir: str
+    architecture: str = ""
+    """As the engine writes it; empty where the image does not say."""
 
     @classmethod
     def of(cls, inspected: Mapping[str, Any]) -> Image:
@@ -51,6 +53,7 @@ class Image:
             tuple(config.get("Cmd") or ()),
             config.get("User") or "",
             config.get("WorkingDir") or "",
+            inspected.get("Architecture") or "",
         )
 
 
@@ -88,8 +91,8 @@ def create_request(
     environ = {
         "HOME": HOME,
         **identity(spec, port=spec.port, model_path=spec.model_path),
-        **_gpu_environ(spec),
-        **spec.environ,
+        **permitted(spec.environ),
+        **_gpu_environ(spec, prepared),
     }
     port = f"{spec.port}/tcp"
     return {
@@ -152,11 +155,15 @@ def _host_config(spec: KernelSpec, prepared: Prepared, common: Common, port: str
     return config
 
 
-def _gpu_environ(spec: KernelSpec) -> dict[str, str]:
-    """A share of a GPU: its scheduler share through CUDA MPS. It holds where an MPS server runs on the machine;
-    elsewhere the share is kept by placement only (a program may still use more of the GPU than it was given).
+def _gpu_environ(spec: KernelSpec, prepared: Prepared) -> dict[str, str]:
+    """Which GPUs the engine's NVIDIA hook shows (`void`: none; many images say `all`), and of a shared one how much.
+
+    A share is the program's scheduler share through CUDA MPS. It holds where an MPS server runs on the machine; elsewhere it is
+    kept by placement only (a program may still use more of the GPU than it was given).
     """
+    shown = [] if prepared.simulated_gpus else [grant.gpu_id for grant in spec.gpus]
+    visible = {"NVIDIA_VISIBLE_DEVICES": ",".join(shown) or "void"}
     shares = [grant.share for grant in spec.gpus if grant.share < 1]
     if not shares:
-        return {}
-    return {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": str(max(1, int(min(shares) * 100)))}
+        return visible
+    return visible | {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": str(max(1, int(min(shares) * 100)))}

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +15,15 @@ import structlog
 
 from headrace.agent.domain.kernels import Phase, SeenKernel
 from headrace.agent.domain.usage import Usage
-from headrace.agent.machine import architecture
+from headrace.agent.machine import ENGINE_NAMES, architecture
 from headrace.agent.runtime.docker.container import LABEL, Common, Image, container_name, create_request
 from headrace.agent.runtime.docker.counters import usage_of
 from headrace.agent.runtime.docker.engine import Engine, EngineError, filters
 from headrace.agent.runtime.docker.images import Images
 from headrace.agent.runtime.docker.inside import ContainerInside
 from headrace.agent.runtime.docker.networks import SessionNetworks
+from headrace.agent.runtime.docker.registries import Registries
+from headrace.agent.runtime.docker.shared_files import take_away_rights
 from headrace.agent.runtime.docker.streams import json_lines, line_batches
 from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import (
@@ -50,6 +53,7 @@ class DockerRuntime:
         self,
         engine: Engine,
         networks: SessionNetworks,
+        registries: Registries,
         *,
         agent_id: str,
         host: str,
@@ -62,7 +66,7 @@ class DockerRuntime:
         self._own = [f"{LABEL}agent={agent_id}", f"{LABEL}data={common.owner}"]
         self._host = host
         self._common = common
-        self._images = Images(engine, pull_timeout_s=pull_timeout_s)
+        self._images = Images(engine, registries, pull_timeout_s=pull_timeout_s)
         self._ended: dict[str, tuple[int | None, Reason | None]] = {}
         """By container id: what an exited container is inspected for, once."""
         self._dying: set[str] = set()
@@ -96,6 +100,7 @@ class DockerRuntime:
             raise StartRefused("no-image", "the docker runtime needs an image, and none is given")
         gated = any(action.action == "run_command" for action in spec.pre_start_actions)
         image = await self._images.ensure(spec.image, prepared.progress)
+        await self._check_architecture(spec.image, image)
         name = self._name(spec.kernel_id)
         done = False
         try:
@@ -129,7 +134,12 @@ class DockerRuntime:
 
     async def remove(self, kernel_id: KernelId) -> None:
         """Remove the container and its anonymous volumes, and its session's network with the last of them."""
+        writable = await self._writable(self._name(kernel_id))
         await self._remove(self._name(kernel_id))
+        for folder in writable:
+            count = await asyncio.to_thread(take_away_rights, folder)
+            if count:
+                log.warning("setuid_programs_disarmed", kernel_id=str(kernel_id), folder=folder.name, count=count)
         self._networks.sweep_soon()
         await self.list()  # with it goes the network that nobody uses any more
 
@@ -181,6 +191,15 @@ class DockerRuntime:
                 log.warning("docker_events_lost", error=str(error))
             await asyncio.sleep(1.0)  # an engine that restarts must not be hammered
 
+    async def _check_architecture(self, name: str, image: Image) -> None:
+        machine = (await self.capacity()).architecture
+        if image.architecture and image.architecture not in ENGINE_NAMES[machine]:
+            raise StartRefused(
+                "image-architecture",
+                f"image {name} is made for {image.architecture}, and this machine is {machine}; name an image for {machine}, "
+                "or set the service's architecture so that it is placed where the image runs",
+            )
+
     def _name(self, kernel_id: KernelId) -> str:
         return container_name(self._agent_id, kernel_id)
 
@@ -231,6 +250,14 @@ class DockerRuntime:
                 raise RuntimeUnavailable(f"the container cannot be removed yet: {error}") from error
             if error.status != 404:
                 raise RuntimeUnavailable(f"the container cannot be removed: {error}") from error
+
+    async def _writable(self, name: str) -> Sequence[Path]:
+        """Return the folders of this machine that the container could write to."""
+        try:
+            mounts = (await self._call("GET", f"/containers/{name}/json"))["Mounts"]
+        except EngineError:
+            return []
+        return [Path(mount["Source"]) for mount in mounts if mount["Type"] == "bind" and mount["RW"]]
 
     async def _ends(self, name: str, wait_s: float) -> bool:
         try:

@@ -8,24 +8,32 @@ from collections.abc import Callable
 
 from headrace.agent.runtime.docker.container import Image
 from headrace.agent.runtime.docker.engine import Engine, EngineError
+from headrace.agent.runtime.docker.registries import Registries
 from headrace.agent.runtime.docker.streams import json_lines
 from headrace.agent.runtime.interface import StartRefused
+from headrace.common.contracts.images import parse_image
 
 
 class Images:
     """The engine's images."""
 
-    def __init__(self, engine: Engine, *, pull_timeout_s: float) -> None:
+    def __init__(self, engine: Engine, registries: Registries, *, pull_timeout_s: float) -> None:
         self._engine = engine
+        self._registries = registries
         self._pull_timeout_s = pull_timeout_s
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ensure(self, name: str, progress: Callable[[str], None]) -> Image:
         """Return what the image says of itself, pulled if it is not there. Raises StartRefused with the engine's words."""
+        try:
+            parsed = parse_image(name)
+        except ValueError as error:  # also: what would lead to another call of the engine
+            raise StartRefused("image-refused", str(error)) from error
         async with self._locks[name]:
             image = await self._inspect(name)
             if image is not None:
                 return image
+            await self._registries.check(parsed)
             progress(f"pulling image {name}")
             try:
                 async with asyncio.timeout(self._pull_timeout_s):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.agent.domain.rewriting import Rewriting
-from headrace.agent.runtime.environment import HOME, identity
+from headrace.agent.runtime.environment import HOME, identity, permitted
 from headrace.agent.runtime.interface import Prepared, StartRefused
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
@@ -117,9 +117,8 @@ def kernel_environment(
         "TMPDIR": str(layout.here(TMP)),
         "PYTHONUNBUFFERED": "1",
         **identity(spec, port=prepared.host_port, model_path=rewriting.model_path),
-        **_gpus(spec, prepared),
     }
-    return environment | rewriting.environ(spec.environ)
+    return environment | rewriting.environ(permitted(spec.environ)) | _gpus(spec, prepared)
 
 
 def _gpus(spec: KernelSpec, prepared: Prepared) -> dict[str, str]:

@@ -1,0 +1,17 @@
+"""Environment variables that Headrace alone sets in replicas."""
+
+from __future__ import annotations
+
+RESERVED = frozenset({
+    "NVIDIA_VISIBLE_DEVICES", "NVIDIA_MIG_CONFIG_DEVICES", "NVIDIA_MIG_MONITOR_DEVICES", "NVIDIA_IMEX_CHANNELS",
+    "HEADRACE_KERNEL_ID", "HEADRACE_SESSION_ID", "HEADRACE_SERVICE_ID", "HEADRACE_PORT", "BACKENDAI_KERNEL_ID",
+    "BACKENDAI_SESSION_ID",
+})  # fmt: skip
+"""They say which GPUs a container gets, and by which name the agent knows its processes."""
+RESERVED_PREFIX = "CUDA_MPS_"
+"""They say how much of a shared GPU a program gets, and of which server."""
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether a tenant's value for the variable is refused, and overridden where it was stored before."""
+    return name in RESERVED or name.startswith(RESERVED_PREFIX)

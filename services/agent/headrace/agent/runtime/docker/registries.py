@@ -1,0 +1,61 @@
+"""Which registries images may be pulled from: a tenant must not make the engine ask inside the operator's network."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from headrace.agent.runtime.interface import StartRefused
+from headrace.common.contracts.images import HUB, ImageName
+
+_LOOKUP_S = 5.0
+Address = IPv4Address | IPv6Address
+
+
+class Registries:
+    """Lets pass what is listed, and public registries unless only listed ones may be used."""
+
+    def __init__(
+        self,
+        listed: Collection[str],
+        *,
+        only_listed: bool,
+        look_up: Callable[[str], Awaitable[Collection[Address]]] | None = None,
+    ) -> None:
+        self._listed = frozenset(listed)
+        self._only_listed = only_listed
+        self._look_up = look_up or addresses_of
+
+    async def check(self, image: ImageName) -> None:
+        """Return when the image's registry may be asked. Raises StartRefused, which says nothing of what is there."""
+        if {image.registry, image.host} & self._listed:
+            return
+        if self._only_listed:
+            allowed = ", ".join(sorted(self._listed)) or "none"
+            raise StartRefused(
+                "image-registry-refused", f"images are not pulled from {image.registry} here; allowed: {allowed}"
+            )
+        if image.registry == HUB:
+            return
+        if any(not address.is_global for address in await self._look_up(image.host)):
+            raise StartRefused(
+                "image-registry-refused",
+                f"{image.registry} is not a public registry; images are pulled from one inside the network only if the "
+                "agent's setting image_registries lists it",
+            )
+
+
+async def addresses_of(host: str) -> Collection[Address]:
+    """Return the addresses of a host; none where its name is not known here (the engine will say so)."""
+    with suppress(ValueError):
+        return (ip_address(host),)
+    found = []
+    with suppress(OSError, TimeoutError, UnicodeError):
+        async with asyncio.timeout(_LOOKUP_S):
+            for row in await asyncio.get_running_loop().getaddrinfo(host, 443, type=socket.SOCK_STREAM):
+                with suppress(ValueError):
+                    found.append(ip_address(str(row[4][0]).partition("%")[0]))
+    return found
