@@ -225,3 +225,38 @@ async def test_without_postgres_the_answer_is_503(api: ManagerApi) -> None:
         answer = await http.get("/v1/services", headers={"Authorization": f"Bearer {api.admin.key}"})
         assert (answer.status_code, answer.json()["reason"]) == (503, "database-unreachable")
         assert (await http.get("/livez")).status_code == 200
+
+
+async def test_what_is_stored_is_shown_whatever_the_rules_for_requests_say(api: ManagerApi) -> None:
+    """A machine of which a whole GPU and a share are taken, a report with a bad part, and specs of older rules cost nobody else."""
+    for agent in ("agent-1", "agent-2"):
+        await api.machine(agent)
+    await api.admin.call("POST", "/v1/services", {"name": "chat", "runtime": "cmd", "image": "img"})
+    await api.admin.call("POST", "/v1/services", {"name": "other", "runtime": "cmd", "image": "img"})
+    await api.admin.call("POST", "/v1/services/chat/rules", RULE)
+    _, kernel = await api.runs("chat")
+    for slot in ("cuda.device", "cuda.shares"):
+        await api.pool.execute(
+            "insert into allocations (kernel_id, agent_id, slot, device, amount) values ($1, 'agent-1', $2, $2, 1)", kernel, slot
+        )  # fmt: skip
+    await api.pool.execute(
+        'update agents set kernels = \'[{"host": 5}]\', machine = machine || \'{"gpus": [{}], "runtime": null}\''
+    )
+    await api.pool.execute(
+        'update revisions set spec = spec || \'{"slots": {"cpu": "0"}, "environ": {"a b": "1"}}\','
+        ' resolved = resolved || \'{"port": 0, "health_check": {"path": "x"}}\''
+        " from services s where s.id = service_id and s.name = 'chat'"
+    )
+    await api.pool.execute("update rules set spec = spec || '{\"step\": 0}'")
+    await api.pool.execute("update services set limits = '{\"max_queued\": \"many\"}' where name = 'chat'")
+    machines = (await api.admin.call("GET", "/v1/agents"))["items"]
+    assert machines[0]["allocated"] == {"cuda.device": "1", "cuda.shares": "1"}
+    assert (await api.admin.call("GET", "/v1/agents/agent-1"))["kernels"] == []
+    assert [item["name"] for item in (await api.admin.call("GET", "/v1/services"))["items"]] == ["chat", "other"]
+    revision = (await api.admin.call("GET", "/v1/services/chat/revisions"))["items"][0]
+    assert (revision["spec"]["slots"], revision["spec"]["environ"]) == ({"cpu": "0"}, {"a b": "1"})
+    assert (await api.admin.call("GET", "/v1/services/chat/rules"))["items"][0]["spec"]["step"] == 0
+    problem = await api.admin.call("POST", "/v1/services/chat/rollback", {"revision": 1}, expect=409)
+    assert problem["detail"].startswith("revision 1 cannot be run any more: port: found 0; allowed: 1 or more")
+    await api.admin.call("PATCH", "/v1/services/chat", {"spec": {"runtime": "cmd", "image": "img"}})
+    assert (await api.admin.call("GET", "/v1/services/chat"))["revision"] == 2

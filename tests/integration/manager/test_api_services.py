@@ -59,9 +59,7 @@ async def test_a_wrong_definition_creates_nothing(api: ManagerApi) -> None:
     await api.admin.folder("m", {"model-definition.yml": DEFINITION.replace("port: 8000", "port: 0")})
     problem = await api.admin.call("POST", "/v1/services", {"name": "chat", "folder": "m"}, expect=422)
     assert problem["file"] == "model-definition.yml"
-    assert problem["errors"] == [
-        {"path": "models[0].service.port", "found": "0", "allowed": "greater than or equal to 1"}
-    ]
+    assert problem["errors"] == [{"path": "models[0].service.port", "found": "0", "allowed": "1 or more"}]
     assert (await api.admin.call("GET", "/v1/services"))["items"] == []
     problem = await api.admin.call(
         "POST", "/v1/services", {"name": "c", "folder": "m", "definition_path": "no/such.yaml"}, expect=422
@@ -91,7 +89,8 @@ async def test_every_wrong_field_is_named(api: ManagerApi) -> None:
         "name": {"runtime": "cmd", "name": "available"},
         "resource_group": {"runtime": "cmd", "resource_group": "none"},
         "replicas": {"runtime": "cmd", "replicas": -1},
-        "slots": {"runtime": "cmd", "slots": {"cpu": "many"}},
+        "slots.cpu": {"runtime": "cmd", "slots": {"cpu": "many"}},
+        "slots.mem": {"runtime": "cmd", "slots": {"mem": 0}},
     }
     for field, body in wrong.items():
         problem = await api.admin.call("POST", "/v1/services", {"name": "x", **body}, expect=400)
@@ -211,7 +210,7 @@ async def test_quota_counts_what_running_services_want(api: ManagerApi) -> None:
         "POST", "/v1/services", {"name": "two", "runtime": "cmd", "project": "small", "replicas": 2}, expect=409
     )
     assert problem["type"].endswith("quota-exceeded")
-    assert "would hold 5 cpu (3 now and 2 more); its limit is 4" in problem["detail"]
+    assert "would hold 5 of cpu: 3 are held and 2 are asked for; its limit is 4" in problem["detail"]
     await create(api, "two", project="small", replicas=1)
     assert (await api.admin.call("GET", "/v1/projects/small/usage"))["used"] == {"cpu": "4", "mem": str(4 * 2**30)}
     await api.admin.call("PATCH", "/v1/services/two", {"replicas": 2}, expect=409)

@@ -71,7 +71,7 @@ async def test_refused_with_the_reason(pool: Pool) -> None:
     service, rule = await _service(pool, quota={"cpu": "5"})
     reply, poked = await _ask(pool, service, rule, 1, 3)
     assert (reply.applied, reply.reason.code, poked) == (False, "quota-exceeded", [])
-    assert "6 cpu" in reply.reason.text
+    assert "would hold 6 of cpu" in reply.reason.text
     assert (await _ask(pool, service, rule, 1, 2))[0].applied
     assert (await _ask(pool, service, RuleId(new_uuid()), 2, 1))[0].reason.code == "rule-gone"
     assert (await _ask(pool, ServiceId(new_uuid()), rule, 2, 1))[0].reason.code == "service-gone"

@@ -72,7 +72,7 @@ def test_documents(tmp_path: Path, name: str, content: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.yaml", "- a\n"), ("b.yaml", "a: [\n"), ("c.json", "{"), ("d.yaml", "1: a\n"), ("e.yaml", "")],
+    [("a.yaml", "- a\n"), ("b.yaml", "a: [\n"), ("c.json", "{"), ("d.yaml", "a: 1\na: 2\n"), ("e.yaml", "")],
 )
 def test_other_documents_are_refused_with_their_path(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)

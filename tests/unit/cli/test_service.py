@@ -64,7 +64,7 @@ def test_what_is_wrong_is_not_sent(cli: Cli, there: StandIn, tmp_path: Path) -> 
     unknown = cli("service", "create", "-f", tmp_path / "service.yaml")
     assert unknown.code == 2
     assert "replica: found 3" in unknown.err
-    assert "allowed: no such field" in unknown.err
+    assert "allowed: no field of this name" in unknown.err
     assert cli("service", "create", "--folder", "chat").code == 2
     assert cli("service", "create", "NAME").code == 2
     assert cli("service", "create", "echo", "--slot", "cpu=lots").code == 2
@@ -121,13 +121,17 @@ def test_waiting_for_what_does_not_exist_or_is_stopped(cli: Cli, there: StandIn)
 
 
 def test_update_changes_the_newest_spec_and_keeps_the_rest(cli: Cli, there: StandIn) -> None:
-    newest = _revision(2, folder="chat", environ={"A": "1", "B": "2"}, slots={"cpu": "1", "mem": "1024"})
+    newest = _revision(2, folder="chat", environ={"A": "1", "B": "2"}, slots={"cpu": "1", "mem": "1073741824"})
     there.on("GET", f"{ECHO}/revisions", {"items": [_revision(1, folder="old"), newest], "next": None})
     there.on("PATCH", ECHO, service_view())
     ran = cli("service", "update", "echo", "-e", "C=3", "--unset-env", "A", "--slot", "cpu=2", "-m", "why")
     assert ran.code == 0, ran.err
     (sent,) = there.bodies
-    assert sent["spec"] == {"folder": "chat", "environ": {"B": "2", "C": "3"}, "slots": {"cpu": "2", "mem": "1024"}}
+    assert sent["spec"] == {
+        "folder": "chat",
+        "environ": {"B": "2", "C": "3"},
+        "slots": {"cpu": "2", "mem": "1073741824"},
+    }
     assert sent["message"] == "why"
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from headrace.common.contracts.slots import ResourceSlots, parse_size, parse_slots
+from headrace.common.contracts.slots import ResourceSlots, parse_request, parse_size, parse_slots
 
 SLOTS = TypeAdapter(ResourceSlots)
 
@@ -45,29 +45,40 @@ def test_the_seeds_example() -> None:
 @pytest.mark.parametrize(
     ("slots", "why"),
     [
-        ({"cuda.device": "1.5"}, "not a whole number"),
-        ({"cuda.device": 1, "cuda.shares": "0.5"}, "cannot be asked for together"),
-        ({"cpu": -1}, "out of range"),
-        ({"cpu": "0.1234567"}, "more than 6 decimals"),
-        ({"cpu": "many"}, "not a number"),
-        ({"cpu": True}, "not a number"),
-        ({"cpu": "NaN"}, "out of range"),
-        ({"cpu": "Infinity"}, "out of range"),
-        ({"CPU!": 1}, "not a slot name"),
-        (["cpu"], "must be a mapping"),
+        ({"cuda.device": "1.5"}, "cuda.device: found 1.5; allowed: a whole number"),
+        ({"cuda.device": 1, "cuda.shares": "0.5"}, "together; allowed: one of them"),
+        ({"cpu": 0}, r"cpu: found 0; allowed: 0\.01 or more"),
+        ({"mem": "1m"}, "mem: found 1048576; allowed: 16m or more"),
+        ({"cuda": {"shares": 1}}, 'the whole name in quotes: "cuda.shares"'),
+        ({"cpu": -1}, "0 or more"),
+        ({"cpu": "0.1234567"}, "at most 6 decimals"),
+        ({"cpu": "many"}, "found many; allowed: a number"),
+        ({"cpu": True}, "found True; allowed: a number"),
+        ({"cpu": "NaN"}, "0 or more"),
+        ({"cpu": "Infinity"}, "0 or more"),
+        ({"CPU!": 1}, "the slot name CPU!"),
+        (["cpu"], "a mapping of slot names"),
         ({"mem": "1" * 2_000_000}, "2000000 characters"),
         ({"cuda.shares": "1." + "0" * 2_000_000}, "2000002 characters"),
         ({"cpu": 10**100}, "101 characters"),
-        ({"x" * 65: 1}, "not a slot name"),
-        ({f"x{i}": 1 for i in range(65)}, "65 resource slots"),
+        ({"x" * 65: 1}, "the slot name xxx"),
+        ({f"x{i}": 1 for i in range(65)}, "65 slots"),
     ],
 )
 def test_wrong_slots_say_what_is_wrong(slots: object, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        parse_slots(slots)
+        parse_request(slots)
 
 
 @given(st.dictionaries(st.sampled_from(["cpu", "mem", "cuda.shares", "rocm.device"]), st.decimals(0, 10**6, places=3)))
 def test_slots_survive_json(slots: dict[str, Decimal]) -> None:
     slots = {name: amount.to_integral_value() if name == "mem" else amount for name, amount in slots.items()}
     assert SLOTS.validate_json(SLOTS.dump_json(slots)) == slots
+
+
+def test_what_is_stored_or_reported_is_read_as_it_is() -> None:
+    """A machine has a whole GPU taken and a share of another; older versions let zeros pass."""
+    held = {"cuda.device": "1", "cuda.shares": "0.5", "cpu": "0", "mem": 1024}
+    assert SLOTS.validate_python(held) == {name: Decimal(str(amount)) for name, amount in held.items()}
+    assert SLOTS.validate_python({"cpu": "many", "mem": "1" * 100, "x": None, "gpu": "1"}) == {"gpu": Decimal(1)}
+    assert SLOTS.validate_python({f"x{i}": 1 for i in range(1000)}).keys() == {f"x{i}" for i in range(64)}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import get_args
+from typing import Any, get_args
 
 import jwt
 import pytest
@@ -79,13 +80,38 @@ def test_quota_refuses_exactly_what_passes_a_limit(limits: quota.Slots, used: qu
     quota.check("p", None, used, more)
 
 
-def test_quota_shows_its_arithmetic() -> None:
-    with pytest.raises(
-        QuotaExceeded, match=r"would hold 3 GiB mem \(1\.5 GiB now and 1\.5 GiB more\); its limit is 2 GiB"
-    ):
-        quota.check(
-            "p", {"mem": Decimal(2**31)}, {"mem": Decimal(3 * 2**29)}, quota.times({"mem": Decimal(3 * 2**28)}, 2)
-        )
+@pytest.mark.parametrize(
+    ("limit", "used", "more", "text"),
+    [
+        ({"mem": 2**31}, {"mem": 3 * 2**29}, {"mem": 3 * 2**29}, "3 GiB of mem: 1.5 GiB are held and 1.5 GiB are asked for; its limit is 2 GiB"),
+        ({"mem": 2**20}, {"mem": 2**20}, {"mem": 1}, "1048577 bytes of mem: 1048576 bytes are held and 1 bytes are asked for; its limit"),
+        ({"cpu": 4}, {"cpu": "3.5"}, {"cpu": 1}, "4.5 of cpu: 3.5 are held and 1 are asked for; its limit is 4"),
+        ({"cuda.device": 2}, {"cuda.shares": "1.5"}, {"cuda.device": 1}, "2.5 of cuda.device and cuda.shares together: 1.5 are held and 1"),
+    ],
+)  # fmt: skip
+def test_quota_shows_its_arithmetic(
+    limit: dict[str, Any], used: dict[str, Any], more: dict[str, Any], text: str
+) -> None:
+    one, two, three = ({name: Decimal(amount) for name, amount in slots.items()} for slots in (limit, used, more))
+    with pytest.raises(QuotaExceeded, match=re.escape(text)):
+        quota.check("p", one, two, three)
+
+
+gpus = st.dictionaries(st.sampled_from(["cuda.device", "cuda.shares"]), st.integers(0, 5).map(Decimal))
+
+
+@given(gpus, gpus, gpus)
+def test_a_quota_of_gpus_cannot_be_evaded_by_the_other_way_to_ask(
+    limits: quota.Slots, used: quota.Slots, more: quota.Slots
+) -> None:
+    with suppress(QuotaExceeded):
+        quota.check("p", limits, used, more)
+        asked = sum(more.values())
+        if limits and asked and sum(used.values()) <= sum(limits.values()):
+            assert all(
+                used.get(slot, 0) + more[slot] <= limits[slot] for slot in more if more[slot] and len(limits) == 2
+            )
+            assert len(limits) == 2 or sum(used.values()) + asked <= sum(limits.values())
 
 
 def test_reserved_names() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 import pytest
 from aiohttp import StreamReader, web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
+from pydantic import BaseModel
 
 from headrace.common.contracts.http.folders import CreateFolder
+from headrace.common.contracts.http.services import CreateService
 from headrace.common.contracts.problems import InvalidRequest
-from headrace.manager.api.incoming import read_body
+from headrace.manager.api.incoming import MAX_BODY_BYTES, read_body
 
 
 def request(body: bytes) -> web.Request:
@@ -33,3 +37,88 @@ async def test_a_body_nested_deeply_around_a_nul_is_refused(depth: int, before: 
 async def test_a_nul_is_named(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="NUL"):
         await read_body(request(body), CreateFolder)
+
+
+async def refused(body: object, model: type[BaseModel] = CreateService) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
+        await read_body(request(body if isinstance(body, bytes) else json.dumps(body).encode()), model)
+    return caught.value
+
+
+WRONG_LISTS = {
+    "command": lambda many: {"name": "x", "command": [0] * many},
+    "tags": lambda many: {"name": "x", "tags": ["A B"] * many},
+    "extra_mounts": lambda many: {"name": "x", "extra_mounts": [{"a": 1}] * many},
+    "unknown fields": lambda many: {f"f{i}": 1 for i in range(many)},
+    "environ": lambda many: {"name": "x", "environ": {f"{i} a": 1 for i in range(many)}},
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_LISTS)
+async def test_a_refusal_has_at_most_twenty_errors_however_many_there_are(kind: str) -> None:
+    problem = await refused(WRONG_LISTS[kind](400))
+    errors = problem.document()["errors"]
+    assert len(errors) <= 20
+    assert len(errors) < 20 or "more errors" in errors[-1]["found"]
+    assert len(json.dumps(problem.document())) < 20_000
+
+
+@pytest.mark.parametrize("kind", WRONG_LISTS)
+async def test_a_body_of_too_many_values_is_refused_before_it_is_read(kind: str) -> None:
+    read: list[bytes] = []
+
+    class Model(CreateService):
+        @classmethod
+        def model_validate_json(cls, json_data: Any, **_: Any) -> Any:
+            read.append(json_data)
+
+    body = json.dumps(WRONG_LISTS[kind](60_000)).encode()[: MAX_BODY_BYTES - 10]
+    problem = await refused(body, Model)
+    assert (problem.extra["errors"][0]["found"], read) == ("more than 10000 values", [])
+
+
+async def test_commas_and_brackets_in_texts_are_no_values() -> None:
+    text = '[{,"\\' * 15_000
+    body = {"name": "x", "runtime": "cmd", "command": ["sh", text], "environ": {"A": text[:30_000]}}
+    assert isinstance(await read_body(request(json.dumps(body).encode()), CreateService), CreateService)
+
+
+@pytest.mark.parametrize("body", [b"[" * 40 + b"]" * 40, b'{"a":' * 40 + b"1" + b"}" * 40])
+async def test_a_body_nested_too_deeply_says_how_deep(body: bytes) -> None:
+    assert (await refused(body)).extra["errors"] == [
+        {"field": "(body)", "found": "values nested deeper than 32", "allowed": "at most 32 levels"}
+    ]
+
+
+QUOTES = "text (in quotes, where it looks like something else)"
+NAME = "1 to 63 lower-case letters, digits and hyphens, the first and the last no hyphen"
+VARIABLE = "a variable's name: at most 255 letters, digits and _, not beginning with a digit"
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ({"replicas": 1}, [("name", "nothing", "a value; it is required")]),
+        ({"name": "A b"}, [("name", "A b", NAME)]),
+        ({"name": "x", "replicsa": 1}, [("replicsa", 1, "no field of this name (did you mean replicas?)")]),
+        ({"name": "x", "command": 5}, [("command", 5, f"a list, or {QUOTES}")]),
+        ({"name": "x", "command": ["a", 5]}, [("command[1]", 5, QUOTES), ("command", "a list of 2", QUOTES)]),
+        ({"name": "x", "slots": {"cpu": 0}}, [("slots.cpu", "0", "0.01 or more")]),
+        ({"name": "x", "slots": {"mem": "8q"}}, [("slots.mem", "8q", "a number of bytes, or a number with k, m, g, t (for example 8g)")]),
+        ({"name": ""}, [("name", "an empty text", NAME)]),
+        ({"name": "x", "environ": {"A": {}}}, [("environ.A", "an empty mapping", "text, a number, true or false")]),
+        ({"name": "x", "environ": {"a b": "1"}}, [("environ.a b", "a b", VARIABLE)]),
+        ([], [("(body)", "an empty list", "a mapping")]),
+        (b"", [("(body)", "an empty text", "JSON (EOF while parsing a value at line 1 column 0)")]),
+    ],
+)  # fmt: skip
+async def test_refusals_are_said_in_words(body: object, errors: list[tuple[str, object, str]]) -> None:
+    found = (await refused(body)).extra["errors"]
+    assert [(error["field"], error["found"], error["allowed"]) for error in found] == errors
+
+
+async def test_numbers_and_booleans_of_variables_become_text() -> None:
+    body = {"name": "x", "environ": {"WORKERS": 4, "DEBUG": True, "RATE": 1.5, "NAME": "n"}}
+    read = await read_body(request(json.dumps(body).encode()), CreateService)
+    assert isinstance(read, CreateService)
+    assert read.environ == {"WORKERS": "4", "DEBUG": "true", "RATE": "1.5", "NAME": "n"}

@@ -194,7 +194,7 @@ def test_reserved_names_are_refused_wherever_they_come_from() -> None:
         optional={
             "folder": st.just("weights"), "port": st.integers(1, 65535), "command": st.sampled_from(["x", ("a", "b")]),
             "model_destination": st.sampled_from(["/m", "/", "/models"]),
-            "slots": st.dictionaries(st.sampled_from(["cpu", "mem", "cuda.device"]), st.integers(0, 9)),
+            "slots": st.dictionaries(st.sampled_from(["cpu", "mem", "cuda.device"]), st.integers(1, 9).map(lambda n: n * 2**24)),
             "environ": st.dictionaries(st.sampled_from(["A", "HEADRACE_PORT"]), st.text(max_size=3)),
         },
     )

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.text import clean
+from headrace.common.contracts import wording
 from headrace.sdk.errors import (
     AnswerLostError,
     ApiError,
@@ -48,7 +49,9 @@ class Failure:
 
     def lines(self) -> list[str]:
         """Return what a person reads on standard error."""
-        shown = [f"error: {self.title}: {self.detail}" if self.title else f"error: {self.detail}"]
+        # the detail of a refusal with a list of errors says the first of them once more
+        said = str(self.extra.get("file", "")) if self.errors and self.type in _LISTED else self.detail
+        shown = ["error: " + ": ".join(part for part in (self.title, said) if part)]
         for error in self.errors:
             where = error.get("field", error.get("path", "?"))
             shown.append(f"  {where}: found {json.dumps(error.get('found'), default=str, ensure_ascii=False)}")
@@ -62,6 +65,7 @@ class Failure:
         return [clean(line) for line in shown]
 
 
+_LISTED = frozenset({"urn:headrace:problem:invalid-request", "urn:headrace:problem:invalid-definition"})
 _LOGIN = "headrace login --url URL --key KEY, or set HEADRACE_URL and HEADRACE_API_KEY"
 _PROBLEM_MEMBERS = frozenset({"type", "title", "status", "detail", "errors", "request_id"})
 
@@ -83,14 +87,7 @@ def explain(error: Exception) -> Failure | None:
 
 def of_validation(error: ValidationError) -> Failure:
     """Return a wrong value of a flag or file, with each field's found and allowed."""
-    rows = [
-        {
-            "field": ".".join(str(part) for part in item["loc"]) or "(all)",
-            "found": _short(item.get("input")),
-            "allowed": _allowed(item),
-        }
-        for item in error.errors(include_url=False)
-    ]
+    rows = wording.rows(error, whole="(all)")
     return Failure(
         ExitCode.USAGE, "Invalid request", "not sent, because it is wrong", type="invalid-request", errors=rows
     )
@@ -160,18 +157,3 @@ def _of_embedded(error: Exception) -> Failure | None:
 def _words(error: OSError) -> str:
     name = f"{error.filename}: " if error.filename else ""
     return f"{name}{error.strerror or error}"
-
-
-def _allowed(item: Mapping[str, Any]) -> str:
-    if item["type"] == "extra_forbidden":
-        return "no such field"
-    if item["type"] == "string_pattern_mismatch":
-        return f"text matching {(item.get('ctx') or {}).get('pattern')}"
-    return str(item["msg"]).removeprefix("Value error, ")
-
-
-def _short(value: object) -> object:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    text = str(value)
-    return text if len(text) <= 200 else text[:200] + "…"

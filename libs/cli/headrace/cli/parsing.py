@@ -60,12 +60,12 @@ def mount(value: str) -> dict[str, Any]:
 
 def document(path: Path) -> dict[str, Any]:
     """Return a YAML or JSON file's mapping. Raises CliError for anything else, OSError."""
-    import yaml  # noqa: PLC0415 - most commands read no file
+    from headrace.common.text.yamltext import load_yaml  # noqa: PLC0415 - most commands read no file
 
     text = path.read_text(encoding="utf-8")
     try:
-        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
+        found = json.loads(text) if path.suffix == ".json" else load_yaml(text)
+    except ValueError as error:
         raise usage(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         raise usage(f"{path}: found {type(found).__name__}; allowed: a mapping of names to values")

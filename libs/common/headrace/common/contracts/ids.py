@@ -9,6 +9,8 @@ from uuid import UUID
 
 from pydantic import StringConstraints
 
+from headrace.common.contracts.wording import pattern
+
 ProjectId = NewType("ProjectId", UUID)
 UserId = NewType("UserId", UUID)
 KeyId = NewType("KeyId", UUID)
@@ -23,7 +25,10 @@ ClientId = NewType("ClientId", UUID)
 RuleId = NewType("RuleId", UUID)
 EventId = NewType("EventId", UUID)
 
-SLUG = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+SLUG = pattern(
+    r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+    "1 to 63 lower-case letters, digits and hyphens, the first and the last no hyphen",
+)
 """Names that become part of a URL path, a host name (RFC 1123 label) and a bus subject."""
 
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]

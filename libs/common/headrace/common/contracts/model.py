@@ -6,8 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from headrace.common.contracts.wording import Refused, pattern
+
 _ABSOLUTE_OR_RELATIVE = StringConstraints(min_length=1, max_length=4096)
-Mode = Annotated[str, StringConstraints(pattern=r"^0?[0-7]{3,4}$")]
+Mode = Annotated[
+    str, StringConstraints(pattern=pattern(r"^0?[0-7]{3,4}$", "a file mode in octal digits, for example 644"))
+]
+_URL_PATH = pattern(r"^/[^\s]*$", "a path that begins with / and has no blanks")
 
 
 class Part(BaseModel):
@@ -19,7 +24,7 @@ class Part(BaseModel):
 class HealthCheck(Part):
     """How the agent asks a replica whether it is well. Times in seconds; defaults are the seed's."""
 
-    path: Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=r"^/[^\s]*$")]
+    path: Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=_URL_PATH)]
     interval: float = Field(10.0, gt=0, le=86_400)
     max_retries: int = Field(10, ge=0, le=10_000)
     max_wait_time: float = Field(15.0, gt=0, le=3_600)
@@ -30,7 +35,7 @@ class HealthCheck(Part):
     @classmethod
     def _no_boolean(cls, value: object) -> object:
         if isinstance(value, bool):
-            raise ValueError("a number")
+            raise Refused(value, "a number")
         return value
 
 

@@ -33,6 +33,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+MOST_ERRORS = 20
+
+
+def at_most(errors: Sequence[dict[str, Any]], most: int = MOST_ERRORS) -> list[dict[str, Any]]:
+    """Return the first errors, and instead of further ones a row that says how many there are."""
+    shown = list(errors[:most])
+    if len(errors) > most:
+        place = "path" if "path" in shown[0] else "field"
+        shown[-1] = {place: "…", "found": f"{len(errors) - most + 1} more errors", "allowed": "none"}
+    return shown
+
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
     """A refusal with a stable type. `extra` members are shown to the caller; never put a secret there."""
@@ -64,7 +75,7 @@ class InvalidRequest(Problem):
     type, status, title = "invalid-request", 400, "Invalid request"
 
     def __init__(self, detail: str, *, errors: Sequence[dict[str, Any]] = ()) -> None:
-        super().__init__(detail, errors=list(errors))
+        super().__init__(detail, errors=at_most(errors))
 
 
 class Unauthenticated(Problem):
@@ -165,7 +176,7 @@ class InvalidDefinition(Problem):
     type, status, title = "invalid-definition", 422, "Invalid definition file"
 
     def __init__(self, detail: str, *, file: str, errors: Sequence[dict[str, Any]] = ()) -> None:
-        super().__init__(detail, file=file, errors=list(errors))
+        super().__init__(detail, file=file, errors=at_most(errors))
 
 
 class Locked(Problem):

@@ -7,6 +7,13 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from headrace.common.contracts.wording import Refused, pattern
+
+_METRIC = pattern(
+    r"^[a-zA-Z_][a-zA-Z0-9_:.\-]{0,199}$",
+    "the name of a metric: at most 200 letters, digits, _ : . and -, not beginning with a digit",
+)
+
 
 class MetricSource(StrEnum):
     """Where the observed value comes from; both are means."""
@@ -31,7 +38,7 @@ class RuleSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     source: MetricSource
-    metric: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_:.\-]{0,199}$")]
+    metric: Annotated[str, StringConstraints(pattern=_METRIC)]
     comparator: Comparator
     threshold: Annotated[float, Field(allow_inf_nan=False)]
     step: Annotated[int, Field(ge=-1000, le=1000)]
@@ -43,7 +50,9 @@ class RuleSpec(BaseModel):
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         if self.step == 0:
-            raise ValueError("step: 0 would never change anything; allowed: a positive or a negative number")
+            raise Refused(0, "a positive or a negative number: 0 would never change anything", below="step")
         if self.min_replicas > self.max_replicas:
-            raise ValueError(f"min_replicas: {self.min_replicas} is above max_replicas {self.max_replicas}")
+            raise Refused(
+                self.min_replicas, f"at most max_replicas, which is {self.max_replicas}", below="min_replicas"
+            )
         return self

@@ -1,25 +1,35 @@
-"""Resource slots: how much of a machine a session asks for, as decimals by slot name."""
+"""Resource slots: how much of a machine a session asks for, as decimals by slot name.
+
+Who asks is held to rules (`RequestedSlots`, `QuotaSlots`); what is stored or reported is read as it is (`ResourceSlots`).
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from itertools import islice
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, PlainSerializer
+
+from headrace.common.contracts.wording import Refused
 
 CPU = "cpu"
 MEM = "mem"
 GPU_DEVICE = "cuda.device"
 GPU_SHARES = "cuda.shares"
+LEAST: Final = {CPU: Decimal("0.01"), MEM: Decimal(16 * 2**20)}
+"""Of what every container has: the container engine takes 0 for no limit, and refuses less than this or a little below."""
 
 _NAME = re.compile(r"^[a-z][a-z0-9]*(\.[a-z0-9-]+)?$")
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
 _SIZE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(?:i?b)?$", re.IGNORECASE)
+_PLAIN_NUMBER = re.compile(r"^-?[0-9]{1,40}(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,2})?$")
 _LIMIT = Decimal(2**60)
 _MOST_SLOTS = 64
 _MOST_CHARACTERS = 64
+_NAMES = "cpu, mem, cuda.device, cuda.shares or another accelerator name"
 
 
 def parse_size(value: object) -> Decimal:
@@ -36,48 +46,76 @@ def parse_size(value: object) -> Decimal:
 
 
 def parse_slots(value: object) -> dict[str, Decimal]:
-    """Return slots by name; `mem` takes size units. Raises ValueError naming the slot that is wrong."""
+    """Return the slots of a quota by name; `mem` takes size units. Raises Refused (a ValueError) naming the slot that is wrong."""
     if not isinstance(value, Mapping):
-        raise ValueError(f"resource slots must be a mapping of slot name to amount, found {type(value).__name__}")
+        raise Refused(value, "a mapping of slot names to amounts")
     if len(value) > _MOST_SLOTS:
-        raise ValueError(f"{len(value)} resource slots; allowed: at most {_MOST_SLOTS}")
+        raise Refused(f"{len(value)} slots", f"at most {_MOST_SLOTS}")
     slots: dict[str, Decimal] = {}
     for name, amount in value.items():
         if not isinstance(name, str) or len(name) > _MOST_CHARACTERS or not _NAME.match(name):
-            raise ValueError(
-                f"{str(name)[:_MOST_CHARACTERS]!r} is not a slot name; allowed: cpu, mem, cuda.device, cuda.shares or another accelerator name"
-            )
+            raise Refused(f"the slot name {str(name)[:_MOST_CHARACTERS]}", _NAMES)
         slots[name] = _amount(name, amount)
+    return slots
+
+
+def parse_request(value: object) -> dict[str, Decimal]:
+    """Return the slots that a replica asks for. Raises Refused: also for less than every container needs."""
+    slots = parse_slots(value)
+    for name, least in LEAST.items():
+        if name in slots and slots[name] < least:
+            raise Refused(_plain(slots)[name], f"{least_words(name)} or more", below=name)
     if slots.get(GPU_DEVICE) and slots.get(GPU_SHARES):
-        raise ValueError("cuda.device and cuda.shares cannot be asked for together; whole GPUs or fractions, not both")
+        raise Refused("cuda.device and cuda.shares together", "one of them: whole GPUs or fractions")
+    return slots
+
+
+def least_words(name: str) -> str:
+    """Return the least amount of `cpu` or `mem` as people write it."""
+    return f"{int(LEAST[name] / 2**20)}m" if name == MEM else f"{LEAST[name]}"
+
+
+def read_slots(value: object) -> dict[str, Decimal]:
+    """Return slots that were stored or reported, as they are: what is no amount is left out, and nothing else is judged."""
+    slots: dict[str, Decimal] = {}
+    for name, amount in islice(value.items(), _MOST_SLOTS) if isinstance(value, Mapping) else ():
+        text = "" if isinstance(amount, bool) else str(amount)
+        if isinstance(name, str) and len(name) <= _MOST_CHARACTERS and _PLAIN_NUMBER.match(text):
+            slots[name] = Decimal(text)
     return slots
 
 
 def _amount(name: str, amount: Any) -> Decimal:
-    if isinstance(amount, bool):
-        raise ValueError(f"{name}: {amount!r} is not a number")
-    if isinstance(amount, str | int | Decimal) and len(str(amount)) > _MOST_CHARACTERS:
-        raise ValueError(f"{name}: a number of {len(str(amount))} characters; allowed: at most {_MOST_CHARACTERS}")
+    if isinstance(amount, Mapping):
+        inner = next((str(key) for key in amount), "")[:_MOST_CHARACTERS]
+        raise Refused(amount, f'an amount, or in TOML the whole name in quotes: "{name}.{inner}"', below=name)
+    allowed = "a number of bytes, or a number with k, m, g, t (for example 8g)" if name == MEM else "a number"
+    if isinstance(amount, bool) or not isinstance(amount, str | int | float | Decimal):
+        raise Refused(amount, allowed, below=name)
+    if not isinstance(amount, float) and len(text := str(amount)) > _MOST_CHARACTERS:
+        raise Refused(f"a number of {len(text)} characters", f"at most {_MOST_CHARACTERS} characters", below=name)
     try:
-        number = parse_size(amount) if name == MEM else Decimal(str(amount))
-    except InvalidOperation:
-        raise ValueError(f"{name}: {amount!r} is not a number") from None
+        number = parse_size(amount) if name == MEM else Decimal(str(amount).strip())
+    except (InvalidOperation, ValueError):
+        raise Refused(amount, allowed, below=name) from None
     if not number.is_finite() or number < 0 or number > _LIMIT:
-        raise ValueError(f"{name}: {amount} is out of range; allowed: 0 or more")
+        raise Refused(str(amount), f"0 or more, and at most {_LIMIT}", below=name)
     if number != round(number, 6):
-        raise ValueError(f"{name}: {amount} has more than 6 decimals")
+        raise Refused(str(amount), "at most 6 decimals", below=name)
     if name == GPU_DEVICE and number != number.to_integral_value():
-        raise ValueError(f"cuda.device: {amount} is not a whole number; fractions are asked for with cuda.shares")
+        raise Refused(str(amount), "a whole number; fractions are asked for with cuda.shares", below=name)
     return number
 
 
 def _plain(slots: Mapping[str, Decimal]) -> dict[str, str]:
-    return {name: format(amount.normalize(), "f") for name, amount in sorted(slots.items())}
+    return {name: format(Decimal(amount).normalize(), "f") for name, amount in sorted(slots.items())}
 
 
-ResourceSlots = Annotated[
-    dict[str, Decimal],
-    BeforeValidator(parse_slots, json_schema_input_type=dict[str, str | float]),
-    PlainSerializer(_plain, return_type=dict[str, str]),
-]
+_WRITTEN = PlainSerializer(_plain, return_type=dict[str, str])
+_TAKEN: Any = dict[str, str | float]
+ResourceSlots = Annotated[dict[str, Decimal], BeforeValidator(read_slots, json_schema_input_type=_TAKEN), _WRITTEN]
 """Slot name → amount. `mem` in bytes, `cpu` in cores, `cuda.device` in whole GPUs, `cuda.shares` in GPU fractions."""
+RequestedSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_request, json_schema_input_type=_TAKEN), _WRITTEN]
+"""What a replica asks for: at least a hundredth of a core and 16 MiB, and GPUs whole or in fractions, not both."""
+QuotaSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_slots, json_schema_input_type=_TAKEN), _WRITTEN]
+"""Limit by slot: 0 is none of it."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import structlog
 from aiohttp import web
-from pydantic import ValidationError
 
 from headrace.common.contracts.problems import (
     InsufficientStorage,
@@ -22,31 +19,6 @@ from headrace.common.contracts.problems import (
 
 log = structlog.get_logger()
 REQUEST_ID = "X-Request-Id"
-
-
-def field_errors(error: ValidationError, *, prefix: str = "") -> list[dict[str, Any]]:
-    """Return {field, found, allowed} for each error; values that are long are shortened."""
-    rows = []
-    for item in error.errors(include_url=False):
-        where = prefix + ".".join(str(part) for part in item["loc"])
-        rows.append({"field": where or "(body)", "found": _short(item.get("input")), "allowed": _allowed(item)})
-    return rows
-
-
-def _allowed(item: Mapping[str, Any]) -> str:
-    kind, context = item["type"], item.get("ctx") or {}
-    if kind == "extra_forbidden":
-        return "no such field"
-    if kind == "string_pattern_mismatch":
-        return f"text matching {context.get('pattern')}"
-    return str(item["msg"]).removeprefix("Value error, ")
-
-
-def _short(value: object) -> object:
-    if value is None or isinstance(value, bool | int | float):
-        return value if value == value and value not in (float("inf"), float("-inf")) else str(value)  # noqa: PLR0124 - NaN
-    text = value if isinstance(value, str) else f"{type(value).__name__} {value!r}"
-    return text if len(text) <= 200 else text[:200] + "…"
 
 
 def problem_response(problem: Problem, *, request_id: str = "") -> web.Response:
@@ -70,9 +42,6 @@ def as_problem(error: Exception) -> Problem:
 def _known(error: Exception) -> Problem | None:
     if isinstance(error, Problem):
         return error
-    if isinstance(error, ValidationError):
-        rows = field_errors(error)
-        return InvalidRequest("; ".join(f"{r['field']}: {r['allowed']}" for r in rows[:3]), errors=rows)
     if isinstance(error, web.HTTPNotFound):
         return NotFound("no such path")
     if isinstance(error, web.HTTPMethodNotAllowed):

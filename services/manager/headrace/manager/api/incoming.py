@@ -9,11 +9,12 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from headrace.common.contracts import wording
 from headrace.common.contracts.problems import InvalidRequest, NotFound, TooLarge, UnsupportedMediaType
-from headrace.common.web.problems import field_errors
 from headrace.manager.api.routing import Query
+from headrace.manager.domain.jsontext import too_much
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
 _BODY_S = 30.0
 
 
@@ -35,8 +36,7 @@ def read_query(request: web.Request, model: type[Query]) -> Query:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        rows = field_errors(error)
-        raise InvalidRequest(_summary(rows), errors=rows) from None
+        raise _wrong(error, model) from None
 
 
 async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
@@ -51,13 +51,14 @@ async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
         raise InvalidRequest(f"the body did not arrive within {_BODY_S:g} s") from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"the body is too large; allowed: {MAX_BODY_BYTES} bytes", limit=MAX_BODY_BYTES) from None
+    if (passed := too_much(raw)) is not None:
+        raise _refuse("(body)", *passed)
     if b"\\u0000" in raw and _has_nul(_parsed(raw)):
         raise _refuse("(body)", "a NUL character", "text without NUL")
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        rows = field_errors(error)
-        raise InvalidRequest(_summary(rows), errors=rows) from None
+        raise _wrong(error, model) from None
 
 
 def _parsed(raw: bytes) -> Any:
@@ -89,8 +90,9 @@ def _writable(text: str) -> bool:
     return True
 
 
-def _summary(rows: list[dict[str, Any]]) -> str:
-    return "; ".join(f"{row['field']}: {row['allowed']}" for row in rows[:3])
+def _wrong(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
+    rows = wording.rows(error, known=tuple(model.model_fields))
+    return InvalidRequest(wording.summary(rows), errors=rows)
 
 
 def _refuse(field: str, found: str, allowed: str) -> InvalidRequest:

@@ -175,9 +175,8 @@ class Routes:
 def json_reply(model: BaseModel, *, status: int = 200, location: str | None = None) -> web.Response:
     """Return a JSON answer."""
     headers = {"Location": location} if location else {}
-    return web.Response(
-        status=status, body=model.model_dump_json().encode(), content_type="application/json", headers=headers
-    )
+    body = model.model_dump_json(warnings=False)  # what was stored under older rules is shown as it is
+    return web.Response(status=status, body=body.encode(), content_type="application/json", headers=headers)
 
 
 def no_content(**headers: str) -> web.Response:

@@ -10,10 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from headrace.common.contracts.http.services import ABSOLUTE
 from headrace.common.contracts.model import HealthCheck, PreStartAction
-from headrace.common.contracts.slots import ResourceSlots
+from headrace.common.contracts.slots import QuotaSlots
+from headrace.common.contracts.wording import Refused
+from headrace.common.text.yamltext import YamlError, load_yaml
 from headrace.manager.domain import filetext
-from headrace.manager.domain.yamltext import YamlError, load_yaml
 
 DEFAULT_NAMES = ("model-definition.yaml", "model-definition.yml")
 _MAX_WORDS = 1000
@@ -26,7 +28,7 @@ class _Section(BaseModel):
 
 def _no_boolean(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("a number")
+        raise Refused(value, "a number")
     return value
 
 
@@ -39,13 +41,13 @@ def _command(value: object) -> tuple[str, ...]:
     """Return the command's words: a text is run by a shell, a list as it is. Numbers in a list become text."""
     if isinstance(value, str) and value.strip():
         if len(value) > _MAX_COMMAND:
-            raise ValueError(f"at most {_MAX_COMMAND} characters")
+            raise Refused(f"{len(value)} characters", f"at most {_MAX_COMMAND} characters")
         return ("/bin/sh", "-c", value)
     if isinstance(value, list) and 0 < len(value) <= _MAX_WORDS:
         words = [str(word) if isinstance(word, int | float) and not isinstance(word, bool) else word for word in value]
         if all(isinstance(word, str) for word in words) and words[0].strip():
             return tuple(words)
-    raise ValueError("text, or a list of 1 to 1000 texts whose first names a program (quote what is not text)")
+    raise Refused(value, "text, or a list of 1 to 1000 texts whose first names a program (quote what is not text)")
 
 
 def _text(value: object) -> object:
@@ -71,7 +73,7 @@ class ModelMetadata(_Section):
     framework: Texts = ()
     label: Texts = ()
     license: Text | None = None
-    min_resource: Annotated[ResourceSlots, BeforeValidator(lambda value: {} if value is None else value)] = {}
+    min_resource: Annotated[QuotaSlots, BeforeValidator(lambda value: {} if value is None else value)] = {}
 
 
 class ModelService(_Section):
@@ -89,7 +91,7 @@ class Model(_Section):
     """One entry of `models`."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    model_path: Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4096)]
+    model_path: Annotated[str, StringConstraints(pattern=ABSOLUTE, max_length=4096)]
     service: ModelService
     metadata: ModelMetadata | None = None
 

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from headrace.common.contracts.problems import QuotaExceeded
-from headrace.common.contracts.slots import MEM
+from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, MEM
 
 Slots = Mapping[str, Decimal]
+_ZERO = Decimal(0)
+_GPUS = (GPU_DEVICE, GPU_SHARES)
+_UNITS = ((2**30, "GiB", "0.01"), (2**20, "MiB", "0.01"), (1, "bytes", "1"))
 
 
 def times(slots: Slots, count: int) -> dict[str, Decimal]:
@@ -17,19 +20,30 @@ def times(slots: Slots, count: int) -> dict[str, Decimal]:
 
 
 def check(project: str, limits: Slots | None, used: Slots, more: Slots) -> None:
-    """Raise QuotaExceeded with the arithmetic when `used` and `more` together pass a limit. A slot without one is unlimited."""
-    for slot, asked in sorted(more.items()):
-        limit = (limits or {}).get(slot)
-        held = used.get(slot, Decimal(0))
-        if limit is not None and asked > 0 and held + asked > limit:
+    """Raise QuotaExceeded with the arithmetic when `used` and `more` together pass a limit. A slot without one is unlimited.
+
+    A whole GPU is one share: a limit on only one of cuda.device and cuda.shares bounds the sum of both. With limits on both,
+    each bounds its own.
+    """
+    for slot, limit in sorted((limits or {}).items()):
+        counted = _GPUS if slot in _GPUS and not all(name in (limits or {}) for name in _GPUS) else (slot,)
+        asked = sum((more.get(name, _ZERO) for name in counted), _ZERO)
+        held = sum((used.get(name, _ZERO) for name in counted), _ZERO)
+        if asked > 0 and held + asked > limit:
+            whole, others, here, most = _amounts(slot, held + asked, held, asked, limit)
+            what = slot if len(counted) == 1 else "cuda.device and cuda.shares together"
             raise QuotaExceeded(
-                f"project {project} would hold {_amount(slot, held + asked)} {slot} "
-                f"({_amount(slot, held)} now and {_amount(slot, asked)} more); its limit is {_amount(slot, limit)}",
+                f"project {project} would hold {whole} of {what}: {others} are held and {here} are asked for; its limit is {most}",
                 slot=slot, limit=str(limit), used=str(held), requested=str(asked),
             )  # fmt: skip
 
 
-def _amount(slot: str, amount: Decimal) -> str:
-    if slot == MEM:
-        return f"{(amount / 2**30).quantize(Decimal('0.01')).normalize():f} GiB"
-    return f"{amount.normalize():f}"
+def _amounts(slot: str, *amounts: Decimal) -> list[str]:
+    """Return the amounts in one unit in which all of them are exact, so that the sum is right as it is read."""
+    if slot != MEM:
+        return [f"{amount.normalize():f}" for amount in amounts]
+    for size, unit, step in _UNITS:
+        parts = [amount / size for amount in amounts]
+        if all(part == part.quantize(Decimal(step)) for part in parts):
+            return [f"{part.normalize():f} {unit}" for part in parts]
+    return [f"{amount:f} bytes" for amount in amounts]

@@ -6,14 +6,13 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from headrace.common.contracts.http.services import EnvironName, EnvironValue, Image, RuntimeVariant
-from headrace.common.contracts.slots import ResourceSlots
+from headrace.common.contracts import wording
+from headrace.common.contracts.http.services import EnvironName, EnvironValue, Image, RuntimeVariant, values_as_text
+from headrace.common.contracts.slots import RequestedSlots
+from headrace.common.text.tomltext import TomlError, load_toml
 from headrace.manager.domain import filetext
-from headrace.manager.domain.tomltext import TomlError, load_toml
 
 FILE = "service-definition.toml"
-_MOST_DOTS = 1000
-"""The parser needs time and memory by the square of a key's dots; a key stands on one line."""
 VARIANTS: tuple[str, ...] = get_args(RuntimeVariant)
 
 
@@ -28,24 +27,12 @@ class Environment(_Section):
     architecture: Literal["x86_64", "aarch64"]
 
 
-def _values_as_text(value: object) -> object:
-    if not isinstance(value, dict):
-        return value
-    return {name: _as_text(item) for name, item in value.items()}
-
-
-def _as_text(item: object) -> object:
-    if isinstance(item, bool):
-        return "true" if item else "false"
-    return str(item) if isinstance(item, int | float) else item
-
-
 class ServiceDefaults(_Section):
     """What one variant's sections say; absent ones say nothing."""
 
     environment: Environment | None = None
-    resource_slots: ResourceSlots = {}
-    environ: Annotated[dict[EnvironName, EnvironValue], BeforeValidator(_values_as_text), Field(max_length=500)] = {}
+    resource_slots: RequestedSlots = {}
+    environ: Annotated[dict[EnvironName, EnvironValue], BeforeValidator(values_as_text), Field(max_length=500)] = {}
 
 
 _KNOWN = {
@@ -58,9 +45,6 @@ _KNOWN = {
 def parse_service_definition(content: bytes, file: str = FILE) -> dict[str, ServiceDefaults]:
     """Return the defaults by variant. Raises InvalidDefinition with path, found and allowed for each error."""
     text = filetext.decode(content, file)
-    if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
-        found, allowed = f"a line with more than {_MOST_DOTS} dots", f"at most {_MOST_DOTS} dots in a line"
-        raise filetext.refuse(file, [filetext.row("", found, allowed)])
     try:
         data = load_toml(text)
     except TomlError as error:
@@ -69,7 +53,9 @@ def parse_service_definition(content: bytes, file: str = FILE) -> dict[str, Serv
     result: dict[str, ServiceDefaults] = {}
     for variant, section in data.items():
         if variant not in VARIANTS:
-            rows.append(filetext.row(variant, "a section of this name", f"one of {', '.join(VARIANTS)}"))
+            rows.append(
+                filetext.row(wording.joined([variant]), "a section of this name", f"one of {', '.join(VARIANTS)}")
+            )
             continue
         try:
             result[variant] = ServiceDefaults.model_validate(section)
@@ -82,5 +68,5 @@ def parse_service_definition(content: bytes, file: str = FILE) -> dict[str, Serv
 
 def _below(variant: str, error: ValidationError) -> list[dict[str, str]]:
     known: dict[str, Any] = _KNOWN | {"": tuple(ServiceDefaults.model_fields)}
-    rows = filetext.rows_of(error, known, frozenset({"[key]"}))
+    rows = filetext.rows_of(error, known, frozenset())
     return [item | {"path": f"{variant}.{item['path']}" if item["path"] else variant} for item in rows]

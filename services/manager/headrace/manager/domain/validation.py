@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from headrace.common.contracts import stored
 from headrace.common.contracts.model import HealthCheck
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.replicas import Leave, Seen
@@ -42,5 +43,5 @@ def _allowed(resolved: Mapping[str, Any]) -> timedelta:
     check = resolved.get("health_check")
     if check is None:
         return PREPARATION
-    parsed = HealthCheck.model_validate(check)
+    parsed = stored.read(HealthCheck, check, path="/")
     return PREPARATION + timedelta(seconds=parsed.initial_delay + parsed.interval * (parsed.max_retries + 1))

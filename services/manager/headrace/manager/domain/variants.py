@@ -17,7 +17,7 @@ from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
 from headrace.common.contracts.images import parse_image
 from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.problems import InvalidRequest
-from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM
+from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, LEAST, MEM
 from headrace.manager.domain.definition import Model
 from headrace.manager.domain.engines import ENGINES, choose_weights, start_words
 from headrace.manager.domain.resolved import ResolvedSpec
@@ -134,7 +134,9 @@ def _slots(asked: Mapping[str, Decimal] | None, defaults: Mapping[str, Decimal])
     for mine, other in ((GPU_DEVICE, GPU_SHARES), (GPU_SHARES, GPU_DEVICE)):
         if asked.get(mine) and other not in asked:
             merged.pop(other, None)
-    return {name: amount for name, amount in merged.items() if amount > 0}
+    return {
+        name: max(amount, LEAST.get(name, amount)) for name, amount in merged.items() if amount > 0 or name in LEAST
+    }
 
 
 def _mounts(spec: RevisionSpec, inputs: Inputs) -> tuple[Mount, ...]:

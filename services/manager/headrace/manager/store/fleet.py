@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from headrace.common.contracts import stored
 from headrace.common.contracts.http.agents import AgentDetail
+from headrace.common.contracts.messages.reports import Gpu, KernelReport
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 
+M = TypeVar("M", bound=BaseModel)
 SQL = Queries.beside(__file__)
 
 
 def _detail(row: Mapping[str, Any]) -> AgentDetail:
     machine = row["machine"]
-    return AgentDetail(
-        id=row["id"], status="alive" if row["lost_at"] is None else "lost", resource_group=row["resource_group"],
-        hostname=machine["hostname"], architecture=row["architecture"], address=machine["address"],
-        runtime=machine["runtime"], version=machine["version"], slots=row["slots"], allocated=row["allocated"],
-        last_seen_at=row["last_seen_at"], plan_generation=row["plan_generation"], plan_problem=row["plan_problem"],
-        applied_generation=row["applied_generation"], gpus=machine.get("gpus", ()), kernels=row["kernels"],
-        isolation=machine.get("isolation"), disk=machine.get("disk"),
-    )  # fmt: skip
+    told = {name: str(machine.get(name, "")) for name in ("hostname", "address", "runtime", "version")}
+    values = {
+        **told, "id": row["id"], "status": "alive" if row["lost_at"] is None else "lost", "resource_group": row["resource_group"],
+        "architecture": row["architecture"], "slots": row["slots"], "allocated": row["allocated"],
+        "last_seen_at": row["last_seen_at"], "plan_generation": row["plan_generation"], "plan_problem": row["plan_problem"],
+        "applied_generation": row["applied_generation"], "gpus": _readable(Gpu, machine.get("gpus")),
+        "kernels": _readable(KernelReport, row["kernels"]), "isolation": machine.get("isolation"), "disk": machine.get("disk"),
+    }  # fmt: skip
+    return stored.read(AgentDetail, values, isolation=None, disk=None, plan_problem=None)
+
+
+def _readable(model: type[M], told: object) -> tuple[M, ...]:
+    """Return what can be read of a report: one wrong entry costs itself."""
+    found = []
+    for item in told if isinstance(told, list) else ():
+        with suppress(ValidationError):
+            found.append(model.model_validate(item))
+    return tuple(found)
 
 
 async def page(con: Connection, *, after: str, limit: int) -> list[AgentDetail]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
-from headrace.common.contracts.slots import parse_slots
+from headrace.common.contracts.slots import read_slots
 
 FIRST = UUID(int=0)
 """A cursor before every row."""
@@ -22,7 +22,7 @@ def as_uuid(reference: str) -> UUID | None:
 
 def slots(value: Mapping[str, str] | None) -> dict[str, Decimal] | None:
     """Return stored slots."""
-    return None if value is None else parse_slots(value)
+    return None if value is None else read_slots(value)
 
 
 def plain(value: Mapping[str, Decimal] | None) -> dict[str, str] | None:

@@ -16,18 +16,18 @@ SQL = Queries.beside(__file__)
 async def insert(con: Connection, service_id: ServiceId, spec: RuleSpec, user_id: UserId) -> RuleView:
     """Keep a new rule."""
     row = await con.fetchrow(SQL.insert, new_uuid(), service_id, spec.model_dump(mode="json"), user_id)
-    return RuleView.model_validate(dict(row))
+    return RuleView(**row)
 
 
 async def page(con: Connection, service_id: ServiceId, *, after: UUID, limit: int) -> list[RuleView]:
     """Return a page of the service's rules."""
-    return [RuleView.model_validate(dict(row)) for row in await con.fetch(SQL.page, service_id, after, limit)]
+    return [RuleView(**row) for row in await con.fetch(SQL.page, service_id, after, limit)]
 
 
 async def replace(con: Connection, service_id: ServiceId, rule_id: UUID, spec: RuleSpec) -> RuleView | None:
     """Write the rule anew; None when the service has no such rule."""
     row = await con.fetchrow(SQL.replace, service_id, rule_id, spec.model_dump(mode="json"))
-    return RuleView.model_validate(dict(row)) if row else None
+    return RuleView(**row) if row else None
 
 
 async def delete(con: Connection, service_id: ServiceId, rule_id: UUID) -> bool:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from headrace.common.contracts.ids import ProjectId, RuleId, ServiceId, new_uuid
 from headrace.common.contracts.messages.scaling import ScaleRequest
-from headrace.common.contracts.slots import parse_slots
+from headrace.common.contracts.slots import read_slots
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.records import Goal
@@ -34,8 +34,8 @@ async def lock(con: Connection, service_id: ServiceId, rule_id: RuleId) -> Scala
     row = await con.fetchrow(SQL.lock_service, service_id, rule_id)
     if row is None:
         return None
-    quota = parse_slots(row["quota"]) if row["quota"] is not None else None
-    return Scalable(**{**row, "quota": quota, "slots": parse_slots(row["slots"] or {})})
+    quota = read_slots(row["quota"]) if row["quota"] is not None else None
+    return Scalable(**{**row, "quota": quota, "slots": read_slots(row["slots"] or {})})
 
 
 async def used(con: Connection, project_id: ProjectId, *, besides: ServiceId) -> dict[str, Decimal]:

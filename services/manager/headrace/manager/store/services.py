@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from pydantic import ValidationError
 
+from headrace.common.contracts import stored, wording
 from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.http.services import CreateService, RevisionSpec, UpdateService
 from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
@@ -23,6 +25,13 @@ from headrace.manager.store import rows, traffic
 
 SQL = Queries.beside(__file__)
 _COLUMNS = frozenset(Service.__dataclass_fields__)
+
+
+UNREADABLE: dict[str, Any] = {
+    "runtime": "custom", "model_name": "", "image": None, "architecture": None, "command": (), "port": 1, "model_path": "/",
+    "health_check": None, "pre_start_actions": (), "environ": {}, "slots": {}, "mounts": (), "folder_id": None,
+}  # fmt: skip
+"""What is shown instead of parts of a stored spec that this version cannot read: the service stays in lists and can be changed."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ def _facts(row: Mapping[str, Any]) -> ServiceFacts:
     columns = {name: row[name] for name in _COLUMNS} | {"tags": tuple(row["tags"]), "models": tuple(row["models"])}
     return ServiceFacts(
         service=Service(**columns), project=row["project"], creator=row["creator"], revision=row["revision"],
-        resolved=ResolvedSpec.model_validate(row["resolved"]), role=row.get("role"),
+        resolved=stored.read(ResolvedSpec, row["resolved"], **UNREADABLE), role=row.get("role"),
     )  # fmt: skip
 
 
@@ -49,8 +58,8 @@ def _revision(row: Mapping[str, Any]) -> Revision:
     return Revision(
         **dict(row)
         | {
-            "spec": RevisionSpec.model_validate(row["spec"]),
-            "resolved": ResolvedSpec.model_validate(row["resolved"]),
+            "spec": stored.read(RevisionSpec, row["spec"]),
+            "resolved": stored.read(ResolvedSpec, row["resolved"], **UNREADABLE),
         }
     )
 
@@ -183,9 +192,16 @@ async def errors(con: Connection, service_id: ServiceId) -> list[StartError]:
 
 
 async def revision(con: Connection, service_id: ServiceId, number: int) -> Revision | None:
-    """Return one revision."""
+    """Return one revision. Raises Conflict when it was made under rules that no longer hold."""
     row = await con.fetchrow(SQL.revision, service_id, number)
-    return _revision(row) if row else None
+    if row is None:
+        return None
+    try:
+        ResolvedSpec.model_validate(row["resolved"])
+    except ValidationError as error:
+        why = wording.summary(wording.rows(error), most=1)
+        raise Conflict(f"revision {number} cannot be run any more: {why}") from None
+    return _revision(row)
 
 
 async def revisions(con: Connection, service_id: ServiceId, *, after: int, limit: int) -> list[Revision]:

@@ -11,7 +11,7 @@ from typing import Any
 from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import KernelId, ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
 from headrace.common.contracts.messages.plans import SessionKind
-from headrace.common.contracts.slots import GPU_DEVICE, parse_slots
+from headrace.common.contracts.slots import GPU_DEVICE, read_slots
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.placement import Machine, Placement, Request, Waiting
@@ -171,7 +171,7 @@ async def pending(con: Connection, limit: int) -> tuple[list[Request], dict[Sess
     for row in await con.fetch(SQL.pending, limit):
         spec = row["resolved"]
         needs_image = not spec.get("image")
-        slots = parse_slots(spec["slots"])
+        slots = read_slots(spec["slots"])
         requests.append(
             Request(row["id"], row["resource_group"], spec.get("architecture"), needs_image, slots, row["created_at"])
         )
@@ -185,7 +185,7 @@ async def machines(con: Connection) -> list[Machine]:
 
 
 def _machine(row: Any) -> Machine:
-    total = parse_slots({name: amount for name, amount in row["slots"].items() if not name.startswith("cuda.")})
+    total = read_slots({name: amount for name, amount in row["slots"].items() if not name.startswith("cuda.")})
     free, gpus, whole = dict(total), {gpu["gpu_id"]: Decimal(1) for gpu in row["machine"].get("gpus", [])}, set()
     for slot, device, amount in row["held"]:
         if not device:

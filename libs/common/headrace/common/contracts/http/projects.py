@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import KeyId, ProjectId, Slug, UserId
-from headrace.common.contracts.slots import ResourceSlots
+from headrace.common.contracts.slots import QuotaSlots, ResourceSlots
 
 Role = Literal["owner", "member", "viewer"]
 Description = Annotated[str, StringConstraints(max_length=4000)]
@@ -19,8 +19,9 @@ class CreateProject(Body):
 
     name: Slug
     description: Description = ""
-    quota: ResourceSlots | None = None
-    """Limit per slot over all live replicas; a slot that is missing is unlimited."""
+    quota: QuotaSlots | None = None
+    """Limit per slot over all live replicas; a slot that is missing is unlimited. One of cuda.device and cuda.shares bounds both
+    together; with both, each bounds its own."""
 
 
 class ProjectView(View):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime
 
@@ -11,13 +11,14 @@ from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.messages.rulestates import RuleOutcome
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.rule import RuleSpec
+from headrace.common.contracts.stored import as_stored
 
 
 class RuleView(View):
     """A rule and what it did last."""
 
     id: RuleId
-    spec: RuleSpec
+    spec: Annotated[RuleSpec, as_stored(RuleSpec)]
     created_at: AwareDatetime
     outcome: RuleOutcome | None = None
     """The autoscaler's last look; None until it had one."""

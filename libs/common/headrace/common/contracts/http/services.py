@@ -5,7 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, NonNegativeInt, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.http.tokens import CallerLimits
@@ -24,7 +32,9 @@ from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits
 from headrace.common.contracts.reasons import Reason
-from headrace.common.contracts.slots import ResourceSlots
+from headrace.common.contracts.slots import RequestedSlots, ResourceSlots
+from headrace.common.contracts.stored import as_stored
+from headrace.common.contracts.wording import Refused, pattern
 
 RuntimeVariant = Literal["vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp", "cmd", "custom"]
 ServiceStatus = Literal["healthy", "degraded", "unhealthy"]
@@ -32,15 +42,38 @@ ServicePhase = Literal["deploying", "deployed", "stopping", "stopped", "failed"]
 SessionStatus = Literal["pending", "placed", "running", "draining", "stopping", "ended"]
 """pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended: on the way out."""
 
-ENVIRON_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,254}$"
+ENVIRON_NAME = pattern(
+    r"^[A-Za-z_][A-Za-z0-9_]{0,254}$",
+    "a variable's name: at most 255 letters, digits and _, not beginning with a digit",
+)
 EnvironName = Annotated[str, StringConstraints(pattern=ENVIRON_NAME)]
 EnvironValue = Annotated[str, StringConstraints(max_length=32_768)]
-Image = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$")]
-AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4096)]
+_IMAGE = pattern(
+    r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$",
+    "an image as a container engine names it, for example registry.example.com/vllm:v0.9",
+)
+Image = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_IMAGE)]
+ABSOLUTE = pattern(r"^/[^\x00]*$", "a path that begins with /")
+AbsolutePath = Annotated[str, StringConstraints(pattern=ABSOLUTE, max_length=4096)]
 
 
 CommandWords = Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
 CommandLine = Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
+
+
+def values_as_text(environ: object) -> object:
+    """Return variables with their values as text: `PORT: 8000` means the text 8000. Raises Refused for what has no text."""
+    return {name: _as_text(name, value) for name, value in environ.items()} if isinstance(environ, dict) else environ
+
+
+def _as_text(name: object, value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if not isinstance(value, str):
+        raise Refused(value, "text, a number, true or false", below=str(name))
+    return value
 
 
 class ExtraMount(Body):
@@ -66,8 +99,12 @@ class RevisionSpec(Body):
     command: CommandWords | CommandLine | None = None
     """For `cmd`: the command line. For others the definition or variant says it."""
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
-    slots: ResourceSlots | None = None
-    environ: dict[EnvironName, EnvironValue] = {}
+    slots: RequestedSlots | None = None
+    environ: Annotated[
+        dict[EnvironName, EnvironValue],
+        BeforeValidator(values_as_text, json_schema_input_type=dict[str, str | float | bool]),
+    ] = {}
+    """Numbers and booleans become text, as YAML and TOML write them: 4, 1.5, true."""
     extra_mounts: Annotated[tuple[ExtraMount, ...], Field(max_length=100)] = ()
     cluster_size: Literal[1] = 1
 
@@ -75,7 +112,7 @@ class RevisionSpec(Body):
     @classmethod
     def _bounded(cls, environ: dict[str, str]) -> dict[str, str]:
         if len(environ) > 500:
-            raise ValueError(f"{len(environ)} variables; allowed: at most 500")
+            raise Refused(f"{len(environ)} variables", "at most 500")
         return environ
 
 
@@ -139,8 +176,9 @@ class UpdateService(Body):
     @model_validator(mode="after")
     def _something(self) -> Self:
         if not self.model_fields_set - {"message"}:
-            raise ValueError(
-                f"nothing to change; allowed: {', '.join(name for name in type(self).model_fields if name != 'message')}"
+            raise Refused(
+                "nothing to change",
+                f"one of {', '.join(name for name in type(self).model_fields if name != 'message')}",
             )
         return self
 
@@ -201,9 +239,9 @@ class ServiceView(View):
     tags: tuple[str, ...]
     drain_grace_s: float
     endpoint_port: int | None = None
-    balance: Balance = Balance()
-    limits: Limits = Limits()
-    caller_limits: RateLimits = RateLimits()
+    balance: Annotated[Balance, as_stored(Balance)] = Balance()
+    limits: Annotated[Limits, as_stored(Limits)] = Limits()
+    caller_limits: Annotated[RateLimits, as_stored(RateLimits)] = RateLimits()
     models: tuple[str, ...] = ()
     created_by: str
     created_at: AwareDatetime
@@ -233,7 +271,7 @@ class RevisionView(View):
     """One immutable revision: what was asked for, by whom, with which message."""
 
     number: int
-    spec: RevisionSpec
+    spec: Annotated[RevisionSpec, as_stored(RevisionSpec)]
     created_at: AwareDatetime
     created_by: str
     message: str

@@ -13,6 +13,7 @@ from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import ProxyId, SessionId
 from headrace.common.contracts.messages.routes import Balance, Limits, ModelName
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.wording import Refused
 
 _DAY_S = 86_400
 MOST_WEIGHT = 10_000
@@ -38,7 +39,7 @@ class LimitSettings(Limits):
 
 def _once(models: tuple[str, ...]) -> tuple[str, ...]:
     if twice := sorted({model for model in models if models.count(model) > 1}):
-        raise ValueError(f"each name once; twice: {', '.join(twice)}")
+        raise Refused(f"{', '.join(twice[:5])} twice", "each name once")
     return models
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import Any
 
-from headrace.manager.domain.filetext import is_text
+from headrace.common.text.plain import is_text
 
 MAX_DOTS = 100
+MAX_VALUES = 5_000
+MAX_DEPTH = 50
+
+_QUOTED = re.compile(
+    r"""\"{3}(?:[^"\\]|\\.|"(?!""))*+(?:\"{3})?|'{3}(?:[^']|'(?!''))*+(?:'{3})?"""
+    r"""|"(?:[^"\\\n]|\\[^\n])*+"?|'[^'\n]*+'?|\#[^\n]*+""",
+    re.DOTALL,
+)
+"""Texts, also those that do not end, and comments. Matches without going back, so that its work is linear."""
+_MARK = re.compile(r"[=,\[\]{}.\n]")
 
 
 class TomlError(ValueError):
@@ -22,15 +33,35 @@ class TomlError(ValueError):
 
 def load_toml(text: str) -> dict[str, Any]:
     """Return the data in `text`. Raises TomlError."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.count(".") > MAX_DOTS:
-            raise TomlError("", f"line {number}: {line.count('.')} dots", f"at most {MAX_DOTS} in a line")
+    _check_bounds(text)
     try:
         data = tomllib.loads(text)
     except (RecursionError, ValueError) as error:
         raise TomlError("", str(error)[:200], "TOML text") from None
     _check(data)
     return data
+
+
+def _check_bounds(text: str) -> None:
+    """Raise TomlError for too many values, too deep ones, and keys with too many parts."""
+    values = depth = dots = 0
+    line = 1
+    for match in _MARK.finditer(_QUOTED.sub(_only_breaks, text)):
+        mark = match.group()
+        dots = dots + 1 if mark == "." else 0 if mark in "=,\n" else dots
+        line += mark == "\n"
+        values += mark in "=,[{"
+        depth += (mark in "[{") - (mark in "]}")
+        if dots > MAX_DOTS:
+            raise TomlError("", f"line {line}: a key with more than {MAX_DOTS} dots", f"at most {MAX_DOTS}")
+        if depth > MAX_DEPTH:
+            raise TomlError("", f"line {line}: nested deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
+        if values > MAX_VALUES:
+            raise TomlError("", f"line {line}: more than {MAX_VALUES} values", f"at most {MAX_VALUES}")
+
+
+def _only_breaks(quoted: re.Match[str]) -> str:
+    return "\n" * quoted.group().count("\n")
 
 
 def _check(data: dict[str, Any]) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
-from headrace.manager.domain.filetext import is_text
+from headrace.common.text.plain import is_text
 
-MAX_NODES = 20_000
+MAX_NODES = 5_000
+MAX_TOKENS = 20_000
 MAX_DEPTH = 50
 
 _NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
@@ -44,7 +45,7 @@ class YamlError(ValueError):
 def load_yaml(text: str) -> Any:
     """Return the one document in `text` (None when it is empty). Raises YamlError."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -52,6 +53,22 @@ def load_yaml(text: str) -> Any:
     except (yaml.YAMLError, RecursionError) as error:
         raise YamlError("", str(error).partition("\n")[0][:200], "YAML text, one document") from None
     return None if node is None else _Reader().value(node, "", 0)
+
+
+class _Loader(yaml.SafeLoader):
+    """The library's reader, with bounds while it reads: without them its work grows with the square of the depth."""
+
+    _fetched = 0
+
+    def fetch_more_tokens(self) -> None:
+        """Find the next token. Raises YamlError at a bound."""
+        super().fetch_more_tokens()
+        self._fetched += 1
+        where = f"line {self.line + 1}: "
+        if self._fetched > MAX_TOKENS:
+            raise YamlError("", f"{where}more than {MAX_TOKENS} keys, values and marks", f"at most {MAX_TOKENS}")
+        if self.flow_level > MAX_DEPTH or len(self.indents) > MAX_DEPTH:
+            raise YamlError("", f"{where}nested deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
 
 
 class _Reader:

@@ -1,0 +1,203 @@
+"""Validation errors in words: rows of what was found and what is allowed, at most twenty, each of a bounded length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+MOST_ROWS: Final = 20
+LONGEST_FOUND: Final = 200
+LONGEST_PATH: Final = 300
+_SHOWN_KEYS: Final = 5
+_LONGEST_KEY: Final = 40
+
+PATTERNS: Final[dict[str, str]] = {}
+"""Pattern → what it means to a person; filled by `pattern()` where patterns are declared."""
+
+
+class Refused(ValueError):  # noqa: N818 - what a validator raises, not a failure of the program
+    """A value that a validator refuses. `below`: where inside of the value, for example the name of a slot."""
+
+    def __init__(self, found: object, allowed: str, *, below: str = "") -> None:
+        self.found = shown(found)
+        self.allowed = allowed
+        self.below = below
+        where = f"{below}: " if below else ""
+        super().__init__(f"{where}found {self.found}; allowed: {allowed}")
+
+
+def pattern(regex: str, words: str) -> str:
+    """Return `regex`, and keep the words that explain it."""
+    PATTERNS[regex] = words
+    return regex
+
+
+def shown(value: object) -> bool | float | str:
+    """Return `value` for an error: short; a mapping or list by its size. The work does not grow with the value."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, int):
+        return value if value.bit_length() <= LONGEST_FOUND else f"a number of {value.bit_length()} bits"
+    if isinstance(value, str | bytes):
+        text = value if isinstance(value, str) else value[:LONGEST_FOUND].decode(errors="replace")
+        return cut(text, LONGEST_FOUND) if text else "an empty text"
+    if isinstance(value, Mapping):
+        names = ", ".join(cut(str(name), _LONGEST_KEY) for name in islice(value, _SHOWN_KEYS))
+        return f"a mapping with {names}{', …' if len(value) > _SHOWN_KEYS else ''}" if value else "an empty mapping"
+    if isinstance(value, Sequence):
+        return f"a list of {len(value)}" if value else "an empty list"
+    return cut(str(value), LONGEST_FOUND)
+
+
+def cut(text: str, longest: int) -> str:
+    """Return `text`, shortened where it is longer."""
+    return text if len(text) <= longest else text[:longest] + "…"
+
+
+def found(item: Mapping[str, Any]) -> bool | float | str:
+    """Return what a pydantic error found."""
+    kind, context = item["type"], item.get("ctx") or {}
+    if kind == "missing":
+        return "nothing"
+    if isinstance(refused := context.get("error"), Refused):
+        return refused.found
+    if kind == "string_too_long":
+        return f"{len(item['input'])} characters"
+    if kind in {"too_long", "too_short"} and isinstance(item.get("input"), Mapping | list | tuple):
+        return f"{len(item['input'])} items"
+    return shown(item.get("input"))
+
+
+_PLAIN: Final = {
+    "missing": "a value; it is required",
+    "extra_forbidden": "no field of this name",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "string_type": "text (in quotes, where it looks like something else)",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "uuid_parsing": "an id, as answers show it",
+    "uuid_type": "an id, as answers show it",
+    "timezone_aware": "a time with its zone, for example 2030-12-31T00:00:00Z",
+    "datetime_type": "a time with its zone, for example 2030-12-31T00:00:00Z",
+    "datetime_parsing": "a time with its zone, for example 2030-12-31T00:00:00Z",
+    "datetime_from_date_parsing": "a time with its zone, for example 2030-12-31T00:00:00Z",
+    "datetime_object_invalid": "a time with its zone, for example 2030-12-31T00:00:00Z",
+}
+
+
+_NUMBERED: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
+    "string_pattern_mismatch": lambda ctx: PATTERNS.get(str(ctx["pattern"]), f"text matching {ctx['pattern']}"),
+    "greater_than": lambda ctx: f"more than {_number(ctx['gt'])}",
+    "greater_than_equal": lambda ctx: f"{_number(ctx['ge'])} or more",
+    "less_than": lambda ctx: f"less than {_number(ctx['lt'])}",
+    "less_than_equal": lambda ctx: f"at most {_number(ctx['le'])}",
+    "string_too_long": lambda ctx: f"at most {ctx['max_length']} characters",
+    "string_too_short": lambda ctx: f"a text that is not empty (at least {ctx['min_length']} characters)",
+    "too_long": lambda ctx: f"at most {ctx['max_length']} items",
+    "too_short": lambda ctx: f"{ctx['min_length']} items or more",
+    "literal_error": lambda ctx: str(ctx["expected"]).replace("'", ""),
+    "enum": lambda ctx: str(ctx["expected"]).replace("'", ""),
+    "json_invalid": lambda ctx: f"JSON ({ctx['error']})",
+}
+
+
+def allowed(item: Mapping[str, Any]) -> str:
+    """Return what would have been allowed, in words."""
+    kind, context = item["type"], item.get("ctx") or {}
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if kind in _NUMBERED:
+        return _NUMBERED[kind](context)
+    if isinstance(refused := context.get("error"), Refused):
+        return refused.allowed
+    _, marked, after = str(item["msg"]).partition("; allowed: ")
+    text = after if marked else str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return cut(text, LONGEST_FOUND)
+
+
+def _number(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+
+
+def parts(location: Iterable[int | str]) -> list[int | str]:
+    """Return where an error is, without the names that pydantic adds for branches of a type and for keys."""
+    return [part for index, part in enumerate(location) if index == 0 or not _is_branch(part)]
+
+
+def _is_branch(part: int | str) -> bool:
+    return isinstance(part, str) and (
+        part in {"[key]", "str", "int", "float"} or part.startswith(("constrained-", "function-", "tuple[", "literal["))
+    )
+
+
+def joined(places: Sequence[object]) -> str:
+    """Return `models[0].service.port` for its parts."""
+    text = ""
+    for place in places:
+        text += f"[{place}]" if isinstance(place, int) else (f".{place}" if text else str(place))
+        if len(text) > LONGEST_PATH:
+            return cut(text, LONGEST_PATH)
+    return text
+
+
+def rows(
+    error: ValidationError, *, name: str = "field", whole: str = "(body)", known: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Return {field, found, allowed} of each error, one row for each place; at most twenty, the last then says how many more.
+
+    `known`: the fields at the top, to propose one for a mistyped name.
+    """
+    made: dict[str, dict[str, Any]] = {}
+    items = error.errors(include_url=False)
+    for index, item in enumerate(items):
+        context = item.get("ctx") or {}
+        below = context["error"].below if isinstance(context.get("error"), Refused) else ""
+        where = joined([*parts(item["loc"]), *([below] if below else [])]) or whole
+        if where in made:  # another branch of the same value's type
+            _add_choice(made[where], allowed(item))
+            continue
+        if len(made) == MOST_ROWS - 1 and index < len(items) - 1:
+            made["…"] = {name: "…", "found": f"{len(items) - index} more errors", "allowed": "none"}
+            break
+        made[where] = {name: where, "found": found(item), "allowed": allowed(item)}
+        if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
+            made[where]["allowed"] += meant(str(item["loc"][0]), known)
+    return list(made.values())
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """Return a proposal for a mistyped name, or nothing."""
+    near = get_close_matches(cut(name, _LONGEST_KEY), known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _add_choice(row: dict[str, Any], choice: str) -> None:
+    if choice not in str(row["allowed"]).split(", or "):
+        row["allowed"] = f"{row['allowed']}, or {choice}"
+
+
+def summary(found_rows: Sequence[Mapping[str, Any]], *, name: str = "field", most: int = 3) -> str:
+    """Return the first rows as one line."""
+    lines = [f"{row[name]}: found {row['found']}; allowed: {row['allowed']}" for row in found_rows[:most]]
+    more = len(found_rows) - most
+    return "; ".join(lines) + (f" (and {more} more)" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""Texts that people write, read with bounds."""
