@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,9 +19,9 @@ import pytest
 from aiohttp import web
 from openai import AsyncOpenAI
 
-from headrace.common.contracts.ids import ProjectId
-from headrace.common.contracts.messages.routes import RouteTable
-from tests.integration.appproxy.world import Backend, World, backend, running
+from headrace.common.contracts.ids import ProjectId, TokenId, new_uuid
+from headrace.common.contracts.messages.routes import Revocation, RouteTable
+from tests.integration.appproxy.world import Backend, World, backend, raw_request, running
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import PROJECT, Signer, route, table
 
@@ -71,13 +72,13 @@ class Shop:
         self.tables = {
             "open": self._table("open", open_to_public=True, models=("cut",)),
             "mine": self._table("mine", models=("org/Llama-3:latest", "ada-adapter")),
-            "theirs": self._table("theirs", models=("secret-model",), project_id=ELSEWHERE),
+            "theirs": self._table("theirs", models=("secret-model",), project_id=ELSEWHERE, project="acme"),
         }
         for one in self.tables.values():
             world.apply(one)
 
     def _table(self, name: str, **more: Any) -> RouteTable:
-        known = {"open_to_public": False, "token_keys": (self.signer.public,)}
+        known = {"open_to_public": False, "token_keys": (self.signer.public,), "project": "home"}
         routes = (route(len(name), port=self.replicas[name].port),)
         return table(name, routes=routes, **(known | more))
 
@@ -101,17 +102,51 @@ async def listed(client: AsyncOpenAI) -> list[str]:
 
 
 async def test_a_caller_sees_the_models_that_it_may_use(shop: Shop) -> None:
+    assert await listed(shop.client()) == ["home/open"]
     mine = ["ada-adapter", "cut", "mine", "open", "org/Llama-3:latest"]
-    assert await listed(shop.client()) == ["cut", "open"]
     assert await listed(shop.client(PROJECT)) == mine
     assert await listed(shop.client(shop.tables["mine"].service_id)) == mine
-    assert await listed(shop.client(ELSEWHERE)) == ["cut", "open", "secret-model", "theirs"]
+    assert await listed(shop.client(ELSEWHERE)) == ["secret-model", "theirs", "home/open"]
     async with shop.client(PROJECT) as client:
         model = await client.models.retrieve("org/Llama-3:latest")
-        assert (model.id, model.object, model.owned_by) == ("org/Llama-3:latest", "model", f"{PROJECT}/mine")
+        assert (model.id, model.object, model.owned_by) == ("org/Llama-3:latest", "model", "home/mine")
         assert model.created > 1_600_000_000
         with pytest.raises(openai.NotFoundError):
             await client.models.retrieve("secret-model")
+
+
+async def test_a_token_that_does_not_hold_is_told_so_before_the_model_is_looked_up(shop: Shop) -> None:
+    """Whatever the model is, and for the list too; the body is not waited for."""
+    signer, revoked = shop.signer, new_uuid()
+    gone = Revocation(token_id=TokenId(revoked), expires_at=datetime.now(UTC) + timedelta(hours=1))
+    for name in ("mine", "open"):
+        shop.world.apply(shop.tables[name].model_copy(update={"generation": 2, "revocations": (gone,)}))
+    shown = {
+        "expired-token": signer.token(PROJECT, lasts=timedelta(seconds=-5)), "revoked-token": signer.token(PROJECT, token_id=revoked),
+        "bad-signature": Signer().token(PROJECT), "unknown-key": Signer("k2").token(PROJECT),
+    }  # fmt: skip
+    for why, token in shown.items():
+        headers = {"authorization": f"Bearer {token}"}
+        for model in ("mine", "home/open", "nobody"):
+            answer = await shop.world.http.post(
+                f"{shop.world.url}/v1/chat/completions", json={"model": model}, headers=headers
+            )
+            assert (answer.status_code, answer.json()["error"]["code"]) == (401, why), model
+            assert "bearer" in answer.headers["www-authenticate"].lower()
+        listing = await shop.world.http.get(f"{shop.world.url}/v1/models", headers=headers)
+        assert (listing.status_code, listing.json()["error"]["code"]) == (401, why)
+        begun = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 9999999\r\n\r\n"
+        assert (await raw_request(shop.world.port, begun.encode(), until=b"\r\n")).startswith(b"HTTP/1.1 401")
+    robot = await shop.world.http.get(f"{shop.world.url}/v1/models", auth=("robot", "hrc_wrong"))
+    assert (robot.status_code, robot.json()["error"]["code"]) == (401, "wrong-secret")
+    assert all(not one.seen for one in shop.replicas.values())
+
+
+async def test_where_nothing_is_public_a_token_is_asked_for_at_once(shop: Shop) -> None:
+    shop.world.apply(shop.tables["open"].model_copy(update={"generation": 2, "open_to_public": False}))
+    for headers, why in (({}, "missing-token"), ({"authorization": "Bearer none"}, "malformed-token")):
+        answer = await shop.world.http.post(f"{shop.world.url}/v1/completions", content=b"junk", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, why)
 
 
 @pytest.mark.parametrize("model", ["mine", "org/Llama-3:latest", "ada-adapter"])
@@ -129,10 +164,13 @@ async def test_a_request_goes_where_its_model_is(shop: Shop, model: str) -> None
 
 
 async def test_without_a_token_the_public_ones_are_served(shop: Shop) -> None:
-    answer = await shop.world.http.post(f"{shop.world.url}/v1/chat/completions", json={"model": "open", **ASK})
-    assert (answer.status_code, answer.json()["model"]) == (200, "open")
-    asked = await shop.world.http.post(f"{shop.world.url}/v1/chat/completions", json={"model": "mine", **ASK})
-    assert (asked.status_code, asked.json()["error"]["code"]) == (401, "missing-token")
+    url = f"{shop.world.url}/v1/chat/completions"
+    for headers in ({}, {"authorization": "Bearer sk-none"}):  # what OpenAI's client insists on
+        answer = await shop.world.http.post(url, json={"model": "home/open", **ASK}, headers=headers)
+        assert (answer.status_code, answer.json()["model"]) == (200, "home/open")
+    for model in ("mine", "open", "nobody"):
+        asked = await shop.world.http.post(url, json={"model": model, **ASK})
+        assert (asked.status_code, asked.json()["error"]["code"]) == (401, "missing-token")
 
 
 @pytest.mark.parametrize("model", ["nobody", "theirs", "secret-model", "mine/", "Mine"])
@@ -151,7 +189,7 @@ async def test_what_one_may_not_use_looks_as_if_it_were_not_there(shop: Shop, mo
 
 
 async def test_an_answer_that_breaks_off_raises_in_the_client(shop: Shop) -> None:
-    async with shop.client() as client:
+    async with shop.client(PROJECT) as client:
         stream = await client.chat.completions.create(model="cut", stream=True, **ASK)
         with pytest.raises(openai.APIError) as caught:
             async for _ in stream:
@@ -160,12 +198,12 @@ async def test_an_answer_that_breaks_off_raises_in_the_client(shop: Shop) -> Non
 
 
 async def test_a_service_that_cannot_serve_says_so_in_openais_words(shop: Shop) -> None:
-    stopped = shop.tables["mine"].model_copy(update={"generation": 2, "routes": (), "wanted": 0})
+    stopped = shop.tables["mine"].model_copy(update={"generation": 2, "routes": (), "wanted": 0, "stopped": True})
     shop.world.apply(stopped)
     async with shop.client(PROJECT) as client:
         with pytest.raises(openai.InternalServerError) as caught:
             await client.chat.completions.create(model="ada-adapter", **ASK)
-    assert (caught.value.status_code, caught.value.code) == (503, "no-replicas")
+    assert (caught.value.status_code, caught.value.code) == (503, "stopped")
 
 
 @pytest.mark.parametrize("first", ["model", "file"])
@@ -187,35 +225,35 @@ async def test_the_model_may_stand_behind_a_long_prompt(shop: Shop) -> None:
     """openai 1.x and 2.x write `messages` first."""
     url = f"{shop.world.url}/v1/chat/completions"
     text = 'say "model": ' * 100_000
-    body = json.dumps({"messages": [{"role": "user", "content": text}], "model": "open"}).encode()
+    body = json.dumps({"messages": [{"role": "user", "content": text}], "model": "home/open"}).encode()
     whole = await shop.world.http.post(url, content=body)
-    assert (whole.status_code, whole.json()["model"]) == (200, "open")
+    assert (whole.status_code, whole.json()["model"]) == (200, "home/open")
 
     async def pieces() -> AsyncIterator[bytes]:
         for at in range(0, len(body), 99_991):
             yield body[at : at + 99_991]
 
     chunked = await shop.world.http.post(url, content=pieces())
-    assert (chunked.status_code, chunked.json()["model"]) == (200, "open")
+    assert (chunked.status_code, chunked.json()["model"]) == (200, "home/open")
     assert shop.world.proxy.traffic.plane.parts.held.size == 0, "nothing is held any more"
 
 
 async def test_a_form_may_have_its_file_first(shop: Shop) -> None:
     sound = os.urandom(3_000_000)
-    form = {"file": ("speech.wav", sound), "model": (None, "open")}
+    form = {"file": ("speech.wav", sound), "model": (None, "home/open")}
     heard = await shop.world.http.post(f"{shop.world.url}/v1/audio/transcriptions", files=form)
-    assert heard.json() == {"text": "open heard 3000000"}
+    assert heard.json() == {"text": "home/open heard 3000000"}
 
 
 async def test_what_is_held_of_bodies_is_bounded(tmp_path: Path) -> None:
     async with running(tmp_path / "data", max_held_body_bytes=1024**2) as world, backend(engine) as replica:
-        world.apply(table("open", routes=(route(port=replica.port),)))
+        world.apply(table("open", routes=(route(port=replica.port),), project="home"))
         url = f"{world.url}/v1/chat/completions"
         prompt = "x" * 700_000
-        late = json.dumps({"messages": prompt, "model": "open"}).encode()
-        large = await world.http.post(url, content=json.dumps({"messages": prompt * 2, "model": "open"}))
+        late = json.dumps({"messages": prompt, "model": "home/open"}).encode()
+        large = await world.http.post(url, content=json.dumps({"messages": prompt * 2, "model": "home/open"}))
         assert (large.status_code, large.json()["error"]["code"]) == (413, "body-too-large")
-        early = await world.http.post(url, content=json.dumps({"model": "open", "messages": prompt * 2}))
+        early = await world.http.post(url, content=json.dumps({"model": "home/open", "messages": prompt * 2}))
         assert early.status_code == 200, "what names its model early is not held"
         head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(late)
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
@@ -234,11 +272,11 @@ async def test_what_is_held_of_bodies_is_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "fields", "status", "code", "word"),
     [
-        (gzip.compress(b'{"model":"open"}'), {"content-encoding": "gzip"}, 415, "compressed_body", "compressed"),
-        (gzip.compress(b'{"model":"open"}'), {}, 415, "compressed_body", "compressed"),
-        (b'\xef\xbb\xbf{"model":"open"}', {}, 400, "byte_order_mark", "byte order mark"),
-        ('{"model":"open"}'.encode("utf-16"), {}, 400, "byte_order_mark", "UTF-8"),
-        (b'{"model":"open",}', {}, 400, "not_json", "at character 16"), (b'{"model":"\xff"}', {}, 400, "not_json", "no UTF-8 at byte 10"),
+        (gzip.compress(b'{"model":"home/open"}'), {"content-encoding": "gzip"}, 415, "compressed_body", "compressed"),
+        (gzip.compress(b'{"model":"home/open"}'), {}, 415, "compressed_body", "compressed"),
+        (b'\xef\xbb\xbf{"model":"home/open"}', {}, 400, "byte_order_mark", "byte order mark"),
+        ('{"model":"home/open"}'.encode("utf-16"), {}, 400, "byte_order_mark", "UTF-8"),
+        (b'{"model":"home/open",}', {}, 400, "not_json", "at character 21"), (b'{"model":"\xff"}', {}, 400, "not_json", "no UTF-8 at byte 10"),
         (b"model=open", {"content-type": "application/x-www-form-urlencoded"}, 400, "not_json", "multipart/form-data"),
     ],
 )  # fmt: skip
@@ -255,7 +293,7 @@ async def test_a_body_that_cannot_be_read_is_told_why(
     ("content", "code"),
     [
         (b"{}", "missing_model"), (b"", "not-found"), (b"nothing", "not_json"), (b"[" * 3000, "not_json"),
-        (b'{"model": 1}', "wrong_type"), (b'{"model": "open", "model": "mine"}', "repeated_model"),
+        (b'{"model": 1}', "wrong_type"), (b'{"model": "home/open", "model": "mine"}', "repeated_model"),
     ],
 )  # fmt: skip
 async def test_a_body_that_names_no_model_is_told_what_is_missing(shop: Shop, content: bytes, code: str) -> None:

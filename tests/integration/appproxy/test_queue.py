@@ -256,6 +256,8 @@ async def test_requests_wait_for_a_first_replica(world: World, zero: dict[str, A
     ("more", "expected"),
     [
         ({"wanted": 0}, "no-replicas"),
+        ({"wanted": 0, "stopped": True}, "stopped"),
+        ({"wanted": 2, "gave_up": True}, "start-failed"),
         ({"wanted": 1, "limits": Limits(max_queued=0)}, "starting"),
         ({"wanted": 1, "routes": (route(weight=0),)}, "no-weight"),
     ],
@@ -269,8 +271,24 @@ async def test_stopping_a_service_ends_the_waiting(world: World) -> None:
     first = table("chat", wanted=1)
     world.apply(first)
     tasks = await queue_up(world, 3)
-    world.apply(first.model_copy(update={"generation": 2, "wanted": 0}))
-    assert {reason(answer) for answer in await asyncio.gather(*tasks)} == {(503, "no-replicas")}
+    world.apply(first.model_copy(update={"generation": 2, "wanted": 0, "stopped": True}))
+    assert {reason(answer) for answer in await asyncio.gather(*tasks)} == {(503, "stopped")}
+
+
+async def test_giving_up_a_start_ends_the_waiting_and_a_retry_begins_it_again(world: World) -> None:
+    first = table("chat", wanted=1)
+    world.apply(first)
+    tasks = await queue_up(world, 3)
+    world.apply(first.model_copy(update={"generation": 2, "gave_up": True}))
+    answers = await asyncio.gather(*tasks)
+    assert {reason(answer) for answer in answers} == {(503, "start-failed")}
+    assert "no more are tried" in answers[0].json()["detail"]
+    world.apply(first.model_copy(update={"generation": 3}))
+    waits = await queue_up(world, 1)
+    world.apply(first.model_copy(update={"generation": 4, "gave_up": True, "routes": (route(health="degraded"),)}))
+    assert waiting(world) == 1, "what is left of it may yet come to serve"
+    world.apply(first.model_copy(update={"generation": 5, "removed": True}))
+    await asyncio.gather(*waits)
 
 
 async def test_held_requests_are_told_on_the_bus(servers: EmbeddedServers, bus: Bus, tmp_path: Path) -> None:

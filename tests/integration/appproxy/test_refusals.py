@@ -58,7 +58,7 @@ async def test_access(world: World) -> None:
         assert all("Authorization" not in request.headers for request in replica.seen)
         gone = Revocation.model_validate({"token_id": revoked, "expires_at": "2999-01-01T00:00:00Z"})
         world.apply(private.model_copy(update={"generation": 2, "revocations": (gone,)}))
-        assert await call(f"Bearer {signer.token(service, token_id=revoked)}") == (403, "revoked-token")
+        assert await call(f"Bearer {signer.token(service, token_id=revoked)}") == (401, "revoked-token")
         world.apply(private.model_copy(update={"generation": 3, "open_to_public": True}))
         assert await call("Bearer nonsense") == (200, "")
         challenge = await world.http.get(f"{world.url}/chat/")

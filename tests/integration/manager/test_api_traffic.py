@@ -116,8 +116,9 @@ async def test_a_name_leads_to_one_service(api: ManagerApi) -> None:
         assert problem["type"].endswith("name-taken")
         assert ("llama" if name != "another" else "chat") in problem["detail"]
     available = await api.admin.call("GET", "/v1/services/available?name=llama")
+    assert available["available"], "names of services are the installation's, names of models a project's"
+    available = await api.admin.call("GET", "/v1/services/available?name=chat")
     assert (available["available"], available["reason"]["code"]) == (False, "name-taken")
-    assert "model" in available["reason"]["text"]
     await create(api, "other", models=["fine"])
     problem = await api.admin.call(
         "PATCH", "/v1/services/other", {"models": ["llama"], "description": "new"}, expect=409
@@ -129,6 +130,33 @@ async def test_a_name_leads_to_one_service(api: ManagerApi) -> None:
     await api.admin.call("PATCH", "/v1/services/other", {"models": ["llama"]})
     await api.admin.call("DELETE", "/v1/services/other", expect=204)
     await create(api, "llama", models=["other"])
+
+
+async def test_another_project_may_declare_the_same_names(api: ManagerApi) -> None:
+    await create(api, models=["llama"])
+    for name in ("red", "blue"):
+        await api.admin.call("POST", "/v1/projects", {"name": name})
+        await create(api, f"{name}-chat", project=name, models=["llama", "chat"])
+        assert (await published(api, f"{name}-chat")).project == name
+    problem = await create(api, "red-again", project="red", models=["llama"], expect=409)
+    assert problem["found"] == "llama"
+
+
+async def test_the_table_tells_stopped_scaled_to_0_and_given_up_apart(api: ManagerApi) -> None:
+    async def told() -> tuple[int, bool, bool]:
+        table = await published(api)
+        return table.wanted, table.stopped, table.gave_up
+
+    await create(api, replicas=2)
+    assert await told() == (2, False, False)
+    await api.pool.execute("delete from table_changes")
+    await api.pool.execute("update services set failed_starts = 5")
+    assert await told() == (2, False, True)
+    assert await api.pool.fetchval("select count(*) from table_changes where kind = 'route'") == 1, "it is published"
+    await api.admin.call("PATCH", CHAT, {"replicas": 0})
+    assert (await told())[:2] == (0, False)
+    await api.admin.call("POST", f"{CHAT}/stop")
+    assert await told() == (0, True, False)
 
 
 async def test_of_two_who_want_a_name_at_once_one_gets_it(api: ManagerApi) -> None:

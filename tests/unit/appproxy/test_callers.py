@@ -17,6 +17,7 @@ from headrace.appproxy import callers, credentials, signatures
 from headrace.appproxy.callers import Gate
 from headrace.appproxy.credentials import Signed
 from headrace.appproxy.domain.access import Caller, Claims
+from headrace.appproxy.domain.fleet import ANYBODY, Index, Principal
 from headrace.appproxy.table import Entry, Tables
 from headrace.common.contracts.ids import ClientId, TokenId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, Revocation, TokenLimits
@@ -71,7 +72,7 @@ def test_refusals() -> None:
     assert reason(gate, where, f"Bearer {Signer().token(TABLE.service_id)}".encode()) == (401, "bad-signature")
     assert reason(gate, where, bearer(exp=NOW - 5)) == (401, "expired-token")
     assert reason(gate, where, bearer(new_uuid())) == (403, "other-service")
-    assert reason(gate, gone, bearer(token_id=revoked)) == (403, "revoked-token")
+    assert reason(gate, gone, bearer(token_id=revoked)) == (401, "revoked-token")
     assert reason(gate, where, basic(secret=SECRET + "x")) == (401, "wrong-secret")
     assert reason(gate, where, basic(name="nobody")) == (401, "wrong-secret")
     assert reason(gate, where, basic(name="", secret="")) == (401, "wrong-secret")
@@ -148,7 +149,7 @@ def test_a_new_table_ends_what_was_remembered_but_no_signature(monkeypatch: pyte
     gone = Revocation(token_id=TokenId(token_id), expires_at="2100-01-01T00:00:00Z")
     rotated = ROBOT.model_copy(update={"secret_sha256": hashlib.sha256(b"new").hexdigest()})
     tables.apply(TABLE.model_copy(update={"generation": 3, "revocations": (gone,), "clients": (rotated,)}))
-    assert reason(gate, where(), shown[0]) == (403, "revoked-token")
+    assert reason(gate, where(), shown[0]) == (401, "revoked-token")
     assert reason(gate, where(), shown[1]) == (401, "wrong-secret")
     assert gate.check(where(), basic(secret="new"), NOW).name == b"robot"
     tables.apply(TABLE.model_copy(update={"generation": 4, "token_keys": (Signer().public,), "clients": ()}))
@@ -258,18 +259,32 @@ def test_no_secret_in_any_error_or_repr(kind: str) -> None:
         assert hashlib.sha256(secret.encode()).hexdigest() not in said
 
 
-def test_usable_services_of_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+def directory(*entries: Entry) -> tuple[Tables, Index]:
+    """The tables of these services, and the names that they have."""
+    tables, index = Tables(), Index()
+    for one in entries:
+        tables.apply(one.table)
+        index.apply(one.table)
+    return tables, index
+
+
+def test_who_asks_at_the_fleets_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate()
-    closed, public = entry(), entry(open_to_public=True, service_id=new_uuid(), clients=())
-    sibling = entry(service_id=new_uuid(), clients=())
-    foreign = entry(service_id=new_uuid(), project_id=new_uuid(), clients=())
-    every = [closed, public, sibling, foreign]
-    assert gate.usable(every, None, NOW) == [public]
-    assert gate.usable(every, b"Bearer junk", NOW) == [public]
-    assert gate.usable(every, bearer(), NOW) == [closed, public]
-    assert gate.usable(every, basic(), NOW) == [closed, public]
-    assert gate.usable(every, bearer(PROJECT), NOW) == [closed, public, sibling]
-    assert gate.usable(every, bearer(lasts=timedelta(days=-1)), NOW) == [public]
+    closed, sibling = entry(), entry(service_id=new_uuid(), clients=(), name="sibling")
+    known = directory(closed, sibling, entry(service_id=new_uuid(), project_id=new_uuid(), clients=(), name="other"))
+    only = Principal(PROJECT, frozenset({TABLE.service_id}))
+    assert gate.principal(*known, bearer(), NOW) == only
+    assert gate.principal(*known, basic(), NOW) == only
+    assert gate.principal(*known, bearer(PROJECT), NOW) == Principal(PROJECT)
+    assert gate.principal(*known, bearer(new_uuid()), NOW) == ANYBODY, "of a service that is gone: it opens nothing"
+    assert gate.principal(*known, None, NOW) == "missing-token"
+    assert gate.principal(*known, b"Bearer junk", NOW) == "malformed-token"
+    assert gate.principal(*known, bearer(lasts=timedelta(days=-1)), NOW) == "expired-token"
+    token_id = new_uuid()
+    gone = Revocation(token_id=TokenId(token_id), expires_at="2100-01-01T00:00:00Z")
+    revoked = directory(entry(revocations=(gone,)))
+    assert gate.principal(*revoked, bearer(token_id=token_id), NOW) == "revoked-token"
+    assert gate.principal(*revoked, bearer(PROJECT, token_id=token_id), NOW) == "revoked-token"
     verified, verify = [], signatures._verify
 
     def counted(token: Signed, key: str) -> Claims | str:
@@ -277,7 +292,8 @@ def test_usable_services_of_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
         return verify(token, key)
 
     monkeypatch.setattr(signatures, "_verify", counted)
-    gate.usable(every * 100, f"Bearer {Signer().token(TABLE.service_id)}".encode(), NOW)
+    forged = f"Bearer {Signer().token(TABLE.service_id)}".encode()
+    assert [gate.principal(*known, forged, NOW) for _ in range(3)] == ["bad-signature"] * 3
     assert len(verified) == 1, "a wrong signature is judged once, however many services there are"
 
 
@@ -288,4 +304,4 @@ def test_anything_may_come(header: bytes | None) -> None:
     with pytest.raises(Unauthenticated):
         gate.check(entry(), header, NOW)
     assert gate.check(entry(open_to_public=True), header, NOW).key == "public"
-    assert gate.usable([entry()], header, NOW) == []
+    assert isinstance(gate.principal(*directory(entry()), header, NOW), str)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from headrace.appproxy.callers import _refusal
+from headrace.appproxy.callers import refusal
 from headrace.appproxy.domain.access import Denial
 from headrace.appproxy.domain.form_head import Unreadable as NoForm
 from headrace.appproxy.domain.json_head import Unreadable as NoJson
@@ -18,7 +18,6 @@ from headrace.appproxy.traffic.answers import failed, interruption
 from headrace.appproxy.traffic.naming import _WORDS
 from headrace.common.contracts import problems
 from headrace.common.contracts.problems import Problem
-from tests.unit.appproxy.tables import table
 
 ROOT = Path(__file__).parents[3]
 CODE = ROOT / "services/appproxy/headrace/appproxy"
@@ -98,7 +97,7 @@ def of_closed_sets() -> Pairs:
     """Denials of the gate, verdicts on callers' limits, and failures of replicas."""
     failures = set(get_args(FailureKind)) - NOT_TOLD
     return (
-        {(why, _refusal(why, table()).status) for why in get_args(Denial)}
+        {(why, refusal(why, basic=False).status) for why in get_args(Denial)}
         | {(why, 429) for why in get_args(Code)}
         | {(why, failed(Failure(why, "")).status) for why in failures}
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
 
 from headrace.appproxy.credentials import NameAndSecret, Shown, Signed, forwardable, read
 from headrace.appproxy.domain.access import Caller, Claims, Denial, applying, denial
+from headrace.appproxy.domain.fleet import ANYBODY, Index, Principal
 from headrace.appproxy.signatures import Signatures
-from headrace.appproxy.table import Entry
-from headrace.common.contracts.messages.routes import NamedClient, RateLimits, RouteTable
+from headrace.appproxy.table import Entry, Tables
+from headrace.common.contracts.ids import ProjectId, ServiceId
+from headrace.common.contracts.messages.routes import NamedClient, RateLimits
 from headrace.common.contracts.problems import Forbidden, Problem, Unauthenticated
 
 _WORDS: dict[Denial, str] = {
     "missing-token": "this service needs a token: Authorization: Bearer <token>",
-    "malformed-token": "the Authorization header cannot be read; allowed is one Authorization: Bearer <token>",
+    "malformed-token": "what was shown as a token is none of this installation; allowed is one Authorization: Bearer <token>",
     "unknown-key": "the token was signed with a key that this installation does not use",
     "bad-signature": "the token's signature is wrong",
     "expired-token": "the token has expired",
@@ -22,7 +23,7 @@ _WORDS: dict[Denial, str] = {
     "revoked-token": "the token was revoked",
     "wrong-secret": "this service has no client with this name and secret",
 }
-_FORBIDDEN: frozenset[Denial] = frozenset({"other-service", "revoked-token"})
+_FORBIDDEN: frozenset[Denial] = frozenset({"other-service"})
 _CHALLENGES = 'Basic realm="headrace", charset="UTF-8", Bearer realm="headrace"'
 _NOBODYS_DIGEST = "0" * 64
 _MOST_CALLERS = 2048
@@ -53,18 +54,37 @@ class Gate:
             return caller
         return self._judged(entry, authorization, now_s)
 
-    def usable(self, entries: Iterable[Entry], authorization: bytes | None, now_s: float) -> list[Entry]:
-        """Return the services that this caller may call: public ones, and those that the token or client opens.
-
-        Never raises: who shows nothing usable has the public ones. Costs a look-up per service and at most one signature
-        per signing key.
-        """
+    def principal(self, tables: Tables, index: Index, authorization: bytes | None, now_s: float) -> Principal | Denial:
+        """Return who asks at the fleet's base URL, or why what is shown is no good. Costs a few look-ups and at most one signature."""
         shown = read(authorization)
-        return [
-            entry
-            for entry in entries
-            if entry.table.open_to_public or not isinstance(self._opened(entry, shown, now_s), str)
-        ]
+        if isinstance(shown, Signed):
+            return self._by_subject(tables, index, shown, now_s)
+        if isinstance(shown, NameAndSecret):
+            entries = tables.with_client(shown.name)
+            opened = [entry.table for entry in entries if not isinstance(_by_secret(entry, shown), str)]
+            if not opened:
+                return "wrong-secret"
+            return Principal(opened[0].project_id, frozenset(table.service_id for table in opened))
+        return shown
+
+    def _by_subject(self, tables: Tables, index: Index, token: Signed, now_s: float) -> Principal | Denial:
+        claims = self._signatures.claims(token, tables.key(token.kid))
+        if isinstance(claims, str):
+            return claims
+        if claims.expires_s <= now_s:
+            return "expired-token"
+        service_id = ServiceId(claims.subject)
+        entry = tables.get(service_id)
+        if entry is None:
+            some = index.any_of(ProjectId(claims.subject))
+            entry = tables.get(some) if some is not None else None
+        if entry is None:
+            return ANYBODY  # of a project without services, or a service that is gone: it opens nothing
+        why = self._by_token(entry, token, now_s)
+        if isinstance(why, str):
+            return why
+        project = entry.table.project_id
+        return Principal(project, None if claims.subject == project else frozenset({service_id}))
 
     def _judged(self, entry: Entry, authorization: bytes | None, now_s: float) -> Caller:
         entry.callers.pop(authorization, None)  # an expired one
@@ -76,7 +96,7 @@ class Gate:
             forward = None if _names_client(entry, shown) else forwardable(authorization, shown)
             caller = Caller("public", limits=applying(None, entry.table.caller_limits), forward_authorization=forward)
         else:
-            raise _refusal(opened, entry.table)
+            raise refusal(opened, basic=bool(entry.table.clients))
         if authorization is None or len(authorization) <= _MOST_REMEMBERED_BYTES:
             if len(entry.callers) >= _MOST_CALLERS:
                 del entry.callers[next(iter(entry.callers))]  # the one that came first
@@ -137,9 +157,10 @@ def _known_caller(entry: Entry, opened: Claims | NamedClient) -> Caller:
     )
 
 
-def _refusal(why: Denial, table: RouteTable) -> Problem:
+def refusal(why: Denial, *, basic: bool) -> Problem:
+    """Return the problem for a caller that is not let in. `basic`: whether there are clients that could call by name and secret."""
     kind: type[Problem] = Forbidden if why in _FORBIDDEN else Unauthenticated
     problem = kind(_WORDS[why], reason=why)
-    if kind is Unauthenticated and (why == "wrong-secret" or table.clients):
+    if kind is Unauthenticated and (why == "wrong-secret" or basic):
         problem.headers = {"WWW-Authenticate": _CHALLENGES}
     return problem

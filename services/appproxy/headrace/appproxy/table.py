@@ -13,6 +13,7 @@ from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import NamedClient, RouteTable, TokenLimits
 
 _REMOVED_KEPT = 10_000
+_MOST_KEYS = 1000
 
 
 class Entry:
@@ -55,6 +56,8 @@ class Tables:
         self._entries: dict[ServiceId, Entry] = {}
         self._names: dict[str, list[ServiceId]] = {}
         self._ports: dict[int, list[ServiceId]] = {}
+        self._clients: dict[str, dict[ServiceId, None]] = {}
+        self._keys: OrderedDict[str, str] = OrderedDict()
         self._removed: OrderedDict[ServiceId, int] = OrderedDict()
         self._sessions: dict[SessionId, ServiceId] | None = None
         self._draining: frozenset[SessionId] | None = None
@@ -84,12 +87,23 @@ class Tables:
     def _list(self, table: RouteTable) -> None:
         for index, key in self._places(table):
             index[key] = sorted([*index.get(key, ()), table.service_id])
+        for client in table.clients:
+            self._clients.setdefault(client.name, {})[table.service_id] = None
+        for known in table.token_keys:
+            self._keys[known.kid] = known.public_key
+            if len(self._keys) > _MOST_KEYS:
+                self._keys.popitem(last=False)
 
     def _unlist(self, table: RouteTable) -> None:
         for index, key in self._places(table):
             index[key].remove(table.service_id)
             if not index[key]:
                 del index[key]
+        for client in table.clients:
+            named = self._clients.get(client.name, {})
+            named.pop(table.service_id, None)
+            if not named:
+                self._clients.pop(client.name, None)
 
     def _places(self, table: RouteTable) -> list[tuple[dict[Any, list[ServiceId]], Any]]:
         """Return where a table is listed: index and key."""
@@ -107,6 +121,14 @@ class Tables:
         """Return the service that has this port for its own."""
         ids = self._ports.get(port)
         return self._entries[ids[-1]] if ids else None
+
+    def key(self, kid: str) -> str | None:
+        """Return the public key of this `kid` that tables had, be it in use or not: what it signed is judged by a service's table."""
+        return self._keys.get(kid)
+
+    def with_client(self, name: str) -> list[Entry]:
+        """Return the services that have a client of this name."""
+        return [self._entries[service_id] for service_id in self._clients.get(name, ())]
 
     def get(self, service_id: ServiceId) -> Entry | None:
         """Return one service's entry."""

@@ -34,17 +34,23 @@ def replicas_full(number: int, limit: int | None) -> Refusal:
 def nobody(table: RouteTable) -> Refusal:
     """Return why no replica of the table serves."""
     routes = table.routes
+    name = table.name
+    if table.stopped:
+        return Refusal(503, "stopped", f"service {name} was stopped by a user", 30)
     if table.wanted == 0:
         if table.scale_from_zero:
-            return Refusal(503, "starting", f"service {table.name} has no replica yet: one is being started", 5)
-        return Refusal(503, "no-replicas", f"service {table.name} is stopped: it wants 0 replicas", 30)
+            return Refusal(503, "starting", f"service {name} has no replica yet: one is being started", 5)
+        return Refusal(503, "no-replicas", f"service {name} is scaled to 0 replicas", 30)
     healths = {r.health for r in routes if r.state == "active"}
+    if table.gave_up and not healths:
+        text = f"service {name} has no replica: its starts failed, and no more are tried until somebody retries"
+        return Refusal(503, "start-failed", text, 30)
     if "healthy" in healths:
-        return Refusal(503, "no-weight", f"every healthy replica of {table.name} has weight 0", 30)
+        return Refusal(503, "no-weight", f"every healthy replica of {name} has weight 0", 30)
     if "degraded" in healths or not healths:
-        text = f"no replica of {table.name} is ready yet: {len(routes)} of {table.wanted} started, none healthy"
+        text = f"no replica of {name} is ready yet: {len(routes)} of {table.wanted} started, none healthy"
         return Refusal(503, "starting", text, 5)
-    return Refusal(503, "all-unhealthy", f"all {len(routes)} replicas of {table.name} fail their health checks", 5)
+    return Refusal(503, "all-unhealthy", f"all {len(routes)} replicas of {name} fail their health checks", 5)
 
 
 def may_wait(table: RouteTable, refusal: Refusal) -> bool:

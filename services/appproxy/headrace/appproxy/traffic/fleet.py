@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
+from headrace.appproxy.callers import refusal
+from headrace.appproxy.credentials import forwardable, read
+from headrace.appproxy.domain.access import Denial
 from headrace.appproxy.domain.fields import field
-from headrace.appproxy.domain.fleet import error, model_page, models_page, unknown_model
+from headrace.appproxy.domain.fleet import ANYBODY, Principal, error, unknown_model
 from headrace.appproxy.domain.form_head import FormHead, boundary
 from headrace.appproxy.domain.json_head import JsonHead
 from headrace.appproxy.domain.rates import estimate_tokens
 from headrace.appproxy.traffic.answers import own_answer
 from headrace.appproxy.traffic.naming import Naming
-from headrace.common.contracts.problems import MethodNotAllowed, NotFound, Unauthenticated
+from headrace.common.contracts.problems import MethodNotAllowed, NotFound
 
 if TYPE_CHECKING:
     from headrace.appproxy.traffic.exchange import Exchange
@@ -23,57 +27,95 @@ _MODELS = b"/v1/models"
 
 
 def enter(exchange: Exchange, shown: bytes | None) -> None:
-    """Serve a request for the fleet. `shown`: its Authorization. Raises Problem."""
+    """Serve a request for the fleet. `shown`: its Authorization. Raises Problem.
+
+    Who calls is judged first: what is shown is no token that holds, or nothing while nothing is public, ends it at once.
+    """
     exchange.fleet = True
+    who = _who(exchange, shown)
     path = exchange.way.target.partition(b"?")[0]
     if path == _MODELS or path.startswith(_MODELS + b"/"):
-        _models(exchange, path[len(_MODELS) + 1 :].decode("latin-1"), shown)
+        _models(exchange, path[len(_MODELS) + 1 :].decode("latin-1"), who)
         return
     if exchange.body is None:
         raise NotFound(
             "the fleet's base URL serves /v1/models, and requests that name their model in the body", reason="not-found"
         )
-    Naming(exchange, exchange.body, lambda found: _named(exchange, found, shown)).begin()
+    Naming(exchange, exchange.body, lambda found: _named(exchange, found, who)).begin()
 
 
-def _models(exchange: Exchange, name: str, shown: bytes | None) -> None:
+class Who:
+    """The caller, and what is wrong with what it showed where that is none of ours."""
+
+    __slots__ = ("denial", "principal", "shown")
+
+    def __init__(self, principal: Principal, shown: bytes | None, denial: Denial | None) -> None:
+        self.principal = principal
+        self.shown = shown
+        self.denial = denial
+
+
+def _who(exchange: Exchange, shown: bytes | None) -> Who:
     parts = exchange.parts
+    servings = parts.servings
+    found = parts.gate.principal(servings.tables, servings.index, shown, parts.epoch())
+    if isinstance(found, Principal):
+        return Who(found, shown, None)
+    # Clients of public services send what their libraries insist on; but a token of ours that does not hold is told so.
+    if not servings.index.has_public or (found != "missing-token" and forwardable(shown, read(shown)) is None):
+        raise refusal(found, basic=False)
+    return Who(ANYBODY, shown, found)
+
+
+def _models(exchange: Exchange, name: str, who: Who) -> None:
+    index = exchange.parts.servings.index
     if exchange.head.method not in (b"GET", b"HEAD"):
         raise MethodNotAllowed("models are listed by GET")
-    entries = [serving.entry for serving in parts.servings]
-    usable = parts.gate.usable(entries, shown, parts.epoch())
-    if not usable and entries and shown is None:
-        raise Unauthenticated("no service here is public: Authorization: Bearer <token>", reason="missing-token")
-    tables = [entry.table for entry in usable]
-    found = model_page(name, tables, parts.servings.index) if name else models_page(tables, parts.servings.index)
-    status, content = found if isinstance(found, tuple) else (200, found)
-    _own(exchange, status, content)
+    if not name:
+        _answer(exchange, 200, index.page(who.principal))
+        return
+    found = index.model(who.principal, name)
+    if found is not None:
+        _own(exchange, 200, found)
+    else:
+        _unknown(exchange, unquote(name), who)
+
+
+def _unknown(exchange: Exchange, model: str, who: Who) -> None:
+    """What a caller may not use looks to it as if it were not there; who shows no token is asked for one."""
+    if who.denial is not None:
+        exchange.answer(refusal(who.denial, basic=False))
+    else:
+        _own(exchange, *unknown_model(model), "unknown-model")
 
 
 def _own(exchange: Exchange, status: int, content: dict[str, Any], reason: str = "") -> None:
     """Answer in OpenAI's words."""
+    _answer(exchange, status, json.dumps(content).encode(), reason)
+
+
+def _answer(exchange: Exchange, status: int, content: bytes, reason: str = "") -> None:
     exchange.status, exchange.reason = status, reason
     exchange.own(
         own_answer(
-            status, b"application/json", json.dumps(content).encode(), request_id=exchange.request_id,
-            closes=exchange.closes, to_head=exchange.head.method == b"HEAD",
+            status, b"application/json", content, request_id=exchange.request_id, closes=exchange.closes,
+            to_head=exchange.head.method == b"HEAD",
         )
     )  # fmt: skip
 
 
-def _named(exchange: Exchange, found: Naming, shown: bytes | None) -> None:
-    parts = exchange.parts
+def _named(exchange: Exchange, found: Naming, who: Who) -> None:
     if found.model is None:
         status = 415 if found.problem == "compressed-body" else 400
         _own(exchange, status, error(found.words, code=found.problem.replace("-", "_")), found.problem)
         return
-    service_id = parts.servings.index.find(found.model)
-    serving = parts.servings.by_id(service_id) if service_id is not None else None
-    if serving is None or (shown is not None and not parts.gate.usable([serving.entry], shown, parts.epoch())):
-        # What a caller may not use looks to it as if it were not there; who shows nothing is asked for a token.
-        _own(exchange, *unknown_model(found.model), "unknown-model")
-        return
-    exchange.enter_service(serving, shown)
+    servings = exchange.parts.servings
+    service_id = servings.index.find(who.principal, found.model)
+    serving = servings.by_id(service_id) if service_id is not None else None
+    if serving is None:
+        _unknown(exchange, found.model, who)
+    else:
+        exchange.enter_service(serving, who.shown)
 
 
 def read_head(

@@ -90,7 +90,9 @@ async def insert(
         if error.constraint_name == _ENDPOINT_PORTS:
             raise _port_taken(new.endpoint_port) from None
         if error.constraint_name == traffic.NAMES:
-            raise NameTaken(f"a service is found as {new.name} already: it is one of its models") from None
+            raise NameTaken(
+                f"a service of the project is found as {new.name} already: it is one of its models"
+            ) from None
         raise NameTaken(f"there is a service {new.name} already; names are unique in the whole installation") from None
 
 

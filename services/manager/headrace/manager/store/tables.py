@@ -19,6 +19,7 @@ from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.domain.status import MAX_FAILED_STARTS
 from headrace.manager.store import traffic
 
 SQL = Queries.beside(__file__)
@@ -133,7 +134,8 @@ class Routes:
             for row in await con.fetch(SQL.signing_keys)
         )
         return [
-            _draft(self.prefix, row, partial(_route_table, row, signing)) for row in await con.fetch(SQL.routed, keys)
+            _draft(self.prefix, row, partial(_route_table, row, signing))
+            for row in await con.fetch(SQL.routed, keys, MAX_FAILED_STARTS)
         ]
 
     async def mark(self, con: Connection, tables: Sequence[RouteTable]) -> None:
@@ -149,13 +151,20 @@ def _draft(prefix: str, row: Any, build: Callable[[], T]) -> Draft[T]:
 
 
 def _route_table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
-    facts = {"service_id": row["service_id"], "generation": 1, "name": row["name"], "project_id": row["project_id"]}
+    facts = {
+        "service_id": row["service_id"],
+        "generation": 1,
+        "name": row["name"],
+        "project_id": row["project_id"],
+        "project": row["project"],
+    }
     if row["removed"]:
         return RouteTable.model_validate({**facts, "removed": True})
     wanted = row["wanted"] if row["goal"] == "running" else 0
     return RouteTable.model_validate(
         {
             **facts, "open_to_public": row["open_to_public"], "token_keys": keys, "revocations": row["revocations"], "wanted": wanted,
+            "stopped": row["goal"] == "stopped", "gave_up": row["gave_up"],
             "routes": row["routes"], "port": row["endpoint_port"], "clients": row["clients"], "token_limits": row["token_limits"],
             **traffic.stored(row),
         }

@@ -17,7 +17,7 @@ from headrace.common.db.queries import Queries
 
 SQL = Queries.beside(__file__)
 NAMES = "fleet_names_pkey"
-_TAKEN = re.compile(r"\(name\)=\((.*)\)")
+_TAKEN = re.compile(r"\(project_id, name\)=\([^,]*, (.*)\)")
 
 
 async def write(con: Connection, service_id: ServiceId, given: CreateService | UpdateService) -> None:
@@ -35,12 +35,12 @@ async def write(con: Connection, service_id: ServiceId, given: CreateService | U
 
 
 def taken(error: asyncpg.UniqueViolationError, asked: Sequence[str]) -> NameTaken:
-    """Return the problem of a name that leads to another service already."""
+    """Return the problem of a name that leads to another service of the project already."""
     found = _TAKEN.search(error.detail or "")
     which = found[1] if found else ", ".join(asked)
     return NameTaken(
-        f"models: {which} leads to another service already, by its name or as one of its models; names of services and of "
-        "their models are unique in the whole installation",
+        f"models: {which} leads to another service of the project already, by its name or as one of its models; names of models are "
+        "unique in a project",
         field="models", found=which,
     )  # fmt: skip
 
@@ -51,9 +51,9 @@ async def put_weight(con: Connection, service_id: ServiceId, session_id: Session
     return before
 
 
-async def found_as(con: Connection, name: str) -> str | None:
-    """Return what the name leads to at the fleet's base URL: a `service`, a `model` of one, or nothing."""
-    found: str | None = await con.fetchval(SQL.found_as, name)
+async def service_has(con: Connection, name: str) -> bool:
+    """Return whether a living service is called so, in any project."""
+    found: bool = await con.fetchval(SQL.service_has, name)
     return found
 
 

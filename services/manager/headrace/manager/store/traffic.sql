@@ -11,7 +11,6 @@ where id = $1
 update sessions set weight = $3 where id = $1 and service_id = $2 and status in ('pending', 'placed', 'running')
 returning (select weight from sessions where id = $1) as before
 
--- name: found_as
--- What the name leads to at the fleet's base URL: 'service', 'model' of one, or null.
-select case when s.name = f.name then 'service' else 'model' end
-from fleet_names f join services s on s.id = f.service_id where f.name = $1
+-- name: service_has
+-- Whether a living service is called so, in any project.
+select exists (select 1 from services where name = $1 and deleted_at is null)

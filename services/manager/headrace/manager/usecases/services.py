@@ -104,10 +104,8 @@ class Services:
         why, code = names.why_unusable(name), "name-reserved"
         if why is None:
             async with self._pool.acquire(timeout=10) as con:
-                found = await traffic.found_as(con, name)
-            if found is not None:
-                words = {"service": f"there is a service {name} already", "model": f"a service has a model {name}"}
-                why, code = words[found], "name-taken"
+                if await traffic.service_has(con, name):
+                    why, code = f"there is a service {name} already", "name-taken"
         if why is None:
             why, code = f"no service is called {name}", "name-free"
         return NameAvailability(name=name, available=code == "name-free", reason=Reason(code=code, text=why))

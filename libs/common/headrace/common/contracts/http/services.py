@@ -147,7 +147,8 @@ class CreateService(RevisionSpec):
     caller_limits: CallerLimits = CallerLimits()
     """Bounds of each caller without limits of its own."""
     models: Models = ()
-    """No other living service may be called so or be found by it."""
+    """Names under which the fleet's base URL finds it, for callers of its project. No other living service of the project may be
+    called so or be found by it."""
 
 
 class UpdateService(Body):
@@ -226,7 +227,8 @@ class ServiceView(View):
     endpoint: str
     """Permanent base URL."""
     fleet_endpoint: str
-    """OpenAI-compatible base URL of all services: its name, or one of `models`, goes into `model`."""
+    """OpenAI-compatible base URL of all services: its name, or one of `models`, goes into `model`; for callers of other projects,
+    and those without a token, `<project>/<name>`."""
     example: str
     """A curl line that is right for the access type."""
     resource_group: str

@@ -124,10 +124,12 @@ class RouteTable(Message):
     """Path segment, and host name label."""
     project_id: ProjectId
     """Tokens whose subject is the project open the service too."""
+    project: Slug | None = None
+    """The project's name; None where an older manager does not say it."""
     port: int | None = None
     """Port of its own, where configured."""
     models: tuple[ModelName, ...] = ()
-    """Names beside its own under which the fleet's base URL (`/v1`) finds it by `model`."""
+    """Names beside its own under which the fleet's base URL (`/v1`) finds it by `model`, for callers of its project."""
     open_to_public: bool = False
     token_keys: tuple[TokenKey, ...] = ()
     revocations: tuple[Revocation, ...] = ()
@@ -138,7 +140,11 @@ class RouteTable(Message):
     limits: Limits = Limits()
     balance: Balance = Balance()
     wanted: NonNegativeInt = 0
-    """Replicas asked for: tells 'none yet' from 'stopped'."""
+    """Replicas asked for: tells 'none yet' from 'none wanted'."""
+    stopped: bool = False
+    """Whether a user stopped it: then it wants none for that reason."""
+    gave_up: bool = False
+    """Whether so many starts in a row failed that no more are tried until somebody retries."""
     scale_from_zero: bool = False
     """Whether a request may wait although no replica is wanted: something will want one because of it."""
     routes: tuple[Route, ...] = ()
