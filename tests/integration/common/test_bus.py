@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from headrace.common.bus.connect import Bus, open_bus
@@ -157,6 +158,28 @@ async def test_questions_are_answered_and_nobody_there_is_said(bus: Bus) -> None
         await ask(bus, question, ScaleReply, timeout_s=1)
     async with answering(bus, ScaleRequest, answer, queue="managers"):
         assert (await ask(bus, question, ScaleReply)).wanted == 2
+
+
+async def test_an_answer_goes_into_an_inbox_and_nowhere_else(bus: Bus) -> None:
+    question = ScaleRequest(
+        service_id=ServiceId(new_uuid()), rule_id=new_uuid(), from_wanted=1, wanted=2, observed=0.5, decided_at=utc_now(),
+        reason=Reason(code="above", text="0.5 > 0.1"),
+    )  # fmt: skip
+
+    async def answer(request: ScaleRequest) -> ScaleReply:
+        return ScaleReply(applied=True, wanted=request.wanted, reason=request.reason)
+
+    heard: list[str] = []
+
+    async def on_message(message: Msg) -> None:
+        heard.append(message.subject)
+
+    await bus.client.subscribe(">", cb=on_message)
+    async with answering(bus, ScaleRequest, answer):
+        for target in ("$JS.API.STREAM.DELETE.ROUTES", "route.x", "_INBOX"):
+            await bus.client.publish(question.address(), question.encode(), reply=target)
+        assert (await ask(bus, question, ScaleReply)).applied, "answers come in the order of questions"
+    assert {s for s in heard if not s.startswith("_INBOX_")} == {question.address()}
 
 
 async def test_a_first_connect_that_fails_says_so(servers: EmbeddedServers) -> None:

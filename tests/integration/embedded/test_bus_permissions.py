@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import NoRespondersError
 from nats.js.api import StreamConfig
 
@@ -171,6 +173,36 @@ async def test_the_proxy_reads_all_routes_at_once_and_nothing_else(servers: Embe
             await proxy.must_not_publish(subject)
         for subject in ("plan.agent.*", "rules.*", "report.agent.*", "_INBOX_manager.>"):
             await proxy.must_not_subscribe(subject)
+
+
+async def test_nobody_has_a_stream_or_a_manager_write_where_he_may_not(servers: EmbeddedServers) -> None:
+    async with users(servers, "manager", "agent-1", "appproxy") as (manager, agent, proxy):
+        await streams(manager)
+        js = manager.bus.jetstream()
+        everything = await manager.bus.subscribe(">")
+        chunks = await manager.bus.subscribe("logs.agent.agent-1.r4nd0m")
+        await manager.bus.flush()
+        for target in ("route.a", "plan.agent.agent-2", "$JS.API.STREAM.DELETE.ROUTES", "rpc.agent.agent-2.logs"):
+            await agent.bus.publish("$JS.API.DIRECT.GET.PLANS.plan.agent.agent-1", b"", reply=target)
+            await proxy.bus.publish("$JS.API.DIRECT.GET.ROUTES.route.b", b"", reply=target)
+            await proxy.bus.publish("$JS.API.DIRECT.GET.ROUTES", b'{"seq":1,"next_by_subj":"route.*"}', reply=target)
+            await agent.bus.publish("logs.agent.agent-1.r4nd0m", b"chunk", reply=target)
+            await (await chunks.next_msg(timeout=5)).respond(b"")
+        for user in (agent, proxy, manager):
+            await user.bus.flush()
+        assert (await js.get_last_msg("ROUTES", "route.a", direct=True)).data == b"route.a"
+        assert (await js.get_last_msg("PLANS", "plan.agent.agent-2", direct=True)).data == b"plan.agent.agent-2"
+        assert {s.config.name for s in await js.streams_info()} == {"PLANS", "ROUTES", "RULES"}
+        written = [m.subject for m in await _all_of(everything)]
+        assert not [s for s in written if s.startswith(("route.", "plan.", "$JS.API.STREAM.DELETE", "rpc."))], written
+
+
+async def _all_of(subscription: Subscription) -> list[Msg]:
+    found = []
+    with suppress(TimeoutError):
+        while True:
+            found.append(await subscription.next_msg(timeout=0.5))
+    return found
 
 
 async def test_the_autoscaler_hears_metrics_and_asks_to_scale(servers: EmbeddedServers) -> None:

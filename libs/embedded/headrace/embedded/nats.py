@@ -6,13 +6,13 @@ import asyncio
 import json
 import re
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from headrace.embedded.binaries import nats_server
 from headrace.embedded.fulldisk import FullDisk
 from headrace.embedded.keeper import Program
-from headrace.embedded.permissions import BusUser, permissions
+from headrace.embedded.permissions import EDGE_SIDE, STORE_SIDE, BusUser, Side, UserKind, permissions
 from headrace.embedded.ports import HOST
 from headrace.embedded.private import private_folder, write_private
 from headrace.embedded.process import Command
@@ -25,7 +25,7 @@ def password_variable(user: str) -> str:
     return "HEADRACE_NATS_PASSWORD_" + re.sub(r"[^A-Z0-9]", "_", user.upper())
 
 
-def nats_config(*, host: str, port: int, store_dir: str, users: Iterable[BusUser], name: str = SERVER_NAME) -> str:
+def nats_config(*, host: str, port: int, store_dir: str, users: Collection[BusUser], name: str = SERVER_NAME) -> str:
     """Return the server's configuration. Passwords come from password_variable(user), so the text holds no secret.
 
     A password must begin with a letter: NATS reads the variable's value as it reads this file.
@@ -40,10 +40,11 @@ def nats_config(*, host: str, port: int, store_dir: str, users: Iterable[BusUser
             f"  store_dir: {_quoted(store_dir)}",
             "  sync_interval: always",
             "}",
-            "authorization {",
-            "  users = [",
-            *(f"    {_user(user)}" for user in users),
-            "  ]",
+            "accounts {",
+            *_account(
+                "HEADRACE", [user for user in users if user.kind is UserKind.MANAGER], STORE_SIDE, "jetstream: enabled"
+            ),
+            *_account("EDGE", [user for user in users if user.kind is not UserKind.MANAGER], EDGE_SIDE),
             "}",
             "",
         )
@@ -58,7 +59,7 @@ def nats_program(*, data: Path, log: Path, port: int, passwords: Mapping[BusUser
     """
     private_folder(data)
     config = data / "nats.conf"
-    write_private(config, nats_config(host=HOST, port=port, store_dir=str(data / "jetstream"), users=passwords))
+    write_private(config, nats_config(host=HOST, port=port, store_dir=str(data / "jetstream"), users=list(passwords)))
     return Program(
         name="nats",
         # Every message is synced when it is acknowledged, so dying at once loses nothing.
@@ -71,6 +72,26 @@ def nats_program(*, data: Path, log: Path, port: int, passwords: Mapping[BusUser
         ailing=FullDisk(data, log).recovered,
         stop_steps=((signal.SIGTERM, 5.0),),
     )
+
+
+def _account(name: str, users: Iterable[BusUser], side: Side, *more: str) -> Iterator[str]:
+    yield f"  {name} {{"
+    yield from (f"    {line}" for line in more)
+    yield "    users = ["
+    yield from (f"      {_user(user)}" for user in users)
+    yield "    ]"
+    yield "    exports = ["
+    for crossing in side.offers:
+        answers = ", response_type: stream" if crossing.kind == "service" and crossing.many else ""
+        yield f"      {{ {crossing.kind}: {_quoted(crossing.subject)}{answers} }}"
+    yield "    ]"
+    yield "    imports = ["
+    yield from (
+        f"      {{ {crossing.kind}: {{ account: {side.other}, subject: {_quoted(crossing.subject)} }} }}"
+        for crossing in side.takes
+    )
+    yield "    ]"
+    yield "  }"
 
 
 def _user(user: BusUser) -> str:

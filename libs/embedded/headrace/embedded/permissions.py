@@ -2,12 +2,18 @@
 
 Each service uses the least that its contracts need (docs/architecture.md, subjects), and an agent only its own
 subjects. Streams are read by Direct Get, so no one but the manager needs the JetStream API.
+
+There are two accounts. The streams are in the managers' (HEADRACE); agents, app-proxies and autoscalers are in EDGE, and what
+passes between is listed here. A question from EDGE carries the subject that it wants the answer on, which its permissions say
+nothing of; the server sends the answer into EDGE, where no subject is stored and no API answers. So nobody there can have a
+stream, or a manager with its rights, write to `route.<id>` or `$JS.API.STREAM.DELETE`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 
 class UserKind(StrEnum):
@@ -36,6 +42,42 @@ class Permissions:
     subscribe: tuple[str, ...]
     allow_responses: bool = False
     """May answer each request it received, wherever the answer goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Subjects that pass from one account to the other: messages (`stream`) or questions with their answers (`service`)."""
+
+    kind: Literal["stream", "service"]
+    subject: str
+    many: bool = False
+    """Whether a question has many answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What an account offers the other one, and what it takes from there."""
+
+    other: str
+    offers: tuple[Crossing, ...]
+    takes: tuple[Crossing, ...]
+
+
+_FROM_STORE = (
+    *(Crossing("stream", subject) for subject in ("plan.agent.*", "route.*", "rules.*")),
+    *(Crossing("service", f"$JS.API.DIRECT.GET.{stream}", many=True) for stream in ("ROUTES", "RULES")),
+    Crossing("service", "$JS.API.DIRECT.GET.PLANS.plan.agent.*"),
+    Crossing("service", "$JS.API.DIRECT.GET.ROUTES.route.*"),
+    Crossing("service", "$JS.API.DIRECT.GET.RULES.rules.*"),
+    Crossing("service", "rpc.manager.scale"),
+    Crossing("service", "logs.agent.*.*"),
+)
+_FROM_EDGE = (
+    *(Crossing("stream", subject) for subject in ("report.>", "held.>", "metrics.>")),
+    Crossing("service", "rpc.agent.*.logs"),
+)
+STORE_SIDE = Side("EDGE", offers=_FROM_STORE, takes=_FROM_EDGE)
+EDGE_SIDE = Side("HEADRACE", offers=_FROM_EDGE, takes=_FROM_STORE)
 
 
 def permissions(user: BusUser) -> Permissions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 
 from headrace.common.obs.logging import LogFormat
 from headrace.common.runtime.settings import ServiceSettings
+from headrace.manager.domain.addresses import Places
 
 
 class Settings(ServiceSettings):
@@ -38,6 +40,11 @@ class Settings(ServiceSettings):
     """Base URL of endpoints as callers see it."""
     upload_limit_bytes: Annotated[int, Field(gt=0)] = 1 << 40
     """Largest single file."""
+    replica_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks in which machines, and so replicas, may be; requests of callers go nowhere else. Empty: everywhere but at
+    link-local addresses. Name those of your machines."""
+    replica_ports: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")] = "20000-32767"
+    """Host ports on which replicas may be: what the agents' `port_range` says, and nothing that runs besides on machines."""
     lost_after: timedelta = timedelta(seconds=8)
     """A machine that is silent for so long is lost, and its replicas are replaced."""
     reconcile_every: timedelta = timedelta(seconds=2)
@@ -56,6 +63,12 @@ class Settings(ServiceSettings):
     """Services that were deleted (with all that is theirs), tokens, clients and keys that are over, and machines that are away."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: LogFormat = "auto"
+
+
+def places(settings: Settings) -> Places:
+    """Return where replicas may be."""
+    first, last = (int(port) for port in settings.replica_ports.split("-"))
+    return Places(settings.replica_networks, first, last)
 
 
 def secret_bytes(settings: Settings) -> bytes:

@@ -21,7 +21,7 @@ from headrace.manager.reconcile.logs import BusLogReader
 from headrace.manager.reconcile.loops import Loops
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
 from headrace.manager.reconcile.scaling import Scaling
-from headrace.manager.settings import Settings, secret_bytes
+from headrace.manager.settings import Settings, places, secret_bytes
 from headrace.manager.signing import Vault
 from headrace.manager.usecases import everything
 from headrace.manager.usecases.bootstrap import bootstrap
@@ -63,7 +63,8 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         password = settings.nats_password.get_secret_value()
         side = BusSide(
             bus, lambda: bus.open(settings.nats_url, user=settings.nats_user, password=password, name="manager"),
-            agents=agents, nodes=NodeReports(pool, loops.poke, lost_after=settings.lost_after), proxies=proxies, outcomes=outcomes,
+            agents=agents, proxies=proxies, outcomes=outcomes,
+            nodes=NodeReports(pool, loops.poke, places=places(settings), lost_after=settings.lost_after),
             scaling=Scaling(pool, lambda: loops.poke("services", "rules")), poke=loops.poke,
         )  # fmt: skip
         use = everything.build(

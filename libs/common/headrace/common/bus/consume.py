@@ -40,6 +40,18 @@ def read(kind: type[M], subject: str, data: bytes) -> M | None:
     return value
 
 
+async def respond(message: Msg, data: bytes) -> None:
+    """Answer a question, but only into an inbox: the subject that an asker names may be one that only this process may write to.
+
+    `_R_` are the inboxes that the server gives to askers of another account.
+    """
+    if not message.reply.startswith(("_INBOX.", "_INBOX_", "_R_.")):
+        BUS_REFUSED.labels("answer", "foreign").inc()
+        log.warning("bus_answer_refused", subject=message.subject, reply=message.reply[:100])
+        return
+    await message.respond(data)
+
+
 @asynccontextmanager
 async def subscribed(
     bus: Bus, kind: type[M], handle: Callable[[M], Awaitable[None]], *, subject: str | None = None, queue: str = ""
@@ -77,7 +89,7 @@ async def answering(
             return
         try:
             reply = await answer(question)
-            await message.respond(reply.encode())
+            await respond(message, reply.encode())
         except (Problem, NatsError, OSError, TimeoutError) as error:
             log.warning("bus_question_failed", subject=message.subject, error=str(error))
 

@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from headrace.common.bus.connect import Bus
+from headrace.common.bus.consume import respond
 from headrace.common.bus.publish import ask
 from headrace.common.contracts.ids import AgentId, KernelId
 from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
@@ -64,7 +65,7 @@ class BusLogReader:
             async with asyncio.timeout(SILENCE_S):
                 message = await chunks.get()
                 chunk = LogChunk.decode(message.data)
-                await message.respond(b"")
+                await respond(message, b"")
         except (TimeoutError, NatsError, OSError) as error:
             raise BusUnavailable(f"{agent_id} fell silent for {SILENCE_S:.0f} s") from error
         return chunk

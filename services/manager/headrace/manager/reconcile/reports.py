@@ -15,6 +15,7 @@ from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleOutcome, RuleReport
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
+from headrace.manager.domain.addresses import Places
 from headrace.manager.domain.receipts import Heard
 from headrace.manager.store import reports
 
@@ -43,10 +44,12 @@ class NodeReports:
         poke: Callable[..., None],
         *,
         lost_after: timedelta = timedelta(seconds=8),
+        places: Places = Places(),  # noqa: B008 - frozen
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._poke = poke
+        self._places = places
         self._lost_after = lost_after
         self._monotonic = monotonic
         self._written: dict[AgentId, _Written] = {}
@@ -72,7 +75,7 @@ class NodeReports:
             fresh = [report for report in some if report.agent_id not in same]
             capacity = await reports.keep(con, fresh, digests, self._lost_after) if fresh else {}
             counting = [report for report in fresh if report.agent_id in capacity]
-            changed = await reports.apply_kernels(con, counting) if counting else 0
+            changed = await reports.apply_kernels(con, counting, self._places) if counting else 0
         applied = False
         for report in counting:
             before = self._written.get(report.agent_id)

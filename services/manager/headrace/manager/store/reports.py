@@ -10,6 +10,7 @@ from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import KernelReport, NodeReport
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
+from headrace.manager.domain.addresses import Places
 
 SQL = Queries.beside(__file__)
 FIRST_REPORTS = 3
@@ -42,9 +43,13 @@ async def keep(
     return {row["id"]: row["changed_capacity"] for row in await con.fetch(SQL.heard, rows, lost_after)}
 
 
-async def apply_kernels(con: Connection, reports: Sequence[NodeReport]) -> int:
-    """Write the kernels' state and let their sessions follow. Returns how many sessions changed."""
-    rows = [_kernel(report.agent_id, kernel) for report in reports for kernel in report.kernels]
+async def apply_kernels(con: Connection, reports: Sequence[NodeReport], places: Places) -> int:
+    """Write the kernels' state, at addresses that are allowed, and let their sessions follow. Returns how many sessions changed."""
+    rows = [
+        _kernel(report.agent_id, places.judge(kernel, report.machine.address))
+        for report in reports
+        for kernel in report.kernels
+    ]
     changed = len(await con.fetch(SQL.apply_kernels, rows)) if rows else 0
     complete = [report for report in reports if report.sequence >= FIRST_REPORTS]
     if complete:

@@ -1,0 +1,57 @@
+"""Reported addresses of replicas: which are believed."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+
+import pytest
+
+from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
+from headrace.common.contracts.messages.reports import KernelReport
+from headrace.common.contracts.reasons import Reason
+from headrace.manager.domain.addresses import NOT_ALLOWED, Places
+
+
+def kernel(host: str | None, port: int | None) -> KernelReport:
+    return KernelReport(
+        kernel_id=KernelId(new_uuid()), session_id=SessionId(new_uuid()), service_id=None, state="running", health="healthy",
+        reason=Reason(code="healthy", text="it answers"), host=host, port=port,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "machine", "why"),
+    [
+        ("127.0.0.1", 19_100, "127.0.0.1", "port 19100; allowed .* 20000-32767"),
+        ("127.0.0.1", 0, "127.0.0.1", "port 0"),
+        ("127.0.0.1", 70_000, "127.0.0.1", "port 70000"),
+        ("10.0.0.7", 20_001, "10.0.0.8", "at 10.0.0.7; its machine is at 10.0.0.8"),
+        (None, 20_001, "10.0.0.8", "at no address"),
+        ("", 20_001, "", "at no address"),
+        ("169.254.169.254", 20_001, "169.254.169.254", "all but link-local"),
+        ("0.0.0.0", 20_001, "0.0.0.0", "all but link-local"),
+    ],
+)
+def test_an_address_that_is_not_allowed_is_not_handed_on_and_the_reason_is_told(
+    host: str | None, port: int, machine: str, why: str
+) -> None:
+    judged = Places().judge(kernel(host, port), machine)
+    assert (judged.host, judged.port, judged.health, judged.reason.code) == (None, None, "unhealthy", NOT_ALLOWED)
+    assert re.search(why, judged.reason.text)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("10.0.0.7", 20_000), ("gpu-1.lan", 32_767), ("::1", 20_500), ("h", None), (None, None)]
+)
+def test_the_machines_own_address_on_a_port_for_replicas_is_believed(host: str | None, port: int | None) -> None:
+    given = kernel(host, port)
+    assert Places().judge(given, host or "10.0.0.7") is given
+
+
+def test_an_operator_names_the_networks_and_ports() -> None:
+    places = Places((ip_network("10.1.0.0/16"),), 30_000, 30_010)
+    good = kernel("10.1.2.3", 30_010)
+    assert places.judge(good, "10.1.2.3") is good
+    for host, port in (("127.0.0.1", 30_000), ("10.2.0.1", 30_000), ("gpu-1.lan", 30_000), ("10.1.2.3", 20_000)):
+        assert places.judge(kernel(host, port), host).reason.code == NOT_ALLOWED, host
