@@ -101,3 +101,65 @@ async def test_a_head_that_does_not_end_is_not_waited_for(head: bytes) -> None:
     writer.close()
     server.stop()
     await serving
+
+
+async def _answer(port: int, sent: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    async with asyncio.timeout(10):
+        read = await reader.read()
+    writer.close()
+    return read
+
+
+async def test_a_head_that_does_not_come_whole_is_answered_408() -> None:
+    server = WebServer(make_app(), host="127.0.0.1", port=0, head_s=0.2)
+    serving = asyncio.create_task(server.run())
+    await server.started.wait()
+    assert b" 408 " in await _answer(server.port, b"GET /livez HTTP/1.1\r\nHost: x\r\n")
+    whole = await _answer(server.port, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert whole.startswith(b"HTTP/1.1 200 ")
+    server.stop()
+    await serving
+
+
+async def test_half_sent_requests_keep_nobody_out() -> None:
+    server = WebServer(make_app(), host="127.0.0.1", port=0, max_connections=20)
+    serving = asyncio.create_task(server.run())
+    await server.started.wait()
+    halves = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(60)]
+    for _, writer in halves:
+        writer.write(b"GET /livez HTTP/1.1\r\n")
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
+        assert [(await client.get("/livez")).status_code for _ in range(5)] == [200] * 5
+    first = await asyncio.wait_for(halves[0][0].read(), 10)
+    assert first.startswith(b"HTTP/1.1 503 ")
+    assert b"too-many-connections" in first
+    for _, writer in halves:
+        writer.close()
+    server.stop()
+    await serving
+
+
+async def test_when_all_connections_have_a_request_in_hand_a_new_one_is_answered_503() -> None:
+    go, waiting = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slow(_: web.Request) -> web.Response:
+        waiting.release()
+        await go.wait()
+        return web.Response()
+
+    app = make_app()
+    app.router.add_get("/slow", slow)
+    server = WebServer(app, host="127.0.0.1", port=0, max_connections=16)
+    serving = asyncio.create_task(server.run())
+    await server.started.wait()
+    request = b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    slows = [asyncio.create_task(_answer(server.port, request)) for _ in range(16)]
+    for _ in slows:
+        await waiting.acquire()
+    assert (await _answer(server.port, b"")).startswith(b"HTTP/1.1 503 ")
+    go.set()
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in await asyncio.gather(*slows))
+    server.stop()
+    await serving

@@ -30,6 +30,8 @@ class Settings(ServiceSettings):
     nats_password: SecretStr
     listen_host: str = "127.0.0.1"
     listen_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    max_connections: Annotated[int, Field(ge=16, le=100_000)] = 2000
+    """Callers' connections. Above it the one that waits longest without a request in hand is closed for a new one."""
     folders_root: Path
     """Where model folders lie, on a storage that agents see too."""
     admin_key_file: Path

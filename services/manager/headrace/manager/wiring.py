@@ -73,4 +73,14 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         )  # fmt: skip
         await use.clean()
         app = make_api(use, checks={"bus": side.check, "loops": loops.check})
-        yield [side, loops, WebServer(app, host=settings.listen_host, port=settings.listen_port, name="api")]
+        yield [
+            side,
+            loops,
+            WebServer(
+                app,
+                host=settings.listen_host,
+                port=settings.listen_port,
+                name="api",
+                max_connections=settings.max_connections,
+            ),
+        ]

@@ -15,12 +15,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headrace.common.obs.metrics import HTTP_SECONDS
+from headrace.common.web.connections import Connections, within_descriptors
 from headrace.common.web.problems import REQUEST_ID, as_problem, problem_response
 
 log = structlog.get_logger()
 Check = Callable[[], str | None]
 """A readiness check: None when ready, else why not."""
 
+CONNECTIONS = web.AppKey("connections", Connections)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _MAX_LINE_BYTES = 128 * 1024
 """Longest request line: paths of 4096 bytes are allowed, and percent-encoding makes three of each."""
@@ -34,6 +36,8 @@ async def _outermost(
     given = request.headers.get(REQUEST_ID, "")
     request_id = given if _REQUEST_ID.match(given) else uuid4().hex
     started = time.monotonic()
+    connections = request.config_dict[CONNECTIONS]
+    connections.begun(request)
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         try:
             response = await handler(request)
@@ -41,6 +45,8 @@ async def _outermost(
             response = redirect
         except Exception as error:  # noqa: BLE001 - the one middleware that maps errors
             response = problem_response(as_problem(error), request_id=request_id)
+        finally:
+            connections.done(request)
         _finish(request, response, request_id, time.monotonic() - started)
     return response
 
@@ -67,6 +73,7 @@ def make_app(
     `warnings` are shown by `/readyz` too, but leave it at 200: the service does its work without what they miss.
     """
     app = web.Application(middlewares=[_outermost], client_max_size=max_body_bytes)
+    app[CONNECTIONS] = Connections()
     tests = dict(checks or {})
 
     async def live(_: web.Request) -> web.Response:
@@ -91,7 +98,9 @@ def make_app(
 class WebServer:
     """A Task that serves an application on one address until it is stopped; then open requests get `drain_s` to finish.
 
-    A connection is kept for `idle_s` while nobody asks anything on it; a head that has not ended counts as nothing.
+    A connection is kept for `idle_s` while nobody asks anything on it. The head of a request has to come whole within `head_s`.
+    Above `max_connections` the connection that waits longest without a request in hand is closed; if all have one, the new one is
+    answered 503.
     """
 
     def __init__(
@@ -103,6 +112,8 @@ class WebServer:
         name: str = "web",
         drain_s: float = 5.0,
         idle_s: float = 75.0,
+        head_s: float = 10.0,
+        max_connections: int = 500,
     ) -> None:
         self.name = name
         logging.getLogger("aiohttp.server").addFilter(_without_the_request)
@@ -110,12 +121,19 @@ class WebServer:
             app, access_log=None, handler_cancellation=True, shutdown_timeout=drain_s, max_line_size=_MAX_LINE_BYTES,
             keepalive_timeout=idle_s,
         )  # fmt: skip
+        self._connections = app[CONNECTIONS]
+        self._connections.head_s = head_s
+        self._max_connections = max_connections
         self._host = host
         self._port = port
         self._stop = asyncio.Event()
         self.started = asyncio.Event()
         self.port = 0
         """The real port, once `started` is set."""
+
+    def _new_protocol(self) -> asyncio.Protocol:
+        assert self._runner.server is not None  # noqa: S101 - it is there after setup
+        return self._runner.server()
 
     def stop(self) -> None:
         """Stop accepting and let run() return."""
@@ -124,14 +142,18 @@ class WebServer:
     async def run(self) -> None:
         """Serve until stop(). Raises OSError when the address is taken."""
         await self._runner.setup()
+        listening: asyncio.Server | None = None
         try:
-            site = web.TCPSite(self._runner, self._host, self._port, backlog=1024)
-            await site.start()
-            self.port = self._runner.addresses[0][1]
+            self._connections.most = within_descriptors(self._max_connections)
+            made = self._connections.guard(self._new_protocol)
+            listening = await asyncio.get_running_loop().create_server(made, self._host, self._port, backlog=1024)
+            self.port = listening.sockets[0].getsockname()[1]
             log.info("listening", server=self.name, host=self._host, port=self.port)
             self.started.set()
             await self._stop.wait()
         finally:
+            if listening is not None:
+                listening.close()
             await self._runner.cleanup()
 
 

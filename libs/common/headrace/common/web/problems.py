@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import structlog
@@ -52,6 +53,8 @@ def _known(error: Exception) -> Problem | None:
         return problem
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return TooLarge("the body is too large")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return Unavailable("too many files and connections are open; try again", reason="too-many-files")
     if isinstance(error, web.HTTPBadRequest | UnicodeDecodeError):
         return InvalidRequest("the request cannot be read")
     return _known_of_database(error)

@@ -1,0 +1,151 @@
+"""Bounds on a server's connections: how many there are, and how long the head of a request may take."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from headrace.common.contracts.problems import Problem, RequestTimeout, Unavailable
+
+log = structlog.get_logger()
+RESERVE = 256
+"""File descriptors that are left for the database, the bus, files and logs."""
+
+
+class Connections:
+    """The connections of one server. At the bound the one that waits longest without a request in hand makes room."""
+
+    def __init__(self) -> None:
+        self.most = 500
+        self.head_s = 10.0
+        self._open: dict[asyncio.BaseTransport, _Connection] = {}
+        self._idle: dict[asyncio.BaseTransport, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def guard(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+        """Return a protocol factory that keeps the bounds for what `make` makes."""
+        return lambda: _Connection(self, make())
+
+    def begun(self, request: web.Request) -> None:
+        """A request's head has come whole."""
+        transport = request.transport
+        connection = self._open.get(transport) if transport is not None else None
+        if connection is not None:
+            self._idle.pop(connection.transport, None)
+            connection.head_has_come()
+
+    def done(self, request: web.Request) -> None:
+        """The request has its answer."""
+        if request.transport in self._open:
+            self._idle[request.transport] = None
+
+    def admit(self, connection: _Connection) -> bool:
+        """Take a new connection in; False when there is no room and none can be made."""
+        if len(self._open) >= self.most:
+            if not self._idle:
+                return False
+            self._open[next(iter(self._idle))].end(
+                Unavailable("others need the connection", reason="too-many-connections")
+            )
+        self._open[connection.transport] = connection
+        self._idle[connection.transport] = None
+        return True
+
+    def gone(self, transport: asyncio.BaseTransport) -> None:
+        """Forget a connection."""
+        self._open.pop(transport, None)
+        self._idle.pop(transport, None)
+
+    def waits(self, transport: asyncio.BaseTransport) -> bool:
+        """Whether it has no request in hand."""
+        return transport in self._idle
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: passes everything on to the HTTP protocol, and watches the time of heads."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, all_of_them: Connections, inner: asyncio.Protocol) -> None:
+        self._all = all_of_them
+        self._inner = inner
+        self._admitted = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a TCP server gives
+        self.transport = transport
+        self._admitted = self._all.admit(self)
+        if self._admitted:
+            self._inner.connection_made(transport)
+        else:
+            self.end(Unavailable("all connections are in use; try again", reason="too-many-connections"))
+
+    def data_received(self, data: bytes) -> None:
+        if not self._admitted:
+            return
+        if self._timer is None and self._all.waits(self.transport):
+            self._timer = asyncio.get_running_loop().call_later(self._all.head_s, self._head_is_late)
+        self._inner.data_received(data)
+
+    def head_has_come(self) -> None:
+        """Stop the clock of the head."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def end(self, problem: Problem) -> None:
+        """Close with an answer, as far as the caller listens; never waits."""
+        self._all.gone(self.transport)
+        self.head_has_come()
+        if self.transport.is_closing():
+            return
+        body = json.dumps(problem.document()).encode()
+        head = (
+            f"HTTP/1.1 {problem.status} {problem.title}\r\nContent-Type: application/problem+json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def _head_is_late(self) -> None:
+        self._timer = None
+        if self._all.waits(self.transport):
+            self.end(RequestTimeout(f"the request's head did not arrive within {self._all.head_s:g} s"))
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received() if self._admitted else None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.head_has_come()
+        self._all.gone(self.transport)
+        if self._admitted:
+            self._inner.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+
+def within_descriptors(wanted: int) -> int:
+    """Return how many connections the process may have: `wanted`, or what its file descriptors allow besides a reserve.
+
+    Raises the process's own limit as far as it may.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted + RESERVE:
+        soft = wanted + RESERVE if hard == resource.RLIM_INFINITY else min(hard, wanted + RESERVE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    most = max(16, min(wanted, soft - RESERVE))
+    if most < wanted:
+        log.warning("fewer_connections_than_set", wanted=wanted, allowed=most, descriptors=soft)
+    return most
