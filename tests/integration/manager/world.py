@@ -51,6 +51,8 @@ class FakeAgent:
             gpus=tuple(Gpu(gpu_id=f"{agent_id}-gpu-{n}", index=n, model="simulated", memory_bytes=1, simulated=True) for n in range(gpus)),
         )  # fmt: skip
         self.outcome: Callable[[KernelSpec], Outcome] = lambda _spec: "healthy"
+        self.ends: dict[KernelId, str] = {}
+        """Kernels that ended by signal 9 after they ran."""
         self.clings = False
         """Whether it keeps kernels that left the plan."""
         self.kernels: dict[KernelId, KernelSpec] = {}
@@ -81,6 +83,12 @@ class FakeAgent:
 
     def _kernel(self, spec: KernelSpec) -> KernelReport:
         outcome = self.outcome(spec)
+        if spec.kernel_id in self.ends:
+            return KernelReport(
+                kernel_id=spec.kernel_id, session_id=spec.session_id, service_id=spec.service_id, state="exited", health="unhealthy",
+                reason=Reason(code="killed-by-signal", text="it ended by signal 9; last lines: out of memory"), exit_code=137,
+                created_at=utc_now(),
+            )  # fmt: skip
         port = self.ports.setdefault(spec.kernel_id, 20_000 + len(self.ports))
         return KernelReport(
             kernel_id=spec.kernel_id, session_id=spec.session_id, service_id=spec.service_id,

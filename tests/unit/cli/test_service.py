@@ -120,9 +120,12 @@ def test_waiting_for_what_does_not_exist_or_is_stopped(cli: Cli, there: StandIn)
     assert (gone.code, gone.out) == (0, "nope is gone\n")
 
 
-def test_update_changes_the_newest_spec_and_keeps_the_rest(cli: Cli, there: StandIn) -> None:
-    newest = _revision(2, folder="chat", environ={"A": "1", "B": "2"}, slots={"cpu": "1", "mem": "1073741824"})
-    there.on("GET", f"{ECHO}/revisions", {"items": [_revision(1, folder="old"), newest], "next": None})
+def test_update_changes_the_current_spec_and_keeps_the_rest(cli: Cli, there: StandIn) -> None:
+    """After a roll-back the current revision is not the newest one."""
+    current = _revision(2, folder="chat", environ={"A": "1", "B": "2"}, slots={"cpu": "1", "mem": "1073741824"})
+    revisions = [_revision(1, folder="old"), current, _revision(3, folder="failed")]
+    there.on("GET", ECHO, service_view(revision=2))
+    there.on("GET", f"{ECHO}/revisions", {"items": revisions, "next": None})
     there.on("PATCH", ECHO, service_view())
     ran = cli("service", "update", "echo", "-e", "C=3", "--unset-env", "A", "--slot", "cpu=2", "-m", "why")
     assert ran.code == 0, ran.err

@@ -155,6 +155,7 @@ def test_an_update_ends_with_what_it_cost(cli: Cli, there: StandIn) -> None:
         f"{ECHO}/revisions",
         {"items": [{"number": 1, "spec": {}, "created_at": NOW, "created_by": "a", "message": ""}], "next": None},
     )
+    there.on("GET", ECHO, service_view(**SERVES | {"revision": 1}))
     updated = cli("service", "update", "echo", "--image", "new", "--wait", "--json").json
     assert (updated["name"], updated["receipt"]["started"]) == ("echo", 5)
     assert "receipt" not in cli("service", "update", "echo", "--description", "d", "--wait", "--json").json

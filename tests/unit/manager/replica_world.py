@@ -8,7 +8,19 @@ from uuid import UUID
 
 from headrace.common.contracts.ids import RevisionId, SessionId
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.replicas import Action, Create, Failed, Leave, Recovered, Seen, Wanted, decide
+from headrace.manager.domain.replicas import (
+    Action,
+    Create,
+    Ended,
+    Failed,
+    Leave,
+    Recovered,
+    RollBack,
+    Seen,
+    Served,
+    Wanted,
+    decide,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WHY = Reason(code="it-said", text="what the machine says")
@@ -46,7 +58,7 @@ def ill(number: int = 1, **facts: object) -> Seen:
 def starting(replica: Seen, want: Wanted) -> bool:
     """Counts towards the wanted number without serving yet."""
     return (
-        replica.status in {"pending", "placed", "running"} and replica.revision_id == want.revision_id
+        replica.status in {"pending", "placed", "running"} and replica.revision_id in {want.revision_id, want.served}
         and not replica.ill and not replica.serving
     )  # fmt: skip
 
@@ -73,6 +85,7 @@ class World:
     now: datetime = START
     made: list[SessionId] = field(default_factory=list)
     failed: list[SessionId] = field(default_factory=list)
+    ended: list[SessionId] = field(default_factory=list)
     breakages: int = 0
     """Serving replicas that the world, not an action, took out of service so far."""
     room: int | None = None
@@ -122,8 +135,17 @@ class World:
                 self.want = replace(
                     self.want, failed_starts=failed_starts, next_start_at=next_start_at, last_failed_at=self.now
                 )
+            case Ended(id, _, ends, held, next_restart_at, counted):
+                self.ended.append(id)
+                if counted:
+                    facts = {"ends": ends, "held": held, "next_restart_at": next_restart_at, "last_end_at": self.now}
+                    self.want = replace(self.want, **facts)  # type: ignore[arg-type]  # one of each
             case Recovered():
                 self.want = replace(self.want, failed_starts=0, next_start_at=None)
+            case Served(revision_id):
+                self.want = replace(self.want, served=revision_id)
+            case RollBack(revision_id):
+                self.want = replace(self.want, revision_id=revision_id, failed_starts=0, next_start_at=None)
 
     def one_pass(self) -> list[Action]:
         """Observe, decide and act without anything in between."""
@@ -138,6 +160,7 @@ class World:
         """A user changes what is wanted; a new revision or a retry forgets failed starts."""
         if "revision_id" in changes or changes.get("goal") == "running":
             changes |= {"failed_starts": 0, "next_start_at": None, "last_failed_at": None}
+            changes |= {"ends": 0, "held": 0, "next_restart_at": None}
         self.want = replace(self.want, **changes)  # type: ignore[arg-type]  # test facts
         self.rev += 1
 
@@ -167,7 +190,10 @@ class World:
             case "placed" if not replica.dead:
                 self.change(key, status="running", kernel_state="running")
             case "running" if replica.health == "degraded" and not replica.dead:
-                self.change(key, kernel_state="running", health="healthy", was_healthy=True)
+                self.change(
+                    key, kernel_state="running", health="healthy", was_healthy=True,
+                    healthy_at=replica.healthy_at or self.now,
+                )  # fmt: skip
             case "draining":
                 self.change(key, let_go=True)
             case "stopping":

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from headrace.common.contracts.ids import SessionId
+from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.replicas import Action, Leave, Seen, Wanted, decide
-from headrace.manager.domain.status import MAX_FAILED_STARTS
 from tests.unit.manager.replica_world import Snapshot, World, revision, starting
 
 MANAGERS = st.integers(0, 1)
@@ -55,19 +55,28 @@ class Managers(RuleBasedStateMachine):
 
     def _act(self, snapshot: Snapshot, actions: list[Action], cut: int | None) -> None:
         world, wanted = self.world, self.world.want
-        serving, made = world.serving, len(world.made)
+        serving, made, was = world.serving, len(world.made), wanted
         stale = world.rev != snapshot.rev
         came_back = max(0, count(world.have, wanted) - count(snapshot.have, wanted))
         world.act(snapshot, actions, cut=cut)
         started = len(world.made) - made
         if wanted.goal == "running":
             broke_meanwhile = world.breakages - snapshot.breakages
-            assert world.serving >= min(wanted.replicas, serving) - broke_meanwhile
-        assert started == 0 or (
-            not stale and wanted.goal == "running" and wanted.failed_starts < MAX_FAILED_STARTS
+            given_up = sum(isinstance(a, Leave) and a.reason.code == "made-room-for-update" for a in actions)
+            assert given_up <= wanted.max_unavailable
+            assert world.serving >= min(wanted.replicas, serving) - broke_meanwhile - given_up
+        assert started == 0 or (not stale and wanted.goal == "running")
+        of_current = [key for key in world.made[made:] if world.sessions[key].revision_id == was.revision_id]
+        assert not of_current or (
+            wanted.failed_starts < MAX_FAILED_STARTS
             and (wanted.next_start_at is None or world.now >= wanted.next_start_at)
-        )  # fmt: skip
+        )
+        of_another = {world.sessions[key].revision_id for key in world.made[made:]} - {was.revision_id}
+        assert of_another <= {was.served}
+        assert not of_another or wanted.failed_starts
         surge = max(1, wanted.replicas // 4)
+        if was.failed_starts:  # what is starting of the current revision takes nobody's place any more
+            surge += sum(starting(r, was) and r.revision_id == was.revision_id for r in snapshot.have)
         assert started == 0 or count(world.have, wanted) <= wanted.replicas + surge + came_back
 
     # Machines and app-proxies
@@ -120,6 +129,18 @@ class Managers(RuleBasedStateMachine):
     def time_goes_by(self, seconds: int) -> None:
         self.world.now += timedelta(seconds=seconds)
 
+    @rule(which=WHICH, holds=st.sampled_from([0, 1]))
+    def one_holds_what_a_new_one_needs(self, which: int, holds: int) -> None:
+        key = self.one_of(which, "running")
+        if key is not None:
+            self.world.change(key, makes_room=bool(holds))
+
+    @rule(which=WHICH, failures=st.integers(0, 3))
+    def one_fails_checks(self, which: int, failures: int) -> None:
+        key = self.one_of(which, "running")
+        if key is not None:
+            self.world.change(key, failures=failures)
+
     # Users
 
     @rule(replicas=st.integers(0, 6))
@@ -136,6 +157,10 @@ class Managers(RuleBasedStateMachine):
     def stopped_or_started(self, goal: str) -> None:
         self.world.ask(goal=goal)
 
+    @rule(max_unavailable=st.sampled_from([0, 1]), roll_back=st.sampled_from([0, 1]))
+    def told_how_to_roll_out(self, max_unavailable: int, roll_back: int) -> None:
+        self.world.ask(max_unavailable=max_unavailable, roll_back=bool(roll_back))
+
     @rule()
     @precondition(lambda self: self.world.want.failed_starts > 0)
     def retried(self) -> None:
@@ -146,6 +171,11 @@ class Managers(RuleBasedStateMachine):
     @invariant()
     def each_failed_start_is_counted_once(self) -> None:
         assert len(set(self.world.failed)) == len(self.world.failed)
+
+    @invariant()
+    def each_end_is_recorded_once(self) -> None:
+        assert len(set(self.world.ended)) == len(self.world.ended)
+        assert not set(self.world.ended) & set(self.world.failed)
 
     @invariant()
     def deciding_twice_on_the_same_gives_the_same(self) -> None:
@@ -159,8 +189,12 @@ class Managers(RuleBasedStateMachine):
             self.retried()
         before = len(world.made)
         for _ in range(400):
+            ours = {
+                key for key in world.made[before:]
+                if key in world.sessions and world.sessions[key].revision_id == world.want.revision_id
+            }  # fmt: skip
             for action in world.one_pass():
-                assert not (isinstance(action, Leave) and action.id in world.made[before:])
+                assert not (isinstance(action, Leave) and action.id in ours)
             if world.settled():
                 return
             for key in list(world.sessions):

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, UserId
 from headrace.manager.domain.records import Service
-from headrace.manager.domain.status import MAX_FAILED_STARTS, StatusOfService, service_status
+from headrace.manager.domain.replica_failures import RAN_WELL
+from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
+from headrace.manager.domain.status import StatusOfService, service_status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NEW, OLD = RevisionId(UUID(int=2)), RevisionId(UUID(int=1))
@@ -26,6 +28,7 @@ class One:
     health: str = "healthy"
     kernel_state: str | None = "running"
     revision_id: RevisionId = NEW
+    revision: int = 2
     reason_code: str = "it-said"
     reason_text: str = "what the machine says"
 
@@ -42,13 +45,14 @@ def service(wanted: int = 1, **facts: object) -> Service:
         id=ServiceId(UUID(int=9)), project_id=ProjectId(UUID(int=8)), name="s", description="", wanted=wanted, goal="running",
         open_to_public=False, resource_group="default", revision_id=NEW, metadata={}, tags=(), drain_grace_s=30, endpoint_port=None,
         balance={}, limits={}, caller_limits={}, models=(),
+        rollout={}, served_revision_id=None, ends=0, next_restart_at=None, last_end_at=None,
         failed_starts=0, next_start_at=None, rev=1, created_by=UserId(UUID(int=7)), created_at=NOW, updated_at=NOW,
     )  # fmt: skip
     return replace(plain, **facts)  # type: ignore[arg-type]  # test facts
 
 
-def status(want: Service, *have: One, error: str = "") -> StatusOfService:
-    return service_status(want, have, NOW, last_error=error)  # type: ignore[arg-type]  # plain strings for literals
+def status(want: Service, *have: One, error: str = "", served: int | None = None) -> StatusOfService:
+    return service_status(want, have, NOW, last_error=error, revision=2, served=served)  # type: ignore[arg-type]  # plain strings for literals
 
 
 def short(found: StatusOfService) -> tuple[str, str, str]:
@@ -113,8 +117,32 @@ def test_after_five_it_failed_until_somebody_retries() -> None:
 
 
 def test_a_failed_update_does_not_hide_that_the_old_ones_serve() -> None:
-    found = status(service(1, failed_starts=MAX_FAILED_STARTS), One(revision_id=OLD))
-    assert short(found) == ("healthy", "failed", "start-failed")
+    found = status(service(1, failed_starts=MAX_FAILED_STARTS), One(revision_id=OLD), served=1, error="exit code 1")
+    assert short(found) == ("healthy", "failed", "rollout-failed")
+    assert found.reason.text == (
+        "1 of 1 replicas healthy; the rollout of revision 2 failed, revision 1 is the one that serves; 5 starts in a row"
+        " failed, so no more are tried until you retry: exit code 1"
+    )
+
+
+def test_ends_in_operation_are_said_until_all_runs_well() -> None:
+    ended = service(1, ends=3, last_end_at=NOW - timedelta(seconds=7))
+    found = status(ended, One())
+    assert short(found) == ("healthy", "deployed", "restarted-lately")
+    assert (
+        found.reason.text == "1 of 1 replicas healthy; replicas ended in operation 3 times in a row, the last 7 s ago"
+    )
+    waiting = status(replace(ended, next_restart_at=NOW + timedelta(seconds=4)))
+    assert short(waiting) == ("unhealthy", "deploying", "ended-restarting")
+    assert waiting.reason.text.endswith("7 s ago; the next start is in 4 s")
+    assert short(status(replace(ended, last_end_at=NOW - RAN_WELL), One())) == ("healthy", "deployed", "all-healthy")
+
+
+def test_a_rollout_without_room_says_whether_one_of_the_services_own_replicas_is_given_up() -> None:
+    assert status(service(1), One(revision_id=OLD), WAITS).reason.text.endswith("that one is given up")
+    forbidden = service(1, rollout={"max_unavailable": 0})
+    assert "rollout.max_unavailable is 0" in status(forbidden, One(revision_id=OLD), WAITS).reason.text
+    assert "given up" not in status(service(2), One(), WAITS).reason.text
 
 
 @pytest.mark.parametrize(

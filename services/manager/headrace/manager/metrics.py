@@ -6,6 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 SESSIONS = Gauge("headrace_manager_sessions", "Live sessions, as the services loop saw them last.", ["status"])
 STARTS_FAILED = Counter("headrace_manager_failed_starts_total", "Replicas that ended before they were healthy.")
+ENDED = Counter("headrace_manager_ended_replicas_total", "Replicas that ended in operation, by themselves.")
 PLACED = Counter("headrace_manager_placed_sessions_total", "Sessions that got a machine.")
 WAITING = Gauge("headrace_manager_waiting_sessions", "Sessions that found no machine in the last pass.")
 PLACING_SECONDS = Histogram(

@@ -10,6 +10,7 @@ import typer
 
 from headrace.cli.command import commands
 from headrace.cli.commands.flags import Message, Project, Service, Timeout, Yes, confirmed
+from headrace.cli.commands.rollout_flags import RolloutFlags
 from headrace.cli.commands.service_flags import SpecFlags, overlaid
 from headrace.cli.commands.service_receipts import receipt_line
 from headrace.cli.commands.service_view import SERVICE_COLUMNS, show_service
@@ -34,6 +35,7 @@ def create(
     session: Session,
     spec: SpecFlags,
     traffic: TrafficFlags,
+    rollout: RolloutFlags,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="May stand in --file.")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", metavar="FILE", help="Request as YAML or JSON; flags win over it.")
@@ -73,7 +75,12 @@ def create(
         "drain_grace_s": drain_grace,
         "endpoint_port": endpoint_port,
     }
-    flags = {**spec.given(), **traffic.given(), **{field: value for field, value in asked.items() if value is not None}}
+    flags = {
+        **spec.given(),
+        **traffic.given(),
+        **rollout.given(),
+        **{field: value for field, value in asked.items() if value is not None},
+    }
     body = overlaid(document(file) if file else {}, flags)
     if "name" not in body:
         raise usage("a name is missing: headrace service create NAME, or name: in --file")
@@ -175,5 +182,7 @@ def finish(
             f"{found.name} is {found.status}, {found.phase}: {found.healthy_replicas} of {found.replicas} replicas healthy"
         )
         output.line(f"endpoint: {found.endpoint}")
+        if service.note is not None:
+            output.line(service.note.text)
         if receipt is not None:
             output.line(receipt_line(receipt))

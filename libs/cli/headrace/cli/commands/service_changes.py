@@ -9,9 +9,10 @@ import typer
 
 from headrace.cli.command import commands
 from headrace.cli.commands.flags import Message, Service, Timeout
+from headrace.cli.commands.rollout_flags import RolloutFlags
 from headrace.cli.commands.service import Wait, finish
 from headrace.cli.commands.service_flags import SpecFlags, overlaid
-from headrace.cli.commands.service_view import ERROR_COLUMNS
+from headrace.cli.commands.service_view import END_COLUMNS, ERROR_COLUMNS
 from headrace.cli.output import Columns
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
@@ -52,6 +53,7 @@ def update(
     session: Session,
     service: Service,
     spec: SpecFlags,
+    rollout: RolloutFlags,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -93,6 +95,7 @@ def update(
         "tags": tag or None,
         "drain_grace_s": drain_grace,
         "endpoint_port": endpoint_port,
+        **rollout.given(),
     }
     given = {name: value for name, value in changes.items() if value is not None}
     if not given:
@@ -105,14 +108,15 @@ def update(
 def _new_spec(
     session: Session, service: str, flags: dict[str, Any], file: Path | None, unset_env: list[str]
 ) -> dict[str, Any] | None:
-    """Return the whole new spec: the file or else the newest revision, with the flags on it; None when it stays."""
+    """Return the whole new spec: the file or else the current revision, with the flags on it; None when it stays."""
     if file is None and not flags and not unset_env:
         return None
     if file is not None:
         below = document(file)
     else:
-        newest = max(session.client.services.revisions(service), key=lambda revision: revision.number)
-        below = newest.spec.model_dump(mode="json", exclude_defaults=True)
+        number = session.client.services.get(service).revision  # after a roll-back not the newest
+        current = next(revision for revision in session.client.services.revisions(service) if revision.number == number)
+        below = current.spec.model_dump(mode="json", exclude_defaults=True)
     new = overlaid(below, flags)
     environ = {name: value for name, value in (new.get("environ") or {}).items() if name not in unset_env}
     RevisionSpec.model_validate({**new, "environ": environ})  # so that errors name the field as it is in the file
@@ -153,6 +157,16 @@ def decisions(session: Session, service: Service) -> None:
 
 
 def errors(session: Session, service: Service) -> None:
-    """List the errors of failed starts."""
+    """List the errors of failed starts, and the replicas that ended in operation; newest first."""
     found = session.client.services.get(service)
-    session.output.table(found.errors, ERROR_COLUMNS, empty="no errors")
+    if session.output.as_json:
+        session.output.record({
+            "errors": [error.model_dump(mode="json") for error in found.errors],
+            "ends": [end.model_dump(mode="json") for end in found.ends],
+        })  # fmt: skip
+        return
+    if found.errors or not found.ends:
+        session.output.table(found.errors, ERROR_COLUMNS, empty="no errors")
+    if found.ends:
+        session.output.table(found.ends, END_COLUMNS, empty="")
+        session.output.line(f"log of one: headrace service logs {found.name} --replica {found.ends[0].session_id}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from headrace.cli.commands.rollout_flags import rollout_words
 from headrace.cli.commands.traffic_flags import traffic_facts
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import cell, mapping, slots
+from headrace.common.contracts.http.rollouts import ReplicaEnd
 from headrace.common.contracts.http.services import ReplicaView, RouteError, ServiceDetail, ServiceView
 
 SERVICE_COLUMNS: Columns[ServiceView] = (
@@ -25,6 +27,16 @@ ERROR_COLUMNS: Columns[RouteError] = (
     ("REPLICA", lambda e: e.session_id),
     ("ERROR", lambda e: e.reason.text),
 )
+
+END_COLUMNS: Columns[ReplicaEnd] = (
+    ("ENDED", lambda e: e.at),
+    ("REPLICA", lambda e: e.session_id),
+    ("REVISION", lambda e: e.revision),
+    ("MACHINE", lambda e: e.agent_id or "-"),
+    ("EXIT", lambda e: e.signal or ("-" if e.exit_code is None else e.exit_code)),
+    ("WHY", lambda e: e.reason.text),
+)
+_SHOWN_ENDS = 3
 
 
 def show_service(session: Session, service: ServiceDetail) -> None:
@@ -44,7 +56,8 @@ def show_service(session: Session, service: ServiceDetail) -> None:
             ("endpoint", service.endpoint),
             ("access", "open to public" if service.open_to_public else "with a token"),
             ("example", service.example),
-            ("revision", service.revision),
+            ("revision", _revision(service)),
+            ("rollout", rollout_words(service.rollout)),
             ("runtime", service.runtime),
             ("image", service.image),
             ("folder", service.folder_id),
@@ -60,7 +73,7 @@ def show_service(session: Session, service: ServiceDetail) -> None:
             ("updated", service.updated_at),
         ),
     )
-    for line in (*replica_lines(service.replica_list), *_error_lines(service)):
+    for line in (*replica_lines(service.replica_list), *_end_lines(service), *_error_lines(service)):
         output.line(line)
 
 
@@ -87,6 +100,24 @@ def replica_lines(replicas: Iterable[ReplicaView]) -> list[str]:
 
 def _weight(replica: ReplicaView) -> str:
     return "" if replica.weight == 100 else f"weight {replica.weight}  "
+
+
+def _revision(service: ServiceView) -> str:
+    if service.served_revision in {None, service.revision}:
+        return str(service.revision)
+    return f"{service.revision}; {service.served_revision} served before and is looked after until this one serves"
+
+
+def _end_lines(service: ServiceDetail) -> list[str]:
+    lines = [
+        cell(f"ended {cell(end.at)}  replica {end.session_id}  revision {end.revision}  {end.reason.text}")
+        for end in service.ends[:_SHOWN_ENDS]
+    ]
+    if lines:
+        row = f"{service.ends_in_a_row} in a row; " if service.ends_in_a_row > 1 else ""
+        then = f"next start at {cell(service.next_restart_at)}; " if service.next_restart_at is not None else ""
+        lines.append(f"{row}{then}all that are kept: headrace service errors {service.name}")
+    return lines
 
 
 def _error_lines(service: ServiceDetail) -> list[str]:

@@ -84,8 +84,13 @@ class Service:
     limits: dict[str, Any]
     caller_limits: dict[str, Any]
     models: tuple[str, ...]
+    rollout: dict[str, Any]
+    served_revision_id: RevisionId | None
     failed_starts: int
     next_start_at: datetime | None
+    ends: int
+    next_restart_at: datetime | None
+    last_end_at: datetime | None
     rev: int
     created_by: UserId
     created_at: datetime

@@ -1,156 +1,99 @@
 """What to do about the replicas of one service, so that what runs becomes what is wanted. Pure.
 
 - Start, wait for healthy, drain, stop: nothing that serves is taken away before enough others serve.
-- Worst go first. A replica whose container ended is replaced at once, in every state.
+- Worst go first. A replica whose container ended is replaced, in every state.
+- A replica that ended in operation is replaced at once the first time, then after 1, 2, 4, 8 … seconds, until one has run
+  well for a while.
 - An unhealthy replica gets a replacement and stays until enough others are healthy, because one success brings it back;
   but when the replacement has found no machine for `GIVE_WAY_AFTER`, it makes room.
 - An update starts new ones, at most a quarter (at least one) above the wanted number, and drains an old one for each that
-  serves. When the new revision does not start, the old ones stay.
+  serves. When no machine has room for a new one and an old one holds what it needs, one old one is given up
+  (`max_unavailable`).
+- Failed starts are tried again after 1, 2, 4, 8 … seconds; after five rounds in a row none of that revision is started until
+  somebody asks. From the first failed start on, the revision that served before is looked after: what is missing of the
+  wanted number is started from it, for as long as it takes; or (`roll_back`) it becomes the current one again.
 - A replica whose machine fell silent gets a replacement at once, and stays routed until enough others serve: its agent may
   be gone while its container still answers, which only the app-proxy can see.
-- Failed starts are tried again after 1, 2, 4, 8 … seconds; after five rounds in a row nothing is started until somebody asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from headrace.common.contracts.http.services import SessionStatus
-from headrace.common.contracts.ids import RevisionId, SessionId
-from headrace.common.contracts.messages.reports import HealthStatus, KernelState
+from headrace.common.contracts.ids import RevisionId
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.records import Goal
-from headrace.manager.domain.status import MAX_FAILED_STARTS
+from headrace.manager.domain.replica_failures import MAX_BACKOFF_S, ends, failures, is_end, is_failed_start, recovery
+from headrace.manager.domain.replica_state import (
+    Action,
+    Create,
+    Ended,
+    Failed,
+    Leave,
+    Recovered,
+    RollBack,
+    Seen,
+    Served,
+    Wanted,
+)
 
-MAX_BACKOFF_S = 60.0
+__all__ = [
+    "MAX_BACKOFF_S", "Action", "Create", "Ended", "Failed", "Leave", "Recovered", "RollBack", "Seen", "Served", "Wanted",
+    "decide", "stuck",
+]  # fmt: skip
+
 GIVE_WAY_AFTER = timedelta(seconds=60)
 """An ill replica leaves when its replacement has waited this long for a machine: it may hold what that needs."""
 
+STUCK_AFTER = timedelta(seconds=10)
+"""A rollout gives a replica up when a new one has waited this long for a machine that this would make room on."""
+
 CUT_FIRST = timedelta(seconds=2)
 """App-proxies tell and cut what is open at a drain's deadline; one that has not said so by then is not waited for."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A service as the decision needs it."""
-
-    goal: Goal
-    replicas: int
-    revision_id: RevisionId
-    drain_grace_s: float
-    failed_starts: int = 0
-    next_start_at: datetime | None = None
-    last_failed_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A live session with its main kernel."""
-
-    id: SessionId
-    revision_id: RevisionId | None
-    status: SessionStatus
-    health: HealthStatus
-    was_healthy: bool
-    kernel_state: KernelState | None
-    reason: Reason
-    created_at: datetime
-    drain_deadline: datetime | None = None
-    let_go: bool = False
-    """Every app-proxy knows that it drains, and has no request open on it."""
-    lost: bool = False
-    """Its machine is silent."""
-
-    @property
-    def dead(self) -> bool:
-        """Whether its container ended, or never came to be."""
-        return self.kernel_state in {"exited", "failed"}
-
-    @property
-    def perhaps_serving(self) -> bool:
-        """Whether it served when its machine was last heard of."""
-        return self.status == "running" and self.kernel_state == "running" and self.health == "healthy"
-
-    @property
-    def serving(self) -> bool:
-        """Whether it surely takes new requests."""
-        return self.perhaps_serving and not self.lost
-
-    @property
-    def ill(self) -> bool:
-        """Whether it takes nobody's place: it does not answer, or nobody can say whether it does."""
-        return self.health == "unhealthy" or self.lost
-
-
-@dataclass(frozen=True)
-class Create:
-    """Make a pending session of this revision."""
-
-    revision_id: RevisionId
-
-
-@dataclass(frozen=True)
-class Leave:
-    """Move a session on its way out: `draining` (until `deadline`), `stopping` or `ended`."""
-
-    id: SessionId
-    status: Literal["draining", "stopping", "ended"]
-    reason: Reason
-    deadline: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Keep the error of a failed start, count it, and wait with the next one."""
-
-    id: SessionId
-    reason: Reason
-    failed_starts: int
-    next_start_at: datetime
-
-
-@dataclass(frozen=True)
-class Recovered:
-    """A start after the last failure ended well: count from zero again."""
-
-
-Action = Create | Leave | Failed | Recovered
 
 
 def decide(want: Wanted, have: Sequence[Seen], now: datetime) -> list[Action]:
     """Return the actions that bring `have` nearer to `want`; none once they agree."""
     actions: list[Action] = []
     alive: list[Seen] = []
-    failed: list[Seen] = []
+    over: list[Seen] = []
     for replica in have:
         ended = _ended(replica, now)
         if ended is None:
             alive.append(replica)
             continue
         actions.append(ended)
-        if _counts_as_failed_start(want, replica):
-            failed.append(replica)
-    actions += _failures(want, failed, now)
+        over.append(replica)
     active = [r for r in alive if r.status in {"pending", "placed", "running"}]
+    failed = [r for r in over if is_failed_start(want, r)]
+    kept = _looked_after(want, active)
+    ended_now = ends(want, [r for r in over if is_end(want, r)], kept or want.revision_id, now)
+    actions += [*failures(want, failed, now), *ended_now]
     if want.goal != "running":
-        return [
-            *actions,
-            *(
-                _dismiss(want, r, now, Reason(code=f"service-{want.goal}", text=f"the service is {want.goal}"))
-                for r in active
-            ),
-        ]
+        away = Reason(code=f"service-{want.goal}", text=f"the service is {want.goal}")
+        return [*actions, *(_dismiss(want, r, now, away) for r in active)]
+    if want.roll_back and want.gave_up and want.before is not None and not failed:
+        return [*actions, RollBack(want.before)]  # the next pass sees what is wanted then
     if not failed:
-        actions += _recovery(want, active)
-    waiting = (
-        bool(failed)
-        or want.failed_starts >= MAX_FAILED_STARTS
-        or (want.next_start_at is not None and now < want.next_start_at)
-    )
-    return [*actions, *_surplus(want, active, now), *(() if waiting else _missing(want, active))]
+        actions += recovery(want, active)
+    actions += _served(want, active)
+    room_is_made = len(alive) > len(active) or bool(over)
+    actions += _surplus(want, active, kept, now, room_is_made=room_is_made)
+    if ended_now:
+        want = replace(want, held=ended_now[0].held, next_restart_at=ended_now[0].next_restart_at)
+    return [*actions, *_missing(want, active, kept, now, failed=bool(failed))]
+
+
+def stuck(want: Wanted, have: Sequence[Seen], now: datetime) -> Seen | None:
+    """Return the replica of a rollout that waits for a machine, where giving up an old one is worth a look."""
+    if want.goal != "running" or not want.max_unavailable:
+        return None
+    if not any(r.serving and r.revision_id != want.revision_id for r in have):
+        return None
+    waiting = (r for r in have if r.status == "pending" and r.revision_id == want.revision_id)
+    return next((r for r in waiting if now - r.created_at >= STUCK_AFTER), None)
 
 
 def _ended(replica: Seen, now: datetime) -> Leave | None:
@@ -176,63 +119,84 @@ def _ended(replica: Seen, now: datetime) -> Leave | None:
     return None
 
 
-def _counts_as_failed_start(want: Wanted, replica: Seen) -> bool:
-    return (
-        want.goal == "running"
-        and not replica.lost
-        and not replica.was_healthy
-        and replica.status in {"placed", "running"}
-        and replica.revision_id == want.revision_id
-    )
+def _looked_after(want: Wanted, active: Sequence[Seen]) -> RevisionId | None:
+    """Return the revision that served before, while the current one does not start."""
+    if want.gave_up:
+        return want.before
+    proven = any(r.serving and r.revision_id == want.revision_id for r in active)
+    return want.before if want.failed_starts and not proven else None
 
 
-def _failures(want: Wanted, failed: Sequence[Seen], now: datetime) -> list[Failed]:
-    """Keep every error, but count a round once: replicas that were started together fail together, for one reason."""
-    fresh = any(want.last_failed_at is None or r.created_at > want.last_failed_at for r in failed)
-    count = want.failed_starts + fresh
-    return [Failed(r.id, r.reason, count, now + _backoff(count)) for r in failed]
+def _served(want: Wanted, active: Sequence[Seen]) -> list[Served]:
+    serving = {r.revision_id for r in active if r.serving}
+    return [Served(want.revision_id)] if serving == {want.revision_id} and want.served != want.revision_id else []
 
 
-def _backoff(failures: int) -> timedelta:
-    return timedelta(seconds=min(MAX_BACKOFF_S, 2.0 ** min(failures - 1, 10)))
-
-
-def _recovery(want: Wanted, active: Sequence[Seen]) -> list[Action]:
-    if not want.failed_starts:
-        return []
-    newer = (r for r in active if r.serving and r.revision_id == want.revision_id)
-    return (
-        [Recovered()] if any(want.last_failed_at is None or r.created_at > want.last_failed_at for r in newer) else []
-    )
-
-
-def _missing(want: Wanted, active: Sequence[Seen]) -> list[Action]:
-    """Start what is missing of the current revision; during an update at most a quarter (at least one) above the wanted number."""
+def _missing(
+    want: Wanted, active: Sequence[Seen], kept: RevisionId | None, now: datetime, *, failed: bool
+) -> list[Create]:
+    """Start what is missing; during an update at most a quarter (at least one) above the wanted number."""
+    held = want.held if want.next_restart_at is not None and now < want.next_restart_at else 0
+    before = 0
+    if kept is not None:
+        usable = sum(not r.ill and (r.was_healthy or r.revision_id == kept) for r in active)
+        before = max(0, want.replicas - usable - held)
+        held = 0  # what ended was of that revision
+    waiting = failed or want.gave_up or (want.next_start_at is not None and now < want.next_start_at)
+    if waiting:
+        return [Create(kept)] * before if kept is not None else []
     current = [r for r in active if r.revision_id == want.revision_id and not r.ill]
     missing = want.replicas - len(current)
-    others = sum(r.serving for r in active if r.revision_id != want.revision_id)
+    others = before + sum(
+        r.serving or (r.revision_id == kept and not r.ill) for r in active if r.revision_id != want.revision_id
+    )
     if others:
         surge = max(1, want.replicas // 4)
         missing = min(missing, want.replicas + surge - len(current) - others)
-    return [Create(want.revision_id)] * max(0, missing)
+    starts = [Create(want.revision_id)] * max(0, missing - held)
+    return [*([Create(kept)] * before if kept is not None else []), *starts]
 
 
-def _surplus(want: Wanted, active: Sequence[Seen], now: datetime) -> list[Action]:
+def _surplus(
+    want: Wanted, active: Sequence[Seen], kept: RevisionId | None, now: datetime, *, room_is_made: bool
+) -> list[Leave]:
     serving = sum(r.serving for r in active)
+    proven = any(r.serving and r.revision_id == want.revision_id for r in active)
     updated = Reason(code="replaced-by-update", text="a newer revision takes its place")
-    leaving: list[Action] = []
+    too_many = Reason(code="scaled-in", text=f"{want.replicas} replicas are wanted")
+    leaving: list[Leave] = []
+    starting = 0
     for replica in sorted((r for r in active if r.revision_id != want.revision_id), key=_worst_first):
         if replica.serving and serving > want.replicas:
             serving -= 1
-            leaving.append(_dismiss(want, replica, now, updated))
+            leaving.append(_dismiss(want, replica, now, updated if proven else too_many))
         elif not replica.was_healthy:
-            leaving.append(_dismiss(want, replica, now, updated))
+            if replica.revision_id == kept and not replica.ill and serving + starting < want.replicas:
+                starting += 1
+                continue
+            leaving.append(_dismiss(want, replica, now, too_many if replica.revision_id == kept else updated))
     good = sorted((r for r in active if r.revision_id == want.revision_id and not r.ill), key=_worst_first)
-    too_many = Reason(code="scaled-in", text=f"{want.replicas} replicas are wanted")
     excess = max(0, len(good) - want.replicas)
     leaving += [_dismiss(want, r, now, too_many) for r in good[:excess]]
-    cramped = sum(r.status == "pending" and now - r.created_at >= GIVE_WAY_AFTER for r in good[excess:])
-    return [*leaving, *_replaced(want, active, serving, cramped, now)]
+    waiting = good[excess:] + [r for r in active if r.revision_id == kept]
+    cramped = sum(r.status == "pending" and now - r.created_at >= GIVE_WAY_AFTER for r in waiting)
+    leaving += _replaced(want, active, serving, cramped, now)
+    if not leaving and not room_is_made and serving >= want.replicas:
+        leaving += _given_up(want, active, now)
+    return leaving
+
+
+def _given_up(want: Wanted, active: Sequence[Seen], now: datetime) -> list[Leave]:
+    """Give up one replica whose place a new one needs: one less than wanted serves until that one does."""
+    waiting = stuck(want, active, now)
+    if waiting is None:
+        return []
+    old = sorted((r for r in active if r.makes_room and r.revision_id != want.revision_id), key=_worst_first)
+    why = Reason(
+        code="made-room-for-update",
+        text=f"the newer revision's replica {waiting.id} found no machine; it takes this place",
+    )
+    return [_dismiss(want, r, now, why) for r in old[:1]]
 
 
 def _replaced(want: Wanted, active: Sequence[Seen], serving: int, cramped: int, now: datetime) -> list[Leave]:
@@ -251,10 +215,11 @@ _SILENT = Reason(code="agent-lost", text="its machine is silent")
 _STAGES: tuple[SessionStatus, ...] = ("pending", "placed", "running")
 
 
-def _worst_first(replica: Seen) -> tuple[bool, int, int, float]:
-    """Order: not placed, placed, unhealthy, degraded, healthy; the youngest first among equals."""
+def _worst_first(replica: Seen) -> tuple[bool, int, int, int, float]:
+    """Order: not placed, placed, unhealthy, degraded, healthy with failing checks, healthy; the youngest first among equals."""
     health = ("unhealthy", "degraded", "healthy").index(replica.health)
-    return (replica.serving, _STAGES.index(replica.status), health, -replica.created_at.timestamp())
+    stage = _STAGES.index(replica.status)
+    return (replica.serving, stage, health, -replica.failures, -replica.created_at.timestamp())
 
 
 def _dismiss(want: Wanted, replica: Seen, now: datetime, reason: Reason) -> Leave:

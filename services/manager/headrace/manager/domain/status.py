@@ -16,9 +16,9 @@ from headrace.common.contracts.ids import RevisionId
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.records import Service
+from headrace.manager.domain.replica_failures import RAN_WELL
+from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
 
-MAX_FAILED_STARTS = 5
-"""Starts that may fail in a row before the service stops trying (seed 001: the error stays until it is cleared)."""
 _MAX_TEXT = 1500
 _WORST_FIRST: tuple[SessionStatus, ...] = ("pending", "placed", "running")
 
@@ -34,6 +34,8 @@ class LiveReplica(Protocol):
     def kernel_state(self) -> KernelState | None: ...  # noqa: D102
     @property
     def revision_id(self) -> RevisionId | None: ...  # noqa: D102
+    @property
+    def revision(self) -> int: ...  # noqa: D102
     @property
     def reason_code(self) -> str: ...  # noqa: D102
     @property
@@ -56,12 +58,18 @@ def serves(replica: LiveReplica) -> bool:
 
 
 def service_status(
-    service: Service, replicas: Sequence[LiveReplica], now: datetime, *, last_error: str = ""
-) -> StatusOfService:
-    """Return status, phase and reason. `replicas`: the live sessions. `last_error`: words of the newest failed start."""
+    service: Service, replicas: Sequence[LiveReplica], now: datetime, *, last_error: str = "", revision: int = 0,
+    served: int | None = None,
+) -> StatusOfService:  # fmt: skip
+    """Return status, phase and reason.
+
+    `replicas`: the live sessions. `last_error`: words of the newest failed start. `revision`, `served`: numbers of the
+    current revision, and of the one that served last while no other one did.
+    """
     serving = [replica for replica in replicas if serves(replica)]
     phase = _phase(service, replicas, serving)
-    reason = _reason(service, replicas, serving, phase, now, last_error)
+    rollout = _Rollout(revision, served) if served not in {None, revision} else None
+    reason = _reason(service, replicas, serving, phase, now, last_error, rollout)
     return StatusOfService(_status(service, len(serving)), phase, reason, len(serving))
 
 
@@ -89,18 +97,44 @@ def _reason(
     phase: ServicePhase,
     now: datetime,
     last_error: str,
+    rollout: _Rollout | None,
 ) -> Reason:
     if phase in {"stopping", "stopped"}:
         return _while_stopping(service, len(replicas), phase)
     count = f"{len(serving)} of {service.wanted} replicas healthy"
     if phase == "failed":
-        why = f"{count}; {service.failed_starts} starts in a row failed, so no more are tried until you retry"
-        return _because("start-failed", f"{why}{_and(last_error)}")
+        why = f"{service.failed_starts} starts in a row failed, so no more are tried until you retry"
+        if rollout is None:
+            return _because("start-failed", f"{count}; {why}{_and(last_error)}")
+        who = f"the rollout of revision {rollout.to} failed, revision {rollout.served} is the one that serves"
+        return _because("rollout-failed", f"{count}; {who}; {why}{_and(last_error)}")
+    ended = _ended_lately(service, now)
     if phase == "deployed":
         if service.wanted == 0:
             return _because("scaled-to-zero", "0 replicas are wanted")
-        return _because("all-healthy", count)
-    return _while_deploying(service, replicas, count, now, last_error)
+        return _because("restarted-lately" if ended else "all-healthy", f"{count}{ended}")
+    return _while_deploying(service, replicas, serving, count, now, last_error, ended)
+
+
+@dataclass(frozen=True)
+class _Rollout:
+    """From the revision `served` `to` another."""
+
+    to: int
+    served: int | None
+
+
+def _ended_lately(service: Service, now: datetime) -> str:
+    """Return what is to be said of ends in operation; nothing when the last one is long ago."""
+    if not service.ends or service.last_end_at is None or now - service.last_end_at >= RAN_WELL:
+        return ""
+    ago = max(0, round((now - service.last_end_at).total_seconds()))
+    times = (
+        "a replica ended in operation"
+        if service.ends == 1
+        else f"replicas ended in operation {service.ends} times in a row, the last"
+    )
+    return f"; {times} {ago} s ago"
 
 
 def _while_stopping(service: Service, live: int, phase: ServicePhase) -> Reason:
@@ -112,16 +146,32 @@ def _while_stopping(service: Service, live: int, phase: ServicePhase) -> Reason:
 
 
 def _while_deploying(
-    service: Service, replicas: Sequence[LiveReplica], count: str, now: datetime, last_error: str
-) -> Reason:
+    service: Service, replicas: Sequence[LiveReplica], serving: Sequence[LiveReplica], count: str, now: datetime, last_error: str,
+    ended: str,
+) -> Reason:  # fmt: skip
     worst = _worst(service, replicas)
     if worst is not None:
-        return _because(worst.reason_code, f"{count}; {worst.reason_text}")
+        text = f"{count}; {worst.reason_text}{_own_place(service, worst, serving)}{ended}"
+        return _because(worst.reason_code, text)
     if service.failed_starts and service.next_start_at is not None and service.next_start_at > now:
         wait = max(1, round((service.next_start_at - now).total_seconds()))
         text = f"{count}; start {service.failed_starts} of {MAX_FAILED_STARTS} failed, the next is in {wait} s"
         return _because("start-failed-retrying", f"{text}{_and(last_error)}")
+    if ended and service.next_restart_at is not None and service.next_restart_at > now:
+        wait = max(1, round((service.next_restart_at - now).total_seconds()))
+        return _because("ended-restarting", f"{count}{ended}; the next start is in {wait} s")
     return _because("starting", f"{count}; replicas are about to be started")
+
+
+def _own_place(service: Service, worst: LiveReplica, serving: Sequence[LiveReplica]) -> str:
+    """Return what is to be said when a rollout waits for a machine while the service itself holds some."""
+    if worst.status != "pending" or worst.revision_id != service.revision_id:
+        return ""
+    if not any(replica.revision_id != service.revision_id for replica in serving):
+        return ""
+    if service.rollout.get("max_unavailable", 1) == 0:
+        return "; this service's own replicas may hold what it needs, and rollout.max_unavailable is 0: none is given up for it"
+    return "; if one of this service's own replicas holds what it needs, that one is given up"
 
 
 def _worst(service: Service, replicas: Sequence[LiveReplica]) -> LiveReplica | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import get_args
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from headrace.common.contracts.http.rollouts import Rollout
 from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import ServiceId, SessionId, new_uuid
 from headrace.common.contracts.reasons import Reason
@@ -18,10 +20,23 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import validation
 from headrace.manager.domain.attention import Attention
-from headrace.manager.domain.replicas import Action, Create, Failed, Leave, Recovered, Seen, Wanted, decide
-from headrace.manager.metrics import PASSED_OVER, SESSIONS, STARTS_FAILED
+from headrace.manager.domain.replicas import (
+    Action,
+    Create,
+    Ended,
+    Failed,
+    Leave,
+    Recovered,
+    RollBack,
+    Seen,
+    Served,
+    Wanted,
+    decide,
+    stuck,
+)
+from headrace.manager.metrics import ENDED, PASSED_OVER, SESSIONS, STARTS_FAILED
 from headrace.manager.reconcile.reports import Proxies
-from headrace.manager.store import receipts, sessions
+from headrace.manager.store import ends, events, receipts, sessions
 from headrace.manager.store.sessions import LiveRow, ServiceRow
 
 log = structlog.get_logger()
@@ -148,11 +163,8 @@ class Services:
         return acted
 
     async def _one_service(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:
-        have = [self._seen(service.id, row) for row in rows]
-        want = Wanted(
-            goal=service.goal, replicas=service.wanted, revision_id=service.revision_id, drain_grace_s=service.drain_grace_s,
-            failed_starts=service.failed_starts, next_start_at=service.next_start_at, last_failed_at=service.last_failed_at,
-        )  # fmt: skip
+        want = _wanted(service)
+        have = await self._with_room(want, [self._seen(service.id, row) for row in rows], now)
         actions = decide(want, have, now)
         if not actions:
             return 0
@@ -180,8 +192,30 @@ class Services:
             case Failed():
                 STARTS_FAILED.inc()
                 await sessions.record_failure(con, service.id, action)
+            case Ended():
+                ENDED.inc()
+                await ends.keep(con, service.id, service.project_id, action)
             case Recovered():
                 await sessions.clear_failures(con, service.id)
+            case Served(revision_id):
+                await sessions.mark_served(con, service.id, revision_id)
+            case RollBack(revision_id):
+                before, after = await sessions.roll_back(con, service.id, revision_id)
+                await events.note(
+                    con, "service.rolled-back", project_id=service.project_id, service_id=service.id,
+                    message=f"revision {before} did not start; revision {after} is the current one again",
+                    details={"from_revision": before, "revision": after},
+                )  # fmt: skip
+
+    async def _with_room(self, want: Wanted, have: list[Seen], now: datetime) -> list[Seen]:
+        """Return `have`, and of a rollout that finds no machine: which old replicas hold what it needs."""
+        waiting = stuck(want, have, now)
+        if waiting is None:
+            return have
+        old = [r.id for r in have if r.status == "running" and r.revision_id != want.revision_id and not r.lost]
+        async with self._pool.acquire(timeout=10) as con:
+            room = await sessions.would_make_room(con, waiting.id, old, now)
+        return [replace(r, makes_room=r.id in room) for r in have]
 
     async def _one_validation(self, row: LiveRow, now: datetime) -> int:
         action = validation.decide(self._seen(None, row), row.resolved or {}, now)
@@ -197,7 +231,7 @@ class Services:
         return Seen(
             id=row.id, revision_id=row.revision_id, status=row.status, health=row.health, was_healthy=row.was_healthy,
             kernel_state=row.kernel_state, reason=Reason(code=reason[0] or "unknown", text=reason[1] or ""), created_at=row.created_at,
-            drain_deadline=row.drain_deadline, lost=row.lost,
+            drain_deadline=row.drain_deadline, lost=row.lost, failures=row.failures, healthy_at=row.healthy_at,
             let_go=row.status == "draining" and service_id is not None and self._proxies.let_go(service_id, row.id, row.drain_generation),
         )  # fmt: skip
 
@@ -216,11 +250,24 @@ def _settled(service: ServiceRow, rows: Sequence[LiveRow]) -> bool:
     )
 
 
+def _wanted(service: ServiceRow) -> Wanted:
+    rollout = Rollout.model_validate(service.rollout)
+    return Wanted(
+        goal=service.goal, replicas=service.wanted, revision_id=service.revision_id, drain_grace_s=service.drain_grace_s,
+        failed_starts=service.failed_starts, next_start_at=service.next_start_at, last_failed_at=service.last_failed_at,
+        served=service.served_revision_id, ends=service.ends, held=service.ends_held,
+        next_restart_at=service.next_restart_at, last_end_at=service.last_end_at,
+        max_unavailable=rollout.max_unavailable, roll_back=rollout.on_failure == "roll-back",
+    )  # fmt: skip
+
+
 def _short(action: Action) -> str:
     match action:
         case Leave(id, status, reason):
             return f"{status} {id} ({reason.code})"
         case Failed(id, reason, failures):
             return f"failed {id} ({reason.code}, {failures} in a row)"
+        case Ended(id, reason, in_a_row):
+            return f"ended {id} ({reason.code}, {in_a_row} in a row)"
         case _:
             return type(action).__name__.lower()

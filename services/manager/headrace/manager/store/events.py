@@ -32,6 +32,21 @@ async def record(
     )  # fmt: skip
 
 
+async def note(
+    con: Connection,
+    action: str,
+    *,
+    project_id: ProjectId,
+    service_id: ServiceId,
+    message: str = "",
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Write what Headrace itself saw or did."""
+    await con.execute(
+        SQL.insert, new_uuid(), "headrace", "", project_id, service_id, action, message, dict(details or {})
+    )
+
+
 async def of_service(con: Connection, service_id: ServiceId, *, before: UUID | None, limit: int) -> list[Event]:
     """Return a page of the service's history, newest first."""
     return [Event(**row) for row in await con.fetch(SQL.of_service, service_id, before, limit)]

@@ -16,6 +16,9 @@ SQL = Queries.beside(__file__)
 FIRST_REPORTS = 3
 """A restarted agent may not have found all its kernels when it sends its first reports."""
 
+_MOST_FAILURES = 100
+"""Beyond this, a further failed check is no news."""
+
 
 async def same(
     con: Connection, reports: Sequence[NodeReport], digests: Mapping[AgentId, str], lost_after: timedelta
@@ -71,6 +74,7 @@ def _kernel(agent_id: AgentId, k: KernelReport) -> dict[str, Any]:
     return {
         "agent_id": agent_id, "kernel_id": str(k.kernel_id), "state": k.state, "health": k.health, "reason_code": k.reason.code,
         "reason_text": k.reason.text, "host": k.host, "port": k.port, "exit_code": k.exit_code,
+        "failures": min(k.failures, _MOST_FAILURES),
         "created_at": k.created_at.isoformat() if k.created_at else None,
     }  # fmt: skip
 

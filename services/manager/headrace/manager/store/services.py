@@ -44,6 +44,8 @@ class ServiceFacts:
     revision: int
     resolved: ResolvedSpec
     role: Role | None = None
+    served: int | None = None
+    """Number of the revision that served last while no other one did."""
 
 
 def _facts(row: Mapping[str, Any]) -> ServiceFacts:
@@ -51,6 +53,7 @@ def _facts(row: Mapping[str, Any]) -> ServiceFacts:
     return ServiceFacts(
         service=Service(**columns), project=row["project"], creator=row["creator"], revision=row["revision"],
         resolved=stored.read(ResolvedSpec, row["resolved"], **UNREADABLE), role=row.get("role"),
+        served=row["served"],
     )  # fmt: skip
 
 

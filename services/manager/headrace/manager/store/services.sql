@@ -8,15 +8,17 @@ insert into revisions (id, service_id, number, spec, resolved, message, created_
 
 -- name: find
 -- by id or name, if the user sees it
-select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, m.role
+select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, m.role, v.number as served
 from services s join projects p on p.id = s.project_id join users u on u.id = s.created_by join revisions r on r.id = s.revision_id
+left join revisions v on v.id = s.served_revision_id
 left join memberships m on m.project_id = s.project_id and m.user_id = $3
 where s.deleted_at is null and (s.id = $1 or s.name = $2) and ($4 or m.role is not null)
 order by s.id = $1 desc nulls last limit 1
 
 -- name: page
-select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved
+select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, v.number as served
 from services s join projects p on p.id = s.project_id join users u on u.id = s.created_by join revisions r on r.id = s.revision_id
+left join revisions v on v.id = s.served_revision_id
 where s.deleted_at is null and s.id > $1
   and ($2 or exists (select 1 from memberships m where m.project_id = s.project_id and m.user_id = $3))
   and ($4::uuid is null or s.project_id = $4)
@@ -37,6 +39,8 @@ update services set
     revision_id = coalesce($8, revision_id), goal = coalesce($9, goal),
     failed_starts = case when $10 then 0 else failed_starts end,
     next_start_at = case when $10 then null else next_start_at end,
+    ends = case when $10 then 0 else ends end, ends_held = case when $10 then 0 else ends_held end,
+    next_restart_at = case when $10 then null else next_restart_at end,
     endpoint_port = case when $11::integer is null then endpoint_port else nullif($11, 0) end,
     rev = rev + 1, updated_at = now()
 where id = $1

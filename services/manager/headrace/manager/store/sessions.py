@@ -14,9 +14,9 @@ from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.slots import GPU_DEVICE, read_slots
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.placement import Machine, Placement, Request, Waiting
+from headrace.manager.domain.placement import Machine, Placement, Request, Waiting, place_all
 from headrace.manager.domain.records import Goal
-from headrace.manager.domain.replicas import Failed, Leave
+from headrace.manager.domain.replica_state import Failed, Leave
 from headrace.manager.domain.resolved import ResolvedSpec
 
 SQL = Queries.beside(__file__)
@@ -39,6 +39,12 @@ class ServiceRow:
     resource_group: str
     created_by: UserId
     last_failed_at: datetime | None
+    served_revision_id: RevisionId | None
+    rollout: dict[str, Any]
+    ends: int
+    ends_held: int
+    next_restart_at: datetime | None
+    last_end_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class LiveRow:
     kernel_state: Any
     kernel_code: str | None
     kernel_text: str | None
+    healthy_at: datetime | None
+    failures: int
     lost: bool
 
 
@@ -154,6 +162,34 @@ async def clear_failures(con: Connection, service_id: ServiceId) -> None:
     await con.execute(SQL.count_failures, service_id, 0, None)
 
 
+async def mark_served(con: Connection, service_id: ServiceId, revision_id: RevisionId) -> None:
+    """Keep that this revision serves, and no other one does."""
+    await con.execute(SQL.served, service_id, revision_id)
+
+
+async def roll_back(con: Connection, service_id: ServiceId, revision_id: RevisionId) -> tuple[int, int]:
+    """Make an earlier revision the current one again. Returns the number of the one that it replaces, and its own."""
+    row = await con.fetchrow(SQL.roll_back, service_id, revision_id)
+    assert row is not None  # noqa: S101 - both are locked, and revisions of living services are not deleted
+    return row["from_revision"], row["revision"]
+
+
+async def would_make_room(
+    con: Connection, waiting: SessionId, occupants: Iterable[SessionId], now: datetime
+) -> set[SessionId]:
+    """Return those of `occupants` in whose place alone the session that waits for a machine would find one."""
+    row = await con.fetchrow(SQL.request, waiting)
+    if row is None:
+        return set()
+    request = _request(row)
+    found = set()
+    for occupant in await con.fetch(SQL.held_by, list(occupants)):
+        placed, _ = place_all([_machine(occupant)], [request], now)
+        if placed:
+            found.add(occupant["session_id"])
+    return found
+
+
 async def settle(con: Connection, *, look_at_all: bool) -> int:
     """End what is surely gone, free what it held, finish deletions. Returns how many rows that concerned.
 
@@ -169,14 +205,17 @@ async def pending(con: Connection, limit: int) -> tuple[list[Request], dict[Sess
     """Return sessions that wait for a machine, oldest first, and each one's (rev, present reason)."""
     requests, facts = [], {}
     for row in await con.fetch(SQL.pending, limit):
-        spec = row["resolved"]
-        needs_image = not spec.get("image")
-        slots = read_slots(spec["slots"])
-        requests.append(
-            Request(row["id"], row["resource_group"], spec.get("architecture"), needs_image, slots, row["created_at"])
-        )
+        requests.append(_request(row))
         facts[row["id"]] = (row["rev"], row["reason_text"])
     return requests, facts
+
+
+def _request(row: Any) -> Request:
+    spec = row["resolved"]
+    slots = read_slots(spec["slots"])
+    return Request(
+        row["id"], row["resource_group"], spec.get("architecture"), not spec.get("image"), slots, row["created_at"]
+    )
 
 
 async def machines(con: Connection) -> list[Machine]:

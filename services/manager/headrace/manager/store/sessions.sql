@@ -33,13 +33,15 @@ select status, count(*) as sessions from sessions where status <> 'ended' group 
 -- name: services
 -- Those of these services that are not gone, with the time of their last failed start.
 select s.id, s.goal, s.wanted, s.revision_id, s.drain_grace_s, s.failed_starts, s.next_start_at, s.rev, s.project_id, s.resource_group,
-       s.created_by, (select max(at) from start_errors e where e.service_id = s.id) as last_failed_at
+       s.created_by, (select max(at) from start_errors e where e.service_id = s.id) as last_failed_at,
+       s.served_revision_id, s.rollout, s.ends, s.ends_held, s.next_restart_at, s.last_end_at
 from services s where s.id = any($1::uuid[]) and s.deleted_at is null
 
 -- name: live
 -- Live sessions of these services with their main kernel; a kernel whose machine is lost makes its session lost.
 select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
+       x.healthy_at, coalesce(k.failures, 0) as failures,
        coalesce(a.lost_at is not null, false) as lost
 from sessions x
 left join kernels k on k.session_id = x.id and k.role = 'main' and k.ended_at is null
@@ -75,6 +77,26 @@ insert into start_errors (session_id, service_id, reason_code, reason_text) valu
 
 -- name: count_failures
 update services set failed_starts = $2, next_start_at = $3, rev = rev + 1 where id = $1
+
+-- name: served
+update services set served_revision_id = $2, rev = rev + 1 where id = $1
+
+-- name: roll_back
+-- The revision that served becomes the current one again; errors of the failed rollout stay until somebody clears them.
+update services s set revision_id = $2, failed_starts = 0, next_start_at = null, rev = s.rev + 1, updated_at = now()
+from revisions old, revisions new where s.id = $1 and old.id = s.revision_id and new.id = $2
+returning old.number as from_revision, new.number as revision
+
+-- name: held_by
+-- What these sessions hold, and the machine on which they hold it, as `machines` reads one.
+select k.session_id, a.id, a.resource_group, a.architecture, a.machine, a.slots,
+       coalesce((select jsonb_agg(jsonb_build_array(slot, device, amount::text)) from allocations al
+                 where al.agent_id = a.id and al.kernel_id <> k.id), '[]') as held
+from kernels k join agents a on a.id = k.agent_id
+where k.session_id = any($1::uuid[]) and k.ended_at is null and k.role = 'main' and a.lost_at is null
+
+-- name: request
+select x.id, x.resource_group, r.resolved, x.created_at from sessions x join revisions r on r.id = x.revision_id where x.id = $1
 
 -- name: lock_service
 select rev from services where id = $1 and deleted_at is null for no key update

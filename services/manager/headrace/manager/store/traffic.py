@@ -1,4 +1,4 @@
-"""Traffic settings of services, the names that the fleet's base URL finds them by, and weights of replicas."""
+"""Settings of services that are documents (traffic, rollouts), the names that the fleet's base URL finds them by, and weights of replicas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TAKEN = re.compile(r"\(project_id, name\)=\([^,]*, (.*)\)")
 async def write(con: Connection, service_id: ServiceId, given: CreateService | UpdateService) -> None:
     """Write the settings that are given; a setting that is given as None goes back to its default. Raises NameTaken."""
     values: list[Any] = []
-    for name in ("balance", "limits", "caller_limits"):
+    for name in ("balance", "limits", "caller_limits", "rollout"):
         setting: BaseModel | None = getattr(given, name)
         away = setting is None and name in given.model_fields_set
         values += [away, setting and setting.model_dump(exclude_unset=True)]

@@ -24,7 +24,7 @@ from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import names, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Project
-from headrace.manager.store import events, projects, services, traffic
+from headrace.manager.store import ends, events, projects, services, traffic
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.context import a_page, invalid, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import Pokes
@@ -32,6 +32,7 @@ from headrace.manager.usecases.resolution import Prepared, Resolver
 from headrace.manager.usecases.views import Views
 
 _BATCH = 500
+_SHOWN_ENDS = 20
 
 
 class Services:
@@ -97,7 +98,8 @@ class Services:
     async def _detail(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:
         replicas = await services.replicas(con, [facts.service.id])
         errors = await services.errors(con, facts.service.id)
-        return self._views.detail(facts, replicas[facts.service.id], errors, self._clock())
+        ended = await ends.newest(con, facts.service.id, _SHOWN_ENDS)
+        return self._views.detail(facts, replicas[facts.service.id], errors, ended, self._clock())
 
     async def available(self, name: str) -> NameAvailability:
         """Return whether a service may be called so. Names are unique in the installation, so every caller may ask."""

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from headrace.common.contracts.http.rollouts import ReplicaEnd
 from headrace.common.contracts.http.services import ReplicaView, RouteError, ServiceDetail, ServiceView
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.records import Replica, StartError
+from headrace.manager.domain.signals import signal_of
 from headrace.manager.domain.status import service_status
+from headrace.manager.store.ends import End
 from headrace.manager.store.services import ServiceFacts
 
 _OPENAI = frozenset({"vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"})
@@ -31,10 +34,11 @@ class Views:
         return ServiceView(**self._fields(facts, replicas, now, ""))
 
     def detail(
-        self, facts: ServiceFacts, replicas: Sequence[Replica], errors: Sequence[StartError], now: datetime
-    ) -> ServiceDetail:
-        """Return the service with its replicas and failed starts."""
-        next_start = facts.service.next_start_at
+        self, facts: ServiceFacts, replicas: Sequence[Replica], errors: Sequence[StartError], ends: Sequence[End],
+        now: datetime,
+    ) -> ServiceDetail:  # fmt: skip
+        """Return the service with its replicas, failed starts and ends in operation."""
+        next_start, next_restart = facts.service.next_start_at, facts.service.next_restart_at
         return ServiceDetail(
             **self._fields(facts, replicas, now, errors[0].reason_text if errors else ""),
             replica_list=tuple(replica_view(replica) for replica in replicas),
@@ -43,11 +47,14 @@ class Views:
                 for e in errors
             ),
             next_retry_at=next_start if next_start is not None and next_start > now else None,
+            ends=tuple(_end(end) for end in ends),
+            ends_in_a_row=facts.service.ends,
+            next_restart_at=next_restart if next_restart is not None and next_restart > now else None,
         )
 
     def _fields(self, facts: ServiceFacts, replicas: Sequence[Replica], now: datetime, error: str) -> dict[str, Any]:
         service, resolved = facts.service, facts.resolved
-        state = service_status(service, replicas, now, last_error=error)
+        state = service_status(service, replicas, now, last_error=error, revision=facts.revision, served=facts.served)
         return {
             "id": service.id, "name": service.name, "project_id": service.project_id, "project": facts.project,
             "description": service.description, "status": state.status, "phase": state.phase, "reason": state.reason,
@@ -56,6 +63,7 @@ class Views:
             "fleet_endpoint": self.endpoint("v1"), "balance": service.balance, "limits": service.limits,
             "caller_limits": service.caller_limits, "models": service.models,
             "example": self._example(facts), "resource_group": service.resource_group, "revision": facts.revision,
+            "served_revision": facts.served, "rollout": service.rollout,
             "runtime": resolved.runtime, "image": resolved.image, "folder_id": resolved.folder_id,
             "slots": resolved.slots, "metadata": service.metadata, "tags": service.tags,
             "drain_grace_s": service.drain_grace_s, "endpoint_port": service.endpoint_port,
@@ -79,6 +87,13 @@ def replica_view(replica: Replica) -> ReplicaView:
         id=replica.id, kernel_id=replica.kernel_id, revision=replica.revision, status=replica.status,
         kernel_state=replica.kernel_state, health=replica.health, reason=_reason(replica.reason_code, replica.reason_text),
         agent_id=replica.agent_id, address=address, weight=replica.weight, created_at=replica.created_at,
+    )  # fmt: skip
+
+
+def _end(end: End) -> ReplicaEnd:
+    return ReplicaEnd(
+        at=end.at, session_id=end.session_id, revision=end.revision, agent_id=end.agent_id, started_at=end.started_at,
+        reason=_reason(end.reason_code, end.reason_text), exit_code=end.exit_code, signal=signal_of(end.exit_code),
     )  # fmt: skip
 
 

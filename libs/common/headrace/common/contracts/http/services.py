@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.http.rollouts import ReplicaEnd, Rollout, RolloutSettings
 from headrace.common.contracts.http.tokens import CallerLimits
 from headrace.common.contracts.http.traffic import BalanceSettings, LimitSettings, Models
 from headrace.common.contracts.ids import (
@@ -149,6 +150,7 @@ class CreateService(RevisionSpec):
     models: Models = ()
     """Names under which the fleet's base URL finds it, for callers of its project. No other living service of the project may be
     called so or be found by it."""
+    rollout: RolloutSettings = RolloutSettings()
 
 
 class UpdateService(Body):
@@ -171,6 +173,8 @@ class UpdateService(Body):
     """null takes all away."""
     models: Models | None = None
     """All of them."""
+    rollout: RolloutSettings | None = None
+    """null: as it is for a new service."""
     message: Annotated[str, StringConstraints(max_length=4000)] = ""
     """Update message, kept in the history."""
 
@@ -233,6 +237,8 @@ class ServiceView(View):
     """A curl line that is right for the access type."""
     resource_group: str
     revision: int
+    served_revision: int | None = None
+    """The revision that served last while no other one did. Other than `revision` during a rollout and after one that failed."""
     runtime: RuntimeVariant
     image: str | None
     folder_id: FolderId | None
@@ -245,17 +251,26 @@ class ServiceView(View):
     limits: Annotated[Limits, as_stored(Limits)] = Limits()
     caller_limits: Annotated[RateLimits, as_stored(RateLimits)] = RateLimits()
     models: tuple[str, ...] = ()
+    rollout: Annotated[Rollout, as_stored(Rollout)] = Rollout()
     created_by: str
     created_at: AwareDatetime
     updated_at: AwareDatetime
 
 
 class ServiceDetail(ServiceView):
-    """A service with its replicas and the errors of failed starts."""
+    """A service with its replicas, the errors of failed starts, and the ends of replicas in operation."""
 
     replica_list: tuple[ReplicaView, ...]
     errors: tuple[RouteError, ...]
     next_retry_at: AwareDatetime | None = None
+    ends: tuple[ReplicaEnd, ...] = ()
+    """The newest 20 replicas that ended in operation, newest first."""
+    ends_in_a_row: NonNegativeInt = 0
+    """Without one that ran well for ten minutes in between."""
+    next_restart_at: AwareDatetime | None = None
+    """Until then the replacement of one that ended waits."""
+    note: Reason | None = None
+    """In the answer to a change: what it left as it was, and why."""
 
 
 class HistoryEntry(View):

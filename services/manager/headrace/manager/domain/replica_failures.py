@@ -1,0 +1,77 @@
+"""What is counted when replicas do not start, or end in operation, and how long the next start waits. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from headrace.common.contracts.ids import RevisionId
+from headrace.manager.domain.replica_state import Ended, Failed, Recovered, Seen, Wanted
+
+MAX_BACKOFF_S = 60.0
+RAN_WELL = timedelta(minutes=10)
+"""A replica that was healthy for so long and then ends is the first of its row (as Kubernetes resets its back-off)."""
+
+
+def is_failed_start(want: Wanted, replica: Seen) -> bool:
+    """Whether a replica that is over never served, and was to."""
+    return (
+        want.goal == "running"
+        and not replica.lost
+        and not replica.was_healthy
+        and replica.status in {"placed", "running"}
+        and replica.revision_id == want.revision_id
+    )
+
+
+def is_end(want: Wanted, replica: Seen) -> bool:
+    """Whether a replica that is over ended in operation, or did not start although its revision had served."""
+    if want.goal != "running" or replica.lost or replica.status not in {"placed", "running", "draining"}:
+        return False
+    if replica.was_healthy:
+        return replica.dead
+    return replica.revision_id == want.before and replica.status != "draining"
+
+
+def failures(want: Wanted, failed: Sequence[Seen], now: datetime) -> list[Failed]:
+    """Keep every error, but count a round once: replicas that were started together fail together, for one reason."""
+    fresh = any(want.last_failed_at is None or r.created_at > want.last_failed_at for r in failed)
+    count = want.failed_starts + fresh
+    return [Failed(r.id, r.reason, count, now + backoff(count)) for r in failed]
+
+
+def ends(want: Wanted, ended: Sequence[Seen], target: RevisionId | None, now: datetime) -> list[Ended]:
+    """Keep every end. Those of `target`, the revision that replaces them, are counted, a round once, as failed starts are.
+
+    The first end in a row is made good at once, the next after 1, 2, 4 … seconds.
+    """
+    counted = [r for r in ended if r.revision_id == target and r.status != "draining"]
+    count, held, until = want.ends, want.held, want.next_restart_at
+    if counted:
+        # a replacement is made in the moment in which the end is written down
+        fresh = [r for r in counted if want.last_end_at is None or r.created_at >= want.last_end_at]
+        first = bool(fresh) and all(_ran_well(r, now) for r in fresh)
+        count = 1 if first else max(1, count + bool(fresh))
+        waiting = want.held if until is not None and now < until else 0
+        held = waiting + len(counted) if count > 1 else 0
+        until = now + backoff(count - 1) if count > 1 else None
+    return [Ended(r.id, r.reason, count, held, until, counted=r in counted) for r in ended]
+
+
+def _ran_well(replica: Seen, now: datetime) -> bool:
+    return replica.healthy_at is not None and now - replica.healthy_at >= RAN_WELL
+
+
+def backoff(times: int) -> timedelta:
+    """Return how long to wait after so many in a row: 1, 2, 4 … seconds, at most MAX_BACKOFF_S."""
+    return timedelta(seconds=min(MAX_BACKOFF_S, 2.0 ** min(times - 1, 10)))
+
+
+def recovery(want: Wanted, active: Sequence[Seen]) -> list[Recovered]:
+    """Say when a start of the current revision after its last failure ended well."""
+    if not want.failed_starts:
+        return []
+    newer = (r for r in active if r.serving and r.revision_id == want.revision_id)
+    return (
+        [Recovered()] if any(want.last_failed_at is None or r.created_at > want.last_failed_at for r in newer) else []
+    )

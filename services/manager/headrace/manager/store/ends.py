@@ -1,0 +1,57 @@
+"""Replicas that ended in operation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.db.pool import Connection
+from headrace.common.db.queries import Queries
+from headrace.manager.domain.replica_state import Ended
+from headrace.manager.domain.signals import signal_of
+from headrace.manager.store import events
+
+SQL = Queries.beside(__file__)
+KEPT = 100
+"""Of each service."""
+_MAX_TEXT = 1000
+"""Of the reason in an event: with the end of the log."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a replica ended."""
+
+    session_id: SessionId
+    revision: int
+    agent_id: str | None
+    reason_code: str
+    reason_text: str
+    exit_code: int | None
+    started_at: datetime
+    at: datetime
+
+
+async def keep(con: Connection, service_id: ServiceId, project_id: Any, ended: Ended) -> None:
+    """Keep the end, count it, and write it into the service's history."""
+    row = await con.fetchrow(SQL.keep, ended.id, ended.reason.code, ended.reason.text)
+    if ended.counted:
+        await con.execute(SQL.count, service_id, ended.ends, ended.held, ended.next_restart_at)
+    if row is None:
+        return
+    await con.execute(SQL.forget, service_id, KEPT - 1)
+    details = {
+        "replica": str(ended.id), "revision": row["revision"], "agent_id": row["agent_id"], "exit_code": row["exit_code"],
+        "signal": signal_of(row["exit_code"]), "code": ended.reason.code, "in_a_row": ended.ends if ended.counted else None,
+    }  # fmt: skip
+    await events.note(
+        con, "replica.ended", project_id=project_id, service_id=service_id, message=ended.reason.text[:_MAX_TEXT],
+        details={name: value for name, value in details.items() if value is not None},
+    )  # fmt: skip
+
+
+async def newest(con: Connection, service_id: ServiceId, limit: int) -> list[End]:
+    """Return the last ends, newest first."""
+    return [End(**row) for row in await con.fetch(SQL.newest, service_id, limit)]
