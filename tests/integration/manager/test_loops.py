@@ -107,7 +107,14 @@ async def test_a_lost_machine_is_replaced_and_returns_to_nothing(world: World) -
             assert len(owner.kernels) == 2, "packed on one machine"
         if owner is two:
             return
-        await eventually(lambda: len(two.kernels) == 2 and proxy.serving(service) == 2, within_s=15)
+
+        async def replaced() -> bool:
+            """What ran on the lost machine is dropped; until then it would be taken back."""
+            living = "select count(*) from sessions x join kernels k on k.session_id = x.id where x.status <> 'ended' and k.agent_id = 'agent-1'"
+            return len(two.kernels) == 2 and await world.pool.fetchval(living) == 0
+
+        await eventually(replaced, within_s=15)
+        await eventually(lambda: proxy.serving(service) == 2)
         async with one.alive():
             await eventually(lambda: one.kernels == {}, within_s=15)
 

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.slots import parse_slots
-from headrace.manager.domain.placement import RESERVE_AFTER, Machine, Placement, Request, Waiting, place_all
+from headrace.manager.domain.placement import (
+    RESERVE_AFTER,
+    RESERVE_UNTIL,
+    Machine,
+    Placement,
+    Request,
+    Waiting,
+    place_all,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GIB = 2**30
@@ -172,7 +180,7 @@ def test_the_oldest_is_served_first_and_equals_by_id() -> None:
 
 def test_what_does_not_fit_is_passed_over_until_it_has_waited() -> None:
     large = request(1, slots={"cpu": 8})
-    busy = machine(held={"cpu": 1})
+    busy = machine(held={"cpu": 1}, leaving={"cpu": ONE})
     assert where(place_all([busy], [replace(large, created_at=NOW - timedelta(seconds=59)), request(2)], NOW)[0]) == {
         2: "a"
     }
@@ -185,11 +193,47 @@ def test_what_does_not_fit_is_passed_over_until_it_has_waited() -> None:
 
 
 def test_one_machine_is_kept_for_each_group_the_one_with_most_of_what_is_asked() -> None:
-    machines = [machine("a", held={"cpu": 6}), machine("b", held={"cpu": 1}), machine("x", resource_group="lab")]
+    machines = [
+        machine("a", held={"cpu": 6}, leaving={"cpu": Decimal(6)}), machine("b", held={"cpu": 1}, leaving={"cpu": ONE}),
+        machine("x", resource_group="lab"),
+    ]  # fmt: skip
     first, second = request(1, age_s=90, slots={"cpu": 8}), request(2, age_s=80, slots={"cpu": 8})
     placed, waiting = place_all(machines, [first, second, request(3), request(4, resource_group="lab")], NOW)
     assert where(placed) == {3: "a", 4: "x"}
     assert [w.text.endswith("; b is kept for it") for w in waiting] == [True, False]
+
+
+def test_a_machine_on_which_something_stays_in_the_way_is_kept_for_nobody() -> None:
+    """Four GPUs are wanted where one is taken for good: the other three are everybody's."""
+    place = machine("a", gpus=["0", "1", "1", "1"], whole=frozenset({"gpu-0"}))
+    large, small = request(1, age_s=300, slots={"cuda.device": 4}), request(2, slots={"cuda.device": 1})
+    placed, waiting = place_all([place], [large, small], NOW)
+    assert where(placed) == {2: "a"}
+    assert waiting[0].text == (
+        "no machine fits: a needs 4 whole GPUs, 2 of 4 free; "
+        "none is kept for it, because nothing that is in its way is about to leave"
+    )
+    leaving = replace(place, leaving_gpus={"gpu-0": ONE})
+    placed, waiting = place_all([leaving], [large, small], NOW)
+    assert placed == []
+    assert waiting[0].text.endswith("; a is kept for it")
+
+
+def test_nothing_is_kept_for_longer_than_its_bound() -> None:
+    busy = machine(held={"cpu": 1}, leaving={"cpu": ONE})
+    large = request(1, slots={"cpu": 8})
+    for age, kept in ((RESERVE_UNTIL - timedelta(seconds=1), True), (RESERVE_UNTIL, False)):
+        placed, waiting = place_all([busy], [replace(large, created_at=NOW - age), request(2)], NOW)
+        assert (placed == []) == kept
+        assert waiting[0].text.endswith("is kept for it" if kept else "because it has waited for more than 15 min")
+
+
+def test_what_was_placed_in_the_same_pass_does_not_leave() -> None:
+    place = machine(gpus=["0", "1"], whole=frozenset({"gpu-0"}), leaving_gpus={"gpu-0": ONE})
+    older, large = request(1, age_s=400, slots={"cuda.shares": "0.5"}), request(2, age_s=300, slots={"cuda.device": 2})
+    placed, waiting = place_all([place], [older, large, request(3)], NOW)
+    assert where(placed) == {1: "a", 3: "a"}
+    assert "nothing that is in its way is about to leave" in waiting[0].text
 
 
 def test_nothing_is_kept_for_what_can_never_fit() -> None:
@@ -266,6 +310,10 @@ def fleets(draw: st.DrawFn) -> list[Machine]:
             architecture=draw(st.sampled_from(["x86_64", "x86_64", "aarch64"])),
             runtime=draw(st.sampled_from(["process", "docker"])),
         )  # fmt: skip
+        most = {"cpu": Decimal(draw(st.integers(0, 9))), "mem": Decimal(4 * GIB * draw(st.integers(0, 9)))}
+        goes = {slot: min(place.total[slot] - place.free[slot], amount) for slot, amount in most.items()}
+        gone = {gpu: ONE - amount for gpu, amount in place.gpus.items() if amount < 1 and draw(st.booleans())}
+        place = replace(place, leaving={slot: amount for slot, amount in goes.items() if amount > 0}, leaving_gpus=gone)
         if draw(st.booleans()):
             return place
         tpus = Decimal(draw(st.integers(0, 2)))
@@ -278,7 +326,7 @@ def fleets(draw: st.DrawFn) -> list[Machine]:
 def queues(draw: st.DrawFn) -> list[Request]:
     return [
         request(
-            number, age_s=draw(st.sampled_from([5, 30, 60, 61, 300])), slots=draw(SHAPES),
+            number, age_s=draw(st.sampled_from([5, 30, 60, 61, 300, 899, 900])), slots=draw(SHAPES),
             resource_group=draw(st.sampled_from(["default", "default", "lab", "none"])),
             architecture=draw(st.sampled_from([None, None, "x86_64", "aarch64"])), without_image=draw(st.booleans()),
         )
@@ -306,10 +354,13 @@ class Ledger:
             and (not ask.without_image or m.runtime == "process")
         )  # fmt: skip
 
-    def fits(self, name: str, ask: Request, *, empty: bool = False) -> bool:
+    def fits(self, name: str, ask: Request, *, empty: bool = False, once_left: bool = False) -> bool:
         m = self.machines[name]
         free = {slot: Fraction(amount) for slot, amount in m.total.items()} if empty else self.free[name]
         gpus = [Fraction(1)] * len(m.gpus) if empty else list(self.gpus[name].values())
+        if once_left:
+            free = {slot: amount + Fraction(m.leaving.get(slot, 0)) for slot, amount in free.items()}
+            gpus = [amount + Fraction(m.leaving_gpus.get(gpu, 0)) for gpu, amount in self.gpus[name].items()]
         for slot, amount in ask.slots.items():
             if not slot.startswith("cuda.") and amount > 0 and free.get(slot, Fraction(0)) < Fraction(amount):
                 return False
@@ -353,8 +404,9 @@ def test_every_decision_and_every_word_is_true(machines: list[Machine], requests
             continue
         fitting = [name for name in ledger.machines if ledger.may_go(name, ask) and ledger.fits(name, ask)]
         assert set(fitting) <= taken, "it waits although a machine fits"
-        able = [n for n in ledger.machines if ledger.may_go(n, ask) and ledger.fits(n, ask, empty=True)]
-        due = ask.resource_group not in kept and NOW - ask.created_at >= RESERVE_AFTER and bool(able)
+        able = [n for n in ledger.machines if ledger.may_go(n, ask) and ledger.fits(n, ask, once_left=True)]
+        waited = RESERVE_AFTER <= NOW - ask.created_at < RESERVE_UNTIL
+        due = ask.resource_group not in kept and waited and bool(able)
         keeps = re.search(r"; (\S+) is kept for it$", waits[ask.id].text)
         assert bool(keeps) == due
         if keeps:

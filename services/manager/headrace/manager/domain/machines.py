@@ -26,6 +26,10 @@ class Machine:
     """GPU → share that is free."""
     whole: AbstractSet[str] = field(default_factory=frozenset)
     """GPUs that are held whole."""
+    leaving: Mapping[str, Decimal] = field(default_factory=dict)
+    """Counted slots held by sessions that end by themselves: on their way out, or trial runs."""
+    leaving_gpus: Mapping[str, Decimal] = field(default_factory=dict)
+    """GPU → share that these hold."""
     disk_low: bool = False
     """Its agent starts nothing, because less than its reserve is free on the disk."""
 

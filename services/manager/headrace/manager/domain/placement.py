@@ -5,9 +5,10 @@
 - Pack: the machine is taken that fits and was the most used when the pass began (fewest free GPUs, then least free CPU
   and memory), so that large sessions find room.
 - Whole GPUs and fractions are never mixed on one GPU; a fraction goes to the fullest GPU that still has it.
-- First come, first served, and what does not fit is passed over. Once it has waited `RESERVE_AFTER`, the machine that has
-  the most of what it asks for, and would hold it when empty, is kept for it: one machine for the oldest such session of
-  each resource group. Younger sessions are told so.
+- First come, first served, and what does not fit is passed over. Once it has waited `RESERVE_AFTER`, of the machines on
+  which it will fit once those have gone that are about to (draining, stopping, trial runs), the one that has the most of what
+  it asks for is kept for it: one machine for the oldest such session of each resource group, until it has waited for
+  `RESERVE_UNTIL`. Younger sessions are told so. A machine that what stays there keeps too full is kept for nobody.
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ from headrace.manager.domain.machines import Grant, Machine, Placement, Request,
 from headrace.manager.domain.refusals import Bystanders, refusal
 from headrace.manager.domain.rooms import Need, Room, Row, Units
 
-__all__ = ["RESERVE_AFTER", "Grant", "Machine", "Placement", "Request", "Waiting", "place_all"]
+__all__ = ["RESERVE_AFTER", "RESERVE_UNTIL", "Grant", "Machine", "Placement", "Request", "Waiting", "place_all"]
 
 RESERVE_AFTER = timedelta(seconds=60)
+RESERVE_UNTIL = timedelta(minutes=15)
+"""Nobody else waits longer for a machine that is kept."""
+_NOTHING_LEAVES = "none is kept for it, because nothing that is in its way is about to leave"
+_NO_LONGER = "none is kept for it any more, because it has waited for more than 15 min"
 
 _Eligibility = tuple[str, str | None, bool]
 """Resource group, architecture, and whether there is no image."""
@@ -39,7 +44,7 @@ def place_all(
     """
     board = _Board(machines, requests)
     placed: list[Placement] = []
-    refused: list[tuple[Request, _Kind]] = []
+    refused: list[tuple[Request, _Kind, str]] = []
     kept: dict[str, tuple[Request, Room]] = {}
     for request in sorted(requests, key=lambda r: (r.created_at, r.id.int)):
         kind = board.kind(request)
@@ -48,20 +53,29 @@ def place_all(
             grants = room.take(kind.need, board.units.one)
             placed.append(Placement(request.id, room.machine.id, kind.need.counted, grants))
             continue
-        refused.append((request, kind))
-        if request.resource_group not in kept and now - request.created_at >= RESERVE_AFTER:
-            keep = kind.to_keep()
+        note = ""
+        if request.resource_group not in kept:
+            keep, note = _keep(kind, now - request.created_at)
             if keep is not None:
                 keep.kept = True
                 kept[request.resource_group] = (request, keep)
-    return placed, [_waiting(request, kind, kept.get(request.resource_group)) for request, kind in refused]
+        refused.append((request, kind, note))
+    return placed, [_waiting(request, kind, note, kept.get(request.resource_group)) for request, kind, note in refused]
 
 
-def _waiting(request: Request, kind: _Kind, kept: tuple[Request, Room] | None) -> Waiting:
+def _keep(kind: _Kind, waited: timedelta) -> tuple[Room | None, str]:
+    """Return the room to keep for a session that has waited so long, and what to tell it."""
+    if waited < RESERVE_AFTER or not kind.possible():
+        return None, ""
+    if waited >= RESERVE_UNTIL:
+        return None, _NO_LONGER
+    keep = kind.to_keep()
+    return (None, _NOTHING_LEAVES) if keep is None else (keep, f"{keep.machine.id} is kept for it")
+
+
+def _waiting(request: Request, kind: _Kind, note: str, kept: tuple[Request, Room] | None) -> Waiting:
     code, text = kind.why(kept)
-    if kept is not None and kept[0] is request:
-        text = f"{text}; {kept[1].machine.id} is kept for it"
-    return Waiting(request.id, code, text)
+    return Waiting(request.id, code, f"{text}; {note}" if note else text)
 
 
 class _Kind:
@@ -75,6 +89,7 @@ class _Kind:
         self._start = 0
         self._why: tuple[str, str] | None = None
         self._possible: bool | None = None
+        self._nothing_leaves = False
 
     def next_room(self) -> Room | None:
         """Return the first room that fits and is kept for nobody."""
@@ -83,11 +98,17 @@ class _Kind:
         return None if at is None else self._row.rooms[at]
 
     def to_keep(self) -> Room | None:
-        """Return the room with the most of what is asked for, of those large enough when empty."""
-        if not self.possible():
-            return None
-        able = [room for empty, rooms in self._sizes if empty.fits(self.need) for room in rooms]
-        return min(able, key=lambda room: room.nearest_first(self.need, self._board.units.one))
+        """Return the room with the most of what is asked for, of those on which it will fit once those have left that are leaving.
+
+        One that did not become large enough will not in this pass: room only shrinks.
+        """
+        if not self._nothing_leaves:
+            units = self._board.units
+            able = [room for room in self._board.leaving(self._eligibility) if room.once_left(units).fits(self.need)]
+            if able:
+                return min(able, key=lambda room: room.nearest_first(self.need, units.one))
+            self._nothing_leaves = True
+        return None
 
     def possible(self) -> bool:
         """Whether some machine would hold it when empty."""
@@ -121,6 +142,7 @@ class _Board:
         self._rows: dict[_Eligibility, tuple[Row, list[tuple[Room, list[Room]]]]] = {}
         self._kinds: dict[object, _Kind] = {}
         self._nearest: dict[object, list[Room]] = {}
+        self._leaving: dict[_Eligibility, list[Room]] = {}
         self._bystanders: dict[_Eligibility, Bystanders] = {}
 
     def kind(self, request: Request) -> _Kind:
@@ -156,6 +178,13 @@ class _Board:
             rooms = self.row(eligibility)[0].rooms
             self._nearest[key] = sorted(rooms, key=lambda room: room.nearest_first(need, self.units.one))[:5]
         return self._nearest[key]
+
+    def leaving(self, eligibility: _Eligibility) -> list[Room]:
+        """Return the rooms that something leaves."""
+        if eligibility not in self._leaving:
+            rooms = self.row(eligibility)[0].rooms
+            self._leaving[eligibility] = [room for room in rooms if room.machine.leaving or room.machine.leaving_gpus]
+        return self._leaving[eligibility]
 
     def bystanders(self, eligibility: _Eligibility) -> Bystanders:
         """Count the machines that cannot be asked at all."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import MAX_PREC, Context, Decimal
 from math import lcm
 
@@ -27,11 +28,16 @@ class Units:
         self.names = (CPU, MEM, *sorted(counted))
         self.index = {name: index for index, name in enumerate(self.names)}
         denominators = {1}
-        for amounts in (*asked, *(m.free for m in machines), *(m.total for m in machines)):
+        for amounts in (
+            *asked,
+            *(m.free for m in machines),
+            *(m.total for m in machines),
+            *(m.leaving for m in machines),
+        ):
             for amount in amounts.values():
                 denominators.add(amount.as_integer_ratio()[1])
         for machine in machines:
-            for share in machine.gpus.values():
+            for share in (*machine.gpus.values(), *machine.leaving_gpus.values()):
                 if share and share != ONE:  # nearly all are 0 or 1
                     denominators.add(share.as_integer_ratio()[1])
         self.one = lcm(*denominators)
@@ -69,7 +75,7 @@ class Need:
 class Room:
     """What is free on one machine; take() makes it less."""
 
-    __slots__ = ("best", "free", "kept", "machine", "partial", "unused")
+    __slots__ = ("best", "free", "given", "kept", "machine", "partial", "unused")
 
     def __init__(self, machine: Machine, units: Units) -> None:
         self.machine = machine
@@ -86,6 +92,8 @@ class Room:
         self.unused.sort(reverse=True)
         self.partial.sort()
         self.best = self.partial[-1][0] if self.partial else 0
+        self.given: dict[str, int] = {}
+        """Units of GPUs that were taken here."""
         self.kept = False
         """Whether it is kept for an older session."""
 
@@ -108,6 +116,8 @@ class Room:
         grants = [Grant(self.unused.pop(), slot, ONE) for _ in range(need.gpus)]
         if need.share:
             grants.append(Grant(self._take_share(need.share, one), slot, need.rest))
+        for grant in grants:
+            self.given[grant.gpu_id] = self.given.get(grant.gpu_id, 0) + (one if grant.amount == ONE else need.share)
         return tuple(grants)
 
     def _take_share(self, share: int, one: int) -> str:
@@ -117,6 +127,23 @@ class Room:
             insort(self.partial, (free - share, gpu))
         self.best = self.partial[-1][0] if self.partial else 0
         return gpu
+
+    def once_left(self, units: Units) -> Room:
+        """Return the room as it will be once those have gone that leave the machine by themselves."""
+        machine = self.machine
+        gpus = {gpu: free + machine.leaving_gpus.get(gpu, 0) for gpu, free in machine.gpus.items()}
+        stay = frozenset(gpu for gpu in machine.whole if gpus[gpu] != ONE)
+        room = Room(replace(machine, gpus=gpus, whole=stay), units)
+        leaving = units.counted(machine.leaving)
+        room.free = [free + more for free, more in zip(self.free, leaving, strict=True)]
+        for gpu, taken in self.given.items():
+            left = next((free for free, name in room.partial if name == gpu), units.one)
+            room.unused = [name for name in room.unused if name != gpu]
+            room.partial = [(free, name) for free, name in room.partial if name != gpu]
+            if left > taken:
+                insort(room.partial, (left - taken, gpu))
+        room.best = room.partial[-1][0] if room.partial else 0
+        return room
 
     def most_used_first(self, one: int) -> tuple[int, int, int, str]:
         """Sort key: least free GPUs, then least free CPU and memory."""

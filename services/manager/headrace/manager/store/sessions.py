@@ -226,16 +226,22 @@ async def machines(con: Connection) -> list[Machine]:
 def _machine(row: Any) -> Machine:
     total = read_slots({name: amount for name, amount in row["slots"].items() if not name.startswith("cuda.")})
     free, gpus, whole = dict(total), {gpu["gpu_id"]: Decimal(1) for gpu in row["machine"].get("gpus", [])}, set()
-    for slot, device, amount in row["held"]:
+    leaving: dict[str, Decimal] = {}
+    leaving_gpus: dict[str, Decimal] = {}
+    for slot, device, amount, *ends in row["held"]:
+        held = Decimal(amount)
         if not device:
-            free[slot] = free.get(slot, Decimal(0)) - Decimal(amount)
+            free[slot] = free.get(slot, Decimal(0)) - held
         elif device in gpus:
-            gpus[device] -= Decimal(amount)
+            gpus[device] -= held
             if slot == GPU_DEVICE:
                 whole.add(device)
+        if any(ends):
+            there, name = (leaving_gpus, device) if device else (leaving, slot)
+            there[name] = there.get(name, Decimal(0)) + held
     disk = row["machine"].get("disk")
     return Machine(
-        row["id"], row["resource_group"], row["architecture"], row["machine"]["runtime"], free, total, gpus, whole,
+        row["id"], row["resource_group"], row["architecture"], row["machine"]["runtime"], free, total, gpus, whole, leaving, leaving_gpus,
         disk_low=disk is not None and disk["free_bytes"] < disk["reserve_bytes"],
     )  # fmt: skip
 

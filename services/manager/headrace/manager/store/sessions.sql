@@ -148,8 +148,11 @@ from (
 ) x left join revisions r on r.id = x.revision_id order by x.id
 
 -- name: machines
+-- held: [slot, device, amount, whether who holds it ends by itself]
 select a.id, a.resource_group, a.architecture, a.machine, a.slots,
-       coalesce((select jsonb_agg(jsonb_build_array(slot, device, amount::text)) from allocations al where al.agent_id = a.id), '[]') as held
+       coalesce((select jsonb_agg(jsonb_build_array(al.slot, al.device, al.amount::text, x.status in ('draining', 'stopping', 'ended') or x.kind = 'validation'))
+                 from allocations al join kernels k on k.id = al.kernel_id join sessions x on x.id = k.session_id
+                 where al.agent_id = a.id), '[]') as held
 from agents a where a.lost_at is null order by a.id
 
 -- name: place
