@@ -18,6 +18,7 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
+from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.signing import Vault
 from headrace.manager.usecases.bootstrap import bootstrap
@@ -25,6 +26,8 @@ from headrace.manager.usecases.everything import UseCases, build
 from headrace.manager.usecases.tokens import SigningKeys
 from tests.support.api import Api
 
+TAKEN_PORT = 10_222
+"""Something else of the installation listens there."""
 PROXY = "http://proxy.example:8000"
 SECRET = bytes(range(32))
 
@@ -38,6 +41,8 @@ class Behind:
     outcomes: dict[UUID, RuleOutcome] = field(default_factory=dict)
     more: asyncio.Condition = field(default_factory=asyncio.Condition)
     reading: int = 0
+    unopened: dict[int, dict[str, str]] = field(default_factory=dict)
+    """Own ports that app-proxies could not open."""
 
     def poke(self, *loops: str) -> None:
         self.poked.extend(loops)
@@ -135,6 +140,7 @@ async def serving(pool: Pool, root: Path, *, max_upload_bytes: int = 10 * 1024 *
         use = build(
             pool, storage, vault=vault, proxy_url=PROXY, pokes=behind, outcomes=behind, reader=behind, clock=utc_now,
             max_upload_bytes=max_upload_bytes, uploads_kept_for=timedelta(days=1),
+            own_ports=OwnPorts(reserved={TAKEN_PORT}), unopened=lambda port: behind.unopened.get(port, {}),
         )  # fmt: skip
         server = WebServer(make_api(use), host="127.0.0.1", port=0, drain_s=1)
         running = asyncio.create_task(server.run())

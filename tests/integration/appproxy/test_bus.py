@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -77,6 +78,15 @@ async def test_tables_arrive_change_and_end(world: World, bus: Bus, heard: Heard
         await eventually(lambda: len(world.proxy.tables) == 0)
         assert await status(world, "/talk/") == 404
         await eventually(lambda: heard.reports[-1][1].generations == {})
+
+
+async def test_an_own_port_that_is_not_open_is_reported_with_its_reason(world: World, bus: Bus, heard: Heard) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        await publish_last(bus, table("chat", port=port))
+        await eventually(lambda: heard.reports and heard.reports[-1][1].ports_failed)
+        assert heard.reports[-1][1].ports_failed == {port: "Address already in use"}
+    await eventually(lambda: heard.reports[-1][1].ports_failed == {})
 
 
 async def test_a_change_is_used_and_reported_within_milliseconds(world: World, bus: Bus, heard: Heard) -> None:

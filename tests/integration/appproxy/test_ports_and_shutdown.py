@@ -96,6 +96,16 @@ async def test_a_taken_port_is_a_warning_and_is_tried_again(world: World) -> Non
     await eventually(lambda: not world.proxy.listeners.failed)
 
 
+async def test_a_reserved_port_is_not_opened_even_while_nobody_listens_there(tmp_path: Path) -> None:
+    """What listens there, the bus for example, may be started anew just now."""
+    port = free_port()
+    async with running(tmp_path, reserved_ports=(port,)) as world:
+        world.apply(table("chat", port=port))
+        await eventually(lambda: port in world.proxy.listeners.failed)
+        assert world.proxy.listeners.failed[port] == "something else of the installation listens there"
+        assert await _refuses(port)
+
+
 async def test_readiness_without_tables_and_without_a_bus(world: World) -> None:
     ready = await world.http.get(f"{world.admin}/readyz")
     assert (ready.status_code, list(ready.json()["failing"])) == (503, ["tables"])

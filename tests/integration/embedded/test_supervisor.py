@@ -204,16 +204,16 @@ def test_it_can_be_stopped_while_it_starts(data: Path) -> None:
     assert living(data) == {}
 
 
-def test_a_taken_port_is_replaced_and_that_is_said(data: Path) -> None:
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(data: Path) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
         wanted = taken.getsockname()[1]
-        with up(data, ports=(wanted, free_port())) as stack:
-            said = stack.until_says("port:")
-            assert re.fullmatch(rf"port: port {wanted} is taken; the API listens on \d+", said)
-            stack.until_says("ready:")
-            assert stack.state.api_url == f"http://127.0.0.1:{said.split()[-1]}"
+        with up(data, ports=(free_port(), wanted)) as stack:
+            said = stack.until_says("failed:")
+            assert f"port {wanted} on 127.0.0.1 is taken, so the app-proxy cannot listen there" in said
+            assert stack.process.wait() == 1
+    assert living(data) == {}
 
 
 def test_a_second_up_is_refused_and_the_first_goes_on(data: Path) -> None:

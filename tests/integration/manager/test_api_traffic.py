@@ -13,7 +13,7 @@ from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits, RouteTable
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.store import tables
-from tests.support.manager_api import PROXY, ManagerApi
+from tests.support.manager_api import PROXY, TAKEN_PORT, ManagerApi
 
 CHAT = "/v1/services/chat"
 
@@ -317,3 +317,24 @@ async def test_a_rollouts_receipt_is_the_sum_of_those_that_made_way(api: Manager
     assert (seen["draining"], seen["complete"], seen["ended_at"], seen["waiting_for"]) == (1, False, None, ["p2"])
     for number in ("3", "0", "-1", "x", "1e0", "9999999999", "\u0663"):
         await api.admin.call("GET", f"{CHAT}/revisions/{number}/receipt", expect=404)
+
+
+async def test_a_port_that_something_else_of_the_installation_has_is_refused(api: ManagerApi) -> None:
+    body = {"name": "chat", "runtime": "cmd"}
+    problem = await api.admin.call("POST", "/v1/services", body | {"endpoint_port": TAKEN_PORT}, expect=400)
+    allowed = "a port of 10000 to 19999 that nothing of the installation uses"
+    assert problem["errors"] == [{"field": "endpoint_port", "found": TAKEN_PORT, "allowed": allowed}]
+    await api.admin.call("POST", "/v1/services", body)
+    again = await api.admin.call("PATCH", "/v1/services/chat", {"endpoint_port": TAKEN_PORT}, expect=400)
+    assert again["errors"] == problem["errors"]
+    assert (await api.admin.call("GET", "/v1/services/chat"))["endpoint_port"] is None
+
+
+async def test_a_service_whose_own_port_is_not_open_says_so(api: ManagerApi) -> None:
+    await api.admin.call("POST", "/v1/services", {"name": "chat", "runtime": "cmd", "endpoint_port": 12_000})
+    await api.runs("chat")
+    assert (await api.admin.call("GET", "/v1/services/chat"))["status"] == "healthy"
+    api.behind.unopened[12_000] = {"proxy-1": "Address already in use"}
+    (listed,) = (await api.admin.call("GET", "/v1/services"))["items"]
+    assert (listed["status"], listed["reason"]["code"]) == ("degraded", "endpoint-port-failed")
+    assert "port 12000 is not open at proxy-1 (Address already in use)" in listed["reason"]["text"]

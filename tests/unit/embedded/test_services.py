@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.appproxy.settings import Settings as AppProxySettings
 from headrace.embedded.keeper import LONGEST_BACKOFF_S, backoff_s
 from headrace.embedded.permissions import UserKind, embedded_users
 from headrace.embedded.services import (
@@ -35,6 +37,7 @@ def installation(**options: object) -> Installation:
         secret_key="ab" * 32,
         api_port=8080,
         proxy_port=8000,
+        server_ports=(10_001, 10_002, 10_003),
         admin_ports={name: 15000 + n for n, name in enumerate(admin_names(chosen.agents))},
     )
 
@@ -58,8 +61,18 @@ def test_the_manager_is_told_everything_it_needs() -> None:
         "HEADRACE_MANAGER_ADMIN_KEY_FILE": "/d/admin-key",
         "HEADRACE_MANAGER_SECRET_KEY": "ab" * 32,
         "HEADRACE_MANAGER_PUBLIC_PROXY_URL": "http://127.0.0.1:8000",
+        "HEADRACE_MANAGER_RESERVED_PORTS": installation().reserved_ports,
         "HEADRACE_MANAGER_LOG_FORMAT": "json",
     }
+
+
+def test_no_service_gets_a_port_of_the_stack_itself() -> None:
+    there = installation()
+    reserved = json.loads(there.reserved_ports)
+    assert {there.api_port, there.proxy_port, *there.admin_ports.values(), *there.server_ports} == set(reserved)
+    services = {service.name: service.env for service in default_services(there, {})}
+    assert services["appproxy"]["HEADRACE_APPPROXY_RESERVED_PORTS"] == there.reserved_ports
+    assert AppProxySettings(reserved_ports=reserved).reserved_ports == tuple(reserved)
 
 
 def test_an_agent_is_told_who_it_is_and_what_is_its_own() -> None:

@@ -18,6 +18,16 @@ class AlreadyRunningError(EmbeddedError):
         self.pid = pid
 
 
+class PortTakenError(EmbeddedError):
+    """Somebody else listens on the port that was asked for."""
+
+    def __init__(self, port: int, host: str, what: str) -> None:
+        super().__init__(
+            f"port {port} on {host} is taken, so {what} cannot listen there; free it or ask for another one"
+        )
+        self.port = port
+
+
 class FolderNotUsableError(EmbeddedError):
     """The data folder cannot be made private and writable for this account."""
 

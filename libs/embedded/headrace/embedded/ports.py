@@ -39,18 +39,19 @@ class Ports:
     def take(self, name: str, *, wanted: int | None = None, host: str = HOST) -> int:
         """Return a free port for `name`: `wanted` if it is free, else the remembered one, else a new one."""
         candidates = [port for port in (wanted, self._known.get(name)) if port is not None]
-        port = next((port for port in candidates if self._usable(port, host)), None) or self._new(host)
+        port = next((port for port in candidates if self.usable(port, host)), None) or self._new(host)
         self._given.add(port)
         if self._known.get(name) != port:
             self._known[name] = port
             write_private(self._file, json.dumps(self._known, indent=1, sort_keys=True) + "\n")
         return port
 
-    def _usable(self, port: int, host: str) -> bool:
+    def usable(self, port: int, host: str) -> bool:
+        """Return whether a server could listen there, and no other one was given it."""
         return port not in self._given and self._free(port, host)
 
     def _new(self, host: str) -> int:
         order = list(range(LOW, HIGH + 1))
         random.SystemRandom().shuffle(order)
         taken = set(self._known.values())
-        return next(port for port in order if port not in taken and self._usable(port, host))
+        return next(port for port in order if port not in taken and self.usable(port, host))

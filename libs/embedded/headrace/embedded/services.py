@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from headrace.embedded.ports import HOST
 
 Runtime = Literal["process", "docker"]
 
+API_PORT, PROXY_PORT = 8080, 8000
 MAX_AGENTS = 12
 """Each agent has 1,000 ports for its kernels from 20000 on; Linux' own for outgoing connections begin at 32768."""
 
@@ -29,8 +31,10 @@ class UpOptions:
     simulate_gpus: int = 0
     """Simulated GPUs per agent; 0: the real ones, if any."""
     agents: int = 1
-    api_port: int = 8080
-    proxy_port: int = 8000
+    api_port: int | None = None
+    """None: API_PORT, or another one where that is taken."""
+    proxy_port: int | None = None
+    """None: PROXY_PORT, or another one where that is taken."""
     listen_host: str = HOST
     """Where the manager's API and the app-proxy listen; everything else listens on 127.0.0.1 only."""
 
@@ -59,6 +63,8 @@ class Installation:
     proxy_port: int
     admin_ports: Mapping[str, int]
     """Service name → port of its admin listener on 127.0.0.1; names are those of admin_names()."""
+    server_ports: tuple[int, ...] = ()
+    """Where PostgreSQL, NATS and Valkey listen."""
 
     @property
     def api_url(self) -> str:
@@ -69,6 +75,11 @@ class Installation:
     def proxy_url(self) -> str:
         """Where a caller on this machine reaches the app-proxy."""
         return f"http://{_reachable(self.options.listen_host)}:{self.proxy_port}"
+
+    @property
+    def reserved_ports(self) -> str:
+        """Every port of the stack itself, as a setting: no service may have one of them for its own."""
+        return json.dumps(sorted({self.api_port, self.proxy_port, *self.admin_ports.values(), *self.server_ports}))
 
     @property
     def admin_key_file(self) -> Path:
@@ -164,6 +175,7 @@ def _specific(there: Installation, name: str, kind: UserKind) -> dict[str, str]:
                 "ADMIN_KEY_FILE": str(there.admin_key_file),
                 "SECRET_KEY": there.secret_key,
                 "PUBLIC_PROXY_URL": there.proxy_url,
+                "RESERVED_PORTS": there.reserved_ports,
                 "LOG_FORMAT": "json",
             }
         case UserKind.AGENT:
@@ -186,6 +198,7 @@ def _specific(there: Installation, name: str, kind: UserKind) -> dict[str, str]:
                 "LISTEN_HOST": there.options.listen_host,
                 "LISTEN_PORT": str(there.proxy_port),
                 "ADVERTISE_URL": there.proxy_url,
+                "RESERVED_PORTS": there.reserved_ports,
                 "ADMIN_PORT": str(there.admin_ports[name]),
                 "DATA_DIR": str(there.data / "appproxy"),
                 "REDIS_URL": there.redis_url,

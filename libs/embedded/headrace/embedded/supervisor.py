@@ -29,6 +29,7 @@ from pathlib import Path
 import structlog
 
 from headrace.embedded.descriptors import DescriptorStore
+from headrace.embedded.errors import PortTakenError
 from headrace.embedded.keeper import Keeper, Program, start_all
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.ports import Ports
@@ -37,7 +38,15 @@ from headrace.embedded.proc import ProcessId
 from headrace.embedded.process import Command
 from headrace.embedded.readiness import answers_200
 from headrace.embedded.records import end_leftovers
-from headrace.embedded.services import Installation, Service, UpOptions, admin_names, default_services
+from headrace.embedded.services import (
+    API_PORT,
+    PROXY_PORT,
+    Installation,
+    Service,
+    UpOptions,
+    admin_names,
+    default_services,
+)
 from headrace.embedded.stack import EmbeddedServers
 from headrace.embedded.state import Phase, ProcessState, StackState, read_state, remove_state, write_state
 
@@ -161,15 +170,20 @@ class _Supervisor:
             redis_url=servers.redis_url,
             nats_passwords={user.name: servers.nats_user(user.name)[1] for user in servers.users},
             secret_key=servers.credentials.key_hex("manager.secret"),
-            api_port=self._port(servers.ports, "manager", options.api_port, "the API"),
-            proxy_port=self._port(servers.ports, "appproxy", options.proxy_port, "the app-proxy"),
+            api_port=self._port(servers.ports, "manager", options.api_port, API_PORT, "the API"),
+            proxy_port=self._port(servers.ports, "appproxy", options.proxy_port, PROXY_PORT, "the app-proxy"),
             admin_ports={name: servers.ports.take(f"{name}.admin") for name in admin_names(options.agents)},
+            server_ports=tuple(servers.server_ports.values()),
         )
 
-    def _port(self, ports: Ports, name: str, wanted: int, what: str) -> int:
-        port = ports.take(name, wanted=wanted, host=self._options.listen_host)
-        if port != wanted:
-            self.tell(Stage.PORT, f"port {wanted} is taken; {what} listens on {port}")
+    def _port(self, ports: Ports, name: str, asked: int | None, usual: int, what: str) -> int:
+        """Return the port that was asked for, else the usual or another one. Raises PortTakenError."""
+        host = self._options.listen_host
+        if asked is not None and not ports.usable(asked, host):
+            raise PortTakenError(asked, host, what)
+        port = ports.take(name, wanted=usual if asked is None else asked, host=host)
+        if asked is None and port != usual:
+            self.tell(Stage.PORT, f"port {usual} is taken; {what} listens on {port}")
         return port
 
     async def _start(self, services: Sequence[Service], servers: EmbeddedServers) -> None:

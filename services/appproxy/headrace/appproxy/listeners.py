@@ -131,6 +131,15 @@ class Listeners:
             raise
         return sock
 
+    def _own_sockets(self, port: int) -> tuple[str, list[socket.socket]]:
+        """Return the sockets of a service's own port, or why there are none."""
+        if port in {*self._settings.reserved_ports, self._settings.admin_port, self.port}:
+            return "something else of the installation listens there", []
+        try:
+            return "", self._bind(port, f"port-{port}")
+        except OSError as error:
+            return error.strerror or str(error), []
+
     async def _one_pass(self) -> None:
         """Bring the own ports that are open to those in the tables."""
         wanted = self._tables.ports()
@@ -144,10 +153,8 @@ class Listeners:
         for port in self.failed.keys() - wanted:
             del self.failed[port]
         for port in sorted(wanted - self._own.keys()):
-            try:
-                sockets = self._bind(port, f"port-{port}")
-            except OSError as error:
-                why = error.strerror or str(error)
+            why, sockets = self._own_sockets(port)
+            if why:
                 if self.failed.get(port) != why:
                     log.warning("own_port_failed", port=port, why=why)
                 self.failed[port] = why

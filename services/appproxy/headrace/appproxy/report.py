@@ -18,6 +18,7 @@ from headrace.common.runtime.clock import Clock
 
 EVERY = timedelta(seconds=1)
 _ROUNDING = 0.000_001
+_MOST_PORTS = 100
 Numbers = dict[str, float]
 
 
@@ -68,6 +69,7 @@ class Reporter:
         book: StatsBook,
         look: Callable[[], View],
         generations: Callable[[], dict[ServiceId, int]],
+        ports_failed: Callable[[], dict[int, str]],
         clock: Clock,
         monotonic: Callable[[], float],
     ) -> None:
@@ -78,6 +80,7 @@ class Reporter:
         self._book = book
         self._look = look
         self._generations = generations
+        self._ports_failed = ports_failed
         self._clock = clock
         self._monotonic = monotonic
         self._sampled_s = monotonic()
@@ -95,7 +98,7 @@ class Reporter:
             self._bus,
             ProxyReport(
                 proxy_id=self._proxy_id, sent_at=self._clock(), url=self._url(), generations=self._generations(),
-                draining=draining,
+                draining=draining, ports_failed=dict(sorted(self._ports_failed().items())[:_MOST_PORTS]),
             ),
         )  # fmt: skip
         held = tuple(

@@ -33,6 +33,8 @@ class Settings(ServiceSettings):
     listen_host: str = "0.0.0.0"
     """Where callers come in; services' own ports are opened on it too."""
     listen_port: Port = 8000
+    reserved_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
+    """Ports that no service may have for its own, because something else listens there, even if not now: the bus, a database."""
     admin_host: str = "127.0.0.1"
     admin_port: Port = 8001
     """/livez, /readyz, /metrics and /routes."""

@@ -91,6 +91,7 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
             book=book,
             look=traffic.look,
             generations=traffic.generations,
+            ports_failed=lambda: listeners.failed,
             clock=utc_now,
             monotonic=time.monotonic,
         )

@@ -40,6 +40,10 @@ class Settings(ServiceSettings):
     """32 random bytes, hexadecimal, the same for all managers: keys hashes of API keys and encrypts what is kept secret."""
     public_proxy_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$")] = "http://127.0.0.1:8000"
     """Base URL of endpoints as callers see it."""
+    endpoint_ports: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")] = "10000-19999"
+    """Ports that services may have for their own at the app-proxies (`--endpoint-port`)."""
+    reserved_ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = ()
+    """Those of them that something else listens on where app-proxies run; the app-proxies have the same setting."""
     upload_limit_bytes: Annotated[int, Field(gt=0)] = 1 << 40
     """Largest single file."""
     replica_networks: tuple[IPv4Network | IPv6Network, ...] = ()

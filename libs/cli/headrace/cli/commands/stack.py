@@ -48,8 +48,21 @@ def up(
         typer.Option("--simulate-gpus", metavar="N", min=0, max=64, help="Simulated GPUs per agent; 0: the real ones."),
     ] = 0,
     agents: Annotated[int, typer.Option("--agents", metavar="N", min=1, max=12, help="Number of agents.")] = 1,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the API.")] = 8080,
-    proxy_port: Annotated[int, typer.Option("--proxy-port", min=1, max=65535, help="Port of the endpoints.")] = 8000,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", min=1, max=65535, help="Port of the API. Without it: 8080, or another one if that is taken."
+        ),
+    ] = None,
+    proxy_port: Annotated[
+        int | None,
+        typer.Option(
+            "--proxy-port",
+            min=1,
+            max=65535,
+            help="Port of the endpoints. Without it: 8000, or another one if that is taken.",
+        ),
+    ] = None,
     listen_host: Annotated[
         str,
         typer.Option("--listen-host", metavar="ADDRESS", help="Where API and endpoints listen; 0.0.0.0: everywhere."),

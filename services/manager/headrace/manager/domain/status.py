@@ -6,13 +6,13 @@ which takes no new requests, does not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 from headrace.common.contracts.http.services import ServicePhase, ServiceStatus, SessionStatus
-from headrace.common.contracts.ids import RevisionId
+from headrace.common.contracts.ids import ProxyId, RevisionId
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.records import Service
@@ -71,6 +71,15 @@ def service_status(
     rollout = _Rollout(revision, served) if served not in {None, revision} else None
     reason = _reason(service, replicas, serving, phase, now, last_error, rollout)
     return StatusOfService(_status(service, len(serving)), phase, reason, len(serving))
+
+
+def with_own_port(state: StatusOfService, port: int, unopened: Mapping[ProxyId, str]) -> StatusOfService:
+    """Return the status of a service whose own port these app-proxies could not open, and why: callers there reach nobody."""
+    if not unopened or state.status == "unhealthy":
+        return state
+    proxies = ", ".join(f"{proxy_id} ({why})" for proxy_id, why in sorted(unopened.items())[:5])
+    text = f"port {port} is not open at {proxies}; path and host name serve; {state.reason.text}"
+    return replace(state, status="degraded", reason=_because("endpoint-port-failed", text[:_MAX_TEXT]))
 
 
 def _status(service: Service, serving: int) -> ServiceStatus:

@@ -156,6 +156,11 @@ class Proxies:
                 highest[service_id] = max(generation, highest.get(service_id, 0))
         return highest
 
+    def unopened(self, port: int) -> dict[ProxyId, str]:
+        """Return which app-proxies heard of lately could not open this port of a service, and why."""
+        lately = self.lately().items()
+        return {proxy_id: why for proxy_id, one in lately if (why := one.report.ports_failed.get(port)) is not None}
+
     def gathered(self) -> bool:
         """Whether there are app-proxies, and all had time to be heard of."""
         return bool(self.lately()) and self._since is not None and self._clock() - self._since >= self.gather_for

@@ -11,11 +11,12 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import quota
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records import Goal
 from headrace.manager.domain.resolved import ResolvedSpec
 from headrace.manager.store import events, projects, services, traffic
 from headrace.manager.store.services import ServiceFacts
-from headrace.manager.usecases.context import project_for, service_for
+from headrace.manager.usecases.context import invalid, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Prepared, Resolver
 from headrace.manager.usecases.services import Services
@@ -24,7 +25,8 @@ from headrace.manager.usecases.services import Services
 class Changes:
     """What can be changed about a service."""
 
-    def __init__(self, pool: Pool, resolver: Resolver, looks: Services, pokes: Pokes) -> None:
+    def __init__(self, pool: Pool, resolver: Resolver, looks: Services, pokes: Pokes, own_ports: OwnPorts) -> None:
+        self._own_ports = own_ports
         self._pool = pool
         self._resolver = resolver
         self._looks = looks
@@ -36,6 +38,8 @@ class Changes:
         Raises NotFound, Forbidden, NameTaken, Conflict while the service is being deleted, InvalidDefinition,
         InvalidRequest, QuotaExceeded; then nothing has changed.
         """
+        if allowed := self._own_ports.allowed(change.endpoint_port):
+            raise invalid("endpoint_port", change.endpoint_port, allowed)
         prepared = await self._prepare(actor, reference, change.spec) if change.spec is not None else None
         async with transaction(self._pool) as con:
             facts, goal, wanted = await self._hold(con, actor, reference)

@@ -23,6 +23,7 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import names, quota
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records import Project
 from headrace.manager.store import ends, events, projects, services, traffic
 from headrace.manager.store.services import ServiceFacts
@@ -38,7 +39,10 @@ _SHOWN_ENDS = 20
 class Services:
     """Creating and looking at services."""
 
-    def __init__(self, pool: Pool, resolver: Resolver, views: Views, pokes: Pokes, clock: Clock) -> None:
+    def __init__(
+        self, pool: Pool, resolver: Resolver, views: Views, pokes: Pokes, clock: Clock, own_ports: OwnPorts
+    ) -> None:
+        self._own_ports = own_ports
         self._pool = pool
         self._resolver = resolver
         self._views = views
@@ -52,6 +56,8 @@ class Services:
         """
         if why := names.why_unusable(new.name):
             raise invalid("name", new.name, f"another name: {why}")
+        if allowed := self._own_ports.allowed(new.endpoint_port):
+            raise invalid("endpoint_port", new.endpoint_port, allowed)
         async with self._pool.acquire(timeout=10) as con:
             project = await project_or_only(con, actor, new.project, "member")
         spec = RevisionSpec(**{name: getattr(new, name) for name in RevisionSpec.model_fields})

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from headrace.common.contracts.http.rollouts import ReplicaEnd
 from headrace.common.contracts.http.services import ReplicaView, RouteError, ServiceDetail, ServiceView
+from headrace.common.contracts.ids import ProxyId
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.records import Replica, StartError
 from headrace.manager.domain.signals import signal_of
-from headrace.manager.domain.status import service_status
+from headrace.manager.domain.status import service_status, with_own_port
 from headrace.manager.store.ends import End
 from headrace.manager.store.services import ServiceFacts
 
@@ -19,11 +20,16 @@ _OPENAI = frozenset({"vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"})
 _MAX_REASON = 4000
 
 
-class Views:
-    """Makes views. `proxy_url`: where callers reach the app-proxy."""
+Unopened = Callable[[int], Mapping[ProxyId, str]]
+"""Tells which app-proxies could not open a port, and why."""
 
-    def __init__(self, proxy_url: str) -> None:
+
+class Views:
+    """Makes views. `proxy_url`: where callers reach the app-proxy. `unopened`: what app-proxies say of services' own ports."""
+
+    def __init__(self, proxy_url: str, unopened: Unopened) -> None:
         self._proxy_url = proxy_url.rstrip("/")
+        self._unopened = unopened
 
     def endpoint(self, name: str) -> str:
         """Return the service's permanent base URL."""
@@ -55,6 +61,8 @@ class Views:
     def _fields(self, facts: ServiceFacts, replicas: Sequence[Replica], now: datetime, error: str) -> dict[str, Any]:
         service, resolved = facts.service, facts.resolved
         state = service_status(service, replicas, now, last_error=error, revision=facts.revision, served=facts.served)
+        if service.endpoint_port is not None and service.goal == "running":
+            state = with_own_port(state, service.endpoint_port, self._unopened(service.endpoint_port))
         return {
             "id": service.id, "name": service.name, "project_id": service.project_id, "project": facts.project,
             "description": service.description, "status": state.status, "phase": state.phase, "reason": state.reason,

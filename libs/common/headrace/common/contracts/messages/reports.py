@@ -152,6 +152,8 @@ class ProxyReport(Message):
     generations: dict[ServiceId, int]
     """Applied generation per service. A service that is missing is not routed here."""
     draining: tuple[DrainingRoute, ...] = ()
+    ports_failed: dict[int, str] = {}
+    """Services' own ports that could not be opened, and why; at most 100."""
 
 
 class Held(_Part):
