@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from headrace.appproxy.domain.answer_usage import Kind, usage_kind
+from headrace.appproxy.domain.identity import from_outside, holds_ours, without_ours
 from headrace.appproxy.framing.heads import UNSEEN, Fields, RequestHead, ResponseHead
 
 _HOP_BY_HOP = (
@@ -16,24 +17,15 @@ _HOP_BY_HOP = (
     b"transfer-encoding", b"upgrade", b"http2-settings",
 )  # fmt: skip
 _OURS = (b"host", b"expect", b"forwarded", b"x-request-id", b"x-real-ip", b"authorization", b"proxy", b"content-length")
-_IDENTITY = re.compile(
-    rb"^(x-forwarded-.*|x-headrace-.*|x-auth-request-.*|(x-)?remote-(user|email|groups|name)|x-(user|authenticated-user)|x-webauth-.*|(x-|true-|x-cluster-)client-ip|cf-connecting-ip)$"
-)
 _HOST = re.compile(rb"^[A-Za-z0-9._~!$&'()*+;=%:\[\]-]{0,255}\Z")
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}\Z")
 
 DROP: Final = 1
 _VIA = 2
-AUTHORIZATION, REQUEST_ID, CHAIN, PROTO, FORWARDED_HOST, TRACEPARENT, TRACESTATE = range(3, 10)
+AUTHORIZATION, REQUEST_ID, CHAIN, PROTO, FORWARDED_HOST, TRACEPARENT, TRACESTATE, X_API_KEY, API_KEY, SUBPROTOCOLS = (
+    range(3, 13)
+)
 """Fields that the proxy itself reads; they do not pass as they are."""
-
-
-def from_outside(name: bytes) -> bool:
-    """Return whether this field says who the caller is, or where it came from: only the proxy may say that.
-
-    `name` is in lower case. Underscores count as hyphens, because CGI-like servers cannot tell them apart.
-    """
-    return _IDENTITY.match(name.replace(b"_", b"-")) is not None
 
 
 def _unknown(name: bytes) -> int | None:
@@ -44,7 +36,8 @@ def _unknown(name: bytes) -> int | None:
 _REQUEST = Fields[int](
     dict.fromkeys((*_HOP_BY_HOP, *_OURS), DROP)
     | {b"via": _VIA, b"authorization": AUTHORIZATION, b"x-request-id": REQUEST_ID, b"x-forwarded-for": CHAIN,
-       b"x-forwarded-proto": PROTO, b"x-forwarded-host": FORWARDED_HOST, b"traceparent": TRACEPARENT, b"tracestate": TRACESTATE},
+       b"x-forwarded-proto": PROTO, b"x-forwarded-host": FORWARDED_HOST, b"traceparent": TRACEPARENT, b"tracestate": TRACESTATE,
+       b"x-api-key": X_API_KEY, b"api-key": API_KEY, b"sec-websocket-protocol": SUBPROTOCOLS},
     otherwise=_unknown,
 )  # fmt: skip
 _LENGTH, _REDIRECT, _DATE, _CONTENT_TYPE, _ENCODED, _LIMITS = 2, 3, 4, 5, 6, 7
@@ -91,7 +84,11 @@ def _learn(field: tuple[bytes, bytes]) -> bytes | int:
     kind = _request_kind(name, UNSEEN)
     if kind is UNSEEN:
         kind = _REQUEST.learn(name)
-    told: bytes | int = name + b": " + value + b"\r\n" if kind is None else kind
+    told: bytes | int = DROP if kind is None else kind
+    if kind is None:
+        passing = without_ours(value) if name.lower() == b"cookie" else (b"" if holds_ours(value) else value)
+        if passing or not value:
+            told = name + b": " + passing + b"\r\n"
     if len(_passing) >= _MOST_TOLD:
         _passing.clear()
     if len(value) <= _LONGEST_TOLD:
@@ -233,13 +230,17 @@ def _told(head: ResponseHead, made: Reply) -> Reply:
     return made
 
 
-def switching(head: ResponseHead, *, extra: bytes, request_id: bytes) -> bytes:
-    """Return the head of a 101 for the caller. `extra`: as for `Reply.begin`."""
+def switching(head: ResponseHead, *, extra: bytes, request_id: bytes, subprotocol: bytes = b"") -> bytes:
+    """Return the head of a 101 for the caller. `extra`: as for `Reply.begin`. `subprotocol`: what is told where the replica chose none."""
     kept = [status_line(101, head.reason)]
     for name, value in head.headers:
+        if name.lower() == b"sec-websocket-protocol":
+            subprotocol = b""
         kind = _RESPONSE.learn(name)
         if kind not in _LEFT_OUT and not (extra and kind == _LIMITS):
             kept.append(name + b": " + value + b"\r\n")
+    if subprotocol:
+        kept.append(b"Sec-WebSocket-Protocol: " + subprotocol + b"\r\n")
     return b"".join((
         *kept, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", extra, b"X-Request-Id: ", request_id, b"\r\n\r\n",
     ))  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from headrace.appproxy.callers import refusal
 from headrace.appproxy.credentials import forwardable, read
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Head = JsonHead | FormHead
 _MODELS = b"/v1/models"
+_REALTIME = b"/v1/realtime"
+_MOST_PARAMETERS = 100
 
 
 def enter(exchange: Exchange, shown: bytes | None) -> None:
@@ -37,10 +39,12 @@ def enter(exchange: Exchange, shown: bytes | None) -> None:
     if path == _MODELS or path.startswith(_MODELS + b"/"):
         _models(exchange, path[len(_MODELS) + 1 :].decode("latin-1"), who)
         return
+    if path == _REALTIME and exchange.way.upgrade:
+        _realtime(exchange, who)
+        return
     if exchange.body is None:
-        raise NotFound(
-            "the fleet's base URL serves /v1/models, and requests that name their model in the body", reason="not-found"
-        )
+        words = "the fleet's base URL serves /v1/models, requests that name their model in the body, and WebSockets of /v1/realtime?model="
+        raise NotFound(words, reason="not-found")
     Naming(exchange, exchange.body, lambda found: _named(exchange, found, who)).begin()
 
 
@@ -109,11 +113,29 @@ def _named(exchange: Exchange, found: Naming, who: Who) -> None:
         status = 415 if found.problem == "compressed-body" else 400
         _own(exchange, status, error(found.words, code=found.problem.replace("-", "_")), found.problem)
         return
+    _go(exchange, found.model, who)
+
+
+def _realtime(exchange: Exchange, who: Who) -> None:
+    """A WebSocket of OpenAI's realtime API: its model is in the query."""
+    query = exchange.way.target.partition(b"?")[2].decode("latin-1")
+    models = (
+        parse_qs(query, max_num_fields=_MOST_PARAMETERS).get("model", []) if query.count("&") < _MOST_PARAMETERS else []
+    )
+    if len(models) == 1:
+        _go(exchange, models[0], who)
+        return
+    why = "repeated-model" if models else "missing-model"
+    words = "the address has to name one model: /v1/realtime?model=<model>"
+    _own(exchange, 400, error(words, code=why.replace("-", "_")), why)
+
+
+def _go(exchange: Exchange, model: str, who: Who) -> None:
     servings = exchange.parts.servings
-    service_id = servings.index.find(who.principal, found.model)
+    service_id = servings.index.find(who.principal, model)
     serving = servings.by_id(service_id) if service_id is not None else None
     if serving is None:
-        _unknown(exchange, found.model, who)
+        _unknown(exchange, model, who)
     else:
         exchange.enter_service(serving, who.shown)
 

@@ -33,7 +33,9 @@ class Tunnel:
         self._connection.taker = self
         self._connection.tunnel = True
         self._line.exchange = self
-        self._line.write(switching(head, extra=exchange.extra, request_id=exchange.request_id))
+        self._line.write(
+            switching(head, extra=exchange.extra, request_id=exchange.request_id, subprotocol=exchange.way.subprotocol)
+        )
         self._touch()
         self._line.tunnel(self.from_caller)
 

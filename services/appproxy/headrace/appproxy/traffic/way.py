@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from headrace.appproxy.domain import fields
 from headrace.appproxy.domain.fields import Asked
 from headrace.appproxy.domain.forwarded import came_from
+from headrace.appproxy.domain.identity import holds_ours
+from headrace.appproxy.domain.subprotocols import offered
 from headrace.appproxy.traffic.destination import find
 from headrace.common.contracts.problems import Unauthenticated
 
@@ -19,7 +21,19 @@ if TYPE_CHECKING:
 class Way:
     """Holds for one caller's connection, as long as no new table comes (`era`)."""
 
-    __slots__ = ("asked", "caller", "era", "fields", "prefix", "request_id", "serving", "shown", "target", "upgrade")
+    __slots__ = (
+        "asked",
+        "caller",
+        "era",
+        "fields",
+        "prefix",
+        "request_id",
+        "serving",
+        "shown",
+        "subprotocol",
+        "target",
+        "upgrade",
+    )
     era: object
     serving: Serving | None
     """None for the fleet's base URL until the model is known."""
@@ -38,6 +52,8 @@ class Way:
     """The Authorization field."""
     upgrade: bool
     """Whether the caller asks for a WebSocket."""
+    subprotocol: bytes
+    """What it is told to be chosen where the replica chooses none: of a WebSocket whose token came as a subprotocol."""
 
 
 def way_of(exchange: Exchange) -> Way:
@@ -56,8 +72,11 @@ def way_of(exchange: Exchange) -> Way:
         )
     destination = find(parts, head, line.door.own_port)
     way.serving, way.target, way.prefix = destination.serving, destination.target, destination.prefix
-    way.shown = _authorization(way.asked)
     way.upgrade = _wants_websocket(head)
+    offer = offered(way.asked.get(fields.SUBPROTOCOLS, ()))
+    way.subprotocol = offer.answer if way.upgrade else b""
+    way.shown = _authorization(way.asked) or _api_key(way.asked) or (offer.shown if way.upgrade else None)
+    passing += _own_keys(way.asked) + offer.passing
     if line.trusted:
         peer, forwarded = _believed(line.address, way.asked, destination.host, way.prefix)
     else:
@@ -75,6 +94,18 @@ def _authorization(asked: Asked) -> bytes | None:
     if len(values) > 1:
         raise Unauthenticated("allowed is one Authorization field", reason="malformed-token")
     return values[0]
+
+
+def _api_key(asked: Asked) -> bytes | None:
+    """Return what Anthropic's and Azure's clients show, as they would by Authorization. Only what is ours: others' pass."""
+    keys = [*asked.get(fields.X_API_KEY, ()), *asked.get(fields.API_KEY, ())]
+    return b"Bearer " + keys[0] if len(keys) == 1 and holds_ours(keys[0]) else None
+
+
+def _own_keys(asked: Asked) -> bytes:
+    """Return the fields with callers' API keys that are none of ours."""
+    named = ((b"X-Api-Key: ", asked.get(fields.X_API_KEY, ())), (b"Api-Key: ", asked.get(fields.API_KEY, ())))
+    return b"".join([name + key + b"\r\n" for name, keys in named for key in keys if not holds_ours(key)])
 
 
 def _wants_websocket(head: RequestHead) -> bool:

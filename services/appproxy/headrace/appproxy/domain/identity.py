@@ -1,0 +1,61 @@
+"""What of a request's fields says who the caller is, and where a credential of ours hides: neither is a replica's business."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Final
+
+from headrace.appproxy.domain.access import ISSUER
+
+SECRET_PREFIXES: Final = (b"hr_", b"hrc_")
+"""What API keys and secrets of named clients begin with."""
+_LEAST_SECRET = 16
+_WORDS = re.compile(rb"[^A-Za-z0-9_-]+")
+_NAMES = re.compile(
+    rb"^("
+    # proxies, balancers and CDNs: whom they got it from, and for which address
+    rb"x-forwarded-.*|x-real-.*|x-original-.*|x-rewrite-.*|x-envoy-.*|x-arr-.*|x-azure-.*|x-appengine-.*|x-host|x-scheme|x-url-scheme"
+    rb"|front-end-https|forwarded-.*|x-originating-.*|x-proxyuser-.*|(wl-proxy|proxy|http|x-http)-client-.*|http-x-forwarded-.*"
+    rb"|(x-|true-|fastly-|fly-|x-cluster-|x-azure-)?client-?ip|(x-)?remote-.*|cf-(connecting|pseudo|ipcountry|access|visitor|ray)(-.*|ip.*)?"
+    # certificates of callers, as whoever ended TLS tells of them
+    rb"|(x-)?ssl-.*|(x-)?tls-.*|(x-)?client-(cert|certificate|dn|verify|san|subject|issuer|fingerprint)(-.*)?|x-amzn-(oidc|mtls)-.*"
+    # who has logged in, as front ends and gateways say it
+    rb"|x-headrace-.*|x-auth-request-.*|x-webauth-.*|x-ms-(client-principal|token)(-.*)?|x-goog-(authenticated-user|iap-jwt)-.*"
+    rb"|x-(user|userinfo|id-token|anonymous-consumer)|x-user-(id|name|email|groups?|roles?)|x-authenticated-.*|x-consumer-.*"
+    rb"|x-credential-(identifier|username)|x-(authentik|vouch|pomerium|oidc|jwt)-.*|oidc-.*|mellon-.*|tailscale-user-.*|teleport-.*|kubeflow-userid"
+    rb")$"
+)
+
+
+def from_outside(name: bytes) -> bool:
+    """Return whether this field says who the caller is, or where it came from: only the proxy may say that.
+
+    `name` is in lower case. Underscores count as hyphens, because CGI-like servers cannot tell them apart.
+    """
+    return _NAMES.match(name.replace(b"_", b"-")) is not None
+
+
+def holds_ours(value: bytes) -> bool:
+    """Return whether an API key, a client's secret or a token of this installation stands anywhere in it, valid or not."""
+    if b"hr_" not in value and b"hrc_" not in value and b"eyJ" not in value:
+        return False
+    return any(map(_is_ours, _WORDS.split(value)))
+
+
+def _is_ours(word: bytes) -> bool:
+    if word.startswith(SECRET_PREFIXES):
+        return len(word) >= _LEAST_SECRET
+    if not word.startswith(b"eyJ"):  # how base64 of JSON begins: a token's claims
+        return False
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(word + b"=" * (-len(word) % 4)))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(claims, dict) and claims.get("iss") == ISSUER
+
+
+def without_ours(cookies: bytes) -> bytes:
+    """Return the cookies of a request without those that hold a credential of ours."""
+    return b";".join(pair for pair in cookies.split(b";") if not holds_ours(pair)).strip()
