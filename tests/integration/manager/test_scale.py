@@ -20,6 +20,7 @@ from headrace.manager.reconcile.reports import Proxies
 from headrace.manager.reconcile.services import Services
 from headrace.manager.store import services, sessions
 from tests.support import many_rows
+from tests.support.manager_api import ManagerApi
 
 
 async def blocks(con: Connection, statement: str, *arguments: Any) -> int:
@@ -221,3 +222,43 @@ async def test_one_bad_service_costs_itself(pool: Pool, monkeypatch: pytest.Monk
     assert bad not in made
     watched.now += timedelta(seconds=2)
     assert bad in await watched.one(), "its turn comes again"
+
+
+async def _listed(api: ManagerApi, query: str) -> tuple[list[str], list[int]]:
+    """Return the names of all pages, and how many items each page had."""
+    names, sizes, cursor = list[str](), list[int](), ""
+    while True:
+        page = await api.admin.call("GET", f"/v1/services?{query}{cursor}")
+        names += [item["name"] for item in page["items"]]
+        sizes.append(len(page["items"]))
+        if page["next"] is None:
+            return names, sizes
+        cursor = f"&cursor={page['next']}"
+
+
+async def test_a_list_by_status_examines_a_bounded_number_of_services_a_request(
+    api: ManagerApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, user = await api.pool.fetchrow("select p.id, u.id from projects p, users u limit 1")
+    await many_rows.services(api.pool, many_rows.Owner(user, project), 650, wanted=0)
+    await api.pool.execute(
+        "update services set wanted = 2, failed_starts = 5 where id = (select max(id::text)::uuid from services)"
+    )
+    rare = await api.pool.fetchval("select name from services where wanted = 2")
+    examined: list[int] = []
+    page = services.page
+
+    async def noting(*arguments: Any, **filters: Any) -> list[services.ServiceFacts]:
+        found = await page(*arguments, **filters)
+        examined.append(len(found))
+        return found
+
+    monkeypatch.setattr(services, "page", noting)
+    assert await _listed(api, "phase=failed") == ([rare], [1])
+    assert sum(examined) == 1, "the database finds them"
+    examined.clear()
+    assert await _listed(api, "status=healthy") == ([], [0, 0])
+    assert sum(examined) == 650
+    names, sizes = await _listed(api, "status=unhealthy&limit=120")
+    assert len(set(names)) == len(names) == 650
+    assert max(sizes) == 120

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from headrace.common.contracts import stored, wording
 from headrace.common.contracts.http.projects import Role
-from headrace.common.contracts.http.services import CreateService, RevisionSpec, UpdateService
+from headrace.common.contracts.http.services import CreateService, RevisionSpec, ServicePhase, UpdateService
 from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
 from headrace.common.contracts.problems import Conflict, NameTaken
 from headrace.common.contracts.reasons import Reason
@@ -20,6 +20,7 @@ from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Goal, Replica, Revision, Service, StartError
+from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.resolved import ResolvedSpec
 from headrace.manager.store import rows, traffic
 
@@ -123,11 +124,14 @@ async def page(
     project_id: ProjectId | None,
     owner: str | None,
     text: str | None,
+    phase: ServicePhase | None,
     after: UUID,
     limit: int,
 ) -> list[ServiceFacts]:
-    """Return a page of the services that the caller sees."""
-    found = await con.fetch(SQL.page, after, actor.operator, actor.user_id, project_id, owner, text, limit)
+    """Return a page of the services that the caller sees; with `phase` those that may be in it."""
+    found = await con.fetch(
+        SQL.page, after, actor.operator, actor.user_id, project_id, owner, text, limit, phase, MAX_FAILED_STARTS
+    )
     return [_facts(row) for row in found]
 
 

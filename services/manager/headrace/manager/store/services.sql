@@ -24,6 +24,12 @@ where s.deleted_at is null and s.id > $1
   and ($4::uuid is null or s.project_id = $4)
   and ($5::text is null or u.name = $5)
   and ($6::text is null or strpos(lower(s.name || ' ' || s.description || ' ' || s.tags::text), lower($6)) > 0)
+  -- what a phase needs; whether it is in it is told by its replicas too. $9: failed starts after which no more are tried
+  and case $8::text when 'failed' then s.goal = 'running' and s.failed_starts >= $9
+                    when 'stopped' then s.goal = 'stopped'
+                    when 'stopping' then s.goal <> 'running'
+                    when 'deploying' then s.goal = 'running' and s.wanted > 0
+                    when 'deployed' then s.goal = 'running' else true end
 order by s.id limit $7
 
 -- name: lock

@@ -32,7 +32,9 @@ from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Prepared, Resolver
 from headrace.manager.usecases.views import Views
 
-_BATCH = 500
+_BATCH = 100
+_EXAMINED = 500
+"""Services of which one request works out status and phase; a page ends there."""
 _SHOWN_ENDS = 20
 
 
@@ -83,7 +85,7 @@ class Services:
         if not await services.group_exists(con, new.resource_group):
             raise invalid("resource_group", new.resource_group, "the name of a resource group")
         await prepared.hold_folders(con)
-        used = await projects.used(con, project.id)
+        used = await projects.used(con, project.id) if locked.quota is not None else {}
         quota.check(project.name, locked.quota, used, quota.times(prepared.resolved.slots, new.replicas))
         revision_id = RevisionId(new_uuid())
         await services.insert(con, service_id, project.id, new, revision_id, actor.user_id)
@@ -122,9 +124,13 @@ class Services:
         self, actor: Actor, *, project: str | None, status: ServiceStatus | None, phase: ServicePhase | None,
         owner: str | None, text: str | None, after: UUID, limit: int,
     ) -> Page[ServiceView]:  # fmt: skip
-        """Return the services that the caller sees and the filters keep, oldest first."""
+        """Return the services that the caller sees and the filters keep, oldest first.
+
+        A page may hold fewer than `limit`, even none, and have a next one: looking for a status ends after `_EXAMINED` services.
+        """
         found: list[ServiceView] = []
-        filters: dict[str, Any] = {"owner": owner, "text": text}
+        examined = 0
+        filters: dict[str, Any] = {"owner": owner, "text": text, "phase": phase}
         size = _BATCH if status or phase else limit + 1  # those two are not in the database
         async with self._pool.acquire(timeout=10) as con:
             project_id: ProjectId | None = (await project_for(con, actor, project, "viewer")).id if project else None
@@ -135,6 +141,9 @@ class Services:
                 if len(batch) < size:
                     break
                 after = batch[-1].service.id
+                examined += len(batch)
+                if examined >= _EXAMINED and len(found) <= limit:
+                    return Page(items=tuple(found), next=str(after))
         return a_page(found[: limit + 1], limit, lambda view: view, lambda view: view.id)
 
     async def _views_of(self, con: Connection, batch: Sequence[ServiceFacts]) -> list[ServiceView]:

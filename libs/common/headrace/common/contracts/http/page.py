@@ -22,7 +22,7 @@ class View(BaseModel):
 
 
 class Page(View, Generic[T]):
-    """`items` in creation order; `next` is the cursor of the next page, None at the end."""
+    """`items` in creation order; `next` is the cursor of the next page, None at the end. A page may have few items, or none, and a next one."""
 
     items: tuple[T, ...]
     next: str | None = None
