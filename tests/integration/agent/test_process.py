@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,6 +180,71 @@ async def test_a_killed_shim_takes_its_program_along(agent: AgentUnderTest) -> N
     row = await agent.kernel(spec, state="exited")
     assert row.exit_code is None
     await eventually(lambda: not is_running(ids.child), within_s=5)
+
+
+DAEMON = (
+    "import os, sys, time\n"
+    "for _ in range(2):\n"
+    "    if os.fork(): os._exit(0)\n"
+    "    os.setsid()\n"
+    "open(sys.argv[1], 'a').write(f'{os.getpid()}\\n')\n"
+    "time.sleep(600)\n"
+)
+"""A program that makes itself a daemon: a session of its own, and no parent."""
+
+
+def daemons_in(file: Path) -> list[int]:
+    return [int(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+async def test_daemons_of_a_program_end_with_its_shim_and_its_removal(agent: AgentUnderTest) -> None:
+    command = (*SHELL, 'python -c "$DAEMON" /home/work/daemons; exec sleep 600')
+    spec = make_spec(command=command, environ={"DAEMON": DAEMON})
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+    file = agent.data / "process" / "kernels" / str(spec.kernel_id) / "root/home/work/daemons"
+    (daemon,) = await eventually(lambda: daemons_in(file))
+    os.kill(ids_of(agent, spec).shim, signal.SIGKILL)
+    row = await agent.kernel(spec, state="exited")
+    assert row.exit_code is None
+    await eventually(lambda: not is_running(daemon), within_s=10)
+
+
+async def test_daemons_end_though_nobody_knows_their_kernel_any_more(agent: AgentUnderTest) -> None:
+    command = (*SHELL, 'python -c "$DAEMON" {model_path}/daemons; exec sleep 600')
+    spec = make_spec(command=command, environ={"DAEMON": DAEMON}, model_path="/home/work")
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+    folder = agent.data / "process" / "kernels" / str(spec.kernel_id)
+    (daemon,) = await eventually(lambda: daemons_in(folder / "root/home/work/daemons"))
+    agent.kill(signal.SIGKILL)
+    ids = ids_of(agent, spec)
+    os.kill(ids.shim, signal.SIGKILL)
+    await eventually(lambda: not ids.child_alive)
+    assert is_running(daemon)
+    shutil.rmtree(folder)
+    shutil.rmtree(agent.data / "kernels" / str(spec.kernel_id))
+    agent.reports.clear()
+    await agent.plan()
+    agent.start()
+    await agent.until(lambda r: r.applied_generation == agent.generation)
+    await eventually(lambda: not is_running(daemon), within_s=10)
+
+
+async def test_an_action_that_outlived_a_killed_agent_is_ended_before_it_runs_again(agent: AgentUnderTest) -> None:
+    script = f"echo $$ >> {agent.data}/actions; sleep 601 & setsid sleep 602 & echo $! >> {agent.data}/actions; wait"
+    action = {"action": "run_command", "args": {"command": ["sh", "-c", script]}}
+    spec = make_spec(command=(*SHELL, "exec sleep 600"), pre_start_actions=[action])
+    actions = agent.data / "actions"
+    await agent.plan(spec)
+    first = await eventually(lambda: len(daemons_in(actions)) == 2 and daemons_in(actions), within_s=15)
+    agent.kill(signal.SIGKILL)
+    agent.start()
+    await eventually(lambda: len(daemons_in(actions)) == 4, within_s=20)
+    assert not any(is_running(pid) for pid in first)
+    await agent.plan()
+    await agent.gone(spec)
+    await eventually(lambda: not any(is_running(pid) for pid in daemons_in(actions)), within_s=10)
 
 
 async def test_stopping_ends_the_whole_family_and_respects_the_grace(agent: AgentUnderTest) -> None:

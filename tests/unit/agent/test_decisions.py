@@ -30,12 +30,12 @@ MOVED = Rewriting(20001, "/w/models", 8000, (("/models", "/w/models"), ("/home/w
 @pytest.mark.parametrize(
     ("word", "becomes"),
     [
-        ("8000", "20001"),
+        ("8000", "8000"),
         ("--port=8000", "--port=20001"),
+        ('"0.0.0.0:8000"', '"0.0.0.0:20001"'),
         ("-p8000", "-p20001"),
         ("0.0.0.0:8000", "0.0.0.0:20001"),
         ("http://localhost:8000/x", "http://localhost:20001/x"),
-        ("python -m http.server --directory /home/work 8000", "python -m http.server --directory /w/home/work 20001"),
         ("18000", "18000"),
         ("8000.5", "8000.5"),
         ("1.8000", "1.8000"),
@@ -54,7 +54,46 @@ MOVED = Rewriting(20001, "/w/models", 8000, (("/models", "/w/models"), ("/home/w
     ],
 )
 def test_words_are_rewritten_where_they_mean_the_kernels_own(word: str, becomes: str) -> None:
-    assert MOVED.command([word]) == (becomes,)
+    assert MOVED.command(["serve", word, "--end"]) == ("serve", becomes, "--end")
+
+
+@pytest.mark.parametrize(
+    ("command", "becomes"),
+    [
+        ("vllm serve /m --port 8000 --max-model-len 8000", "vllm serve /m --port 20001 --max-model-len 8000"),
+        ("python -m http.server 8000", "python -m http.server 20001"),
+        ("serve --http-port 8000 --seed 8000", "serve --http-port 20001 --seed 8000"),
+        ("serve -p 8000 --batch-tokens 8000", "serve -p 20001 --batch-tokens 8000"),
+        ("serve --listen 0.0.0.0:8000 8000 x", "serve --listen 0.0.0.0:20001 8000 x"),
+        ("gunicorn -b :8000 app:app", "gunicorn -b :20001 app:app"),
+        ("uvicorn --host [::]:8000 x", "uvicorn --host [::]:20001 x"),
+        ("env PORT=8000 GRPC_PORT=8000 LIMIT=8000 serve", "env PORT=20001 GRPC_PORT=20001 LIMIT=8000 serve"),
+        (
+            "serve --max-num-batched-tokens=8000 --url=http://0.0.0.0:8000/v1",
+            "serve --max-num-batched-tokens=8000 --url=http://0.0.0.0:20001/v1",
+        ),
+        ("serve --max-model-len 8000", "serve --max-model-len 8000"),
+        ("8000 --port 9000", "8000 --port 9000"),
+    ],
+)
+def test_a_port_is_rewritten_where_a_port_stands(command: str, becomes: str) -> None:
+    assert MOVED.command(command.split()) == tuple(becomes.split())
+
+
+def test_json_inside_an_argument_is_left_alone() -> None:
+    for text in ('{"max_len": 8000}', '{"a":8000,"b":[8000, 1]}', '{"port": 8000 }', '{"x":8000 }'):
+        assert MOVED.command(["serve", "--override", text, "--x"])[2] == text
+        assert MOVED.command(["sh", "-c", f"serve --override '{text}' --x"])[2] == f"serve --override '{text}' --x"
+
+
+def test_a_shells_script_is_looked_at_command_by_command() -> None:
+    script = "cd /models && python -m http.server --directory /home/work 8000 & serve --port '8000' --max-len 8000; echo 8000 x"
+    becomes = "cd /w/models && python -m http.server --directory /w/home/work 20001 & serve --port '8000' --max-len 8000; echo 8000 x"
+    assert MOVED.command(["/bin/sh", "-c", script]) == (
+        "/bin/sh",
+        "-c",
+        becomes.replace("--port '8000'", "--port '20001'"),
+    )
 
 
 def test_with_a_placeholder_the_literal_number_is_something_else() -> None:

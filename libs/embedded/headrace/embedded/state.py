@@ -49,6 +49,8 @@ class StackState(BaseModel):
     runtime: str
     agents: int
     simulate_gpus: int
+    listen_host: str = "127.0.0.1"
+    """Where API and endpoints listen."""
     api_url: str
     proxy_url: str
     admin_key_file: Path

@@ -264,6 +264,7 @@ class _Supervisor:
                 runtime=self._options.runtime,
                 agents=self._options.agents,
                 simulate_gpus=self._options.simulate_gpus,
+                listen_host=self._options.listen_host,
                 api_url=there.api_url,
                 proxy_url=there.proxy_url,
                 admin_key_file=there.admin_key_file,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from headrace.cli.command import command
-from headrace.cli.commands.stack_status import show_status
+from headrace.cli.commands.stack_status import open_to_others, show_status
 from headrace.cli.config import default_data
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.parsing import usage
@@ -97,6 +97,9 @@ def up(
             session.config.stacks.remember(state.data)
 
     session.output.line(f"Headrace on {folder} (Ctrl-C stops it)")
+    warning = open_to_others(runtime.value, listen_host)
+    if warning is not None:
+        session.output.note(f"warning: {warning}")
     asyncio.run(run(options, tell))
 
 

@@ -99,7 +99,12 @@ def _local(session: Session, folder: Path, state: StackState | None) -> tuple[St
         stack=state,
         agents=agents,
         services=services,
-        hints=(*missing, *_hints((), services)),
+        hints=(
+            *missing,
+            *filter(None, [open_to_others(state.runtime, state.listen_host)]),
+            *_shared(agents, services),
+            *_hints((), services),
+        ),
     )
     return view, None
 
@@ -114,8 +119,30 @@ def _seen(session: Session) -> tuple[tuple[AgentView, ...], tuple[ServiceView, .
         raise
 
 
+def open_to_others(runtime: str, listen_host: str) -> str | None:
+    """Return the warning for a stack without isolation that others can reach; None where there is nothing to warn of."""
+    if runtime != "process" or listen_host == "localhost" or listen_host.startswith("127.") or listen_host == "::1":
+        return None
+    return (
+        f"API and endpoints listen at {listen_host}, and replicas run as your own account (--runtime process): a model, and "
+        "whoever may start one, reads every secret of this stack and every file of yours. Use --runtime docker for others"
+    )
+
+
+def _shared(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> list[str]:
+    """Return a hint where several projects run on machines that keep nothing apart."""
+    bare = [agent.id for agent in agents if agent.isolation is not None and agent.isolation.level == "none"]
+    projects = {service.project for service in services}
+    if not bare or len(projects) < 2:
+        return []
+    where = ", ".join(bare[:5]) + (" …" if len(bare) > 5 else "")
+    text = f"nothing keeps the {len(projects)} projects apart on {where}: a replica there may read the others' secrets"
+    return [f"{text}; docs/isolation.md says what does"]
+
+
 def _hints(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> list[str]:
     hints = [_lost(agent) for agent in agents if agent.status == "lost"]
+    hints += _shared(agents, services)
     hints += [_disk_low(agent) for agent in agents if agent.disk is not None and not agent.disk.has_room]
     hints += [f"service {s.name}: {s.reason.text}" for s in services if s.phase == "failed"]
     return hints

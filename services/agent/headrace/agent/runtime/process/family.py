@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +14,9 @@ from headrace.common.contracts.ids import KernelId
 
 MARK = "HEADRACE_KERNEL_ID"
 """In the environment of every process of a kernel that did not clear it."""
+HOME_MARK = "HEADRACE_RUNTIME_DIR"
+"""Beside it: the runtime's folder, which tells the agents of one machine apart."""
+_PASSES = 100
 _LISTEN = "0A"
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 
@@ -49,10 +54,42 @@ def family(kernel_id: KernelId, shim: int) -> set[int]:
 def marked(kernel_id: str) -> Iterator[int]:
     """Yield the processes whose environment names the kernel."""
     mark = f"{MARK}={kernel_id}".encode()
+    return (pid for pid, words in _environments() if mark in words)
+
+
+def strays(data: Path, known: Collection[KernelId]) -> set[str]:
+    """Return the ids of kernels of the runtime at `data` of which processes live though they are not `known` any more."""
+    home, own, mark = f"{HOME_MARK}={data}".encode(), {str(kernel_id) for kernel_id in known}, f"{MARK}=".encode()
+    named = set()
+    for _, words in _environments():
+        if home in words:
+            named |= {word.removeprefix(mark).decode("utf-8", "replace") for word in words if word.startswith(mark)}
+    return named - own
+
+
+def end_marked(kernel_id: str) -> int:
+    """Kill every process that carries the kernel's mark, until none is left; return how many there were. Blocks.
+
+    Programs that made themselves daemons left the tree and the process group; what they did not leave is the environment
+    that they were started with.
+    """
+    ended: set[int] = set()
+    for _ in range(_PASSES):
+        found = {pid for pid in marked(kernel_id) if is_alive(pid) and pid != os.getpid()}
+        if not found:
+            break
+        for pid in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        ended |= found
+        time.sleep(0.02)  # for what they started in their last moment
+    return len(ended)
+
+
+def _environments() -> Iterator[tuple[int, list[bytes]]]:
     for pid in pids():
         with suppress(OSError):
-            if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                yield pid
+            yield pid, Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
 
 
 def listening(port: int) -> frozenset[str]:

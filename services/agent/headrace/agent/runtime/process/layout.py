@@ -12,6 +12,7 @@ from pathlib import Path
 from headrace.agent.domain.rewriting import Rewriting
 from headrace.agent.runtime.environment import HOME, identity, permitted
 from headrace.agent.runtime.interface import Prepared, StartRefused
+from headrace.agent.runtime.process.family import HOME_MARK
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.runtime.removal import remove_tree
@@ -118,7 +119,8 @@ def kernel_environment(
         "PYTHONUNBUFFERED": "1",
         **identity(spec, port=prepared.host_port, model_path=rewriting.model_path),
     }
-    return environment | rewriting.environ(permitted(spec.environ)) | _gpus(spec, prepared)
+    ours = {HOME_MARK: str(layout.data), **_gpus(spec, prepared)}
+    return environment | rewriting.environ(permitted(spec.environ)) | ours
 
 
 def _gpus(spec: KernelSpec, prepared: Prepared) -> dict[str, str]:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
+import structlog
+
 from headrace.agent.domain.kernels import SeenKernel
 from headrace.agent.domain.rewriting import Rewriting
 from headrace.agent.domain.usage import Usage
@@ -30,7 +32,7 @@ from headrace.agent.machine import architecture, cpu_count, memory_bytes
 from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import Before, Capacity, Prepared, RuntimeUnavailable, StartRefused
 from headrace.agent.runtime.process.exits import Exits
-from headrace.agent.runtime.process.family import Listeners
+from headrace.agent.runtime.process.family import Listeners, end_marked, strays
 from headrace.agent.runtime.process.inside import SHIM, LocalInside
 from headrace.agent.runtime.process.layout import Layout, kernel_environment
 from headrace.agent.runtime.process.logfile import read_log
@@ -40,6 +42,7 @@ from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Isolation
 from headrace.common.runtime.removal import remove_tree
 
+log = structlog.get_logger()
 _SHIM_S = 20.0
 """For the shim to say how the start went, and to clean up after a SIGKILL."""
 
@@ -54,6 +57,8 @@ class ProcessRuntime:
         self._environ = environ
         self._exits = Exits()
         self._listeners = Listeners()
+        self._swept: set[KernelId] = set()
+        self._looked_for_strays = False
 
     async def capacity(self) -> Capacity:
         """Return this machine, within the limits of the control group that the agent runs in."""
@@ -67,6 +72,7 @@ class ProcessRuntime:
                 seen = self._look(Layout(self._data, KernelId(UUID(folder.name))))
                 if seen is not None:
                     found[seen.kernel_id] = seen
+        await self._end_strays(found)
         self._listeners.keep(found)
         self._exits.keep({kernel_id for kernel_id, seen in found.items() if seen.phase == "running"})
         return found
@@ -84,13 +90,18 @@ class ProcessRuntime:
             await asyncio.to_thread(self._make, layout, spec, prepared)
         except OSError as error:
             raise StartRefused("start-failed", f"its folder cannot be made: {error.strerror}") from error
+        await self._end_marked(spec.kernel_id)  # of a start that was cut: an action, or what it left running
         rewriting = layout.rewriting(spec, prepared)
         environ = kernel_environment(spec, prepared, layout, rewriting, self._environ)
         if before is not None:
             await before(LocalInside(layout, prepared, rewriting, environ))
         prepared.progress("starting the program")
         prepared.release_port()
-        launch = asyncio.ensure_future(self._launch(layout, _command(spec, rewriting), environ))
+        command = _command(spec, rewriting)
+        if command != spec.command:  # which words, not what they say: a script may hold secrets
+            words = [n for n, (old, new) in enumerate(zip(spec.command, command, strict=True)) if old != new]
+            log.info("command_rewritten", kernel_id=str(spec.kernel_id), port=prepared.host_port, words=words[:50])
+        launch = asyncio.ensure_future(self._launch(layout, command, environ))
         try:
             await asyncio.shield(launch)
         except asyncio.CancelledError:  # not in the middle, where nobody knows whether it runs
@@ -100,10 +111,12 @@ class ProcessRuntime:
 
     async def stop(self, kernel_id: KernelId, grace_s: float) -> None:
         """SIGTERM to the whole process group, SIGKILL after the grace; what left the group is killed at the end."""
-        layout = Layout(self._data, kernel_id)
-        ids = Ids.read(layout.state)
-        if ids is None:
-            return
+        ids = Ids.read(Layout(self._data, kernel_id).state)
+        if ids is not None:
+            await self._stop_shim(kernel_id, ids, grace_s)
+        await self._end_marked(kernel_id)
+
+    async def _stop_shim(self, kernel_id: KernelId, ids: Ids, grace_s: float) -> None:
         for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, _SHIM_S)):
             if not ids.shim_alive:
                 return
@@ -112,6 +125,22 @@ class ProcessRuntime:
                 return
         with suppress(ProcessLookupError):
             os.kill(ids.shim, signal.SIGKILL)
+
+    async def _end_marked(self, kernel_id: object) -> None:
+        count = await asyncio.to_thread(end_marked, str(kernel_id))
+        if count:
+            log.info("stray_processes_ended", kernel_id=str(kernel_id), count=count)
+
+    async def _end_strays(self, found: Mapping[KernelId, SeenKernel]) -> None:
+        """End what outlived its shim, once for each kernel, and what outlived its kernel's folder, once for this agent."""
+        left = {kernel_id for kernel_id, seen in found.items() if seen.phase == "exited" and seen.exit_code is None}
+        for kernel_id in left - self._swept:
+            await self._end_marked(kernel_id)
+        self._swept = left
+        if not self._looked_for_strays:
+            self._looked_for_strays = True
+            for stray in await asyncio.to_thread(strays, self._data, found):
+                await self._end_marked(stray)
 
     async def remove(self, kernel_id: KernelId) -> None:
         """Kill what runs, then delete the kernel's folder."""
