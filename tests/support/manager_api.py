@@ -18,6 +18,7 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
+from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.signing import Vault
@@ -130,7 +131,9 @@ class ManagerApi:
 
 
 @asynccontextmanager
-async def serving(pool: Pool, root: Path, *, max_upload_bytes: int = 10 * 1024 * 1024) -> AsyncIterator[ManagerApi]:
+async def serving(
+    pool: Pool, root: Path, *, max_upload_bytes: int = 10 * 1024 * 1024, most: Bounds = USUAL
+) -> AsyncIterator[ManagerApi]:
     """Run the API until left."""
     behind, vault = Behind(), Vault(SECRET)
     key_file = root / "admin.key"
@@ -140,7 +143,7 @@ async def serving(pool: Pool, root: Path, *, max_upload_bytes: int = 10 * 1024 *
         use = build(
             pool, storage, vault=vault, proxy_url=PROXY, pokes=behind, outcomes=behind, reader=behind, clock=utc_now,
             max_upload_bytes=max_upload_bytes, uploads_kept_for=timedelta(days=1),
-            own_ports=OwnPorts(reserved={TAKEN_PORT}), unopened=lambda port: behind.unopened.get(port, {}),
+            own_ports=OwnPorts(reserved={TAKEN_PORT}), unopened=lambda port: behind.unopened.get(port, {}), most=most,
         )  # fmt: skip
         server = WebServer(make_api(use), host="127.0.0.1", port=0, drain_s=1)
         running = asyncio.create_task(server.run())

@@ -51,6 +51,24 @@ class Settings(ServiceSettings):
     link-local addresses. Name those of your machines."""
     replica_ports: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")] = "20000-32767"
     """Host ports on which replicas may be: what the agents' `port_range` says, and nothing that runs besides on machines."""
+    services_per_project: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    """Further ones are refused, as with all that follow."""
+    folders_per_project: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    uploads_per_project: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Uploads that are open."""
+    validations_per_project: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Trial runs that have not ended."""
+    members_per_project: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    revisions_per_service: Annotated[int, Field(ge=2, le=100_000)] = 1000
+    """Not refused: further ones push out the oldest that nothing uses."""
+    tokens_per_service: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    """Tokens that have not expired; revoked ones stand in the service's route table until then."""
+    tokens_per_project: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Tokens of the whole project: they stand in the route table of each of its services."""
+    clients_per_service: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    rules_per_service: Annotated[int, Field(ge=1, le=1000)] = 50
+    keys_per_user: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """API keys that have not expired."""
     lost_after: timedelta = timedelta(seconds=8)
     """A machine that is silent for so long is lost, and its replicas are replaced."""
     reconcile_every: timedelta = timedelta(seconds=2)

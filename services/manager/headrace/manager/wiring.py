@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import fields
 from datetime import timedelta
 
 from headrace.common.bus.connect import Bus
@@ -13,6 +14,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
+from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.reconcile.agents import Agents
@@ -71,6 +73,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         use = everything.build(
             pool, storage, vault=vault, proxy_url=settings.public_proxy_url, pokes=loops, outcomes=outcomes, reader=BusLogReader(bus),
             clock=utc_now, max_upload_bytes=settings.upload_limit_bytes, uploads_kept_for=timedelta(days=2),
+            most=Bounds(**{field.name: getattr(settings, field.name) for field in fields(Bounds)}),
             own_ports=OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports), unopened=proxies.unopened,
         )  # fmt: skip
         await use.clean()

@@ -115,3 +115,8 @@ async def delete_uploads(con: Connection, upload_ids: list[UUID]) -> None:
 async def uploads_before(con: Connection, age: timedelta, *, limit: int) -> list[UUID]:
     """Return uploads that were begun longer ago than `age`, oldest first."""
     return [row["id"] for row in await con.fetch(SQL.uploads_before, age, limit)]
+
+
+async def open_uploads(con: Connection, project_id: ProjectId) -> int:
+    """Return how many uploads into the project's folders have not ended."""
+    return int(await con.fetchval(SQL.open_uploads, project_id))

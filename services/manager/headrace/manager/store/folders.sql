@@ -59,3 +59,6 @@ delete from uploads where id = any($1::uuid[]) returning id
 
 -- name: uploads_before
 select id from uploads where created_at < now() - $1::interval order by created_at limit $2
+
+-- name: open_uploads
+select count(*) from uploads u join folders f on f.id = u.folder_id where f.project_id = $1

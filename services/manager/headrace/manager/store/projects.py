@@ -94,3 +94,8 @@ async def members(con: Connection, project_id: ProjectId, *, after: UUID, limit:
 async def owners(con: Connection, project_id: ProjectId) -> list[UserId]:
     """Return its owners."""
     return [row["user_id"] for row in await con.fetch(SQL.owners, project_id)]
+
+
+async def other_members(con: Connection, project_id: ProjectId, user_id: UserId) -> int:
+    """Return how many members it has besides this user."""
+    return int(await con.fetchval(SQL.other_members, project_id, user_id))

@@ -56,3 +56,6 @@ where m.project_id = $1 and u.id > $2 order by u.id limit $3
 
 -- name: owners
 select user_id from memberships where project_id = $1 and role = 'owner'
+
+-- name: other_members
+select count(*) from memberships where project_id = $1 and user_id <> $2

@@ -218,6 +218,11 @@ async def revisions(con: Connection, service_id: ServiceId, *, after: int, limit
     return [_revision(row) for row in await con.fetch(SQL.revisions, service_id, after, limit)]
 
 
+async def forget_revisions(con: Connection, service_id: ServiceId, *, before: int) -> None:
+    """Delete revisions below the number `before` that nothing uses, the oldest first, a few at a time."""
+    await con.execute(SQL.forget_revisions, service_id, before)
+
+
 async def last_number(con: Connection, service_id: ServiceId) -> int:
     """Return the newest revision's number."""
     return int(await con.fetchval(SQL.last_number, service_id))

@@ -95,3 +95,11 @@ values ($1, $2, 'user', $3, $4, $5, $6)
 
 -- name: exists
 select exists (select 1 from services where id = $1 and deleted_at is null)
+
+-- name: forget_revisions
+-- A few: each new revision makes room for itself, and for some that could not go before.
+delete from revisions where id in (
+    select r.id from revisions r where r.service_id = $1 and r.number < $2
+      and not exists (select 1 from services s where s.revision_id = r.id)
+      and not exists (select 1 from sessions x where x.revision_id = r.id)
+    order by r.number limit 10)

@@ -74,3 +74,8 @@ async def by_key(con: Connection, key_id: UUID) -> StoredKey | None:
     """Return the key and its user."""
     row = await con.fetchrow(SQL.by_key, key_id)
     return StoredKey(row["secret_hash"], row["expired"], _user(row)) if row else None
+
+
+async def count_keys(con: Connection, user_id: UserId) -> int:
+    """Return how many keys the user has that have not expired."""
+    return int(await con.fetchval(SQL.count_keys, user_id))

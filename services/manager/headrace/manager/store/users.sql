@@ -21,3 +21,6 @@ delete from api_keys where user_id = $1 and id = $2 returning name
 -- name: by_key
 select k.secret_hash, coalesce(k.expires_at <= now(), false) as expired, u.id, u.name, u.operator, u.created_at
 from api_keys k join users u on u.id = k.user_id where k.id = $1
+
+-- name: count_keys
+select count(*) from api_keys where user_id = $1 and (expires_at is null or expires_at > now())

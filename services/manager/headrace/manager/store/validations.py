@@ -35,3 +35,8 @@ async def find(con: Connection, session_id: UUID, actor: Actor) -> TrialRun | No
     """Return the trial run, if the caller may see it."""
     row = await con.fetchrow(SQL.find, session_id, actor.user_id, actor.operator)
     return TrialRun(**row) if row else None
+
+
+async def living(con: Connection, project_id: ProjectId) -> int:
+    """Return how many of the project have not ended."""
+    return int(await con.fetchval(SQL.living, project_id))

@@ -11,6 +11,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import quota
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records import Goal
 from headrace.manager.domain.resolved import ResolvedSpec
@@ -25,12 +26,15 @@ from headrace.manager.usecases.services import Services
 class Changes:
     """What can be changed about a service."""
 
-    def __init__(self, pool: Pool, resolver: Resolver, looks: Services, pokes: Pokes, own_ports: OwnPorts) -> None:
+    def __init__(
+        self, pool: Pool, resolver: Resolver, looks: Services, pokes: Pokes, own_ports: OwnPorts, most: Bounds
+    ) -> None:
         self._own_ports = own_ports
         self._pool = pool
         self._resolver = resolver
         self._looks = looks
         self._pokes = pokes
+        self._most = most
 
     async def update(self, actor: Actor, reference: str, change: UpdateService) -> ServiceDetail:
         """Change what is given. A given spec becomes a new revision, which replaces the replicas without downtime.
@@ -165,6 +169,7 @@ class Changes:
         await services.insert_revision(
             con, revision_id, facts.service.id, number, spec, resolved, message, actor.user_id
         )
+        await services.forget_revisions(con, facts.service.id, before=number - self._most.revisions_per_service + 1)
         return number, revision_id
 
     async def _note_scaling(self, con: Connection, actor: Actor, facts: ServiceFacts, before: int, after: int) -> None:

@@ -9,25 +9,25 @@ from headrace.common.contracts.http.clients import ClientView, CreateClient, New
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.tokens import UpdateCaller
 from headrace.common.contracts.ids import ClientId, new_uuid
-from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.bounds import Bounds
 from headrace.manager.signing import new_client_secret
 from headrace.manager.store import clients, events, services, tokens
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.context import a_page, service_for
 from headrace.manager.usecases.ports import Pokes
 
-MOST_CLIENTS = 1000
-"""Of one service: all of them stand in its route table."""
-
 
 class Clients:
     """What can be done with named clients. App-proxies know of each change within a second."""
 
-    def __init__(self, pool: Pool, pokes: Pokes) -> None:
+    def __init__(self, pool: Pool, pokes: Pokes, most: Bounds) -> None:
         self._pool = pool
         self._pokes = pokes
+        self._most = most
 
     async def create(self, actor: Actor, reference: str, new: CreateClient) -> NewClient:
         """Make a client; this is the only time that its secret is shown. Raises NotFound, Forbidden, NameTaken, Conflict."""
@@ -36,8 +36,8 @@ class Clients:
         async with transaction(self._pool) as con:
             facts = await service_for(con, actor, reference, "member")
             await services.lock(con, facts.service.id)  # one at a time, so that the count holds
-            if await clients.living(con, facts.service.id) >= MOST_CLIENTS:
-                raise Conflict(f"service {facts.service.name} has {MOST_CLIENTS} clients; no more are kept")
+            there = await clients.living(con, facts.service.id)
+            bounds.check(f"service {facts.service.name}", "clients", there, self._most.clients_per_service)
             view = await clients.insert(
                 con, client_id, facts.service.id, new, digest, user_id=actor.user_id, creator=actor.name
             )

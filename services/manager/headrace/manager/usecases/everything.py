@@ -10,6 +10,7 @@ import structlog
 from headrace.common.contracts.problems import Problem
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import Clock
+from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.signing import Vault
@@ -70,17 +71,18 @@ class UseCases:
 def build(
     pool: Pool, storage: FolderStorage, *, vault: Vault, proxy_url: str, pokes: Pokes, outcomes: RuleOutcomes,
     reader: LogReader, clock: Clock, max_upload_bytes: int, uploads_kept_for: timedelta, own_ports: OwnPorts, unopened: Unopened,
+    most: Bounds = USUAL,
 ) -> UseCases:  # fmt: skip
     """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
     resolver = Resolver(pool, storage)
-    services = Services(pool, resolver, Views(proxy_url, unopened), pokes, clock, own_ports)
-    folders = Folders(pool, storage)
+    services = Services(pool, resolver, Views(proxy_url, unopened), pokes, clock, own_ports, most)
+    folders = Folders(pool, storage, most)
     return UseCases(
-        auth=Authentication(pool, vault), projects=Projects(pool), users=Users(pool, vault), folders=folders,
-        uploads=Uploads(pool, storage, folders, max_bytes=max_upload_bytes, kept_for=uploads_kept_for),
-        services=services, changes=Changes(pool, resolver, services, pokes, own_ports), replicas=Replicas(pool, pokes),
+        auth=Authentication(pool, vault), projects=Projects(pool, most), users=Users(pool, vault, most), folders=folders,
+        uploads=Uploads(pool, storage, folders, max_bytes=max_upload_bytes, kept_for=uploads_kept_for, most=most),
+        services=services, changes=Changes(pool, resolver, services, pokes, own_ports, most), replicas=Replicas(pool, pokes),
         receipts=Receipts(pool),
-        tokens=Tokens(pool, SigningKeys(vault), pokes, clock), clients=Clients(pool, pokes), rules=Rules(pool, outcomes, pokes),
-        history=History(pool), logs=Logs(pool, reader, clock), validations=Validations(pool, resolver, pokes),
+        tokens=Tokens(pool, SigningKeys(vault), pokes, clock, most), clients=Clients(pool, pokes, most), rules=Rules(pool, outcomes, pokes, most),
+        history=History(pool), logs=Logs(pool, reader, clock), validations=Validations(pool, resolver, pokes, most),
         fleet=Fleet(pool),
     )  # fmt: skip

@@ -12,7 +12,9 @@ from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.problems import InUse, NotFound, Problem
 from headrace.common.db.pool import Pool, transaction
+from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records import Folder
 from headrace.manager.folders.storage import FolderStorage
@@ -35,15 +37,18 @@ def view(folder: Folder) -> FolderView:
 class Folders:
     """What can be done with folders. `project` disambiguates a name that several projects use."""
 
-    def __init__(self, pool: Pool, storage: FolderStorage) -> None:
+    def __init__(self, pool: Pool, storage: FolderStorage, most: Bounds) -> None:
         self._pool = pool
         self._storage = storage
+        self._most = most
 
     async def create(self, actor: Actor, new: CreateFolder) -> FolderView:
         """Create an empty folder. Raises NotFound, Forbidden, NameTaken."""
         async with transaction(self._pool) as con:
             project = await project_or_only(con, actor, new.project, "member")
             await projects.lock(con, project.id)
+            _, there = await projects.in_use(con, project.id)
+            bounds.check(f"project {project.name}", "folders", there, self._most.folders_per_project)
             folder = await folders.insert(con, project.id, new.name, new.usage_mode)
             details = {"folder": new.name, "folder_id": str(folder.id), "usage_mode": new.usage_mode}
             await events.record(con, actor, "folder.created", project_id=project.id, details=details)

@@ -9,7 +9,9 @@ from headrace.common.contracts.http.projects import CreateProject, MemberView, P
 from headrace.common.contracts.http.services import Usage
 from headrace.common.contracts.problems import Conflict, InUse, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.records import Project, User
 from headrace.manager.store import events, projects, tokens, users
 from headrace.manager.usecases.context import a_page, operators_only, project_for
@@ -25,8 +27,9 @@ def _view(project: Project) -> ProjectView:
 class Projects:
     """What can be done with projects."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, most: Bounds) -> None:
         self._pool = pool
+        self._most = most
 
     async def whoami(self, actor: Actor) -> WhoAmI:
         """Return the caller and the projects that the caller is a member of."""
@@ -91,6 +94,8 @@ class Projects:
             project, user = await self._member(con, actor, reference, user_reference)
             if body.role != "owner":
                 await self._keep_an_owner(con, project, user)
+            there = await projects.other_members(con, project.id, user.id)
+            bounds.check(f"project {project.name}", "members", there, self._most.members_per_project)
             await projects.put_member(con, project.id, user.id, body.role)
             details = {"user": user.name, "role": body.role}
             await events.record(con, actor, "member.put", project_id=project.id, details=details)

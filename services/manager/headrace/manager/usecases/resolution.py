@@ -22,6 +22,7 @@ from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.tree import Tree
 from headrace.manager.store import folders
 from headrace.manager.usecases.context import folder_for
+from headrace.manager.usecases.parsing import Parsing
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Resolver:
     def __init__(self, pool: Pool, storage: FolderStorage) -> None:
         self._pool = pool
         self._storage = storage
+        self._parsing = Parsing()
 
     async def resolve(self, actor: Actor, project: Project, spec: RevisionSpec, name: str) -> Prepared:
         """Resolve `spec` for a service called `name` in `project`.
@@ -65,25 +67,39 @@ class Resolver:
         if model is None:
             return Inputs(name=name, extra=others)
         read = partial(_read, self._storage.tree(model.id), spec)
-        definition, defaults, names = await self._storage.call(read)
+        files, names = await self._storage.call(read)
+        definition, defaults = await self._parsing.run(model.project_id, partial(_parse, files, spec))
         facts = FolderFacts(model.id, model.name, model.usage_mode, names)
         return Inputs(name=name, folder=facts, definition=definition, defaults=defaults, extra=others)
 
 
-def _read(tree: Tree, spec: RevisionSpec) -> tuple[Model | None, ServiceDefaults | None, tuple[str, ...]]:
-    """Read and parse what the spec's runtime needs of the folder (blocks)."""
+@dataclass(frozen=True)
+class _Files:
+    """Contents of a folder's definition files; None where there is none."""
+
+    definition: tuple[str, bytes] | None
+    defaults: bytes | None
+
+
+def _read(tree: Tree, spec: RevisionSpec) -> tuple[_Files, tuple[str, ...]]:
+    """Read what the spec's runtime needs of the folder (blocks)."""
     definition = _definition(tree, spec) if spec.runtime == "custom" else None
-    text = tree.read((FILE,), limit=filetext.MAX_FILE_BYTES)
-    defaults = parse_service_definition(text).get(spec.runtime) if text is not None else None
+    defaults = tree.read((FILE,), limit=filetext.MAX_FILE_BYTES)
     names = tuple(file.path for file in tree.files((), recursive=False)) if spec.runtime == "llama-cpp" else ()
-    return definition, defaults, names
+    return _Files(definition, defaults), names
 
 
-def _definition(tree: Tree, spec: RevisionSpec) -> Model:
+def _parse(files: _Files, spec: RevisionSpec) -> tuple[Model | None, ServiceDefaults | None]:
+    definition = parse_definition(files.definition[1], files.definition[0]) if files.definition else None
+    defaults = parse_service_definition(files.defaults).get(spec.runtime) if files.defaults is not None else None
+    return definition, defaults
+
+
+def _definition(tree: Tree, spec: RevisionSpec) -> tuple[str, bytes]:
     candidates = (spec.definition_path,) if spec.definition_path else DEFAULT_NAMES
     for file in candidates:
         content = tree.read(split_path(file, field="definition_path"), limit=filetext.MAX_FILE_BYTES)
         if content is not None:
-            return parse_definition(content, file)
+            return file, content
     wanted = " or ".join(candidates)
     raise filetext.refuse(candidates[0], [filetext.row("", "no such file in the folder", f"a file {wanted}")])

@@ -7,33 +7,34 @@ from uuid import UUID
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.rules import RuleView
 from headrace.common.contracts.ids import ServiceId
-from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.rule import RuleSpec
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.bounds import Bounds
 from headrace.manager.store import events, rules, services
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.context import a_page, as_id, service_for
 from headrace.manager.usecases.ports import Pokes, RuleOutcomes
 
-MOST_RULES = 50
-
 
 class Rules:
     """What can be done with rules."""
 
-    def __init__(self, pool: Pool, outcomes: RuleOutcomes, pokes: Pokes) -> None:
+    def __init__(self, pool: Pool, outcomes: RuleOutcomes, pokes: Pokes, most: Bounds) -> None:
         self._pool = pool
         self._outcomes = outcomes
         self._pokes = pokes
+        self._most = most
 
     async def add(self, actor: Actor, reference: str, spec: RuleSpec) -> RuleView:
         """Add a rule. Raises NotFound, Forbidden, Conflict when the service has too many."""
         async with transaction(self._pool) as con:
             facts = await service_for(con, actor, reference, "member")
             await services.lock(con, facts.service.id)
-            if await rules.count(con, facts.service.id) >= MOST_RULES:
-                raise Conflict(f"service {facts.service.name} has {MOST_RULES} rules; that is the most")
+            there = await rules.count(con, facts.service.id)
+            bounds.check(f"service {facts.service.name}", "rules", there, self._most.rules_per_service)
             view = await rules.insert(con, facts.service.id, spec, actor.user_id)
             await self._record(con, actor, facts, "rule.added", view.id, spec)
         self._pokes.poke("rules")

@@ -21,8 +21,9 @@ from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain import names, quota
+from headrace.manager.domain import bounds, names, quota
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records import Project
 from headrace.manager.store import ends, events, projects, services, traffic
@@ -42,7 +43,14 @@ class Services:
     """Creating and looking at services."""
 
     def __init__(
-        self, pool: Pool, resolver: Resolver, views: Views, pokes: Pokes, clock: Clock, own_ports: OwnPorts
+        self,
+        pool: Pool,
+        resolver: Resolver,
+        views: Views,
+        pokes: Pokes,
+        clock: Clock,
+        own_ports: OwnPorts,
+        most: Bounds,
     ) -> None:
         self._own_ports = own_ports
         self._pool = pool
@@ -50,6 +58,7 @@ class Services:
         self._views = views
         self._pokes = pokes
         self._clock = clock
+        self._most = most
 
     async def create(self, actor: Actor, new: CreateService) -> ServiceDetail:
         """Create a service and its first revision.
@@ -84,6 +93,8 @@ class Services:
             raise NotFound(f"there is no project {project.name}")
         if not await services.group_exists(con, new.resource_group):
             raise invalid("resource_group", new.resource_group, "the name of a resource group")
+        there, _ = await projects.in_use(con, project.id)
+        bounds.check(f"project {project.name}", "services", there, self._most.services_per_project)
         await prepared.hold_folders(con)
         used = await projects.used(con, project.id) if locked.quota is not None else {}
         quota.check(project.name, locked.quota, used, quota.times(prepared.resolved.slots, new.replicas))

@@ -11,20 +11,20 @@ from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateCaller
 from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId, new_uuid
-from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
+from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.bounds import Bounds
 from headrace.manager.signing import SigningKey, Vault
-from headrace.manager.store import events, tokens
+from headrace.manager.store import events, projects, services, tokens
 from headrace.manager.usecases.context import a_page, as_id, invalid, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
 
 DEFAULT_LIFETIME = timedelta(days=30)
 LONGEST = timedelta(days=3651)
 Opens = Literal["service", "project"]
-MOST_TOKENS: dict[Opens, int] = {"service": 10_000, "project": 500}
-"""That have not expired: the revoked ones among them stand in the route table, a project's in that of each of its services."""
 
 
 class SigningKeys:
@@ -65,11 +65,12 @@ class Opened:
 class Tokens:
     """What can be done with tokens. `opens` says whether the reference is a service's or a project's."""
 
-    def __init__(self, pool: Pool, keys: SigningKeys, pokes: Pokes, clock: Clock) -> None:
+    def __init__(self, pool: Pool, keys: SigningKeys, pokes: Pokes, clock: Clock, most: Bounds) -> None:
         self._pool = pool
         self._keys = keys
         self._pokes = pokes
         self._clock = clock
+        self._most: dict[Opens, int] = {"service": most.tokens_per_service, "project": most.tokens_per_project}
 
     async def create(self, actor: Actor, opens: Opens, reference: str, new: CreateToken) -> NewToken:
         """Make a token; this is the only time that it is shown. Raises NotFound, Forbidden, Conflict; InvalidRequest for a bad date."""
@@ -78,10 +79,9 @@ class Tokens:
         token_id = TokenId(new_uuid())
         async with transaction(self._pool) as con:
             opened = await _opened(con, actor, opens, reference, "member")
-            if await tokens.living(con, opened.subject) >= MOST_TOKENS[opens]:
-                raise Conflict(
-                    f"{opened.words} has {MOST_TOKENS[opens]} tokens that have not expired; no more are kept"
-                )
+            await _hold(con, opened)  # one at a time, so that the count holds
+            there = await tokens.living(con, opened.subject)
+            bounds.check(opened.words, "tokens that have not expired", there, self._most[opens])
             key = await self._keys.current(con)
             view = await tokens.insert(
                 con, token_id, new, service_id=opened.service_id, project_id=None if opened.service_id else opened.project_id,
@@ -122,6 +122,13 @@ class Tokens:
                 raise NotFound(f"{opened.words} has no token {token}")
             await _record(con, actor, "token.revoked", opened, token_id)
         self._pokes.poke("routes")
+
+
+async def _hold(con: Connection, opened: Opened) -> None:
+    if opened.service_id is None:
+        await projects.lock(con, opened.project_id)
+    else:
+        await services.lock(con, opened.service_id)
 
 
 async def _opened(con: Connection, actor: Actor, opens: Opens, reference: str, needed: Role) -> Opened:

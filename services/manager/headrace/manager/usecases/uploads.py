@@ -17,7 +17,9 @@ from headrace.common.contracts.problems import (
     TooLarge,
 )
 from headrace.common.db.pool import Pool, transaction
+from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records import Folder, Upload
 from headrace.manager.folders.partials import Appender
@@ -36,7 +38,7 @@ class Uploads:
 
     def __init__(
         self, pool: Pool, storage: FolderStorage, folder_cases: Folders, *, max_bytes: int, kept_for: timedelta,
-        idle_s: float = 60.0,
+        idle_s: float = 60.0, most: Bounds = USUAL,
     ) -> None:  # fmt: skip
         self._pool = pool
         self._storage = storage
@@ -44,6 +46,7 @@ class Uploads:
         self.max_bytes = max_bytes
         self._kept_for = kept_for
         self._idle_s = idle_s
+        self._most = most
 
     async def create(
         self, actor: Actor, reference: str, project: str | None, path: str, size_bytes: int, sha256: str | None
@@ -60,6 +63,8 @@ class Uploads:
         folder = await self._folders.find(actor, reference, project, "member")
         await self._storage.call(partial(self._storage.tree(folder.id).check_free, names))
         async with transaction(self._pool) as con:
+            there = await folders.open_uploads(con, folder.project_id)
+            bounds.check("the project", "open uploads", there, self._most.uploads_per_project)
             upload = await folders.insert_upload(con, folder.id, "/".join(names), size_bytes, sha256, actor.user_id)
         await self._storage.call(partial(self._storage.partials.create, upload.id))
         if size_bytes == 0:

@@ -9,7 +9,9 @@ from headrace.common.contracts.http.projects import CreateKey, CreateUser, KeyVi
 from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.records import User
 from headrace.manager.signing import Vault, new_api_key
 from headrace.manager.store import events, users
@@ -23,9 +25,10 @@ def _view(user: User) -> UserView:
 class Users:
     """What can be done with users. Operators act for everybody, others for themselves."""
 
-    def __init__(self, pool: Pool, vault: Vault) -> None:
+    def __init__(self, pool: Pool, vault: Vault, most: Bounds) -> None:
         self._pool = pool
         self._vault = vault
+        self._most = most
 
     async def create(self, actor: Actor, new: CreateUser) -> UserView:
         """Create a user. Raises Forbidden, NameTaken."""
@@ -48,6 +51,7 @@ class Users:
         key, secret = new_api_key(key_id)
         async with transaction(self._pool) as con:
             user = await self._user(con, actor, reference)
+            bounds.check(f"user {user.name}", "keys", await users.count_keys(con, user.id), self._most.keys_per_user)
             view = await users.insert_key(con, key_id, user.id, new.name, self._vault.hash(secret), new.expires_in_s)
             details = {"user": user.name, "key_id": str(key_id), "name": new.name}
             await events.record(con, actor, "key.created", details=details)

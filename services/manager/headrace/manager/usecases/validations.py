@@ -10,8 +10,9 @@ from headrace.common.contracts.ids import SessionId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import quota
+from headrace.manager.domain import bounds, quota
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.bounds import Bounds
 from headrace.manager.store import events, projects, services, sessions, validations
 from headrace.manager.store.validations import TrialRun
 from headrace.manager.usecases.context import as_id, authorise, invalid, project_or_only
@@ -33,10 +34,11 @@ async def trial_run(con: Connection, actor: Actor, session_id: UUID, needed: Rol
 class Validations:
     """Starting, watching and stopping trial runs. The services loop gives the verdict and ends them."""
 
-    def __init__(self, pool: Pool, resolver: Resolver, pokes: Pokes) -> None:
+    def __init__(self, pool: Pool, resolver: Resolver, pokes: Pokes, most: Bounds) -> None:
         self._pool = pool
         self._resolver = resolver
         self._pokes = pokes
+        self._most = most
 
     async def start(self, actor: Actor, new: StartValidation) -> ValidationView:
         """Start a trial run. Raises NotFound, Forbidden, InvalidDefinition, InvalidRequest, QuotaExceeded."""
@@ -51,6 +53,10 @@ class Validations:
                 raise NotFound(f"there is no project {project.name}")
             if not await services.group_exists(con, new.resource_group):
                 raise invalid("resource_group", new.resource_group, "the name of a resource group")
+            there = await validations.living(con, project.id)
+            bounds.check(
+                f"project {project.name}", "validations that have not ended", there, self._most.validations_per_project
+            )
             await prepared.hold_folders(con)
             quota.check(project.name, locked.quota, await projects.used(con, project.id), prepared.resolved.slots)
             await sessions.create(

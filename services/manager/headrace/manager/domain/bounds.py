@@ -1,0 +1,42 @@
+"""How many things of a kind there may be: of a project, a service, a user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headrace.common.contracts.problems import Conflict
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Most of each kind. The settings have the same names."""
+
+    services_per_project: int = 2000
+    folders_per_project: int = 1000
+    uploads_per_project: int = 1000
+    """That are open."""
+    validations_per_project: int = 20
+    """That have not ended."""
+    members_per_project: int = 1000
+    revisions_per_service: int = 1000
+    """Further ones push out the oldest that nothing uses."""
+    tokens_per_service: int = 10_000
+    """That have not expired: the revoked ones among them stand in its route table."""
+    tokens_per_project: int = 500
+    """They stand in the route table of each of its services."""
+    clients_per_service: int = 1000
+    """All of them stand in its route table."""
+    rules_per_service: int = 50
+    keys_per_user: int = 100
+
+
+USUAL = Bounds()
+
+
+def check(whose: str, what: str, there: int, most: int) -> None:
+    """Raise Conflict when one more of `what` would pass the bound."""
+    if there >= most:
+        found = f"{there} {what}"
+        raise Conflict(
+            f"{whose}: found {found}; allowed: at most {most}", field=what, found=found, allowed=f"at most {most}"
+        )
