@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+import uvloop
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
@@ -163,3 +164,19 @@ async def test_when_all_connections_have_a_request_in_hand_a_new_one_is_answered
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in await asyncio.gather(*slows))
     server.stop()
     await serving
+
+
+def test_the_event_loop_of_the_services_serves() -> None:
+    """uvloop's transports are no subclass of asyncio's."""
+
+    async def ask() -> int:
+        server = WebServer(make_app(), host="127.0.0.1", port=0)
+        running = asyncio.create_task(server.run())
+        await server.started.wait()
+        async with httpx.AsyncClient() as http:
+            status = (await http.get(f"http://127.0.0.1:{server.port}/livez")).status_code
+        server.stop()
+        await running
+        return status
+
+    assert uvloop.run(ask()) == 200

@@ -6,6 +6,7 @@ import asyncio
 import json
 import resource
 from collections.abc import Callable
+from typing import cast
 
 import structlog
 from aiohttp import web
@@ -80,8 +81,7 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a TCP server gives
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
         self._admitted = self._all.admit(self)
         if self._admitted:
             self._inner.connection_made(transport)
