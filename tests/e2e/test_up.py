@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from headrace.embedded.private import lock_holder
+from tests.support.wait import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -126,3 +130,25 @@ def test_a_database_that_is_not_there_cannot_be_reached(person: Person) -> None:
     ran = person.runs("migrate", "--database-url", f"postgresql://nobody:secret@127.0.0.1:{free_port()}/none")
     assert ran.returncode == 3
     assert "secret" not in ran.stdout + ran.stderr
+
+
+def test_detached_it_is_there_when_the_command_returns_and_stays(person: Person) -> None:
+    ports = ("--port", str(free_port()), "--proxy-port", str(free_port()))
+    up = person.runs("up", "--detach", *ports)
+    assert up.returncode == 0, up.stderr
+    assert "Headrace is running." in up.stdout
+    assert person.gets("status")["status"] == "up"
+    again = person.runs("up", "--detach", *ports)
+    assert again.returncode == 1
+    assert "already in use by process" in again.stderr
+    assert person.runs("down").returncode == 0
+
+
+async def test_commands_wait_for_a_stack_that_starts(person: Person, tmp_path: Path) -> None:
+    up = person.start("up", "--json", "--port", str(free_port()), "--proxy-port", str(free_port()))
+    await eventually(lambda: lock_holder(tmp_path / ".local/share/headrace") is not None)
+    asked = await asyncio.to_thread(person.runs, "whoami")
+    assert asked.returncode == 0, asked.stderr
+    assert "waiting for the stack" in asked.stderr
+    assert person.runs("down").returncode == 0
+    assert ended(up) == 0

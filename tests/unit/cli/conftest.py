@@ -37,6 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "HEADRACE_URL",
         "HEADRACE_API_KEY",
         "HEADRACE_DATA",
+        "HEADRACE_PROJECT",
         "XDG_CONFIG_HOME",
         "XDG_STATE_HOME",
         "XDG_DATA_HOME",

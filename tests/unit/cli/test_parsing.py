@@ -11,7 +11,7 @@ import pytest
 from headrace.cli import text
 from headrace.cli.commands.service_flags import overlaid
 from headrace.cli.errors import CliError, ExitCode
-from headrace.cli.parsing import document, duration_s, env_file, mount, pairs
+from headrace.cli.parsing import document, duration_s, env_file, expiry, lifetime_s, mount, pairs
 
 
 def test_pairs_keep_what_follows_the_first_equals_sign() -> None:
@@ -109,3 +109,26 @@ def test_values_as_people_read_them() -> None:
     assert [text.cell(value) for value in (None, True, False, 3)] == ["-", "yes", "no", "3"]
     assert text.clean("a\x1b[31mb\nc\td\x9b") == "a\\x1b[31mb\\x0ac\td\\x9b"
     assert [text.count(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("90d", {"expires_in_s": 7_776_000}),
+        ("2027-12-31", {"expires_at": datetime(2027, 12, 31, 23, 59, 59, tzinfo=UTC)}),
+        ("2027-12-31T18:00", {"expires_at": datetime(2027, 12, 31, 18, tzinfo=UTC)}),
+        ("2027-12-31T18:00:00+09:00", {"expires_at": datetime(2027, 12, 31, 9, tzinfo=UTC)}),
+    ],
+)
+def test_an_expiry_is_a_duration_with_a_unit_or_a_date(typed: str, meant: dict[str, object]) -> None:
+    assert expiry(typed, "--expires") == meant
+
+
+@pytest.mark.parametrize("typed", ["30", "20271231", "soon", "2027-13-01", "-1d", "1.5d", ""])
+def test_an_expiry_without_a_unit_is_not_guessed(typed: str) -> None:
+    with pytest.raises(CliError, match="allowed: a number with s, m, h, d or w"):
+        expiry(typed, "--expires")
+
+
+def test_a_date_gives_the_seconds_until_its_end() -> None:
+    assert lifetime_s("2027-12-31", "--expires", datetime(2027, 12, 31, 23, 59, 49, tzinfo=UTC)) == 10

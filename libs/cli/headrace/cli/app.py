@@ -18,6 +18,7 @@ from headrace.cli.session import current
 ENVIRONMENT = {
     "HEADRACE_URL": "server; wins over the stored login",
     "HEADRACE_API_KEY": "API key; wins over the stored login",
+    "HEADRACE_PROJECT": "project that is meant where none is given; wins over `project use`",
     "HEADRACE_DATA": "data folder of up, down and status",
     "NO_COLOR": "no colours",
 }

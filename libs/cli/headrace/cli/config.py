@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.stacks import Stacks
-from headrace.embedded.private import write_private
-from headrace.embedded.state import StackState, read_state
+from headrace.embedded.private import lock_holder, write_private
+from headrace.embedded.state import Phase, StackState, read_state
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
+MAX_DEFAULTS: Final = 100
+LONGEST_START_S: Final = 120.0
+"""How long a command waits for a stack that starts."""
+_POLL_S = 0.1
 _HOW = "headrace login --url URL, or set HEADRACE_URL and HEADRACE_API_KEY, or start one here: headrace up"
 
 
@@ -68,12 +74,21 @@ def default_data(environ: Mapping[str, str]) -> Path:
     return Path(wanted) if wanted else _folder(environ, "XDG_DATA_HOME", ".local/share")
 
 
+class Defaults(BaseModel):
+    """What `project use` stored: the project that commands mean where none is given, per server."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    projects: dict[str, str] = {}
+    """Server's URL → project; the latest last, MAX_DEFAULTS at most."""
+
+
 class Config:
-    """The stored login and the environment."""
+    """The stored login, the default projects and the environment."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self.environ = os.environ if environ is None else environ
         self.file = config_file(self.environ)
+        self._defaults_file = self.file.with_name("defaults.json")
         self.stacks = Stacks(state_folder(self.environ) / "stacks.json")
 
     def login(self) -> Login | None:
@@ -96,6 +111,28 @@ class Config:
         self.file.unlink(missing_ok=True)
         return there
 
+    def project(self, url: str) -> str | None:
+        """Return the project to use at the server `url` where none is given; None: the only one that the caller has."""
+        return self.environ.get("HEADRACE_PROJECT") or self._defaults().projects.get(url)
+
+    def use_project(self, url: str, project: str | None) -> None:
+        """Keep `project` as the one to use at `url`; None forgets it. Raises OSError."""
+        others = {server: name for server, name in self._defaults().projects.items() if server != url}
+        kept = list((others | ({url: project} if project else {})).items())[-MAX_DEFAULTS:]
+        self._defaults_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(self._defaults_file, Defaults(projects=dict(kept)).model_dump_json(indent=1) + "\n")
+
+    def _defaults(self) -> Defaults:
+        try:
+            return Defaults.model_validate_json(self._defaults_file.read_bytes())
+        except FileNotFoundError:
+            return Defaults()
+        except (OSError, ValidationError) as error:
+            raise CliError(
+                f"{self._defaults_file} cannot be read: {_first(error)}",
+                hint="headrace project use NAME writes it anew",
+            ) from None
+
     def target(self, *, url: str | None = None, data: Path | None = None) -> Target:
         """Return the server to talk to and its key. Raises CliError that says how to log in.
 
@@ -115,7 +152,7 @@ class Config:
 
     def local(self, data: Path) -> Target:
         """Return the stack that runs on `data`. Raises CliError if none does."""
-        state = read_state(data)
+        state = _started(data)
         if state is None:
             raise CliError(f"nothing runs on {data}", ExitCode.UNREACHABLE, hint=f"headrace up --data {data}")
         return _of_state(state)
@@ -153,6 +190,8 @@ class Config:
 
     def _of_running(self) -> Target:
         running = self.stacks.running()
+        if not running and lock_holder(default_data(self.environ)) is not None:
+            return self.local(default_data(self.environ))
         if not running:
             raise CliError("not logged in, and nothing runs here", ExitCode.DENIED, hint=_HOW)
         if len(running) > 1:
@@ -160,7 +199,7 @@ class Config:
             raise CliError(
                 f"several stacks run here: {folders}", ExitCode.USAGE, hint="say which: headrace --data FOLDER …"
             )
-        return _of_state(running[0])
+        return self.local(running[0].data)
 
 
 def checked_url(url: str) -> str:
@@ -183,6 +222,24 @@ def is_local(url: str) -> bool:
     """Whether `url` is on this machine, so that a key may go there unencrypted."""
     host = urlsplit(url).hostname or ""
     return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _started(data: Path) -> StackState | None:
+    """Return the state of the stack on `data`, once it has started; None if none runs or starts there.
+
+    A stack that does not get ready ends by itself, or says so in its state; the wait is bounded all the same.
+    """
+    until = time.monotonic() + LONGEST_START_S
+    told = False
+    while True:
+        state = read_state(data)
+        starting = state.phase is Phase.STARTING if state is not None else lock_holder(data) is not None
+        if not starting or time.monotonic() > until:
+            return state
+        if not told:
+            sys.stderr.write(f"waiting for the stack on {data} to start\n")
+            told = True
+        time.sleep(_POLL_S)
 
 
 def _of_state(state: StackState) -> Target:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +45,41 @@ def duration_s(value: str, flag: str) -> int:
     if match is None:
         raise usage(f"{flag} {value}: found no duration; allowed: a number with s, m, h, d or w, for example 30d")
     return int(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def expiry(value: str, flag: str) -> dict[str, Any]:
+    """Return `expires_in_s` for a duration with a unit (`90d`), `expires_at` for a date or time. Raises CliError.
+
+    A date means the end of that day, a time without a zone is UTC.
+    """
+    text = value.strip()
+    if re.fullmatch(r"\d+[smhdw]", text):
+        return {"expires_in_s": duration_s(text, flag)}
+    # Digits alone are neither: they would be a date of ISO 8601's short form, or seconds where days were meant.
+    found = _moment(text) if "-" in text else None
+    if found is None:
+        raise usage(
+            f"{flag} {value}: found neither a duration nor a date; allowed: a number with s, m, h, d or w (90d), "
+            "a date (2027-12-31: the end of that day, UTC) or a time (2027-12-31T18:00:00Z)"
+        )
+    return {"expires_at": found}
+
+
+def lifetime_s(value: str, flag: str, now: datetime) -> int:
+    """Return how many seconds from `now` on something lives that ends at expiry(`value`). Raises CliError."""
+    found = expiry(value, flag)
+    given: int | None = found.get("expires_in_s")
+    return math.ceil((found["expires_at"] - now).total_seconds()) if given is None else given
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        if len(text) == len("2027-12-31"):
+            return datetime.combine(date.fromisoformat(text), time.max, UTC).replace(microsecond=0)
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def mount(value: str) -> dict[str, Any]:

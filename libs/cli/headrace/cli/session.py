@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+from uuid import UUID
 
 import typer
 
@@ -42,6 +43,13 @@ class Session:
             self._client = self.connect(self.config.target(url=self.url, data=self.data))
         return self._client
 
+    def project(self, given: str | None, *, of: str = "") -> str | None:
+        """Return the project that is meant: `given`, then $HEADRACE_PROJECT, then that of `project use`, or None.
+
+        `of`: what is looked for in it, by name or id; an id needs no project.
+        """
+        return given if given is not None or _is_id(of) else self.config.project(self.client.url)
+
     def connect(self, target: Target) -> Client:
         """Return a client of `target`; the caller closes it."""
         from headrace.cli.config import is_local  # noqa: PLC0415
@@ -61,3 +69,11 @@ class Session:
 def current(ctx: typer.Context) -> Session:
     """Return the session that main() gave to the command line."""
     return cast("Session", ctx.find_object(Session))
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -14,7 +14,12 @@ from headrace.cli.parsing import usage
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Project = Annotated[
     str | None,
-    typer.Option("--project", "-p", metavar="PROJECT", help="Name or id; may be left out where one has one project."),
+    typer.Option(
+        "--project", "-p", metavar="PROJECT", help="Name or id; without it that of `project use`, or one's only one."
+    ),
+]
+OfProject = Annotated[
+    str | None, typer.Option("--project", "-p", metavar="PROJECT", help="Only those of this project.")
 ]
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name or id.", autocompletion=complete_service)]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Name or id.", autocompletion=complete_folder)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace.cli.command import commands
-from headrace.cli.commands.flags import Folder, Project, Yes, confirmed
+from headrace.cli.commands.flags import Folder, OfProject, Project, Yes, confirmed
 from headrace.cli.config import state_folder
 from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
@@ -47,12 +47,13 @@ def create(
     ] = "model",
 ) -> None:
     """Create an empty folder."""
+    project = session.project(project)
     given: dict[str, Any] = {"name": name, "usage_mode": usage_mode} | ({"project": project} if project else {})
     _show(session, session.client.folders.create(CreateFolder.model_validate(given)))
 
 
 def ls(
-    session: Session, project: Project = None, usage_mode: Annotated[UsageMode | None, typer.Option("--usage")] = None
+    session: Session, project: OfProject = None, usage_mode: Annotated[UsageMode | None, typer.Option("--usage")] = None
 ) -> None:
     """List folders."""
     session.output.table(
@@ -62,7 +63,7 @@ def ls(
 
 def show(session: Session, folder: Folder, project: Project = None) -> None:
     """Show a folder."""
-    _show(session, session.client.folders.get(folder, project=project))
+    _show(session, session.client.folders.get(folder, project=session.project(project, of=folder)))
 
 
 def files(
@@ -73,7 +74,7 @@ def files(
     project: Project = None,
 ) -> None:
     """List the files of a folder."""
-    found = session.client.folders.files(folder, path, recursive=recursive, project=project)
+    found = session.client.folders.files(folder, path, recursive=recursive, project=session.project(project, of=folder))
     session.output.table(found, _FILES, empty="no files")
 
 
@@ -87,7 +88,7 @@ def upload(
     project: Project = None,
 ) -> None:
     """Upload files. A file is replaced once all of it has arrived; run again, a broken upload goes on where it stopped."""
-    there = session.client.folders.get(folder, project=project)
+    there = session.client.folders.get(folder, project=session.project(project, of=folder))
     wanted = uploads(paths, to)
     if not wanted:
         raise CliError("there are no files in what was given")
@@ -117,7 +118,7 @@ def download(
 ) -> None:
     """Download a file, a directory or everything."""
     client = session.client
-    there = client.folders.get(folder, project=project)
+    there = client.folders.get(folder, project=session.project(project, of=folder))
     wanted = downloads(_below(session, there, path), path, to)
     if not wanted:
         raise CliError(f"{folder} has no files" + (f" at {path}" if path else ""))
@@ -155,9 +156,9 @@ def rm(
     what = f"{path} in the folder {folder}" if path else f"the folder {folder} and all its files"
     confirmed(f"delete {what}?", yes=yes)
     if path:
-        session.client.folders.delete_file(folder, path, project=project)
+        session.client.folders.delete_file(folder, path, project=session.project(project, of=folder))
     else:
-        session.client.folders.delete(folder, project=project)
+        session.client.folders.delete(folder, project=session.project(project, of=folder))
     session.output.done(f"deleted {what}", deleted=f"{folder}/{path}" if path else folder)
 
 

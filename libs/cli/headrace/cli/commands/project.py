@@ -29,7 +29,7 @@ _MEMBERS: Columns[MemberView] = (("USER", lambda m: m.user), ("ROLE", lambda m: 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     commands(app, {
-        "create": create, "ls": ls, "show": show, "rm": rm, "usage": usage,
+        "create": create, "ls": ls, "show": show, "rm": rm, "use": use, "usage": usage,
         "members": members, "add-member": add_member, "rm-member": rm_member,
     })  # fmt: skip
 
@@ -72,6 +72,23 @@ def rm(session: Session, project: Name, yes: Yes = False) -> None:
     confirmed(f"delete the project {project}?", yes=yes)
     session.client.projects.delete(project)
     session.output.done(f"deleted the project {project}", deleted=project)
+
+
+def use(
+    session: Session,
+    project: Annotated[str | None, typer.Argument(metavar="[PROJECT]", help="Name or id.")] = None,
+    unset: Annotated[bool, typer.Option("--unset", help="Forget it.")] = False,
+) -> None:
+    """Choose the project that commands mean where none is given, on this server; without a name: show it."""
+    url = session.client.url
+    if unset:
+        session.config.use_project(url, None)
+    elif project is not None:
+        session.config.use_project(url, session.client.projects.get(project).name)
+    chosen = session.config.project(url)
+    session.output.done(
+        f"at {url}: {chosen or 'none; commands mean the only project that one has'}", url=url, project=chosen
+    )
 
 
 def usage(session: Session, project: Name) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace.cli.command import commands
-from headrace.cli.commands.flags import Message, Project, Service, Timeout, Yes, confirmed
+from headrace.cli.commands.flags import Message, OfProject, Project, Service, Timeout, Yes, confirmed
 from headrace.cli.commands.rollout_flags import RolloutFlags
 from headrace.cli.commands.service_flags import SpecFlags, overlaid
 from headrace.cli.commands.service_receipts import receipt_line
@@ -84,6 +84,8 @@ def create(
     body = overlaid(document(file) if file else {}, flags)
     if "name" not in body:
         raise usage("a name is missing: headrace service create NAME, or name: in --file")
+    if "project" not in body and (default := session.project(None)) is not None:
+        body["project"] = default
     service = session.client.services.create(CreateService.model_validate(body))
     if wait and service.replicas:
         finish(session, service, "healthy", timeout)
@@ -93,7 +95,7 @@ def create(
 
 def ls(
     session: Session,
-    project: Project = None,
+    project: OfProject = None,
     status: Annotated[ServiceStatus | None, typer.Option("--status")] = None,
     phase: Annotated[ServicePhase | None, typer.Option("--phase")] = None,
     owner: Annotated[str | None, typer.Option("--owner", metavar="USER")] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
 from headrace.embedded.state import StackState, read_state
+
+if TYPE_CHECKING:
+    from headrace.embedded.services import UpOptions
 
 Data = Annotated[
     Path | None,
@@ -67,6 +70,9 @@ def up(
         str,
         typer.Option("--listen-host", metavar="ADDRESS", help="Where API and endpoints listen; 0.0.0.0: everywhere."),
     ] = "127.0.0.1",
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when it is ready; it runs until `headrace down`.")
+    ] = False,
 ) -> None:
     """Start everything on this machine and run until Ctrl-C: servers, manager, agents, app-proxy, autoscaler."""
     from headrace.embedded.services import UpOptions  # noqa: PLC0415 - the supervisor's imports are needed by `up` only
@@ -80,6 +86,9 @@ def up(
         )  # fmt: skip
     except ValueError as error:
         raise usage(str(error)) from None
+    if detach:
+        _detached(session, options)
+        return
     _log_to_file(folder)
 
     def tell(stage: str, detail: str) -> None:
@@ -101,6 +110,27 @@ def up(
     if warning is not None:
         session.output.note(f"warning: {warning}")
     asyncio.run(run(options, tell))
+
+
+def _detached(session: Session, options: UpOptions) -> None:
+    from headrace.cli.commands.stack_detached import start_detached  # noqa: PLC0415
+
+    arguments = {
+        "--data": options.data, "--runtime": options.runtime, "--simulate-gpus": options.simulate_gpus,
+        "--agents": options.agents, "--port": options.api_port, "--proxy-port": options.proxy_port,
+        "--listen-host": options.listen_host,
+    }  # fmt: skip
+    words = [word for name, value in arguments.items() for word in (name, str(value))]
+    session.output.line(f"Headrace on {options.data} (`headrace down` stops it)")
+    start_detached(options.data, words, lambda detail: session.output.line(f"  {detail}"))
+    state = read_state(options.data)
+    if state is None:
+        raise CliError(f"the stack on {options.data} has ended", ExitCode.UNREACHABLE)
+    session.config.stacks.remember(state.data)
+    if session.output.as_json:
+        session.output.record(state)
+    else:
+        _welcome(session, state)
 
 
 def down(

@@ -11,7 +11,7 @@ from headrace.cli.command import commands
 from headrace.cli.commands.caller_flags import CallerFlags, Unlimited, limits_text
 from headrace.cli.commands.completing import complete_service
 from headrace.cli.output import Columns
-from headrace.cli.parsing import duration_s, usage
+from headrace.cli.parsing import expiry, usage
 from headrace.cli.session import Session
 from headrace.cli.text import moment
 from headrace.common.contracts.http.tokens import CreateToken, TokenView
@@ -53,12 +53,12 @@ def create(
     project: Project = None,
     name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
     expires: Annotated[
-        str | None, typer.Option("--expires", metavar="DURATION", help="For example 12h or 90d (default 30d).")
+        str | None, typer.Option("--expires", metavar="WHEN", help="For example 12h, 90d or 2027-12-31 (default 30d).")
     ] = None,
 ) -> None:
     """Make a token and show it, this once."""
     tokens, of = _meant(session, service, project)
-    lasting = {"expires_in_s": duration_s(expires, "--expires")} if expires else {}
+    lasting = expiry(expires, "--expires") if expires else {}
     made = tokens.create(of, CreateToken.model_validate({"name": name, **lasting, **limits.given()}))
     session.output.facts(made, (("token", made.token), ("id", made.id), ("expires", made.expires_at)))
     session.output.note("it is not shown again")

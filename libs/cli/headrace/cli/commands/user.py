@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import typer
 from headrace.cli.command import commands
 from headrace.cli.commands.flags import Yes, confirmed
 from headrace.cli.output import Columns
-from headrace.cli.parsing import duration_s
+from headrace.cli.parsing import lifetime_s
 from headrace.cli.session import Session
 from headrace.common.contracts.http.projects import CreateKey, CreateUser, KeyView, UserView
 
@@ -56,11 +57,11 @@ def key(
     user: User,
     name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "default",
     expires: Annotated[
-        str | None, typer.Option("--expires", metavar="DURATION", help="For example 90d; without it: never.")
+        str | None, typer.Option("--expires", metavar="WHEN", help="For example 90d or 2027-12-31; without it: never.")
     ] = None,
 ) -> None:
     """Make a new API key and show it, this once."""
-    lasting = {"expires_in_s": duration_s(expires, "--expires")} if expires else {}
+    lasting = {"expires_in_s": lifetime_s(expires, "--expires", datetime.now(UTC))} if expires else {}
     made = session.client.users.create_key(user, CreateKey.model_validate({"name": name, **lasting}))
     session.output.facts(made, (("key", made.key), ("id", made.id), ("expires", made.expires_at or "never")))
     session.output.note("it is not shown again")

@@ -38,7 +38,7 @@ class Program:
         self.name = name
         self._hear, self._stop_within_s = hear, stop_within_s
         self._last: deque[str] = deque(maxlen=_TAIL_LINES)
-        launcher = (sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(signal.SIGTERM)), "same")
+        launcher = (sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(signal.SIGTERM)), "same", "-")
         self._process = subprocess.Popen(
             (*launcher, *argv),
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,73 @@
+"""`headrace up --detach`: starts the supervisor as a process of its own and returns when the stack is ready."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from headrace.cli.errors import CliError
+from headrace.embedded.private import lock_holder
+
+_POLL_S = 0.05
+_SHOWN_ERROR = 4000
+"""Characters of the supervisor's standard error that are shown when it ends before it is ready."""
+
+
+def start_detached(folder: Path, arguments: Sequence[str], on_progress: Callable[[str], None]) -> None:
+    """Run `headrace up ARGUMENTS` in a session of its own; return when it is ready, which it then stays.
+
+    Its progress goes to logs/up.out, its errors to logs/up.err. Waits as long as the supervisor lives: each of its
+    steps has a time limit of its own. Interrupted, it stops the supervisor. Raises CliError when that ends first.
+    """
+    logs = folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    told, errors = logs / "up.out", logs / "up.err"
+    mode = "wb" if lock_holder(folder) is None else "ab"  # of a stack that runs, nothing is cut off
+    with told.open(mode) as out, errors.open(mode) as err:
+        begin = out.tell()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "headrace.cli", "--json", "up", *arguments],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
+        )  # fmt: skip
+    try:
+        for record in _records(told, begin, child):
+            if record.get("stage") == "ready":
+                return
+            on_progress(str(record.get("detail", "")))
+    except BaseException:
+        child.send_signal(signal.SIGTERM)
+        child.wait()
+        raise
+    raise CliError(f"the stack on {folder} did not start: {_error(errors)}", log=_error(errors, whole=True))
+
+
+def _records(file: Path, begin: int, child: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the lines of `file` after `begin` as they come, until `child` has ended and all is read."""
+    with file.open(encoding="utf-8") as lines:
+        lines.seek(begin)
+        line = ""
+        while True:
+            ended = child.poll() is not None
+            line += lines.readline()
+            if line.endswith("\n"):
+                yield json.loads(line)
+                line = ""
+            elif ended:
+                return
+            else:
+                time.sleep(_POLL_S)
+
+
+def _error(file: Path, *, whole: bool = False) -> str:
+    text = file.read_text(encoding="utf-8", errors="replace")[-_SHOWN_ERROR:].strip()
+    try:
+        document = json.loads(text.splitlines()[-1])
+        return str(document.get("log" if whole else "detail", ""))
+    except (ValueError, IndexError):
+        return text if whole else (text.splitlines() or ["it ended without a word"])[-1]

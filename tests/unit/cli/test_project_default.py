@@ -1,0 +1,49 @@
+"""The project that commands mean where none is given."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.cli.conftest import Cli
+from tests.unit.sdk.standin import NOW, StandIn, uid
+
+FOLDER = {"id": uid(2), "name": "chat", "project": "blue", "project_id": uid(1), "usage_mode": "model",
+          "created_by": "ada", "created_at": NOW}  # fmt: skip
+
+
+@pytest.fixture
+def blue(there: StandIn) -> StandIn:
+    there.on(
+        "GET", "/v1/projects/blue", {"id": uid(1), "name": "blue", "description": "", "quota": {}, "created_at": NOW}
+    )
+    there.on("POST", "/v1/folders", FOLDER, status=201)
+    return there
+
+
+def test_without_a_choice_the_server_decides(cli: Cli, blue: StandIn) -> None:
+    assert cli("folder", "create", "chat").code == 0
+    assert blue.bodies[-1] == {"name": "chat", "usage_mode": "model"}
+
+
+def test_the_chosen_project_is_meant_until_another_is_named_or_it_is_unset(cli: Cli, blue: StandIn) -> None:
+    assert cli("project", "use", "blue", "--json").json["project"] == "blue"
+    assert cli("project", "use", "--json").json["project"] == "blue"
+    cli("folder", "create", "chat")
+    assert blue.bodies[-1]["project"] == "blue"
+    cli("folder", "create", "chat", "-p", "red")
+    assert blue.bodies[-1]["project"] == "red"
+    assert cli("project", "use", "--unset").code == 0
+    cli("folder", "create", "chat")
+    assert "project" not in blue.bodies[-1]
+
+
+def test_the_environment_wins_over_the_choice(cli: Cli, blue: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli("project", "use", "blue")
+    monkeypatch.setenv("HEADRACE_PROJECT", "green")
+    cli("folder", "create", "chat")
+    assert blue.bodies[-1]["project"] == "green"
+
+
+def test_a_project_that_is_not_there_is_not_chosen(cli: Cli, there: StandIn) -> None:
+    assert cli("project", "use", "nowhere").code == 1
+    assert cli("project", "use", "--json").json["project"] is None
