@@ -25,6 +25,7 @@ from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, Logs
 from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample
 from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
 from headrace.common.contracts.messages.reports import KernelReport, NodeReport
+from headrace.common.contracts.slots import parse_slots
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.agent.containers import docker, import_image
 from tests.support.servers import free_port
@@ -43,7 +44,9 @@ def make_spec(**changes: object) -> KernelSpec:
         "command": ("python", "-m", "http.server", "8000"), "port": 8000, "model_path": "/models", "health_check": None,
         "slots": {"cpu": 1, "mem": "512m"}, "stop_grace_s": 5.0,
     }  # fmt: skip
-    return KernelSpec.model_validate(fields | changes)
+    fields |= changes
+    fields["slots"] = parse_slots(fields["slots"])  # a plan says bytes
+    return KernelSpec.model_validate(fields)
 
 
 @dataclass
