@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from headrace.common.bus.connect import Bus
-from headrace.common.bus.stored import stored_generations
+from headrace.common.bus.stored import stored_generations, stored_values
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.reasons import Reason
@@ -260,3 +260,35 @@ async def test_replicas_of_a_deleted_service_on_a_lost_machine_do_not_hold_the_d
     await eventually(gone, within_s=20)
     held = await world.pool.fetchval("select count(*) from allocations where slot = 'cpu'")
     assert held == 2, "they may still run there"
+
+
+async def test_a_machine_whose_plan_is_full_takes_no_more_and_says_so(world: World, bus: Bus) -> None:
+    await world.manager()
+    async with (await world.agent()).alive() as agent:
+        one = await world.service("one", replicas=1)
+        await eventually(lambda: len(agent.kernels) == 1)
+        environ = {f"V{number}": "x" * 30_000 for number in range(2)}
+        await world.pool.execute(
+            "update revisions set resolved = resolved || $1 where service_id = $2", {"environ": environ}, one
+        )
+        await world.pool.execute("update publications set bytes = 7168000 - 1000 where subject = 'plan.agent.agent-1'")
+        await world.pool.execute(
+            "insert into revisions (id, service_id, number, spec, resolved, created_by) "
+            "select $2, service_id, 2, spec, resolved, created_by from revisions where service_id = $1",
+            one, new_uuid(),
+        )  # fmt: skip
+        await world.set(one, wanted=3)
+
+        async def told() -> bool:
+            texts = await world.pool.fetch("select reason_text from sessions where status = 'pending'")
+            return len(texts) == 2 and all("KiB of its plan, 0 of 7000 KiB free" in row["reason_text"] for row in texts)
+
+        await eventually(told, within_s=20)
+        await world.pool.execute("update publications set bytes = 100000 where subject = 'plan.agent.agent-1'")
+        await eventually(lambda: len(agent.kernels) == 3, within_s=20)
+        plan = next(iter((await stored_values_of(bus)).values()))
+        assert len(plan) < 70_000, "the spec is in the plan once"
+
+
+async def stored_values_of(bus: Bus) -> dict[str, bytes]:
+    return {value.subject: value.data async for page in stored_values(bus, "PLANS", "plan.agent.*") for value in page}

@@ -47,7 +47,7 @@ class FakeAgent:
         self._bus = bus
         self._machine = Machine(
             hostname=agent_id, architecture="x86_64", address="127.0.0.1", runtime="process", version="0",
-            slots={"cpu": cpu, "mem": "64g", **({"cuda.device": gpus} if gpus else {})},
+            slots={"cpu": cpu, "mem": str(64 << 30), **({"cuda.device": gpus} if gpus else {})},
             gpus=tuple(Gpu(gpu_id=f"{agent_id}-gpu-{n}", index=n, model="simulated", memory_bytes=1, simulated=True) for n in range(gpus)),
         )  # fmt: skip
         self.outcome: Callable[[KernelSpec], Outcome] = lambda _spec: "healthy"

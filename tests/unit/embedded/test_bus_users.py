@@ -90,7 +90,7 @@ def test_the_configuration_names_every_user_and_holds_no_password() -> None:
     text = nats_config(host="127.0.0.1", port=4222, store_dir='/data/with "quotes"', users=users)
     assert text.count("user:") == len(users)
     assert r'store_dir: "/data/with \"quotes\""' in text
-    assert "sync_interval: always" in text
+    assert "sync_interval: 2s" in text
     for user in users:
         assert f'user: "{user.name}", password: ${password_variable(user.name)},' in text
     assert '"plan.agent.agent-2"' in text

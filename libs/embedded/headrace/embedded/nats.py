@@ -38,7 +38,7 @@ def nats_config(*, host: str, port: int, store_dir: str, users: Collection[BusUs
             "max_payload: 8MB",  # a machine's whole plan is one message
             "jetstream {",
             f"  store_dir: {_quoted(store_dir)}",
-            "  sync_interval: always",
+            "  sync_interval: 2s",  # a power cut may lose what is younger; managers find that and publish it again
             "}",
             "accounts {",
             *_account(
@@ -62,7 +62,7 @@ def nats_program(*, data: Path, log: Path, port: int, passwords: Mapping[BusUser
     write_private(config, nats_config(host=HOST, port=port, store_dir=str(data / "jetstream"), users=list(passwords)))
     return Program(
         name="nats",
-        # Every message is synced when it is acknowledged, so dying at once loses nothing.
+        # What the process wrote outlives it, so dying at once loses nothing.
         command=Command(
             (str(nats_server()), "-c", str(config)),
             {password_variable(user.name): password for user, password in passwords.items()},

@@ -10,6 +10,20 @@ from decimal import Decimal
 
 from headrace.common.contracts.ids import SessionId
 
+PLAN = "plan-kib"
+"""A slot that nobody asks for by name: KiB of the machine's plan, which is one message. It is counted in placement and not kept."""
+PLAN_KIB = 7_000
+"""Of the 7.9 MB that the bus carries: what is placed while a plan is on its way has room besides."""
+KERNEL_BYTES = 800
+"""Of a kernel in a plan, beside its spec."""
+_STEP_KIB = 4
+
+
+def with_plan(slots: Mapping[str, Decimal], spec_bytes: int) -> dict[str, Decimal]:
+    """Return the slots with what the session takes of a machine's plan, in whole steps, so that most sessions are alike."""
+    steps = -(-(spec_bytes + KERNEL_BYTES) // (_STEP_KIB * 1024))
+    return {**slots, PLAN: Decimal(steps * _STEP_KIB)}
+
 
 @dataclass(frozen=True)
 class Machine:

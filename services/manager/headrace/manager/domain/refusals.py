@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.slots import MEM
+from headrace.manager.domain.machines import PLAN
 from headrace.manager.domain.rooms import Need, Room, Units
 
 _GIB = 2**30
@@ -103,6 +104,8 @@ def _gpus(room: Room, need: Need, units: Units) -> str | None:
 
 
 def _counted(name: str, asked: Decimal, free: Decimal, total: Decimal) -> str:
+    if name == PLAN:
+        return f"needs {_plain(asked)} KiB of its plan, {_plain(free)} of {_plain(total)} KiB free (specs with large environments fill it)"
     if name != MEM:
         return f"needs {_plain(asked)} {name}, {_plain(free)} of {_plain(total)} free"
     for digits in (4, 6, 9):

@@ -23,7 +23,7 @@ from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.metrics import TABLES_PUBLISHED, TABLES_UNBUILT
 from headrace.manager.store import publications
-from headrace.manager.store.publications import Publication
+from headrace.manager.store.publications import Content, Publication
 from headrace.manager.store.tables import Draft
 
 log = structlog.get_logger()
@@ -43,6 +43,8 @@ REMOVALS = 500
 """Old removals taken out of the stream by one comparison."""
 MAX_BYTES = 7_900_000
 """NATS takes 8 MB, fields of the head included."""
+
+NOTHING = Content(b"", 0)
 
 
 class Source(Protocol[T]):
@@ -164,7 +166,11 @@ class Publishing(Generic[T]):
                 drafts = await self._source.read(con, keys) if keys else []
                 known = await publications.digests(con, [draft.subject for draft in drafts])
             for draft in drafts:
-                if draft.unmarked or draft.subject in self.unbuilt or _made(draft)[1] != known.get(draft.subject):
+                if (
+                    draft.unmarked
+                    or draft.subject in self.unbuilt
+                    or _made(draft)[1].digest != known.get(draft.subject)
+                ):
                     self._again[draft.key] = None
             after = keys[-1] if len(keys) == BATCH else ""
             if not (whole and after):
@@ -220,25 +226,25 @@ class Publishing(Generic[T]):
     async def _advance(self, con: Connection, drafts: Iterable[Draft[T]], before: Mapping[str, Publication]) -> list[T]:
         """Return the tables in their newest generations, which are kept; a table that cannot be made is passed over."""
         tables: list[T] = []
-        new: dict[str, tuple[int, bytes]] = {}
+        new: dict[str, tuple[int, Content]] = {}
         problems: dict[str, str | None] = {}
         for draft in drafts:
             subject, last = draft.subject, before[draft.subject]
-            content, digest, problem = _made(draft)
+            table, content, problem = _made(draft)
             if problem != last.problem and (problem is not None or last.problem is not None):
                 problems[subject] = problem
-            if content is None:
+            if table is None:
                 self._cannot_build(subject, problem or "")
                 continue
             self.unbuilt.pop(subject, None)
             generation = last.generation
             # Above it where the database was restored from an older copy: readers would refuse what it counts.
             floor = self._stream.held[subject].generation if subject in self._stream.held else 0
-            if digest != last.digest or generation < floor:
+            if content.digest != last.digest or generation < floor:
                 generation = max(generation, floor) + 1
-                new[subject] = (generation, digest)
+                new[subject] = (generation, content)
                 self._unsent.add(subject)
-            tables.append(content.model_copy(update={"generation": generation}))
+            tables.append(table.model_copy(update={"generation": generation}))
         TABLES_UNBUILT.labels(self._kind.__name__).set(len(self.unbuilt))
         await publications.advance(con, new)
         await publications.tell(con, problems)
@@ -277,16 +283,16 @@ class Publishing(Generic[T]):
         log.info("table_published", subject=subject, generation=table.generation)
 
 
-def _made(draft: Draft[T]) -> tuple[T | None, bytes, str | None]:
-    """Return the table and its digest; or, where its rows make none, why."""
+def _made(draft: Draft[T]) -> tuple[T | None, Content, str | None]:
+    """Return the table, its digest and size; or, where its rows make none, why."""
     try:
-        content = draft.build()
-        data = content.encode()
+        table = draft.build()
+        data = table.encode()
     except (ValueError, TypeError, KeyError) as error:
-        return None, b"", f"it cannot be made from what is stored: {_words(error)}"
+        return None, NOTHING, f"it cannot be made from what is stored: {_words(error)}"
     if len(data) > MAX_BYTES:
-        return None, b"", f"it has {len(data):,} bytes; the bus carries {MAX_BYTES:,}"
-    return content, hashlib.sha256(data).digest(), None
+        return None, NOTHING, f"it has {len(data):,} bytes; the bus carries {MAX_BYTES:,}"
+    return table, Content(hashlib.sha256(data).digest(), len(data)), None
 
 
 def _words(error: Exception) -> str:

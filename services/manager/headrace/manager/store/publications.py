@@ -22,6 +22,14 @@ class Publication:
     problem: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a table's bytes come to."""
+
+    digest: bytes
+    bytes: int
+
+
 async def changes(con: Connection, kind: str, most: int) -> list[str]:
     """Take away up to `most` notes of what changed and return their keys, some of them twice; '' stands for all of the kind."""
     return [row["key"] for row in await con.fetch(SQL.changes, kind, most)]
@@ -39,11 +47,13 @@ async def lock(con: Connection, subjects: Sequence[str]) -> dict[str, Publicatio
     return {row["subject"]: Publication(row["generation"], bytes(row["digest"]), row["problem"]) for row in rows}
 
 
-async def advance(con: Connection, new: Mapping[str, tuple[int, bytes]]) -> None:
-    """Keep the new generations and digests of what they hold."""
+async def advance(con: Connection, new: Mapping[str, tuple[int, Content]]) -> None:
+    """Keep the new generations, and digest and size of what they hold."""
     if new:
-        generations, digests = zip(*new.values(), strict=True)
-        await con.execute(SQL.advance, list(new), generations, digests)
+        generations = [generation for generation, _ in new.values()]
+        contents = [content for _, content in new.values()]
+        digests, sizes = [content.digest for content in contents], [content.bytes for content in contents]
+        await con.execute(SQL.advance, list(new), generations, digests, sizes)
 
 
 async def tell(con: Connection, problems: Mapping[str, str | None]) -> None:

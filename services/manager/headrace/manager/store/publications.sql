@@ -13,8 +13,8 @@ insert into publications (subject, generation, digest) select s, 0, '' from unne
 select subject, generation, digest, problem from publications where subject = any($1::text[]) order by subject for update
 
 -- name: advance
-update publications p set generation = n.generation, digest = n.digest, problem = null, published_at = now()
-from unnest($1::text[], $2::bigint[], $3::bytea[]) as n(subject, generation, digest) where p.subject = n.subject
+update publications p set generation = n.generation, digest = n.digest, bytes = n.bytes, problem = null, published_at = now()
+from unnest($1::text[], $2::bigint[], $3::bytea[], $4::integer[]) as n(subject, generation, digest, bytes) where p.subject = n.subject
 
 -- name: tell
 -- Why tables cannot be made, or (null) that they can again.

@@ -14,6 +14,7 @@ from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.slots import GPU_DEVICE, read_slots
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
+from headrace.manager.domain.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
 from headrace.manager.domain.placement import Machine, Placement, Request, Waiting, place_all
 from headrace.manager.domain.records import Goal
 from headrace.manager.domain.replica_state import Failed, Leave
@@ -212,7 +213,7 @@ async def pending(con: Connection, limit: int) -> tuple[list[Request], dict[Sess
 
 def _request(row: Any) -> Request:
     spec = row["resolved"]
-    slots = read_slots(spec["slots"])
+    slots = with_plan(read_slots(spec["slots"]), row.get("bytes", 0))
     return Request(
         row["id"], row["resource_group"], spec.get("architecture"), not spec.get("image"), slots, row["created_at"]
     )
@@ -220,12 +221,14 @@ def _request(row: Any) -> Request:
 
 async def machines(con: Connection) -> list[Machine]:
     """Return the machines that are alive, with what is free on them (capacity less allocations)."""
-    return [_machine(row) for row in await con.fetch(SQL.machines)]
+    return [_machine(row) for row in await con.fetch(SQL.machines, KERNEL_BYTES)]
 
 
 def _machine(row: Any) -> Machine:
     total = read_slots({name: amount for name, amount in row["slots"].items() if not name.startswith("cuda.")})
-    free, gpus, whole = dict(total), {gpu["gpu_id"]: Decimal(1) for gpu in row["machine"].get("gpus", [])}, set()
+    free, total = dict(total), {**total, PLAN: Decimal(PLAN_KIB)}
+    free[PLAN] = Decimal(max(0, PLAN_KIB - -(-int(row.get("plan_bytes", 0)) // 1024)))
+    gpus, whole = {gpu["gpu_id"]: Decimal(1) for gpu in row["machine"].get("gpus", [])}, set()
     leaving: dict[str, Decimal] = {}
     leaving_gpus: dict[str, Decimal] = {}
     for slot, device, amount, *ends in row["held"]:
@@ -254,7 +257,7 @@ async def place(con: Connection, batch: Iterable[tuple[Placement, int]]) -> int:
     rows = [
         {
             "session_id": str(placement.id), "rev": rev, "agent_id": placement.machine_id,
-            "held": [(slot, "", str(amount)) for slot, amount in placement.slots.items()]
+            "held": [(slot, "", str(amount)) for slot, amount in placement.slots.items() if slot != PLAN]
             + [(grant.slot, grant.gpu_id, str(grant.amount)) for grant in placement.grants],
         }
         for placement, rev in batch

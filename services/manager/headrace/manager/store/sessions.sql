@@ -139,7 +139,8 @@ where s.goal = 'deleting' and s.deleted_at is null and not exists (select 1 from
 returning s.id
 
 -- name: pending
-select x.id, x.resource_group, coalesce(r.resolved, x.resolved) as resolved, x.created_at, x.rev, x.reason_text
+select x.id, x.resource_group, coalesce(r.resolved, x.resolved) as resolved, x.created_at, x.rev, x.reason_text,
+       octet_length(coalesce(r.resolved, x.resolved)::text) as bytes
 from (
   -- In turns, of projects and in them of services: what one asks for beyond all machines must not fill the limit for good.
   select t.*, row_number() over (partition by t.project_id order by t.turn, t.id) as project_turn
@@ -148,8 +149,16 @@ from (
 ) x left join revisions r on r.id = x.revision_id order by x.id
 
 -- name: machines
--- held: [slot, device, amount, whether who holds it ends by itself]
+-- held: [slot, device, amount, whether who holds it ends by itself]. plan_bytes: the size of the plan that is out, and of what
+-- was placed since, each with a spec of its own; $1: of a kernel beside its spec.
+with placed as (
+    select k.agent_id, sum(octet_length(coalesce(r.resolved, x.resolved)::text) + $1) as bytes
+    from sessions x join kernels k on k.session_id = x.id and k.ended_at is null left join revisions r on r.id = x.revision_id
+    where x.status = 'placed' group by k.agent_id
+)
 select a.id, a.resource_group, a.architecture, a.machine, a.slots,
+       coalesce((select p.bytes from publications p where p.subject = 'plan.agent.' || a.id::text), 0)
+           + coalesce((select bytes from placed where placed.agent_id = a.id), 0) as plan_bytes,
        coalesce((select jsonb_agg(jsonb_build_array(al.slot, al.device, al.amount::text, x.status in ('draining', 'stopping', 'ended') or x.kind = 'validation'))
                  from allocations al join kernels k on k.id = al.kernel_id join sessions x on x.id = k.session_id
                  where al.agent_id = a.id), '[]') as held

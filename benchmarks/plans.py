@@ -1,0 +1,165 @@
+"""How many plans a second reach the bus: given their generation in a real PostgreSQL and acknowledged by a real NATS.
+
+A fleet of 5,000 machines with 8 kernels each, of 500 services with whole specs. Measured are the first publication of all plans,
+five rounds in which 1,000 machines' plans change, one change alone, and a pass without news. Results go to
+build/bench-plans.json: medians, and the lowest and highest round. Fails when a target is missed: 1,000 plans/s, and a pass
+without news within 100 ms.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from statistics import median
+
+import structlog
+import uvloop
+
+from headrace.common.bus.connect import Bus, open_bus
+from headrace.common.bus.stored import stored_generations
+from headrace.common.bus.streams import ensure_streams
+from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.db.migrate import migrate
+from headrace.common.db.pool import Pool, open_pool
+from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.reconcile.publishing import Publishing
+from headrace.manager.store.tables import Plans
+
+MACHINES, KERNELS, SERVICES = 5_000, 8, 500
+ROUNDS, CHANGED = 5, 1_000
+TARGET_PER_S, TARGET_IDLE_S = 1_000, 0.1
+SPEC = {
+    "runtime": "custom", "model_name": "m", "image": "registry.example/engine:1", "architecture": "x86_64",
+    "command": ["serve", "--model", "/models", "--max-model-len", "8192"], "port": 8000, "model_path": "/models",
+    "health_check": {"path": "/health"}, "slots": {"cpu": "4", "mem": "17179869184", "cuda.device": "1"},
+    "environ": {f"VARIABLE_{number}": "x" * 40 for number in range(20)},
+}  # fmt: skip
+
+
+async def fill(pool: Pool) -> None:
+    """Insert machines, services and what runs."""
+    user, project = new_uuid(), new_uuid()
+    services = [(new_uuid(), new_uuid(), f"s{number}") for number in range(SERVICES)]
+    sessions, kernels = [], []
+    for number in range(MACHINES * KERNELS):
+        service, revision, _ = services[number % SERVICES]
+        session = new_uuid()
+        sessions.append((session, "inference", project, service, revision, "default", "running"))
+        kernels.append((new_uuid(), session, f"m{number // KERNELS:05}"))
+    async with pool.acquire() as con, con.transaction():
+        await con.execute("insert into users (id, name) values ($1, 'bench')", user)
+        await con.execute("insert into projects (id, name) values ($1, 'bench')", project)
+        await con.executemany(
+            "insert into services (id, project_id, name, wanted, resource_group, revision_id, drain_grace_s, created_by) "
+            "values ($1, $4, $3, 80, 'default', $2, 5, $5)",
+            [(*service, project, user) for service in services],
+        )
+        await con.executemany(
+            "insert into revisions (id, service_id, number, spec, resolved, created_by) values ($1, $2, 1, '{}', $3, $4)",
+            [(revision, service, SPEC, user) for service, revision, _ in services],
+        )
+        await con.executemany(
+            "insert into agents (id, incarnation, sequence, machine, architecture, slots) values ($1, '1', 1, '{}', 'x86_64', '{}')",
+            [(f"m{number:05}",) for number in range(MACHINES)],
+        )
+        # COPY, so that each trigger runs once
+        await con.copy_records_to_table(
+            "sessions", records=sessions,
+            columns=["id", "kind", "project_id", "service_id", "revision_id", "resource_group", "status"],
+        )  # fmt: skip
+        await con.copy_records_to_table("kernels", records=kernels, columns=["id", "session_id", "agent_id"])
+        held = [
+            (kernel, agent, "cuda.shares", f"gpu-{number % KERNELS}", Decimal(1))
+            for number, (kernel, _, agent) in enumerate(kernels)
+        ]
+        columns = ["kernel_id", "agent_id", "slot", "device", "amount"]
+        await con.copy_records_to_table("allocations", records=held, columns=columns)
+    await pool.execute("analyze")
+
+
+async def timed(work: Callable[[], Awaitable[None]]) -> float:
+    """Return the seconds that it took."""
+    started = time.perf_counter()
+    await work()
+    return time.perf_counter() - started
+
+
+async def measure(pool: Pool, bus: Bus) -> dict[str, float]:
+    """Publish all, then changes, then one, then nothing."""
+    publishing = Publishing(pool, bus, NodePlan, Plans(), verify=timedelta(hours=1))
+    found = {"first": MACHINES / await timed(publishing.one_pass)}
+    rounds = []
+    for number in range(ROUNDS):
+        agents = [f"m{(number * CHANGED + at) % MACHINES:05}" for at in range(CHANGED)]
+        await pool.execute(
+            "update sessions set status = 'stopping' where id in "
+            "(select distinct on (k.agent_id) k.session_id from kernels k join sessions x on x.id = k.session_id "
+            "where k.agent_id = any($1) and x.status = 'running' order by k.agent_id)",
+            agents,
+        )
+        rounds.append(CHANGED / await timed(publishing.one_pass))
+    found |= {"changed": median(rounds), "changed_lowest": min(rounds), "changed_highest": max(rounds)}
+    one, idle = [], []
+    for number in range(21):
+        await pool.execute("insert into table_changes (kind, key) values ('plan', $1)", f"m{number:05}")
+        await pool.execute(
+            "update sessions set status = 'stopping' where id = "
+            "(select session_id from kernels k join sessions x on x.id = k.session_id where agent_id = $1 and x.status = 'running' limit 1)",
+            f"m{number:05}",
+        )
+        one.append(await timed(publishing.one_pass))
+        idle.append(await timed(publishing.one_pass))
+    held = await stored_generations(bus, NodePlan)
+    if len(held) != MACHINES:
+        raise SystemExit(f"the stream holds {len(held)} plans of {MACHINES}")
+    return found | {
+        "one_s": median(one), "one_highest_s": max(one), "idle_s": median(idle), "idle_highest_s": max(idle),
+        "load_average": os.getloadavg()[0],
+    }  # fmt: skip
+
+
+async def run(folder: Path) -> dict[str, float]:
+    """On servers of its own."""
+    async with EmbeddedServers(folder, only={"postgres", "nats"}) as servers:
+        await migrate(servers.database_url)
+        user, password = servers.nats_user("manager")
+        async with (
+            open_pool(servers.database_url, size=8, statement_timeout_s=120) as pool,
+            open_bus(servers.nats_url, user=user, password=password, name="bench") as bus,
+        ):
+            await ensure_streams(bus)
+            await fill(pool)
+            return await measure(pool, bus)
+
+
+def show(found: dict[str, float]) -> bool:
+    """Print, and return whether the targets are held."""
+    print(f"plans of {MACHINES:,} machines × {KERNELS} kernels, committed to PostgreSQL and acknowledged by NATS "
+          f"(load average {found['load_average']:.1f}):")  # fmt: skip
+    print(f"  all of them at the start: {found['first']:,.0f}/s")
+    fast = found["changed"] >= TARGET_PER_S
+    print(f"  {CHANGED:,} that changed, {ROUNDS} rounds: {found['changed']:,.0f}/s ({found['changed_lowest']:,.0f} to "
+          f"{found['changed_highest']:,.0f}); target {TARGET_PER_S:,}: {'met' if fast else 'missed'}")  # fmt: skip
+    print(f"  one that changed: {found['one_s'] * 1000:.1f} ms (at most {found['one_highest_s'] * 1000:.1f})")
+    quiet = found["idle_s"] <= TARGET_IDLE_S
+    print(f"  a pass without news: {found['idle_s'] * 1000:.1f} ms (at most {found['idle_highest_s'] * 1000:.1f}); "
+          f"target {TARGET_IDLE_S * 1000:.0f}: {'met' if quiet else 'missed'}")  # fmt: skip
+    return fast and quiet
+
+
+if __name__ == "__main__":
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    with tempfile.TemporaryDirectory() as temporary:
+        results = uvloop.run(run(Path(temporary) / "data"))
+    target = Path("build") / "bench-plans.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(results, indent=2) + "\n")
+    sys.exit(0 if show(results) else 1)
