@@ -21,7 +21,7 @@ from openai import AsyncOpenAI
 
 from headrace.common.contracts.ids import ProjectId, TokenId, new_uuid
 from headrace.common.contracts.messages.routes import Revocation, RouteTable
-from tests.integration.appproxy.world import Backend, World, backend, raw_request, running
+from tests.integration.appproxy.world import Backend, Handler, World, backend, raw_request, running
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import PROJECT, Signer, route, table
 
@@ -32,6 +32,8 @@ ELSEWHERE = ProjectId(UUID(int=99))
 async def engine(request: web.Request) -> web.StreamResponse:
     """Answer as OpenAI's API does; what it says is the path and the model that it was asked for."""
     request._client_max_size = 1 << 30
+    if request.path == "/v1/models":
+        return web.json_response({"detail": "no such path"}, status=404)
     if request.path == "/v1/audio/transcriptions":
         form = await request.post()
         heard = form["file"]
@@ -59,6 +61,26 @@ async def _stream(request: web.Request, body: dict[str, Any]) -> web.StreamRespo
         return answer
     assert request.transport is not None
     request.transport.abort()
+    return answer
+
+
+def asked(replica: Backend) -> int:
+    """How many requests of callers it has seen."""
+    return sum(request.path != "/v1/models" for request in replica.seen)
+
+
+def lister(*names: str) -> Handler:
+    """Return an engine that knows these names of models only."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/v1/models":
+            return web.json_response({"object": "list", "data": [{"id": name} for name in names]})
+        heard = await engine(request)
+        assert isinstance(heard, web.Response)
+        said = json.loads(heard.body or b"{}")  # type: ignore[arg-type]
+        name = said["model"] if "model" in said else said["text"].partition(" ")[0]
+        return heard if name in names else web.json_response({"error": name}, status=404)
+
     return answer
 
 
@@ -159,7 +181,7 @@ async def test_a_request_goes_where_its_model_is(shop: Shop, model: str) -> None
         stream = await client.chat.completions.create(model=model, stream=True, **ASK)
         said = [chunk.choices[0].delta.content async for chunk in stream]
         assert said == ["/v1/chat/completions", " ", model], "and the stream comes whole"
-    assert [len(one.seen) for one in shop.replicas.values()] == [0, 2, 0]
+    assert [asked(one) for one in shop.replicas.values()] == [0, 2, 0]
     assert "Authorization" not in shop.replicas["mine"].seen[0].headers, "our token is not the engine's business"
 
 
@@ -218,7 +240,7 @@ async def test_an_upload_is_routed_by_its_field(shop: Shop, first: str) -> None:
             url, headers = f"{shop.world.url}/v1/audio/transcriptions", client.auth_headers
             heard = (await shop.world.http.post(url, files=form, headers=headers)).json()["text"]
     assert heard == "ada-adapter heard 20004"
-    assert [len(one.seen) for one in shop.replicas.values()] == [0, 1, 0]
+    assert [asked(one) for one in shop.replicas.values()] == [0, 1, 0]
 
 
 async def test_the_model_may_stand_behind_a_long_prompt(shop: Shop) -> None:
@@ -312,4 +334,44 @@ async def test_a_model_that_moves_is_followed(shop: Shop) -> None:
         shop.world.apply(shop.tables["open"].model_copy(update={"generation": 2, "models": ("ada-adapter",)}))
         await client.chat.completions.create(model="ada-adapter", **ASK)
     await eventually(lambda: shop.world.open_requests == 0)
-    assert [len(one.seen) for one in shop.replicas.values()] == [1, 0, 0]
+    assert [asked(one) for one in shop.replicas.values()] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("names", [("/models/llama", "ada"), ("chat",), ("x", "chat"), ("Llama-3-\u00e9" + "x" * 300,)])
+async def test_the_name_that_is_listed_works_at_the_engine(world: World, names: tuple[str, ...]) -> None:
+    """Out of the box: an engine knows its model by a name of its own, which nobody has declared."""
+    signer = Signer()
+    async with backend(lister(*names)) as replica:
+        world.apply(
+            table(
+                "chat",
+                project="home",
+                open_to_public=False,
+                token_keys=(signer.public,),
+                routes=(route(port=replica.port),),
+            )
+        )
+        headers = {"authorization": f"Bearer {signer.token(PROJECT)}"}
+        url = f"{world.url}/v1/chat/completions"
+        used = "chat" if "chat" in names else names[0]
+        long = [{"role": "user", "content": "x" * 200_000}]
+        for body in (
+            {"model": "chat", **ASK},
+            {"messages": long, "model": "chat", "n": 1},
+            {"model": "home/chat", "messages": long},
+        ):
+            answer = await world.http.post(url, json=body, headers=headers)
+            assert (answer.status_code, answer.json()["model"]) == (
+                200,
+                names[0] if body["model"] == "home/chat" else used,
+            )
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b'{"messages": [], '
+            yield b'"model": "chat"}'
+
+        assert (await world.http.post(url, content=chunks(), headers=headers)).json()["model"] == used
+        form = {"file": ("speech.wav", b"x" * 100_000), "model": (None, "chat"), "n": (None, "1")}
+        heard = await world.http.post(f"{world.url}/v1/audio/transcriptions", files=form, headers=headers)
+        assert heard.json() == {"text": f"{used} heard 100000"}
+        assert sum(request.path == "/v1/models" for request in replica.seen) == 1, "it is asked once"

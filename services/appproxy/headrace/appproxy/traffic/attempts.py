@@ -18,6 +18,7 @@ from headrace.common.contracts.problems import TooLarge, Unavailable
 if TYPE_CHECKING:
     from headrace.appproxy.framing.bodies import Body
     from headrace.appproxy.framing.heads import ResponseHead
+    from headrace.appproxy.traffic.naming import Named
     from headrace.appproxy.traffic.outgoing import Outgoing
     from headrace.appproxy.upstream.replica import Replica
     from headrace.common.contracts.problems import Problem
@@ -37,6 +38,8 @@ class Attempts(Account):
     """Whether the caller was told to send its body."""
     fresh = False
     """Whether a kept connection may not be used."""
+    named: Named | None = None
+    """Where its body names the service and not a model of the engine's."""
     held_bytes = 0
     """Of its body, while the service that it names is looked for."""
     _task: asyncio.Task[None] | None = None
@@ -64,7 +67,7 @@ class Attempts(Account):
         self.replica = replica
         self.stats = replica.stats
         connection = replica.lease(self)
-        if connection is not None and not self.fresh:
+        if connection is not None and not self.fresh and (self.named is None or replica.models is not None):
             self._send(connection)
         else:
             if connection is not None:
@@ -72,6 +75,8 @@ class Attempts(Account):
             self._task = self.parts.spawn(self._connect(replica))
 
     async def _connect(self, replica: Replica) -> None:
+        if self.named is not None and replica.models is None:
+            await replica.learn()
         made = await replica.connect()
         self._task = None
         if self.closed or self.replica is not replica:
@@ -86,6 +91,8 @@ class Attempts(Account):
         now_s = self.parts.now()
         head, body, whole = self.head, self.body, self.line.whole
         self.connection = connection
+        if self.named is not None and body is not None:
+            self.named.apply(body, connection.replica.models)
         data = b"".join((
             head.method, b" ", self.way.target, connection.replica.host_field, self.fields,
             b"\r\n" if body is None else body.field + b"\r\n",

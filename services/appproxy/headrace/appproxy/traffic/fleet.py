@@ -113,7 +113,7 @@ def _named(exchange: Exchange, found: Naming, who: Who) -> None:
         status = 415 if found.problem == "compressed-body" else 400
         _own(exchange, status, error(found.words, code=found.problem.replace("-", "_")), found.problem)
         return
-    _go(exchange, found.model, who)
+    _go(exchange, found.model, who, found)
 
 
 def _realtime(exchange: Exchange, who: Who) -> None:
@@ -130,13 +130,15 @@ def _realtime(exchange: Exchange, who: Who) -> None:
     _own(exchange, 400, error(words, code=why.replace("-", "_")), why)
 
 
-def _go(exchange: Exchange, model: str, who: Who) -> None:
+def _go(exchange: Exchange, model: str, who: Who, found: Naming | None = None) -> None:
     servings = exchange.parts.servings
     service_id = servings.index.find(who.principal, model)
     serving = servings.by_id(service_id) if service_id is not None else None
     if serving is None:
         _unknown(exchange, model, who)
     else:
+        if found is not None and model not in serving.table.models:
+            exchange.named = found.named()
         exchange.enter_service(serving, who.shown)
 
 

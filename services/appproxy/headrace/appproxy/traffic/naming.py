@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,27 @@ _WORDS = {
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 """How gzip, zstd, bzip2 and xz begin."""
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00{", b"{\x00", b"\x00\x00\x00{")
+
+
+class Named:
+    """Where in a body the service is named, in the place of the engine's model: the engine gets a name that it knows."""
+
+    __slots__ = ("_json", "_now", "_own", "_span")
+
+    def __init__(self, own: str, span: tuple[int, int], *, as_json: bool) -> None:
+        self._own = self._now = own
+        self._span = span
+        self._json = as_json
+
+    def apply(self, body: Outgoing, models: tuple[str, ...] | None) -> None:
+        """Name in `body` the first of the engine's models, unless it knows the service's name itself, or says nothing."""
+        name = self._own if not models or self._own in models else models[0]
+        if name == self._now or body.sent == "gone":
+            return
+        written = json.dumps(name).encode() if self._json else name.encode()
+        begin, end = self._span
+        body.rename(begin, end, written)
+        self._now, self._span = name, (begin, begin + len(written))
 
 
 class Naming:
@@ -68,6 +90,20 @@ class Naming:
         self._settle()
         if exchange.peek is not None:
             exchange.wait_for_body()
+
+    def named(self) -> Named | None:
+        """Return where the body names the model; only once it is known."""
+        reader = self._reader
+        if isinstance(reader, JsonHead):
+            search = JsonSearch()
+            for piece in self._body.pieces():
+                search.feed(piece)
+            return Named(search.model, search.span, as_json=True) if search.model is not None else None
+        return (
+            Named(reader.model, reader.span, as_json=isinstance(reader, JsonSearch))
+            if reader.model is not None
+            else None
+        )
 
     def look(self, content: bytes) -> None:
         """More came. Raises Problem."""

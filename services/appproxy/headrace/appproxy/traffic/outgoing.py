@@ -82,6 +82,25 @@ class Outgoing:
         framed = [b"%x\r\n" % size, *kept, b"\r\n"] if size else []
         return [*framed, LAST_CHUNK] if whole else framed
 
+    def rename(self, begin: int, end: int, name: bytes) -> None:
+        """Put `name` in the place of what is kept from `begin` to `end`; the rest stays as it is."""
+        made: list[bytes] = []
+        at = 0
+        for piece in self._kept or ():
+            before, after = piece[: max(begin - at, 0)], piece[max(end - at, 0) :]
+            if at <= begin < at + len(piece):
+                made += [before, name]
+            elif at + len(piece) <= begin:
+                after = b""
+                made.append(piece)
+            if after:
+                made.append(after)
+            at += len(piece)
+        self._kept = made
+        if not self._chunked:
+            self._length += len(name) - (end - begin)
+            self.field = b"Content-Length: %d\r\n" % self._length
+
     def pieces(self) -> list[bytes]:
         """Return what is kept of the content, as it came."""
         return self._kept or []

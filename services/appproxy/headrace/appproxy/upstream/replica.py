@@ -13,6 +13,7 @@ from headrace.appproxy.framing.heads import HeadLimits
 from headrace.appproxy.sending import Outbox
 from headrace.appproxy.stats import ReplicaStats
 from headrace.appproxy.upstream.connection import ReplicaConnection
+from headrace.appproxy.upstream.names import names_of
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Route
 from headrace.common.runtime.clock import utc_now
@@ -64,8 +65,8 @@ class Replica:
     """
 
     __slots__ = (
-        "_column", "_connect_s", "_cut_at_s", "_limits", "_outbox", "drain", "host_field", "idle", "key", "left", "open", "route", "session_id",
-        "share", "stats", "weight", "where",
+        "_asking", "_column", "_connect_s", "_cut_at_s", "_limits", "_outbox", "drain", "host_field", "idle", "key", "left", "models",
+        "open", "route", "session_id", "share", "stats", "weight", "where",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +85,9 @@ class Replica:
         self._limits = limits
         self._outbox = outbox
         self._connect_s = connect_s
+        self.models: tuple[str, ...] | None = None
+        """What its engine calls its models, once it was asked."""
+        self._asking: asyncio.Task[tuple[str, ...] | None] | None = None
         self._column: Column | None = None
         self._cut_at_s = NEVER
         self.route = route
@@ -97,6 +101,7 @@ class Replica:
         if where != self.where:
             self.where = where
             self.host_field = b" HTTP/1.1\r\nHost: " + where + b"\r\n"
+            self.models = None
             self.close_idle()
         if self._cut_at_s == NEVER or route.drain_until != self.route.drain_until:
             self._cut_at_s = cut_at(route, utc_now(), time.monotonic())
@@ -166,6 +171,18 @@ class Replica:
         stale, self.idle[:] = self.idle[:number], self.idle[number:]
         for connection in stale:
             connection.end()
+
+    async def learn(self) -> None:
+        """Ask the engine what it calls its models; those who ask at once share the question. It stays unknown where it does not say."""
+        if self._asking is None:
+            self._asking = asyncio.get_running_loop().create_task(
+                names_of(self.route.host, self.route.port, self.where)
+            )
+        asking = self._asking
+        found = await asyncio.shield(asking)
+        if self._asking is asking:
+            self._asking = None
+            self.models = found
 
     async def connect(self) -> ReplicaConnection | Failure:
         """Return a fresh connection, or how it failed. Its words never name the address: callers read them."""
