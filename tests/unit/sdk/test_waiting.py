@@ -3,11 +3,15 @@ from __future__ import annotations
 import pytest
 
 from headrace.sdk import ApiError, Client, WaitFailedError, WaitTimeoutError
-from tests.unit.sdk.standin import StandIn, problem, service_view
+from tests.unit.sdk.standin import NOW, StandIn, problem, service_view, uid
 
 PATH = "/v1/services/echo"
 HEALTHY = service_view(status="healthy", phase="deployed")
 FAILED = service_view(phase="failed", reason={"code": "start-failed", "text": "exited with 1"})
+REPLICA = {
+    "id": uid(7), "kernel_id": uid(8), "revision": 1, "status": "draining", "kernel_state": "running", "health": "healthy",
+    "reason": {"code": "scaled-in", "text": "0 replicas are wanted"}, "agent_id": "agent-1", "address": None, "created_at": NOW,
+}  # fmt: skip
 
 
 def test_until_healthy_with_progress(there: StandIn, client: Client) -> None:
@@ -86,3 +90,18 @@ def test_it_ends_in_time_and_says_how_things_stood(there: StandIn, client: Clien
         client.services.wait("echo", timeout_s=0)
     assert late.value.reason is not None
     assert late.value.reason.code == "starting"
+
+
+def test_a_scale_in_is_waited_for_until_no_more_than_wanted_are_left(there: StandIn, client: Client) -> None:
+    scaled: dict[str, object] = {"status": "healthy", "phase": "deployed", "replicas": 0}
+    none_left = service_view(**{**scaled, "status": "unhealthy", "healthy_replicas": 0})
+    there.on(
+        "GET",
+        PATH,
+        service_view(**scaled, replica_list=[REPLICA, REPLICA]),
+        service_view(**scaled, replica_list=[REPLICA]),
+        none_left,
+    )
+    seen: list[int] = []
+    client.services.wait("echo", every_s=0, progress=lambda s: seen.append(len(s.replica_list)))
+    assert seen == [2, 1, 0]

@@ -32,9 +32,10 @@ class Folders:
         """Return one folder."""
         return self._transport.one(FolderView, "GET", _of(folder), query=_in(project))
 
-    def delete(self, folder: object, *, project: str | None = None) -> None:
-        """Delete a folder and its files. ApiError `in-use` while a live service uses it."""
-        self._transport.send("DELETE", _of(folder), query=_in(project))
+    def delete(self, folder: object, *, project: str | None = None, force: bool = False) -> None:
+        """Delete a folder and its files. ApiError `in-use` while a live service uses it, or (without `force`) an older revision."""
+        query: Query = {**_in(project), "force": "true" if force else None}
+        self._transport.send("DELETE", _of(folder), query=query)
 
     def files(
         self, folder: object, path: str = "", *, recursive: bool = False, project: str | None = None

@@ -85,8 +85,12 @@ class Services:
         """Drain and stop all replicas; everything else is kept."""
         return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/stop")
 
+    def restart(self, service: object) -> ServiceDetail:
+        """Replace all replicas without downtime, by the current revision under a new number."""
+        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/restart")
+
     def retry(self, service: object) -> ServiceDetail:
-        """Clear the errors and start failed replicas again."""
+        """Clear the errors and start failed replicas again; definition files that changed make a new revision."""
         return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/retry")
 
     def rollback(self, service: object, revision: int, *, message: str = "") -> ServiceDetail:

@@ -43,11 +43,15 @@ def polled(
 
 
 def reached(seen: ServiceDetail, until: Until) -> bool:
-    """Whether the service is where it is waited for. Raises WaitFailedError when it will not get there by itself."""
+    """Whether the service is where it is waited for; `healthy`: as many replicas as wanted, no more and no fewer.
+
+    Raises WaitFailedError when it will not get there by itself."""
     if until == "stopped":
         return seen.phase == "stopped"
     if until == "gone":
         return False
     if seen.phase in {"failed", "stopped"}:
         raise WaitFailedError(f"{seen.name} is {seen.phase}: {seen.reason.text}", reason=seen.reason)
-    return seen.phase == "deployed" and seen.status == "healthy"
+    if len(seen.replica_list) > seen.replicas:
+        return False  # some are still on their way out
+    return seen.phase == "deployed" and (seen.status == "healthy" or seen.replicas == 0)

@@ -151,6 +151,9 @@ def rm(
     ] = "",
     project: Project = None,
     yes: Yes = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a folder that older revisions of services need to be rolled back to.")
+    ] = False,
 ) -> None:
     """Delete a folder, or a file or directory in it."""
     what = f"{path} in the folder {folder}" if path else f"the folder {folder} and all its files"
@@ -158,7 +161,7 @@ def rm(
     if path:
         session.client.folders.delete_file(folder, path, project=session.project(project, of=folder))
     else:
-        session.client.folders.delete(folder, project=session.project(project, of=folder))
+        session.client.folders.delete(folder, project=session.project(project, of=folder), force=force)
     session.output.done(f"deleted {what}", deleted=f"{folder}/{path}" if path else folder)
 
 

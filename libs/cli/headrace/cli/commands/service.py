@@ -138,7 +138,7 @@ def scale(
 ) -> None:
     """Change the wanted number of replicas; the worst go first, after their open requests."""
     found = session.client.services.scale(service, replicas, message=message)
-    finish(session, found, "healthy" if wait and replicas else None, timeout)
+    finish(session, found, "healthy" if wait else None, timeout)
 
 
 def start(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:

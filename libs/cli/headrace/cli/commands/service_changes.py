@@ -1,4 +1,4 @@
-"""`headrace service update|rollback|retry|history|revisions|decisions|errors`."""
+"""`headrace service update|rollback|restart|retry|history|revisions|decisions|errors`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _DECISIONS: Columns[ScaleDecisionView] = (
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     commands(app, {
-        "update": update, "rollback": rollback, "retry": retry, "history": history,
+        "update": update, "rollback": rollback, "restart": restart, "retry": retry, "history": history,
         "revisions": revisions, "decisions": decisions, "errors": errors,
     })  # fmt: skip
 
@@ -136,8 +136,14 @@ def rollback(
     finish(session, found, "healthy" if wait else None, timeout, rollout=True)
 
 
+def restart(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:
+    """Replace all replicas without downtime, for example after files in the folder changed."""
+    found = session.client.services.restart(service)
+    finish(session, found, "healthy" if wait else None, timeout, rollout=True)
+
+
 def retry(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:
-    """Clear the errors of failed starts and try again at once."""
+    """Clear the errors of failed starts and try again at once. Definition files are read again."""
     finish(session, session.client.services.retry(service), "healthy" if wait else None, timeout)
 
 

@@ -38,6 +38,13 @@ class FolderQuery(Query):
     """Name or id, needed when several of the caller's projects have a folder of this name."""
 
 
+class DeleteFolderQuery(FolderQuery):
+    """Which folder."""
+
+    force: bool = False
+    """Also when older revisions of services can then not be rolled back to."""
+
+
 class FoldersQuery(Paging):
     """Which folders."""
 
@@ -84,11 +91,16 @@ async def show_folder(call: Call) -> web.Response:
 
 
 @routes.on(
-    "DELETE", "/v1/folders/{folder}", query=FolderQuery, replies={204: Reply("Done.")}, problems=(Forbidden, InUse)
+    "DELETE",
+    "/v1/folders/{folder}",
+    query=DeleteFolderQuery,
+    replies={204: Reply("Done.")},
+    problems=(Forbidden, InUse),
 )
 async def delete_folder(call: Call) -> web.Response:
-    """Delete a folder with its files (members), unless a service needs it."""
-    await call.use.folders.delete(call.actor, call["folder"], call.query(FolderQuery).project)
+    """Delete a folder with its files (members), unless a service needs it, also to roll back."""
+    query = call.query(DeleteFolderQuery)
+    await call.use.folders.delete(call.actor, call["folder"], query.project, force=query.force)
     return no_content()
 
 

@@ -128,9 +128,18 @@ async def stop_service(call: Call) -> web.Response:
     return json_reply(await call.use.changes.stop(call.actor, call["service"]))
 
 
-@routes.on("POST", "/v1/services/{service}/retry", replies=DETAIL, problems=(Forbidden, Conflict))
+@routes.on("POST", "/v1/services/{service}/restart", replies=DETAIL, problems=(Forbidden, Conflict, QuotaExceeded))
+async def restart_service(call: Call) -> web.Response:
+    """Replace all replicas without downtime (members): the current revision again, under a new number."""
+    return json_reply(await call.use.changes.restart(call.actor, call["service"]))
+
+
+@routes.on(
+    "POST", "/v1/services/{service}/retry", replies=DETAIL,
+    problems=(Forbidden, Conflict, QuotaExceeded, InvalidDefinition),
+)  # fmt: skip
 async def retry_service(call: Call) -> web.Response:
-    """Clear the errors of failed starts and try again (members)."""
+    """Clear the errors of failed starts and try again (members). Definition files that changed make a new revision."""
     return json_reply(await call.use.changes.retry(call.actor, call["service"]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -75,6 +75,16 @@ async def lock(con: Connection, folder_id: FolderId) -> bool:
 async def users_of(con: Connection, folder_id: FolderId) -> list[str]:
     """Return the names of some services that need it."""
     return [row[0] for row in await con.fetch(SQL.users_of, folder_id)]
+
+
+async def older_users_of(con: Connection, folder_id: FolderId) -> list[str]:
+    """Return some services' revisions that need it, in words."""
+    return [f"{row['name']} (revision {row['number']})" for row in await con.fetch(SQL.older_users_of, folder_id)]
+
+
+async def names_of_deleted(con: Connection, folder_ids: Sequence[FolderId]) -> list[str]:
+    """Return the names of those that were deleted."""
+    return [row["name"] for row in await con.fetch(SQL.names_of_deleted, list(folder_ids))]
 
 
 async def mark_deleted(con: Connection, folder_id: FolderId) -> list[UUID]:

@@ -27,13 +27,23 @@ select id from folders where id = any($1::uuid[]) and deleted_at is null for sha
 select id from folders where id = $1 and deleted_at is null for update
 
 -- name: users_of
-select s.name from services s join revisions r on r.id = s.revision_id
+select s.name from services s join revisions r on r.id = s.revision_id or r.id = s.served_revision_id
 where s.deleted_at is null and r.resolved -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
 union
 select coalesce(s.name, 'a trial run') from sessions x left join revisions r on r.id = x.revision_id left join services s on s.id = x.service_id
 where x.status <> 'ended'
   and coalesce(r.resolved, x.resolved) -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
 limit 5
+
+-- name: older_users_of
+-- Revisions of living services that could be rolled back to.
+select s.name, r.number from revisions r join services s on s.id = r.service_id
+where s.deleted_at is null and s.project_id = (select project_id from folders where id = $1)
+  and r.resolved -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
+order by s.name, r.number desc limit 5
+
+-- name: names_of_deleted
+select name from folders where id = any($1::uuid[]) and deleted_at is not null order by name
 
 -- name: mark_deleted
 update folders set deleted_at = now() where id = $1

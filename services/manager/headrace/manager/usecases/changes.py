@@ -1,4 +1,4 @@
-"""Changes of services: update, scale, start, stop, retry, roll back, delete. Each is one transaction with its history."""
+"""Changes of services: update, scale, start, stop, restart, retry, roll back, delete. Each is one transaction with its history."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headrace.manager.domain import quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
-from headrace.manager.domain.records import Goal
+from headrace.manager.domain.records import Goal, Revision
 from headrace.manager.domain.resolved import ResolvedSpec
 from headrace.manager.store import events, projects, services, traffic
 from headrace.manager.store.services import ServiceFacts
@@ -37,7 +37,8 @@ class Changes:
         self._most = most
 
     async def update(self, actor: Actor, reference: str, change: UpdateService) -> ServiceDetail:
-        """Change what is given. A given spec becomes a new revision, which replaces the replicas without downtime.
+        """Change what is given. A given spec becomes a new revision, which replaces the replicas without downtime; one that
+        comes to what runs already replaces nothing, and the answer's note says so.
 
         Raises NotFound, Forbidden, NameTaken, Conflict while the service is being deleted, InvalidDefinition,
         InvalidRequest, QuotaExceeded; then nothing has changed.
@@ -51,20 +52,15 @@ class Changes:
             after = wanted if change.replicas is None else change.replicas
             if goal == "running" and (prepared or after > wanted):
                 await self._check_quota(con, facts, resolved, after)
-            number = facts.revision
-            revision_id = None
+            number, revision_id, note = facts.revision, None, None
             if prepared:
-                await prepared.hold_folders(con)
-                number, revision_id = await self._new_revision(
-                    con, actor, facts, prepared.spec, prepared.resolved, change.message
-                )
+                number, revision_id, note = await self._revise(con, actor, facts, prepared, change.message)
             await services.update(con, facts.service.id, change, revision_id=revision_id, forgive=prepared is not None)
             await traffic.write(con, facts.service.id, change)
             await self._note_scaling(con, actor, facts, wanted, after)
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
-        self._pokes.poke("services", "routes", "rules")
-        return await self._looks.detail(actor, str(facts.service.id))
+        return await self._done(actor, facts, note)
 
     async def start(self, actor: Actor, reference: str) -> ServiceDetail:
         """Run its wanted replicas (again). Raises NotFound, Forbidden, Conflict, QuotaExceeded."""
@@ -85,31 +81,68 @@ class Changes:
                 await self._record(con, actor, facts, "service.stopped", revision=facts.revision)
         return await self._done(actor, facts)
 
-    async def retry(self, actor: Actor, reference: str) -> ServiceDetail:
-        """Clear the errors of failed starts and try again at once. Raises NotFound, Forbidden, Conflict."""
-        async with transaction(self._pool) as con:
-            facts, _, _ = await self._hold(con, actor, reference)
-            await services.update(con, facts.service.id, forgive=True)
-            await self._record(con, actor, facts, "service.retried", revision=facts.revision)
-        return await self._done(actor, facts)
+    async def restart(self, actor: Actor, reference: str) -> ServiceDetail:
+        """Replace all replicas without downtime: the current revision again, exactly as it is, under a new number.
 
-    async def rollback(self, actor: Actor, reference: str, body: Rollback) -> ServiceDetail:
-        """Make an earlier revision the newest one, exactly as it was resolved then. Raises NotFound, Forbidden, Conflict, QuotaExceeded."""
+        Raises NotFound, Forbidden, Conflict when it is not running, QuotaExceeded.
+        """
         async with transaction(self._pool) as con:
             facts, goal, wanted = await self._hold(con, actor, reference)
-            old = await services.revision(con, facts.service.id, body.revision)
-            if old is None:
-                raise NotFound(f"service {facts.service.name} has no revision {body.revision}")
-            folders = tuple(mount.folder_id for mount in old.resolved.mounts)
-            await Prepared(old.spec, old.resolved, folders).hold_folders(con)
+            if goal != "running":
+                raise Conflict(f"service {facts.service.name} is {goal}; start it instead")
+            current = await self._revision(con, facts, facts.revision)
+            await _prepared(current).hold_folders(con)
+            await self._check_quota(con, facts, current.resolved, wanted)
+            number, revision_id = await self._new_revision(con, actor, facts, current.spec, current.resolved, "restart")
+            await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
+            await self._record(con, actor, facts, "service.restarted", revision=number, from_revision=facts.revision)
+        return await self._done(actor, facts)
+
+    async def retry(self, actor: Actor, reference: str) -> ServiceDetail:
+        """Clear the errors of failed starts and try again at once.
+
+        The definition files are read again: where they changed, a new revision is made of them. Raises NotFound,
+        Forbidden, Conflict, InvalidDefinition, InvalidRequest, QuotaExceeded.
+        """
+        before, prepared = await self._read_again(actor, reference)
+        async with transaction(self._pool) as con:
+            facts, goal, wanted = await self._hold(con, actor, reference)
+            number, revision_id, note = facts.revision, None, None
+            if prepared is not None and before == facts.revision and prepared.resolved != facts.resolved:
+                if goal == "running":
+                    await self._check_quota(con, facts, prepared.resolved, wanted)
+                message = "retry: the definition files have changed"
+                number, revision_id, _ = await self._revise(con, actor, facts, prepared, message)
+                text = f"the definition files have changed: revision {number} is made of them"
+                note = Reason(code="definition-read-again", text=text)
+            await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
+            await self._record(con, actor, facts, "service.retried", revision=number)
+        return await self._done(actor, facts, note)
+
+    async def _read_again(self, actor: Actor, reference: str) -> tuple[int, Prepared | None]:
+        """Return the current revision's number, and its spec resolved anew if a start of it failed."""
+        async with self._pool.acquire(timeout=10) as con:
+            facts = await service_for(con, actor, reference, "member")
+            failing = facts.service.failed_starts or await services.errors(con, facts.service.id)
+            spec = (await self._revision(con, facts, facts.revision)).spec
+        return facts.revision, await self._prepare(actor, reference, spec) if failing else None
+
+    async def rollback(self, actor: Actor, reference: str, body: Rollback) -> ServiceDetail:
+        """Make an earlier revision the newest one, exactly as it was resolved then; one that serves already replaces nothing.
+
+        Raises NotFound, Forbidden, Conflict, QuotaExceeded.
+        """
+        async with transaction(self._pool) as con:
+            facts, goal, wanted = await self._hold(con, actor, reference)
+            old = await self._revision(con, facts, body.revision)
             if goal == "running":
                 await self._check_quota(con, facts, old.resolved, wanted)
-            number, revision_id = await self._new_revision(con, actor, facts, old.spec, old.resolved, body.message)
+            number, revision_id, note = await self._revise(con, actor, facts, _prepared(old), body.message)
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             spec = old.spec.model_dump(mode="json")
             facts_for_history = {"revision": number, "from_revision": body.revision, "changes": {"spec": spec}}
             await self._record(con, actor, facts, "service.rolled-back", body.message, **facts_for_history)
-        return await self._done(actor, facts)
+        return await self._done(actor, facts, note)
 
     async def delete(self, actor: Actor, reference: str) -> ServiceDetail | None:
         """Delete the service: None when it is gone at once, else what it is while its replicas stop. Raises NotFound, Forbidden."""
@@ -155,6 +188,31 @@ class Changes:
         limits = project.quota if project else None
         quota.check(facts.project, limits, used, quota.times(resolved.slots, replicas))
 
+    async def _revision(self, con: Connection, facts: ServiceFacts, number: int) -> Revision:
+        found = await services.revision(con, facts.service.id, number)
+        if found is None:
+            raise NotFound(f"service {facts.service.name} has no revision {number}")
+        return found
+
+    async def _revise(
+        self, con: Connection, actor: Actor, facts: ServiceFacts, wanted: Prepared, message: str
+    ) -> tuple[int, RevisionId | None, Reason | None]:
+        """Make a revision of what is wanted, unless it is the current one, or the one that serves while that does not start.
+
+        Returns its number, its id (None: the current one stays) and what is to be said of it. Raises Conflict.
+        """
+        await wanted.hold_folders(con)
+        if wanted.resolved == facts.resolved:
+            text = f"it comes to what revision {facts.revision} is already: no replica is replaced (restart does that)"
+            return facts.revision, None, Reason(code="unchanged", text=text)
+        if facts.served is not None and facts.served != facts.revision:
+            served = await services.revision(con, facts.service.id, facts.served)
+            if served is not None and served.resolved == wanted.resolved:
+                text = f"it comes to revision {served.number}, which serves: that is the current one again, and stays as it is"
+                return served.number, served.id, Reason(code="unchanged", text=text)
+        number, revision_id = await self._new_revision(con, actor, facts, wanted.spec, wanted.resolved, message)
+        return number, revision_id, None
+
     async def _new_revision(
         self,
         con: Connection,
@@ -185,6 +243,11 @@ class Changes:
             details=details,
         )  # fmt: skip
 
-    async def _done(self, actor: Actor, facts: ServiceFacts) -> ServiceDetail:
+    async def _done(self, actor: Actor, facts: ServiceFacts, note: Reason | None = None) -> ServiceDetail:
         self._pokes.poke("services", "routes", "rules")
-        return await self._looks.detail(actor, str(facts.service.id))
+        detail = await self._looks.detail(actor, str(facts.service.id))
+        return detail if note is None else detail.model_copy(update={"note": note})
+
+
+def _prepared(old: Revision) -> Prepared:
+    return Prepared(old.spec, old.resolved, tuple(mount.folder_id for mount in old.resolved.mounts))

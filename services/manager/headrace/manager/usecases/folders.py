@@ -81,8 +81,11 @@ class Folders:
             within = await project_for(con, actor, project, "viewer") if project else None
             return await folder_for(con, actor, reference, needed, project=within)
 
-    async def delete(self, actor: Actor, reference: str, project: str | None) -> None:
-        """Delete the folder with its files. Raises NotFound, Forbidden, InUse when a live service needs it."""
+    async def delete(self, actor: Actor, reference: str, project: str | None, *, force: bool = False) -> None:
+        """Delete the folder with its files.
+
+        Raises NotFound, Forbidden, InUse when a live service needs it, or (without `force`) an older revision of one.
+        """
         async with transaction(self._pool) as con:
             within = await project_for(con, actor, project, "viewer") if project else None
             folder = await folder_for(con, actor, reference, "member", project=within)
@@ -90,6 +93,9 @@ class Folders:
                 raise NotFound(f"there is no folder {reference}")
             if users := await folders.users_of(con, folder.id):
                 raise InUse(f"folder {folder.name} is needed by {', '.join(users)}")
+            if not force and (older := await folders.older_users_of(con, folder.id)):
+                text = f"without folder {folder.name} these cannot be rolled back to: {', '.join(older)}"
+                raise InUse(f"{text}; with force it is deleted all the same")
             uploads = await folders.mark_deleted(con, folder.id)
             details = {"folder": folder.name, "folder_id": str(folder.id)}
             await events.record(con, actor, "folder.deleted", project_id=folder.project_id, details=details)

@@ -34,9 +34,10 @@ class Prepared:
     folder_ids: tuple[FolderId, ...]
 
     async def hold_folders(self, con: Connection) -> None:
-        """Keep the folders until the transaction ends. Raises Conflict when one was deleted meanwhile."""
+        """Keep the folders until the transaction ends. Raises Conflict, with their names, when some were deleted."""
         if len(await folders.hold(con, self.folder_ids)) < len(set(self.folder_ids)):
-            raise Conflict("a folder was deleted meanwhile; nothing has changed")
+            names = ", ".join(await folders.names_of_deleted(con, self.folder_ids))
+            raise Conflict(f"folder {names} was deleted, and this revision needs it; nothing has changed")
 
 
 class Resolver:
