@@ -133,11 +133,11 @@ def test_all_five_actions_modes_and_braces() -> None:
 def test_metadata_is_read_and_numbers_in_it_are_text() -> None:
     text = (
         GOOD
-        + "    metadata: {author: a, version: 1.0, license: MIT, label: [x], framework: [torch], min_resource: {cpu: 2, mem: 8g}}\n"
+        + "    metadata: {author: a, version: 1.10, license: MIT, label: [x], framework: [torch], min_resource: {cpu: 2, mem: 8g}}\n"
     )
     metadata = parse_definition(text.encode(), FILE).metadata
     assert metadata is not None
-    assert (metadata.version, metadata.label, metadata.min_resource["mem"]) == ("1.0", ("x",), 8 * 2**30)
+    assert (metadata.version, metadata.label, metadata.min_resource["mem"]) == ("1.10", ("x",), 8 * 2**30)
 
 
 WHOLE = "(file)"
@@ -252,6 +252,7 @@ mem = "8gb"
 "cuda.shares" = "0.5"
 [vllm.environ]
 MODEL_NAME = "example-model-name"
+VERSION = 1.10
 WORKERS = 4
 DEBUG = true
 """
@@ -263,7 +264,7 @@ DEBUG = true
         "mem": "8589934592",
         "cuda.shares": "0.5",
     }
-    assert defaults.environ == {"MODEL_NAME": "example-model-name", "WORKERS": "4", "DEBUG": "true"}
+    assert defaults.environ == {"MODEL_NAME": "example-model-name", "VERSION": "1.10", "WORKERS": "4", "DEBUG": "true"}
 
 
 @pytest.mark.parametrize(

@@ -10,3 +10,18 @@ _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 def is_text(value: str) -> bool:
     """Return whether `value` can be stored and given to a program: escapes in a file can make NULs and halves of characters."""
     return _NO_TEXT.search(value) is None
+
+
+class WrittenFloat(float):
+    """A number that knows how it was written: as text, 1.10 stays 1.10."""
+
+    def __new__(cls, text: str) -> WrittenFloat:
+        """Read `text`. Raises ValueError when it is no number."""
+        made = super().__new__(cls, text)
+        made._text = text
+        return made
+
+    _text: str
+
+    def __str__(self) -> str:
+        return self._text

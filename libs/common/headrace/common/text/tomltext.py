@@ -6,7 +6,7 @@ import re
 import tomllib
 from typing import Any
 
-from headrace.common.text.plain import is_text
+from headrace.common.text.plain import WrittenFloat, is_text
 
 MAX_DOTS = 100
 MAX_VALUES = 5_000
@@ -35,7 +35,7 @@ def load_toml(text: str) -> dict[str, Any]:
     """Return the data in `text`. Raises TomlError."""
     _check_bounds(text)
     try:
-        data = tomllib.loads(text)
+        data = tomllib.loads(text, parse_float=WrittenFloat)
     except (RecursionError, ValueError) as error:
         raise TomlError("", str(error)[:200], "TOML text") from None
     _check(data)

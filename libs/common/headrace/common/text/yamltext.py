@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from headrace.common.text.plain import is_text
+from headrace.common.text.plain import WrittenFloat, is_text
 
 MAX_NODES = 5_000
 MAX_TOKENS = 20_000
@@ -136,4 +136,4 @@ def _number(text: str) -> Any:
         return int(match.group(1), 8)
     if match := _HEX.match(text):
         return int(match.group(1), 16)
-    return float(text) if _FLOAT.match(text) else text
+    return WrittenFloat(text) if _FLOAT.match(text) else text
