@@ -1,0 +1,121 @@
+"""An installation after years of use, measured by hand: `python -m tests.scale`. docs/limits.md quotes what it prints.
+
+10,000 services ever, 5,000 of them living with one replica each on 1,024 machines, 100,000 ended sessions, 1,000,000 events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+import structlog
+import uvloop
+
+from headrace.common.db.migrate import migrate
+from headrace.common.db.pool import open_pool
+from headrace.common.runtime.clock import utc_now
+from headrace.embedded.permissions import embedded_users
+from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.reconcile.housekeeping import Housekeeping, Kept
+from headrace.manager.reconcile.placing import Placing
+from headrace.manager.reconcile.reports import Proxies
+from headrace.manager.reconcile.services import Services
+from tests.support import many_rows
+from tests.support.manager_api import ManagerApi, serving
+
+LIVING, DELETED, MACHINES, ENDED_EACH, EVENTS = 5_000, 5_000, 1_024, 20, 1_000_000
+CREATES, AT_ONCE = 300, 16
+
+
+async def main() -> None:
+    """Fill, measure, print."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = EmbeddedServers(folder / "servers", only=("postgres",), users=embedded_users(1), durable=False)
+        await stack.enter_async_context(servers)
+        await migrate(servers.database_url)
+        pool = await stack.enter_async_context(open_pool(servers.database_url, size=16, statement_timeout_s=300))
+        api = await stack.enter_async_context(serving(pool, folder))
+        project, user = await pool.fetchrow("select p.id, u.id from projects p, users u limit 1")
+        whose = many_rows.Owner(user, project)
+        await many_rows.services(pool, whose, LIVING)
+        await many_rows.services(pool, whose, DELETED, prefix="gone", deleted_days_ago=31)
+        await many_rows.machines(pool, MACHINES)
+        await many_rows.sessions(pool, whose, machines=MACHINES)
+        await many_rows.sessions(pool, whose, each=ENDED_EACH, ended_days_ago=8)
+        await many_rows.events(pool, whose, EVENTS)
+        print("filled", flush=True)
+        await _measure(pool, api)
+
+
+async def _measure(pool: many_rows.Pool, api: ManagerApi) -> None:
+    poked: list[str] = []
+
+    def poke(*names: str) -> None:
+        poked.extend(names)
+
+    loop = Services(pool, Proxies(utc_now, poke), utc_now, poke)
+
+    async def first() -> None:
+        poked.append("services")
+        while "services" in poked:
+            poked.clear()
+            await loop.one_pass()
+
+    await _timed("services: every service looked at, once", first)
+    await _timed("services: a pass without news", loop.one_pass)
+    await pool.execute("update services set description = 'x' where name like 's-77%'")
+    await _timed("services: a pass with 111 changed", loop.one_pass)
+    await _timed("placement: a pass with nothing pending", Placing(pool, utc_now, poke).one_pass)
+    await _timed("housekeeping: a pass (5,000 of a kind at most)", Housekeeping(pool, poke, Kept()).one_pass)
+    for query in ("?limit=100", "?limit=500", "?phase=failed", "?status=unhealthy", "?q=s-49", "/s-2500"):
+        await _timed(f"GET /v1/services{query}", lambda query=query: _get(api, query))
+    await _creates(pool, api, loop)
+
+
+async def _creates(pool: many_rows.Pool, api: ManagerApi, loop: Services) -> None:
+    """Creates over HTTP while the services loop passes over and over; the client shares the process, and so its core."""
+    done = asyncio.Event()
+    before = await pool.fetchval("select count(*) from services")
+    numbers = iter(range(before, before + CREATES))
+
+    async def passes() -> None:
+        while not done.is_set():
+            await loop.one_pass()
+            await asyncio.sleep(0.01)
+
+    async def client() -> None:
+        for number in numbers:
+            body = {"name": f"new-{number}", "runtime": "cmd", "slots": {"cpu": 1, "mem": "1g"}, "replicas": 1}
+            await api.admin.call("POST", "/v1/services", body, expect=201)
+
+    passing = asyncio.create_task(passes())
+    started = time.monotonic()
+    await asyncio.gather(*(client() for _ in range(AT_ONCE)))
+    print(f"{'creates a second':>55}: {CREATES / (time.monotonic() - started):8.0f}")
+    done.set()
+    await passing
+
+
+async def _get(api: ManagerApi, query: str) -> None:
+    """Ask on a fresh connection: one from before the tables were filled may have been closed."""
+    async with httpx.AsyncClient(headers=api.admin.http.headers, base_url=api.url, timeout=60) as client:
+        answer = await client.get(f"/v1/services{query}")
+        answer.raise_for_status()
+
+
+async def _timed(title: str, work: Callable[[], Awaitable[object]]) -> None:
+    started = time.monotonic()
+    await work()
+    print(f"{title:>55}: {(time.monotonic() - started) * 1000:8.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    sys.exit(uvloop.run(main()))
