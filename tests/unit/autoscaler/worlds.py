@@ -69,6 +69,12 @@ class World:
             self.said(Origin.KERNEL, kernel(number), metric, value)
         return self
 
+    def said_at(self, now: datetime, value: float) -> World:
+        """The first replica's kernel says this much `cpu_util` a second before `now`."""
+        at_ms = int(now.timestamp() * 1000) - 1000
+        self.window.add(Reading(Origin.KERNEL, kernel(1), "", "cpu_util", at_ms, value, 1))
+        return self
+
     def subject(self) -> Subject:
         table = RuleTable(
             service_id=SERVICE, generation=1, wanted=self.wanted, active=self.active, replicas=tuple(self.replicas),

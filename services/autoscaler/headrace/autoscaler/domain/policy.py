@@ -3,6 +3,8 @@
 A rule fires when it is enabled, its service is active, its metric is reported, the comparison holds, its cooldown is over
 and the result stays within its own [min, max]. Of several that could fire the one with the largest step is taken: the
 largest scale-out first, and a scale-in only when no rule wants out, the mildest first; equal steps by rule id, oldest first.
+A scale-in also waits while the cooldown of a scale-out lasts, and while one holds that may not go further out: what was just
+started is not thrown away before it could help.
 So the wanted number changes at most once per look, and the others' reasons say which rule was before them.
 """
 
@@ -71,6 +73,9 @@ def decide(subject: Subject, horizon: Horizon, now: datetime) -> Verdict:
         if key not in seen:
             seen[key] = observe(*key, subject.live, subject.window, horizon, now)
         looks.append(_look(rule, seen[key], subject, horizon, now))
+    out = next((look for look in looks if _holds_back(look)), None)
+    if out is not None and not any(look.would_fire and look.rule.spec.step > 0 for look in looks):
+        looks = [_held_back(look, out) for look in looks]
     candidates = sorted(
         (look for look in looks if look.would_fire), key=lambda look: (-look.rule.spec.step, look.rule.rule_id)
     )
@@ -138,6 +143,20 @@ def _missing(spec: RuleSpec, seen: Observation, window: Window, horizon: Horizon
     ago = "" if last is None else f"; last heard of {now.timestamp() - last / 1000:.0f} s ago"
     text = f"none of {seen.living} live {what} reported {spec.metric} ({spec.source}) {bound}{ago}"
     return Reason(code="metric-missing", text=text)
+
+
+def _holds_back(look: Look) -> bool:
+    """Whether it is a scale-out that does not fire although it wants to, or whose cooldown lasts."""
+    wants_out = look.reason.code in {"cooling-down", "above-maximum"}
+    return look.rule.spec.step > 0 and (wants_out or look.cooldown_until is not None)
+
+
+def _held_back(look: Look, out: Look) -> Look:
+    """Return a scale-in as it stands while the scale-out `out` holds it back."""
+    if not look.would_fire or look.rule.spec.step > 0:
+        return look
+    text = f"it could fire ({look.reason.text}), but the scale-out rule {out.rule.rule_id} holds it back: {out.reason.text}"
+    return replace(look, would_fire=False, reason=Reason(code="held-by-scale-out", text=text))
 
 
 def _outvoted(look: Look, first: Look) -> Look:
