@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -155,6 +156,33 @@ async def test_a_wrong_digest_is_refused_and_forgotten(api: ManagerApi) -> None:
     assert (await api.admin.http.head(where, headers=TUS)).status_code == 404
     assert not (api.folders / folder / "a").exists()
     await begin(api, folder, "a", 3, expect=400, sha256="nonsense")
+
+
+@pytest.mark.parametrize("encoding", ["deflate", "gzip", "br", "GZIP, identity"])
+async def test_a_compressed_body_is_refused_and_never_unpacked(api: ManagerApi, encoding: str) -> None:
+    folder = await api.admin.folder("m", {})
+    where = await begin(api, folder, "a", 10_000_000)
+    small = zlib.compress(bytes(10_000_000))
+    compressed = {"Content-Encoding": encoding}
+    metadata_of_b = {"Upload-Length": "10000000", "Upload-Metadata": metadata("b")}
+    for answer in (
+        await api.admin.http.patch(where, content=small, headers={**PART, **compressed, "Upload-Offset": "0"}),
+        await api.admin.http.post(
+            f"/v1/folders/{folder}/uploads", content=small, headers={**PART, **compressed, **metadata_of_b}
+        ),
+        await api.admin.http.post(
+            "/v1/folders", content=small, headers={**compressed, "Content-Type": "application/json"}
+        ),
+    ):
+        assert answer.status_code == 415, answer.text
+        assert answer.json()["errors"] == [
+            {"field": "Content-Encoding", "found": encoding.lower(), "allowed": "identity (no compression)"}
+        ]
+    assert await offset(api, where) == 0
+    answer = await api.admin.http.patch(
+        where, content=b"xyz", headers={**PART, "Content-Encoding": "identity", "Upload-Offset": "0"}
+    )
+    assert answer.headers["Upload-Offset"] == "3"
 
 
 async def test_creation_with_upload_and_empty_files(api: ManagerApi) -> None:

@@ -119,7 +119,7 @@ class WebServer:
         logging.getLogger("aiohttp.server").addFilter(_without_the_request)
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=drain_s, max_line_size=_MAX_LINE_BYTES,
-            keepalive_timeout=idle_s,
+            keepalive_timeout=idle_s, auto_decompress=False,  # a body of a few KiB must not become GiB while it is read
         )  # fmt: skip
         self._connections = app[CONNECTIONS]
         self._connections.head_s = head_s

@@ -12,7 +12,7 @@ from aiohttp import web
 from headrace.common.contracts.http.installation import Version
 from headrace.common.web.app import Check, make_app
 from headrace.manager.api import access, clients, folders, projects, services, tokens, traffic, uploads, validations
-from headrace.manager.api.incoming import MAX_BODY_BYTES, check_path, read_body, read_query
+from headrace.manager.api.incoming import MAX_BODY_BYTES, check_encoding, check_path, read_body, read_query
 from headrace.manager.api.openapi import make_document
 from headrace.manager.api.routing import Call, Endpoint, Reply, Routes, json_reply
 from headrace.manager.domain.access import Actor
@@ -78,6 +78,8 @@ def make_api(use: UseCases, *, checks: Mapping[str, Check] | None = None) -> web
 def _handler(endpoint: Endpoint, use: UseCases) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         check_path(request)
+        if endpoint.takes_body:
+            check_encoding(request)
         actor: Actor = _NOBODY
         if not endpoint.public:
             actor = await use.auth.actor(request.headers.get("Authorization"), request.remote or "")

@@ -24,6 +24,17 @@ def check_path(request: web.Request) -> None:
         raise NotFound("no such path")
 
 
+def check_encoding(request: web.Request) -> None:
+    """Raise UnsupportedMediaType for a compressed body: bodies are taken as they come, so that bounds on them are bounds."""
+    found = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if found not in {"", "identity"}:
+        allowed = "identity (no compression)"
+        raise UnsupportedMediaType(
+            f"Content-Encoding: found {found[:80]}; allowed: {allowed}",
+            errors=[{"field": "Content-Encoding", "found": found[:80], "allowed": allowed}],
+        )
+
+
 def read_query(request: web.Request, model: type[Query]) -> Query:
     """Return the query parameters. Raises InvalidRequest naming those that are wrong."""
     values: dict[str, str] = {}

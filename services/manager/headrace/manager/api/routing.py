@@ -107,6 +107,8 @@ class Endpoint:
     body: type[BaseModel] | None = None
     raw_body: str | None = None
     """Media type of a body that the handler reads itself."""
+    bytes_allowed: bool = False
+    """Whether the handler reads a body where one comes, though none has to."""
     headers: Sequence[Header] = ()
     problems: Sequence[type[Problem]] = ()
     public: bool = False
@@ -122,6 +124,11 @@ class Endpoint:
         return _PLACE.sub(r"{\1}", self.path)
 
     @property
+    def takes_body(self) -> bool:
+        """Whether requests may have a body: JSON, or bytes that the handler reads itself."""
+        return self.body is not None or self.raw_body is not None or self.bytes_allowed
+
+    @property
     def documentation(self) -> str:
         """What the handler promises."""
         return (self.handler.__doc__ or "").strip()
@@ -135,7 +142,9 @@ class Endpoint:
         if self.places:
             more.append(NotFound)
         if self.body is not None:
-            more += [TooLarge, UnsupportedMediaType]
+            more += [TooLarge]
+        if self.takes_body:
+            more += [UnsupportedMediaType]
         return sorted({*self.problems, *more}, key=lambda kind: (kind.status, kind.type))
 
 
@@ -155,6 +164,7 @@ class Routes:
         query: type[Query] = Nothing,
         body: type[Body] | type[BaseModel] | None = None,
         raw_body: str | None = None,
+        bytes_allowed: bool = False,
         headers: Sequence[Header] = (),
         problems: Sequence[type[Problem]] = (),
         public: bool = False,
@@ -164,7 +174,18 @@ class Routes:
         def declare(handler: Handler) -> Handler:
             self.endpoints.append(
                 Endpoint(
-                    method, path, handler, self.tag, replies, query, body, raw_body, headers, tuple(problems), public
+                    method,
+                    path,
+                    handler,
+                    self.tag,
+                    replies,
+                    query,
+                    body,
+                    raw_body,
+                    bytes_allowed,
+                    headers,
+                    tuple(problems),
+                    public,
                 )
             )
             return handler

@@ -75,7 +75,7 @@ async def options(call: Call) -> web.Response:
 
 
 @routes.on(
-    "POST", "/v1/folders/{folder}/uploads", query=FolderQuery, headers=(_TUS, _LENGTH, _METADATA),
+    "POST", "/v1/folders/{folder}/uploads", query=FolderQuery, headers=(_TUS, _LENGTH, _METADATA), bytes_allowed=True,
     replies={201: Reply("Begun.", headers=(Header("Location", "Where the parts go"), _OFFSET))},
     problems=(*_PROBLEMS, TooLarge, Conflict, ChecksumMismatch, Locked),
 )  # fmt: skip
