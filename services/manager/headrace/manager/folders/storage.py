@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,14 +29,33 @@ class FolderStorage:
         """Return the files of a folder."""
         return Tree(self.root, folder_id)
 
-    async def call(self, function: Callable[[], T], *, timeout_s: float | None = None) -> T:
-        """Run a blocking function in a thread. Raises what it raises, Unavailable when it takes too long."""
+    async def call(
+        self, function: Callable[[], T], *, timeout_s: float | None = None, ended: Callable[[], None] | None = None
+    ) -> T:
+        """Run a blocking function in a thread. Raises what it raises, Unavailable when it takes too long.
+
+        `ended` is called when the thread has done with it, which may be after the caller went away.
+        """
         limit = timeout_s or self._timeout_s
+        loop = asyncio.get_running_loop()
+        try:
+            work = self._threads.submit(function)
+        except RuntimeError:  # closing
+            if ended is not None:
+                ended()
+            raise
+        if ended is not None:
+            work.add_done_callback(lambda _: _soon(loop, ended))
         try:
             async with asyncio.timeout(limit):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+                return await asyncio.wrap_future(work)
         except TimeoutError:
             raise Unavailable(f"the storage did not answer within {limit:g} s", reason="storage-slow") from None
+
+
+def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(function)
 
 
 @contextmanager

@@ -17,14 +17,13 @@ from pathlib import Path
 from headrace.common.contracts.http.folders import FileView
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.runtime.removal import remove_tree
-from headrace.manager.domain.paths import MAX_DEPTH
 from headrace.manager.folders.errors import problems
+from headrace.manager.folders.listing import MOST_IN_DIRECTORY, Listing, shown, view
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY_MODE = 0o755
 _FILE_MODE = 0o644
-_MAX_LISTED = 100_000
 
 
 class Tree:
@@ -84,32 +83,30 @@ class Tree:
         finally:
             file.close()
 
-    def files(self, names: Sequence[str], *, recursive: bool) -> list[FileView]:
-        """Return what lies in the directory at `names` (or the one file there), sorted by path. Links are left out."""
-        shown = "/".join(names)
-        with self.directory(names[:-1]) as parent, problems(shown or "the folder"):
+    def files(self, names: Sequence[str], *, recursive: bool, after: str, limit: int) -> tuple[list[FileView], bool]:
+        """Return the first `limit` of what lies at `names`, by path, past the path `after`, and whether there may be more.
+
+        Links and special files are left out.
+
+        Raises NotFound, Conflict for a directory with too many entries.
+        """
+        path = "/".join(names)
+        with self.directory(names[:-1]) as parent, problems(path or "the folder"):
             facts = os.stat(names[-1], dir_fd=parent, follow_symlinks=False) if names else os.fstat(parent)
         if stat.S_ISREG(facts.st_mode):
-            return [_view(shown, facts)]
-        found: list[FileView] = []
-        self._collect(tuple(names), found, recursive=recursive)
-        return sorted(found, key=lambda view: view.path)
+            return ([view(path, facts)] if path > after else []), False
+        return Listing(self, recursive=recursive, after=after, limit=limit).page(tuple(names))
 
-    def _collect(self, names: tuple[str, ...], found: list[FileView], *, recursive: bool) -> None:
-        below: list[str] = []
-        with self.directory(names) as fd, os.scandir(fd) as entries:
-            for entry in entries:
-                if len(found) >= _MAX_LISTED:
-                    raise Conflict(f"more than {_MAX_LISTED} files; list a part of the folder with path")
-                with suppress(FileNotFoundError):
-                    facts = entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode):
-                        found.append(_view("/".join((*names, entry.name)), facts))
-                    if stat.S_ISDIR(facts.st_mode):
-                        below.append(entry.name)
-        for name in below if recursive and len(names) < MAX_DEPTH else ():  # no path leads further down
-            with suppress(NotFound, Conflict):  # removed or replaced meanwhile
-                self._collect((*names, name), found, recursive=True)
+    def names(self) -> list[str]:
+        """Return the names of the files that lie directly in the folder, sorted. Raises Conflict when they are too many."""
+        found: list[str] = []
+        with self.directory(()) as fd, os.scandir(fd) as entries:
+            for count, entry in enumerate(entries):
+                if count >= MOST_IN_DIRECTORY:
+                    raise Conflict(f"the folder: more than {MOST_IN_DIRECTORY} files in one directory cannot be listed")
+                if entry.is_file(follow_symlinks=False):
+                    found.append(shown(entry.name))
+        return sorted(found)
 
     def delete(self, names: Sequence[str]) -> None:
         """Delete the file, or the directory with all it holds. Raises NotFound."""
@@ -170,11 +167,3 @@ def _enter(fd: int, name: str, *, make: bool) -> int:
         with suppress(FileExistsError):
             os.mkdir(name, _DIRECTORY_MODE, dir_fd=fd)
     return os.open(name, _DIRECTORY, dir_fd=fd)
-
-
-def _view(path: str, facts: os.stat_result) -> FileView:
-    directory = stat.S_ISDIR(facts.st_mode)
-    return FileView(
-        path=os.fsencode(path).decode(errors="replace"), kind="directory" if directory else "file", size_bytes=0 if directory else facts.st_size,
-        modified_at=datetime.fromtimestamp(facts.st_mtime, tz=UTC),
-    )  # fmt: skip

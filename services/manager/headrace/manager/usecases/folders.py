@@ -21,6 +21,7 @@ from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.tree import OpenFile
 from headrace.manager.store import events, folders, projects
 from headrace.manager.usecases.context import a_page, folder_for, project_for, project_or_only
+from headrace.manager.usecases.turns import Turns
 
 T = TypeVar("T")
 _REMOVAL_S = 600.0
@@ -41,6 +42,8 @@ class Folders:
         self._pool = pool
         self._storage = storage
         self._most = most
+        self.turns = Turns()
+        """Of projects, at work that takes long."""
 
     async def create(self, actor: Actor, new: CreateFolder) -> FolderView:
         """Create an empty folder. Raises NotFound, Forbidden, NameTaken."""
@@ -106,12 +109,13 @@ class Folders:
     async def files(
         self, actor: Actor, reference: str, project: str | None, path: str, *, recursive: bool, after: str, limit: int
     ) -> Page[FileView]:
-        """Return what lies at `path` in the folder, by path. Raises NotFound."""
+        """Return what lies at `path` in the folder, by path. Raises NotFound, Conflict; Unavailable while the project lists much."""
         names = split_path(path, empty=True)
         folder = await self.find(actor, reference, project, "viewer")
-        listing = partial(self._storage.tree(folder.id).files, names, recursive=recursive)
-        found = [file for file in await self._storage.call(listing) if file.path > after]
-        return a_page(found[: limit + 1], limit, lambda file: file, lambda file: file.path)
+        listing = partial(self._storage.tree(folder.id).files, names, recursive=recursive, after=after, limit=limit + 1)
+        end = await self.turns.take(folder.project_id)
+        found, more = await self._storage.call(listing, ended=end)
+        return Page(items=tuple(found[:limit]), next=found[:limit][-1].path if more else None)
 
     async def open(self, actor: Actor, reference: str, project: str | None, path: str) -> OpenFile:
         """Return a file, open; the caller closes it. Raises NotFound, Conflict when it is a directory."""
@@ -124,7 +128,8 @@ class Folders:
         names = split_path(path)
         folder = await self.find(actor, reference, project, "member")
         delete = partial(self._storage.tree(folder.id).delete, names)
-        await self._storage.call(delete, timeout_s=_REMOVAL_S)
+        end = await self.turns.take(folder.project_id)
+        await self._storage.call(delete, timeout_s=_REMOVAL_S, ended=end)
         async with transaction(self._pool) as con:
             details = {"folder": folder.name, "folder_id": str(folder.id), "path": path}
             await events.record(con, actor, "file.deleted", project_id=folder.project_id, details=details)

@@ -86,7 +86,7 @@ def _read(tree: Tree, spec: RevisionSpec) -> tuple[_Files, tuple[str, ...]]:
     """Read what the spec's runtime needs of the folder (blocks)."""
     definition = _definition(tree, spec) if spec.runtime == "custom" else None
     defaults = tree.read((FILE,), limit=filetext.MAX_FILE_BYTES)
-    names = tuple(file.path for file in tree.files((), recursive=False)) if spec.runtime == "llama-cpp" else ()
+    names = tuple(tree.names()) if spec.runtime == "llama-cpp" else ()
     return _Files(definition, defaults), names
 
 

@@ -1,0 +1,122 @@
+"""One page of a folder's files: by path, from a cursor on, with work and memory that do not grow with the folder."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime
+from typing import Protocol
+
+from headrace.common.contracts.http.folders import FileView
+from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.manager.domain.paths import MAX_DEPTH, MAX_NAME_BYTES
+
+MOST_IN_DIRECTORY = 100_000
+"""Entries of one directory that can be listed. A page asks for the facts of those only that it shows."""
+ENOUGH_ENTRIES = 200_000
+"""Entries of all directories together after which a page that has something ends."""
+
+
+class Directories(Protocol):
+    """Where directories are opened."""
+
+    def directory(self, names: Sequence[str]) -> AbstractContextManager[int]:
+        """A descriptor of the directory at `names`. Raises NotFound, Conflict."""
+
+
+class Listing:
+    """The walk of one page.
+
+    A directory's content stands right after its path followed by `/`, so that the order is that of whole paths, and a walk
+    from the cursor on enters no directory whose content comes before it.
+    """
+
+    def __init__(self, tree: Directories, *, recursive: bool, after: str, limit: int) -> None:
+        self._tree = tree
+        self._recursive = recursive
+        self._after = after
+        self._limit = limit
+        self._found: list[FileView] = []
+        self._looked_at = 0
+
+    def page(self, names: tuple[str, ...]) -> tuple[list[FileView], bool]:
+        """Return what comes first in the directory at `names`, and whether there may be more. Raises NotFound, Conflict."""
+        self._walk(names, self._first(names))
+        return self._found, self._full()
+
+    def _full(self) -> bool:
+        return len(self._found) >= self._limit or (bool(self._found) and self._looked_at >= ENOUGH_ENTRIES)
+
+    def _walk(self, names: tuple[str, ...], keys: Sequence[tuple[str, str]]) -> None:
+        at = 0
+        while at < len(keys) and not self._full():
+            key, name = keys[at]
+            if key.endswith("/"):
+                at += 1
+                self._enter((*names, name))
+            else:  # no directory is held open while one below is walked
+                at = self._show(names, keys, at)
+
+    def _enter(self, names: tuple[str, ...]) -> None:
+        try:
+            keys = self._first(names)
+        except NotFound:  # removed or replaced meanwhile
+            return
+        self._walk(names, keys)
+
+    def _first(self, names: tuple[str, ...]) -> list[tuple[str, str]]:
+        """Return what the page may need of a directory: paths to show, and paths with `/` of directories to enter.
+
+        Each directory to enter is one to show as well, but for those that the cursor lies in or behind: at most one for each
+        length of a name.
+        """
+        with self._tree.directory(names) as fd:
+            return heapq.nsmallest(2 * self._limit + MAX_NAME_BYTES + 1, self._keys(fd, names))
+
+    def _keys(self, fd: int, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        above = "".join(f"{shown(name)}/" for name in names)
+        below = self._recursive and len(names) < MAX_DEPTH  # no path leads further down
+        with os.scandir(fd) as entries:
+            for count, entry in enumerate(entries):
+                self._looked_at += 1
+                if count >= MOST_IN_DIRECTORY:
+                    where = above.removesuffix("/") or "the folder"
+                    raise Conflict(f"{where}: more than {MOST_IN_DIRECTORY} files in one directory cannot be listed")
+                path = above + shown(entry.name)
+                directory = entry.is_dir(follow_symlinks=False)
+                if path > self._after and (directory or entry.is_file(follow_symlinks=False)):
+                    yield path, entry.name
+                inside = path + "/"
+                if below and directory and (inside > self._after or self._after.startswith(inside)):
+                    yield inside, entry.name
+
+    def _show(self, names: tuple[str, ...], keys: Sequence[tuple[str, str]], at: int) -> int:
+        try:
+            with self._tree.directory(names) as fd:
+                while at < len(keys) and not keys[at][0].endswith("/") and not self._full():
+                    path, name = keys[at]
+                    at += 1
+                    with suppress(FileNotFoundError):
+                        facts = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                        if stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode):
+                            self._found.append(view(path, facts))
+        except (NotFound, Conflict):
+            return len(keys)
+        return at
+
+
+def shown(name: str) -> str:
+    """Return the name as callers see it: text, also where its bytes are none."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def view(path: str, facts: os.stat_result) -> FileView:
+    """Return what callers see of a file or directory."""
+    directory = stat.S_ISDIR(facts.st_mode)
+    return FileView(
+        path=path, kind="directory" if directory else "file", size_bytes=0 if directory else facts.st_size,
+        modified_at=datetime.fromtimestamp(facts.st_mtime, tz=UTC),
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""Turns of projects: some at once, some wait, the rest is refused, and no project takes those of others."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from headrace.common.contracts.ids import ProjectId
+from headrace.common.contracts.problems import Unavailable
+from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.usecases.turns import Turns
+from tests.support.wait import eventually
+
+ONE, OTHER = ProjectId(UUID(int=1)), ProjectId(UUID(int=2))
+
+
+async def test_a_project_waits_for_itself_and_not_for_others() -> None:
+    turns = Turns(at_once=1, most_waiting=1)
+    end = await turns.take(ONE)
+    waiting = asyncio.create_task(turns.take(ONE))
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="allowed: 2") as refused:
+        await turns.take(ONE)
+    assert refused.value.headers == {"Retry-After": "1"}
+    async with turns.of(OTHER):
+        assert not waiting.done()
+    end()
+    end()
+    (await waiting)()
+    async with turns.of(ONE):
+        pass
+
+
+async def test_one_who_gives_up_waiting_leaves_his_place() -> None:
+    turns = Turns(at_once=1, most_waiting=1)
+    end = await turns.take(ONE)
+    for _ in range(5):
+        waiting = asyncio.create_task(turns.take(ONE))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    end()
+    async with turns.of(ONE):
+        pass
+
+
+async def test_a_turn_lasts_as_long_as_the_thread_works_also_when_the_caller_has_gone(tmp_path: Path) -> None:
+    turns = Turns(at_once=1, most_waiting=0)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    with ThreadPoolExecutor(1) as threads:
+        storage = FolderStorage(tmp_path, threads, timeout_s=10)
+        end = await turns.take(ONE)
+        call = asyncio.create_task(storage.call(work, ended=end))
+        await asyncio.to_thread(begun.wait, 10)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        with pytest.raises(Unavailable):
+            await turns.take(ONE)
+        go_on.set()
+
+        async def free() -> bool:
+            try:
+                (await turns.take(ONE))()
+            except Unavailable:
+                return False
+            return True
+
+        await eventually(free)
