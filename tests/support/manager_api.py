@@ -20,6 +20,7 @@ from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
 from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import OwnPorts
+from headrace.manager.domain.status import Presence
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.signing import Vault
 from headrace.manager.usecases.bootstrap import bootstrap
@@ -34,6 +35,26 @@ SECRET = bytes(range(32))
 
 
 @dataclass
+class Proxies:
+    """What app-proxies reported: one that is there and has every table, until the test says otherwise."""
+
+    heard: Presence = "heard"
+    has: dict[UUID, dict[str, int]] = field(default_factory=dict)
+    """Generations per service and app-proxy."""
+    failed: dict[int, dict[str, str]] = field(default_factory=dict)
+    """Own ports that app-proxies could not open."""
+
+    def presence(self) -> Presence:
+        return self.heard
+
+    def generations(self, service_id: UUID) -> dict[str, int]:
+        return self.has.get(service_id, {})
+
+    def unopened(self, port: int) -> dict[str, str]:
+        return self.failed.get(port, {})
+
+
+@dataclass
 class Behind:
     """What the API asks of the rest of the manager: pokes are noted, logs and outcomes are what the test puts here."""
 
@@ -42,8 +63,7 @@ class Behind:
     outcomes: dict[UUID, RuleOutcome] = field(default_factory=dict)
     more: asyncio.Condition = field(default_factory=asyncio.Condition)
     reading: int = 0
-    unopened: dict[int, dict[str, str]] = field(default_factory=dict)
-    """Own ports that app-proxies could not open."""
+    proxies: Proxies = field(default_factory=Proxies)
 
     def poke(self, *loops: str) -> None:
         self.poked.extend(loops)
@@ -143,7 +163,7 @@ async def serving(
         use = build(
             pool, storage, vault=vault, proxy_url=PROXY, pokes=behind, outcomes=behind, reader=behind, clock=utc_now,
             max_upload_bytes=max_upload_bytes, uploads_kept_for=timedelta(days=1),
-            own_ports=OwnPorts(reserved={TAKEN_PORT}), unopened=lambda port: behind.unopened.get(port, {}), most=most,
+            own_ports=OwnPorts(reserved={TAKEN_PORT}), proxies=behind.proxies, most=most,
         )  # fmt: skip
         server = WebServer(make_api(use), host="127.0.0.1", port=0, drain_s=1)
         running = asyncio.create_task(server.run())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -334,7 +335,35 @@ async def test_a_service_whose_own_port_is_not_open_says_so(api: ManagerApi) -> 
     await api.admin.call("POST", "/v1/services", {"name": "chat", "runtime": "cmd", "endpoint_port": 12_000})
     await api.runs("chat")
     assert (await api.admin.call("GET", "/v1/services/chat"))["status"] == "healthy"
-    api.behind.unopened[12_000] = {"proxy-1": "Address already in use"}
+    api.behind.proxies.failed[12_000] = {"proxy-1": "Address already in use"}
     (listed,) = (await api.admin.call("GET", "/v1/services"))["items"]
     assert (listed["status"], listed["reason"]["code"]) == ("degraded", "endpoint-port-failed")
     assert "port 12000 is not open at proxy-1 (Address already in use)" in listed["reason"]["text"]
+
+
+async def test_a_service_that_callers_cannot_reach_is_not_healthy_and_says_why(api: ManagerApi) -> None:
+    created = await api.admin.call("POST", "/v1/services", {"name": "chat", "runtime": "cmd"})
+    await api.runs("chat")
+
+    async def seen() -> tuple[str, str, str]:
+        (listed,) = (await api.admin.call("GET", "/v1/services"))["items"]
+        shown = await api.admin.call("GET", "/v1/services/chat")
+        assert (listed["status"], listed["reason"]) == (shown["status"], shown["reason"])
+        return shown["status"], shown["phase"], shown["reason"]["code"]
+
+    assert await seen() == ("healthy", "deployed", "all-healthy")
+    api.behind.proxies.heard = "away"
+    assert await seen() == ("unhealthy", "deployed", "app-proxy-away")
+    unhealthy = await api.admin.call("GET", "/v1/services?status=unhealthy")
+    assert [service["name"] for service in unhealthy["items"]] == ["chat"]
+    api.behind.proxies.heard = "bus-away"
+    assert await seen() == ("degraded", "deployed", "bus-away")
+    api.behind.proxies.heard = "heard"
+    api.behind.proxies.has[UUID(created["id"])] = {"proxy-1": 6, "proxy-2": 7}
+    publish = "insert into publications (subject, generation, digest, published_at) values ('route.' || $1::text, 7, '', now())"
+    await api.pool.execute(publish, created["id"])
+    assert await seen() == ("healthy", "deployed", "all-healthy"), "it has a few seconds to apply it"
+    await api.pool.execute("update publications set published_at = now() - interval '10 s'")
+    assert await seen() == ("degraded", "deployed", "app-proxy-behind")
+    api.behind.proxies.has[UUID(created["id"])]["proxy-1"] = 7
+    assert await seen() == ("healthy", "deployed", "all-healthy")

@@ -54,7 +54,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
 
         bus, loops, outcomes = Bus(), Loops(), Outcomes()
         stack.push_async_callback(bus.close)
-        proxies = Proxies(utc_now, loops.poke)
+        proxies = Proxies(utc_now, loops.poke, connected=lambda: bus.connected)
         agents = Agents(pool, bus, loops.poke, lost_after=settings.lost_after)
         loops.build(
             pool, bus, proxies, agents, utc_now, every=settings.reconcile_every, verify=settings.verify_every,
@@ -74,7 +74,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
             pool, storage, vault=vault, proxy_url=settings.public_proxy_url, pokes=loops, outcomes=outcomes, reader=BusLogReader(bus),
             clock=utc_now, max_upload_bytes=settings.upload_limit_bytes, uploads_kept_for=timedelta(days=2),
             most=Bounds(**{field.name: getattr(settings, field.name) for field in fields(Bounds)}),
-            own_ports=OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports), unopened=proxies.unopened,
+            own_ports=OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports), proxies=proxies,
         )  # fmt: skip
         await use.clean()
         app = make_api(use, checks={"bus": side.check, "loops": loops.check})

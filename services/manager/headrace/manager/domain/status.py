@@ -1,15 +1,15 @@
 """A service's status (can it serve), phase (is it where it was told to be) and why, from what its replicas are now.
 
 Never healthy while nobody answers: only a running kernel that answered its last health check counts, and a draining one,
-which takes no new requests, does not.
+which takes no new requests, does not. Callers come through app-proxies, so those are looked at too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
 
 from headrace.common.contracts.http.services import ServicePhase, ServiceStatus, SessionStatus
 from headrace.common.contracts.ids import ProxyId, RevisionId
@@ -21,6 +21,12 @@ from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
 
 _MAX_TEXT = 1500
 _WORST_FIRST: tuple[SessionStatus, ...] = ("pending", "placed", "running")
+
+
+Presence = Literal["unknown", "heard", "away", "bus-away"]
+"""Whether this manager hears app-proxies; unknown: they had no time yet to be heard of."""
+BEHIND_AFTER = timedelta(seconds=5)
+"""An app-proxy that lacks a route table for longer is said to be behind; it usually applies one in milliseconds."""
 
 
 class LiveReplica(Protocol):
@@ -80,6 +86,34 @@ def with_own_port(state: StatusOfService, port: int, unopened: Mapping[ProxyId, 
     proxies = ", ".join(f"{proxy_id} ({why})" for proxy_id, why in sorted(unopened.items())[:5])
     text = f"port {port} is not open at {proxies}; path and host name serve; {state.reason.text}"
     return replace(state, status="degraded", reason=_because("endpoint-port-failed", text[:_MAX_TEXT]))
+
+
+def with_app_proxies(state: StatusOfService, presence: Presence, behind: Mapping[ProxyId, int]) -> StatusOfService:
+    """Return the status of a service that app-proxies have to route to. `behind`: those that lack its table, and what they have."""
+    if state.status == "unhealthy":
+        return state
+    if presence == "away":
+        why = "no app-proxy is heard of, so callers reach nobody"
+        return replace(state, status="unhealthy", reason=_because("app-proxy-away", f"{why}; {state.reason.text}"))
+    if presence == "bus-away":
+        why = "the manager is cut off from the message bus, so it hears of no change and cannot tell whether callers get through"
+        return replace(state, status="degraded", reason=_because("bus-away", f"{why}; {state.reason.text}"))
+    if not behind:
+        return state
+    proxies = ", ".join(
+        f"{proxy_id} (has {f'generation {has}' if has else 'none'})" for proxy_id, has in sorted(behind.items())[:5]
+    )
+    text = f"the newest route table has not been applied at {proxies}; {state.reason.text}"
+    return replace(state, status="degraded", reason=_because("app-proxy-behind", text))
+
+
+def behind(
+    has: Mapping[ProxyId, int], published: int | None, published_at: datetime | None, now: datetime
+) -> dict[ProxyId, int]:
+    """Return the app-proxies that still lack the generation that was published a while ago, and what they have (0: nothing)."""
+    if published is None or published_at is None or now - published_at < BEHIND_AFTER:
+        return {}
+    return {proxy_id: generation for proxy_id, generation in has.items() if generation < published}
 
 
 def _status(service: Service, serving: int) -> ServiceStatus:

@@ -54,6 +54,7 @@ class BusSide:
         self._poke = poke
         self._stop = asyncio.Event()
         self._listening = False
+        bus.on_reconnect(proxies.listening)
 
     def stop(self) -> None:
         """End run()."""
@@ -85,6 +86,7 @@ class BusSide:
             await stack.enter_async_context(subscribed(self._bus, RuleReport, self._outcomes.heard))
             await stack.enter_async_context(answering(self._bus, ScaleRequest, self._scaling.answer, queue=GROUP))
             self._listening = True
+            self._proxies.listening()
             self._poke("plans", "routes", "rules")
             while not self._stop.is_set():
                 await self._pause(CHECK_STREAMS_S)

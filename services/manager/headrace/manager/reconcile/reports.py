@@ -17,6 +17,7 @@ from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.addresses import Places
 from headrace.manager.domain.receipts import Heard
+from headrace.manager.domain.status import Presence
 from headrace.manager.store import reports
 
 log = structlog.get_logger()
@@ -117,7 +118,11 @@ class Proxies:
         *,
         forget_after: timedelta = timedelta(seconds=10),
         gather_for: timedelta = timedelta(seconds=3),
+        connected: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._connected = connected
+        self._listening_since: datetime | None = None
+        self._made_at = clock()
         self._clock = clock
         self._poke = poke
         self._forget_after = forget_after
@@ -155,6 +160,23 @@ class Proxies:
             for service_id, generation in one.report.generations.items():
                 highest[service_id] = max(generation, highest.get(service_id, 0))
         return highest
+
+    def listening(self) -> None:
+        """Note that from now on reports arrive: at the start, and when the bus is back. What comes is waited for before it is missed."""
+        self._listening_since = self._clock()
+
+    def presence(self) -> Presence:
+        """Return whether app-proxies are heard of; `unknown` for `gather_for` after the start and after the bus came back."""
+        if self.lately():
+            return "heard"
+        since = self._listening_since if self._connected() else None
+        if self._clock() - (since or self._made_at) < self.gather_for:
+            return "unknown"
+        return "away" if since is not None else "bus-away"
+
+    def generations(self, service_id: ServiceId) -> dict[ProxyId, int]:
+        """Return which generation of the service's table each app-proxy heard of lately has; 0: none."""
+        return {proxy_id: one.report.generations.get(service_id, 0) for proxy_id, one in self.lately().items()}
 
     def unopened(self, port: int) -> dict[ProxyId, str]:
         """Return which app-proxies heard of lately could not open this port of a service, and why."""

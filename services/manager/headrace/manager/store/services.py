@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -47,6 +48,9 @@ class ServiceFacts:
     role: Role | None = None
     served: int | None = None
     """Number of the revision that served last while no other one did."""
+    published: int | None = None
+    """Newest generation of its route table; None before the first."""
+    published_at: datetime | None = None
 
 
 def _facts(row: Mapping[str, Any]) -> ServiceFacts:
@@ -54,7 +58,7 @@ def _facts(row: Mapping[str, Any]) -> ServiceFacts:
     return ServiceFacts(
         service=Service(**columns), project=row["project"], creator=row["creator"], revision=row["revision"],
         resolved=stored.read(ResolvedSpec, row["resolved"], **UNREADABLE), role=row.get("role"),
-        served=row["served"],
+        served=row["served"], published=row["published"], published_at=row["published_at"],
     )  # fmt: skip
 
 

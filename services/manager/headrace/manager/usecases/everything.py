@@ -21,7 +21,7 @@ from headrace.manager.usecases.fleet import Fleet
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
 from headrace.manager.usecases.logs import Logs
-from headrace.manager.usecases.ports import LogReader, Pokes, RuleOutcomes
+from headrace.manager.usecases.ports import AppProxies, LogReader, Pokes, RuleOutcomes
 from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
@@ -32,7 +32,7 @@ from headrace.manager.usecases.tokens import SigningKeys, Tokens
 from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
-from headrace.manager.usecases.views import Unopened, Views
+from headrace.manager.usecases.views import Views
 
 log = structlog.get_logger()
 
@@ -70,12 +70,12 @@ class UseCases:
 
 def build(
     pool: Pool, storage: FolderStorage, *, vault: Vault, proxy_url: str, pokes: Pokes, outcomes: RuleOutcomes,
-    reader: LogReader, clock: Clock, max_upload_bytes: int, uploads_kept_for: timedelta, own_ports: OwnPorts, unopened: Unopened,
+    reader: LogReader, clock: Clock, max_upload_bytes: int, uploads_kept_for: timedelta, own_ports: OwnPorts, proxies: AppProxies,
     most: Bounds = USUAL,
 ) -> UseCases:  # fmt: skip
     """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
     resolver = Resolver(pool, storage)
-    services = Services(pool, resolver, Views(proxy_url, unopened), pokes, clock, own_ports, most)
+    services = Services(pool, resolver, Views(proxy_url, proxies), pokes, clock, own_ports, most)
     folders = Folders(pool, storage, most)
     return UseCases(
         auth=Authentication(pool, vault), projects=Projects(pool, most), users=Users(pool, vault, most), folders=folders,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
-from headrace.common.contracts.ids import KernelId, RuleId, ServiceId
+from headrace.common.contracts.ids import KernelId, ProxyId, RuleId, ServiceId
 from headrace.common.contracts.messages.rulestates import RuleOutcome
+from headrace.manager.domain.status import Presence
 
 
 class Pokes(Protocol):
@@ -31,3 +32,16 @@ class RuleOutcomes(Protocol):
 
     def of(self, service_id: ServiceId, rule_id: RuleId) -> RuleOutcome | None:
         """Return the last outcome that was heard of, None before the first."""
+
+
+class AppProxies(Protocol):
+    """What app-proxies reported last."""
+
+    def presence(self) -> Presence:
+        """Return whether app-proxies are heard of."""
+
+    def generations(self, service_id: ServiceId) -> Mapping[ProxyId, int]:
+        """Return which generation of the service's route table each app-proxy that is heard of has; 0: none."""
+
+    def unopened(self, port: int) -> Mapping[ProxyId, str]:
+        """Return which app-proxies could not open this port of a service, and why."""

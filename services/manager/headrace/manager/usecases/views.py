@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from headrace.common.contracts.http.rollouts import ReplicaEnd
 from headrace.common.contracts.http.services import ReplicaView, RouteError, ServiceDetail, ServiceView
-from headrace.common.contracts.ids import ProxyId
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.records import Replica, StartError
 from headrace.manager.domain.signals import signal_of
-from headrace.manager.domain.status import service_status, with_own_port
+from headrace.manager.domain.status import StatusOfService, behind, service_status, with_app_proxies, with_own_port
 from headrace.manager.store.ends import End
 from headrace.manager.store.services import ServiceFacts
+from headrace.manager.usecases.ports import AppProxies
 
 _OPENAI = frozenset({"vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"})
 _MAX_REASON = 4000
 
 
-Unopened = Callable[[int], Mapping[ProxyId, str]]
-"""Tells which app-proxies could not open a port, and why."""
-
-
 class Views:
-    """Makes views. `proxy_url`: where callers reach the app-proxy. `unopened`: what app-proxies say of services' own ports."""
+    """Makes views. `proxy_url`: where callers reach the app-proxy."""
 
-    def __init__(self, proxy_url: str, unopened: Unopened) -> None:
+    def __init__(self, proxy_url: str, proxies: AppProxies) -> None:
         self._proxy_url = proxy_url.rstrip("/")
-        self._unopened = unopened
+        self._proxies = proxies
 
     def endpoint(self, name: str) -> str:
         """Return the service's permanent base URL."""
@@ -61,8 +57,8 @@ class Views:
     def _fields(self, facts: ServiceFacts, replicas: Sequence[Replica], now: datetime, error: str) -> dict[str, Any]:
         service, resolved = facts.service, facts.resolved
         state = service_status(service, replicas, now, last_error=error, revision=facts.revision, served=facts.served)
-        if service.endpoint_port is not None and service.goal == "running":
-            state = with_own_port(state, service.endpoint_port, self._unopened(service.endpoint_port))
+        if service.goal == "running":
+            state = self._to_callers(state, facts, now)
         return {
             "id": service.id, "name": service.name, "project_id": service.project_id, "project": facts.project,
             "description": service.description, "status": state.status, "phase": state.phase, "reason": state.reason,
@@ -78,6 +74,13 @@ class Views:
             "created_by": facts.creator, "created_at": service.created_at,
             "updated_at": service.updated_at,
         }  # fmt: skip
+
+    def _to_callers(self, state: StatusOfService, facts: ServiceFacts, now: datetime) -> StatusOfService:
+        port, has = facts.service.endpoint_port, self._proxies.generations(facts.service.id)
+        if port is not None:
+            state = with_own_port(state, port, self._proxies.unopened(port))
+        late = behind(has, facts.published, facts.published_at, now)
+        return with_app_proxies(state, self._proxies.presence(), late)
 
     def _example(self, facts: ServiceFacts) -> str:
         """Return a curl line that works as it stands, once TOKEN holds a token where one is needed."""
