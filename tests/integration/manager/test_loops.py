@@ -216,6 +216,33 @@ async def test_gpus_are_granted_whole_or_in_shares(world: World) -> None:
         assert whole != half_a
 
 
+async def test_a_plan_names_the_metrics_that_rules_look_at_and_follows_their_changes(world: World) -> None:
+    await world.manager()
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s")
+        await world.service("without-rules")
+        await eventually(lambda: len(agent.kernels) == 2)
+        assert agent.watched == {}
+        rules = []
+        for metric, source, enabled in (
+            ("vllm:num_requests_running", "inference-framework", True),
+            ("headrace_in_flight", "inference-framework", True),
+            ("cpu_util", "kernel", True),
+            ("vllm:off", "inference-framework", False),
+        ):
+            rules.append(RuleId(new_uuid()))
+            spec = {"metric": metric, "source": source, "enabled": enabled}
+            await world.pool.execute(
+                "insert into rules (id, service_id, spec, created_by) values ($1, $2, $3, $4)",
+                rules[-1], service, spec, world.user,
+            )  # fmt: skip
+        await eventually(lambda: agent.watched == {service: ("vllm:num_requests_running",)})
+        await world.pool.execute("delete from rules where id = $1", rules[0])
+        await eventually(lambda: agent.watched == {service: ()})
+        await world.pool.execute("delete from rules")
+        await eventually(lambda: agent.watched == {})
+
+
 async def test_a_scale_request_over_the_bus(world: World) -> None:
     await world.manager()
     async with (await world.agent()).alive() as agent:

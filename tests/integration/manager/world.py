@@ -57,6 +57,7 @@ class FakeAgent:
         """Whether it keeps kernels that left the plan."""
         self.kernels: dict[KernelId, KernelSpec] = {}
         self.generation = 0
+        self.watched: dict[ServiceId, tuple[str, ...]] = {}
         self.ports: dict[KernelId, int] = {}
         self._sequence = 0
         self._changed = asyncio.Event()
@@ -66,6 +67,7 @@ class FakeAgent:
         if plan.generation < self.generation:
             return
         self.generation = plan.generation
+        self.watched = dict(plan.watched or {})
         wanted = plan.resolved()
         kept = self.kernels if self.clings else {}
         self.kernels = {**kept, **wanted}

@@ -229,3 +229,45 @@ async def test_ends_of_logs_are_kept_for_a_while(tmp_path: Path) -> None:
     brief = LogArchive(tmp_path / "logs", timedelta(seconds=-1))
     await brief.keep(other, NoRuntime(), prestart)  # type: ignore[arg-type]
     assert archive.lines(kernel_id) is None
+
+
+async def test_checks_of_a_healthy_kernel_share_a_connection_where_they_may(engine: Engine) -> None:
+    peers: set[object] = set()
+
+    async def health(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        peers.add(request.transport.get_extra_info("peername"))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/health", health)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    check = HealthCheck(path="/health")
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as fresh,
+        aiohttp.ClientSession() as kept,
+    ):
+        checker = Checker(fresh, "127.0.0.1", kept)
+        for _ in range(5):
+            assert (await checker.ask(check, port, kept=True)).passed
+        assert len(peers) == 1
+        for _ in range(5):
+            assert (await checker.ask(check, port)).passed
+        assert len(peers) == 6
+    await runner.cleanup()
+
+
+async def test_of_an_engines_page_only_what_somebody_wants_is_read(
+    engine: Engine, session: aiohttp.ClientSession
+) -> None:
+    engines = EngineMetrics(session, "127.0.0.1")
+    kernel_id = KernelId(new_uuid())
+    found = await engines.read({kernel_id: engine.port}, {kernel_id: ("vllm:num_requests_running",)})
+    assert set(found[kernel_id]) == {"vllm:num_requests_running"}
+    assert await engines.read({}, {}) == {}
+    assert engine.asked == 1
+    await engines.close()

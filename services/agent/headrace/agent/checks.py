@@ -25,22 +25,25 @@ class Answer:
 
 
 class Checker:
-    """Asks kernels at one host."""
+    """Asks kernels at one host. `session` makes a connection for each check, `kept` keeps them."""
 
-    def __init__(self, session: aiohttp.ClientSession, host: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, host: str, kept: aiohttp.ClientSession | None = None) -> None:
         self._session = session
+        self._kept = kept or session
         self._host = host
 
-    async def ask(self, check: HealthCheck | None, port: int) -> Answer:
-        """Return the answer; never raises for what the kernel does."""
-        return await (self._connect(port) if check is None else self._get(check, port))
+    async def ask(self, check: HealthCheck | None, port: int, *, kept: bool = False) -> Answer:
+        """Return the answer; never raises for what the kernel does. `kept`: a connection from before will do."""
+        return await (self._connect(port) if check is None else self._get(check, port, kept=kept))
 
-    async def _get(self, check: HealthCheck, port: int) -> Answer:
+    async def _get(self, check: HealthCheck, port: int, *, kept: bool) -> Answer:
         host = f"[{self._host}]" if ":" in self._host else self._host
         url = URL(f"http://{host}:{port}{check.path}")
         timeout = aiohttp.ClientTimeout(total=check.max_wait_time)
         try:
-            async with self._session.get(url, timeout=timeout, allow_redirects=False) as response:
+            async with (self._kept if kept else self._session).get(
+                url, timeout=timeout, allow_redirects=False
+            ) as response:
                 status = response.status
         except TimeoutError:
             return Answer(passed=False, detail=f"no answer within {check.max_wait_time:g} s")

@@ -14,12 +14,15 @@ from headrace.agent.scrape import EngineMetrics
 from headrace.agent.table import KernelTable
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
-from headrace.common.contracts.ids import KernelId
+from headrace.common.contracts.ids import KernelId, ServiceId
 from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Gpu, Isolation
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
+
+_IDLE_PASSES = 5
+"""Of so many passes one measures while nobody watches: the GPUs' load in the report."""
 
 
 class Sampler:
@@ -39,7 +42,9 @@ class Sampler:
         every: timedelta,
         now: Clock,
         on_machine: Callable[[], None],
+        watched: Callable[[], Mapping[ServiceId, tuple[str, ...]] | None] = lambda: None,
     ) -> None:
+        """`watched`: services that somebody measures, and the engine metrics wanted of each; None: all of everything."""
         self._bus = bus
         self._agent_id = agent_id
         self._runtime = runtime
@@ -48,6 +53,8 @@ class Sampler:
         self._table = table
         self._now = now
         self._on_machine = on_machine
+        self._watched = watched
+        self._idle_passes = 0
         self._before: Mapping[KernelId, Usage] = {}
         self._loop = Loop("stats", self._one_pass, every=every)
         self.capacity: Capacity | None = None
@@ -72,7 +79,9 @@ class Sampler:
             self.gpus = await self._source.read({})
             self.capacity = await self._runtime.capacity()
             self._on_machine()
-        specs = self._running()
+        specs, watched = self._running(), self._watched()
+        if not self._due(specs, watched):
+            return
         usage = await self._runtime.usage() if specs else {}
         self.gpus = await self._source.read(self._loads(specs, usage))
         ports = {
@@ -81,16 +90,31 @@ class Sampler:
             if spec.role == "main"
             and self._serves(kernel_id)
             and (port := self._table.seen[kernel_id].port) is not None
+            and (watched is None or (spec.service_id is not None and watched.get(spec.service_id)))
         }
-        engines = await self._engines.read(ports)
+        wanted = (
+            None
+            if watched is None
+            else {i: watched[service] for i in ports if (service := specs[i].service_id) is not None}
+        )
+        engines = await self._engines.read(ports, wanted)
         samples = tuple(
             sample
             for kernel_id, spec in specs.items()
-            if (sample := self._sample(spec, usage.get(kernel_id), engines.get(kernel_id, {}))) is not None
+            if (watched is None or spec.service_id in watched)
+            and (sample := self._sample(spec, usage.get(kernel_id), engines.get(kernel_id, {}))) is not None
         )
         self._before = usage
         if samples:
             await publish(self._bus, KernelMetrics(agent_id=self._agent_id, at=self._now(), samples=samples))
+
+    def _due(self, specs: Mapping[KernelId, KernelSpec], watched: Mapping[ServiceId, tuple[str, ...]] | None) -> bool:
+        """Return whether to measure in this pass: each time for somebody who watches, now and then for the report."""
+        if watched is None or any(spec.service_id in watched for spec in specs.values()):
+            self._idle_passes = 0
+            return True
+        self._idle_passes += 1
+        return self._idle_passes % _IDLE_PASSES == 1
 
     def _running(self) -> dict[KernelId, KernelSpec]:
         return {

@@ -44,6 +44,9 @@ from headrace.common.runtime.clock import utc_now
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer, make_app
 
+_KEEPALIVE_S = 75.0
+"""How long a connection to a kernel waits for the next check or read of its metrics."""
+
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
@@ -51,16 +54,23 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
     async with AsyncExitStack() as stack:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         stack.callback(os.close, _lock(settings.data_dir))
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)  # checks must not be helped by an old connection
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        fresh = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        keeper = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
+        kept = await stack.enter_async_context(aiohttp.ClientSession(connector=keeper))
         runtime = await _runtime(settings, stack)
         bus = Bus()
         stack.push_async_callback(bus.close)
-        yield _tasks(settings, runtime, _gpus(settings, stack), bus, session)
+        yield _tasks(settings, runtime, _gpus(settings, stack), bus, fresh, kept)
 
 
 def _tasks(
-    settings: Settings, runtime: Runtime, gpus: Gpus, bus: Bus, session: aiohttp.ClientSession
+    settings: Settings,
+    runtime: Runtime,
+    gpus: Gpus,
+    bus: Bus,
+    fresh: aiohttp.ClientSession,
+    kept: aiohttp.ClientSession,
 ) -> tuple[Task, ...]:
     table = KernelTable(settings.data_dir / "kernels")
     table.load()
@@ -77,10 +87,11 @@ def _tasks(
         runtime, plans, table, starter, archive, every=settings.reconcile_every, first_sync=settings.first_sync,
         stop_on_exit=settings.exit_grace if settings.stop_kernels_on_exit else None,
     )  # fmt: skip
-    prober = Prober(table, Checker(session, settings.probed_host), runtime, utc_now)
+    prober = Prober(table, Checker(fresh, settings.probed_host, kept), runtime, utc_now)
     sampler = Sampler(
-        bus, settings.id, runtime, gpus, EngineMetrics(session, settings.probed_host), table,
+        bus, settings.id, runtime, gpus, EngineMetrics(kept, settings.probed_host), table,
         every=settings.metrics_every, now=utc_now, on_machine=lambda: table.on_change(),  # noqa: PLW0108 - it is set below
+        watched=lambda: plans.newest.watched if plans.newest is not None else None,
     )  # fmt: skip
 
     def machine() -> Machine | None:

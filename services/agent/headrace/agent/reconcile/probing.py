@@ -26,6 +26,8 @@ from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.runtime.clock import Clock
 
 log = structlog.get_logger()
+_FRESH_EVERY = 6
+"""Of so many checks of a healthy kernel one makes a connection of its own: whether it still accepts them must be seen too."""
 _MOST_AT_ONCE = 8
 """Checks of one kernel under way, when its answers take longer than its interval."""
 
@@ -41,6 +43,7 @@ class Prober:
         self._runtime = runtime
         self._now = now
         self._healths: dict[KernelId, Health] = {}
+        self._kept_checks: dict[KernelId, int] = {}
         self._watchers: dict[KernelId, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
@@ -66,6 +69,7 @@ class Prober:
         running = self._running()
         for kernel_id in self._watchers.keys() - running.keys():
             self._watchers.pop(kernel_id).cancel()
+            self._kept_checks.pop(kernel_id, None)
             self._healths.pop(kernel_id, None)
         for kernel_id, (spec, port) in running.items():
             if kernel_id not in self._watchers:
@@ -120,8 +124,17 @@ class Prober:
                     under_way.add(task)
                     task.add_done_callback(under_way.discard)
 
+    def _may_keep(self, kernel_id: KernelId) -> bool:
+        """Return whether a kept connection will do: the kernel is well, and it is not the turn of a fresh one."""
+        health = self._healths.get(kernel_id)
+        if health is None or health.status != "healthy" or health.failures:
+            self._kept_checks.pop(kernel_id, None)
+            return False
+        self._kept_checks[kernel_id] = count = self._kept_checks.get(kernel_id, 0) + 1
+        return count % _FRESH_EVERY != 0
+
     async def _check(self, spec: KernelSpec, policy: Policy, check: Check, port: int) -> None:
-        answer = await self._checker.ask(spec.health_check, port)
+        answer = await self._checker.ask(spec.health_check, port, kept=self._may_keep(spec.kernel_id))
         # After the answer: who took the port before it was asked for, or as it was, is seen.
         stranger = await self._runtime.stranger(spec.kernel_id, port) if answer.passed else None
         HEALTH_CHECKS.labels("passed" if answer.passed else "failed").inc()

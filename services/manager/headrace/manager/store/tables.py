@@ -102,7 +102,11 @@ def _plan(agent_id: str, rows: tuple[Any, ...], specs: dict[UUID, ReplicaSpec | 
                 raise spec
             used[key] = spec
         kernels.append(_kernel(row, key))
-    return NodePlan(agent_id=AgentId(agent_id), generation=1, specs=used, kernels=tuple(kernels))
+    watched = {row["service_id"]: tuple(row["watched"]) for row in rows if row["watched"] is not None}
+    return NodePlan(
+        agent_id=AgentId(agent_id), generation=1, specs=used, kernels=tuple(kernels),
+        watched=dict(sorted(watched.items())),
+    )  # fmt: skip
 
 
 def _kernel(row: Any, spec: str) -> PlannedKernel:

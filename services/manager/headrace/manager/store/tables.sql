@@ -10,11 +10,18 @@ select a.id as agent_id, k.id as kernel_id, k.session_id, k.role, k.rank, x.serv
        exists (select 1 from kernels l join sessions y on y.id = l.session_id
                where l.agent_id = a.id and l.left_generation is null and y.status in ('stopping', 'ended')) as unmarked,
        coalesce((select jsonb_agg(jsonb_build_array(al.device, al.amount::text) order by al.device)
-                 from allocations al where al.kernel_id = k.id and al.device <> ''), '[]') as gpus
+                 from allocations al where al.kernel_id = k.id and al.device <> ''), '[]') as gpus,
+       w.metrics as watched
 from agents a
 left join (kernels k join sessions x on x.id = k.session_id and x.status in ('placed', 'running', 'draining'))
     on k.agent_id = a.id and k.ended_at is null
 left join services s on s.id = x.service_id
+left join lateral (
+    -- No row without an enabled rule; an empty list where rules look at kernels or the app-proxy only.
+    select coalesce(jsonb_agg(distinct r.spec ->> 'metric') filter (where r.spec ->> 'source' = 'inference-framework'
+        and r.spec ->> 'metric' not like 'headrace\_%'), '[]') as metrics
+    from rules r where r.service_id = x.service_id and coalesce((r.spec ->> 'enabled')::boolean, true) having count(*) > 0
+) w on true
 where a.id = any($1::text[])
 order by a.id, k.id
 

@@ -37,7 +37,7 @@ class Rules:
             bounds.check(f"service {facts.service.name}", "rules", there, self._most.rules_per_service)
             view = await rules.insert(con, facts.service.id, spec, actor.user_id)
             await self._record(con, actor, facts, "rule.added", view.id, spec)
-        self._pokes.poke("rules")
+        self._pokes.poke("rules", "plans")
         return view
 
     async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[RuleView]:
@@ -56,7 +56,7 @@ class Rules:
             if view is None:
                 raise NotFound(f"service {facts.service.name} has no rule {rule}")
             await self._record(con, actor, facts, "rule.replaced", rule_id, spec)
-        self._pokes.poke("rules")
+        self._pokes.poke("rules", "plans")
         return self._with_outcome(facts.service.id, view)
 
     async def remove(self, actor: Actor, reference: str, rule: str) -> None:
@@ -67,7 +67,7 @@ class Rules:
             if not await rules.delete(con, facts.service.id, rule_id):
                 raise NotFound(f"service {facts.service.name} has no rule {rule}")
             await self._record(con, actor, facts, "rule.removed", rule_id, None)
-        self._pokes.poke("rules")
+        self._pokes.poke("rules", "plans")
 
     def _with_outcome(self, service_id: ServiceId, view: RuleView) -> RuleView:
         return view.model_copy(update={"outcome": self._outcomes.of(service_id, view.id)})

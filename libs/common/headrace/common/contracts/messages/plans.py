@@ -125,6 +125,11 @@ class NodePlan(Message):
     generation: PositiveInt
     specs: dict[str, ReplicaSpec] = {}
     kernels: tuple[Annotated[KernelSpec | PlannedKernel, Field(union_mode="left_to_right")], ...]
+    watched: dict[ServiceId, tuple[str, ...]] | None = None
+    """Services with enabled rules, and the engine metrics that these name: of others nothing is measured for the autoscaler.
+
+    None: the manager is of a version that does not tell, and everything is measured.
+    """
 
     @model_validator(mode="after")
     def _has_each_spec(self) -> Self:
