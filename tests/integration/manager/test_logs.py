@@ -13,7 +13,7 @@ from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.bus.consume import answering
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
-from headrace.common.contracts.problems import BusUnavailable, NotFound
+from headrace.common.contracts.problems import BusUnavailable, NotFound, TooManyRequests
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.reconcile.logs import BusLogReader
 from tests.support.wait import eventually
@@ -80,3 +80,18 @@ async def test_an_unknown_kernel_and_a_silent_agent_are_told_apart(bus: Bus, ser
     async with _sender(servers):
         with pytest.raises(NotFound, match="no such kernel"):
             await anext(reader.lines("agent-1", KernelId(new_uuid()), tail=1, follow=False))
+
+
+async def test_a_machine_where_too_many_read_logs_is_told_with_the_numbers(bus: Bus, servers: EmbeddedServers) -> None:
+    async def refuse(request: LogsRequest) -> LogsAccepted:
+        return LogsAccepted(accepted=False, detail=f"too many read {request.kernel_id}", found=32, allowed=32)
+
+    user, password = servers.nats_user("agent-1")
+    async with (
+        open_bus(servers.nats_url, user=user, password=password, name="agent") as own,
+        answering(own, LogsRequest, refuse, subject="rpc.agent.agent-1.logs"),
+    ):
+        with pytest.raises(TooManyRequests, match="too many read") as refused:
+            await anext(BusLogReader(bus).lines("agent-1", KERNEL, tail=1, follow=True))
+    document = refused.value.document()
+    assert (document["status"], document["found"], document["allowed"]) == (429, 32, 32)

@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from headrace.agent.archive import LogArchive
+from headrace.agent.domain.streams import Owner, refusal
 from headrace.agent.metrics import LOG_STREAMS
 from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
 from headrace.agent.table import KernelTable
@@ -22,7 +23,6 @@ log = structlog.get_logger()
 _CHUNK_LINES = 200
 _CHUNK_CHARACTERS = 60_000
 """At most 240 KB as UTF-8."""
-_MOST_STREAMS = 32
 _ACKNOWLEDGED_S = 15.0
 _POLL_S = 0.2
 _LOOKS_PER_SIGN = 50
@@ -40,7 +40,7 @@ class LogServer:
         self._runtime = runtime
         self._table = table
         self._archive = archive
-        self._streams: set[asyncio.Task[None]] = set()
+        self._streams: dict[asyncio.Task[None], Owner] = {}
         self._group: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
 
@@ -61,19 +61,28 @@ class LogServer:
         """Begin to send, or say why not."""
         if not request.reply_to.startswith(self._own) or any(c in request.reply_to for c in "*> \t\r\n"):
             return LogsAccepted(accepted=False, detail=f"reply_to must begin with {self._own}")
-        if self._group is None or len(self._streams) >= _MOST_STREAMS:
-            return LogsAccepted(
-                accepted=False, detail=f"{_MOST_STREAMS} logs are being read on this machine; try again later"
-            )
         batches = await self._open(request)
         if batches is None:
             return LogsAccepted(
                 accepted=False, detail=f"kernel {request.kernel_id} is not on this machine, and no log of it is kept"
             )
+        # From here to the new stream nothing is awaited: of many who ask at once no more than allowed begin.
+        owner = self._owner(request.kernel_id)
+        if self._group is None:
+            return LogsAccepted(accepted=False, detail="the agent is ending")
+        refused = refusal(self._streams.values(), owner)
+        if refused is not None:
+            return LogsAccepted(accepted=False, detail=refused.words, found=refused.found, allowed=refused.allowed)
         stream = self._group.create_task(self._send(request, batches), name=f"logs-{request.kernel_id}")
-        self._streams.add(stream)
-        stream.add_done_callback(self._streams.discard)
+        self._streams[stream] = owner
+        stream.add_done_callback(self._streams.pop)
         return LogsAccepted(accepted=True)
+
+    def _owner(self, kernel_id: KernelId) -> Owner:
+        record = self._table.records.get(kernel_id)
+        if record is None:
+            return Owner(kernel_id, None)
+        return Owner(record.spec.service_id or record.spec.session_id, record.spec.project_id)
 
     async def _open(self, request: LogsRequest) -> AsyncGenerator[Sequence[str], None] | None:
         kernel_id = request.kernel_id

@@ -19,6 +19,7 @@ from headrace.common.contracts.problems import (
     NotFound,
     Problem,
     QuotaExceeded,
+    TooManyRequests,
 )
 from headrace.manager.api.routing import Call, Query, Reply, Routes, json_reply, no_content
 from headrace.manager.usecases.logs import LogSource
@@ -51,7 +52,13 @@ class AgentsQuery(Query):
     cursor: Annotated[str, StringConstraints(max_length=63)] | None = None
 
 
-@routes.on("GET", "/v1/services/{service}/logs", query=ServiceLogQuery, replies=TEXT, problems=(BusUnavailable,))
+@routes.on(
+    "GET",
+    "/v1/services/{service}/logs",
+    query=ServiceLogQuery,
+    replies=TEXT,
+    problems=(BusUnavailable, TooManyRequests),
+)
 async def service_logs(call: Call) -> web.StreamResponse:
     """Return the log of a replica or of all. Following ends when the service is gone or the caller leaves."""
     query = call.query(ServiceLogQuery)
@@ -75,7 +82,9 @@ async def show_validation(call: Call) -> web.Response:
     return json_reply(await call.use.validations.show(call.actor, call["validation"]))
 
 
-@routes.on("GET", "/v1/validations/{validation}/logs", query=LogQuery, replies=TEXT, problems=(BusUnavailable,))
+@routes.on(
+    "GET", "/v1/validations/{validation}/logs", query=LogQuery, replies=TEXT, problems=(BusUnavailable, TooManyRequests)
+)
 async def validation_logs(call: Call) -> web.StreamResponse:
     """Return the log of a trial run; following begins before it has a machine and ends with it."""
     source = await call.use.logs.of_validation(call.actor, call["validation"])

@@ -15,11 +15,13 @@ from headrace.common.bus.consume import respond
 from headrace.common.bus.publish import ask
 from headrace.common.contracts.ids import AgentId, KernelId
 from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
-from headrace.common.contracts.problems import BusUnavailable, NotFound
+from headrace.common.contracts.problems import BusUnavailable, NotFound, TooManyRequests
 
 SILENCE_S = 30.0
 """An agent proves every 10 s that it still sends; three misses are its end."""
 ANSWER_S = 5.0
+RETRY_AFTER_S = 10
+"""For logs that too many read: as long as an agent takes to see that a reader has left."""
 
 
 class BusLogReader:
@@ -34,7 +36,7 @@ class BusLogReader:
         """Yield lines `<RFC 3339 UTC timestamp> <text>`: the last `tail` (None: all that is kept), then with `follow` those that come.
 
         An empty string is a sign of life while nothing is written. Raises NotFound when the agent has no such kernel,
-        BusUnavailable when the agent does not answer or falls silent.
+        TooManyRequests when as many logs are read there as may be, BusUnavailable when the agent does not answer or falls silent.
         """
         subject = f"logs.agent.{agent_id}.{uuid4().hex}"
         chunks: asyncio.Queue[Msg] = asyncio.Queue(maxsize=4)
@@ -42,6 +44,10 @@ class BusLogReader:
         try:
             question = LogsRequest(agent_id=agent_id, kernel_id=kernel_id, tail=tail, follow=follow, reply_to=subject)
             answer = await ask(self._bus, question, LogsAccepted, timeout_s=ANSWER_S)
+            if answer.allowed is not None and not answer.accepted:
+                raise TooManyRequests(
+                    answer.detail, retry_after_s=RETRY_AFTER_S, found=answer.found, allowed=answer.allowed
+                )
             if not answer.accepted:
                 raise NotFound(answer.detail or f"{agent_id} has no log of {kernel_id}")
             expected = 0

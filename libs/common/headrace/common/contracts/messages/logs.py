@@ -30,6 +30,9 @@ class LogsAccepted(Message):
     v: Literal[1] = 1
     accepted: bool
     detail: str = ""
+    found: NonNegativeInt | None = None
+    """With `allowed`: as many logs are being read as may be; who asks later may be accepted."""
+    allowed: NonNegativeInt | None = None
 
 
 class LogChunk(Message):
