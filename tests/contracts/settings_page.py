@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -79,12 +80,16 @@ def _default(field: FieldInfo) -> str:
     return f"`{value}`" if isinstance(value, str) else f"`{to_json(value).decode().strip(chr(34))}`"
 
 
+def _bound(value: Any) -> str:
+    return f"{value.total_seconds():g} s" if isinstance(value, timedelta) else f"{value:,}"
+
+
 def _allowed(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(field.annotation))
     signs = {Gt: ("gt", ">"), Ge: ("ge", "≥"), Lt: ("lt", "<"), Le: ("le", "≤")}
     bounds = [
-        f"{sign} {getattr(bound, attribute):,}"
+        f"{sign} {_bound(getattr(bound, attribute))}"
         for kind, (attribute, sign) in signs.items()
         for bound in field.metadata
         if isinstance(bound, kind)

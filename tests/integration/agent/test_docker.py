@@ -358,3 +358,13 @@ async def test_a_strangers_port_is_left_alone(docker_agent: AgentUnderTest, busy
         await docker_agent.plan(spec)
         row = await docker_agent.kernel(spec, state="running", health="healthy")
         assert row.port == first + 1
+
+
+async def test_a_program_that_listens_elsewhere_in_its_container_is_told_so(
+    docker_agent: AgentUnderTest, busybox: str
+) -> None:
+    spec = container(busybox, command=("httpd", "-f", "-p", "127.0.0.1:9000", "-h", "/"))
+    await docker_agent.plan(spec)
+    await docker_agent.kernel(spec, state="running")
+    await docker_agent.until(lambda r: "programs listen on 127.0.0.1:9000, and" in r.kernels[0].reason.text, 30)
+    assert docker_agent.reports[-1].kernels[0].reason.code == "waiting-for-port"

@@ -10,17 +10,21 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
+from headrace.agent.domain.streams import MOST
 from headrace.agent.runtime.process.proc import Ids
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import FolderId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.messages.reports import NodeReport
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.agent.conftest import AgentUnderTest, agent_under_test, make_spec, row_of
+from tests.support.servers import free_port
 from tests.support.wait import eventually
 
 SHELL = ("/bin/sh", "-c")
@@ -126,6 +130,32 @@ async def test_who_joins_a_replicas_port_beside_it_is_found(agent: AgentUnderTes
         stranger.kill()
         stranger.wait()
     await agent.kernel(spec, health="healthy", port=row.port)
+
+
+async def test_a_port_that_never_opens_is_told_with_where_it_listens_and_is_given_up(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
+) -> None:
+    other = free_port()
+    elsewhere = make_spec(command=("python", "-m", "http.server", str(other), "--bind", "127.0.0.1"))
+    silent = make_spec(command=(*SHELL, "sleep 600"))
+    async with agent_under_test(bus, servers, tmp_path, folders, PORT_OPEN_TIMEOUT="PT14S") as agent:
+        agent.start()
+        await agent.plan(elsewhere, silent)
+
+        def said(report: NodeReport) -> bool:
+            row = row_of(report, elsewhere.kernel_id)
+            return row is not None and f"listen on 127.0.0.1:{other}" in row.reason.text
+
+        told = row_of(await agent.until(said), elsewhere.kernel_id)
+        assert told is not None
+        assert (told.state, told.health, told.reason.code) == ("running", "degraded", "waiting-for-port")
+        (record,) = (agent.data / "kernels").glob(f"{elsewhere.kernel_id}/record.json")
+        assert f"its port is {json.loads(record.read_text())['host_port']}" in told.reason.text
+        for spec in (elsewhere, silent):
+            row = await agent.kernel(spec, within_s=30, health="unhealthy")
+            assert row.reason.code == "port-never-opened"
+            assert "within 14 s" in row.reason.text
+            assert ("listen on" in row.reason.text) == (spec is elsewhere)
 
 
 async def test_an_exit_is_reported_at_once_with_code_and_last_lines(agent: AgentUnderTest) -> None:
@@ -570,6 +600,23 @@ async def test_the_log_is_followed_over_the_bus(agent: AgentUnderTest) -> None:
     async with agent.reading(make_spec()) as log:
         assert not log.accepted.accepted
         assert "not on this machine" in log.accepted.detail
+
+
+async def test_readers_of_one_services_log_leave_room_for_those_of_another(agent: AgentUnderTest) -> None:
+    crowded, beside = (make_spec(command=(*SHELL, "echo here; sleep 600")) for _ in range(2))
+    await agent.plan(crowded, beside)
+    await agent.kernel(crowded, state="running")
+    await agent.kernel(beside, state="running")
+    async with AsyncExitStack() as readers:
+        for _ in range(MOST["service"]):
+            log = await readers.enter_async_context(agent.reading(crowded, follow=True))
+            assert log.accepted.accepted, log.accepted.detail
+        async with agent.reading(crowded, follow=True) as log:
+            assert not log.accepted.accepted
+            assert (log.accepted.found, log.accepted.allowed) == (MOST["service"], MOST["service"])
+            assert "logs of the service" in log.accepted.detail
+        async with agent.reading(beside, follow=True) as log:
+            assert log.accepted.accepted, log.accepted.detail
 
 
 async def test_the_log_of_an_absent_agent_has_its_times(agent: AgentUnderTest) -> None:

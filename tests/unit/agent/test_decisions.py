@@ -18,6 +18,7 @@ from headrace.agent.domain.rewriting import Rewriting
 from headrace.agent.domain.usage import Usage, kernel_values
 from headrace.agent.logs import chunks
 from headrace.agent.machine import architecture, cpu_count, memory_bytes
+from headrace.agent.runtime.listening import Listener, in_words, listeners
 from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
 from headrace.common.contracts.messages.plans import GpuGrant
 from headrace.common.contracts.messages.reports import Gpu
@@ -276,3 +277,25 @@ def test_a_page_cut_to_what_is_wanted_reads_as_the_whole_one_does_for_that() -> 
         assert (name in cut_counters) == (name in counters)
     assert only(PAGE, []) == ""
     assert len(only(PAGE, ["vllm:num_requests_running"]).splitlines()) <= 3
+
+
+def test_listening_sockets_are_read_from_the_systems_tables() -> None:
+    v4 = (
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+        "   0: 0100007F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1 0 100 0 0 10 0\n"
+        "   1: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12 1 0 100 0 0 10 0\n"
+        "   2: 0100007F:1F41 0100007F:0050 01 00000000:00000000 00:00000000 00000000     0        0 13 1 0 100 0 0 10 0\n"
+        "   3: broken\n"
+    )
+    v6 = (
+        "  sl  local_address                         remote_address                        st\n"
+        "   0: 00000000000000000000000001000000:1F42 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000"
+        " 00000000     0        0 14 1 0 100 0 0 10 0\n"
+    )
+    found = [*listeners(v4), *listeners(v6)]
+    assert [(one.inode, str(one)) for one in found] == [
+        ("11", "127.0.0.1:8000"), ("12", "0.0.0.0:80"), ("14", "[::1]:8002"),
+    ]  # fmt: skip
+    assert in_words(found) == "0.0.0.0:80, 127.0.0.1:8000, [::1]:8002"
+    many = [Listener(str(n), "0.0.0.0", 9000 + n) for n in range(8)]
+    assert in_words(many).endswith("0.0.0.0:9004 and 3 more")

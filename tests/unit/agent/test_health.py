@@ -7,7 +7,17 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.agent.domain.health import Check, Health, Policy, begin, due_at, finish_check, resume, start_check
+from headrace.agent.domain.health import (
+    Check,
+    Health,
+    Policy,
+    begin,
+    due_at,
+    finish_check,
+    resume,
+    start_check,
+    too_late,
+)
 from headrace.common.contracts.model import HealthCheck
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -196,3 +206,25 @@ def test_an_adopted_kernel_in_its_initial_delay_waits_on() -> None:
     fresh = begin(Policy.of(DEFAULTS), START)
     assert resume(fresh, START + timedelta(seconds=30)) == fresh
     assert resume(fresh, START + timedelta(seconds=90)).next_check_at == START + timedelta(seconds=90)
+
+
+def test_a_port_that_never_opens_is_a_failed_start_when_its_time_is_over_and_not_before() -> None:
+    policy = Policy.of(None, open_within_s=1800)
+    health = begin(policy, START)
+
+    def after(health: Health, seconds: float, *, passed: bool = False) -> Health:
+        check = Check(started_at=START + timedelta(seconds=seconds), counts=health.was_healthy)
+        return too_late(policy, finish_check(policy, health, check, passed=passed, detail="refused"), check, START)
+
+    health = after(health, 1799.9)
+    assert (health.status, health.reason.code) == ("degraded", "waiting-for-port")
+    over = after(health, 1800)
+    assert (over.status, over.reason.code, over.was_healthy) == ("unhealthy", "port-never-opened", False)
+    assert "within 1800 s" in over.reason.text
+    assert "refused" in over.reason.text
+    assert after(over, 1801, passed=True).status == "healthy"  # it came after all
+    opened = after(health, 1799.95, passed=True)
+    assert after(opened, 5000).reason.code == "port-closed"  # what served once is judged by its checks
+    patient = Policy.of(None)
+    check = Check(started_at=START + timedelta(days=30), counts=False)
+    assert too_late(patient, health, check, START) == health

@@ -22,6 +22,8 @@ class Answer:
 
     passed: bool
     detail: str
+    reached: bool = False
+    """Whether a program answered, be it something else than was expected."""
 
 
 class Checker:
@@ -50,8 +52,8 @@ class Checker:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(passed=False, detail=_words(error))
         if status == check.expected_status_code:
-            return Answer(passed=True, detail=f"answered {status}")
-        return Answer(passed=False, detail=f"answered {status} instead of {check.expected_status_code}")
+            return Answer(passed=True, detail=f"answered {status}", reached=True)
+        return Answer(passed=False, detail=f"answered {status} instead of {check.expected_status_code}", reached=True)
 
     async def _connect(self, port: int) -> Answer:
         try:
@@ -73,7 +75,7 @@ class Checker:
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
-        return Answer(passed=True, detail="accepted")
+        return Answer(passed=True, detail="accepted", reached=True)
 
 
 def _words(error: Exception) -> str:

@@ -82,6 +82,9 @@ class Settings(ServiceSettings):
     start_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     prestart_timeout: timedelta = timedelta(minutes=10)
     """For each pre-start command."""
+    port_open_timeout: Annotated[timedelta, Field(gt=timedelta(0))] = timedelta(minutes=30)
+    """For programs without a health check: how long after its start the port of one may open; then it is a failed start
+    (`port-never-opened`). Raise it where models load for longer, or give them health checks."""
     stop_kernels_on_exit: bool = False
     """True: a SIGTERM to the agent ends its kernels too (`headrace up`). False: they run on and are adopted later."""
     exit_grace: timedelta = timedelta(seconds=12)

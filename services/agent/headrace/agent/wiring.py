@@ -87,7 +87,13 @@ def _tasks(
         runtime, plans, table, starter, archive, every=settings.reconcile_every, first_sync=settings.first_sync,
         stop_on_exit=settings.exit_grace if settings.stop_kernels_on_exit else None,
     )  # fmt: skip
-    prober = Prober(table, Checker(fresh, settings.probed_host, kept), runtime, utc_now)
+    prober = Prober(
+        table,
+        Checker(fresh, settings.probed_host, kept),
+        runtime,
+        utc_now,
+        port_open_timeout=settings.port_open_timeout,
+    )
     sampler = Sampler(
         bus, settings.id, runtime, gpus, EngineMetrics(kept, settings.probed_host), table,
         every=settings.metrics_every, now=utc_now, on_machine=lambda: table.on_change(),  # noqa: PLW0108 - it is set below

@@ -16,6 +16,7 @@ says nothing new and is dropped.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -27,7 +28,10 @@ from headrace.common.contracts.reasons import Reason
 
 LOOK_S = 0.1
 """Between looks until the first success. One costs well under a millisecond while nothing listens yet."""
-_MAX_DETAIL = 300
+_MAX_DETAIL = 500
+_MAX_TOLD = 1_000
+NEVER_OPENED = "port-never-opened"
+"""Reason code: no connection to its port was accepted in the time allowed from its start."""
 PORT_TAKEN = "port-taken"
 """Reason code: somebody else listens on the kernel's port."""
 
@@ -42,13 +46,15 @@ class Policy:
     max_retries: int
     initial_delay_s: float
     by_port: bool = False
-    """Readiness by port: until the first success no failure counts."""
+    """Readiness by port: until the first success no failure counts, and `open_within_s` bounds how long that may take."""
+    open_within_s: float = math.inf
+    """From the start of the program."""
 
     @classmethod
-    def of(cls, check: HealthCheck | None) -> Policy:
+    def of(cls, check: HealthCheck | None, *, open_within_s: float = math.inf) -> Policy:
         """Return the policy of a definition's health_check, or of none: ready when its port accepts a connection."""
         if check is None:
-            return cls("connection to its port", 1.0, 0, 0.0, by_port=True)
+            return cls("connection to its port", 1.0, 0, 0.0, by_port=True, open_within_s=open_within_s)
         return cls(f"GET {check.path}", check.interval, check.max_retries, check.initial_delay)
 
 
@@ -144,6 +150,17 @@ def finish_check(policy: Policy, health: Health, check: Check, *, passed: bool, 
     else:
         changes = _failed(policy, health, said)
     return health.model_copy(update={**changes, "heard_at": check.started_at})
+
+
+def too_late(policy: Policy, health: Health, check: Check, started_at: datetime) -> Health:
+    """Return the health of a program that started at `started_at`, out if its port did not open in the time allowed."""
+    waits = policy.by_port and health.status == "degraded" and not health.was_healthy
+    if not waits or (check.started_at - started_at).total_seconds() < policy.open_within_s:
+        return health
+    text = (
+        f"its port did not open within {policy.open_within_s:g} s (the agent's port_open_timeout): {health.reason.text}"
+    )
+    return health.model_copy(update={"status": "unhealthy", "reason": Reason(code=NEVER_OPENED, text=text[:_MAX_TOLD])})
 
 
 def not_its_own(health: Health, check: Check, words: str) -> Health:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
-from headrace.agent.checks import Checker
+from headrace.agent.checks import Answer, Checker
 from headrace.agent.domain.health import (
     Check,
     Health,
@@ -17,9 +19,10 @@ from headrace.agent.domain.health import (
     not_its_own,
     resume,
     start_check,
+    too_late,
 )
 from headrace.agent.metrics import HEALTH_CHECKS
-from headrace.agent.runtime.interface import Runtime
+from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
 from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
@@ -28,8 +31,18 @@ from headrace.common.runtime.clock import Clock
 log = structlog.get_logger()
 _FRESH_EVERY = 6
 """Of so many checks of a healthy kernel one makes a connection of its own: whether it still accepts them must be seen too."""
+_LISTENS_EVERY_S = 10.0
+"""Between looks at where a program listens that does not answer: one reads what /proc says of every process."""
 _MOST_AT_ONCE = 8
 """Checks of one kernel under way, when its answers take longer than its interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a program listens that does not answer on its port, in words, and when to look again by the loop's clock."""
+
+    words: str | None
+    until_s: float
 
 
 class Prober:
@@ -37,8 +50,13 @@ class Prober:
 
     name = "health"
 
-    def __init__(self, table: KernelTable, checker: Checker, runtime: Runtime, now: Clock) -> None:
+    def __init__(
+        self, table: KernelTable, checker: Checker, runtime: Runtime, now: Clock, *, port_open_timeout: timedelta
+    ) -> None:
+        """`port_open_timeout`: for programs without a health check, from their start until their port opens."""
         self._table = table
+        self._open_within_s = port_open_timeout.total_seconds()
+        self._places: dict[KernelId, _Place] = {}
         self._checker = checker
         self._runtime = runtime
         self._now = now
@@ -70,6 +88,7 @@ class Prober:
         for kernel_id in self._watchers.keys() - running.keys():
             self._watchers.pop(kernel_id).cancel()
             self._kept_checks.pop(kernel_id, None)
+            self._places.pop(kernel_id, None)
             self._healths.pop(kernel_id, None)
         for kernel_id, (spec, port) in running.items():
             if kernel_id not in self._watchers:
@@ -98,7 +117,7 @@ class Prober:
             self._healths.pop(spec.kernel_id, None)
 
     async def _check_on(self, spec: KernelSpec, port: int) -> None:
-        kernel_id, policy = spec.kernel_id, Policy.of(spec.health_check)
+        kernel_id, policy = spec.kernel_id, Policy.of(spec.health_check, open_within_s=self._open_within_s)
         record = self._table.records.get(kernel_id)
         if record is None:  # removed before this task began
             return
@@ -138,19 +157,41 @@ class Prober:
         # After the answer: who took the port before it was asked for, or as it was, is seen.
         stranger = await self._runtime.stranger(spec.kernel_id, port) if answer.passed else None
         HEALTH_CHECKS.labels("passed" if answer.passed else "failed").inc()
-        before = self._healths.get(spec.kernel_id)
-        if before is None:  # it stopped running meanwhile
+        detail = answer.detail if answer.passed else await self._seen(spec, answer, port)
+        before, record = self._healths.get(spec.kernel_id), self._table.records.get(spec.kernel_id)
+        if before is None or record is None:  # it stopped running meanwhile
             return
         if stranger is not None:
             after = not_its_own(before, check, stranger)
         else:
-            after = finish_check(policy, before, check, passed=answer.passed, detail=answer.detail)
+            after = finish_check(policy, before, check, passed=answer.passed, detail=detail)
+            after = too_late(policy, after, check, record.started_at or check.started_at)
         if after.status != before.status:
             log.info(
                 "kernel_health_changed", kernel_id=str(spec.kernel_id), name=spec.name, health=after.status,
                 reason=after.reason.code,
             )  # fmt: skip
         self._take(spec.kernel_id, after)
+
+    async def _seen(self, spec: KernelSpec, answer: Answer, port: int) -> str:
+        """Return what a failed check saw; of a program that was not reached yet also where it listens instead."""
+        health = self._healths.get(spec.kernel_id)
+        if answer.reached or health is None or health.was_healthy:
+            return answer.detail
+        now = asyncio.get_running_loop().time()
+        place = self._places.get(spec.kernel_id)
+        if place is None or now >= place.until_s:
+            # Before it is asked: of the checks under way only one looks.
+            self._places[spec.kernel_id] = _Place(place.words if place else None, now + _LISTENS_EVERY_S)
+            place = _Place(await self._listens(spec, port), now + _LISTENS_EVERY_S)
+            self._places[spec.kernel_id] = place
+        return f"{answer.detail}; {place.words}" if place.words else answer.detail
+
+    async def _listens(self, spec: KernelSpec, port: int) -> str | None:
+        try:
+            return await self._runtime.listens(spec, port)
+        except RuntimeUnavailable:
+            return None
 
     def _take(self, kernel_id: KernelId, health: Health) -> None:
         """Keep `health`; on disk and in the report only when it says something new."""

@@ -130,6 +130,12 @@ class Runtime(Protocol):
     async def stranger(self, kernel_id: KernelId, port: int) -> str | None:
         """Return in words why an answer from the kernel's host port was not the kernel's own; None when it was."""
 
+    async def listens(self, spec: KernelSpec, port: int) -> str | None:
+        """Return in words where the kernel's program listens, for one that does not answer on its host port `port`.
+
+        None when it listens nowhere, or that cannot be told.
+        """
+
     async def isolation(self) -> Isolation:
         """Return what keeps kernels of different projects apart at the moment. Raises RuntimeUnavailable."""
 

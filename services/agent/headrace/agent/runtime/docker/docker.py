@@ -24,6 +24,7 @@ from headrace.agent.runtime.docker.inside import ContainerInside
 from headrace.agent.runtime.docker.networks import SessionNetworks
 from headrace.agent.runtime.docker.registries import Registries
 from headrace.agent.runtime.docker.shared_files import take_away_rights
+from headrace.agent.runtime.docker.sockets import listeners_in
 from headrace.agent.runtime.docker.streams import json_lines, line_batches
 from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import (
@@ -35,6 +36,7 @@ from headrace.agent.runtime.interface import (
     RuntimeUnavailable,
     StartRefused,
 )
+from headrace.agent.runtime.listening import in_words
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Isolation
@@ -146,6 +148,17 @@ class DockerRuntime:
     async def stranger(self, kernel_id: KernelId, port: int) -> str | None:  # noqa: ARG002 - the interface's
         """The engine holds the port of a container that runs, and refuses to start one whose port is taken."""
         return None
+
+    async def listens(self, spec: KernelSpec, port: int) -> str | None:  # noqa: ARG002 - the interface's
+        """Look into the container's network, where the agent can see its processes."""
+        try:
+            about = await self._call("GET", f"/containers/{self._name(spec.kernel_id)}/json")
+        except EngineError:
+            return None
+        found = await asyncio.to_thread(listeners_in, about["Id"], int(about["State"]["Pid"]))
+        if not found:
+            return None
+        return f"in its container programs listen on {in_words(found)}, and it must be port {spec.port} at all addresses (0.0.0.0)"
 
     async def isolation(self) -> Isolation:
         """Return what keeps containers apart: networks, and the packet filter where the agent may set it."""

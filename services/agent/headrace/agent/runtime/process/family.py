@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from headrace.agent.runtime.listening import Listener, listeners
 from headrace.agent.runtime.process.proc import children_of, read_stat
 from headrace.common.contracts.ids import KernelId
 
@@ -17,7 +18,6 @@ MARK = "HEADRACE_KERNEL_ID"
 HOME_MARK = "HEADRACE_RUNTIME_DIR"
 """Beside it: the runtime's folder, which tells the agents of one machine apart."""
 _PASSES = 100
-_LISTEN = "0A"
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 
 
@@ -94,15 +94,21 @@ def _environments() -> Iterator[tuple[int, list[bytes]]]:
 
 def listening(port: int) -> frozenset[str]:
     """Return the inodes of the sockets that listen on `port`, at any address."""
-    wanted = f":{port:04X}"
-    found = set()
+    wanted = f":{port:04X} "  # before a line is taken apart: most tell of other ports
+    return frozenset(one.inode for one in _sockets(wanted) if one.port == port)
+
+
+def listeners_of(kernel_id: KernelId, shim: int) -> list[Listener]:
+    """Return the sockets that a process of the kernel listens on."""
+    found = {one.inode: one for one in _sockets()}
+    return [found[inode] for inode in set(held_by(family(kernel_id, shim), found))]
+
+
+def _sockets(wanted: str = "") -> Iterator[Listener]:
     for table in _TABLES:
         with suppress(OSError):
-            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
-                fields = line.split(maxsplit=10)
-                if fields[1].endswith(wanted) and fields[3] == _LISTEN:
-                    found.add(fields[9])
-    return frozenset(found)
+            head, *lines = Path(table).read_text(encoding="ascii").splitlines()
+            yield from listeners("\n".join([head, *(line for line in lines if wanted in line)]))
 
 
 def held_by(processes: Collection[int], sockets: Collection[str]) -> Iterator[str]:

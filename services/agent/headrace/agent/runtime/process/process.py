@@ -31,8 +31,9 @@ from headrace.agent.domain.usage import Usage
 from headrace.agent.machine import architecture, cpu_count, memory_bytes
 from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import Before, Capacity, Prepared, RuntimeUnavailable, StartRefused
+from headrace.agent.runtime.listening import in_words
 from headrace.agent.runtime.process.exits import Exits
-from headrace.agent.runtime.process.family import Listeners, end_marked, strays
+from headrace.agent.runtime.process.family import Listeners, end_marked, listeners_of, strays
 from headrace.agent.runtime.process.inside import SHIM, LocalInside
 from headrace.agent.runtime.process.layout import Layout, kernel_environment
 from headrace.agent.runtime.process.logfile import read_log
@@ -175,6 +176,15 @@ class ProcessRuntime:
         if ids is None:
             return "its program has not begun"
         return await asyncio.to_thread(self._listeners.stranger, kernel_id, ids.shim, port)
+
+    async def listens(self, spec: KernelSpec, port: int) -> str | None:
+        """Look for listening sockets that the kernel's own processes hold."""
+        ids = Ids.read(Layout(self._data, spec.kernel_id).state)
+        found = [] if ids is None else await asyncio.to_thread(listeners_of, spec.kernel_id, ids.shim)
+        if not found:
+            return None
+        instead = "" if port == spec.port else f" (on this machine in place of {spec.port}; it is in its variable PORT)"
+        return f"its processes listen on {in_words(found)}, and its port is {port}{instead}"
 
     async def isolation(self) -> Isolation:
         """Return that nothing keeps kernels apart."""

@@ -1,0 +1,46 @@
+"""Listening TCP sockets, from the text of /proc/net/tcp and tcp6 (proc_net_tcp.5, Linux)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+_LISTEN = "0A"
+_MOST_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that listens. `inode` says which of the system's it is."""
+
+    inode: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def listeners(table: str) -> Iterator[Listener]:
+    """Yield the sockets of a table that listen; lines that are none of such a table are passed over."""
+    for line in table.splitlines()[1:]:
+        fields = line.split(maxsplit=10)
+        if len(fields) > 9 and fields[3] == _LISTEN:
+            host, _, port = fields[1].partition(":")
+            yield Listener(fields[9], _address(host), int(port, 16))
+
+
+def in_words(found: Collection[Listener]) -> str:
+    """Return where these listen, each place once, the first few."""
+    places = [str(one) for one in sorted(found, key=lambda one: (one.port, one.host))]
+    places = list(dict.fromkeys(places))
+    more = len(places) - _MOST_SHOWN
+    return ", ".join(places[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _address(written: str) -> str:
+    # Words of four bytes, each in the machine's order; all machines that are supported are little-endian.
+    words = [bytes.fromhex(written[at : at + 8])[::-1] for at in range(0, len(written), 8)]
+    packed = b"".join(words)
+    return str(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed))
