@@ -82,3 +82,14 @@ def test_what_is_stored_or_reported_is_read_as_it_is() -> None:
     assert SLOTS.validate_python(held) == {name: Decimal(str(amount)) for name, amount in held.items()}
     assert SLOTS.validate_python({"cpu": "many", "mem": "1" * 100, "x": None, "gpu": "1"}) == {"gpu": Decimal(1)}
     assert SLOTS.validate_python({f"x{i}": 1 for i in range(1000)}).keys() == {f"x{i}" for i in range(64)}
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64g", 64 * 2**30), ("64 GiB", 64 * 2**30), (" 1.5G ", 3 * 2**29), ("8gb", 8 * 2**30)]
+)
+def test_memory_that_was_stored_or_reported_with_a_unit_is_read_in_bytes(text: str, size: int) -> None:
+    assert SLOTS.validate_python({"cpu": "4", "mem": text}) == {"cpu": Decimal(4), "mem": Decimal(size)}
+
+
+def test_a_unit_is_read_at_memory_only_and_a_long_text_not_at_all() -> None:
+    assert SLOTS.validate_python({"cpu": "4g", "cuda.device": "1k", "mem": "1" * 64 + "g"}) == {}

@@ -76,12 +76,19 @@ def least_words(name: str) -> str:
 
 
 def read_slots(value: object) -> dict[str, Decimal]:
-    """Return slots that were stored or reported, as they are: what is no amount is left out, and nothing else is judged."""
+    """Return slots that were stored or reported, as they are: what is no amount is left out, and nothing else is judged.
+
+    `mem` may have a unit, as earlier versions let it be stored and reported.
+    """
     slots: dict[str, Decimal] = {}
     for name, amount in islice(value.items(), _MOST_SLOTS) if isinstance(value, Mapping) else ():
-        text = "" if isinstance(amount, bool) else str(amount)
-        if isinstance(name, str) and len(name) <= _MOST_CHARACTERS and _PLAIN_NUMBER.match(text):
+        text = "" if isinstance(amount, bool) else str(amount).strip()
+        if not isinstance(name, str) or max(len(name), len(text)) > _MOST_CHARACTERS:
+            continue
+        if _PLAIN_NUMBER.match(text):
             slots[name] = Decimal(text)
+        elif name == MEM and _SIZE.match(text):
+            slots[name] = parse_size(text)
     return slots
 
 
