@@ -72,6 +72,8 @@ async def _measure(pool: many_rows.Pool, api: ManagerApi) -> None:
     await _timed("services: a pass without news", loop.one_pass)
     await pool.execute("update services set description = 'x' where name like 's-77%'")
     await _timed("services: a pass with 111 changed", loop.one_pass)
+    await pool.execute("update services set served_revision_id = null where deleted_at is null")
+    await _timed("services: every service acted on, once", first)
     await _timed("placement: a pass with nothing pending", Placing(pool, utc_now, poke).one_pass)
     await _timed("housekeeping: a pass (5,000 of a kind at most)", Housekeeping(pool, poke, Kept()).one_pass)
     for query in ("?limit=100", "?limit=500", "?phase=failed", "?status=unhealthy", "?q=s-49", "/s-2500"):

@@ -20,6 +20,7 @@ from headrace.common.db.pool import Pool, open_pool
 from headrace.embedded.blocking import servers_in_thread
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
+from tests.support.wait import eventually
 
 TEMPLATE = "headrace_template"
 
@@ -50,9 +51,17 @@ async def database_url(servers: EmbeddedServers) -> AsyncIterator[str]:
         await admin.execute(f"create database {name} template {TEMPLATE}")
         await admin.execute("select pg_advisory_unlock(1)")
         yield with_database(servers.database_url, name)
-        await admin.execute(f"drop database {name} with (force)")
+        await eventually(lambda: _dropped(admin, name))
     finally:
         await admin.close()
+
+
+async def _dropped(admin: asyncpg.Connection[asyncpg.Record], name: str) -> bool:
+    """Drop the database; False while the server's own vacuum is at work there, which only a superuser may end."""
+    with suppress(asyncpg.InsufficientPrivilegeError):
+        await admin.execute(f"drop database {name} with (force)")
+        return True
+    return False
 
 
 @pytest.fixture

@@ -91,6 +91,9 @@ async def sessions(
             await con.execute(
                 "insert into allocations (kernel_id, agent_id, slot, amount) select kernel, machine, 'cpu', 1 from fresh"
             )
+            await con.execute(
+                "update services s set served_revision_id = s.revision_id from fresh where s.id = fresh.service"
+            )
 
 
 async def events(pool: Pool, whose: Owner, count: int, *, days_ago: int = 0) -> None:

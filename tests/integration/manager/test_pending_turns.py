@@ -1,4 +1,4 @@
-"""The pending sessions that one pass looks at: nobody fills its limit for the others."""
+"""The pending sessions that one pass looks at: nobody fills its limit for the others, and a bad row costs itself."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ import pytest
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import ServiceId, new_uuid
 from headrace.common.db.pool import Pool
+from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.metrics import PASSED_OVER
+from headrace.manager.reconcile.placing import Placing
 from headrace.manager.store import sessions
 from tests.integration.manager.world import World
+from tests.support import many_rows
 
 
 @pytest.fixture
@@ -46,3 +50,54 @@ async def test_projects_and_in_them_services_take_turns(world: World) -> None:
         everything = [request.id for request in (await sessions.pending(con, 100))[0]]
     assert few == sorted([first[0], sibling, *others[:2]])
     assert everything == sorted([*first, sibling, *others])
+
+
+async def _placed(world: World) -> dict[UUID, tuple[str, str, str]]:
+    """Run one placement pass; return status, reason code and text of each session."""
+    await Placing(world.pool, utc_now, lambda *_: None).one_pass()
+    rows = await world.pool.fetch("select id, status, reason_code, reason_text from sessions")
+    return {row["id"]: (row["status"], row["reason_code"], row["reason_text"]) for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("stored", "why"),
+    [
+        ("{}", "TypeError: it has no slots"),
+        ('{"slots": ["cpu"]}', "TypeError: it has no slots"),
+        ('{"slots": {}, "architecture": ["x86_64"]}', "TypeError: architecture is not a text"),
+    ],
+)
+async def test_a_session_whose_spec_cannot_be_read_says_so_and_the_others_are_placed(
+    world: World, stored: str, why: str
+) -> None:
+    await many_rows.machines(world.pool, 1)
+    bad_service, good_service = await world.service("bad"), await world.service("good")
+    await world.pool.execute(f"update revisions set resolved = '{stored}' where service_id = $1", bad_service)
+    [bad], [good] = await _wait(world, bad_service, 1), await _wait(world, good_service, 1)
+    before = PASSED_OVER.labels("placement")._value.get()
+    found = await _placed(world)
+    assert found[good][0] == "placed"
+    assert found[bad] == ("pending", "not-placeable", f"it cannot be placed with what is stored: {why}")
+    assert PASSED_OVER.labels("placement")._value.get() == before + 1
+
+
+@pytest.mark.parametrize("machine", ["{}", '{"runtime": "process", "gpus": [1]}', '{"runtime": ["process"]}', "[]"])
+async def test_a_machine_that_cannot_be_read_gets_nothing_and_the_others_do(world: World, machine: str) -> None:
+    await many_rows.machines(world.pool, 2)
+    await world.pool.execute(f"update agents set machine = '{machine}' where id = 'm-1'")
+    ids = await _wait(world, await world.service("s"), 3)
+    before = PASSED_OVER.labels("placement")._value.get()
+    found = await _placed(world)
+    assert {found[session] for session in ids} == {("placed", "placed", "placed on m-2")}
+    assert PASSED_OVER.labels("placement")._value.get() == before + 1
+
+
+async def test_a_machine_that_the_database_cannot_count_costs_what_would_go_there(world: World) -> None:
+    await many_rows.machines(world.pool, 1)
+    await world.pool.execute('update agents set slots = slots || \'{"mem": "64g"}\'')
+    service = await world.service("s", slots={"cpu": "1", "mem": "1024"})
+    [waits] = await _wait(world, service, 1)
+    await world.pool.execute("insert into kernels (id, session_id) values ($1, $2)", new_uuid(), waits)
+    status, code, text = (await _placed(world))[waits]
+    assert (status, code) == ("pending", "not-placeable")
+    assert text.startswith("it cannot be placed on m-1 with what is stored: InvalidTextRepresentationError")

@@ -60,6 +60,32 @@ async def test_showing_one_service_costs_the_same_however_many_sessions_ended(po
     assert after < 2 * before + 50, (before, after)
 
 
+@pytest.mark.parametrize("before", ["select", "vacuum analyze"])
+async def test_reading_services_and_their_sessions_costs_the_same_whoever_else_is_there(
+    pool: Pool, before: str
+) -> None:
+    whose = await many_rows.owner(pool)
+    await many_rows.machines(pool, 20)
+    costs = []
+    for more in ("first", "second", "third"):
+        await many_rows.services(pool, whose, 100, prefix=more)
+        await many_rows.services(pool, whose, 100, prefix=f"gone-{more}", deleted_days_ago=1)
+        await many_rows.sessions(pool, whose, each=20, ended_days_ago=1)
+        if more == "first":
+            await many_rows.sessions(pool, whose, machines=20)
+        await pool.execute(before)
+        async with pool.acquire() as con:
+            ids = [row["id"] for row in await con.fetch("select id from services where name like 'first-%' limit 50")]
+            costs.append([
+                await blocks(con, sessions.SQL.services, ids),
+                await blocks(con, sessions.SQL.live, ids),
+                await blocks(con, sessions.SQL.tally, ["pending", "placed", "running", "draining", "stopping"]),
+                await blocks(con, sessions.SQL.finish_stopped),
+            ])  # fmt: skip
+    for few, *_, many in zip(*costs, strict=True):
+        assert many < 1.5 * few + 60, costs
+
+
 class Watched:
     """The services loop of a manager on this database, its statements counted and the services that it looks at noted."""
 
@@ -222,6 +248,12 @@ async def test_one_bad_service_costs_itself(pool: Pool, monkeypatch: pytest.Monk
     assert bad not in made
     watched.now += timedelta(seconds=2)
     assert bad in await watched.one(), "its turn comes again"
+    found = await pool.fetch("select id, problem from services where problem is not null")
+    assert [(row["id"], row["problem"]) for row in found] == [(bad, "ValueError: no such thing")]
+    monkeypatch.setattr(services_loop, "decide", decide)
+    watched.now += timedelta(seconds=2)
+    await watched.one()
+    assert await pool.fetchval("select count(*) from services where problem is not null") == 0
 
 
 async def _listed(api: ManagerApi, query: str) -> tuple[list[str], list[int]]:

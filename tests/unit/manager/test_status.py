@@ -45,7 +45,7 @@ def service(wanted: int = 1, **facts: object) -> Service:
         id=ServiceId(UUID(int=9)), project_id=ProjectId(UUID(int=8)), name="s", description="", wanted=wanted, goal="running",
         open_to_public=False, resource_group="default", revision_id=NEW, metadata={}, tags=(), drain_grace_s=30, endpoint_port=None,
         balance={}, limits={}, caller_limits={}, models=(),
-        rollout={}, served_revision_id=None, ends=0, next_restart_at=None, last_end_at=None,
+        rollout={}, served_revision_id=None, ends=0, next_restart_at=None, last_end_at=None, problem=None,
         failed_starts=0, next_start_at=None, rev=1, created_by=UserId(UUID(int=7)), created_at=NOW, updated_at=NOW,
     )  # fmt: skip
     return replace(plain, **facts)  # type: ignore[arg-type]  # test facts
@@ -188,3 +188,12 @@ def test_it_is_healthy_only_while_somebody_answers_and_always_says_why(
         assert found.phase in ("stopping", "stopped")
     assert found.reason.code
     assert found.reason.text
+
+
+def test_a_service_that_its_loop_cannot_handle_says_so_whatever_its_replicas_do() -> None:
+    for have in ([], [One()], [ILL]):
+        plain, found = status(service(), *have), status(service(problem="KeyError: 'x'"), *have)
+        assert found.status == plain.status
+        assert found.phase == plain.phase
+        assert found.reason.code == "not-handled"
+        assert found.reason.text == f"its replicas are not looked after: KeyError: 'x'; {plain.reason.text}"

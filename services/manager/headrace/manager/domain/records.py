@@ -91,6 +91,8 @@ class Service:
     ends: int
     next_restart_at: datetime | None
     last_end_at: datetime | None
+    problem: str | None
+    """Why the services loop cannot handle it."""
     rev: int
     created_by: UserId
     created_at: datetime

@@ -76,6 +76,8 @@ def service_status(
     phase = _phase(service, replicas, serving)
     rollout = _Rollout(revision, served) if served not in {None, revision} else None
     reason = _reason(service, replicas, serving, phase, now, last_error, rollout)
+    if service.problem is not None:
+        reason = _because("not-handled", f"its replicas are not looked after: {service.problem}; {reason.text}")
     return StatusOfService(_status(service, len(serving)), phase, reason, len(serving))
 
 

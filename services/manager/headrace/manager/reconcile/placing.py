@@ -9,10 +9,12 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
+from headrace.common.contracts.ids import SessionId
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain.placement import Placement, place_all
+from headrace.manager.domain.placement import Placement, Waiting, place_all
 from headrace.manager.metrics import PLACED, PLACING_SECONDS, WAITING
+from headrace.manager.reconcile.passed_over import pass_over, words
 from headrace.manager.store import sessions
 
 log = structlog.get_logger()
@@ -29,17 +31,26 @@ class Placing:
         self._clock = clock
         self._poke = poke
         self._most = most
+        self._ill = frozenset[str]()
+        """Machines that could not be read the last time."""
 
     async def one_pass(self) -> None:
-        """Decide for all, commit in batches. What does not fit any more changes nothing and is decided again."""
+        """Decide for all, commit in batches. What does not fit any more changes nothing and is decided again.
+
+        A session or a machine that cannot be read is passed over; the session's reason says why.
+        """
         async with transaction(self._pool, isolation="repeatable_read") as con:
-            requests, facts = await sessions.pending(con, self._most)
-            machines = await sessions.machines(con) if requests else []
-        if not requests:
+            requests, facts, unreadable = await sessions.pending(con, self._most)
+            machines, ill = await sessions.machines(con) if requests else ([], {})
+        if not facts:
             WAITING.set(0)
             return
+        for machine, error in ill.items():
+            pass_over("placement", error, known=machine in self._ill, agent_id=machine)
+        self._ill = frozenset(ill)
         with PLACING_SECONDS.time():  # in a thread, so that thousands of sessions do not hold up requests
             placed, waiting = await asyncio.to_thread(place_all, machines, requests, self._clock())
+        waiting += [_not_placeable(ill_id, facts[ill_id][1], error) for ill_id, error in unreadable.items()]
         WAITING.set(len(waiting))
         for batch in _batches([(placement, facts[placement.id][0]) for placement in placed]):
             await self._commit(batch)
@@ -53,11 +64,14 @@ class Placing:
         try:
             async with transaction(self._pool) as con:
                 bound = await sessions.place(con, batch)
-        except asyncpg.IntegrityConstraintViolationError as error:
+        except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
             if len(batch) > 1:
                 middle = len(batch) // 2
                 await self._commit(batch[:middle])
                 await self._commit(batch[middle:])
+                return
+            if isinstance(error, asyncpg.DataError):
+                await self._refused(*batch[0], error)
                 return
             log.info("placement_lost_a_race", session_id=str(batch[0][0].id), error=str(error))
             self._poke("placement")
@@ -65,6 +79,19 @@ class Placing:
         if bound:
             PLACED.inc(bound)
             self._poke("plans")
+
+    async def _refused(self, placement: Placement, rev: int, error: asyncpg.DataError) -> None:
+        """The database cannot read the session's or its machine's row."""
+        waiting = _not_placeable(placement.id, "", error, f" on {placement.machine_id}")
+        async with transaction(self._pool) as con:
+            await sessions.explain(con, [(waiting, rev)])
+
+
+def _not_placeable(session_id: SessionId, reason: str, error: Exception, where: str = "") -> Waiting:
+    """Return why a session is passed over; `reason` is what it says now."""
+    text = f"it cannot be placed{where} with what is stored: {words(error)}"[: sessions.MAX_REASON]
+    pass_over("placement", error, known=text == reason, session_id=str(session_id))
+    return Waiting(session_id, "not-placeable", text)
 
 
 def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:

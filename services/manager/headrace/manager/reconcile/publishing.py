@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 
 import structlog
-from pydantic import ValidationError
 
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.followed import FollowedStream
@@ -22,6 +21,7 @@ from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.metrics import TABLES_PUBLISHED, TABLES_UNBUILT
+from headrace.manager.reconcile.passed_over import words
 from headrace.manager.store import publications
 from headrace.manager.store.publications import Content, Publication
 from headrace.manager.store.tables import Draft
@@ -289,17 +289,10 @@ def _made(draft: Draft[T]) -> tuple[T | None, Content, str | None]:
         table = draft.build()
         data = table.encode()
     except (ValueError, TypeError, KeyError) as error:
-        return None, NOTHING, f"it cannot be made from what is stored: {_words(error)}"
+        return None, NOTHING, f"it cannot be made from what is stored: {words(error)}"
     if len(data) > MAX_BYTES:
         return None, NOTHING, f"it has {len(data):,} bytes; the bus carries {MAX_BYTES:,}"
     return table, Content(hashlib.sha256(data).digest(), len(data)), None
-
-
-def _words(error: Exception) -> str:
-    """Return what is wrong without the content, which may be secret."""
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:3])
-    return f"{type(error).__name__}: {error}"
 
 
 def _key(subject: str) -> str:

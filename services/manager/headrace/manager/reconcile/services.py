@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -34,7 +35,8 @@ from headrace.manager.domain.replicas import (
     decide,
     stuck,
 )
-from headrace.manager.metrics import ENDED, PASSED_OVER, SESSIONS, STARTS_FAILED
+from headrace.manager.metrics import ENDED, SESSIONS, STARTS_FAILED
+from headrace.manager.reconcile.passed_over import pass_over, words
 from headrace.manager.reconcile.reports import Proxies
 from headrace.manager.store import ends, events, receipts, sessions
 from headrace.manager.store.sessions import LiveRow, ServiceRow
@@ -44,6 +46,8 @@ CHUNK = 200
 """Services that are read at once."""
 CHUNKS = 10
 """Chunks of one pass; what else is due waits for the next one, which follows at once."""
+AT_ONCE = 4
+"""Services that are acted on at once, each in a transaction of its own: they wait for the database, not for each other."""
 TURN = 500
 """Services that have their turn in each period although nothing is known of a change."""
 MOST_VALIDATIONS = 1000
@@ -133,19 +137,38 @@ class Services:
             by_service[row.service_id].append(row)
         self._attention.gone(set(some) - {service.id for service in wanted})
         acted = 0
-        for service in wanted:
-            rows = by_service[service.id]
-            self._attention.seen(
-                service.id, settled=_settled(service, rows), draining=any(row.status == "draining" for row in rows)
-            )
-            try:
-                acted += await self._one_service(service, rows, now)
-            except UNREACHABLE:
-                self._attention.turn(some)
-                raise
-            except Exception:  # it costs itself; its turn comes again
-                PASSED_OVER.labels("services").inc()
-                log.exception("service_passed_over", service_id=str(service.id))
+        waiting = iter(wanted)
+
+        async def work() -> None:
+            nonlocal acted
+            for service in waiting:  # shared by all that work
+                rows = by_service[service.id]
+                self._attention.seen(
+                    service.id, settled=_settled(service, rows), draining=any(row.status == "draining" for row in rows)
+                )
+                actions = await self._attempt(service, rows, now)
+                acted += actions
+
+        done = await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)
+        failures = [failure for failure in done if failure is not None]
+        if failures:
+            self._attention.turn(some)
+            raise failures[0]
+        return acted
+
+    async def _attempt(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:
+        """Handle one service. What cannot be handled costs itself, says so, and has its turn again."""
+        acted, problem = 0, None
+        try:
+            acted = await self._one_service(service, rows, now)
+        except UNREACHABLE:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it
+            problem = words(error)[: sessions.MAX_REASON]
+            pass_over("services", error, known=problem == service.problem, service_id=str(service.id))
+        if problem != service.problem:
+            async with transaction(self._pool) as con:
+                await sessions.tell_problem(con, service.id, problem)
         return acted
 
     async def _validations(self, now: datetime) -> int:
@@ -157,9 +180,8 @@ class Services:
                 acted += await self._one_validation(row, now)
             except UNREACHABLE:
                 raise
-            except Exception:  # it costs itself
-                PASSED_OVER.labels("validations").inc()
-                log.exception("validation_passed_over", session_id=str(row.id))
+            except Exception as error:  # noqa: BLE001 - it costs itself
+                pass_over("validations", error, session_id=str(row.id))
         return acted
 
     async def _one_service(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import KernelId, ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
@@ -35,6 +35,7 @@ class ServiceRow:
     drain_grace_s: float
     failed_starts: int
     next_start_at: datetime | None
+    problem: str | None
     rev: int
     project_id: ProjectId
     resource_group: str
@@ -119,7 +120,7 @@ async def turn(con: Connection, after: ServiceId, limit: int) -> list[ServiceId]
 
 async def tally(con: Connection) -> dict[SessionStatus, int]:
     """Return how many live sessions there are in each status."""
-    return {row["status"]: row["sessions"] for row in await con.fetch(SQL.tally)}
+    return {row["status"]: row["sessions"] for row in await con.fetch(SQL.tally, [*get_args(SessionStatus)])}
 
 
 async def services(con: Connection, ids: Sequence[ServiceId]) -> list[ServiceRow]:
@@ -163,6 +164,11 @@ async def clear_failures(con: Connection, service_id: ServiceId) -> None:
     await con.execute(SQL.count_failures, service_id, 0, None)
 
 
+async def tell_problem(con: Connection, service_id: ServiceId, problem: str | None) -> None:
+    """Keep why the services loop cannot handle the service; None: it can again."""
+    await con.execute(SQL.tell_problem, service_id, problem)
+
+
 async def mark_served(con: Connection, service_id: ServiceId, revision_id: RevisionId) -> None:
     """Keep that this revision serves, and no other one does."""
     await con.execute(SQL.served, service_id, revision_id)
@@ -202,26 +208,40 @@ async def settle(con: Connection, *, look_at_all: bool) -> int:
     return len(ended) + len(freed) + len(deleted)
 
 
-async def pending(con: Connection, limit: int) -> tuple[list[Request], dict[SessionId, tuple[int, str]]]:
-    """Return sessions that wait for a machine, oldest first, and each one's (rev, present reason)."""
-    requests, facts = [], {}
+async def pending(
+    con: Connection, limit: int
+) -> tuple[list[Request], dict[SessionId, tuple[int, str]], dict[SessionId, Exception]]:
+    """Return sessions that wait for a machine, oldest first; each one's (rev, present reason); and why some cannot be read."""
+    requests, facts, unreadable = [], {}, dict[SessionId, Exception]()
     for row in await con.fetch(SQL.pending, limit):
-        requests.append(_request(row))
         facts[row["id"]] = (row["rev"], row["reason_text"])
-    return requests, facts
+        try:
+            requests.append(_request(row))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the row costs the row
+            unreadable[row["id"]] = error
+    return requests, facts, unreadable
 
 
 def _request(row: Any) -> Request:
     spec = row["resolved"]
+    if not isinstance(spec, dict) or not isinstance(spec.get("slots"), dict):
+        raise TypeError("it has no slots")
+    architecture = spec.get("architecture")
+    if not isinstance(architecture, str | None):
+        raise TypeError("architecture is not a text")
     slots = with_plan(read_slots(spec["slots"]), row.get("bytes", 0))
-    return Request(
-        row["id"], row["resource_group"], spec.get("architecture"), not spec.get("image"), slots, row["created_at"]
-    )
+    return Request(row["id"], row["resource_group"], architecture, not spec.get("image"), slots, row["created_at"])
 
 
-async def machines(con: Connection) -> list[Machine]:
-    """Return the machines that are alive, with what is free on them (capacity less allocations)."""
-    return [_machine(row) for row in await con.fetch(SQL.machines, KERNEL_BYTES)]
+async def machines(con: Connection) -> tuple[list[Machine], dict[str, Exception]]:
+    """Return the machines that are alive, with what is free on them (capacity less allocations); and why some cannot be read."""
+    found, unreadable = [], dict[str, Exception]()
+    for row in await con.fetch(SQL.machines, KERNEL_BYTES):
+        try:
+            found.append(_machine(row))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the row costs the row
+            unreadable[row["id"]] = error
+    return found, unreadable
 
 
 def _machine(row: Any) -> Machine:
@@ -242,9 +262,11 @@ def _machine(row: Any) -> Machine:
         if any(ends):
             there, name = (leaving_gpus, device) if device else (leaving, slot)
             there[name] = there.get(name, Decimal(0)) + held
-    disk = row["machine"].get("disk")
+    disk, runtime = row["machine"].get("disk"), row["machine"]["runtime"]
+    if not isinstance(runtime, str) or not all(isinstance(gpu, str) for gpu in gpus):
+        raise TypeError("the runtime or a GPU's id is not a text")
     return Machine(
-        row["id"], row["resource_group"], row["architecture"], row["machine"]["runtime"], free, total, gpus, whole, leaving, leaving_gpus,
+        row["id"], row["resource_group"], row["architecture"], runtime, free, total, gpus, whole, leaving, leaving_gpus,
         disk_low=disk is not None and disk["free_bytes"] < disk["reserve_bytes"],
     )  # fmt: skip
 

@@ -28,25 +28,28 @@ select service_id, max(mark::text::bigint) as mark from (
 select id from services where deleted_at is null and id > $1 order by id limit $2
 
 -- name: tally
-select status, count(*) as sessions from sessions where status <> 'ended' group by status
+-- By the index of live sessions, whatever the planner thinks of how many have ended.
+select s.status, (select count(*) from sessions x where x.status = s.status and x.status <> 'ended') as sessions from unnest($1::text[]) as s(status)
 
 -- name: services
 -- Those of these services that are not gone, with the time of their last failed start.
-select s.id, s.goal, s.wanted, s.revision_id, s.drain_grace_s, s.failed_starts, s.next_start_at, s.rev, s.project_id, s.resource_group,
+select s.id, s.goal, s.wanted, s.revision_id, s.drain_grace_s, s.failed_starts, s.next_start_at, s.problem, s.rev, s.project_id, s.resource_group,
        s.created_by, (select max(at) from start_errors e where e.service_id = s.id) as last_failed_at,
        s.served_revision_id, s.rollout, s.ends, s.ends_held, s.next_restart_at, s.last_end_at
-from services s where s.id = any($1::uuid[]) and s.deleted_at is null
+from unnest($1::uuid[]) as w(id) cross join lateral (select * from services where id = w.id offset 0) s where s.deleted_at is null
 
 -- name: live
--- Live sessions of these services with their main kernel; a kernel whose machine is lost makes its session lost.
+-- Live sessions of these services with their main kernel; a kernel whose machine is lost makes its session lost. One service,
+-- session and machine after the other, by their indexes (`offset 0` keeps the planner from joining otherwise): the cost is in
+-- proportion to what is returned, also while there are no statistics.
 select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
        x.healthy_at, coalesce(k.failures, 0) as failures,
        coalesce(a.lost_at is not null, false) as lost
-from sessions x
-left join kernels k on k.session_id = x.id and k.role = 'main' and k.ended_at is null
-left join agents a on a.id = k.agent_id
-where x.service_id = any($1::uuid[]) and x.status <> 'ended'
+from unnest($1::uuid[]) as w(id)
+cross join lateral (select * from sessions where service_id = w.id and status <> 'ended' offset 0) x
+left join lateral (select * from kernels where session_id = x.id and role = 'main' and ended_at is null offset 0) k on true
+left join lateral (select lost_at from agents where id = k.agent_id offset 0) a on true
 order by x.id
 
 -- name: alone
@@ -54,11 +57,10 @@ order by x.id
 select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
        coalesce(a.lost_at is not null, false) as lost
-from sessions x
-left join kernels k on k.session_id = x.id and k.role = 'main' and k.ended_at is null
-left join agents a on a.id = k.agent_id
-where x.service_id is null and x.status <> 'ended'
-order by x.id limit $1
+from (select * from sessions where service_id is null and status <> 'ended' order by id limit $1) x
+left join lateral (select * from kernels where session_id = x.id and role = 'main' and ended_at is null offset 0) k on true
+left join lateral (select lost_at from agents where id = k.agent_id offset 0) a on true
+order by x.id
 
 -- name: leave
 -- Compare and set by rev. What ends takes its kernels along.
@@ -77,6 +79,9 @@ insert into start_errors (session_id, service_id, reason_code, reason_text) valu
 
 -- name: count_failures
 update services set failed_starts = $2, next_start_at = $3, rev = rev + 1 where id = $1
+
+-- name: tell_problem
+update services set problem = $2 where id = $1 and problem is distinct from $2
 
 -- name: served
 update services set served_revision_id = $2, rev = rev + 1 where id = $1
@@ -117,7 +122,8 @@ with gone as (
         select 1 from kernels k join agents a on a.id = k.agent_id
         where k.session_id = x.id and k.ended_at is null
           and (k.left_generation is null or a.applied_generation < k.left_generation
-               or a.kernels @> jsonb_build_array(jsonb_build_object('kernel_id', k.id::text))))
+               or a.kernels @> jsonb_build_array(jsonb_build_object('kernel_id', k.id::text)))
+        offset 0)
 ), ended as (
     update sessions x set status = 'ended', ended_at = now(), rev = x.rev + 1 from gone where x.id = gone.id returning x.id
 ), kernels_ended as (

@@ -1,0 +1,24 @@
+"""Rows that a loop cannot handle: each is logged, counted and passed over, so that it costs itself and not the pass."""
+
+from __future__ import annotations
+
+import structlog
+from pydantic import ValidationError
+
+from headrace.manager.metrics import PASSED_OVER
+
+log = structlog.get_logger()
+
+
+def pass_over(loop: str, error: Exception, *, known: bool = False, **row: str) -> None:
+    """Count the row that the error is about, and log it, unless it is known already: it comes again with each pass."""
+    PASSED_OVER.labels(loop).inc()
+    if not known:
+        log.error("row_passed_over", loop=loop, **row, exc_info=error)
+
+
+def words(error: Exception) -> str:
+    """Return what is wrong without the content, which may be secret."""
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:3])
+    return f"{type(error).__name__}: {error}"
