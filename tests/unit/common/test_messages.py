@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+from uuid import UUID
 
 import pytest
 
 from headrace.common.bus.streams import STREAMS
-from headrace.common.contracts.ids import KernelId, new_uuid
+from headrace.common.contracts.ids import KernelId, ProjectId, ServiceId, new_uuid
+from headrace.common.contracts.messages.envelope import in_generation
 from headrace.common.contracts.messages.logs import LogsRequest
-from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.problems import MalformedMessage, Problem
 
 
@@ -87,3 +90,18 @@ def test_a_plan_that_lacks_a_spec_is_malformed() -> None:
         NodePlan.decode(
             json.dumps({"agent_id": "a", "generation": 1, "kernels": [{**_kernel(1), "spec": "r"}]}).encode()
         )
+
+
+def test_a_table_in_another_generation_has_the_bytes_that_it_would_be_encoded_to() -> None:
+    """Whatever a tenant writes, also the field's own text."""
+    service, told = ServiceId(UUID(int=1)), 'a"generation":1,b'
+    kernel = KernelSpec.model_validate({**_kernel(1), **_spec(), "environ": {"A": told}})
+    tables: list[NodePlan | RouteTable | RuleTable] = [
+        NodePlan(agent_id="generation", generation=1, kernels=(kernel,)),
+        RouteTable(service_id=service, generation=1, name="generation", project_id=ProjectId(UUID(int=2))),
+        RuleTable(service_id=service, generation=1),
+    ]
+    for table in tables:
+        for generation in (1, 2, 10**12):
+            wanted = table.model_copy(update={"generation": generation}).encode()
+            assert in_generation(table.encode(), generation) == wanted

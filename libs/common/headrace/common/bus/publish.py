@@ -16,15 +16,15 @@ from headrace.common.obs.metrics import BUS_MESSAGES
 R = TypeVar("R", bound=Message)
 
 
-async def publish_last(bus: Bus, message: Message, *, timeout_s: float = 5.0) -> int:
-    """Store `message` as its subject's last value and return its sequence number in the stream.
+async def publish_last(bus: Bus, message: Message, *, encoded: bytes | None = None, timeout_s: float = 5.0) -> int:
+    """Store `message` as its subject's last value and return its sequence number in the stream. `encoded`: its bytes, if known.
 
     Raises BusUnavailable when the stream did not acknowledge; it may have it all the same.
     """
     _must_be_connected(bus)
     try:
         stored = await JetStreamContext(bus.client, timeout=timeout_s).publish(
-            message.address(), message.encode(), timeout=timeout_s
+            message.address(), message.encode() if encoded is None else encoded, timeout=timeout_s
         )
     except (NatsError, JetStreamError, TimeoutError, OSError) as error:
         raise BusUnavailable(f"{message.address()} was not acknowledged: {error or type(error).__name__}") from error

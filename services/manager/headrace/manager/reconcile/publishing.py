@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -15,6 +16,7 @@ from headrace.common.bus.connect import Bus
 from headrace.common.bus.followed import FollowedStream
 from headrace.common.bus.publish import publish_last
 from headrace.common.contracts.ids import ServiceId
+from headrace.common.contracts.messages.envelope import in_generation
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
@@ -169,7 +171,7 @@ class Publishing(Generic[T]):
                 if (
                     draft.unmarked
                     or draft.subject in self.unbuilt
-                    or _made(draft)[1].digest != known.get(draft.subject)
+                    or _made(draft).content.digest != known.get(draft.subject)
                 ):
                     self._again[draft.key] = None
             after = keys[-1] if len(keys) == BATCH else ""
@@ -206,34 +208,41 @@ class Publishing(Generic[T]):
             tables = await self._prepare(con, keys)
         for key in given:
             self._again.pop(key, None)
-        await self._send([table for table in tables if table.address() in self._unsent], failures)
+        await self._send(tables, failures)
         return len(changed) >= BATCH
 
-    async def _prepare(self, con: Connection, keys: Sequence[str]) -> list[T]:
-        """Return these tables in their newest generations, and keep those."""
+    async def _prepare(self, con: Connection, keys: Sequence[str]) -> list[tuple[T, bytes]]:
+        """Keep the newest generations of these tables. Return those that the stream lacks, with their bytes."""
         if not keys:
             return []
         subjects = [self._source.prefix + key for key in keys]
         before = await publications.lock(con, subjects)
         drafts = await self._source.read(con, keys)
-        tables = await self._advance(con, drafts, before)
+        tables, unsent = await self._advance(con, drafts, before)
         gone = set(subjects) - {draft.subject for draft in drafts}
         self._unsent -= gone
         await publications.drop_unused(con, sorted(gone))
         await self._source.mark(con, tables)
-        return tables
+        return unsent
 
-    async def _advance(self, con: Connection, drafts: Iterable[Draft[T]], before: Mapping[str, Publication]) -> list[T]:
-        """Return the tables in their newest generations, which are kept; a table that cannot be made is passed over."""
+    async def _advance(
+        self, con: Connection, drafts: Iterable[Draft[T]], before: Mapping[str, Publication]
+    ) -> tuple[list[T], list[tuple[T, bytes]]]:
+        """Keep the newest generations; a table that cannot be made is passed over.
+
+        Returns the tables in those generations, and those of them that the stream lacks, with their bytes.
+        """
         tables: list[T] = []
+        unsent: list[tuple[T, bytes]] = []
         new: dict[str, tuple[int, Content]] = {}
         problems: dict[str, str | None] = {}
         for draft in drafts:
             subject, last = draft.subject, before[draft.subject]
-            table, content, problem = _made(draft)
+            made = _made(draft)
+            content, problem = made.content, made.problem
             if problem != last.problem and (problem is not None or last.problem is not None):
                 problems[subject] = problem
-            if table is None:
+            if made.table is None:
                 self._cannot_build(subject, problem or "")
                 continue
             self.unbuilt.pop(subject, None)
@@ -244,28 +253,31 @@ class Publishing(Generic[T]):
                 generation = max(generation, floor) + 1
                 new[subject] = (generation, content)
                 self._unsent.add(subject)
-            tables.append(table.model_copy(update={"generation": generation}))
+            table = made.table.model_copy(update={"generation": generation})
+            tables.append(table)
+            if subject in self._unsent:
+                unsent.append((table, in_generation(made.data, generation)))
         TABLES_UNBUILT.labels(self._kind.__name__).set(len(self.unbuilt))
         await publications.advance(con, new)
         await publications.tell(con, problems)
-        return tables
+        return tables, unsent
 
     def _cannot_build(self, subject: str, why: str) -> None:
         if self.unbuilt.get(subject) != why:
             log.error("table_not_built", subject=subject, why=why)
         self.unbuilt[subject] = why
 
-    async def _send(self, tables: Iterable[T], failures: list[BusUnavailable]) -> None:
+    async def _send(self, tables: Iterable[tuple[T, bytes]], failures: list[BusUnavailable]) -> None:
         """Send them, several at once. What the bus does not take is sent again by the next pass."""
         waiting = iter(tables)
 
         async def send() -> None:
-            for table in waiting:  # shared by the senders
+            for table, data in waiting:  # shared by the senders
                 if len(failures) >= MOST_FAILURES:
                     self._again[_key(table.address())] = None
                     continue
                 try:
-                    await self._send_one(table)
+                    await self._send_one(table, data)
                 except BusUnavailable as problem:
                     failures.append(problem)
                     self._again[_key(table.address())] = None
@@ -274,25 +286,34 @@ class Publishing(Generic[T]):
             for _ in range(AT_ONCE):
                 group.create_task(send())
 
-    async def _send_one(self, table: T) -> None:
+    async def _send_one(self, table: T, data: bytes) -> None:
         subject = table.address()
-        sequence = await publish_last(self._bus, table)
+        sequence = await publish_last(self._bus, table, encoded=data)
         self._stream.wrote(subject, table.generation, sequence)
         self._unsent.discard(subject)
         TABLES_PUBLISHED.labels(self._kind.__name__).inc()
         log.info("table_published", subject=subject, generation=table.generation)
 
 
-def _made(draft: Draft[T]) -> tuple[T | None, Content, str | None]:
-    """Return the table, its digest and size; or, where its rows make none, why."""
+@dataclass(frozen=True, slots=True)
+class _Made(Generic[T]):
+    """A table in generation 1 with its bytes; or, where its rows make none, why."""
+
+    table: T | None
+    data: bytes
+    content: Content
+    problem: str | None = None
+
+
+def _made(draft: Draft[T]) -> _Made[T]:
     try:
         table = draft.build()
         data = table.encode()
     except (ValueError, TypeError, KeyError) as error:
-        return None, NOTHING, f"it cannot be made from what is stored: {words(error)}"
+        return _Made(None, b"", NOTHING, f"it cannot be made from what is stored: {words(error)}")
     if len(data) > MAX_BYTES:
-        return None, NOTHING, f"it has {len(data):,} bytes; the bus carries {MAX_BYTES:,}"
-    return table, Content(hashlib.sha256(data).digest(), len(data)), None
+        return _Made(None, b"", NOTHING, f"it has {len(data):,} bytes; the bus carries {MAX_BYTES:,}")
+    return _Made(table, data, Content(hashlib.sha256(data).digest(), len(data)))
 
 
 def _key(subject: str) -> str:

@@ -39,3 +39,12 @@ class Message(BaseModel):
                 f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:3]
             )
             raise MalformedMessage(f"{cls.__name__}: {where}") from None
+
+
+def in_generation(data: bytes, generation: int) -> bytes:
+    """Return the bytes of a table that was encoded in generation 1 as they are in another one, without encoding it again.
+
+    The field stands at the front of all tables, before anything that has fields or text of its own.
+    """
+    head, tail = data.split(b'"generation":1,', 1)
+    return b'%b"generation":%d,%b' % (head, generation, tail)
