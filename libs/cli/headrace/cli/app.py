@@ -24,6 +24,9 @@ ENVIRONMENT = {
 }
 
 
+_SENTENCE_END = re.compile(r"(?<=\.) ")
+
+
 def _listed(title: str, rows: dict[str, str]) -> str:
     width = max(map(len, rows))
     return "\n".join([f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in rows.items())])
@@ -106,7 +109,7 @@ def _loaded(name: str, entry: Entry) -> Any:
 
 
 def _short(text: str, width: int) -> str:
-    first = re.split(r"(?<=\.) ", text, maxsplit=1)[0]
+    first = _SENTENCE_END.split(text, maxsplit=1)[0]
     return first if len(first) <= width else first[: max(0, width - 3)].rsplit(" ", 1)[0] + "..."
 
 

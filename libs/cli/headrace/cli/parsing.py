@@ -13,6 +13,7 @@ from typing import Any, Final
 from headrace.cli.errors import CliError, ExitCode
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_WITH_UNIT = re.compile(r"^\d+[smhdw]$")
 _DURATION = re.compile(r"^(\d+)([smhdw]?)$")
 
 
@@ -53,7 +54,7 @@ def expiry(value: str, flag: str) -> dict[str, Any]:
     A date means the end of that day, a time without a zone is UTC.
     """
     text = value.strip()
-    if re.fullmatch(r"\d+[smhdw]", text):
+    if _WITH_UNIT.match(text):
         return {"expires_in_s": duration_s(text, flag)}
     # Digits alone are neither: they would be a date of ISO 8601's short form, or seconds where days were meant.
     found = _moment(text) if "-" in text else None
