@@ -28,7 +28,7 @@ CHECKS = [
 EXAMPLES = 8
 
 
-@schemathesis.serializer("application/offset+octet-stream")
+@schemathesis.serializer("application/offset+octet-stream", "application/x-tar")
 def _octets(_: Any, value: Any) -> bytes:
     """Send whatever was generated as bytes."""
     return value if isinstance(value, bytes) else repr(value).encode()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from headrace.cli.errors import CliError
-from headrace.cli.transfer import Transfer, downloads, uploads
+from headrace.cli.transfer import downloads
+from headrace.cli.upload_plan import Transfer, plan_upload
 from headrace.common.contracts.http.folders import FileView
 from tests.unit.cli.conftest import Cli
 from tests.unit.sdk.standin import NOW, StandIn, problem, uid
@@ -45,7 +48,9 @@ def test_files_go_where_they_are_told_to(cli: Cli, there: StandIn, model: Path) 
     ran = cli("--json", "folder", "upload", "chat", model / "empty", model / "weights/b.bin", "--to", "/some/where/")
     assert ran.code == 0, ran.err
     assert sorted(there.files) == ["some/where/b.bin", "some/where/empty"]
-    assert ran.json == {"folder": "chat", "files": ["some/where/empty", "some/where/b.bin"], "bytes": 1000}
+    assert ran.json == {
+        "folder": "chat", "files": ["some/where/empty", "some/where/b.bin"], "bytes": 1000, "directories": [], "left_out": [],
+    }  # fmt: skip
     assert ran.err == ""
 
 
@@ -85,10 +90,74 @@ def test_what_does_not_exist_is_not_begun(cli: Cli, there: StandIn, model: Path,
     assert cli("folder", "upload", "chat", tmp_path / "nothing").code == 1
 
 
+def test_what_cannot_be_sent_is_named_with_its_reason_and_the_rest_goes_up(
+    cli: Cli, there: StandIn, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model / "nothing/in/it").mkdir(parents=True)
+    (model / "to-directory").symlink_to(model / "weights")
+    (model / "to-nothing").symlink_to(model / "gone")
+    (model / "to-file").symlink_to(model / "weights/b.bin")
+    os.mkfifo(model / "pipe")
+    monkeypatch.chdir(model)  # the name of a socket is short
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("sock")
+    Path(os.fsdecode(os.fsencode(model) + b"/\xff")).write_bytes(b"1")
+    (model / "refused").write_bytes(b"1")
+    (model / "refused-large").write_bytes(b"1" * 2_000_000)
+    there.refused = {"refused": "a directory", "refused-large": "a directory"}
+    ran = cli("folder", "upload", "chat", model)
+    assert ran.code == 1
+    lines = {line.partition(": ")[0].rpartition("/")[2].removeprefix("left out "): line.partition(": ")[2]
+             for line in ran.err.splitlines() if line.startswith("left out ")}  # fmt: skip
+    assert lines == {
+        "to-directory": "a link to a directory", "to-nothing": "a link to nothing", "pipe": "a named pipe", "sock": "a socket",
+        "\ufffd": "its name is not UTF-8", "refused": "found a directory; allowed: something else", "refused-large": "it is invalid-request",
+    }  # fmt: skip
+    assert "7 things left out" in ran.err
+    assert set(there.files) == {"model-definition.yaml", "weights/a.bin", "weights/b.bin", "empty", "to-file"}
+    assert there.files["to-file"] == b"b" * 1000
+    assert there.directories == {"nothing/in/it"}
+    ran = cli("--json", "folder", "upload", "chat", model, "--allow-partial")
+    assert ran.code == 0
+    assert len(ran.json["left_out"]) == 7
+    assert ran.json["directories"] == ["nothing/in/it"]
+    assert "refused" not in ran.json["files"]
+
+
+def test_a_directory_that_cannot_be_read_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.scandir
+
+    def scandir(path: Path) -> object:
+        if Path(path).name == "weights":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    plan = plan_upload([model], "")
+    assert [row.reason for row in plan.left_out] == ["the directory cannot be read: Permission denied"]
+    assert [file.remote for file in plan.files] == ["empty", "model-definition.yaml"]
+
+
+def test_small_files_go_many_in_one_request(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(1200):
+        (many / f"{number:04d}").write_bytes(b"%d" % number)
+    there.faults.extend(["503", "after"])
+    ran = cli("folder", "upload", "chat", many)
+    assert ran.code == 0, ran.err
+    assert len(there.files) == 1200
+    assert there.files["0077"] == b"77"
+    requests = [path for method, path in there.seen if method == "POST"]
+    assert requests == [f"/v1/folders/{uid(5)}/archive"] * 5, (
+        "three parts; one was refused and the answer to one was lost"
+    )
+
+
 def test_two_files_may_not_become_one(model: Path) -> None:
     (model / "b.bin").write_bytes(b"")
     with pytest.raises(CliError, match=r"both become b\.bin"):
-        uploads([model / "b.bin", model / "weights/b.bin"], "")
+        plan_upload([model / "b.bin", model / "weights/b.bin"], "")
 
 
 def test_everything_comes_down_as_it_lies_there(cli: Cli, there: StandIn, tmp_path: Path) -> None:

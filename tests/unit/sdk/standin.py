@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import io
+import tarfile
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -67,6 +69,9 @@ class StandIn:
     log_lines: list[bytes] = field(default_factory=list)
     log_closed: threading.Event = field(default_factory=threading.Event)
     tag: str = '"1"'
+    directories: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Paths that uploads do not take, and what is found there."""
 
     def on(self, method: str, path: str, *answers: Any, status: int = 200) -> None:
         """Answer with these documents in turn, the last for ever. A callable makes a response."""
@@ -81,6 +86,8 @@ class StandIn:
         parts = request.path.strip("/").split("/")
         if parts[1:2] == ["folders"] and "uploads" in parts:
             return await self.tus(request, parts)
+        if parts[1:2] == ["folders"] and parts[3:] == ["archive"]:
+            return await self.archive(request)
         if parts[1:2] == ["folders"] and "files" in parts and len(parts) > 4 and request.method == "GET":
             return await self.download(request, request.path.split("/files/", 1)[1])
         if request.path.endswith("/logs"):
@@ -97,11 +104,36 @@ class StandIn:
             return problem("not-found", 404)
         return (waiting.popleft() if len(waiting) > 1 else waiting[0])()
 
+    async def archive(self, request: web.Request) -> web.StreamResponse:
+        """Take a tar archive. Faults: a status, or `after` (the answer is lost)."""
+        fault = self.faults.popleft() if self.faults else ""
+        if fault.isdigit():
+            return problem("unavailable", int(fault))
+        receipt: dict[str, Any] = {"files": 0, "directories": 0, "bytes": 0, "refused_count": 0, "refused": []}
+        with tarfile.open(fileobj=io.BytesIO(await request.read()), mode="r:") as archive:
+            for entry in archive:
+                if entry.name in self.refused:
+                    row = {"path": entry.name, "found": self.refused[entry.name], "allowed": "something else"}
+                    receipt["refused"].append(row)
+                    receipt["refused_count"] += 1
+                elif entry.isdir():
+                    self.directories.add(entry.name)
+                else:
+                    content = archive.extractfile(entry).read()  # type: ignore[union-attr]
+                    assert hashlib.sha256(content).hexdigest() == entry.pax_headers["HEADRACE.sha256"]
+                    self.files[entry.name] = content
+        if fault:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response(receipt)
+
     async def tus(self, request: web.Request, parts: list[str]) -> web.StreamResponse:
         assert request.headers["Tus-Resumable"] == "1.0.0"
         if request.method == "POST":
             pairs = dict(pair.split(" ") for pair in request.headers["Upload-Metadata"].split(","))
             decoded = {key: base64.b64decode(value).decode() for key, value in pairs.items()}
+            if decoded["path"] in self.refused:
+                return problem("invalid-request", 400)
             made = Upload(int(request.headers["Upload-Length"]), decoded["path"], decoded["sha256"])
             upload_id = f"u{len(self.uploads)}"
             self.uploads[upload_id] = made

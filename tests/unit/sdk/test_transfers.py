@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from headrace.sdk import AnswerLostError, ApiError, Client, TransferError
+from headrace.sdk.archives import Small, batches
 from headrace.sdk.uploads import CHUNK_BYTES
 from tests.unit.sdk.standin import StandIn
 
@@ -86,6 +87,50 @@ def test_a_refused_upload_is_not_repeated(there: StandIn, client: Client) -> Non
     with pytest.raises(ApiError):
         client.folders.upload("f", b"12345", "model.bin")
     assert patches(there) == 1
+
+
+def test_small_files_go_in_parts_and_those_that_cannot_be_read_are_named(
+    there: StandIn, client: Client, tmp_path: Path
+) -> None:
+    there.refused = {"b": "a directory"}
+    files = [Small(name.encode(), name, 1) for name in "abc"] + [Small(tmp_path / "gone", "d", 1)]
+    told: list[int] = []
+    refused = list(
+        client.folders.upload_small(
+            "f",
+            files,
+            directories=["e/f", *(f"g/{n}" for n in range(500))],
+            project="p",
+            progress=lambda part: told.append(len(part)),
+        )
+    )
+    assert [(row.path, row.found) for row in refused] == [
+        ("b", "a directory"), ("d", "it cannot be read: No such file or directory"),
+    ]  # fmt: skip
+    assert there.files == {"a": b"a", "c": b"c"}
+    assert there.directories == {"e/f", *(f"g/{n}" for n in range(500))}
+    assert told == [4]
+    assert [path for _, path in there.seen] == ["/v1/folders/f/archive?project=p"] * 3
+
+
+def test_parts_have_a_bound_on_files_and_on_bytes() -> None:
+    assert [len(part) for part in batches(Small(b"", str(n), 1) for n in range(1001))] == [500, 500, 1]
+    assert [len(part) for part in batches(Small(b"", str(n), 3 * 1024 * 1024) for n in range(5))] == [2, 2, 1]
+    assert [len(part) for part in batches([Small(b"", "a", 1), Small(b"", "b", 2**30), Small(b"", "c", 1)])] == [
+        1,
+        1,
+        1,
+    ]
+
+
+def test_a_refused_archive_is_not_repeated_and_a_server_that_stays_away_ends_it(there: StandIn, client: Client) -> None:
+    there.faults.append("403")
+    with pytest.raises(ApiError):
+        list(client.folders.upload_small("f", [Small(b"1", "a", 1)]))
+    assert len(there.seen) == 1
+    there.faults.extend(["503"] * 9)
+    with pytest.raises(TransferError):
+        list(client.folders.upload_small("f", [Small(b"1", "a", 1)]))
 
 
 def test_a_file_that_is_not_there(client: Client, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from threading import Event
+from threading import Event, Lock
 from types import TracebackType
 from typing import Final
 
@@ -25,43 +25,19 @@ from rich.progress import (
 
 from headrace.cli.errors import CliError
 from headrace.cli.text import clean, size
+from headrace.cli.upload_plan import LeftOut, Plan, Transfer
 from headrace.cli.uploads import Unfinished
 from headrace.common.contracts.http.folders import FileView, FolderView
-from headrace.sdk import Client
+from headrace.sdk import ApiError, Client
+from headrace.sdk.archives import SMALL_BYTES, Small, batches
 
 PARALLEL: Final = 4
 _STEP_BYTES: Final = 32 * 1024 * 1024
 """Where no terminal is: a line of progress each time this much has moved."""
 
 
-@dataclass(frozen=True)
-class Transfer:
-    """One file: here, there, and how large."""
-
-    local: Path
-    remote: str
-    size_bytes: int
-
-
-def uploads(paths: Sequence[Path], to: str) -> list[Transfer]:
-    """Return what is to be sent: each file under its name, the content of each directory under its relative path.
-
-    Raises CliError for what is neither, or when two files would get the same path.
-    """
-    found: dict[str, Transfer] = {}
-    for path in paths:
-        if path.is_dir():
-            files = [(file, file.relative_to(path).as_posix()) for file in sorted(path.rglob("*")) if file.is_file()]
-        elif path.is_file():
-            files = [(path, path.name)]
-        else:
-            raise CliError(f"{path}: there is no such file or directory")
-        for file, name in files:
-            remote = str(PurePosixPath(to.strip("/")) / name) if to.strip("/") else name
-            if remote in found:
-                raise CliError(f"{file} and {found[remote].local} would both become {remote}")
-            found[remote] = Transfer(file, remote, file.stat().st_size)
-    return list(found.values())
+_THIS_FILE: Final = {400, 409, 413, 460}
+"""Refusals of one file that say nothing about the others."""
 
 
 def downloads(files: Sequence[FileView], below: str, to: Path) -> list[Transfer]:
@@ -82,18 +58,45 @@ def downloads(files: Sequence[FileView], below: str, to: Path) -> list[Transfer]
     return found
 
 
-def send(client: Client, folder: FolderView, files: Sequence[Transfer], unfinished: Unfinished, shown: Shown) -> None:
-    """Upload `files`. The first failure ends it, once those on the way have stopped; the rest can be sent again."""
+def send(client: Client, folder: FolderView, plan: Plan, unfinished: Unfinished, shown: Shown) -> list[LeftOut]:
+    """Upload what is planned: small files many in one request, large ones one by one. Return what was left out, and why.
 
-    def one(file: Transfer, progress: Callable[[int, int], None]) -> None:
+    A file that the server refuses costs itself. Another failure ends it, once those on the way have stopped; run again, large
+    files go on where they stopped.
+    """
+    left_out = list(plan.left_out)
+
+    def large(file: Transfer, progress: Callable[[int, int], None]) -> None:
+        progress(0, file.size_bytes)
         key = unfinished.key(client.url, str(folder.id), file.remote, file.local)
-        client.folders.upload(
-            folder.id, file.local, file.remote, progress=progress, resume=unfinished.find(key),
-            on_created=lambda upload_id: unfinished.remember(key, upload_id),
-        )  # fmt: skip
+        try:
+            client.folders.upload(
+                folder.id, file.local, file.remote, progress=progress, resume=unfinished.find(key),
+                on_created=lambda upload_id: unfinished.remember(key, upload_id),
+            )  # fmt: skip
+        except ApiError as error:
+            if error.status not in _THIS_FILE:
+                raise
+            left_out.append(LeftOut(file.remote, str(error)))
+        except OSError as error:
+            left_out.append(LeftOut(file.remote, f"it cannot be read: {error.strerror}"))
         unfinished.forget(key)
 
-    _all(files, one, shown)
+    def small(batch: list[Small], stop: Event) -> None:
+        _check(stop)
+        refused = client.folders.upload_small(folder.id, batch)
+        left_out.extend(LeftOut(row.path, f"found {row.found}; allowed: {row.allowed}") for row in refused)
+        for file in batch:
+            shown.file(file.path)(file.size_bytes, file.size_bytes)
+
+    few = [Small(file.local, file.remote, file.size_bytes) for file in plan.files if file.size_bytes <= SMALL_BYTES]
+    jobs: list[Callable[[Event], None]] = [partial(small, batch) for batch in batches(few)]
+    jobs += [partial(_one, file, large, shown) for file in plan.files if file.size_bytes > SMALL_BYTES]
+    if plan.directories:
+        refused = client.folders.upload_small(folder.id, (), directories=plan.directories)
+        left_out.extend(LeftOut(row.path, f"found {row.found}; allowed: {row.allowed}") for row in refused)
+    _all(jobs, shown)
+    return left_out
 
 
 def fetch(client: Client, folder: FolderView, files: Sequence[Transfer], shown: Shown) -> None:
@@ -103,30 +106,36 @@ def fetch(client: Client, folder: FolderView, files: Sequence[Transfer], shown: 
         file.local.parent.mkdir(parents=True, exist_ok=True)
         client.folders.download(folder.id, file.remote, file.local, progress=progress)
 
-    _all(files, one, shown)
+    _all([partial(_one, file, one, shown) for file in files], shown)
 
 
 class _StoppedError(Exception):
     """Another file failed, or the person stopped it."""
 
 
-def _all(files: Sequence[Transfer], one: Callable[[Transfer, Callable[[int, int], None]], None], shown: Shown) -> None:
+def _check(stop: Event) -> None:
+    if stop.is_set():
+        raise _StoppedError
+
+
+def _one(
+    file: Transfer, work: Callable[[Transfer, Callable[[int, int], None]], None], shown: Shown, stop: Event
+) -> None:
+    tell = shown.file(file.remote)
+
+    def progress(done: int, total: int) -> None:
+        _check(stop)
+        tell(done, total)
+
+    progress(0, file.size_bytes)
+    work(file, progress)
+    tell(file.size_bytes, file.size_bytes)
+
+
+def _all(jobs: Sequence[Callable[[Event], None]], shown: Shown) -> None:
     stop = Event()
-
-    def run(file: Transfer) -> None:
-        tell = shown.file(file)
-
-        def progress(done: int, total: int) -> None:
-            if stop.is_set():
-                raise _StoppedError
-            tell(done, total)
-
-        progress(0, file.size_bytes)
-        one(file, progress)
-        tell(file.size_bytes, file.size_bytes)
-
     with shown, ThreadPoolExecutor(PARALLEL) as pool:
-        futures = [pool.submit(run, file) for file in files]
+        futures = [pool.submit(job, stop) for job in jobs]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
@@ -152,7 +161,8 @@ class Shown(AbstractContextManager["Shown"]):
     def __init__(self, what: str, total_bytes: int, *, quiet: bool = False) -> None:
         self._what, self._total, self._quiet = what, total_bytes, quiet
         self._done: dict[str, int] = {}
-        self._said = 0
+        self._moved = self._said = 0
+        self._lock = Lock()
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._open = ExitStack()
@@ -170,12 +180,14 @@ class Shown(AbstractContextManager["Shown"]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._open.close()
 
-    def file(self, file: Transfer) -> Callable[[int, int], None]:
+    def file(self, path: str) -> Callable[[int, int], None]:
         """Return the progress function of one file."""
 
         def tell(done: int, _total: int) -> None:
-            self._done[file.remote] = done
-            self._show(sum(self._done.copy().values()))
+            with self._lock:
+                self._moved += done - self._done.get(path, 0)
+                self._done[path] = done
+                self._show(self._moved)
 
         return tell
 

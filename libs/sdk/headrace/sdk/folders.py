@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
+from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, RefusedEntry, UsageMode
+from headrace.sdk.archives import BATCH_FILES, Small, batches, send_archive
 from headrace.sdk.downloads import download
 from headrace.sdk.transport import Query, Transport, segment
 from headrace.sdk.uploads import Uploader
@@ -86,6 +87,29 @@ class Folders:
             on_created=on_created or (lambda _: None),
             landed=self._landed(folder, path, project),
         )
+
+    def upload_small(
+        self,
+        folder: object,
+        files: Iterable[Small],
+        *,
+        directories: Sequence[str] = (),
+        project: str | None = None,
+        progress: Callable[[Sequence[Small]], None] | None = None,
+    ) -> Iterator[RefusedEntry]:
+        """Put many small files into the folder, up to 500 in a request, and yield those that were refused, with the reason.
+
+        `directories` are created, also when nothing lies in them. `progress` gets the files of each request that was answered.
+        Each file is there whole or not at all. Raises TransferError when the server stays away; doing it again is harmless.
+        """
+        path, query = f"{_of(folder)}/archive", _in(project)
+        for start in range(0, len(directories), BATCH_FILES):
+            some = directories[start : start + BATCH_FILES]
+            yield from send_archive(self._transport, path, query, (), some).refused
+        for batch in batches(files):
+            yield from send_archive(self._transport, path, query, batch, ()).refused
+            if progress is not None:
+                progress(batch)
 
     def cancel_upload(self, folder: object, upload_id: str, *, project: str | None = None) -> None:
         """Drop an unfinished upload and what arrived of it."""

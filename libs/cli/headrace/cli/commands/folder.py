@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +14,13 @@ from headrace.cli.config import state_folder
 from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
-from headrace.cli.text import count, size
-from headrace.cli.transfer import Shown, downloads, fetch, send, uploads
+from headrace.cli.text import clean, count, size
+from headrace.cli.transfer import Shown, downloads, fetch, send
+from headrace.cli.upload_plan import plan_upload
 from headrace.cli.uploads import Unfinished
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
 
+_MOST_SHOWN = 50
 _COLUMNS: Columns[FolderView] = (
     ("NAME", lambda f: f.name),
     ("USAGE", lambda f: f.usage_mode),
@@ -85,26 +88,43 @@ def upload(
         list[Path], typer.Argument(metavar="PATH...", help="Files, or directories of which the content is sent.")
     ],
     to: Annotated[str, typer.Option("--to", metavar="PATH", help="Directory in the folder.")] = "",
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Exit with 0 also when something was left out.")
+    ] = False,
     project: Project = None,
 ) -> None:
-    """Upload files. A file is replaced once all of it has arrived; run again, a broken upload goes on where it stopped."""
+    """Upload files and directories. A file is replaced once all of it has arrived; run again, a broken upload goes on.
+
+    Small files go many in one request; large ones go on where they stopped. A link to a file is sent as that file. Links to
+    directories, special files and names that folders do not take are left out and named, and the exit status is then 1.
+    """
     there = session.client.folders.get(folder, project=session.project(project, of=folder))
-    wanted = uploads(paths, to)
-    if not wanted:
+    plan = plan_upload(paths, to)
+    if not plan.files and not plan.directories and not plan.left_out:
         raise CliError("there are no files in what was given")
     unfinished = Unfinished(state_folder(session.config.environ) / "uploads.json")
-    total = sum(file.size_bytes for file in wanted)
-    send(
-        session.client,
-        there,
-        wanted,
-        unfinished,
-        Shown(f"uploading to {there.name}", total, quiet=session.output.as_json),
-    )
+    total = sum(file.size_bytes for file in plan.files)
+    shown = Shown(f"uploading to {there.name}", total, quiet=session.output.as_json)
+    left_out = send(session.client, there, plan, unfinished, shown)
+    missing = {row.path for row in left_out}
+    sent = [file for file in plan.files if file.remote not in missing]
+    moved = sum(file.size_bytes for file in sent)
     if session.output.as_json:
-        session.output.record({"folder": there.name, "files": [file.remote for file in wanted], "bytes": total})
+        session.output.record({
+            "folder": there.name, "files": [file.remote for file in sent], "bytes": moved,
+            "directories": [path for path in plan.directories if path not in missing],
+            "left_out": [{"path": row.path, "reason": row.reason} for row in left_out],
+        })  # fmt: skip
     else:
-        session.output.line(f"{count(len(wanted), 'file')}, {size(total)} in {there.name}")
+        session.output.line(f"{count(len(sent), 'file')}, {size(moved)} in {there.name}")
+    for row in left_out[:_MOST_SHOWN]:
+        sys.stderr.write(clean(f"left out {row.path}: {row.reason}") + "\n")
+    if len(left_out) > _MOST_SHOWN:
+        sys.stderr.write(f"… and {len(left_out) - _MOST_SHOWN} more; --json names all\n")
+    if left_out and not allow_partial:
+        raise CliError(
+            f"{count(len(left_out), 'thing')} left out; everything else is there", hint="--allow-partial accepts that"
+        )
 
 
 def download(

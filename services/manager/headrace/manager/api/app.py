@@ -11,7 +11,18 @@ from aiohttp import web
 
 from headrace.common.contracts.http.installation import Version
 from headrace.common.web.app import Check, make_app
-from headrace.manager.api import access, clients, folders, projects, services, tokens, traffic, uploads, validations
+from headrace.manager.api import (
+    access,
+    archives,
+    clients,
+    folders,
+    projects,
+    services,
+    tokens,
+    traffic,
+    uploads,
+    validations,
+)
 from headrace.manager.api.incoming import MAX_BODY_BYTES, check_encoding, check_path, read_body, read_query
 from headrace.manager.api.openapi import make_document
 from headrace.manager.api.routing import Call, Endpoint, Reply, Routes, json_reply
@@ -41,6 +52,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
         projects.routes,
         folders.routes,
         uploads.routes,
+        archives.routes,
         services.routes,
         tokens.routes,
         clients.routes,

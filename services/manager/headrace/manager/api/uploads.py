@@ -91,7 +91,7 @@ async def create_upload(call: Call) -> web.StreamResponse:
     offset = 0
     if call.request.content_type == OCTETS and length > 0:
         offset = await call.use.uploads.append(
-            call.actor, str(upload.folder_id), None, str(upload.id), 0, _body(call.request)
+            call.actor, str(upload.folder_id), None, str(upload.id), 0, body_parts(call.request)
         )
     location = f"/v1/folders/{upload.folder_id}/uploads/{upload.id}"
     return web.Response(status=201, headers={"Location": location, "Upload-Offset": str(offset)})
@@ -122,7 +122,9 @@ async def append_to_upload(call: Call) -> web.StreamResponse:
         raise UnsupportedMediaType(f"the body is {call.request.content_type}; allowed: {OCTETS}")
     offset = _number(call.request, "Upload-Offset")
     project = call.query(FolderQuery).project
-    at = await call.use.uploads.append(call.actor, call["folder"], project, call["upload"], offset, _body(call.request))
+    at = await call.use.uploads.append(
+        call.actor, call["folder"], project, call["upload"], offset, body_parts(call.request)
+    )
     return no_content(Upload_Offset=str(at))
 
 
@@ -137,7 +139,8 @@ async def cancel_upload(call: Call) -> web.StreamResponse:
     return no_content()
 
 
-async def _body(request: web.Request) -> AsyncIterator[bytes]:
+async def body_parts(request: web.Request) -> AsyncIterator[bytes]:
+    """Yield the body as it comes. Raises InvalidRequest when the sender goes away."""
     try:
         async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
             yield chunk

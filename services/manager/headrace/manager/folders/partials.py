@@ -29,6 +29,11 @@ class Partials:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._file(upload_id), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
+    def new(self, upload_id: UUID) -> Path:
+        """Make the empty file and return its path."""
+        self.create(upload_id)
+        return self._file(upload_id)
+
     def size(self, upload_id: UUID) -> int:
         """Return how many bytes have arrived. Raises NotFound."""
         with problems("the upload"):

@@ -125,13 +125,22 @@ class Tree:
             if stat.S_ISDIR(os.stat(names[-1], dir_fd=parent, follow_symlinks=False).st_mode):
                 raise Conflict(f"{shown} is a directory")
 
-    def put(self, source: Path, names: Sequence[str]) -> None:
-        """Move the finished file `source` to `names`, atomically: readers see the old file or the new one. Raises Conflict."""
+    def put(self, source: Path, names: Sequence[str], *, sync: bool = True) -> None:
+        """Move the finished file `source` to `names`, atomically: readers see the old file or the new one. Raises Conflict.
+
+        Without `sync` the name may be lost in a power cut until the directory is synced.
+        """
         shown = "/".join(names)
         with self.directory(names[:-1], make=True) as parent, problems(shown):
             source.chmod(_FILE_MODE)
             os.replace(source, names[-1], dst_dir_fd=parent)
-            os.fsync(parent)
+            if sync:
+                os.fsync(parent)
+
+    def sync(self, names: Sequence[str]) -> None:
+        """Return when the names in a directory are on the disk. Raises NotFound, Conflict."""
+        with self.directory(names) as fd, problems("/".join(names) or "the folder"):
+            os.fsync(fd)
 
 
 class OpenFile:

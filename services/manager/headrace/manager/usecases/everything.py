@@ -14,6 +14,7 @@ from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.signing import Vault
+from headrace.manager.usecases.archives import Archives
 from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
@@ -46,6 +47,7 @@ class UseCases:
     users: Users
     folders: Folders
     uploads: Uploads
+    archives: Archives
     services: Services
     changes: Changes
     replicas: Replicas
@@ -80,6 +82,7 @@ def build(
     return UseCases(
         auth=Authentication(pool, vault), projects=Projects(pool, most), users=Users(pool, vault, most), folders=folders,
         uploads=Uploads(pool, storage, folders, max_bytes=max_upload_bytes, kept_for=uploads_kept_for, most=most),
+        archives=Archives(pool, storage, folders, max_bytes=max_upload_bytes),
         services=services, changes=Changes(pool, resolver, services, pokes, own_ports, most), replicas=Replicas(pool, pokes),
         receipts=Receipts(pool),
         tokens=Tokens(pool, SigningKeys(vault), pokes, clock, most), clients=Clients(pool, pokes, most), rules=Rules(pool, outcomes, pokes, most),

@@ -37,3 +37,21 @@ class FileView(View):
     kind: Literal["file", "directory"]
     size_bytes: NonNegativeInt
     modified_at: AwareDatetime
+
+
+class RefusedEntry(View):
+    """An entry of an archive that was left out, and why."""
+
+    path: str
+    found: str
+    allowed: str
+
+
+class ArchiveReceipt(View):
+    """What came of an archive. Refused entries beyond 1,000 are counted only."""
+
+    files: NonNegativeInt
+    directories: NonNegativeInt
+    bytes: NonNegativeInt
+    refused_count: NonNegativeInt
+    refused: tuple[RefusedEntry, ...]

@@ -1,0 +1,323 @@
+"""A tar stream into a folder: each file is checked, written whole and put into its place atomically; a bad entry costs itself.
+
+POSIX tar (ustar, pax, and GNU's long names), not compressed. Bytes are fed as they come; all functions block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final
+from uuid import UUID
+
+from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry
+from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound, TooLarge
+from headrace.manager.domain.paths import split_path
+from headrace.manager.folders.errors import problems
+from headrace.manager.folders.partials import Partials
+from headrace.manager.folders.tree import Tree
+
+MOST_ENTRIES: Final = 100_000
+MOST_REFUSED: Final = 1000
+"""Refused entries that the answer names."""
+SHA256: Final = "HEADRACE.sha256"
+"""The pax record with the hexadecimal digest of a file's content, where the sender wants it checked."""
+_BLOCK: Final = tarfile.BLOCKSIZE
+_MOST_HEADER_BYTES: Final = 16 * 1024
+_SHOWN: Final = 200
+_AT_ONCE: Final = 64
+"""Files that are written before they are put into their places together."""
+_NOTHING_THERE: Final = "a path where nothing else is in the way"
+_EXTENDED: Final = {
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
+_FILES: Final = {tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE}
+_KINDS: Final = {
+    tarfile.LNKTYPE: "a hard link", tarfile.SYMTYPE: "a symbolic link", tarfile.CHRTYPE: "a character device",
+    tarfile.BLKTYPE: "a block device", tarfile.FIFOTYPE: "a named pipe", tarfile.GNUTYPE_SPARSE: "a sparse file",
+}  # fmt: skip
+
+
+@dataclass
+class _Entry:
+    """What the bytes that follow are for. `left`: content to come, then `padding`."""
+
+    kind: bytes
+    name: str
+    left: int
+    padding: int
+    names: tuple[str, ...] = ()
+    sha256: str | None = None
+    refused: bool = False
+    held: bytearray = field(default_factory=bytearray)
+    """The content of an extended header."""
+
+
+class Unpacker:
+    """Takes one archive into `tree` below `into`. Close it always: what is not whole is forgotten."""
+
+    def __init__(
+        self, tree: Tree, partials: Partials, new_id: Callable[[], UUID], *, into: tuple[str, ...], max_bytes: int
+    ) -> None:
+        self._tree = tree
+        self._partials = partials
+        self._new_id = new_id
+        self._into = into
+        self._max_bytes = max_bytes
+        self._buffer = bytearray()
+        self._entry: _Entry | None = None
+        self._pax: dict[str, str] = {}
+        self._file: _File | None = None
+        self._written: list[_File] = []
+        self._at = 0
+        self._entries = 0
+        self._ended = False
+        self.files = self.directories = self.bytes = self.refused_count = 0
+        self._refused: list[RefusedEntry] = []
+        self._lock = Lock()
+
+    def feed(self, data: bytes) -> None:
+        """Take further bytes; files that became whole are in their places afterwards.
+
+        Raises InvalidRequest where it is no tar archive, TooLarge, InsufficientStorage, Unavailable; earlier files stay.
+        """
+        with self._lock:
+            self._buffer += data
+            try:
+                while not self._ended and self._step():
+                    pass
+            finally:
+                self._put()
+            if self._ended:
+                self._buffer.clear()  # what follows the end is padding
+
+    def finish(self) -> ArchiveReceipt:
+        """Return what was taken. Raises InvalidRequest when the archive ends in the middle of an entry."""
+        if not self._ended and (self._entry is not None or self._buffer):
+            raise self._unreadable("the archive ends in the middle of an entry")
+        return ArchiveReceipt(
+            files=self.files, directories=self.directories, bytes=self.bytes, refused_count=self.refused_count,
+            refused=tuple(self._refused),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Forget what is not whole, once a call that still runs in a thread has ended."""
+        with self._lock:
+            for file in [*self._written, *([self._file] if self._file else [])]:
+                file.forget()
+            self._written, self._file = [], None
+
+    def _step(self) -> bool:
+        """Do the next thing that the buffer suffices for."""
+        entry = self._entry
+        if entry is None:
+            return self._header()
+        if entry.left:
+            return self._content(entry)
+        if len(self._buffer) < entry.padding:
+            return False
+        self._consume(entry.padding)
+        self._entry = None
+        self._whole(entry)
+        return True
+
+    def _header(self) -> bool:
+        if len(self._buffer) < _BLOCK:
+            return False
+        block = self._consume(_BLOCK)
+        try:
+            found = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # not in the stubs
+            self._ended = True
+            return False
+        except (tarfile.HeaderError, ValueError) as error:
+            raise self._unreadable(f"no header of an entry ({error})") from None
+        self._entries += 1
+        if self._entries > MOST_ENTRIES:
+            raise TooLarge(f"the archive has more entries than {MOST_ENTRIES}{self._so_far()}", limit=MOST_ENTRIES)
+        self._entry = self._begin(found)
+        return True
+
+    def _begin(self, found: tarfile.TarInfo) -> _Entry:
+        size = found.size
+        if found.type not in _EXTENDED and "size" in self._pax:
+            size = int(self._pax["size"]) if self._pax["size"].isdecimal() and len(self._pax["size"]) < 19 else -1
+        if size < 0:
+            raise self._unreadable("an entry without a size")
+        entry = _Entry(found.type, found.name, size, -size % _BLOCK)
+        if found.type in _EXTENDED:
+            if size > _MOST_HEADER_BYTES:
+                raise self._unreadable(f"an extended header of {size} bytes; allowed: {_MOST_HEADER_BYTES}")
+            return entry
+        entry.name = self._pax.get("path", found.name)
+        entry.sha256 = self._pax.get(SHA256)
+        self._pax = {}
+        if self._accepted(entry) and entry.kind in _FILES:
+            self._file = _File(self._partials, self._new_id(), entry)
+        return entry
+
+    def _accepted(self, entry: _Entry) -> bool:
+        if entry.kind not in _FILES and entry.kind != tarfile.DIRTYPE:
+            self._refuse(entry, _KINDS.get(entry.kind, f"an entry of type {entry.kind!r}"), "files and directories")
+            return False
+        name = entry.name.removeprefix("./").removesuffix("/")
+        if name in {"", "."} and entry.kind == tarfile.DIRTYPE:
+            entry.names = self._into
+            return True  # the directory that was archived itself
+        try:
+            entry.names = (*self._into, *split_path(name))
+            split_path("/".join(entry.names))
+            if entry.left > self._max_bytes and entry.kind in _FILES:
+                self._refuse(entry, f"{entry.left} bytes", f"at most {self._max_bytes} bytes")
+        except InvalidRequest as problem:
+            wrong = problem.extra["errors"][0]
+            self._refuse(entry, wrong["found"], wrong["allowed"])
+        return not entry.refused
+
+    def _content(self, entry: _Entry) -> bool:
+        if not self._buffer:
+            return False
+        part = self._consume(min(entry.left, len(self._buffer)))
+        entry.left -= len(part)
+        if entry.kind in _EXTENDED:
+            entry.held += part
+        elif self._file is not None:
+            self._file.write(part)
+        return True
+
+    def _whole(self, entry: _Entry) -> None:
+        if entry.kind in _EXTENDED:
+            self._extended(entry)
+        elif entry.kind == tarfile.DIRTYPE and not entry.refused:
+            try:
+                with self._tree.directory(entry.names, make=True):
+                    self.directories += 1
+            except (Conflict, NotFound) as problem:
+                self._refuse(entry, problem.detail, _NOTHING_THERE)
+        elif self._file is not None:
+            file, self._file = self._file, None
+            if entry.sha256 is not None and entry.sha256 != file.digest.hexdigest():
+                file.forget()
+                self._refuse(entry, f"content with SHA-256 {file.digest.hexdigest()}", entry.sha256[:64])
+                return
+            self._written.append(file)
+            if len(self._written) >= _AT_ONCE:
+                self._put()
+
+    def _extended(self, entry: _Entry) -> None:
+        if entry.kind == tarfile.GNUTYPE_LONGNAME:
+            self._pax["path"] = bytes(entry.held).rstrip(b"\0").decode("utf-8", "surrogateescape")
+        elif entry.kind in {tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE}:
+            self._pax = self._records(bytes(entry.held))
+
+    def _records(self, held: bytes) -> dict[str, str]:
+        """Return the records of a pax header: `<length> <key>=<value>\\n` each."""
+        found: dict[str, str] = {}
+        while held and held[:1] != b"\0":
+            length, _, _ = held[:8].partition(b" ")
+            size = int(length) if length.isdigit() else 0
+            key, equals, value = held[len(length) + 1 : size - 1].partition(b"=")
+            if not equals or held[size - 1 : size] != b"\n":
+                raise self._unreadable("a pax header that is none")
+            found[key.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
+            held = held[size:]
+        return found
+
+    def _put(self) -> None:
+        """Put what was written into its places: content on the disk first, then names, then directories."""
+        files, self._written = self._written, []
+        parents: set[tuple[str, ...]] = set()
+        try:
+            for file in files:
+                file.sync()
+            for file in files:
+                if self._placed(file):
+                    parents.add(file.names[:-1])
+            for names in parents:
+                with suppress(NotFound, Conflict):  # removed meanwhile
+                    self._tree.sync(names)
+        finally:
+            for file in files:
+                file.forget()  # does nothing to those that are in their places
+
+    def _placed(self, file: _File) -> bool:
+        try:
+            self._tree.put(file.path, file.names, sync=False)
+        except (Conflict, NotFound) as problem:
+            self._refuse(file.entry, problem.detail, _NOTHING_THERE)
+            return False
+        self.files += 1
+        self.bytes += file.size
+        return True
+
+    def _refuse(self, entry: _Entry, found: str, allowed: str) -> None:
+        entry.refused = True
+        self.refused_count += 1
+        if len(self._refused) < MOST_REFUSED:
+            path = entry.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:4096]
+            self._refused.append(RefusedEntry(path=path, found=found[:_SHOWN], allowed=allowed[:_SHOWN]))
+
+    def _consume(self, size: int) -> bytes:
+        part = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self._at += size
+        return part
+
+    def _unreadable(self, found: str) -> InvalidRequest:
+        where = f"byte {self._at} of the archive"
+        allowed = "a POSIX tar archive, not compressed"
+        return InvalidRequest(
+            f"{where}: found {found}; allowed: {allowed}{self._so_far()}",
+            errors=[{"field": where, "found": found, "allowed": allowed}],
+        )
+
+    def _so_far(self) -> str:
+        return f". What came before is in its place: {self.files} files"
+
+
+class _File:
+    """A file on its way, beside the partial uploads: what a manager that is killed leaves there is removed like those."""
+
+    def __init__(self, partials: Partials, identifier: UUID, entry: _Entry) -> None:
+        self.path = partials.new(identifier)
+        self.entry = entry
+        self.names = entry.names
+        self.size = 0
+        self.digest = hashlib.sha256()
+        with problems("the upload"):
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def write(self, part: bytes) -> None:
+        """Add `part`."""
+        self.digest.update(part)
+        self.size += len(part)
+        view = memoryview(part)
+        with problems("the upload"):
+            while view:
+                view = view[os.write(self._fd, view) :]
+
+    def sync(self) -> None:
+        """Return when the content is on the disk; nothing is written afterwards."""
+        with problems("the upload"):
+            try:
+                os.fsync(self._fd)
+            finally:
+                os.close(self._fd)
+                self._fd = -1
+
+    def forget(self) -> None:
+        """Remove it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        with problems("the upload"):
+            self.path.unlink(missing_ok=True)
