@@ -55,6 +55,44 @@ async def test_a_custom_service_takes_definition_and_defaults_and_the_request_wi
     assert (await api.admin.call("GET", f"/v1/services/{seen['id']}"))["name"] == "chat"
 
 
+async def test_what_replicas_are_started_with_is_shown_of_the_current_and_of_older_revisions(api: ManagerApi) -> None:
+    files = {"model-definition.yaml": DEFINITION, "service-definition.toml": DEFAULTS}
+    folder = await api.admin.folder("m", files)
+    data = await api.admin.folder("corpus", {}, usage_mode="data")
+    mounts = [{"folder": "corpus", "target": "/data", "read_only": False}]
+    seen = await api.admin.call(
+        "POST", "/v1/services", {"name": "chat", "folder": "m", "environ": {"A": 1}, "extra_mounts": mounts}
+    )
+    first = seen["effective"]
+    assert first["environ"] == {"MODEL_NAME": "from-file", "OTHER": "kept", "A": "1"}
+    assert (first["port"], first["command"]) == (8000, ["/bin/sh", "-c", "python -m http.server 8000"])
+    assert (first["image"], first["architecture"]) == ("example.com/model-server:latest", "x86_64")
+    assert (first["health_check"]["path"], first["health_check"]["initial_delay"]) == ("/health", 60)
+    assert first["mounts"] == [
+        {"folder_id": folder, "folder": "m", "target": "/models", "read_only": True},
+        {"folder_id": data, "folder": "corpus", "target": "/data", "read_only": False},
+    ]
+    seen = await api.admin.call("PATCH", "/v1/services/chat", {"spec": {"runtime": "cmd", "image": "i", "port": 90}})
+    assert (seen["effective"]["port"], seen["effective"]["mounts"], seen["effective"]["image"]) == (90, [], "i")
+    assert seen == await api.admin.call("GET", "/v1/services/chat")
+    old = await api.admin.call("GET", "/v1/services/chat/revisions/1")
+    assert (old["number"], old["spec"]["environ"], old["effective"]) == (1, {"A": "1"}, first)
+    assert "effective" not in (await api.admin.call("GET", "/v1/services"))["items"][0]
+    for number in ("3", "0", "x", "9999999999", "99999999999999999999"):
+        problem = await api.admin.call("GET", f"/v1/services/chat/revisions/{number}", expect=404)
+        assert number in problem["detail"]
+    stranger = await api.user("stranger")
+    await stranger.call("GET", "/v1/services/chat/revisions/1", expect=404)
+    await stranger.http.aclose()
+
+
+async def test_a_stored_spec_that_cannot_be_read_is_shown_as_far_as_it_can(api: ManagerApi) -> None:
+    await create(api, environ={"A": "1"})
+    await api.pool.execute("update revisions set resolved = resolved || '{\"port\": 0}'")
+    assert (await api.admin.call("GET", "/v1/services/chat"))["effective"]["environ"] == {"A": "1"}
+    assert (await api.admin.call("GET", "/v1/services/chat/revisions/1"))["effective"]["environ"] == {"A": "1"}
+
+
 async def test_a_wrong_definition_creates_nothing(api: ManagerApi) -> None:
     await api.admin.folder("m", {"model-definition.yml": DEFINITION.replace("port: 8000", "port: 0")})
     problem = await api.admin.call("POST", "/v1/services", {"name": "chat", "folder": "m"}, expect=422)

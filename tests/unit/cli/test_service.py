@@ -197,6 +197,59 @@ def test_lists(cli: Cli, there: StandIn) -> None:
     assert "headrace service retry echo" in shown
 
 
+EFFECTIVE = {
+    "runtime": "custom", "model_name": "m", "image": "img:1", "architecture": None, "command": ["sh", "-c", "serve it"],
+    "port": 8000, "model_path": "/models", "slots": {"cpu": "2"}, "environ": {"B": "two words", "A": "1"},
+    "health_check": {"path": "/health", "initial_delay": 5},
+    "mounts": [
+        {"folder_id": uid(5), "folder": "chat", "target": "/models", "read_only": True},
+        {"folder_id": uid(6), "folder": "corpus", "target": "/data", "read_only": False},
+    ],
+    "pre_start_actions": [
+        {"action": "write_file", "args": {"filename": "/etc/x", "body": "hello"}},
+        {"action": "run_command", "args": {"command": ["ls", "a b"]}},
+    ],
+}  # fmt: skip
+
+
+def _facts(out: str) -> list[str]:
+    return [" ".join(line.split()) for line in out.splitlines()]
+
+
+def test_show_says_what_replicas_are_started_with(cli: Cli, there: StandIn) -> None:
+    there.on("GET", ECHO, service_view(folder_id=uid(5), effective=EFFECTIVE))
+    lines = _facts(cli("service", "show", "echo").out)
+    started_with = [
+        "folder chat",
+        "command sh -c 'serve it'",
+        "port 8000 in the container",
+        "health check GET /health every 10 s, first after 5 s; expects 200 within 15 s; unhealthy after more than 10 failures in a row",
+        "mount chat at /models, read only",
+        "mount corpus at /data, read and write",
+        "variable A=1",
+        "variable B=two words",
+        "pre-start action write_file /etc/x (5 bytes)",
+        "pre-start action run_command ls 'a b'",
+    ]
+    assert [line for line in lines if line in started_with] == started_with
+    assert cli("service", "show", "echo", "--json").json["effective"]["environ"] == EFFECTIVE["environ"]
+    bare = {**EFFECTIVE, "command": [], "health_check": None, "mounts": [], "environ": {}, "pre_start_actions": []}
+    there.on("GET", ECHO, service_view(effective=bare))
+    lines = _facts(cli("service", "show", "echo").out)
+    assert {"command the image's own", "mount none", "variable none", "pre-start action none"} <= set(lines)
+    assert "health check none: ready when the port accepts a connection" in lines
+    there.on("GET", ECHO, service_view())
+    assert cli("service", "show", "echo").code == 0, "a manager of an earlier version does not tell"
+
+
+def test_an_older_revision_is_shown_as_it_ran(cli: Cli, there: StandIn) -> None:
+    there.on("GET", f"{ECHO}/revisions/1", {**_revision(1, folder="chat"), "effective": EFFECTIVE})
+    lines = _facts(cli("service", "show", "echo", "--revision", 1).out)
+    assert {"revision 1", "image img:1", "variable A=1", "mount corpus at /data, read and write"} <= set(lines)
+    assert cli("service", "show", "echo", "--revision", 1, "--json").json["effective"]["port"] == 8000
+    assert cli("service", "show", "echo", "--revision", 0).code == 2
+
+
 def test_logs_are_printed_as_they_were_written(cli: Cli, there: StandIn, tmp_path: Path) -> None:
     line = f"{uid(7)} 2026-01-01T12:00:00.000Z a \x1b[1mbold\x1b[0m word"
     there.log_lines = [f"{line}\nand one without a ti".encode(), b"me\n"]

@@ -131,6 +131,13 @@ def test_tokens_rules_history_validations(there: StandIn, client: Client) -> Non
     revision = {"number": 1, "spec": {"folder": "f"}, "created_at": NOW, "created_by": "ann", "message": ""}
     there.on("GET", "/v1/services/echo/revisions", page(revision))
     assert next(client.services.revisions("echo")).spec.folder == "f"
+    effective = {
+        "runtime": "custom", "model_name": "m", "image": "i", "architecture": None, "command": [], "port": 80,
+        "model_path": "/models", "health_check": None, "slots": {"cpu": "1"}, "later": 1,
+        "pre_start_actions": [{"action": "of a later version", "args": {}}],
+    }  # fmt: skip
+    there.on("GET", "/v1/services/echo/revisions/1", {**revision, "effective": effective})
+    assert client.services.revision("echo", 1).effective.port == 80, "parts that a later version knows do not matter"
     there.on("POST", "/v1/validations", VALIDATION, status=201)
     there.on("GET", f"/v1/validations/{uid(8)}", VALIDATION, {**VALIDATION, "done": True, "verdict": "failed"})
     started = client.validations.start(StartValidation(folder="f"))

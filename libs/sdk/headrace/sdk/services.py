@@ -13,6 +13,7 @@ from headrace.common.contracts.http.services import (
     HistoryEntry,
     NameAvailability,
     ReplicaView,
+    RevisionDetail,
     RevisionView,
     Rollback,
     ServiceDetail,
@@ -101,6 +102,10 @@ class Services:
     def revisions(self, service: object) -> Iterator[RevisionView]:
         """Yield the revisions."""
         return self._transport.items(RevisionView, f"{_of(service)}/revisions")
+
+    def revision(self, service: object, number: int) -> RevisionDetail:
+        """Return one revision, with what its replicas are started with."""
+        return self._transport.one(RevisionDetail, "GET", f"{_of(service)}/revisions/{number}")
 
     def history(self, service: object) -> Iterator[HistoryEntry]:
         """Yield the changes, newest first."""

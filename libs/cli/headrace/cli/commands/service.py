@@ -13,6 +13,7 @@ from headrace.cli.commands.flags import Message, OfProject, Project, Service, Ti
 from headrace.cli.commands.rollout_flags import RolloutFlags
 from headrace.cli.commands.service_flags import SpecFlags, overlaid
 from headrace.cli.commands.service_receipts import receipt_line
+from headrace.cli.commands.service_spec import show_revision
 from headrace.cli.commands.service_view import SERVICE_COLUMNS, show_service
 from headrace.cli.commands.service_waiting import wait_for, wait_for_receipt
 from headrace.cli.commands.traffic_flags import TrafficFlags
@@ -109,8 +110,20 @@ def ls(
     session.output.table(found, SERVICE_COLUMNS, empty="no services")
 
 
-def show(session: Session, service: Service) -> None:
-    """Show a service: its state and why, endpoint, replicas, errors."""
+def show(
+    session: Session,
+    service: Service,
+    revision: Annotated[
+        int | None,
+        typer.Option(
+            "--revision", metavar="REVISION", min=1, help="Instead: what this revision's replicas start with."
+        ),
+    ] = None,
+) -> None:
+    """Show a service: its state and why, endpoint, what its replicas are started with, replicas, errors."""
+    if revision is not None:
+        show_revision(session, service, revision)
+        return
     show_service(session, session.client.services.get(service))
 
 

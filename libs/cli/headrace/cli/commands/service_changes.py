@@ -23,6 +23,7 @@ _HISTORY: Columns[HistoryEntry] = (
     ("AT", lambda h: h.at),
     ("WHO", lambda h: h.actor),
     ("WHAT", lambda h: h.action),
+    ("REVISION", lambda h: h.details.get("revision", "-")),
     ("MESSAGE", lambda h: h.message or "-"),
 )
 _REVISIONS: Columns[RevisionView] = (
@@ -148,12 +149,12 @@ def retry(session: Session, service: Service, wait: Wait = False, timeout: Timeo
 
 
 def history(session: Session, service: Service) -> None:
-    """List who changed what, when and why; newest first."""
+    """List who changed what, when and why; newest first. What a revision is: headrace service show --revision."""
     session.output.table(session.client.services.history(service), _HISTORY, empty="no history")
 
 
 def revisions(session: Session, service: Service) -> None:
-    """List the revisions; --json shows their specs."""
+    """List the revisions. What one is: headrace service show --revision; --json: what was asked for, of all."""
     session.output.table(session.client.services.revisions(service), _REVISIONS, empty="no revisions")
 
 

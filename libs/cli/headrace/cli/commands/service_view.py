@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headrace.cli.commands.rollout_flags import rollout_words
+from headrace.cli.commands.service_spec import spec_facts
 from headrace.cli.commands.traffic_flags import traffic_facts
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
@@ -60,8 +61,9 @@ def show_service(session: Session, service: ServiceDetail) -> None:
             ("rollout", rollout_words(service.rollout)),
             ("runtime", service.runtime),
             ("image", service.image),
-            ("folder", service.folder_id),
+            ("folder", _folder(service)),
             ("slots", slots(service.slots)),
+            *(spec_facts(service.effective) if service.effective is not None else ()),
             ("resource group", service.resource_group),
             ("drain grace", f"{service.drain_grace_s:g} s"),
             ("own port", service.endpoint_port),
@@ -106,6 +108,11 @@ def _revision(service: ServiceView) -> str:
     if service.served_revision in {None, service.revision}:
         return str(service.revision)
     return f"{service.revision}; {service.served_revision} served before and is looked after until this one serves"
+
+
+def _folder(service: ServiceDetail) -> object:
+    mounts = service.effective.mounts if service.effective is not None else ()
+    return next((mount.folder for mount in mounts if mount.folder_id == service.folder_id), None) or service.folder_id
 
 
 def _end_lines(service: ServiceDetail) -> list[str]:

@@ -82,6 +82,11 @@ async def older_users_of(con: Connection, folder_id: FolderId) -> list[str]:
     return [f"{row['name']} (revision {row['number']})" for row in await con.fetch(SQL.older_users_of, folder_id)]
 
 
+async def names(con: Connection, folder_ids: Sequence[FolderId]) -> dict[FolderId, str]:
+    """Return names by id, of deleted ones too."""
+    return {row["id"]: row["name"] for row in await con.fetch(SQL.names, list(folder_ids))} if folder_ids else {}
+
+
 async def names_of_deleted(con: Connection, folder_ids: Sequence[FolderId]) -> list[str]:
     """Return the names of those that were deleted."""
     return [row["name"] for row in await con.fetch(SQL.names_of_deleted, list(folder_ids))]

@@ -45,6 +45,9 @@ order by s.name, r.number desc limit 5
 -- name: names_of_deleted
 select name from folders where id = any($1::uuid[]) and deleted_at is not null order by name
 
+-- name: names
+select id, name from folders where id = any($1::uuid[])
+
 -- name: mark_deleted
 update folders set deleted_at = now() where id = $1
 

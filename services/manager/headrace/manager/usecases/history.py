@@ -8,14 +8,16 @@ from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.rules import ScaleDecisionView
-from headrace.common.contracts.http.services import HistoryEntry, RevisionView
+from headrace.common.contracts.http.services import HistoryEntry, RevisionDetail, RevisionView
 from headrace.common.contracts.ids import EventId
+from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Event, Revision
-from headrace.manager.store import events, services
+from headrace.manager.store import events, folders, services
 from headrace.manager.usecases.context import a_page, service_for
+from headrace.manager.usecases.views import effective_view
 
 
 class History:
@@ -30,6 +32,19 @@ class History:
             facts = await service_for(con, actor, reference, "viewer")
             found = await services.revisions(con, facts.service.id, after=after, limit=limit + 1)
         return a_page(found, limit, _revision, lambda revision: revision.number)
+
+    async def revision(self, actor: Actor, reference: str, number: int) -> RevisionDetail:
+        """Return one revision, with what its replicas are started with. Raises NotFound for one that is not kept too.
+
+        One that was made under rules that no longer hold is shown as far as it can be read.
+        """
+        async with self._pool.acquire(timeout=10) as con:
+            facts = await service_for(con, actor, reference, "viewer")
+            found = next(iter(await services.revisions(con, facts.service.id, after=number - 1, limit=1)), None)
+            if found is None or found.number != number:
+                raise NotFound(f"service {facts.service.name} has no revision {number}")
+            names = await folders.names(con, [mount.folder_id for mount in found.resolved.mounts])
+        return RevisionDetail(**dict(_revision(found)), effective=effective_view(found.resolved, names))
 
     async def entries(self, actor: Actor, reference: str, *, before: UUID | None, limit: int) -> Page[HistoryEntry]:
         """Return changes, newest first."""

@@ -26,7 +26,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records import Project
-from headrace.manager.store import ends, events, projects, services, traffic
+from headrace.manager.store import ends, events, folders, projects, services, traffic
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.context import a_page, invalid, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import Pokes
@@ -118,7 +118,8 @@ class Services:
         replicas = await services.replicas(con, [facts.service.id])
         errors = await services.errors(con, facts.service.id)
         ended = await ends.newest(con, facts.service.id, _SHOWN_ENDS)
-        return self._views.detail(facts, replicas[facts.service.id], errors, ended, self._clock())
+        names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
+        return self._views.detail(facts, replicas[facts.service.id], errors, ended, names, self._clock())
 
     async def available(self, name: str) -> NameAvailability:
         """Return whether a service may be called so. Names are unique in the installation, so every caller may ask."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from headrace.common.contracts import stored
 from headrace.common.contracts.http.rollouts import ReplicaEnd
-from headrace.common.contracts.http.services import ReplicaView, RouteError, ServiceDetail, ServiceView
+from headrace.common.contracts.http.services import EffectiveSpec, ReplicaView, RouteError, ServiceDetail, ServiceView
+from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.records import Replica, StartError
+from headrace.manager.domain.resolved import ResolvedSpec
 from headrace.manager.domain.signals import signal_of
 from headrace.manager.domain.status import StatusOfService, behind, service_status, with_app_proxies, with_own_port
 from headrace.manager.store.ends import End
@@ -37,12 +40,13 @@ class Views:
 
     def detail(
         self, facts: ServiceFacts, replicas: Sequence[Replica], errors: Sequence[StartError], ends: Sequence[End],
-        now: datetime,
+        folders: Mapping[FolderId, str], now: datetime,
     ) -> ServiceDetail:  # fmt: skip
-        """Return the service with its replicas, failed starts and ends in operation."""
+        """Return the service with its replicas, failed starts and ends in operation. `folders`: names of those that it mounts."""
         next_start, next_restart = facts.service.next_start_at, facts.service.next_restart_at
         return ServiceDetail(
             **self._fields(facts, replicas, now, errors[0].reason_text if errors else ""),
+            effective=effective_view(facts.resolved, folders),
             replica_list=tuple(replica_view(replica) for replica in replicas),
             errors=tuple(
                 RouteError(at=e.at, session_id=e.session_id, reason=_reason(e.reason_code, e.reason_text))
@@ -89,6 +93,12 @@ class Views:
         path = "/v1/models" if resolved.runtime in _OPENAI else checked
         token = "" if facts.service.open_to_public else '-H "Authorization: Bearer $TOKEN" '
         return f"curl {token}{self.endpoint(facts.service.name)}{path}"
+
+
+def effective_view(resolved: ResolvedSpec, folders: Mapping[FolderId, str]) -> EffectiveSpec:
+    """Return what replicas are started with; `folders`: names of those that are mounted."""
+    mounts = [{**mount.model_dump(), "folder": folders.get(mount.folder_id)} for mount in resolved.mounts]
+    return stored.read(EffectiveSpec, {**dict(resolved), "mounts": mounts})
 
 
 def replica_view(replica: Replica) -> ReplicaView:

@@ -32,6 +32,7 @@ from headrace.common.contracts.ids import (
 from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits
+from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.slots import RequestedSlots, ResourceSlots
 from headrace.common.contracts.stored import as_stored
@@ -257,9 +258,46 @@ class ServiceView(View):
     updated_at: AwareDatetime
 
 
+class EffectiveMount(View):
+    """A folder in a replica's file system."""
+
+    folder_id: FolderId
+    folder: str | None = None
+    """Its name; of a deleted one the name that it had."""
+    target: str
+    read_only: bool
+
+
+class EffectiveSpec(View):
+    """What a replica of a revision is started with: the spec with the folder's files and the runtime's defaults filled in.
+
+    It is worked out when the revision is made, and stays so when files change. Bounded as in docs/limits.md.
+    """
+
+    runtime: RuntimeVariant
+    model_name: str
+    image: str | None
+    architecture: str | None
+    """None: any."""
+    command: tuple[str, ...]
+    """Empty: the image's own."""
+    port: int
+    """Where the replica listens inside its container."""
+    model_path: str
+    health_check: HealthCheck | None
+    """None: ready when the port accepts a connection."""
+    pre_start_actions: tuple[PreStartAction, ...] = ()
+    environ: dict[str, str] = {}
+    slots: ResourceSlots
+    mounts: tuple[EffectiveMount, ...] = ()
+    """The model folder, if there is one, comes first."""
+
+
 class ServiceDetail(ServiceView):
     """A service with its replicas, the errors of failed starts, and the ends of replicas in operation."""
 
+    effective: Annotated[EffectiveSpec | None, as_stored(EffectiveSpec)] = None
+    """Of `revision`. Of another one: GET /v1/services/{service}/revisions/{revision}."""
     replica_list: tuple[ReplicaView, ...]
     errors: tuple[RouteError, ...]
     next_retry_at: AwareDatetime | None = None
@@ -292,6 +330,12 @@ class RevisionView(View):
     created_at: AwareDatetime
     created_by: str
     message: str
+
+
+class RevisionDetail(RevisionView):
+    """One revision: what was asked for, and what its replicas are started with."""
+
+    effective: Annotated[EffectiveSpec, as_stored(EffectiveSpec)]
 
 
 class Rollback(Body):

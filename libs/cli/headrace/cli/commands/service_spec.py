@@ -1,0 +1,75 @@
+"""What a replica is started with, in lines for people: `headrace service show`, also of an earlier revision."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from headrace.cli.session import Session
+from headrace.cli.text import cell, count, slots
+from headrace.common.contracts.http.services import EffectiveMount, EffectiveSpec, RevisionDetail
+from headrace.common.contracts.model import HealthCheck, PreStartAction
+
+Facts = list[tuple[str, object]]
+
+
+def show_revision(session: Session, service: str, number: int) -> None:
+    """Print one revision: who made it, and what its replicas are started with."""
+    found: RevisionDetail = session.client.services.revision(service, number)
+    made = f"{cell(found.created_at)} by {found.created_by}"
+    spec = found.effective
+    session.output.facts(
+        found,
+        (
+            ("service", service),
+            ("revision", found.number),
+            ("created", made),
+            ("message", found.message or None),
+            ("runtime", spec.runtime),
+            ("image", spec.image),
+            ("slots", slots(spec.slots)),
+            *spec_facts(spec),
+        ),
+    )
+
+
+def spec_facts(spec: EffectiveSpec) -> Facts:
+    """Return command, port, health check, and each mount, variable and pre-start action."""
+    return [
+        ("architecture", spec.architecture or "any"),
+        ("command", shlex.join(spec.command) if spec.command else "the image's own"),
+        ("port", f"{spec.port} in the container"),
+        ("health check", health_check_words(spec.health_check)),
+        *_each("mount", map(_mount, spec.mounts)),
+        *_each("variable", (f"{name}={value}" for name, value in sorted(spec.environ.items()))),
+        *_each("pre-start action", map(_action, spec.pre_start_actions)),
+    ]
+
+
+def health_check_words(check: HealthCheck | None) -> str:
+    """Return a health check in a line."""
+    if check is None:
+        return "none: ready when the port accepts a connection"
+    return (
+        f"GET {check.path} every {check.interval:g} s, first after {check.initial_delay:g} s; expects "
+        f"{check.expected_status_code} within {check.max_wait_time:g} s; unhealthy after more than "
+        f"{count(check.max_retries, 'failure')} in a row"
+    )
+
+
+def _each(name: str, values: Iterator[str]) -> Facts:
+    return [(name, value) for value in values] or [(name, "none")]
+
+
+def _mount(mount: EffectiveMount) -> str:
+    return (
+        f"{mount.folder or mount.folder_id} at {mount.target}, {'read only' if mount.read_only else 'read and write'}"
+    )
+
+
+def _action(action: PreStartAction) -> str:
+    args = action.args.model_dump(exclude_defaults=True)
+    if "body" in args:
+        args["body"] = f"({count(len(args['body'].encode()), 'byte')})"
+    words = (shlex.join(value) if isinstance(value, tuple) else f"{value}" for value in args.values())
+    return f"{action.action} {' '.join(words)}"
