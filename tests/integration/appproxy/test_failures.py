@@ -55,9 +55,9 @@ async def test_a_body_that_was_read_for_a_refused_connect_is_sent_again_whole(wo
             assert replica.bodies[-1] == content
 
 
-async def test_without_another_replica_a_refused_connect_is_502_and_it_is_tried_again_each_time(world: World) -> None:
+async def test_where_nothing_may_wait_a_refused_connect_is_502_and_it_is_tried_again_each_time(world: World) -> None:
     port = closed_port()
-    world.apply(table("chat", routes=(route(port=port),)))
+    world.apply(table("chat", limits=Limits(max_queued=0), routes=(route(port=port),)))
     for _ in range(3):
         got = await world.http.get(f"{world.url}/chat/")
         assert (got.status_code, got.json()["reason"]) == (502, "connect-failed")
@@ -147,7 +147,7 @@ async def test_timeouts_have_their_kinds(world: World) -> None:
         filler.setblocking(False)
         with suppress(BlockingIOError):
             filler.connect(full.getsockname())
-    world.apply(table("slow", routes=(route(port=full.getsockname()[1]),)))
+    world.apply(table("slow", limits=Limits(max_queued=0), routes=(route(port=full.getsockname()[1]),)))
     got = await world.http.get(f"{world.url}/slow/")
     assert (got.status_code, got.json()["reason"]) == (504, "connect-timeout")
     for one in (full, *fillers):

@@ -79,6 +79,41 @@ class One:
     key: str
 
 
+def test_while_requests_wait_for_it_a_connect_is_tried_before_its_time() -> None:
+    passed = Passed(first_s=8.0)
+    passed.failed("a", "connect", 10.0)
+    for _ in range(2):
+        passed.failed("b", "slow", 10.0)
+    assert passed.due(10.5) == []
+    assert passed.due(10.5, awaited=True) == ["a"]
+    assert passed.due(10.6, awaited=True) == []  # one probe at a time
+    passed.probed("a", 10.7, well=False)
+    assert passed.due(10.8, awaited=True) == ["a"]
+
+
+def test_whoever_cannot_be_connected_to_is_unreachable_whatever_it_did_before() -> None:
+    passed = Passed()
+    for _ in range(2):
+        passed.failed("a", "slow", 1.0)
+    assert passed.unreachable() == frozenset()
+    assert not passed.failed("a", "connect", 1.1), "it is out already"
+    assert passed.unreachable() == {"a"}
+    assert passed.due(2.1) == ["a"], "it comes back by a connect"
+    passed.probed("a", 2.2, well=True)
+    assert passed.unreachable() == frozenset()
+
+
+@given(st.integers(1, 9), st.data())
+def test_most_out_is_panic_and_only_who_cannot_be_connected_to_stays_out(number: int, data: st.DataObject) -> None:
+    able = [One(str(n)) for n in range(number)]
+    keys = [one.key for one in able]
+    out = data.draw(st.sets(st.sampled_from(keys)))
+    unreachable = data.draw(st.sets(st.sampled_from(sorted(out)))) if out else set()
+    left, panic = passable(able, out, unreachable)
+    assert panic == (2 * len(out) > number)
+    assert left == [one for one in able if one.key not in (unreachable if panic else out)]
+
+
 @given(st.integers(1, 9), st.data())
 def test_most_out_is_panic_and_the_last_is_never_taken_out(number: int, data: st.DataObject) -> None:
     able = [One(str(n)) for n in range(number)]

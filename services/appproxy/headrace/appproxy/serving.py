@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any
 
-from headrace.appproxy.domain.admission import NO_OTHER, Refusal, may_wait, nobody, replicas_full, serves
+from headrace.appproxy.domain.admission import NO_OTHER, Refusal, may_wait, nobody, replicas_full, serves, unreachable
 from headrace.appproxy.domain.choosing import least_in_flight
 from headrace.appproxy.domain.fair_queue import FairQueue, Ticket
 from headrace.appproxy.domain.health import Passed, Trouble, passable
@@ -22,7 +22,6 @@ from headrace.common.contracts.messages.routes import Route
 
 if TYPE_CHECKING:
     from headrace.appproxy.traffic.attempts import Attempts
-    from headrace.appproxy.traffic.exchange import Exchange
 
 _NOBODY: frozenset[str] = frozenset()
 _TROUBLES: dict[str, Trouble] = {
@@ -58,7 +57,7 @@ class Serving:
         self.key = str(table.service_id)
         self.stats = book.service(self.key, self.name)
         self.replicas: dict[SessionId, Replica] = {}
-        self.queue: FairQueue[Exchange] = FairQueue(table.limits.max_queued)
+        self.queue: FairQueue[Attempts] = FairQueue(table.limits.max_queued)
         self._book = book
         self._make = make
         self._gone = let_go
@@ -139,7 +138,7 @@ class Serving:
         if exchange.tried or self._passed.troubled:
             usable = self._passable(exchange.tried)
         if not usable:
-            return NO_OTHER if self._able else nobody(self.table)
+            return self._none_usable(exchange)
         limit = self._most
         if limit is not None:
             free = [replica for replica in usable if replica.in_flight < limit]
@@ -148,17 +147,24 @@ class Serving:
             usable = free or usable
         return self.picker.pick(usable, exchange.key)
 
+    def _none_usable(self, exchange: Attempts) -> Refusal:
+        if not self._able:
+            return nobody(self.table)
+        return NO_OTHER if exchange.tried else unreachable(self.table, len(self._able))
+
     def _passable(self, tried: Container[str]) -> list[Replica]:
-        left, _panic = passable(self._able, self._passed.out())
+        # Where requests may not wait, those that could not be connected to are tried each time, if there is nobody else.
+        away = self._passed.unreachable() if self.table.limits.max_queued else _NOBODY
+        left, _panic = passable(self._able, self._passed.out(), away)
         trial = self._passed.on_trial()
         if trial:
             left = [r for r in left if r.key not in trial or not r.in_flight] or left
         untried = [replica for replica in left if replica.key not in tried]
-        return untried or [replica for replica in self._able if replica.key not in tried]
+        return untried or [r for r in self._able if r.key not in tried and r.key not in away]
 
     # --- waiting
 
-    def first_choice(self, exchange: Exchange) -> Replica | Refusal | None:
+    def first_choice(self, exchange: Attempts) -> Replica | Refusal | None:
         """Return the replica for a request that has just come, None while it waits its turn, or why it gets neither."""
         self.requests += 1
         if not self.queue.size:  # nobody overtakes those who wait
@@ -169,17 +175,32 @@ class Serving:
             refusal = chosen
         else:
             refusal = replicas_full(len(self._able), self.table.limits.max_in_flight_per_replica)
+        return self._wait(exchange, refusal)
+
+    def wait_again(self, exchange: Attempts) -> Refusal | None:
+        """Let a request wait that came to a replica and surely did not run there: until the same deadline as if it had waited from
+        the beginning. Return None while it waits or has gone on, or why it may not."""
+        refusal = self.choose(exchange)
+        why = refusal if isinstance(refusal, Refusal) else replicas_full(len(self._able), self._most)
+        if (told := self._wait(exchange, why)) is not None:
+            return told
+        self.pump()  # a replica may be there that it was not sent to yet
+        return None
+
+    def _wait(self, exchange: Attempts, refusal: Refusal) -> Refusal | None:
         now_s = self._now()
-        if not may_wait(self.table, refusal):
+        if exchange.wait_until_s is None:
+            exchange.wait_until_s = now_s + self.table.limits.queue_timeout_s
+        if now_s >= exchange.wait_until_s or not may_wait(self.table, refusal):
             return refusal
         pushed = self.queue.push(
             exchange, caller=exchange.caller_key, share=exchange.who.share if exchange.who else 1, now_s=now_s,
-            deadline_s=now_s + self.table.limits.queue_timeout_s,
+            deadline_s=exchange.wait_until_s,
         )  # fmt: skip
         if pushed.pushed_out is not None:
             self._leave_queue(pushed.pushed_out).turned_away(self._full())
         if pushed.ticket is None:
-            return self._full() if refusal.status == 429 else refusal
+            return self._full()
         exchange.ticket = pushed.ticket
         if len(self.queue) == 1:
             self._notify()
@@ -188,10 +209,11 @@ class Serving:
     def _full(self) -> Refusal:
         return Refusal(429, "queue-full", f"{len(self.queue)} requests wait already, which is the queue's limit", 1)
 
-    def _leave_queue(self, ticket: Ticket[Exchange]) -> Exchange:
+    def _leave_queue(self, ticket: Ticket[Attempts]) -> Attempts:
         exchange = ticket.item
         exchange.ticket = None
-        seconds = exchange.queued_s = self._now() - ticket.pushed_s
+        seconds = self._now() - ticket.pushed_s
+        exchange.queued_s = (exchange.queued_s or 0.0) + seconds
         self.stats.queue_seconds.observe(seconds)
         return exchange
 
@@ -224,7 +246,7 @@ class Serving:
         if self.queue:
             self.pump()
 
-    def forget(self, exchange: Exchange) -> None:
+    def forget(self, exchange: Attempts) -> None:
         """The request has ended while it waited."""
         ticket = exchange.ticket
         if ticket is not None and self.queue.cancel(ticket):
@@ -278,7 +300,7 @@ class Serving:
         """Return the replicas to try a connect to."""
         if not self._passed.troubled:
             return []
-        due = set(self._passed.due(self._now()))
+        due = set(self._passed.due(self._now(), awaited=bool(self.queue)))
         return [replica for replica in self.replicas.values() if replica.key in due]
 
     def probed(self, replica: Replica, *, well: bool) -> None:

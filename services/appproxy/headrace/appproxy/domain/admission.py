@@ -31,6 +31,11 @@ def replicas_full(number: int, limit: int | None) -> Refusal:
     return Refusal(429, "replicas-full", text, 1)
 
 
+def unreachable(table: RouteTable, number: int) -> Refusal:
+    """Return the refusal while none of the `number` replicas that serve can be connected to."""
+    return Refusal(503, "unreachable", f"none of the {number} replicas of {table.name} can be connected to", 5)
+
+
 def nobody(table: RouteTable) -> Refusal:
     """Return why no replica of the table serves."""
     routes = table.routes
@@ -54,7 +59,8 @@ def nobody(table: RouteTable) -> Refusal:
 
 
 def may_wait(table: RouteTable, refusal: Refusal) -> bool:
-    """Return whether time can cure it: a replica gets room, or one that is wanted comes to serve."""
+    """Return whether time can cure it: a replica gets room, can be connected to again, or one that is wanted
+    comes to serve."""
     if table.limits.max_queued == 0:
         return False
-    return refusal.code in ("replicas-full", "starting", "all-unhealthy")
+    return refusal.code in ("replicas-full", "starting", "all-unhealthy", "unreachable")

@@ -53,6 +53,8 @@ class Passed:
         """Note a failure. Return whether it takes the replica out now (not when it is out already)."""
         state = self.troubled.setdefault(key, _State())
         if state.until_s:
+            if trouble == "connect":  # what it did before does not matter now: nothing can be sent to it
+                state.trouble = trouble
             return False
         state.row = state.row + 1 if state.trouble == trouble else 1
         state.trouble = trouble
@@ -81,11 +83,15 @@ class Passed:
         if now_s >= state.back_s + state.for_s:  # it has been well for as long as it was out
             del self.troubled[key]
 
-    def due(self, now_s: float) -> list[str]:
-        """Return the replicas to try a connect to now, each once; those whose trial begins are let back by the way."""
+    def due(self, now_s: float, *, awaited: bool = False) -> list[str]:
+        """Return the replicas to try a connect to now, each once; those whose trial begins are let back by the way.
+
+        `awaited`: requests wait for one that can be connected to, so those that cannot are tried now, whatever their time.
+        """
         found = []
         for key, state in self.troubled.items():
-            if not state.until_s or now_s < state.until_s or state.probing:
+            early = awaited and state.trouble == "connect"
+            if not state.until_s or (now_s < state.until_s and not early) or state.probing:
                 continue
             if state.trouble in ("connect", "dropped"):
                 state.probing = True
@@ -110,6 +116,10 @@ class Passed:
         """Return the replicas that are passed over."""
         return frozenset(key for key, state in self.troubled.items() if state.until_s)
 
+    def unreachable(self) -> frozenset[str]:
+        """Return the replicas that are passed over because they could not be connected to."""
+        return frozenset(key for key, state in self.troubled.items() if state.until_s and state.trouble == "connect")
+
     def on_trial(self) -> frozenset[str]:
         """Return the replicas that get one request at a time."""
         return frozenset(key for key, state in self.troubled.items() if state.trial)
@@ -127,13 +137,16 @@ class _Keyed(Protocol):
 R = TypeVar("R", bound=_Keyed)
 
 
-def passable(able: Sequence[R], out: Container[str]) -> tuple[list[R], bool]:
-    """Return those of `able` that are not `out`, and whether there is panic: with more than half of them out, all are taken.
+def passable(
+    able: Sequence[R], out: Container[str], unreachable: Container[str] = frozenset()
+) -> tuple[list[R], bool]:
+    """Return those of `able` that are not `out`, and whether there is panic: with more than half of them out, all are taken that
+    are not `unreachable`.
 
     When most seem ill, it is more likely the judgement that is, and the rest could not carry the load. Source: Envoy's panic
-    threshold. The last replica is thus never taken out.
+    threshold. The last replica is thus never taken out, unless it cannot be connected to: then nothing is left.
     """
     left = [candidate for candidate in able if candidate.key not in out]
     if 2 * len(left) < len(able):
-        return list(able), True
+        return [candidate for candidate in able if candidate.key not in unreachable], True
     return left, False

@@ -61,6 +61,14 @@ def next_step(
     return "give-up"
 
 
+def never_ran(failure: Failure, *, sent: Sent) -> bool:
+    """Return whether a request that ended with `failure` reached no replica, and can be sent again as if it had just come.
+
+    Where it was sent before, that was on a kept connection that was being closed, or it may run twice (`next_step`).
+    """
+    return failure.kind in ("connect-failed", "connect-timeout") and sent != "gone"
+
+
 class RetryBudget:
     """Lets retries be at most a fifth of the requests of the last ten seconds, and a few a second in any case.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.appproxy.domain.admission import Refusal
 from headrace.appproxy.domain.fields import Reply, reply
-from headrace.appproxy.domain.retry import Failure, FailureKind, Step, next_step
+from headrace.appproxy.domain.retry import Failure, FailureKind, Sent, Step, never_ran, next_step
 from headrace.appproxy.traffic.accounts import Account
 from headrace.appproxy.traffic.answers import failed
 from headrace.appproxy.traffic.relay import Relay
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.appproxy.upstream.replica import Replica
     from headrace.common.contracts.problems import Problem
 
+_NEVER = float("inf")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -40,6 +41,10 @@ class Attempts(Account):
     """Whether a kept connection may not be used."""
     named: Named | None = None
     """Where its body names the service and not a model of the engine's."""
+    wait_until_s: float | None = None
+    """How long it may wait in the queue, once it was to: over all its waits."""
+    ticket: Any = None
+    """Its place in the queue, while it waits."""
     held_bytes = 0
     """Of its body, while the service that it names is looked for."""
     _task: asyncio.Task[None] | None = None
@@ -54,6 +59,10 @@ class Attempts(Account):
 
     def body_came(self, content: bytes) -> None:
         """More of the body came."""
+        raise NotImplementedError
+
+    def turned_away(self, refusal: Refusal) -> None:
+        """It waits no more, and goes to no replica."""
         raise NotImplementedError
 
     def safely(self, step: Any) -> None:
@@ -263,7 +272,11 @@ class Attempts(Account):
             self.tried |= {replica.key}
             chosen = self._another()
         self.connection = None
-        self._leave(moved=chosen is not None)
+        waits = chosen is None and self._may_wait(failure)
+        self._leave(moved=waits or chosen is not None)
+        if waits:
+            self._wait()
+            return
         if chosen is None:
             self.at_fault = replica
             self.answer(failed(failure))
@@ -272,11 +285,27 @@ class Attempts(Account):
         self.retried(failure.kind)
         self.safely(lambda: self.go(chosen))
 
+    def _may_wait(self, failure: Failure) -> bool:
+        return never_ran(failure, sent=self.body_sent) and self.serving.table.limits.max_queued > 0
+
+    def _wait(self) -> None:
+        """Wait for a replica, as a request that has just come."""
+        self.tried, self.fresh, self.stats = frozenset(), False, None
+        self.line.deadline = _NEVER
+        refusal = self.serving.wait_again(self)
+        if refusal is not None:
+            self.turned_away(refusal)
+
+    @property
+    def body_sent(self) -> Sent:
+        """What was read of the body so far."""
+        return self.body.sent if self.body is not None else "nothing"
+
     def _step(self, failure: Failure) -> Step:
         step = next_step(
             failure,
             method=self.head.method.decode(),
-            sent=self.body.sent if self.body is not None else "nothing",
+            sent=self.body_sent,
             retries=self.retries,
             same_instant_s=self.parts.bounds.same_instant_s,
         )

@@ -32,8 +32,6 @@ class Exchange(Attempts):
     """Content that came with the head."""
     peek: Callable[[bytes], None] | None = None
     """Wants to see content before a replica is chosen."""
-    ticket: Any = None
-    """Its place in the queue, while it waits."""
 
     # --- in
 
