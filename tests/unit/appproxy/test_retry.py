@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.domain.retry import IDEMPOTENT, Failure, FailureKind, RetryBudget, Sent, next_step
+from headrace.appproxy.domain.retry import (
+    IDEMPOTENT,
+    Failure,
+    FailureKind,
+    RetryBudget,
+    Sent,
+    may_move,
+    never_ran,
+    next_step,
+)
 
 
 def step(
@@ -81,3 +90,23 @@ def test_a_quiet_service_may_retry_and_a_failing_one_may_not_go_on() -> None:
     budget.mind(1000, 10.0)
     assert not budget.may_retry(1000, 15.0)
     assert budget.may_retry(1000, 30.0)
+
+
+@given(
+    method=st.sampled_from(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH"]),
+    retries=st.integers(0, 3),
+    was_sent=st.booleans(),
+)
+def test_only_what_is_safe_or_was_not_sent_leaves_a_replica_at_work(
+    method: str, retries: int, *, was_sent: bool
+) -> None:
+    moves = may_move(method=method, was_sent=was_sent, sent="kept", retries=retries)
+    assert moves == (retries < 2 and (not was_sent or method in {"GET", "HEAD", "OPTIONS"}))
+    assert not may_move(method=method, was_sent=was_sent, sent="gone", retries=retries)
+
+
+@pytest.mark.parametrize("kind", get_args(FailureKind))
+def test_only_what_reached_no_replica_never_ran(kind: FailureKind) -> None:
+    reached = kind not in ("connect-failed", "connect-timeout")
+    assert never_ran(Failure(kind, ""), sent="kept") == never_ran(Failure(kind, ""), sent="nothing") == (not reached)
+    assert not never_ran(Failure(kind, ""), sent="gone")

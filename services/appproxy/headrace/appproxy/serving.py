@@ -74,6 +74,8 @@ class Serving:
         self._budget = RetryBudget()
         self._able: list[Replica] = []
         """Those that the table lets serve."""
+        self._departed: list[Replica] = []
+        """Those that left the table with requests open."""
 
     # --- the table
 
@@ -114,6 +116,7 @@ class Serving:
             replica.drain = Drain(len(replica.open))
         replica.left = True
         replica.close_idle()
+        self._departed.append(replica)
         self._gone(replica, self._now())
         self._notify()
 
@@ -146,6 +149,16 @@ class Serving:
                 return replicas_full(len(usable), limit)
             usable = free or usable
         return self.picker.pick(usable, exchange.key)
+
+    def choose_well(self, exchange: Attempts) -> Replica | None:
+        """Return a replica for a request that leaves one that was taken out: one that nothing is held against and that it was not
+        sent to yet, with room for it."""
+        out = self.ejected() | self._passed.on_trial()
+        well = [replica for replica in self._able if replica.key not in out and replica.key not in exchange.tried]
+        if self._most is not None:
+            well = [replica for replica in well if replica.in_flight < self._most]
+        well = [replica for replica in well if replica is not exchange.replica]
+        return self.picker.pick(well, exchange.key) if well else None
 
     def _none_usable(self, exchange: Attempts) -> Refusal:
         if not self._able:
@@ -312,9 +325,22 @@ class Serving:
             self.pump()
 
     def mind(self, now_s: float, keep_s: float) -> None:
-        """Close connections that are idle for longer than `keep_s`, end drains whose grace is over, and let fresh replicas grow."""
+        """Close connections that are idle for longer than `keep_s`, end drains whose grace is over, and let fresh replicas grow;
+        move requests away from replicas that were taken out."""
         self._budget.mind(self.requests, now_s)
         for replica in self.replicas.values():
             replica.close_idle(now_s - keep_s)
             replica.cut_late(now_s)
+        self._move_on()
         self.picker.age(self._able, now_s)
+
+    def _move_on(self) -> None:
+        """Send what may move elsewhere from the replicas that were taken out: that are passed over, unhealthy, or gone from the table."""
+        ill = self._passed.ailing() if self._passed.troubled else _NOBODY
+        for replica in self.replicas.values():
+            if replica.open and (replica.route.health == "unhealthy" or replica.key in ill):
+                replica.move_open()
+        if self._departed:
+            self._departed = [replica for replica in self._departed if replica.open]
+            for replica in self._departed:
+                replica.move_open()

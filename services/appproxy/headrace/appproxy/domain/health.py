@@ -120,6 +120,12 @@ class Passed:
         """Return the replicas that are passed over because they could not be connected to."""
         return frozenset(key for key, state in self.troubled.items() if state.until_s and state.trouble == "connect")
 
+    def ailing(self) -> frozenset[str]:
+        """Return the replicas that are passed over because no answer came from them: what is open on them may get none either."""
+        return frozenset(
+            key for key, state in self.troubled.items() if state.until_s and state.trouble != "unavailable"
+        )
+
     def on_trial(self) -> frozenset[str]:
         """Return the replicas that get one request at a time."""
         return frozenset(key for key, state in self.troubled.items() if state.trial)
@@ -137,9 +143,7 @@ class _Keyed(Protocol):
 R = TypeVar("R", bound=_Keyed)
 
 
-def passable(
-    able: Sequence[R], out: Container[str], unreachable: Container[str] = frozenset()
-) -> tuple[list[R], bool]:
+def passable(able: Sequence[R], out: Container[str], unreachable: Container[str] = frozenset()) -> tuple[list[R], bool]:
     """Return those of `able` that are not `out`, and whether there is panic: with more than half of them out, all are taken that
     are not `unreachable`.
 

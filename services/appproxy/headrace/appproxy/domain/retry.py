@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""RFC 9110 section 9.2.1: what may run twice even at the same time."""
 MOST_RETRIES = 2
 
 FailureKind = Literal[
@@ -59,6 +61,14 @@ def next_step(
         if method in IDEMPOTENT:
             return "other-replica"
     return "give-up"
+
+
+def may_move(*, method: str, was_sent: bool, sent: Sent, retries: int, most: int = MOST_RETRIES) -> bool:
+    """Return whether a request that has no byte of an answer may leave a replica that was taken out, and go to another one.
+
+    The replica may still be at work on it: only what is safe moves, or what it was not sent yet (`was_sent`: any byte of it).
+    """
+    return retries < most and sent != "gone" and (not was_sent or method in SAFE)
 
 
 def never_ran(failure: Failure, *, sent: Sent) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.appproxy.domain.admission import Refusal
 from headrace.appproxy.domain.fields import Reply, reply
-from headrace.appproxy.domain.retry import Failure, FailureKind, Sent, Step, never_ran, next_step
+from headrace.appproxy.domain.retry import Failure, FailureKind, Sent, Step, may_move, never_ran, next_step
 from headrace.appproxy.traffic.accounts import Account
 from headrace.appproxy.traffic.answers import failed
 from headrace.appproxy.traffic.relay import Relay
@@ -295,6 +295,31 @@ class Attempts(Account):
         refusal = self.serving.wait_again(self)
         if refusal is not None:
             self.turned_away(refusal)
+
+    def move(self) -> bool:
+        """Leave a replica that was taken out before it answered, for another one. Return whether that is safe and there is one."""
+        replica = self.replica
+        was_sent = self.connection is not None
+        if replica is None or self.closed or self.line.exchange is not self:
+            return False
+        method = self.head.method.decode()
+        if not may_move(method=method, was_sent=was_sent, sent=self.body_sent, retries=self.retries):
+            return False
+        chosen = self.serving.choose_well(self)
+        if chosen is None or (was_sent and not self.serving.may_retry()):
+            return False
+        self.tried |= {replica.key}
+        self.fresh = False
+        if self.connection is not None:
+            self.connection.drop()
+            self.connection = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        self._leave(moved=True)
+        self.retried("replica-taken-out")
+        self.safely(lambda: self.go(chosen))
+        return True
 
     @property
     def body_sent(self) -> Sent:

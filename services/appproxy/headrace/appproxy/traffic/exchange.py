@@ -144,7 +144,9 @@ class Exchange(Attempts):
             self._failed(Failure("first-byte-timeout", text))
 
     def cut(self, why: str) -> None:
-        """End it now, and say why."""
+        """End it now, and say why; what may still go to another replica does."""
+        if why == "replica-stopped" and self.move():
+            return
         self.was_cut = True
         self.answer(interruption(why))
 

@@ -140,6 +140,11 @@ class Replica:
             for exchange in list(self.open):
                 exchange.current.cut("replica-stopped")
 
+    def move_open(self) -> None:
+        """It was taken out: what is open and has no answer yet goes to another replica, where that is safe."""
+        for exchange in list(self.open):
+            exchange.move()
+
     def kept(self) -> ReplicaConnection | None:
         """Return an idle connection, the one that was used last, or None."""
         while self.idle:
