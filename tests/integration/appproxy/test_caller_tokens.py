@@ -78,7 +78,9 @@ async def test_what_never_ran_costs_nothing_and_what_was_given_up_does(world: Wo
         running.cancel()
         await eventually(lambda: world.open_requests == 0)
         assert await left(world) == 10_000 - estimate
-        nobody = mine.model_copy(update={"generation": 2, "routes": (route(2, port=1),)})
+        nobody = mine.model_copy(
+            update={"generation": 2, "limits": Limits(max_queued=0), "routes": (route(2, port=1),)}
+        )
         world.apply(nobody)
         assert (await call(world, max_tokens=3000)).status_code == 502
         world.apply(mine.model_copy(update={"generation": 3}))

@@ -38,9 +38,9 @@ def says(answer: bytes, *, then: str = "close") -> Script:
     return script
 
 
-async def told(world: World, host: str, port: int) -> bytes:
+async def told(world: World, host: str, port: int, *, max_queued: int = 0) -> bytes:
     """Return all that a caller gets of a service with this one replica; fails where it says where that is."""
-    limits = Limits(first_byte_timeout_s=0.2, idle_timeout_s=0.2, queue_timeout_s=0.2)
+    limits = Limits(first_byte_timeout_s=0.2, idle_timeout_s=0.2, queue_timeout_s=0.2, max_queued=max_queued)
     world.apply(table("chat", limits=limits, routes=(route(host=host, port=port),)))
     got = b""
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
@@ -75,6 +75,7 @@ async def test_no_failure_says_where_the_replica_is(world: World, script: Script
 
 async def test_no_failed_connect_says_where_the_replica_is(world: World) -> None:
     assert b"connect-failed" in await told(world, "127.0.0.1", free_port())
+    assert b"unreachable" in await told(world, "127.0.0.1", free_port(), max_queued=9)
     assert b"connect-failed" in await told(world, "replica-7.internal.invalid", 50_007)
     assert b"connect-failed" in await told(world, "::1", free_port())
     async with _full() as port:
