@@ -12,12 +12,20 @@ from headrace.common.bus.connect import Bus
 from headrace.common.bus.consume import answering, subscribed
 from headrace.common.bus.publish import publish, publish_last
 from headrace.common.contracts.ids import KernelId, RuleId, ServiceId, SessionId, new_uuid
-from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample, ProxyMetrics, ReplicaSample
+from headrace.common.contracts.messages.metrics import (
+    KernelMetrics,
+    KernelSample,
+    ProxyMetrics,
+    ReplicaSample,
+    ServiceSample,
+)
 from headrace.common.contracts.messages.rules import LiveReplica, Rule, RuleTable
 from headrace.common.contracts.messages.rulestates import RuleOutcome, RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.rule import RuleSpec
+
+_NOBODY = SessionId(new_uuid())
 
 
 @dataclass
@@ -39,11 +47,11 @@ class Service:
 
     @property
     def session(self) -> SessionId:
-        return self.replicas[0].session_id
+        return self.replicas[0].session_id if self.replicas else _NOBODY
 
     @property
     def kernel(self) -> KernelId:
-        return self.replicas[0].kernel_ids[0]
+        return self.replicas[0].kernel_ids[0] if self.replicas else KernelId(_NOBODY)
 
 
 class StandInManager:
@@ -120,13 +128,15 @@ class Fleet:
     kernel: dict[ServiceId, dict[str, float]] = field(default_factory=dict)
     engine: dict[ServiceId, dict[str, float]] = field(default_factory=dict)
     proxy: dict[ServiceId, dict[str, float]] = field(default_factory=dict)
+    whole: dict[ServiceId, dict[str, float]] = field(default_factory=dict)
     services: dict[ServiceId, Service] = field(default_factory=dict)
 
     def say(
         self, service: Service, *, kernel: dict[str, float] | None = None, engine: dict[str, float] | None = None,
-        proxy: dict[str, float] | None = None,
+        proxy: dict[str, float] | None = None, whole: dict[str, float] | None = None,
     ) -> None:  # fmt: skip
-        """From now on report these values of the service's first replica."""
+        """From now on report these values of the service's first replica, and of the service itself (`whole`)."""
+        self.whole[service.id] = whole or {}
         self.services[service.id] = service
         self.kernel[service.id], self.engine[service.id], self.proxy[service.id] = (
             kernel or {},
@@ -163,5 +173,6 @@ class Fleet:
                 for s in self.services.values()
             )
             await publish(self.bus, KernelMetrics(agent_id="agent-1", at=now, samples=kernels))
-            await publish(self.bus, ProxyMetrics(proxy_id="proxy-1", at=now, samples=replicas))
+            whole = tuple(ServiceSample(service_id=s.id, values=self.whole[s.id]) for s in self.services.values())
+            await publish(self.bus, ProxyMetrics(proxy_id="proxy-1", at=now, samples=replicas, services=whole))
             await asyncio.sleep(0.05)

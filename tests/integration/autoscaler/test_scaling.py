@@ -68,6 +68,24 @@ async def test_out_and_in_with_engine_and_proxy_metrics(
     assert [r.wanted for r in manager.applied if r.service_id == proxy.id] == [3, 2, 1]
 
 
+async def test_a_rule_sees_the_queue_of_the_whole_service_also_without_a_replica(
+    manager: StandInManager, fleet: Fleet, autoscaler: Running
+) -> None:
+    queue = out(source=MetricSource.INFERENCE_FRAMEWORK, metric="headrace_queued", threshold=4, min_replicas=0)
+    empty = Service.of(queue, wanted=0)
+    empty.replicas = ()
+    three = Service.of(queue, wanted=3)
+    three.replicas = tuple(replica for _ in range(3) for replica in Service.of(queue).replicas)
+    for service in (empty, three):
+        await manager.put(service)
+        fleet.say(service, whole={"headrace_queued": 6.0})
+    async with autoscaler():
+        await eventually(lambda: (empty.wanted, three.wanted) == (1, 4))
+    texts = {request.service_id: (request.observed, request.reason.text) for request in manager.applied}
+    why = "headrace_queued 6 > 4 (of the whole service, from 1 app-proxy)"
+    assert texts == {empty.id: (6.0, f"{why}: 0 → 1 replicas"), three.id: (6.0, f"{why}: 3 → 4 replicas")}
+
+
 async def test_a_missing_metric_is_said_and_noticed_when_it_stops(
     manager: StandInManager, fleet: Fleet, autoscaler: Running
 ) -> None:

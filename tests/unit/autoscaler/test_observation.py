@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from headrace.autoscaler.domain.observation import Horizon, Live, Observation, observe
-from headrace.autoscaler.domain.window import Origin, Reading, Window
+from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin, Reading, Window
 from headrace.common.contracts.rule import MetricSource
 from tests.unit.autoscaler.worlds import NOW, NOW_MS, kernel, replica, session
 
@@ -103,3 +103,22 @@ def test_a_window_forgets() -> None:
     assert made.newest_ms("b") == NOW_MS - 3000
     made.forget_before(NOW_MS)
     assert made.newest_ms("b") is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"), [("headrace_queued", 7), ("headrace_refused_per_second", 7), ("headrace_queue_seconds", 3.5)]
+)
+@pytest.mark.parametrize("replicas", [(), (1,), (1, 2, 3)])
+def test_what_proxies_say_of_the_service_is_not_divided_by_its_replicas(
+    metric: str, value: float, replicas: tuple[int, ...]
+) -> None:
+    made = window((Origin.PROXY, WHOLE_SERVICE, "a", metric, 1, 2), (Origin.PROXY, WHOLE_SERVICE, "b", metric, 1, 5))
+    assert look(FRAMEWORK, metric, made, *replicas) == Observation(value, 2, len(replicas), whole=True)
+    assert look(KERNEL, metric, made, *replicas).value is None
+
+
+def test_a_silent_proxys_word_of_the_service_does_not_count() -> None:
+    made = window(
+        (Origin.PROXY, WHOLE_SERVICE, "a", "headrace_queued", 6, 900), (Origin.PROXY, WHOLE_SERVICE, "b", "headrace_queued", 1, 5)
+    )  # fmt: skip
+    assert look(FRAMEWORK, "headrace_queued", made).value == 5

@@ -81,6 +81,13 @@ def test_a_metric_that_nobody_reports_does_not_fire_and_says_so() -> None:
     assert "none of 1 live kernels reported cpu_util (kernel) within 10 s" in look.reason.text
 
 
+def test_without_an_app_proxys_word_of_the_service_the_rule_says_who_is_missing() -> None:
+    of_the_service = spec(source=MetricSource.INFERENCE_FRAMEWORK, metric="headrace_queued")
+    look = only(World([rule(1, of_the_service)], wanted=0, replicas=()))
+    assert (look.would_fire, look.reason.code) == (False, "metric-missing")
+    assert look.reason.text == "no app-proxy reported headrace_queued within 10 s"
+
+
 def test_an_old_metric_does_not_fire_and_says_how_old() -> None:
     look = only(World([rule(1, spec())]).said(Origin.KERNEL, kernel(1), "cpu_util", 99, ago_s=12))
     assert (look.would_fire, look.reason.code) == (False, "metric-missing")

@@ -8,11 +8,17 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from headrace.autoscaler import intake as module
-from headrace.autoscaler.domain.window import Origin
+from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin
 from headrace.autoscaler.intake import Intake
 from headrace.autoscaler.tables import Tables
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
-from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample, ProxyMetrics, ReplicaSample
+from headrace.common.contracts.messages.metrics import (
+    KernelMetrics,
+    KernelSample,
+    ProxyMetrics,
+    ReplicaSample,
+    ServiceSample,
+)
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.rule import MetricSource
 from tests.unit.autoscaler.worlds import NOW, SERVICE, replica, rule, spec
@@ -124,6 +130,14 @@ async def test_only_metrics_that_a_rule_names_are_kept() -> None:
             (Origin.PROXY, one, "p"): {"queue": [2, 1]},
         }}
     ]  # fmt: skip
+
+
+async def test_what_an_app_proxy_says_of_the_service_itself_is_kept_apart_from_its_replicas() -> None:
+    intake, windows = await gathering()
+    said = (ServiceSample(service_id=service, values={"queue": 4, "other": 1}) for service in (SERVICE, OTHER))
+    await intake.take_replicas(ProxyMetrics(proxy_id="p", at=NOW, samples=(), services=tuple(said)))
+    await intake.flush()
+    assert windows.written == [{SERVICE: {(Origin.PROXY, WHOLE_SERVICE, "p"): {"queue": [4, 1]}}}]
 
 
 async def test_values_between_two_flushes_are_summed_up() -> None:

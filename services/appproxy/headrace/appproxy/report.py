@@ -17,6 +17,7 @@ from headrace.common.contracts.messages.reports import DrainingRoute, Held, Held
 from headrace.common.runtime.clock import Clock
 
 EVERY = timedelta(seconds=1)
+_SERVICE_AT_REST = {"headrace_refused_per_second": 0.0}
 _ROUNDING = 0.000_001
 _MOST_PORTS = 100
 Numbers = dict[str, float]
@@ -132,7 +133,7 @@ class Reporter:
             seen = values(before.get(key, {}), numbers, seconds)
             waiting = view.waiting.get(key)
             seen["headrace_queued"] = float(waiting.requests) if waiting else 0.0
-            services.append(ServiceSample(service_id=table.service_id, values=seen))
+            services.append(ServiceSample(service_id=table.service_id, values=_SERVICE_AT_REST | seen))
         message = ProxyMetrics(
             proxy_id=self._proxy_id, at=self._clock(), samples=tuple(replicas), services=tuple(services)
         )

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
-from headrace.autoscaler.domain.window import Origin
+from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin
 from headrace.autoscaler.metrics import SAMPLES
 from headrace.autoscaler.tables import Tables
 from headrace.autoscaler.windows import Sums, Windows
@@ -44,7 +44,7 @@ class Intake:
         _count(kept_samples, len(message.samples))
 
     async def take_replicas(self, message: ProxyMetrics) -> None:
-        """Gather an app-proxy's samples."""
+        """Gather an app-proxy's samples, of replicas and of services."""
         kept_samples = 0
         for sample in message.samples:
             known = self._tables.of(sample.service_id)
@@ -54,7 +54,13 @@ class Intake:
                 known.framework_metrics,
                 sample.values,
             )
-        _count(kept_samples, len(message.samples))
+        for whole in message.services:
+            known = self._tables.of(whole.service_id)
+            who = (Origin.PROXY, WHOLE_SERVICE, message.proxy_id)
+            kept_samples += known is not None and self._keep(
+                whole.service_id, who, known.framework_metrics, whole.values
+            )
+        _count(kept_samples, len(message.samples) + len(message.services))
 
     async def flush(self) -> None:
         """Write what was gathered. While Redis is away it is dropped: a window holds what is new, not what is late."""

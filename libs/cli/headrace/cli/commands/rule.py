@@ -54,7 +54,8 @@ def add(
         typer.Option(
             "--metric",
             help="Of the kernel: cpu_util, mem_util, cuda_util …; of the app-proxy: headrace_in_flight, "
-            "headrace_requests_per_second …; or any the engine exposes: vllm:num_requests_waiting, a counter with :rate.",
+            "headrace_requests_per_second …, and of the service as a whole: headrace_queued, headrace_queue_seconds, "
+            "headrace_refused_per_second; or any the engine exposes: vllm:num_requests_waiting, a counter with :rate.",
         ),
     ],
     comparator: Annotated[

@@ -16,12 +16,13 @@ _METRIC = pattern(
 
 
 class MetricSource(StrEnum):
-    """Where the observed value comes from; both are means."""
+    """Where the observed value comes from; both are means, but for what is said of the whole service."""
 
     KERNEL = "kernel"
     """Mean over the service's live kernels."""
     INFERENCE_FRAMEWORK = "inference-framework"
-    """Mean over live replicas of what the engine or the app-proxy reports."""
+    """Mean over live replicas of what the engine or the app-proxy reports; of the service itself: headrace_queued,
+    headrace_queue_seconds, headrace_refused_per_second, which are there without replicas too."""
 
 
 class Comparator(StrEnum):

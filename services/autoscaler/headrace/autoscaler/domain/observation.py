@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from statistics import fmean
 from typing import Final
 
-from headrace.autoscaler.domain.window import Origin, Window
+from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin, Window
 from headrace.common.contracts.messages.rules import LiveReplica
 from headrace.common.contracts.rule import MetricSource
 
 TIME_SUFFIX: Final = "_seconds"
-"""Values of several proxies for one replica: names that end so are times and averaged; all others are counts and rates and added."""
+"""Values of several proxies for one replica or service: names that end so are times and averaged; all others are counts and rates and added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,15 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The mean over `reporting` of `living` kernels or replicas; None when none of them reports."""
+    """The mean over `reporting` of `living` kernels or replicas; None when none of them reports.
+
+    `whole`: what `reporting` app-proxies say of the service itself, added up or, for times, averaged.
+    """
 
     value: float | None
     reporting: int
     living: int
+    whole: bool = False
 
 
 def observe(
@@ -54,9 +58,13 @@ def observe(
     """Return the value of `metric` now. Only what lives counts: readings of ended kernels and replicas never do.
 
     `kernel`: mean over the live kernels. `inference-framework`: mean over the live replicas; a replica's value is what
-    app-proxies say of it (added up or, for times, averaged), else what its engine says (mean over its kernels).
+    app-proxies say of it (added up or, for times, averaged), else what its engine says (mean over its kernels). What
+    app-proxies say of the service itself (requests that wait, that were refused) is not divided by the replicas, and is there
+    without any.
     """
     span = _Span(window, since_ms=_ms(now - horizon.length), fresh_ms=_ms(now - horizon.freshness))
+    if source is not MetricSource.KERNEL and (said := span.each(Origin.PROXY, metric, WHOLE_SERVICE)):
+        return Observation(value=_joined(metric, said), reporting=len(said), living=len(live.replicas), whole=True)
     if source is MetricSource.KERNEL:
         values = [span.mean(Origin.KERNEL, metric, kernel) for kernel in live.kernels]
     else:
@@ -81,9 +89,13 @@ class _Span:
     def replica(self, metric: str, session: str, kernels: Sequence[str]) -> float | None:
         seen = self.each(Origin.PROXY, metric, session)
         if seen:
-            return fmean(seen) if metric.endswith(TIME_SUFFIX) else sum(seen)
+            return _joined(metric, seen)
         engines = [value for kernel in kernels if (value := self.mean(Origin.ENGINE, metric, kernel)) is not None]
         return fmean(engines) if engines else None
+
+
+def _joined(metric: str, of_proxies: Sequence[float]) -> float:
+    return fmean(of_proxies) if metric.endswith(TIME_SUFFIX) else sum(of_proxies)
 
 
 def _ms(at: datetime) -> int:

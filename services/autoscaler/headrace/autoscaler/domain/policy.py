@@ -19,6 +19,7 @@ from typing import Final
 from headrace.autoscaler.domain.observation import Horizon, Live, Observation, observe
 from headrace.autoscaler.domain.window import Window
 from headrace.common.contracts.ids import RuleId
+from headrace.common.contracts.messages.metrics import SERVICE_METRICS
 from headrace.common.contracts.messages.rules import Rule, RuleTable
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
@@ -136,11 +137,13 @@ def _beyond(spec: RuleSpec, seen: Observation, wanted: int) -> Reason | None:
 
 def _missing(spec: RuleSpec, seen: Observation, window: Window, horizon: Horizon, now: datetime) -> Reason:
     what = "kernels" if spec.source is MetricSource.KERNEL else "replicas"
-    if not seen.living:
-        return Reason(code="no-live-replicas", text=f"no live {what}, so nobody reports {spec.metric}")
     bound = f"within {horizon.freshness.total_seconds():g} s"
     last = window.newest_ms(spec.metric)
     ago = "" if last is None else f"; last heard of {now.timestamp() - last / 1000:.0f} s ago"
+    if spec.metric in SERVICE_METRICS and spec.source is not MetricSource.KERNEL:
+        return Reason(code="metric-missing", text=f"no app-proxy reported {spec.metric} {bound}{ago}")
+    if not seen.living:
+        return Reason(code="no-live-replicas", text=f"no live {what}, so nobody reports {spec.metric}")
     text = f"none of {seen.living} live {what} reported {spec.metric} ({spec.source}) {bound}{ago}"
     return Reason(code="metric-missing", text=text)
 
@@ -173,6 +176,7 @@ def _comparison(spec: RuleSpec, seen: Observation) -> str:
     what = "kernels" if spec.source is MetricSource.KERNEL else "replicas"
     sign = _HOLDS[spec.comparator][0]
     value = "?" if seen.value is None else f"{seen.value:.6g}"
-    return (
-        f"{spec.metric} {value} {sign} {spec.threshold:.6g} (mean over {seen.reporting} of {seen.living} live {what})"
-    )
+    over = f"mean over {seen.reporting} of {seen.living} live {what}"
+    if seen.whole:
+        over = f"of the whole service, from {seen.reporting} app-{'proxy' if seen.reporting == 1 else 'proxies'}"
+    return f"{spec.metric} {value} {sign} {spec.threshold:.6g} ({over})"

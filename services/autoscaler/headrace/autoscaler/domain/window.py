@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+WHOLE_SERVICE: Final = "service"
+"""Owner of what an app-proxy says of the service beside its replicas; a window is one service's."""
 
 
 class Origin(StrEnum):
@@ -15,7 +18,7 @@ class Origin(StrEnum):
     ENGINE = "e"
     """The engine's own `/metrics`, read by the agent: the owner is the kernel."""
     PROXY = "p"
-    """An app-proxy, of a replica: the owner is the session; each proxy is a reporter of its own."""
+    """An app-proxy, of a replica (the owner is the session) or of the service (WHOLE_SERVICE); each proxy is a reporter of its own."""
 
 
 class Reading(NamedTuple):

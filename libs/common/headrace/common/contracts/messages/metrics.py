@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from headrace.common.contracts.ids import AgentId, KernelId, ProxyId, ServiceId, SessionId
 from headrace.common.contracts.messages.envelope import Message
 
+SERVICE_METRICS: Final = frozenset({"headrace_queued", "headrace_queue_seconds", "headrace_refused_per_second"})
+"""What app-proxies say of a service and not of its replicas."""
 Value = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -59,7 +61,8 @@ class ServiceSample(_Part):
     """What one app-proxy saw of one service beside its replicas.
 
     headrace_queued (requests that wait now), headrace_queue_seconds (mean wait of those that left the queue),
-    headrace_refused_per_second (429 and 503 of ours).
+    headrace_refused_per_second (429 and 503 of ours). A rule sees their sum over the app-proxies (times: their mean), also
+    while there is no replica.
     """
 
     service_id: ServiceId
