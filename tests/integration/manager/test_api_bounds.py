@@ -81,6 +81,16 @@ async def test_open_uploads_members_and_keys_have_a_bound(api: ManagerApi) -> No
         await api.admin.call("POST", "/v1/users/one/keys", {}, expect=status)
 
 
+async def test_a_revision_that_serves_makes_no_room_for_newer_ones(api: ManagerApi) -> None:
+    await api.admin.call("POST", "/v1/services", SPEC | {"name": "chat", "replicas": 0})
+    await api.pool.execute("update services set served_revision_id = revision_id")
+    for number in range(6):
+        await api.admin.call("PATCH", "/v1/services/chat", {"spec": SPEC | {"image": f"img{number}"}})
+    assert (await api.admin.call("GET", "/v1/services/chat"))["served_revision"] == 1
+    kept = (await api.admin.call("GET", "/v1/services/chat/revisions"))["items"]
+    assert [revision["number"] for revision in kept] == [1, 5, 6, 7]
+
+
 async def test_the_oldest_revisions_that_nothing_uses_make_room(api: ManagerApi) -> None:
     await api.admin.call("POST", "/v1/services", SPEC | {"name": "chat"})
     await api.runs("chat")  # of revision 1, which stays

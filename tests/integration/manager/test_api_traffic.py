@@ -160,6 +160,15 @@ async def test_the_table_tells_stopped_scaled_to_0_and_given_up_apart(api: Manag
     assert await told() == (0, True, False)
 
 
+async def test_the_table_does_not_say_given_up_while_an_older_revision_is_looked_after(api: ManagerApi) -> None:
+    await create(api)
+    await api.pool.execute("update services set failed_starts = 5, served_revision_id = revision_id")
+    assert (await published(api)).gave_up, "it is the only one"
+    await api.admin.call("PATCH", CHAT, {"spec": {"runtime": "cmd", "image": "bad"}})
+    await api.pool.execute("update services set failed_starts = 5")
+    assert not (await published(api)).gave_up
+
+
 async def test_of_two_who_want_a_name_at_once_one_gets_it(api: ManagerApi) -> None:
     await create(api)
     await create(api, "other")

@@ -168,10 +168,10 @@ untyped_total 4
 """
 
 
-def test_an_engines_page_is_summed_over_labels() -> None:
+def test_over_labels_an_engines_counters_are_added_and_its_gauges_averaged() -> None:
     values, counters = read_exposition(PAGE)
     assert values == {
-        "vllm:num_requests_running": 5, "requests_total": 10, "seconds_sum": 3.5, "seconds_count": 2, "untyped_total": 4,
+        "vllm:num_requests_running": 2.5, "requests_total": 10, "seconds_sum": 3.5, "seconds_count": 2, "untyped_total": 4,
     }  # fmt: skip
     assert counters == {"requests_total", "seconds_sum", "seconds_count", "untyped_total"}
     later = {**values, "requests_total": 30, "seconds_count": 1}
@@ -179,6 +179,15 @@ def test_an_engines_page_is_summed_over_labels() -> None:
     assert rates["requests_total:rate"] == 10
     assert rates["seconds_count:rate"] == 0.5  # it began anew
     assert "vllm:num_requests_running:rate" not in rates
+
+
+def test_a_ratio_that_four_ranks_report_is_still_a_ratio() -> None:
+    ranks = "".join(f'sglang:token_usage{{tp_rank="{rank}"}} 0.3\n' for rank in range(4))
+    for typed in ("", "# TYPE sglang:token_usage gauge\n"):
+        values, _ = read_exposition(typed + ranks)
+        assert values["sglang:token_usage"] == pytest.approx(0.3)
+    counted, counters = read_exposition(f"# TYPE done counter\n{ranks.replace('sglang:token_usage', 'done_total')}")
+    assert (counted, counters) == ({"done_total": pytest.approx(1.2)}, {"done_total"})
 
 
 def test_a_page_with_too_many_names_is_cut_and_nonsense_is_refused() -> None:

@@ -30,12 +30,15 @@ def only(text: str, wanted: Collection[str]) -> str:
 
 
 def read_exposition(text: str, *, max_names: int = 500) -> tuple[dict[str, float], frozenset[str]]:
-    """Return values by name, summed over labels, and which of the names are counters (a histogram's and a summary's
-    `_sum` and `_count` are). Buckets, quantiles, creation times and values that are no finite number are left out.
+    """Return values by name, and which of the names are counters (a histogram's and a summary's `_sum` and `_count` are).
+
+    Over labels counters are added and all others (gauges, untyped) averaged: four ranks of which each is 0.3 full are 0.3
+    full. Buckets, quantiles, creation times and values that are no finite number are left out.
 
     At most `max_names` names, first come first served. Raises ValueError for what is not Prometheus text.
     """
     values: dict[str, float] = {}
+    numbers: dict[str, int] = {}
     counters: set[str] = set()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -45,8 +48,12 @@ def read_exposition(text: str, *, max_names: int = 500) -> tuple[dict[str, float
             if name not in values and len(values) >= max_names:
                 continue
             values[name] = values.get(name, 0.0) + float(sample.value)
+            numbers[name] = numbers.get(name, 0) + 1
             if _is_counter(family.type, name):
                 counters.add(name)
+    for name, number in numbers.items():
+        if name not in counters:
+            values[name] /= number
     return values, frozenset(counters)
 
 

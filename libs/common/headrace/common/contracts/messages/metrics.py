@@ -23,7 +23,8 @@ class KernelSample(_Part):
 
     `kernel`: cpu_util (percent of one core), cpu_used (cores), mem (bytes), mem_util (percent of the limit), net_rx, net_tx (bytes/s),
     cuda_util and cuda_mem_util (percent, mean over its GPUs).
-    `engine`: whatever its `/metrics` shows, summed over labels: gauges by name, counters by name and their rate per second as `<name>:rate`.
+    `engine`: whatever its `/metrics` shows, gauges by name (mean over labels), counters by name (sum over labels) and
+    their rate per second as `<name>:rate`; a histogram's `_sum` and `_count` are counters.
     """
 
     service_id: ServiceId
