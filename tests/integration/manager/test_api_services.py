@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.cli.commands.service_unset import OF_THE_SERVICE
 from tests.support.manager_api import PROXY, ManagerApi
 
 DEFINITION = """
@@ -199,6 +200,20 @@ async def test_update_makes_a_revision_only_for_a_spec(api: ManagerApi) -> None:
     decisions = (await api.admin.call("GET", "/v1/services/chat/decisions"))["items"]
     assert [(d["source"], d["from_replicas"], d["to_replicas"]) for d in decisions] == [("user", 1, 3)]
     await api.admin.call("PATCH", "/v1/services/chat", {"message": "nothing"}, expect=400)
+
+
+async def test_everything_that_is_set_of_a_service_can_be_taken_away_again(api: ManagerApi) -> None:
+    new = await create(api, "plain")
+    await create(
+        api, description="d", metadata={"a": "b"}, tags=["t"], models=["m"], endpoint_port=10_001, drain_grace_s=5,
+        balance={"policy": "session"}, limits={"max_queued": 3}, caller_limits={"in_flight": 2}, open_to_public=True,
+        rollout={"on_failure": "roll-back"}, environ={"A": "1"}, slots={"cpu": 3}, command="serve", port=90,
+    )  # fmt: skip
+    emptied = dict(OF_THE_SERVICE.values())
+    seen = await api.admin.call("PATCH", "/v1/services/chat", {**emptied, "spec": {"runtime": "cmd", "image": "img"}})
+    same = [*emptied, "effective"]
+    new["effective"]["model_name"] = "chat"
+    assert {name: seen[name] for name in same} == {name: new[name] for name in same}
 
 
 async def test_roll_back_serves_the_old_revision_again(api: ManagerApi) -> None:

@@ -44,6 +44,23 @@ def test_the_log_writer_makes_whole_lines_with_times(tmp_path: Path) -> None:
     assert texts(tmp_path / "log") == ["one", "two", "30%", "windows", "x" * 16_384, "x" * 3_616, "end"]
 
 
+def test_a_progress_bar_is_in_the_log_while_it_paints_at_most_once_a_second(tmp_path: Path) -> None:
+    now = 100.0
+    writer = LogWriter(tmp_path / "log", 1_000_000, clock=lambda: now)
+    seen = []
+    for percent in range(100):
+        writer.feed(b"\r%d%%" % percent)
+        now += 0.125
+        seen.append(len(texts(tmp_path / "log")))
+    assert seen[0] == 0, "what is painted last may still grow"
+    assert seen[1] == 1
+    assert seen[-1] == 13, "in 12.5 seconds"
+    assert texts(tmp_path / "log")[:2] == ["0%", "8%"]
+    writer.feed(b"\rdone\r")
+    writer.feed(b"\nnext\n")
+    assert texts(tmp_path / "log")[-2:] == ["done", "next"]
+
+
 def test_the_log_is_rotated_and_its_tail_spans_both_files(tmp_path: Path) -> None:
     path = tmp_path / "log"
     writer = LogWriter(path, 200_000)

@@ -12,6 +12,7 @@ from headrace.cli.commands.flags import Message, Service, Timeout
 from headrace.cli.commands.rollout_flags import RolloutFlags
 from headrace.cli.commands.service import Wait, finish
 from headrace.cli.commands.service_flags import SpecFlags, overlaid
+from headrace.cli.commands.service_unset import FIELDS, OF_THE_SPEC, unset_of_service, without
 from headrace.cli.commands.service_view import END_COLUMNS, ERROR_COLUMNS
 from headrace.cli.output import Columns
 from headrace.cli.parsing import document, pairs, usage
@@ -62,6 +63,15 @@ def update(
         ),
     ] = None,
     unset_env: Annotated[list[str] | None, typer.Option("--unset-env", metavar="NAME", help="Repeatable.")] = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--unset",
+            metavar="FIELD",
+            help=f"As for a new service; before what other flags set. Of several one: slot=cpu, env=A, mount=FOLDER. "
+            f"Fields: {', '.join(FIELDS)}. Repeatable.",
+        ),
+    ] = None,
     replicas: Annotated[int | None, typer.Option("--replicas", "-n")] = None,
     public: Annotated[
         bool | None, typer.Option("--public/--private", help="Takes effect at once, without a restart.")
@@ -87,8 +97,10 @@ def update(
     How requests are spread, queued and bounded: see headrace service traffic. With --wait it returns once the new
     replicas serve and the old ones have left, and says what that cost callers.
     """
+    gone = unset or []
+    emptied = unset_of_service(gone)
     changes = {
-        "spec": _new_spec(session, service, spec.given(), file, unset_env or []),
+        "spec": _new_spec(session, service, spec.given(), file, unset_env or [], gone),
         "replicas": replicas,
         "open_to_public": public,
         "description": description,
@@ -98,7 +110,7 @@ def update(
         "endpoint_port": endpoint_port,
         **rollout.given(),
     }
-    given = {name: value for name, value in changes.items() if value is not None}
+    given = emptied | {name: value for name, value in changes.items() if value is not None}
     if not given:
         raise usage("nothing to change; see headrace service update --help")
     body = UpdateService.model_validate({**given, "message": message})
@@ -107,10 +119,11 @@ def update(
 
 
 def _new_spec(
-    session: Session, service: str, flags: dict[str, Any], file: Path | None, unset_env: list[str]
+    session: Session, service: str, flags: dict[str, Any], file: Path | None, unset_env: list[str], unset: list[str]
 ) -> dict[str, Any] | None:
-    """Return the whole new spec: the file or else the current revision, with the flags on it; None when it stays."""
-    if file is None and not flags and not unset_env:
+    """Return the whole new spec: the file or else the current revision, without `unset`, with the flags on it; None: it stays."""
+    of_spec = [item for item in unset if item.partition("=")[0] in OF_THE_SPEC]
+    if file is None and not flags and not unset_env and not of_spec:
         return None
     if file is not None:
         below = document(file)
@@ -118,7 +131,7 @@ def _new_spec(
         number = session.client.services.get(service).revision  # after a roll-back not the newest
         current = next(revision for revision in session.client.services.revisions(service) if revision.number == number)
         below = current.spec.model_dump(mode="json", exclude_defaults=True)
-    new = overlaid(below, flags)
+    new = overlaid(without(below, of_spec), flags)
     environ = {name: value for name, value in (new.get("environ") or {}).items() if name not in unset_env}
     RevisionSpec.model_validate({**new, "environ": environ})  # so that errors name the field as it is in the file
     return {**new, "environ": environ}

@@ -47,19 +47,30 @@ class SpecFlags:
     slot: Annotated[
         list[str] | None,
         typer.Option(
-            "--slot", metavar="NAME=AMOUNT", help="cpu=2, mem=4g, cuda.device=1, cuda.shares=0.5. Repeatable."
+            "--slot",
+            metavar="NAME=AMOUNT",
+            help="cpu=2, mem=4g, cuda.device=1, cuda.shares=0.5. Repeatable; an update keeps the others.",
         ),
     ] = None
     env: Annotated[
-        list[str] | None, typer.Option("--env", "-e", metavar="A=B", help="Environment variable. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--env", "-e", metavar="A=B", help="Environment variable. Repeatable; an update keeps the others."
+        ),
     ] = None
     env_files: Annotated[
         list[Path] | None,
-        typer.Option("--env-file", metavar="FILE", help="Variables, one NAME=VALUE a line. Repeatable."),
+        typer.Option(
+            "--env-file",
+            metavar="FILE",
+            help="Variables, one NAME=VALUE a line. Repeatable; an update keeps the others.",
+        ),
     ] = None
     extra_mounts: Annotated[
         list[str] | None,
-        typer.Option("--mount", metavar="FOLDER[:/PATH][:rw]", help="Data or general folder. Repeatable."),
+        typer.Option(
+            "--mount", metavar="FOLDER[:/PATH][:rw]", help="Data or general folder. Repeatable; an update replaces all."
+        ),
     ] = None
 
     def given(self) -> dict[str, Any]:

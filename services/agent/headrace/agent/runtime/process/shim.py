@@ -25,6 +25,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -35,6 +36,8 @@ MAX_LINE = 16 * 1024
 DRAIN_S = 1.0
 REAP_S = 5.0
 LOCK_TRIES = 20
+REPAINT_S = 1.0
+"""How often a line is written of what a progress bar shows, which repaints its line and does not end it."""
 
 
 def stamp() -> str:
@@ -52,19 +55,28 @@ def write_json(path: Path, value: dict[str, object]) -> None:
 class LogWriter:
     """Cuts output into lines, gives each its time, and keeps two files of at most `max_bytes` together."""
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._clock = clock
+        self._repaint_at = 0.0
         self._half = max(max_bytes // 2, 4 * MAX_LINE)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._size = os.fstat(self._fd).st_size
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        """Write the lines that `data` completes."""
+        """Write the lines that `data` completes, and what a progress bar shows, at most once in REPAINT_S."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         while len(self._rest) > MAX_LINE:
             lines.append(self._rest[:MAX_LINE])
             self._rest = self._rest[MAX_LINE:]
+        # A return at the end may be half of \r\n; what stands before another one was painted whole.
+        painted, returned, _ = self._rest.rstrip(b"\r").rpartition(b"\r")
+        if returned:
+            self._rest = self._rest[len(painted) + 1 :]
+            if (last := painted.rpartition(b"\r")[2]).strip() and self._clock() >= self._repaint_at:
+                lines.append(last)
+                self._repaint_at = self._clock() + REPAINT_S
         if lines:
             self._write(lines)
 

@@ -1,0 +1,62 @@
+"""What `headrace service update --unset` takes away: settings go back to what they are for a new service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from headrace.cli.parsing import usage
+
+OF_THE_SPEC: Final = {
+    "folder": "folder", "runtime": "runtime", "image": "image", "architecture": "architecture",
+    "definition": "definition_path", "model-destination": "model_destination", "command": "command", "port": "port",
+    "slot": "slots", "env": "environ", "mount": "extra_mounts",
+}  # fmt: skip
+"""Field of the spec by the flag that sets it."""
+OF_THE_SERVICE: Final[dict[str, tuple[str, Any]]] = {
+    "description": ("description", ""), "metadata": ("metadata", {}), "tag": ("tags", ()), "models": ("models", ()),
+    "endpoint-port": ("endpoint_port", 0), "balance": ("balance", None), "limits": ("limits", None),
+    "caller-limits": ("caller_limits", None), "rollout": ("rollout", None), "drain-grace": ("drain_grace_s", 60.0),
+    "public": ("open_to_public", False),
+}  # fmt: skip
+"""Field of the service, and the value that empties it."""
+_ONE_OF_MANY: Final = {"slot", "env", "mount"}
+FIELDS: Final = (*OF_THE_SPEC, *OF_THE_SERVICE)
+
+
+def unset_of_service(unset: Iterable[str]) -> dict[str, Any]:
+    """Return the fields of an UpdateService that empty what is named. Raises CliError for what is no field."""
+    found = {}
+    for item in unset:
+        field, equals, name = item.partition("=")
+        if field not in FIELDS or (equals and (field not in _ONE_OF_MANY or not name)):
+            raise usage(
+                f"--unset {item}: allowed: {', '.join(FIELDS)}; one of several as slot=NAME, env=NAME or mount=FOLDER"
+            )
+        if field in OF_THE_SERVICE:
+            name, value = OF_THE_SERVICE[field]
+            found[name] = value
+    return found
+
+
+def without(spec: dict[str, Any], unset: Iterable[str]) -> dict[str, Any]:
+    """Return a spec without what is named. Raises CliError for a slot, variable or mount that it does not have."""
+    left = dict(spec)
+    for item in unset:
+        field, one, name = item.partition("=")
+        if field not in OF_THE_SPEC:
+            continue
+        key = OF_THE_SPEC[field]
+        if not one:
+            left.pop(key, None)
+            continue
+        before = left.get(key) or ()
+        if isinstance(before, dict):
+            after: Any = {other: value for other, value in before.items() if other != name}
+        else:
+            after = [mount for mount in before if mount["folder"] != name]
+        if len(after) == len(before):
+            has = ", ".join(before if isinstance(before, dict) else (mount["folder"] for mount in before))
+            raise usage(f"--unset {item}: found none such; allowed: {has or 'nothing, as none is set'}")
+        left[key] = after
+    return left

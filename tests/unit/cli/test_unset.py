@@ -1,0 +1,92 @@
+"""Whatever can be set of a service can be taken away again by a command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headrace.cli.commands.service_unset import OF_THE_SERVICE, OF_THE_SPEC
+from headrace.common.contracts.http.services import CreateService, RevisionSpec, UpdateService
+from tests.unit.cli.conftest import Cli
+from tests.unit.sdk.standin import NOW, StandIn, service_view
+
+ECHO = "/v1/services/echo"
+SPEC: dict[str, Any] = {
+    "folder": "chat", "runtime": "vllm", "image": "img", "architecture": "x86_64", "definition_path": "other.yaml",
+    "model_destination": "/weights", "command": "serve", "port": 80, "slots": {"cpu": "1", "mem": "1g"},
+    "environ": {"A": "1", "B": "2"}, "extra_mounts": [{"folder": "corpus"}, {"folder": "cache", "read_only": False}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def served(there: StandIn) -> StandIn:
+    """A service of which everything is set."""
+    there.on("GET", ECHO, service_view())
+    there.on("PATCH", ECHO, service_view())
+    revision = {"number": 1, "spec": SPEC, "created_at": NOW, "created_by": "admin", "message": ""}
+    there.on("GET", f"{ECHO}/revisions", {"items": [revision], "next": None})
+    return there
+
+
+def test_every_field_of_a_service_and_its_spec_has_a_name_to_be_taken_away_by() -> None:
+    always = {"cluster_size"}  # has one value
+    assert set(OF_THE_SPEC.values()) == set(RevisionSpec.model_fields) - always
+    counted = {"spec", "replicas", "message"}  # the spec field by field; a number that `scale` sets
+    assert {name for name, _ in OF_THE_SERVICE.values()} == set(UpdateService.model_fields) - counted
+
+
+@pytest.mark.parametrize("flag", OF_THE_SPEC)
+def test_each_field_of_the_spec_goes_back_to_its_default_and_the_rest_stays(
+    cli: Cli, served: StandIn, flag: str
+) -> None:
+    ran = cli("service", "update", "echo", "--unset", flag)
+    assert ran.code == 0, ran.err
+    sent = RevisionSpec.model_validate(served.bodies[-1]["spec"])
+    field = OF_THE_SPEC[flag]
+    whole = RevisionSpec.model_validate(SPEC)
+    changed = {name for name in RevisionSpec.model_fields if getattr(sent, name) != getattr(whole, name)}
+    assert changed == {field}
+    assert getattr(sent, field) == getattr(RevisionSpec(), field)
+
+
+@pytest.mark.parametrize("flag", OF_THE_SERVICE)
+def test_each_setting_of_a_service_goes_back_to_that_of_a_new_one(cli: Cli, served: StandIn, flag: str) -> None:
+    ran = cli("service", "update", "echo", "--unset", flag)
+    assert ran.code == 0, ran.err
+    field, empty = OF_THE_SERVICE[flag]
+    sent = served.bodies[-1]
+    assert set(sent) - {"message"} == {field}
+    assert UpdateService.model_validate(sent).model_dump()[field] == empty
+    usual = CreateService(name="new").model_dump()[field]
+    assert empty is None or empty in (0, usual), "null and 0 are what the API takes away by"
+
+
+@pytest.mark.parametrize(
+    ("item", "field", "left"),
+    [
+        ("slot=cpu", "slots", {"mem": "1g"}),
+        ("env=A", "environ", {"B": "2"}),
+        ("mount=corpus", "extra_mounts", [{"folder": "cache", "read_only": False}]),
+    ],
+)
+def test_one_of_several_is_taken_away(cli: Cli, served: StandIn, item: str, field: str, left: object) -> None:
+    ran = cli("service", "update", "echo", "--unset", item)
+    assert ran.code == 0, ran.err
+    wanted = getattr(RevisionSpec.model_validate({**SPEC, field: left}), field)
+    assert getattr(RevisionSpec.model_validate(served.bodies[-1]["spec"]), field) == wanted
+
+
+def test_what_is_taken_away_may_be_set_in_the_same_command(cli: Cli, served: StandIn) -> None:
+    ran = cli("service", "update", "echo", "--unset", "env", "--env", "C=3", "--unset", "tag", "--tag", "new")
+    assert ran.code == 0, ran.err
+    assert served.bodies[-1]["spec"]["environ"] == {"C": "3"}
+    assert served.bodies[-1]["tags"] == ["new"]
+
+
+@pytest.mark.parametrize("item", ["name", "tags", "image=x", "env=", "mount=other", "slot=gpu", "env=Z"])
+def test_what_is_not_there_cannot_be_taken_away(cli: Cli, served: StandIn, item: str) -> None:
+    ran = cli("service", "update", "echo", "--unset", item)
+    assert (ran.code, served.bodies) == (2, [])
+    assert f"--unset {item}: " in ran.err
+    assert "allowed: " in ran.err
