@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from headrace.common.db.pool import open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.domain.bounds import USUAL
 from headrace.manager.reconcile.housekeeping import Housekeeping, Kept
 from headrace.manager.reconcile.placing import Placing
 from headrace.manager.reconcile.reports import Proxies
@@ -41,7 +43,7 @@ async def main() -> None:
         await stack.enter_async_context(servers)
         await migrate(servers.database_url)
         pool = await stack.enter_async_context(open_pool(servers.database_url, size=16, statement_timeout_s=300))
-        api = await stack.enter_async_context(serving(pool, folder))
+        api = await stack.enter_async_context(serving(pool, folder, most=replace(USUAL, services_per_project=100_000)))
         project, user = await pool.fetchrow("select p.id, u.id from projects p, users u limit 1")
         whose = many_rows.Owner(user, project)
         await many_rows.services(pool, whose, LIVING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -21,6 +22,7 @@ from headrace.manager.reconcile.services import Services
 from headrace.manager.store import services, sessions
 from tests.support import many_rows
 from tests.support.manager_api import ManagerApi
+from tests.support.wait import eventually
 
 
 async def blocks(con: Connection, statement: str, *arguments: Any) -> int:
@@ -294,3 +296,22 @@ async def test_a_list_by_status_examines_a_bounded_number_of_services_a_request(
     names, sizes = await _listed(api, "status=unhealthy&limit=120")
     assert len(set(names)) == len(names) == 650
     assert max(sizes) == 120
+
+
+async def test_creates_of_a_project_without_a_quota_do_not_wait_for_each_other(api: ManagerApi) -> None:
+    body = {"runtime": "cmd", "slots": {"cpu": 1, "mem": "1g"}}
+    async with api.pool.acquire() as con:
+        other = con.transaction()
+        await other.start()
+        await con.fetch("select 1 from projects for share")  # as another create that has not committed
+        await asyncio.wait_for(api.admin.call("POST", "/v1/services", {**body, "name": "free"}, expect=201), 10)
+        await con.execute("""set local lock_timeout = '10s'""")
+        await con.execute("""update projects set quota = '{"cpu": "5"}'""")
+        waits = asyncio.create_task(
+            api.admin.call("POST", "/v1/services", {**body, "name": "counted", "replicas": 9}, expect=409)
+        )
+        held = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        await eventually(lambda: api.pool.fetchval(held))
+        await other.commit()
+    await waits
+    assert await api.pool.fetchval("select array_agg(name) from services") == ["free"]

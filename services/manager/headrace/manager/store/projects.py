@@ -58,6 +58,12 @@ async def lock(con: Connection, project_id: ProjectId) -> Project | None:
     return _project(row) if row else None
 
 
+async def lock_shared(con: Connection, project_id: ProjectId) -> Project | None:
+    """Keep the project from changing until the transaction ends, as others may at the same time. None when it is gone."""
+    row = await con.fetchrow(SQL.lock_shared, project_id)
+    return _project(row) if row else None
+
+
 async def used(
     con: Connection, project_id: ProjectId, *, except_service: ServiceId | None = None
 ) -> dict[str, Decimal]:

@@ -24,6 +24,9 @@ order by p.id limit $4
 -- name: lock
 select id, name, description, quota, created_at from projects where id = $1 and deleted_at is null for no key update
 
+-- name: lock_shared
+select id, name, description, quota, created_at from projects where id = $1 and deleted_at is null for share
+
 -- name: used
 select slot, sum(amount) as amount from (
     select e.key as slot, e.value::numeric * s.wanted as amount

@@ -20,10 +20,18 @@ NAMES = "fleet_names_pkey"
 _TAKEN = re.compile(r"\(project_id, name\)=\([^,]*, (.*)\)")
 
 
+_SETTINGS = ("balance", "limits", "caller_limits", "rollout", "models")
+
+
+def says(given: CreateService | UpdateService) -> bool:
+    """Whether there is a setting to write."""
+    return any(name in given.model_fields_set for name in _SETTINGS)
+
+
 async def write(con: Connection, service_id: ServiceId, given: CreateService | UpdateService) -> None:
     """Write the settings that are given; a setting that is given as None goes back to its default. Raises NameTaken."""
     values: list[Any] = []
-    for name in ("balance", "limits", "caller_limits", "rollout"):
+    for name in _SETTINGS[:-1]:
         setting: BaseModel | None = getattr(given, name)
         away = setting is None and name in given.model_fields_set
         values += [away, setting and setting.model_dump(exclude_unset=True)]

@@ -35,7 +35,7 @@ class Prepared:
 
     async def hold_folders(self, con: Connection) -> None:
         """Keep the folders until the transaction ends. Raises Conflict, with their names, when some were deleted."""
-        if len(await folders.hold(con, self.folder_ids)) < len(set(self.folder_ids)):
+        if self.folder_ids and len(await folders.hold(con, self.folder_ids)) < len(set(self.folder_ids)):
             names = ", ".join(await folders.names_of_deleted(con, self.folder_ids))
             raise Conflict(f"folder {names} was deleted, and this revision needs it; nothing has changed")
 

@@ -37,6 +37,8 @@ _BATCH = 100
 _EXAMINED = 500
 """Services of which one request works out status and phase; a page ends there."""
 _SHOWN_ENDS = 20
+_AT_ONCE = 200
+"""More than the creates that all managers can have in hand; each has a connection to the database."""
 
 
 class Services:
@@ -74,8 +76,10 @@ class Services:
         spec = RevisionSpec(**{name: getattr(new, name) for name in RevisionSpec.model_fields})
         prepared = await self._resolver.resolve(actor, project, spec, new.name)
         service_id = ServiceId(new_uuid())
-        async with transaction(self._pool) as con:
-            await self._insert(con, actor, project, new, prepared, service_id)
+        for alone in (project.quota is not None, True):
+            async with transaction(self._pool) as con:
+                if await self._insert(con, actor, project, new, prepared, service_id, alone=alone):
+                    break
         self._pokes.poke("services", "routes")
         return await self.detail(actor, str(service_id))
 
@@ -87,20 +91,26 @@ class Services:
         new: CreateService,
         prepared: Prepared,
         service_id: ServiceId,
-    ) -> None:
-        locked = await projects.lock(con, project.id)
-        if locked is None:
-            raise NotFound(f"there is no project {project.name}")
+        *,
+        alone: bool,
+    ) -> bool:
+        """Insert everything. With others of the project at once (not `alone`) only where no quota or bound is near: else False."""
         if not await services.group_exists(con, new.resource_group):
             raise invalid("resource_group", new.resource_group, "the name of a resource group")
+        locked = await (projects.lock if alone else projects.lock_shared)(con, project.id)
+        if locked is None:
+            raise NotFound(f"there is no project {project.name}")
         there, _ = await projects.in_use(con, project.id)
+        if not alone and (locked.quota is not None or there + _AT_ONCE > self._most.services_per_project):
+            return False
         bounds.check(f"project {project.name}", "services", there, self._most.services_per_project)
         await prepared.hold_folders(con)
         used = await projects.used(con, project.id) if locked.quota is not None else {}
         quota.check(project.name, locked.quota, used, quota.times(prepared.resolved.slots, new.replicas))
         revision_id = RevisionId(new_uuid())
         await services.insert(con, service_id, project.id, new, revision_id, actor.user_id)
-        await traffic.write(con, service_id, new)
+        if traffic.says(new):
+            await traffic.write(con, service_id, new)
         await services.insert_revision(
             con, revision_id, service_id, 1, prepared.spec, prepared.resolved, "", actor.user_id
         )
@@ -108,6 +118,7 @@ class Services:
             con, actor, "service.created", project_id=project.id, service_id=service_id,
             details={"revision": 1, "service": new.model_dump(mode="json")},
         )  # fmt: skip
+        return True
 
     async def detail(self, actor: Actor, reference: str) -> ServiceDetail:
         """Return one service with its replicas. Raises NotFound."""
