@@ -78,8 +78,10 @@ async def _measure(pool: many_rows.Pool, api: ManagerApi) -> None:
     await _timed("services: every service acted on, once", first)
     await _timed("placement: a pass with nothing pending", Placing(pool, utc_now, poke).one_pass)
     await _timed("housekeeping: a pass (5,000 of a kind at most)", Housekeeping(pool, poke, Kept()).one_pass)
-    for query in ("?limit=100", "?limit=500", "?phase=failed", "?status=unhealthy", "?q=s-49", "/s-2500"):
-        await _timed(f"GET /v1/services{query}", lambda query=query: _get(api, query))
+    # a client of its own: the other one's connection may have been closed while the tables were filled
+    async with httpx.AsyncClient(headers=api.admin.http.headers, base_url=api.url, timeout=60) as client:
+        for query in ("", "?limit=100", "?limit=500", "?phase=failed", "?status=unhealthy", "?q=s-49", "/s-2500"):
+            await _timed(f"GET /v1/services{query}", lambda query=query: _get(client, query))
     await _creates(pool, api, loop)
 
 
@@ -107,11 +109,9 @@ async def _creates(pool: many_rows.Pool, api: ManagerApi, loop: Services) -> Non
     await passing
 
 
-async def _get(api: ManagerApi, query: str) -> None:
-    """Ask on a fresh connection: one from before the tables were filled may have been closed."""
-    async with httpx.AsyncClient(headers=api.admin.http.headers, base_url=api.url, timeout=60) as client:
-        answer = await client.get(f"/v1/services{query}")
-        answer.raise_for_status()
+async def _get(client: httpx.AsyncClient, query: str) -> None:
+    answer = await client.get(f"/v1/services{query}")
+    answer.raise_for_status()
 
 
 async def _timed(title: str, work: Callable[[], Awaitable[object]]) -> None:

@@ -7,13 +7,13 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
 
 from headrace.common.contracts.ids import ServiceId
-from headrace.common.db.pool import Connection, Pool, _prepare
+from headrace.common.db.pool import Connection, Pool, _prepare, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.metrics import PASSED_OVER
 from headrace.manager.reconcile import services as services_loop
@@ -296,6 +296,23 @@ async def test_a_list_by_status_examines_a_bounded_number_of_services_a_request(
     names, sizes = await _listed(api, "status=unhealthy&limit=120")
     assert len(set(names)) == len(names) == 650
     assert max(sizes) == 120
+
+
+async def test_using_a_connection_costs_no_statement_and_no_transaction_outlives_its_use(database_url: str) -> None:
+    statements: list[str] = []
+    async with open_pool(database_url, size=1) as pool:
+        async with pool.acquire() as con:
+            used = cast("Any", con)._con
+            used.add_query_logger(lambda record: statements.append(record.query))
+        for _ in range(3):
+            assert await pool.fetchval("select 1") == 1
+        assert statements == ["select 1"] * 3
+        async with pool.acquire() as con:
+            await con.execute("begin")
+            await con.execute("create table left_over ()")
+        async with pool.acquire() as con:
+            assert not con.is_in_transaction()
+            assert await con.fetchval("select to_regclass('left_over')") is None
 
 
 async def test_creates_of_a_project_without_a_quota_do_not_wait_for_each_other(api: ManagerApi) -> None:
