@@ -68,7 +68,7 @@ def _server(session: Session) -> tuple[StatusView, Exception | None]:
         url=target.url,
         agents=agents,
         services=services,
-        hints=(f"logged in by {target.origin}", *_hints(agents, services)),
+        hints=(f"logged in by {target.origin}", *hints_of(agents, services)),
     )
     return view, None
 
@@ -103,7 +103,7 @@ def _local(session: Session, folder: Path, state: StackState | None) -> tuple[St
             *missing,
             *filter(None, [open_to_others(state.runtime, state.listen_host)]),
             *_shared(agents, services),
-            *_hints((), services),
+            *hints_of((), services),
         ),
     )
     return view, None
@@ -140,7 +140,8 @@ def _shared(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> lis
     return [f"{text}; docs/isolation.md says what does"]
 
 
-def _hints(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> list[str]:
+def hints_of(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> list[str]:
+    """Return what an operator should look at: machines that are lost, full or keep nothing apart, and failed services."""
     hints = [_lost(agent) for agent in agents if agent.status == "lost"]
     hints += _shared(agents, services)
     hints += [_disk_low(agent) for agent in agents if agent.disk is not None and not agent.disk.has_room]
