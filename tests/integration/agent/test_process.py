@@ -702,3 +702,85 @@ async def test_a_second_agent_on_the_same_data_is_refused(agent: AgentUnderTest,
     assert second.process is not None
     assert second.process.wait(20) == 1
     assert "another agent" in second.log.read_text()
+
+
+GROWING = (
+    "import time; print('growing', flush=True); x = bytearray(b'x') * (300 * 2**20); print('grown', flush=True);"
+    "time.sleep(600)"
+)
+"""Takes 300 MiB, and then does nothing."""
+
+
+async def test_more_memory_than_its_slot_ends_a_replica_with_that_reason(agent: AgentUnderTest) -> None:
+    """Needs a control group in which the agent may make others: root, or a delegated one."""
+    big = make_spec(command=("python", "-c", GROWING), slots={"cpu": 1, "mem": "100m"})
+    small = make_spec(command=("python", "-c", GROWING), slots={"cpu": 1, "mem": "600m"})
+    await agent.plan(big, small)
+    row = await agent.kernel(big, state="exited")
+    assert (row.exit_code, row.reason.code) == (137, "out-of-memory"), row
+    assert "mem slot" in row.reason.text
+
+    async def grown() -> bool:
+        return "grown" in await agent.whole_log(small)
+
+    await eventually(grown)
+    await agent.kernel(small, state="running")
+    groups = [json.loads(path.read_text())["group"] for path in (agent.data / "process/kernels").glob("*/kernel.json")]
+    assert [Path(group).is_dir() for group in groups] == [True, True]
+    await agent.plan()
+    await agent.until(lambda r: not r.kernels)
+    assert [Path(group).exists() for group in groups] == [False, False]
+
+
+async def test_a_process_of_a_replica_that_is_killed_for_memory_is_why_it_ended(agent: AgentUnderTest) -> None:
+    """An engine that ends itself because its worker is gone has an exit code of its own."""
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {GROWING!r}]); sys.exit(3)"
+    spec = make_spec(command=("python", "-c", script), slots={"cpu": 1, "mem": "100m"})
+    await agent.plan(spec)
+    row = await agent.kernel(spec, state="exited")
+    assert (row.exit_code, row.reason.code) == (3, "out-of-memory"), row
+
+
+async def test_where_nothing_bounds_memory_a_replica_that_takes_too_much_serves_on_and_says_so(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
+) -> None:
+    """Its processes count together; each alone is within the slot."""
+    grow = "x = bytearray(b'x') * (80 * 2**20); import time; time.sleep(600)"
+    script = (
+        f"import subprocess, sys; p = [subprocess.Popen([sys.executable, '-c', {grow!r}]) for _ in range(2)];"
+        "import http.server; http.server.test(port=8000)"
+    )
+    script = script.replace("port=8000", "port=int(__import__('os').environ['PORT'])")
+    spec = make_spec(command=("python", "-c", script), slots={"cpu": 1, "mem": "128m"})
+    other = make_spec(slots={"cpu": 1, "mem": "512m"})
+    async with agent_under_test(bus, servers, tmp_path, folders, PROCESS_CONTROL_GROUPS="off") as agent:
+        agent.start()
+        await agent.plan(spec, other)
+        report = await agent.until(
+            lambda r: (row := row_of(r, spec.kernel_id)) is not None and row.reason.code == "memory-over-limit"
+        )
+        row = row_of(report, spec.kernel_id)
+        assert row is not None
+        assert (row.state, row.health) == ("running", "healthy")
+        assert "mem slot of 128 MiB" in row.reason.text
+        assert (await agent.kernel(other, health="healthy")).reason.code != "memory-over-limit"
+        assert report.machine.isolation is not None
+        assert "nothing bounds their memory" in report.machine.isolation.text
+        assert "memory_over_limit" in agent.log.read_text()
+
+
+async def test_where_nothing_bounds_memory_a_setting_ends_what_takes_too_much(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
+) -> None:
+    spec = make_spec(command=("python", "-c", GROWING), slots={"cpu": 1, "mem": "100m"})
+    other = make_spec(slots={"cpu": 1, "mem": "512m"})
+    async with agent_under_test(
+        bus, servers, tmp_path, folders, PROCESS_CONTROL_GROUPS="off", MEMORY_OVER_LIMIT="end"
+    ) as agent:
+        agent.start()
+        await agent.plan(spec, other)
+        row = await agent.kernel(spec, state="exited")
+        assert (row.health, row.reason.code) == ("unhealthy", "out-of-memory")
+        assert "mem slot of 100 MiB" in row.reason.text
+        assert "growing" in row.reason.text  # the end of its log
+        await agent.kernel(other, state="running", health="healthy")

@@ -10,13 +10,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from headrace.agent.domain.convergence import Action, CancelStart, MarkLost, Remove, Start, Stop, World, decide
+from headrace.agent.domain.convergence import Action, CancelStart, EndOver, MarkLost, Remove, Start, Stop, World, decide
 from headrace.agent.domain.kernels import LOST, KernelRecord, Operation, Phase, SeenKernel, ending_of
 from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.reasons import Reason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+MUCH = Reason(code="out-of-memory", text="too much")
 
 
 def spec_of(kernel_id: KernelId) -> KernelSpec:
@@ -108,6 +109,7 @@ class Machine(RuleBasedStateMachine):
         self.busy: dict[KernelId, Operation] = {}
         self.programs_started: Counter[KernelId] = Counter()
         self.ever_planned: set[KernelId] = set()
+        self.over: set[KernelId] = set()
         self.stopped_without_plan = False
 
     @initialize(target=kernels)
@@ -150,6 +152,10 @@ class Machine(RuleBasedStateMachine):
             self.real[kernel_id] = "exited"
 
     @rule(kernel_id=kernels)
+    def it_takes_too_much_memory(self, kernel_id: KernelId) -> None:
+        self.over.add(kernel_id)
+
+    @rule(kernel_id=kernels)
     def somebody_removes_it(self, kernel_id: KernelId) -> None:
         record = self.records.get(kernel_id)
         # One that was never noted as started and leaves no trace cannot be told from one that never began.
@@ -183,7 +189,9 @@ class Machine(RuleBasedStateMachine):
 
     def decide(self) -> list[Action]:
         seen = {kernel_id: seen_of(kernel_id, phase) for kernel_id, phase in self.real.items()}
-        return decide(World(self.plan, seen, dict(self.records), dict(self.busy)))
+        return decide(
+            World(self.plan, seen, dict(self.records), dict(self.busy), to_end=dict.fromkeys(self.over, MUCH))
+        )
 
     def act(self, action: Action) -> None:
         match action:
@@ -194,6 +202,10 @@ class Machine(RuleBasedStateMachine):
             case CancelStart(kernel_id):
                 assert self.busy.pop(kernel_id) == "start"
                 self.real.pop(kernel_id, None)
+            case EndOver(kernel_id, reason):
+                assert kernel_id not in self.busy
+                self.busy[kernel_id] = "stop"
+                self.records[kernel_id] = self.records[kernel_id].model_copy(update={"ended_for": reason})
             case Stop(kernel_id, _):
                 self.busy[kernel_id] = "stop"
             case Remove(kernel_id):
@@ -243,6 +255,7 @@ class Machine(RuleBasedStateMachine):
         assert self.decide() == []
         self.nothing_is_started_twice()
         if self.plan is not None:
+            assert not any(self.real.get(kernel_id) == "running" for kernel_id in self.over)
             assert set(self.real) <= set(self.plan)
             for kernel_id in self.plan:
                 record = self.records[kernel_id]

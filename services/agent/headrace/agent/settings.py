@@ -79,6 +79,13 @@ class Settings(ServiceSettings):
     """Pull from listed registries only (`docker.io` is Docker Hub)."""
     image_pull_timeout: timedelta = timedelta(minutes=60)
 
+    process_control_groups: Literal["preferred", "off"] = "preferred"
+    """Bound the memory of kernels by their mem slot with control groups (process runtime): where the agent may make some below
+    or beside its own; elsewhere and with `off` it measures what their processes hold."""
+    memory_over_limit: Literal["report", "end"] = "report"
+    """What happens to a kernel that is measured to hold more memory than its mem slot: its replica says so, or it is ended
+    with `out-of-memory`."""
+
     start_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     prestart_timeout: timedelta = timedelta(minutes=10)
     """For each pre-start command."""

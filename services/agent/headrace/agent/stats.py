@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from headrace.agent.domain.health import PORT_TAKEN
+from headrace.agent.domain.memory import over_limit
 from headrace.agent.domain.usage import Usage, cores_used, kernel_values
 from headrace.agent.gpu.interface import Gpus, Load
 from headrace.agent.runtime.interface import Capacity, Runtime
@@ -42,6 +43,7 @@ class Sampler:
         every: timedelta,
         now: Clock,
         on_machine: Callable[[], None],
+        on_over: Callable[[], None],
         watched: Callable[[], Mapping[ServiceId, tuple[str, ...]] | None] = lambda: None,
     ) -> None:
         """`watched`: services that somebody measures, and the engine metrics wanted of each; None: all of everything."""
@@ -55,6 +57,7 @@ class Sampler:
         self._on_machine = on_machine
         self._watched = watched
         self._idle_passes = 0
+        self._on_over = on_over
         self._before: Mapping[KernelId, Usage] = {}
         self._loop = Loop("stats", self._one_pass, every=every)
         self.capacity: Capacity | None = None
@@ -83,6 +86,9 @@ class Sampler:
         if not self._due(specs, watched):
             return
         usage = await self._runtime.usage() if specs else {}
+        self._table.show_over(over_limit(specs, usage, self._table.over))
+        if self._table.over:
+            self._on_over()
         self.gpus = await self._source.read(self._loads(specs, usage))
         ports = {
             kernel_id: port

@@ -11,6 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from headrace.agent.domain.kernels import KernelRecord, Operation, Progress, SeenKernel, report_of
+from headrace.agent.domain.memory import MemoryOver
 from headrace.agent.files import write_whole
 from headrace.agent.metrics import DISK_WRITES_FAILED
 from headrace.agent.prestart import PrestartLog
@@ -32,6 +33,8 @@ class KernelTable:
         self._folder = folder
         self.on_change = on_change
         self.seen: Mapping[KernelId, SeenKernel] = {}
+        self.over: Mapping[KernelId, MemoryOver] = {}
+        """Kernels that use more memory than their slot, as of the last measurement."""
         self._records: dict[KernelId, KernelRecord] = {}
         self._progress: dict[KernelId, Progress] = {}
         self._unsaved: set[KernelId] = set()
@@ -121,6 +124,15 @@ class KernelTable:
             self.seen = seen
             self.on_change()
 
+    def show_over(self, over: Mapping[KernelId, MemoryOver]) -> None:
+        """Take which kernels use more memory than they may."""
+        if over == self.over:
+            return
+        for kernel_id in over.keys() - self.over.keys():
+            log.warning("memory_over_limit", kernel_id=str(kernel_id), text=over[kernel_id].reason.text)
+        self.over = over
+        self.on_change()
+
     def prestart_log(self, kernel_id: KernelId) -> PrestartLog:
         """Return the kernel's log from before its program."""
         return PrestartLog(self._folder / str(kernel_id) / "prestart.log")
@@ -128,5 +140,7 @@ class KernelTable:
     def reports(self) -> tuple[KernelReport, ...]:
         """Return every kernel as it is to be reported."""
         ids = sorted({*self._records, *self.seen}, key=str)
-        found = (report_of(i, self._records.get(i), self.seen.get(i), self._progress.get(i)) for i in ids)
+        found = (
+            report_of(i, self._records.get(i), self.seen.get(i), self._progress.get(i), self.over.get(i)) for i in ids
+        )
         return tuple(report for report in found if report is not None)

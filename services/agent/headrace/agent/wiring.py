@@ -86,6 +86,7 @@ def _tasks(
     converger = Converger(
         runtime, plans, table, starter, archive, every=settings.reconcile_every, first_sync=settings.first_sync,
         stop_on_exit=settings.exit_grace if settings.stop_kernels_on_exit else None,
+        end_over=settings.memory_over_limit == "end",
     )  # fmt: skip
     prober = Prober(
         table,
@@ -98,6 +99,7 @@ def _tasks(
         bus, settings.id, runtime, gpus, EngineMetrics(kept, settings.probed_host), table,
         every=settings.metrics_every, now=utc_now, on_machine=lambda: table.on_change(),  # noqa: PLW0108 - it is set below
         watched=lambda: plans.newest.watched if plans.newest is not None else None,
+        on_over=converger.poke if settings.memory_over_limit == "end" else lambda: None,
     )  # fmt: skip
 
     def machine() -> Machine | None:
@@ -140,6 +142,7 @@ async def _runtime(settings: Settings, stack: AsyncExitStack) -> Runtime:
             host=settings.advertise_host,
             log_bytes=settings.log_bytes,
             environ=os.environ,
+            groups=settings.process_control_groups == "preferred",
         )
     engine = await stack.enter_async_context(
         Engine.open(settings.docker_host, timeout_s=settings.docker_timeout.total_seconds())

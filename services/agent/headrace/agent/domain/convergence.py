@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from headrace.agent.domain.kernels import KernelRecord, Operation, SeenKernel
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.reasons import Reason
 
 DEFAULT_GRACE_S = 10.0
 """For a kernel whose spec is not known any more."""
@@ -28,6 +29,8 @@ class World:
     """False while a newer plan may be about to arrive."""
     unsettled: frozenset[KernelId] = frozenset()
     """Kernels whose operation ended while the runtime was asked: `seen` may be older than that, so they wait for the next pass."""
+    to_end: Mapping[KernelId, Reason] = field(default_factory=dict)
+    """Kernels that may not run on though they are wanted, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,15 @@ class MarkLost:
     kernel_id: KernelId
 
 
-Action: TypeAlias = Start | CancelStart | Stop | Remove | MarkLost
+@dataclass(frozen=True, slots=True)
+class EndOver:
+    """End a wanted kernel at once, as one that was out of memory."""
+
+    kernel_id: KernelId
+    reason: Reason
+
+
+Action: TypeAlias = Start | CancelStart | Stop | Remove | MarkLost | EndOver
 
 
 def decide(world: World) -> list[Action]:
@@ -104,7 +115,8 @@ def _wanted(kernel_id: KernelId, spec: KernelSpec, world: World) -> list[Action]
         return []
     seen = world.seen.get(kernel_id)
     if seen is not None and seen.phase != "created":
-        return []
+        ends = kernel_id in world.to_end and seen.phase == "running" and record is not None
+        return [EndOver(kernel_id, world.to_end[kernel_id])] if ends else []
     if record is not None and record.started_at is not None:
         return [MarkLost(kernel_id)]
     return [Start(spec)] if world.may_start else []

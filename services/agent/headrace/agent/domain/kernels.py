@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from headrace.agent.domain.health import PORT_TAKEN, Health
+from headrace.agent.domain.memory import MemoryOver
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import HealthStatus, KernelReport
@@ -57,6 +58,8 @@ class KernelRecord(BaseModel):
     """When its program was started: set once, so that it is never started twice."""
     failure: Reason | None = None
     """Why it could not be started; final."""
+    ended_for: Reason | None = None
+    """Why the agent itself ended it though it is wanted."""
     ending: Ending | None = None
     health: Health | None = None
 
@@ -69,9 +72,11 @@ class Progress:
     reason: Reason
 
 
-def ending_of(seen: SeenKernel, last_lines: Sequence[str]) -> Ending:
+def ending_of(seen: SeenKernel, last_lines: Sequence[str], ended_for: Reason | None = None) -> Ending:
     """Return why an exited kernel ended, with the end of its log."""
-    if seen.exit_reason is not None:
+    if ended_for is not None:
+        reason = ended_for
+    elif seen.exit_reason is not None:
         reason = seen.exit_reason
     elif seen.exit_code is None:
         reason = Reason(code="exited", text="it ended; its exit code is not known")
@@ -101,9 +106,10 @@ LOST = Ending(
 
 
 def report_of(
-    kernel_id: KernelId, record: KernelRecord | None, seen: SeenKernel | None, progress: Progress | None
-) -> KernelReport | None:
-    """Return what is reported of a kernel; None when nothing is known of it."""
+    kernel_id: KernelId, record: KernelRecord | None, seen: SeenKernel | None, progress: Progress | None,
+    over: MemoryOver | None = None,
+) -> KernelReport | None:  # fmt: skip
+    """Return what is reported of a kernel; None when nothing is known of it. `over`: it uses more memory than it may."""
     if record is None:
         return None if seen is None else _unknown(seen)
     spec = record.spec
@@ -121,6 +127,8 @@ def report_of(
             **ids, state="preparing", health="degraded", reason=progress.reason if progress is not None else waiting
         )
     status, reason, failures = _health(record, progress)
+    if over is not None:
+        reason = over.reason if status == "healthy" else _with(reason, over.reason)
     own = reason.code != PORT_TAKEN  # an address counts only while the kernel's own program listens there
     return KernelReport(
         **ids, state="running", health=status, reason=reason, host=seen.host if own else None,
@@ -136,6 +144,10 @@ def _health(record: KernelRecord, progress: Progress | None) -> tuple[HealthStat
         return "degraded", Reason(code="adopting", text="its health is about to be looked at"), 0
     reason = progress.reason if progress is not None and progress.operation == "stop" else record.health.reason
     return record.health.status, reason, record.health.failures
+
+
+def _with(reason: Reason, more: Reason) -> Reason:
+    return reason.model_copy(update={"text": f"{reason.text}; {more.text}"[:MAX_REASON]})
 
 
 def _unknown(seen: SeenKernel) -> KernelReport:

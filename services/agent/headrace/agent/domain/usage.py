@@ -22,6 +22,8 @@ class Usage:
     net_rx_bytes: int | None = None
     """None where the kernel has no network of its own."""
     net_tx_bytes: int | None = None
+    held_bytes: int | None = None
+    """What of the memory the system cannot take back; None where that was not measured."""
 
 
 def cores_used(now: Usage, before: Usage | None) -> float | None:

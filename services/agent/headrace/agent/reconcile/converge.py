@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 
 from headrace.agent.archive import LogArchive
-from headrace.agent.domain.convergence import Action, CancelStart, MarkLost, Remove, Start, Stop, World, decide
+from headrace.agent.domain.convergence import Action, CancelStart, EndOver, MarkLost, Remove, Start, Stop, World, decide
 from headrace.agent.domain.kernels import LOST, KernelRecord, Operation, SeenKernel, ending_of
 from headrace.agent.metrics import OPERATIONS
 from headrace.agent.plans import Plans
@@ -18,6 +18,7 @@ from headrace.agent.reconcile.starting import Starter
 from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
 from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId
+from headrace.common.contracts.reasons import Reason
 from headrace.common.runtime.loop import Loop
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ class Converger:
         every: timedelta,
         first_sync: timedelta,
         stop_on_exit: timedelta | None,
+        end_over: bool = False,
     ) -> None:
         self._runtime = runtime
         self._plans = plans
@@ -50,6 +52,7 @@ class Converger:
         self._archive = archive
         self._first_sync = first_sync
         self._stop_on_exit = stop_on_exit
+        self._end_over = end_over
         self._loop = Loop("converge", self._one_pass, every=every)
         self._operations: dict[KernelId, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup
@@ -112,7 +115,9 @@ class Converger:
             return
         wanted = self._plans.wanted
         unsettled = frozenset(busy_before - set(self._table.busy))
-        world = World(wanted, self._table.seen, self._table.records, self._table.busy, self._may_start, unsettled)
+        to_end = {kernel_id: over.end for kernel_id, over in self._table.over.items()} if self._end_over else {}
+        table = self._table
+        world = World(wanted, table.seen, table.records, table.busy, self._may_start, unsettled, to_end)
         for action in decide(world):
             self._act(action)
         self.after_pass()
@@ -132,7 +137,9 @@ class Converger:
                 log.info("kernel_adopted", kernel_id=str(kernel_id), name=record.spec.name)
                 record = record.model_copy(update={"started_at": kernel.created_at, "host_port": kernel.port})
             if kernel.phase == "exited" and _tells_more(kernel, record):
-                record = record.model_copy(update={"ending": ending_of(kernel, await self._tail(kernel_id))})
+                record = record.model_copy(
+                    update={"ending": ending_of(kernel, await self._tail(kernel_id), record.ended_for)}
+                )
                 log.info("kernel_ended", kernel_id=str(kernel_id), name=record.spec.name, exit_code=kernel.exit_code)
             self._table.put(record)
         self._table.show(seen)
@@ -158,14 +165,20 @@ class Converger:
                 self._begin(kernel_id, "stop", lambda: self._runtime.stop(kernel_id, grace_s))
             case Remove(kernel_id):
                 self._begin(kernel_id, "remove", lambda: self._remove(kernel_id))
+            case EndOver(kernel_id, reason):
+                self._table.change(kernel_id, ended_for=reason)
+                self._begin(kernel_id, "stop", lambda: self._runtime.stop(kernel_id, 0.0), reason)
             case MarkLost(kernel_id):
                 log.warning("kernel_vanished", kernel_id=str(kernel_id))
                 self._table.change(kernel_id, ending=LOST)
 
-    def _begin(self, kernel_id: KernelId, operation: Operation, call: Callable[[], Awaitable[None]]) -> None:
+    def _begin(
+        self, kernel_id: KernelId, operation: Operation, call: Callable[[], Awaitable[None]], why: Reason | None = None
+    ) -> None:
         words = {"start": "its start has begun", "stop": "it is not in the plan any more and is being stopped"}
         code = {"start": "preparing", "stop": "stopping"}.get(operation, "removing")
-        self._table.progress(kernel_id, operation, code, words.get(operation, "its remains are being removed"))
+        reason = why or Reason(code=code, text=words.get(operation, "its remains are being removed"))
+        self._table.progress(kernel_id, operation, reason.code, reason.text)
         self._operations[kernel_id] = self._group.create_task(
             self._operate(kernel_id, operation, call), name=f"{operation}-{kernel_id}"
         )
@@ -219,6 +232,6 @@ class Converger:
 
 def _tells_more(kernel: SeenKernel, record: KernelRecord) -> bool:
     """Return whether the end is news; a runtime may learn its cause a moment after the end itself."""
-    if record.ending is None:
-        return True
+    if record.ending is None or record.ended_for is not None:
+        return record.ending is None
     return kernel.exit_reason is not None and kernel.exit_reason.code != record.ending.reason.code

@@ -125,6 +125,28 @@ def trees(roots: Iterable[int]) -> Mapping[int, tuple[float, int]]:
     return {root: _sum(root, stats, children) for root in roots if root in stats}
 
 
+def held_memory(root: int, limit: int) -> int:
+    """Return bytes of memory that the descendants of `root` hold and the system cannot take back: not those of mapped files.
+
+    Memory shared between them is counted once, which is slow for large processes; hence only if it is above `limit`
+    otherwise.
+    """
+    tree = children_of(root)
+    whole = {pid: _field_bytes(pid, "status", ("RssAnon:", "RssShmem:")) for pid in tree}
+    if sum(whole.values()) <= limit:
+        return sum(whole.values())
+    return sum(_field_bytes(pid, "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) or whole[pid] for pid in tree)
+
+
+def _field_bytes(pid: int, name: str, fields: tuple[str, ...]) -> int:
+    """Return the sum of the fields, which are in KiB; 0 where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return 0
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(fields))
+
+
 def _sum(root: int, stats: Mapping[int, Stat], children: Mapping[int, list[int]]) -> tuple[float, int]:
     ticks, pages = stats[root].reaped_ticks, 0
     waiting = list(children.get(root, ()))

@@ -1,8 +1,9 @@
 """The process runtime: kernels as processes of this machine, for trying out and for tests.
 
 It promises no isolation: a kernel runs as the agent's own account, sees the machine's files and network, may write to
-its model folder if the account may, and its cpu and mem slots are counted but not enforced (a limit on address space
-would break CUDA and most runtimes). Use the docker runtime for anything else.
+its model folder if the account may, and its cpu slot is counted but not enforced. Its mem slot is enforced where
+the agent may make control groups (a limit on address space would break CUDA and most runtimes); elsewhere it is compared
+with what the kernel's processes use. Use the docker runtime for anything else.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import structlog
@@ -32,15 +33,18 @@ from headrace.agent.machine import architecture, cpu_count, memory_bytes
 from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import Before, Capacity, Prepared, RuntimeUnavailable, StartRefused
 from headrace.agent.runtime.listening import in_words
+from headrace.agent.runtime.process.cgroups import NO_GROUP, MemoryGroups, kills_in, procs_of, remove
 from headrace.agent.runtime.process.exits import Exits
 from headrace.agent.runtime.process.family import Listeners, end_marked, listeners_of, strays
 from headrace.agent.runtime.process.inside import SHIM, LocalInside
 from headrace.agent.runtime.process.layout import Layout, kernel_environment
 from headrace.agent.runtime.process.logfile import read_log
-from headrace.agent.runtime.process.proc import Ids, trees
+from headrace.agent.runtime.process.proc import Ids, held_memory, trees
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Isolation
+from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.slots import MEM
 from headrace.common.runtime.removal import remove_tree
 
 log = structlog.get_logger()
@@ -51,12 +55,20 @@ _SHIM_S = 20.0
 class ProcessRuntime:
     """Runs kernels as processes. Each has a shim (see shim.py) that outlives the agent, so that kernels are adopted."""
 
-    def __init__(self, data: Path, *, host: str, log_bytes: int, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, data: Path, *, host: str, log_bytes: int, environ: Mapping[str, str], groups: bool = True
+    ) -> None:
         self._data = data
         self._host = host
         self._log_bytes = log_bytes
         self._environ = environ
         self._exits = Exits()
+        self._groups = MemoryGroups.find(data) if groups else None
+        log.info(
+            "memory_of_kernels",
+            bounded=self._groups is not None,
+            groups=str(self._groups.base) if self._groups else None,
+        )
         self._listeners = Listeners()
         self._swept: set[KernelId] = set()
         self._looked_for_strays = False
@@ -127,6 +139,17 @@ class ProcessRuntime:
         with suppress(ProcessLookupError):
             os.kill(ids.shim, signal.SIGKILL)
 
+    def _group(self, spec: KernelSpec) -> str | None:
+        """Make the group that bounds the kernel's memory."""
+        limit = _limit(spec)
+        if self._groups is None or not limit:
+            return None
+        try:
+            return str(self._groups.make(spec.kernel_id, limit))
+        except OSError as error:
+            log.warning("memory_not_bounded", kernel_id=str(spec.kernel_id), error=error.strerror)
+            return None
+
     async def _end_marked(self, kernel_id: object) -> None:
         count = await asyncio.to_thread(end_marked, str(kernel_id))
         if count:
@@ -142,14 +165,19 @@ class ProcessRuntime:
             self._looked_for_strays = True
             for stray in await asyncio.to_thread(strays, self._data, found):
                 await self._end_marked(stray)
+            if self._groups is not None:
+                await asyncio.to_thread(self._groups.sweep, {str(kernel_id) for kernel_id in found})
 
     async def remove(self, kernel_id: KernelId) -> None:
         """Kill what runs, then delete the kernel's folder."""
         layout = Layout(self._data, kernel_id)
+        group = _group_of(_about(layout))
         await self.stop(kernel_id, 0.0)
         with suppress(OSError):  # what cannot be deleted must not keep the kernel
             await asyncio.to_thread(remove_tree, layout.folder)
         layout.lock.unlink(missing_ok=True)
+        if group is not None:
+            await asyncio.to_thread(remove, group)
 
     def logs(self, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncGenerator[Sequence[str], None]:
         """Read the shim's log files."""
@@ -164,11 +192,20 @@ class ProcessRuntime:
             for kernel_id, kernel in seen.items()
             if kernel.phase == "running" and (ids := Ids.read(Layout(self._data, kernel_id).state)) is not None
         }
-        measured = await asyncio.to_thread(trees, shims.values())
-        now = time.monotonic()
-        return {
-            kernel_id: Usage(now, *measured[shim], None, None) for kernel_id, shim in shims.items() if shim in measured
-        }
+        return await asyncio.to_thread(self._measure, shims)
+
+    def _measure(self, shims: Mapping[KernelId, int]) -> dict[KernelId, Usage]:
+        """Sum up each tree. What of its memory cannot be taken back is looked at only where all of it is above the limit."""
+        measured, now = trees(shims.values()), time.monotonic()
+        found = {}
+        for kernel_id, shim in shims.items():
+            if shim in measured:
+                cpu_s, mem_bytes = measured[shim]
+                # A kernel that an older version started does not say: then its processes are looked at in the cheap way.
+                limit = (_about(Layout(self._data, kernel_id)) or {}).get("mem_bytes", mem_bytes)
+                held = held_memory(shim, limit) if 0 < limit <= mem_bytes else None
+                found[kernel_id] = Usage(now, cpu_s, mem_bytes, held_bytes=held)
+        return found
 
     async def stranger(self, kernel_id: KernelId, port: int) -> str | None:
         """Compare who listens on the port with the kernel's own processes."""
@@ -189,6 +226,7 @@ class ProcessRuntime:
     async def isolation(self) -> Isolation:
         """Return that nothing keeps kernels apart."""
         text = "kernels run as the agent's own account: each may read what the account may, and reach all that the machine reaches"
+        text += "; control groups bound their memory" if self._groups else "; nothing bounds their memory"
         return Isolation(level="none", text=text)
 
     async def watch(self, poke: Callable[[], None]) -> None:
@@ -202,6 +240,8 @@ class ProcessRuntime:
             "service_id": str(spec.service_id) if spec.service_id else None,
             "port": prepared.host_port,
             "created_at": datetime.now(UTC).isoformat(),
+            "mem_bytes": _limit(spec),
+            "group": self._group(spec),
         }
         layout.spec.write_text(json.dumps(about), encoding="utf-8")
 
@@ -224,16 +264,16 @@ class ProcessRuntime:
             self._exits.add(layout.kernel_id, ids.shim)
 
     async def _shim(self, layout: Layout, command: Sequence[str], environ: Mapping[str, str]) -> Process:
+        group = _group_of(_about(layout))
         return await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", str(SHIM), str(layout.folder), str(layout.lock), str(self._log_bytes),
-            str(layout.here(HOME)), *command, env=dict(environ), start_new_session=True,
+            str(layout.here(HOME)), str(procs_of(group)) if group else NO_GROUP, *command, env=dict(environ), start_new_session=True,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
 
     def _look(self, layout: Layout) -> SeenKernel | None:
-        try:
-            about = json.loads(layout.spec.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        about = _about(layout)
+        if about is None:
             return None
         ids, code = Ids.read(layout.state), None
         with suppress(OSError, ValueError, KeyError):
@@ -248,11 +288,36 @@ class ProcessRuntime:
         elif code is None:
             with suppress(OSError, ValueError, KeyError):  # it may have been written between the two looks
                 code = int(json.loads(layout.exit.read_text(encoding="utf-8"))["code"])
+        reason = None
+        group = _group_of(about)
+        if phase == "exited" and code != 0 and group is not None and kills_in(group):
+            text = f"it or a process of it was killed for using more memory than its mem slot (exit code {code})"
+            reason = Reason(code="out-of-memory", text=text)
         return SeenKernel(
             layout.kernel_id, SessionId(UUID(about["session_id"])),
             ServiceId(UUID(about["service_id"])) if about["service_id"] else None,
-            phase, datetime.fromisoformat(about["created_at"]), self._host, about["port"], exit_code=code,
+            phase, datetime.fromisoformat(about["created_at"]), self._host, about["port"],
+            exit_code=code, exit_reason=reason,
         )  # fmt: skip
+
+
+def _limit(spec: KernelSpec) -> int:
+    return int(spec.slots.get(MEM) or 0)
+
+
+def _about(layout: Layout) -> dict[str, Any] | None:
+    """Return what was written of the kernel at its start; None where it cannot be read."""
+    try:
+        found: dict[str, Any] = json.loads(layout.spec.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _group_of(about: Mapping[str, Any] | None) -> Path | None:
+    """Return the kernel's control group: where it was made, which may not be where this agent would make one."""
+    group = (about or {}).get("group")
+    return Path(group) if group else None
 
 
 def _held(lock: Path) -> bool:

@@ -1,9 +1,10 @@
 """What stands between the agent and one kernel on the process runtime: keeps its log and its exit code.
 
-Run as `python -I -S shim.py FOLDER LOCK LOG_BYTES CWD PROGRAM [ARG…]` with the kernel's environment; only the standard
-library is used. It leaves its parent, so that the agent may come and go:
+Run as `python -I -S shim.py FOLDER LOCK LOG_BYTES CWD GROUP PROGRAM [ARG…]` with the kernel's environment; only
+the standard library is used. It leaves its parent, so that the agent may come and go:
 
 - takes the lock file, which makes a second start of the same kernel impossible as long as this one runs;
+- lets PROGRAM join the control group whose `cgroup.procs` is GROUP (`-`: none), and stays outside itself;
 - runs PROGRAM in a session of its own, and adopts whatever that leaves behind (PR_SET_CHILD_SUBREAPER);
 - writes its output to `FOLDER/log`, each line with its UTC time, also while no agent is alive; `log` becomes `log.1`
   at half of LOG_BYTES;
@@ -194,7 +195,7 @@ def main(argv: list[str]) -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.chdir(argv[1])
         os.execvp(argv[2], argv[2:])  # noqa: S606 - becoming the user's program is the purpose
-    folder, lock, log_bytes, cwd, *program = argv
+    folder, lock, log_bytes, cwd, group, *program = argv
     if os.fork():
         os._exit(0)
     fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -205,7 +206,7 @@ def main(argv: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)  # the program's end is this process's end
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     log = LogWriter(Path(folder) / "log", int(log_bytes))
-    run(Path(folder), log, cwd, program)
+    run(Path(folder), log, cwd, group, program)
 
 
 def take(fd: int) -> bool:
@@ -218,10 +219,15 @@ def take(fd: int) -> bool:
     return False
 
 
-def run(folder: Path, log: LogWriter, cwd: str, program: list[str]) -> None:
+def run(folder: Path, log: LogWriter, cwd: str, group: str, program: list[str]) -> None:
     """Start the program, tell the agent how that went, and keep it."""
 
     def in_child() -> None:
+        if group != "-":
+            with suppress(OSError):  # then the agent still compares what it uses with its slot
+                procs = os.open(group, os.O_WRONLY)
+                os.write(procs, b"0")
+                os.close(procs)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,56 @@
+"""What a kernel uses against its mem slot, where nothing bounds it → what is said of it, and why it is ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headrace.agent.domain.usage import Usage
+from headrace.common.contracts.ids import KernelId
+from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.slots import MEM
+
+OVER = "memory-over-limit"
+_NEWS = 1.25
+"""By how much more a kernel must use to be told of anew: each text that differs is written by the manager."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryOver:
+    """A kernel that uses more memory than its mem slot."""
+
+    used_bytes: int
+    limit_bytes: int
+
+    @property
+    def reason(self) -> Reason:
+        """What is reported of it."""
+        return Reason(code=OVER, text=f"it uses {self._numbers}; nothing on its machine bounds it")
+
+    @property
+    def end(self) -> Reason:
+        """Why it is ended, where the agent's setting says so."""
+        return Reason(code="out-of-memory", text=f"it was ended for using {self._numbers} (memory_over_limit)")
+
+    @property
+    def _numbers(self) -> str:
+        return (
+            f"{self.used_bytes / 2**20:.0f} MiB of memory, more than its mem slot of {self.limit_bytes / 2**20:.0f} MiB"
+        )
+
+
+def over_limit(
+    specs: Mapping[KernelId, KernelSpec], usage: Mapping[KernelId, Usage], before: Mapping[KernelId, MemoryOver]
+) -> dict[KernelId, MemoryOver]:
+    """Return the kernels that use more than their mem slot. What was said `before` stands until there is much more to say."""
+    found = {}
+    for kernel_id, now in usage.items():
+        spec = specs.get(kernel_id)
+        limit = int(spec.slots.get(MEM) or 0) if spec is not None else 0
+        held = now.mem_bytes if now.held_bytes is None else now.held_bytes
+        if 0 < limit < held:
+            said = before.get(kernel_id)
+            still = said is not None and held < said.used_bytes * _NEWS
+            found[kernel_id] = said if said is not None and still else MemoryOver(held, limit)
+    return found
