@@ -53,12 +53,9 @@ def run(image: str, *options: str) -> list[str]:
     site = sysconfig.get_path("purelib")
     command = [
         *("docker", "run", "--rm", "--network=none", "-v", f"{site}:/private/site:ro"),
-        *(
-            "-v",
-            f"{ROOT}/libs/embedded/headrace:/private/src/headrace:ro",
-            "-e",
-            "PYTHONPATH=/private/src:/private/site",
-        ),
+        *("-v", f"{ROOT}/libs/embedded/headrace:/private/embedded/headrace:ro"),
+        *("-v", f"{ROOT}/libs/common/headrace:/private/common/headrace:ro"),
+        *("-e", "PYTHONPATH=/private/embedded:/private/common:/private/site"),
         *(*options, image, "python3", "-c", SCRIPT),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
