@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from headrace.agent.checks import Checker
 from headrace.agent.domain.kernels import KernelRecord, SeenKernel
 from headrace.agent.plans import Plans
 from headrace.agent.prestart import PrestartLog
+from headrace.agent.runtime.process.family import Listeners, listening
 from headrace.agent.runtime.process.logfile import Follower, last_lines
 from headrace.agent.runtime.process.shim import LogWriter
 from headrace.agent.scrape import EngineMetrics
@@ -288,3 +291,26 @@ async def test_of_an_engines_page_only_what_somebody_wants_is_read(
     assert await engines.read({}, {}) == {}
     assert engine.asked == 1
     await engines.close()
+
+
+def test_ports_seen_to_be_the_kernels_own_share_a_look_at_the_systems_sockets() -> None:
+    reads = []
+
+    def read() -> dict[int, frozenset[str]]:
+        reads.append(1)
+        return listening()
+
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        kernels = {KernelId(new_uuid()): server.getsockname()[1] for server in (one, other)}
+        found = Listeners(read)
+        # This process and its siblings stand for a kernel's family.
+        assert [found.stranger(kernel_id, os.getppid(), port) for kernel_id, port in kernels.items()] == [None, None]
+        assert len(reads) == 2  # the first look is always one of its own
+        for _ in range(50):
+            for kernel_id, port in kernels.items():
+                assert found.stranger(kernel_id, os.getppid(), port) is None
+        assert len(reads) < 50
+        before = len(reads)
+        nobody = KernelId(new_uuid())
+        assert found.stranger(nobody, 2**30, next(iter(kernels.values()))) is not None
+        assert len(reads) == before + 1

@@ -25,6 +25,8 @@ class Listener:
 def listeners(table: str) -> Iterator[Listener]:
     """Yield the sockets of a table that listen; lines that are none of such a table are passed over."""
     for line in table.splitlines()[1:]:
+        if f" {_LISTEN} " not in line:  # most are connections; taking a line apart costs more than a look
+            continue
         fields = line.split(maxsplit=10)
         if len(fields) > 9 and fields[3] == _LISTEN:
             host, _, port = fields[1].partition(":")

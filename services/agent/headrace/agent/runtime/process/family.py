@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,14 +21,22 @@ HOME_MARK = "HEADRACE_RUNTIME_DIR"
 """Beside it: the runtime's folder, which tells the agents of one machine apart."""
 _PASSES = 100
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+_HOLDS_S = 2.0
+"""How long a read of the system's sockets holds for kernels whose ports were seen to be their own: it takes longer the more
+connections the machine has (9 ms with 1,600), and every check of every kernel asks for it."""
 
 
 class Listeners:
     """Says whether a kernel's port is its own, and remembers what it found."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[], Mapping[int, frozenset[str]]] | None = None) -> None:
+        """`read`: the sockets that listen on the machine, by port."""
+        self._read = read or listening
         self._own: dict[KernelId, frozenset[str]] = {}
         """Listening sockets that were seen to be the kernel's own."""
+        self._lock = threading.Lock()
+        self._found: Mapping[int, frozenset[str]] = {}
+        self._read_at_s = -_HOLDS_S
 
     def keep(self, kernel_ids: Collection[KernelId]) -> None:
         """Forget other kernels than these."""
@@ -34,7 +44,7 @@ class Listeners:
 
     def stranger(self, kernel_id: KernelId, shim: int, port: int) -> str | None:
         """Return who listens on `port` though not of the kernel, or that nobody does; None when only the kernel does."""
-        sockets = listening(port)
+        sockets = self._sockets(port, self._own.get(kernel_id))
         if not sockets:
             return f"nobody listens on port {port} any more"
         if sockets == self._own.get(kernel_id):
@@ -44,6 +54,14 @@ class Listeners:
             self._own[kernel_id] = own
             return None
         return f"port {port} is held by another program{_named(sockets - own)}, not by this replica's own"
+
+    def _sockets(self, port: int, own: frozenset[str] | None) -> frozenset[str]:
+        """Return who listens on `port`: now, or a moment ago where that was the kernel's `own` sockets only."""
+        with self._lock:
+            now_s = time.monotonic()
+            if own is None or own != self._found.get(port) or now_s - self._read_at_s >= _HOLDS_S:
+                self._found, self._read_at_s = self._read(), now_s
+            return self._found.get(port, frozenset())
 
 
 def family(kernel_id: KernelId, shim: int) -> set[int]:
@@ -92,10 +110,12 @@ def _environments() -> Iterator[tuple[int, list[bytes]]]:
             yield pid, Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
 
 
-def listening(port: int) -> frozenset[str]:
-    """Return the inodes of the sockets that listen on `port`, at any address."""
-    wanted = f":{port:04X} "  # before a line is taken apart: most tell of other ports
-    return frozenset(one.inode for one in _sockets(wanted) if one.port == port)
+def listening() -> dict[int, frozenset[str]]:
+    """Return the inodes of the sockets that listen, at any address, by port."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for one in _sockets():
+        found[one.port].add(one.inode)
+    return {port: frozenset(inodes) for port, inodes in found.items()}
 
 
 def listeners_of(kernel_id: KernelId, shim: int) -> list[Listener]:
@@ -104,11 +124,10 @@ def listeners_of(kernel_id: KernelId, shim: int) -> list[Listener]:
     return [found[inode] for inode in set(held_by(family(kernel_id, shim), found))]
 
 
-def _sockets(wanted: str = "") -> Iterator[Listener]:
+def _sockets() -> Iterator[Listener]:
     for table in _TABLES:
         with suppress(OSError):
-            head, *lines = Path(table).read_text(encoding="ascii").splitlines()
-            yield from listeners("\n".join([head, *(line for line in lines if wanted in line)]))
+            yield from listeners(Path(table).read_text(encoding="ascii"))
 
 
 def held_by(processes: Collection[int], sockets: Collection[str]) -> Iterator[str]:
@@ -116,18 +135,16 @@ def held_by(processes: Collection[int], sockets: Collection[str]) -> Iterator[st
     wanted = {f"socket:[{inode}]": inode for inode in sockets}
     for pid in processes:
         with suppress(OSError):
-            for entry in os.scandir(f"/proc/{pid}/fd"):
+            for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208 - many, and a Path each is slow
                 with suppress(OSError):
-                    inode = wanted.get(os.readlink(entry.path))  # noqa: PTH115 - many, and a Path each is slow
+                    inode = wanted.get(os.readlink(f"/proc/{pid}/fd/{name}"))  # noqa: PTH115 - the same
                     if inode is not None:
                         yield inode
 
 
 def pids() -> Iterator[int]:
     """Yield the processes that there are."""
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            yield int(entry.name)
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - many, and a Path each is slow
 
 
 def _named(sockets: Collection[str]) -> str:
