@@ -1,6 +1,6 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench bench-proxy compile fuzz lock contracts clean
+.PHONY: help setup demo up test check format bench bench-proxy compile fuzz lock contracts refusals clean
 BIN := .venv/bin
 
 help:  ## Show this list
@@ -42,6 +42,9 @@ fuzz: setup  ## Fuzz the framing, two processes, 5 million inputs each (FUZZ_RUN
 
 contracts: setup  ## Write the contract snapshots, docs/contracts.md and docs/settings.md anew
 	@$(BIN)/python -m tests.contracts.update
+
+refusals: setup  ## Write docs/refusals.md anew from what the API answers
+	@HEADRACE_WRITE_REFUSALS=1 $(BIN)/python -m pytest -q tests/integration/manager/test_refusals.py
 
 lock: setup  ## Resolve the locked packages anew
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --all-extras --no-emit-index-url --no-header pyproject.toml -o requirements.lock
