@@ -111,9 +111,9 @@ async def test_redirects_of_a_replica_name_the_service(world: World, name: str) 
 
 async def test_the_fleet_s_models_name_no_replica(world: World) -> None:
     async with backend() as replica:
-        world.apply(table("chat", routes=(route(port=replica.port),)))
+        world.apply(table("chat", project="demo", routes=(route(port=replica.port),)))
         listed = await world.http.get(f"{world.url}/v1/models", headers={"X-Request-Id": "r"})
-        assert listed.json()["data"][0]["id"] == "chat"
+        assert listed.json()["data"][0]["id"] == "demo/chat"
         assert str(replica.port) not in f"{listed.headers} {listed.text}"
 
 
