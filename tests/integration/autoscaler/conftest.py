@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from headrace.autoscaler.settings import Settings
 from headrace.autoscaler.wiring import build
-from headrace.common.bus.connect import Bus
+from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.runtime.service import run_tasks
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.autoscaler.standin import Fleet, StandInManager
@@ -45,8 +45,14 @@ async def manager(bus: Bus) -> AsyncIterator[StandInManager]:
 
 
 @pytest.fixture
-async def fleet(bus: Bus) -> AsyncIterator[Fleet]:
-    async with Fleet(bus).running() as running:
+async def fleet(servers: EmbeddedServers) -> AsyncIterator[Fleet]:
+    """Speaks as an agent and an app-proxy do: what the manager's user publishes does not reach autoscalers."""
+
+    def bus_of(name: str) -> AbstractAsyncContextManager[Bus]:
+        user, password = servers.nats_user(name)
+        return open_bus(servers.nats_url, user=user, password=password, name=f"fleet-{name}")
+
+    async with bus_of("agent-1") as agent, bus_of("appproxy") as proxy, Fleet(agent, proxy).running() as running:
         yield running
 
 

@@ -124,7 +124,8 @@ class StandInManager:
 class Fleet:
     """Sends samples of services each 50 ms, as an agent and an app-proxy would."""
 
-    bus: Bus
+    agent_bus: Bus
+    proxy_bus: Bus
     kernel: dict[ServiceId, dict[str, float]] = field(default_factory=dict)
     engine: dict[ServiceId, dict[str, float]] = field(default_factory=dict)
     proxy: dict[ServiceId, dict[str, float]] = field(default_factory=dict)
@@ -172,7 +173,7 @@ class Fleet:
                 ReplicaSample(service_id=s.id, session_id=s.session, values=self.proxy[s.id])
                 for s in self.services.values()
             )
-            await publish(self.bus, KernelMetrics(agent_id="agent-1", at=now, samples=kernels))
+            await publish(self.agent_bus, KernelMetrics(agent_id="agent-1", at=now, samples=kernels))
             whole = tuple(ServiceSample(service_id=s.id, values=self.whole[s.id]) for s in self.services.values())
-            await publish(self.bus, ProxyMetrics(proxy_id="proxy-1", at=now, samples=replicas, services=whole))
+            await publish(self.proxy_bus, ProxyMetrics(proxy_id="proxy-1", at=now, samples=replicas, services=whole))
             await asyncio.sleep(0.05)
