@@ -28,6 +28,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.domain.addresses import Places
 from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.bus_side import BusSide
 from headrace.manager.reconcile.housekeeping import Kept
@@ -184,6 +185,10 @@ class FakeProxy:
                 continue
 
 
+ANY_PORT = Places(first_port=1024, last_port=65_535)
+"""Stand-ins for replicas listen where the system lets them."""
+
+
 class World:
     """Rows and parts a test moves."""
 
@@ -229,7 +234,8 @@ class World:
         )  # fmt: skip
         side = BusSide(
             bus, lambda: bus.open(self.servers.nats_url, user=user, password=password, name="manager"),
-            agents=agents, nodes=NodeReports(self.pool, loops.poke, lost_after=timedelta(seconds=lost_after_s)), proxies=proxies, outcomes=outcomes,
+            agents=agents, proxies=proxies, outcomes=outcomes,
+            nodes=NodeReports(self.pool, loops.poke, lost_after=timedelta(seconds=lost_after_s), places=ANY_PORT),
             scaling=Scaling(self.pool, lambda: loops.poke("services", "rules")), poke=loops.poke,
         )  # fmt: skip
         tasks = [asyncio.create_task(side.run()), asyncio.create_task(loops.run())]
