@@ -15,6 +15,7 @@ import httpx
 
 from headrace.embedded.state import StackState, read_state
 from tests.support.api import Api
+from tests.support.servers import free_port
 from tests.support.wait import eventually
 
 ENGINE_DEFINITION = """
@@ -37,7 +38,8 @@ class Stack:
         self.data = data
         self.runtime = runtime
         self.python_image = python_image
-        self._options = ["--runtime", runtime, "--agents", str(agents), "--simulate-gpus", str(gpus)]
+        ports = ["--port", str(free_port()), "--proxy-port", str(free_port())]
+        self._options = [*ports, "--runtime", runtime, "--agents", str(agents), "--simulate-gpus", str(gpus)]
         self._process: subprocess.Popen[bytes] | None = None
         self.log = data.with_suffix(".log")
         self.api: Api = Api("http://127.0.0.1:9", "")
@@ -46,9 +48,8 @@ class Stack:
     async def start(self) -> None:
         """Start it on free ports and wait until it runs. AssertionError with the end of the log if it does not."""
         with self.log.open("ab") as log:
-            ports = ["--port", "18080", "--proxy-port", "18000"]
             self._process = subprocess.Popen(
-                [*COMMAND, "--data", str(self.data), *ports, *self._options],
+                [*COMMAND, "--data", str(self.data), *self._options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 # Not in the developer's own home: their `headrace` would find this stack.
                 env={**os.environ, "NO_COLOR": "1", "XDG_STATE_HOME": str(self.data.with_name("state"))},
