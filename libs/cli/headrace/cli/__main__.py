@@ -17,6 +17,9 @@ from headrace.cli.session import Session
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: its import fails, as if not installed
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
+RAISED_AGAIN_S = 0.5
+"""After a SIGTERM that had no effect."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
@@ -42,13 +45,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failure.code
     finally:
         session.close()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGTERM, before)
     return ExitCode.OK
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    """End in order, so that what must not be left behind (a trial run, a half file) is not."""
-    raise SystemExit(128 + number)
+    """End in order, so that what must not be left behind (a trial run, a half file) is not.
+
+    Python loses an exception that a signal raises in a destructor or in a callback of C code. So it is raised again, unless by
+    then it is what is being handled.
+    """
+    ending = SystemExit(128 + number)
+
+    def again(_number: int, _frame: FrameType | None) -> None:
+        handled = sys.exc_info()[1]
+        while handled is not None and handled is not ending:
+            handled = handled.__context__
+        if handled is None:
+            signal.setitimer(signal.ITIMER_REAL, RAISED_AGAIN_S)
+            raise ending
+
+    signal.signal(signal.SIGALRM, again)
+    signal.setitimer(signal.ITIMER_REAL, RAISED_AGAIN_S)
+    raise ending
 
 
 if __name__ == "__main__":
