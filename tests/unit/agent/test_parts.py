@@ -304,13 +304,45 @@ def test_ports_seen_to_be_the_kernels_own_share_a_look_at_the_systems_sockets() 
         kernels = {KernelId(new_uuid()): server.getsockname()[1] for server in (one, other)}
         found = Listeners(read)
         # This process and its siblings stand for a kernel's family.
-        assert [found.stranger(kernel_id, os.getppid(), port) for kernel_id, port in kernels.items()] == [None, None]
+        assert [found.problem(kernel_id, os.getppid(), port) for kernel_id, port in kernels.items()] == [None, None]
         assert len(reads) == 2  # the first look is always one of its own
         for _ in range(50):
             for kernel_id, port in kernels.items():
-                assert found.stranger(kernel_id, os.getppid(), port) is None
+                assert found.problem(kernel_id, os.getppid(), port) is None
         assert len(reads) < 50
         before = len(reads)
         nobody = KernelId(new_uuid())
-        assert found.stranger(nobody, 2**30, next(iter(kernels.values()))) is not None
-        assert len(reads) == before + 1
+        problem = found.problem(nobody, 2**30, next(iter(kernels.values())))
+        assert problem is not None
+        assert problem.foreign
+        assert len(reads) == before + 2  # and once more before it is said
+
+
+def test_a_socket_that_is_gone_again_is_nobody_elses() -> None:
+    """A program that opens its port anew (a reload) closes sockets while its processes are looked at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        now = listening()
+        looks = [{port: now[port] | {"1"}}, now]
+        assert Listeners(lambda: looks.pop(0)).problem(KernelId(new_uuid()), os.getppid(), port) is None
+        assert looks == []
+    problem = Listeners(dict).problem(KernelId(new_uuid()), os.getppid(), port)
+    assert problem is not None
+    assert not problem.foreign  # a failed check, which max_retries allow for
+
+
+def test_a_program_whose_sockets_may_not_be_looked_at_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.listdir
+
+    def closed(path: str) -> list[str]:
+        if path == f"/proc/{os.getpid()}/fd":
+            raise PermissionError(path)
+        return real(path)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(os, "listdir", closed)
+        assert Listeners().problem(KernelId(new_uuid()), os.getppid(), port) is None
+        problem = Listeners().problem(KernelId(new_uuid()), 2**30, port)
+        assert problem is not None
+        assert problem.foreign

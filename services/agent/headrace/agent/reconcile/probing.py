@@ -155,14 +155,16 @@ class Prober:
     async def _check(self, spec: KernelSpec, policy: Policy, check: Check, port: int) -> None:
         answer = await self._checker.ask(spec.health_check, port, kept=self._may_keep(spec.kernel_id))
         # After the answer: who took the port before it was asked for, or as it was, is seen.
-        stranger = await self._runtime.stranger(spec.kernel_id, port) if answer.passed else None
+        problem = await self._runtime.port_problem(spec.kernel_id, port) if answer.passed else None
+        if problem is not None:
+            answer = Answer(passed=False, detail=problem.words, reached=True)
         HEALTH_CHECKS.labels("passed" if answer.passed else "failed").inc()
         detail = answer.detail if answer.passed else await self._seen(spec, answer, port)
         before, record = self._healths.get(spec.kernel_id), self._table.records.get(spec.kernel_id)
         if before is None or record is None:  # it stopped running meanwhile
             return
-        if stranger is not None:
-            after = not_its_own(before, check, stranger)
+        if problem is not None and problem.foreign:
+            after = not_its_own(before, check, problem.words)
         else:
             after = finish_check(policy, before, check, passed=answer.passed, detail=detail)
             after = too_late(policy, after, check, record.started_at or check.started_at)

@@ -44,6 +44,15 @@ class PreparedMount:
 
 
 @dataclass(frozen=True, slots=True)
+class PortProblem:
+    """Why an answer from a kernel's host port does not count."""
+
+    words: str
+    foreign: bool
+    """Whether a program that is not the kernel's was seen to listen there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """What the agent made ready for a kernel."""
 
@@ -127,8 +136,8 @@ class Runtime(Protocol):
     async def usage(self) -> Mapping[KernelId, Usage]:
         """Return the counters of all running kernels. Raises RuntimeUnavailable."""
 
-    async def stranger(self, kernel_id: KernelId, port: int) -> str | None:
-        """Return in words why an answer from the kernel's host port was not the kernel's own; None when it was."""
+    async def port_problem(self, kernel_id: KernelId, port: int) -> PortProblem | None:
+        """Return why an answer from the kernel's host port does not count as the kernel's; None when it does."""
 
     async def listens(self, spec: KernelSpec, port: int) -> str | None:
         """Return in words where the kernel's program listens, for one that does not answer on its host port `port`.

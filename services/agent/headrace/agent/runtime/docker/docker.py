@@ -31,6 +31,7 @@ from headrace.agent.runtime.interface import (
     ActionFailed,
     Before,
     Capacity,
+    PortProblem,
     PortTaken,
     Prepared,
     RuntimeUnavailable,
@@ -145,7 +146,7 @@ class DockerRuntime:
         self._networks.sweep_soon()
         await self.list()  # with it goes the network that nobody uses any more
 
-    async def stranger(self, kernel_id: KernelId, port: int) -> str | None:  # noqa: ARG002 - the interface's
+    async def port_problem(self, kernel_id: KernelId, port: int) -> PortProblem | None:  # noqa: ARG002 - the interface's
         """The engine holds the port of a container that runs, and refuses to start one whose port is taken."""
         return None
 

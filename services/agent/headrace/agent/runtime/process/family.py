@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from headrace.agent.runtime.interface import PortProblem
 from headrace.agent.runtime.listening import Listener, listeners
 from headrace.agent.runtime.process.proc import children_of, read_stat
 from headrace.common.contracts.ids import KernelId
@@ -42,18 +43,24 @@ class Listeners:
         """Forget other kernels than these."""
         self._own = {key: value for key, value in self._own.items() if key in kernel_ids}
 
-    def stranger(self, kernel_id: KernelId, shim: int, port: int) -> str | None:
+    def problem(self, kernel_id: KernelId, shim: int, port: int) -> PortProblem | None:
         """Return who listens on `port` though not of the kernel, or that nobody does; None when only the kernel does."""
         sockets = self._sockets(port, self._own.get(kernel_id))
-        if not sockets:
-            return f"nobody listens on port {port} any more"
+        if not sockets:  # as for a moment while a program opens its port anew
+            return PortProblem(f"nobody listens on port {port} any more", foreign=False)
         if sockets == self._own.get(kernel_id):
             return None
-        own = frozenset(held_by(family(kernel_id, shim), sockets))
+        processes = family(kernel_id, shim)
+        own = frozenset(held_by(processes, sockets))
         if own == sockets:
             self._own[kernel_id] = own
             return None
-        return f"port {port} is held by another program{_named(sockets - own)}, not by this replica's own"
+        # What the kernel closed while its processes were looked at has no holder either: it is not there any more.
+        foreign = (sockets - own) & self._read().get(port, frozenset())
+        holder = _named(foreign)
+        if not foreign or (not holder and any(map(_is_closed_to_us, processes))):
+            return None
+        return PortProblem(f"port {port} is held by another program{holder}, not by this replica's own", foreign=True)
 
     def _sockets(self, port: int, own: frozenset[str] | None) -> frozenset[str]:
         """Return who listens on `port`: now, or a moment ago where that was the kernel's `own` sockets only."""
@@ -140,6 +147,17 @@ def held_by(processes: Collection[int], sockets: Collection[str]) -> Iterator[st
                     inode = wanted.get(os.readlink(f"/proc/{pid}/fd/{name}"))  # noqa: PTH115 - the same
                     if inode is not None:
                         yield inode
+
+
+def _is_closed_to_us(pid: int) -> bool:
+    """Return whether this account may not see what the process holds (it changed its user, or has rights of its own)."""
+    try:
+        os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - as above
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def pids() -> Iterator[int]:

@@ -31,7 +31,7 @@ from headrace.agent.domain.rewriting import Rewriting
 from headrace.agent.domain.usage import Usage
 from headrace.agent.machine import architecture, cpu_count, memory_bytes
 from headrace.agent.runtime.environment import HOME
-from headrace.agent.runtime.interface import Before, Capacity, Prepared, RuntimeUnavailable, StartRefused
+from headrace.agent.runtime.interface import Before, Capacity, PortProblem, Prepared, RuntimeUnavailable, StartRefused
 from headrace.agent.runtime.listening import in_words
 from headrace.agent.runtime.process.cgroups import NO_GROUP, MemoryGroups, kills_in, procs_of, remove
 from headrace.agent.runtime.process.exits import Exits
@@ -207,12 +207,12 @@ class ProcessRuntime:
                 found[kernel_id] = Usage(now, cpu_s, mem_bytes, held_bytes=held)
         return found
 
-    async def stranger(self, kernel_id: KernelId, port: int) -> str | None:
+    async def port_problem(self, kernel_id: KernelId, port: int) -> PortProblem | None:
         """Compare who listens on the port with the kernel's own processes."""
         ids = Ids.read(Layout(self._data, kernel_id).state)
         if ids is None:
-            return "its program has not begun"
-        return await asyncio.to_thread(self._listeners.stranger, kernel_id, ids.shim, port)
+            return PortProblem("its program has not begun", foreign=False)
+        return await asyncio.to_thread(self._listeners.problem, kernel_id, ids.shim, port)
 
     async def listens(self, spec: KernelSpec, port: int) -> str | None:
         """Look for listening sockets that the kernel's own processes hold."""
