@@ -286,6 +286,23 @@ async def test_set_user_id_programs_do_not_stay_in_shared_folders(
     assert (place / "deep/sh").stat().st_mode & 0o7777 == 0o755
 
 
+async def test_set_user_id_programs_of_a_start_that_failed_do_not_stay_either(
+    docker_agent: AgentUnderTest, busybox: str, folder: FolderId
+) -> None:
+    place = docker_agent.folders / str(folder)
+    place.chmod(0o777)
+    script = "cp /bin/busybox /data/sh && chmod 6755 /data/sh && touch /data/done && exit 3"
+    spec = container(
+        busybox, mounts=[{"folder_id": folder, "target": "/data", "read_only": False}],
+        pre_start_actions=[{"action": "run_command", "args": {"command": [*SH, script]}}],
+    )  # fmt: skip
+    await docker_agent.plan(spec)
+    row = await docker_agent.kernel(spec, state="failed")
+    assert row.reason.code == "pre-start-action-failed"
+    assert (place / "done").exists()
+    assert (place / "sh").stat().st_mode & 0o7777 == 0o755
+
+
 async def test_a_program_that_is_not_in_the_image(docker_agent: AgentUnderTest, busybox: str, bare: str) -> None:
     lost, shellless = container(busybox, command=("no-such-program",)), container(bare, command=(*SH, "true"))
     await docker_agent.plan(lost, shellless)

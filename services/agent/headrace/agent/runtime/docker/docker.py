@@ -23,7 +23,7 @@ from headrace.agent.runtime.docker.images import Images
 from headrace.agent.runtime.docker.inside import ContainerInside
 from headrace.agent.runtime.docker.networks import SessionNetworks
 from headrace.agent.runtime.docker.registries import Registries
-from headrace.agent.runtime.docker.shared_files import take_away_rights
+from headrace.agent.runtime.docker.shared_files import clear_setuid
 from headrace.agent.runtime.docker.sockets import listeners_in
 from headrace.agent.runtime.docker.streams import json_lines, line_batches
 from headrace.agent.runtime.environment import HOME
@@ -137,12 +137,7 @@ class DockerRuntime:
 
     async def remove(self, kernel_id: KernelId) -> None:
         """Remove the container and its anonymous volumes, and its session's network with the last of them."""
-        writable = await self._writable(self._name(kernel_id))
         await self._remove(self._name(kernel_id))
-        for folder in writable:
-            count = await asyncio.to_thread(take_away_rights, folder)
-            if count:
-                log.warning("setuid_programs_disarmed", kernel_id=str(kernel_id), folder=folder.name, count=count)
         self._networks.sweep_soon()
         await self.list()  # with it goes the network that nobody uses any more
 
@@ -257,6 +252,8 @@ class DockerRuntime:
             raise kind("start-failed", f"the container cannot be started: {error}") from error
 
     async def _remove(self, name: str) -> None:
+        """Remove the container, also one of a start that did not come to its end, and the rights of what it left behind."""
+        writable = await self._writable(name)
         try:
             await self._call("DELETE", f"/containers/{name}", query={"force": "true", "v": "true"}, timeout_s=_KILL_S)
         except EngineError as error:
@@ -264,13 +261,23 @@ class DockerRuntime:
                 raise RuntimeUnavailable(f"the container cannot be removed yet: {error}") from error
             if error.status != 404:
                 raise RuntimeUnavailable(f"the container cannot be removed: {error}") from error
+        for folder in writable:
+            try:
+                count = await asyncio.to_thread(clear_setuid, folder)
+            except OSError as error:  # the engine's machine need not be this one, and nothing else can be done about it
+                log.warning("setuid_programs_not_looked_for", container=name, folder=folder.name, error=error.strerror)
+                continue
+            if count:
+                log.warning("setuid_programs_disarmed", container=name, folder=folder.name, count=count)
 
     async def _writable(self, name: str) -> Sequence[Path]:
         """Return the folders of this machine that the container could write to."""
         try:
             mounts = (await self._call("GET", f"/containers/{name}/json"))["Mounts"]
-        except EngineError:
-            return []
+        except EngineError as error:
+            if error.status == 404:
+                return []
+            raise RuntimeUnavailable(f"the container cannot be looked at: {error}") from error
         return [Path(mount["Source"]) for mount in mounts if mount["Type"] == "bind" and mount["RW"]]
 
     async def _ends(self, name: str, wait_s: float) -> bool:

@@ -9,31 +9,68 @@ from pathlib import Path
 
 MOST_ENTRIES = 200_000
 """Looked at in one folder after one container."""
+MOST_LEVELS = 64
+"""Of folders in one another."""
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def take_away_rights(folder: Path) -> int:
-    """Clear set-user-id and set-group-id of the programs below `folder`, no link followed. Return how many had one. Blocks.
+def clear_setuid(folder: Path) -> int:
+    """Clear set-user-id and set-group-id of the programs below `folder`. Return how many had one. Blocks.
 
-    Containers themselves cannot use them (no-new-privileges), but another user of the storage could.
+    Containers themselves cannot use them (no-new-privileges), but another user of the storage could. No link is followed, not
+    even one that another container puts in a folder's place meanwhile: each folder is opened step by step from `folder`.
     """
     found = looked = 0
-    waiting = [str(folder)]
-    while waiting and looked < MOST_ENTRIES:
-        with suppress(OSError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                looked += 1
-                with suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    elif entry.is_file(follow_symlinks=False):
-                        found += _clear(entry.path, entry.stat(follow_symlinks=False).st_mode)
+    waiting: list[tuple[str, ...]] = [()]
+    top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        while waiting and looked < MOST_ENTRIES:
+            steps = waiting.pop()
+            with suppress(OSError):
+                fd = _opened(top, steps)
+                try:
+                    folders, looked_here, found_here = _clear_in(fd, MOST_ENTRIES - looked)
+                finally:
+                    os.close(fd)
+                looked, found = looked + looked_here, found + found_here
+                if len(steps) < MOST_LEVELS:
+                    waiting += [(*steps, name) for name in folders]
+    finally:
+        os.close(top)
     return found
 
 
-def _clear(path: str, mode: int) -> int:
-    if not mode & (stat.S_ISUID | stat.S_ISGID):
-        return 0
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def _opened(top: int, steps: tuple[str, ...]) -> int:
+    fd = os.dup(top)
+    for name in steps:
+        try:
+            below = os.open(name, _DIRECTORY, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = below
+    return fd
+
+
+def _clear_in(fd: int, most: int) -> tuple[list[str], int, int]:
+    """Return the folders in the one that is open as `fd`, how many entries were looked at, and how many programs had a right."""
+    folders: list[str] = []
+    looked = found = 0
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            if looked >= most:
+                break
+            looked += 1
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                elif entry.is_file(follow_symlinks=False) and _has_right(entry.stat(follow_symlinks=False).st_mode):
+                    found += _clear(fd, entry.name)
+    return folders, looked, found
+
+
+def _clear(folder: int, name: str) -> int:
+    fd = os.open(name, _FILE, dir_fd=folder)
     try:
         mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode):
@@ -42,3 +79,7 @@ def _clear(path: str, mode: int) -> int:
     finally:
         os.close(fd)
     return 1
+
+
+def _has_right(mode: int) -> bool:
+    return bool(mode & (stat.S_ISUID | stat.S_ISGID))
