@@ -132,8 +132,11 @@ def test_a_database_that_is_not_there_cannot_be_reached(person: Person) -> None:
     assert "secret" not in ran.stdout + ran.stderr
 
 
-def test_detached_it_is_there_when_the_command_returns_and_stays(person: Person) -> None:
-    ports = ("--port", str(free_port()), "--proxy-port", str(free_port()))
+PORTS = ("--port", str(free_port()), "--proxy-port", str(free_port()))
+
+
+@pytest.mark.parametrize("ports", [(), PORTS], ids=["ports left out", "ports given"])
+def test_detached_it_is_there_when_the_command_returns_and_stays(person: Person, ports: tuple[str, ...]) -> None:
     up = person.runs("up", "--detach", *ports)
     assert up.returncode == 0, up.stderr
     assert "Headrace is running." in up.stdout

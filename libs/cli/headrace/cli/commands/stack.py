@@ -86,6 +86,9 @@ def up(
         )  # fmt: skip
     except ValueError as error:
         raise usage(str(error)) from None
+    warning = open_to_others(runtime.value, listen_host)
+    if warning is not None:
+        session.output.note(f"warning: {warning}")
     if detach:
         _detached(session, options)
         return
@@ -106,9 +109,6 @@ def up(
             session.config.stacks.remember(state.data)
 
     session.output.line(f"Headrace on {folder} (Ctrl-C stops it)")
-    warning = open_to_others(runtime.value, listen_host)
-    if warning is not None:
-        session.output.note(f"warning: {warning}")
     asyncio.run(run(options, tell))
 
 
@@ -120,7 +120,7 @@ def _detached(session: Session, options: UpOptions) -> None:
         "--agents": options.agents, "--port": options.api_port, "--proxy-port": options.proxy_port,
         "--listen-host": options.listen_host,
     }  # fmt: skip
-    words = [word for name, value in arguments.items() for word in (name, str(value))]
+    words = [word for name, value in arguments.items() if value is not None for word in (name, str(value))]
     session.output.line(f"Headrace on {options.data} (`headrace down` stops it)")
     start_detached(options.data, words, lambda detail: session.output.line(f"  {detail}"))
     state = read_state(options.data)
