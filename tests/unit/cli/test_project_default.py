@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.unit.cli.conftest import Cli
@@ -47,3 +49,17 @@ def test_the_environment_wins_over_the_choice(cli: Cli, blue: StandIn, monkeypat
 def test_a_project_that_is_not_there_is_not_chosen(cli: Cli, there: StandIn) -> None:
     assert cli("project", "use", "nowhere").code == 1
     assert cli("project", "use", "--json").json["project"] is None
+
+
+def test_a_file_that_cannot_be_read_is_named_and_written_anew_by_the_next_choice(
+    cli: Cli, blue: StandIn, home: Path
+) -> None:
+    file = home / ".config/headrace/defaults.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("nonsense")
+    refused = cli("folder", "create", "chat")
+    assert refused.code == 1
+    assert str(file) in refused.err
+    assert cli("project", "use", "blue").code == 0
+    cli("folder", "create", "chat")
+    assert blue.bodies[-1]["project"] == "blue"

@@ -116,8 +116,12 @@ class Config:
         return self.environ.get("HEADRACE_PROJECT") or self._defaults().projects.get(url)
 
     def use_project(self, url: str, project: str | None) -> None:
-        """Keep `project` as the one to use at `url`; None forgets it. Raises OSError."""
-        others = {server: name for server, name in self._defaults().projects.items() if server != url}
+        """Keep `project` as the one to use at `url`; None forgets it. A file that cannot be read is written anew. Raises OSError."""
+        try:
+            before = self._defaults().projects
+        except CliError:
+            before = {}
+        others = {server: name for server, name in before.items() if server != url}
         kept = list((others | ({url: project} if project else {})).items())[-MAX_DEFAULTS:]
         self._defaults_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self._defaults_file, Defaults(projects=dict(kept)).model_dump_json(indent=1) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import typer
@@ -49,6 +49,11 @@ class Session:
         `of`: what is looked for in it, by name or id; an id needs no project.
         """
         return given if given is not None or _is_id(of) else self.config.project(self.client.url)
+
+    def with_project(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return a request in the project that is meant, where it names none itself."""
+        default = self.project(None) if asked.get("project") is None else None
+        return asked if default is None else {**asked, "project": default}
 
     def connect(self, target: Target) -> Client:
         """Return a client of `target`; the caller closes it."""

@@ -50,9 +50,8 @@ def create(
     ] = "model",
 ) -> None:
     """Create an empty folder."""
-    project = session.project(project)
-    given: dict[str, Any] = {"name": name, "usage_mode": usage_mode} | ({"project": project} if project else {})
-    _show(session, session.client.folders.create(CreateFolder.model_validate(given)))
+    asked: dict[str, Any] = {"name": name, "usage_mode": usage_mode} | ({"project": project} if project else {})
+    _show(session, session.client.folders.create(CreateFolder.model_validate(session.with_project(asked))))
 
 
 def ls(

@@ -85,9 +85,7 @@ def create(
     body = overlaid(document(file) if file else {}, flags)
     if "name" not in body:
         raise usage("a name is missing: headrace service create NAME, or name: in --file")
-    if "project" not in body and (default := session.project(None)) is not None:
-        body["project"] = default
-    service = session.client.services.create(CreateService.model_validate(body))
+    service = session.client.services.create(CreateService.model_validate(session.with_project(body)))
     if wait and service.replicas:
         finish(session, service, "healthy", timeout)
     else:

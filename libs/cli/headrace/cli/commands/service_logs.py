@@ -73,9 +73,7 @@ def validate(
     """Try a spec once without creating a service: its log, then the verdict. Exit code 5 when it does not pass."""
     more = {name: value for name, value in {"project": project, "resource_group": resource_group}.items() if value}
     asked = overlaid(document(file) if file else {}, {**spec.given(), **more})
-    if "project" not in asked and (default := session.project(None)) is not None:
-        asked["project"] = default
-    body = StartValidation.model_validate(asked)
+    body = StartValidation.model_validate(session.with_project(asked))
     client = session.client
     run = client.validations.start(body)
     log = Thread(target=_copy_log, args=(session, run), daemon=True)
