@@ -76,14 +76,17 @@ def become_account(uid: int, gid: int) -> None:
 
 def hand_over(listed: str) -> None:
     """Bring the descriptors to where the protocol has them, and say so in the environment."""
-    named = [one.rpartition("=") for one in listed.split(",")]
+    parts = [one.rpartition("=") for one in listed.split(",")]
+    given = [int(number) for _, _, number in parts]
     # First out of the way of each other's places, then in place: dup2 clears close-on-exec.
-    high = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 3 + len(named)) for _, _, fd in named]
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(given)) for fd in given]
+    for fd in given:
+        os.close(fd)  # a copy that the program does not know of would listen on after it closed its own
     for at, fd in enumerate(high):
         os.dup2(fd, 3 + at)
     os.environ["LISTEN_PID"] = str(os.getpid())
-    os.environ["LISTEN_FDS"] = str(len(named))
-    os.environ["LISTEN_FDNAMES"] = ":".join(name for name, _, _ in named)
+    os.environ["LISTEN_FDS"] = str(len(given))
+    os.environ["LISTEN_FDNAMES"] = ":".join(name for name, _, _ in parts)
 
 
 def main(argv: list[str]) -> None:
