@@ -31,7 +31,11 @@ class Held:
 
 
 class FollowedStream:
-    """The generation of each subject that the stream of one kind of message holds, as of the last `look()`."""
+    """The generation of each subject that the stream of one kind of message holds, as of the last `look()`.
+
+    After a reconnect everything is read again: a server that lost power has forgotten its last messages, and gives their
+    sequence numbers to others.
+    """
 
     def __init__(self, bus: Bus, kind: type[Message]) -> None:
         self._bus = bus
@@ -41,6 +45,10 @@ class FollowedStream:
         self._last = 0
         self._own: dict[int, tuple[str, int]] = {}
         self.held: dict[str, Held] = {}
+        bus.on_reconnect(self._distrust)
+
+    def _distrust(self) -> None:
+        self._created = None
 
     def wrote(self, subject: str, generation: int, sequence: int) -> None:
         """Note a message of this process that the stream acknowledged, so that it need not be read."""
@@ -63,14 +71,15 @@ class FollowedStream:
                 if messages == len(self.held):
                     return
                 self._last, self.held = 0, {}  # something was taken out of it
-            await self._read_on()
-        return
+            await self._read_on(last)
 
-    async def _read_on(self) -> None:
+    async def _read_on(self, last: int) -> None:
+        """Read what follows, at least up to `last`, of which the message itself may have been taken out."""
         async for page in stored_values(self._bus, self._stream, self._wildcard, start=self._last + 1):
             for value in page:
                 self.held[value.subject] = Held(value.generation(), value.sequence)
             self._last = max(self._last, page[-1].sequence)
+        self._last = max(self._last, last)
         self._own = {sequence: own for sequence, own in self._own.items() if sequence > self._last}
         self._advance()
 
