@@ -33,7 +33,7 @@ pytestmark = [
 IMAGE = "headrace-test-nats:1"
 CONFIG = b"""
 port: 4222
-jetstream { store_dir: "/data", sync_interval: always }
+jetstream { store_dir: "/data", sync_interval: 2s }
 authorization { users: [{user: manager, password: secret}] }
 """
 

@@ -77,7 +77,7 @@ class Facts:
         await self.pool.execute("insert into table_changes (kind, key) values ('route', $1)", str(service))
 
 
-def _publishing(pool: Pool, bus: Bus, facts: Facts) -> Publishing[RouteTable]:
+def publishing_of(pool: Pool, bus: Bus, facts: Facts) -> Publishing[RouteTable]:
     return Publishing(pool, bus, RouteTable, facts, verify=timedelta(hours=1))
 
 
@@ -94,7 +94,7 @@ async def _messages(bus: Bus) -> int:
 async def test_each_change_is_a_generation_and_nothing_else_is_published(pool: Pool, bus: Bus) -> None:
     facts = Facts(pool)
     one, two = await facts.add(), await facts.add()
-    publishing = _publishing(pool, bus, facts)
+    publishing = publishing_of(pool, bus, facts)
     for _ in range(3):
         await publishing.one_pass()
     assert await _messages(bus) == 2
@@ -110,16 +110,16 @@ async def test_each_change_is_a_generation_and_nothing_else_is_published(pool: P
 async def test_a_manager_that_starts_publishes_only_what_is_missing(pool: Pool, bus: Bus) -> None:
     facts = Facts(pool)
     services = [await facts.add() for _ in range(5)]
-    await _publishing(pool, bus, facts).one_pass()
+    await publishing_of(pool, bus, facts).one_pass()
     await facts.want(services[2], 9)
-    await _publishing(pool, bus, facts).one_pass()
+    await publishing_of(pool, bus, facts).one_pass()
     assert await _messages(bus) == 6
 
 
 async def test_rows_that_wait_for_a_mark_get_it_though_the_table_is_the_same(pool: Pool, bus: Bus) -> None:
     facts = Facts(pool)
     service = await facts.add()
-    publishing = _publishing(pool, bus, facts)
+    publishing = publishing_of(pool, bus, facts)
     await publishing.one_pass()
     facts.marked.clear()
     facts.unmarked.add(service)
@@ -131,7 +131,7 @@ async def test_rows_that_wait_for_a_mark_get_it_though_the_table_is_the_same(poo
 async def test_what_the_stream_lost_or_holds_in_an_older_state_comes_back(pool: Pool, bus: Bus) -> None:
     facts = Facts(pool)
     lost, late = await facts.add(), await facts.add()
-    publishing = _publishing(pool, bus, facts)
+    publishing = publishing_of(pool, bus, facts)
     await publishing.one_pass()
     old = await _stored(bus, late)
     await facts.want(late, 2)
@@ -149,13 +149,13 @@ async def test_what_the_stream_lost_or_holds_in_an_older_state_comes_back(pool: 
 async def test_a_database_from_a_backup_goes_on_above_what_readers_have(pool: Pool, bus: Bus) -> None:
     facts = Facts(pool)
     service = await facts.add()
-    publishing = _publishing(pool, bus, facts)
+    publishing = publishing_of(pool, bus, facts)
     for wanted in (1, 2, 3, 4):
         await facts.want(service, wanted)
         await publishing.one_pass()
     await pool.execute("delete from publications")
     await facts.want(service, 1)
-    restarted = _publishing(pool, bus, facts)
+    restarted = publishing_of(pool, bus, facts)
     for _ in range(2):
         await restarted.one_pass()
     table = await _stored(bus, service)
@@ -170,12 +170,12 @@ async def test_a_table_that_cannot_be_made_is_told_and_does_not_hold_up_the_othe
 ) -> None:
     facts = Facts(pool)
     bad = await facts.add()
-    publishing = _publishing(pool, bus, facts)
+    publishing = publishing_of(pool, bus, facts)
     await publishing.one_pass()
     good = [await facts.add() for _ in range(5)]
     getattr(facts, fault).add(bad)
     await facts.want(bad, 2)
-    for manager in (publishing, _publishing(pool, bus, facts)):
+    for manager in (publishing, publishing_of(pool, bus, facts)):
         await manager.one_pass()
         stored = await stored_generations(bus, RouteTable)
         assert stored == {f"route.{service}": 1 for service in (bad, *good)}
@@ -194,7 +194,7 @@ async def test_a_table_that_cannot_be_made_is_told_and_does_not_hold_up_the_othe
 async def test_a_change_costs_what_it_concerns_and_a_pass_without_news_reads_no_table(pool: Pool, bus: Bus) -> None:
     facts = Facts(pool)
     services = [await facts.add() for _ in range(350)]
-    publishing = _publishing(pool, bus, facts)
+    publishing = publishing_of(pool, bus, facts)
     await publishing.one_pass()
     assert await _messages(bus) == 350
     facts.reads.clear()
@@ -209,7 +209,7 @@ async def test_a_change_costs_what_it_concerns_and_a_pass_without_news_reads_no_
 async def test_what_nobody_noted_is_found_by_the_slow_look(pool: Pool, bus: Bus) -> None:
     facts = Facts(pool)
     services = [await facts.add() for _ in range(250)]
-    publishing = _publishing(pool, bus, facts)
+    publishing = publishing_of(pool, bus, facts)
     await publishing.one_pass()
     facts.wanted[services[201]] = 9
 
@@ -224,7 +224,7 @@ async def test_what_nobody_noted_is_found_by_the_slow_look(pool: Pool, bus: Bus)
 async def test_managers_at_once_never_give_one_generation_two_contents(pool: Pool, bus: Bus) -> None:
     facts = Facts(pool)
     service = await facts.add(0)
-    managers = [_publishing(pool, bus, facts) for _ in range(3)]
+    managers = [publishing_of(pool, bus, facts) for _ in range(3)]
     contents: dict[int, set[int]] = {}
 
     async def heard(message: Any) -> None:
