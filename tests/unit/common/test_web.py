@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
@@ -180,3 +180,30 @@ def test_the_event_loop_of_the_services_serves() -> None:
         return status
 
     assert uvloop.run(ask()) == 200
+
+
+async def test_a_caller_that_does_not_take_its_answer_makes_room_at_once() -> None:
+    """Its connection would stay open behind the books for as long as it likes, and file descriptors with it."""
+    app, whole = make_app(), 64 * 2**20
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=bytes(whole))
+
+    app.router.add_get("/large", large)
+    server = WebServer(app, host="127.0.0.1", port=0, max_connections=16, drain_s=0.1)
+    serving = asyncio.create_task(server.run())
+    await server.started.wait()
+    slow, asking = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+    asking.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    await slow.readline()
+    others = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(15)]
+    assert (await _answer(server.port, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))[9:12] == b"200"
+    taken = 0
+    with suppress(ConnectionError):
+        while some := await asyncio.wait_for(slow.read(2**20), 10):
+            taken += len(some)
+    assert taken < whole
+    for writer in (asking, *(other for _, other in others)):
+        writer.close()
+    server.stop()
+    await serving

@@ -102,10 +102,11 @@ class _Connection(asyncio.Protocol):
             self._timer = None
 
     def end(self, problem: Problem) -> None:
-        """Close with an answer, as far as the caller listens; never waits."""
+        """Close with an answer; at once, where the caller has not taken the one before. Never waits for it."""
         self._all.gone(self.transport)
         self.head_has_come()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self.transport.get_write_buffer_size():
+            self.transport.abort()
             return
         body = json.dumps(problem.document()).encode()
         head = (
