@@ -349,6 +349,7 @@ class Attempts(Account):
         replica, self.replica = self.replica, None
         if replica is not None:
             replica.leave(self)
+            self.line.resume_reading("replica")
             if replica.drain is not None:
                 replica.drain.retried += moved
             elif not self.serving.queue.size:

@@ -114,7 +114,7 @@ class Exchange(Attempts):
         elif self.peek is not None:
             self.line.deadline = self.parts.now() + self.parts.bounds.caller_idle_timeout_s
             self.peek(content)
-        elif body.full:
+        elif body.full and not self.line.whole:
             self.line.pause_reading("body")
 
     def bad_body(self, error: FramingError) -> None:
