@@ -16,7 +16,7 @@ from headrace.common.bus.connect import Bus
 from headrace.common.bus.consume import subscribed
 from headrace.common.contracts.ids import TokenId, new_uuid
 from headrace.common.contracts.messages.reports import Held, HeldReport, ProxyReport
-from headrace.common.contracts.messages.routes import Limits, RouteTable, TokenLimits
+from headrace.common.contracts.messages.routes import Balance, Limits, RouteTable, TokenLimits
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.appproxy.replicas import fleet, serving, waiting
 from tests.integration.appproxy.world import World, backend, running
@@ -228,6 +228,20 @@ async def test_a_dead_replicas_room_is_anothers(world: World) -> None:
         assert not stuck.done(), "what was open on it goes on"
         some.gate.set()
         assert (await stuck).status_code == 200
+
+
+async def test_nobody_begins_to_wait_for_a_service_that_went_while_the_body_came(world: World) -> None:
+    first = table("chat", wanted=1, balance=Balance(policy="prefix"))
+    world.apply(first)
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(b'POST /chat/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 16\r\n\r\n{"prompt":')
+    await eventually(lambda: world.open_requests == 1)
+    world.apply(first.model_copy(update={"generation": 2, "removed": True}))
+    writer.write(b'"abc"}')
+    answer = await asyncio.wait_for(reader.read(), 10)
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"service-removed" in answer
+    writer.close()
 
 
 async def test_a_service_that_goes_lets_nobody_wait(world: World) -> None:

@@ -74,8 +74,6 @@ class Serving:
         self._budget = RetryBudget()
         self._able: list[Replica] = []
         """Those that the table lets serve."""
-        self._departed: list[Replica] = []
-        """Those that left the table with requests open."""
 
     # --- the table
 
@@ -116,17 +114,16 @@ class Serving:
             replica.drain = Drain(len(replica.open))
         replica.left = True
         replica.close_idle()
-        self._departed.append(replica)
         self._gone(replica, self._now())
         self._notify()
 
     def end(self) -> None:
-        """The service is gone."""
+        """The service is gone: who waits for it, or still comes to it, is told."""
+        self.table = self.table.model_copy(update={"removed": True})
         self._able = []
         for session_id in list(self.replicas):
             self._let_go(session_id)
-        while (ticket := self.queue.pop()) is not None:
-            ticket.item.turned_away(Refusal(503, "service-removed", "the service was removed", 30))
+        self.pump()
 
     # --- choosing
 
@@ -153,11 +150,13 @@ class Serving:
     def choose_well(self, exchange: Attempts) -> Replica | None:
         """Return a replica for a request that leaves one that was taken out: one that nothing is held against and that it was not
         sent to yet, with room for it."""
-        out = self.ejected() | self._passed.on_trial()
-        well = [replica for replica in self._able if replica.key not in out and replica.key not in exchange.tried]
-        if self._most is not None:
-            well = [replica for replica in well if replica.in_flight < self._most]
-        well = [replica for replica in well if replica is not exchange.replica]
+        out = self.ejected() | self._passed.on_trial() | exchange.tried
+        most = self._most
+        well = [
+            replica
+            for replica in self._able
+            if replica.key not in out and replica is not exchange.replica and (most is None or replica.in_flight < most)
+        ]
         return self.picker.pick(well, exchange.key) if well else None
 
     def _none_usable(self, exchange: Attempts) -> Refusal:
@@ -335,12 +334,8 @@ class Serving:
         self.picker.age(self._able, now_s)
 
     def _move_on(self) -> None:
-        """Send what may move elsewhere from the replicas that were taken out: that are passed over, unhealthy, or gone from the table."""
+        """Send what may move elsewhere from the replicas that are passed over or unhealthy."""
         ill = self._passed.ailing() if self._passed.troubled else _NOBODY
         for replica in self.replicas.values():
             if replica.open and (replica.route.health == "unhealthy" or replica.key in ill):
-                replica.move_open()
-        if self._departed:
-            self._departed = [replica for replica in self._departed if replica.open]
-            for replica in self._departed:
                 replica.move_open()

@@ -61,9 +61,10 @@ class Servings:
         self.gone[replica.session_id] = replica, now_s + _RECEIPT_S
 
     def forget_old(self, now_s: float) -> None:
-        """Drop the receipts that were told long enough; end drains of replicas that left whose grace is over."""
+        """Drop the receipts that were told long enough; of replicas that left, move requests to others, and end drains whose grace is over."""
         for replica, _ in self.gone.values():
             replica.cut_late(now_s)
+            replica.move_open()
         for session_id in [known for known, (_, until_s) in self.gone.items() if until_s <= now_s]:
             del self.gone[session_id]
 

@@ -40,6 +40,8 @@ def nobody(table: RouteTable) -> Refusal:
     """Return why no replica of the table serves."""
     routes = table.routes
     name = table.name
+    if table.removed:
+        return Refusal(503, "service-removed", f"service {name} was removed", 30)
     if table.stopped:
         return Refusal(503, "stopped", f"service {name} was stopped by a user", 30)
     if table.wanted == 0:
