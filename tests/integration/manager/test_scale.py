@@ -258,6 +258,24 @@ async def test_one_bad_service_costs_itself(pool: Pool, monkeypatch: pytest.Monk
     assert await pool.fetchval("select count(*) from services where problem is not null") == 0
 
 
+async def test_a_full_disk_of_the_database_is_no_services_problem(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    whose = await many_rows.owner(pool)
+    await many_rows.services(pool, whose, 3)
+    decide = services_loop.decide
+
+    def full(*_: Any) -> Any:
+        raise asyncpg.DiskFullError("could not extend file")
+
+    monkeypatch.setattr(services_loop, "decide", full)
+    watched = Watched(pool, monkeypatch)
+    with pytest.raises(asyncpg.DiskFullError):
+        await watched.one()
+    assert await pool.fetchval("select count(*) from services where problem is not null") == 0
+    monkeypatch.setattr(services_loop, "decide", decide)
+    watched.now += timedelta(seconds=2)
+    assert len(await watched.one()) == 3, "they are due again"
+
+
 async def _listed(api: ManagerApi, query: str) -> tuple[list[str], list[int]]:
     """Return the names of all pages, and how many items each page had."""
     names, sizes, cursor = list[str](), list[int](), ""

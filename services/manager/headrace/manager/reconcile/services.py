@@ -51,8 +51,10 @@ AT_ONCE = 4
 TURN = 500
 """Services that have their turn in each period although nothing is known of a change."""
 MOST_VALIDATIONS = 1000
-UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
-"""Not the row's doing."""
+DATABASE_ERRORS = (
+    OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InsufficientResourcesError
+)  # fmt: skip
+"""The database is away, or has no room or connections left: not a row's doing. They end the pass, which is tried again."""
 _FIRST = ServiceId(UUID(int=0))
 
 
@@ -161,7 +163,7 @@ class Services:
         acted, problem = 0, None
         try:
             acted = await self._one_service(service, rows, now)
-        except UNREACHABLE:
+        except DATABASE_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it
             problem = words(error)[: sessions.MAX_REASON]
@@ -178,7 +180,7 @@ class Services:
         for row in rows:
             try:
                 acted += await self._one_validation(row, now)
-            except UNREACHABLE:
+            except DATABASE_ERRORS:
                 raise
             except Exception as error:  # noqa: BLE001 - it costs itself
                 pass_over("validations", error, session_id=str(row.id))
