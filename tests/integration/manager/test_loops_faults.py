@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from nats.js.errors import ServerError
 
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.stored import stored_generations, stored_values
@@ -19,6 +20,7 @@ from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.replicas import Leave
+from headrace.manager.reconcile import bus_side
 from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.services import Services
 from headrace.manager.store import sessions, tables
@@ -83,6 +85,33 @@ async def test_reports_that_nobody_could_write_down_still_prove_presence(world: 
     assert await _lost(world) == ["agent-2"]
     assert "services" in poked
     assert "routes" in poked
+
+
+async def test_reports_are_heard_while_the_streams_cannot_be_made(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk, which JetStream refuses to write to: whoever talks is there, and scale requests are answered."""
+    refusals = 0
+
+    async def refuse(_: Bus) -> None:
+        nonlocal refusals
+        refusals += 1
+        raise ServerError(code=500, description="insufficient storage resources available")
+
+    for name in ("CHECK_STREAMS_S", "RETRY_S"):
+        monkeypatch.setattr(bus_side, name, 0.05)
+    await world.manager()
+    async with (await world.agent()).alive():
+        monkeypatch.setattr(bus_side, "ensure_streams", refuse)
+        await eventually(lambda: refusals > 2)
+        heard = "select coalesce(max(sequence), 0) from agents"
+        before = await world.pool.fetchval(heard)
+
+        async def hears_on() -> bool:
+            return bool(await world.pool.fetchval(heard) >= before + 3)
+
+        await eventually(hears_on)
+        assert refusals > 3, "and the streams are tried again"
 
 
 async def test_a_pass_without_the_bus_loses_nobody(world: World, bus: Bus) -> None:

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 GROUP = "managers"
 RETRY_S = 1.0
 CHECK_STREAMS_S = 30.0
+UNREADY = (BusUnavailable, NatsError, TimeoutError, OSError)
 
 
 class BusSide:
@@ -53,7 +54,7 @@ class BusSide:
         self._scaling = scaling
         self._poke = poke
         self._stop = asyncio.Event()
-        self._listening = False
+        self._ready = False
         bus.on_reconnect(proxies.listening)
 
     def stop(self) -> None:
@@ -62,8 +63,8 @@ class BusSide:
 
     def check(self) -> str | None:
         """Readiness: None, or why not."""
-        if not self._listening:
-            return "not connected to NATS yet"
+        if not self._ready:
+            return "not connected to NATS yet" if not self._bus.connected else "NATS has not made the streams yet"
         return None if self._bus.connected else "the connection to NATS is lost"
 
     async def run(self) -> None:
@@ -71,29 +72,45 @@ class BusSide:
         while not self._stop.is_set():
             try:
                 await self._listen()
-            except (BusUnavailable, NatsError, TimeoutError, OSError) as error:
-                log.warning("bus_not_ready", why=str(error) or type(error).__name__)
+            except UNREADY as error:
+                _log_unready(error)
                 await self._pause(RETRY_S)
 
     async def _listen(self) -> None:
         if not self._bus.connected:
             await self._connect()
         async with AsyncExitStack() as stack:
-            await ensure_streams(self._bus)
             await stack.enter_async_context(self._agents.listening())
             await stack.enter_async_context(newest(self._bus, NodeReport, self._nodes.heard, queue=GROUP))
             await stack.enter_async_context(subscribed(self._bus, ProxyReport, self._proxies.heard))
             await stack.enter_async_context(subscribed(self._bus, RuleReport, self._outcomes.heard))
             await stack.enter_async_context(answering(self._bus, ScaleRequest, self._scaling.answer, queue=GROUP))
-            self._listening = True
             self._proxies.listening()
-            self._poke("plans", "routes", "rules")
             while not self._stop.is_set():
-                await self._pause(CHECK_STREAMS_S)
-                if self._bus.connected:  # a bus that lost its data gets its streams back
-                    await ensure_streams(self._bus)
+                await self._pause(CHECK_STREAMS_S if await self._streams_stand() else RETRY_S)
+
+    async def _streams_stand(self) -> bool:
+        """Make the streams where they are missing: a bus that lost its data gets them back.
+
+        A bus whose disk takes no more carries reports all the same, so whoever listens goes on listening.
+        """
+        if self._ready and not self._bus.connected:
+            return True  # the next look is at the bus that came back
+        try:
+            await ensure_streams(self._bus)
+        except UNREADY as error:
+            _log_unready(error)
+            return False
+        if not self._ready:
+            self._ready = True
+            self._poke("plans", "routes", "rules")
+        return True
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
+
+
+def _log_unready(error: Exception) -> None:
+    log.warning("bus_not_ready", why=str(error) or type(error).__name__)
