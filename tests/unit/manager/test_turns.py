@@ -13,6 +13,7 @@ import pytest
 from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import Unavailable
 from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.usecases.parsing import Parsing
 from headrace.manager.usecases.turns import Turns
 from tests.support.wait import eventually
 
@@ -78,3 +79,30 @@ async def test_a_turn_lasts_as_long_as_the_thread_works_also_when_the_caller_has
             return True
 
         await eventually(free)
+
+
+async def test_a_parse_whose_caller_has_gone_keeps_the_projects_turn_until_its_thread_ends() -> None:
+    parsing = Parsing(most_waiting=0)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def parse() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    call = asyncio.create_task(parsing.run(ONE, parse))
+    await asyncio.to_thread(begun.wait, 10)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    with pytest.raises(Unavailable, match="found 1 requests of the project that read definition files; allowed: 1"):
+        await parsing.run(ONE, lambda: 1)
+    assert await parsing.run(OTHER, lambda: 2) == 2
+    go_on.set()
+
+    async def free() -> bool:
+        try:
+            return await parsing.run(ONE, lambda: True)
+        except Unavailable:
+            return False
+
+    await eventually(free)

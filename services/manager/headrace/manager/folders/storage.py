@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from headrace.common.contracts.problems import Unavailable
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.tree import Tree
+from headrace.manager.threads import in_thread
 
 T = TypeVar("T")
 
@@ -37,25 +37,10 @@ class FolderStorage:
         `ended` is called when the thread has done with it, which may be after the caller went away.
         """
         limit = timeout_s or self._timeout_s
-        loop = asyncio.get_running_loop()
         try:
-            work = self._threads.submit(function)
-        except RuntimeError:  # closing
-            if ended is not None:
-                ended()
-            raise
-        if ended is not None:
-            work.add_done_callback(lambda _: _soon(loop, ended))
-        try:
-            async with asyncio.timeout(limit):
-                return await asyncio.wrap_future(work)
+            return await in_thread(self._threads, function, timeout_s=limit, ended=ended)
         except TimeoutError:
             raise Unavailable(f"the storage did not answer within {limit:g} s", reason="storage-slow") from None
-
-
-def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(function)
 
 
 @contextmanager

@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import Unavailable
+from headrace.manager.threads import in_thread
+from headrace.manager.usecases.turns import MOST_WAITING, Turns
 
 T = TypeVar("T")
 _THREADS = 2
-_MOST_WAITING = 16
 _TIMEOUT_S = 60.0
+_BUSY = "definitions-busy"
 
 
 class Parsing:
     """Runs pure functions that take a while. The threads that read and write folders do other things."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, most_waiting: int = MOST_WAITING) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="parsing")
-        self._lines: dict[ProjectId, _Line] = {}
+        self._turns = Turns(at_once=1, most_waiting=most_waiting, work="read definition files", reason=_BUSY)
 
     async def run(self, project: ProjectId, function: Callable[[], T]) -> T:
         """Return what the function does. Raises what it raises, Unavailable when too many of the project wait already."""
-        line = self._lines.setdefault(project, _Line())
-        if line.waiting >= _MOST_WAITING:
-            raise Unavailable(
-                f"{line.waiting} definition files of the project are being read; try again", reason="definitions-busy"
-            )
-        line.waiting += 1
+        end = await self._turns.take(project)
         try:
-            async with asyncio.timeout(_TIMEOUT_S), line.turn:
-                return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+            return await in_thread(self._threads, function, timeout_s=_TIMEOUT_S, ended=end)
         except TimeoutError:
-            raise Unavailable("definition files were not read in time; try again", reason="definitions-busy") from None
-        finally:
-            line.waiting -= 1
-            if not line.waiting:
-                self._lines.pop(project, None)
-
-
-class _Line:
-    """The parses of one project."""
-
-    def __init__(self) -> None:
-        self.waiting = 0
-        self.turn = asyncio.Lock()
+            raise Unavailable(f"definition files were not read within {_TIMEOUT_S:g} s", reason=_BUSY) from None

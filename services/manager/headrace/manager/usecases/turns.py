@@ -1,4 +1,4 @@
-"""Turns of projects: how much of the file work that takes long may be done for one project at once."""
+"""Turns of projects: how much of the work that takes long may be done for one project at once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ _TIMEOUT_S = 60.0
 
 
 class Turns:
-    """Lets `at_once` requests of each project in; the next ones wait, up to a bound."""
+    """Lets `at_once` requests of each project in; the next ones wait, up to a bound. `work`, `reason`: said to those refused."""
 
-    def __init__(self, *, at_once: int = AT_ONCE, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(
+        self, *, at_once: int = AT_ONCE, most_waiting: int = MOST_WAITING, work: str = "list or move files",
+        reason: str = "folders-busy",
+    ) -> None:  # fmt: skip
         self._at_once = at_once
         self._most_waiting = most_waiting
+        self._work = work
+        self._reason = reason
         self._lines: dict[ProjectId, _Line] = {}
 
     async def take(self, project: ProjectId) -> Callable[[], None]:
@@ -30,7 +35,7 @@ class Turns:
         """
         line = self._lines.setdefault(project, _Line(self._at_once))
         if line.there >= (most := self._at_once + self._most_waiting):
-            raise _busy(f"found {line.there} requests of the project that list or move files; allowed: {most}")
+            raise self._busy(f"found {line.there} requests of the project that {self._work}; allowed: {most}")
         line.there += 1
         try:
             async with asyncio.timeout(_TIMEOUT_S):
@@ -38,7 +43,7 @@ class Turns:
         except BaseException as error:
             self._leave(project, line)
             if isinstance(error, TimeoutError):
-                raise _busy(f"the project's turn did not come within {_TIMEOUT_S:g} s") from None
+                raise self._busy(f"the project's turn did not come within {_TIMEOUT_S:g} s") from None
             raise
         ended = False
 
@@ -65,6 +70,11 @@ class Turns:
         if not line.there:
             self._lines.pop(project, None)
 
+    def _busy(self, why: str) -> Unavailable:
+        problem = Unavailable(f"{why}; try again", reason=self._reason)
+        problem.headers = {"Retry-After": "1"}
+        return problem
+
 
 class _Line:
     """The requests of one project."""
@@ -72,9 +82,3 @@ class _Line:
     def __init__(self, at_once: int) -> None:
         self.there = 0
         self.turn = asyncio.Semaphore(at_once)
-
-
-def _busy(why: str) -> Unavailable:
-    problem = Unavailable(f"{why}; try again", reason="folders-busy")
-    problem.headers = {"Retry-After": "1"}
-    return problem

@@ -1,0 +1,36 @@
+"""Blocking functions in threads, as the event loop waits for them: each call with a bound on its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def in_thread(
+    threads: ThreadPoolExecutor, function: Callable[[], T], *, timeout_s: float, ended: Callable[[], None] | None = None
+) -> T:
+    """Run a blocking function in a thread. Raises what it raises, TimeoutError when it takes too long.
+
+    `ended` is called when the thread has done with it, which may be after the caller went away.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        work = threads.submit(function)
+    except RuntimeError:  # closing
+        if ended is not None:
+            ended()
+        raise
+    if ended is not None:
+        work.add_done_callback(lambda _: _soon(loop, ended))
+    async with asyncio.timeout(timeout_s):
+        return await asyncio.wrap_future(work)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(function)
