@@ -11,10 +11,12 @@ from uuid import UUID
 import pytest
 
 from headrace.common.bus.connect import Bus
-from headrace.common.contracts.ids import RevisionId, ServiceId
+from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.store import sessions
 from tests.integration.manager.world import FakeAgent, Outcome, World
 from tests.support.wait import eventually
 
@@ -181,3 +183,26 @@ async def test_a_rollout_that_may_give_none_up_waits(world: World, monkeypatch: 
 
         await eventually(ten_passes)
         assert await world.statuses(service) == ["pending", "running"]
+
+
+async def test_a_trial_run_gets_its_verdict_and_ends(world: World) -> None:
+    await world.manager()
+    async with (await world.agent()).alive() as agent:
+        resolved = ResolvedSpec.model_validate(
+            {
+                "runtime": "custom", "model_name": "m", "image": None, "architecture": None, "command": ["true"], "port": 8000,
+                "model_path": "/models", "health_check": None, "slots": {"cpu": "1", "mem": "1024"},
+            }
+        )  # fmt: skip
+        async with world.pool.acquire() as con:
+            await sessions.create(
+                con, session_id=SessionId(new_uuid()), kind="validation", project_id=world.project, service_id=None,
+                revision_id=None, resolved=resolved, resource_group="default", created_by=world.user,
+            )  # fmt: skip
+
+        async def ended() -> bool:
+            row = await world.pool.fetchrow("select status, reason_code from sessions")
+            return tuple(row) == ("ended", "validation-passed")
+
+        await eventually(ended, within_s=20)
+        assert agent.kernels == {}

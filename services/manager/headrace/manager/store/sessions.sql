@@ -56,6 +56,7 @@ order by x.id
 -- The same for sessions without a service.
 select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
+       x.healthy_at, coalesce(k.failures, 0) as failures,
        coalesce(a.lost_at is not null, false) as lost
 from (select * from sessions where service_id is null and status <> 'ended' order by id limit $1) x
 left join lateral (select * from kernels where session_id = x.id and role = 'main' and ended_at is null offset 0) k on true
