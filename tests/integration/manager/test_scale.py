@@ -8,13 +8,16 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any, cast
+from unittest.mock import AsyncMock, Mock
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.db.pool import Connection, Pool, _prepare, open_pool
 from headrace.common.runtime.clock import utc_now
+from headrace.manager.domain import validation
 from headrace.manager.metrics import PASSED_OVER
 from headrace.manager.reconcile import services as services_loop
 from headrace.manager.reconcile.reports import Proxies
@@ -226,6 +229,37 @@ async def test_every_service_has_its_turn_although_nothing_is_known_of_a_change(
         assert len(looked_at) <= 10
         seen += looked_at
     assert len(set(seen)) == 35
+
+
+async def test_a_change_that_a_pass_could_not_read_is_looked_at_by_the_next(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _serving(pool, 5)
+    watched = Watched(pool, monkeypatch)
+    await watched.passes_until_quiet()
+    changed = ServiceId(await pool.fetchval("update services set wanted = 2 where name = 's-3' returning id"))
+    with monkeypatch.context() as broken:
+        broken.setattr(sessions, "live", AsyncMock(side_effect=asyncpg.QueryCanceledError))
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await watched.one()
+    assert await watched.one() == [changed]
+
+
+async def test_a_trial_run_that_cannot_be_handled_is_logged_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    whose = await many_rows.owner(pool)
+    await many_rows.services(pool, whose, 1)
+    await many_rows.sessions(pool, whose)
+    await pool.execute(
+        "update sessions set kind = 'validation', service_id = null, revision_id = null, resolved = '{}'"
+    )
+    monkeypatch.setattr(validation, "decide", Mock(side_effect=ValueError("no such thing")))
+    watched = Watched(pool, monkeypatch)
+    before = PASSED_OVER.labels("validations")._value.get()
+    with capture_logs() as logged:
+        for _ in range(3):
+            await watched.one()
+    assert PASSED_OVER.labels("validations")._value.get() == before + 3
+    assert [entry["loop"] for entry in logged if entry["event"] == "row_passed_over"] == ["validations"]
 
 
 async def test_one_bad_service_costs_itself(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

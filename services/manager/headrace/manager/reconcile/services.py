@@ -86,6 +86,8 @@ class Services:
         self._saw_all = False
         """Whether every service has had its turn once."""
         self._ticked: datetime | None = None
+        self._ill_validations = frozenset[SessionId]()
+        """Trial runs that could not be handled the last time."""
 
     async def one_pass(self) -> None:
         """Look at what changed, decide per service, act with compare-and-set; what lost a race is decided again by the next pass."""
@@ -99,7 +101,11 @@ class Services:
             some = self._attention.take(CHUNK)
             if not some:
                 break
-            acted += await self._look_at(some, now)
+            try:
+                acted += await self._look_at(some, now)
+            except BaseException:
+                self._attention.turn(some)  # their changes are not news to the next pass
+                raise
         acted += await self._validations(now)
         async with transaction(self._pool) as con:
             settled = await sessions.settle(con, look_at_all=ticked)
@@ -154,7 +160,6 @@ class Services:
         done = await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)
         failures = [failure for failure in done if failure is not None]
         if failures:
-            self._attention.turn(some)
             raise failures[0]
         return acted
 
@@ -176,14 +181,16 @@ class Services:
     async def _validations(self, now: datetime) -> int:
         async with self._pool.acquire(timeout=15) as con:
             rows = await sessions.alone(con, MOST_VALIDATIONS)
-        acted = 0
+        acted, ill = 0, set[SessionId]()
         for row in rows:
             try:
                 acted += await self._one_validation(row, now)
             except DATABASE_ERRORS:
                 raise
             except Exception as error:  # noqa: BLE001 - it costs itself
-                pass_over("validations", error, session_id=str(row.id))
+                pass_over("validations", error, known=row.id in self._ill_validations, session_id=str(row.id))
+                ill.add(row.id)
+        self._ill_validations = frozenset(ill)
         return acted
 
     async def _one_service(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:
