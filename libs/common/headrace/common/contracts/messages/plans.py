@@ -45,19 +45,9 @@ class GpuGrant(_Part):
     share: Annotated[Decimal, Field(gt=0, le=1)] = Decimal(1)
 
 
-class KernelSpec(_Part):
-    """Everything needed to start one container, resolved: the agent looks nothing up."""
+class ReplicaSpec(_Part):
+    """What kernels of one revision have in common."""
 
-    kernel_id: KernelId
-    session_id: SessionId
-    service_id: ServiceId | None
-    revision_id: RevisionId | None
-    project_id: ProjectId
-    kind: SessionKind
-    role: KernelRole = "main"
-    rank: NonNegativeInt = 0
-    name: str
-    """For logs and labels: service name, or what the session is for."""
     image: str | None
     """None only on the process runtime."""
     command: tuple[str, ...]
@@ -69,29 +59,13 @@ class KernelSpec(_Part):
     pre_start_actions: tuple[PreStartAction, ...] = ()
     environ: dict[str, str] = {}
     slots: ResourceSlots
-    gpus: tuple[GpuGrant, ...] = ()
     mounts: tuple[Mount, ...] = ()
     stop_grace_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """Between SIGTERM and SIGKILL."""
 
 
-class ReplicaSpec(_Part):
-    """What kernels of one revision have in common: see KernelSpec, which each of them becomes."""
-
-    image: str | None
-    command: tuple[str, ...]
-    port: Annotated[int, Field(ge=1, le=65535)]
-    model_path: str
-    health_check: HealthCheck | None
-    pre_start_actions: tuple[PreStartAction, ...] = ()
-    environ: dict[str, str] = {}
-    slots: ResourceSlots
-    mounts: tuple[Mount, ...] = ()
-    stop_grace_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
-
-
-class PlannedKernel(_Part):
-    """A kernel of a plan without what it shares with others of its revision."""
+class _Kernel(_Part):
+    """What is a kernel's own."""
 
     kernel_id: KernelId
     session_id: SessionId
@@ -102,14 +76,24 @@ class PlannedKernel(_Part):
     role: KernelRole = "main"
     rank: NonNegativeInt = 0
     name: str
+    """For logs and labels: service name, or what the session is for."""
     gpus: tuple[GpuGrant, ...] = ()
+
+
+class KernelSpec(ReplicaSpec, _Kernel):
+    """Everything needed to start one container, resolved: the agent looks nothing up."""
+
+
+class PlannedKernel(_Kernel):
+    """A kernel of a plan without what it shares with others of its revision."""
+
     spec: str
     """Key of the plan's `specs`."""
 
     def resolved(self, shared: ReplicaSpec) -> KernelSpec:
         """Return the kernel with everything that is needed to start it; the parts of `shared` are not copied."""
-        own = {name: getattr(self, name) for name in type(self).model_fields if name != "spec"}
-        return KernelSpec(**own, **{name: getattr(shared, name) for name in type(shared).model_fields})
+        own = {name: getattr(self, name) for name in _Kernel.model_fields}
+        return KernelSpec(**own, **{name: getattr(shared, name) for name in ReplicaSpec.model_fields})
 
 
 class NodePlan(Message):
