@@ -211,6 +211,20 @@ async def test_rules_that_somebody_threw_away_are_there_again_before_the_next_st
     assert sorted(rules_of(isolated)) == sorted(before)
 
 
+async def test_rules_go_when_the_setting_turns_them_off_though_containers_run_on(
+    isolated: AgentUnderTest, busybox: str
+) -> None:
+    spec = container(busybox)
+    await isolated.plan(spec)
+    await isolated.kernel(spec, state="running")
+    assert rules_of(isolated)
+    isolated.kill()
+    isolated.env["HEADRACE_AGENT_DOCKER_FIREWALL"] = "off"
+    isolated.start()
+    await eventually(lambda: rules_of(isolated) == [])
+    await isolated.kernel(spec, state="running")
+
+
 @pytest.mark.parametrize(("setting", "state"), [("required", "failed"), ("preferred", "running")])
 async def test_an_agent_that_cannot_filter_says_so_and_starts_only_what_may_go_without(
     bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, busybox: str, setting: str, state: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -54,6 +54,7 @@ class SessionNetworks:
         self._starting: Counter[SessionId] = Counter()
         self._last: IPv4Network | None = None
         self._sweep_due = True
+        self._rules_removed = False
 
     async def isolation(self) -> Isolation:
         """Return what keeps containers apart at the moment."""
@@ -96,35 +97,55 @@ class SessionNetworks:
         self._sweep_due = True
 
     async def sweep(self, used: Collection[SessionId]) -> None:
-        """Remove this agent's networks of other sessions than `used` and those being started, if there may be any."""
-        if not self._sweep_due or self._policy.shared is not None:
+        """Remove this agent's networks of other sessions than `used` and those being started, if there may be any.
+
+        What cannot be removed, or not now because a network is being made, waits for the next sweep: it costs no pass.
+        """
+        if not self._sweep_due or self._policy.shared is not None or self._lock.locked():
             return
-        self._sweep_due = False
-        async with self._lock:
-            own = {"filters": filters(label=[f"{LABEL}agent={self._agent_id}", f"{LABEL}data={self._owner}"])}
-            for network in await self._engine.call("GET", "/networks", query=own):
-                session = str(network["Labels"].get(f"{LABEL}session"))
-                if session in {str(one) for one in (*used, *self._starting)}:
-                    continue
-                try:
-                    await self._engine.call("DELETE", f"/networks/{network['Id']}")
-                except EngineError as error:
-                    if error.status != 404:  # a container of it is on its way out: the next sweep finds it
-                        self._sweep_due = True
-                        log.info("network_not_removed", network=network["Name"], why=str(error))
+        self._sweep_due, left = False, True
+        try:
+            async with self._lock:
+                left = await self._remove_all_but(used)
+        except (EngineError, RuntimeUnavailable) as error:
+            log.warning("networks_not_swept", why=str(error))
+        finally:
+            self._sweep_due |= left
+
+    async def _remove_all_but(self, used: Collection[SessionId]) -> bool:
+        """Return whether a network is left that should not be."""
+        left = False
+        for network in await self._own_networks():
+            session = str(network["Labels"].get(f"{LABEL}session"))
+            if session in {str(one) for one in (*used, *self._starting)}:
+                continue
+            try:
+                await self._engine.call("DELETE", f"/networks/{network['Id']}")
+            except EngineError as error:
+                if error.status != 404:  # a container of it is on its way out
+                    left = True
+                    log.info("network_not_removed", network=network["Name"], why=str(error))
+        return left
+
+    async def _own_networks(self) -> Sequence[Mapping[str, Any]]:
+        own = {"filters": filters(label=[f"{LABEL}agent={self._agent_id}", f"{LABEL}data={self._owner}"])}
+        found: Sequence[Mapping[str, Any]] = await self._engine.call("GET", "/networks", query=own)
+        return found
 
     async def close(self) -> None:
         """Take the packet filter away if no network is left that needs it."""
         with suppress(EngineError, RuntimeUnavailable):
-            own = {"filters": filters(label=[f"{LABEL}agent={self._agent_id}", f"{LABEL}data={self._owner}"])}
-            if self._firewall.problem is None and not await self._engine.call("GET", "/networks", query=own):
+            if self._firewall.problem is None and not await self._own_networks():
                 await self._firewall.remove()
 
     async def _filtered(self, *, now: bool = False) -> str | None:
-        if self._policy.firewall == "off":
-            return "the setting docker_firewall is off"
         if not self._policy.local_engine:
             return "the engine is not on the agent's machine"
+        if self._policy.firewall == "off":
+            if not self._rules_removed:  # those of an agent that was set otherwise
+                self._rules_removed = True
+                await self._firewall.remove()
+            return "the setting docker_firewall is off"
         return await self._firewall.ensure(now=now)
 
     async def _ensure(self, session_id: SessionId) -> str:

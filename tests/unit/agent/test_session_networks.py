@@ -1,0 +1,73 @@
+"""Sweeping sessions' networks while the engine refuses or does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from headrace.agent.runtime.docker.engine import EngineError
+from headrace.agent.runtime.docker.firewall import Firewall
+from headrace.agent.runtime.docker.networks import NetworkPolicy, SessionNetworks
+from headrace.agent.runtime.interface import RuntimeUnavailable
+from headrace.common.contracts.ids import SessionId, new_uuid
+
+POLICY = NetworkPolicy(None, IPv4Network("10.213.0.0/16"), 27, "off", local_engine=False)
+
+
+class Engine:
+    """Holds networks by session, and fails once where told so."""
+
+    def __init__(self, *sessions: SessionId) -> None:
+        self.networks = {str(session): session for session in sessions}
+        self.fails: dict[str, Exception] = {}
+        self.calls: list[str] = []
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def call(self, method: str, path: str, **_: object) -> Any:
+        self.calls.append(method)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        if method in self.fails:
+            raise self.fails.pop(method)
+        if method == "DELETE":
+            return self.networks.pop(path.removeprefix("/networks/"))
+        return [{"Id": i, "Name": i, "Labels": {"headrace.session": str(s)}} for i, s in self.networks.items()]
+
+
+def over(engine: Engine) -> SessionNetworks:
+    return SessionNetworks(engine, "a", "/data", POLICY, Firewall("/data", ()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("error", [RuntimeUnavailable("it did not answer"), EngineError(500, "no")])
+async def test_a_sweep_that_fails_costs_no_pass_and_is_made_up_for(method: str, error: Exception) -> None:
+    used, unused = SessionId(new_uuid()), SessionId(new_uuid())
+    engine = Engine(used, unused)
+    networks = over(engine)
+    engine.fails[method] = error
+    await networks.sweep({used})
+    assert len(engine.networks) == 2
+    await networks.sweep({used})
+    assert list(engine.networks) == [str(used)]
+    asked = len(engine.calls)
+    await networks.sweep({used})
+    assert len(engine.calls) == asked  # nothing is left to look for
+
+
+async def test_what_comes_up_during_a_sweep_is_looked_for_in_the_next_and_no_two_sweep_at_once() -> None:
+    engine = Engine(SessionId(new_uuid()))
+    networks = over(engine)
+
+    async def meanwhile() -> None:
+        networks.sweep_soon()
+        await networks.sweep(set())
+
+    engine.meanwhile = meanwhile
+    await networks.sweep(set())
+    assert engine.calls == ["GET", "DELETE"]
+    await networks.sweep(set())
+    assert engine.calls == ["GET", "DELETE", "GET"]
