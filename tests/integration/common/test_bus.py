@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -13,6 +13,7 @@ from nats.js import JetStreamContext
 
 from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.bus.consume import LastValues, answering, subscribed
+from headrace.common.bus.newest import newest
 from headrace.common.bus.publish import ask, publish, publish_last
 from headrace.common.bus.stored import stored_generations, stored_values
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
@@ -114,6 +115,23 @@ async def test_a_stored_message_that_cannot_be_read_or_taken_costs_itself(bus: B
     await asyncio.wait_for(task, 10)
     assert taken == [good]
     assert (await stored_generations(bus, RouteTable))[f"route.{bad}"] == 0
+
+
+async def test_newest_messages_that_could_not_be_handled_cost_themselves(bus: Bus) -> None:
+    taken: list[ServiceId] = []
+
+    async def handle(tables: Sequence[RouteTable]) -> None:
+        if not taken:
+            taken.append(tables[0].service_id)
+            raise RuntimeError("a row that nobody thought of")
+        taken.extend(table.service_id for table in tables)
+
+    first, second = ServiceId(new_uuid()), ServiceId(new_uuid())
+    async with newest(bus, RouteTable, handle):
+        await publish_last(bus, _table(1, first))
+        await eventually(lambda: taken == [first])
+        await publish_last(bus, _table(1, second))
+        await eventually(lambda: taken == [first, second])
 
 
 async def test_a_lost_live_message_is_made_good_by_the_resync(bus: Bus) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Generic, TypeVar
 
+import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
@@ -15,6 +16,7 @@ from headrace.common.bus.consume import read
 from headrace.common.contracts.messages.envelope import Message
 from headrace.common.obs.metrics import BUS_REFUSED
 
+log = structlog.get_logger()
 M = TypeVar("M", bound=Message)
 MOST_PER_BATCH = 100
 MOST_BATCH_BYTES = 4 * 1024 * 1024
@@ -70,7 +72,8 @@ async def newest(
 ) -> AsyncIterator[None]:
     """Call `handle` with the newest message of each subject, several at once, while inside.
 
-    Between two calls is a pause in which messages gather. With `queue` one member of the group gets each message.
+    Between two calls is a pause in which messages gather. With `queue` one member of the group gets each message. A call that
+    fails costs what it was given, and is logged.
     """
     waiting = Waiting(kind)
 
@@ -82,7 +85,10 @@ async def newest(
             await waiting.arrived.wait()
             some = waiting.take()
             if some:
-                await handle(some)
+                try:
+                    await handle(some)
+                except Exception:  # senders say their whole state again
+                    log.exception("newest_not_taken", message=kind.__name__, messages=len(some))
             await asyncio.sleep(pause_s)
 
     subscription = await bus.client.subscribe(kind.wildcard(), queue=queue, cb=on_message)
