@@ -1,0 +1,51 @@
+"""docs/limits.md names what is in the code, and each bound once."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "limits.md"
+FILES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for part in ("libs", "services")
+    for path in (ROOT / part).rglob("*.py")
+}
+
+
+def rows() -> Iterator[tuple[str, list[str]]]:
+    """Section and cells of each row."""
+    section = ""
+    for line in PAGE.read_text().splitlines():
+        if line.startswith("## "):
+            section = line[3:]
+        elif line.startswith("| ") and not line.startswith("| what |"):
+            yield section, [cell.strip() for cell in line.strip()[1:-1].split("|")]
+
+
+def is_there(name: str) -> bool:
+    """Whether `name` is a file or folder of the code, or `file.NAME`, `Class.field`, `NAME`, `call(argument)` in it."""
+    if any(path.endswith(f"/{name}") or f"/{name}/" in path for path in FILES):
+        return True
+    owner, _, rest = name.rpartition(".")
+    words = re.findall(r"\w+", rest)
+    texts = [text for path, text in FILES.items() if not owner or path.endswith(f"/{owner}.py")]
+    texts = texts or [text for text in FILES.values() if f"class {owner}" in text]
+    return bool(words) and all(any(re.search(rf"\b{word}\b", text) for text in texts) for word in words)
+
+
+def test_where_a_bound_is_said_to_be_there_is_something_of_that_name() -> None:
+    named = {name for _, (_, _, where, *_) in rows() for name in re.findall(r"`([^`]+)`", where)}
+    assert len(named) > 100
+    assert {name for name in named if not is_there(name)} == set()
+    assert not is_there("newest.MOST_NAMED_SO")
+
+
+def test_each_thing_stands_once_in_its_section_and_every_row_is_whole() -> None:
+    assert [cells[0] for _, cells in rows() if len(cells) != 5] == []
+    assert [
+        what for what, times in Counter((section, cells[0]) for section, cells in rows()).items() if times > 1
+    ] == []
