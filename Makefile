@@ -29,7 +29,7 @@ format: setup  ## Format and fix what can be fixed
 	@$(BIN)/ruff format .
 
 bench: setup  ## Run the benchmarks; results are printed as ratios and written to build/
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 compile: setup  ## Make build/compiled: Headrace as its wheel installs it, the data plane compiled (needs a C compiler)
 	@scripts/compile

@@ -34,7 +34,7 @@ from headrace.manager.reconcile.publishing import Publishing
 from headrace.manager.store.tables import Plans
 
 MACHINES, KERNELS, SERVICES = 2_500, 8, 500
-ROUNDS, CHANGED = 3, 500
+ROUNDS, CHANGED, SINGLES = 3, 500, 21
 TARGET_PER_S, TARGET_IDLE_S = 1_000, 0.1
 SPEC = {
     "runtime": "custom", "model_name": "m", "image": "registry.example/engine:1", "architecture": "x86_64",
@@ -108,8 +108,7 @@ async def measure(pool: Pool, bus: Bus) -> dict[str, float]:
         rounds.append(CHANGED / await timed(publishing.one_pass))
     found |= {"changed": median(rounds), "changed_lowest": min(rounds), "changed_highest": max(rounds)}
     one, idle = [], []
-    for number in range(21):
-        await pool.execute("insert into table_changes (kind, key) values ('plan', $1)", f"m{number:05}")
+    for number in range(SINGLES):
         await pool.execute(
             "update sessions set status = 'stopping' where id = "
             "(select session_id from kernels k join sessions x on x.id = k.session_id where agent_id = $1 and x.status = 'running' limit 1)",
@@ -118,8 +117,11 @@ async def measure(pool: Pool, bus: Bus) -> dict[str, float]:
         one.append(await timed(publishing.one_pass))
         idle.append(await timed(publishing.one_pass))
     held = await stored_generations(bus, NodePlan)
-    if len(held) != MACHINES:
-        raise SystemExit(f"the stream holds {len(held)} plans of {MACHINES}")
+    published = MACHINES + ROUNDS * CHANGED + SINGLES
+    if len(held) != MACHINES or sum(held.values()) != published:
+        raise SystemExit(
+            f"the stream holds {len(held)} plans of {MACHINES}, in {sum(held.values())} generations of {published}"
+        )
     return found | {
         "one_s": median(one), "one_highest_s": max(one), "idle_s": median(idle), "idle_highest_s": max(idle),
         "load_average": os.getloadavg()[0],

@@ -15,6 +15,8 @@ import tempfile
 import time
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from decimal import Decimal
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import uvloop
@@ -33,11 +35,12 @@ from headrace.manager.reconcile.bus_side import BusSide
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
 from headrace.manager.reconcile.scaling import Scaling
 from tests.support import many_rows
+from tests.support.wait import eventually
 
 MACHINES, KERNELS, EVERY_S, MEASURED_S = 500, 8, 2.0, 20.0
-SILENT = 50
+SILENT, MOST_WAIT_S = 50, 60.0
 TARGETS = {"cores": 0.5, "behind_s": 2.0, "lost_within_s": 10.0}
-Row = tuple[str, str, str]
+Row = tuple[AgentId, KernelId, SessionId]
 
 
 def main() -> int:
@@ -74,8 +77,7 @@ async def _measure() -> dict[str, float]:
             target=_send, args=(servers.nats_url, user, password, rows, silence), daemon=True
         )
         sender.start()
-        while await pool.fetchval("select count(*) from agents where sequence > 3") < MACHINES:  # noqa: ASYNC110 - a database tells nothing
-            await asyncio.sleep(0.1)
+        await eventually(lambda: _all_reported(pool), within_s=MOST_WAIT_S, every_s=0.1)
         found = await _cost(pool)
         silence.set()
         found["lost_within_s"] = await _until_lost(pool, agents)
@@ -91,12 +93,17 @@ async def _fill(pool: Pool) -> list[Row]:
     await many_rows.machines(pool, MACHINES)
     await many_rows.sessions(pool, whose, each=2, machines=MACHINES)
     return [
-        (row["agent_id"], str(row["id"]), str(row["session_id"]))
+        (row["agent_id"], row["id"], row["session_id"])
         for row in await pool.fetch("select agent_id, id, session_id from kernels")
     ]
 
 
+async def _all_reported(pool: Pool) -> bool:
+    return bool(await pool.fetchval("select count(*) from agents where sequence > 3") == MACHINES)
+
+
 async def _cost(pool: Pool) -> dict[str, float]:
+    """Return the processor time that MEASURED_S cost, and by how much the oldest report was late, looked at twice a second."""
     usage, started, behind = resource.getrusage(resource.RUSAGE_SELF), time.monotonic(), 0.0
     while time.monotonic() - started < MEASURED_S:
         await asyncio.sleep(0.5)
@@ -109,30 +116,33 @@ async def _cost(pool: Pool) -> dict[str, float]:
 
 async def _until_lost(pool: Pool, agents: Agents) -> float:
     started = time.monotonic()
-    while await pool.fetchval("select count(*) from agents where lost_at is not null") < SILENT:
+
+    async def lost() -> bool:
         await agents.one_pass()
-        await asyncio.sleep(0.5)
+        return bool(await pool.fetchval("select count(*) from agents where lost_at is not null") >= SILENT)
+
+    await eventually(lost, within_s=MOST_WAIT_S, every_s=0.5)
     return time.monotonic() - started
 
 
-def _send(url: str, user: str, password: str, rows: list[Row], silence: object) -> None:
+def _send(url: str, user: str, password: str, rows: list[Row], silence: Event) -> None:
     uvloop.run(_send_all(url, user, password, rows, silence))
 
 
-async def _send_all(url: str, user: str, password: str, rows: list[Row], silence: object) -> None:
+async def _send_all(url: str, user: str, password: str, rows: list[Row], silence: Event) -> None:
     bus = Bus()
     await bus.open(url, user=user, password=password, name="machines")
-    kernels: dict[str, list[KernelReport]] = {}
+    kernels: dict[AgentId, list[KernelReport]] = {}
     for agent, kernel, session in rows:
         kernels.setdefault(agent, []).append(_kernel(kernel, session))
     sequence = 0
     while True:
         sequence += 1
-        names = sorted(kernels)[SILENT if silence.is_set() else 0 :]  # type: ignore[attr-defined]
+        names = sorted(kernels)[SILENT if silence.is_set() else 0 :]
         started = time.monotonic()
         for number, name in enumerate(names):
             report = NodeReport(
-                agent_id=AgentId(name), incarnation="2", sequence=sequence, sent_at=utc_now(), applied_generation=1,
+                agent_id=name, incarnation="2", sequence=sequence, sent_at=utc_now(), applied_generation=1,
                 machine=_machine(name, sequence), kernels=tuple(kernels[name]),
             )  # fmt: skip
             await bus.client.publish(report.address(), report.encode())
@@ -140,23 +150,26 @@ async def _send_all(url: str, user: str, password: str, rows: list[Row], silence
         await asyncio.sleep(max(0.0, started + EVERY_S - time.monotonic()))
 
 
-def _kernel(kernel: str, session: str) -> KernelReport:
+def _kernel(kernel: KernelId, session: SessionId) -> KernelReport:
     reason = Reason(code="healthy", text="answered its health check")
     return KernelReport(
-        kernel_id=KernelId(kernel), session_id=SessionId(session), service_id=ServiceId(session), state="running", health="healthy",  # type: ignore[arg-type]
-        reason=reason, host="10.0.0.1", port=20_001, created_at=utc_now(),
+        kernel_id=kernel, session_id=session, service_id=ServiceId(session), state="running", health="healthy", reason=reason,
+        host="10.0.0.1", port=20_001, created_at=utc_now(),
     )  # fmt: skip
 
 
 def _machine(name: str, sequence: int) -> Machine:
     gpus = tuple(
-        Gpu(gpu_id=f"{name}-{n}", index=n, model="H", memory_bytes=10**11, memory_used_bytes=10**9 + sequence, utilization_percent=50)  # type: ignore[arg-type]
+        Gpu(
+            gpu_id=f"{name}-{n}", index=n, model="H", memory_bytes=10**11, memory_used_bytes=10**9 + sequence,
+            utilization_percent=50,
+        )
         for n in range(8)
     )  # fmt: skip
-    slots = {"cpu": "64", "mem": "1000000000000"}
+    slots = {"cpu": Decimal(64), "mem": Decimal(10**12)}
     return Machine(
-        hostname=name, architecture="x86_64", address="10.0.0.1", runtime="docker", version="0", slots=slots, gpus=gpus  # type: ignore[arg-type]
-    )  # fmt: skip
+        hostname=name, architecture="x86_64", address="10.0.0.1", runtime="docker", version="0", slots=slots, gpus=gpus
+    )
 
 
 if __name__ == "__main__":
