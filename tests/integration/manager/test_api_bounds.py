@@ -57,6 +57,18 @@ async def test_the_bound_of_a_project_or_service_holds_for_many_at_once(api: Man
     assert (problem["field"], problem["found"], problem["allowed"]) == (kind, f"2 {kind}", "at most 2")
 
 
+async def test_the_bounds_on_keys_and_open_uploads_hold_for_many_at_once(api: ManagerApi) -> None:
+    await api.admin.call("POST", "/v1/folders", {"name": "m"})
+    await api.admin.call("POST", "/v1/users", {"name": "one"})
+    keys = await asyncio.gather(*(api.admin.http.post("/v1/users/one/keys", json={}) for _ in range(6)))
+    assert sorted(answer.status_code for answer in keys) == [201] * 3 + [409] * 3
+    paths = [{"Upload-Metadata": f"path {base64.b64encode(f'{n}'.encode()).decode()}"} for n in range(6)]
+    uploads = await asyncio.gather(
+        *(api.admin.http.post("/v1/folders/m/uploads", headers=HEADERS | path) for path in paths)
+    )
+    assert sorted(answer.status_code for answer in uploads) == [201] * 2 + [409] * 4
+
+
 async def test_tokens_count_until_they_expire(api: ManagerApi) -> None:
     await api.admin.call("POST", "/v1/services", SPEC | {"name": "chat"})
     path = "/v1/services/chat/tokens"

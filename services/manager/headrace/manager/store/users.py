@@ -47,6 +47,11 @@ async def find(con: Connection, reference: str) -> User | None:
     return _user(row) if row else None
 
 
+async def lock(con: Connection, user_id: UserId) -> None:
+    """Keep others from locking the user until the transaction ends."""
+    await con.execute(SQL.lock, user_id)
+
+
 async def page(con: Connection, *, after: UUID, limit: int) -> list[User]:
     """Return a page of users."""
     return [_user(row) for row in await con.fetch(SQL.page, after, limit)]

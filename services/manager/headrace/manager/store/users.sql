@@ -4,6 +4,9 @@ insert into users (id, name, operator) values ($1, $2, $3) returning id, name, o
 -- name: find
 select id, name, operator, created_at from users where id = $1 or name = $2 order by id = $1 desc nulls last limit 1
 
+-- name: lock
+select 1 from users where id = $1 for no key update
+
 -- name: page
 select id, name, operator, created_at from users where id > $1 order by id limit $2
 

@@ -24,7 +24,7 @@ from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records import Folder, Upload
 from headrace.manager.folders.partials import Appender
 from headrace.manager.folders.storage import FolderStorage
-from headrace.manager.store import events, folders
+from headrace.manager.store import events, folders, projects
 from headrace.manager.usecases.context import as_id, invalid
 from headrace.manager.usecases.folders import Folders
 
@@ -63,6 +63,7 @@ class Uploads:
         folder = await self._folders.find(actor, reference, project, "member")
         await self._storage.call(partial(self._storage.tree(folder.id).check_free, names))
         async with transaction(self._pool) as con:
+            await projects.lock(con, folder.project_id)  # one at a time, so that the count holds
             there = await folders.open_uploads(con, folder.project_id)
             bounds.check("the project", "open uploads", there, self._most.uploads_per_project)
             upload = await folders.insert_upload(con, folder.id, "/".join(names), size_bytes, sha256, actor.user_id)

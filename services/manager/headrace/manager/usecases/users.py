@@ -51,6 +51,7 @@ class Users:
         key, secret = new_api_key(key_id)
         async with transaction(self._pool) as con:
             user = await self._user(con, actor, reference)
+            await users.lock(con, user.id)  # one at a time, so that the count holds
             bounds.check(f"user {user.name}", "keys", await users.count_keys(con, user.id), self._most.keys_per_user)
             view = await users.insert_key(con, key_id, user.id, new.name, self._vault.hash(secret), new.expires_in_s)
             details = {"user": user.name, "key_id": str(key_id), "name": new.name}
