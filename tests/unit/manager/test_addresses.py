@@ -31,6 +31,13 @@ def kernel(host: str | None, port: int | None) -> KernelReport:
         ("", 20_001, "", "at no address"),
         ("169.254.169.254", 20_001, "169.254.169.254", "all but link-local"),
         ("0.0.0.0", 20_001, "0.0.0.0", "all but link-local"),
+        (
+            "::ffff:169.254.169.254",
+            20_001,
+            "::ffff:169.254.169.254",
+            "at 169.254.169.254; allowed .* all but link-local",
+        ),
+        ("fe80::1%eth0", 20_001, "fe80::1%eth0", "all but link-local"),
     ],
 )
 def test_an_address_that_is_not_allowed_is_not_handed_on_and_the_reason_is_told(

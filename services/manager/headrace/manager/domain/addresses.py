@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from headrace.common.contracts.messages.reports import KernelReport
 from headrace.common.contracts.reasons import Reason
@@ -48,12 +48,12 @@ class Places:
                 f"its agent says that it is on port {port}; allowed (replica_ports): {self.first_port}-{self.last_port}"
             )
         try:
-            address = ip_address(host)
+            address = _plain(ip_address(host))
         except ValueError:  # a name, which the app-proxy resolves
             if not self.networks:
                 return None
             return f"its machine is at {_short(host)}, a name; allowed (replica_networks): {self._named()}"
-        if any(address in network for network in self.networks or ()):
+        if any(address in network for network in self.networks):
             return None
         if self.networks or any(address in network for network in _NEVER):
             return f"its machine is at {address}; allowed (replica_networks): {self._named()}"
@@ -61,6 +61,12 @@ class Places:
 
     def _named(self) -> str:
         return ", ".join(map(str, self.networks)) or "all but link-local, multicast and unspecified addresses"
+
+
+def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address that an IPv6 one (`::ffff:169.254.169.254`) is to a socket."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
 
 
 def _short(text: str) -> str:
