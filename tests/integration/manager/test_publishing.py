@@ -19,6 +19,7 @@ from headrace.common.bus.stored import stored_generations
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.db.pool import Connection, Pool
+from headrace.manager.metrics import TABLES_UNBUILT
 from headrace.manager.reconcile.publishing import Publishing
 from headrace.manager.store.tables import Draft
 from tests.support.wait import eventually
@@ -189,6 +190,20 @@ async def test_a_table_that_cannot_be_made_is_told_and_does_not_hold_up_the_othe
     assert (await _stored(bus, bad)).wanted == 2
     assert await pool.fetchval("select count(*) from publications where problem is not null") == 0
     assert publishing.unbuilt == {}
+
+
+async def test_a_table_that_cannot_be_made_is_forgotten_with_what_it_was_of(pool: Pool, bus: Bus) -> None:
+    facts = Facts(pool)
+    bad = await facts.add()
+    facts.refused.add(bad)
+    publishing = publishing_of(pool, bus, facts)
+    await publishing.one_pass()
+    assert list(publishing.unbuilt) == [f"route.{bad}"]
+    del facts.wanted[bad]
+    await facts.note(bad)
+    await publishing.one_pass()
+    assert publishing.unbuilt == {}
+    assert TABLES_UNBUILT.labels("RouteTable")._value.get() == 0
 
 
 async def test_a_change_costs_what_it_concerns_and_a_pass_without_news_reads_no_table(pool: Pool, bus: Bus) -> None:

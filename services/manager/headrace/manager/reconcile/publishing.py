@@ -221,6 +221,9 @@ class Publishing(Generic[T]):
         tables, unsent = await self._advance(con, drafts, before)
         gone = set(subjects) - {draft.subject for draft in drafts}
         self._unsent -= gone
+        for subject in gone:
+            self.unbuilt.pop(subject, None)
+        TABLES_UNBUILT.labels(self._kind.__name__).set(len(self.unbuilt))
         await publications.drop_unused(con, sorted(gone))
         await self._source.mark(con, tables)
         return unsent
@@ -240,7 +243,7 @@ class Publishing(Generic[T]):
             subject, last = draft.subject, before[draft.subject]
             made = _made(draft)
             content, problem = made.content, made.problem
-            if problem != last.problem and (problem is not None or last.problem is not None):
+            if problem != last.problem:
                 problems[subject] = problem
             if made.table is None:
                 self._cannot_build(subject, problem or "")
@@ -257,7 +260,6 @@ class Publishing(Generic[T]):
             tables.append(table)
             if subject in self._unsent:
                 unsent.append((table, in_generation(made.data, generation)))
-        TABLES_UNBUILT.labels(self._kind.__name__).set(len(self.unbuilt))
         await publications.advance(con, new)
         await publications.tell(con, problems)
         return tables, unsent
@@ -310,7 +312,8 @@ def _made(draft: Draft[T]) -> _Made[T]:
         table = draft.build()
         data = table.encode()
     except (ValueError, TypeError, KeyError) as error:
-        return _Made(None, b"", NOTHING, f"it cannot be made from what is stored: {words(error)}")
+        problem = f"it cannot be made from what is stored: {words(error)}"[: publications.MAX_PROBLEM]
+        return _Made(None, b"", NOTHING, problem)
     if len(data) > MAX_BYTES:
         return _Made(None, b"", NOTHING, f"it has {len(data):,} bytes; the bus carries {MAX_BYTES:,}")
     return _Made(table, data, Content(hashlib.sha256(data).digest(), len(data)))

@@ -57,10 +57,9 @@ async def advance(con: Connection, new: Mapping[str, tuple[int, Content]]) -> No
 
 
 async def tell(con: Connection, problems: Mapping[str, str | None]) -> None:
-    """Keep why these cannot be made; None: they can."""
+    """Keep why these cannot be made, in at most MAX_PROBLEM characters; None: they can."""
     if problems:
-        texts = [text and text[:MAX_PROBLEM] for text in problems.values()]
-        await con.execute(SQL.tell, list(problems), texts)
+        await con.execute(SQL.tell, list(problems), list(problems.values()))
 
 
 async def drop_unused(con: Connection, subjects: Sequence[str]) -> None:
