@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.reconcile.reports import REPEAT_AFTER_S, NodeReports
 from tests.support import many_rows
+from tests.support.wait import eventually
 
 
 def machine(name: str, *, used: int = 0) -> Machine:
@@ -76,6 +78,22 @@ async def test_unchanged_reports_of_many_machines_renew_when_they_were_heard_and
     assert await pool.fetch("select id, kernels from agents order by id") == written
     assert await pool.fetch("select ctid from kernels order by id") == versions
     assert await pool.fetchval("select min(sequence) from agents") == 6
+
+
+async def test_who_waits_for_one_machines_row_holds_no_other(pool: Pool) -> None:
+    """Managers that take turns with the reports of the same machines would wait for each other otherwise."""
+    nodes = NodeReports(pool, lambda *_: None)
+    taken = utc_now()
+    await nodes.heard([report("a", 5, taken), report("b", 5, taken)])
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with pool.acquire() as con, con.transaction():
+        await con.execute("select 1 from agents where id = 'b' for update")
+        both = asyncio.create_task(nodes.heard([report("a", 6, taken), report("b", 1, taken, incarnation="2")]))
+        await eventually(lambda: pool.fetchval(waiting))
+        await con.execute("select 1 from agents where id = 'a' for update nowait")
+    await both
+    found = {row["id"]: row["sequence"] for row in await pool.fetch("select id, sequence from agents")}
+    assert found == {"a": 6, "b": 1}
 
 
 async def test_figures_of_gpus_are_written_again_after_a_while(pool: Pool) -> None:

@@ -71,10 +71,15 @@ class NodeReports:
         now = self._monotonic()
         digests = {report.agent_id: _digest(report) for report in some}
         repeated = [report for report in some if self._is_written(report, digests[report.agent_id], now)]
+        same: set[AgentId] = set()
+        if repeated:  # on its own: rows locked in two orders could make managers wait for each other
+            async with self._pool.acquire(timeout=15) as con:
+                same = await reports.same(con, repeated, digests, self._lost_after)
+        fresh = [report for report in some if report.agent_id not in same]
+        if not fresh:
+            return
         async with transaction(self._pool) as con:
-            same = await reports.same(con, repeated, digests, self._lost_after) if repeated else set()
-            fresh = [report for report in some if report.agent_id not in same]
-            capacity = await reports.keep(con, fresh, digests, self._lost_after) if fresh else {}
+            capacity = await reports.keep(con, fresh, digests, self._lost_after)
             counting = [report for report in fresh if report.agent_id in capacity]
             changed = await reports.apply_kernels(con, counting, self._places) if counting else 0
         applied = False
