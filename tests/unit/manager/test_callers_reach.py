@@ -80,6 +80,14 @@ async def test_generations_are_those_of_app_proxies_heard_of_lately() -> None:
     assert heard.proxies.generations(SERVICE) == {ONE: 5, OTHER: 0}
 
 
+async def test_app_proxies_that_came_and_went_are_not_remembered() -> None:
+    heard = Heard()
+    for number in range(50):
+        heard.after(4)
+        await heard.report(ProxyId(f"proxy-{number}"))
+    assert set(heard.proxies._reports) == {ProxyId(f"proxy-{number}") for number in (47, 48, 49)}
+
+
 def test_an_app_proxy_is_behind_only_after_it_had_time_to_apply_the_table() -> None:
     has = {ONE: 3, OTHER: 0}
     assert behind(has, 3, START, START + BEHIND_AFTER - timedelta(seconds=1)) == {}

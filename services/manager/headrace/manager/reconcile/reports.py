@@ -144,7 +144,7 @@ class Proxies:
         now = self._clock()
         if not self.lately():
             self._since = now  # the others, if there are any, report within a second
-        self._reports[report.proxy_id] = Heard(now, report)
+        self._reports = {**self.lately(), report.proxy_id: Heard(now, report)}
         if _tells_of_drains(before.report if before is not None else None, report):
             self._poke("services", "receipts")
 
