@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from headrace.common.obs.logging import LogFormat
 from headrace.common.runtime.settings import ServiceSettings
 from headrace.manager.domain.addresses import Places
+from headrace.manager.domain.own_ports import port_range
 
 
 class Settings(ServiceSettings):
@@ -90,9 +91,8 @@ class Settings(ServiceSettings):
 
 
 def places(settings: Settings) -> Places:
-    """Return where replicas may be."""
-    first, last = (int(port) for port in settings.replica_ports.split("-"))
-    return Places(settings.replica_networks, first, last)
+    """Return where replicas may be. Raises ValueError when the ports are no range."""
+    return Places(settings.replica_networks, *port_range(settings.replica_ports))
 
 
 def secret_bytes(settings: Settings) -> bytes:

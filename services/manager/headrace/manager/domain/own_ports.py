@@ -6,6 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 
+def port_range(bounds: str) -> tuple[int, int]:
+    """Return the first and the last port of `low-high`. Raises ValueError where that is no range."""
+    low, _, high = bounds.partition("-")
+    if not (low.isdecimal() and high.isdecimal() and 1 <= int(low) <= int(high) <= 65_535):
+        raise ValueError(f"{bounds} is no range of ports as 10000-19999")
+    return int(low), int(high)
+
+
 @dataclass(frozen=True, slots=True)
 class OwnPorts:
     """A range, less the ports that something else of the installation listens on."""
@@ -17,10 +25,7 @@ class OwnPorts:
     @classmethod
     def parse(cls, bounds: str, reserved: Collection[int]) -> OwnPorts:
         """Return the ports of `low-high`. Raises ValueError where that is no range."""
-        low, _, high = bounds.partition("-")
-        if not (low.isdecimal() and high.isdecimal() and 1 <= int(low) <= int(high) <= 65_535):
-            raise ValueError(f"{bounds} is no range of ports as 10000-19999")
-        return cls(int(low), int(high), frozenset(reserved))
+        return cls(*port_range(bounds), frozenset(reserved))
 
     def allowed(self, port: int | None) -> str | None:
         """Return None where a service may have the port (0 and None: it has none), else which ports it may have."""
