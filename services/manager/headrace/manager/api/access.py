@@ -10,20 +10,29 @@ from pydantic import Field
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.rules import RuleView, ScaleDecisionView
 from headrace.common.contracts.http.services import HistoryEntry, RevisionDetail, RevisionView
-from headrace.common.contracts.problems import Conflict, Forbidden, NotFound
+from headrace.common.contracts.problems import Conflict, Forbidden
 from headrace.common.contracts.rule import RuleSpec
-from headrace.manager.api.routing import Call, Paging, Query, Reply, Routes, json_reply, no_content
+from headrace.manager.api.routing import (
+    MOST_REVISION,
+    Call,
+    Paging,
+    Query,
+    Reply,
+    Routes,
+    json_reply,
+    no_content,
+    revision_of,
+)
 from headrace.manager.store.rows import FIRST
 
 routes = Routes("services")
-_MOST_REVISION = 2_147_483_647
 
 
 class RevisionsQuery(Query):
     """Which revisions."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = 100
-    cursor: Annotated[int, Field(ge=0, le=_MOST_REVISION)] | None = None
+    cursor: Annotated[int, Field(ge=0, le=MOST_REVISION)] | None = None
 
 
 @routes.on(
@@ -76,10 +85,7 @@ async def list_revisions(call: Call) -> web.Response:
 @routes.on("GET", "/v1/services/{service}/revisions/{revision}", replies={200: Reply("It.", RevisionDetail)})
 async def show_revision(call: Call) -> web.Response:
     """Return one revision: what was asked for, and what its replicas are started with."""
-    number = call["revision"]
-    if not (number.isascii() and number.isdecimal() and len(number) <= 10 and int(number) <= _MOST_REVISION):
-        raise NotFound(f"there is no revision {number}; allowed: a number, as the list of revisions says")
-    return json_reply(await call.use.history.revision(call.actor, call["service"], int(number)))
+    return json_reply(await call.use.history.revision(call.actor, call["service"], revision_of(call)))
 
 
 @routes.on("GET", "/v1/services/{service}/history", query=Paging, replies={200: Reply("Changes.", Page[HistoryEntry])})

@@ -25,6 +25,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.usecases.everything import UseCases
 
 M = TypeVar("M", bound=BaseModel)
+MOST_REVISION = 2_147_483_647
 _PLACE = re.compile(r"\{([a-z_]+)(?::[^{}]*)?\}")
 
 
@@ -191,6 +192,14 @@ class Routes:
             return handler
 
         return declare
+
+
+def revision_of(call: Call) -> int:
+    """Return the number in the path's {revision}. Raises NotFound for what is no revision's number."""
+    number = call["revision"]
+    if not (number.isascii() and number.isdecimal() and len(number) <= 10 and int(number) <= MOST_REVISION):
+        raise NotFound(f"there is no revision {number}; allowed: a number, as the list of revisions says")
+    return int(number)
 
 
 def json_reply(model: BaseModel, *, status: int = 200, location: str | None = None) -> web.Response:

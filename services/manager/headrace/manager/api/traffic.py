@@ -10,17 +10,16 @@ from pydantic import Field
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.services import ReplicaView
 from headrace.common.contracts.http.traffic import PutWeight, ReceiptView, RolloutReceipt
-from headrace.common.contracts.problems import Conflict, Forbidden, NotFound
-from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
+from headrace.common.contracts.problems import Conflict, Forbidden
+from headrace.manager.api.routing import MOST_REVISION, Call, Paging, Reply, Routes, json_reply, revision_of
 
 routes = Routes("services")
-_MOST_REVISION = 2_147_483_647
 
 
 class ReceiptsQuery(Paging):
     """Which receipts."""
 
-    revision: Annotated[int, Field(ge=1, le=_MOST_REVISION)] | None = None
+    revision: Annotated[int, Field(ge=1, le=MOST_REVISION)] | None = None
     """Only of replicas that made way for this revision."""
 
 
@@ -55,7 +54,4 @@ async def list_receipts(call: Call) -> web.Response:
 )
 async def show_rollout_receipt(call: Call) -> web.Response:
     """Return what the change to a revision cost callers: the sum over the replicas that it replaced."""
-    number = call["revision"]
-    if not (number.isascii() and number.isdecimal() and len(number) <= len(str(_MOST_REVISION))):
-        raise NotFound(f"there is no revision {number}")
-    return json_reply(await call.use.receipts.of_rollout(call.actor, call["service"], int(number)))
+    return json_reply(await call.use.receipts.of_rollout(call.actor, call["service"], revision_of(call)))
