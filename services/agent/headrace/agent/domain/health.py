@@ -28,6 +28,7 @@ from headrace.common.contracts.reasons import Reason
 
 LOOK_S = 0.1
 """Between looks until the first success. One costs well under a millisecond while nothing listens yet."""
+LEAST_AT_ONCE, MOST_AT_ONCE = 8, 64
 _MAX_DETAIL = 500
 _MAX_TOLD = 1_000
 NEVER_OPENED = "port-never-opened"
@@ -49,6 +50,14 @@ class Policy:
     """Readiness by port: until the first success no failure counts, and `open_within_s` bounds how long that may take."""
     open_within_s: float = math.inf
     """From the start of the program."""
+
+    @property
+    def most_at_once(self) -> int:
+        """Checks under way when answers take longer than `interval`; one more is left out.
+
+        As many as decide and the look before them, within a bound: else a program that hangs would be out later than its definition says.
+        """
+        return min(MOST_AT_ONCE, max(LEAST_AT_ONCE, self.max_retries + 2))
 
     @classmethod
     def of(cls, check: HealthCheck | None, *, open_within_s: float = math.inf) -> Policy:

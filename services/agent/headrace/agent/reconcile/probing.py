@@ -21,6 +21,7 @@ from headrace.agent.domain.health import (
     start_check,
     too_late,
 )
+from headrace.agent.domain.kernels import KernelRecord
 from headrace.agent.metrics import HEALTH_CHECKS
 from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
 from headrace.agent.table import KernelTable
@@ -33,16 +34,22 @@ _FRESH_EVERY = 6
 """Of so many checks of a healthy kernel one makes a connection of its own: whether it still accepts them must be seen too."""
 _LISTENS_EVERY_S = 10.0
 """Between looks at where a program listens that does not answer: one reads what /proc says of every process."""
-_MOST_AT_ONCE = 8
-"""Checks of one kernel under way, when its answers take longer than its interval."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a program listens that does not answer on its port, in words, and when to look again by the loop's clock."""
+@dataclass(slots=True)
+class _Watched:
+    """A kernel that is being checked."""
 
-    words: str | None
-    until_s: float
+    spec: KernelSpec
+    port: int
+    health: Health
+    task: asyncio.Task[None] | None = None
+    kept_checks: int = 0
+    """Checks in a row that might use a kept connection."""
+    listens: str | None = None
+    """Where its program listens, in words, when it does not answer on its port."""
+    listens_until_s: float = 0.0
+    """When to look at that again, by the loop's clock."""
 
 
 class Prober:
@@ -56,13 +63,10 @@ class Prober:
         """`port_open_timeout`: for programs without a health check, from their start until their port opens."""
         self._table = table
         self._open_within_s = port_open_timeout.total_seconds()
-        self._places: dict[KernelId, _Place] = {}
         self._checker = checker
         self._runtime = runtime
         self._now = now
-        self._healths: dict[KernelId, Health] = {}
-        self._kept_checks: dict[KernelId, int] = {}
-        self._watchers: dict[KernelId, asyncio.Task[None]] = {}
+        self._watched: dict[KernelId, _Watched] = {}
         self._group: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
 
@@ -77,26 +81,38 @@ class Prober:
             self.sync()
             await self._stop.wait()
             self._group = None
-            for watcher in self._watchers.values():
-                watcher.cancel()
+            for watched in self._watched.values():
+                if watched.task is not None:
+                    watched.task.cancel()
 
     def sync(self) -> None:
         """Begin with kernels that run now, and leave those that do not any more."""
         if self._group is None:
             return
         running = self._running()
-        for kernel_id in self._watchers.keys() - running.keys():
-            self._watchers.pop(kernel_id).cancel()
-            self._kept_checks.pop(kernel_id, None)
-            self._places.pop(kernel_id, None)
-            self._healths.pop(kernel_id, None)
-        for kernel_id, (spec, port) in running.items():
-            if kernel_id not in self._watchers:
-                self._watchers[kernel_id] = self._group.create_task(self._watch(spec, port), name=f"health-{kernel_id}")
+        for kernel_id in self._watched.keys() - running.keys():
+            gone = self._watched.pop(kernel_id)
+            if gone.task is not None:
+                gone.task.cancel()
+        for kernel_id, (record, port) in running.items():
+            if kernel_id not in self._watched:
+                watched = _Watched(record.spec, port, self._first(record))
+                self._watched[kernel_id] = watched
+                watched.task = self._group.create_task(self._watch(watched), name=f"health-{kernel_id}")
+                self._take(watched, watched.health)
 
-    def _running(self) -> dict[KernelId, tuple[KernelSpec, int]]:
+    def _first(self, record: KernelRecord) -> Health:
+        now = self._now()
+        if record.health is not None:
+            return resume(record.health, now)
+        return begin(self._policy(record.spec), record.started_at or now)
+
+    def _policy(self, spec: KernelSpec) -> Policy:
+        return Policy.of(spec.health_check, open_within_s=self._open_within_s)
+
+    def _running(self) -> dict[KernelId, tuple[KernelRecord, int]]:
         return {
-            kernel_id: (record.spec, seen.port)
+            kernel_id: (record, seen.port)
             for kernel_id, seen in self._table.seen.items()
             if seen.phase == "running"
             and seen.port is not None
@@ -106,62 +122,46 @@ class Prober:
             and record.spec.role == "main"
         }
 
-    async def _watch(self, spec: KernelSpec, port: int) -> None:
+    async def _watch(self, watched: _Watched) -> None:
+        kernel_id = watched.spec.kernel_id
         try:
-            await self._check_on(spec, port)
+            await self._check_on(watched)
         except (
             Exception
         ):  # the watcher's boundary: one kernel must not take the agent down; the next sync() begins anew
-            log.exception("health_watch_broke", kernel_id=str(spec.kernel_id))
-            self._watchers.pop(spec.kernel_id, None)
-            self._healths.pop(spec.kernel_id, None)
+            log.exception("health_watch_broke", kernel_id=str(kernel_id))
+            if self._watched.get(kernel_id) is watched:
+                del self._watched[kernel_id]
 
-    async def _check_on(self, spec: KernelSpec, port: int) -> None:
-        kernel_id, policy = spec.kernel_id, Policy.of(spec.health_check, open_within_s=self._open_within_s)
-        record = self._table.records.get(kernel_id)
-        if record is None:  # removed before this task began
-            return
-        now = self._now()
-        health = resume(record.health, now) if record.health else begin(policy, record.started_at or now)
-        self._take(kernel_id, health)
+    async def _check_on(self, watched: _Watched) -> None:
+        policy = self._policy(watched.spec)
         under_way: set[asyncio.Task[None]] = set()
         look: asyncio.Task[None] | None = None
         async with asyncio.TaskGroup() as group:
-            while (waiting := self._healths.get(kernel_id)) is not None:
-                wait_s = (due_at(waiting) - self._now()).total_seconds()
+            while True:
+                wait_s = (due_at(watched.health) - self._now()).total_seconds()
                 # The clock may have been set back since then: no wait is longer than what the definition says.
                 await asyncio.sleep(min(max(0.0, wait_s), max(policy.interval_s, policy.initial_delay_s)))
-                health, check = start_check(policy, self._healths.get(kernel_id, waiting), self._now())
-                self._healths[kernel_id] = health
+                watched.health, check = start_check(policy, watched.health, self._now())
                 if check.extra:
-                    if (
-                        look is None or look.done()
-                    ):  # one at a time: a program that hangs is not asked ten times a second
-                        look = group.create_task(self._check(spec, policy, check, port))
-                elif len(under_way) < _MOST_AT_ONCE:
-                    task = group.create_task(self._check(spec, policy, check, port))
+                    if look is None or look.done():  # a program that hangs is not asked ten times a second
+                        look = group.create_task(self._check(watched, policy, check))
+                elif len(under_way) < policy.most_at_once:
+                    task = group.create_task(self._check(watched, policy, check))
                     under_way.add(task)
                     task.add_done_callback(under_way.discard)
 
-    def _may_keep(self, kernel_id: KernelId) -> bool:
-        """Return whether a kept connection will do: the kernel is well, and it is not the turn of a fresh one."""
-        health = self._healths.get(kernel_id)
-        if health is None or health.status != "healthy" or health.failures:
-            self._kept_checks.pop(kernel_id, None)
-            return False
-        self._kept_checks[kernel_id] = count = self._kept_checks.get(kernel_id, 0) + 1
-        return count % _FRESH_EVERY != 0
-
-    async def _check(self, spec: KernelSpec, policy: Policy, check: Check, port: int) -> None:
-        answer = await self._checker.ask(spec.health_check, port, kept=self._may_keep(spec.kernel_id))
+    async def _check(self, watched: _Watched, policy: Policy, check: Check) -> None:
+        spec, port = watched.spec, watched.port
+        answer = await self._checker.ask(spec.health_check, port, kept=_may_keep(watched))
         # After the answer: who took the port before it was asked for, or as it was, is seen.
         problem = await self._runtime.port_problem(spec.kernel_id, port) if answer.passed else None
         if problem is not None:
             answer = Answer(passed=False, detail=problem.words, reached=True)
         HEALTH_CHECKS.labels("passed" if answer.passed else "failed").inc()
-        detail = answer.detail if answer.passed else await self._seen(spec, answer, port)
-        before, record = self._healths.get(spec.kernel_id), self._table.records.get(spec.kernel_id)
-        if before is None or record is None:  # it stopped running meanwhile
+        detail = answer.detail if answer.passed else await self._seen(watched, answer)
+        before, record = watched.health, self._table.records.get(spec.kernel_id)
+        if record is None or self._watched.get(spec.kernel_id) is not watched:  # it stopped running meanwhile
             return
         if problem is not None and problem.foreign:
             after = not_its_own(before, check, problem.words)
@@ -173,21 +173,17 @@ class Prober:
                 "kernel_health_changed", kernel_id=str(spec.kernel_id), name=spec.name, health=after.status,
                 reason=after.reason.code,
             )  # fmt: skip
-        self._take(spec.kernel_id, after)
+        self._take(watched, after)
 
-    async def _seen(self, spec: KernelSpec, answer: Answer, port: int) -> str:
+    async def _seen(self, watched: _Watched, answer: Answer) -> str:
         """Return what a failed check saw; of a program that was not reached yet also where it listens instead."""
-        health = self._healths.get(spec.kernel_id)
-        if answer.reached or health is None or health.was_healthy:
+        if answer.reached or watched.health.was_healthy:
             return answer.detail
-        now = asyncio.get_running_loop().time()
-        place = self._places.get(spec.kernel_id)
-        if place is None or now >= place.until_s:
-            # Before it is asked: of the checks under way only one looks.
-            self._places[spec.kernel_id] = _Place(place.words if place else None, now + _LISTENS_EVERY_S)
-            place = _Place(await self._listens(spec, port), now + _LISTENS_EVERY_S)
-            self._places[spec.kernel_id] = place
-        return f"{answer.detail}; {place.words}" if place.words else answer.detail
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= watched.listens_until_s:
+            watched.listens_until_s = now_s + _LISTENS_EVERY_S  # before it is asked: of the checks under way one looks
+            watched.listens = await self._listens(watched.spec, watched.port)
+        return f"{answer.detail}; {watched.listens}" if watched.listens else answer.detail
 
     async def _listens(self, spec: KernelSpec, port: int) -> str | None:
         try:
@@ -195,12 +191,21 @@ class Prober:
         except RuntimeUnavailable:
             return None
 
-    def _take(self, kernel_id: KernelId, health: Health) -> None:
+    def _take(self, watched: _Watched, health: Health) -> None:
         """Keep `health`; on disk and in the report only when it says something new."""
-        self._healths[kernel_id] = health
-        record = self._table.records.get(kernel_id)
+        watched.health = health
+        record = self._table.records.get(watched.spec.kernel_id)
         if record is not None and (record.health is None or _told(record.health) != _told(health)):
-            self._table.change(kernel_id, health=health)
+            self._table.change(watched.spec.kernel_id, health=health)
+
+
+def _may_keep(watched: _Watched) -> bool:
+    """Return whether a kept connection will do: the kernel is well, and it is not the turn of a fresh one."""
+    if watched.health.status != "healthy" or watched.health.failures:
+        watched.kept_checks = 0
+        return False
+    watched.kept_checks += 1
+    return watched.kept_checks % _FRESH_EVERY != 0
 
 
 def _told(health: Health) -> tuple[object, ...]:
