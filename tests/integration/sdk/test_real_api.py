@@ -11,13 +11,8 @@ import pytest
 
 from headrace.common.contracts.http.folders import CreateFolder
 from headrace.common.contracts.http.projects import CreateProject, CreateUser
-from headrace.common.contracts.http.services import (
-    CreateService,
-    RevisionSpec,
-    ServiceDetail,
-    StartValidation,
-    UpdateService,
-)
+from headrace.common.contracts.http.revisions import RevisionSpec
+from headrace.common.contracts.http.services import CreateService, ServiceDetail, StartValidation, UpdateService
 from headrace.common.contracts.http.tokens import CreateToken
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 from headrace.common.db.pool import Pool

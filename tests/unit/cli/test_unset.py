@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from headrace.cli.commands.service_unset import OF_THE_SERVICE, OF_THE_SPEC
-from headrace.common.contracts.http.services import CreateService, RevisionSpec, UpdateService
+from headrace.common.contracts.http.revisions import RevisionSpec
+from headrace.common.contracts.http.services import CreateService, UpdateService
 from tests.unit.cli.conftest import Cli
 from tests.unit.sdk.standin import NOW, StandIn, service_view
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.common.contracts.http.services import RevisionSpec, RuntimeVariant
+from headrace.common.contracts.http.revisions import RevisionSpec, RuntimeVariant
 from headrace.common.contracts.ids import FolderId, new_uuid
 from headrace.common.contracts.problems import InvalidRequest
 from headrace.manager.domain.definition import Model, parse_definition

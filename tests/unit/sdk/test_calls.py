@@ -13,7 +13,8 @@ from aiohttp import web
 from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.folders import CreateFolder
 from headrace.common.contracts.http.projects import CreateKey, CreateProject, CreateUser
-from headrace.common.contracts.http.services import CreateService, RevisionSpec, StartValidation, UpdateService
+from headrace.common.contracts.http.revisions import RevisionSpec
+from headrace.common.contracts.http.services import CreateService, StartValidation, UpdateService
 from headrace.common.contracts.http.tokens import CallerLimits, CreateToken, UpdateCaller
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 from headrace.sdk import AnswerLostError, ApiError, Client, UnexpectedAnswerError, UnreachableError

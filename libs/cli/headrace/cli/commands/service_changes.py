@@ -17,8 +17,9 @@ from headrace.cli.commands.service_view import END_COLUMNS, ERROR_COLUMNS
 from headrace.cli.output import Columns
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
+from headrace.common.contracts.http.revisions import RevisionSpec, RevisionView
 from headrace.common.contracts.http.rules import ScaleDecisionView
-from headrace.common.contracts.http.services import HistoryEntry, RevisionSpec, RevisionView, UpdateService
+from headrace.common.contracts.http.services import HistoryEntry, UpdateService
 
 _HISTORY: Columns[HistoryEntry] = (
     ("AT", lambda h: h.at),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from headrace.cli.session import Session
 from headrace.cli.text import cell, count, slots
-from headrace.common.contracts.http.services import EffectiveMount, EffectiveSpec, RevisionDetail
+from headrace.common.contracts.http.revisions import EffectiveMount, EffectiveSpec, RevisionDetail
 from headrace.common.contracts.model import HealthCheck, PreStartAction
 
 Facts = list[tuple[str, object]]

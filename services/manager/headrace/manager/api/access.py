@@ -8,8 +8,9 @@ from aiohttp import web
 from pydantic import Field
 
 from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView
 from headrace.common.contracts.http.rules import RuleView, ScaleDecisionView
-from headrace.common.contracts.http.services import HistoryEntry, RevisionDetail, RevisionView
+from headrace.common.contracts.http.services import HistoryEntry
 from headrace.common.contracts.problems import Conflict, Forbidden
 from headrace.common.contracts.rule import RuleSpec
 from headrace.manager.api.routing import (

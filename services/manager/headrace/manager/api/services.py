@@ -8,10 +8,10 @@ from aiohttp import web
 from pydantic import StringConstraints
 
 from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.services import (
     CreateService,
     NameAvailability,
-    Rollback,
     ServiceDetail,
     ServicePhase,
     ServiceStatus,

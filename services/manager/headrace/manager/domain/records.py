@@ -9,7 +9,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from headrace.common.contracts.http.folders import UsageMode
-from headrace.common.contracts.http.services import RevisionSpec, SessionStatus
+from headrace.common.contracts.http.revisions import RevisionSpec
+from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import FolderId, KernelId, ProjectId, RevisionId, ServiceId, SessionId, UserId
 from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState

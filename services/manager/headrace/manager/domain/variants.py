@@ -11,7 +11,7 @@ from typing import Any
 
 from headrace.common.contracts.environ import is_reserved
 from headrace.common.contracts.http.folders import UsageMode
-from headrace.common.contracts.http.services import RevisionSpec
+from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
 from headrace.common.contracts.images import parse_image

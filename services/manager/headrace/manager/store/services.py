@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from headrace.common.contracts import stored, wording
 from headrace.common.contracts.http.projects import Role
-from headrace.common.contracts.http.services import CreateService, RevisionSpec, ServicePhase, UpdateService
+from headrace.common.contracts.http.revisions import RevisionSpec
+from headrace.common.contracts.http.services import CreateService, ServicePhase, UpdateService
 from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
 from headrace.common.contracts.problems import Conflict, NameTaken
 from headrace.common.contracts.reasons import Reason

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.common.contracts.http.services import RevisionSpec, Rollback, ServiceDetail, UpdateService
+from headrace.common.contracts.http.revisions import RevisionSpec, Rollback
+from headrace.common.contracts.http.services import ServiceDetail, UpdateService
 from headrace.common.contracts.ids import RevisionId, new_uuid
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.contracts.reasons import Reason

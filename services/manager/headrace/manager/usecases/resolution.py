@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from headrace.common.contracts.http.services import RevisionSpec
+from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.problems import Conflict
 from headrace.common.db.pool import Connection, Pool

@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.http.services import (
     CreateService,
     NameAvailability,
-    RevisionSpec,
     ServiceDetail,
     ServicePhase,
     ServiceStatus,

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from headrace.common.contracts import stored
+from headrace.common.contracts.http.revisions import EffectiveSpec
 from headrace.common.contracts.http.rollouts import ReplicaEnd
-from headrace.common.contracts.http.services import EffectiveSpec, ReplicaView, RouteError, ServiceDetail, ServiceView
+from headrace.common.contracts.http.services import ReplicaView, RouteError, ServiceDetail, ServiceView
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.records import Replica, StartError

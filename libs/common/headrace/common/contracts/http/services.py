@@ -1,4 +1,4 @@
-"""Services, revisions and replicas."""
+"""Services, their replicas, and trial runs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AwareDatetime,
-    BeforeValidator,
     Field,
     NonNegativeInt,
     StringConstraints,
-    field_validator,
     model_validator,
 )
 
 from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.http.revisions import EffectiveSpec, RevisionSpec, RuntimeVariant
 from headrace.common.contracts.http.rollouts import ReplicaEnd, Rollout, RolloutSettings
 from headrace.common.contracts.http.tokens import CallerLimits
 from headrace.common.contracts.http.traffic import BalanceSettings, LimitSettings, Models
@@ -32,90 +31,15 @@ from headrace.common.contracts.ids import (
 from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits
-from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.reasons import Reason
-from headrace.common.contracts.slots import RequestedSlots, ResourceSlots
+from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.stored import as_stored
-from headrace.common.contracts.wording import Refused, pattern
+from headrace.common.contracts.wording import Refused
 
-RuntimeVariant = Literal["vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp", "cmd", "custom"]
 ServiceStatus = Literal["healthy", "degraded", "unhealthy"]
 ServicePhase = Literal["deploying", "deployed", "stopping", "stopped", "failed"]
 SessionStatus = Literal["pending", "placed", "running", "draining", "stopping", "ended"]
 """pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended: on the way out."""
-
-ENVIRON_NAME = pattern(
-    r"^[A-Za-z_][A-Za-z0-9_]{0,254}$",
-    "a variable's name: at most 255 letters, digits and _, not beginning with a digit",
-)
-EnvironName = Annotated[str, StringConstraints(pattern=ENVIRON_NAME)]
-EnvironValue = Annotated[str, StringConstraints(max_length=32_768)]
-_IMAGE = pattern(
-    r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$",
-    "an image as a container engine names it, for example registry.example.com/vllm:v0.9",
-)
-Image = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_IMAGE)]
-ABSOLUTE = pattern(r"^/[^\x00]*$", "a path that begins with /")
-AbsolutePath = Annotated[str, StringConstraints(pattern=ABSOLUTE, max_length=4096)]
-
-
-CommandWords = Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
-CommandLine = Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
-
-
-def values_as_text(environ: object) -> object:
-    """Return variables with their values as text: `PORT: 8000` means the text 8000. Raises Refused for what has no text."""
-    return {name: _as_text(name, value) for name, value in environ.items()} if isinstance(environ, dict) else environ
-
-
-def _as_text(name: object, value: object) -> object:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    if not isinstance(value, str):
-        raise Refused(value, "text, a number, true or false", below=str(name))
-    return value
-
-
-class ExtraMount(Body):
-    """A `data` or `general` folder (name or id) at a path of its own (default `/home/work/<folder name>`)."""
-
-    folder: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    target: AbsolutePath | None = None
-    read_only: bool = True
-
-
-class RevisionSpec(Body):
-    """Everything needed to start one replica. What is left out comes from service-definition.toml, then from defaults."""
-
-    folder: Annotated[str | None, StringConstraints(min_length=1, max_length=64)] = None
-    """Model folder, by name or id. Needed for `custom`."""
-    runtime: RuntimeVariant = "custom"
-    image: Image | None = None
-    architecture: Literal["x86_64", "aarch64"] | None = None
-    definition_path: Annotated[str | None, StringConstraints(max_length=1024)] = None
-    """Path of the model definition in the folder; default model-definition.yaml, then .yml."""
-    model_destination: AbsolutePath | None = None
-    """Where the model folder is mounted; default /models. `custom` and `cmd` only."""
-    command: CommandWords | CommandLine | None = None
-    """For `cmd`: the command line. For others the definition or variant says it."""
-    port: Annotated[int | None, Field(ge=1, le=65535)] = None
-    slots: RequestedSlots | None = None
-    environ: Annotated[
-        dict[EnvironName, EnvironValue],
-        BeforeValidator(values_as_text, json_schema_input_type=dict[str, str | float | bool]),
-    ] = {}
-    """Numbers and booleans become text, as YAML and TOML write them: 4, 1.5, true."""
-    extra_mounts: Annotated[tuple[ExtraMount, ...], Field(max_length=100)] = ()
-    cluster_size: Literal[1] = 1
-
-    @field_validator("environ")
-    @classmethod
-    def _bounded(cls, environ: dict[str, str]) -> dict[str, str]:
-        if len(environ) > 500:
-            raise Refused(f"{len(environ)} variables", "at most 500")
-        return environ
 
 
 Metadata = Annotated[
@@ -258,41 +182,6 @@ class ServiceView(View):
     updated_at: AwareDatetime
 
 
-class EffectiveMount(View):
-    """A folder in a replica's file system."""
-
-    folder_id: FolderId
-    folder: str | None = None
-    """Its name; of a deleted one the name that it had."""
-    target: str
-    read_only: bool
-
-
-class EffectiveSpec(View):
-    """What a replica of a revision is started with: the spec with the folder's files and the runtime's defaults filled in.
-
-    It is worked out when the revision is made, and stays so when files change. Bounded as in docs/limits.md.
-    """
-
-    runtime: RuntimeVariant
-    model_name: str
-    image: str | None
-    architecture: str | None
-    """None: any."""
-    command: tuple[str, ...]
-    """Empty: the image's own."""
-    port: int
-    """Where the replica listens inside its container."""
-    model_path: str
-    health_check: HealthCheck | None
-    """None: ready when the port accepts a connection."""
-    pre_start_actions: tuple[PreStartAction, ...] = ()
-    environ: dict[str, str] = {}
-    slots: ResourceSlots
-    mounts: tuple[EffectiveMount, ...] = ()
-    """The model folder, if there is one, comes first."""
-
-
 class ServiceDetail(ServiceView):
     """A service with its replicas, the errors of failed starts, and the ends of replicas in operation."""
 
@@ -320,29 +209,6 @@ class HistoryEntry(View):
     action: str
     message: str
     details: dict[str, object]
-
-
-class RevisionView(View):
-    """One immutable revision: what was asked for, by whom, with which message."""
-
-    number: int
-    spec: Annotated[RevisionSpec, as_stored(RevisionSpec)]
-    created_at: AwareDatetime
-    created_by: str
-    message: str
-
-
-class RevisionDetail(RevisionView):
-    """One revision: what was asked for, and what its replicas are started with."""
-
-    effective: Annotated[EffectiveSpec, as_stored(EffectiveSpec)]
-
-
-class Rollback(Body):
-    """Serve an earlier revision again: it becomes the newest one."""
-
-    revision: Annotated[int, Field(ge=1, le=2_147_483_647)]
-    message: Annotated[str, StringConstraints(max_length=4000)] = ""
 
 
 class NameAvailability(View):
