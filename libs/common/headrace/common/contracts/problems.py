@@ -34,15 +34,20 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 MOST_ERRORS = 20
+"""Rows of a refusal."""
 
 
-def at_most(errors: Sequence[dict[str, Any]], most: int = MOST_ERRORS) -> list[dict[str, Any]]:
+def further(count: int, *, place: str = "field") -> dict[str, str]:
+    """Return the row that stands for errors that are not shown."""
+    return {place: "…", "found": f"{count} more errors", "allowed": "none"}
+
+
+def at_most(errors: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the first errors, and instead of further ones a row that says how many there are."""
-    shown = list(errors[:most])
-    if len(errors) > most:
-        place = "path" if "path" in shown[0] else "field"
-        shown[-1] = {place: "…", "found": f"{len(errors) - most + 1} more errors", "allowed": "none"}
-    return shown
+    if len(errors) <= MOST_ERRORS:
+        return list(errors)
+    first = errors[: MOST_ERRORS - 1]
+    return [*first, further(len(errors) - len(first), place="path" if "path" in first[0] else "field")]
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word

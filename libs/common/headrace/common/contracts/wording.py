@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-MOST_ROWS: Final = 20
+from headrace.common.contracts.problems import MOST_ERRORS, further
+
 LONGEST_FOUND: Final = 200
 LONGEST_PATH: Final = 300
 _SHOWN_KEYS: Final = 5
@@ -176,8 +177,8 @@ def rows(
         if where in made:  # another branch of the same value's type
             _add_choice(made[where], allowed(item))
             continue
-        if len(made) == MOST_ROWS - 1 and index < len(items) - 1:
-            made["…"] = {name: "…", "found": f"{len(items) - index} more errors", "allowed": "none"}
+        if len(made) == MOST_ERRORS - 1 and index < len(items) - 1:
+            made["…"] = further(len(items) - index, place=name)
             break
         made[where] = {name: where, "found": found(item), "allowed": allowed(item)}
         if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:

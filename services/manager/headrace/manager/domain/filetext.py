@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from headrace.common.contracts import wording
-from headrace.common.contracts.problems import MOST_ERRORS, InvalidDefinition
+from headrace.common.contracts.problems import MOST_ERRORS, InvalidDefinition, further
 from headrace.common.contracts.wording import Refused, joined, shown
 
 MAX_FILE_BYTES = 128 * 1024
@@ -46,9 +46,10 @@ def rows_of(error: ValidationError, known: Mapping[str, Sequence[str]], tags: fr
     into a path although they do not stand in the file.
     """
     items = error.errors(include_url=False)
-    return [_row(item, known, tags) for item in items[: MOST_ERRORS + 1]] + [row("…", "", "")] * max(
-        0, len(items) - MOST_ERRORS - 1
-    )
+    if len(items) <= MOST_ERRORS:
+        return [_row(item, known, tags) for item in items]
+    first = [_row(item, known, tags) for item in items[: MOST_ERRORS - 1]]
+    return [*first, further(len(items) - len(first), place="path")]
 
 
 def _row(item: Any, known: Mapping[str, Sequence[str]], tags: frozenset[str]) -> dict[str, str]:
