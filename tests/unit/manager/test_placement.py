@@ -24,6 +24,7 @@ from headrace.manager.domain.placement import (
     Request,
     Waiting,
     place_all,
+    who_makes_room,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -234,6 +235,15 @@ def test_what_was_placed_in_the_same_pass_does_not_leave() -> None:
     placed, waiting = place_all([place], [older, large, request(3)], NOW)
     assert where(placed) == {1: "a", 3: "a"}
     assert "nothing that is in its way is about to leave" in waiting[0].text
+
+
+def test_who_makes_room_is_who_alone_holds_what_is_missing() -> None:
+    enough, short, elsewhere = (SessionId(UUID(int=number)) for number in (7, 8, 9))
+    without = {
+        enough: machine("a", held={"cpu": 6}), short: machine("b", held={"cpu": 7}),
+        elsewhere: machine("c", resource_group="lab"),
+    }  # fmt: skip
+    assert who_makes_room(request(), without, NOW) == {enough}
 
 
 def test_nothing_is_kept_for_what_can_never_fit() -> None:

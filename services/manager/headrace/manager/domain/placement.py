@@ -18,11 +18,22 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from headrace.common.contracts.ids import SessionId
 from headrace.manager.domain.machines import Grant, Machine, Placement, Request, Waiting
 from headrace.manager.domain.refusals import Bystanders, refusal
 from headrace.manager.domain.rooms import Need, Room, Row, Units
 
-__all__ = ["RESERVE_AFTER", "RESERVE_UNTIL", "Grant", "Machine", "Placement", "Request", "Waiting", "place_all"]
+__all__ = [
+    "RESERVE_AFTER",
+    "RESERVE_UNTIL",
+    "Grant",
+    "Machine",
+    "Placement",
+    "Request",
+    "Waiting",
+    "place_all",
+    "who_makes_room",
+]
 
 RESERVE_AFTER = timedelta(seconds=60)
 RESERVE_UNTIL = timedelta(minutes=15)
@@ -61,6 +72,11 @@ def place_all(
                 kept[request.resource_group] = (request, keep)
         refused.append((request, kind, note))
     return placed, [_waiting(request, kind, note, kept.get(request.resource_group)) for request, kind, note in refused]
+
+
+def who_makes_room(request: Request, without: Mapping[SessionId, Machine], now: datetime) -> set[SessionId]:
+    """Return those in whose place alone the session would find a machine. `without`: each one's machine, had it gone."""
+    return {occupant for occupant, machine in without.items() if place_all([machine], [request], now)[0]}
 
 
 def _keep(kind: _Kind, waited: timedelta) -> tuple[Room | None, str]:

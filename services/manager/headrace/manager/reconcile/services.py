@@ -21,6 +21,7 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import validation
 from headrace.manager.domain.attention import Attention
+from headrace.manager.domain.placement import who_makes_room
 from headrace.manager.domain.replicas import (
     Action,
     Create,
@@ -245,7 +246,10 @@ class Services:
             return have
         old = [r.id for r in have if r.status == "running" and r.revision_id != want.revision_id and not r.lost]
         async with self._pool.acquire(timeout=10) as con:
-            room = await sessions.would_make_room(con, waiting.id, old, now)
+            request, without = await sessions.rooms_without(con, waiting.id, old)
+        if request is None:
+            return have
+        room = await asyncio.to_thread(who_makes_room, request, without, now)  # of thousands, where so many serve
         return [replace(r, makes_room=r.id in room) for r in have]
 
     async def _one_validation(self, row: LiveRow, now: datetime) -> int:

@@ -15,7 +15,7 @@ from headrace.common.contracts.slots import GPU_DEVICE, read_slots
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
-from headrace.manager.domain.placement import Machine, Placement, Request, Waiting, place_all
+from headrace.manager.domain.placement import Machine, Placement, Request, Waiting
 from headrace.manager.domain.records import Goal
 from headrace.manager.domain.replica_state import Failed, Leave
 from headrace.manager.domain.resolved import ResolvedSpec
@@ -181,20 +181,14 @@ async def roll_back(con: Connection, service_id: ServiceId, revision_id: Revisio
     return row["from_revision"], row["revision"]
 
 
-async def would_make_room(
-    con: Connection, waiting: SessionId, occupants: Iterable[SessionId], now: datetime
-) -> set[SessionId]:
-    """Return those of `occupants` in whose place alone the session that waits for a machine would find one."""
+async def rooms_without(
+    con: Connection, waiting: SessionId, occupants: Iterable[SessionId]
+) -> tuple[Request | None, dict[SessionId, Machine]]:
+    """Return the session that waits for a machine, and each occupant's machine as it would be without that one."""
     row = await con.fetchrow(SQL.request, waiting)
     if row is None:
-        return set()
-    request = _request(row)
-    found = set()
-    for occupant in await con.fetch(SQL.held_by, list(occupants)):
-        placed, _ = place_all([_machine(occupant)], [request], now)
-        if placed:
-            found.add(occupant["session_id"])
-    return found
+        return None, {}
+    return _request(row), {held["session_id"]: _machine(held) for held in await con.fetch(SQL.held_by, list(occupants))}
 
 
 async def settle(con: Connection, *, look_at_all: bool) -> int:
