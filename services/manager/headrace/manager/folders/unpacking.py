@@ -5,8 +5,6 @@ POSIX tar (ustar, pax, and GNU's long names), not compressed. Bytes are fed as t
 
 from __future__ import annotations
 
-import hashlib
-import os
 import tarfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +16,7 @@ from uuid import UUID
 from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound, TooLarge
 from headrace.manager.domain.paths import split_path
-from headrace.manager.folders.errors import problems
+from headrace.manager.folders.arriving import ArrivingFile
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.tree import Tree
 
@@ -76,8 +74,8 @@ class Unpacker:
         self._buffer = bytearray()
         self._entry: _Entry | None = None
         self._pax: dict[str, str] = {}
-        self._file: _File | None = None
-        self._written: list[_File] = []
+        self._file: ArrivingFile | None = None
+        self._written: list[tuple[_Entry, ArrivingFile]] = []
         self._at = 0
         self._entries = 0
         self._ended = False
@@ -112,7 +110,7 @@ class Unpacker:
     def close(self) -> None:
         """Forget what is not whole, once a call that still runs in a thread has ended."""
         with self._lock:
-            for file in [*self._written, *([self._file] if self._file else [])]:
+            for file in [*(file for _, file in self._written), *([self._file] if self._file else [])]:
                 file.forget()
             self._written, self._file = [], None
 
@@ -162,7 +160,7 @@ class Unpacker:
         entry.sha256 = self._pax.get(SHA256)
         self._pax = {}
         if self._accepted(entry) and entry.kind in _FILES:
-            self._file = _File(self._partials, self._new_id(), entry)
+            self._file = ArrivingFile(self._partials, self._new_id())
         return entry
 
     def _accepted(self, entry: _Entry) -> bool:
@@ -209,7 +207,7 @@ class Unpacker:
                 file.forget()
                 self._refuse(entry, f"content with SHA-256 {file.digest.hexdigest()}", entry.sha256[:64])
                 return
-            self._written.append(file)
+            self._written.append((entry, file))
             if len(self._written) >= _AT_ONCE:
                 self._put()
 
@@ -237,23 +235,23 @@ class Unpacker:
         files, self._written = self._written, []
         parents: set[tuple[str, ...]] = set()
         try:
-            for file in files:
+            for _, file in files:
                 file.sync()
-            for file in files:
-                if self._placed(file):
-                    parents.add(file.names[:-1])
+            for entry, file in files:
+                if self._placed(entry, file):
+                    parents.add(entry.names[:-1])
             for names in parents:
                 with suppress(NotFound, Conflict):  # removed meanwhile
                     self._tree.sync(names)
         finally:
-            for file in files:
+            for _, file in files:
                 file.forget()  # does nothing to those that are in their places
 
-    def _placed(self, file: _File) -> bool:
+    def _placed(self, entry: _Entry, file: ArrivingFile) -> bool:
         try:
-            self._tree.put(file.path, file.names, sync=False)
+            self._tree.put(file.path, entry.names, sync=False)
         except (Conflict, NotFound) as problem:
-            self._refuse(file.entry, problem.detail, _NOTHING_THERE)
+            self._refuse(entry, problem.detail, _NOTHING_THERE)
             return False
         self.files += 1
         self.bytes += file.size
@@ -282,42 +280,3 @@ class Unpacker:
 
     def _so_far(self) -> str:
         return f". What came before is in its place: {self.files} files"
-
-
-class _File:
-    """A file on its way, beside the partial uploads: what a manager that is killed leaves there is removed like those."""
-
-    def __init__(self, partials: Partials, identifier: UUID, entry: _Entry) -> None:
-        self.path = partials.new(identifier)
-        self.entry = entry
-        self.names = entry.names
-        self.size = 0
-        self.digest = hashlib.sha256()
-        with problems("the upload"):
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-
-    def write(self, part: bytes) -> None:
-        """Add `part`."""
-        self.digest.update(part)
-        self.size += len(part)
-        view = memoryview(part)
-        with problems("the upload"):
-            while view:
-                view = view[os.write(self._fd, view) :]
-
-    def sync(self) -> None:
-        """Return when the content is on the disk; nothing is written afterwards."""
-        with problems("the upload"):
-            try:
-                os.fsync(self._fd)
-            finally:
-                os.close(self._fd)
-                self._fd = -1
-
-    def forget(self) -> None:
-        """Remove it."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        with problems("the upload"):
-            self.path.unlink(missing_ok=True)
