@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from headrace.common.obs.logging import LogFormat
 from headrace.common.runtime.settings import ServiceSettings
 from headrace.manager.domain.addresses import Places
+from headrace.manager.domain.bounds import USUAL
 from headrace.manager.domain.own_ports import port_range
 
 
@@ -52,23 +53,23 @@ class Settings(ServiceSettings):
     link-local addresses. Name those of your machines."""
     replica_ports: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")] = "20000-32767"
     """Host ports on which replicas may be: what the agents' `port_range` says, and nothing that runs besides on machines."""
-    services_per_project: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    services_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.services_per_project
     """Further ones are refused, as with all that follow."""
-    folders_per_project: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    uploads_per_project: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    folders_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.folders_per_project
+    uploads_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.uploads_per_project
     """Uploads that are open."""
-    validations_per_project: Annotated[int, Field(ge=1, le=10_000)] = 20
+    validations_per_project: Annotated[int, Field(ge=1, le=10_000)] = USUAL.validations_per_project
     """Trial runs that have not ended."""
-    members_per_project: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    revisions_per_service: Annotated[int, Field(ge=2, le=100_000)] = 1000
+    members_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.members_per_project
+    revisions_per_service: Annotated[int, Field(ge=2, le=100_000)] = USUAL.revisions_per_service
     """Not refused: further ones push out the oldest that nothing uses."""
-    tokens_per_service: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    tokens_per_service: Annotated[int, Field(ge=1, le=10_000)] = USUAL.tokens_per_service
     """Tokens that have not expired; revoked ones stand in the service's route table until then."""
-    tokens_per_project: Annotated[int, Field(ge=1, le=10_000)] = 500
+    tokens_per_project: Annotated[int, Field(ge=1, le=10_000)] = USUAL.tokens_per_project
     """Tokens of the whole project: they stand in the route table of each of its services."""
-    clients_per_service: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    rules_per_service: Annotated[int, Field(ge=1, le=1000)] = 50
-    keys_per_user: Annotated[int, Field(ge=1, le=10_000)] = 100
+    clients_per_service: Annotated[int, Field(ge=1, le=10_000)] = USUAL.clients_per_service
+    rules_per_service: Annotated[int, Field(ge=1, le=1000)] = USUAL.rules_per_service
+    keys_per_user: Annotated[int, Field(ge=1, le=10_000)] = USUAL.keys_per_user
     """API keys that have not expired."""
     lost_after: timedelta = timedelta(seconds=8)
     """A machine that is silent for so long is lost, and its replicas are replaced."""
