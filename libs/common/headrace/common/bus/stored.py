@@ -50,12 +50,12 @@ async def stored_values(bus: Bus, stream: str, subject: str, *, start: int = 1) 
 
     Nothing for an empty or absent stream. Raises BusUnavailable.
     """
-    more = True
-    while more:
-        page, more = await _page(bus, stream, subject, start)
-        if page:
-            start = page[-1].sequence + 1
-            yield page
+    page, more = await _page(bus, stream, subject, start)
+    while page:
+        yield page
+        if not more:
+            return
+        page, more = await _page(bus, stream, subject, page[-1].sequence + 1)
 
 
 async def stored_value(bus: Bus, stream: str, subject: str) -> StoredValue | None:
