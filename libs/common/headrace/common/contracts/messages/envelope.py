@@ -9,10 +9,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from headrace.common.contracts.problems import MalformedMessage
 
 
-class Message(BaseModel):
-    """A whole state or a question, never a delta. Unknown fields are ignored so that versions can be mixed during an upgrade."""
+class Part(BaseModel):
+    """What messages are made of. Unknown fields are ignored so that versions can be mixed during an upgrade."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+
+class Message(Part):
+    """A whole state or a question, never a delta."""
+
     subject: ClassVar[str]
     """Subject with `{field}` places that `address()` fills from the message's own fields."""
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from headrace.common.contracts.ids import AgentId, KernelId, ProxyId, ServiceId, SessionId
-from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.envelope import Message, Part
 
 SERVICE_METRICS: Final = frozenset({"headrace_queued", "headrace_queue_seconds", "headrace_refused_per_second"})
 """What app-proxies say of a service and not of its replicas."""
 Value = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
-
-class KernelSample(_Part):
+class KernelSample(Part):
     """What the agent measured of one kernel since the last message.
 
     `kernel`: cpu_util (percent of one core), cpu_used (cores), mem (bytes), mem_util (percent of the limit), net_rx, net_tx (bytes/s),
@@ -44,7 +40,7 @@ class KernelMetrics(Message):
     samples: tuple[KernelSample, ...]
 
 
-class ReplicaSample(_Part):
+class ReplicaSample(Part):
     """What one app-proxy saw of one replica in the last interval.
 
     headrace_in_flight, headrace_requests_per_second, headrace_errors_per_second (5xx), headrace_bytes_sent_per_second,
@@ -58,7 +54,7 @@ class ReplicaSample(_Part):
     values: dict[str, Value]
 
 
-class ServiceSample(_Part):
+class ServiceSample(Part):
     """What one app-proxy saw of one service beside its replicas.
 
     headrace_queued (requests that wait now), headrace_queue_seconds (mean wait of those that left the queue),

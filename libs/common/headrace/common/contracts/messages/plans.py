@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from headrace.common.contracts.ids import (
     AgentId,
@@ -17,7 +17,7 @@ from headrace.common.contracts.ids import (
     ServiceId,
     SessionId,
 )
-from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.slots import ResourceSlots
 
@@ -25,11 +25,7 @@ SessionKind = Literal["inference", "validation", "job"]
 KernelRole = Literal["main", "sub"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
-
-class Mount(_Part):
+class Mount(Part):
     """A folder made visible inside the kernel. The agent finds it at `<folders_root>/<folder_id>`."""
 
     folder_id: FolderId
@@ -38,14 +34,14 @@ class Mount(_Part):
     read_only: bool = True
 
 
-class GpuGrant(_Part):
+class GpuGrant(Part):
     """One GPU of the machine that the kernel may use: `share` 1 is the whole GPU."""
 
     gpu_id: GpuId
     share: Annotated[Decimal, Field(gt=0, le=1)] = Decimal(1)
 
 
-class ReplicaSpec(_Part):
+class ReplicaSpec(Part):
     """What kernels of one revision have in common."""
 
     image: str | None
@@ -64,7 +60,7 @@ class ReplicaSpec(_Part):
     """Between SIGTERM and SIGKILL."""
 
 
-class _Kernel(_Part):
+class _Kernel(Part):
     """What is a kernel's own."""
 
     kernel_id: KernelId

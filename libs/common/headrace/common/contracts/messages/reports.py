@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt
 
 from headrace.common.contracts.ids import AgentId, GpuId, KernelId, ProxyId, ServiceId, SessionId
-from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.slots import ResourceSlots
 
@@ -17,11 +17,7 @@ HealthStatus = Literal["degraded", "healthy", "unhealthy"]
 Architecture = Literal["x86_64", "aarch64"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
-
-class Gpu(_Part):
+class Gpu(Part):
     """One GPU as NVML (or the simulation) shows it. Memory in bytes, utilisation in 0–100."""
 
     gpu_id: GpuId
@@ -34,7 +30,7 @@ class Gpu(_Part):
     simulated: bool = False
 
 
-class Isolation(_Part):
+class Isolation(Part):
     """What keeps the kernels of different projects on a machine apart, in words too.
 
     `firewall`: they reach neither each other nor the machine, private and link-local addresses. `networks`: not each
@@ -45,7 +41,7 @@ class Isolation(_Part):
     text: str
 
 
-class Disk(_Part):
+class Disk(Part):
     """The file system of the agent's data folder."""
 
     free_bytes: NonNegativeInt
@@ -59,7 +55,7 @@ class Disk(_Part):
         return self.free_bytes >= self.reserve_bytes
 
 
-class Machine(_Part):
+class Machine(Part):
     """The machine below the agent. `slots` is its whole capacity."""
 
     hostname: str
@@ -77,7 +73,7 @@ class Machine(_Part):
     """None: the agent does not say."""
 
 
-class KernelReport(_Part):
+class KernelReport(Part):
     """One kernel as it is. `host`/`port` are there once the program may be reached."""
 
     kernel_id: KernelId
@@ -112,7 +108,7 @@ class NodeReport(Message):
     kernels: tuple[KernelReport, ...]
 
 
-class DrainReceipt(_Part):
+class DrainReceipt(Part):
     """What became of the requests of one replica from when this app-proxy first saw it drain. Counts only grow."""
 
     started: NonNegativeInt
@@ -129,7 +125,7 @@ class DrainReceipt(_Part):
     """Longest duration of those that ended, from the request's head, in seconds."""
 
 
-class DrainingRoute(_Part):
+class DrainingRoute(Part):
     """A route that takes no new requests, and how many are still open on it."""
 
     session_id: SessionId
@@ -156,7 +152,7 @@ class ProxyReport(Message):
     """Services' own ports that could not be opened, and why; at most 100."""
 
 
-class Held(_Part):
+class Held(Part):
     """Requests of one service that wait at one app-proxy because no replica serves."""
 
     service_id: ServiceId

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints
+from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, StringConstraints
 
 from headrace.common.contracts.ids import ClientId, ProjectId, RevisionId, ServiceId, SessionId, Slug, TokenId
-from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.messages.reports import HealthStatus
 
 SESSION_KEY = r"^((header|cookie):[A-Za-z0-9][A-Za-z0-9_.-]{0,99}|body:user)$"
@@ -15,11 +15,7 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/
 """What callers put in `model`: a model's or an adapter's name."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
-
-class Route(_Part):
+class Route(Part):
     """One replica. `draining`: open requests finish until `drain_until`, new ones go elsewhere."""
 
     session_id: SessionId
@@ -33,21 +29,21 @@ class Route(_Part):
     """When requests that are still open on a draining replica are told so and cut; soon after, it is stopped."""
 
 
-class TokenKey(_Part):
+class TokenKey(Part):
     """Ed25519 public key (base64url, unpadded) that tokens with this `kid` are verified with."""
 
     kid: str
     public_key: str
 
 
-class Revocation(_Part):
+class Revocation(Part):
     """A token that is refused although its signature holds; kept until it would have expired."""
 
     token_id: TokenId
     expires_at: AwareDatetime
 
 
-class Limits(_Part):
+class Limits(Part):
     """Bounds of one service at each app-proxy. None is no limit of its own."""
 
     max_in_flight_per_replica: PositiveInt | None = None
@@ -63,7 +59,7 @@ class Limits(_Part):
 BalancePolicy = Literal["least-in-flight", "round-robin", "session", "prefix"]
 
 
-class Balance(_Part):
+class Balance(Part):
     """How requests are spread over replicas.
 
     least-in-flight: the less loaded of two that chance drew by weight. round-robin: in turn, exactly by weight.
@@ -81,7 +77,7 @@ class Balance(_Part):
     """How long a fresh replica's share grows from a tenth to its whole weight."""
 
 
-class RateLimits(_Part):
+class RateLimits(Part):
     """Bounds of one caller over all app-proxies together. None is no bound."""
 
     requests_per_second: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
@@ -92,7 +88,7 @@ class RateLimits(_Part):
     """Prompt and completion tokens: reserved when admitted, settled by the engine's `usage`."""
 
 
-class TokenLimits(_Part):
+class TokenLimits(Part):
     """Limits and share of one token; a token that is not listed has `caller_limits` and share 1."""
 
     token_id: TokenId
@@ -101,7 +97,7 @@ class TokenLimits(_Part):
     """Weight in the queue: with 2, twice as many of its waiting requests go ahead as of a token with 1."""
 
 
-class NamedClient(_Part):
+class NamedClient(Part):
     """A client that calls with basic auth (`name:secret`), and is told to replicas as `X-Forwarded-User`."""
 
     client_id: ClientId

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from headrace.common.contracts.ids import KernelId, RuleId, ServiceId, SessionId
-from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.rule import RuleSpec
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
-
-class Rule(_Part):
+class Rule(Part):
     """A rule with its identity."""
 
     rule_id: RuleId
     spec: RuleSpec
 
 
-class LiveReplica(_Part):
+class LiveReplica(Part):
     """A replica that takes traffic, and its kernels: samples of anything else do not count."""
 
     session_id: SessionId

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime
 
 from headrace.common.contracts.ids import RuleId, ServiceId
-from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.reasons import Reason
 
 
-class RuleOutcome(BaseModel):
+class RuleOutcome(Part):
     """The last look at one rule: what was seen, whether it fired, why (not)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
     rule_id: RuleId
     at: AwareDatetime
     observed: float | None
