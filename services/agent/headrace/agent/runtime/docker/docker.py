@@ -6,14 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import structlog
 
-from headrace.agent.domain.kernels import Phase, SeenKernel
+from headrace.agent.domain.kernels import SeenKernel
 from headrace.agent.domain.usage import Usage
 from headrace.agent.machine import ENGINE_NAMES, architecture
 from headrace.agent.runtime.docker.container import LABEL, Common, Image, container_name, create_request
@@ -25,6 +23,7 @@ from headrace.agent.runtime.docker.networks import SessionNetworks
 from headrace.agent.runtime.docker.registries import Registries
 from headrace.agent.runtime.docker.shared_files import clear_setuid
 from headrace.agent.runtime.docker.sockets import listeners_in
+from headrace.agent.runtime.docker.states import ContainerStates
 from headrace.agent.runtime.docker.streams import json_lines, line_batches
 from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import (
@@ -38,10 +37,9 @@ from headrace.agent.runtime.interface import (
     StartRefused,
 )
 from headrace.agent.runtime.listening import in_words
-from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
+from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Isolation
-from headrace.common.contracts.reasons import Reason
 
 log = structlog.get_logger()
 _EVENTS = ["start", "die", "oom", "destroy"]
@@ -67,17 +65,9 @@ class DockerRuntime:
         self._networks = networks
         self._agent_id = agent_id
         self._own = [f"{LABEL}agent={agent_id}", f"{LABEL}data={common.owner}"]
-        self._host = host
         self._common = common
         self._images = Images(engine, registries, pull_timeout_s=pull_timeout_s)
-        self._ended: dict[str, tuple[int | None, Reason | None]] = {}
-        """By container id: what an exited container is inspected for, once."""
-        self._dying: set[str] = set()
-        """Ids of containers that the event stream told the end of."""
-        self._out_of_memory: set[str] = set()
-        """Ids of those that it told so of; that may come before or after the end itself."""
-        self._released: set[str] = set()
-        """Ids of containers whose program is known to have begun."""
+        self._states = ContainerStates(engine, host)
 
     async def capacity(self) -> Capacity:
         """Return the engine's machine, which need not be the agent's own."""
@@ -88,12 +78,7 @@ class DockerRuntime:
         """Return this agent's containers."""
         query = {"all": "true", "filters": filters(label=self._own)}
         listed = await self._call("GET", "/containers/json", query=query)
-        ids = {row["Id"] for row in listed}
-        self._ended = {key: value for key, value in self._ended.items() if key in ids}
-        self._released &= ids
-        self._dying &= ids
-        self._out_of_memory &= ids
-        seen = [await self._seen(row) for row in listed]
+        seen = await self._states.seen(listed)
         await self._networks.sweep({kernel.session_id for kernel in seen})
         return {kernel.kernel_id: kernel for kernel in seen}
 
@@ -193,8 +178,7 @@ class DockerRuntime:
                 async with self._engine.stream("GET", "/events", query=query) as chunks:
                     poke()
                     async for event in json_lines(chunks):
-                        told = {"die": self._dying, "oom": self._out_of_memory}.get(event.get("Action"), set())
-                        told.add(str(event["Actor"]["ID"]))
+                        self._states.told(event.get("Action"), str(event["Actor"]["ID"]))
                         poke()
             except (RuntimeUnavailable, EngineError) as error:
                 log.warning("docker_events_lost", error=str(error))
@@ -289,58 +273,6 @@ class DockerRuntime:
         except EngineError as error:
             return error.status == 404
         return True
-
-    async def _seen(self, row: Mapping[str, Any]) -> SeenKernel:
-        labels, container = row["Labels"], str(row["Id"])
-        kernel_id = KernelId(UUID(labels[f"{LABEL}kernel"]))
-        service = labels.get(f"{LABEL}service")
-        phase: Phase = "running"
-        code: int | None = None
-        reason: Reason | None = None
-        if row["State"] == "created":
-            phase = "created"
-        elif row["State"] in {"exited", "dead", "removing"} or await self._has_died(container):
-            phase = "exited"
-            code, reason = await self._ending(container)
-        elif labels.get(f"{LABEL}gated") and not await self._was_released(container):
-            phase = "created"
-        return SeenKernel(
-            kernel_id, SessionId(UUID(labels[f"{LABEL}session"])), ServiceId(UUID(service)) if service else None, phase,
-            datetime.fromtimestamp(row["Created"], UTC), self._host, int(labels[f"{LABEL}port"]), code, reason,
-        )  # fmt: skip
-
-    async def _has_died(self, container: str) -> bool:
-        """The engine tells an end before its list shows it; the container itself is asked then."""
-        if container not in self._dying:
-            return False
-        try:
-            return not (await self._call("GET", f"/containers/{container}/json"))["State"]["Running"]
-        except EngineError as error:
-            return error.status == 404
-
-    async def _was_released(self, container: str) -> bool:
-        if container not in self._released:
-            if not await ContainerInside(self._engine, container, Image((), (), "", "")).gate_open():
-                return False
-            self._released.add(container)
-        return True
-
-    async def _ending(self, container: str) -> tuple[int | None, Reason | None]:
-        if container not in self._ended:
-            try:
-                state = (await self._call("GET", f"/containers/{container}/json"))["State"]
-            except EngineError:
-                return None, None
-            if state.get("OOMKilled"):
-                self._out_of_memory.add(container)
-            words = str(state.get("Error") or "")[:500]
-            explained = Reason(code="exited", text=f"exit code {state['ExitCode']}: {words}") if words else None
-            self._ended[container] = (int(state["ExitCode"]), explained)
-        code, reason = self._ended[container]
-        if container in self._out_of_memory:
-            text = f"it or a process of it was killed for using more memory than its mem slot (exit code {code})"
-            reason = Reason(code="out-of-memory", text=text)
-        return code, reason
 
     async def _usage(self, kernel_id: KernelId) -> Usage | None:
         query = {"stream": "false", "one-shot": "true"}
