@@ -114,6 +114,25 @@ def test_a_group_that_no_process_can_join_is_of_no_use(tmp_path: Path) -> None:
     assert [path.name for path in base.iterdir() if path.is_dir()] == []
 
 
+def test_a_group_that_cannot_be_bounded_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeGroups(tmp_path, "0::/a\n")
+    base = fake.unified("a", handed_down="memory")
+    groups = fake.find()
+    assert groups is not None
+    real = Path.write_text
+
+    def refused(path: Path, text: str, encoding: str | None = None) -> int:
+        if path.name == "memory.max":
+            raise PermissionError(str(path))
+        return real(path, text, encoding=encoding)
+
+    monkeypatch.setattr(Path, "write_text", refused)
+    with pytest.raises(PermissionError):
+        groups.make(ONE, MIB)
+    assert fake.find() is None
+    assert [path.name for path in base.iterdir() if path.is_dir()] == []
+
+
 def test_groups_of_kernels_that_are_gone_are_swept_and_no_others(tmp_path: Path) -> None:
     fake = FakeGroups(tmp_path, "0::/a\n")
     base = fake.unified("a", handed_down="memory")

@@ -36,9 +36,17 @@ class MemoryGroups:
         return None
 
     def make(self, kernel_id: object, limit_bytes: int) -> Path:
-        """Make the kernel's group and return it. Raises OSError."""
+        """Make the kernel's group and return it. Raises OSError, and leaves none then."""
         group = self.base / f"{self._prefix}{kernel_id}"
         group.mkdir(exist_ok=True)
+        try:
+            self._bound(group, limit_bytes)
+        except OSError:
+            remove(group)
+            raise
+        return group
+
+    def _bound(self, group: Path, limit_bytes: int) -> None:
         first, second = (
             ("memory.max", "memory.swap.max")
             if self.unified
@@ -50,7 +58,6 @@ class MemoryGroups:
         (group / first).write_text(str(limit_bytes), encoding="ascii")
         with suppress(OSError):  # without swap accounting
             (group / second).write_text("0" if self.unified else str(limit_bytes), encoding="ascii")
-        return group
 
     def sweep(self, known: Collection[str]) -> None:
         """Remove this agent's groups of other kernels than `known`, once no process is left in them."""

@@ -9,8 +9,6 @@ with what the kernel's processes use. Use the docker runtime for anything else.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import json
 import os
 import signal
 import socket
@@ -21,7 +19,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 from uuid import UUID
 
 import structlog
@@ -33,17 +30,17 @@ from headrace.agent.machine import architecture, cpu_count, memory_bytes
 from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import Before, Capacity, PortProblem, Prepared, RuntimeUnavailable, StartRefused
 from headrace.agent.runtime.listening import in_words
-from headrace.agent.runtime.process.cgroups import NO_GROUP, MemoryGroups, kills_in, procs_of, remove
+from headrace.agent.runtime.process.cgroups import NO_GROUP, MemoryGroups, procs_of, remove
 from headrace.agent.runtime.process.exits import Exits
 from headrace.agent.runtime.process.family import Listeners, end_marked, listeners_of, strays
 from headrace.agent.runtime.process.inside import SHIM, LocalInside
 from headrace.agent.runtime.process.layout import Layout, kernel_environment
 from headrace.agent.runtime.process.logfile import read_log
+from headrace.agent.runtime.process.looking import Started, is_held, look
 from headrace.agent.runtime.process.proc import Ids, held_memory, trees
-from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
+from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Isolation
-from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.slots import MEM
 from headrace.common.runtime.removal import remove_tree
 
@@ -82,7 +79,7 @@ class ProcessRuntime:
         found = {}
         with suppress(FileNotFoundError):
             for folder in (self._data / "kernels").iterdir():
-                seen = self._look(Layout(self._data, KernelId(UUID(folder.name))))
+                seen = self._look(folder.name)
                 if seen is not None:
                     found[seen.kernel_id] = seen
         await self._end_strays(found)
@@ -93,7 +90,7 @@ class ProcessRuntime:
     async def start(self, spec: KernelSpec, prepared: Prepared, before: Before | None) -> None:
         """Make the kernel's folder, run the actions in it, then its program under a shim."""
         layout = Layout(self._data, spec.kernel_id)
-        if _held(layout.lock):
+        if is_held(layout.lock):
             return
         if not spec.command:
             raise StartRefused(
@@ -139,13 +136,13 @@ class ProcessRuntime:
         with suppress(ProcessLookupError):
             os.kill(ids.shim, signal.SIGKILL)
 
-    def _group(self, spec: KernelSpec) -> str | None:
+    def _group(self, spec: KernelSpec) -> Path | None:
         """Make the group that bounds the kernel's memory."""
         limit = _limit(spec)
         if self._groups is None or not limit:
             return None
         try:
-            return str(self._groups.make(spec.kernel_id, limit))
+            return self._groups.make(spec.kernel_id, limit)
         except OSError as error:
             log.warning("memory_not_bounded", kernel_id=str(spec.kernel_id), error=error.strerror)
             return None
@@ -171,18 +168,18 @@ class ProcessRuntime:
     async def remove(self, kernel_id: KernelId) -> None:
         """Kill what runs, then delete the kernel's folder."""
         layout = Layout(self._data, kernel_id)
-        group = _group_of(_about(layout))
+        started = Started.read(layout)
         await self.stop(kernel_id, 0.0)
         with suppress(OSError):  # what cannot be deleted must not keep the kernel
             await asyncio.to_thread(remove_tree, layout.folder)
         layout.lock.unlink(missing_ok=True)
-        if group is not None:
-            await asyncio.to_thread(remove, group)
+        if started is not None and started.group is not None:
+            await asyncio.to_thread(remove, started.group)
 
     def logs(self, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncGenerator[Sequence[str], None]:
         """Read the shim's log files."""
         layout = Layout(self._data, kernel_id)
-        return read_log(layout.log, tail=tail, follow=follow, ended=lambda: not _held(layout.lock))
+        return read_log(layout.log, tail=tail, follow=follow, ended=lambda: not is_held(layout.lock))
 
     async def usage(self) -> Mapping[KernelId, Usage]:
         """Return CPU time and resident memory of each kernel's process tree; a process has no network of its own."""
@@ -201,8 +198,9 @@ class ProcessRuntime:
         for kernel_id, shim in shims.items():
             if shim in measured:
                 cpu_s, mem_bytes = measured[shim]
-                # A kernel that an older version started does not say: then its processes are looked at in the cheap way.
-                limit = (_about(Layout(self._data, kernel_id)) or {}).get("mem_bytes", mem_bytes)
+                started = Started.read(Layout(self._data, kernel_id))
+                # Where its start does not say, its processes are looked at in the cheap way.
+                limit = started.mem_bytes if started is not None and started.mem_bytes is not None else mem_bytes
                 held = held_memory(shim, limit) if 0 < limit <= mem_bytes else None
                 found[kernel_id] = Usage(now, cpu_s, mem_bytes, held_bytes=held)
         return found
@@ -235,15 +233,9 @@ class ProcessRuntime:
 
     def _make(self, layout: Layout, spec: KernelSpec, prepared: Prepared) -> None:
         layout.make(prepared)
-        about = {
-            "session_id": str(spec.session_id),
-            "service_id": str(spec.service_id) if spec.service_id else None,
-            "port": prepared.host_port,
-            "created_at": datetime.now(UTC).isoformat(),
-            "mem_bytes": _limit(spec),
-            "group": self._group(spec),
-        }
-        layout.spec.write_text(json.dumps(about), encoding="utf-8")
+        Started(
+            spec.session_id, spec.service_id, prepared.host_port, datetime.now(UTC), _limit(spec), self._group(spec)
+        ).write(layout)
 
     async def _launch(self, layout: Layout, command: Sequence[str], environ: Mapping[str, str]) -> None:
         try:
@@ -264,75 +256,29 @@ class ProcessRuntime:
             self._exits.add(layout.kernel_id, ids.shim)
 
     async def _shim(self, layout: Layout, command: Sequence[str], environ: Mapping[str, str]) -> Process:
-        group = _group_of(_about(layout))
+        started = Started.read(layout)
+        group = str(procs_of(started.group)) if started is not None and started.group is not None else NO_GROUP
         return await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", str(SHIM), str(layout.folder), str(layout.lock), str(self._log_bytes),
-            str(layout.here(HOME)), str(procs_of(group)) if group else NO_GROUP, *command, env=dict(environ), start_new_session=True,
+            str(layout.here(HOME)), group, *command, env=dict(environ), start_new_session=True,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
 
-    def _look(self, layout: Layout) -> SeenKernel | None:
-        about = _about(layout)
-        if about is None:
+    def _look(self, name: str) -> SeenKernel | None:
+        """Return the kernel of the folder `name`, and learn of its end from now on."""
+        try:
+            layout = Layout(self._data, KernelId(UUID(name)))
+        except ValueError:  # none of ours
             return None
-        ids, code = Ids.read(layout.state), None
-        with suppress(OSError, ValueError, KeyError):
-            code = int(json.loads(layout.exit.read_text(encoding="utf-8"))["code"])
-        phase: Literal["created", "running", "exited"] = "exited"
-        if code is None and _held(layout.lock):
-            phase = "running"
-            if ids is not None:
-                self._exits.add(layout.kernel_id, ids.shim)
-        elif ids is None:
-            phase = "created"
-        elif code is None:
-            with suppress(OSError, ValueError, KeyError):  # it may have been written between the two looks
-                code = int(json.loads(layout.exit.read_text(encoding="utf-8"))["code"])
-        reason = None
-        group = _group_of(about)
-        if phase == "exited" and code != 0 and group is not None and kills_in(group):
-            text = f"it or a process of it was killed for using more memory than its mem slot (exit code {code})"
-            reason = Reason(code="out-of-memory", text=text)
-        return SeenKernel(
-            layout.kernel_id, SessionId(UUID(about["session_id"])),
-            ServiceId(UUID(about["service_id"])) if about["service_id"] else None,
-            phase, datetime.fromisoformat(about["created_at"]), self._host, about["port"],
-            exit_code=code, exit_reason=reason,
-        )  # fmt: skip
+        seen = look(layout, self._host)
+        ids = Ids.read(layout.state) if seen is not None and seen.phase == "running" else None
+        if ids is not None:
+            self._exits.add(layout.kernel_id, ids.shim)
+        return seen
 
 
 def _limit(spec: KernelSpec) -> int:
     return int(spec.slots.get(MEM) or 0)
-
-
-def _about(layout: Layout) -> dict[str, Any] | None:
-    """Return what was written of the kernel at its start; None where it cannot be read."""
-    try:
-        found: dict[str, Any] = json.loads(layout.spec.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found
-
-
-def _group_of(about: Mapping[str, Any] | None) -> Path | None:
-    """Return the kernel's control group: where it was made, which may not be where this agent would make one."""
-    group = (about or {}).get("group")
-    return Path(group) if group else None
-
-
-def _held(lock: Path) -> bool:
-    """Return whether a shim holds the lock: it runs, or is about to."""
-    try:
-        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def _command(spec: KernelSpec, rewriting: Rewriting) -> tuple[str, ...]:

@@ -1,0 +1,62 @@
+"""What the files of kernels on the process runtime say, whole and broken."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from headrace.agent.runtime.process.layout import Layout
+from headrace.agent.runtime.process.looking import Started, look
+from headrace.agent.runtime.process.process import ProcessRuntime
+from headrace.common.contracts.ids import KernelId, ServiceId, SessionId, new_uuid
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def kernel(data: Path, *, service: bool = True, group: Path | None = None) -> tuple[Layout, Started]:
+    layout = Layout(data, KernelId(new_uuid()))
+    layout.folder.mkdir(parents=True)
+    started = Started(
+        SessionId(new_uuid()), ServiceId(new_uuid()) if service else None, 20_001, NOW, mem_bytes=5, group=group
+    )
+    started.write(layout)
+    return layout, started
+
+
+@pytest.mark.parametrize("group", [None, Path("/sys/fs/cgroup/x")])
+@pytest.mark.parametrize("service", [True, False])
+def test_what_is_written_is_read(tmp_path: Path, *, service: bool, group: Path | None) -> None:
+    layout, started = kernel(tmp_path, service=service, group=group)
+    assert Started.read(layout) == started
+
+
+def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:
+    layout, started = kernel(tmp_path, service=False)
+    layout.spec.write_text(
+        f'{{"session_id": "{started.session_id}", "service_id": null, "port": 20001, "created_at": "2026-01-01T00:00:00+00:00"}}'
+    )
+    assert Started.read(layout) == Started(started.session_id, None, 20_001, NOW, None, None)
+
+
+def test_a_kernel_without_a_shim_is_one_whose_start_was_cut_and_one_with_a_code_has_exited(tmp_path: Path) -> None:
+    layout, _ = kernel(tmp_path)
+    seen = look(layout, "h")
+    assert seen is not None
+    assert (seen.phase, seen.port, seen.exit_code) == ("created", 20_001, None)
+    layout.state.write_text('{"shim": 1, "shim_ticks": 1, "child": 1, "child_ticks": 1, "boot": "another"}')
+    layout.exit.write_text('{"code": 3}')
+    seen = look(layout, "h")
+    assert seen is not None
+    assert (seen.phase, seen.exit_code) == ("exited", 3)
+
+
+async def test_folders_that_cannot_be_read_cost_themselves_only(tmp_path: Path) -> None:
+    layout, _ = kernel(tmp_path)
+    for text in ("", "[]", "{}", "null", '{"session_id": 5}', '{"session_id": "x", "service_id": null, "port": "y"}'):
+        broken, _ = kernel(tmp_path)
+        broken.spec.write_text(text)
+    (tmp_path / "kernels" / "lost+found").mkdir()
+    runtime = ProcessRuntime(tmp_path, host="h", log_bytes=1, environ={}, groups=False)
+    assert set(await runtime.list()) == {layout.kernel_id}
