@@ -150,8 +150,7 @@ def _missing(spec: RuleSpec, seen: Observation, window: Window, horizon: Horizon
 
 def _holds_back(look: Look) -> bool:
     """Whether it is a scale-out that does not fire although it wants to, or whose cooldown lasts."""
-    wants_out = look.reason.code in {"cooling-down", "above-maximum"}
-    return look.rule.spec.step > 0 and (wants_out or look.cooldown_until is not None)
+    return look.rule.spec.step > 0 and (look.cooldown_until is not None or look.reason.code == "above-maximum")
 
 
 def _held_back(look: Look, out: Look) -> Look:
