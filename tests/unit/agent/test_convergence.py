@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from headrace.agent.domain.convergence import Action, CancelStart, EndOver, MarkLost, Remove, Start, Stop, World, decide
+from headrace.agent.domain.convergence import Action, CancelStart, Evict, MarkLost, Remove, Start, Stop, World, decide
 from headrace.agent.domain.kernels import LOST, KernelRecord, Operation, Phase, SeenKernel, ending_of
 from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
@@ -190,7 +190,7 @@ class Machine(RuleBasedStateMachine):
     def decide(self) -> list[Action]:
         seen = {kernel_id: seen_of(kernel_id, phase) for kernel_id, phase in self.real.items()}
         return decide(
-            World(self.plan, seen, dict(self.records), dict(self.busy), to_end=dict.fromkeys(self.over, MUCH))
+            World(self.plan, seen, dict(self.records), dict(self.busy), to_evict=dict.fromkeys(self.over, MUCH))
         )
 
     def act(self, action: Action) -> None:
@@ -202,7 +202,7 @@ class Machine(RuleBasedStateMachine):
             case CancelStart(kernel_id):
                 assert self.busy.pop(kernel_id) == "start"
                 self.real.pop(kernel_id, None)
-            case EndOver(kernel_id, reason):
+            case Evict(kernel_id, reason):
                 assert kernel_id not in self.busy
                 self.busy[kernel_id] = "stop"
                 self.records[kernel_id] = self.records[kernel_id].model_copy(update={"ended_for": reason})

@@ -86,7 +86,7 @@ def _tasks(
     converger = Converger(
         runtime, plans, table, starter, archive, every=settings.reconcile_every, first_sync=settings.first_sync,
         stop_on_exit=settings.exit_grace if settings.stop_kernels_on_exit else None,
-        end_over=settings.memory_over_limit == "end",
+        evict_over_memory=settings.memory_over_limit == "end",
     )  # fmt: skip
     prober = Prober(
         table,

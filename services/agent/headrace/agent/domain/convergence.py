@@ -29,7 +29,7 @@ class World:
     """False while a newer plan may be about to arrive."""
     unsettled: frozenset[KernelId] = frozenset()
     """Kernels whose operation ended while the runtime was asked: `seen` may be older than that, so they wait for the next pass."""
-    to_end: Mapping[KernelId, Reason] = field(default_factory=dict)
+    to_evict: Mapping[KernelId, Reason] = field(default_factory=dict)
     """Kernels that may not run on though they are wanted, and why."""
 
 
@@ -70,14 +70,14 @@ class MarkLost:
 
 
 @dataclass(frozen=True, slots=True)
-class EndOver:
-    """End a wanted kernel at once, as one that was out of memory."""
+class Evict:
+    """End a wanted kernel at once, because it uses more memory than its slot; replacing it is the manager's business."""
 
     kernel_id: KernelId
     reason: Reason
 
 
-Action: TypeAlias = Start | CancelStart | Stop | Remove | MarkLost | EndOver
+Action: TypeAlias = Start | CancelStart | Stop | Remove | MarkLost | Evict
 
 
 def decide(world: World) -> list[Action]:
@@ -115,8 +115,8 @@ def _wanted(kernel_id: KernelId, spec: KernelSpec, world: World) -> list[Action]
         return []
     seen = world.seen.get(kernel_id)
     if seen is not None and seen.phase != "created":
-        ends = kernel_id in world.to_end and seen.phase == "running" and record is not None
-        return [EndOver(kernel_id, world.to_end[kernel_id])] if ends else []
+        ends = kernel_id in world.to_evict and seen.phase == "running" and record is not None
+        return [Evict(kernel_id, world.to_evict[kernel_id])] if ends else []
     if record is not None and record.started_at is not None:
         return [MarkLost(kernel_id)]
     return [Start(spec)] if world.may_start else []

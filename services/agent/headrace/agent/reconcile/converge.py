@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 
 from headrace.agent.archive import LogArchive
-from headrace.agent.domain.convergence import Action, CancelStart, EndOver, MarkLost, Remove, Start, Stop, World, decide
+from headrace.agent.domain.convergence import Action, CancelStart, Evict, MarkLost, Remove, Start, Stop, World, decide
 from headrace.agent.domain.kernels import LOST, KernelRecord, Operation, SeenKernel, ending_of
 from headrace.agent.metrics import OPERATIONS
 from headrace.agent.plans import Plans
@@ -43,7 +43,7 @@ class Converger:
         every: timedelta,
         first_sync: timedelta,
         stop_on_exit: timedelta | None,
-        end_over: bool = False,
+        evict_over_memory: bool = False,
     ) -> None:
         self._runtime = runtime
         self._plans = plans
@@ -52,7 +52,7 @@ class Converger:
         self._archive = archive
         self._first_sync = first_sync
         self._stop_on_exit = stop_on_exit
-        self._end_over = end_over
+        self._evict_over_memory = evict_over_memory
         self._loop = Loop("converge", self._one_pass, every=every)
         self._operations: dict[KernelId, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup
@@ -115,9 +115,11 @@ class Converger:
             return
         wanted = self._plans.wanted
         unsettled = frozenset(busy_before - set(self._table.busy))
-        to_end = {kernel_id: over.end for kernel_id, over in self._table.over.items()} if self._end_over else {}
+        to_evict = (
+            {kernel_id: over.end for kernel_id, over in self._table.over.items()} if self._evict_over_memory else {}
+        )
         table = self._table
-        world = World(wanted, table.seen, table.records, table.busy, self._may_start, unsettled, to_end)
+        world = World(wanted, table.seen, table.records, table.busy, self._may_start, unsettled, to_evict)
         for action in decide(world):
             self._act(action)
         self.after_pass()
@@ -165,7 +167,7 @@ class Converger:
                 self._begin(kernel_id, "stop", lambda: self._runtime.stop(kernel_id, grace_s))
             case Remove(kernel_id):
                 self._begin(kernel_id, "remove", lambda: self._remove(kernel_id))
-            case EndOver(kernel_id, reason):
+            case Evict(kernel_id, reason):
                 self._table.change(kernel_id, ended_for=reason)
                 self._begin(kernel_id, "stop", lambda: self._runtime.stop(kernel_id, 0.0), reason)
             case MarkLost(kernel_id):
