@@ -123,7 +123,7 @@ def _tasks(
     )  # fmt: skip
     table.on_change = reporter.poke
     plans.on_new = converger.poke
-    converger.after_pass = prober.sync
+    converger.after_change = prober.sync
     app = make_app(
         checks={
             "bus": lambda: None if bus.connected else "not connected to NATS",

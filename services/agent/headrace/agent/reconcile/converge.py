@@ -58,7 +58,8 @@ class Converger:
         self._group: asyncio.TaskGroup
         self._stopped = asyncio.Event()
         self._may_start = False
-        self.after_pass: Callable[[], None] = lambda: None
+        self.after_change: Callable[[], None] = lambda: None
+        """Called when which kernels run may have changed."""
         self.has_looked = False
         """Whether the runtime's kernels were seen at least once."""
         self.runtime_error: str | None = "not looked yet"
@@ -122,7 +123,7 @@ class Converger:
         world = World(wanted, table.seen, table.records, table.busy, self._may_start, unsettled, to_evict)
         for action in decide(world):
             self._act(action)
-        self.after_pass()
+        self.after_change()
 
     async def _note(self, seen: dict[KernelId, SeenKernel]) -> None:
         """Take in what is seen: adopt what runs without a record, note what has ended."""
@@ -200,6 +201,7 @@ class Converger:
             OPERATIONS.labels(operation, outcome).inc()
             del self._operations[kernel_id]
             self._table.done(kernel_id)
+            self.after_change()  # a pass may have seen its program run already: what is reported next tells its health
             if outcome != "failed":  # a failed one waits for the next periodic pass
                 self.poke()
 
