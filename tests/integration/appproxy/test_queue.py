@@ -231,12 +231,14 @@ async def test_a_dead_replicas_room_is_anothers(world: World) -> None:
 
 
 async def test_nobody_begins_to_wait_for_a_service_that_went_while_the_body_came(world: World) -> None:
-    first = table("chat", wanted=1, balance=Balance(policy="prefix"))
+    first = table("chat", wanted=1, balance=Balance(policy="prefix"), routes=(route(),))
     world.apply(first)
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
     writer.write(b'POST /chat/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 16\r\n\r\n{"prompt":')
     await eventually(lambda: world.open_requests == 1)
-    world.apply(first.model_copy(update={"generation": 2, "removed": True}))
+    world.apply(first.model_copy(update={"generation": 2, "routes": ()}))
+    world.apply(first.model_copy(update={"generation": 3, "removed": True}))
+    assert world.open_requests == 1
     writer.write(b'"abc"}')
     answer = await asyncio.wait_for(reader.read(), 10)
     assert answer.startswith(b"HTTP/1.1 503")
