@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from headrace.appproxy.kept_sockets import Given, KeptSockets, named
+from headrace.appproxy.listeners import Listeners
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.start_checks import what_is_wrong
+from headrace.appproxy.table import Tables
+from tests.support.servers import free_port
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def listening() -> Iterator[socket.socket]:
     ({"LISTEN_FDS": "-1", "LISTEN_PID": "7"}, []),
     ({"LISTEN_FDS": "\u0662", "LISTEN_PID": "7"}, []),
     ({"LISTEN_FDS": "2", "LISTEN_PID": "7"}, [("", 3), ("unknown", 4)]),
-    ({"LISTEN_FDS": "2", "LISTEN_PID": "7", "LISTEN_FDNAMES": "web:port-9000.0"}, [("web", 3), ("port-9000.0", 4)]),
+    ({"LISTEN_FDS": "2", "LISTEN_PID": "7", "LISTEN_FDNAMES": "web:own.9000.0"}, [("web", 3), ("own.9000.0", 4)]),
 ])  # fmt: skip
 def test_what_the_environment_says_is_for_one_process(environ: dict[str, str], expected: list[tuple[str, int]]) -> None:
     assert named(environ, 7) == expected
@@ -43,18 +47,99 @@ def test_sockets_are_found_by_their_port_in_the_order_of_workers(listening: sock
     other = socket.create_server(("127.0.0.1", 0))
     kept = KeptSockets(
         [
-            Given("shared.10", listening.dup(), port),
-            Given("shared.2", listening.dup(), port),
-            Given("port-1.0", other, 1),
+            Given("shared.8000.10", listening.dup(), port),
+            Given("shared.8000.2", listening.dup(), port),
+            Given("own.1.0", other, 1),
         ]
     )
     with ExitStack() as stack:
         first = kept.given
-        found = [stack.enter_context(sock) for sock in kept.take(port)]
+        found = [stack.enter_context(sock) for sock in kept.take(port, 9)]
         assert found == [first[1].sock, first[0].sock]
-        assert kept.take(port) == []
+        assert kept.take(port, 9) == []
         kept.drop_others()
         assert other.fileno() == -1
+
+
+class Store:
+    """Where sockets are kept: notes what it is told, as systemd's file descriptor store is."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.address = f"@headrace-test-{secrets.token_hex(8)}"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind("\0" + self.address[1:])
+
+    def held(self) -> list[str]:
+        """Return the names of what is kept."""
+        with suppress(BlockingIOError):
+            while True:
+                data, fds, _, _ = socket.recv_fds(self._socket, 4096, 16)
+                for fd in fds:
+                    os.close(fd)
+                said = dict(line.split("=") for line in data.decode().splitlines())
+                if "FDSTORE" in said:
+                    self.names.append(said["FDNAME"])
+                else:  # systemd removes all of that name
+                    self.names = [name for name in self.names if name != said["FDNAME"]]
+        return self.names
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    made = Store()
+    yield made
+    made.close()
+
+
+async def opened(port: int, workers: int, kept: KeptSockets) -> list[socket.socket]:
+    """Return the sockets of the shared port of an app-proxy that starts, and stops once it has them."""
+    found: list[socket.socket] = []
+
+    async def take(_own_port: int | None, sockets: list[socket.socket]) -> None:
+        found.extend(sock.dup() for sock in sockets)
+
+    async def closed(_own_port: int) -> None:
+        raise AssertionError
+
+    settings = Settings(listen_port=port, listen_host="127.0.0.1")
+    listeners = Listeners(settings, Tables(), workers=workers, opened=take, closed=closed, kept=kept)
+    listeners.serving = listeners.stop
+    await listeners.run()
+    return found
+
+
+def given(store: Store, sockets: list[socket.socket]) -> KeptSockets:
+    """What the next start gets of these."""
+    return KeptSockets(
+        [Given(name, sock, sock.getsockname()[1]) for name, sock in zip(store.held(), sockets, strict=True)],
+        store.address,
+    )
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+async def test_with_another_number_of_workers_each_socket_is_kept_that_one_accepts_on(store: Store, after: int) -> None:
+    """One that is kept though nobody accepts on it gets its part of the callers, who would wait there."""
+    before = await opened(0, 2, KeptSockets([], store.address))
+    port = before[0].getsockname()[1]
+    assert store.held() == [f"shared.{port}.{n}" for n in range(2)]
+    kept = await opened(port, after, given(store, before))
+    assert {sock.getsockname()[1] for sock in kept} == {port}
+    assert store.held() == [f"shared.{port}.{n}" for n in range(after)]
+    for sock in kept:
+        sock.close()
+
+
+async def test_after_a_change_of_the_port_what_was_opened_is_kept_and_what_was_before_is_not(store: Store) -> None:
+    before = await opened(0, 1, KeptSockets([], store.address))
+    port = free_port()
+    for sock in await opened(port, 1, given(store, before)):
+        sock.close()
+    assert store.held() == [f"shared.{port}.0"]
 
 
 def test_a_socket_on_another_port_than_is_set_is_refused_at_the_start(

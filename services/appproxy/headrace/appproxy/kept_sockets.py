@@ -20,7 +20,8 @@ _FIRST = 3
 """SD_LISTEN_FDS_START."""
 _MOST = 4096
 _VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET")
-SHARED = "shared"
+SHARED, OWN = "shared", "own"
+"""What the names of sockets begin with that were opened here: on the shared port, and on services' own ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +69,29 @@ class KeptSockets:
         """Those that nobody took yet."""
         return list(self._given)
 
-    def take(self, port: int) -> list[socket.socket]:
-        """Return those on this port, in the order of their names; with port 0 those that were once shared. They are the caller's now."""
+    def take(self, port: int, most: int) -> list[socket.socket]:
+        """Return those on this port, in the order of their names; with port 0 those that were once shared. They are the caller's now.
+
+        Those beyond `most` are dropped: where one listens that nobody accepts on, callers would wait in its backlog.
+        """
         mine = [one for one in self._given if (one.port == port if port else one.name.startswith(f"{SHARED}."))]
         self._given = [one for one in self._given if one not in mine]
-        return [one.sock for one in sorted(mine, key=lambda one: _number(one.name))]
+        mine.sort(key=lambda one: _number(one.name))
+        self._drop(mine[most:])
+        return [one.sock for one in mine[:most]]
 
     def drop_others(self) -> None:
         """Close those that nobody took, and have them kept no longer."""
-        for one in self._given:
-            one.sock.close()
-            self.forget(one.name)
+        self._drop(self._given)
         self._given = []
 
+    def _drop(self, some: list[Given]) -> None:
+        for one in some:
+            one.sock.close()
+            self.forget(one.name)
+
     def keep(self, name: str, sock: socket.socket) -> None:
-        """Have a socket kept under this name."""
+        """Have a socket kept under this name (`name_of`)."""
         self._say(f"FDSTORE=1\nFDNAME={name}", [sock.fileno()])
 
     def forget(self, name: str) -> None:
@@ -100,6 +109,11 @@ class KeptSockets:
                 socket.send_fds(line, [text.encode()], fds)
             except OSError as error:
                 log.warning("socket_not_kept", why=error.strerror or str(error))
+
+
+def name_of(kind: str, port: int, number: int) -> str:
+    """Return the name of a kept socket. With its port: what is forgotten of a port that was changed is not what was opened instead."""
+    return f"{kind}.{port}.{number}"
 
 
 def _number(name: str) -> int:

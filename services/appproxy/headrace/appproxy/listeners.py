@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import structlog
 
-from headrace.appproxy.kept_sockets import SHARED, KeptSockets
+from headrace.appproxy.kept_sockets import OWN, SHARED, KeptSockets, name_of
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.table import Tables
 from headrace.common.runtime.loop import Loop
@@ -90,18 +90,16 @@ class Listeners:
             ports[None] = self._shared
         return ports
 
-    def _bind(self, port: int, name: str) -> list[socket.socket]:
+    def _bind(self, port: int, kind: str) -> list[socket.socket]:
         """Return a socket for each worker: first those that are there already. Where those are fewer, and belong to nobody else,
         workers share them."""
         number = max(self._workers, 1)
-        sockets = self._kept.take(port)
-        for sock in sockets[number:]:
-            sock.close()  # nobody would accept on it
-        del sockets[number:]
+        sockets = self._kept.take(port, number)
         found = len(sockets)
+        shared = found > 0 and not sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
         try:
             while len(sockets) < number:
-                if found and not sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+                if shared:
                     sockets.append(sockets[len(sockets) % found].dup())
                     continue
                 sockets.append(self._listening(port))
@@ -110,9 +108,9 @@ class Listeners:
             for sock in sockets:
                 sock.close()
             raise
-        if not found:
-            for at, sock in enumerate(sockets):
-                self._kept.keep(f"{name}.{at}", sock)
+        if not shared:
+            for at in range(found, number):
+                self._kept.keep(name_of(kind, port, at), sockets[at])
         return sockets
 
     def _listening(self, port: int) -> socket.socket:
@@ -136,7 +134,7 @@ class Listeners:
         if port in {*self._settings.reserved_ports, self._settings.admin_port, self.port}:
             return "something else of the installation listens there", []
         try:
-            return "", self._bind(port, f"port-{port}")
+            return "", self._bind(port, OWN)
         except OSError as error:
             return error.strerror or str(error), []
 
@@ -148,7 +146,7 @@ class Listeners:
             await self._closed(port)
             for at, sock in enumerate(sockets):
                 sock.close()
-                self._kept.forget(f"port-{port}.{at}")
+                self._kept.forget(name_of(OWN, port, at))
             log.info("own_port_closed", port=port)
         for port in self.failed.keys() - wanted:
             del self.failed[port]

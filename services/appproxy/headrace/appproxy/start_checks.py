@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from headrace.appproxy.file_limit import LEAST, allowed
-from headrace.appproxy.kept_sockets import SHARED, KeptSockets
+from headrace.appproxy.kept_sockets import OWN, SHARED, KeptSockets
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.table_store import FOLDER
 
@@ -54,7 +54,7 @@ def _is_address(url: str, *schemes: str) -> bool:
 
 def _given(settings: Settings, kept: KeptSockets) -> Iterator[str]:
     """Sockets of a socket unit are on the shared port; those that an app-proxy had kept have names of its own."""
-    others = [one for one in kept.given if not one.name.startswith((f"{SHARED}.", "port-"))]
+    others = [one for one in kept.given if not one.name.startswith((f"{SHARED}.", f"{OWN}."))]
     for one in others:
         if one.port != settings.listen_port:
             yield f"LISTEN_FDS: {one.name} listens on port {one.port}; {_PREFIX}LISTEN_PORT is {settings.listen_port}"
