@@ -375,3 +375,43 @@ async def test_the_name_that_is_listed_works_at_the_engine(world: World, names: 
         heard = await world.http.post(f"{world.url}/v1/audio/transcriptions", files=form, headers=headers)
         assert heard.json() == {"text": f"{used} heard 100000"}
         assert sum(request.path == "/v1/models" for request in replica.seen) == 1, "it is asked once"
+
+
+async def ask_for(world: World, model: str) -> str:
+    """Return the model that the engine was asked for, or the status."""
+    answer = await world.http.post(f"{world.url}/v1/chat/completions", json={"model": model, **ASK})
+    return str(answer.json()["model"]) if answer.status_code == 200 else str(answer.status_code)
+
+
+async def test_an_engine_that_cannot_say_its_names_yet_is_asked_again(world: World) -> None:
+    loading = [True]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if loading[0] and request.path == "/v1/models":
+            return web.json_response({"error": "loading"}, status=503)
+        return await lister("llama")(request)
+
+    async with backend(answer) as replica:
+        world.apply(table("chat", project="home", routes=(route(port=replica.port),)))
+        assert await ask_for(world, "home/chat") == "404"
+        loading[0] = False
+        assert await ask_for(world, "home/chat") == "llama"
+
+
+async def test_names_that_a_replica_says_at_an_address_that_it_left_do_not_count(world: World) -> None:
+    asked_there, say = asyncio.Event(), asyncio.Event()
+
+    async def late(request: web.Request) -> web.StreamResponse:
+        asked_there.set()
+        await say.wait()
+        return await lister("old")(request)
+
+    async with backend(late) as before, backend(lister("new")) as after:
+        first = table("chat", project="home", routes=(route(port=before.port),))
+        world.apply(first)
+        asking = asyncio.create_task(ask_for(world, "home/chat"))
+        await asked_there.wait()
+        world.apply(first.model_copy(update={"generation": 2, "routes": (route(port=after.port),)}))
+        say.set()
+        await asking
+        assert await ask_for(world, "home/chat") == "new"

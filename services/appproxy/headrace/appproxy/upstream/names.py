@@ -1,4 +1,4 @@
-"""What a replica's engine calls its models: its own `GET /v1/models`, asked once."""
+"""What a replica's engine calls its models: its own `GET /v1/models`, asked until it says so."""
 
 from __future__ import annotations
 
@@ -12,24 +12,29 @@ _WAIT_S: Final = 3.0
 
 
 async def names_of(host: str, port: int, where: bytes) -> tuple[str, ...] | None:
-    """Return the names in the order of the engine's list; none where it has no such list, or does not say in time; None where it
-    could not be reached."""
+    """Return the names in the order of the engine's list; none where it has no such list. None where it does not say now: it could not
+    be reached, answered 5xx, or not in time."""
     try:
         async with asyncio.timeout(_WAIT_S):
             reader, writer = await asyncio.open_connection(host, port)
             try:
-                writer.write(b"GET /v1/models HTTP/1.0\r\nHost: " + where + b"\r\nAccept: application/json\r\n\r\n")
+                writer.write(
+                    b"GET /v1/models HTTP/1.0\r\nHost: "
+                    + where
+                    + b"\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+                )
                 answer = b""
                 while len(answer) <= _MOST_BYTES and (more := await reader.read(65_536)):
                     answer += more
             finally:
                 writer.close()
-    except TimeoutError:
-        return ()
-    except OSError:
+    except (OSError, UnicodeError):  # TimeoutError is one of the first, a name that is no host one of the second
         return None
     head, _, content = answer.partition(b"\r\n\r\n")
-    return names_in(content) if head[:12] in (b"HTTP/1.0 200", b"HTTP/1.1 200") else ()
+    status = head[9:12] if head.startswith((b"HTTP/1.0 ", b"HTTP/1.1 ")) else b""
+    if status.startswith(b"5"):
+        return None
+    return names_in(content) if status == b"200" else ()
 
 
 def names_in(content: bytes) -> tuple[str, ...]:

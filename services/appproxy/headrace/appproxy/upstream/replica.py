@@ -101,7 +101,7 @@ class Replica:
         if where != self.where:
             self.where = where
             self.host_field = b" HTTP/1.1\r\nHost: " + where + b"\r\n"
-            self.models = None
+            self.models = self._asking = None
             self.close_idle()
         if self._cut_at_s == NEVER or route.drain_until != self.route.drain_until:
             self._cut_at_s = cut_at(route, utc_now(), time.monotonic())
@@ -178,14 +178,15 @@ class Replica:
             connection.end()
 
     async def learn(self) -> None:
-        """Ask the engine what it calls its models; those who ask at once share the question. It stays unknown where it does not say."""
-        if self._asking is None:
-            self._asking = asyncio.get_running_loop().create_task(
+        """Ask the engine what it calls its models; those who ask at once share the question. Where it did not say, the next
+        request asks again."""
+        asking = self._asking
+        if asking is None:
+            asking = self._asking = asyncio.get_running_loop().create_task(
                 names_of(self.route.host, self.route.port, self.where)
             )
-        asking = self._asking
         found = await asyncio.shield(asking)
-        if self._asking is asking:
+        if self._asking is asking:  # else it has another address now
             self._asking = None
             self.models = found
 
