@@ -60,7 +60,7 @@ class Gate:
         if isinstance(shown, Signed):
             return self._by_subject(tables, index, shown, now_s)
         if isinstance(shown, NameAndSecret):
-            entries = tables.with_client(shown.name)
+            entries = tables.with_client(shown.name, shown.digest)
             opened = [entry.table for entry in entries if not isinstance(_by_secret(entry, shown), str)]
             if not opened:
                 return "wrong-secret"

@@ -56,7 +56,7 @@ class Tables:
         self._entries: dict[ServiceId, Entry] = {}
         self._names: dict[str, list[ServiceId]] = {}
         self._ports: dict[int, list[ServiceId]] = {}
-        self._clients: dict[str, dict[ServiceId, None]] = {}
+        self._clients: dict[tuple[str, str], dict[ServiceId, None]] = {}
         self._keys: OrderedDict[str, str] = OrderedDict()
         self._removed: OrderedDict[ServiceId, int] = OrderedDict()
         self._sessions: dict[SessionId, ServiceId] | None = None
@@ -88,7 +88,7 @@ class Tables:
         for index, key in self._places(table):
             index[key] = sorted([*index.get(key, ()), table.service_id])
         for client in table.clients:
-            self._clients.setdefault(client.name, {})[table.service_id] = None
+            self._clients.setdefault((client.name, client.secret_sha256), {})[table.service_id] = None
         for known in table.token_keys:
             self._keys[known.kid] = known.public_key
             if len(self._keys) > _MOST_KEYS:
@@ -100,10 +100,11 @@ class Tables:
             if not index[key]:
                 del index[key]
         for client in table.clients:
-            named = self._clients.get(client.name, {})
+            known = client.name, client.secret_sha256
+            named = self._clients.get(known, {})
             named.pop(table.service_id, None)
             if not named:
-                self._clients.pop(client.name, None)
+                self._clients.pop(known, None)
 
     def _places(self, table: RouteTable) -> list[tuple[dict[Any, list[ServiceId]], Any]]:
         """Return where a table is listed: index and key."""
@@ -126,9 +127,9 @@ class Tables:
         """Return the public key of this `kid` that tables had, be it in use or not: what it signed is judged by a service's table."""
         return self._keys.get(kid)
 
-    def with_client(self, name: str) -> list[Entry]:
-        """Return the services that have a client of this name."""
-        return [self._entries[service_id] for service_id in self._clients.get(name, ())]
+    def with_client(self, name: str, secret_sha256: str) -> list[Entry]:
+        """Return the services that have a client of this name and secret. Many may have one of the same name."""
+        return [self._entries[service_id] for service_id in self._clients.get((name, secret_sha256), ())]
 
     def get(self, service_id: ServiceId) -> Entry | None:
         """Return one service's entry."""
