@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.appproxy.domain.access import Denial, credential
-from headrace.appproxy.domain.identity import holds_ours
+from headrace.appproxy.domain.identity import SECRET_PREFIXES, holds_ours
 
 MOST_BYTES = 4096
 """Longer credentials are none of ours: a token has about 320."""
@@ -87,7 +87,8 @@ def _name_and_secret(text: str) -> NameAndSecret | Denial:
 
 def _is_ours(text: str) -> bool:
     """Whether it is an API key, a client's secret or a token of ours, valid or not; here however short."""
-    return text.startswith(("hr_", "hrc_")) or holds_ours(text.encode("latin-1"))
+    shown = text.encode("latin-1")
+    return shown.startswith(SECRET_PREFIXES) or holds_ours(shown)
 
 
 def _json(text: str) -> dict[str, Any] | None:

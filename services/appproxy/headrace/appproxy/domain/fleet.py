@@ -47,7 +47,7 @@ ANYBODY = Principal()
 class Facts:
     """What of a service's table names are made of."""
 
-    __slots__ = ("declared", "name", "owner", "project", "public", "qualified", "service_id")
+    __slots__ = ("declared", "name", "project", "public", "qualified", "service_id")
 
     def __init__(self, table: RouteTable) -> None:
         self.service_id = table.service_id
@@ -56,7 +56,6 @@ class Facts:
         self.public = table.open_to_public
         self.declared = frozenset(table.models) - {table.name}
         self.qualified = f"{table.project or table.project_id}/{table.name}"
-        self.owner = self.qualified
 
     def same(self, other: Facts | None) -> bool:
         """Return whether the names are as they were."""
@@ -212,7 +211,7 @@ def _shown(model: str) -> str:
 
 
 def _view(name: str, facts: Facts) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": created_s(facts.service_id), "owned_by": facts.owner}
+    return {"id": name, "object": "model", "created": created_s(facts.service_id), "owned_by": facts.qualified}
 
 
 def created_s(service_id: ServiceId) -> int:

@@ -119,9 +119,7 @@ def _named(exchange: Exchange, found: Naming, who: Who) -> None:
 def _realtime(exchange: Exchange, who: Who) -> None:
     """A WebSocket of OpenAI's realtime API: its model is in the query."""
     query = exchange.way.target.partition(b"?")[2].decode("latin-1")
-    models = (
-        parse_qs(query, max_num_fields=_MOST_PARAMETERS).get("model", []) if query.count("&") < _MOST_PARAMETERS else []
-    )
+    models = parse_qs(query).get("model", []) if query.count("&") < _MOST_PARAMETERS else []
     if len(models) == 1:
         _go(exchange, models[0], who)
         return
@@ -154,14 +152,21 @@ def read_head(
     head: Head = JsonHead(wants, prompt_bytes=prompt_bytes or 1) if mark is None else FormHead(mark)
 
     def look(content: bytes) -> None:
-        if not (head.done or head.feed(content)) and line.whole:
+        head.feed(content)
+        settle()
+
+    def settle() -> None:
+        if not head.done and line.whole:
             head.end()
         if head.done:
             exchange.peek = None
             then(head)
 
     exchange.peek = look
-    look(b"".join(body.pieces()))
+    for piece in body.pieces():  # a body that was held is large: it is not put together for this
+        if head.feed(piece):
+            break
+    settle()
     if exchange.peek is not None:
         exchange.wait_for_body()
 
