@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.appproxy.domain.form_head import FormHead
 from headrace.appproxy.domain.json_search import MOST_MEMBERS, MOST_NAME, JsonSearch
+from tests.support.bytecodes import bytecodes
 from tests.unit.appproxy.test_json_head import TOKENS, contents_of_bodies, json_values
 
 LONG = "x" * 100_000
@@ -71,24 +70,6 @@ def test_whatever_comes_before_it_is_passed_over(before: dict[str, Any], name: s
 def test_what_looks_like_json_never_raises_and_reads_the_same_in_pieces(tokens: list[str], sizes: list[int]) -> None:
     body = ("{" + "".join(tokens)).encode()
     assert read(body, *sizes) == read(body) == read(body, *[1] * len(body))
-
-
-def bytecodes(work: Any) -> int:
-    """Count what is executed."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, _arg: object) -> Any:
-        nonlocal count
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        count += event == "opcode"
-        return trace
-
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(None)
-    return count
 
 
 SHAPES = [b"x", b"[", b"[],", b'{"a":', b'"",', b'"a":[1],', b"\\\\", b'\\"', b"1,", b'"\\u00', b"}", b' "', b'["]"],']
