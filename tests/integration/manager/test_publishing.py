@@ -14,6 +14,7 @@ import pytest
 from nats.js import JetStreamContext
 
 from headrace.common.bus.connect import Bus
+from headrace.common.bus.followed import FollowedStream
 from headrace.common.bus.publish import publish_last
 from headrace.common.bus.stored import stored_generations
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
@@ -260,3 +261,27 @@ async def test_managers_at_once_never_give_one_generation_two_contents(pool: Poo
     assert all(len(each) == 1 for each in contents.values()), contents
     last = await _stored(bus, service)
     assert (last.generation, last.wanted) == (max(contents), 119)
+
+
+async def test_a_bus_that_comes_back_while_the_stream_is_compared_is_looked_at_again(
+    pool: Pool, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    look = FollowedStream.look
+
+    async def counted(stream: FollowedStream) -> None:
+        nonlocal looks
+        looks += 1
+        await look(stream)
+
+    monkeypatch.setattr(FollowedStream, "look", counted)
+
+    def back() -> dict[ServiceId, int]:
+        if looks == 1:
+            loop.verify_soon()
+        return {}
+
+    loop = Publishing(pool, bus, RouteTable, Facts(pool), verify=timedelta(hours=1), claimed=back)
+    for looked in (1, 2, 2):
+        await loop.one_pass()
+        assert looks == looked

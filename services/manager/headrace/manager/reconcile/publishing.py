@@ -118,7 +118,12 @@ class Publishing(Generic[T]):
                 await publications.fold_changes(con, self._source.kind)
             raise BusUnavailable("not connected to NATS")
         if self._verified is None or time.monotonic() - self._verified > self._verify_s:
-            await self._verify()
+            self._verified = time.monotonic()  # before it, so that a bus that comes back meanwhile is looked at again
+            try:
+                await self._verify()
+            except BaseException:
+                self._verified = None
+                raise
         failures: list[BusUnavailable] = []
         await self._publish_all(failures)
         if not failures:
@@ -129,7 +134,6 @@ class Publishing(Generic[T]):
 
     async def _verify(self) -> None:
         """Find what the stream does not hold, and end what it holds no longer for anybody."""
-        started = time.monotonic()
         await self._stream.look()
         held, prefix = self._stream.held, self._source.prefix
         late = {str(key): there for key, there in self._claimed().items() if f"{prefix}{key}" not in held}
@@ -145,7 +149,6 @@ class Publishing(Generic[T]):
                 self._unsent.add(subject)
         self._again |= dict.fromkeys(_key(subject) for subject in (*self._unsent, *revived))
         await self._end_removals([subject for subject in over if subject not in self._unsent][:REMOVALS])
-        self._verified = started
 
     async def _end_removals(self, subjects: Sequence[str]) -> None:
         """Forget services that are gone: the message first, so that one that is left over is found again."""
