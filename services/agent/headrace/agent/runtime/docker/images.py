@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from headrace.agent.runtime.docker.container import Image
 from headrace.agent.runtime.docker.engine import Engine, EngineError
@@ -21,7 +21,8 @@ class Images:
         self._engine = engine
         self._registries = registries
         self._pull_timeout_s = pull_timeout_s
-        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By image, while somebody wants it: tenants choose the names."""
 
     async def ensure(self, name: str, progress: Callable[[str], None]) -> Image:
         """Return what the image says of itself, pulled if it is not there. Raises StartRefused with the engine's words."""
@@ -29,7 +30,7 @@ class Images:
             parsed = parse_image(name)
         except ValueError as error:  # also: what would lead to another call of the engine
             raise StartRefused("image-refused", str(error)) from error
-        async with self._locks[name]:
+        async with self._locks.setdefault(name, asyncio.Lock()):
             image = await self._inspect(name)
             if image is not None:
                 return image
