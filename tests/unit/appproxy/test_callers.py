@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from headrace.appproxy import callers, credentials, signatures
 from headrace.appproxy.callers import Gate
-from headrace.appproxy.credentials import NameAndSecret, Signed
-from headrace.appproxy.domain.access import Caller, Claims, Denial
+from headrace.appproxy.credentials import Signed
+from headrace.appproxy.domain.access import Caller, Claims
 from headrace.appproxy.domain.fleet import ANYBODY, Index, Principal
 from headrace.appproxy.table import Entry, Tables
 from headrace.common.contracts.ids import ClientId, TokenId, new_uuid
@@ -297,20 +297,17 @@ def test_who_asks_at_the_fleets_base_url(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(verified) == 1, "a wrong signature is judged once, however many services there are"
 
 
-def test_a_clients_name_that_many_services_have_costs_one_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_the_many_services_with_a_client_of_one_name_only_those_with_its_secret_are_looked_at() -> None:
     others = ROBOT.model_copy(update={"secret_sha256": hashlib.sha256(b"another").hexdigest()})
     many = [entry(service_id=new_uuid(), name=f"other-{n}", clients=(others,)) for n in range(50)]
-    known, gate = directory(entry(), *many), Gate()
-    compared, by_secret = [], callers._by_secret
-
-    def counted(one: Entry, shown: NameAndSecret) -> NamedClient | Denial:
-        compared.append(one)
-        return by_secret(one, shown)
-
-    monkeypatch.setattr(callers, "_by_secret", counted)
-    assert gate.principal(*known, basic(), NOW) == Principal(PROJECT, frozenset({TABLE.service_id}))
-    assert gate.principal(*known, basic(secret="guessed"), NOW) == "wrong-secret"
-    assert len(compared) == 1
+    tables, index = directory(entry(), *many)
+    assert [one.table.service_id for one in tables.with_client(ROBOT.name, ROBOT.secret_sha256)] == [TABLE.service_id]
+    only = Principal(PROJECT, frozenset({TABLE.service_id}))
+    assert Gate().principal(tables, index, basic(), NOW) == only
+    assert Gate().principal(tables, index, basic(secret="guessed"), NOW) == "wrong-secret"
+    rotated = TABLE.model_copy(update={"generation": TABLE.generation + 1, "clients": (others,)})
+    assert tables.apply(rotated)
+    assert tables.with_client(ROBOT.name, ROBOT.secret_sha256) == []
 
 
 @given(st.one_of(st.none(), st.binary(max_size=200), st.binary(max_size=100).map(lambda b: b"Bearer " + b),
