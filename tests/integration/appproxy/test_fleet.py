@@ -398,6 +398,22 @@ async def test_an_engine_that_cannot_say_its_names_yet_is_asked_again(world: Wor
         assert await ask_for(world, "home/chat") == "llama"
 
 
+async def test_an_engine_that_never_says_its_names_is_not_asked_by_each_request(world: World) -> None:
+    asked = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/v1/models":
+            asked.append(request)
+            await asyncio.Event().wait()
+        return web.json_response({"model": (await request.json())["model"]})
+
+    async with backend(answer) as replica:
+        world.apply(table("chat", project="home", routes=(route(port=replica.port),)))
+        for _ in range(3):
+            assert await ask_for(world, "home/chat") == "home/chat", "as it came"
+        assert len(asked) == 1
+
+
 async def test_names_that_a_replica_says_at_an_address_that_it_left_do_not_count(world: World) -> None:
     asked_there, say = asyncio.Event(), asyncio.Event()
 

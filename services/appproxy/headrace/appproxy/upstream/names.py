@@ -13,7 +13,7 @@ _WAIT_S: Final = 3.0
 
 async def names_of(host: str, port: int, where: bytes) -> tuple[str, ...] | None:
     """Return the names in the order of the engine's list; none where it has no such list. None where it does not say now: it could not
-    be reached, answered 5xx, or not in time."""
+    be reached, or answered 5xx. Raises TimeoutError."""
     try:
         async with asyncio.timeout(_WAIT_S):
             reader, writer = await asyncio.open_connection(host, port)
@@ -28,7 +28,9 @@ async def names_of(host: str, port: int, where: bytes) -> tuple[str, ...] | None
                     answer += more
             finally:
                 writer.close()
-    except (OSError, UnicodeError):  # TimeoutError is one of the first, a name that is no host one of the second
+    except TimeoutError:
+        raise
+    except (OSError, UnicodeError):  # a name that is no host is one of the second
         return None
     head, _, content = answer.partition(b"\r\n\r\n")
     status = head[9:12] if head.startswith((b"HTTP/1.0 ", b"HTTP/1.1 ")) else b""

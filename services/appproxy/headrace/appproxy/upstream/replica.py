@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from headrace.appproxy.domain.draining import NEVER, cut_at
 from headrace.appproxy.domain.retry import Failure
@@ -58,6 +58,10 @@ class Drain:
         return [self.started, self.finished, self.retried, self.failed, self.cut, self.slowest_s]
 
 
+ASK_AGAIN_S: Final = 60.0
+"""An engine that did not tell its models in time is asked again after this."""
+
+
 class Replica:
     """Lives as long as its session is in the table or has requests open. Table updates change `route` and nothing else.
 
@@ -65,7 +69,7 @@ class Replica:
     """
 
     __slots__ = (
-        "_asking", "_column", "_connect_s", "_cut_at_s", "_limits", "_outbox", "drain", "host_field", "idle", "key", "left", "models",
+        "_ask_at_s", "_asking", "_column", "_connect_s", "_cut_at_s", "_limits", "_outbox", "drain", "host_field", "idle", "key", "left", "models",
         "open", "route", "session_id", "share", "stats", "weight", "where",
     )  # fmt: skip
 
@@ -87,6 +91,7 @@ class Replica:
         self._connect_s = connect_s
         self.models: tuple[str, ...] | None = None
         """What its engine calls its models, once it was asked."""
+        self._ask_at_s = 0.0
         self._asking: asyncio.Task[tuple[str, ...] | None] | None = None
         self._column: Column | None = None
         self._cut_at_s = NEVER
@@ -102,6 +107,7 @@ class Replica:
             self.where = where
             self.host_field = b" HTTP/1.1\r\nHost: " + where + b"\r\n"
             self.models = self._asking = None
+            self._ask_at_s = 0.0
             self.close_idle()
         if self._cut_at_s == NEVER or route.drain_until != self.route.drain_until:
             self._cut_at_s = cut_at(route, utc_now(), time.monotonic())
@@ -179,16 +185,25 @@ class Replica:
 
     async def learn(self) -> None:
         """Ask the engine what it calls its models; those who ask at once share the question. Where it did not say, the next
-        request asks again."""
+        request asks again; where it did not answer in time, one after ASK_AGAIN_S: requests are not to wait for it each time."""
         asking = self._asking
+        if asking is None and time.monotonic() < self._ask_at_s:
+            return
         if asking is None:
             asking = self._asking = asyncio.get_running_loop().create_task(
                 names_of(self.route.host, self.route.port, self.where)
             )
-        found = await asyncio.shield(asking)
+        found: tuple[str, ...] | None = None
+        silent = False
+        try:
+            found = await asyncio.shield(asking)
+        except TimeoutError:
+            silent = True
         if self._asking is asking:  # else it has another address now
             self._asking = None
             self.models = found
+            if silent:
+                self._ask_at_s = time.monotonic() + ASK_AGAIN_S
 
     async def connect(self) -> ReplicaConnection | Failure:
         """Return a fresh connection, or how it failed. Its words never name the address: callers read them."""
