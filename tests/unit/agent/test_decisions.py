@@ -219,6 +219,8 @@ def test_reports_of_every_state() -> None:
     )
     assert running is not None
     assert (running.state, running.health, running.port) == ("running", "degraded", 20001)
+    just_started = report_of(SPEC.kernel_id, record.model_copy(update={"started_at": NOW}), SEEN, None)
+    assert just_started == running  # the instant before its first check is planned says nothing else
     failed = report_of(
         SPEC.kernel_id, record.model_copy(update={"failure": Reason(code="folder-missing", text="x")}), None, None
     )

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from headrace.agent.domain.health import PORT_TAKEN, Health
+from headrace.agent.domain.health import PORT_TAKEN, Health, Policy, begin
 from headrace.agent.domain.memory import MemoryOver
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import KernelSpec
@@ -126,7 +126,7 @@ def report_of(
         return KernelReport(
             **ids, state="preparing", health="degraded", reason=progress.reason if progress is not None else waiting
         )
-    status, reason, failures = _health(record, progress)
+    status, reason, failures = _health(record, record.started_at, progress)
     if over is not None:
         reason = over.reason if status == "healthy" else _with(reason, over.reason)
     own = reason.code != PORT_TAKEN  # an address counts only while the kernel's own program listens there
@@ -137,11 +137,12 @@ def report_of(
     )  # fmt: skip
 
 
-def _health(record: KernelRecord, progress: Progress | None) -> tuple[HealthStatus, Reason, int]:
+def _health(record: KernelRecord, started_at: datetime, progress: Progress | None) -> tuple[HealthStatus, Reason, int]:
     if record.health is None:
         if record.spec.role == "sub":
             return "healthy", Reason(code="not-probed", text="only main kernels are probed"), 0
-        return "degraded", Reason(code="adopting", text="its health is about to be looked at"), 0
+        # Its first check is about to be planned: what that plan will say is said now.
+        return "degraded", begin(Policy.of(record.spec.health_check), started_at).reason, 0
     reason = progress.reason if progress is not None and progress.operation == "stop" else record.health.reason
     return record.health.status, reason, record.health.failures
 
