@@ -379,3 +379,8 @@ async def test_a_service_that_callers_cannot_reach_is_not_healthy_and_says_why(a
     assert await seen() == ("degraded", "deployed", "app-proxy-behind")
     api.behind.proxies.has[UUID(created["id"])]["proxy-1"] = 7
     assert await seen() == ("healthy", "deployed", "all-healthy")
+    tell = "insert into publications (subject, generation, digest, problem) values ($2 || $1::text, 0, '', 'too large')"
+    await api.pool.execute(tell, created["id"], "rules.")
+    assert await seen() == ("degraded", "deployed", "rule-table-not-built")
+    await api.pool.execute("update publications set problem = 'too large' where subject like 'route.%'")
+    assert await seen() == ("degraded", "deployed", "route-table-not-built")

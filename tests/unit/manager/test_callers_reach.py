@@ -10,7 +10,7 @@ import pytest
 from headrace.common.contracts.ids import ProxyId, ServiceId
 from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.status import BEHIND_AFTER, StatusOfService, behind, with_app_proxies
+from headrace.manager.domain.status import BEHIND_AFTER, StatusOfService, behind, with_app_proxies, with_tables
 from headrace.manager.reconcile.reports import Proxies
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -111,6 +111,19 @@ def test_what_callers_cannot_reach_is_not_healthy(
 ) -> None:
     told = with_app_proxies(HEALTHY, presence, late)  # type: ignore[arg-type]  # plain strings for literals
     assert (told.status, told.phase, told.reason.code, told.reason.text) == (status, "deployed", code, text)
+
+
+def test_a_table_that_cannot_be_made_is_in_the_status() -> None:
+    assert with_tables(HEALTHY, None, None) == HEALTHY
+    routes = with_tables(HEALTHY, "host: Input should be a string", "too large")
+    assert (routes.status, routes.reason.code) == ("degraded", "route-table-not-built")
+    assert routes.reason.text == (
+        "app-proxies keep its route table before the newest change: host: Input should be a string; 1 of 1 replicas healthy"
+    )
+    rules = with_tables(HEALTHY, None, "too large")
+    assert (rules.status, rules.reason.code) == ("degraded", "rule-table-not-built")
+    down = StatusOfService("unhealthy", "deploying", Reason(code="starting", text="0 of 1 replicas healthy"), 0)
+    assert with_tables(down, "too large", None).status == "unhealthy"
 
 
 def test_a_service_without_a_serving_replica_keeps_the_reason_of_that() -> None:

@@ -90,6 +90,18 @@ def with_own_port(state: StatusOfService, port: int, unopened: Mapping[ProxyId, 
     return replace(state, status="degraded", reason=_because("endpoint-port-failed", text[:_MAX_TEXT]))
 
 
+def with_tables(state: StatusOfService, routes: str | None, rules: str | None) -> StatusOfService:
+    """Return the status of a service whose route or rule table cannot be made, and why: those before stay in force."""
+    if routes is not None:
+        code, why = "route-table-not-built", f"app-proxies keep its route table before the newest change: {routes}"
+    elif rules is not None:
+        code, why = "rule-table-not-built", f"the autoscaler keeps its rules before the newest change: {rules}"
+    else:
+        return state
+    status: ServiceStatus = "unhealthy" if state.status == "unhealthy" else "degraded"
+    return replace(state, status=status, reason=_because(code, f"{why}; {state.reason.text}"[:_MAX_TEXT]))
+
+
 def with_app_proxies(state: StatusOfService, presence: Presence, behind: Mapping[ProxyId, int]) -> StatusOfService:
     """Return the status of a service that app-proxies have to route to. `behind`: those that lack its table, and what they have."""
     if state.status == "unhealthy":

@@ -52,6 +52,10 @@ class ServiceFacts:
     published: int | None = None
     """Newest generation of its route table; None before the first."""
     published_at: datetime | None = None
+    routes_problem: str | None = None
+    """Why its newest route table cannot be made."""
+    rules_problem: str | None = None
+    """Why its newest rule table cannot be made."""
 
 
 def _facts(row: Mapping[str, Any]) -> ServiceFacts:
@@ -60,6 +64,7 @@ def _facts(row: Mapping[str, Any]) -> ServiceFacts:
         service=Service(**columns), project=row["project"], creator=row["creator"], revision=row["revision"],
         resolved=stored.read(ResolvedSpec, row["resolved"], **UNREADABLE), role=row.get("role"),
         served=row["served"], published=row["published"], published_at=row["published_at"],
+        routes_problem=row["routes_problem"], rules_problem=row["rules_problem"],
     )  # fmt: skip
 
 

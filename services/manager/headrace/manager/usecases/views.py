@@ -15,7 +15,14 @@ from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.records import Replica, StartError
 from headrace.manager.domain.resolved import ResolvedSpec
 from headrace.manager.domain.signals import signal_of
-from headrace.manager.domain.status import StatusOfService, behind, service_status, with_app_proxies, with_own_port
+from headrace.manager.domain.status import (
+    StatusOfService,
+    behind,
+    service_status,
+    with_app_proxies,
+    with_own_port,
+    with_tables,
+)
 from headrace.manager.store.ends import End
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.ports import AppProxies
@@ -81,6 +88,7 @@ class Views:
         }  # fmt: skip
 
     def _to_callers(self, state: StatusOfService, facts: ServiceFacts, now: datetime) -> StatusOfService:
+        state = with_tables(state, facts.routes_problem, facts.rules_problem)
         port, has = facts.service.endpoint_port, self._proxies.generations(facts.service.id)
         if port is not None:
             state = with_own_port(state, port, self._proxies.unopened(port))
