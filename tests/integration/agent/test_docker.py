@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
+from pathlib import Path
 from platform import machine
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.messages.plans import KernelSpec
-from tests.integration.agent.conftest import AGENT, SH, AgentUnderTest, container, inspect
+from headrace.embedded.stack import EmbeddedServers
+from tests.integration.agent.conftest import AGENT, SH, AgentUnderTest, agent_under_test, container, inspect
 from tests.integration.agent.containers import docker, made_for
+from tests.support.disk import small_disk
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.docker
@@ -47,6 +52,30 @@ async def test_a_container_with_its_limits(docker_agent: AgentUnderTest, busybox
     await agent.plan()
     await agent.gone(spec)
     assert docker("ps", "-aq", "--filter", f"label=headrace.kernel={spec.kernel_id}") == ""
+
+
+async def test_the_disk_of_the_engine_s_data_is_reported_and_nothing_starts_below_its_reserve(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, busybox: str
+) -> None:
+    root = Path(docker("info", "--format", "{{.DockerRootDir}}"))
+    free = os.statvfs(root).f_bavail * os.statvfs(root).f_frsize
+    with small_disk(tmp_path / "disk", 64) as small:
+        data = small.path / "agent"
+        settings = {"RUNTIME": "docker", "DOCKER_FIREWALL": "preferred", "DATA_DIR": str(data)}
+        async with agent_under_test(bus, servers, tmp_path, folders, **settings) as agent:
+            agent.data = data
+            agent.env["HEADRACE_AGENT_DISK_RESERVE_BYTES"] = str(2**60)
+            agent.start()
+            spec = container(busybox)
+            await agent.plan(spec)
+            report = await agent.until(lambda r: any(k.reason.code == "disk-low" for k in r.kernels))
+            found = report.machine.engine_disk
+            assert found is not None
+            assert not found.has_room
+            assert abs(found.free_bytes - free) < free / 2
+            assert found.total_bytes == os.statvfs(root).f_blocks * os.statvfs(root).f_frsize
+            assert report.machine.disk is not None
+            assert report.machine.disk.total_bytes == 64 * 2**20
 
 
 async def test_what_the_program_sees(docker_agent: AgentUnderTest, busybox: str, folder: FolderId) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Literal
 
 import pytest
 
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import ask
 from headrace.common.contracts.ids import RuleId, new_uuid
+from headrace.common.contracts.messages.reports import Disk
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
@@ -93,6 +95,36 @@ async def test_slots_stay_held_until_the_machine_shows_the_kernel_no_more(world:
 
         await eventually(runs)
         assert await world.pool.fetchval("select deleted_at is not null from services where id = $1", first)
+
+
+@pytest.mark.parametrize("which", ["disk", "engine_disk"])
+async def test_nothing_is_placed_where_a_disk_has_less_than_its_reserve_until_it_has_more(
+    world: World, which: Literal["disk", "engine_disk"]
+) -> None:
+    await world.manager()
+    async with (await world.agent()).alive() as agent:
+        agent.disks[which] = Disk(free_bytes=1, total_bytes=2**30, reserve_bytes=2)
+        agent.report_now()
+
+        async def told() -> bool:
+            found = await world.pool.fetchval("select machine from agents where id = $1", agent.id)
+            return ((found or {}).get(which) or {}).get("free_bytes") == 1
+
+        await eventually(told)
+        service = await world.service("chat")
+
+        async def waits() -> bool:
+            query = "select reason_code from sessions where service_id = $1"
+            return await world.pool.fetchval(query, service) == "disk-low"
+
+        await eventually(waits)
+        agent.disks[which] = Disk(free_bytes=2, total_bytes=2**30, reserve_bytes=2)
+        agent.report_now()
+
+        async def runs() -> bool:
+            return await world.statuses(service) == ["running"]
+
+        await eventually(runs)
 
 
 async def test_a_lost_machine_is_replaced_and_returns_to_nothing(world: World) -> None:

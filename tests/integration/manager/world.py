@@ -15,6 +15,7 @@ from headrace.common.bus.publish import publish
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
 from headrace.common.contracts.messages.reports import (
+    Disk,
     DrainingRoute,
     DrainReceipt,
     Gpu,
@@ -60,6 +61,8 @@ class FakeAgent:
         self.generation = 0
         self.watched: dict[ServiceId, tuple[str, ...]] = {}
         self.ports: dict[KernelId, int] = {}
+        self.disks: dict[Literal["disk", "engine_disk"], Disk] = {}
+        """What it says of its disks."""
         self._sequence = 0
         self._changed = asyncio.Event()
         self._stop = asyncio.Event()
@@ -81,7 +84,7 @@ class FakeAgent:
         self._sequence += 1
         return NodeReport(
             agent_id=self.id, incarnation="1", sequence=self._sequence, sent_at=utc_now(), applied_generation=self.generation,
-            machine=self._machine, kernels=tuple(self._kernel(spec) for spec in self.kernels.values()),
+            machine=self._machine.model_copy(update=self.disks), kernels=tuple(self._kernel(spec) for spec in self.kernels.values()),
         )  # fmt: skip
 
     def _kernel(self, spec: KernelSpec) -> KernelReport:

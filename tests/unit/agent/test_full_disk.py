@@ -158,3 +158,28 @@ def test_below_the_reserve_it_says_why_nothing_is_started_with_the_numbers(
     assert room.shortage() is None
     before, _ = room.look(), monkeypatch.setattr(disk_module, "free_bytes", lambda _: 300 * 2**20 + 5000)
     assert room.look() == before  # a few more lines of a log are no news
+
+
+def test_the_container_engine_s_disk_counts_as_well_where_it_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Path("/proc")  # a file system of its own, and there on every machine
+    free = {tmp_path: 100 * 2**30, engine: 1 * 2**20}
+    monkeypatch.setattr(disk_module, "total_bytes", lambda _: 200 * 2**30)
+    monkeypatch.setattr(disk_module, "free_bytes", lambda folder: free[folder])
+    room = DiskRoom(tmp_path, 256 * 2**20, engine_root=lambda: engine)
+    assert (why := room.shortage()) is not None
+    assert "the container engine's disk has 1 MiB free of 200.0 GiB" in why
+    own, other = room.look(), room.look_at_engine()
+    assert (own is not None and own.has_room, other is not None and other.has_room) == (True, False)
+    free[engine] = 300 * 2**20
+    assert room.shortage() is None
+
+
+@pytest.mark.parametrize("where", ["same", "elsewhere", "none"])
+def test_an_engine_s_disk_that_is_the_agent_s_or_not_on_this_machine_is_not_looked_at(
+    tmp_path: Path, where: str
+) -> None:
+    (tmp_path / "docker").mkdir()
+    root = {"same": tmp_path / "docker", "elsewhere": tmp_path / "not-here", "none": None}[where]
+    assert DiskRoom(tmp_path, 2**60, engine_root=lambda: root).look_at_engine() is None

@@ -33,6 +33,7 @@ def agents(*levels: str | None) -> list[AgentView]:
             id=AgentId(f"agent-{number}"),
             status="alive",
             disk=None,
+            engine_disk=None,
             isolation=None if level is None else Isolation.model_validate({"level": level, "text": "…"}),
         )
         for number, level in enumerate(levels)

@@ -15,6 +15,10 @@ START_SECONDS = Histogram(
 )
 HEALTH_CHECKS = Counter("headrace_agent_health_checks_total", "Health checks of kernels.", ["outcome"])
 DISK_FREE = Gauge("headrace_agent_disk_free_bytes", "Free bytes of the file system of the agent's data folder.")
+ENGINE_DISK_FREE = Gauge(
+    "headrace_agent_engine_disk_free_bytes",
+    "Free bytes of the file system of the container engine's data, where it is another one.",
+)
 DISK_WRITES_FAILED = Counter(
     "headrace_agent_disk_writes_failed_total", "Files of the agent that could not be written; they are tried again."
 )

@@ -35,6 +35,7 @@ def machine_of(
     runtime: Literal["docker", "process", "slurm"],
     isolation: Isolation | None = None,
     disk: Disk | None = None,
+    engine_disk: Disk | None = None,
 ) -> Machine:
     """Return what is offered of the machine."""
     slots = {CPU: Decimal(str(round(capacity.cpus, 3))), MEM: Decimal(capacity.mem_bytes)}
@@ -42,7 +43,7 @@ def machine_of(
         slots[GPU_DEVICE] = Decimal(len(gpus))
     return Machine(
         hostname=capacity.hostname, architecture=capacity.architecture, address=address, runtime=runtime,
-        version=version("headrace"), slots=slots, gpus=gpus, isolation=isolation, disk=disk,
+        version=version("headrace"), slots=slots, gpus=gpus, isolation=isolation, disk=disk, engine_disk=engine_disk,
     )  # fmt: skip
 
 

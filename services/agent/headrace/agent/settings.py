@@ -109,7 +109,7 @@ class Settings(ServiceSettings):
     """How long the end of the log of a removed kernel is kept."""
 
     disk_reserve_bytes: Annotated[int, Field(ge=0)] = 256 * 2**20
-    """Below this much free on the disk of `data_dir` no replica is started here; those that run go on."""
+    """Below this much free on the disk of `data_dir`, or on that of Docker's data, no replica is started here; those that run go on."""
 
     admin_host: str = "127.0.0.1"
     admin_port: Annotated[int, Field(ge=0, le=65535)] = 8091

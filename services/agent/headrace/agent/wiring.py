@@ -77,7 +77,11 @@ def _tasks(
     plans = Plans(settings.data_dir / "plan.json", settings.id)
     plans.load()
     archive = LogArchive(settings.data_dir / "logs", settings.log_retention)
-    disk = DiskRoom(settings.data_dir, settings.disk_reserve_bytes)
+    disk = DiskRoom(
+        settings.data_dir,
+        settings.disk_reserve_bytes,
+        engine_root=lambda: sampler.capacity.data_root if sampler.capacity is not None else None,
+    )
     starter = Starter(
         runtime, table, Folders(settings.folders_root), HostPorts(settings.ports, settings.bind_address), disk,
         concurrency=settings.start_concurrency, prestart_timeout=settings.prestart_timeout,
@@ -113,6 +117,7 @@ def _tasks(
             runtime=settings.runtime,
             isolation=sampler.isolation,
             disk=disk.look(),
+            engine_disk=disk.look_at_engine(),
         )
 
     reporter = Reporter(bus, settings.id, table, plans, machine, every=settings.report_every, now=utc_now)

@@ -11,6 +11,7 @@ from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import cell, size, slots
 from headrace.common.contracts.http.agents import AgentDetail, AgentView
+from headrace.common.contracts.messages.reports import Disk
 
 AGENT_COLUMNS: Columns[AgentView] = (
     ("AGENT", lambda a: a.id),
@@ -22,9 +23,14 @@ AGENT_COLUMNS: Columns[AgentView] = (
 )
 
 
-def disk(agent: AgentView) -> str:
-    """Return the free room on the agent's disk, and what follows from it."""
-    found = agent.disk
+def shortages(agent: AgentView) -> list[str]:
+    """Return which of the machine's disks have too little room for new replicas, with the numbers."""
+    disks = (("disk", agent.disk), ("container engine's disk", agent.engine_disk))
+    return [f"{name}: {disk(found)}" for name, found in disks if found is not None and not found.has_room]
+
+
+def disk(found: Disk | None) -> str:
+    """Return the free room on a disk, and what follows from it."""
     if found is None:
         return "-"
     words = f"{size(found.free_bytes)} of {size(found.total_bytes)}"
@@ -60,7 +66,8 @@ def show(session: Session, agent: Annotated[str, typer.Argument(metavar="AGENT")
             ("isolation", found.isolation.text if found.isolation else "its agent does not tell"),
             ("allocated", slots(found.allocated)),
             ("of", slots(found.slots)),
-            ("free disk", disk(found)),
+            ("free disk", disk(found.disk)),
+            *((("of the container engine", disk(found.engine_disk)),) if found.engine_disk else ()),
             ("plan", f"generation {found.applied_generation} of {found.plan_generation} applied"),
             *((("plan is stuck", found.plan_problem),) if found.plan_problem else ()),
         ),

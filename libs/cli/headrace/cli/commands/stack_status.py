@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 import typer
 from pydantic import BaseModel, ConfigDict
 
-from headrace.cli.commands.agent import AGENT_COLUMNS, disk
+from headrace.cli.commands.agent import AGENT_COLUMNS, shortages
 from headrace.cli.commands.service_view import SERVICE_COLUMNS
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.output import Columns
@@ -86,7 +86,7 @@ def _local(session: Session, folder: Path, state: StackState | None) -> tuple[St
         except (HeadraceError, CliError) as error:
             missing.append(f"the API does not answer: {error}")
         missing += [_lost(agent) for agent in agents if agent.status == "lost"]
-        missing += [_disk_low(agent) for agent in agents if agent.disk is not None and not agent.disk.has_room]
+        missing += [_disk_low(agent) for agent in agents if shortages(agent)]
     words: dict[Phase, Literal["starting", "stopping", "up", "degraded"]] = {
         Phase.STARTING: "starting",
         Phase.STOPPING: "stopping",
@@ -144,13 +144,13 @@ def hints_of(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> li
     """Return what an operator should look at: machines that are lost, full or keep nothing apart, and failed services."""
     hints = [_lost(agent) for agent in agents if agent.status == "lost"]
     hints += _shared(agents, services)
-    hints += [_disk_low(agent) for agent in agents if agent.disk is not None and not agent.disk.has_room]
+    hints += [_disk_low(agent) for agent in agents if shortages(agent)]
     hints += [f"service {s.name}: {s.reason.text}" for s in services if s.phase == "failed"]
     return hints
 
 
 def _impaired(agent: AgentView) -> bool:
-    return agent.status == "lost" or (agent.disk is not None and not agent.disk.has_room)
+    return agent.status == "lost" or bool(shortages(agent))
 
 
 def _lost(agent: AgentView) -> str:
@@ -158,7 +158,7 @@ def _lost(agent: AgentView) -> str:
 
 
 def _disk_low(agent: AgentView) -> str:
-    return f"agent {agent.id} has little disk free: {disk(agent)}"
+    return f"agent {agent.id} has little room; {'; '.join(shortages(agent))}"
 
 
 def _print(session: Session, view: StatusView, folder: Path) -> None:

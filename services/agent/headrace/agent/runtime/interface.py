@@ -103,6 +103,8 @@ class Capacity:
     architecture: Architecture
     cpus: float
     mem_bytes: int
+    data_root: Path | None = None
+    """Where the runtime keeps images and writable layers, where that is a folder of this machine."""
 
 
 class Runtime(Protocol):

@@ -256,12 +256,12 @@ def _machine(row: Any) -> Machine:
         if any(ends):
             there, name = (leaving_gpus, device) if device else (leaving, slot)
             there[name] = there.get(name, Decimal(0)) + held
-    disk, runtime = row["machine"].get("disk"), row["machine"]["runtime"]
+    disks, runtime = [row["machine"].get(name) for name in ("disk", "engine_disk")], row["machine"]["runtime"]
     if not isinstance(runtime, str) or not all(isinstance(gpu, str) for gpu in gpus):
         raise TypeError("the runtime or a GPU's id is not a text")
     return Machine(
         row["id"], row["resource_group"], row["architecture"], runtime, free, total, gpus, whole, leaving, leaving_gpus,
-        disk_low=disk is not None and disk["free_bytes"] < disk["reserve_bytes"],
+        disk_low=any(disk is not None and disk["free_bytes"] < disk["reserve_bytes"] for disk in disks),
     )  # fmt: skip
 
 

@@ -32,6 +32,8 @@ class AgentView(View):
     """What keeps replicas of different projects on the machine apart; None until its agent tells."""
     disk: Disk | None = None
     """As last reported; None: the agent does not say. Below the reserve it starts no replicas."""
+    engine_disk: Disk | None = None
+    """The same of the container engine's data, where that is on another file system."""
     plan_problem: str | None = None
     """Why its newest plan cannot be made; it keeps the one before."""
 

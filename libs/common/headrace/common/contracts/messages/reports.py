@@ -42,7 +42,7 @@ class Isolation(Part):
 
 
 class Disk(Part):
-    """The file system of the agent's data folder."""
+    """A file system that replicas need: of the agent's data folder, or of the container engine's data."""
 
     free_bytes: NonNegativeInt
     total_bytes: NonNegativeInt
@@ -71,6 +71,8 @@ class Machine(Part):
     """None: its agent is of a version that does not tell."""
     disk: Disk | None = None
     """None: the agent does not say."""
+    engine_disk: Disk | None = None
+    """Of images and writable layers. None: the same file system, no container engine, one of another machine, or not said."""
 
 
 class KernelReport(Part):

@@ -72,7 +72,11 @@ class DockerRuntime:
     async def capacity(self) -> Capacity:
         """Return the engine's machine, which need not be the agent's own."""
         info = await self._call("GET", "/info")
-        return Capacity(info["Name"], architecture(info["Architecture"]), float(info["NCPU"]), int(info["MemTotal"]))
+        root = str(info.get("DockerRootDir", ""))
+        return Capacity(
+            info["Name"], architecture(info["Architecture"]), float(info["NCPU"]), int(info["MemTotal"]),
+            data_root=Path(root) if root and self._engine.local else None,
+        )  # fmt: skip
 
     async def list(self) -> Mapping[KernelId, SeenKernel]:
         """Return this agent's containers."""

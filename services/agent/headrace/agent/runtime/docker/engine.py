@@ -32,6 +32,8 @@ class Engine:
     def __init__(self, session: aiohttp.ClientSession, base: str, timeout_s: float) -> None:
         self._session = session
         self._base = base
+        self.local = isinstance(session.connector, aiohttp.UnixConnector)
+        """Whether its files are this machine's."""
         self._prefix: str | None = None
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
 
