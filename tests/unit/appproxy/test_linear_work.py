@@ -10,7 +10,7 @@ import pytest
 from headrace.appproxy import credentials
 from headrace.appproxy.domain import answer_usage, fields, form_head, forwarded, prompts, routing, traceparent
 from headrace.appproxy.domain.json_head import JsonHead
-from headrace.appproxy.framing import plain
+from headrace.appproxy.framing import plain, websocket
 from headrace.appproxy.framing.bodies import ChunkedBody
 from headrace.appproxy.framing.heads import FramingError, HeadLimits, RequestHead, options
 from headrace.appproxy.framing.requests import RequestReader
@@ -24,6 +24,7 @@ HARD = (
     b" ", b"\t", b"a", b"1", b",", b";", b":", b"=", b'"', b"\\", b"[", b"{", b"}", b"/", b"\x80", b"\r\n", b"\n", b"\r", b"a: b\r\n", b"a:\r\n",
     b' "', b'{"a":', b'[[', b'"model":', b'"model":"a",', b'"usage":', b'"usage":{', b'"messages":[', b'{"content":"a"},', b"\r\n--b", b"--b\r\n",
     b"\r\n--b\r\n\r\n", b';a="', b"1\r\na\r\n", b"1;a\r\n", b"data: {}\n\n", b"a.b", b"1.1.1.1, ", b"::1,", b"a=b,", b"%2F", b"..",
+    b"\x82\x00", b"\x82\xfe\x00\x01",
 )  # fmt: skip
 
 
@@ -77,6 +78,7 @@ PARSERS: dict[str, Callable[[bytes, int], Any]] = {
     "plain": lambda data, _: plain.plain([b"GET / HTTP/1.1", b"A:" + data, b"A:a" + data, data]),
     "answer-head": _answer,
     "chunked": lambda data, size: _fed(ChunkedBody(), data, size),
+    "websocket-frames": lambda data, size: _fed(websocket.Frames(), data, size),
     "trailers": lambda data, size: _fed(ChunkedBody(), b"0\r\n" + data, size),
     "json-head": _json,
     "form-head": _form,

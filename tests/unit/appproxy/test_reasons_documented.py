@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from headrace.appproxy.callers import refusal
-from headrace.appproxy.domain.access import Denial
+from headrace.appproxy.domain.access import DENIALS, Denial
 from headrace.appproxy.domain.form_head import Unreadable as NoForm
 from headrace.appproxy.domain.json_head import Unreadable as NoJson
 from headrace.appproxy.domain.json_search import Unfound
@@ -125,6 +125,7 @@ def test_every_end_in_the_middle_of_an_answer_is_documented_with_its_type() -> N
     for node in ast.walk(ast.parse((CODE / "traffic/answers.py").read_text())):
         if isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant):
             told.add(str(node.value.value))
+    told |= DENIALS  # of callers who lost the right that they had
     assert {"idle-timeout", "replica-stopped", "bad-response"} <= told
     assert {(why, kind) for why, kind, _ in rows("Broken answers")} == {(why, interruption(why).type) for why in told}
 

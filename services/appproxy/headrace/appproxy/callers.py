@@ -97,6 +97,7 @@ class Gate:
             caller = Caller("public", limits=applying(None, entry.table.caller_limits), forward_authorization=forward)
         else:
             raise refusal(opened, basic=bool(entry.table.clients))
+        entry.uses(caller)
         if authorization is None or len(authorization) <= _MOST_REMEMBERED_BYTES:
             if len(entry.callers) >= _MOST_CALLERS:
                 del entry.callers[next(iter(entry.callers))]  # the one that came first

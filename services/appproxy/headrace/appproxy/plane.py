@@ -10,11 +10,13 @@ from typing import Any
 
 import structlog
 
+from headrace.appproxy.domain.access import takes_away
 from headrace.appproxy.serving import Serving
 from headrace.appproxy.servings import Servings
 from headrace.appproxy.traffic.caller import LAST_IDLE_S, CallerConnection
 from headrace.appproxy.traffic.pace import Pace
 from headrace.appproxy.traffic.parts import Door, Parts
+from headrace.appproxy.traffic.recheck import Recheck
 from headrace.appproxy.upstream.connection import ReplicaConnection
 from headrace.appproxy.upstream.replica import Replica
 from headrace.appproxy.view import State
@@ -41,14 +43,23 @@ class DataPlane:
         self._doors: dict[int | None, tuple[Door, asyncio.Server]] = {}
         self._sweeping: asyncio.Task[None] | None = None
         self._pace = Pace(parts)
+        self._recheck = Recheck(parts)
 
     async def start(self) -> None:
         """Begin to mind the time."""
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
     def apply(self, table: RouteTable, slots: Mapping[SessionId, Any]) -> bool:
-        """Put a table in use; False if it is not newer. `slots`: columns of its replicas on the workers' board."""
-        return self.servings.apply(table, slots, self.parts.now())
+        """Put a table in use; False if it is not newer. `slots`: columns of its replicas on the workers' board.
+
+        What callers have open who may call no more by it is cut within a few sweeps.
+        """
+        serving = self.servings.by_id(table.service_id)
+        before = None if serving is None else serving.entry.table
+        applied = self.servings.apply(table, slots, self.parts.now())
+        if applied and serving is not None and before is not None and not table.removed and takes_away(before, table):
+            self._recheck.changed(serving)
+        return applied
 
     async def listen(self, sock: socket.socket, own_port: int | None) -> None:
         """Accept on this listening socket. `own_port`: whose port it is, None for the shared one."""
@@ -150,6 +161,7 @@ class DataPlane:
         due = [line for line in self.parts.callers.open if line.deadline <= now_s]
         for line in due:
             line.expired()
+        self._recheck.sweep()
         if slow:
             self.servings.forget_old(now_s)
         for serving in self.servings:

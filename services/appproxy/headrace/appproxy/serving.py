@@ -85,6 +85,7 @@ class Serving:
     def update(self, entry: Entry, slots: Mapping[SessionId, Any], now_s: float) -> None:
         """Take over a new table; requests that can go on now go on."""
         table = entry.table
+        entry.expires_s = min(entry.expires_s, self.entry.expires_s)
         self.entry, self.table, self.name = entry, table, table.name
         self.queue.max_queued = table.limits.max_queued
         routes = {route.session_id: route for route in table.routes}

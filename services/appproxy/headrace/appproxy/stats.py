@@ -9,6 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any
 
+from headrace.appproxy.domain.access import DENIALS
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0)
 EVENT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 5.0)
 _MOST_REASONS = 64
@@ -105,8 +107,9 @@ class ReplicaStats:
 
     @property
     def errors(self) -> int:
-        """Answers of 500 and above, and broken ones."""
-        return sum(number for code, number in self.codes.items() if code >= 500) + sum(self.broken.values())
+        """Answers of 500 and above, and broken ones, but for those whose callers lost their right."""
+        broken = sum(number for why, number in self.broken.items() if why not in DENIALS)
+        return sum(number for code, number in self.codes.items() if code >= 500) + broken
 
     def dump(self) -> dict[str, Any]:
         """Return everything as JSON values."""

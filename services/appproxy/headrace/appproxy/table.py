@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from headrace.appproxy.domain.access import Caller
+from headrace.appproxy.domain.access import NEVER, Caller
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import NamedClient, RouteTable, TokenLimits
 
@@ -23,6 +23,18 @@ class Entry:
         self.table = table
         self.callers: dict[bytes | None, Caller] = {}
         """Whom the gate let through by this table, by Authorization header."""
+        self.expires_s = NEVER
+        """When the first of those expires who came in by this table or one before it, in seconds since the epoch; maybe they are
+        gone by then."""
+
+    def uses(self, caller: Caller) -> None:
+        """Note that this caller may have something open."""
+        self.expires_s = min(self.expires_s, caller.expires_s)
+
+    def forget_expired(self, now_s: float) -> None:
+        """Forget the callers whose time is over, and take `expires_s` from the others."""
+        self.callers = {shown: caller for shown, caller in self.callers.items() if caller.expires_s > now_s}
+        self.expires_s = min([caller.expires_s for caller in self.callers.values()], default=NEVER)
 
     @cached_property
     def keys(self) -> dict[str, str]:

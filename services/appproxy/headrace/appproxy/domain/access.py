@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
-from headrace.common.contracts.messages.routes import RateLimits
+from headrace.common.contracts.messages.routes import RateLimits, RouteTable
 
 ISSUER = "headrace"
 Denial = Literal[
     "missing-token", "malformed-token", "unknown-key", "bad-signature", "expired-token", "other-service",
     "revoked-token", "wrong-secret",
 ]  # fmt: skip
+DENIALS: frozenset[str] = frozenset(get_args(Denial))
 NEVER = float("inf")
 _NO_LIMITS = RateLimits()
 
@@ -74,6 +75,19 @@ def denial(
     if claims.token_id in revoked:
         return "revoked-token"
     return None
+
+
+def takes_away(before: RouteTable, after: RouteTable) -> bool:
+    """Return whether callers that a table let in may not call by the next one: their token or client was revoked, the client's
+    secret is another one, a key is used no more, or the service is not public any more."""
+    return (
+        (before.open_to_public and not after.open_to_public)
+        or not {one.token_id for one in after.revocations} <= {one.token_id for one in before.revocations}
+        or not {(key.kid, key.public_key) for key in before.token_keys}
+        <= {(key.kid, key.public_key) for key in after.token_keys}
+        or not {(one.name, one.secret_sha256) for one in before.clients}
+        <= {(one.name, one.secret_sha256) for one in after.clients}
+    )
 
 
 def applying(own: RateLimits | None, others: RateLimits) -> RateLimits | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from headrace.appproxy.domain.access import DENIALS
 from headrace.appproxy.domain.answer_usage import NOTHING, Tokens, cost, tokens_of
 from headrace.appproxy.domain.forwarded import block_of
 from headrace.common.contracts.problems import Problem
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from headrace.appproxy.upstream.connection import ReplicaConnection
     from headrace.appproxy.upstream.replica import Replica
 
+GRACES = frozenset({"shutting-down", "replica-stopped"})
+"""Why a request is cut at the end of a grace."""
 _MOST_PATH = 512
+_COUNTED = (401, 403, 429, 503)
+"""Refused also where a replica was chosen already."""
 _PATH = re.compile(rb"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?(/[^?#]*|\*)")
 
 
@@ -143,7 +148,7 @@ class Account:
         self.ended_s = self.parts.now()
         replica = replica or self.at_fault
         if replica is not None and replica.drain is not None:
-            failed = bool(self.broken) or replica is self.at_fault
+            failed = bool(self.broken and self.broken not in DENIALS) or replica is self.at_fault
             replica.drain.ended(self.ended_s - self.started_s, was_cut=self.was_cut, failed=failed)
         self.parts.outbox.afterwards(self._settle)
 
@@ -167,7 +172,7 @@ class Account:
     def _count_reason(self, reason: str) -> None:
         if not self.found:
             self.parts.book.count_unknown(reason)
-        elif self.stats is None or self.status in (429, 503):
+        elif self.stats is None or self.status in _COUNTED:
             self.serving.stats.refused_for(reason)
 
     def _cost(self) -> int | None:

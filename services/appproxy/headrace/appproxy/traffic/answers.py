@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
+from headrace.appproxy.callers import refusal
+from headrace.appproxy.domain.access import DENIALS, Denial
 from headrace.appproxy.domain.admission import Refusal
 from headrace.appproxy.domain.retry import Failure
 from headrace.appproxy.framing.heads import FramingError
@@ -43,6 +45,8 @@ def failed(failure: Failure) -> Problem:
 
 def interruption(why: str) -> Problem:
     """Return what the caller is told of an answer that ended for the reason `why`."""
+    if why in DENIALS:  # of a caller who was let in before
+        return refusal(cast("Denial", why), basic=False)
     match why:
         case "idle-timeout":
             return UpstreamTimeout("the replica sent nothing for too long", reason=why)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.appproxy.domain.admission import Refusal
 from headrace.appproxy.domain.retry import Failure
 from headrace.appproxy.traffic import entrance
+from headrace.appproxy.traffic.accounts import GRACES
 from headrace.appproxy.traffic.answers import as_problem, framing_problem, interruption, problem_answer, refused
 from headrace.appproxy.traffic.attempts import Attempts
 from headrace.common.contracts.problems import Problem, RequestTimeout, TooManyRequests
@@ -147,7 +148,7 @@ class Exchange(Attempts):
         """End it now, and say why; what may still go to another replica does."""
         if why == "replica-stopped" and self.move():
             return
-        self.was_cut = True
+        self.was_cut = why in GRACES
         self.answer(interruption(why))
 
     def answer(self, problem: Problem) -> None:

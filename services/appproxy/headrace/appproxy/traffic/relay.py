@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from headrace.appproxy.domain.answer_usage import AnswerUsage
 from headrace.appproxy.framing.bodies import ChunkedBody
+from headrace.appproxy.traffic.accounts import GRACES
 from headrace.appproxy.traffic.answers import error_event
 from headrace.appproxy.traffic.outgoing import LAST_CHUNK, chunk
 
@@ -152,6 +153,6 @@ class Relay:
 
     def cut(self, why: str) -> None:
         """End it now, and say why."""
-        self._exchange.was_cut = why in ("shutting-down", "replica-stopped")
+        self._exchange.was_cut = why in GRACES
         self._connection.drop()
         self.broke_off(why)

@@ -1,10 +1,17 @@
-"""After `101 Switching Protocols`: bytes both ways, as they come. Frames, pings, close codes and extensions stay the peers' own."""
+"""After `101 Switching Protocols`: bytes both ways, as they come. Frames, pings, close codes and extensions stay the peers' own.
+
+Only a caller who may call no more is told so by a close frame of ours, between two of the replica's.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headrace.appproxy.domain.access import DENIALS
 from headrace.appproxy.domain.fields import switching
+from headrace.appproxy.framing.websocket import POLICY_VIOLATION, Frames, close_frame
+from headrace.appproxy.traffic.accounts import GRACES
+from headrace.appproxy.traffic.answers import interruption
 
 if TYPE_CHECKING:
     from headrace.appproxy.framing.bodies import Body
@@ -19,12 +26,14 @@ class Tunnel:
     An end is passed on after everything that came before it.
     """
 
-    __slots__ = ("_connection", "_exchange", "_line")
+    __slots__ = ("_connection", "_exchange", "_frames", "_line")
 
     def __init__(self, exchange: Attempts, connection: ReplicaConnection) -> None:
         self._exchange = exchange
         self._connection = connection
         self._line = exchange.line
+        self._frames = Frames()
+        """What the caller got."""
 
     def begin(self, head: ResponseHead) -> None:
         """Answer 101."""
@@ -46,6 +55,7 @@ class Tunnel:
         """Bytes for the caller."""
         self._touch()
         self._exchange.bytes_sent += len(data)
+        self._frames.feed(data)
         self._line.write(data)
 
     def from_caller(self, data: bytes) -> None:
@@ -77,10 +87,13 @@ class Tunnel:
         self._line.close_softly()
 
     def cut(self, why: str) -> None:
-        """End it now."""
-        self._exchange.broken, self._exchange.was_cut = why, True
+        """End it now. A caller who lost the right to call is told so, unless a frame has begun: then there is no place for it."""
+        self._exchange.broken, self._exchange.was_cut = why, why in GRACES
+        denied = why in DENIALS
+        if denied and self._frames.between:
+            self._line.write(close_frame(POLICY_VIOLATION, interruption(why).detail))
         self.caller_left()
-        self._line.close_softly()
+        self._line.close_softly(unread=denied)  # what the caller still sends must not reset the frame away
 
     def caller_full(self, *, full: bool) -> None:
         """The caller does not take what the replica sends."""
