@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, PutMember, Role
+from headrace.common.contracts.http.projects import (
+    CreateProject,
+    MemberView,
+    ProjectView,
+    PutMember,
+    Role,
+    UpdateProject,
+)
 from headrace.common.contracts.http.services import Usage
 from headrace.sdk.transport import Transport, segment
 
@@ -26,6 +33,10 @@ class Projects:
     def get(self, project: str) -> ProjectView:
         """Return one project."""
         return self._transport.one(ProjectView, "GET", _of(project))
+
+    def update(self, project: str, body: UpdateProject) -> ProjectView:
+        """Change what is set in `body`; of the quota the slots that it names, None takes a limit away."""
+        return self._transport.one(ProjectView, "PATCH", _of(project), body=body)
 
     def delete(self, project: str) -> None:
         """Delete a project. ApiError `in-use` while it has services or folders."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID
 
-from headrace.common.contracts.http.rules import RuleView
+from headrace.common.contracts.http.rules import RuleView, UpdateRule
 from headrace.common.contracts.rule import RuleSpec
 from headrace.sdk.transport import Transport, segment
 
@@ -23,6 +23,10 @@ class Rules:
     def list(self, service: str) -> Iterator[RuleView]:
         """Yield the rules with what each did last."""
         return self._transport.items(RuleView, _of(service))
+
+    def update(self, service: str, rule_id: UUID | str, body: UpdateRule) -> RuleView:
+        """Change what is set in `body`."""
+        return self._transport.one(RuleView, "PATCH", f"{_of(service)}/{segment(rule_id)}", body=body)
 
     def replace(self, service: str, rule_id: UUID | str, spec: RuleSpec) -> RuleView:
         """Replace what a rule says (the whole spec)."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 from uuid import UUID
 
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateCaller
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateToken
 from headrace.sdk.transport import Transport, segment
 
 
@@ -25,8 +25,8 @@ class Tokens:
         """Yield the tokens, without their secret."""
         return self._transport.items(TokenView, self._path(of))
 
-    def update(self, of: str, token_id: UUID | str, body: UpdateCaller) -> TokenView:
-        """Change limits and share; app-proxies know within a second."""
+    def update(self, of: str, token_id: UUID | str, body: UpdateToken) -> TokenView:
+        """Change name, limits and share; app-proxies know within a second. The token stays as it is."""
         return self._transport.one(TokenView, "PATCH", f"{self._path(of)}/{segment(token_id)}", body=body)
 
     def revoke(self, of: str, token_id: UUID | str) -> None:

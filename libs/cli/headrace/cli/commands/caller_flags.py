@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
+from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.parsing import usage
-from headrace.common.contracts.http.tokens import CallerLimits, UpdateCaller
+from headrace.common.contracts.http.tokens import CallerLimits
 from headrace.common.contracts.messages.routes import RateLimits
 
 _SHORT = {
@@ -48,18 +50,23 @@ class CallerFlags:
         share = {} if self.share is None else {"share": self.share}
         return share | ({"limits": limits} if limits else {})
 
-    def change(self, *, unlimited: bool) -> UpdateCaller:
-        """Return the change that is meant; with `unlimited` limits that were not given are taken away. Raises CliError."""
+    def change(self, unset: Iterable[str] | None, *, unlimited: bool) -> dict[str, Any]:
+        """Return the fields of an UpdateCaller that are meant: first what is taken away, then what is given. Raises CliError."""
+        items = [*(unset or ()), *(["limits"] if unlimited else [])]
+        fields = {"limits": "limits", "share": "share", **LIMITS}
+        named = emptied(items, fields)
+        share = {"share": None} if "share" in named else {}
+        away = CallerLimits.model_fields if "limits" in named else (name for name in LIMITS.values() if name in named)
         given = self.given()
-        if unlimited:
-            none = dict.fromkeys(CallerLimits.model_fields)
-            given["limits"] = none | given.get("limits", {})
-        if not given:
-            raise usage("found nothing to change; allowed: limits, --share, --unlimited")
-        return UpdateCaller.model_validate(given)
+        limits = {**dict.fromkeys(away), **given.pop("limits", {})}
+        return share | given | ({"limits": limits} if limits else {})
 
 
+LIMITS: Final = {name.replace("_", "-"): name for name in CallerLimits.model_fields}
+"""Field by flag."""
+UNSET_CALLER: Final = ("limits", *LIMITS, "share")
 Unlimited = Annotated[bool, typer.Option("--unlimited", help="Take away all limits that are not given here.")]
+UnsetCaller = Annotated[list[str] | None, unset_flag(UNSET_CALLER)]
 
 
 def limits_text(limits: RateLimits) -> str:

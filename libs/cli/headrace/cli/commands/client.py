@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from headrace.cli.command import commands
-from headrace.cli.commands.caller_flags import CallerFlags, Unlimited, limits_text
+from headrace.cli.commands.caller_flags import CallerFlags, Unlimited, UnsetCaller, limits_text
 from headrace.cli.commands.flags import Service, Yes, confirmed
 from headrace.cli.output import Columns
+from headrace.cli.parsing import usage
 from headrace.cli.session import Session
 from headrace.cli.text import moment
 from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
+from headrace.common.contracts.http.tokens import UpdateCaller
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the client.")]
 
@@ -50,9 +52,19 @@ def ls(session: Session, service: Service) -> None:
     session.output.table(session.client.clients.list(service), _COLUMNS, empty="no clients")
 
 
-def update(session: Session, service: Service, name: Name, limits: CallerFlags, unlimited: Unlimited = False) -> None:
-    """Change a client's limits and share: those that are given."""
-    client = session.client.clients.update(service, name, limits.change(unlimited=unlimited))
+def update(
+    session: Session,
+    service: Service,
+    name: Name,
+    limits: CallerFlags,
+    unlimited: Unlimited = False,
+    unset: UnsetCaller = None,
+) -> None:
+    """Change a client's limits and share: those that are given. Its name is half of what its app sends, and stays."""
+    given = limits.change(unset, unlimited=unlimited)
+    if not given:
+        raise usage("found nothing to change; allowed: limits, --share, --unset, --unlimited")
+    client = session.client.clients.update(service, name, UpdateCaller.model_validate(given))
     facts = (("name", client.name), ("limits", limits_text(client.limits)), ("share", client.share))
     session.output.facts(client, facts)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from headrace.cli.command import commands
 from headrace.cli.commands.flags import Yes, confirmed
+from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import pairs
+from headrace.cli.parsing import usage as wrong
 from headrace.cli.session import Session
 from headrace.cli.text import slots
-from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, Role
+from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, Role, UpdateProject
 
 Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
@@ -23,13 +25,14 @@ _COLUMNS: Columns[ProjectView] = (
     ("CREATED", lambda p: p.created_at),
     ("DESCRIPTION", lambda p: p.description[:40]),
 )
+_UNSET = ("description", "quota")
 _MEMBERS: Columns[MemberView] = (("USER", lambda m: m.user), ("ROLE", lambda m: m.role))
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     commands(app, {
-        "create": create, "ls": ls, "show": show, "rm": rm, "use": use, "usage": usage,
+        "create": create, "ls": ls, "show": show, "update": update, "rm": rm, "use": use, "usage": usage,
         "members": members, "add-member": add_member, "rm-member": rm_member,
     })  # fmt: skip
 
@@ -65,6 +68,41 @@ def ls(session: Session) -> None:
 def show(session: Session, project: Name) -> None:
     """Show a project."""
     _show(session, session.client.projects.get(project))
+
+
+def update(
+    session: Session,
+    project: Name,
+    description: Annotated[str | None, typer.Option("--description")] = None,
+    quota: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quota",
+            metavar="SLOT=AMOUNT",
+            help="Limit over all live replicas (operators). Repeatable; the others stay.",
+        ),
+    ] = None,
+    unset: Annotated[list[str] | None, unset_flag(_UNSET, of_several="quota=SLOT")] = None,
+) -> None:
+    """Change a project's description and quota. What runs stays when a limit is lower; new replicas are refused."""
+    given = _changes(session, project, description, quota or [], unset or [])
+    if not given:
+        raise wrong("found nothing to change; allowed: --description, --quota, --unset")
+    _show(session, session.client.projects.update(project, UpdateProject.model_validate(given)))
+
+
+def _changes(
+    session: Session, project: str, description: str | None, quota: list[str], unset: list[str]
+) -> dict[str, Any]:
+    slots_away = [item.removeprefix("quota=") for item in unset if item.startswith("quota=")]
+    gone = emptied([item for item in unset if not item.startswith("quota=")], {name: name for name in _UNSET})
+    limits: dict[str, str | None] = {**dict.fromkeys(slots_away), **pairs(quota, "--quota")}
+    if "quota" in gone and limits:  # all that there is goes, and what is given comes
+        limits = {**dict.fromkeys(session.client.projects.get(project).quota or ()), **limits}
+    given: dict[str, Any] = {**gone}
+    if limits:
+        given["quota"] = limits
+    return given if description is None else given | {"description": description}
 
 
 def rm(session: Session, project: Name, yes: Yes = False) -> None:

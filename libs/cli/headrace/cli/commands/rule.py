@@ -9,13 +9,15 @@ import typer
 
 from headrace.cli.command import commands
 from headrace.cli.commands.flags import Service, Yes, confirmed
+from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import duration_s, usage
 from headrace.cli.session import Session
 from headrace.cli.text import cell
-from headrace.common.contracts.http.rules import RuleView
+from headrace.common.contracts.http.rules import RuleView, UpdateRule
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 
+RuleId = Annotated[UUID, typer.Argument(metavar="RULE_ID", help="See: headrace rule ls.")]
 _SIGNS = {
     "<": Comparator.LESS_THAN, "<=": Comparator.LESS_THAN_OR_EQUAL,
     ">": Comparator.GREATER_THAN, ">=": Comparator.GREATER_THAN_OR_EQUAL,
@@ -43,37 +45,35 @@ def told(spec: RuleSpec) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands(app, {"add": add, "ls": ls, "rm": rm})
+    commands(app, {"add": add, "ls": ls, "update": update, "rm": rm})
+
+
+_METRIC = (
+    "Of the kernel: cpu_util, mem_util, cuda_util …; of the app-proxy: headrace_in_flight, "
+    "headrace_requests_per_second …, and of the service as a whole: headrace_queued, headrace_queue_seconds, "
+    "headrace_refused_per_second; or any the engine exposes: vllm:num_requests_waiting, a counter with :rate."
+)
+_SIGN = "<, <=, >, >= or LESS_THAN … GREATER_THAN_OR_EQUAL."
+_STEP = "Replicas to add, or (negative) to take away."
+_SOURCE = "kernel: mean over kernels; inference-framework: mean over replicas of what engine or app-proxy report."
+_MOST, _LEAST, _REST = "Never more replicas than this.", "Never fewer replicas than this.", "Rest after firing."
+_UNSET = {"min": "min_replicas", "cooldown": "cooldown_s", "disabled": "enabled"}
+"""Field by flag, of those that have a default."""
 
 
 def add(
     session: Session,
     service: Service,
-    metric: Annotated[
-        str,
-        typer.Option(
-            "--metric",
-            help="Of the kernel: cpu_util, mem_util, cuda_util …; of the app-proxy: headrace_in_flight, "
-            "headrace_requests_per_second …, and of the service as a whole: headrace_queued, headrace_queue_seconds, "
-            "headrace_refused_per_second; or any the engine exposes: vllm:num_requests_waiting, a counter with :rate.",
-        ),
-    ],
-    comparator: Annotated[
-        str, typer.Option("--comparator", metavar="SIGN", help="<, <=, >, >= or LESS_THAN … GREATER_THAN_OR_EQUAL.")
-    ],
+    metric: Annotated[str, typer.Option("--metric", help=_METRIC)],
+    comparator: Annotated[str, typer.Option("--comparator", metavar="SIGN", help=_SIGN)],
     threshold: Annotated[float, typer.Option("--threshold")],
-    step: Annotated[int, typer.Option("--step", help="Replicas to add, or (negative) to take away.")],
-    max_replicas: Annotated[int, typer.Option("--max", help="Never more replicas than this.")],
-    min_replicas: Annotated[int, typer.Option("--min", help="Never fewer replicas than this.")] = 1,
+    step: Annotated[int, typer.Option("--step", help=_STEP)],
+    max_replicas: Annotated[int, typer.Option("--max", help=_MOST)],
+    min_replicas: Annotated[int, typer.Option("--min", help=_LEAST)] = 1,
     source: Annotated[
-        MetricSource | None,
-        typer.Option(
-            "--source",
-            help="kernel: mean over kernels; inference-framework: mean over replicas of what engine or app-proxy report. "
-            "Default: by the metric's name.",
-        ),
+        MetricSource | None, typer.Option("--source", help=f"{_SOURCE} Default: by the metric's name.")
     ] = None,
-    cooldown: Annotated[str, typer.Option("--cooldown", metavar="DURATION", help="Rest after firing.")] = "300s",
+    cooldown: Annotated[str, typer.Option("--cooldown", metavar="DURATION", help=_REST)] = "300s",
     disabled: Annotated[bool, typer.Option("--disabled", help="Keep it without letting it fire.")] = False,
 ) -> None:
     """Add a rule: when the metric compares so with the threshold, change the replicas by the step."""
@@ -81,8 +81,41 @@ def add(
         source=source or _source_of(metric), metric=metric, comparator=_comparator(comparator), threshold=threshold, step=step,
         min_replicas=min_replicas, max_replicas=max_replicas, cooldown_s=duration_s(cooldown, "--cooldown"), enabled=not disabled,
     )  # fmt: skip
-    made = session.client.rules.create(service, spec)
-    session.output.facts(made, (("id", made.id), ("rule", told(made.spec)), ("source", made.spec.source)))
+    _show(session, session.client.rules.create(service, spec))
+
+
+def update(
+    session: Session,
+    service: Service,
+    rule_id: RuleId,
+    metric: Annotated[str | None, typer.Option("--metric", help=_METRIC)] = None,
+    comparator: Annotated[str | None, typer.Option("--comparator", metavar="SIGN", help=_SIGN)] = None,
+    threshold: Annotated[float | None, typer.Option("--threshold")] = None,
+    step: Annotated[int | None, typer.Option("--step", help=_STEP)] = None,
+    max_replicas: Annotated[int | None, typer.Option("--max", help=_MOST)] = None,
+    min_replicas: Annotated[int | None, typer.Option("--min", help=_LEAST)] = None,
+    source: Annotated[
+        MetricSource | None, typer.Option("--source", help=f"{_SOURCE} Default with --metric: by its name.")
+    ] = None,
+    cooldown: Annotated[str | None, typer.Option("--cooldown", metavar="DURATION", help=_REST)] = None,
+    enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="Whether it may fire.")] = None,
+    unset: Annotated[list[str] | None, unset_flag(_UNSET)] = None,
+) -> None:
+    """Change a rule: what is given, the rest stays."""
+    changes = {
+        "source": source or (_source_of(metric) if metric else None), "metric": metric,
+        "comparator": _comparator(comparator) if comparator else None, "threshold": threshold, "step": step,
+        "min_replicas": min_replicas, "max_replicas": max_replicas,
+        "cooldown_s": duration_s(cooldown, "--cooldown") if cooldown else None, "enabled": enabled,
+    }  # fmt: skip
+    given = emptied(unset, _UNSET) | {name: value for name, value in changes.items() if value is not None}
+    if not given:
+        raise usage("found nothing to change; see headrace rule update --help")
+    _show(session, session.client.rules.update(service, rule_id, UpdateRule.model_validate(given)))
+
+
+def _show(session: Session, rule: RuleView) -> None:
+    session.output.facts(rule, (("id", rule.id), ("rule", told(rule.spec)), ("source", rule.spec.source)))
 
 
 def ls(session: Session, service: Service) -> None:
@@ -95,9 +128,7 @@ def ls(session: Session, service: Service) -> None:
             session.output.line(cell(f"{rule.id}: {fired} at {cell(rule.outcome.at)}: {rule.outcome.reason.text}"))
 
 
-def rm(
-    session: Session, service: Service, rule_id: Annotated[UUID, typer.Argument(metavar="RULE_ID")], yes: Yes = False
-) -> None:
+def rm(session: Session, service: Service, rule_id: RuleId, yes: Yes = False) -> None:
     """Remove a rule."""
     confirmed(f"remove the rule {rule_id} of {service}?", yes=yes)
     session.client.rules.delete(service, rule_id)

@@ -8,13 +8,14 @@ from uuid import UUID
 import typer
 
 from headrace.cli.command import commands
-from headrace.cli.commands.caller_flags import CallerFlags, Unlimited, limits_text
+from headrace.cli.commands.caller_flags import UNSET_CALLER, CallerFlags, Unlimited, limits_text
 from headrace.cli.commands.completing import complete_service
+from headrace.cli.commands.unset import unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import expiry, usage
 from headrace.cli.session import Session
 from headrace.cli.text import moment
-from headrace.common.contracts.http.tokens import CreateToken, TokenView
+from headrace.common.contracts.http.tokens import CreateToken, TokenView, UpdateToken
 from headrace.sdk.tokens import Tokens
 
 Service = Annotated[
@@ -71,12 +72,26 @@ def ls(session: Session, service: Service = None, project: Project = None) -> No
 
 
 def update(
-    session: Session, words: Words, limits: CallerFlags, project: Project = None, unlimited: Unlimited = False
+    session: Session,
+    words: Words,
+    limits: CallerFlags,
+    project: Project = None,
+    name: Annotated[str | None, typer.Option("--name", help="What it is for.")] = None,
+    unlimited: Unlimited = False,
+    unset: Annotated[list[str] | None, unset_flag(("name", *UNSET_CALLER))] = None,
 ) -> None:
-    """Change a token's limits and share: those that are given."""
+    """Change a token's name, limits and share: those that are given. It stays valid, and until when stays as it is."""
+    named = {"name": name} if name is not None else {"name": None} if "name" in (unset or ()) else {}
+    rest = [item for item in unset or () if item != "name"]
+    given = named | limits.change(rest, unlimited=unlimited)
+    if not given:
+        raise usage("found nothing to change; allowed: --name, limits, --share, --unset, --unlimited")
     tokens, of, token_id = _one(session, words, project)
-    token = tokens.update(of, token_id, limits.change(unlimited=unlimited))
-    session.output.facts(token, (("id", token.id), ("limits", limits_text(token.limits)), ("share", token.share)))
+    token = tokens.update(of, token_id, UpdateToken.model_validate(given))
+    facts = (
+        ("id", token.id), ("name", token.name or None), ("limits", limits_text(token.limits)), ("share", token.share),
+    )  # fmt: skip
+    session.output.facts(token, facts)
 
 
 def revoke(session: Session, words: Words, project: Project = None) -> None:

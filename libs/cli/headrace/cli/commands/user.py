@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 from headrace.cli.command import commands
 from headrace.cli.commands.flags import Yes, confirmed
+from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
-from headrace.cli.parsing import lifetime_s
+from headrace.cli.parsing import lifetime_s, usage
 from headrace.cli.session import Session
-from headrace.common.contracts.http.projects import CreateKey, CreateUser, KeyView, UserView
+from headrace.common.contracts.http.projects import CreateKey, CreateUser, KeyView, UpdateKey, UpdateUser, UserView
 
 User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
 
@@ -33,7 +34,9 @@ _KEYS: Columns[KeyView] = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands(app, {"create": create, "ls": ls, "key": key, "keys": keys, "rm-key": rm_key})
+    commands(app, {
+        "create": create, "ls": ls, "update": update, "key": key, "keys": keys, "update-key": update_key, "rm-key": rm_key,
+    })  # fmt: skip
 
 
 def create(
@@ -50,6 +53,25 @@ def create(
 def ls(session: Session) -> None:
     """List the users."""
     session.output.table(session.client.users.list(), _COLUMNS, empty="no users")
+
+
+def update(
+    session: Session,
+    user: User,
+    operator: Annotated[
+        bool | None,
+        typer.Option("--operator/--no-operator", help="Whether the user may do everything in every project."),
+    ] = None,
+    unset: Annotated[list[str] | None, unset_flag(("operator",))] = None,
+) -> None:
+    """Change a user (operators); it holds from the next request on. The last operator stays one."""
+    given: dict[str, bool | None] = {**emptied(unset, {"operator": "operator"})}
+    if operator is not None:
+        given["operator"] = operator
+    if not given:
+        raise usage("found nothing to change; allowed: --operator, --no-operator, --unset")
+    found = session.client.users.update(user, UpdateUser.model_validate(given))
+    session.output.facts(found, (("name", found.name), ("id", found.id), ("operator", found.operator)))
 
 
 def key(
@@ -70,6 +92,28 @@ def key(
 def keys(session: Session, user: User) -> None:
     """List a user's API keys, without their secrets."""
     session.output.table(session.client.users.keys(user), _KEYS, empty="no keys")
+
+
+def update_key(
+    session: Session,
+    user: User,
+    key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID")],
+    name: Annotated[str | None, typer.Option("--name", help="What the key is for.")] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="WHEN", help="For example 90d or 2027-12-31.")
+    ] = None,
+    unset: Annotated[list[str] | None, unset_flag(("name", "expires"))] = None,
+) -> None:
+    """Change the name and end of an API key, which stays as it is. Without an end it lasts until it is removed."""
+    given: dict[str, Any] = {**emptied(unset, {"name": "name", "expires": "expires_in_s"})}
+    if name is not None:
+        given["name"] = name
+    if expires is not None:
+        given["expires_in_s"] = lifetime_s(expires, "--expires", datetime.now(UTC))
+    if not given:
+        raise usage("found nothing to change; allowed: --name, --expires, --unset")
+    found = session.client.users.update_key(user, key_id, UpdateKey.model_validate(given))
+    session.output.facts(found, (("id", found.id), ("name", found.name), ("expires", found.expires_at or "never")))
 
 
 def rm_key(

@@ -15,6 +15,13 @@ _METRIC = pattern(
 )
 
 
+Metric = Annotated[str, StringConstraints(pattern=_METRIC)]
+Threshold = Annotated[float, Field(allow_inf_nan=False)]
+Step = Annotated[int, Field(ge=-1000, le=1000)]
+Replicas = Annotated[int, Field(ge=0, le=10_000)]
+Cooldown = Annotated[int, Field(ge=0, le=604_800)]
+
+
 class MetricSource(StrEnum):
     """Where the observed value comes from; both are means, but for what is said of the whole service."""
 
@@ -39,13 +46,13 @@ class RuleSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     source: MetricSource
-    metric: Annotated[str, StringConstraints(pattern=_METRIC)]
+    metric: Metric
     comparator: Comparator
-    threshold: Annotated[float, Field(allow_inf_nan=False)]
-    step: Annotated[int, Field(ge=-1000, le=1000)]
-    min_replicas: Annotated[int, Field(ge=0, le=10_000)] = 1
-    max_replicas: Annotated[int, Field(ge=0, le=10_000)]
-    cooldown_s: Annotated[int, Field(ge=0, le=604_800)] = 300
+    threshold: Threshold
+    step: Step
+    min_replicas: Replicas = 1
+    max_replicas: Replicas
+    cooldown_s: Cooldown = 300
     enabled: bool = True
 
     @model_validator(mode="after")

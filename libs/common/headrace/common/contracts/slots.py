@@ -59,6 +59,15 @@ def parse_slots(value: object) -> dict[str, Decimal]:
     return slots
 
 
+def parse_change(value: object) -> dict[str, Decimal | None]:
+    """Return the slots of a quota that change by name; None: its limit is taken away. Raises Refused (a ValueError)."""
+    if not isinstance(value, Mapping):
+        raise Refused(value, "a mapping of slot names to amounts, or to null")
+    away: dict[str, Decimal | None] = {name: None for name, amount in value.items() if amount is None}
+    parse_slots(dict.fromkeys(value, 0))  # the names, and how many
+    return away | parse_slots({name: amount for name, amount in value.items() if amount is not None})
+
+
 def parse_request(value: object) -> dict[str, Decimal]:
     """Return the slots that a replica asks for. Raises Refused: also for less than every container needs."""
     slots = parse_slots(value)
@@ -118,6 +127,12 @@ def _plain(slots: Mapping[str, Decimal]) -> dict[str, str]:
     return {name: format(Decimal(amount).normalize(), "f") for name, amount in sorted(slots.items())}
 
 
+def _changes(slots: Mapping[str, Decimal | None]) -> dict[str, str | None]:
+    return {**_plain({name: amount for name, amount in slots.items() if amount is not None}), **{
+        name: None for name, amount in slots.items() if amount is None
+    }}  # fmt: skip
+
+
 _WRITTEN = PlainSerializer(_plain, return_type=dict[str, str])
 _TAKEN: Any = dict[str, str | float]
 ResourceSlots = Annotated[dict[str, Decimal], BeforeValidator(read_slots, json_schema_input_type=_TAKEN), _WRITTEN]
@@ -126,3 +141,9 @@ RequestedSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_request, js
 """What a replica asks for: at least a hundredth of a core and 16 MiB, and GPUs whole or in fractions, not both."""
 QuotaSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_slots, json_schema_input_type=_TAKEN), _WRITTEN]
 """Limit by slot: 0 is none of it."""
+QuotaChange = Annotated[
+    dict[str, Decimal | None],
+    BeforeValidator(parse_change, json_schema_input_type=dict[str, str | float | None]),
+    PlainSerializer(_changes, return_type=dict[str, str | None]),
+]
+"""What to change of a quota, by slot; None takes a slot's limit away."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView
-from headrace.common.contracts.http.rules import RuleView, ScaleDecisionView
+from headrace.common.contracts.http.rules import RuleView, ScaleDecisionView, UpdateRule
 from headrace.common.contracts.http.services import HistoryEntry
 from headrace.common.contracts.problems import Conflict, Forbidden
 from headrace.common.contracts.rule import RuleSpec
@@ -61,6 +61,16 @@ async def replace_rule(call: Call) -> web.Response:
     """Write a rule anew (members)."""
     body = call.body(RuleSpec)
     return json_reply(await call.use.rules.replace(call.actor, call["service"], call["rule_id"], body))
+
+
+@routes.on(
+    "PATCH", "/v1/services/{service}/rules/{rule_id}", body=UpdateRule, replies={200: Reply("The rule.", RuleView)},
+    problems=(Forbidden,),
+)  # fmt: skip
+async def update_rule(call: Call) -> web.Response:
+    """Change what is given of a rule (members)."""
+    body = call.body(UpdateRule)
+    return json_reply(await call.use.rules.update(call.actor, call["service"], call["rule_id"], body))
 
 
 @routes.on("DELETE", "/v1/services/{service}/rules/{rule_id}", replies={204: Reply("Removed.")}, problems=(Forbidden,))

@@ -14,6 +14,9 @@ from headrace.common.contracts.http.projects import (
     NewKey,
     ProjectView,
     PutMember,
+    UpdateKey,
+    UpdateProject,
+    UpdateUser,
     UserView,
     WhoAmI,
 )
@@ -53,6 +56,15 @@ async def list_projects(call: Call) -> web.Response:
 async def show_project(call: Call) -> web.Response:
     """Return one project."""
     return json_reply(await call.use.projects.show(call.actor, call["project"]))
+
+
+@routes.on(
+    "PATCH", "/v1/projects/{project}", body=UpdateProject, replies={200: Reply("The project.", ProjectView)},
+    problems=(Forbidden,),
+)  # fmt: skip
+async def update_project(call: Call) -> web.Response:
+    """Change a project's description (owners) and quota (operators); a quota holds for what is asked for from then on."""
+    return json_reply(await call.use.projects.update(call.actor, call["project"], call.body(UpdateProject)))
 
 
 @routes.on("DELETE", "/v1/projects/{project}", replies=GONE, problems=(Forbidden, InUse))
@@ -108,6 +120,15 @@ async def list_users(call: Call) -> web.Response:
     return json_reply(await call.use.users.page(call.actor, after=page.cursor or FIRST, limit=page.limit))
 
 
+@routes.on(
+    "PATCH", "/v1/users/{user}", body=UpdateUser, replies={200: Reply("The user.", UserView)},
+    problems=(Forbidden, Conflict),
+)  # fmt: skip
+async def update_user(call: Call) -> web.Response:
+    """Change a user (operators); it holds from the next request on."""
+    return json_reply(await call.use.users.update(call.actor, call["user"], call.body(UpdateUser)))
+
+
 @routes.on("POST", "/v1/users/{user}/keys", body=CreateKey, replies={201: Reply("The key, shown once.", NewKey)})
 async def create_key(call: Call) -> web.Response:
     """Make an API key (operators: for anybody; others: for themselves). It is shown in this answer only."""
@@ -121,6 +142,15 @@ async def list_keys(call: Call) -> web.Response:
     page = call.query(Paging)
     found = await call.use.users.keys(call.actor, call["user"], after=page.cursor or FIRST, limit=page.limit)
     return json_reply(found)
+
+
+@routes.on(
+    "PATCH", "/v1/users/{user}/keys/{key_id}", body=UpdateKey, replies={200: Reply("The key.", KeyView)},
+    problems=(Conflict,),
+)  # fmt: skip
+async def update_key(call: Call) -> web.Response:
+    """Change an API key's name and end (operators: anybody's; others: their own)."""
+    return json_reply(await call.use.users.update_key(call.actor, call["user"], call["key_id"], call.body(UpdateKey)))
 
 
 @routes.on("DELETE", "/v1/users/{user}/keys/{key_id}", replies=GONE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateCaller
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateToken
 from headrace.common.contracts.problems import Conflict, Forbidden
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply, no_content
 from headrace.manager.store.rows import FIRST
@@ -32,9 +32,9 @@ async def list_tokens(call: Call) -> web.Response:
     return await _list(call, "service")
 
 
-@routes.on("PATCH", f"{OF_SERVICE}/{{token_id}}", body=UpdateCaller, replies=ONE, problems=(Forbidden,))
+@routes.on("PATCH", f"{OF_SERVICE}/{{token_id}}", body=UpdateToken, replies=ONE, problems=(Forbidden,))
 async def update_token(call: Call) -> web.Response:
-    """Change a token's limits and share (members); app-proxies know within a second."""
+    """Change a token's name, limits and share (members); the token stays as it is; app-proxies know within a second."""
     return await _update(call, "service")
 
 
@@ -56,9 +56,9 @@ async def list_project_tokens(call: Call) -> web.Response:
     return await _list(call, "project")
 
 
-@routes.on("PATCH", f"{OF_PROJECT}/{{token_id}}", body=UpdateCaller, replies=ONE, problems=(Forbidden,))
+@routes.on("PATCH", f"{OF_PROJECT}/{{token_id}}", body=UpdateToken, replies=ONE, problems=(Forbidden,))
 async def update_project_token(call: Call) -> web.Response:
-    """Change a project token's limits (which count at each service by itself) and share (members)."""
+    """Change a project token's name, limits (which count at each service by itself) and share (members)."""
     return await _update(call, "project")
 
 
@@ -80,7 +80,7 @@ async def _list(call: Call, opens: Opens) -> web.Response:
 
 
 async def _update(call: Call, opens: Opens) -> web.Response:
-    body = call.body(UpdateCaller)
+    body = call.body(UpdateToken)
     return json_reply(await call.use.tokens.update(call.actor, opens, call[opens], call["token_id"], body))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from headrace.common.contracts.problems import QuotaExceeded
-from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, MEM
+from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, MEM, parse_slots
 
 Slots = Mapping[str, Decimal]
 _ZERO = Decimal(0)
@@ -17,6 +17,17 @@ _UNITS = ((2**30, "GiB", "0.01"), (2**20, "MiB", "0.01"), (1, "bytes", "1"))
 def times(slots: Slots, count: int) -> dict[str, Decimal]:
     """Return what `count` replicas hold."""
     return {name: amount * count for name, amount in slots.items()}
+
+
+def changed(limits: Slots | None, change: Mapping[str, Decimal | None] | None) -> dict[str, Decimal] | None:
+    """Return the limits after a change: those named in it replaced, those that are None in it gone. None: unlimited.
+
+    Raises Refused when there would be more limits than a quota may have.
+    """
+    if change is None:
+        return None
+    after = {name: amount for name, amount in {**(limits or {}), **change}.items() if amount is not None}
+    return parse_slots(after) or None
 
 
 def check(project: str, limits: Slots | None, used: Slots, more: Slots) -> None:

@@ -77,6 +77,13 @@ async def in_use(con: Connection, project_id: ProjectId) -> tuple[int, int]:
     return row["services"], row["folders"]
 
 
+async def update(
+    con: Connection, project_id: ProjectId, description: str, quota: Mapping[str, Decimal] | None
+) -> Project:
+    """Write both. The caller holds the project by lock()."""
+    return _project(await con.fetchrow(SQL.update, project_id, description, rows.plain(quota)))
+
+
 async def mark_deleted(con: Connection, project_id: ProjectId) -> None:
     """Let its name be free."""
     await con.execute(SQL.mark_deleted, project_id)

@@ -43,6 +43,9 @@ select
     (select count(*) from services where project_id = $1 and deleted_at is null) as services,
     (select count(*) from folders where project_id = $1 and deleted_at is null) as folders
 
+-- name: update
+update projects set description = $2, quota = $3 where id = $1 returning id, name, description, quota, created_at
+
 -- name: mark_deleted
 update projects set deleted_at = now() where id = $1
 

@@ -30,6 +30,12 @@ async def replace(con: Connection, service_id: ServiceId, rule_id: UUID, spec: R
     return RuleView(**row) if row else None
 
 
+async def hold(con: Connection, service_id: ServiceId, rule_id: UUID) -> RuleView | None:
+    """Return the rule, and keep others from changing it until the transaction ends; None when the service has no such rule."""
+    row = await con.fetchrow(SQL.hold, service_id, rule_id)
+    return RuleView(**row) if row else None
+
+
 async def delete(con: Connection, service_id: ServiceId, rule_id: UUID) -> bool:
     """Remove it; False when the service has no such rule."""
     return await con.fetchval(SQL.delete, service_id, rule_id) is not None

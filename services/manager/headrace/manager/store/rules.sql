@@ -7,6 +7,9 @@ select id, spec, created_at from rules where service_id = $1 and id > $2 order b
 -- name: replace
 update rules set spec = $3, updated_at = now() where service_id = $1 and id = $2 returning id, spec, created_at
 
+-- name: hold
+select id, spec, created_at from rules where service_id = $1 and id = $2 for update
+
 -- name: delete
 delete from rules where service_id = $1 and id = $2 returning spec
 

@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from headrace.common.contracts.http.tokens import CallerLimits, CreateToken, TokenView, UpdateCaller
+from headrace.common.contracts.http.tokens import CallerLimits, CreateToken, TokenView, UpdateCaller, UpdateToken
 from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId, UserId
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 
 SQL = Queries.beside(__file__)
+USUAL_SHARE = 1
 
 
 async def insert(
@@ -43,9 +44,10 @@ async def page(con: Connection, subject: UUID, *, after: UUID, limit: int) -> li
     return [TokenView(**row) for row in await con.fetch(SQL.page, subject, after, limit)]
 
 
-async def update(con: Connection, subject: UUID, token_id: UUID, change: UpdateCaller) -> TokenView | None:
-    """Change limits and share; None when there is no such token."""
-    row = await con.fetchrow(SQL.update, subject, token_id, *changes(change))
+async def update(con: Connection, subject: UUID, token_id: UUID, change: UpdateToken) -> TokenView | None:
+    """Change name, limits and share; None when there is no such token."""
+    name = (change.name or "") if "name" in change.model_fields_set else None
+    row = await con.fetchrow(SQL.update, subject, token_id, *changes(change), name)
     return TokenView(**row) if row else None
 
 
@@ -68,7 +70,8 @@ def changes(change: UpdateCaller) -> tuple[Mapping[str, Any] | None, bool, int |
     """Return (limits to set, None among them to take away; whether all others go; the share), as `update` statements take them."""
     away = change.limits is None and "limits" in change.model_fields_set
     given = None if change.limits is None else change.limits.model_dump(exclude_unset=True)
-    return given, away, change.share
+    share = (change.share or USUAL_SHARE) if "share" in change.model_fields_set else None
+    return given, away, share
 
 
 async def signing_key(con: Connection) -> tuple[str, bytes] | None:

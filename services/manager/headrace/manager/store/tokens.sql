@@ -13,9 +13,9 @@ from tokens t join users u on u.id = t.created_by
 where (t.service_id = $1 or t.project_id = $1) and t.id > $2 order by t.id limit $3
 
 -- name: update
--- $3: limits to change (null: keep all; a null in it: that one away). $4: whether those not in $3 go away. $5: share (null: keep)
+-- $3: limits to change (null: keep all; a null in it: that one away). $4: whether those not in $3 go away. $5: share, $6: name (null: keep)
 update tokens t set limits = jsonb_strip_nulls(case when $4 then '{}' else t.limits end || coalesce($3::jsonb, '{}')),
-    share = coalesce($5, t.share)
+    share = coalesce($5, t.share), name = coalesce($6, t.name)
 from users u where u.id = t.created_by and (t.service_id = $1 or t.project_id = $1) and t.id = $2
 returning t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at, t.limits, t.share
 

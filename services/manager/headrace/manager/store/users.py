@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from headrace.common.contracts.http.projects import KeyView
+from headrace.common.contracts.http.projects import CreateKey, KeyView, UpdateKey
 from headrace.common.contracts.ids import KeyId, UserId, new_uuid
 from headrace.common.contracts.problems import NameTaken
 from headrace.common.db.pool import Connection
@@ -57,6 +57,17 @@ async def page(con: Connection, *, after: UUID, limit: int) -> list[User]:
     return [_user(row) for row in await con.fetch(SQL.page, after, limit)]
 
 
+async def lock_operators(con: Connection) -> list[UserId]:
+    """Return the operators, and keep them from changing until the transaction ends."""
+    await con.execute(SQL.lock_changes)
+    return [row["id"] for row in await con.fetch(SQL.operators)]
+
+
+async def update(con: Connection, user_id: UserId, *, operator: bool) -> User:
+    """Write it."""
+    return _user(await con.fetchrow(SQL.update, user_id, operator))
+
+
 async def insert_key(
     con: Connection, key_id: KeyId, user_id: UserId, name: str, secret_hash: bytes, expires_in_s: int | None
 ) -> KeyView:
@@ -68,6 +79,14 @@ async def insert_key(
 async def keys(con: Connection, user_id: UserId, *, after: UUID, limit: int) -> list[KeyView]:
     """Return a page of the user's keys."""
     return [KeyView.model_validate(dict(row)) for row in await con.fetch(SQL.keys, user_id, after, limit)]
+
+
+async def update_key(con: Connection, user_id: UserId, key_id: UUID, change: UpdateKey) -> KeyView | None:
+    """Change what is given; None when the user has no such key."""
+    given = change.model_fields_set
+    name = (change.name or CreateKey().name) if "name" in given else None
+    row = await con.fetchrow(SQL.update_key, user_id, key_id, name, "expires_in_s" in given, change.expires_in_s)
+    return KeyView.model_validate(dict(row)) if row else None
 
 
 async def delete_key(con: Connection, user_id: UserId, key_id: UUID) -> bool:

@@ -10,6 +10,15 @@ select 1 from users where id = $1 for no key update
 -- name: page
 select id, name, operator, created_at from users where id > $1 order by id limit $2
 
+-- name: lock_changes
+select pg_advisory_xact_lock(5208208757389214275)
+
+-- name: operators
+select id from users where operator order by id limit 2
+
+-- name: update
+update users set operator = $2 where id = $1 returning id, name, operator, created_at
+
 -- name: insert_key
 insert into api_keys (id, user_id, name, secret_hash, expires_at)
 values ($1, $2, $3, $4, now() + $5::double precision * interval '1 second')
@@ -17,6 +26,12 @@ returning id, name, created_at, expires_at
 
 -- name: keys
 select id, name, created_at, expires_at from api_keys where user_id = $1 and id > $2 order by id limit $3
+
+-- name: update_key
+-- $3: name (null: keep). $4: whether $5, the seconds until its end (null: never), counts
+update api_keys set name = coalesce($3, name),
+    expires_at = case when $4 then now() + $5::double precision * interval '1 second' else expires_at end
+where user_id = $1 and id = $2 returning id, name, created_at, expires_at
 
 -- name: delete_key
 delete from api_keys where user_id = $1 and id = $2 returning name

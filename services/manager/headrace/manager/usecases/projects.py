@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, PutMember, UserView, WhoAmI
+from headrace.common.contracts.http.projects import (
+    CreateProject,
+    MemberView,
+    ProjectView,
+    PutMember,
+    UpdateProject,
+    UserView,
+    WhoAmI,
+)
 from headrace.common.contracts.http.services import Usage
 from headrace.common.contracts.problems import Conflict, InUse, NotFound
+from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import bounds
+from headrace.manager.domain import bounds, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.records import Project, User
 from headrace.manager.store import events, projects, tokens, users
-from headrace.manager.usecases.context import a_page, operators_only, project_for
+from headrace.manager.usecases.context import a_page, invalid, operators_only, project_for
 
 
 def _view(project: Project) -> ProjectView:
@@ -22,6 +32,13 @@ def _view(project: Project) -> ProjectView:
         id=project.id, name=project.name, description=project.description, quota=project.quota,
         created_at=project.created_at,
     )  # fmt: skip
+
+
+def _limits(project: Project, change: UpdateProject) -> dict[str, Decimal] | None:
+    try:
+        return quota.changed(project.quota, change.quota)
+    except Refused as refused:
+        raise invalid("quota", refused.found, refused.allowed) from None
 
 
 class Projects:
@@ -62,6 +79,23 @@ class Projects:
         """Return one project. Raises NotFound."""
         async with self._pool.acquire(timeout=10) as con:
             return _view(await project_for(con, actor, reference, "viewer"))
+
+    async def update(self, actor: Actor, reference: str, change: UpdateProject) -> ProjectView:
+        """Change description (owners) and quota (operators). Raises NotFound, Forbidden, InvalidRequest for too many limits."""
+        async with transaction(self._pool) as con:
+            project = await project_for(con, actor, reference, "owner")
+            if "quota" in change.model_fields_set:
+                operators_only(actor, "change quotas")
+            held = await projects.lock(con, project.id)
+            if held is None:
+                raise NotFound(f"there is no project {reference}")
+            given = change.model_fields_set
+            description = (change.description or "") if "description" in given else held.description
+            limits = _limits(held, change) if "quota" in given else held.quota
+            after = await projects.update(con, project.id, description, limits)
+            details = change.model_dump(mode="json", exclude_unset=True)
+            await events.record(con, actor, "project.updated", project_id=project.id, details=details)
+        return _view(after)
 
     async def delete(self, actor: Actor, reference: str) -> None:
         """Delete a project that has no services and folders any more. Raises NotFound, Forbidden, InUse."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from pydantic import ValidationError
+
+from headrace.common.contracts import wording
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.rules import RuleView
+from headrace.common.contracts.http.rules import RuleView, UpdateRule
 from headrace.common.contracts.ids import ServiceId
-from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.problems import InvalidRequest, NotFound
 from headrace.common.contracts.rule import RuleSpec
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import bounds
@@ -59,6 +62,20 @@ class Rules:
         self._pokes.poke("rules", "plans")
         return self._with_outcome(facts.service.id, view)
 
+    async def update(self, actor: Actor, reference: str, rule: str, change: UpdateRule) -> RuleView:
+        """Change what is given of a rule. Raises NotFound, Forbidden, InvalidRequest when the fields do not go together."""
+        rule_id = as_id(rule, "rule")
+        async with transaction(self._pool) as con:
+            facts = await service_for(con, actor, reference, "member")
+            before = await rules.hold(con, facts.service.id, rule_id)
+            if before is None:
+                raise NotFound(f"service {facts.service.name} has no rule {rule}")
+            spec = _applied(change, before.spec)
+            await rules.replace(con, facts.service.id, rule_id, spec)
+            await self._record(con, actor, facts, "rule.replaced", rule_id, spec)
+        self._pokes.poke("rules", "plans")
+        return self._with_outcome(facts.service.id, before.model_copy(update={"spec": spec}))
+
     async def remove(self, actor: Actor, reference: str, rule: str) -> None:
         """Remove a rule. Raises NotFound, Forbidden."""
         rule_id = as_id(rule, "rule")
@@ -79,3 +96,11 @@ class Rules:
         await events.record(
             con, actor, action, project_id=facts.service.project_id, service_id=facts.service.id, details=details
         )
+
+
+def _applied(change: UpdateRule, spec: RuleSpec) -> RuleSpec:
+    try:
+        return change.applied(spec)
+    except ValidationError as error:
+        rows = wording.rows(error)
+        raise InvalidRequest(wording.summary(rows), errors=rows) from None

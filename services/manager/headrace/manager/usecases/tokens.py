@@ -9,7 +9,7 @@ from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.projects import Role
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateCaller
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateToken
 from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
@@ -100,8 +100,8 @@ class Tokens:
             found = await tokens.page(con, opened.subject, after=after, limit=limit + 1)
         return a_page(found, limit, lambda token: token, lambda token: token.id)
 
-    async def update(self, actor: Actor, opens: Opens, reference: str, token: str, change: UpdateCaller) -> TokenView:
-        """Change limits and share; app-proxies know within a second. Raises NotFound, Forbidden."""
+    async def update(self, actor: Actor, opens: Opens, reference: str, token: str, change: UpdateToken) -> TokenView:
+        """Change name, limits and share; app-proxies know within a second. Raises NotFound, Forbidden."""
         token_id = TokenId(as_id(token, "token"))
         async with transaction(self._pool) as con:
             opened = await _opened(con, actor, opens, reference, "member")

@@ -5,9 +5,17 @@ from __future__ import annotations
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.projects import CreateKey, CreateUser, KeyView, NewKey, UserView
+from headrace.common.contracts.http.projects import (
+    CreateKey,
+    CreateUser,
+    KeyView,
+    NewKey,
+    UpdateKey,
+    UpdateUser,
+    UserView,
+)
 from headrace.common.contracts.ids import KeyId, new_uuid
-from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
@@ -45,6 +53,21 @@ class Users:
             found = await users.page(con, after=after, limit=limit + 1)
         return a_page(found, limit, _view, lambda user: user.id)
 
+    async def update(self, actor: Actor, reference: str, change: UpdateUser) -> UserView:
+        """Change who is an operator. Raises Forbidden, NotFound, Conflict when no operator would be left."""
+        operators_only(actor, "change users")
+        operator = bool(change.operator)
+        async with transaction(self._pool) as con:
+            operators = await users.lock_operators(con)  # one change at a time, so that one operator is left
+            user = await users.find(con, reference)
+            if user is None:
+                raise NotFound(f"there is no user {reference}")
+            if not operator and operators == [user.id]:
+                raise Conflict(f"{user.name} is the last operator; make another one first")
+            after = await users.update(con, user.id, operator=operator)
+            await events.record(con, actor, "user.updated", details={"user": user.name, "operator": operator})
+        return _view(after)
+
     async def create_key(self, actor: Actor, reference: str, new: CreateKey) -> NewKey:
         """Make an API key; this is the only time that it is shown. Raises NotFound."""
         key_id = KeyId(new_uuid())
@@ -64,6 +87,22 @@ class Users:
             user = await self._user(con, actor, reference)
             found = await users.keys(con, user.id, after=after, limit=limit + 1)
         return a_page(found, limit, lambda key: key, lambda key: key.id)
+
+    async def update_key(self, actor: Actor, reference: str, key: str, change: UpdateKey) -> KeyView:
+        """Change a key's name and end; the key itself stays. Raises NotFound, Conflict when a key too many would live again."""
+        key_id = as_id(key, "key")
+        async with transaction(self._pool) as con:
+            user = await self._user(con, actor, reference)
+            await users.lock(con, user.id)
+            view = await users.update_key(con, user.id, key_id, change)
+            if view is None:
+                raise NotFound(f"{user.name} has no key {key}")
+            bounds.check(
+                f"user {user.name}", "keys", await users.count_keys(con, user.id) - 1, self._most.keys_per_user
+            )
+            details = {"user": user.name, "key_id": str(key_id), **change.model_dump(mode="json", exclude_unset=True)}
+            await events.record(con, actor, "key.updated", details=details)
+        return view
 
     async def delete_key(self, actor: Actor, reference: str, key: str) -> None:
         """Delete a key; it is refused from the next request on. Raises NotFound."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from headrace.common.contracts.wording import Refused
 
 T = TypeVar("T")
 
@@ -13,6 +15,17 @@ class Body(BaseModel):
     """A request body: closed, so that a mistyped field is refused and not ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Change(Body):
+    """The body of a PATCH: fields that are present change, and null takes away: it is then as for a new one."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set - {"message"}:
+            names = ", ".join(name for name in type(self).model_fields if name != "message")
+            raise Refused("nothing to change", f"one of {names}")
+        return self
 
 
 class View(BaseModel):

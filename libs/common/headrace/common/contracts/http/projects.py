@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.http.page import Body, Change, View
 from headrace.common.contracts.ids import KeyId, ProjectId, Slug, UserId
-from headrace.common.contracts.slots import QuotaSlots, ResourceSlots
+from headrace.common.contracts.slots import QuotaChange, QuotaSlots, ResourceSlots
 
 Role = Literal["owner", "member", "viewer"]
 Description = Annotated[str, StringConstraints(max_length=4000)]
@@ -22,6 +22,15 @@ class CreateProject(Body):
     quota: QuotaSlots | None = None
     """Limit per slot over all live replicas; a slot that is missing is unlimited. One of cuda.device and cuda.shares bounds both
     together; with both, each bounds its own."""
+
+
+class UpdateProject(Change):
+    """What to change of a project. Its name is part of what callers ask for (`<project>/<service>`), and fixed."""
+
+    description: Description | None = None
+    quota: QuotaChange | None = None
+    """Of it what is named is changed, and null takes a slot's limit away; null for all of it: unlimited. Only operators change it.
+    What runs already stays when a limit is lower; new replicas are refused."""
 
 
 class ProjectView(View):
@@ -39,6 +48,13 @@ class CreateUser(Body):
 
     name: Slug
     operator: bool = False
+
+
+class UpdateUser(Change):
+    """What to change of a user. The name is what histories tell, and fixed. Only operators change users."""
+
+    operator: bool | None = None
+    """null: no operator. The last operator stays one."""
 
 
 class UserView(View):
@@ -68,6 +84,15 @@ class CreateKey(Body):
 
     name: Slug = "default"
     expires_in_s: Annotated[int | None, Field(ge=60, le=315_360_000)] = None
+
+
+class UpdateKey(Change):
+    """What to change of an API key; the key itself stays."""
+
+    name: Slug | None = None
+    """null: default."""
+    expires_in_s: Annotated[int | None, Field(ge=60, le=315_360_000)] = None
+    """From now on. null: never."""
 
 
 class KeyView(View):

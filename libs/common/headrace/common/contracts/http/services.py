@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -13,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.http.page import Change, View
 from headrace.common.contracts.http.revisions import EffectiveSpec, RevisionSpec, RuntimeVariant
 from headrace.common.contracts.http.rollouts import ReplicaEnd, Rollout, RolloutSettings
 from headrace.common.contracts.http.tokens import CallerLimits
@@ -78,8 +79,15 @@ class CreateService(RevisionSpec):
     rollout: RolloutSettings = RolloutSettings()
 
 
-class UpdateService(Body):
-    """Fields that are present change; a change of the spec rolls out a new revision without downtime."""
+_EMPTY: Final[Mapping[str, object]] = {
+    "description": "", "open_to_public": False, "metadata": {}, "tags": (), "drain_grace_s": 60.0, "endpoint_port": 0, "models": (),
+}  # fmt: skip
+"""What null means in a change, where the field itself has no null."""
+
+
+class UpdateService(Change):
+    """Fields that are present change, null goes back to what it is for a new service (not of `spec` and `replicas`, which are always
+    there); a change of the spec rolls out a new revision without downtime."""
 
     spec: RevisionSpec | None = None
     """The new revision's whole spec (not a delta)."""
@@ -90,7 +98,7 @@ class UpdateService(Body):
     tags: Tags | None = None
     drain_grace_s: Annotated[float | None, Field(ge=0, le=86_400)] = None
     endpoint_port: Annotated[int, Field(ge=10_000, le=19_999)] | Literal[0] | None = None
-    """0 takes it away."""
+    """0 or null takes it away."""
     balance: BalanceSettings | None = None
     """null: as it is for a new service. So with `limits`."""
     limits: LimitSettings | None = None
@@ -103,14 +111,15 @@ class UpdateService(Body):
     message: Annotated[str, StringConstraints(max_length=4000)] = ""
     """Update message, kept in the history."""
 
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if not self.model_fields_set - {"message"}:
-            raise Refused(
-                "nothing to change",
-                f"one of {', '.join(name for name in type(self).model_fields if name != 'message')}",
-            )
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _emptied(cls, given: object) -> object:
+        if not isinstance(given, Mapping):
+            return given
+        for name in ("spec", "replicas"):
+            if name in given and given[name] is None:
+                raise Refused(None, "a value, or the field left out: it stays as it is then", below=name)
+        return {name: _EMPTY.get(name) if value is None else value for name, value in given.items()}
 
 
 class ReplicaView(View):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
-from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.http.page import Body, Change, View
 from headrace.common.contracts.ids import TokenId
 from headrace.common.contracts.messages.routes import RateLimits
 
@@ -24,22 +24,33 @@ class CallerLimits(RateLimits):
     tokens_per_day: Annotated[int | None, Field(ge=1, le=_MANY)] = None
 
 
+TokenName = Annotated[str, StringConstraints(max_length=100)]
+
+
 class CreateToken(Body):
     """Exactly one of `expires_at` and `expires_in_s`; default is 30 days. Without limits the service's `caller_limits` hold."""
 
-    name: Annotated[str, StringConstraints(max_length=100)] = ""
+    name: TokenName = ""
     expires_at: AwareDatetime | None = None
     expires_in_s: Annotated[int | None, Field(ge=1, le=315_360_000)] = None
     limits: CallerLimits = CallerLimits()
     share: Share = 1
 
 
-class UpdateCaller(Body):
-    """What to change of a token or a named client. Of `limits` what is named is changed, and null takes a limit away."""
+class UpdateCaller(Change):
+    """What to change of a named client. Of `limits` what is named is changed, and null takes a limit away."""
 
     limits: CallerLimits | None = None
     """null takes all away."""
     share: Share | None = None
+    """null: 1."""
+
+
+class UpdateToken(UpdateCaller):
+    """What to change of a token, which stays valid as it is. When it expires is signed into it, and fixed."""
+
+    name: TokenName | None = None
+    """null: none."""
 
 
 class TokenView(View):

@@ -1,0 +1,27 @@
+"""The flag `--unset FIELD` of update commands: what is named is then as for a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import typer
+
+from headrace.cli.parsing import usage
+
+
+def unset_flag(fields: Iterable[str], *, of_several: str = "") -> typer.models.OptionInfo:
+    """Return the option; `of_several`: how one of several is named, for example quota=cpu."""
+    one = f" Of several one: {of_several}." if of_several else ""
+    words = f"As for a new one; before what other flags set.{one} Fields: {', '.join(fields)}. Repeatable."
+    option: typer.models.OptionInfo = typer.Option("--unset", metavar="FIELD", help=words)
+    return option
+
+
+def emptied(unset: Iterable[str] | None, fields: Mapping[str, str]) -> dict[str, None]:
+    """Return what a PATCH says to empty what is named. `fields`: the request's field by the flag's. Raises CliError."""
+    found: dict[str, None] = {}
+    for item in unset or ():
+        if item not in fields:
+            raise usage(f"--unset {item}: allowed: {', '.join(fields)}")
+        found[fields[item]] = None
+    return found
