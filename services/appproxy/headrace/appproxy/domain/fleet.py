@@ -143,7 +143,7 @@ class Index:
 
     def names(self, principal: Principal) -> list[tuple[str, Facts]]:
         """Return the names under which this caller finds services that it may call: those of its project, then the public ones of
-        others; at most MOST_LISTED."""
+        others; at most MOST_LISTED, and one that says that there are more."""
         mine: list[tuple[str, Facts]] = []
         for service_id in self._of_project.get(principal.project, ()) if principal.project is not None else ():
             facts = self._facts[service_id]
@@ -153,7 +153,7 @@ class Index:
                 ]
         mine.sort(key=_by_name)
         others: list[tuple[str, Facts]] = []
-        if len(mine) < MOST_LISTED:
+        if len(mine) <= MOST_LISTED:
             public = [self._facts[service_id] for service_id in self._public]
             others = [
                 (one.qualified, one)
@@ -161,16 +161,17 @@ class Index:
                 if one.project != principal.project and self.find(principal, one.qualified) == one.service_id
             ]
             others.sort(key=_by_name)
-        return (mine + others)[:MOST_LISTED]
+        return (mine + others)[: MOST_LISTED + 1]
 
     def page(self, principal: Principal) -> bytes:
         """Return the answer of GET /v1/models; made once, until a name changes."""
         page = self._pages.get(principal)
         if page is None:
-            data = [_view(name, facts) for name, facts in self.names(principal)]
+            found = self.names(principal)
+            data = [_view(name, facts) for name, facts in found[:MOST_LISTED]]
             if len(self._pages) >= _MOST_PAGES:
                 self._pages.clear()
-            more = len(data) == MOST_LISTED
+            more = len(found) > MOST_LISTED
             page = self._pages[principal] = json.dumps({"object": "list", "data": data, "has_more": more}).encode()
         return page
 
