@@ -94,6 +94,20 @@ async def test_a_stored_spec_that_cannot_be_read_is_shown_as_far_as_it_can(api: 
     assert (await api.admin.call("GET", "/v1/services/chat/revisions/1"))["effective"]["environ"] == {"A": "1"}
 
 
+async def test_a_slot_that_no_machine_has_is_waited_for_and_said(api: ManagerApi) -> None:
+    await api.machine("agent-1")
+    made = await create(api, slots={"cpu": 1, "cuda.devcie": 1})
+    assert made["note"]["code"] == "slot-unknown"
+    assert "did you mean cuda.device?" in made["note"]["text"]
+    assert (await create(api, "usual", slots={"cuda.device": 1}))["note"] is None
+    spec = {"runtime": "cmd", "image": "img", "slots": {"npu.device": 1}}
+    changed = await api.admin.call("PATCH", "/v1/services/usual", {"spec": spec})
+    assert "no machine has npu.device" in changed["note"]["text"]
+    slots = {"cpu": "8", "mem": "1073741824", "npu.device": "4"}
+    await api.pool.execute("update agents set slots = $1", slots)
+    assert (await create(api, "npu", slots={"npu.device": 1}))["note"] is None
+
+
 async def test_a_wrong_definition_creates_nothing(api: ManagerApi) -> None:
     await api.admin.folder("m", {"model-definition.yml": DEFINITION.replace("port: 8000", "port: 0")})
     problem = await api.admin.call("POST", "/v1/services", {"name": "chat", "folder": "m"}, expect=422)

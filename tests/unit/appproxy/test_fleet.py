@@ -143,7 +143,7 @@ def test_what_tables_came_before_does_not_matter(history: list[RouteTable]) -> N
 
 @pytest.mark.parametrize(("there", "more"), [(MOST_LISTED - 1, False), (MOST_LISTED, False), (MOST_LISTED + 1, True)])
 @pytest.mark.parametrize("mine", [False, True])
-def test_a_list_says_that_there_are_more_only_where_there_are(there: int, more: bool, mine: bool) -> None:
+def test_a_list_says_that_there_are_more_only_where_there_are(*, there: int, more: bool, mine: bool) -> None:
     services = index(*(made(n, f"one-{n:04}", open_to_public=not mine) for n in range(1, there + 1)))
     page = json.loads(services.page(MINE if mine else ANYBODY))
     assert (len(page["data"]), page["has_more"]) == (min(there, MOST_LISTED), more)

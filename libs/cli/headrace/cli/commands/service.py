@@ -90,6 +90,8 @@ def create(
         finish(session, service, "healthy", timeout)
     else:
         show_service(session, service)
+    if service.note is not None:
+        session.output.note(f"note: {service.note.text}")
 
 
 def ls(

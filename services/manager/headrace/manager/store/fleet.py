@@ -41,6 +41,11 @@ def _readable(model: type[M], told: object) -> tuple[M, ...]:
     return tuple(found)
 
 
+async def slot_names(con: Connection, *, most: int) -> list[str]:
+    """Return the names of the slots that living machines have."""
+    return [row["name"] for row in await con.fetch(SQL.slot_names, most)]
+
+
 async def page(con: Connection, *, after: str, limit: int) -> list[AgentDetail]:
     """Return a page of machines, by id."""
     return [_detail(row) for row in await con.fetch(SQL.page, after, None, limit)]

@@ -1,3 +1,6 @@
+-- name: slot_names
+select distinct jsonb_object_keys(slots) as name from agents where lost_at is null order by name limit $1
+
 -- name: page
 select a.id, a.resource_group, a.machine, a.kernels, a.slots, a.architecture, a.applied_generation, a.last_seen_at, a.lost_at,
        coalesce(p.generation, 0) as plan_generation, p.problem as plan_problem,

@@ -61,6 +61,8 @@ class Changes:
             await self._note_scaling(con, actor, facts, wanted, after)
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
+        if note is None and prepared is not None:
+            note = await self._looks.slots_note(prepared.resolved.slots)
         return await self._done(actor, facts, note)
 
     async def start(self, actor: Actor, reference: str) -> ServiceDetail:

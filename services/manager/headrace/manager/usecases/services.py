@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,12 +21,12 @@ from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain import bounds, names, quota
+from headrace.manager.domain import bounds, known_slots, names, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records import Project
-from headrace.manager.store import ends, events, folders, projects, services, traffic
+from headrace.manager.store import ends, events, fleet, folders, projects, services, traffic
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.context import a_page, invalid, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import Pokes
@@ -39,6 +39,9 @@ _EXAMINED = 500
 _SHOWN_ENDS = 20
 _AT_ONCE = 200
 """More than the creates that all managers can have in hand; each has a connection to the database."""
+
+
+_MOST_SLOT_NAMES = 256
 
 
 class Services:
@@ -81,7 +84,15 @@ class Services:
                 if await self._insert(con, actor, project, new, prepared, service_id, alone=alone):
                     break
         self._pokes.poke("services", "routes")
-        return await self.detail(actor, str(service_id))
+        detail = await self.detail(actor, str(service_id))
+        return detail.model_copy(update={"note": await self.slots_note(prepared.resolved.slots)})
+
+    async def slots_note(self, slots: Iterable[str]) -> Reason | None:
+        """Return what is to be said of slots that no machine has."""
+        if not known_slots.unusual(slots):
+            return None
+        async with self._pool.acquire(timeout=10) as con:
+            return known_slots.note_of(slots, await fleet.slot_names(con, most=_MOST_SLOT_NAMES))
 
     async def _insert(
         self,

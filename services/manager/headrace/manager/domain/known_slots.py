@@ -1,0 +1,32 @@
+"""Slots that no machine has: a mistyped name, or an accelerator that comes with a later machine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+from typing import Final
+
+from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM
+
+ALWAYS_KNOWN: Final = frozenset({CPU, MEM, GPU_DEVICE, GPU_SHARES})
+
+
+def unusual(asked: Iterable[str]) -> frozenset[str]:
+    """Return the names of which only machines can say whether they exist."""
+    return frozenset(asked) - ALWAYS_KNOWN
+
+
+def note_of(asked: Iterable[str], of_machines: Collection[str]) -> Reason | None:
+    """Return what is to be said of slots that no machine has; None when there are none.
+
+    It is no refusal: a machine with such an accelerator may join later, and is waited for.
+    """
+    missing = sorted(unusual(asked) - set(of_machines))
+    if not missing:
+        return None
+    known = sorted(ALWAYS_KNOWN | set(of_machines))
+    near = [name for slot in missing for name in get_close_matches(slot, known, n=1)]
+    meant = f" (did you mean {', '.join(near)}?)" if near else ""
+    text = f"no machine has {', '.join(missing)}{meant}; known: {', '.join(known)}. Replicas wait for a machine that has it"
+    return Reason(code="slot-unknown", text=text[:4000])
