@@ -152,13 +152,19 @@ class ManagerApi:
 
 @asynccontextmanager
 async def serving(
-    pool: Pool, root: Path, *, max_upload_bytes: int = 10 * 1024 * 1024, most: Bounds = USUAL
+    pool: Pool,
+    root: Path,
+    *,
+    max_upload_bytes: int = 10 * 1024 * 1024,
+    most: Bounds = USUAL,
+    reserve_bytes: int = 2**20,
+    folders: Path | None = None,
 ) -> AsyncIterator[ManagerApi]:
     """Run the API until left."""
     behind, vault = Behind(), Vault(SECRET)
     key_file = root / "admin.key"
     async with AsyncExitStack() as stack:
-        storage = stack.enter_context(open_storage(root / "folders"))
+        storage = stack.enter_context(open_storage(folders or root / "folders", reserve_bytes=reserve_bytes))
         await bootstrap(pool, vault, SigningKeys(vault), key_file)
         use = build(
             pool, storage, vault=vault, proxy_url=PROXY, pokes=behind, outcomes=behind, reader=behind, clock=utc_now,
@@ -171,7 +177,7 @@ async def serving(
         url = f"http://127.0.0.1:{server.port}"
         admin = Api(url, key_file.read_text().strip())
         try:
-            yield ManagerApi(url, pool, root / "folders", behind, use, admin)
+            yield ManagerApi(url, pool, folders or root / "folders", behind, use, admin)
         finally:
             await admin.close()
             server.stop()

@@ -12,6 +12,7 @@ import pytest
 
 from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import Unavailable
+from headrace.manager.folders.errors import Room
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.usecases.parsing import Parsing
 from headrace.manager.usecases.turns import Turns
@@ -60,7 +61,7 @@ async def test_a_turn_lasts_as_long_as_the_thread_works_also_when_the_caller_has
         go_on.wait(10)
 
     with ThreadPoolExecutor(1) as threads:
-        storage = FolderStorage(tmp_path, threads, timeout_s=10)
+        storage = FolderStorage(Room(tmp_path), threads, timeout_s=10)
         end = await turns.take(ONE)
         call = asyncio.create_task(storage.call(work, ended=end))
         await asyncio.to_thread(begun.wait, 10)

@@ -18,6 +18,11 @@ PASSED_OVER = Counter(
     "headrace_manager_passed_over_total", "Rows that a loop could not handle and went on without.", ["loop"]
 )
 DROPPED = Counter("headrace_manager_dropped_rows_total", "Rows that were kept for as long as they are to be.", ["kind"])
+FOLDERS_MEASURED = Counter(
+    "headrace_manager_measured_folders_total",
+    "Folders that were walked to compare what is counted of them.",
+    ["outcome"],
+)
 TABLES_PUBLISHED = Counter("headrace_manager_published_total", "Plans and tables that were published.", ["message"])
 TABLES_UNBUILT = Gauge(
     "headrace_manager_unbuilt_tables", "Plans and tables that cannot be made from what is stored.", ["message"]

@@ -15,6 +15,7 @@ from headrace.common.runtime.settings import ServiceSettings
 from headrace.manager.domain.addresses import Places
 from headrace.manager.domain.bounds import USUAL
 from headrace.manager.domain.own_ports import port_range
+from headrace.manager.folders.errors import RESERVE_BYTES
 
 
 class Settings(ServiceSettings):
@@ -48,6 +49,8 @@ class Settings(ServiceSettings):
     """Those of them that something else listens on where app-proxies run; the app-proxies have the same setting."""
     upload_limit_bytes: Annotated[int, Field(gt=0)] = 1 << 40
     """Largest single file."""
+    storage_reserve_bytes: Annotated[int, Field(ge=0)] = RESERVE_BYTES
+    """So much of the disk of `folders_root` is left free by uploads; who needs more than what is beyond it is refused (507)."""
     replica_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Networks in which machines, and so replicas, may be; requests of callers go nowhere else. Empty: everywhere but at
     link-local addresses. Name those of your machines."""
@@ -58,6 +61,12 @@ class Settings(ServiceSettings):
     folders_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.folders_per_project
     uploads_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.uploads_per_project
     """Uploads that are open."""
+    storage_bytes_per_project: Annotated[int, Field(ge=0)] = USUAL.storage_bytes_per_project
+    """What a project's folders may hold, unless its quota has `storage`."""
+    stored_files_per_project: Annotated[int, Field(ge=0)] = USUAL.stored_files_per_project
+    """Files and directories in them, unless its quota has `files`."""
+    measure_folders_every: Annotated[timedelta, Field(ge=timedelta(minutes=1))] = timedelta(days=1)
+    """How often each folder is walked, so that what was not counted (what containers write, what a crash lost) is."""
     validations_per_project: Annotated[int, Field(ge=1, le=10_000)] = USUAL.validations_per_project
     """Trial runs that have not ended."""
     members_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.members_per_project

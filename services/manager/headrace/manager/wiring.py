@@ -49,7 +49,12 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         vault = Vault(secret_bytes(settings))
         await bootstrap(pool, vault, SigningKeys(vault), settings.admin_key_file)
         storage = stack.enter_context(
-            open_storage(settings.folders_root, threads=_FILE_THREADS, timeout_s=_FILE_TIMEOUT_S)
+            open_storage(
+                settings.folders_root,
+                threads=_FILE_THREADS,
+                timeout_s=_FILE_TIMEOUT_S,
+                reserve_bytes=settings.storage_reserve_bytes,
+            )
         )
 
         bus, loops, outcomes = Bus(), Loops(), Outcomes()
@@ -62,6 +67,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
                 sessions=settings.forget_sessions_after, errors=settings.forget_errors_after, receipts=settings.forget_receipts_after,
                 events=settings.forget_events_after, deleted=settings.forget_deleted_after,
             ),
+            storage=storage, measure=settings.measure_folders_every,
         )  # fmt: skip
         password = settings.nats_password.get_secret_value()
         side = BusSide(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from headrace.cli.parsing import usage as wrong
 from headrace.cli.session import Session
 from headrace.cli.text import slots
 from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, Role, UpdateProject
+from headrace.common.contracts.http.services import Usage
 
 Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
@@ -46,7 +48,7 @@ def create(
         typer.Option(
             "--quota",
             metavar="SLOT=AMOUNT",
-            help="Limit over all live replicas, for example cuda.device=4. Repeatable.",
+            help="Limit over all live replicas, for example cuda.device=4; or of folders: storage=500g, files=100000. Repeatable.",
         ),
     ] = None,
 ) -> None:
@@ -66,8 +68,9 @@ def ls(session: Session) -> None:
 
 
 def show(session: Session, project: Name) -> None:
-    """Show a project."""
-    _show(session, session.client.projects.get(project))
+    """Show a project, with what its replicas and folders hold."""
+    found = session.client.projects.get(project)
+    _show(session, found, session.client.projects.usage(str(found.id)))
 
 
 def update(
@@ -130,11 +133,9 @@ def use(
 
 
 def usage(session: Session, project: Name) -> None:
-    """Show what the project's replicas hold now, per slot."""
+    """Show what the project's replicas and folders hold now, per slot, and the limits."""
     used = session.client.projects.usage(project)
-    session.output.facts(
-        used, [(name, slots({name: amount}).partition("=")[2]) for name, amount in sorted(used.used.items())]
-    )
+    session.output.facts(used, _used(used))
 
 
 def members(session: Session, project: Name) -> None:
@@ -159,7 +160,20 @@ def rm_member(session: Session, project: Name, user: User) -> None:
     session.output.done(f"{user} is no member of {project} any more", project=project, removed=user)
 
 
-def _show(session: Session, project: ProjectView) -> None:
+def _used(usage: Usage) -> list[tuple[str, str]]:
+    """Return each slot with what is held of it and its limit."""
+    rows = []
+    for name in sorted({*usage.used, *usage.limits}):
+        held = _amount(name, usage.used.get(name, Decimal(0)))
+        rows.append((name, f"{held} of {_amount(name, usage.limits[name])}" if name in usage.limits else held))
+    return rows
+
+
+def _amount(name: str, amount: Decimal) -> str:
+    return slots({name: amount}).partition("=")[2]
+
+
+def _show(session: Session, project: ProjectView, usage: Usage | None = None) -> None:
     session.output.facts(
         project,
         (
@@ -168,5 +182,6 @@ def _show(session: Session, project: ProjectView) -> None:
             ("description", project.description),
             ("quota", slots(project.quota) if project.quota else "unlimited"),
             ("created", project.created_at),
+            *((f"{name} held", text) for name, text in (_used(usage) if usage is not None else ())),
         ),
     )

@@ -19,6 +19,12 @@ CPU = "cpu"
 MEM = "mem"
 GPU_DEVICE = "cuda.device"
 GPU_SHARES = "cuda.shares"
+STORAGE = "storage"
+"""Bytes of a project's model folders: of quotas only."""
+FILES = "files"
+"""Files and directories in them: of quotas only."""
+SIZES = frozenset({MEM, STORAGE})
+"""Slots in bytes; they may be written with units."""
 LEAST: Final = {CPU: Decimal("0.01"), MEM: Decimal(16 * 2**20)}
 """Of what every container has: the container engine takes 0 for no limit, and refuses less than this or a little below."""
 
@@ -46,7 +52,7 @@ def parse_size(value: object) -> Decimal:
 
 
 def parse_slots(value: object) -> dict[str, Decimal]:
-    """Return the slots of a quota by name; `mem` takes size units. Raises Refused (a ValueError) naming the slot that is wrong."""
+    """Return the slots of a quota by name; `mem` and `storage` take size units. Raises Refused (a ValueError) naming the slot that is wrong."""
     if not isinstance(value, Mapping):
         raise Refused(value, "a mapping of slot names to amounts")
     if len(value) > _MOST_SLOTS:
@@ -71,6 +77,8 @@ def parse_change(value: object) -> dict[str, Decimal | None]:
 def parse_request(value: object) -> dict[str, Decimal]:
     """Return the slots that a replica asks for. Raises Refused: also for less than every container needs."""
     slots = parse_slots(value)
+    if alien := next((name for name in (STORAGE, FILES) if name in slots), None):
+        raise Refused(alien, "what a machine has; a project's quota bounds what its folders store", below=alien)
     for name, least in LEAST.items():
         if name in slots and slots[name] < least:
             raise Refused(_plain(slots)[name], f"{least_words(name)} or more", below=name)
@@ -87,7 +95,7 @@ def least_words(name: str) -> str:
 def read_slots(value: object) -> dict[str, Decimal]:
     """Return slots that were stored or reported, as they are: what is no amount is left out, and nothing else is judged.
 
-    `mem` may have a unit, as earlier versions let it be stored and reported.
+    Bytes may have a unit, as earlier versions let it be stored and reported.
     """
     slots: dict[str, Decimal] = {}
     for name, amount in islice(value.items(), _MOST_SLOTS) if isinstance(value, Mapping) else ():
@@ -96,7 +104,7 @@ def read_slots(value: object) -> dict[str, Decimal]:
             continue
         if _PLAIN_NUMBER.match(text):
             slots[name] = Decimal(text)
-        elif name == MEM and _SIZE.match(text):
+        elif name in SIZES and _SIZE.match(text):
             slots[name] = parse_size(text)
     return slots
 
@@ -105,19 +113,21 @@ def _amount(name: str, amount: Any) -> Decimal:
     if isinstance(amount, Mapping):
         inner = next((str(key) for key in amount), "")[:_MOST_CHARACTERS]
         raise Refused(amount, f'an amount, or in TOML the whole name in quotes: "{name}.{inner}"', below=name)
-    allowed = "a number of bytes, or a number with k, m, g, t (for example 8g)" if name == MEM else "a number"
+    allowed = "a number of bytes, or a number with k, m, g, t (for example 8g)" if name in SIZES else "a number"
     if isinstance(amount, bool) or not isinstance(amount, str | int | float | Decimal):
         raise Refused(amount, allowed, below=name)
     if not isinstance(amount, float) and len(text := str(amount)) > _MOST_CHARACTERS:
         raise Refused(f"a number of {len(text)} characters", f"at most {_MOST_CHARACTERS} characters", below=name)
     try:
-        number = parse_size(amount) if name == MEM else Decimal(str(amount).strip())
+        number = parse_size(amount) if name in SIZES else Decimal(str(amount).strip())
     except (InvalidOperation, ValueError):
         raise Refused(amount, allowed, below=name) from None
     if not number.is_finite() or number < 0 or number > _LIMIT:
         raise Refused(str(amount), f"0 or more, and at most {_LIMIT}", below=name)
     if number != round(number, 6):
         raise Refused(str(amount), "at most 6 decimals", below=name)
+    if name == FILES and number != number.to_integral_value():
+        raise Refused(str(amount), "a whole number", below=name)
     if name == GPU_DEVICE and number != number.to_integral_value():
         raise Refused(str(amount), "a whole number; fractions are asked for with cuda.shares", below=name)
     return number
@@ -140,7 +150,7 @@ ResourceSlots = Annotated[dict[str, Decimal], BeforeValidator(read_slots, json_s
 RequestedSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_request, json_schema_input_type=_TAKEN), _WRITTEN]
 """What a replica asks for: at least a hundredth of a core and 16 MiB, and GPUs whole or in fractions, not both."""
 QuotaSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_slots, json_schema_input_type=_TAKEN), _WRITTEN]
-"""Limit by slot: 0 is none of it."""
+"""Limit by slot: 0 is none of it. `storage` (bytes) and `files` bound what the project's folders hold."""
 QuotaChange = Annotated[
     dict[str, Decimal | None],
     BeforeValidator(parse_change, json_schema_input_type=dict[str, str | float | None]),

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import secrets
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def remove_tree(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> None:
+Removed = Callable[[os.stat_result], None]
+
+
+def remove_tree(path: str | os.PathLike[str], *, dir_fd: int | None = None, removed: Removed | None = None) -> None:
     """Remove the directory at `path` (counted from `dir_fd`) with all it holds; nothing happens if it is gone. Blocks.
+
+    `removed` is told the facts of each thing that is gone.
 
     No link is followed, and neither stack nor descriptors grow with the depth, which was the choice of whoever filled it
     (shutil.rmtree ends in a RecursionError at some hundred levels). Raises OSError; trying again goes on from there.
@@ -19,34 +25,43 @@ def remove_tree(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> N
     with suppress(FileNotFoundError):
         top = os.open(path, _DIRECTORY, dir_fd=dir_fd)
         try:
-            _empty(top)
+            _empty(top, removed)
+            facts = os.fstat(top)
         finally:
             os.close(top)
         os.rmdir(path, dir_fd=dir_fd)
+        if removed is not None:
+            removed(facts)
 
 
-def _empty(top: int) -> None:
+def _empty(top: int, removed: Removed | None) -> None:
     """Lift every directory up to `top` before its turn comes, so that none is more than one level away."""
-    waiting = deque(_unlink_files(top))
+    waiting = deque(_unlink_files(top, removed))
     while waiting:
         name = waiting.popleft()
         fd = os.open(name, _DIRECTORY, dir_fd=top)
         try:
-            for below in _unlink_files(fd):
+            for below in _unlink_files(fd, removed):
                 lifted = f".removed-{secrets.token_hex(8)}"
                 os.rename(below, lifted, src_dir_fd=fd, dst_dir_fd=top)
                 waiting.append(lifted)
+            facts = os.fstat(fd)
         finally:
             os.close(fd)
         os.rmdir(name, dir_fd=top)
+        if removed is not None:
+            removed(facts)
 
 
-def _unlink_files(fd: int) -> list[str]:
+def _unlink_files(fd: int, removed: Removed | None) -> list[str]:
     """Delete all but the directories in `fd`, and return the names of those."""
     with os.scandir(fd) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, directory in found:
         if not directory:
             with suppress(FileNotFoundError):
+                facts = os.stat(name, dir_fd=fd, follow_symlinks=False) if removed is not None else None
                 os.unlink(name, dir_fd=fd)
+                if removed is not None and facts is not None:
+                    removed(facts)
     return [name for name, directory in found if directory]

@@ -8,7 +8,14 @@ from aiohttp import web
 from pydantic import StringConstraints
 
 from headrace.common.contracts.http.folders import ArchiveReceipt
-from headrace.common.contracts.problems import Conflict, Forbidden, InsufficientStorage, TooLarge, UnsupportedMediaType
+from headrace.common.contracts.problems import (
+    Conflict,
+    Forbidden,
+    InsufficientStorage,
+    QuotaExceeded,
+    TooLarge,
+    UnsupportedMediaType,
+)
 from headrace.manager.api.folders import FolderQuery
 from headrace.manager.api.routing import Call, Reply, Routes, json_reply
 from headrace.manager.api.uploads import body_parts
@@ -27,7 +34,7 @@ class ArchiveQuery(FolderQuery):
 @routes.on(
     "POST", "/v1/folders/{folder}/archive", query=ArchiveQuery, raw_body=TAR,
     replies={200: Reply("What was taken, and what was refused and why.", ArchiveReceipt)},
-    problems=(Forbidden, Conflict, TooLarge, InsufficientStorage, UnsupportedMediaType),
+    problems=(Forbidden, Conflict, QuotaExceeded, TooLarge, InsufficientStorage, UnsupportedMediaType),
 )  # fmt: skip
 async def take_archive(call: Call) -> web.Response:
     """Put the files and directories of a tar archive (not compressed) into the folder (members).
@@ -38,5 +45,7 @@ async def take_archive(call: Call) -> web.Response:
         raise UnsupportedMediaType(f"the body is {call.request.content_type}; allowed: {TAR}")
     query = call.query(ArchiveQuery)
     return json_reply(
-        await call.use.archives.take(call.actor, call["folder"], query.project, query.path, body_parts(call.request))
+        await call.use.archives.take(
+            call.actor, call["folder"], query.project, query.path, body_parts(call.request), call.request.content_length
+        )
     )

@@ -19,6 +19,7 @@ from headrace.common.contracts.problems import (
     Locked,
     PreconditionFailed,
     Problem,
+    QuotaExceeded,
     TooLarge,
     UnsupportedMediaType,
 )
@@ -77,7 +78,7 @@ async def options(call: Call) -> web.Response:
 @routes.on(
     "POST", "/v1/folders/{folder}/uploads", query=FolderQuery, headers=(_TUS, _LENGTH, _METADATA), bytes_allowed=True,
     replies={201: Reply("Begun.", headers=(Header("Location", "Where the parts go"), _OFFSET))},
-    problems=(*_PROBLEMS, TooLarge, Conflict, ChecksumMismatch, Locked),
+    problems=(*_PROBLEMS, TooLarge, Conflict, QuotaExceeded, ChecksumMismatch, Locked),
 )  # fmt: skip
 @_tus
 async def create_upload(call: Call) -> web.StreamResponse:

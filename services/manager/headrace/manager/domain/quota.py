@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from headrace.common.contracts.problems import QuotaExceeded
-from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, MEM, parse_slots
+from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, SIZES, parse_slots
 
 Slots = Mapping[str, Decimal]
 _ZERO = Decimal(0)
@@ -51,7 +51,7 @@ def check(project: str, limits: Slots | None, used: Slots, more: Slots) -> None:
 
 def _amounts(slot: str, *amounts: Decimal) -> list[str]:
     """Return the amounts in one unit in which all of them are exact, so that the sum is right as it is read."""
-    if slot != MEM:
+    if slot not in SIZES:
         return [f"{amount.normalize():f}" for amount in amounts]
     for size, unit, step in _UNITS:
         parts = [amount / size for amount in amounts]

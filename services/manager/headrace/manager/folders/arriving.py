@@ -14,6 +14,7 @@ class ArrivingFile:
     """A file that is not whole yet. What a manager that is killed leaves of it is removed like partial uploads are."""
 
     def __init__(self, partials: Partials, identifier: UUID) -> None:
+        self._storage = partials.room.root
         self.path = partials.new(identifier)
         self.size = 0
         self.digest = hashlib.sha256()
@@ -21,17 +22,17 @@ class ArrivingFile:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
     def write(self, part: bytes) -> None:
-        """Add `part`."""
+        """Add `part`. Raises InsufficientStorage."""
         self.digest.update(part)
         self.size += len(part)
         view = memoryview(part)
-        with problems("the upload"):
+        with problems("the upload", storage=self._storage, needed_bytes=len(part)):
             while view:
                 view = view[os.write(self._fd, view) :]
 
     def sync(self) -> None:
         """Return when the content is on the disk; nothing is written afterwards."""
-        with problems("the upload"):
+        with problems("the upload", storage=self._storage):
             try:
                 os.fsync(self._fd)
             finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from headrace.common.contracts.problems import Locked, NotFound
-from headrace.manager.folders.errors import problems
+from headrace.manager.folders.errors import Room, problems
 
 _BLOCK = 1024 * 1024
 
@@ -20,12 +20,13 @@ _BLOCK = 1024 * 1024
 class Partials:
     """The uploads below `<root>/.uploads`."""
 
-    def __init__(self, root: Path) -> None:
-        self.path = root / ".uploads"
+    def __init__(self, room: Room) -> None:
+        self.path = room.root / ".uploads"
+        self.room = room
 
     def create(self, upload_id: UUID) -> None:
         """Make the empty file."""
-        with problems("the upload"):
+        with problems("the upload", storage=self.room.root):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self._file(upload_id), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
@@ -51,7 +52,7 @@ class Partials:
         if os.fstat(fd).st_nlink == 0:  # finished or removed between open and lock
             os.close(fd)
             raise NotFound("the upload does not exist")
-        return Appender(fd, self._file(upload_id))
+        return Appender(fd, self._file(upload_id), self.room)
 
     def remove(self, upload_id: UUID) -> None:
         """Forget what arrived; nothing happens if it is gone."""
@@ -84,14 +85,15 @@ class Partials:
 class Appender:
     """An upload open for writing by one request. Close it always; a call that still runs in a thread is waited for."""
 
-    def __init__(self, fd: int, path: Path) -> None:
+    def __init__(self, fd: int, path: Path, room: Room) -> None:
         self._file = os.fdopen(fd, "ab", buffering=0)
         self._lock = threading.Lock()
+        self._room = room
         self.path = path
 
     def close(self) -> None:
         """Let go of it. What was written before is on the disk."""
-        with self._lock, problems("the upload"), self._file:
+        with self._lock, problems("the upload", storage=self._room.root), self._file:
             if not self._file.closed:
                 os.fsync(self._file.fileno())
 
@@ -100,16 +102,17 @@ class Appender:
         with self._lock, problems("the upload"):
             return os.fstat(self._file.fileno()).st_size
 
-    def write(self, chunk: bytes) -> None:
-        """Add `chunk` at the end."""
+    def write(self, chunk: bytes, *, what: str, left_bytes: int) -> None:
+        """Add `chunk` at the end. Raises InsufficientStorage when `left_bytes`, all that `what` still needs, find no room."""
+        self._room.check(what, left_bytes)
         view = memoryview(chunk)
-        with self._lock, problems("the upload"):
+        with self._lock, problems(what, storage=self._room.root, needed_bytes=left_bytes):
             while view:
                 view = view[self._file.write(view) :]
 
     def sync(self) -> None:
         """Return when what was written is on the disk."""
-        with self._lock, problems("the upload"):
+        with self._lock, problems("the upload", storage=self._room.root):
             os.fsync(self._file.fileno())
 
     def sha256(self) -> str:

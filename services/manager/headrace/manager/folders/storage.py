@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from headrace.common.contracts.problems import Unavailable
+from headrace.manager.folders.errors import RESERVE_BYTES, Room
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.tree import Tree
 from headrace.manager.threads import in_thread
@@ -19,9 +20,10 @@ T = TypeVar("T")
 class FolderStorage:
     """Trees and partial uploads below one root. A storage that hangs costs its callers `timeout_s`, and nobody else."""
 
-    def __init__(self, root: Path, threads: ThreadPoolExecutor, *, timeout_s: float) -> None:
-        self.root = root
-        self.partials = Partials(root)
+    def __init__(self, room: Room, threads: ThreadPoolExecutor, *, timeout_s: float) -> None:
+        self.root = room.root
+        self.room = room
+        self.partials = Partials(room)
         self._threads = threads
         self._timeout_s = timeout_s
 
@@ -44,11 +46,13 @@ class FolderStorage:
 
 
 @contextmanager
-def open_storage(root: Path, *, threads: int = 8, timeout_s: float = 60.0) -> Iterator[FolderStorage]:
-    """A storage below `root`, which is made if it is missing."""
+def open_storage(
+    root: Path, *, threads: int = 8, timeout_s: float = 60.0, reserve_bytes: int = RESERVE_BYTES
+) -> Iterator[FolderStorage]:
+    """A storage below `root`, which is made if it is missing, and of which uploads leave `reserve_bytes` free."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     executor = ThreadPoolExecutor(threads, thread_name_prefix="folders")
     try:
-        yield FolderStorage(root, executor, timeout_s=timeout_s)
+        yield FolderStorage(Room(root, reserve_bytes), executor, timeout_s=timeout_s)
     finally:
         executor.shutdown(wait=False, cancel_futures=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from headrace.common.contracts.http.folders import FileView
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.runtime.removal import remove_tree
+from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.errors import problems
 from headrace.manager.folders.listing import MOST_IN_DIRECTORY, Listing, shown, view
 
@@ -31,10 +32,12 @@ class Tree:
 
     def __init__(self, root: Path, folder_id: object) -> None:
         self.path = root / str(folder_id)
+        self.added = Amount()
+        """What calls of this object came to: bytes of files, and files and directories."""
 
     def create(self) -> None:
         """Make the empty folder; nothing happens if it is there."""
-        with problems("the folder"):
+        with problems("the folder", storage=self.path.parent):
             self.path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
 
     def exists(self) -> bool:
@@ -54,8 +57,10 @@ class Tree:
             fd = os.open(self.path, _DIRECTORY)
         try:
             for name in names:
-                with problems(shown):
-                    below = _enter(fd, name, make=make)
+                with problems(shown, storage=self.path.parent):
+                    if make and _make(fd, name):
+                        self.added += Amount(files=1)
+                    below = os.open(name, _DIRECTORY, dir_fd=fd)
                 os.close(fd)
                 fd = below
             yield fd
@@ -114,9 +119,10 @@ class Tree:
         with self.directory(names[:-1]) as parent, problems(shown):
             facts = os.stat(names[-1], dir_fd=parent, follow_symlinks=False)
             if stat.S_ISDIR(facts.st_mode):
-                remove_tree(names[-1], dir_fd=parent)
+                remove_tree(names[-1], dir_fd=parent, removed=self._gone)
             else:
                 os.unlink(names[-1], dir_fd=parent)
+                self._gone(facts)
 
     def check_free(self, names: Sequence[str]) -> None:
         """Raise Conflict when no file could be put at `names`: a directory is there, or a file or link on the way to it."""
@@ -131,11 +137,19 @@ class Tree:
         Without `sync` the name may be lost in a power cut until the directory is synced.
         """
         shown = "/".join(names)
-        with self.directory(names[:-1], make=True) as parent, problems(shown):
+        with self.directory(names[:-1], make=True) as parent, problems(shown, storage=self.path.parent):
             source.chmod(_FILE_MODE)
+            size = source.stat().st_size
+            before = _facts(parent, names[-1])
             os.replace(source, names[-1], dst_dir_fd=parent)
+            self.added += Amount(size, 1)
+            if before is not None:
+                self._gone(before)
             if sync:
                 os.fsync(parent)
+
+    def _gone(self, facts: os.stat_result) -> None:
+        self.added -= held_by(facts)
 
     def sync(self, names: Sequence[str]) -> None:
         """Return when the names in a directory are on the disk. Raises NotFound, Conflict."""
@@ -171,8 +185,22 @@ class OpenFile:
             self._file.close()
 
 
-def _enter(fd: int, name: str, *, make: bool) -> int:
-    if make:
-        with suppress(FileExistsError):
-            os.mkdir(name, _DIRECTORY_MODE, dir_fd=fd)
-    return os.open(name, _DIRECTORY, dir_fd=fd)
+def held_by(facts: os.stat_result) -> Amount:
+    """Return what one entry of a directory counts for."""
+    return Amount(facts.st_size if stat.S_ISREG(facts.st_mode) else 0, 1)
+
+
+def _make(fd: int, name: str) -> bool:
+    """Make the directory, and return whether it was not there."""
+    try:
+        os.mkdir(name, _DIRECTORY_MODE, dir_fd=fd)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _facts(fd: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None

@@ -15,7 +15,9 @@ from uuid import UUID
 
 from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound, TooLarge
+from headrace.manager.domain import stored
 from headrace.manager.domain.paths import split_path
+from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.arriving import ArrivingFile
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.tree import Tree
@@ -56,6 +58,8 @@ class _Entry:
     names: tuple[str, ...] = ()
     sha256: str | None = None
     refused: bool = False
+    waits: bool = False
+    """Its content is not taken before there is an allowance for it."""
     held: bytearray = field(default_factory=bytearray)
     """The content of an extended header."""
 
@@ -78,18 +82,36 @@ class Unpacker:
         self._written: list[tuple[_Entry, ArrivingFile]] = []
         self._at = 0
         self._entries = 0
+        self._allowed = self._arriving = self._current = Amount()
+        self._lacking = Amount()
         self._ended = False
         self.files = self.directories = self.bytes = self.refused_count = 0
         self._refused: list[RefusedEntry] = []
         self._lock = Lock()
 
-    def feed(self, data: bytes) -> None:
+    @property
+    def granted(self) -> Amount:
+        """All that was allowed."""
+        return self._allowed
+
+    @property
+    def added(self) -> Amount:
+        """What the folder holds more than before."""
+        return self._tree.added
+
+    def allow(self, amount: Amount) -> None:
+        """Let the archive store so much more."""
+        self._allowed += amount
+
+    def feed(self, data: bytes) -> Amount:
         """Take further bytes; files that became whole are in their places afterwards.
 
+        Returns what has to be allowed before it goes on (with another call, without further bytes), nothing where it went on.
         Raises InvalidRequest where it is no tar archive, TooLarge, InsufficientStorage, Unavailable; earlier files stay.
         """
         with self._lock:
             self._buffer += data
+            self._lacking = Amount()
             try:
                 while not self._ended and self._step():
                     pass
@@ -97,6 +119,7 @@ class Unpacker:
                 self._put()
             if self._ended:
                 self._buffer.clear()  # what follows the end is padding
+            return self._lacking
 
     def finish(self) -> ArchiveReceipt:
         """Return what was taken. Raises InvalidRequest when the archive ends in the middle of an entry."""
@@ -119,6 +142,8 @@ class Unpacker:
         entry = self._entry
         if entry is None:
             return self._header()
+        if entry.waits and not self._opened(entry):
+            return False
         if entry.left:
             return self._content(entry)
         if len(self._buffer) < entry.padding:
@@ -141,7 +166,7 @@ class Unpacker:
             raise self._unreadable(f"no header of an entry ({error})") from None
         self._entries += 1
         if self._entries > MOST_ENTRIES:
-            raise TooLarge(f"the archive has more entries than {MOST_ENTRIES}{self._so_far()}", limit=MOST_ENTRIES)
+            raise TooLarge(f"the archive has more entries than {MOST_ENTRIES}{self.so_far()}", limit=MOST_ENTRIES)
         self._entry = self._begin(found)
         return True
 
@@ -159,9 +184,24 @@ class Unpacker:
         entry.name = self._pax.get("path", found.name)
         entry.sha256 = self._pax.get(SHA256)
         self._pax = {}
-        if self._accepted(entry) and entry.kind in _FILES:
-            self._file = ArrivingFile(self._partials, self._new_id())
+        entry.waits = self._accepted(entry)
         return entry
+
+    def _opened(self, entry: _Entry) -> bool:
+        """Return whether there is an allowance for it; then it can come."""
+        needed = Amount(entry.left, len(entry.names))  # it may be the first in each directory on its way
+        if self._arriving and stored.lacking(self._allowed, self._tree.added + self._arriving, needed):
+            self._put()  # from then on those count as they are
+        self._lacking = stored.lacking(self._allowed, self._tree.added + self._arriving, needed)
+        if self._lacking:
+            return False
+        entry.waits = False
+        self._current = needed
+        self._arriving += needed
+        if entry.kind in _FILES:
+            self._partials.room.check("/".join(entry.names), entry.left)
+            self._file = ArrivingFile(self._partials, self._new_id())
+        return True
 
     def _accepted(self, entry: _Entry) -> bool:
         if entry.kind not in _FILES and entry.kind != tarfile.DIRTYPE:
@@ -233,6 +273,7 @@ class Unpacker:
     def _put(self) -> None:
         """Put what was written into its places: content on the disk first, then names, then directories."""
         files, self._written = self._written, []
+        self._arriving = Amount() if self._file is None else self._current
         parents: set[tuple[str, ...]] = set()
         try:
             for _, file in files:
@@ -274,9 +315,10 @@ class Unpacker:
         where = f"byte {self._at} of the archive"
         allowed = "a POSIX tar archive, not compressed"
         return InvalidRequest(
-            f"{where}: found {found}; allowed: {allowed}{self._so_far()}",
+            f"{where}: found {found}; allowed: {allowed}{self.so_far()}",
             errors=[{"field": where, "found": found, "allowed": allowed}],
         )
 
-    def _so_far(self) -> str:
+    def so_far(self) -> str:
+        """Return what came before a refusal, in words."""
         return f". What came before is in its place: {self.files} files"

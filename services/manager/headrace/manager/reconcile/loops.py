@@ -15,8 +15,10 @@ from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
+from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.housekeeping import Housekeeping, Kept
+from headrace.manager.reconcile.measuring import Measuring
 from headrace.manager.reconcile.placing import Placing
 from headrace.manager.reconcile.publishing import Publishing
 from headrace.manager.reconcile.receipts import Receipts
@@ -30,7 +32,7 @@ AGENTS_EVERY = timedelta(seconds=0.5)
 """A lost machine is to be replaced within 10 s, of which `lost_after` takes most."""
 
 HOUSEKEEPING_EVERY = timedelta(minutes=1)
-NOT_NEEDED = frozenset({"housekeeping"})
+NOT_NEEDED = frozenset({"housekeeping", "measuring"})
 """Loops without which everything else is well."""
 
 
@@ -53,6 +55,8 @@ class Loops:
         every: timedelta,
         verify: timedelta,
         kept: Kept,
+        storage: FolderStorage | None = None,
+        measure: timedelta = timedelta(days=1),
     ) -> None:
         """Make the loops. Pokes before this are lost, which costs one period."""
         services = Services(pool, proxies, clock, self.poke, every=every)
@@ -66,7 +70,11 @@ class Loops:
             "rules": rules.one_pass, "agents": agents.one_pass, "receipts": receipts.one_pass,
             "housekeeping": Housekeeping(pool, self.poke, kept).one_pass,
         }  # fmt: skip
-        periods = {"agents": min(every, AGENTS_EVERY), "housekeeping": HOUSEKEEPING_EVERY}
+        if storage is not None:
+            passes["measuring"] = Measuring(pool, storage, self.poke, every=measure).one_pass
+        periods = {
+            "agents": min(every, AGENTS_EVERY), "housekeeping": HOUSEKEEPING_EVERY, "measuring": HOUSEKEEPING_EVERY,
+        }  # fmt: skip
         self._loops = {name: Loop(name, one_pass, every=periods.get(name, every)) for name, one_pass in passes.items()}
 
     def poke(self, *names: str) -> None:

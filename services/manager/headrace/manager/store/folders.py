@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +18,19 @@ from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Folder, Upload
+from headrace.manager.domain.stored import Amount
 from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
+
+
+@dataclass(frozen=True)
+class ToMeasure:
+    """A folder that is to be walked, with what is counted of it."""
+
+    id: FolderId
+    counted: Amount
+    changed_at: datetime | None
 
 
 def _folder(row: Mapping[str, Any]) -> Folder:
@@ -135,3 +146,27 @@ async def uploads_before(con: Connection, age: timedelta, *, limit: int) -> list
 async def open_uploads(con: Connection, project_id: ProjectId) -> int:
     """Return how many uploads into the project's folders have not ended."""
     return int(await con.fetchval(SQL.open_uploads, project_id))
+
+
+async def stored(con: Connection, project_id: ProjectId) -> Amount:
+    """Return what the project's folders hold, with what its open uploads will need."""
+    row = await con.fetchrow(SQL.stored, project_id)
+    return Amount(row["bytes"], row["files"])
+
+
+async def add_stored(con: Connection, folder_id: FolderId, change: Amount) -> None:
+    """Count a change of what the folder holds."""
+    await con.execute(SQL.add_stored, folder_id, change.bytes, change.files)
+
+
+async def next_to_measure(con: Connection, every: timedelta, quiet: timedelta) -> ToMeasure | None:
+    """Return the folder whose walk is due longest, of those that have not changed for `quiet`; the next caller gets another one."""
+    row = await con.fetchrow(SQL.next_to_measure, every, quiet)
+    if row is None:
+        return None
+    return ToMeasure(row["id"], Amount(row["stored_bytes"], row["stored_files"]), row["changed_at"])
+
+
+async def put_measured(con: Connection, of: ToMeasure, found: Amount) -> bool:
+    """Correct what is counted; False when the folder changed during the walk."""
+    return await con.fetchval(SQL.put_measured, of.id, found.bytes, found.files, of.changed_at) is not None

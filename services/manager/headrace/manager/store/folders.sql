@@ -1,5 +1,5 @@
 -- name: insert
-insert into folders (id, project_id, name, usage_mode) values ($1, $2, $3, $4)
+insert into folders (id, project_id, name, usage_mode, measured_at) values ($1, $2, $3, $4, now())
 returning id, project_id, name, usage_mode, created_at
 
 -- name: find
@@ -75,3 +75,32 @@ select id from uploads where created_at < now() - $1::interval order by created_
 
 -- name: open_uploads
 select count(*) from uploads u join folders f on f.id = u.folder_id where f.project_id = $1
+
+-- name: stored
+-- An upload counts for all of its size, itself and the directories on its way, from its beginning on.
+select (f.bytes + u.bytes)::bigint as bytes, (f.files + u.files)::bigint as files
+from (
+    select coalesce(sum(stored_bytes), 0) as bytes, coalesce(sum(stored_files), 0) as files
+    from folders where project_id = $1 and deleted_at is null
+) f, (
+    select coalesce(sum(u.size_bytes), 0) as bytes,
+        coalesce(sum(1 + length(u.path) - length(replace(u.path, '/', ''))), 0) as files
+    from uploads u join folders f on f.id = u.folder_id where f.project_id = $1 and f.deleted_at is null
+) u
+
+-- name: add_stored
+update folders set stored_bytes = greatest(0, stored_bytes + $2), stored_files = greatest(0, stored_files + $3), changed_at = now()
+where id = $1
+
+-- name: next_to_measure
+-- One at a time for each manager. While a folder changes its walk could not be compared with what was counted.
+update folders set measured_at = now() where id = (
+    select id from folders
+    where deleted_at is null and (measured_at is null or measured_at < now() - $1::interval)
+      and (changed_at is null or changed_at < now() - $2::interval)
+    order by measured_at nulls first limit 1 for no key update skip locked
+) returning id, stored_bytes, stored_files, changed_at
+
+-- name: put_measured
+update folders set stored_bytes = $2, stored_files = $3
+where id = $1 and deleted_at is null and changed_at is not distinct from $4::timestamptz returning id

@@ -3,46 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 
 from headrace.common.contracts.http.folders import ArchiveReceipt
 from headrace.common.contracts.ids import new_uuid
-from headrace.common.contracts.problems import InvalidRequest
+from headrace.common.contracts.problems import InvalidRequest, QuotaExceeded
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records import Folder
+from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.unpacking import Unpacker
-from headrace.manager.store import events
+from headrace.manager.store import events, folders
 from headrace.manager.usecases.folders import Folders
+from headrace.manager.usecases.stored import Stored
 from headrace.manager.usecases.turns import Turns
 
 _FED_BYTES = 1024 * 1024
 """Handed to a thread at once."""
+_STEP = Amount(bytes=64 * 1024 * 1024, files=1000)
+"""Counted at once, before it comes."""
+_LEAST_ENTRY_BYTES = 512
+_COUNTED_EVERY_S = 300.0
 
 
 class Archives:
     """Archives of folders' files. `idle_s`: how long a sender may be silent."""
 
     def __init__(
-        self, pool: Pool, storage: FolderStorage, folder_cases: Folders, *, max_bytes: int, idle_s: float = 60.0
+        self,
+        pool: Pool,
+        storage: FolderStorage,
+        folder_cases: Folders,
+        account: Stored,
+        *,
+        max_bytes: int,
+        idle_s: float = 60.0,
     ) -> None:
         self._pool = pool
         self._storage = storage
         self._folders = folder_cases
+        self._account = account
         self._max_bytes = max_bytes
         self._idle_s = idle_s
         self._turns = Turns()
 
     async def take(
-        self, actor: Actor, reference: str, project: str | None, path: str, body: AsyncIterator[bytes]
+        self,
+        actor: Actor,
+        reference: str,
+        project: str | None,
+        path: str,
+        body: AsyncIterator[bytes],
+        length: int | None,
     ) -> ArchiveReceipt:
         """Put the files of the tar stream `body` below `path`, each as soon as it is whole, and say what was refused and why.
 
-        Raises NotFound, Forbidden, InvalidRequest for what is no tar archive, TooLarge, InsufficientStorage, Unavailable;
-        files that came before stay.
+        `length`: of the body, as far as it was announced.
+        Raises NotFound, Forbidden, InvalidRequest for what is no tar archive, TooLarge, QuotaExceeded and InsufficientStorage
+        before the content of the file that does not fit is read, Unavailable; files that came before stay.
         """
         into = split_path(path, empty=True)
         folder = await self._folders.find(actor, reference, project, "member")
@@ -51,13 +73,29 @@ class Archives:
                 self._storage.tree(folder.id), self._storage.partials, new_uuid, into=into, max_bytes=self._max_bytes
             )
             try:
-                await self._feed(unpacker, body)
+                await self._take(folder, unpacker, body, _step(length))
                 return unpacker.finish()
             finally:
                 await self._storage.call(unpacker.close)
                 await self._record(actor, folder, path, unpacker)
 
-    async def _feed(self, unpacker: Unpacker, body: AsyncIterator[bytes]) -> None:
+    async def _take(self, folder: Folder, unpacker: Unpacker, body: AsyncIterator[bytes], step: Amount) -> None:
+        counted_at = time.monotonic()
+        async for data in self._parts(body):
+            needed = await self._storage.call(partial(unpacker.feed, data))
+            if not needed and time.monotonic() - counted_at > _COUNTED_EVERY_S:
+                await self._account.touch(folder)
+                counted_at = time.monotonic()
+            while needed:
+                try:
+                    unpacker.allow(await self._account.reserve(folder, needed, step=step))
+                except QuotaExceeded as problem:
+                    raise QuotaExceeded(problem.detail + unpacker.so_far(), **problem.extra) from None
+                counted_at = time.monotonic()
+                needed = await self._storage.call(partial(unpacker.feed, b""))
+
+    async def _parts(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the body in parts that are worth a thread."""
         held: list[bytes] = []
         size = 0
         while True:
@@ -72,17 +110,28 @@ class Archives:
                 held.append(chunk)
                 size += len(chunk)
             if size >= _FED_BYTES or (chunk is None and held):
-                await self._storage.call(partial(unpacker.feed, b"".join(held)))
+                yield b"".join(held)
                 held, size = [], 0
             if chunk is None:
                 return
 
     async def _record(self, actor: Actor, folder: Folder, path: str, taken: Unpacker) -> None:
-        if not taken.files and not taken.directories:
+        unused = taken.granted - taken.added
+        if not taken.files and not taken.directories and not unused:
             return
         details = {
             "folder": folder.name, "folder_id": str(folder.id), "path": path, "files": taken.files,
             "directories": taken.directories, "bytes": taken.bytes, "refused": taken.refused_count,
         }  # fmt: skip
         async with transaction(self._pool) as con:
-            await events.record(con, actor, "files.uploaded", project_id=folder.project_id, details=details)
+            if unused:
+                await folders.add_stored(con, folder.id, Amount() - unused)
+            if taken.files or taken.directories:
+                await events.record(con, actor, "files.uploaded", project_id=folder.project_id, details=details)
+
+
+def _step(length: int | None) -> Amount:
+    """Return how much is reserved at once: all of a small archive."""
+    if length is None:
+        return _STEP
+    return Amount(min(_STEP.bytes, length), min(_STEP.files, length // _LEAST_ENTRY_BYTES))

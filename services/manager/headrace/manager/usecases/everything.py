@@ -29,6 +29,7 @@ from headrace.manager.usecases.replicas import Replicas
 from headrace.manager.usecases.resolution import Resolver
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.services import Services
+from headrace.manager.usecases.stored import Stored
 from headrace.manager.usecases.tokens import SigningKeys, Tokens
 from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
@@ -78,11 +79,11 @@ def build(
     """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
     resolver = Resolver(pool, storage)
     services = Services(pool, resolver, Views(proxy_url, proxies), pokes, clock, own_ports, most)
-    folders = Folders(pool, storage, most)
+    folders, account = Folders(pool, storage, most), Stored(pool, most)
     return UseCases(
         auth=Authentication(pool, vault), projects=Projects(pool, most), users=Users(pool, vault, most), folders=folders,
-        uploads=Uploads(pool, storage, folders, max_bytes=max_upload_bytes, kept_for=uploads_kept_for, most=most),
-        archives=Archives(pool, storage, folders, max_bytes=max_upload_bytes),
+        uploads=Uploads(pool, storage, folders, account, max_bytes=max_upload_bytes, kept_for=uploads_kept_for, most=most),
+        archives=Archives(pool, storage, folders, account, max_bytes=max_upload_bytes),
         services=services, changes=Changes(pool, resolver, services, pokes, own_ports, most), replicas=Replicas(pool, pokes),
         receipts=Receipts(pool),
         tokens=Tokens(pool, SigningKeys(vault), pokes, clock, most), clients=Clients(pool, pokes, most), rules=Rules(pool, outcomes, pokes, most),

@@ -127,9 +127,15 @@ class Folders:
         """Delete a file, or a directory with all it holds. Raises NotFound, Forbidden."""
         names = split_path(path)
         folder = await self.find(actor, reference, project, "member")
-        delete = partial(self._storage.tree(folder.id).delete, names)
+        tree = self._storage.tree(folder.id)
         end = await self.turns.take(folder.project_id)
-        await self._storage.call(delete, timeout_s=_REMOVAL_S, ended=end)
+        try:
+            await self._storage.call(partial(tree.delete, names), timeout_s=_REMOVAL_S, ended=end)
+        finally:
+            async with transaction(
+                self._pool
+            ) as con:  # also of what was removed of a directory that could not be removed whole
+                await folders.add_stored(con, folder.id, tree.added)
         async with transaction(self._pool) as con:
             details = {"folder": folder.name, "folder_id": str(folder.id), "path": path}
             await events.record(con, actor, "file.deleted", project_id=folder.project_id, details=details)

@@ -19,11 +19,11 @@ from headrace.common.contracts.http.services import Usage
 from headrace.common.contracts.problems import Conflict, InUse, NotFound
 from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import bounds, quota
+from headrace.manager.domain import bounds, quota, stored
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.records import Project, User
-from headrace.manager.store import events, projects, tokens, users
+from headrace.manager.store import events, folders, projects, tokens, users
 from headrace.manager.usecases.context import a_page, invalid, operators_only, project_for
 
 
@@ -110,10 +110,13 @@ class Projects:
             await events.record(con, actor, "project.deleted", project_id=project.id)
 
     async def usage(self, actor: Actor, reference: str) -> Usage:
-        """Return what the project's running services want together, per slot. Raises NotFound."""
+        """Return what the project's running services want together and its folders hold, per slot, and the limits. Raises NotFound."""
         async with self._pool.acquire(timeout=10) as con:
             project = await project_for(con, actor, reference, "viewer")
-            return Usage(used=await projects.used(con, project.id))
+            used = await projects.used(con, project.id)
+            held = await folders.stored(con, project.id)
+        limits = {**(project.quota or {}), **stored.limits(project.quota, self._most)}
+        return Usage(used={**used, **held.slots()}, limits=limits)
 
     async def members(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[MemberView]:
         """Return users and roles. Raises NotFound."""

@@ -22,11 +22,13 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records import Folder, Upload
+from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.partials import Appender
 from headrace.manager.folders.storage import FolderStorage
-from headrace.manager.store import events, folders, projects
+from headrace.manager.store import events, folders
 from headrace.manager.usecases.context import as_id, invalid
 from headrace.manager.usecases.folders import Folders
+from headrace.manager.usecases.stored import Stored
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SLOWEST_DISK_BYTES_S = 20_000_000
@@ -37,12 +39,13 @@ class Uploads:
     """Uploads into folders. `idle_s`: how long a sender may be silent."""
 
     def __init__(
-        self, pool: Pool, storage: FolderStorage, folder_cases: Folders, *, max_bytes: int, kept_for: timedelta,
+        self, pool: Pool, storage: FolderStorage, folder_cases: Folders, account: Stored, *, max_bytes: int, kept_for: timedelta,
         idle_s: float = 60.0, most: Bounds = USUAL,
     ) -> None:  # fmt: skip
         self._pool = pool
         self._storage = storage
         self._folders = folder_cases
+        self._account = account
         self.max_bytes = max_bytes
         self._kept_for = kept_for
         self._idle_s = idle_s
@@ -53,7 +56,9 @@ class Uploads:
     ) -> Upload:
         """Begin an upload of `size_bytes` to `path`. An empty file is there at once.
 
-        Raises NotFound, Forbidden, TooLarge, InvalidRequest for a bad path or digest, Conflict when something is in the way.
+        It counts for the project's quota from here on, also where it replaces a file, until it has done so.
+        Raises NotFound, Forbidden, TooLarge, InvalidRequest for a bad path or digest, Conflict when something is in the way,
+        QuotaExceeded, InsufficientStorage.
         """
         names = split_path(path, field="Upload-Metadata: path")
         if size_bytes > self.max_bytes:
@@ -62,8 +67,11 @@ class Uploads:
             raise invalid("Upload-Metadata: sha256", sha256[:80], "64 hexadecimal digits in lower case")
         folder = await self._folders.find(actor, reference, project, "member")
         await self._storage.call(partial(self._storage.tree(folder.id).check_free, names))
+        await self._storage.call(partial(self._storage.room.check, path, size_bytes))
         async with transaction(self._pool) as con:
-            await projects.lock(con, folder.project_id)  # one at a time, so that the count holds
+            await self._account.check(
+                con, folder, Amount(size_bytes, len(names))
+            )  # one at a time, so that the count holds
             there = await folders.open_uploads(con, folder.project_id)
             bounds.check("the project", "open uploads", there, self._most.uploads_per_project)
             upload = await folders.insert_upload(con, folder.id, "/".join(names), size_bytes, sha256, actor.user_id)
@@ -151,7 +159,9 @@ class Uploads:
                 return at
             if at + len(chunk) > upload.size_bytes:
                 raise TooLarge(f"more than the announced {upload.size_bytes} bytes", limit=upload.size_bytes)
-            await self._storage.call(partial(appender.write, chunk))
+            await self._storage.call(
+                partial(appender.write, chunk, what=upload.path, left_bytes=upload.size_bytes - at)
+            )
             at += len(chunk)
 
     async def _finish(self, actor: Actor, folder: Folder, upload: Upload, appender: Appender) -> None:
@@ -161,7 +171,8 @@ class Uploads:
                 await self._forget(upload)
                 raise ChecksumMismatch(f"{upload.path} arrived with SHA-256 {digest}, announced was {upload.sha256}")
         await self._storage.call(appender.sync)
-        put = partial(self._storage.tree(folder.id).put, appender.path, upload.path.split("/"))
+        tree = self._storage.tree(folder.id)
+        put = partial(tree.put, appender.path, upload.path.split("/"))
         try:
             await self._storage.call(put)
         except (Conflict, NotFound):  # no later part could help
@@ -169,6 +180,7 @@ class Uploads:
             raise
         async with transaction(self._pool) as con:
             await folders.delete_upload(con, upload.id)
+            await folders.add_stored(con, folder.id, tree.added)
             details = {
                 "folder": folder.name,
                 "folder_id": str(folder.id),

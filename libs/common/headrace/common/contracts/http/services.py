@@ -248,6 +248,8 @@ class ValidationView(View):
 
 
 class Usage(View):
-    """What a project holds now, per slot."""
+    """What a project holds now, per slot: of `storage` (bytes) and `files` what its folders hold and open uploads will need."""
 
     used: dict[str, Decimal]
+    limits: dict[str, Decimal] = {}
+    """Of its quota, and of the installation for `storage` and `files`; a slot that is missing is unlimited."""

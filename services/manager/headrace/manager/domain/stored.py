@@ -1,0 +1,64 @@
+"""What model folders store: bytes and files, and how much more of them a project may have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from headrace.common.contracts.slots import FILES, STORAGE
+from headrace.manager.domain import quota
+from headrace.manager.domain.bounds import Bounds
+
+AMPLE = 4
+"""As long as so many steps are left, a whole step is taken at once; nearer to the limit only what is needed, for others' sake."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """So many bytes in so many files and directories; as a difference also below 0."""
+
+    bytes: int = 0
+    files: int = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.bytes + other.bytes, self.files + other.files)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.bytes - other.bytes, self.files - other.files)
+
+    def __bool__(self) -> bool:
+        return bool(self.bytes or self.files)
+
+    def slots(self) -> dict[str, Decimal]:
+        """Return it by the slots of a quota."""
+        return {STORAGE: Decimal(self.bytes), FILES: Decimal(self.files)}
+
+
+def limits(project_quota: Mapping[str, Decimal] | None, most: Bounds) -> dict[str, Decimal]:
+    """Return a project's limits: its quota's where it names them, else those of the installation."""
+    usual = Amount(most.storage_bytes_per_project, most.stored_files_per_project).slots()
+    return {slot: (project_quota or {}).get(slot, limit) for slot, limit in usual.items()}
+
+
+def lacking(allowed: Amount, held: Amount, more: Amount) -> Amount:
+    """Return what is missing of `allowed` for `held` and `more` together; nothing where it is enough."""
+    missing = held + more - allowed
+    return Amount(max(0, missing.bytes), max(0, missing.files))
+
+
+def grant(project: str, limit: Mapping[str, Decimal], used: Amount, needed: Amount, step: Amount) -> Amount:
+    """Return how much a sender may store beyond `used`: at least `needed`, at most a `step` more often than needed.
+
+    Raises QuotaExceeded with the arithmetic when `needed` passes a limit.
+    """
+    quota.check(project, limit, used.slots(), needed.slots())
+    left = Amount(int(limit[STORAGE]), int(limit[FILES])) - used
+    return Amount(
+        _grant(needed.bytes, step.bytes, left.bytes) if needed.bytes else 0,
+        _grant(needed.files, step.files, left.files) if needed.files else 0,
+    )
+
+
+def _grant(needed: int, step: int, left: int) -> int:
+    return max(needed, step) if left >= AMPLE * max(needed, step) else needed

@@ -1,0 +1,54 @@
+"""The walk that says what a folder holds: step by step, each in bounded time, with memory by the depth only. All blocks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from itertools import islice
+
+from headrace.manager.domain.paths import MAX_DEPTH
+from headrace.manager.domain.stored import Amount
+from headrace.manager.folders.tree import Tree, held_by
+
+STEP_ENTRIES = 5000
+
+
+class Walk:
+    """One walk through a folder. Links are counted and not followed; what lies deeper than a path can be is not looked at."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._open = ExitStack()
+        self._entries: Iterator[Amount] | None = None
+        self.found = Amount()
+
+    def step(self) -> bool:
+        """Look at some entries; whether there may be more. Raises NotFound, Conflict when there is no such folder any more."""
+        if self._entries is None:
+            top = self._open.enter_context(self._tree.directory(()))
+            self._entries = self._below(top, 0)
+        some = tuple(islice(self._entries, STEP_ENTRIES))
+        for amount in some:
+            self.found += amount
+        return len(some) == STEP_ENTRIES
+
+    def close(self) -> None:
+        """Let go of the directories that are open."""
+        self._entries = None
+        self._open.close()
+
+    def _below(self, fd: int, depth: int) -> Iterator[Amount]:
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                with suppress(OSError):  # gone meanwhile
+                    yield held_by(entry.stat(follow_symlinks=False))
+                    if depth < MAX_DEPTH and entry.is_dir(follow_symlinks=False):
+                        yield from self._inside(fd, entry.name, depth)
+
+    def _inside(self, fd: int, name: str, depth: int) -> Iterator[Amount]:
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        try:
+            yield from self._below(below, depth + 1)
+        finally:
+            os.close(below)

@@ -1,0 +1,77 @@
+"""The measuring loop: walks folders in turn, so that what was not counted is: what containers write, what a crash lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.db.pool import Pool, transaction
+from headrace.manager.folders.measuring import Walk
+from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.metrics import FOLDERS_MEASURED
+from headrace.manager.store import folders
+from headrace.manager.store.folders import ToMeasure
+
+log = structlog.get_logger()
+QUIET = timedelta(minutes=15)
+"""A folder that changed since is measured later: an archive that is received is counted before it comes."""
+PASS_S = 10.0
+"""Then the pass ends, and the next one goes on."""
+
+
+class Measuring:
+    """Reads folders' files; changes what is counted of them. Each of several managers takes another folder."""
+
+    def __init__(
+        self, pool: Pool, storage: FolderStorage, poke: Callable[..., None], *, every: timedelta, quiet: timedelta = QUIET
+    ) -> None:  # fmt: skip
+        self._pool = pool
+        self._storage = storage
+        self._poke = poke
+        self._every = every
+        self._quiet = quiet
+        self._now: tuple[ToMeasure, Walk] | None = None
+
+    async def one_pass(self) -> None:
+        """Go on with the folder in hand, or take the next one that is due."""
+        if self._now is None:
+            async with transaction(self._pool) as con:
+                due = await folders.next_to_measure(con, self._every, self._quiet)
+            if due is None:
+                return
+            self._now = due, Walk(self._storage.tree(due.id))
+        due, walk = self._now
+        try:
+            ended = await self._some(walk)
+        except (NotFound, Conflict) as problem:  # deleted meanwhile
+            log.info("folder_not_measured", folder=str(due.id), why=problem.detail)
+            ended = None
+        except BaseException:
+            self._now = None
+            raise
+        if ended:
+            await self._tell(due, walk)
+        if ended is not False:
+            self._now = None
+            await self._storage.call(walk.close)
+        self._poke("measuring")
+
+    async def _some(self, walk: Walk) -> bool:
+        ends = time.monotonic() + PASS_S
+        while await self._storage.call(walk.step):
+            if time.monotonic() > ends:
+                return False
+        return True
+
+    async def _tell(self, due: ToMeasure, walk: Walk) -> None:
+        async with transaction(self._pool) as con:
+            right = walk.found == due.counted or await folders.put_measured(con, due, walk.found)
+        outcome = "as-counted" if walk.found == due.counted else "corrected" if right else "changed-meanwhile"
+        FOLDERS_MEASURED.labels(outcome).inc()
+        if outcome == "corrected":
+            off = walk.found - due.counted
+            log.info("folder_corrected", folder=str(due.id), bytes=off.bytes, files=off.files)
