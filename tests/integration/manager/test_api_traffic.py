@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits, RouteTable
 from headrace.common.runtime.clock import utc_now
@@ -84,7 +85,45 @@ async def test_what_a_change_does_not_name_stays(api: ManagerApi) -> None:
     assert (table.balance.policy, table.limits.max_queued, table.models) == ("round-robin", 7, ("m",))
 
 
+async def test_cors_is_kept_shown_published_and_taken_away(api: ManagerApi) -> None:
+    app, other = "https://app.example.com", "https://*.example.com"
+    seen = await create(api, cors={"allow_origins": [app], "allow_headers": ["X-One"]})
+    shown = {**Cors().model_dump(mode="json"), "allow_origins": [app], "allow_headers": ["X-One"]}
+    assert seen["cors"] == shown
+    assert (await published(api)).cors == Cors(allow_origins=(app,), allow_headers=("X-One",))
+    await api.pool.execute("delete from table_changes")
+    change = {"cors": {"allow_origins": [app, other], "allow_credentials": True, "max_age_s": 0, "allow_headers": []}}
+    seen = await api.admin.call("PATCH", CHAT, change)
+    assert seen["revision"] == 1
+    assert await api.pool.fetchval("select count(*) from table_changes where kind = 'route'") == 1, "it is published"
+    assert (await published(api)).cors == Cors(allow_origins=(app, other), allow_credentials=True, max_age_s=0)
+    entry = (await api.admin.call("GET", f"{CHAT}/history"))["items"][0]
+    assert entry["details"]["changes"] == change
+    await api.admin.call("PATCH", CHAT, {"cors": {"allow_credentials": False}})
+    assert (await published(api)).cors == Cors(allow_origins=(app, other), max_age_s=0), "what is not named stays"
+    seen = await api.admin.call("PATCH", CHAT, {"cors": None})
+    assert seen["cors"] == Cors().model_dump(mode="json")
+    assert (await published(api)).cors == Cors()
+
+
+async def test_all_origins_and_their_cookies_do_not_go_together(api: ManagerApi) -> None:
+    every, credentials = {"allow_origins": ["*"]}, {"allow_credentials": True}
+    problem = await create(api, expect=400, cors=every | credentials)
+    assert [error["field"] for error in problem["errors"]] == ["cors.allow_credentials"]
+    await create(api, cors=every)
+    await api.admin.call("PATCH", CHAT, {"cors": credentials, "description": "d"}, expect=400)
+    seen = await api.admin.call("GET", CHAT)
+    assert (seen["cors"]["allow_credentials"], seen["description"]) == (False, ""), "nothing has changed"
+    await api.admin.call("PATCH", CHAT, {"cors": {"allow_origins": ["https://a.test"], **credentials}})
+    await api.admin.call("PATCH", CHAT, {"cors": every}, expect=400)
+
+
 @pytest.mark.parametrize(("field", "body"), [
+    ("cors.allow_origins[0]", {"cors": {"allow_origins": ["https://a.test/"]}}), ("cors.allow_origins", {"cors": {"allow_origins": "*"}}),
+    ("cors.allow_origins", {"cors": {"allow_origins": ["*", "https://a.test"]}}), ("cors.allow_methods", {"cors": {"allow_methods": []}}),
+    ("cors.allow_origins", {"cors": {"allow_origins": ["https://a.test:443"]}}), ("cors.max_age_s", {"cors": {"max_age_s": 86_401}}),
+    ("cors.allow_origins", {"cors": {"allow_origins": [f"https://{n}.test" for n in range(33)]}}),
+    ("cors.expose_headers[0]", {"cors": {"expose_headers": ["a b"]}}), ("cors.max_age_s", {"cors": {"max_age_s": None}}),
     ("balance.polcy", {"balance": {"polcy": "prefix"}}), ("balance.policy", {"balance": {"policy": "random"}}),
     ("balance.session_key", {"balance": {"session_key": "query:user"}}), ("balance.session_key", {"balance": {"session_key": "header:a b"}}),
     ("balance.prefix_bytes", {"balance": {"prefix_bytes": 15}}), ("balance.load_factor", {"balance": {"load_factor": 0.9}}),

@@ -228,6 +228,10 @@ RESOURCES: Final[Mapping[str, Resource]] = {
                 {"in_flight": 3}, ("traffic", "--caller-in-flight", "3"), unset("caller-limits"), {"in_flight": None}, partly=True
             ),
             "models": Field(["org/m"], ("traffic", "--model", "org/m"), unset("models"), []),
+            "cors": Field(
+                {"allow_origins": ["https://a.test"]}, ("traffic", "--cors-origin", "https://a.test"), unset("cors"), {"allow_origins": []},
+                partly=True,
+            ),
             "rollout": Field(
                 {"on_failure": "roll-back"}, ("--on-failed-rollout", "roll-back"), unset("rollout"), {"on_failure": "keep"}, partly=True
             ),

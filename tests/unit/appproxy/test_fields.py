@@ -78,7 +78,7 @@ def answer(
     head.said_length = next((int(value) for name, value in given if name.lower() == b"content-length"), None)
     head.connection = tuple(o for name, value in given if name.lower() == b"connection" for o in options(value))
     reply = fields.reply(head, minor=minor, closes=closes, replica=b"10.0.0.7:20001", prefix=b"/chat")
-    return Told(reply, reply.begin(head, date=b"Date: now\r\n", extra=b"", request_id=b"r1"))
+    return Told(reply, reply.begin(head, date=b"Date: now\r\n", extra=b"", cors=b"", request_id=b"r1"))
 
 
 def test_repeated_fields_stay_repeated_and_hop_by_hop_ones_end() -> None:
@@ -107,7 +107,9 @@ def test_a_reply_is_made_once_for_answers_alike_and_anew_for_other_callers() -> 
     first = fields.reply(head, minor=1, closes=False, replica=b"r:1", prefix=b"/chat")
     assert fields.reply(head, minor=1, closes=False, replica=b"r:1", prefix=b"/chat") is first
     assert fields.reply(head.resized(4, b"4"), minor=1, closes=False, replica=b"r:1", prefix=b"/chat") is first
-    assert b"Content-Length: 4\r\n" in first.begin(head.resized(4, b"4"), date=b"", extra=b"", request_id=b"r")
+    assert b"Content-Length: 4\r\n" in first.begin(
+        head.resized(4, b"4"), date=b"", extra=b"", cors=b"", request_id=b"r"
+    )
     assert (
         b"Location: /other/x\r\n" in fields.reply(head, minor=1, closes=False, replica=b"r:1", prefix=b"/other").lines
     )
@@ -128,7 +130,22 @@ def test_a_replicas_limits_give_way_to_ours_and_are_told_where_we_have_none() ->
     passed = b"HTTP/1.1 429 Slow\r\nRetry-After: 1\r\nX-Headraces: y\r\n"
     for ours, told in ((b"", THEIRS), (OURS, OURS), (b"", THEIRS)):
         assert fields.reply(head, minor=1, closes=False, replica=b"r:1", prefix=b"") is reply
-        assert reply.begin(head, date=b"", extra=ours, request_id=b"r") == passed + told + b"X-Request-Id: r\r\n\r\n"
+        assert (
+            reply.begin(head, date=b"", extra=ours, cors=b"", request_id=b"r")
+            == passed + told + b"X-Request-Id: r\r\n\r\n"
+        )
+
+
+def test_what_the_replica_tells_browsers_gives_way_to_what_the_service_has() -> None:
+    head = ResponseHead(200, b"OK", 1, [
+        (b"Access-Control-Allow-Origin", b"*"), (b"Vary", b"Origin"), (b"access-control-max-age", b"5"), (b"Connection", b"access-control-max-age"),
+    ])  # fmt: skip
+    head.length = 0
+    head.connection = (b"access-control-max-age",)
+    reply = fields.reply(head, minor=1, closes=False, replica=b"10.0.0.7:20001", prefix=b"")
+    passed, end = b"HTTP/1.1 200 OK\r\nVary: Origin\r\n", b"X-Request-Id: r\r\n\r\n"
+    for own, told in ((b"", b"Access-Control-Allow-Origin: *\r\n"), (b"Vary: Origin\r\n", b"Vary: Origin\r\n")):
+        assert reply.begin(head, date=b"", extra=b"", cors=own, request_id=b"r") == passed + told + end
 
 
 def test_a_limit_that_is_for_the_next_hop_ends_here() -> None:

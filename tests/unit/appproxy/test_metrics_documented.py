@@ -26,6 +26,7 @@ def shown() -> set[tuple[str, str, tuple[str, ...]]]:
     counted = book.service(service, "chat")
     counted.refused_for("queue-full")
     counted.retried("connect-failed")
+    counted.preflights += 1
     book.count_malformed("bad-request")
     registry = CollectorRegistry()
     for own in (exposition.TABLES, exposition.BUS_CONNECTED, exposition.STORE_FAILURES, exposition.CONNECTION_LIMIT):

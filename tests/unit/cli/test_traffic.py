@@ -70,9 +70,35 @@ def test_all_goes_back_and_models_are_taken_away(cli: Cli, there: StandIn) -> No
     assert cli("service", "traffic", "echo", "--reset").code == 0
     assert cli("service", "traffic", "echo", "--model", "").code == 0
     assert there.bodies == [
-        {"balance": None, "limits": None, "caller_limits": None, "models": [], "message": ""}, {"models": [], "message": ""},
+        {"balance": None, "limits": None, "caller_limits": None, "models": [], "cors": None, "message": ""}, {"models": [], "message": ""},
     ]  # fmt: skip
     assert cli("service", "traffic", "echo", "--reset", "--max-queued", 1).code == 2
+
+
+def test_cors_is_set_shown_and_taken_away(cli: Cli, there: StandIn) -> None:
+    there.on("PATCH", ECHO, service_view())
+    ran = cli(
+        "service", "traffic", "echo", "--cors-origin", "https://app.example.com", "--cors-origin", "https://*.example.com",
+        "--cors-header", "Authorization", "--cors-expose", "X-Model", "--cors-credentials", "--cors-max-age", 0,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert cli("service", "traffic", "echo", "--cors-origin", "", "--no-cors-credentials").code == 0
+    assert cli("service", "update", "echo", "--unset", "cors").code == 0
+    cors = {
+        "allow_origins": ["https://app.example.com", "https://*.example.com"], "allow_headers": ["Authorization"],
+        "expose_headers": ["X-Model"], "allow_credentials": True, "max_age_s": 0,
+    }  # fmt: skip
+    assert [body["cors"] for body in there.bodies] == [cors, {"allow_origins": [], "allow_credentials": False}, None]
+    there.on("GET", ECHO, service_view(cors=cors))
+    for command in ("traffic", "show"):
+        shown = cli("service", command, "echo").out
+        assert (
+            "https://app.example.com https://*.example.com, allow headers Authorization, expose headers X-Model,"
+            " allow credentials true, max age 0 s"
+        ) in " ".join(shown.split())
+    assert cli("service", "traffic", "echo", "--json").json["cors"] == cors
+    there.on("GET", ECHO, service_view())
+    assert "left to the replica" in cli("service", "traffic", "echo").out
 
 
 def test_a_service_is_made_with_them_and_flags_win_over_the_file(cli: Cli, there: StandIn, tmp_path: Any) -> None:
@@ -94,6 +120,7 @@ def test_a_service_is_made_with_them_and_flags_win_over_the_file(cli: Cli, there
     ["traffic", "echo", "--balance", "random"], ["traffic", "echo", "--session-key", "query:x"], ["traffic", "echo", "--prefix-bytes", "1"],
     ["traffic", "echo", "--max-queued", "-1"], ["traffic", "echo", "--queue-timeout", "0"], ["traffic", "echo", "--load-factor", "nan"],
     ["traffic", "echo", "--model", "a b"], ["traffic", "echo", "--model", "a", "--model", "a"], ["traffic", "echo", "-m", "why"],
+    ["traffic", "echo", "--cors-origin", "app.example.com"], ["traffic", "echo", "--cors-max-age", "-1"],
     ["weight", "echo", uid(7), "0.5"], ["weight", "echo", uid(7), "-1"], ["weight", "echo", uid(7), "10001"], ["weight", "echo", uid(7)],
     ["receipts", "echo", "--revision", "0"],
 ])  # fmt: skip

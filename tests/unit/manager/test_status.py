@@ -44,7 +44,7 @@ def service(wanted: int = 1, **facts: object) -> Service:
     plain = Service(
         id=ServiceId(UUID(int=9)), project_id=ProjectId(UUID(int=8)), name="s", description="", wanted=wanted, goal="running",
         open_to_public=False, resource_group="default", revision_id=NEW, metadata={}, tags=(), drain_grace_s=30, endpoint_port=None,
-        balance={}, limits={}, caller_limits={}, models=(),
+        balance={}, limits={}, caller_limits={}, models=(), cors={},
         rollout={}, served_revision_id=None, ends=0, next_restart_at=None, last_end_at=None, problem=None,
         failed_starts=0, next_start_at=None, rev=1, created_by=UserId(UUID(int=7)), created_at=NOW, updated_at=NOW,
     )  # fmt: skip

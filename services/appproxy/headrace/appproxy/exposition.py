@@ -94,6 +94,11 @@ class Traffic(Collector):
         ejections = CounterMetricFamily(
             "headrace_proxy_ejections", "Replicas passed over after failures.", labels=["service"]
         )
+        preflights = CounterMetricFamily(
+            "headrace_proxy_preflights",
+            "CORS preflight requests of browsers that the proxy answered.",
+            labels=["service"],
+        )
         queue = HistogramMetricFamily("headrace_proxy_queue_seconds", "Waits for a free replica.", labels=["service"])
         for stats in self._book.services.values():
             for reason, number in sorted(stats.refused.items()):
@@ -101,10 +106,12 @@ class Traffic(Collector):
             for why, number in sorted(stats.retries.items()):
                 retries.add_metric([stats.service, why], number)
             ejections.add_metric([stats.service], stats.ejections)
+            preflights.add_metric([stats.service], stats.preflights)
             _add(queue, [stats.service], stats.queue_seconds)
         for reason, number in sorted(self._book.unknown.items()):
             refused.add_metric(["", reason], number)
-        yield from (refused, retries, ejections, queue)
+        preflights.add_metric([""], self._book.preflights)
+        yield from (refused, retries, ejections, preflights, queue)
         malformed = CounterMetricFamily(
             "headrace_proxy_malformed", "Bytes that were no request, by why.", labels=["why"]
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from headrace.appproxy.access_log import AccessLog
 from headrace.appproxy.callers import Gate
+from headrace.appproxy.domain.cors import policy_of
 from headrace.appproxy.framing.heads import HeadLimits
 from headrace.appproxy.limits import CallerLimits
 from headrace.appproxy.plane import DataPlane
@@ -21,6 +22,7 @@ from headrace.appproxy.tracing import NoTracing, Spans, Tracer
 from headrace.appproxy.traffic.bounds import Bounds
 from headrace.appproxy.traffic.parts import Callers, HeldBodies, Parts, RequestIds
 from headrace.appproxy.upstream.replica import Replica
+from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.messages.routes import Route
 
 
@@ -67,6 +69,7 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
         head_limits=head_limits,
         outbox=outbox,
         held=HeldBodies(most=settings.max_held_body_bytes),
+        fleet_cors=policy_of(Cors(allow_origins=settings.fleet_cors_origins)),
         callers=Callers(most=settings.max_connections, most_per_address=settings.max_connections_per_address),
     )
     servings.load(now())

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from headrace.common.contracts.cors import Origins
 from headrace.common.contracts.ids import ProxyId
 from headrace.common.obs.logging import LogFormat
 from headrace.common.runtime.settings import ServiceSettings
@@ -46,6 +47,9 @@ class Settings(ServiceSettings):
     """Base URL that callers use, as told to the manager. Default: http://<listen_host>:<listen_port>."""
     trusted_peers: tuple[IPv4Network | IPv6Network, ...] = ()
     """Whose X-Forwarded-For, -Proto and -Host are believed: the proxies of one's own in front, for example ["10.0.0.0/8"]."""
+    fleet_cors_origins: Origins = ()
+    """CORS at the fleet's base URL (`/v1`): pages of these origins may call in browsers, for example ["https://app.example.com"];
+    ["*"] for all. None: CORS is left to replicas there. Services' own addresses have their own setting (`cors`)."""
     workers: Annotated[int, Field(ge=0, le=64)] = 1
     """Processes that carry the traffic, all on the same ports; one per core is of use. 0: the traffic shares the process of the bus
     and the admin pages (for development)."""

@@ -135,7 +135,7 @@ class ServiceStats:
     """What one service refused, kept waiting and sent again."""
 
     _COUNTED = ("refused", "retries")
-    __slots__ = (*_COUNTED, "ejections", "queue_seconds", "service", "service_id")
+    __slots__ = (*_COUNTED, "ejections", "preflights", "queue_seconds", "service", "service_id")
 
     def __init__(self, service_id: str, service: str) -> None:
         self.service_id, self.service = service_id, service
@@ -146,12 +146,13 @@ class ServiceStats:
         self.refused: dict[str, int] = {}
         self.retries: dict[str, int] = {}
         self.ejections = 0
+        self.preflights = 0
         self.queue_seconds = Histogram(SECONDS)
 
     @property
     def busy(self) -> bool:
         """Whether anything was counted."""
-        return bool(self.refused or self.retries or self.ejections or self.queue_seconds.count)
+        return bool(self.refused or self.retries or self.ejections or self.preflights or self.queue_seconds.count)
 
     def refused_for(self, reason: str) -> None:
         """Count a request that no replica got."""
@@ -165,7 +166,7 @@ class ServiceStats:
         """Return everything as JSON values."""
         return {
             "refused": self.refused, "retries": self.retries, "ejections": self.ejections,
-            "queue_seconds": self.queue_seconds.dump(),
+            "preflights": self.preflights, "queue_seconds": self.queue_seconds.dump(),
         }  # fmt: skip
 
     def add(self, dumped: dict[str, Any]) -> None:
@@ -175,6 +176,7 @@ class ServiceStats:
             for key, number in dumped[name].items():
                 own[key] = own.get(key, 0) + number
         self.ejections += dumped["ejections"]
+        self.preflights += dumped["preflights"]
         self.queue_seconds.add(dumped["queue_seconds"])
 
 
@@ -188,6 +190,8 @@ class StatsBook:
         """Bytes that were no request, by why."""
         self.unknown: dict[str, int] = {}
         """Requests refused before their service was known, by why."""
+        self.preflights = 0
+        """Of browsers at the fleet's base URL, that were answered."""
 
     def service(self, service_id: str, name: str) -> ServiceStats:
         """Return the numbers of a service; makes them."""
@@ -225,6 +229,7 @@ class StatsBook:
             "replicas": [[r.service_id, r.service, r.revision_id, r.session_id, r.dump()] for r in self if r.busy],
             "malformed": self.malformed,
             "unknown": self.unknown,
+            "preflights": self.preflights,
         }
         for service in self.services.values():
             if service.busy:
@@ -232,7 +237,7 @@ class StatsBook:
         for replica in self:
             if replica.busy:
                 replica.clear()
-        self.malformed, self.unknown = {}, {}
+        self.malformed, self.unknown, self.preflights = {}, {}, 0
         return taken
 
     def merge(self, dumped: dict[str, Any]) -> None:
@@ -241,6 +246,7 @@ class StatsBook:
             self.service(service_id, name).add(numbers)
         for service_id, name, revision_id, session_id, numbers in dumped["replicas"]:
             self.replica(service_id, name, revision_id, session_id).add(numbers)
+        self.preflights += dumped["preflights"]
         for own, more in ((self.malformed, dumped["malformed"]), (self.unknown, dumped["unknown"])):
             for key, number in more.items():
                 own[key] = own.get(key, 0) + number

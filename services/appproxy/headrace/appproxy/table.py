@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from headrace.appproxy.domain.access import NEVER, Caller
+from headrace.appproxy.domain.cors import CorsPolicy, policy_of
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import NamedClient, RouteTable, TokenLimits
 
@@ -55,6 +56,11 @@ class Entry:
     def token_limits(self) -> dict[UUID, TokenLimits]:
         """Limits and shares of the tokens that have their own."""
         return {limits.token_id: limits for limits in self.table.token_limits}
+
+    @cached_property
+    def cors(self) -> CorsPolicy | None:
+        """What browsers are told of pages that may call; None where that is left to the replica."""
+        return policy_of(self.table.cors)
 
 
 class Tables:

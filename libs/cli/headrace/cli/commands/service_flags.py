@@ -99,7 +99,7 @@ def overlaid(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Return `below` with `over` on it; what is a mapping is merged name by name."""
     merged: dict[str, Any] = {
         name: {**(below.get(name) or {}), **over[name]}
-        for name in ("slots", "environ", "metadata", "balance", "limits", "caller_limits", "rollout")
+        for name in ("slots", "environ", "metadata", "balance", "limits", "caller_limits", "cors", "rollout")
         if name in over and isinstance(below.get(name) or {}, dict)
     }
     return {**below, **over, **merged}

@@ -28,12 +28,14 @@ def traffic(
     reset: Annotated[bool, typer.Option("--reset", help="All of it as for a new service.")] = False,
     message: Message = "",
 ) -> None:
-    """Show or change how requests are spread, queued, bounded and named. Changes hold within a second, without a restart."""
+    """Show or change how requests are spread, queued, bounded and named; and CORS.
+
+    Changes hold within a second, without a restart."""
     given = flags.given()
     if reset and given:
         raise usage("--reset goes with no other setting; allowed: --reset alone, then the settings")
     if reset:
-        given = {"balance": None, "limits": None, "caller_limits": None, "models": []}
+        given = {"balance": None, "limits": None, "caller_limits": None, "models": [], "cors": None}
     if not given:
         if message:
             raise usage("nothing to change; see headrace service traffic --help")
@@ -62,5 +64,5 @@ def _show(session: Session, service: ServiceView) -> None:
         session.output.facts(service, [("service", service.name), *traffic_facts(service)])
         return
     facts: dict[str, Any] = service.model_dump(mode="json")
-    names = ("name", "fleet_endpoint", "models", "balance", "limits", "caller_limits")
+    names = ("name", "fleet_endpoint", "models", "balance", "limits", "caller_limits", "cors")
     session.output.record({name: facts[name] for name in names})

@@ -16,7 +16,7 @@ OF_THE_SPEC: Final = {
 OF_THE_SERVICE: Final[dict[str, tuple[str, Any]]] = {
     "description": ("description", ""), "metadata": ("metadata", {}), "tag": ("tags", ()), "models": ("models", ()),
     "endpoint-port": ("endpoint_port", 0), "balance": ("balance", None), "limits": ("limits", None),
-    "caller-limits": ("caller_limits", None), "rollout": ("rollout", None), "drain-grace": ("drain_grace_s", 60.0),
+    "caller-limits": ("caller_limits", None), "cors": ("cors", None), "rollout": ("rollout", None), "drain-grace": ("drain_grace_s", 60.0),
     "public": ("open_to_public", False),
 }  # fmt: skip
 """Field of the service, and the value that empties it."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.http.services import ServiceView
 from headrace.common.contracts.messages.routes import BalancePolicy
 
@@ -81,6 +82,35 @@ class TrafficFlags:
             "--model", metavar="NAME", help="Found by it too at the fleet's base URL. All of them; '': none. Repeatable."
         ),
     ] = None  # fmt: skip
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cors-origin",
+            metavar="ORIGIN",
+            help="Its pages may call in browsers: https://app.example.com, https://*.example.com or *. All of them; '': none."
+            " Repeatable.",
+        ),
+    ] = None  # fmt: skip
+    cors_header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cors-header", metavar="NAME", help="Field that pages may send. All of them; '': what they ask for. Repeatable."
+        ),
+    ] = None  # fmt: skip
+    cors_expose: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cors-expose", metavar="NAME", help="Field of answers that pages may read, beside the proxy's own. All; '': none. Repeatable."
+        ),
+    ] = None  # fmt: skip
+    cors_credentials: Annotated[
+        bool | None,
+        typer.Option("--cors-credentials/--no-cors-credentials", help="Whether browsers may send cookies along."),
+    ] = None
+    cors_max_age: Annotated[
+        Count,
+        typer.Option("--cors-max-age", metavar="SECONDS", help="How long browsers go by an answer (default 600)."),
+    ] = None
 
     def given(self) -> dict[str, Any]:
         """Return the fields of a CreateService or UpdateService that were given."""
@@ -96,6 +126,11 @@ class TrafficFlags:
                 "first_byte_timeout_s": self.first_byte_timeout, "idle_timeout_s": self.idle_timeout,
             },
             "caller_limits": {name: getattr(self, f"caller_{name}") for name in names},
+            "cors": {
+                "allow_origins": _named(self.cors_origin), "allow_headers": _named(self.cors_header),
+                "expose_headers": _named(self.cors_expose), "allow_credentials": self.cors_credentials,
+                "max_age_s": self.cors_max_age,
+            },
         }  # fmt: skip
         none_at_zero = {*_NONE_AT_ZERO, *names}
         found: dict[str, Any] = {
@@ -107,8 +142,12 @@ class TrafficFlags:
             for group, values in fields.items()
         }
         if self.model is not None:
-            found["models"] = [name for name in self.model if name]
+            found["models"] = _named(self.model)
         return {group: values for group, values in found.items() if values or group == "models"}
+
+
+def _named(given: list[str] | None) -> list[str] | None:
+    return None if given is None else [name for name in given if name]
 
 
 def traffic_facts(service: ServiceView) -> list[tuple[str, object]]:
@@ -120,13 +159,22 @@ def traffic_facts(service: ServiceView) -> list[tuple[str, object]]:
         ("balance", ", ".join([balance.policy, *_set(balance, besides="policy")])),
         ("limits", ", ".join(_set(service.limits)) or "as usual"),
         ("each caller", ", ".join(_set(service.caller_limits)) or "no limits"),
+        ("CORS", _cors(service.cors)),
     ]
+
+
+def _cors(cors: Cors) -> str:
+    if not cors.allow_origins:
+        return "left to the replica"
+    return ", ".join([" ".join(cors.allow_origins), *_set(cors, besides="allow_origins")])
 
 
 def _set(settings: BaseModel, *, besides: str = "") -> list[str]:
     usual = type(settings)()
     return [
-        f"{name.removesuffix('_s').replace('_', ' ')} {value:g}{' s' if name.endswith('_s') else ''}"
+        f"{name.replace('_', ' ')} {' '.join(value) if isinstance(value, tuple) else str(value).lower()}"
+        if isinstance(value, tuple | bool)
+        else f"{name.removesuffix('_s').replace('_', ' ')} {value:g}{' s' if name.endswith('_s') else ''}"
         if isinstance(value, int | float)
         else f"{name.replace('_', ' ')} {value}"
         for name, value in settings

@@ -40,12 +40,14 @@ _REQUEST = Fields[int](
        b"x-api-key": X_API_KEY, b"api-key": API_KEY, b"sec-websocket-protocol": SUBPROTOCOLS},
     otherwise=_unknown,
 )  # fmt: skip
-_LENGTH, _REDIRECT, _DATE, _CONTENT_TYPE, _ENCODED, _LIMITS = 2, 3, 4, 5, 6, 7
+_LENGTH, _REDIRECT, _DATE, _CONTENT_TYPE, _ENCODED, _LIMITS, _CORS = 2, 3, 4, 5, 6, 7, 8
 
 
 def _unknown_told(name: bytes) -> int | None:
     if name.startswith(b"x-ratelimit-"):
         return _LIMITS
+    if name.startswith(b"access-control-"):
+        return _CORS
     return DROP if name.replace(b"_", b"-").startswith(b"x-headrace-") else None
 
 
@@ -57,6 +59,8 @@ _RESPONSE = Fields[int](
 )  # fmt: skip
 _request_kind, _response_kind = _REQUEST.get, _RESPONSE.get
 _LEFT_OUT = frozenset({DROP, _LENGTH})
+_PLAIN = frozenset({None, _LIMITS, _CORS})
+"""Those that `Connection` may name."""
 
 
 def is_host(host: bytes) -> bool:
@@ -142,7 +146,7 @@ def cookie(head: RequestHead, name: bytes) -> bytes:
 class Reply:
     """What callers are told of answers that have one head: how it is framed for them, and the head but for `begin`."""
 
-    __slots__ = ("chunked", "closes", "dated", "events", "for_whom", "limits", "lines", "until_close", "usage")
+    __slots__ = ("chunked", "closes", "cors", "dated", "events", "for_whom", "limits", "lines", "until_close", "usage")
 
     def __init__(self, for_whom: tuple[int, bool, bytes, bytes]) -> None:
         self.for_whom = for_whom
@@ -150,6 +154,8 @@ class Reply:
         self.lines = b""
         self.limits = b""
         """What the replica says of limits of its own; for callers who have none of ours."""
+        self.cors = b""
+        """What the replica says to browsers of pages that may call; for services whose CORS the proxy leaves to it."""
         self.dated = False
         self.chunked = False
         self.until_close = False
@@ -160,13 +166,15 @@ class Reply:
         self.events = False
         """Whether this is an event stream into which an event may be put."""
 
-    def begin(self, head: ResponseHead, *, date: bytes, extra: bytes, request_id: bytes) -> bytes:
+    def begin(self, head: ResponseHead, *, date: bytes, extra: bytes, cors: bytes, request_id: bytes) -> bytes:
         """Return one answer's whole head. date: for answers without one; extra: the fields on the caller's limits, if it has any,
-        in place of the replica's own."""
+        in place of the replica's own; so with cors, what the proxy tells browsers."""
         length = b"" if head.said_length is None or head.status == 204 else b"Content-Length: %d\r\n" % head.said_length
         if not self.dated:
             length += date
-        return b"".join((self.lines, length, extra or self.limits, b"X-Request-Id: ", request_id, b"\r\n\r\n"))
+        return b"".join(
+            (self.lines, length, extra or self.limits, cors or self.cors, b"X-Request-Id: ", request_id, b"\r\n\r\n")
+        )
 
 
 _lines: dict[tuple[int, bytes], bytes] = {}
@@ -199,19 +207,20 @@ def _told(head: ResponseHead, made: Reply) -> Reply:
     minor, closes, replica, prefix = made.for_whom
     fields = [status_line(head.status, head.reason)]
     limits: list[bytes] = []
+    cors: list[bytes] = []
     named = head.connection
     content_type, encoded = b"", False
     for name, value in head.headers:
         kind = _response_kind(name, UNSEEN)
         if kind is UNSEEN:
             kind = _RESPONSE.learn(name)
-        if kind in _LEFT_OUT or (named and (kind is None or kind == _LIMITS) and name.lower() in named):
+        if kind in _LEFT_OUT or (named and kind in _PLAIN and name.lower() in named):
             continue
         made.dated |= kind == _DATE
         encoded |= kind == _ENCODED
         if kind == _CONTENT_TYPE:
             content_type = value
-        (limits if kind == _LIMITS else fields).append(
+        (limits if kind == _LIMITS else cors if kind == _CORS else fields).append(
             name + b": " + (outside(value, replica, prefix) if kind == _REDIRECT else value) + b"\r\n"
         )
     unknown = head.length < 0
@@ -226,7 +235,7 @@ def _told(head: ResponseHead, made: Reply) -> Reply:
         fields.append(b"Connection: close\r\n")
     elif not minor:
         fields.append(b"Connection: keep-alive\r\n")
-    made.lines, made.limits = b"".join(fields), b"".join(limits)
+    made.lines, made.limits, made.cors = b"".join(fields), b"".join(limits), b"".join(cors)
     return made
 
 

@@ -47,6 +47,8 @@ class Account:
     request_id = b""
     extra = b""
     """Fields for the answer: the caller's limits."""
+    cors = b""
+    """Fields for the answer: what a browser lets the page do that asks. In place of the replica's own, if any."""
     fleet = False
     """Whether it came in on the fleet's base URL."""
     reservation: Reservation | None = None

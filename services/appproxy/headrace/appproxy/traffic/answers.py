@@ -107,6 +107,14 @@ def own_answer(
     ))  # fmt: skip
 
 
+def no_content(fields: bytes, *, request_id: bytes, closes: bool) -> bytes:
+    """Return an answer of the proxy itself that has `fields` and no content (204, which has no length: RFC 9110 section 8.6)."""
+    return b"".join((
+        b"HTTP/1.1 204 No Content\r\nServer: headrace\r\n", fields, b"Connection: close\r\n" if closes else b"",
+        b"X-Request-Id: ", request_id, b"\r\n\r\n",
+    ))  # fmt: skip
+
+
 def framing_problem(error: FramingError) -> Problem:
     """Return the problem for a body that is not framed as its head says."""
     problem = InvalidRequest(error.detail)

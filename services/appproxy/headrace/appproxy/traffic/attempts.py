@@ -173,7 +173,9 @@ class Attempts(Account):
             replica=where,
             prefix=self.way.prefix,
         )
-        return told, told.begin(head, date=parts.date.now(), extra=self.extra, request_id=self.request_id)
+        return told, told.begin(
+            head, date=parts.date.now(), extra=self.extra, cors=self.cors, request_id=self.request_id
+        )
 
     def whole(self, head: ResponseHead, content: bytes) -> None:
         """The answer came in one piece, as most do that are no streams: nothing is left to relay."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.appproxy.domain.rates import counts_tokens
-from headrace.appproxy.traffic import fleet
+from headrace.appproxy.traffic import fleet, preflight
 from headrace.appproxy.traffic.outgoing import Outgoing
 from headrace.appproxy.traffic.way import Way, way_of
 from headrace.common.contracts.problems import Unavailable
@@ -28,6 +28,11 @@ def enter(exchange: Exchange) -> None:
     exchange.fields = way.fields + exchange.request_id + b"\r\n"
     if parts.tracer.traces:
         exchange.fields += parts.tracer.begin(exchange, way.asked)
+    if way.cors:
+        exchange.cors = way.cors
+        if way.preflight is not None:
+            preflight.answer(exchange, way.serving, way.preflight)
+            return
     if parts.stopping:
         raise Unavailable("this app-proxy is stopping", reason="shutting-down")
     if len(parts.open) > parts.bounds.max_open_requests:

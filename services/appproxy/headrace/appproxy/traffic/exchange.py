@@ -161,7 +161,7 @@ class Exchange(Attempts):
         self.refused(problem)
         self.own(
             problem_answer(
-                problem, request_id=self.request_id, closes=self.closes, extra=self.extra, fleet=self.fleet,
+                problem, request_id=self.request_id, closes=self.closes, extra=self.extra + self.cors, fleet=self.fleet,
                 to_head=self.head.method == b"HEAD",
             )
         )  # fmt: skip

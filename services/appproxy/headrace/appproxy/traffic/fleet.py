@@ -103,7 +103,7 @@ def _answer(exchange: Exchange, status: int, content: bytes, reason: str = "") -
     exchange.own(
         own_answer(
             status, b"application/json", content, request_id=exchange.request_id, closes=exchange.closes,
-            to_head=exchange.head.method == b"HEAD",
+            extra=exchange.cors, to_head=exchange.head.method == b"HEAD",
         )
     )  # fmt: skip
 

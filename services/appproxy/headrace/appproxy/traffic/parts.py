@@ -16,6 +16,7 @@ from headrace.appproxy.framing.heads import FramingError, HeadLimits
 if TYPE_CHECKING:
     from headrace.appproxy.access_log import AccessLog
     from headrace.appproxy.callers import Gate
+    from headrace.appproxy.domain.cors import CorsPolicy
     from headrace.appproxy.domain.rates import Reservation
     from headrace.appproxy.limits import CallerLimits
     from headrace.appproxy.sending import Outbox
@@ -120,8 +121,8 @@ class Parts:
     """
 
     __slots__ = (
-        "book", "bounds", "callers", "date", "epoch", "gate", "head_limits", "held", "limits", "log", "new_id", "now", "open", "outbox", "servings",
-        "stopping", "tasks", "tracer",
+        "book", "bounds", "callers", "date", "epoch", "fleet_cors", "gate", "head_limits", "held", "limits", "log", "new_id", "now", "open", "outbox",
+        "servings", "stopping", "tasks", "tracer",
     )  # fmt: skip
 
     def __init__(
@@ -141,6 +142,7 @@ class Parts:
         callers: Callers,
         outbox: Outbox,
         held: HeldBodies,
+        fleet_cors: CorsPolicy | None,
     ) -> None:
         self.bounds = bounds
         self.servings = servings
@@ -156,6 +158,8 @@ class Parts:
         self.callers = callers
         self.outbox = outbox
         self.held = held
+        self.fleet_cors = fleet_cors
+        """Of the fleet's base URL, whatever the service."""
         self.open: set[Any] = set()
         """The exchanges that have not ended."""
         self.date = DateField()

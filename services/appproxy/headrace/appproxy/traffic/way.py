@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.appproxy.domain import fields
+from headrace.appproxy.domain.cors import asks_first
 from headrace.appproxy.domain.fields import Asked
 from headrace.appproxy.domain.forwarded import came_from
 from headrace.appproxy.domain.identity import holds_ours
@@ -13,6 +14,7 @@ from headrace.appproxy.traffic.destination import find
 from headrace.common.contracts.problems import Unauthenticated
 
 if TYPE_CHECKING:
+    from headrace.appproxy.domain.cors import CorsPolicy
     from headrace.appproxy.framing.heads import RequestHead
     from headrace.appproxy.serving import Serving
     from headrace.appproxy.traffic.exchange import Exchange
@@ -24,9 +26,11 @@ class Way:
     __slots__ = (
         "asked",
         "caller",
+        "cors",
         "era",
         "fields",
         "prefix",
+        "preflight",
         "request_id",
         "serving",
         "shown",
@@ -54,6 +58,10 @@ class Way:
     """Whether the caller asks for a WebSocket."""
     subprotocol: bytes
     """What it is told to be chosen where the replica chooses none: of a WebSocket whose token came as a subprotocol."""
+    cors: bytes
+    """What answers tell browsers of the page that asks; nothing where that is left to the replica."""
+    preflight: bytes | None
+    """None: this is no preflight request that the proxy answers; else what the answer allows: nothing for pages that may not call."""
 
 
 def way_of(exchange: Exchange) -> Way:
@@ -72,6 +80,11 @@ def way_of(exchange: Exchange) -> Way:
         )
     destination = find(parts, head, line.door.own_port)
     way.serving, way.target, way.prefix = destination.serving, destination.target, destination.prefix
+    way.cors, way.preflight = b"", None
+    policy = parts.fleet_cors if way.serving is None else way.serving.entry.cors
+    if policy is not None:
+        way.cors, way.preflight = _cors(policy, head)
+        exchange.cors = way.cors
     way.upgrade = _wants_websocket(head)
     offer = offered(way.asked.get(fields.SUBPROTOCOLS, ()))
     way.subprotocol = offer.answer if way.upgrade else b""
@@ -85,6 +98,14 @@ def way_of(exchange: Exchange) -> Way:
     trace = b"" if parts.tracer.traces else parts.tracer.begin(exchange, way.asked)
     way.fields = b"".join((passing, peer, forwarded, trace, upgrade, b"X-Request-Id: "))
     return way
+
+
+def _cors(policy: CorsPolicy, head: RequestHead) -> tuple[bytes, bytes | None]:
+    origin = fields.field(head, b"origin")
+    if not (origin and asks_first(head)):
+        return policy.answer_fields(origin), None
+    asked = fields.field(head, b"access-control-request-headers")
+    return policy.answer_fields(origin), policy.preflight_fields(origin, asked)
 
 
 def _authorization(asked: Asked) -> bytes | None:

@@ -85,6 +85,7 @@ class Service:
     limits: dict[str, Any]
     caller_limits: dict[str, Any]
     models: tuple[str, ...]
+    cors: dict[str, Any]
     rollout: dict[str, Any]
     served_revision_id: RevisionId | None
     failed_starts: int

@@ -49,7 +49,7 @@ select s.id::text from services s where s.id > $1::uuid and (s.deleted_at is nul
 select s.id as service_id, s.name, s.project_id, (select p.name from projects p where p.id = s.project_id) as project,
        s.open_to_public, s.goal, s.wanted, s.endpoint_port, s.deleted_at is not null as removed,
        -- a revision that served before is looked after while the current one does not start
-       s.goal = 'running' and s.failed_starts >= $2 and coalesce(s.served_revision_id, s.revision_id) = s.revision_id as gave_up, s.balance, s.limits, s.caller_limits, s.models,
+       s.goal = 'running' and s.failed_starts >= $2 and coalesce(s.served_revision_id, s.revision_id) = s.revision_id as gave_up, s.balance, s.limits, s.caller_limits, s.models, s.cors,
        exists (select 1 from sessions x where x.service_id = s.id and x.status = 'draining' and x.drain_generation is null) as unmarked,
        coalesce((select jsonb_agg(jsonb_build_object('session_id', x.id, 'revision_id', x.revision_id, 'host', k.host, 'port', k.port,
                     'health', x.health, 'weight', x.weight, 'state', case x.status when 'draining' then 'draining' else 'active' end,

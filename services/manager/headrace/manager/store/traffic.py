@@ -11,16 +11,17 @@ from pydantic import BaseModel
 
 from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.ids import ServiceId, SessionId
-from headrace.common.contracts.problems import NameTaken
+from headrace.common.contracts.problems import InvalidRequest, NameTaken
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 
 SQL = Queries.beside(__file__)
 NAMES = "fleet_names_pkey"
+_CORS = "services_cors"
 _TAKEN = re.compile(r"\(project_id, name\)=\([^,]*, (.*)\)")
 
 
-_SETTINGS = ("balance", "limits", "caller_limits", "rollout", "models")
+_SETTINGS = ("balance", "limits", "caller_limits", "rollout", "cors", "models")
 
 
 def says(given: CreateService | UpdateService) -> bool:
@@ -29,7 +30,10 @@ def says(given: CreateService | UpdateService) -> bool:
 
 
 async def write(con: Connection, service_id: ServiceId, given: CreateService | UpdateService) -> None:
-    """Write the settings that are given; a setting that is given as None goes back to its default. Raises NameTaken."""
+    """Write the settings that are given; a setting that is given as None goes back to its default.
+
+    Raises NameTaken, InvalidRequest.
+    """
     values: list[Any] = []
     for name in _SETTINGS[:-1]:
         setting: BaseModel | None = getattr(given, name)
@@ -40,6 +44,10 @@ async def write(con: Connection, service_id: ServiceId, given: CreateService | U
         await con.execute(SQL.write, service_id, *values, models)
     except asyncpg.UniqueViolationError as error:
         raise taken(error, given.models or ()) from None
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name != _CORS:
+            raise
+        raise _all_with_credentials() from None
 
 
 def taken(error: asyncpg.UniqueViolationError, asked: Sequence[str]) -> NameTaken:
@@ -51,6 +59,13 @@ def taken(error: asyncpg.UniqueViolationError, asked: Sequence[str]) -> NameTake
         "unique in a project",
         field="models", found=which,
     )  # fmt: skip
+
+
+def _all_with_credentials() -> InvalidRequest:
+    """Return the problem of CORS settings that are wrong together, be they given together or one after the other."""
+    found, allowed = "true, with * as allow_origins", "false with *, or true with the origins that are meant"
+    row = {"field": "cors.allow_credentials", "found": found, "allowed": allowed}
+    return InvalidRequest(f"cors.allow_credentials: found {found}; allowed: {allowed}", errors=[row])
 
 
 async def put_weight(con: Connection, service_id: ServiceId, session_id: SessionId, weight: int) -> int | None:
@@ -67,4 +82,4 @@ async def service_has(con: Connection, name: str) -> bool:
 
 def stored(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a row of services, as the route table takes them."""
-    return {name: row[name] for name in ("balance", "limits", "caller_limits", "models")}
+    return {name: row[name] for name in ("balance", "limits", "caller_limits", "models", "cors")}

@@ -1,11 +1,12 @@
 -- name: write
--- What is null stays. $2, $4, $6, $8: back to defaults first. null in a document takes that key away.
+-- What is null stays. $2, $4, $6, $8, $10: back to defaults first. null in a document takes that key away.
 update services set
     balance = jsonb_strip_nulls(case when $2 then '{}' else balance end || coalesce($3::jsonb, '{}')),
     limits = jsonb_strip_nulls(case when $4 then '{}' else limits end || coalesce($5::jsonb, '{}')),
     caller_limits = jsonb_strip_nulls(case when $6 then '{}' else caller_limits end || coalesce($7::jsonb, '{}')),
     rollout = jsonb_strip_nulls(case when $8 then '{}' else rollout end || coalesce($9::jsonb, '{}')),
-    models = coalesce($10::text[], models)
+    cors = jsonb_strip_nulls(case when $10 then '{}' else cors end || coalesce($11::jsonb, '{}')),
+    models = coalesce($12::text[], models)
 where id = $1
 
 -- name: put_weight

@@ -77,7 +77,7 @@ class Views:
             "replicas": service.wanted, "healthy_replicas": state.healthy_replicas,
             "open_to_public": service.open_to_public, "endpoint": self.endpoint(service.name),
             "fleet_endpoint": self.endpoint("v1"), "balance": service.balance, "limits": service.limits,
-            "caller_limits": service.caller_limits, "models": service.models,
+            "caller_limits": service.caller_limits, "models": service.models, "cors": service.cors,
             "example": self._example(facts), "resource_group": service.resource_group, "revision": facts.revision,
             "served_revision": facts.served, "rollout": service.rollout,
             "runtime": resolved.runtime, "image": resolved.image, "folder_id": resolved.folder_id,

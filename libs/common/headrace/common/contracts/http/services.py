@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from headrace.common.contracts.cors import Cors, CorsSettings
 from headrace.common.contracts.http.page import Change, View
 from headrace.common.contracts.http.revisions import EffectiveSpec, RevisionSpec, RuntimeVariant
 from headrace.common.contracts.http.rollouts import ReplicaEnd, Rollout, RolloutSettings
@@ -76,6 +77,8 @@ class CreateService(RevisionSpec):
     models: Models = ()
     """Names under which the fleet's base URL finds it, for callers of its project. No other living service of the project may be
     called so or be found by it."""
+    cors: CorsSettings = CorsSettings()
+    """Which pages in browsers may call it; no origins: the app-proxy leaves that to the replica."""
     rollout: RolloutSettings = RolloutSettings()
 
 
@@ -106,6 +109,8 @@ class UpdateService(Change):
     """null takes all away."""
     models: Models | None = None
     """All of them."""
+    cors: CorsSettings | None = None
+    """null takes all away."""
     rollout: RolloutSettings | None = None
     """null: as it is for a new service."""
     message: Annotated[str, StringConstraints(max_length=4000)] = ""
@@ -185,6 +190,7 @@ class ServiceView(View):
     limits: Annotated[Limits, as_stored(Limits)] = Limits()
     caller_limits: Annotated[RateLimits, as_stored(RateLimits)] = RateLimits()
     models: tuple[str, ...] = ()
+    cors: Annotated[Cors, as_stored(Cors)] = Cors()
     rollout: Annotated[Rollout, as_stored(Rollout)] = Rollout()
     created_by: str
     created_at: AwareDatetime

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, StringConstraints
 
+from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.ids import ClientId, ProjectId, RevisionId, ServiceId, SessionId, Slug, TokenId
 from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.messages.reports import HealthStatus
@@ -135,6 +136,7 @@ class RouteTable(Message):
     """For callers without limits of their own, each by itself; on a public service callers without a token count by address."""
     limits: Limits = Limits()
     balance: Balance = Balance()
+    cors: Cors = Cors()
     wanted: NonNegativeInt = 0
     """Replicas asked for: tells 'none yet' from 'none wanted'."""
     stopped: bool = False
