@@ -26,6 +26,7 @@ CASES: tuple[tuple[str, str, Any], ...] = (
             {"resource_group": "absent"}, {"balance": {"policy": "best"}}, {"limits": {"queue_timeout_s": 0}},
             {"caller_limits": {"in_flight": 0}}, {"extra_mounts": [{"folder": "absent"}]}, {"command": []}, {"port": 70_000},
             {"metadata": {"": "x"}}, {"tags": ["A"]}, {"image": "a b"}, {"rollout": {"max_unavailable": 2}},
+            {"cors": {"allow_origins": ["https://app.example.com/"]}}, {"cors": {"allow_origins": ["*"], "allow_credentials": True}},
         )
     ),
     ("POST", "/v1/services", {}), ("POST", "/v1/services", []), ("PATCH", "/v1/services/chat", {}),
