@@ -1,6 +1,6 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench bench-proxy compile fuzz lock contracts refusals clean
+.PHONY: help setup demo up test check format bench bench-proxy compile chaos fuzz lock contracts refusals clean
 BIN := .venv/bin
 
 help:  ## Show this list
@@ -36,6 +36,9 @@ compile: setup  ## Make build/compiled: Headrace as its wheel installs it, the d
 
 bench-proxy: setup  ## Measure the app-proxy beside others in one run, into build/bench-proxy.json (ARGS=--quick: does all run?)
 	@$(BIN)/python -m benchmarks.proxy $(ARGS)
+
+chaos: setup  ## Ten minutes of faults under load, every request accounted for (ARGS='--seed 7 --minutes 60')
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 fuzz: setup  ## Fuzz the framing, two processes, 5 million inputs each (FUZZ_RUNS=…; ARGS=short: CI's seeded run)
 	@fuzz/run.sh $(or $(ARGS),long)

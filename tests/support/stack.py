@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,25 @@ models:
       health_check: {path: /health, initial_delay: 0.2, interval: 0.5, max_wait_time: 2, max_retries: 60}
 """
 
-COMMAND = [sys.executable, "-m", "headrace.cli", "up"]
+COMMAND = (sys.executable, "-m", "headrace.cli", "up")
 
 
 class Stack:
     """A running stack. `runtime` is where its kernels run; `python_image` is what they run in on Docker."""
 
-    def __init__(self, data: Path, *, runtime: str, python_image: str | None, agents: int = 1, gpus: int = 0) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        runtime: str,
+        python_image: str | None,
+        agents: int = 1,
+        gpus: int = 0,
+        command: Sequence[str] = COMMAND,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.data = data
+        self._command, self._environ = command, environ or {}
         self.runtime = runtime
         self.python_image = python_image
         ports = ["--port", str(free_port()), "--proxy-port", str(free_port())]
@@ -49,10 +61,10 @@ class Stack:
         """Start it on free ports and wait until it runs. AssertionError with the end of the log if it does not."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*COMMAND, "--data", str(self.data), *self._options],
+                [*self._command, "--data", str(self.data), *self._options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 # Not in the developer's own home: their `headrace` would find this stack.
-                env={**os.environ, "NO_COLOR": "1", "XDG_STATE_HOME": str(self.data.with_name("state"))},
+                env={**os.environ, "NO_COLOR": "1", "XDG_STATE_HOME": str(self.data.with_name("state")), **self._environ},
             )  # fmt: skip
 
         def running() -> bool:

@@ -1,0 +1,183 @@
+"""The account of a run: for every request what its caller saw and how often it ran, and what of this must not be. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["get", "post", "fleet", "stream", "socket"]
+SAFE: frozenset[Kind] = frozenset({"get"})
+"""What the app-proxy may send again after it may have run. A WebSocket's handshake is a GET too, but never sent again once it ran."""
+MOST_RUNS = 3
+"""A safe request is sent again at most twice (docs/data-plane.md)."""
+SLACK_S = 1.0
+"""How long before a fault's moment the last effect of a request may lie: between a signal and its note."""
+
+NEVER_RAN = frozenset({
+    "starting", "all-unhealthy", "unreachable", "replicas-full", "queue-full", "stopped", "no-replicas", "start-failed", "no-weight",
+    "service-removed", "proxy-full", "connect-failed", "connect-timeout", "unknown-service", "model_not_found",
+})  # fmt: skip
+"""Reasons that tell a caller that its request did not run."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as its caller saw it; seconds are monotonic.
+
+    `outcome`: `200` (whole, with the right content), `<status>:<reason>` (refused), `cut` or `cut:<code>` (an answer that began and
+    visibly did not end), `lost` (a fresh connection ended without an answer), `lost-kept` (one that had been used before did),
+    `no-connection`, `timeout`, `wrong:<what>` (content that is not the request's, or a whole look of what is not whole).
+    """
+
+    id: str
+    kind: Kind
+    service: str
+    sent_s: float
+    ended_s: float
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One begin at a replica."""
+
+    session: str
+    began_s: float
+    ended: bool
+
+
+@dataclass
+class Happened:
+    """One fault: from its first moment until all was as wanted again, and what it may cost whom."""
+
+    number: int
+    kind: str
+    target: str
+    began_s: float
+    costs: frozenset[str]
+    """Outcomes that it may cause, as patterns: `cut` means `cut:…` too."""
+    sessions: frozenset[str] | None = None
+    """Only requests that ran on no other replicas than these; None: any."""
+    ended_s: float | None = None
+    """End of the fault itself."""
+    recovered_s: float | None = None
+
+    def excuses(self, one: Asked, runs: Sequence[Run]) -> bool:
+        """Whether this fault may be why the request ended so."""
+        if one.ended_s < self.began_s - SLACK_S or (self.recovered_s is not None and one.sent_s > self.recovered_s):
+            return False
+        if self.sessions is not None and not {run.session for run in runs} <= self.sessions:
+            return False
+        return one.outcome in self.costs or one.outcome.partition(":")[0] in self.costs
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A request that broke a rule."""
+
+    rule: str
+    asked: Asked
+    runs: tuple[Run, ...]
+    during: tuple[int, ...]
+    """Numbers of the faults that it met."""
+
+
+@dataclass
+class Account:
+    """What a run came to."""
+
+    requests: int
+    outcomes: Counter[str]
+    by_kind: dict[str, Counter[str]]
+    by_step: dict[int, Counter[str]]
+    """Outcomes of the requests that met a step's faults, whichever of them."""
+    slowest: dict[int, float]
+    """Seconds of the slowest of them that were answered 200."""
+    broken: list[Broken] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "requests": self.requests,
+            "outcomes": dict(self.outcomes),
+            "by_kind": {kind: dict(counts) for kind, counts in self.by_kind.items()},
+            "slowest": {number: round(seconds, 2) for number, seconds in self.slowest.items()},
+            "by_step": {number: dict(counts) for number, counts in self.by_step.items()},
+            "broken": [asdict(one) for one in self.broken],
+        }
+
+
+def read_journal(lines: Iterable[str]) -> dict[str, list[Run]]:
+    """Return the runs of every request, by its id."""
+    began: dict[str, list[tuple[str, float]]] = defaultdict(list)
+    ended: Counter[tuple[str, str]] = Counter()
+    for line in lines:
+        what, name, session, at = line.split()
+        if what == "B":
+            began[name].append((session, float(at)))
+        else:
+            ended[name, session] += 1
+    runs: dict[str, list[Run]] = {}
+    for name, all_of_it in began.items():
+        runs[name] = []
+        for session, at_s in all_of_it:
+            done = ended[name, session] > 0
+            ended[name, session] -= done
+            runs[name].append(Run(session, at_s, done))
+    return runs
+
+
+def settle(asked: Sequence[Asked], runs: Mapping[str, Sequence[Run]], faults: Sequence[Happened], sent: int) -> Account:
+    """Return the account. `sent` is how many requests were sent: each must have come to an outcome, and to one only."""
+    account = Account(
+        len(asked),
+        Counter(one.outcome for one in asked),
+        defaultdict(Counter),
+        defaultdict(Counter),
+        defaultdict(float),
+    )
+    for one in asked:
+        account.by_kind[one.kind][one.outcome] += 1
+        own = tuple(runs.get(one.id, ()))
+        met = tuple(sorted({fault.number for fault in faults if _met(fault, one)}))
+        for number in met:
+            account.by_step[number][one.outcome] += 1
+            if one.outcome == "200":
+                account.slowest[number] = max(account.slowest[number], one.ended_s - one.sent_s)
+        account.broken += [Broken(rule, one, own, met) for rule in _broken_rules(one, own, faults)]
+    known = {one.id for one in asked}
+    if len(known) != len(asked) or sent != len(asked):
+        never = Asked("-", "get", "-", 0.0, 0.0, "none")
+        account.broken.append(
+            Broken(f"{sent} requests were sent, {len(asked)} ended, {len(known)} different ones", never, (), ())
+        )
+    for name in sorted(runs.keys() - known):
+        stranger = Asked(name, "get", "-", 0.0, 0.0, "none")
+        account.broken.append(Broken("a replica ran what nobody asked for", stranger, tuple(runs[name]), ()))
+    return account
+
+
+def _met(fault: Happened, one: Asked) -> bool:
+    return one.ended_s >= fault.began_s and (fault.recovered_s is None or one.sent_s <= fault.recovered_s)
+
+
+def _broken_rules(one: Asked, runs: Sequence[Run], faults: Sequence[Happened]) -> Iterable[str]:
+    times = len(runs)
+    if one.kind not in SAFE and times > 1:
+        yield f"ran {times} times, though it is not safe to send it again"
+    if times > MOST_RUNS:
+        yield f"ran {times} times; a safe request is sent again at most twice"
+    if one.outcome == "200":
+        if times == 0:
+            yield "was answered 200, but no replica ran it"
+        return
+    if _reason(one) in NEVER_RAN and times and one.kind not in SAFE:
+        yield f"was told {one.outcome}, which says that it did not run, but it did"
+    if not any(fault.excuses(one, runs) for fault in faults):
+        yield f"ended as {one.outcome}, for which there is no reason"
+
+
+def _reason(one: Asked) -> str:
+    return one.outcome.partition(":")[2]

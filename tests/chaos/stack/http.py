@@ -1,0 +1,134 @@
+"""One request over HTTP/1.1 that is never sent again by itself, with everything that its caller can see of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
+_CLOSES = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
+_KEPT = 30
+_EVENT_CODE = re.compile(rb'\n\nevent: error\ndata: .*"code": *"([^"]+)"')
+
+
+@dataclass
+class Answer:
+    """What came: `whole` says whether the framing came to its end."""
+
+    status: int
+    body: bytes
+    whole: bool
+
+
+class Lost(Exception):  # noqa: N818 - it is an outcome
+    """The connection ended without an answer."""
+
+    def __init__(self, *, kept: bool) -> None:
+        super().__init__("lost-kept" if kept else "lost")
+
+
+class _Connection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.used = False
+
+    @property
+    def usable(self) -> bool:
+        return not self.reader.at_eof() and not self.writer.is_closing()
+
+    def end(self) -> None:
+        self.writer.transport.abort()
+
+
+class Client:
+    """Callers' connections to one port: kept ones are used again, the newest first."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[_Connection] = []
+
+    async def ask(self, method: str, target: str, token: str, body: bytes = b"") -> Answer:
+        """Return the answer. Raises Lost, and OSError where there is no connection."""
+        connection = await self._connection()
+        again = False
+        try:
+            answer, again = await self._exchange(connection, method, target, token, body)
+        finally:
+            if again and len(self._idle) < _KEPT:
+                connection.used = True
+                self._idle.append(connection)
+            else:
+                connection.end()
+        return answer
+
+    def close(self) -> None:
+        """End all connections."""
+        while self._idle:
+            self._idle.pop().end()
+
+    async def _connection(self) -> _Connection:
+        while self._idle:
+            kept = self._idle.pop()
+            if kept.usable:
+                return kept
+            kept.end()
+        return _Connection(*await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20))
+
+    async def _exchange(
+        self, connection: _Connection, method: str, target: str, token: str, body: bytes
+    ) -> tuple[Answer, bool]:
+        kept, reader = connection.used, connection.reader
+        head = f"{method} {target} HTTP/1.1\r\nHost: chaos\r\nAuthorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
+        try:
+            connection.writer.write(head.encode() + body)
+            await connection.writer.drain()
+            answer = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise Lost(kept=kept) from error
+        content, whole = await _content(reader, answer)
+        return Answer(int(answer[9:12]), content, whole), whole and not _CLOSES.search(answer)
+
+
+async def _content(reader: asyncio.StreamReader, head: bytes) -> tuple[bytes, bool]:
+    pieces: list[bytes] = []
+    try:
+        if _CHUNKED.search(head):
+            while size := int(await reader.readuntil(b"\r\n"), 16):
+                pieces.append(await reader.readexactly(size))
+                await reader.readexactly(2)
+            await reader.readexactly(2)
+            return b"".join(pieces), True
+        length = _LENGTH.search(head)
+        if length is None:
+            pieces.append(await reader.read())
+            return b"".join(pieces), False
+        return await reader.readexactly(int(length[1])), True
+    except asyncio.IncompleteReadError as error:
+        return b"".join([*pieces, error.partial]), False
+    except (ConnectionError, ValueError):
+        return b"".join(pieces), False
+
+
+def refused(status: int, body: bytes) -> str:
+    """Return `<status>:<reason>` of an answer that is no 200; the reason is `?` where the app-proxy did not say one."""
+    return f"{status}:{_reason(body)}"
+
+
+def cut(body: bytes) -> str:
+    """Return how an answer that began came to no end: `cut:<code>` where the caller was told why."""
+    told = _EVENT_CODE.search(b"\n\n" + body)
+    return f"cut:{told[1].decode()}" if told else "cut"
+
+
+def _reason(body: bytes) -> str:
+    try:
+        problem: Any = json.loads(body)
+        if "error" in problem:
+            return str(problem["error"]["code"])
+        return str(problem.get("reason") or problem["type"].rpartition("/")[2].rpartition(":")[2])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "?"

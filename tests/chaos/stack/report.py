@@ -1,0 +1,56 @@
+"""What a run came to, for people and for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from tests.chaos.stack.run import Result
+
+_SHOWN = 20
+
+
+def table(result: Result) -> str:
+    """Return the faults with what their requests came to, the sum, and what broke a rule."""
+    lines = [f"{'step':>4}  {'fault':<16} {'until as wanted':>15}  {'requests':>8}  {'slowest':>8}  not 200"]
+    for fault in result.faults:
+        outcomes = result.account.by_step.get(fault.number, Counter())
+        slowest = f"{result.account.slowest.get(fault.number, 0.0):.1f} s"
+        took = f"{fault.recovered_s - fault.began_s:.1f} s" if fault.recovered_s is not None else "never"
+        others = ", ".join(f"{number} {what}" for what, number in sorted(outcomes.items()) if what != "200") or "–"
+        lines.append(
+            f"{fault.number:>4}  {fault.kind:<16} {took:>15}  {outcomes.total():>8}  {slowest:>8}  {others}   [{fault.target}]"
+        )
+    lines.append("")
+    for kind, counts in sorted(result.account.by_kind.items()):
+        lines.append(f"{kind:<8} {counts.total():>6}: " + ", ".join(f"{n} {what}" for what, n in counts.most_common()))
+    broken = result.account.broken
+    lines.append(
+        f"\n{result.account.requests} requests in {result.seconds:.0f} s, {len(result.faults)} faults; unexplained: {len(broken)}"
+    )
+    for one in broken[:_SHOWN]:
+        runs = (
+            ", ".join(f"{run.session} at {run.began_s:.2f}{'' if run.ended else ' (not ended)'}" for run in one.runs)
+            or "never"
+        )
+        lines.append(
+            f"  {one.asked.id} to {one.asked.service}, {one.asked.sent_s:.2f} to {one.asked.ended_s:.2f}: {one.rule}; "
+            f"ran: {runs}; met steps {list(one.during)}"
+        )
+    if len(broken) > _SHOWN:
+        lines.append(f"  and {len(broken) - _SHOWN} more")
+    lines += [f"wrong: {one}" for one in result.wrong]
+    return "\n".join(lines)
+
+
+def record(result: Result) -> dict[str, Any]:
+    """Return all of it as JSON values."""
+    faults = [
+        asdict(fault) | {"costs": sorted(fault.costs), "sessions": sorted(fault.sessions or ())}
+        for fault in result.faults
+    ]
+    return {
+        "seed": result.seed, "seconds": round(result.seconds, 1), "passed": result.passed, "faults": faults,
+        "account": result.account.as_json(), "wrong": result.wrong,
+    }  # fmt: skip
