@@ -71,3 +71,16 @@ def test_a_port_on_which_somebody_listens_is_passed_over(pool: PortRange) -> Non
         ports = HostPorts(pool, "127.0.0.1")
         assert ports.choose(set()) == pool.first + 1
         ports.close()
+
+
+def test_a_restarted_agent_does_not_begin_with_the_port_that_it_gave_out_before(pool: PortRange) -> None:
+    """Callers may still be sent there, by an app-proxy that has not heard of the end."""
+    before = HostPorts(pool, "127.0.0.1", after=pool.first + 2)
+    given = before.choose(set())
+    before.close()
+    restarted = HostPorts(pool, "127.0.0.1", after=pool.first + 5)
+    assert [given, restarted.choose(set())] == [pool.first + 3, pool.first + 6]
+    restarted.close()
+    at_the_end = HostPorts(pool, "127.0.0.1", after=pool.last)
+    assert at_the_end.choose(set()) == pool.first
+    at_the_end.close()

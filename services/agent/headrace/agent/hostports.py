@@ -18,10 +18,16 @@ class HostPorts:
     until `release`, so that nobody else takes it while the kernel is being prepared.
     """
 
-    def __init__(self, pool: PortRange, bind_address: str) -> None:
+    def __init__(self, pool: PortRange, bind_address: str, *, after: int | None = None) -> None:
+        """`after`: the port behind which the first one is looked for; None: the pool's first.
+
+        Ports are given out in turn, so that one which was given up stays unused for long: an app-proxy that is cut off from the
+        bus sends requests there until it hears of the end. A restarted agent that began at the same port each time would give
+        it to somebody else at once; so would another agent of the machine.
+        """
         self._pool = pool
         self._address = bind_address
-        self._last: int | None = None
+        self._last = after
         self._names: dict[int, socket.socket] = {}
         self._bound: dict[int, socket.socket] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -82,8 +83,10 @@ def _tasks(
         settings.disk_reserve_bytes,
         engine_root=lambda: sampler.capacity.data_root if sampler.capacity is not None else None,
     )
+    anywhere = secrets.randbelow(len(settings.ports)) + settings.ports.first
+    ports = HostPorts(settings.ports, settings.bind_address, after=anywhere)
     starter = Starter(
-        runtime, table, Folders(settings.folders_root), HostPorts(settings.ports, settings.bind_address), disk,
+        runtime, table, Folders(settings.folders_root), ports, disk,
         concurrency=settings.start_concurrency, prestart_timeout=settings.prestart_timeout,
         simulated_gpus=gpus.simulated, now=utc_now,
     )  # fmt: skip
