@@ -74,11 +74,18 @@ class Stack:
             state = self.state
             return state is not None and state.phase == "running"
 
-        await eventually(running, within_s=60)
+        await eventually(running, within_s=150)
         state = self.state
         assert state is not None
         self.proxy = state.proxy_url
         self.api = Api(state.api_url, state.admin_key_file.read_text().strip())
+
+    async def killed(self) -> None:
+        """End its supervisor by SIGKILL, and return when that is gone; the others end by themselves, or are found by the next start."""
+        assert self._process is not None
+        await self.api.close()
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait, 30)
 
     async def stop(self) -> int:
         """End it as Ctrl-C does and return the exit code."""

@@ -4,6 +4,7 @@
 |---|---|---|
 | `kill-`, `stop-`, `term-` of `manager`, `agent`, `autoscaler`, `nats`, `postgres`, `valkey` | SIGKILL; SIGSTOP for some seconds; SIGTERM | nothing |
 | `kill-stores`, `kill-services` | all stores, or all services, at once | nothing |
+| `kill-up` | the supervisor of everything, started again afterwards | nobody listens meanwhile |
 | `kill-appproxy`, `term-appproxy` | its parent process; sockets are kept, workers serve on or drain | nothing |
 | `stop-appproxy` | its parent process stands still | nothing |
 | `kill-worker`, `stop-worker` | a worker of the app-proxy | what it had open |
@@ -88,6 +89,19 @@ class Signalled(Fault):
     async def end(self, fleet: Fleet, load: Load) -> None:
         if self._number == signal.SIGSTOP:
             send(self._pids, signal.SIGCONT)
+
+
+class KilledSupervisor(Fault):
+    """SIGKILL to `headrace up`, which takes everything but the replicas with it; at the end it is started again."""
+
+    target = "headrace up"
+    costs = _IN_A_WORKER | {"no-connection", "503:shutting-down"}
+
+    async def begin(self, fleet: Fleet, load: Load) -> None:
+        await fleet.stack.killed()
+
+    async def end(self, fleet: Fleet, load: Load) -> None:
+        await fleet.start_again()
 
 
 class OnWorker(Fault):
@@ -192,14 +206,10 @@ class Churn(Fault):
     target = "brief"
 
     async def begin(self, fleet: Fleet, load: Load) -> None:
-        async def created() -> bool:
-            answer = await fleet.stack.api.http.post("/v1/services", json=fleet.created(self.target, replicas=2))
-            return answer.status_code in {201, 409}  # 409: the answer to the first try was lost
-
-        await eventually(created, within_s=60, every_s=0.3)
+        await fleet.ask("POST", "/v1/services", fleet.created(self.target, replicas=2), done=409)
 
     async def end(self, fleet: Fleet, load: Load) -> None:
-        await fleet.ask("DELETE", f"/v1/services/{self.target}")
+        await fleet.ask("DELETE", f"/v1/services/{self.target}", done=404)
 
 
 class Surge(Fault):
@@ -240,6 +250,7 @@ KINDS: dict[str, tuple[type[Fault], tuple[float, float]]] = {
     **{f"kill-{part}": (Signalled, (0.0, 0.0)) for part in (*PARTS, "stores", "services")},
     **{f"stop-{part}": (Signalled, (2.0, 12.0)) for part in PARTS},
     **{f"term-{part}": (Signalled, (0.0, 0.0)) for part in PARTS},
+    "kill-up": (KilledSupervisor, (0.0, 3.0)),
     "kill-worker": (OnWorker, (0.0, 0.0)), "stop-worker": (OnWorker, (4.0, 8.0)),
     "kill-replica": (OnReplica, (0.0, 0.0)), "stop-replica": (OnReplica, (3.0, 20.0)),
     "kill-shim": (OnReplica, (0.0, 0.0)), "stop-shim": (OnReplica, (2.0, 10.0)),

@@ -103,20 +103,27 @@ class Fleet:
         parent = self.pid("appproxy")
         return tree(parent)[1:] if parent is not None else []
 
-    async def ask(self, method: str, path: str, body: object = None, *, within_s: float = 60) -> Any:
-        """Ask one manager, or the other where that one cannot; again until it is done. Only what may be repeated."""
+    async def ask(self, method: str, path: str, body: object = None, *, done: int = 0, within_s: float = 60) -> Any:
+        """Ask one manager, or the other where that one cannot; again until it is done. Only what may be repeated.
+
+        `done`: a status which says that an earlier try did it, whose answer was lost.
+        """
 
         async def tried() -> tuple[Any] | None:
             for api in self._apis:
                 with suppress(httpx.HTTPError):
                     answer = await api.http.request(method, path, json=body, timeout=10)
-                    if answer.status_code < 500 and answer.status_code != 409:
-                        assert answer.status_code < 300 or (method, answer.status_code) == ("DELETE", 404), answer.text
+                    if answer.is_success or answer.status_code == done:
                         return (answer.json() if answer.content else None,)
+                    told.append(f"{answer.status_code} {answer.text[:500]}")
             return None
 
-        done = await eventually(tried, within_s=within_s, every_s=0.3, what=f"{method} {path}")
-        return done[0]
+        told: list[str] = []
+        try:
+            found = await eventually(tried, within_s=within_s, every_s=0.3)
+        except AssertionError as error:
+            raise AssertionError(f"{method} {path}: not within {within_s} s; the last answer: {told[-1:]}") from error
+        return found[0]
 
     async def begin(self) -> None:
         """Connect, and create the services."""
@@ -149,6 +156,11 @@ class Fleet:
         """Return a revision's part of it."""
         environ = {"CHAOS_JOURNAL": str(self.journal), "CHAOS_TURN": str(self.turn)}
         return {"folder": "chaos", "slots": {"cpu": "0.1", "mem": "256m"}, "environ": environ, **more}
+
+    async def start_again(self) -> None:
+        """Start the stack on the same data, after it was killed."""
+        await self.stack.start()
+        self._apis[0] = self.stack.api
 
     async def end(self) -> int:
         """Stop the stack; return its exit code. What it should have ended and did not is left to `clean`."""

@@ -48,5 +48,10 @@ def steps(seed: int, kinds: Sequence[str]) -> Iterator[Step]:
 
 
 def _may_meet(one: str, other: str) -> bool:
-    """Whether two begin together: two signals to one part would undo each other."""
-    return one != other and one.partition("-")[2] != other.partition("-")[2] and not {one, other} <= _ENDS_REPLICAS
+    """Whether two may begin together: two signals to one part would undo each other, and without the supervisor nothing else is there."""
+    return (
+        "kill-up" not in {one, other}
+        and one != other
+        and one.partition("-")[2] != other.partition("-")[2]
+        and not {one, other} <= _ENDS_REPLICAS
+    )
