@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Kind = Literal["get", "post", "fleet", "stream", "socket"]
-SAFE: frozenset[Kind] = frozenset({"get"})
-"""What the app-proxy may send again after it may have run. A WebSocket's handshake is a GET too, but never sent again once it ran."""
+SAFE: frozenset[Kind] = frozenset({"get", "socket"})
+"""What the app-proxy may send again after it may have run: GET, and so the handshake of a WebSocket, before it was answered."""
 MOST_RUNS = 3
 """A safe request is sent again at most twice (docs/data-plane.md)."""
 SLACK_S = 1.0

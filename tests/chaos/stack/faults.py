@@ -3,7 +3,7 @@
 | kinds | what happens | what it may cost |
 |---|---|---|
 | `kill-`, `stop-`, `term-` of `manager`, `agent`, `autoscaler`, `nats`, `postgres`, `valkey` | SIGKILL; SIGSTOP for some seconds; SIGTERM | nothing |
-| `kill-stores`, `kill-services` | all stores, or all services, at once | nothing |
+| `kill-stores`, `stop-stores`, `kill-services` | all stores, or all services, at once | nothing |
 | `kill-up` | the supervisor of everything, started again afterwards | nobody listens meanwhile |
 | `kill-appproxy`, `term-appproxy` | its parent process; sockets are kept, workers serve on or drain | nothing |
 | `stop-appproxy` | its parent process stands still | nothing |
@@ -248,7 +248,7 @@ class FullDisk(Fault):
 
 KINDS: dict[str, tuple[type[Fault], tuple[float, float]]] = {
     **{f"kill-{part}": (Signalled, (0.0, 0.0)) for part in (*PARTS, "stores", "services")},
-    **{f"stop-{part}": (Signalled, (2.0, 12.0)) for part in PARTS},
+    **{f"stop-{part}": (Signalled, (2.0, 12.0)) for part in (*PARTS, "stores")},
     **{f"term-{part}": (Signalled, (0.0, 0.0)) for part in PARTS},
     "kill-up": (KilledSupervisor, (0.0, 3.0)),
     "kill-worker": (OnWorker, (0.0, 0.0)), "stop-worker": (OnWorker, (4.0, 8.0)),
