@@ -12,6 +12,7 @@ import pytest
 from nats.js.errors import ServerError
 
 from headrace.common.bus.connect import Bus
+from headrace.common.bus.publish import publish_last
 from headrace.common.bus.stored import stored_generations, stored_values
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
@@ -257,6 +258,29 @@ async def test_removals_end_and_are_told_again_to_who_still_has_the_service(worl
     proxy.tables = kept  # an app-proxy that was away comes back with a copy from its disk
     await eventually(lambda: proxy.tables[services[0]].removed, within_s=20)
     assert set(proxy.tables) == {services[0]}
+
+
+async def test_a_deleted_service_that_the_bus_brings_back_is_removed_again(world: World, bus: Bus) -> None:
+    """NATS that is killed after it was told to delete a subject's newest message finds the one before it again."""
+    proxy = await world.proxy()
+    await world.manager()
+    service = await world.service("s", replicas=0)
+    await eventually(lambda: service in proxy.tables)
+    before = proxy.tables[service]
+    await world.pool.execute("update services set goal = 'deleting', deleted_at = now(), rev = rev + 1")
+    await eventually(lambda: proxy.tables[service].removed)
+    await world.pool.execute("update publications set published_at = now() - interval '1 day'")
+    await world.pool.execute("update services set deleted_at = now() - interval '2 days'")
+    proxy.tables.clear()
+
+    async def ended() -> bool:
+        return await stored_generations(bus, RouteTable) == {}
+
+    await eventually(ended, within_s=20)
+    await eventually(lambda: world.pool.fetchval("select count(*) = 0 from publications"))
+    await publish_last(bus, before)
+    await eventually(lambda: service in proxy.tables)
+    await eventually(lambda: proxy.tables[service].removed, within_s=20)
 
 
 async def test_a_kernel_that_somebody_removed_is_replaced(world: World) -> None:

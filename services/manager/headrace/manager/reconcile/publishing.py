@@ -73,7 +73,8 @@ class Publishing(Generic[T]):
     besides looks at one page of all tables, as the slow certainty. Changes: the generation of a table whose content changed,
     and the stream. At the start, after the bus came back and every `verify` it compares what the stream holds with what was
     published last, publishes what is missing or old there, and ends removals that were told for `removal_kept`; a reader that
-    comes later and still has such a service (`claimed`: by key, the generation that it has) is told again.
+    comes later and still has such a service (`claimed`: by key, the generation that it has) is told again, and so is everybody
+    where the stream has a table of one again.
     """
 
     def __init__(
@@ -140,6 +141,8 @@ class Publishing(Generic[T]):
         # Read after the stream: a generation is committed before it is published.
         async with self._pool.acquire(timeout=15) as con:
             known, over = await publications.known(con, prefix, self._removal_kept)
+            # A bus server that was killed brings back what a removal had replaced, once the removal was taken out.
+            late |= {_key(subject): held[subject].generation for subject in held.keys() - known.keys()}
             revived: list[str] = await publications.revive(con, prefix, late)
         for subject, generation in known.items():
             stored = held[subject].generation if subject in held else 0

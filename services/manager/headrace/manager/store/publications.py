@@ -85,7 +85,7 @@ async def forget(con: Connection, subjects: Sequence[str]) -> None:
 
 
 async def revive(con: Connection, prefix: str, held: Mapping[str, int]) -> list[str]:
-    """Of these services, which a reader has in the generation given, return the subjects of those whose removal was forgotten."""
+    """Of these services, which a reader or the stream has in the generation given, return the subjects of those whose removal was forgotten."""
     if not held:
         return []
     rows = await con.fetch(SQL.revive, prefix, list(held), list(held.values()))

@@ -36,7 +36,7 @@ where starts_with(p.subject, $1) and p.generation > 0
 delete from publications where subject = any($1::text[])
 
 -- name: revive
--- Deleted services whose removal was forgotten, while a reader still has their table of generation n.
+-- Deleted services whose removal was forgotten, while a reader or the stream still has their table of generation n.
 insert into publications (subject, generation, digest)
-select $1 || s.id::text, n.generation, '' from unnest($2::text[], $3::bigint[]) as n(id, generation) join services s on s.id = n.id::uuid
+select $1 || s.id::text, n.generation, '' from unnest($2::text[], $3::bigint[]) as n(id, generation) join services s on s.id = case when $1 <> 'plan.agent.' then n.id::uuid end
 where s.deleted_at is not null on conflict (subject) do nothing returning subject
