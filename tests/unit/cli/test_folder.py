@@ -14,7 +14,7 @@ from headrace.cli.transfer import downloads
 from headrace.cli.upload_plan import Transfer, plan_upload
 from headrace.common.contracts.http.folders import FileView
 from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import NOW, StandIn, problem, uid
+from tests.unit.sdk.standin import MODIFIED, NOW, StandIn, problem, uid
 
 FOLDER = {"id": uid(5), "name": "chat", "project_id": uid(2), "usage_mode": "model", "created_at": NOW}
 UPLOADS = f"/v1/folders/{uid(5)}/uploads"
@@ -178,6 +178,61 @@ def test_one_file_comes_down_under_its_name(cli: Cli, there: StandIn, tmp_path: 
     assert (ran.code, "weights/c.bin" in ran.err) == (1, True)
 
 
+def test_small_files_come_many_in_one_request_with_their_time_of_change(
+    cli: Cli, there: StandIn, tmp_path: Path
+) -> None:
+    there.files = {f"d{n % 7}/{n}": str(n).encode() for n in range(1200)}
+    ran = cli("folder", "download", "chat", "--to", tmp_path / "here")
+    assert ran.code == 0, ran.err
+    assert "1200 files" in ran.out
+    assert sorted(len(paths) for paths in there.bodies) == [200, 500, 500]
+    assert sum("/files/" in path for _, path in there.seen) == 0
+    found = {str(p.relative_to(tmp_path / "here")): p for p in (tmp_path / "here").rglob("*") if p.is_file()}
+    assert {name: path.read_bytes() for name, path in found.items()} == there.files
+    assert {path.stat().st_mtime for path in found.values()} == {MODIFIED}
+
+
+def test_what_is_here_already_is_skipped_and_counted_unless_told_otherwise(
+    cli: Cli, there: StandIn, tmp_path: Path
+) -> None:
+    there.files = {"same": b"1", "other-size": b"22", "other-time": b"3", "large": b"x" * 2_000_000}
+    to = tmp_path / "here"
+    assert cli("folder", "download", "chat", "--to", to).code == 0
+    (to / "other-size").write_bytes(b"2")
+    os.utime(to / "other-size", (MODIFIED, MODIFIED))
+    (to / "other-time").write_bytes(b"4")
+    there.seen.clear()
+    there.bodies.clear()
+    ran = cli("folder", "download", "chat", "--to", to)
+    assert (ran.code, "2 files" in ran.out, "2 already there" in ran.out) == (0, True, True)
+    assert [sorted(paths) for paths in there.bodies] == [["other-size", "other-time"]]
+    assert not any("/files/large" in path for _, path in there.seen)
+    assert (to / "other-time").read_bytes() == b"3"
+    ran = cli("--json", "folder", "download", "chat", "--to", to)
+    assert (ran.json["files"], len(ran.json["skipped"])) == ([], 4)
+    assert len(cli("--json", "folder", "download", "chat", "--to", to, "--no-skip").json["files"]) == 4
+
+
+def test_a_download_that_breaks_leaves_no_half_of_anything_and_goes_on(
+    cli: Cli, there: StandIn, tmp_path: Path
+) -> None:
+    there.files = {"a": b"1" * 2000, "b": b"2" * 2000}
+    there.faults.extend(["after", "503", "foreign"])
+    ran = cli("folder", "download", "chat", "--to", tmp_path / "here")
+    assert ran.code == 0, ran.err
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "b", "here"]  # and nothing that was not asked for
+    assert (tmp_path / "here/b").read_bytes() == b"2" * 2000
+
+
+def test_a_file_that_is_gone_meanwhile_is_named_and_the_rest_comes(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+    there.files = {"a": b"1"}
+    rows = [{"path": p, "kind": "file", "size_bytes": 1, "modified_at": NOW} for p in ("a", "gone")]
+    there.on("GET", f"/v1/folders/{uid(5)}/files", {"items": rows, "next": None})
+    ran = cli("folder", "download", "chat", "--to", tmp_path / "here")
+    assert (ran.code, "left out gone" in ran.err, "1 file did not come" in ran.err) == (1, True, True)
+    assert (tmp_path / "here/a").read_bytes() == b"1"
+
+
 def _file(path: str) -> FileView:
     return FileView.model_validate({"path": path, "kind": "file", "size_bytes": 1, "modified_at": NOW})
 
@@ -189,7 +244,8 @@ def test_a_server_cannot_write_outside_of_the_directory(path: str, tmp_path: Pat
 
 
 def test_a_directory_comes_down_under_its_own_name(tmp_path: Path) -> None:
-    assert downloads([_file("a/b/c")], "a/b", tmp_path) == [Transfer(tmp_path / "b/c", "a/b/c", 1)]
+    (found,) = downloads([_file("a/b/c")], "a/b", tmp_path)
+    assert found == Transfer(tmp_path / "b/c", "a/b/c", 1, MODIFIED * 10**9)
 
 
 def test_folders_are_made_listed_shown_and_removed(cli: Cli, there: StandIn) -> None:

@@ -20,6 +20,8 @@ from aiohttp import web
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = "hr_00000000000000000000000000000001_secret"
 NOW = "2026-01-01T12:00:00Z"
+MODIFIED = 1_767_268_800
+"""The same, when the files there were changed."""
 
 
 def uid(number: int) -> str:
@@ -88,6 +90,8 @@ class StandIn:
             return await self.tus(request, parts)
         if parts[1:2] == ["folders"] and parts[3:] == ["archive"]:
             return await self.archive(request)
+        if parts[1:2] == ["folders"] and parts[3:] == ["archive", "selection"]:
+            return await self.selection(request)
         if parts[1:2] == ["folders"] and "files" in parts and len(parts) > 4 and request.method == "GET":
             return await self.download(request, request.path.split("/files/", 1)[1])
         if request.path.endswith("/logs"):
@@ -126,6 +130,30 @@ class StandIn:
             assert request.transport is not None
             request.transport.abort()
         return web.json_response(receipt)
+
+    async def selection(self, request: web.Request) -> web.StreamResponse:
+        """Send a tar archive. Faults: a status, `after` (half of it comes), `foreign` (with a file nobody asked for)."""
+        fault = self.faults.popleft() if self.faults else ""
+        if fault.isdigit():
+            return problem("unavailable", int(fault))
+        made = io.BytesIO()
+        with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            paths = (await request.json())["paths"]
+            self.bodies.append(paths)
+            for path in [*paths, *(["../../out", "not-asked-for"] if fault == "foreign" else [])]:
+                content = self.files.get(path, b"foreign" if fault == "foreign" else None)
+                if content is not None:
+                    entry = tarfile.TarInfo(path)
+                    entry.size, entry.mtime = len(content), MODIFIED
+                    entry.pax_headers = {"HEADRACE.sha256": hashlib.sha256(content).hexdigest()}
+                    archive.addfile(entry, io.BytesIO(content))
+        response = web.StreamResponse(headers={"Content-Type": "application/x-tar"})
+        await response.prepare(request)
+        await response.write(made.getvalue()[: 600 if fault == "after" else None])
+        if fault == "after":
+            assert request.transport is not None
+            request.transport.abort()
+        return response
 
     async def tus(self, request: web.Request, parts: list[str]) -> web.StreamResponse:
         assert request.headers["Tus-Resumable"] == "1.0.0"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -25,11 +27,11 @@ from rich.progress import (
 
 from headrace.cli.errors import CliError
 from headrace.cli.text import clean, size
-from headrace.cli.upload_plan import LeftOut, Plan, Transfer
+from headrace.cli.upload_plan import LeftOut, Plan, Transfer, microseconds
 from headrace.cli.uploads import Unfinished
 from headrace.common.contracts.http.folders import FileView, FolderView
 from headrace.sdk import ApiError, Client
-from headrace.sdk.archives import SMALL_BYTES, Small, batches
+from headrace.sdk.archives import SMALL_BYTES, Small, Wanted, batches
 
 PARALLEL: Final = 4
 _STEP_BYTES: Final = 32 * 1024 * 1024
@@ -54,7 +56,7 @@ def downloads(files: Sequence[FileView], below: str, to: Path) -> list[Transfer]
         relative = path.relative_to(start) if path.is_relative_to(start) else path
         if relative.is_absolute() or ".." in relative.parts:
             raise CliError(f"the server names a file {file.path!r}, which leads out of {to}")
-        found.append(Transfer(to.joinpath(*relative.parts), file.path, file.size_bytes))
+        found.append(Transfer(to.joinpath(*relative.parts), file.path, file.size_bytes, microseconds(file.modified_at)))
     return found
 
 
@@ -99,14 +101,44 @@ def send(client: Client, folder: FolderView, plan: Plan, unfinished: Unfinished,
     return left_out
 
 
-def fetch(client: Client, folder: FolderView, files: Sequence[Transfer], shown: Shown) -> None:
-    """Download `files`, each whole or not at all."""
+def fetch(client: Client, folder: FolderView, files: Sequence[Transfer], shown: Shown) -> list[LeftOut]:
+    """Download `files`, each whole or not at all: small ones many in one request. Return what did not come, and why."""
+    left_out: list[LeftOut] = []
+    for parent in sorted({file.local.parent for file in files}):
+        parent.mkdir(parents=True, exist_ok=True)
 
     def one(file: Transfer, progress: Callable[[int, int], None]) -> None:
-        file.local.parent.mkdir(parents=True, exist_ok=True)
         client.folders.download(folder.id, file.remote, file.local, progress=progress)
+        if file.modified_ns is not None:
+            os.utime(file.local, ns=(file.modified_ns, file.modified_ns))
 
-    _all([partial(_one, file, one, shown) for file in files], shown)
+    def small(batch: list[Wanted], stop: Event) -> None:
+        _check(stop)
+        missing = client.folders.download_small(folder.id, batch)
+        left_out.extend(LeftOut(row.path, f"found {row.found}; allowed: {row.allowed}") for row in missing)
+        for file in batch:
+            shown.file(file.path)(file.size_bytes, file.size_bytes)
+
+    few = [Wanted(file.remote, file.local, file.size_bytes) for file in files if file.size_bytes <= SMALL_BYTES]
+    jobs: list[Callable[[Event], None]] = [partial(small, batch) for batch in batches(few)]
+    jobs += [partial(_one, file, one, shown) for file in files if file.size_bytes > SMALL_BYTES]
+    _all(jobs, shown)
+    return left_out
+
+
+def already_here(files: Sequence[Transfer]) -> tuple[list[Transfer], list[Transfer]]:
+    """Return which are to be fetched, and which are here already: with the same size and time of change."""
+    wanted: list[Transfer] = []
+    here: list[Transfer] = []
+    for file in files:
+        try:
+            facts = file.local.lstat()
+        except OSError:
+            wanted.append(file)
+            continue
+        same = stat.S_ISREG(facts.st_mode) and (facts.st_size, facts.st_mtime_ns) == (file.size_bytes, file.modified_ns)
+        (here if same else wanted).append(file)
+    return wanted, here
 
 
 class _StoppedError(Exception):

@@ -6,11 +6,13 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from headrace.cli.errors import CliError
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS: Final = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -21,11 +23,18 @@ _KINDS: Final = (
 
 @dataclass(frozen=True)
 class Transfer:
-    """One file: here, there, and how large."""
+    """One file: here, there, how large, and when it was changed (whole microseconds, as they travel)."""
 
     local: Path
     remote: str
     size_bytes: int
+    modified_ns: int | None = None
+
+
+def microseconds(time: datetime) -> int:
+    """Return a time in nanoseconds since 1970, exactly."""
+    since = time - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,17 @@
-"""Many small files in one request: a tar archive made in memory, sent again when its answer was lost."""
+"""Many small files in one request, up or down: a tar archive in memory, sent or fetched again when its answer was lost."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry
+from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry, Selection
+from headrace.sdk.downloads import write_whole
 from headrace.sdk.errors import AnswerLostError, ApiError, TransferError, UnreachableError
 from headrace.sdk.transport import Query, Transport, parsed
 
@@ -20,6 +21,7 @@ _BATCH_BYTES: Final = 8 * 1024 * 1024
 BATCH_FILES: Final = 500
 _PATIENCE: Final = 8
 _DIGEST: Final = "HEADRACE.sha256"
+_CHANGED: Final = "HEADRACE.changed"
 _AGAIN: Final = {502, 503, 504}
 
 
@@ -32,9 +34,22 @@ class Small:
     size_bytes: int
 
 
-def batches(files: Iterable[Small]) -> Iterator[list[Small]]:
+@dataclass(frozen=True)
+class Wanted:
+    """A file to fetch: its path in the folder, where it goes here, and its size as far as is known."""
+
+    path: str
+    to: Path
+    size_bytes: int
+
+
+F = TypeVar("F", Small, Wanted)
+T = TypeVar("T")
+
+
+def batches(files: Iterable[F]) -> Iterator[list[F]]:
     """Yield the files in parts that each make one request: at most 500 files, 8 MiB, or one larger file."""
-    batch: list[Small] = []
+    batch: list[F] = []
     size = 0
     for file in files:
         if batch and (len(batch) == BATCH_FILES or size + file.size_bytes > _BATCH_BYTES):
@@ -54,24 +69,58 @@ def send_archive(
     It may be done twice, which changes nothing. Raises ApiError, TransferError when the server stays away.
     """
     content, unread = _packed(files, directories)
+
+    def once() -> ArchiveReceipt:
+        answer = transport.send(
+            "POST", path, query=query, content=content, headers={"Content-Type": "application/x-tar"}
+        )
+        return parsed(ArchiveReceipt, answer)
+
+    receipt = _patiently(transport, once, "upload")
+    return receipt.model_copy(
+        update={"refused": (*receipt.refused, *unread), "refused_count": receipt.refused_count + len(unread)}
+    )
+
+
+def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence[Wanted]) -> Iterator[RefusedEntry]:
+    """Fetch the files in one request, and yield those that did not come, with the reason. Each is there whole or not at all.
+
+    Raises ApiError, TransferError when the server stays away, OSError when the disk does not take it.
+    """
+    body = Selection(paths=tuple(file.path for file in files))
+    answer = _patiently(transport, lambda: transport.send("POST", path, query=query, body=body), "download")
+    missing = {file.path: file for file in files}
+    with tarfile.open(fileobj=io.BytesIO(answer.content), mode="r:") as archive:
+        for entry in archive:
+            file = missing.pop(entry.name, None)  # what was not asked for goes nowhere
+            content = archive.extractfile(entry) if file is not None and entry.isreg() else None
+            if file is None or content is None:
+                continue
+            data = content.read()
+            digest = entry.pax_headers.get(_DIGEST)
+            if len(data) != entry.size or (digest is not None and digest != hashlib.sha256(data).hexdigest()):
+                raise TransferError(f"{entry.name} did not come as the server read it")
+            write_whole(file.to, data, modified=entry.mtime)
+        changed = archive.pax_headers.get(_CHANGED)
+    for gone in missing:
+        yield RefusedEntry(path=gone, found="nothing", allowed="a file that is there while it is fetched")
+    if changed is not None:
+        yield RefusedEntry(path=changed, found="a file that changed while it was read", allowed="fetching it again")
+
+
+def _patiently(transport: Transport, once: Callable[[], T], what: str) -> T:
+    """Do it until it is answered. Raises ApiError, TransferError when the server stays away."""
     failures = 0
     while True:
         try:
-            answer = transport.send(
-                "POST", path, query=query, content=content, headers={"Content-Type": "application/x-tar"}
-            )
+            return once()
         except (UnreachableError, AnswerLostError, ApiError) as error:
             if isinstance(error, ApiError) and error.status not in _AGAIN:
                 raise
             if failures >= _PATIENCE:
-                raise TransferError(f"the upload stopped: {error}") from error
+                raise TransferError(f"the {what} stopped: {error}") from error
             transport.sleep(min(0.1 * 2**failures, 5.0))
             failures += 1
-        else:
-            receipt = parsed(ArchiveReceipt, answer)
-            return receipt.model_copy(
-                update={"refused": (*receipt.refused, *unread), "refused_count": receipt.refused_count + len(unread)}
-            )
 
 
 def _packed(files: Sequence[Small], directories: Sequence[str]) -> tuple[bytes, list[RefusedEntry]]:

@@ -33,6 +33,25 @@ def download(transport: Transport, path: str, query: Query, to: Path, progress: 
             raise
 
 
+def write_whole(to: Path, content: bytes, *, modified: float) -> None:
+    """Put a small file into its place, whole or not at all, with its time of change. Raises OSError."""
+    with NamedTemporaryFile(dir=to.parent, prefix=f".{to.name[:100]}.", suffix=".part", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.utime(file.fileno(), ns=(in_ns(modified), in_ns(modified)))
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            Path(file.name).replace(to)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def in_ns(seconds: float) -> int:
+    """Return a time of change in nanoseconds, of which whole microseconds travel."""
+    return round(seconds * 1_000_000) * 1000
+
+
 def _fetch(
     transport: Transport, path: str, query: Query, file: IO[bytes], progress: Callable[[int, int], None]
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, RefusedEntry, UsageMode
-from headrace.sdk.archives import BATCH_FILES, Small, batches, send_archive
+from headrace.sdk.archives import BATCH_FILES, Small, Wanted, batches, fetch_archive, send_archive
 from headrace.sdk.downloads import download
 from headrace.sdk.transport import Query, Transport, segment
 from headrace.sdk.uploads import Uploader
@@ -108,6 +108,24 @@ class Folders:
             yield from send_archive(self._transport, path, query, (), some).refused
         for batch in batches(files):
             yield from send_archive(self._transport, path, query, batch, ()).refused
+            if progress is not None:
+                progress(batch)
+
+    def download_small(
+        self,
+        folder: object,
+        files: Iterable[Wanted],
+        *,
+        project: str | None = None,
+        progress: Callable[[Sequence[Wanted]], None] | None = None,
+    ) -> Iterator[RefusedEntry]:
+        """Fetch many small files, up to 500 in a request, and yield those that did not come, with the reason.
+
+        Each is at its place here whole or not at all, with its time of change; its directory has to be there. `progress` gets the
+        files of each request that was answered. Raises TransferError when the server stays away, OSError for the disk.
+        """
+        for batch in batches(files):
+            yield from fetch_archive(self._transport, f"{_of(folder)}/archive/selection", _in(project), batch)
             if progress is not None:
                 progress(batch)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +16,8 @@ from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import clean, count, size
-from headrace.cli.transfer import Shown, downloads, fetch, send
-from headrace.cli.upload_plan import plan_upload
+from headrace.cli.transfer import Shown, already_here, downloads, fetch, send
+from headrace.cli.upload_plan import LeftOut, Transfer, plan_upload
 from headrace.cli.uploads import Unfinished
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
 
@@ -116,10 +117,7 @@ def upload(
         })  # fmt: skip
     else:
         session.output.line(f"{count(len(sent), 'file')}, {size(moved)} in {there.name}")
-    for row in left_out[:_MOST_SHOWN]:
-        sys.stderr.write(clean(f"left out {row.path}: {row.reason}") + "\n")
-    if len(left_out) > _MOST_SHOWN:
-        sys.stderr.write(f"… and {len(left_out) - _MOST_SHOWN} more; --json names all\n")
+    _say_left_out(left_out)
     if left_out and not allow_partial:
         raise CliError(
             f"{count(len(left_out), 'thing')} left out; everything else is there", hint="--allow-partial accepts that"
@@ -133,20 +131,50 @@ def download(
         str, typer.Argument(metavar="[PATH]", help="File or directory in the folder; without it: everything.")
     ] = "",
     to: Annotated[Path, typer.Option("--to", metavar="DIRECTORY", help="Where to put it.")] = Path(),
+    skip: Annotated[
+        bool, typer.Option("--skip/--no-skip", help="Leave alone what is here with the same size and time of change.")
+    ] = True,
     project: Project = None,
 ) -> None:
-    """Download a file, a directory or everything."""
+    """Download a file, a directory or everything. Each file is here whole or not at all; run again, the rest comes.
+
+    Small files come many in one request. Files keep their time of change, by which those that are here already are known.
+    """
     client = session.client
     there = client.folders.get(folder, project=session.project(project, of=folder))
-    wanted = downloads(_below(session, there, path), path, to)
-    if not wanted:
+    found = downloads(_below(session, there, path), path, to)
+    if not found:
         raise CliError(f"{folder} has no files" + (f" at {path}" if path else ""))
+    wanted, here = already_here(found) if skip else (found, [])
     total = sum(file.size_bytes for file in wanted)
-    fetch(client, there, wanted, Shown(f"downloading from {there.name}", total, quiet=session.output.as_json))
+    left_out = fetch(
+        client, there, wanted, Shown(f"downloading from {there.name}", total, quiet=session.output.as_json)
+    )
+    missing = {row.path for row in left_out}
+    came = [file for file in wanted if file.remote not in missing]
+    moved = sum(file.size_bytes for file in came)
     if session.output.as_json:
-        session.output.record({"folder": there.name, "files": [str(file.local) for file in wanted], "bytes": total})
+        session.output.record({
+            "folder": there.name, "files": [str(file.local) for file in came], "bytes": moved,
+            "skipped": [str(file.local) for file in here],
+            "left_out": [{"path": row.path, "reason": row.reason} for row in left_out],
+        })  # fmt: skip
     else:
-        session.output.line(f"{count(len(wanted), 'file')}, {size(total)} in {to}")
+        session.output.line(f"{count(len(came), 'file')}, {size(moved)} in {to}{_skipped(here)}")
+    _say_left_out(left_out)
+    if left_out:
+        raise CliError(f"{count(len(left_out), 'file')} did not come; everything else is here", hint="run it again")
+
+
+def _skipped(there: Sequence[Transfer]) -> str:
+    return f"; {len(there):,} already there" if there else ""
+
+
+def _say_left_out(left_out: Sequence[LeftOut]) -> None:
+    for row in left_out[:_MOST_SHOWN]:
+        sys.stderr.write(clean(f"left out {row.path}: {row.reason}") + "\n")
+    if len(left_out) > _MOST_SHOWN:
+        sys.stderr.write(f"… and {len(left_out) - _MOST_SHOWN} more; --json names all\n")
 
 
 def _below(session: Session, folder: FolderView, path: str) -> list[FileView]:

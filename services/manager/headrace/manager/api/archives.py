@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated
 
+import structlog
 from aiohttp import web
 from pydantic import StringConstraints
 
-from headrace.common.contracts.http.folders import ArchiveReceipt
+from headrace.common.contracts.http.folders import ArchiveReceipt, Selection
 from headrace.common.contracts.problems import (
     Conflict,
     Forbidden,
     InsufficientStorage,
+    Problem,
     QuotaExceeded,
     TooLarge,
     UnsupportedMediaType,
@@ -20,7 +25,10 @@ from headrace.manager.api.folders import FolderQuery
 from headrace.manager.api.routing import Call, Reply, Routes, json_reply
 from headrace.manager.api.uploads import body_parts
 
+log = structlog.get_logger()
 routes = Routes("archives")
+_READER_S = 60.0
+"""A reader that takes nothing for so long is left."""
 TAR = "application/x-tar"
 
 
@@ -49,3 +57,47 @@ async def take_archive(call: Call) -> web.Response:
             call.actor, call["folder"], query.project, query.path, body_parts(call.request), call.request.content_length
         )
     )
+
+
+@routes.on(
+    "GET", "/v1/folders/{folder}/archive", query=ArchiveQuery,
+    replies={200: Reply("A tar archive, not compressed.", media_type=TAR)}, problems=(Conflict,),
+)  # fmt: skip
+async def send_archive(call: Call) -> web.StreamResponse:
+    """Return the files and directories at `path` as a tar archive. One that breaks off has no end.
+
+    A pax record `HEADRACE.sha256` has a small file's digest; `HEADRACE.changed` follows a file that changed while it was read.
+    """
+    query = call.query(ArchiveQuery)
+    return await _send(call, call.use.archives.read(call.actor, call["folder"], query.project, query.path))
+
+
+@routes.on(
+    "POST", "/v1/folders/{folder}/archive/selection", query=FolderQuery, body=Selection,
+    replies={200: Reply("A tar archive, not compressed.", media_type=TAR)}, problems=(Conflict,),
+)  # fmt: skip
+async def send_selection(call: Call) -> web.StreamResponse:
+    """Return the files at these paths as a tar archive; what is no file, or gone, is not in it."""
+    project, paths = call.query(FolderQuery).project, call.body(Selection).paths
+    return await _send(call, call.use.archives.read(call.actor, call["folder"], project, "", paths))
+
+
+async def _send(
+    call: Call, archive: AbstractAsyncContextManager[tuple[str, AsyncIterator[bytes]]]
+) -> web.StreamResponse:
+    async with archive as (name, pieces):
+        response = web.StreamResponse(
+            headers={"Content-Type": TAR, "Content-Disposition": f'attachment; filename="{name}.tar"'}
+        )
+        await response.prepare(call.request)
+        try:
+            async for piece in pieces:
+                async with asyncio.timeout(_READER_S):
+                    await response.write(piece)
+        except (Problem, TimeoutError) as error:
+            log.warning("archive_broken_off", folder=name, error=str(error) or "the reader did not go on")
+            if call.request.transport is not None:
+                call.request.transport.abort()  # an orderly end would look like a whole archive
+            return response
+        await response.write_eof()
+    return response

@@ -166,7 +166,8 @@ class OpenFile:
         facts = os.fstat(fd)
         self.size_bytes = facts.st_size
         self.modified_at = datetime.fromtimestamp(facts.st_mtime, tz=UTC)
-        self.tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
+        self.modified_ns = facts.st_mtime_ns
+        self.tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}"'
         """Differs for another content (an HTTP entity tag)."""
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -178,6 +179,12 @@ class OpenFile:
                 offset += len(part)
                 size -= len(part)
         return b"".join(parts)
+
+    def is_unchanged(self) -> bool:
+        """Whether nothing was written to it since it was opened."""
+        with self._lock, problems("the file"):
+            facts = os.fstat(self._file.fileno())
+        return (facts.st_size, facts.st_mtime_ns) == (self.size_bytes, self.modified_ns)
 
     def close(self) -> None:
         """Let go of it, after a read that still runs in a thread."""

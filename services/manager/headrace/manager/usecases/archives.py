@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 from headrace.common.contracts.http.folders import ArchiveReceipt
@@ -15,6 +16,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records import Folder
 from headrace.manager.domain.stored import Amount
+from headrace.manager.folders.packing import Packer
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.unpacking import Unpacker
 from headrace.manager.store import events, folders
@@ -22,6 +24,8 @@ from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.stored import Stored
 from headrace.manager.usecases.turns import Turns
 
+READ_AT_ONCE = 4
+"""Archives of a project that are sent at once."""
 _FED_BYTES = 1024 * 1024
 """Handed to a thread at once."""
 _STEP = Amount(bytes=64 * 1024 * 1024, files=1000)
@@ -50,6 +54,7 @@ class Archives:
         self._max_bytes = max_bytes
         self._idle_s = idle_s
         self._turns = Turns()
+        self._readers = Turns(at_once=READ_AT_ONCE)
 
     async def take(
         self,
@@ -78,6 +83,38 @@ class Archives:
             finally:
                 await self._storage.call(unpacker.close)
                 await self._record(actor, folder, path, unpacker)
+
+    @asynccontextmanager
+    async def read(
+        self, actor: Actor, reference: str, project: str | None, path: str, paths: Sequence[str] | None = None
+    ) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
+        """The name of the folder, and a tar stream of what lies at `path` in it, or of the files at `paths`.
+
+        What the stream raises (Unavailable, a file that was cut) leaves an archive without its end.
+        Raises NotFound, Conflict, InvalidRequest, Unavailable while the project reads as much as it may.
+        """
+        below = split_path(path, empty=True)
+        chosen = [split_path(one, field="paths") for one in paths] if paths is not None else None
+        folder = await self._folders.find(actor, reference, project, "viewer")
+        packer = Packer(self._storage.tree(folder.id), below, paths=chosen)
+        end = await self._readers.take(folder.project_id)
+        try:
+            yield folder.name, await self._started(packer)
+        finally:
+            end()
+            await self._storage.call(packer.close)
+
+    async def _started(self, packer: Packer) -> AsyncIterator[bytes]:
+        """Return the pieces. What is wrong with the first one is raised here, before an answer has begun."""
+        first = await self._storage.call(packer.piece)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            piece = first
+            while piece:
+                yield piece
+                piece = await self._storage.call(packer.piece)
+
+        return pieces()
 
     async def _take(self, folder: Folder, unpacker: Unpacker, body: AsyncIterator[bytes], step: Amount) -> None:
         counted_at = time.monotonic()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, NonNegativeInt
+from pydantic import AwareDatetime, Field, NonNegativeInt, StringConstraints
 
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import FolderId, ProjectId, Slug
@@ -37,6 +37,15 @@ class FileView(View):
     kind: Literal["file", "directory"]
     size_bytes: NonNegativeInt
     modified_at: AwareDatetime
+
+
+class Selection(Body):
+    """Files to be sent in one archive."""
+
+    paths: Annotated[
+        tuple[Annotated[str, StringConstraints(min_length=1, max_length=4096)], ...],
+        Field(min_length=1, max_length=1000),
+    ]
 
 
 class RefusedEntry(View):
