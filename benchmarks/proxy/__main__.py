@@ -21,7 +21,7 @@ from benchmarks.proxy.processes import free_port, start
 from benchmarks.proxy.proxies import Proxy
 from benchmarks.proxy.results import GATES, OURS, doubts, judge, proxies_table, records, verdicts_table
 
-MEASURES = ("requests", "strangers", "gets", "latency", "chunks", "first_bytes", "idle", "workers")
+MEASURES = ("callers", "requests", "gets", "latency", "chunks", "first_bytes", "idle", "workers")
 IDLE, QUICK_IDLE = 10_000, 1_000
 
 

@@ -31,7 +31,7 @@ def call(number: int, *, prefix: str, tokens: Sequence[str], events: int = 0, ow
         "Host: models.example.com",
         "User-Agent: OpenAI/Python 1.99.9",
         "Accept: application/json",
-        *([f"Authorization: Bearer {tokens[number % len(tokens)]}"] if tokens else []),
+        *([f"Authorization: Bearer {tokens[number % CALLERS % len(tokens)]}"] if tokens else []),
         "Content-Type: application/json",
         f"X-Conversation: c-{said * 7919 % 100_003}",
         f"Content-Length: {len(body)}",

@@ -42,25 +42,28 @@ class Loads:
     proxy_core: int
     seconds: float
 
-    def requests(self, proxy: Proxy) -> dict[str, float]:
-        """As many requests as 64 connections of 16 callers bring through: a caller's differ in their bodies and lengths."""
+    def callers(self, proxy: Proxy) -> dict[str, float]:
+        """As many requests as 64 connections bring through, as callers of a fleet send them: no two with the same head."""
         core_before = core_busy_s(self.proxy_core)
-        found, spent = self.pressed(proxy, proxy.callers_calls(), callers=calls.CALLERS)
+        found, spent = self.pressed(proxy, proxy.real_calls())
         cpu = sum(spent.values())
         return {
-            "requests": found["requests"] / found["seconds"],
-            "requests_cpu": cpu / found["requests"] * 1e6,
+            "callers": found["requests"] / found["seconds"],
+            "callers_cpu": cpu / found["requests"] * 1e6,
             "busy": cpu / found["seconds"] * 100,
             "others": max(0.0, (core_busy_s(self.proxy_core) - core_before) - cpu) / found["seconds"] * 100,
         }
 
-    def strangers(self, proxy: Proxy) -> dict[str, float]:
-        """The same where every request on a connection comes from another caller, with another path and other fields."""
-        found, _ = self.pressed(proxy, proxy.calls())
-        return {"strangers": found["requests"] / found["seconds"]}
+    def requests(self, proxy: Proxy) -> dict[str, float]:
+        """The best case: 16 callers whose requests differ in their bodies and lengths only."""
+        found, spent = self.pressed(proxy, proxy.callers_calls(), callers=calls.CALLERS)
+        return {
+            "requests": found["requests"] / found["seconds"],
+            "requests_cpu": sum(spent.values()) / found["requests"] * 1e6,
+        }
 
     def gets(self, proxy: Proxy) -> dict[str, float]:
-        """Requests without a body, each different from the one before as there."""
+        """Requests without a body, each with another path and other fields than the one before."""
         if not proxy.forwards_gets:
             raise LoadFailedError("it answers by itself")
         found, _ = self.pressed(proxy, proxy.bodiless_calls())

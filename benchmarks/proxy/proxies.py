@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import jwt
 
-from benchmarks.proxy import calls, ours
+from benchmarks.proxy import callers, calls, ours
 from benchmarks.proxy.machine import HERE, WORK, MissingError, from_wheel, program
 from benchmarks.proxy.processes import Running, free_port, start, status_line, wait_until_it_answers
 from benchmarks.proxy.results import DIRECT, OURS
@@ -36,6 +36,11 @@ class Proxy:
         """Return the file of requests for it: plain ones, or such as ask for a stream of so many events."""
         made = (calls.call(n, prefix=self.prefix, tokens=self.tokens, events=events) for n in range(calls.HOW_MANY))
         return calls.write_calls(self.folder / f"calls-{events}", made)
+
+    def real_calls(self) -> Path:
+        """Return the file of requests as callers send them, no two with the same head."""
+        made = (callers.request(n, prefix=self.prefix, tokens=self.tokens) for n in range(callers.HOW_MANY))
+        return calls.write_calls(self.folder / "calls-real", made)
 
     def callers_calls(self) -> Path:
         """Return the file of requests whose heads are alike for each caller; a caller's are calls.CALLERS apart."""
@@ -125,7 +130,7 @@ def headrace(backends: Sequence[int], on: Sequence[int], *, workers: int = 1) ->
     """Ours with everything on."""
     folder = WORK / (OURS if workers == 1 else f"{OURS}-{workers}")
     port = free_port()
-    environment, tokens = ours.prepare(folder, port=port, backends=backends, callers=calls.CALLERS, workers=workers)
+    environment, tokens = ours.prepare(folder, port=port, backends=backends, callers=callers.TOKENS, workers=workers)
     running = start(OURS, ours.COMMAND, on=on, folder=folder, environment=environment)
     return _checked(Proxy(OURS, port, folder, running, prefix=ours.PREFIX, tokens=tokens))
 
@@ -190,7 +195,7 @@ def _hs256(secret: str | bytes, subject: str) -> list[str]:
     claims = {"iss": "headrace", "sub": subject, "iat": now, "exp": now + 86_400}
     return [
         jwt.encode(claims | {"jti": str(uuid4())}, secret, algorithm="HS256", headers={"kid": "k1"})
-        for _ in range(calls.CALLERS)
+        for _ in range(callers.TOKENS)
     ]
 
 

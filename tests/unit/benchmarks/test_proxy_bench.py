@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.proxy import callers
 from benchmarks.proxy.calls import CALLERS, bodiless, call
 from benchmarks.proxy.measures import LoadFailedError
 from benchmarks.proxy.results import (
@@ -146,6 +148,21 @@ def test_requests_differ_and_say_their_length() -> None:
         assert f"Content-Length: {len(body)}".encode() in head
         assert b'"stream":true,"max_tokens":3' in body
     assert b"Authorization" not in call(1, prefix="", tokens=())
+
+
+def test_no_two_requests_of_real_callers_have_the_same_head() -> None:
+    tokens = [f"t{number}" for number in range(callers.TOKENS)]
+    sent = [callers.request(number, prefix="/chat", tokens=tokens) for number in range(callers.HOW_MANY)]
+    parted = [request.partition(b"\r\n\r\n") for request in sent]
+    assert len({head for head, _, _ in parted}) == len(sent)
+    for head, _, body in parted:
+        assert f"\r\nContent-Length: {len(body)}".encode() in head
+        assert b"\0" not in head + body
+    lines = Counter(line for head, _, _ in parted for line in head.split(b"\r\n"))
+    assert sum(times == 1 for times in lines.values()) > len(sent), "each has a line that no other has"
+    assert len({line for line in lines if line.startswith(b"Authorization: Bearer t")}) == callers.TOKENS
+    assert sent[7] == callers.request(7, prefix="/chat", tokens=tokens), "the same in each run"
+    assert b"Authorization" not in callers.request(7, prefix="", tokens=())
 
 
 def test_a_request_without_a_body_tells_of_none() -> None:

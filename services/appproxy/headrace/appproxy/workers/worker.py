@@ -114,7 +114,7 @@ class Worker:
             case "unlisten":
                 await self._plane.unlisten(message["own_port"])
             case "begin":
-                _settle_memory()
+                settle_memory()
                 self._ready = True
             case "drain":
                 self._end(message["grace_s"])
@@ -182,7 +182,7 @@ class Worker:
             self._grace.set_result(grace_s)
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """Take what was built so far out of the collector's sight: modules and tables live as long as the process does, and looking at
     them again and again would pause all streams. Requests make few cycles, so that looking seldom is enough for the rest."""
     gc.collect()

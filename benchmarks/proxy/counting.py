@@ -1,0 +1,134 @@
+"""The app-proxy's data plane without sockets, fed with prepared requests: what `count` runs. `... FOLDER FILE REQUESTS`.
+
+FOLDER holds the route table, FILE the requests. Prints microseconds of CPU per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from headrace.appproxy.plane_wiring import build_plane
+from headrace.appproxy.settings import Settings
+from headrace.appproxy.table import Tables
+from headrace.appproxy.table_store import FOLDER, TableStore
+from headrace.appproxy.traffic.caller import CallerConnection
+from headrace.appproxy.traffic.parts import Door
+from headrace.appproxy.upstream.connection import ReplicaConnection
+from headrace.appproxy.workers.worker import settle_memory
+from headrace.common.obs.logging import configure_logging
+
+TOGETHER = 16
+"""Requests that come in one turn of the event loop, as under load."""
+WARM_UP = 4_096
+"""Requests before the count: every caller has been seen once, and what is remembered of callers and lines is full."""
+_BODY = (
+    b'{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"m","choices":[{"index":0,"message":{"role":'
+    b'"assistant","content":"Water runs downhill."},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":5,'
+    b'"total_tokens":14}}'
+)
+_ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nServer: backend\r\n"
+    b"Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n%b" % (len(_BODY), _BODY)
+)
+
+
+class Wire(asyncio.Transport):
+    """A connection whose other side is this program: what is written to it is kept in `sent`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Of a caller on this machine."""
+        return ("127.0.0.1", 40_000) if name == "peername" else default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Nothing waits here."""
+
+    def is_closing(self) -> bool:
+        """It stays open."""
+        return False
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        """Keep it."""
+        self.sent.append(bytes(data))
+
+    def close(self) -> None:
+        """Say that something went wrong: neither side ends here."""
+        raise AssertionError(f"closed after {self.sent[-1:]}")
+
+    def abort(self) -> None:
+        """The same."""
+        raise AssertionError(f"aborted after {self.sent[-1:]}")
+
+
+class Bench:
+    """A data plane with callers and replicas that are `Wire`s."""
+
+    def __init__(self, folder: Path) -> None:
+        tables = Tables()
+        TableStore(folder / FOLDER).load_into(tables)
+        self._plane = build_plane(Settings(id="count", nats_url="nats://127.0.0.1:1"), tables, notify=lambda: None)
+        parts = self._plane.parts
+        self._answering: list[tuple[ReplicaConnection, Wire]] = []
+        for replica in (replica for serving in self._plane.servings for replica in serving.replicas.values()):
+            for _ in range(TOGETHER):
+                kept, wire = ReplicaConnection(replica, parts.head_limits, parts.outbox), Wire()
+                kept.connection_made(wire)
+                replica.keep(kept)
+                self._answering.append((kept, wire))
+        door = Door(None)
+        self._callers = [CallerConnection(parts, door) for _ in range(TOGETHER)]
+        for line in self._callers:
+            line.connection_made(Wire())
+
+    async def turn(self, given: Iterator[bytes]) -> None:
+        """Serve one request of each caller."""
+        for line in self._callers:
+            line.data_received(next(given))
+        await asyncio.sleep(0)
+        for kept, wire in self._answering:
+            if wire.sent:
+                wire.sent.clear()
+                kept.data_received(_ANSWER)
+        await asyncio.sleep(0)
+        for line in self._callers:
+            (answer,) = line.transport.sent
+            if not answer.startswith(b"HTTP/1.1 200 "):
+                raise SystemExit(f"answered {answer[:200]!r}")
+            line.transport.sent.clear()
+
+
+async def serve(folder: Path, requests: list[bytes], count: int) -> float:
+    """Serve so many of the requests, in turn, and return the seconds of CPU that it took."""
+    bench = Bench(folder)
+    given = itertools.cycle(requests)
+    for _ in range(WARM_UP // TOGETHER):
+        await bench.turn(given)
+    settle_memory()
+    begun = time.process_time()
+    for _ in range(count // TOGETHER):
+        await bench.turn(given)
+    return time.process_time() - begun
+
+
+def main() -> None:
+    """Serve what the command line says."""
+    folder, file, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    requests = file.read_bytes().rstrip(b"\0").split(b"\0")
+    configure_logging("appproxy", level="info", log_format="json")
+    seconds = uvloop.run(serve(folder, requests, count))
+    print(f"{seconds / count * 1e6:.2f}")
+
+
+if __name__ == "__main__":
+    main()
