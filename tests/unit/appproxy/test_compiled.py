@@ -29,3 +29,8 @@ def test_loggers_are_named() -> None:
     """A logger without a name takes that of the Python frame that calls it, which compiled code has none of: of its caller, then."""
     unnamed = [file.name for file in hatch_build.modules() if "get_logger()" in file.read_text()]
     assert not unnamed
+
+
+def test_nothing_that_is_compiled_has_cached_properties() -> None:
+    """They are worked out anew at each look there."""
+    assert [file.name for file in hatch_build.modules() if "cached_property" in file.read_text()] == []

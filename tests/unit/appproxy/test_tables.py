@@ -95,3 +95,13 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     asyncio.run(store.save(tables))
     after = {f.name: f.stat().st_ino for f in tmp_path.iterdir()}
     assert {name for name in before if before[name] != after[name]} == {f"{S1}.json"}
+
+
+def test_what_is_looked_up_for_each_caller_is_worked_out_once_a_table() -> None:
+    """Compiled classes work a cached property out at each look: each caller that was not seen before paid for all revocations."""
+    tables = Tables()
+    tables.apply(table("a", service_id=S1))
+    entry = tables.get(S1)
+    assert entry is not None
+    for name in ("keys", "revoked", "clients", "token_limits", "cors"):
+        assert getattr(entry, name) is getattr(entry, name), name

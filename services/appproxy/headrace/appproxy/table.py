@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +26,17 @@ class Entry:
         self.expires_s = NEVER
         """When the first of those expires who came in by this table or one before it, in seconds since the epoch; maybe they are
         gone by then."""
+        # Worked out here: compiled, what functools caches of a property is worked out at each look.
+        self.keys: dict[str, str] = {key.kid: key.public_key for key in table.token_keys}
+        """Public key by kid."""
+        self.revoked: frozenset[UUID] = frozenset(revocation.token_id for revocation in table.revocations)
+        """Ids of the tokens that are refused."""
+        self.clients: dict[str, NamedClient] = {client.name: client for client in table.clients}
+        """Named clients by name."""
+        self.token_limits: dict[UUID, TokenLimits] = {limits.token_id: limits for limits in table.token_limits}
+        """Limits and shares of the tokens that have their own."""
+        self.cors: CorsPolicy | None = policy_of(table.cors)
+        """What browsers are told of pages that may call; None where that is left to the replica."""
 
     def uses(self, caller: Caller) -> None:
         """Note that this caller may have something open."""
@@ -36,31 +46,6 @@ class Entry:
         """Forget the callers whose time is over, and take `expires_s` from the others."""
         self.callers = {shown: caller for shown, caller in self.callers.items() if caller.expires_s > now_s}
         self.expires_s = min([caller.expires_s for caller in self.callers.values()], default=NEVER)
-
-    @cached_property
-    def keys(self) -> dict[str, str]:
-        """Public key by kid."""
-        return {key.kid: key.public_key for key in self.table.token_keys}
-
-    @cached_property
-    def revoked(self) -> frozenset[UUID]:
-        """Ids of the tokens that are refused."""
-        return frozenset(revocation.token_id for revocation in self.table.revocations)
-
-    @cached_property
-    def clients(self) -> dict[str, NamedClient]:
-        """Named clients by name."""
-        return {client.name: client for client in self.table.clients}
-
-    @cached_property
-    def token_limits(self) -> dict[UUID, TokenLimits]:
-        """Limits and shares of the tokens that have their own."""
-        return {limits.token_id: limits for limits in self.table.token_limits}
-
-    @cached_property
-    def cors(self) -> CorsPolicy | None:
-        """What browsers are told of pages that may call; None where that is left to the replica."""
-        return policy_of(self.table.cors)
 
 
 class Tables:
