@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace.agent.runtime.process.layout import Layout
-from headrace.agent.runtime.process.looking import Started, look
+from headrace.agent.runtime.process.looking import KernelFiles, Started
 from headrace.agent.runtime.process.process import ProcessRuntime
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId, new_uuid
 
@@ -42,12 +42,13 @@ def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:
 
 def test_a_kernel_without_a_shim_is_one_whose_start_was_cut_and_one_with_a_code_has_exited(tmp_path: Path) -> None:
     layout, _ = kernel(tmp_path)
-    seen = look(layout, "h")
+    files = KernelFiles(tmp_path, "h")
+    seen = files.look(layout.kernel_id)
     assert seen is not None
     assert (seen.phase, seen.port, seen.exit_code) == ("created", 20_001, None)
     layout.state.write_text('{"shim": 1, "shim_ticks": 1, "child": 1, "child_ticks": 1, "boot": "another"}')
     layout.exit.write_text('{"code": 3}')
-    seen = look(layout, "h")
+    seen = files.look(layout.kernel_id)
     assert seen is not None
     assert (seen.phase, seen.exit_code) == ("exited", 3)
 

@@ -15,7 +15,6 @@ import pytest
 from aiohttp import web
 
 from headrace.agent.archive import LogArchive
-from headrace.agent.checks import Checker
 from headrace.agent.domain.kernels import KernelRecord, SeenKernel
 from headrace.agent.plans import Plans
 from headrace.agent.prestart import PrestartLog
@@ -26,7 +25,6 @@ from headrace.agent.scrape import EngineMetrics
 from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.messages.plans import NodePlan
-from headrace.common.contracts.model import HealthCheck
 from tests.unit.agent.test_convergence import NOW, spec_of
 from tests.unit.agent.test_decisions import PAGE
 
@@ -181,32 +179,6 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-async def test_http_checks(engine: Engine, session: aiohttp.ClientSession) -> None:
-    checker = Checker(session, "127.0.0.1")
-    check = HealthCheck(path="/health?deep=1", max_wait_time=0.2)
-    good = await checker.ask(check, engine.port)
-    assert (good.passed, good.detail) == (True, "answered 200")
-    engine.status = 503
-    bad = await checker.ask(check, engine.port)
-    assert (bad.passed, bad.detail) == (False, "answered 503 instead of 200")
-    assert (await checker.ask(HealthCheck(path="/health", expected_status_code=503), engine.port)).passed
-    engine.delay_s = 5
-    slow = await checker.ask(check, engine.port)
-    assert (slow.passed, slow.detail) == (False, "no answer within 0.2 s")
-    nobody = await checker.ask(check, 1)
-    assert (nobody.passed, nobody.detail) == (False, "connection refused")
-
-
-async def test_port_checks(engine: Engine, session: aiohttp.ClientSession) -> None:
-    checker = Checker(session, "127.0.0.1")
-    assert (await checker.ask(None, engine.port)).passed
-    assert (await checker.ask(None, 1)).detail == "connection refused"
-    proxy = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
-    async with proxy:
-        answer = await checker.ask(None, proxy.sockets[0].getsockname()[1])
-    assert (answer.passed, answer.detail) == (False, "the connection was closed at once")
-
-
 async def test_engines_are_read_and_those_without_a_page_left_in_peace(
     engine: Engine, session: aiohttp.ClientSession
 ) -> None:
@@ -249,36 +221,6 @@ async def test_ends_of_logs_are_kept_for_a_while(tmp_path: Path) -> None:
     brief = LogArchive(tmp_path / "logs", timedelta(seconds=-1))
     await brief.keep(other, NoRuntime(), prestart)  # type: ignore[arg-type]
     assert archive.lines(kernel_id) is None
-
-
-async def test_checks_of_a_healthy_kernel_share_a_connection_where_they_may(engine: Engine) -> None:
-    peers: set[object] = set()
-
-    async def health(request: web.Request) -> web.Response:
-        assert request.transport is not None
-        peers.add(request.transport.get_extra_info("peername"))
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_get("/health", health)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    check = HealthCheck(path="/health")
-    async with (
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as fresh,
-        aiohttp.ClientSession() as kept,
-    ):
-        checker = Checker(fresh, "127.0.0.1", kept)
-        for _ in range(5):
-            assert (await checker.ask(check, port, kept=True)).passed
-        assert len(peers) == 1
-        for _ in range(5):
-            assert (await checker.ask(check, port)).passed
-        assert len(peers) == 6
-    await runner.cleanup()
 
 
 async def test_of_an_engines_page_only_what_somebody_wants_is_read(

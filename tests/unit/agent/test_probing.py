@@ -39,6 +39,7 @@ class World:
         self.answer = Answer(passed=False, detail="no answer")
         self.problem: PortProblem | None = None
         self.fails: Exception | None = None
+        self.forgotten: list[int] = []
         self.asked = self.looks_at_the_clock = 0
         self.prober = Prober(self.table, self, self, self._now, port_open_timeout=timedelta(minutes=1))  # type: ignore[arg-type]
 
@@ -52,6 +53,9 @@ class World:
         if self.fails is not None:
             raise self.fails
         return self.answer
+
+    def forget(self, port: int) -> None:
+        self.forgotten.append(port)
 
     async def port_problem(self, kernel_id: KernelId, port: int) -> PortProblem | None:
         return self.problem
@@ -127,3 +131,4 @@ async def test_a_kernel_that_runs_no_more_is_asked_no_more(tmp_path: Path) -> No
         world.table.show({KERNEL: seen_of(KERNEL, "exited")})
         world.prober.sync()
         await eventually(lambda: f"health-{KERNEL}" not in {task.get_name() for task in asyncio.all_tasks()})
+        assert world.forgotten == [seen_of(KERNEL, "running").port]

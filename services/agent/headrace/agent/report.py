@@ -24,6 +24,7 @@ from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
 
 log = structlog.get_logger()
+_VERSION = version("headrace")
 _GATHER = timedelta(milliseconds=20)
 
 
@@ -43,7 +44,7 @@ def machine_of(
         slots[GPU_DEVICE] = Decimal(len(gpus))
     return Machine(
         hostname=capacity.hostname, architecture=capacity.architecture, address=address, runtime=runtime,
-        version=version("headrace"), slots=slots, gpus=gpus, isolation=isolation, disk=disk, engine_disk=engine_disk,
+        version=_VERSION, slots=slots, gpus=gpus, isolation=isolation, disk=disk, engine_disk=engine_disk,
     )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer, make_app
 
 _KEEPALIVE_S = 75.0
-"""How long a connection to a kernel waits for the next check or read of its metrics."""
+"""How long a connection to a kernel waits for the next read of its metrics."""
 
 
 @asynccontextmanager
@@ -55,14 +55,14 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
     async with AsyncExitStack() as stack:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         stack.callback(os.close, _lock(settings.data_dir))
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        fresh = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        keeper = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
-        kept = await stack.enter_async_context(aiohttp.ClientSession(connector=keeper))
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        checker = Checker(settings.probed_host)
+        stack.callback(checker.close)
         runtime = await _runtime(settings, stack)
         bus = Bus()
         stack.push_async_callback(bus.close)
-        yield _tasks(settings, runtime, _gpus(settings, stack), bus, fresh, kept)
+        yield _tasks(settings, runtime, _gpus(settings, stack), bus, checker, session)
 
 
 def _tasks(
@@ -70,8 +70,8 @@ def _tasks(
     runtime: Runtime,
     gpus: Gpus,
     bus: Bus,
-    fresh: aiohttp.ClientSession,
-    kept: aiohttp.ClientSession,
+    checker: Checker,
+    session: aiohttp.ClientSession,
 ) -> tuple[Task, ...]:
     table = KernelTable(settings.data_dir / "kernels")
     table.load()
@@ -95,15 +95,9 @@ def _tasks(
         stop_on_exit=settings.exit_grace if settings.stop_kernels_on_exit else None,
         evict_over_memory=settings.memory_over_limit == "end",
     )  # fmt: skip
-    prober = Prober(
-        table,
-        Checker(fresh, settings.probed_host, kept),
-        runtime,
-        utc_now,
-        port_open_timeout=settings.port_open_timeout,
-    )
+    prober = Prober(table, checker, runtime, utc_now, port_open_timeout=settings.port_open_timeout)
     sampler = Sampler(
-        bus, settings.id, runtime, gpus, EngineMetrics(kept, settings.probed_host), table,
+        bus, settings.id, runtime, gpus, EngineMetrics(session, settings.probed_host), table,
         every=settings.metrics_every, now=utc_now, on_machine=lambda: table.on_change(),  # noqa: PLW0108 - it is set below
         watched=lambda: plans.newest.watched if plans.newest is not None else None,
         on_over=converger.poke if settings.memory_over_limit == "end" else lambda: None,

@@ -92,6 +92,7 @@ class Prober:
         running = self._running()
         for kernel_id in self._watched.keys() - running.keys():
             gone = self._watched.pop(kernel_id)
+            self._checker.forget(gone.port)
             if gone.task is not None:
                 gone.task.cancel()
         for kernel_id, (record, port) in running.items():

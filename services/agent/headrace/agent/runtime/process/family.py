@@ -14,6 +14,7 @@ from pathlib import Path
 from headrace.agent.runtime.interface import PortProblem
 from headrace.agent.runtime.listening import Listener, listeners
 from headrace.agent.runtime.process.proc import children_of, read_stat
+from headrace.agent.runtime.process.sockdiag import listening_sockets
 from headrace.common.contracts.ids import KernelId
 
 MARK = "HEADRACE_KERNEL_ID"
@@ -23,8 +24,8 @@ HOME_MARK = "HEADRACE_RUNTIME_DIR"
 _PASSES = 100
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _HOLDS_S = 2.0
-"""How long a read of the system's sockets holds for kernels whose ports were seen to be their own: it takes longer the more
-connections the machine has (9 ms with 1,600), and every check of every kernel asks for it."""
+"""How long a look at the system's sockets holds for kernels whose ports were seen to be their own: every check of every kernel
+asks for it."""
 
 
 class Listeners:
@@ -42,6 +43,11 @@ class Listeners:
     def keep(self, kernel_ids: Collection[KernelId]) -> None:
         """Forget other kernels than these."""
         self._own = {key: value for key, value in self._own.items() if key in kernel_ids}
+
+    def is_own(self, kernel_id: KernelId, port: int) -> bool:
+        """Return whether a moment ago just those sockets listened on `port` that were seen to be the kernel's. Does not block."""
+        own = self._own.get(kernel_id)
+        return own is not None and time.monotonic() - self._read_at_s < _HOLDS_S and own == self._found.get(port)
 
     def problem(self, kernel_id: KernelId, shim: int, port: int) -> PortProblem | None:
         """Return who listens on `port` though not of the kernel, or that nobody does; None when only the kernel does."""
@@ -120,8 +126,13 @@ def _environments() -> Iterator[tuple[int, list[bytes]]]:
 def listening() -> dict[int, frozenset[str]]:
     """Return the inodes of the sockets that listen, at any address, by port."""
     found: dict[int, set[str]] = defaultdict(set)
-    for one in _sockets():
-        found[one.port].add(one.inode)
+    try:
+        for port, inode in listening_sockets():
+            found[port].add(inode)
+    except OSError:  # a system without sock_diag
+        found.clear()
+        for one in _sockets():
+            found[one.port].add(one.inode)
     return {port: frozenset(inodes) for port, inodes in found.items()}
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from headrace.agent.domain.kernels import Phase, SeenKernel
@@ -16,8 +18,10 @@ from headrace.agent.files import write_whole
 from headrace.agent.runtime.process.cgroups import kills_in
 from headrace.agent.runtime.process.layout import Layout
 from headrace.agent.runtime.process.proc import Ids
-from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.reasons import Reason
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +66,91 @@ class Started:
         write_whole(layout.spec, json.dumps(found).encode())
 
 
-def look(layout: Layout, host: str) -> SeenKernel | None:
-    """Return the kernel as it is now; None where there is none, or its files cannot be read."""
-    started = Started.read(layout)
-    if started is None:
-        return None
-    begun, code = Ids.read(layout.state) is not None, _exit_code(layout)
-    phase: Phase = "exited"
-    if code is None and is_held(layout.lock):
-        phase = "running"
-    elif not begun:
-        phase = "created"
-    elif code is None:
-        code = _exit_code(layout)  # it may have been written between the two looks
-    reason = None
-    if phase == "exited" and code != 0 and started.group is not None and kills_in(started.group):
-        text = f"it or a process of it was killed for using more memory than its mem slot (exit code {code})"
-        reason = Reason(code="out-of-memory", text=text)
-    return SeenKernel(
-        layout.kernel_id, started.session_id, started.service_id, phase, started.created_at, host, started.port,
-        exit_code=code, exit_reason=reason,
-    )  # fmt: skip
+class KernelFiles:
+    """What the files of this runtime's kernels say; each is read again only when another one stands in its place.
+
+    They are looked at in every pass and for every health check, and change twice in a kernel's life.
+    """
+
+    def __init__(self, data: Path, host: str) -> None:
+        self._data = data
+        self._host = host
+        self._known: dict[KernelId, _Files] = {}
+
+    def keep(self, kernel_ids: Collection[KernelId]) -> None:
+        """Forget other kernels than these."""
+        for gone in self._known.keys() - kernel_ids:
+            del self._known[gone]
+
+    def look(self, kernel_id: KernelId) -> SeenKernel | None:
+        """Return the kernel as it is now; None where there is none, or its files cannot be read."""
+        files = self._of(kernel_id)
+        started = files.started.read()
+        if started is None:
+            return None
+        begun, code = files.ids.read() is not None, _exit_code(files.exit)
+        phase: Phase = "exited"
+        if code is None and is_held(files.lock):
+            phase = "running"
+        elif not begun:
+            phase = "created"
+        elif code is None:
+            code = _exit_code(files.exit)  # it may have been written between the two looks
+        reason = None
+        if phase == "exited" and code != 0 and started.group is not None and kills_in(started.group):
+            text = f"it or a process of it was killed for using more memory than its mem slot (exit code {code})"
+            reason = Reason(code="out-of-memory", text=text)
+        return SeenKernel(
+            kernel_id, started.session_id, started.service_id, phase, started.created_at, self._host, started.port,
+            exit_code=code, exit_reason=reason,
+        )  # fmt: skip
+
+    def ids(self, kernel_id: KernelId) -> Ids | None:
+        """Return what the kernel's shim wrote; None while there is nothing."""
+        return self._of(kernel_id).ids.read()
+
+    def started(self, kernel_id: KernelId) -> Started | None:
+        """Return what the kernel was started with; None where that cannot be read."""
+        return self._of(kernel_id).started.read()
+
+    def _of(self, kernel_id: KernelId) -> _Files:
+        files = self._known.get(kernel_id)
+        if files is None:
+            files = self._known[kernel_id] = _Files(Layout(self._data, kernel_id))
+        return files
 
 
-def is_held(lock: Path) -> bool:
+class _Files:
+    """The files of one kernel."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.started = _KeptFile(layout.spec, lambda: Started.read(layout))
+        self.ids = _KeptFile(layout.state, lambda: Ids.read(layout.state))
+        self.exit, self.lock = str(layout.exit), str(layout.lock)
+
+
+class _KeptFile(Generic[T]):
+    """A file that is only ever replaced whole, and what it says. What could not be read is tried again each time."""
+
+    def __init__(self, path: Path, read: Callable[[], T | None]) -> None:
+        self._path = str(path)
+        self._read = read
+        self._stamp: tuple[int, int, int] | None = None
+        self._said: T | None = None
+
+    def read(self) -> T | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - of every kernel in every pass, and a Path each is slow
+        except OSError:
+            self._said = None
+            return None
+        stamp = found.st_ino, found.st_mtime_ns, found.st_size
+        if self._said is None or stamp != self._stamp:
+            self._stamp, self._said = stamp, self._read()
+        return self._said
+
+
+def is_held(lock: Path | str) -> bool:
     """Return whether a shim holds the lock: it runs, or is about to."""
     try:
         fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
@@ -100,7 +165,7 @@ def is_held(lock: Path) -> bool:
     return False
 
 
-def _exit_code(layout: Layout) -> int | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads(layout.exit.read_text(encoding="utf-8"))["code"])
+def _exit_code(path: str) -> int | None:
+    with suppress(OSError, ValueError, KeyError, TypeError), open(path, encoding="utf-8") as file:  # noqa: PTH123 - as above
+        return int(json.load(file)["code"])
     return None

@@ -36,7 +36,7 @@ from headrace.agent.runtime.process.family import Listeners, end_marked, listene
 from headrace.agent.runtime.process.inside import SHIM, LocalInside
 from headrace.agent.runtime.process.layout import Layout, kernel_environment
 from headrace.agent.runtime.process.logfile import read_log
-from headrace.agent.runtime.process.looking import Started, is_held, look
+from headrace.agent.runtime.process.looking import KernelFiles, Started, is_held
 from headrace.agent.runtime.process.proc import Ids, held_memory, trees
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
@@ -56,7 +56,7 @@ class ProcessRuntime:
         self, data: Path, *, host: str, log_bytes: int, environ: Mapping[str, str], groups: bool = True
     ) -> None:
         self._data = data
-        self._host = host
+        self._files = KernelFiles(data, host)
         self._log_bytes = log_bytes
         self._environ = environ
         self._exits = Exits()
@@ -75,15 +75,16 @@ class ProcessRuntime:
         return Capacity(socket.gethostname(), architecture(), cpu_count(), memory_bytes())
 
     async def list(self) -> Mapping[KernelId, SeenKernel]:
-        """Return the kernels whose folders are there. Cheap: a few small files each."""
+        """Return the kernels whose folders are there. Cheap: a few small files each, of which most are not read again."""
         found = {}
         with suppress(FileNotFoundError):
-            for folder in (self._data / "kernels").iterdir():
-                seen = self._look(folder.name)
+            for name in os.listdir(self._data / "kernels"):  # noqa: PTH208 - in every pass, and a Path each is slow
+                seen = self._look(name)
                 if seen is not None:
                     found[seen.kernel_id] = seen
         await self._end_strays(found)
         self._listeners.keep(found)
+        self._files.keep(found)
         self._exits.keep({kernel_id for kernel_id, seen in found.items() if seen.phase == "running"})
         return found
 
@@ -187,7 +188,7 @@ class ProcessRuntime:
         shims = {
             kernel_id: ids.shim
             for kernel_id, kernel in seen.items()
-            if kernel.phase == "running" and (ids := Ids.read(Layout(self._data, kernel_id).state)) is not None
+            if kernel.phase == "running" and (ids := self._files.ids(kernel_id)) is not None
         }
         return await asyncio.to_thread(self._measure, shims)
 
@@ -198,7 +199,7 @@ class ProcessRuntime:
         for kernel_id, shim in shims.items():
             if shim in measured:
                 cpu_s, mem_bytes = measured[shim]
-                started = Started.read(Layout(self._data, kernel_id))
+                started = self._files.started(kernel_id)
                 # Where its start does not say, its processes are looked at in the cheap way.
                 limit = started.mem_bytes if started is not None and started.mem_bytes is not None else mem_bytes
                 held = held_memory(shim, limit) if 0 < limit <= mem_bytes else None
@@ -207,14 +208,16 @@ class ProcessRuntime:
 
     async def port_problem(self, kernel_id: KernelId, port: int) -> PortProblem | None:
         """Compare who listens on the port with the kernel's own processes."""
-        ids = Ids.read(Layout(self._data, kernel_id).state)
+        if self._listeners.is_own(kernel_id, port):
+            return None
+        ids = self._files.ids(kernel_id)
         if ids is None:
             return PortProblem("its program has not begun", foreign=False)
         return await asyncio.to_thread(self._listeners.problem, kernel_id, ids.shim, port)
 
     async def listens(self, spec: KernelSpec, port: int) -> str | None:
         """Look for listening sockets that the kernel's own processes hold."""
-        ids = Ids.read(Layout(self._data, spec.kernel_id).state)
+        ids = self._files.ids(spec.kernel_id)
         found = [] if ids is None else await asyncio.to_thread(listeners_of, spec.kernel_id, ids.shim)
         if not found:
             return None
@@ -267,13 +270,13 @@ class ProcessRuntime:
     def _look(self, name: str) -> SeenKernel | None:
         """Return the kernel of the folder `name`, and learn of its end from now on."""
         try:
-            layout = Layout(self._data, KernelId(UUID(name)))
+            kernel_id = KernelId(UUID(name))
         except ValueError:  # none of ours
             return None
-        seen = look(layout, self._host)
-        ids = Ids.read(layout.state) if seen is not None and seen.phase == "running" else None
+        seen = self._files.look(kernel_id)
+        ids = self._files.ids(kernel_id) if seen is not None and seen.phase == "running" else None
         if ids is not None:
-            self._exits.add(layout.kernel_id, ids.shim)
+            self._exits.add(kernel_id, ids.shim)
         return seen
 
 
