@@ -138,3 +138,15 @@ async def test_the_proxy_s_own_pages_are_on_their_own_listener_only(world: World
 
 def test_strangers_do_not_reach_that_listener_unless_it_is_so_set() -> None:
     assert Settings().admin_host == "127.0.0.1"
+
+
+async def test_a_machines_name_that_leads_to_the_app_proxy_itself_gets_no_request(world: World) -> None:
+    asked: list[str] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            asked.append((await reader.readuntil(b"\r\n")).decode())
+
+    async with raw_backend(script) as replica:
+        assert b"connect-failed" in await told(world, "localhost", replica.port)
+    assert asked == []

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any, Literal
 from uuid import UUID
 
@@ -188,7 +189,7 @@ class FakeProxy:
                 continue
 
 
-ANY_PORT = Places(first_port=1024, last_port=65_535)
+ANY_PORT = Places((ip_network("127.0.0.0/8"),), first_port=1024, last_port=65_535)
 """Stand-ins for replicas listen where the system lets them."""
 
 

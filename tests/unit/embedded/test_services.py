@@ -62,6 +62,7 @@ def test_the_manager_is_told_everything_it_needs() -> None:
         "HEADRACE_MANAGER_SECRET_KEY": "ab" * 32,
         "HEADRACE_MANAGER_PUBLIC_PROXY_URL": "http://127.0.0.1:8000",
         "HEADRACE_MANAGER_RESERVED_PORTS": installation().reserved_ports,
+        "HEADRACE_MANAGER_REPLICA_NETWORKS": '["127.0.0.1/32"]',
         "HEADRACE_MANAGER_LOG_FORMAT": "json",
     }
 

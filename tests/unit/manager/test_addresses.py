@@ -23,21 +23,25 @@ def kernel(host: str | None, port: int | None) -> KernelReport:
 @pytest.mark.parametrize(
     ("host", "port", "machine", "why"),
     [
-        ("127.0.0.1", 19_100, "127.0.0.1", "port 19100; allowed .* 20000-32767"),
-        ("127.0.0.1", 0, "127.0.0.1", "port 0"),
-        ("127.0.0.1", 70_000, "127.0.0.1", "port 70000"),
+        ("10.0.0.8", 19_100, "10.0.0.8", "port 19100; allowed .* 20000-32767"),
+        ("10.0.0.8", 0, "10.0.0.8", "port 0"),
+        ("10.0.0.8", 70_000, "10.0.0.8", "port 70000"),
+        ("127.0.0.1", 20_001, "127.0.0.1", "at 127.0.0.1; allowed .* all but loopback"),
+        ("127.9.9.9", 20_001, "127.9.9.9", "all but loopback"),
+        ("::1", 20_001, "::1", "all but loopback"),
+        ("::ffff:127.0.0.1", 20_001, "::ffff:127.0.0.1", "at 127.0.0.1"),
         ("10.0.0.7", 20_001, "10.0.0.8", "at 10.0.0.7; its machine is at 10.0.0.8"),
         (None, 20_001, "10.0.0.8", "at no address"),
         ("", 20_001, "", "at no address"),
-        ("169.254.169.254", 20_001, "169.254.169.254", "all but link-local"),
-        ("0.0.0.0", 20_001, "0.0.0.0", "all but link-local"),
+        ("169.254.169.254", 20_001, "169.254.169.254", "all but loopback, link-local"),
+        ("0.0.0.0", 20_001, "0.0.0.0", "all but loopback, link-local"),
         (
             "::ffff:169.254.169.254",
             20_001,
             "::ffff:169.254.169.254",
-            "at 169.254.169.254; allowed .* all but link-local",
+            "at 169.254.169.254; allowed .* all but loopback, link-local",
         ),
-        ("fe80::1%eth0", 20_001, "fe80::1%eth0", "all but link-local"),
+        ("fe80::1%eth0", 20_001, "fe80::1%eth0", "all but loopback, link-local"),
     ],
 )
 def test_an_address_that_is_not_allowed_is_not_handed_on_and_the_reason_is_told(
@@ -49,7 +53,7 @@ def test_an_address_that_is_not_allowed_is_not_handed_on_and_the_reason_is_told(
 
 
 @pytest.mark.parametrize(
-    ("host", "port"), [("10.0.0.7", 20_000), ("gpu-1.lan", 32_767), ("::1", 20_500), ("h", None), (None, None)]
+    ("host", "port"), [("10.0.0.7", 20_000), ("gpu-1.lan", 32_767), ("fd00::1", 20_500), ("h", None), (None, None)]
 )
 def test_the_machines_own_address_on_a_port_for_replicas_is_believed(host: str | None, port: int | None) -> None:
     given = kernel(host, port)
@@ -62,3 +66,10 @@ def test_an_operator_names_the_networks_and_ports() -> None:
     assert places.judge(good, "10.1.2.3") is good
     for host, port in (("127.0.0.1", 30_000), ("10.2.0.1", 30_000), ("gpu-1.lan", 30_000), ("10.1.2.3", 20_000)):
         assert places.judge(kernel(host, port), host).reason.code == NOT_ALLOWED, host
+
+
+def test_agents_that_share_a_machine_with_the_app_proxies_are_at_its_loopback_where_the_operator_says_so() -> None:
+    places = Places((ip_network("127.0.0.0/8"),))
+    good = kernel("127.0.0.1", 20_001)
+    assert places.judge(good, "127.0.0.1") is good
+    assert places.judge(kernel("10.0.0.7", 20_001), "10.0.0.7").reason.code == NOT_ALLOWED

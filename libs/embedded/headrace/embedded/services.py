@@ -176,6 +176,7 @@ def _specific(there: Installation, name: str, kind: UserKind) -> dict[str, str]:
                 "SECRET_KEY": there.secret_key,
                 "PUBLIC_PROXY_URL": there.proxy_url,
                 "RESERVED_PORTS": there.reserved_ports,
+                "REPLICA_NETWORKS": f'["{HOST}/32"]',
                 "LOG_FORMAT": "json",
             }
         case UserKind.AGENT:

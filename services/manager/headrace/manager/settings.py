@@ -53,7 +53,7 @@ class Settings(ServiceSettings):
     """So much of the disk of `folders_root` is left free by uploads; who needs more than what is beyond it is refused (507)."""
     replica_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Networks in which machines, and so replicas, may be; requests of callers go nowhere else. Empty: everywhere but at
-    link-local addresses. Name those of your machines."""
+    loopback and link-local addresses. Name those of your machines, and `127.0.0.0/8` where agents and app-proxies share one."""
     replica_ports: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")] = "20000-32767"
     """Host ports on which replicas may be: what the agents' `port_range` says, and nothing that runs besides on machines."""
     services_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.services_per_project

@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Final
 
+from headrace.appproxy.upstream.peers import leads_nowhere
+
 _MOST_BYTES: Final = 1024 * 1024
 _MOST_NAMES: Final = 1000
 _WAIT_S: Final = 3.0
@@ -18,6 +20,8 @@ async def names_of(host: str, port: int, where: bytes) -> tuple[str, ...] | None
         async with asyncio.timeout(_WAIT_S):
             reader, writer = await asyncio.open_connection(host, port)
             try:
+                if leads_nowhere(host, writer):
+                    return None
                 writer.write(
                     b"GET /v1/models HTTP/1.0\r\nHost: "
                     + where

@@ -14,6 +14,7 @@ from headrace.appproxy.sending import Outbox
 from headrace.appproxy.stats import ReplicaStats
 from headrace.appproxy.upstream.connection import ReplicaConnection
 from headrace.appproxy.upstream.names import names_of
+from headrace.appproxy.upstream.peers import leads_nowhere
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Route
 from headrace.common.runtime.clock import utc_now
@@ -218,4 +219,9 @@ class Replica:
         except OSError as error:
             words = os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__
             return Failure("connect-failed", f"no connection to replica {self.key}: {words}")
+        if leads_nowhere(self.route.host, connection.transport):
+            connection.drop()
+            return Failure(
+                "connect-failed", f"no connection to replica {self.key}: its machine's name leads where none may be"
+            )
         return connection

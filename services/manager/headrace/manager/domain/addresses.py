@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network
 
 from headrace.common.contracts.messages.reports import KernelReport
+from headrace.common.contracts.places import NEVER_IN_WORDS, is_nowhere, read_address
 from headrace.common.contracts.reasons import Reason
 
 Network = IPv4Network | IPv6Network
 NOT_ALLOWED = "address-not-allowed"
-_NEVER = tuple(
-    ip_network(text) for text in ("0.0.0.0/32", "169.254.0.0/16", "224.0.0.0/3", "::/128", "fe80::/10", "ff00::/8")
-)
 
 
 @dataclass(frozen=True)
 class Places:
     """Where replicas may be: at the address that their machine says it has, in these networks (none: any), on these ports.
 
-    Link-local (where clouds keep their secrets), multicast and unspecified addresses never are, unless a network that is
-    named holds them.
+    Loopback (the app-proxy's own machine), link-local (where clouds keep their secrets), multicast and unspecified
+    addresses never are, unless a network that is named holds them.
     """
 
     networks: Sequence[Network] = ()
@@ -47,26 +45,19 @@ class Places:
             return (
                 f"its agent says that it is on port {port}; allowed (replica_ports): {self.first_port}-{self.last_port}"
             )
-        try:
-            address = _plain(ip_address(host))
-        except ValueError:  # a name, which the app-proxy resolves
+        address = read_address(host)
+        if address is None:  # a name, which the app-proxy resolves, and judges by what it finds
             if not self.networks:
                 return None
             return f"its machine is at {_short(host)}, a name; allowed (replica_networks): {self._named()}"
         if any(address in network for network in self.networks):
             return None
-        if self.networks or any(address in network for network in _NEVER):
+        if self.networks or is_nowhere(address):
             return f"its machine is at {address}; allowed (replica_networks): {self._named()}"
         return None
 
     def _named(self) -> str:
-        return ", ".join(map(str, self.networks)) or "all but link-local, multicast and unspecified addresses"
-
-
-def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address that an IPv6 one (`::ffff:169.254.169.254`) is to a socket."""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+        return ", ".join(map(str, self.networks)) or f"all but {NEVER_IN_WORDS}"
 
 
 def _short(text: str) -> str:

@@ -1,0 +1,29 @@
+"""Where no replica is unless an operator says so: what stands behind such an address is the asker's own machine, or nobody's."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+_NEVER = tuple(
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/128", "::1/128", "fe80::/10", "ff00::/8",
+    )
+)  # fmt: skip
+NEVER_IN_WORDS = "loopback, link-local, multicast and unspecified addresses"
+
+
+def read_address(text: str) -> Address | None:
+    """Return the address that a socket takes `text` for, in IPv4 where it is one (`::ffff:10.0.0.7`); None for a name."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def is_nowhere(address: Address) -> bool:
+    """Return whether no replica may be there, unless an operator named a network that holds it."""
+    return any(address in network for network in _NEVER)
