@@ -240,6 +240,23 @@ async def test_daemons_of_a_program_end_with_its_shim_and_its_removal(agent: Age
     await eventually(lambda: not is_running(daemon), within_s=10)
 
 
+async def test_a_daemon_that_cleared_its_environment_ends_with_its_shim_by_its_control_group(
+    agent: AgentUnderTest,
+) -> None:
+    """Needs a control group in which the agent may make others, as the tests of memory do."""
+    clean = "import os, sys; os.execve(sys.executable, [sys.executable, '-c', os.environ['DAEMON'], sys.argv[1]], {})"
+    command = (*SHELL, 'python -c "$CLEAN" /home/work/daemons; exec sleep 600')
+    spec = make_spec(command=command, environ={"DAEMON": DAEMON, "CLEAN": clean})
+    await agent.plan(spec)
+    await agent.kernel(spec, state="running")
+    file = agent.data / "process" / "kernels" / str(spec.kernel_id) / "root/home/work/daemons"
+    (daemon,) = await eventually(lambda: daemons_in(file))
+    assert str(spec.kernel_id) not in Path(f"/proc/{daemon}/environ").read_text()
+    os.kill(ids_of(agent, spec).shim, signal.SIGKILL)
+    await agent.kernel(spec, state="exited")
+    await eventually(lambda: not is_running(daemon), within_s=10)
+
+
 async def test_daemons_end_though_nobody_knows_their_kernel_any_more(agent: AgentUnderTest) -> None:
     command = (*SHELL, 'python -c "$DAEMON" {model_path}/daemons; exec sleep 600')
     spec = make_spec(command=command, environ={"DAEMON": DAEMON}, model_path="/home/work")

@@ -52,7 +52,7 @@ async def kernels(data: Path, count: int) -> AsyncIterator[tuple[ProcessRuntime,
             server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             port = server.getsockname()[1]
             ports[stack.enter_context(kernel(data, os.getppid(), port))] = port
-        runtime = ProcessRuntime(data, host="h", log_bytes=1, environ={}, groups=False)
+        runtime = ProcessRuntime(data, host="h", log_bytes=1, environ={})
         watcher = asyncio.create_task(runtime.watch(lambda: None))
         try:
             seen = await runtime.list()

@@ -59,5 +59,5 @@ async def test_folders_that_cannot_be_read_cost_themselves_only(tmp_path: Path) 
         broken, _ = kernel(tmp_path)
         broken.spec.write_text(text)
     (tmp_path / "kernels" / "lost+found").mkdir()
-    runtime = ProcessRuntime(tmp_path, host="h", log_bytes=1, environ={}, groups=False)
+    runtime = ProcessRuntime(tmp_path, host="h", log_bytes=1, environ={})
     assert set(await runtime.list()) == {layout.kernel_id}

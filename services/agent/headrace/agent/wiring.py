@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import secrets
@@ -34,6 +35,7 @@ from headrace.agent.runtime.docker.firewall import Firewall
 from headrace.agent.runtime.docker.networks import NetworkPolicy, SessionNetworks
 from headrace.agent.runtime.docker.registries import Registries
 from headrace.agent.runtime.interface import Capacity, Runtime
+from headrace.agent.runtime.process.cgroups import MemoryGroups
 from headrace.agent.runtime.process.process import ProcessRuntime
 from headrace.agent.scrape import EngineMetrics
 from headrace.agent.settings import Settings
@@ -139,12 +141,14 @@ def _tasks(
 
 async def _runtime(settings: Settings, stack: AsyncExitStack) -> Runtime:
     if settings.runtime == "process":
+        data = settings.data_dir / "process"
+        wanted = settings.process_control_groups == "preferred"
         return ProcessRuntime(
-            settings.data_dir / "process",
+            data,
             host=settings.advertise_host,
             log_bytes=settings.log_bytes,
             environ=os.environ,
-            groups=settings.process_control_groups == "preferred",
+            groups=await asyncio.to_thread(MemoryGroups.find, data) if wanted else None,
         )
     engine = await stack.enter_async_context(
         Engine.open(settings.docker_host, timeout_s=settings.docker_timeout.total_seconds())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
+
+from headrace.agent.runtime.process.proc import end_all
 
 _ROOT = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
@@ -59,11 +63,14 @@ class MemoryGroups:
         with suppress(OSError):  # without swap accounting
             (group / second).write_text("0" if self.unified else str(limit_bytes), encoding="ascii")
 
-    def sweep(self, known: Collection[str]) -> None:
-        """Remove this agent's groups of other kernels than `known`, once no process is left in them."""
+    def sweep(self, known: Collection[str]) -> int:
+        """End what is left in this agent's groups of other kernels than `known`, and remove them; return how many there were."""
+        count = 0
         for group in self.base.glob(f"{self._prefix}*"):
             if group.name.removeprefix(self._prefix) not in known:
+                count += end_all(partial(members, group))
                 remove(group)
+        return count
 
     @property
     def _prefix(self) -> str:
@@ -112,10 +119,20 @@ def kills_in(group: Path) -> int:
     return 0
 
 
+def members(group: Path) -> set[int]:
+    """Return the processes in the group and in those that they made below it: also of what a process cannot shed by itself."""
+    found: set[int] = set()
+    for folder, _, _ in os.walk(group):
+        with suppress(OSError, ValueError):
+            found |= {int(word) for word in procs_of(Path(folder)).read_text(encoding="ascii").split()}
+    return found
+
+
 def remove(group: Path) -> None:
-    """Remove the group, if no process is left in it."""
-    with suppress(OSError):
-        group.rmdir()
+    """Remove the group and those below it, if no process is left in them."""
+    for folder, _, _ in os.walk(group, topdown=False):
+        with suppress(OSError):
+            Path(folder).rmdir()
 
 
 def _candidates(root: Path, own: Path) -> Iterator[tuple[Path, bool, bool]]:

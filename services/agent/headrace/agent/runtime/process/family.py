@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections import defaultdict
@@ -13,7 +12,8 @@ from pathlib import Path
 
 from headrace.agent.runtime.interface import PortProblem
 from headrace.agent.runtime.listening import Listener, listeners
-from headrace.agent.runtime.process.proc import children_of, read_stat
+from headrace.agent.runtime.process.cgroups import members
+from headrace.agent.runtime.process.proc import children_of, end_all
 from headrace.agent.runtime.process.sockdiag import listening_sockets
 from headrace.common.contracts.ids import KernelId
 
@@ -21,7 +21,6 @@ MARK = "HEADRACE_KERNEL_ID"
 """In the environment of every process of a kernel that did not clear it."""
 HOME_MARK = "HEADRACE_RUNTIME_DIR"
 """Beside it: the runtime's folder, which tells the agents of one machine apart."""
-_PASSES = 100
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _HOLDS_S = 2.0
 """How long a look at the system's sockets holds for kernels whose ports were seen to be their own: every check of every kernel
@@ -98,23 +97,14 @@ def strays(data: Path, known: Collection[KernelId]) -> set[str]:
     return named - own
 
 
-def end_marked(kernel_id: str) -> int:
-    """Kill every process that carries the kernel's mark, until none is left; return how many there were. Blocks.
+def end_marked(kernel_id: str, group: Path | None = None) -> int:
+    """Kill every process that carries the kernel's mark or is in its control group, until none is left; return how many there
+    were. Blocks.
 
-    Programs that made themselves daemons left the tree and the process group; what they did not leave is the environment
-    that they were started with.
+    Programs that made themselves daemons left the tree and the process group. They cannot leave the control group by
+    themselves; where there is none, the environment that they were started with tells those that did not clear it.
     """
-    ended: set[int] = set()
-    for _ in range(_PASSES):
-        found = {pid for pid in marked(kernel_id) if is_alive(pid) and pid != os.getpid()}
-        if not found:
-            break
-        for pid in found:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        ended |= found
-        time.sleep(0.02)  # for what they started in their last moment
-    return len(ended)
+    return end_all(lambda: {*marked(kernel_id), *(() if group is None else members(group))})
 
 
 def _environments() -> Iterator[tuple[int, list[bytes]]]:
@@ -183,9 +173,3 @@ def _named(sockets: Collection[str]) -> str:
                 name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
                 return f" (process {pid}, {name})"
     return ""
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether the process runs."""
-    stat = read_stat(pid)
-    return stat is not None and stat.alive

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +15,9 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_PASSES = 100
+_LAST_MOMENT_S = 0.02
+"""For what processes that are being killed start in their last moment."""
 
 
 @cache
@@ -90,6 +95,35 @@ class Ids:
         if self.child_alive:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.child, number)
+
+
+def end_all(found: Callable[[], Collection[int]]) -> int:
+    """Kill the processes that `found` names, until it names none that lives; return how many there were. Blocks.
+
+    Each is held by a pidfd before it is looked for again, so that a number that the system gave to another program in the
+    meantime is not killed.
+    """
+    ended: set[int] = set()
+    for _ in range(_PASSES):
+        held: dict[int, int] = {}
+        try:
+            for pid in found():
+                if pid != os.getpid():
+                    with suppress(OSError):
+                        held[pid] = os.pidfd_open(pid)
+            still = set(found()) if held else set()
+            living = {pid for pid in held if pid in still and (stat := read_stat(pid)) is not None and stat.alive}
+            for pid in living:
+                with suppress(ProcessLookupError, PermissionError):
+                    signal.pidfd_send_signal(held[pid], signal.SIGKILL)
+        finally:
+            for pidfd in held.values():
+                os.close(pidfd)
+        if not living:
+            break
+        ended |= living
+        time.sleep(_LAST_MOMENT_S)
+    return len(ended)
 
 
 def _is(pid: int, ticks: int) -> bool:

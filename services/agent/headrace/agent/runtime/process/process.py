@@ -53,14 +53,15 @@ class ProcessRuntime:
     """Runs kernels as processes. Each has a shim (see shim.py) that outlives the agent, so that kernels are adopted."""
 
     def __init__(
-        self, data: Path, *, host: str, log_bytes: int, environ: Mapping[str, str], groups: bool = True
+        self, data: Path, *, host: str, log_bytes: int, environ: Mapping[str, str], groups: MemoryGroups | None = None
     ) -> None:
+        """`groups`: where control groups can be made for kernels; None: nowhere."""
         self._data = data
         self._files = KernelFiles(data, host)
         self._log_bytes = log_bytes
         self._environ = environ
         self._exits = Exits()
-        self._groups = MemoryGroups.find(data) if groups else None
+        self._groups = groups
         log.info(
             "memory_of_kernels",
             bounded=self._groups is not None,
@@ -101,7 +102,7 @@ class ProcessRuntime:
             await asyncio.to_thread(self._make, layout, spec, prepared)
         except OSError as error:
             raise StartRefused("start-failed", f"its folder cannot be made: {error.strerror}") from error
-        await self._end_marked(spec.kernel_id)  # of a start that was cut: an action, or what it left running
+        await self._end_kernel(spec.kernel_id)  # of a start that was cut: an action, or what it left running
         rewriting = layout.rewriting(spec, prepared)
         environ = kernel_environment(spec, prepared, layout, rewriting, self._environ)
         if before is not None:
@@ -125,7 +126,7 @@ class ProcessRuntime:
         ids = Ids.read(Layout(self._data, kernel_id).state)
         if ids is not None:
             await self._stop_shim(kernel_id, ids, grace_s)
-        await self._end_marked(kernel_id)
+        await self._end_kernel(kernel_id)
 
     async def _stop_shim(self, kernel_id: KernelId, ids: Ids, grace_s: float) -> None:
         for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, _SHIM_S)):
@@ -148,8 +149,16 @@ class ProcessRuntime:
             log.warning("memory_not_bounded", kernel_id=str(spec.kernel_id), error=error.strerror)
             return None
 
-    async def _end_marked(self, kernel_id: object) -> None:
-        count = await asyncio.to_thread(end_marked, str(kernel_id))
+    async def _end_kernel(self, kernel_id: KernelId) -> None:
+        """End what its shim left behind."""
+        started = self._files.started(kernel_id)
+        group = started.group if started is not None else None
+        # The file is within the program's reach: nothing but the kernel's own group may be named in it.
+        own = group is not None and group.name.startswith("headrace-") and group.name.endswith(str(kernel_id))
+        await self._end_marked(kernel_id, group if own else None)
+
+    async def _end_marked(self, kernel_id: object, group: Path | None = None) -> None:
+        count = await asyncio.to_thread(end_marked, str(kernel_id), group)
         if count:
             log.info("stray_processes_ended", kernel_id=str(kernel_id), count=count)
 
@@ -157,14 +166,16 @@ class ProcessRuntime:
         """End what outlived its shim, once for each kernel, and what outlived its kernel's folder, once for this agent."""
         left = {kernel_id for kernel_id, seen in found.items() if seen.phase == "exited" and seen.exit_code is None}
         for kernel_id in left - self._swept:
-            await self._end_marked(kernel_id)
+            await self._end_kernel(kernel_id)
         self._swept = left
         if not self._looked_for_strays:
             self._looked_for_strays = True
             for stray in await asyncio.to_thread(strays, self._data, found):
                 await self._end_marked(stray)
             if self._groups is not None:
-                await asyncio.to_thread(self._groups.sweep, {str(kernel_id) for kernel_id in found})
+                count = await asyncio.to_thread(self._groups.sweep, {str(kernel_id) for kernel_id in found})
+                if count:
+                    log.info("stray_processes_ended", kernel_id=None, count=count)
 
     async def remove(self, kernel_id: KernelId) -> None:
         """Kill what runs, then delete the kernel's folder."""

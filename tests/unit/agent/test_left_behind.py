@@ -1,0 +1,86 @@
+"""Processes that a replica on the process runtime leaves behind: found by their mark and by their control group, and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from headrace.agent.runtime.process import cgroups, proc
+from headrace.agent.runtime.process.cgroups import MemoryGroups, members
+from headrace.agent.runtime.process.family import MARK, end_marked
+from headrace.agent.runtime.process.proc import end_all, read_stat
+from headrace.common.contracts.ids import new_uuid
+
+
+@contextmanager
+def program(environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that sleeps, with just this environment."""
+    started = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"], env=environ)
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+def group_of(folder: Path, *pids: int) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
+    return folder
+
+
+def test_what_cleared_its_environment_is_ended_by_its_control_group_and_nobody_else_is(tmp_path: Path) -> None:
+    kernel_id = str(new_uuid())
+    with program({}) as daemon, program({}) as below, program({MARK: kernel_id}) as marked, program({}) as stranger:
+        group = group_of(tmp_path / "group", daemon.pid)
+        group_of(group / "made-by-itself", below.pid)
+        assert end_marked(kernel_id, group) == 3
+        assert [one.wait(10) for one in (daemon, below, marked)] == [-signal.SIGKILL] * 3
+        assert stranger.poll() is None
+        assert end_marked(kernel_id, group) == 0
+
+
+def test_groups_of_replicas_that_are_gone_are_emptied(tmp_path: Path) -> None:
+    groups = MemoryGroups(tmp_path, "owner", unified=True)
+    known, gone = str(new_uuid()), str(new_uuid())
+    with program({}) as stays, program({}) as ends:
+        group_of(tmp_path / f"headrace-owner-{known}", stays.pid)
+        group_of(tmp_path / f"headrace-owner-{gone}", ends.pid)
+        group_of(tmp_path / f"headrace-other-{gone}", stays.pid)
+        assert groups.sweep({known}) == 1
+        assert ends.wait(10) == -signal.SIGKILL
+        assert stays.poll() is None
+
+
+def test_a_process_id_that_went_to_another_program_in_the_meantime_is_not_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is killed is what was held before it was found: here the id is found once, and belongs to nobody of ours then."""
+    with program({}) as stranger:
+        answers = iter([{stranger.pid}, set[int]()])
+        assert end_all(lambda: next(answers, set())) == 0
+        assert stranger.poll() is None
+        sent: list[int] = []
+        monkeypatch.setattr(proc.os, "kill", lambda *_: sent.append(1))  # type: ignore[attr-defined]
+        assert end_all(lambda: {stranger.pid}) == 1
+        assert sent == []  # by its pidfd, never by its number
+        stat = read_stat(stranger.pid)
+        assert stat is None or not stat.alive
+
+
+def test_this_process_is_never_among_those_that_are_ended(tmp_path: Path) -> None:
+    assert end_all(lambda: {os.getpid()}) == 0
+    assert members(group_of(tmp_path / "group", os.getpid())) == {os.getpid()}
+
+
+def test_a_group_goes_with_those_below_it(tmp_path: Path) -> None:
+    (tmp_path / "group" / "below" / "further").mkdir(parents=True)
+    cgroups.remove(tmp_path / "group")
+    assert list(tmp_path.iterdir()) == []
