@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from headrace.common.contracts.problems import Problem
+from tests.support.api import TUS, Api
 from tests.support.manager_api import ManagerApi
 
 PAGE = Path(__file__).parents[3] / "docs" / "refusals.md"
@@ -43,6 +47,71 @@ CASES: tuple[tuple[str, str, Any], ...] = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Odd:
+    """A request that is refused for more than what a JSON body says. `shown`: on the page, after method and path."""
+
+    method: str
+    path: str
+    shown: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+    of: str = "admin"
+    """Who asks."""
+
+
+def _metadata(**values: str) -> str:
+    return ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in values.items())
+
+
+_PART = {**TUS, "Content-Type": "application/offset+octet-stream", "Upload-Length": "3"}
+_UPLOADS = "/v1/folders/weights/uploads"
+ODD: tuple[Odd, ...] = (
+    Odd("GET", "/v1/services", "without a key", {"Authorization": ""}),
+    Odd("GET", "/v1/services", "with a key that is none", {"Authorization": "Bearer hr_none"}),
+    Odd("POST", "/v1/projects", "by who is no operator", content=b'{"name": "mine"}', of="viewer"),
+    Odd("PATCH", "/v1/services/chat", "by a viewer of its project", content=b'{"replicas": 2}', of="viewer"),
+    Odd("POST", "/v1/services/rests/restart", "of a stopped service"),
+    Odd("POST", "/v1/services", 'with 2 cpu in a project with a quota of 1', content=json.dumps(
+        {**SERVICE, "project": "small", "slots": {"cpu": 2}}).encode()),
+    Odd("DELETE", "/v1/projects/small", "that has a folder"),
+    Odd("POST", "/v1/services", "of a folder whose definition is wrong", content=json.dumps(
+        {"name": "x", "project": "default", "folder": "weights"}).encode()),
+    Odd("POST", "/v1/services", "with a body that is no JSON", content=b'{"name": '),
+    Odd("POST", "/v1/services", "with a compressed body", {"Content-Encoding": "gzip"}, b"x"),
+    Odd("POST", "/v1/services", "with a body above 1 MiB", content=b" " * (1024 * 1024 + 1)),
+    Odd("GET", "/v1/folders/weights/files/absent", ""),
+    Odd("GET", "/v1/folders/weights/files/model-definition.yaml", "with Range: bytes=1000-", {"Range": "bytes=1000-"}),
+    Odd("POST", _UPLOADS, "without Tus-Resumable", {"Upload-Length": "3", "Upload-Metadata": _metadata(path="a")}),
+    Odd("POST", _UPLOADS, "without a path", {**_PART, "Upload-Metadata": ""}, b"abc"),
+    Odd("POST", _UPLOADS, "to a path that leads out", {**_PART, "Upload-Metadata": _metadata(path="../a")}, b"abc"),
+    Odd("POST", _UPLOADS, "with a digest that is none", {**_PART, "Upload-Metadata": _metadata(path="a", sha256="x")}, b"abc"),
+    Odd("POST", _UPLOADS, "with another content than its digest says", {
+        **_PART, "Upload-Metadata": _metadata(path="a", sha256=hashlib.sha256(b"abd").hexdigest())}, b"abc"),
+    Odd("POST", "/v1/folders/weights/archive", "with a Content-Type of another kind", {"Content-Type": "text/plain"}, b"abc"),
+)  # fmt: skip
+NEEDED = {
+    "stale-revision": "callers never see it: the change is tried again",
+    "request-timeout": "the app-proxy's", "upstream-failed": "the app-proxy's", "upstream-timeout": "the app-proxy's",
+    "malformed-message": "of the message bus", "bus-unavailable": "needs a message bus that is away (test_logs.py)",
+    "unavailable": "needs parts that are away or busy", "locked": "needs two requests at once (test_api_folders.py)",
+    "too-many-requests": "needs many at once", "insufficient-storage": "needs a full disk (tests/e2e/test_full_disk.py)",
+}  # fmt: skip
+"""Types that this page shows no example of, and why."""
+
+
+async def _prepared(api: ManagerApi) -> dict[str, Api]:
+    """Make what the requests need, and return who asks."""
+    admin = api.admin
+    viewer = await api.user("viewer", default="viewer")
+    await admin.call("POST", "/v1/services", {**SERVICE, "name": "rests", "replicas": 0})
+    await admin.call("POST", "/v1/services/rests/stop")
+    await admin.call("POST", "/v1/projects", {"name": "small", "quota": {"cpu": 1}})
+    await admin.folder("data", {}, project="small")
+    await admin.folder("weights", {"model-definition.yaml": "models:\n  - {name: m, model_path: relative}\n"})
+    return {"admin": admin, "viewer": viewer}
+
+
 def _kinds(of: type[Problem] = Problem) -> Iterator[type[Problem]]:
     for kind in of.__subclasses__():
         if kind.__module__ == Problem.__module__:
@@ -59,7 +128,8 @@ def _page(examples: list[tuple[str, str, str, dict[str, Any]]]) -> str:
         "| status | type | when |", "|---|---|---|", *(f"| {status} | `{kind}` | {text} |" for status, kind, text in kinds), "",
         "## As callers read them", "", "| request | answer |", "|---|---|",
         *(
-            f"| `{method} {path}{' ' + body if body else ''}` | {found['status']} `{found['type'].rpartition(':')[2]}`: {found['detail']} |"
+            f"| `{method} {path}{' ' + body if body[:1] in ('{', '[') else ''}`{'' if body[:1] in ('{', '[', '') else ' ' + body}"
+            f" | {found['status']} `{found['type'].rpartition(':')[2]}`: {found['detail']} |"
             for method, path, body, found in examples
         ),
         "",
@@ -83,6 +153,15 @@ async def test_the_page_of_refusals_is_what_the_api_answers(api: ManagerApi) -> 
                 )
             assert found["detail"].count("found ") >= 1
             assert found["detail"].count("allowed: ") >= 1
+    callers = await _prepared(api)
+    for odd in ODD:
+        http = callers[odd.of].http
+        answer = await http.request(odd.method, odd.path, headers=dict(odd.headers), content=odd.content)
+        assert answer.status_code >= 400, odd
+        examples.append((odd.method, odd.path, odd.shown, answer.json()))
+    await callers["viewer"].close()
+    told = {found["type"].rpartition(":")[2] for *_, found in examples}
+    assert {kind.type for kind in _kinds()} - told == set(NEEDED)
     text = _page(examples)
     if os.environ.get("HEADRACE_WRITE_REFUSALS"):
         PAGE.write_text(text, encoding="utf-8")

@@ -74,7 +74,7 @@ def found(item: Mapping[str, Any]) -> bool | float | str:
     if kind == "string_too_long":
         return f"{len(item['input'])} characters"
     if kind in {"too_long", "too_short"} and isinstance(item.get("input"), Mapping | list | tuple):
-        return f"{len(item['input'])} items"
+        return f"{len(item['input'])} items" if item["input"] else shown(item["input"])
     return shown(item.get("input"))
 
 
@@ -113,9 +113,11 @@ _NUMBERED: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "less_than": lambda ctx: f"less than {_number(ctx['lt'])}",
     "less_than_equal": lambda ctx: f"at most {_number(ctx['le'])}",
     "string_too_long": lambda ctx: f"at most {ctx['max_length']} characters",
-    "string_too_short": lambda ctx: f"a text that is not empty (at least {ctx['min_length']} characters)",
+    "string_too_short": lambda ctx: (
+        "a text that is not empty" if ctx["min_length"] == 1 else f"at least {ctx['min_length']} characters"
+    ),
     "too_long": lambda ctx: f"at most {ctx['max_length']} items",
-    "too_short": lambda ctx: f"{ctx['min_length']} items or more",
+    "too_short": lambda ctx: f"at least {ctx['min_length']} item{'' if ctx['min_length'] == 1 else 's'}",
     "literal_error": lambda ctx: str(ctx["expected"]).replace("'", ""),
     "enum": lambda ctx: str(ctx["expected"]).replace("'", ""),
     "json_invalid": lambda ctx: f"JSON ({ctx['error']})",
@@ -155,7 +157,10 @@ def joined(places: Sequence[object]) -> str:
     """Return `models[0].service.port` for its parts."""
     text = ""
     for place in places:
-        text += f"[{place}]" if isinstance(place, int) else (f".{place}" if text else str(place))
+        if isinstance(place, int) or place == "":
+            text += f"[{place}]" if place != "" else '[""]'
+        else:
+            text += f".{place}" if text else str(place)
         if len(text) > LONGEST_PATH:
             return cut(text, LONGEST_PATH)
     return text

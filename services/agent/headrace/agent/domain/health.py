@@ -184,13 +184,17 @@ def _failed(policy: Policy, health: Health, said: str) -> dict[str, object]:
     failures = health.failures + 1
     if failures > policy.max_retries:
         code = "health-check-failed" if not policy.by_port else "port-closed"
-        text = f"{policy.what} failed {failures} times in a row (allowed: {policy.max_retries}): {said}"
+        text = f"{policy.what} failed {_times(failures)} in a row (allowed: {policy.max_retries}): {said}"
         return {"status": "unhealthy", "failures": failures, "reason": Reason(code=code, text=text)}
     if health.status == "degraded":
         return {"failures": failures, "reason": _not_yet(policy, said, failures)}
-    text = f"{policy.what} failed {failures} times in a row (allowed: {policy.max_retries}): {said}"
+    text = f"{policy.what} failed {_times(failures)} in a row (allowed: {policy.max_retries}): {said}"
     code = "health-check-failing" if health.status == "healthy" else "health-check-failed"
     return {"failures": failures, "reason": Reason(code=code, text=text)}
+
+
+def _times(number: int) -> str:
+    return f"{number} time" if number == 1 else f"{number} times"
 
 
 def _passed(policy: Policy, said: str) -> Reason:
@@ -203,5 +207,5 @@ def _not_yet(policy: Policy, said: str, failures: int) -> Reason:
         return Reason(code="waiting-for-port", text=f"it does not accept connections on its port yet: {said}")
     return Reason(
         code="not-yet-healthy",
-        text=f"{policy.what} has not succeeded yet ({failures} counted failures, allowed: {policy.max_retries}): {said}",
+        text=f"{policy.what} has not succeeded yet (failures counted: {failures}, allowed: {policy.max_retries}): {said}",
     )

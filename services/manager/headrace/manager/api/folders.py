@@ -188,5 +188,6 @@ def _wanted(request: web.Request, file: OpenFile) -> tuple[int, int] | None:
         if last and int(last) < int(first):
             return None
     if start >= end:
-        raise RangeNotSatisfiable(f"the file has {file.size_bytes} bytes", size_bytes=file.size_bytes)
+        words = f"Range: found {match[0]}; allowed: a part of the file, which has {file.size_bytes} bytes"
+        raise RangeNotSatisfiable(words, size_bytes=file.size_bytes)
     return start, end

@@ -104,7 +104,9 @@ class Projects:
             await projects.lock(con, project.id)
             services, folders = await projects.in_use(con, project.id)
             if services or folders:
-                raise InUse(f"project {project.name} still has {services} services and {folders} folders")
+                has = [f"{number} {what}{'' if number == 1 else 's'}" for number, what in
+                       ((services, "service"), (folders, "folder")) if number]  # fmt: skip
+                raise InUse(f"project {project.name} still has {' and '.join(has)}; delete what is in it first")
             await projects.mark_deleted(con, project.id)
             await tokens.revoke_all(con, project.id)
             await events.record(con, actor, "project.deleted", project_id=project.id)
