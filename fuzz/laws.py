@@ -32,7 +32,7 @@ def plain_heads_hold(given: bytes) -> None:
         except FramingError:
             return
         judged = RequestReader(USUAL).judged(head + end)
-        assert (judged.method, judged.target, judged.headers, judged.minor) == (*found, 1), (found, judged.headers)
+        assert (judged.method, judged.target, judged.lines, judged.minor) == (*found, 1), (found, judged.headers)
 
 
 def answers_hold(given: bytes) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace.appproxy.domain import fields
 from headrace.appproxy.framing.heads import UNTIL_CLOSE, RequestHead, ResponseHead, options
+from headrace.appproxy.framing.names import lines_of
 
 
 def head_with(*given: tuple[bytes, bytes]) -> RequestHead:
-    head = RequestHead(b"GET", b"/", 1, list(given))
+    head = RequestHead(b"GET", b"/", 1, lines_of(list(given)))
     head.connection = tuple(o for name, value in given if name.lower() == b"connection" for o in options(value))
     return head
 
 
 def sent(*given: tuple[bytes, bytes]) -> list[bytes]:
-    return fields.request_fields(head_with(*given))[0].split(b"\r\n")[:-1]
+    return fields.request_fields(head_with(*given))[0]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +50,7 @@ def test_what_the_proxy_reads_itself() -> None:
         (b"Via", b"1.0 front"),
     )
     passed, asked = fields.request_fields(head_with(*given))
-    assert passed == b"Via: 1.0 front, 1.1 headrace\r\n"
+    assert passed == [b"Via: 1.0 front, 1.1 headrace"]
     assert asked == {fields.AUTHORIZATION: [b"Bearer a", b"Bearer b"], fields.PROTO: [b"https"]}
 
 
@@ -208,3 +213,8 @@ def test_hosts(host: str) -> None:
 )
 def test_what_is_no_host(host: str) -> None:
     assert not fields.is_host(host.encode("latin-1"))
+
+
+@given(st.binary(max_size=70) | st.text("aZ09._- ", max_size=70).map(str.encode))
+def test_ids_that_are_taken_over(text: bytes) -> None:
+    assert fields.is_request_id(text) == (re.fullmatch(rb"[A-Za-z0-9._-]{1,64}", text) is not None)

@@ -13,6 +13,7 @@ from headrace.appproxy.domain.json_head import JsonHead
 from headrace.appproxy.framing import plain, websocket
 from headrace.appproxy.framing.bodies import ChunkedBody
 from headrace.appproxy.framing.heads import FramingError, HeadLimits, RequestHead, options
+from headrace.appproxy.framing.names import lines_of
 from headrace.appproxy.framing.requests import RequestReader
 from headrace.appproxy.framing.responses import ResponseReader
 from tests.support.bytecodes import bytecodes
@@ -69,7 +70,8 @@ def _form(data: bytes, size: int) -> None:
 
 
 def _head(value: bytes) -> RequestHead:
-    return RequestHead(b"GET", b"/", 1, [(b"Cookie", value), (b"Connection", value), (b"Traceparent", value)])
+    pairs = [(b"Cookie", value), (b"Connection", value), (b"Traceparent", value)]
+    return RequestHead(b"GET", b"/", 1, lines_of(pairs))
 
 
 PARSERS: dict[str, Callable[[bytes, int], Any]] = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.domain.traceparent import TraceParent, child, parse, state, write
+from headrace.appproxy.domain.traceparent import TraceParent, child, parse, passes, state, write
 
 TRACE, SPAN = b"4bf92f3577b34da6a3ce929d0e0e4736", b"00f067aa0ba902b7"
 VALID = b"00-" + TRACE + b"-" + SPAN + b"-01"
@@ -24,6 +24,29 @@ VALID = b"00-" + TRACE + b"-" + SPAN + b"-01"
 )  # fmt: skip
 def test_only_valid_parents_are_taken_over(value: bytes, flags: int | None) -> None:
     assert parse([value]) == (None if flags is None else TraceParent(TRACE, SPAN, flags))
+
+
+@given(
+    st.tuples(
+        st.integers(0, len(VALID) - 1), st.sampled_from([b"0", b"a", b"A", b"-", b"g", b" ", b"", b"00", b"\xff"])
+    ).map(lambda change: VALID[: change[0]] + change[1] + VALID[change[0] + 1 :])
+    | st.sampled_from(
+        [
+            VALID,
+            VALID[:-2] + b"00",
+            VALID[:-2] + b"03",
+            b"00-" + b"0" * 32 + VALID[35:],
+            VALID[:36] + b"0" * 16 + VALID[-3:],
+        ]
+    )
+)
+def test_what_passes_unread_is_what_would_be_written_of_it(value: bytes) -> None:
+    parent = parse([value])
+    if passes(value):
+        assert parent is not None
+        assert write(parent) == value
+    elif parent is not None:
+        assert value[:2] != b"00" or value[-2:] not in {b"00", b"01"}
 
 
 def test_a_request_has_one_parent() -> None:

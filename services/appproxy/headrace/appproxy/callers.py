@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from typing import Final
 
 from headrace.appproxy.credentials import NameAndSecret, Shown, Signed, forwardable, read
 from headrace.appproxy.domain.access import Caller, Claims, Denial, applying, denial
@@ -24,8 +25,8 @@ _WORDS: dict[Denial, str] = {
     "wrong-secret": "this service has no client with this name and secret",
 }
 _FORBIDDEN: frozenset[Denial] = frozenset({"other-service"})
-_CHALLENGES = 'Basic realm="headrace", charset="UTF-8", Bearer realm="headrace"'
-_NOBODYS_DIGEST = "0" * 64
+_CHALLENGES: Final = 'Basic realm="headrace", charset="UTF-8", Bearer realm="headrace"'
+_NOBODYS_DIGEST: Final = "0" * 64
 _MOST_CALLERS = 2048
 """Remembered per service and table."""
 _MOST_REMEMBERED_BYTES = 1024

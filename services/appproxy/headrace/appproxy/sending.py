@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-_MOST_JOINED = 16
+_MOST_JOINED: Final = 16
 """Pieces that are written as one."""
 
 

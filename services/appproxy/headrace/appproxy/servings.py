@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.appproxy.domain.fleet import Index
 from headrace.appproxy.serving import Serving
@@ -16,21 +16,22 @@ from headrace.common.contracts.messages.routes import RouteTable
 if TYPE_CHECKING:
     from headrace.appproxy.traffic.destination import Destination
 
-_MOST_DESTINATIONS = 2048
-_LONGEST_REMEMBERED = 512
-_RECEIPT_S = 600.0
+_MOST_DESTINATIONS: Final = 2048
+_LONGEST_REMEMBERED: Final = 512
+_RECEIPT_S: Final = 600.0
 
 
 class Destinations:
-    """Where addresses lead: remembered, since a few make up nearly all traffic. Bounded, and forgotten with every new table."""
+    """Where addresses lead, by (first segment of the path, host): remembered, since a few make up nearly all traffic. Bounded, and
+    forgotten with every new table."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bytes], Destination] = {}
         self.get = self._known.get
 
     def put(self, address: tuple[bytes, bytes], destination: Destination) -> None:
-        """Remember one (target, host)."""
-        if len(address[0]) > _LONGEST_REMEMBERED:
+        """Remember one."""
+        if len(address[0]) + len(address[1]) > _LONGEST_REMEMBERED:
             return
         if len(self._known) >= _MOST_DESTINATIONS:
             self._known.clear()

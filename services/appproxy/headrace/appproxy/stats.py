@@ -7,13 +7,54 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from headrace.appproxy.domain.access import DENIALS
 
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0)
-EVENT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 5.0)
-_MOST_REASONS = 64
+SECONDS: Final[tuple[float, ...]] = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    120.0,
+    600.0,
+)
+EVENT_SECONDS: Final[tuple[float, ...]] = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.02,
+    0.035,
+    0.05,
+    0.075,
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+    5.0,
+)
+_MOST_REASONS: Final = 64
+
+
+def _place(seconds: float) -> int:
+    """Return what bisect_left(SECONDS, seconds) does, for numbers that are small more often than not."""
+    at = 0
+    for bound in SECONDS:
+        if seconds <= bound:
+            break
+        at += 1
+    return at
 
 
 class Histogram:
@@ -84,11 +125,11 @@ class ReplicaStats:
         self.codes[status] = self.codes.get(status, 0) + 1
         if status and not lasting:
             durations = self.durations
-            durations.counts[bisect_left(SECONDS, seconds)] += 1
+            durations.counts[_place(seconds)] += 1
             durations.total += seconds
             if first_byte_s is not None:
                 first_bytes = self.first_bytes
-                first_bytes.counts[bisect_left(SECONDS, first_byte_s)] += 1
+                first_bytes.counts[_place(first_byte_s)] += 1
                 first_bytes.total += first_byte_s
 
     def broke(self, why: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.appproxy.domain.fields import TRACEPARENT, TRACESTATE, Asked
-from headrace.appproxy.domain.traceparent import fields, parse
+from headrace.appproxy.domain.traceparent import fields, parse, passes
 
 if TYPE_CHECKING:
     from headrace.appproxy.otel_tracing import OtelTracing
@@ -39,7 +39,11 @@ class NoTracing:
     def begin(self, _account: Account, asked: Asked) -> bytes:
         """Return the caller's own fields, if they are valid."""
         given = asked.get(TRACEPARENT)
-        parent = parse(given) if given else None
+        if given is None:
+            return b""
+        if len(given) == 1 and TRACESTATE not in asked and passes(given[0]):
+            return b"traceparent: " + given[0] + b"\r\n"
+        parent = parse(given)
         return fields(parent, asked.get(TRACESTATE, ())) if parent is not None else b""
 
     def ended(self, trace: Any, account: Account) -> None:

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from headrace.appproxy.framing.heads import FramingError, HeadLimits
+from headrace.appproxy.framing import plain as module
+from headrace.appproxy.framing.heads import FramingError, HeadLimits, Line
+from headrace.appproxy.framing.names import name_of
 from headrace.appproxy.framing.plain import plain
 from headrace.appproxy.framing.requests import RequestReader
 
@@ -36,7 +38,7 @@ def test_what_is_plain_is_read_as_llhttp_reads_it(head: bytes) -> None:
     found = plain(head.split(b"\r\n"))
     if found is not None and not refused(head):
         judged = RequestReader(HeadLimits()).judged(head + b"\r\n\r\n")
-        assert (judged.method, judged.target, judged.headers, judged.minor) == (*found, 1)
+        assert (judged.method, judged.target, judged.lines, judged.minor) == (*found, 1)
 
 
 @pytest.mark.parametrize("line", [
@@ -57,7 +59,42 @@ def test_unusual_fields_are_left_to_llhttp(lines: bytes) -> None:
 def test_usual_requests_are_plain() -> None:
     head = b"POST /chat/v1/chat/completions HTTP/1.1\r\nHost: h:1\r\nUser-Agent: OpenAI/Python 1.9\r\nX-Empty:\r\nAccept: */* "
     for _ in range(2):
-        assert plain(head.split(b"\r\n")) == (
+        found = plain(head.split(b"\r\n"))
+        assert found is not None
+        assert (found[0], found[1], [(line.name.text, line.value) for line in found[2]]) == (
             b"POST", b"/chat/v1/chat/completions",
             [(b"Host", b"h:1"), (b"User-Agent", b"OpenAI/Python 1.9"), (b"X-Empty", b""), (b"Accept", b"*/*")],
         )  # fmt: skip
+
+
+def read(*lines: bytes) -> list[Line]:
+    found = plain([b"GET / HTTP/1.1", *lines])
+    assert found is not None
+    return found[2]
+
+
+def test_lines_that_never_come_again_do_not_push_out_those_that_do() -> None:
+    """Each request of a real caller has an id and a trace of its own; the rest of its head comes again and again."""
+    always = read(b"X-Always: the same")[0]
+    for n in range(20_000):
+        again, own = read(b"X-Always: the same", b"X-Own-Id: %032x" % n)
+        assert again is always
+        assert own.value == b"%032x" % n
+
+
+@pytest.mark.parametrize(
+    "line", [b"X-A:b", b"X-A:  b", b"X-A: b ", b"X-A:\tb", b"X-A: b\t", b"X-A: b", b"X-A:", b"X-A: ", b"X-A:b c"]
+)
+def test_a_field_is_sent_on_as_name_and_value_however_it_came(line: bytes) -> None:
+    found = read(line)[0]
+    assert found.raw == b"X-A: " + found.value
+    assert found.value == line.partition(b":")[2].strip(b" \t")
+
+
+def test_names_are_remembered_within_bounds() -> None:
+    for n in range(10_000):
+        assert read(b"X-Odd-%d: 1" % n)[0].name.text == b"X-Odd-%d" % n
+    assert name_of(b"X-Odd-9999") is name_of(b"X-Odd-9999")
+    long = b"X" * 10_000
+    assert name_of(long) is not name_of(long)
+    assert not hasattr(module, "re")

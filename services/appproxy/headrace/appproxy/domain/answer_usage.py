@@ -15,19 +15,23 @@ from typing import Any, Final, Literal
 Kind = Literal["json", "events"]
 TAIL_BYTES: Final = 16_384
 """How much of an answer's end is looked at, and of a JSON answer's beginning."""
-_MOST_TOKENS = 10**9
-_MOST_OBJECT = 8192
-_MOST_OBJECTS = 16
-_USAGE = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
-_USUAL = re.compile(
+_MOST_TOKENS: Final = 10**9
+_MOST_OBJECT: Final = 8192
+_MOST_OBJECTS: Final = 16
+_USAGE: Final = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
+_USUAL: Final = re.compile(
     rb'"usage"\s*:\s*\{\s*"prompt_tokens"\s*:\s*([0-9]{1,9})\s*,\s*(?:"total_tokens"\s*:\s*([0-9]{1,9})\s*,\s*)?'
     rb'"completion_tokens"\s*:\s*([0-9]{1,9})\s*(?:,\s*"total_tokens"\s*:\s*([0-9]{1,9})\s*)?(?:,\s*"prompt_tokens_details"\s*:\s*null\s*)?\}'
 )
 """What most engines write, read in one step; everything else is read as JSON."""
-_value = json.JSONDecoder().raw_decode
-_NAMES = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"), ("total_tokens", "total_tokens"))
+_value: Final = json.JSONDecoder().raw_decode
+_NAMES: Final[tuple[tuple[str, str], ...]] = (
+    ("prompt_tokens", "input_tokens"),
+    ("completion_tokens", "output_tokens"),
+    ("total_tokens", "total_tokens"),
+)
 Tokens = tuple[int | None, int | None, int | None]
-NOTHING: Tokens = (None, None, None)
+NOTHING: Final[Tokens] = (None, None, None)
 """What an answer says that says nothing of tokens."""
 
 

@@ -10,37 +10,62 @@ from typing import Final
 
 from headrace.appproxy.domain.answer_usage import Kind, usage_kind
 from headrace.appproxy.domain.identity import from_outside, holds_ours, without_ours
-from headrace.appproxy.framing.heads import UNSEEN, Fields, RequestHead, ResponseHead
+from headrace.appproxy.framing.heads import KEEP_ALIVE, UNSEEN, Fields, Line, Name, RequestHead, ResponseHead
 
-_HOP_BY_HOP = (
+_HOP_BY_HOP: Final[tuple[bytes, ...]] = (
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
     b"transfer-encoding", b"upgrade", b"http2-settings",
 )  # fmt: skip
-_OURS = (b"host", b"expect", b"forwarded", b"x-request-id", b"x-real-ip", b"authorization", b"proxy", b"content-length")
-_HOST = re.compile(rb"^[A-Za-z0-9._~!$&'()*+;=%:\[\]-]{0,255}\Z")
-_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}\Z")
-
-DROP: Final = 1
-_VIA = 2
-AUTHORIZATION, REQUEST_ID, CHAIN, PROTO, FORWARDED_HOST, TRACEPARENT, TRACESTATE, X_API_KEY, API_KEY, SUBPROTOCOLS = (
-    range(3, 13)
-)
-"""Fields that the proxy itself reads; they do not pass as they are."""
-
-
-def _unknown(name: bytes) -> int | None:
-    plain = name.replace(b"_", b"-")
-    return DROP if plain in _OURS or plain in _HOP_BY_HOP or from_outside(name) else None
-
-
-_REQUEST = Fields[int](
-    dict.fromkeys((*_HOP_BY_HOP, *_OURS), DROP)
-    | {b"via": _VIA, b"authorization": AUTHORIZATION, b"x-request-id": REQUEST_ID, b"x-forwarded-for": CHAIN,
-       b"x-forwarded-proto": PROTO, b"x-forwarded-host": FORWARDED_HOST, b"traceparent": TRACEPARENT, b"tracestate": TRACESTATE,
-       b"x-api-key": X_API_KEY, b"api-key": API_KEY, b"sec-websocket-protocol": SUBPROTOCOLS},
-    otherwise=_unknown,
+_OURS: Final[tuple[bytes, ...]] = (
+    b"host", b"expect", b"forwarded", b"x-request-id", b"x-real-ip", b"authorization", b"proxy", b"content-length",
 )  # fmt: skip
-_LENGTH, _REDIRECT, _DATE, _CONTENT_TYPE, _ENCODED, _LIMITS, _CORS = 2, 3, 4, 5, 6, 7, 8
+_HOST: Final = re.compile(rb"^[A-Za-z0-9._~!$&'()*+;=%:\[\]-]{0,255}\Z")
+_OF_IDS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+_ONLY_IDS: Final = bytes(byte if byte in _OF_IDS else byte ^ 0xFF for byte in range(256))
+_LONGEST_ID: Final = 64
+
+PASSES: Final = 0
+DROP: Final = 1
+_VIA: Final = 2
+AUTHORIZATION: Final = 3
+REQUEST_ID: Final = 4
+CHAIN: Final = 5
+PROTO: Final = 6
+FORWARDED_HOST: Final = 7
+TRACEPARENT: Final = 8
+TRACESTATE: Final = 9
+X_API_KEY: Final = 10
+API_KEY: Final = 11
+SUBPROTOCOLS: Final = 12
+"""Fields that the proxy itself reads; they do not pass as they are."""
+_COOKIE: Final = 13
+
+_REQUEST: Final[dict[bytes, int]] = dict.fromkeys((*_HOP_BY_HOP, *_OURS), DROP) | {
+    b"via": _VIA, b"authorization": AUTHORIZATION, b"x-request-id": REQUEST_ID, b"x-forwarded-for": CHAIN,
+    b"x-forwarded-proto": PROTO, b"x-forwarded-host": FORWARDED_HOST, b"traceparent": TRACEPARENT, b"tracestate": TRACESTATE,
+    b"x-api-key": X_API_KEY, b"api-key": API_KEY, b"sec-websocket-protocol": SUBPROTOCOLS, b"cookie": _COOKIE,
+}  # fmt: skip
+
+
+def _known(name: Name) -> int:
+    """Return what becomes of fields of this name, and keep it there."""
+    low = name.text.lower()
+    if low in _REQUEST:
+        known = _REQUEST[low]
+    else:
+        plain = low.replace(b"_", b"-")
+        known = DROP if plain in _OURS or plain in _HOP_BY_HOP or from_outside(low) else PASSES
+    name.known = known
+    return known
+
+
+_LENGTH: Final = 2
+_REDIRECT: Final = 3
+_DATE: Final = 4
+_CONTENT_TYPE: Final = 5
+_ENCODED: Final = 6
+_LIMITS: Final = 7
+_CORS: Final = 8
 
 
 def _unknown_told(name: bytes) -> int | None:
@@ -51,15 +76,15 @@ def _unknown_told(name: bytes) -> int | None:
     return DROP if name.replace(b"_", b"-").startswith(b"x-headrace-") else None
 
 
-_RESPONSE = Fields[int](
+_RESPONSE: Final = Fields[int](
     dict.fromkeys((*_HOP_BY_HOP, b"x-request-id"), DROP)
     | {b"content-length": _LENGTH, b"location": _REDIRECT, b"content-location": _REDIRECT, b"date": _DATE,
        b"content-type": _CONTENT_TYPE, b"content-encoding": _ENCODED, b"retry-after-ms": _LIMITS},
     otherwise=_unknown_told,
 )  # fmt: skip
-_request_kind, _response_kind = _REQUEST.get, _RESPONSE.get
-_LEFT_OUT = frozenset({DROP, _LENGTH})
-_PLAIN = frozenset({None, _LIMITS, _CORS})
+_response_kind: Final = _RESPONSE.get
+_LEFT_OUT: Final = frozenset({DROP, _LENGTH})
+_PLAIN: Final = frozenset({None, _LIMITS, _CORS})
 """Those that `Connection` may name."""
 
 
@@ -70,57 +95,57 @@ def is_host(host: bytes) -> bool:
 
 def is_request_id(text: bytes) -> bool:
     """Return whether a caller's own X-Request-Id is taken over."""
-    return _REQUEST_ID.match(text) is not None
+    return 0 < len(text) <= _LONGEST_ID and text.translate(_ONLY_IDS) == text
 
 
 Asked = dict[int, list[bytes]]
-_NOTHING: Asked = {}
+_NOTHING: Final[Asked] = {}
 
 
-_passing: dict[tuple[bytes, bytes], bytes | int] = {}
-"""What becomes of a field: the line that passes, or which of ours it is. Most fields come again and again."""
-_MOST_TOLD = 4096
-_LONGEST_TOLD = 1024
-
-
-def _learn(field: tuple[bytes, bytes]) -> bytes | int:
-    name, value = field
-    kind = _request_kind(name, UNSEEN)
-    if kind is UNSEEN:
-        kind = _REQUEST.learn(name)
-    told: bytes | int = DROP if kind is None else kind
-    if kind is None:
-        passing = without_ours(value) if name.lower() == b"cookie" else (b"" if holds_ours(value) else value)
+def _told(line: Line, kind: int) -> bytes:
+    """Return what of a field passes to a replica, nothing where none of it does, and keep it there."""
+    told = b""
+    value = line.value
+    if kind == PASSES:
+        told = b"" if holds_ours(value) else line.raw
+    elif kind == _COOKIE:
+        passing = without_ours(value)
         if passing or not value:
-            told = name + b": " + passing + b"\r\n"
-    if len(_passing) >= _MOST_TOLD:
-        _passing.clear()
-    if len(value) <= _LONGEST_TOLD:
-        _passing[field] = told
+            told = line.raw if passing == value else line.name.text + b": " + passing
+    line.told = told
     return told
 
 
-def request_fields(head: RequestHead) -> tuple[bytes, Asked]:
-    """Return the fields of a request that pass to the replica, each with its CRLF, and those that the proxy reads itself."""
+def request_fields(head: RequestHead) -> tuple[list[bytes], Asked]:
+    """Return the fields of a request that pass to the replica, without CRLF, and those that the proxy reads itself."""
     fields: list[bytes] = []
     asked = _NOTHING
     named = head.connection
+    if named is KEEP_ALIVE:  # that field never passes anyway
+        named = ()
     via = b""
-    for field in head.headers:
-        told = _passing.get(field)
+    for line in head.lines:
+        told = line.told
         if told is None:
-            told = _learn(field)
-        if isinstance(told, bytes):
-            if not named or field[0].lower() not in named:
+            kind = line.name.known
+            told = _told(line, kind if kind >= 0 else _known(line.name))
+        if told:
+            if not named or line.name.text.lower() not in named:
                 fields.append(told)
-        elif told > _VIA:
+            continue
+        kind = line.name.known
+        if _VIA < kind < _COOKIE:
             if asked is _NOTHING:
                 asked = {}
-            asked.setdefault(told, []).append(field[1])
-        elif told == _VIA:
-            via += field[1] + b", "
-    fields.append(b"Via: " + via + b"1.1 headrace\r\n")
-    return b"".join(fields), asked
+            values = asked.get(kind)
+            if values is None:
+                asked[kind] = [line.value]
+            else:
+                values.append(line.value)
+        elif kind == _VIA:
+            via += line.value + b", "
+    fields.append(b"Via: " + via + b"1.1 headrace")
+    return fields, asked
 
 
 def forwarded_fields(host: bytes, prefix: bytes) -> bytes:
@@ -131,7 +156,7 @@ def forwarded_fields(host: bytes, prefix: bytes) -> bytes:
 
 def field(head: RequestHead, name: bytes) -> bytes:
     """Return the first value of the field `name` (in lower case), or nothing."""
-    return next((value for given, value in head.headers if given.lower() == name), b"")
+    return next((line.value for line in head.lines if line.name.text.lower() == name), b"")
 
 
 def cookie(head: RequestHead, name: bytes) -> bytes:
@@ -177,7 +202,7 @@ class Reply:
         )
 
 
-_lines: dict[tuple[int, bytes], bytes] = {}
+_lines: Final[dict[tuple[int, bytes], bytes]] = {}
 
 
 def status_line(status: int, reason: bytes) -> bytes:
@@ -199,11 +224,11 @@ def reply(head: ResponseHead, *, minor: int, closes: bool, replica: bytes, prefi
     for_whom = (minor, closes, replica, prefix)
     made: Reply | None = head.reply
     if made is None or made.for_whom != for_whom:
-        made = head.reply = _told(head, Reply(for_whom))
+        made = head.reply = _made(head, Reply(for_whom))
     return made
 
 
-def _told(head: ResponseHead, made: Reply) -> Reply:
+def _made(head: ResponseHead, made: Reply) -> Reply:
     minor, closes, replica, prefix = made.for_whom
     fields = [status_line(head.status, head.reason)]
     limits: list[bytes] = []

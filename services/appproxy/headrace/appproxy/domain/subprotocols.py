@@ -20,14 +20,14 @@ class Offer:
 
     def __init__(self) -> None:
         self.passing = b""
-        """The field for the replica, with its CRLF."""
+        """The field for the replica, without CRLF."""
         self.shown: bytes | None = None
         """The token, as Authorization would have it."""
         self.answer = b""
         """What the caller is told to be chosen where the replica chooses none; a browser ends the connection without (WHATWG)."""
 
 
-_NONE = Offer()
+_NONE: Final = Offer()
 
 
 def offered(values: Sequence[bytes]) -> Offer:
@@ -52,5 +52,5 @@ def offered(values: Sequence[bytes]) -> Offer:
     elif named:
         offer.answer = NAME
     if kept:
-        offer.passing = b"Sec-WebSocket-Protocol: " + b", ".join(kept) + b"\r\n"
+        offer.passing = b"Sec-WebSocket-Protocol: " + b", ".join(kept)
     return offer

@@ -7,16 +7,24 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 SAMPLED: Final = 0x01
-_MOST_LENGTH = 128
-_MOST_STATE = 512
+_MOST_LENGTH: Final = 128
+_MOST_STATE: Final = 512
 """Characters of `tracestate` that have to be passed at least (section 3.3.1.5); further ones are dropped with the whole."""
-_MOST_MEMBERS = 32
-_PARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x21-\x7e]*)?\Z").match
-_STATE = re.compile(rb"[\x20-\x7e\t]*\Z").match
-_MEMBER = re.compile(
+_MOST_MEMBERS: Final = 32
+_PARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x21-\x7e]*)?\Z").match
+_STATE: Final = re.compile(rb"[\x20-\x7e\t]*\Z").match
+_MEMBER: Final = re.compile(
     rb"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]\Z"
 ).match
-_ZERO_TRACE, _ZERO_SPAN = b"0" * 32, b"0" * 16
+_ZERO_TRACE: Final = b"0" * 32
+_ZERO_SPAN: Final = b"0" * 16
+
+
+_HEXADECIMAL: Final = bytes(byte if byte in b"0123456789abcdef-" else byte ^ 0xFF for byte in range(256))
+_LENGTH: Final = 55
+_DASHES: Final = 3
+_DASH: Final = 0x2D
+_FLAGS: Final[tuple[bytes, ...]] = (b"-00", b"-01")
 
 
 class TraceParent(NamedTuple):
@@ -47,6 +55,21 @@ def parse(values: Sequence[bytes]) -> TraceParent | None:
     if version == b"ff" or trace_id == _ZERO_TRACE or span_id == _ZERO_SPAN or (version == b"00" and more is not None):
         return None
     return TraceParent(trace_id, span_id, int(flags, 16))
+
+
+def passes(value: bytes) -> bool:
+    """Return whether `write` says of what `parse` read just this, as of nearly all that callers send; False is no judgement."""
+    return (
+        len(value) == _LENGTH
+        and value.startswith(b"00-")
+        and value.endswith(_FLAGS)
+        and value[35] == _DASH
+        and value[52] == _DASH
+        and value.count(b"-") == _DASHES
+        and value.translate(_HEXADECIMAL) == value
+        and value[3:35] != _ZERO_TRACE
+        and value[36:52] != _ZERO_SPAN
+    )
 
 
 def child(parent: TraceParent, span_id: bytes) -> TraceParent:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from headrace.appproxy.framing.heads import CHUNKED, UNTIL_CLOSE, FramingError
 
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_HEX = frozenset(b"0123456789abcdefABCDEF")
-_LINE = 4096
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_HEX: Final = frozenset(b"0123456789abcdefABCDEF")
+_LINE: Final = 4096
 """Longest chunk-size line (with extensions, which are dropped) and trailer section, in bytes."""
 
 

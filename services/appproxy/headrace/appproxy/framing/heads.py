@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 Headers = list[tuple[bytes, bytes]]
 """Names as they were sent, values without the whitespace around them; in order, duplicates kept."""
 
-CHUNKED = -1
+CHUNKED: Final = -1
 """Length of a body that comes in chunks."""
-UNTIL_CLOSE = -2
+UNTIL_CLOSE: Final = -2
 """Length of an answer's body that ends with the connection."""
-BLANKS = frozenset({b" ", b"\t"})
-UNSEEN: Any = object()
-MOST_LENGTH = 1 << 53
+BLANKS: Final = frozenset({b" ", b"\t"})
+UNSEEN: Final[Any] = object()
+MOST_LENGTH: Final = 1 << 53
 """Lengths above this are refused: no body is that large, and no peer can then read the number differently."""
-_REMEMBERED = 4096
-_LENGTH_NAME = len(b"content-length")
+_REMEMBERED: Final = 4096
+_LENGTH_NAME: Final = len(b"content-length")
+KEEP_ALIVE: Final[tuple[bytes, ...]] = (b"keep-alive",)
+"""The usual options of `Connection`."""
 K = TypeVar("K")
 
 
@@ -42,6 +44,42 @@ class Fields(Generic[K]):
         low = name.lower()
         found = self._seen[name] = self._known[low] if low in self._known else self._otherwise(low)
         return found
+
+
+class Name:
+    """A field's name in one spelling, and what is known of it."""
+
+    __slots__ = ("kind", "known", "missed", "text")
+
+    def __init__(self, text: bytes, kind: int) -> None:
+        self.text = text
+        self.kind = kind
+        """Which of the fields that frame a message it is (framing.names); below 0: none."""
+        self.known = -1
+        """What becomes of it (domain.fields); below 0: not looked up yet."""
+        self.missed = 0
+        """How many of its lines were read in full."""
+
+
+class Line:
+    """One field of a request. Nothing of what it says of itself changes: other requests may have the same line."""
+
+    __slots__ = ("name", "raw", "told", "value")
+
+    def __init__(self, name: Name, value: bytes, raw: bytes) -> None:
+        self.name = name
+        self.value = value
+        """Without the whitespace around it."""
+        self.raw = raw
+        """`name: value`, which is how it is sent on."""
+        self.told: bytes | None = None
+        """What of it passes to a replica (domain.fields), once that was worked out."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Line) and self.raw == other.raw and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
 
 
 class FramingError(Exception):
@@ -84,16 +122,30 @@ class RequestHead:
     way: Any = None
     """What the traffic made of it, for requests that have the same head."""
 
-    def __init__(self, method: bytes, target: bytes, minor: int, headers: Headers) -> None:
+    usual = False
+    """Whether the target is a path of visible ASCII without a fragment."""
+
+    def __init__(self, method: bytes, target: bytes, minor: int, lines: list[Line]) -> None:
         self.method = method
         self.target = target
         self.minor = minor
-        self.headers = headers
+        self.lines = lines
         self.keep_alive = minor == 1
+
+    @property
+    def headers(self) -> Headers:
+        """The fields as pairs."""
+        return [(line.name.text, line.value) for line in self.lines]
 
     def resized(self, length: int, digits: bytes) -> RequestHead:
         """Return the same head with another number in its Content-Length."""
-        twin = RequestHead(self.method, self.target, self.minor, _resized(self.headers, digits))
+        lines = self.lines.copy()
+        for at, line in enumerate(lines):
+            text = line.name.text
+            if len(text) == _LENGTH_NAME and text.lower() == b"content-length":
+                lines[at] = Line(line.name, digits, text + b": " + digits)
+        twin = RequestHead(self.method, self.target, self.minor, lines)
+        twin.usual = self.usual
         twin.host, twin.length, twin.keep_alive = self.host, length, self.keep_alive
         twin.connection, twin.upgrade, twin.expects = self.connection, self.upgrade, self.expects
         twin.way = self.way

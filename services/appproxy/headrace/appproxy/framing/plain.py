@@ -6,53 +6,70 @@ on whatever connection, are not read again.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from headrace.appproxy.framing.heads import Headers
+from headrace.appproxy.framing.heads import Line
+from headrace.appproxy.framing.names import ENCODING, known_name, name_of
+
+
+def _only(allowed: bytes) -> bytes:
+    """Return a table for bytes.translate that leaves what is made of `allowed` as it is, and nothing else."""
+    return bytes(byte if byte in allowed else byte ^ 0xFF for byte in range(256))
+
 
 _METHODS: Final = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-_OF_TARGETS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;=:@/?"
-_OF_NAMES: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_OF_VALUES: Final = bytes(range(0x20, 0x7F))
-_MOST_LINES = 4096
-_LONGEST_LINE = 1024
+_OF_TARGETS: Final = _only(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;=:@/?")
+_OF_NAMES: Final = _only(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_OF_VALUES: Final = _only(bytes(range(0x20, 0x7F)))
+_SPACE: Final = 0x20
+_MOST_LINES: Final = 4096
+_LONGEST_LINE: Final = 1024
+_VARYING: Final = 64
+"""Of a name whose lines were read in full so often, only one in sixteen is remembered: most never come again, as those of ids."""
 
-_known: dict[bytes, tuple[bytes, bytes]] = {}
-_find = _known.get
+_known: Final[dict[bytes, Line]] = {}
 
 
-def plain(lines: list[bytes]) -> tuple[bytes, bytes, Headers] | None:
+def plain(lines: list[bytes]) -> tuple[bytes, bytes, list[Line]] | None:
     """Return method, target and fields of a request in HTTP/1.1 from its lines, or None: somebody else has to read it."""
     words = lines[0].split(b" ")
     if len(words) != 3 or words[2] != b"HTTP/1.1" or words[0] not in _METHODS:
         return None
     target = words[1]
-    if not target.startswith(b"/") or target.translate(None, _OF_TARGETS):
+    if not target.startswith(b"/") or target.translate(_OF_TARGETS) != target:
         return None
-    headers: list[Any] = list(map(_find, lines[1:]))
-    if None in headers:
-        for at, found in enumerate(headers):
-            if found is None:
-                headers[at] = _read(lines[at + 1])
-                if headers[at] is None:
-                    return None
-    return words[0], target, headers
+    found: list[Line] = []
+    for at in range(1, len(lines)):
+        line = _known.get(lines[at])
+        if line is None:
+            line = _read(lines[at])
+            if line is None:
+                return None
+        found.append(line)
+    return words[0], target, found
 
 
-def _read(line: bytes) -> tuple[bytes, bytes] | None:
-    """Return a field's name and value, or None. Each step goes over the line once: a pattern that tries blanks in several ways is
-    quadratic in a line of blanks."""
-    name, colon, value = line.partition(b":")
-    if not colon or not name or name.translate(None, _OF_NAMES):
+def _read(line: bytes) -> Line | None:
+    """Return a field, or None. Each step goes over the line once: a pattern that tries blanks in several ways is quadratic in a
+    line of blanks."""
+    colon = line.find(b":")
+    if colon < 1:
         return None
-    value = value.strip(b" \t")
-    if (
-        value.translate(None, _OF_VALUES) or name.lower() == b"transfer-encoding"
-    ):  # where framing is not a mere number, llhttp has its say
-        return None
-    pair = (name, value)
-    if len(line) <= _LONGEST_LINE:
+    text = line[:colon]
+    name = known_name(text)
+    if name is None:
+        if text.translate(_OF_NAMES) != text:
+            return None
+        name = name_of(text)
+    value = line[colon + 1 :]
+    stripped = value.strip(b" \t")
+    if stripped.translate(_OF_VALUES) != stripped or name.kind == ENCODING:
+        return None  # where framing is not a mere number, llhttp has its say
+    usual = len(value) == len(stripped) + 1 and value[0] == _SPACE
+    made = Line(name, stripped, line if usual else text + b": " + stripped)
+    name.missed += 1
+    if len(line) <= _LONGEST_LINE and (name.missed <= _VARYING or not name.missed & 15):
         if len(_known) >= _MOST_LINES:
             _known.clear()
-        _known[line] = pair
-    return pair
+        _known[line] = made
+    return made

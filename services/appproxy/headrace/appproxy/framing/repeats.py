@@ -7,14 +7,14 @@ have an equal reading; and where they differ only in the digits of the one Conte
 from __future__ import annotations
 
 import re
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from headrace.appproxy.framing.heads import MOST_LENGTH, RequestHead, ResponseHead
 
-_LENGTH_FIELD = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,16})\r\n", re.IGNORECASE)
-_MOST_DIGITS = 16
-_MOST_REMEMBERED = 4096
-_PATIENCE = 4
+_LENGTH_FIELD: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,16})\r\n", re.IGNORECASE)
+_MOST_DIGITS: Final = 16
+_MOST_REMEMBERED: Final = 4096
+_PATIENCE: Final = 4
 H = TypeVar("H", RequestHead, ResponseHead)
 
 

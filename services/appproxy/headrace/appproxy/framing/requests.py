@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
 from headrace.appproxy.framing.heads import (
     BLANKS,
     CHUNKED,
+    KEEP_ALIVE,
     MOST_LENGTH,
-    UNSEEN,
-    Fields,
     FramingError,
     Headers,
     HeadLimits,
@@ -19,24 +19,19 @@ from headrace.appproxy.framing.heads import (
     options,
     persists,
 )
+from headrace.appproxy.framing.names import CONNECTION, ENCODING, EXPECT, HOST, LENGTH, UPGRADE, lines_of
 from headrace.appproxy.framing.plain import plain
 from headrace.appproxy.framing.repeats import Repeats
 
-_BLANK = (b"\r", b"\n")
-_MOST_BLANKS = 16
-_BARE_LF = re.compile(rb"(?<!\r)\n")
-_OTHER_VERSION = re.compile(rb"\S+ \S+ HTTP/[0-9]\.[0-9]\r")
-_METHODS = frozenset(
+_BLANK: Final[tuple[bytes, ...]] = (b"\r", b"\n")
+_MOST_BLANKS: Final = 16
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+_OTHER_VERSION: Final = re.compile(rb"\S+ \S+ HTTP/[0-9]\.[0-9]\r")
+_METHODS: Final = frozenset(
     b"GET HEAD POST PUT DELETE OPTIONS PATCH PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH QUERY".split()
 )
-_REFUSED = frozenset({b"TRACE", b"CONNECT"})
-_HOST, _LENGTH, _ENCODING, _CONNECTION, _EXPECT, _UPGRADE = range(6)
-_FIELDS = Fields({
-    b"host": _HOST, b"content-length": _LENGTH, b"transfer-encoding": _ENCODING, b"connection": _CONNECTION,
-    b"expect": _EXPECT, b"upgrade": _UPGRADE,
-})  # fmt: skip
-_seen = _FIELDS.get
-_NO_HEADERS: Headers = []
+_REFUSED: Final = frozenset({b"TRACE", b"CONNECT"})
+_NO_HEADERS: Final[Headers] = []
 """Stays empty."""
 
 
@@ -120,8 +115,12 @@ class RequestReader:
         if len(raw) > self._limits.field_bytes or len(lines) > self._limits.fields:
             self._bound(lines)
         found = plain(lines)
-        head = RequestHead(found[0], found[1], 1, found[2]) if found is not None else self.judged(raw)
-        if len(head.headers) > self._limits.fields:
+        if found is not None:
+            head = RequestHead(found[0], found[1], 1, found[2])
+            head.usual = True
+        else:
+            head = self.judged(raw)
+        if len(head.lines) > self._limits.fields:
             raise self._too_many()
         _frame(head)
         return head
@@ -151,7 +150,7 @@ class RequestReader:
         url, self._url, self._headers = self._url, b"", _NO_HEADERS  # an idle connection holds no request
         if b"#" in url:
             raise FramingError("bad-request", "a request target has no fragment")
-        return RequestHead(method, url, minor, headers)
+        return RequestHead(method, url, minor, lines_of(headers))
 
     def _bad_line(self, line: int) -> FramingError:
         most = self._limits.line_bytes
@@ -174,21 +173,19 @@ class RequestReader:
 def _frame(head: RequestHead) -> None:
     """Fill in what the framing fields say."""
     hosts = framings = 0
-    for name, value in head.headers:
-        kind = _seen(name, UNSEEN)
-        if kind is None:
+    for line in head.lines:
+        kind = line.name.kind
+        if kind < 0:
             continue
-        if kind is UNSEEN:
-            kind = _FIELDS.learn(name)
-        if kind == _HOST:
+        if kind == HOST:
             hosts += 1
-            head.host = value
-        elif kind == _LENGTH:
+            head.host = line.value
+        elif kind == LENGTH:
             framings += 1
-            head.length = length_of(value)
-        elif kind is not None:
-            framings += kind == _ENCODING
-            _rare(head, kind, value)
+            head.length = length_of(line.value)
+        else:
+            framings += kind == ENCODING
+            _rare(head, kind, line.value)
     if hosts != 1 and (hosts or head.minor):
         raise FramingError("bad-host", f"the request has {hosts} Host fields; allowed: one")
     if framings > 1:
@@ -198,11 +195,12 @@ def _frame(head: RequestHead) -> None:
 
 
 def _rare(head: RequestHead, kind: int, value: bytes) -> None:
-    if kind == _CONNECTION:
-        head.connection += options(value)
-    elif kind == _UPGRADE:
+    if kind == CONNECTION:
+        usual = not head.connection and (value == b"keep-alive" or value == b"Keep-Alive")  # noqa: PLR1714 - no set is built
+        head.connection = KEEP_ALIVE if usual else head.connection + options(value)
+    elif kind == UPGRADE:
         head.upgrade = value.lower()
-    elif kind == _EXPECT:
+    elif kind == EXPECT:
         if value.lower() != b"100-continue":
             raise FramingError("bad-expectation", "the only expectation that is met is 100-continue", 417)
         head.expects = head.minor == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
+from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -23,12 +24,14 @@ from headrace.appproxy.framing.heads import (
 from headrace.appproxy.framing.repeats import Repeats
 from headrace.appproxy.framing.requests import length_of
 
-_USUAL = frozenset(status.phrase.encode() for status in HTTPStatus)
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_LENGTH, _ENCODING, _CONNECTION = range(3)
-_FIELDS = Fields({b"content-length": _LENGTH, b"transfer-encoding": _ENCODING, b"connection": _CONNECTION})
-_seen = _FIELDS.get
-_BODILESS = frozenset({204, 304})
+_USUAL: Final = frozenset(status.phrase.encode() for status in HTTPStatus)
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_LENGTH: Final = 0
+_ENCODING: Final = 1
+_CONNECTION: Final = 2
+_FIELDS: Final = Fields({b"content-length": _LENGTH, b"transfer-encoding": _ENCODING, b"connection": _CONNECTION})
+_seen: Final = _FIELDS.get
+_BODILESS: Final = frozenset({204, 304})
 
 
 class ResponseReader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
 from headrace.appproxy.domain.rates import (
     DAY_S,
@@ -20,7 +21,7 @@ from headrace.appproxy.domain.rates import (
 )
 from headrace.common.contracts.messages.routes import RateLimits
 
-_EVICTION_TRIES = 8
+_EVICTION_TRIES: Final = 8
 """Callers looked at for each new one: forgetting costs O(1), and there is no bound to find when all have requests open."""
 
 

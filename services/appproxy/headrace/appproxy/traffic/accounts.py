@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.appproxy.domain.access import DENIALS
 from headrace.appproxy.domain.answer_usage import NOTHING, Tokens, cost, tokens_of
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from headrace.appproxy.upstream.connection import ReplicaConnection
     from headrace.appproxy.upstream.replica import Replica
 
-GRACES = frozenset({"shutting-down", "replica-stopped"})
+GRACES: Final = frozenset({"shutting-down", "replica-stopped"})
 """Why a request is cut at the end of a grace."""
-_MOST_PATH = 512
-_COUNTED = (401, 403, 429, 503)
+_MOST_PATH: Final = 512
+_COUNTED: Final[tuple[int, ...]] = (401, 403, 429, 503)
 """Refused also where a replica was chosen already."""
-_PATH = re.compile(rb"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?(/[^?#]*|\*)")
+_PATH: Final = re.compile(rb"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?(/[^?#]*|\*)")
 
 
 class Account:

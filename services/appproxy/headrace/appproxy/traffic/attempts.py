@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.appproxy.domain.admission import Refusal
 from headrace.appproxy.domain.fields import Reply, reply
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from headrace.appproxy.upstream.replica import Replica
     from headrace.common.contracts.problems import Problem
 
-_NEVER = float("inf")
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NEVER: Final = float("inf")
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Attempts(Account):

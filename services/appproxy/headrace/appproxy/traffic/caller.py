@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.appproxy.framing.bodies import Body, body_of
 from headrace.appproxy.framing.heads import FramingError
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from headrace.appproxy.traffic.relay import Relay
     from headrace.appproxy.traffic.tunnel import Tunnel
 
-_MOST_HELD = 64 * 1024
+_MOST_HELD: Final = 64 * 1024
 """Bytes of later, pipelined requests that are read ahead."""
-_FLUSH_S = 5.0
+_FLUSH_S: Final = 5.0
 """How long a last answer may take to leave before the connection is cut."""
-LAST_IDLE_S = 1.0
+LAST_IDLE_S: Final = 1.0
 """How long a connection without a request is still served once its door refuses: its next request may be on its way."""
-_NEVER = float("inf")
-_NO_REASONS: frozenset[str] = frozenset()
-_MOST_ADDRESSES = 4096
+_NEVER: Final = float("inf")
+_NO_REASONS: Final[frozenset[str]] = frozenset()
+_MOST_ADDRESSES: Final = 4096
 """Remembered, so that all connections from one address share what is said of it."""
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headrace.appproxy.domain.fields import forwarded_fields, is_host
 from headrace.appproxy.domain.routing import locate, origin_form
@@ -14,31 +13,34 @@ if TYPE_CHECKING:
     from headrace.appproxy.serving import Serving
     from headrace.appproxy.traffic.parts import Parts
 
-FLEET = "/v1"
+FLEET: Final = "/v1"
 
 
-@dataclass(slots=True)
 class Destination:
     """Where a request goes. `serving` is None for the fleet's base URL until the model is known."""
 
-    serving: Serving | None
-    target: bytes
-    """Origin form."""
-    prefix: bytes
-    """What was taken off the path."""
-    host: bytes
-    """As the caller named it."""
-    forwarded: bytes = b""
-    """The fields that tell the replica of host and prefix."""
+    __slots__ = ("forwarded", "host", "prefix", "serving")
 
-    def __post_init__(self) -> None:
-        self.forwarded = forwarded_fields(self.host, self.prefix)
+    def __init__(self, serving: Serving | None, prefix: bytes, host: bytes) -> None:
+        self.serving = serving
+        self.prefix = prefix
+        """What was taken off the path."""
+        self.host = host
+        """As the caller named it."""
+        self.forwarded = forwarded_fields(host, prefix)
+        """The fields that tell the replica of host and prefix."""
 
 
-def find(parts: Parts, head: RequestHead, own_port: int | None) -> Destination:
-    """Return the destination by port, host name or path. Raises InvalidRequest, MethodNotAllowed or NotFound."""
-    if own_port is None and (known := parts.servings.destinations.get((head.target, head.host))) is not None:
-        return known
+def find(parts: Parts, head: RequestHead, own_port: int | None) -> tuple[Destination, bytes]:
+    """Return the destination by port, host name or path, and the target that its replica gets, in origin form.
+
+    Raises InvalidRequest, MethodNotAllowed or NotFound.
+    """
+    segment = _first_segment(head) if own_port is None else b""
+    if segment:
+        known = parts.servings.destinations.get((segment, head.host))
+        if known is not None:
+            return known, head.target[len(known.prefix) :]
     raw = head.target.decode("latin-1")
     target, host = origin_form(raw, head.host.decode("latin-1"))
     if (
@@ -54,13 +56,24 @@ def find(parts: Parts, head: RequestHead, own_port: int | None) -> Destination:
         serving = parts.servings.by_port(own_port)
         if serving is None:
             raise NotFound("no service has this address", reason="unknown-service")
-        return Destination(serving, target.encode(), b"", host.encode("latin-1"))
+        return Destination(serving, b"", host.encode("latin-1")), target.encode()
     address = locate(target, host, parts.bounds.domain)
     if address is not None and address.name == FLEET[1:] and address.prefix:
-        return Destination(None, target.encode(), b"", host.encode("latin-1"))
+        return Destination(None, b"", host.encode("latin-1")), target.encode()
     serving = parts.servings.by_name(address.name) if address else None
     if serving is None or address is None:
         raise NotFound("no service has this address", reason="unknown-service")
-    found = Destination(serving, address.target.encode(), address.prefix.encode(), host.encode("latin-1"))
-    parts.servings.destinations.put((head.target, head.host), found)
-    return found
+    found = Destination(serving, address.prefix.encode(), host.encode("latin-1"))
+    if segment:
+        parts.servings.destinations.put((segment, head.host), found)
+    return found, address.target.encode()
+
+
+def _first_segment(head: RequestHead) -> bytes:
+    """Return `/<first segment>` of a path that has more than one, or nothing: where a service's name can stand, and all of the target
+    that tells whose it is."""
+    target = head.target
+    if not head.usual:
+        return b""
+    end = target.find(b"/", 1)
+    return b"" if end < 0 or target.find(b"?", 0, end) >= 0 else target[:end]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.appproxy.domain.admission import Refusal
 from headrace.appproxy.domain.retry import Failure
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.appproxy.serving import Serving
     from headrace.common.contracts.messages.routes import RateLimits
 
-_NEVER = float("inf")
+_NEVER: Final = float("inf")
 
 
 class Exchange(Attempts):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from headrace.appproxy.domain.retry import Sent
 from headrace.appproxy.framing.heads import CHUNKED
 from headrace.common.contracts.problems import TooLarge
 
-_SMALL = 4096
+_SMALL: Final = 4096
 """Pieces that make no more than this together are kept as one, so that many tiny ones take no more memory than they have bytes."""
-LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 def chunk(content: bytes) -> bytes:

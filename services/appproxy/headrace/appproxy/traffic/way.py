@@ -78,8 +78,8 @@ def way_of(exchange: Exchange) -> Way:
         way.caller = exchange.caller = came_from(
             line.address, way.asked.get(fields.CHAIN, ()), parts.bounds.trusted_peers
         )
-    destination = find(parts, head, line.door.own_port)
-    way.serving, way.target, way.prefix = destination.serving, destination.target, destination.prefix
+    destination, way.target = find(parts, head, line.door.own_port)
+    way.serving, way.prefix = destination.serving, destination.prefix
     way.cors, way.preflight = b"", None
     policy = parts.fleet_cors if way.serving is None else way.serving.entry.cors
     if policy is not None:
@@ -89,14 +89,17 @@ def way_of(exchange: Exchange) -> Way:
     offer = offered(way.asked.get(fields.SUBPROTOCOLS, ()))
     way.subprotocol = offer.answer if way.upgrade else b""
     way.shown = _authorization(way.asked) or _api_key(way.asked) or (offer.shown if way.upgrade else None)
-    passing += _own_keys(way.asked) + offer.passing
+    passing += _own_keys(way.asked)
+    if offer.passing:
+        passing.append(offer.passing)
     if line.trusted:
         peer, forwarded = _believed(line.address, way.asked, destination.host, way.prefix)
     else:
         peer, forwarded = line.peer, destination.forwarded
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if way.upgrade else b""
     trace = b"" if parts.tracer.traces else parts.tracer.begin(exchange, way.asked)
-    way.fields = b"".join((passing, peer, forwarded, trace, upgrade, b"X-Request-Id: "))
+    passing.append(b"")  # the last one's CRLF
+    way.fields = b"".join((b"\r\n".join(passing), peer, forwarded, trace, upgrade, b"X-Request-Id: "))
     return way
 
 
@@ -119,14 +122,18 @@ def _authorization(asked: Asked) -> bytes | None:
 
 def _api_key(asked: Asked) -> bytes | None:
     """Return what Anthropic's and Azure's clients show, as they would by Authorization. Only what is ours: others' pass."""
+    if fields.X_API_KEY not in asked and fields.API_KEY not in asked:
+        return None
     keys = [*asked.get(fields.X_API_KEY, ()), *asked.get(fields.API_KEY, ())]
     return b"Bearer " + keys[0] if len(keys) == 1 and holds_ours(keys[0]) else None
 
 
-def _own_keys(asked: Asked) -> bytes:
+def _own_keys(asked: Asked) -> list[bytes]:
     """Return the fields with callers' API keys that are none of ours."""
+    if fields.X_API_KEY not in asked and fields.API_KEY not in asked:
+        return []
     named = ((b"X-Api-Key: ", asked.get(fields.X_API_KEY, ())), (b"Api-Key: ", asked.get(fields.API_KEY, ())))
-    return b"".join([name + key + b"\r\n" for name, keys in named for key in keys if not holds_ours(key)])
+    return [name + key for name, keys in named for key in keys if not holds_ours(key)]
 
 
 def _wants_websocket(head: RequestHead) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from headrace.appproxy.domain.retry import FailureKind
 from headrace.appproxy.framing.bodies import Body, OpenBody, body_of
@@ -13,8 +13,8 @@ from headrace.appproxy.sending import Outbox, Sender
 if TYPE_CHECKING:
     from headrace.appproxy.upstream.replica import Replica
 
-_MOST_INTERIM = 16
-HIGH_WATER = 64 * 1024
+_MOST_INTERIM: Final = 16
+HIGH_WATER: Final = 64 * 1024
 """Bytes that may wait for a peer before the other side is paused."""
 
 

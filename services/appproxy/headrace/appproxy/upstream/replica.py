@@ -19,7 +19,7 @@ from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Route
 from headrace.common.runtime.clock import utc_now
 
-_MOST_IDLE = 512
+_MOST_IDLE: Final = 512
 """Idle connections kept to one replica."""
 
 
