@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import socket
+import sys
 import time
 
 import httpx
@@ -209,6 +211,45 @@ async def test_websocket_echo(any_stack: Stack, chat: str) -> None:
     with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
         await websockets.connect(url)
     assert refused.value.response.status_code == 401
+
+
+async def _headrace(stack: Stack, *words: str) -> tuple[int, str, str]:
+    """Run the command line as a person on another machine does."""
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "headrace.cli", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "HEADRACE_URL": stack.api.url, "HEADRACE_API_KEY": stack.api.key, "NO_COLOR": "1"},
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(ran.communicate(), 60)
+    assert ran.returncode is not None
+    return ran.returncode, out.decode(), err.decode()
+
+
+async def test_open_websockets_end_as_their_token_is_revoked_or_expires(stack: Stack) -> None:
+    if (await stack.api.http.get("/v1/services/chat")).status_code == 404:
+        await stack.engine_service("chat", replicas=1)
+    await stack.api.call("PATCH", "/v1/services/chat", {"open_to_public": False})
+    await stack.api.until_healthy("chat", replicas=1)
+    url = f"{stack.proxy.replace('http', 'ws', 1)}/chat/echo"
+    revoked, lasting = await stack.api.token("chat"), await stack.api.token("chat")
+
+    async def echoes(token: dict[str, str]) -> websockets.ClientConnection:
+        socket = await websockets.connect(url, additional_headers={"Authorization": f"Bearer {token['token']}"})
+        await socket.send("hello")
+        assert await asyncio.wait_for(socket.recv(), 10) == "hello"
+        return socket
+
+    mine, other = await echoes(revoked), await echoes(lasting)
+    code, out, err = await _headrace(stack, "token", "revoke", "chat", revoked["id"])
+    assert (code, err) == (0, "")
+    assert "is revoked; in force at 1 of 1 app-proxies" in out
+    await asyncio.wait_for(mine.wait_closed(), 10)
+    assert (mine.close_code, mine.close_reason) == (1008, "the token was revoked")
+    short = await echoes(await stack.api.token("chat", expires_in_s=5))
+    await asyncio.wait_for(short.wait_closed(), 20)
+    assert (short.close_code, short.close_reason) == (1008, "the token has expired")
+    await other.send("still here")
+    assert await asyncio.wait_for(other.recv(), 10) == "still here"
+    await other.close()
 
 
 async def test_the_engine_sees_a_callers_disconnect_within_a_second(any_stack: Stack, chat: str) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.ids import ProxyId, ServiceId, new_uuid
+from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleOutcome
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Pool
@@ -20,6 +21,7 @@ from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
 from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import OwnPorts
+from headrace.manager.domain.receipts import Heard
 from headrace.manager.domain.status import Presence
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.signing import Vault
@@ -43,6 +45,8 @@ class Proxies:
     """Generations per service and app-proxy."""
     failed: dict[int, dict[str, str]] = field(default_factory=dict)
     """Own ports that app-proxies could not open."""
+    silent: dict[str, timedelta] = field(default_factory=dict)
+    """For how long app-proxies have not reported."""
 
     def presence(self) -> Presence:
         return self.heard
@@ -52,6 +56,23 @@ class Proxies:
 
     def unopened(self, port: int) -> dict[str, str]:
         return self.failed.get(port, {})
+
+    def gathered(self) -> bool:
+        return self.heard == "heard"
+
+    def remembered(self) -> dict[ProxyId, Heard]:
+        proxies = {ProxyId(proxy_id) for tables in self.has.values() for proxy_id in tables}
+        now = utc_now()
+        return {
+            proxy_id: Heard(
+                now - self.silent.get(proxy_id, timedelta()),
+                ProxyReport(
+                    proxy_id=proxy_id, sent_at=now, url=PROXY,
+                    generations={ServiceId(key): has[proxy_id] for key, has in self.has.items() if proxy_id in has},
+                ),
+            )
+            for proxy_id in proxies
+        }  # fmt: skip
 
 
 @dataclass

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -13,14 +14,18 @@ import pytest
 from aiohttp import web
 
 from headrace.common.bus.connect import Bus
-from headrace.common.bus.consume import subscribed
+from headrace.common.bus.consume import LastValues, subscribed
 from headrace.common.bus.publish import publish_last
+from headrace.common.contracts.ids import TokenId, new_uuid
 from headrace.common.contracts.messages.metrics import ProxyMetrics
 from headrace.common.contracts.messages.reports import ProxyReport
+from headrace.common.contracts.messages.routes import Revocation, RouteTable
+from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.appproxy.world import World, backend, running
+from tests.support.servers import free_port
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.unit.appproxy.tables import Signer, route, table
 
 
 def bus_settings(servers: EmbeddedServers) -> dict[str, str]:
@@ -60,6 +65,59 @@ async def heard(bus: Bus) -> AsyncIterator[Heard]:
 
 async def status(world: World, path: str) -> int:
     return (await world.http.get(world.url + path)).status_code
+
+
+async def test_who_comes_back_refuses_what_was_revoked_meanwhile_from_the_first_request_on(
+    servers: EmbeddedServers, bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer, token_id = Signer(), TokenId(new_uuid())
+    go, read = asyncio.Event(), LastValues._read_stored
+
+    async def held(self: LastValues[RouteTable]) -> None:
+        await go.wait()
+        await read(self)
+
+    monkeypatch.setattr(LastValues, "_read_stored", held)
+    port = free_port()
+    async with backend() as replica:
+        one = table("chat", open_to_public=False, token_keys=(signer.public,), routes=(route(port=replica.port),))
+        async with running(tmp_path / "data") as before:
+            before.apply(one)
+        gone = Revocation(token_id=token_id, expires_at=utc_now() + timedelta(hours=1))
+        await publish_last(bus, one.model_copy(update={"generation": 2, "revocations": (gone,)}))
+
+        async def ask() -> bytes:
+            reader, writer = await _connected(port)
+            shown = f"Bearer {signer.token(one.service_id, token_id=token_id)}"
+            writer.write(f"GET /chat/ HTTP/1.1\r\nHost: x\r\nAuthorization: {shown}\r\n\r\n".encode())
+            try:
+                return await reader.readline()
+            finally:
+                writer.close()
+
+        first = asyncio.create_task(ask())
+        asyncio.get_running_loop().call_later(1, go.set)  # by then one that did not wait would have answered
+        more = {"listen_port": port, "first_tables_s": 60, **bus_settings(servers)}
+        async with running(tmp_path / "data", **more):
+            assert (await asyncio.wait_for(first, 30)).startswith(b"HTTP/1.1 401 ")
+            assert replica.seen == []
+
+
+async def test_who_finds_no_bus_serves_by_the_tables_on_disk(tmp_path: Path) -> None:
+    async with backend() as replica:
+        async with running(tmp_path / "data") as before:
+            before.apply(table("chat", routes=(route(port=replica.port),)))
+        async with running(tmp_path / "data", first_tables_s=0.2) as after:
+            assert await status(after, "/chat/") == 200
+
+
+async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect as soon as somebody listens."""
+    while True:
+        try:
+            return await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.01)
 
 
 async def test_tables_arrive_change_and_end(world: World, bus: Bus, heard: Heard) -> None:

@@ -183,3 +183,22 @@ async def test_whose_limits_count(world: World) -> None:
             (chat, TokenId(new_uuid())), (chat, TokenId(new_uuid())), (chat, None), (talk, special), (talk, None),
         ):  # fmt: skip
             assert await told_to_wait_s(service, token_id) == 500
+
+
+async def test_limits_that_a_token_says_hold_with_its_first_request_and_no_table_of_it(world: World) -> None:
+    async with backend() as replica:
+        signer, token_id = Signer(), TokenId(new_uuid())
+        one = table("chat", open_to_public=False, token_keys=(signer.public,), routes=(route(port=replica.port),))
+        world.apply(one)
+        token = signer.token(one.service_id, token_id=token_id, limits={"requests_per_second": 0.01})
+        shown = {"Authorization": f"Bearer {token}"}
+
+        async def statuses(number: int) -> list[int]:
+            answers = [await world.http.get(f"{world.url}/chat/", headers=shown) for _ in range(number)]
+            return [answer.status_code for answer in answers]
+
+        assert await statuses(3) == [200, 429, 429]
+        assert (await world.http.get(f"{world.url}/chat/", headers=shown)).json()["reason"] == "request-rate"
+        freed = TokenLimits(token_id=token_id)
+        world.apply(one.model_copy(update={"generation": 2, "token_limits": (freed,)}))
+        assert await statuses(3) == [200, 200, 200], "a table is never older than the token"

@@ -49,7 +49,7 @@ async def test_tokens_are_signed_shown_once_and_revoked(api: ManagerApi) -> None
     ]
     assert made["token"] not in str(listed)
     api.behind.poked.clear()
-    await api.admin.call("DELETE", f"/v1/services/chat/tokens/{made['id']}", expect=204)
+    await api.admin.call("DELETE", f"/v1/services/chat/tokens/{made['id']}")
     assert api.behind.poked == ["routes"]
     listed = (await api.admin.call("GET", "/v1/services/chat/tokens"))["items"]
     assert listed[0]["revoked_at"] is not None

@@ -113,6 +113,27 @@ def test_limits_are_the_callers_own_or_those_of_callers_without() -> None:
     assert gate.check(entry(open_to_public=True, caller_limits=few), None, NOW) == Caller("public", limits=few)
 
 
+def test_a_token_s_own_word_on_its_limits_holds_until_a_table_says_otherwise() -> None:
+    few, many = RateLimits(requests_per_second=1), RateLimits(in_flight=100)
+    token_id, gate = TokenId(new_uuid()), Gate()
+    shown = bearer(token_id=token_id, limits={"requests_per_second": 1}, share=7)
+    first = gate.check(entry(caller_limits=many), shown, NOW)
+    assert (first.limits, first.share) == (few, 7)
+    changed = entry(token_limits=(TokenLimits(token_id=token_id, limits=many, share=2),))
+    assert (gate.check(changed, shown, NOW).limits, gate.check(changed, shown, NOW).share) == (many, 2)
+    unlimited = entry(token_limits=(TokenLimits(token_id=token_id),))
+    assert (gate.check(unlimited, shown, NOW).limits, gate.check(unlimited, shown, NOW).share) == (None, 1)
+    newer = bearer(limits={"in_flight": 100, "of_a_later_version": 3})
+    assert gate.check(entry(), newer, NOW).limits == many
+
+
+@pytest.mark.parametrize(
+    "claims", [{"limits": 5}, {"limits": {"in_flight": 0}}, {"limits": {"in_flight": "x"}}, {"share": 0}, {"share": 1001}]
+)  # fmt: skip
+def test_a_token_whose_word_on_its_limits_cannot_be_read_opens_nothing(claims: dict[str, object]) -> None:
+    assert reason(Gate(), entry(), bearer(**claims)) == (401, "malformed-token")
+
+
 def test_a_hit_looks_nothing_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     gate, where, shown = Gate(), entry(), [bearer(), basic()]
     first = [gate.check(where, each, NOW) for each in shown]

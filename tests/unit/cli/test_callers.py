@@ -6,7 +6,6 @@ import shlex
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from tests.unit.cli.conftest import Cli
 from tests.unit.sdk.standin import NOW, StandIn, problem, service_view, uid
@@ -17,6 +16,16 @@ CLIENT: dict[str, Any] = {
     "created_at": NOW, "rotated_at": None,
 }  # fmt: skip
 CLIENTS = "/v1/services/echo/clients"
+
+
+def revocation(which: str, *, in_force: bool) -> dict[str, Any]:
+    away = {"code": "app-proxy-away", "text": "it has not reported for 12 s"}
+    missing = [] if in_force else [{"proxy_id": "proxy-b", "heard_s": 12, "reason": away}]
+    reason = {
+        "code": "in-force" if in_force else "not-in-force",
+        "text": f"in force at {2 - len(missing)} of 2 app-proxies",
+    }
+    return {"id": which, "in_force": in_force, "applied": ["proxy-a"], "missing": missing, "reason": reason}
 
 
 def test_a_client_is_made_with_the_line_that_calls(cli: Cli, there: StandIn) -> None:
@@ -36,7 +45,10 @@ def test_rotating_asks_first_and_shows_the_new_secret(cli: Cli, there: StandIn) 
     there.on("GET", "/v1/services/echo", service_view())
     there.on("POST", f"{CLIENTS}/robot/rotate", CLIENT | {"secret": "hrc_new"})
     assert cli("client", "rotate", "echo", "robot").code == 2
-    assert "robot:hrc_new" in cli("client", "rotate", "echo", "robot", "--yes").out
+    there.on("GET", f"/v1/services/echo/revocations/{uid(2)}", revocation(uid(2), in_force=True))
+    ran = cli("client", "rotate", "echo", "robot", "--yes")
+    assert "robot:hrc_new" in ran.out
+    assert "the old secret: in force at 2 of 2 app-proxies" in ran.err
 
 
 def test_no_secret_is_made_that_could_not_be_shown(cli: Cli, there: StandIn) -> None:
@@ -53,9 +65,10 @@ def test_clients_are_listed_changed_and_ended(cli: Cli, there: StandIn) -> None:
     none = dict.fromkeys(("requests_per_second", "in_flight", "tokens_per_minute"))
     assert there.bodies == [{"limits": {**none, "tokens_per_day": 10}}]
     assert cli("client", "update", "echo", "robot").code == 2
-    there.on("DELETE", f"{CLIENTS}/robot", lambda: web.Response(status=204))
+    there.on("DELETE", f"{CLIENTS}/robot", revocation(uid(2), in_force=True))
     assert cli("client", "rm", "echo", "robot").code == 2
-    assert cli("client", "rm", "echo", "robot", "-y").code == 0
+    ran = cli("client", "rm", "echo", "robot", "-y")
+    assert ran.out == "the client robot of echo is ended; in force at 2 of 2 app-proxies\n"
 
 
 @pytest.mark.parametrize(("words", "path"), [(["echo"], "/v1/services/echo"), (["--project", "p"], "/v1/projects/p")])
@@ -67,8 +80,28 @@ def test_tokens_of_a_service_or_a_project(cli: Cli, there: StandIn, words: list[
     there.on("PATCH", f"{path}/tokens/{uid(1)}", TOKEN | {"share": 3})
     assert cli("token", "update", *words, uid(1), "--share", 3).code == 0
     assert there.bodies == [{"name": "", "limits": {"tokens_per_minute": 100}}, {"share": 3}]
-    there.on("DELETE", f"{path}/tokens/{uid(1)}", lambda: web.Response(status=204))
-    assert "is revoked" in cli("token", "revoke", *words, uid(1)).out
+    there.on("DELETE", f"{path}/tokens/{uid(1)}", revocation(uid(1), in_force=False))
+    there.on(
+        "GET", f"{path}/revocations/{uid(1)}", revocation(uid(1), in_force=False), revocation(uid(1), in_force=True)
+    )
+    ran = cli("token", "revoke", *words, uid(1))
+    assert (ran.code, ran.out) == (0, f"the token {uid(1)} is revoked; in force at 2 of 2 app-proxies\n")
+
+
+def test_a_revocation_that_is_not_in_force_in_time_is_said_where_and_why(
+    cli: Cli, there: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.cli.commands.in_force._WAIT_S", 0.0)
+    there.on("DELETE", f"/v1/services/echo/tokens/{uid(1)}", revocation(uid(1), in_force=False))
+    there.on("GET", f"/v1/services/echo/revocations/{uid(1)}", revocation(uid(1), in_force=False))
+    ran = cli("token", "revoke", "echo", uid(1))
+    assert (ran.code, ran.out) == (5, "")
+    assert "is revoked; not in force everywhere yet: in force at 1 of 2 app-proxies" in ran.err
+    assert "proxy-b: it has not reported for 12 s" in ran.err
+    ran = cli("token", "revoke", "echo", uid(1), "--no-wait")
+    assert ran.code == 0
+    assert "proxy-b: it has not reported for 12 s" in ran.out
+    assert cli("token", "revoke", "echo", uid(1), "--no-wait", "--json").json["missing"][0]["proxy_id"] == "proxy-b"
 
 
 @pytest.mark.parametrize("words", [

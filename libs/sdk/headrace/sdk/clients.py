@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
-from headrace.common.contracts.http.tokens import UpdateCaller
+from headrace.common.contracts.http.tokens import RevocationView, UpdateCaller
+from headrace.sdk.revocations import until_in_force
 from headrace.sdk.transport import Transport, segment
 
 
@@ -32,9 +33,18 @@ class Clients:
         """Give a client another secret, shown only now; the old one is refused within a second."""
         return self._transport.one(NewClient, "POST", f"{_of(service)}/{segment(client)}/rotate")
 
-    def revoke(self, service: str, client: UUID | str) -> None:
-        """End a client; app-proxies know within a second."""
-        self._transport.send("DELETE", f"{_of(service)}/{segment(client)}")
+    def revoke(self, service: str, client: UUID | str) -> RevocationView:
+        """End a client. Return which app-proxies refuse it already; all do within a second (`wait_in_force`)."""
+        return self._transport.one(RevocationView, "DELETE", f"{_of(service)}/{segment(client)}")
+
+    def revocation(self, service: str, client_id: UUID | str) -> RevocationView:
+        """Return which app-proxies refuse a client that was ended, or the secret that one had before. By its id."""
+        path = f"/v1/services/{segment(service)}/revocations/{segment(client_id)}"
+        return self._transport.one(RevocationView, "GET", path)
+
+    def wait_in_force(self, service: str, client_id: UUID | str, *, timeout_s: float = 5.0) -> RevocationView:
+        """Wait until every app-proxy refuses it, at most `timeout_s`. Return what was so at the end."""
+        return until_in_force(lambda: self.revocation(service, client_id), timeout_s=timeout_s)
 
 
 def _of(service: str) -> str:

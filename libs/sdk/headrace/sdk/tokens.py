@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Literal
 from uuid import UUID
 
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateToken
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
+from headrace.sdk.revocations import until_in_force
 from headrace.sdk.transport import Transport, segment
 
 
@@ -29,9 +30,18 @@ class Tokens:
         """Change name, limits and share; app-proxies know within a second. The token stays as it is."""
         return self._transport.one(TokenView, "PATCH", f"{self._path(of)}/{segment(token_id)}", body=body)
 
-    def revoke(self, of: str, token_id: UUID | str) -> None:
-        """Make a token invalid; app-proxies know within a second."""
-        self._transport.send("DELETE", f"{self._path(of)}/{segment(token_id)}")
+    def revoke(self, of: str, token_id: UUID | str) -> RevocationView:
+        """Make a token invalid. Return which app-proxies refuse it already; all do within a second (`wait_in_force`)."""
+        return self._transport.one(RevocationView, "DELETE", f"{self._path(of)}/{segment(token_id)}")
+
+    def revocation(self, of: str, token_id: UUID | str) -> RevocationView:
+        """Return which app-proxies refuse a token that was revoked."""
+        path = f"/v1/{self._kind}/{segment(of)}/revocations/{segment(token_id)}"
+        return self._transport.one(RevocationView, "GET", path)
+
+    def wait_in_force(self, of: str, token_id: UUID | str, *, timeout_s: float = 5.0) -> RevocationView:
+        """Wait until every app-proxy refuses the token, at most `timeout_s`. Return what was so at the end."""
+        return until_in_force(lambda: self.revocation(of, token_id), timeout_s=timeout_s)
 
     def _path(self, of: str) -> str:
         return f"/v1/{self._kind}/{segment(of)}/tokens"

@@ -35,6 +35,12 @@ class BusLink:
         """Whether all stored tables were read at least once since the start."""
         return self._tables.synced.is_set()
 
+    async def first_look(self) -> None:
+        """Return once all stored tables were read, or `first_tables_s` are over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.first_tables_s):
+                await self._tables.synced.wait()
+
     def stop(self) -> None:
         """End run()."""
         self._stop.set()

@@ -149,7 +149,7 @@ def _known_caller(entry: Entry, opened: Claims | NamedClient) -> Caller:
             limits=applying(opened.limits, others),
             share=opened.share,
         )
-    special = entry.token_limits.get(opened.token_id)
+    special = entry.token_limits.get(opened.token_id) or opened.terms
     own: RateLimits | None = None if special is None else special.limits
     return Caller(
         f"token:{opened.token_id}",

@@ -51,6 +51,8 @@ class Listeners:
         self._loop = Loop("own-ports", self._one_pass, every=timedelta(seconds=5))
         self.failed: dict[int, str] = {}
         """Own ports that could not be opened, and why; tried again on every pass."""
+        self.first: Callable[[], Awaitable[None]] | None = None
+        """Awaited before callers are served at the start; those that come meanwhile wait in the sockets' backlog."""
         self.serving: Callable[[], None] = lambda: None
         """Called once, when callers come in at all ports that are wanted at the start."""
         self.started = asyncio.Event()
@@ -70,6 +72,8 @@ class Listeners:
         self._shared = self._bind(self._settings.listen_port, SHARED)
         self.port = int(self._shared[0].getsockname()[1])
         try:
+            if self.first is not None:
+                await self.first()
             await self._opened(None, self._shared)
             log.info("listening", server="shared", host=self._settings.listen_host, port=self.port)
             self.started.set()

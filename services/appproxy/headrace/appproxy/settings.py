@@ -41,6 +41,9 @@ class Settings(ServiceSettings):
     """/livez, /readyz, /metrics and /routes."""
     data_dir: Path = Path("appproxy-data")
     """The last route tables are kept here."""
+    first_tables_s: Annotated[float, Field(ge=0, le=60)] = 2.0
+    """Longest wait at the start for the tables on the bus, so that what was revoked meanwhile is refused from the first request on.
+    Callers wait in the sockets' backlog. Then, or where the bus is away, the tables on disk serve."""
     domain: str | None = None
     """With `models.example.com`, service `chat` is also `chat.models.example.com`."""
     advertise_url: str | None = None

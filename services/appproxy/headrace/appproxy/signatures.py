@@ -9,7 +9,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from headrace.appproxy.credentials import Signed, unpadded
-from headrace.appproxy.domain.access import ISSUER, Claims, Denial
+from headrace.appproxy.domain.access import ISSUER, Claims, Denial, terms_of
 
 _MOST_REFUSED = 1000
 _LATEST_S = 253_402_300_800.0
@@ -69,7 +69,8 @@ def _verify(token: Signed, key: str) -> Claims | Denial:
             },
         )
         expires_s = float(payload["exp"])
-        claims = Claims(UUID(payload["sub"]), UUID(payload["jti"]), expires_s, token.kid, key)
+        token_id = UUID(payload["jti"])
+        claims = Claims(UUID(payload["sub"]), token_id, expires_s, token.kid, key, terms_of(token_id, payload))
     except jwt.InvalidSignatureError:
         return "bad-signature"
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, AttributeError):

@@ -66,9 +66,7 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
     """
     async with AsyncExitStack() as stack:
         tables = Tables()
-        store = TableStore(settings.data_dir / FOLDER)
-        stored = await asyncio.to_thread(store.load_into, tables)
-        log.info("tables_loaded", count=stored)
+        store = await _stored(settings, tables)
         room = _room(settings)
         log.info("data_plane", workers=settings.workers, compiled=not (table.__file__ or "").endswith(".py"))
         bus = Bus()
@@ -125,6 +123,7 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
             deliver(table)
 
         link = BusLink(settings, bus, heard)
+        listeners.first = link.first_look
         admin = WebServer(
             admin_app(
                 checks=_checks(traffic, listeners, link, tables),
@@ -150,6 +149,14 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
             await store.save(tables)
         except OSError as error:  # the bus still has them
             log.warning("tables_not_saved", error=str(error))
+
+
+async def _stored(settings: Settings, tables: Tables) -> TableStore:
+    """Put the tables from disk in use."""
+    store = TableStore(settings.data_dir / FOLDER)
+    stored = await asyncio.to_thread(store.load_into, tables)
+    log.info("tables_loaded", count=stored)
+    return store
 
 
 def _room(settings: Settings) -> Room:

@@ -10,6 +10,7 @@ import typer
 from headrace.cli.command import commands
 from headrace.cli.commands.caller_flags import CallerFlags, Unlimited, UnsetCaller, limits_text
 from headrace.cli.commands.flags import Service, Yes, confirmed
+from headrace.cli.commands.in_force import NoWait, told, words
 from headrace.cli.output import Columns
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
@@ -70,17 +71,27 @@ def update(
 
 
 def rotate(session: Session, service: Service, name: Name, yes: Yes = False) -> None:
-    """Give a client another secret and show it, this once; the old one is refused within a second."""
+    """Give a client another secret and show it, this once. Says at which app-proxies the old one is refused."""
     confirmed(f"replace the secret of {name}?", yes=yes)
     endpoint = _endpoint(session, service)
-    _show(session, session.client.clients.rotate(service, name), endpoint)
+    client = session.client.clients.rotate(service, name)
+    _show(session, client, endpoint)
+    if not session.output.as_json:
+        seen = session.client.clients.wait_in_force(service, client.id)
+        session.output.note(f"the old secret: {words(seen)}")
 
 
-def rm(session: Session, service: Service, name: Name, yes: Yes = False) -> None:
-    """End a client within a second."""
+def rm(session: Session, service: Service, name: Name, yes: Yes = False, no_wait: NoWait = False) -> None:
+    """End a client and what it has open, and say at which app-proxies that is in force."""
     confirmed(f"end the client {name} of {service}?", yes=yes)
-    session.client.clients.revoke(service, name)
-    session.output.done(f"the client {name} of {service} is ended", removed=name)
+    seen = session.client.clients.revoke(service, name)
+    told(
+        session,
+        f"the client {name} of {service} is ended",
+        seen,
+        lambda most_s: session.client.clients.wait_in_force(service, seen.id, timeout_s=most_s),
+        no_wait=no_wait,
+    )
 
 
 def _endpoint(session: Session, service: str) -> str:

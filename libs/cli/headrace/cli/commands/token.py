@@ -10,6 +10,7 @@ import typer
 from headrace.cli.command import commands
 from headrace.cli.commands.caller_flags import UNSET_CALLER, CallerFlags, Unlimited, limits_text
 from headrace.cli.commands.completing import complete_service
+from headrace.cli.commands.in_force import NoWait, told
 from headrace.cli.commands.unset import unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import expiry, usage
@@ -94,11 +95,16 @@ def update(
     session.output.facts(token, facts)
 
 
-def revoke(session: Session, words: Words, project: Project = None) -> None:
-    """Make a token invalid within a second."""
+def revoke(session: Session, words: Words, project: Project = None, no_wait: NoWait = False) -> None:
+    """Make a token invalid, end what it has open, and say at which app-proxies that is in force."""
     tokens, of, token_id = _one(session, words, project)
-    tokens.revoke(of, token_id)
-    session.output.done(f"the token {token_id} is revoked", revoked=token_id)
+    told(
+        session,
+        f"the token {token_id} is revoked",
+        tokens.revoke(of, token_id),
+        lambda most_s: tokens.wait_in_force(of, token_id, timeout_s=most_s),
+        no_wait=no_wait,
+    )
 
 
 def _meant(session: Session, service: str | None, project: str | None) -> tuple[Tokens, str]:

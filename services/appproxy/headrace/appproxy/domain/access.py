@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from uuid import UUID
 
-from headrace.common.contracts.messages.routes import RateLimits, RouteTable
+from headrace.common.contracts.messages.routes import LIMITS_CLAIM, SHARE_CLAIM, RateLimits, RouteTable, TokenLimits
 
 ISSUER = "headrace"
 Denial = Literal[
@@ -30,6 +30,8 @@ class Claims:
     """Seconds since the epoch."""
     kid: str
     key: str
+    terms: TokenLimits | None = None
+    """The limits and the share that it says itself; those of a table replace them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,12 @@ def denial(
     if claims.token_id in revoked:
         return "revoked-token"
     return None
+
+
+def terms_of(token_id: UUID, payload: Mapping[str, Any]) -> TokenLimits | None:
+    """Return the limits and share that a token's claims say, None where they say none. Raises ValueError."""
+    said = {name: payload[name] for name in (LIMITS_CLAIM, SHARE_CLAIM) if name in payload}
+    return TokenLimits.model_validate({"token_id": token_id, **said}) if said else None
 
 
 def takes_away(before: RouteTable, after: RouteTable) -> bool:

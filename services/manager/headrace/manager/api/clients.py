@@ -8,7 +8,8 @@ from headrace.common.contracts.http.clients import ClientView, CreateClient, New
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.tokens import UpdateCaller
 from headrace.common.contracts.problems import Conflict, Forbidden, NameTaken
-from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply, no_content
+from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
+from headrace.manager.api.tokens import REVOKED
 from headrace.manager.store.rows import FIRST
 
 routes = Routes("clients")
@@ -50,8 +51,7 @@ async def rotate_client(call: Call) -> web.Response:
     return json_reply(await call.use.clients.rotate(call.actor, call["service"], call["client"]))
 
 
-@routes.on("DELETE", ONE, replies={204: Reply("Revoked.")}, problems=(Forbidden,))
+@routes.on("DELETE", ONE, replies=REVOKED, problems=(Forbidden,))
 async def revoke_client(call: Call) -> web.Response:
-    """End a client (members); app-proxies refuse it within a second, and its name is free."""
-    await call.use.clients.revoke(call.actor, call["service"], call["client"])
-    return no_content()
+    """End a client (members); app-proxies refuse it within a second, and its name is free. The answer says which do already."""
+    return json_reply(await call.use.clients.revoke(call.actor, call["service"], call["client"]))

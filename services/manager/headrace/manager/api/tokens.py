@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateToken
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
 from headrace.common.contracts.problems import Conflict, Forbidden
-from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply, no_content
+from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
 from headrace.manager.store.rows import FIRST
 from headrace.manager.usecases.tokens import Opens
 
@@ -17,7 +17,8 @@ OF_PROJECT = "/v1/projects/{project}/tokens"
 NEW = {201: Reply("The token, shown once.", NewToken)}
 MANY = {200: Reply("Tokens.", Page[TokenView])}
 ONE = {200: Reply("The token.", TokenView)}
-GONE = {204: Reply("Revoked.")}
+REVOKED = {200: Reply("It is revoked, and refused at these app-proxies.", RevocationView)}
+FOLLOWED = {200: Reply("Where it is refused.", RevocationView)}
 
 
 @routes.on("POST", OF_SERVICE, body=CreateToken, replies=NEW, problems=(Forbidden, Conflict))
@@ -38,10 +39,16 @@ async def update_token(call: Call) -> web.Response:
     return await _update(call, "service")
 
 
-@routes.on("DELETE", f"{OF_SERVICE}/{{token_id}}", replies=GONE, problems=(Forbidden,))
+@routes.on("DELETE", f"{OF_SERVICE}/{{token_id}}", replies=REVOKED, problems=(Forbidden,))
 async def revoke_token(call: Call) -> web.Response:
-    """Revoke a token (members); app-proxies refuse it within a second."""
+    """Revoke a token (members); app-proxies refuse it within a second, and end what it has open. The answer says which do already."""
     return await _revoke(call, "service")
+
+
+@routes.on("GET", "/v1/services/{service}/revocations/{id}", replies=FOLLOWED)
+async def follow_revocation(call: Call) -> web.Response:
+    """Return which app-proxies refuse a token or a client of the service that was revoked, or a client's old secret; for a day."""
+    return json_reply(await call.use.tokens.revocation(call.actor, "service", call["service"], call["id"]))
 
 
 @routes.on("POST", OF_PROJECT, body=CreateToken, replies=NEW, problems=(Forbidden, Conflict))
@@ -62,10 +69,16 @@ async def update_project_token(call: Call) -> web.Response:
     return await _update(call, "project")
 
 
-@routes.on("DELETE", f"{OF_PROJECT}/{{token_id}}", replies=GONE, problems=(Forbidden,))
+@routes.on("DELETE", f"{OF_PROJECT}/{{token_id}}", replies=REVOKED, problems=(Forbidden,))
 async def revoke_project_token(call: Call) -> web.Response:
-    """Revoke a project token (members); app-proxies refuse it within a second."""
+    """Revoke a project token (members); app-proxies refuse it within a second, and end what it has open. The answer says which do already."""
     return await _revoke(call, "project")
+
+
+@routes.on("GET", "/v1/projects/{project}/revocations/{id}", replies=FOLLOWED)
+async def follow_project_revocation(call: Call) -> web.Response:
+    """Return which app-proxies refuse a project token that was revoked; for a day."""
+    return json_reply(await call.use.tokens.revocation(call.actor, "project", call["project"], call["id"]))
 
 
 async def _create(call: Call, opens: Opens) -> web.Response:
@@ -85,5 +98,4 @@ async def _update(call: Call, opens: Opens) -> web.Response:
 
 
 async def _revoke(call: Call, opens: Opens) -> web.Response:
-    await call.use.tokens.revoke(call.actor, opens, call[opens], call["token_id"])
-    return no_content()
+    return json_reply(await call.use.tokens.revoke(call.actor, opens, call[opens], call["token_id"]))

@@ -33,6 +33,7 @@ class Kept:
     receipts: timedelta = timedelta(days=90)
     events: timedelta = timedelta(days=365)
     deleted: timedelta = timedelta(days=30)
+    revocations: timedelta = timedelta(days=1)
 
 
 class Housekeeping:
@@ -48,7 +49,7 @@ class Housekeeping:
         ages: dict[retention.Kind, timedelta] = {
             "start_errors": kept.errors, "lost_allocations": kept.deleted, "sessions": kept.sessions, "receipts": kept.receipts,
             "scale_decisions": kept.events, "events": kept.events, "tokens": kept.deleted, "clients": kept.deleted,
-            "api_keys": kept.deleted, "machines": kept.deleted,
+            "api_keys": kept.deleted, "machines": kept.deleted, "revocations": kept.revocations,
         }  # fmt: skip
         self._steps: dict[str, Step] = {
             "many_errors": lambda con, most: retention.drop_many_errors(con, ERRORS_PER_SERVICE, most),

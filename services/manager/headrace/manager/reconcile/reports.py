@@ -113,8 +113,15 @@ def _digest(report: NodeReport) -> str:
     return hashlib.sha256(f"{complete}{report.model_dump_json(exclude=_FIGURES)}".encode()).hexdigest()  # type: ignore[arg-type]
 
 
+REMEMBERED_FOR = timedelta(minutes=10)
+MOST_AWAY = 32
+
+
 class Proxies:
-    """The app-proxies that are heard of, in memory: each manager hears all."""
+    """The app-proxies that are heard of, in memory: each manager hears all.
+
+    Those that went are remembered for REMEMBERED_FOR, for who asks what they have not heard of; they may still serve.
+    """
 
     def __init__(
         self,
@@ -138,13 +145,13 @@ class Proxies:
 
     async def heard(self, report: ProxyReport) -> None:
         """Keep the newest report of this app-proxy."""
-        before = self._reports.get(report.proxy_id)
+        before = self.lately().get(report.proxy_id)
         if before is not None and before.report.sent_at > report.sent_at:
             return
         now = self._clock()
         if not self.lately():
             self._since = now  # the others, if there are any, report within a second
-        self._reports = {**self.lately(), report.proxy_id: Heard(now, report)}
+        self._reports = {**self.remembered(), report.proxy_id: Heard(now, report)}
         if _tells_of_drains(before.report if before is not None else None, report):
             self._poke("services", "receipts")
 
@@ -191,6 +198,15 @@ class Proxies:
     def gathered(self) -> bool:
         """Whether there are app-proxies, and all had time to be heard of."""
         return bool(self.lately()) and self._since is not None and self._clock() - self._since >= self.gather_for
+
+    def remembered(self) -> dict[ProxyId, Heard]:
+        """Return the newest report of each app-proxy, also of those that have been away for minutes; of these at most MOST_AWAY."""
+        now = self._clock()
+        known = {proxy_id: one for proxy_id, one in self._reports.items() if now - one.at <= REMEMBERED_FOR}
+        away = sorted((one.at, proxy_id) for proxy_id, one in known.items() if now - one.at > self._forget_after)
+        for _, proxy_id in away[:-MOST_AWAY]:
+            del known[proxy_id]
+        return known
 
     def lately(self) -> dict[ProxyId, Heard]:
         """Return the newest report of each app-proxy that is heard of."""

@@ -38,6 +38,10 @@ delete from drain_receipts where session_id in (
 delete from tokens where id in (
     select id from tokens where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
 
+-- name: revocations
+delete from revocations where (credential_id, service_id) in (
+    select credential_id, service_id from revocations where at < now() - $1::interval order by at limit $2 for update skip locked)
+
 -- name: clients
 delete from clients where id in (
     select id from clients where revoked_at < now() - $1::interval order by revoked_at limit $2 for update skip locked)

@@ -59,7 +59,7 @@ select s.id as service_id, s.name, s.project_id, (select p.name from projects p 
        coalesce((select jsonb_agg(jsonb_build_object('token_id', t.id, 'expires_at', t.expires_at) order by t.id)
            from tokens t where (t.service_id = s.id or t.project_id = s.project_id) and t.revoked_at is not null and t.expires_at > now()), '[]') as revocations,
        coalesce((select jsonb_agg(jsonb_build_object('token_id', t.id, 'limits', t.limits, 'share', t.share) order by t.id)
-           from tokens t where (t.service_id = s.id or t.project_id = s.project_id) and (t.limits <> '{}' or t.share <> 1)
+           from tokens t where (t.service_id = s.id or t.project_id = s.project_id) and (t.limits <> '{}' or t.share <> 1 or t.limits_changed)
              and t.revoked_at is null and t.expires_at > now()), '[]') as token_limits,
        coalesce((select jsonb_agg(jsonb_build_object('client_id', c.id, 'name', c.name, 'secret_sha256', c.secret_sha256,
                     'limits', c.limits, 'share', c.share) order by c.id)

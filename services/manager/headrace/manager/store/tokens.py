@@ -51,9 +51,10 @@ async def update(con: Connection, subject: UUID, token_id: UUID, change: UpdateT
     return TokenView(**row) if row else None
 
 
-async def revoke(con: Connection, subject: UUID, token_id: UUID) -> bool:
-    """Revoke it (again is fine); False when there is no such token."""
-    return await con.fetchval(SQL.revoke, subject, token_id) is not None
+async def revoke(con: Connection, subject: UUID, token_id: UUID) -> bool | None:
+    """Revoke it (again is fine). Return whether that is new to route tables; None when there is no such token."""
+    fresh: bool | None = await con.fetchval(SQL.revoke, subject, token_id)
+    return fresh
 
 
 async def revoke_all(con: Connection, project_id: ProjectId) -> None:

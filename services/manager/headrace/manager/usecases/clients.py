@@ -7,7 +7,7 @@ from uuid import UUID
 
 from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.tokens import UpdateCaller
+from headrace.common.contracts.http.tokens import RevocationView, UpdateCaller
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
@@ -19,13 +19,15 @@ from headrace.manager.store import clients, events, services, tokens
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.context import a_page, service_for
 from headrace.manager.usecases.ports import Pokes
+from headrace.manager.usecases.revocations import Revocations
 
 
 class Clients:
     """What can be done with named clients. App-proxies know of each change within a second."""
 
-    def __init__(self, pool: Pool, pokes: Pokes, most: Bounds) -> None:
+    def __init__(self, pool: Pool, pokes: Pokes, most: Bounds, revocations: Revocations) -> None:
         self._pool = pool
+        self._revocations = revocations
         self._pokes = pokes
         self._most = most
 
@@ -58,7 +60,9 @@ class Clients:
         secret, digest = new_client_secret()
         async with transaction(self._pool) as con:
             facts, client_id = await _client(con, actor, reference, client)
+            following = await self._revocations.begin(con, facts.service.id)
             view = _there(await clients.rotate(con, client_id, digest), facts, client)
+            await following.note(con, client_id)
             await _record(con, actor, "client.rotated", facts, client_id, name=view.name)
         self._pokes.poke("routes")
         return NewClient(**view.model_dump(), secret=secret)
@@ -73,15 +77,21 @@ class Clients:
         self._pokes.poke("routes")
         return view
 
-    async def revoke(self, actor: Actor, reference: str, client: str) -> None:
-        """End a client; its name is free at once, its secret refused within a second. Raises NotFound, Forbidden."""
+    async def revoke(self, actor: Actor, reference: str, client: str) -> RevocationView:
+        """End a client; its name is free at once, its secret refused within a second. Return where it is already.
+
+        Raises NotFound, Forbidden.
+        """
         async with transaction(self._pool) as con:
             facts, client_id = await _client(con, actor, reference, client)
+            following = await self._revocations.begin(con, facts.service.id)
             name = await clients.revoke(con, client_id)
             if name is None:
                 raise _missing(facts, client)
+            await following.note(con, client_id)
             await _record(con, actor, "client.revoked", facts, client_id, name=name)
         self._pokes.poke("routes")
+        return await self._revocations.look(client_id, facts.service.id)
 
 
 async def _client(con: Connection, actor: Actor, reference: str, client: str) -> tuple[ServiceFacts, ClientId]:

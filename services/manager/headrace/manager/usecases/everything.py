@@ -27,6 +27,7 @@ from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
 from headrace.manager.usecases.resolution import Resolver
+from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.services import Services
 from headrace.manager.usecases.stored import Stored
@@ -80,13 +81,15 @@ def build(
     resolver = Resolver(pool, storage)
     services = Services(pool, resolver, Views(proxy_url, proxies), pokes, clock, own_ports, most)
     folders, account = Folders(pool, storage, most), Stored(pool, most)
+    revocations = Revocations(pool, proxies, clock)
     return UseCases(
         auth=Authentication(pool, vault), projects=Projects(pool, most), users=Users(pool, vault, most), folders=folders,
         uploads=Uploads(pool, storage, folders, account, max_bytes=max_upload_bytes, kept_for=uploads_kept_for, most=most),
         archives=Archives(pool, storage, folders, account, max_bytes=max_upload_bytes),
         services=services, changes=Changes(pool, resolver, services, pokes, own_ports, most), replicas=Replicas(pool, pokes),
         receipts=Receipts(pool),
-        tokens=Tokens(pool, SigningKeys(vault), pokes, clock, most), clients=Clients(pool, pokes, most), rules=Rules(pool, outcomes, pokes, most),
+        tokens=Tokens(pool, SigningKeys(vault), pokes, clock, most, revocations), clients=Clients(pool, pokes, most, revocations),
+        rules=Rules(pool, outcomes, pokes, most),
         history=History(pool), logs=Logs(pool, reader, clock), validations=Validations(pool, resolver, pokes, most),
         fleet=Fleet(pool),
     )  # fmt: skip

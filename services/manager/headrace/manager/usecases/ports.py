@@ -7,6 +7,7 @@ from typing import Protocol
 
 from headrace.common.contracts.ids import KernelId, ProxyId, RuleId, ServiceId
 from headrace.common.contracts.messages.rulestates import RuleOutcome
+from headrace.manager.domain.receipts import Heard
 from headrace.manager.domain.status import Presence
 
 
@@ -45,3 +46,9 @@ class AppProxies(Protocol):
 
     def unopened(self, port: int) -> Mapping[ProxyId, str]:
         """Return which app-proxies could not open this port of a service, and why."""
+
+    def gathered(self) -> bool:
+        """Whether there are app-proxies, and all had time to be heard of."""
+
+    def remembered(self) -> Mapping[ProxyId, Heard]:
+        """Return the newest report of each app-proxy that was heard of in the last minutes, also of those that are away now."""

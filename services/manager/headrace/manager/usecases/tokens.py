@@ -9,7 +9,7 @@ from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.projects import Role
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateToken
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
 from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
@@ -21,6 +21,7 @@ from headrace.manager.signing import SigningKey, Vault
 from headrace.manager.store import events, projects, services, tokens
 from headrace.manager.usecases.context import a_page, as_id, invalid, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
+from headrace.manager.usecases.revocations import Revocations
 
 DEFAULT_LIFETIME = timedelta(days=30)
 LONGEST = timedelta(days=3651)
@@ -65,8 +66,11 @@ class Opened:
 class Tokens:
     """What can be done with tokens. `opens` says whether the reference is a service's or a project's."""
 
-    def __init__(self, pool: Pool, keys: SigningKeys, pokes: Pokes, clock: Clock, most: Bounds) -> None:
+    def __init__(
+        self, pool: Pool, keys: SigningKeys, pokes: Pokes, clock: Clock, most: Bounds, revocations: Revocations
+    ) -> None:
         self._pool = pool
+        self._revocations = revocations
         self._keys = keys
         self._pokes = pokes
         self._clock = clock
@@ -89,7 +93,9 @@ class Tokens:
             )  # fmt: skip
             details = {"name": new.name, "expires_at": expires_at.isoformat(), "limits": tokens.plain(new.limits)}
             await _record(con, actor, "token.created", opened, token_id, **details, share=new.share)
-        token = key.token(opened.subject, token_id, issued_at=now, expires_at=expires_at)
+        token = key.token(
+            opened.subject, token_id, issued_at=now, expires_at=expires_at, limits=new.limits, share=new.share
+        )
         self._pokes.poke("routes")
         return NewToken(**view.model_dump(), token=token)
 
@@ -113,15 +119,28 @@ class Tokens:
         self._pokes.poke("routes")
         return view
 
-    async def revoke(self, actor: Actor, opens: Opens, reference: str, token: str) -> None:
-        """Revoke a token; app-proxies refuse it within a second. Raises NotFound, Forbidden."""
+    async def revoke(self, actor: Actor, opens: Opens, reference: str, token: str) -> RevocationView:
+        """Revoke a token; app-proxies refuse it within a second. Return where they do already. Raises NotFound, Forbidden."""
         token_id = TokenId(as_id(token, "token"))
         async with transaction(self._pool) as con:
             opened = await _opened(con, actor, opens, reference, "member")
-            if not await tokens.revoke(con, opened.subject, token_id):
+            await _hold(con, opened)  # so that no service is made meanwhile
+            following = await self._revocations.begin(con, opened.subject)
+            fresh = await tokens.revoke(con, opened.subject, token_id)
+            if fresh is None:
                 raise NotFound(f"{opened.words} has no token {token}")
+            if fresh:
+                await following.note(con, token_id)
             await _record(con, actor, "token.revoked", opened, token_id)
         self._pokes.poke("routes")
+        return await self._revocations.look(token_id, opened.subject)
+
+    async def revocation(self, actor: Actor, opens: Opens, reference: str, credential: str) -> RevocationView:
+        """Return at which app-proxies the revocation of a token, or of a service's client, is in force. Raises NotFound."""
+        credential_id = as_id(credential, "token or client")
+        async with self._pool.acquire(timeout=10) as con:
+            opened = await _opened(con, actor, opens, reference, "viewer")
+        return await self._revocations.look(credential_id, opened.subject)
 
 
 async def _hold(con: Connection, opened: Opened) -> None:

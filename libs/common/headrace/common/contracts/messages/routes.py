@@ -89,8 +89,18 @@ class RateLimits(Part):
     """Prompt and completion tokens: reserved when admitted, settled by the engine's `usage`."""
 
 
+LIMITS_CLAIM = "limits"
+"""Claim of a token: its limits as they were when it was signed, an object with the names of RateLimits. None is no limits."""
+SHARE_CLAIM = "share"
+"""Claim of a token: its share as it was when it was signed. None is 1."""
+
+
 class TokenLimits(Part):
-    """Limits and share of one token; a token that is not listed has `caller_limits` and share 1."""
+    """Limits and share of one token.
+
+    They replace what the token says itself (LIMITS_CLAIM, SHARE_CLAIM), as they are never older. A token that is not listed
+    has those; tokens signed by older managers say nothing, and have `caller_limits` and share 1 then.
+    """
 
     token_id: TokenId
     limits: RateLimits = RateLimits()

@@ -1,0 +1,73 @@
+"""At which app-proxies a revocation is in force, by the route tables that they report. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from headrace.common.contracts.http.tokens import NotInForce, RevocationView
+from headrace.common.contracts.ids import ProxyId, ServiceId
+from headrace.common.contracts.reasons import Reason
+from headrace.manager.domain.receipts import Heard
+from headrace.manager.domain.status import Presence
+
+AWAY_AFTER: Final = timedelta(seconds=5)
+"""An app-proxy that has not reported for so long is called away; it reports every second."""
+MOST_SHOWN: Final = 100
+_NOBODY: Final[Mapping[Presence, Reason]] = {
+    "away": Reason(code="app-proxy-away", text="no app-proxy is heard of; one that comes back applies it before it serves new callers"),
+    "bus-away": Reason(code="bus-away", text="the manager is cut off from the message bus, so no app-proxy hears of it"),
+}  # fmt: skip
+_GATHERING: Final = Reason(
+    code="app-proxies-unknown", text="this manager has not had the time yet to hear of all app-proxies"
+)
+NOT_FOLLOWED: Final = Reason(code="not-followed", text="it was revoked more than a day ago, or opened no service")
+
+
+def in_force(
+    credential_id: UUID,
+    needed: Mapping[ServiceId, int],
+    heard: Mapping[ProxyId, Heard],
+    presence: Presence,
+    now: datetime,
+    *,
+    gathered: bool,
+) -> RevocationView:
+    """Return where it is refused. `needed`: the generations that say so; `heard`: every app-proxy's last report, also of those that
+    are away; `gathered`: whether all app-proxies had time to be heard of."""
+    applied, missing = [], []
+    for proxy_id, one in sorted(heard.items()):
+        has = one.report.generations
+        lacking = sum(1 for service_id, generation in needed.items() if has.get(service_id, 0) < generation)
+        if lacking:
+            missing.append(_missing(proxy_id, lacking, now - one.at))
+        else:
+            applied.append(proxy_id)
+    everywhere = bool(applied) and not missing and gathered
+    return RevocationView(
+        id=credential_id, in_force=everywhere, applied=tuple(applied[:MOST_SHOWN]), missing=tuple(missing[:MOST_SHOWN]),
+        reason=_reason(len(applied), len(missing), presence, everywhere=everywhere),
+    )  # fmt: skip
+
+
+def _missing(proxy_id: ProxyId, lacking: int, silent: timedelta) -> NotInForce:
+    seconds = max(0.0, round(silent.total_seconds(), 1))
+    if silent > AWAY_AFTER:
+        text = (
+            f"it has not reported for {seconds:.0f} s; if it still serves, it refuses once it reaches the message bus"
+        )
+        return NotInForce(proxy_id=proxy_id, heard_s=seconds, reason=Reason(code="app-proxy-away", text=text))
+    tables = "the route table" if lacking == 1 else f"{lacking} route tables"
+    text = f"it has not applied {tables} with it yet"
+    return NotInForce(proxy_id=proxy_id, heard_s=seconds, reason=Reason(code="app-proxy-behind", text=text))
+
+
+def _reason(applied: int, missing: int, presence: Presence, *, everywhere: bool) -> Reason:
+    if presence in _NOBODY and (missing or not applied):
+        return _NOBODY[presence]
+    if not everywhere and not missing:
+        return _GATHERING
+    code = "in-force" if everywhere else "not-in-force"
+    return Reason(code=code, text=f"in force at {applied} of {applied + missing} app-proxies")

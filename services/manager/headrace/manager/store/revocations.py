@@ -1,0 +1,35 @@
+"""Which generation of each service's route table is the first that says of a token or a client that it is refused."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from headrace.common.contracts.ids import ServiceId
+from headrace.common.db.pool import Connection
+from headrace.common.db.queries import Queries
+from headrace.manager.store import publications
+
+SQL = Queries.beside(__file__)
+_PREFIX = "route."
+
+
+async def hold(con: Connection, subject: UUID) -> dict[ServiceId, int]:
+    """Lock the tables of this service, or of all services of this project, until the transaction ends; return the generation that
+    the next table of each has at least. It is read after this transaction, so it says what this one writes."""
+    subjects = {f"{_PREFIX}{row['id']}": ServiceId(row["id"]) for row in await con.fetch(SQL.services_of, subject)}
+    if not subjects:
+        return {}
+    published = await publications.lock(con, sorted(subjects))
+    return {service_id: published[key].generation + 1 for key, service_id in subjects.items()}
+
+
+async def note(con: Connection, credential_id: UUID, generations: dict[ServiceId, int]) -> None:
+    """Keep from which generations on the token or client is refused."""
+    if generations:
+        await con.execute(SQL.note, credential_id, list(generations), list(generations.values()))
+
+
+async def needed(con: Connection, credential_id: UUID, subject: UUID) -> dict[ServiceId, int]:
+    """Return from which generations on it is refused; nothing where that is not followed (any more)."""
+    rows = await con.fetch(SQL.needed, credential_id, subject)
+    return {ServiceId(row["service_id"]): row["generation"] for row in rows}

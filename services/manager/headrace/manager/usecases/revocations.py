@@ -1,0 +1,49 @@
+"""Following a revocation until app-proxies have applied it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from headrace.common.contracts.http.tokens import RevocationView
+from headrace.common.contracts.ids import ServiceId
+from headrace.common.db.pool import Connection, Pool
+from headrace.common.runtime.clock import Clock
+from headrace.manager.domain.in_force import NOT_FOLLOWED, in_force
+from headrace.manager.store import revocations
+from headrace.manager.usecases.ports import AppProxies
+
+
+@dataclass(frozen=True)
+class Following:
+    """The generations of route tables that say what this transaction writes."""
+
+    generations: dict[ServiceId, int]
+
+    async def note(self, con: Connection, credential_id: UUID) -> None:
+        """Keep them for this token or client."""
+        await revocations.note(con, credential_id, self.generations)
+
+
+class Revocations:
+    """Where tokens and clients that were revoked are refused."""
+
+    def __init__(self, pool: Pool, proxies: AppProxies, clock: Clock) -> None:
+        self._pool = pool
+        self._proxies = proxies
+        self._clock = clock
+
+    async def begin(self, con: Connection, subject: UUID) -> Following:
+        """Hold the tables of a service, or of all services of a project, until the transaction ends. Call before anything is revoked."""
+        return Following(await revocations.hold(con, subject))
+
+    async def look(self, credential_id: UUID, subject: UUID) -> RevocationView:
+        """Return where it is in force."""
+        async with self._pool.acquire(timeout=10) as con:
+            needed = await revocations.needed(con, credential_id, subject)
+        if not needed:
+            return RevocationView(id=credential_id, in_force=None, reason=NOT_FOLLOWED)
+        proxies = self._proxies
+        return in_force(
+            credential_id, needed, proxies.remembered(), proxies.presence(), self._clock(), gathered=proxies.gathered()
+        )
