@@ -14,7 +14,7 @@ from nats.js.errors import ServerError
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish_last
 from headrace.common.bus.stored import stored_generations, stored_values
-from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.ids import ServiceId, new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool, transaction
@@ -25,6 +25,7 @@ from headrace.manager.reconcile import bus_side
 from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.services import Services
 from headrace.manager.store import sessions, tables
+from headrace.manager.store.sessions import Revs
 from tests.integration.manager.world import World
 from tests.support.wait import eventually
 
@@ -195,11 +196,14 @@ async def test_decisions_on_a_replica_set_that_changed_are_not_carried_out(world
     service = await world.service("s")
     session, _ = await _running(world, service, "agent-1")
     rev = await world.pool.fetchval("select rev from services where id = $1", service)
+    other = await world.service("other")
     async with transaction(world.pool) as con:
-        assert await sessions.unchanged(con, service, rev, {session: 1})
-        assert not await sessions.unchanged(con, service, rev + 1, {session: 1})
-        assert not await sessions.unchanged(con, service, rev, {session: 2})
-        assert not await sessions.unchanged(con, service, rev, {})
+        seen = {service: Revs(rev, {session: 1}), other: Revs(rev, {})}
+        assert await sessions.unchanged(con, seen) == {service, other}
+        assert await sessions.unchanged(con, {**seen, service: Revs(rev + 1, {session: 1})}) == {other}
+        assert await sessions.unchanged(con, {**seen, service: Revs(rev, {session: 2})}) == {other}
+        assert await sessions.unchanged(con, {**seen, service: Revs(rev, {})}) == {other}
+        assert await sessions.unchanged(con, {**seen, ServiceId(new_uuid()): Revs(1, {})}) == {service, other}
         reason = Reason(code="c", text="t")
         assert await sessions.leave(con, Leave(session, "stopping", reason), 1)
         assert not await sessions.leave(con, Leave(session, "ended", reason), 1)

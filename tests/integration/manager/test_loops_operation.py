@@ -92,6 +92,7 @@ async def test_a_rollout_that_failed_is_rolled_back_when_told_to(world: World) -
     async with (await world.agent()).alive() as agent:
         service = await world.service("s", replicas=2)
         await eventually(lambda: proxy.serving(service) == 2)
+        await eventually(lambda: column(world, service, "served_revision_id"))
         first, before = await column(world, service, "revision_id"), set(agent.kernels)
         second = await world.revision(service, 2)
         fails(agent, second)

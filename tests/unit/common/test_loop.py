@@ -3,6 +3,9 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
+from headrace.common.runtime import loop as loops
 from headrace.common.runtime.loop import Loop
 from tests.support.wait import eventually
 
@@ -83,3 +86,27 @@ async def test_stop_lets_the_pass_in_hand_finish() -> None:
     loop.stop()
     await asyncio.wait_for(task, 5)
     assert finished == [1]
+
+
+async def test_a_loop_that_is_poked_all_the_time_rests_as_long_as_its_passes_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, pauses = [0.0], list[float]()
+    took = [0.004, 0.05, 9.0]
+
+    async def one_pass() -> None:
+        clock[0] += took[len(pauses)]
+        if len(pauses) == 2:
+            loop.poke()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(round(seconds, 6))
+        loop.poke()
+        if len(pauses) == 3:
+            loop.stop()
+
+    monkeypatch.setattr(loops.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(loops.asyncio, "sleep", sleep)
+    loop = Loop("t", one_pass, every=LONG, rest=1.0)
+    await loop.run()
+    assert pauses == [0.01, 0.05, loops.MOST_REST_S]

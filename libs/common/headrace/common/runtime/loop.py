@@ -13,10 +13,14 @@ import structlog
 from headrace.common.obs.metrics import LAST_PASS_TIMESTAMP, PASS_SECONDS
 
 log = structlog.get_logger()
+MOST_REST_S = 0.25
 
 
 class Loop:
     """Runs `one_pass` on every poke and at least once per `every`; at most once per `pause`.
+
+    With `rest` it pauses that many times as long as the pass took, up to `MOST_REST_S`: under many pokes passes take a bounded part
+    of the time, and each finds more to do at once.
 
     A pass that raises is logged and counted; the next pass is the retry. A pass longer than `deadline` is cancelled.
     """
@@ -29,12 +33,14 @@ class Loop:
         every: timedelta,
         pause: timedelta = timedelta(milliseconds=10),
         deadline: timedelta = timedelta(seconds=60),
+        rest: float = 0.0,
     ) -> None:
         self.name = name
         self._one_pass = one_pass
         self._every = every
         self._pause = pause
         self._deadline = deadline
+        self._rest = rest
         self._poked = asyncio.Event()
         self._stopping = False
         self.passes = 0
@@ -54,15 +60,17 @@ class Loop:
         """Run passes until stop()."""
         while not self._stopping:
             self._poked.clear()  # first, so that a poke during the pass is not lost
-            await self._measured_pass()
+            took = await self._measured_pass()
             if self._stopping:
                 return
-            await asyncio.sleep(self._pause.total_seconds())  # lets pokes gather; bounds the rate of passes
+            # lets pokes gather; bounds the rate of passes
+            await asyncio.sleep(max(self._pause.total_seconds(), min(self._rest * took, MOST_REST_S)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every.total_seconds()):
                     await self._poked.wait()
 
-    async def _measured_pass(self) -> None:
+    async def _measured_pass(self) -> float:
+        """Return the seconds that it took."""
         started = time.monotonic()
         outcome = "failed"
         try:
@@ -75,4 +83,6 @@ class Loop:
             log.exception("pass_failed", loop=self.name)
         finally:
             self.passes += 1
-            PASS_SECONDS.labels(self.name, outcome).observe(time.monotonic() - started)
+            took = time.monotonic() - started
+            PASS_SECONDS.labels(self.name, outcome).observe(took)
+        return took

@@ -32,6 +32,8 @@ AGENTS_EVERY = timedelta(seconds=0.5)
 """A lost machine is to be replaced within 10 s, of which `lost_after` takes most."""
 
 HOUSEKEEPING_EVERY = timedelta(minutes=1)
+REST = 1.0
+"""A loop that is poked all the time works at most half of it, so that what comes meanwhile is handled in one pass."""
 NOT_NEEDED = frozenset({"housekeeping", "measuring"})
 """Loops without which everything else is well."""
 
@@ -75,7 +77,9 @@ class Loops:
         periods = {
             "agents": min(every, AGENTS_EVERY), "housekeeping": HOUSEKEEPING_EVERY, "measuring": HOUSEKEEPING_EVERY,
         }  # fmt: skip
-        self._loops = {name: Loop(name, one_pass, every=periods.get(name, every)) for name, one_pass in passes.items()}
+        self._loops = {
+            name: Loop(name, one_pass, every=periods.get(name, every), rest=REST) for name, one_pass in passes.items()
+        }
 
     def poke(self, *names: str) -> None:
         """Ask these loops to look soon."""

@@ -13,9 +13,8 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from headrace.common.contracts.http.rollouts import Rollout
 from headrace.common.contracts.http.services import SessionStatus
-from headrace.common.contracts.ids import ServiceId, SessionId, new_uuid
+from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
@@ -37,10 +36,12 @@ from headrace.manager.domain.replicas import (
     stuck,
 )
 from headrace.manager.metrics import ENDED, SESSIONS, STARTS_FAILED
+from headrace.manager.reconcile.first_replicas import Start, create_first
 from headrace.manager.reconcile.passed_over import pass_over, words
 from headrace.manager.reconcile.reports import Proxies
+from headrace.manager.reconcile.wanted import settled, wanted_of
 from headrace.manager.store import ends, events, receipts, sessions
-from headrace.manager.store.sessions import LiveRow, ServiceRow
+from headrace.manager.store.sessions import LiveRow, Revs, ServiceRow
 
 log = structlog.get_logger()
 CHUNK = 200
@@ -141,21 +142,23 @@ class Services:
         async with transaction(self._pool, isolation="repeatable_read") as con:
             wanted = await sessions.services(con, some)
             live = await sessions.live(con, some)
-        by_service: dict[ServiceId | None, list[LiveRow]] = defaultdict(list)
+        by_service: dict[ServiceId, list[LiveRow]] = defaultdict(list)
         for row in live:
-            by_service[row.service_id].append(row)
+            if row.service_id is not None:
+                by_service[row.service_id].append(row)
         self._attention.gone(set(some) - {service.id for service in wanted})
+        for service in wanted:
+            rows = by_service[service.id]
+            draining = any(row.status == "draining" for row in rows)
+            self._attention.seen(service.id, settled=settled(service, rows), draining=draining)
+        handled = await self._create_first([service for service in wanted if not by_service[service.id]], now)
         acted = 0
-        waiting = iter(wanted)
+        waiting = iter([service for service in wanted if service.id not in handled])
 
         async def work() -> None:
             nonlocal acted
             for service in waiting:  # shared by all that work
-                rows = by_service[service.id]
-                self._attention.seen(
-                    service.id, settled=_settled(service, rows), draining=any(row.status == "draining" for row in rows)
-                )
-                actions = await self._attempt(service, rows, now)
+                actions = await self._attempt(service, by_service[service.id], now)
                 acted += actions
 
         done = await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)
@@ -163,6 +166,24 @@ class Services:
         if failures:
             raise failures[0]
         return acted
+
+    async def _create_first(self, services: Sequence[ServiceRow], now: datetime) -> set[ServiceId]:
+        """Create the replicas of services that have none, all at once. Returns the services that are handled with it."""
+        try:
+            starts = {service.id: start for service in services if (start := _first(service, now)) is not None}
+            changed = await create_first(self._pool, starts)
+        except DATABASE_ERRORS:
+            raise
+        except Exception:  # of one of them: each is handled alone then, and says what is wrong with it
+            log.warning("not_created_together", services=len(services), exc_info=True)
+            return set()
+        for service_id in changed:
+            self._attention.again(service_id)
+        if changed:
+            self._poke("services")
+        if len(starts) > len(changed):
+            self._poke("placement")
+        return set(starts)
 
     async def _attempt(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:
         """Handle one service. What cannot be handled costs itself, says so, and has its turn again."""
@@ -195,17 +216,19 @@ class Services:
         return acted
 
     async def _one_service(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:
-        want = _wanted(service)
+        want = wanted_of(service)
         have = await self._with_room(want, [self._seen(service.id, row) for row in rows], now)
         actions = decide(want, have, now)
         if not actions:
             return 0
         revs = {row.id: row.rev for row in rows}
         async with transaction(self._pool) as con:
-            if not await sessions.unchanged(con, service.id, service.rev, revs):
+            if not await sessions.unchanged(con, {service.id: Revs(service.rev, revs)}):
                 self._attention.again(service.id)
                 self._poke("services")
                 return 0
+            starts = [(service, action.revision_id) for action in actions if isinstance(action, Create)]
+            await sessions.create_many(con, starts)
             for action in actions:
                 await self._act(con, service, action, revs)
         log.info("service_reconciled", service_id=str(service.id), actions=[_short(action) for action in actions])
@@ -213,11 +236,8 @@ class Services:
 
     async def _act(self, con: Connection, service: ServiceRow, action: Action, revs: dict[SessionId, int]) -> None:
         match action:
-            case Create(revision_id):
-                await sessions.create(
-                    con, session_id=SessionId(new_uuid()), kind="inference", project_id=service.project_id, service_id=service.id,
-                    revision_id=revision_id, resolved=None, resource_group=service.resource_group, created_by=service.created_by,
-                )  # fmt: skip
+            case Create():
+                pass  # all of them at once, before the others
             case Leave():
                 if await sessions.leave(con, action, revs[action.id]):
                     await receipts.left(con, action)
@@ -271,29 +291,16 @@ class Services:
         )  # fmt: skip
 
 
-def _settled(service: ServiceRow, rows: Sequence[LiveRow]) -> bool:
-    """Whether only a change can make something to do: time alone, or an app-proxy's word, does not."""
-    if service.goal != "running":
-        return not rows
-    under_way = service.failed_starts or service.next_start_at is not None or len(rows) != service.wanted
-    return not under_way and all(
-        row.revision_id == service.revision_id
-        and row.status in {"pending", "placed", "running"}
-        and row.health != "unhealthy"
-        and not row.lost
-        for row in rows
-    )
-
-
-def _wanted(service: ServiceRow) -> Wanted:
-    rollout = Rollout.model_validate(service.rollout)
-    return Wanted(
-        goal=service.goal, replicas=service.wanted, revision_id=service.revision_id, drain_grace_s=service.drain_grace_s,
-        failed_starts=service.failed_starts, next_start_at=service.next_start_at, last_failed_at=service.last_failed_at,
-        served=service.served_revision_id, ends=service.ends, held=service.ends_held,
-        next_restart_at=service.next_restart_at, last_end_at=service.last_end_at,
-        max_unavailable=rollout.max_unavailable, roll_back=rollout.on_failure == "roll-back",
-    )  # fmt: skip
+def _first(service: ServiceRow, now: datetime) -> Start | None:
+    """Return what to create of a service without a live session; None where it needs something else, or cannot be read."""
+    if service.problem is not None:
+        return None
+    try:
+        actions = decide(wanted_of(service), (), now)
+    except ValueError:
+        return None
+    creates = tuple(action.revision_id for action in actions if isinstance(action, Create))
+    return Start(service, creates) if creates and len(creates) == len(actions) else None
 
 
 def _short(action: Action) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -58,10 +59,21 @@ async def lock(con: Connection, project_id: ProjectId) -> Project | None:
     return _project(row) if row else None
 
 
-async def lock_shared(con: Connection, project_id: ProjectId) -> Project | None:
+@dataclass(frozen=True)
+class Room:
+    """What decides whether a project takes another service."""
+
+    project: Project
+    services: int
+    """Those that live."""
+    has_group: bool
+    """Whether there is such a resource group."""
+
+
+async def room(con: Connection, project_id: ProjectId, resource_group: str) -> Room | None:
     """Keep the project from changing until the transaction ends, as others may at the same time. None when it is gone."""
-    row = await con.fetchrow(SQL.lock_shared, project_id)
-    return _project(row) if row else None
+    row = await con.fetchrow(SQL.room, project_id, resource_group)
+    return Room(_project(row), row["services"], row["has_group"]) if row else None
 
 
 async def used(

@@ -24,8 +24,13 @@ order by p.id limit $4
 -- name: lock
 select id, name, description, quota, created_at from projects where id = $1 and deleted_at is null for no key update
 
--- name: lock_shared
-select id, name, description, quota, created_at from projects where id = $1 and deleted_at is null for share
+-- name: room
+-- What a create looks at first, in one round trip: the project, kept from changing until the transaction ends, as others may at
+-- the same time; how many services it has; whether there is such a resource group.
+select p.id, p.name, p.description, p.quota, p.created_at,
+       (select count(*) from services s where s.project_id = p.id and s.deleted_at is null) as services,
+       exists (select 1 from resource_groups where name = $2) as has_group
+from projects p where p.id = $1 and p.deleted_at is null for share of p
 
 -- name: used
 select slot, sum(amount) as amount from (

@@ -21,7 +21,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records import Goal, Replica, Revision, Service, StartError
+from headrace.manager.domain.records import Goal, Project, Replica, Revision, Service, StartError
 from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.resolved import ResolvedSpec
 from headrace.manager.store import rows, traffic
@@ -58,10 +58,14 @@ class ServiceFacts:
     """Why its newest rule table cannot be made."""
 
 
-def _facts(row: Mapping[str, Any]) -> ServiceFacts:
+def _service(row: Mapping[str, Any]) -> Service:
     columns = {name: row[name] for name in _COLUMNS} | {"tags": tuple(row["tags"]), "models": tuple(row["models"])}
+    return Service(**columns)
+
+
+def _facts(row: Mapping[str, Any]) -> ServiceFacts:
     return ServiceFacts(
-        service=Service(**columns), project=row["project"], creator=row["creator"], revision=row["revision"],
+        service=_service(row), project=row["project"], creator=row["creator"], revision=row["revision"],
         resolved=stored.read(ResolvedSpec, row["resolved"], **UNREADABLE), role=row.get("role"),
         served=row["served"], published=row["published"], published_at=row["published_at"],
         routes_problem=row["routes_problem"], rules_problem=row["rules_problem"],
@@ -85,29 +89,48 @@ def _port_taken(port: int | None) -> Conflict:
     return Conflict(f"endpoint_port: {port} is another service's", field="endpoint_port", found=port)
 
 
-async def insert(
-    con: Connection,
-    service_id: ServiceId,
-    project_id: ProjectId,
-    new: CreateService,
-    revision_id: RevisionId,
-    user_id: UserId,
-) -> None:
-    """Create the service's row; its first revision has to follow in the same transaction. Raises NameTaken, Conflict."""
+@dataclass(frozen=True)
+class NewService:
+    """A service that is to be made, with its first revision."""
+
+    id: ServiceId
+    project: Project
+    revision_id: RevisionId
+    asked: CreateService
+    spec: RevisionSpec
+    resolved: ResolvedSpec
+
+
+async def create(con: Connection, new: NewService, actor: Actor) -> ServiceFacts:
+    """Create the service, its first revision and the event of it. Raises NameTaken, Conflict, InvalidRequest."""
+    asked = new.asked
+    details = {"revision": 1, "service": asked.model_dump(mode="json")}
     try:
-        await con.execute(
-            SQL.insert, service_id, project_id, new.name, new.description, new.replicas, new.open_to_public,
-            new.resource_group, revision_id, new.metadata, list(new.tags), new.drain_grace_s, user_id,
-            new.endpoint_port,
+        row = await con.fetchrow(
+            SQL.create, new.id, new.project.id, asked.name, asked.description, asked.replicas, asked.open_to_public,
+            asked.resource_group, new.revision_id, asked.metadata, list(asked.tags), asked.drain_grace_s, actor.user_id,
+            asked.endpoint_port, *traffic.documents(asked), asked.models and list(asked.models),
+            new.spec.model_dump(mode="json"), new.resolved.model_dump(mode="json"),
+            new_uuid(), actor.name, actor.source_address, details,
         )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
-        if error.constraint_name == _ENDPOINT_PORTS:
-            raise _port_taken(new.endpoint_port) from None
-        if error.constraint_name == traffic.NAMES:
-            raise NameTaken(
-                f"a service of the project is found as {new.name} already: it is one of its models"
-            ) from None
-        raise NameTaken(f"there is a service {new.name} already; names are unique in the whole installation") from None
+        raise _taken(error, asked) from None
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name != traffic.CORS:
+            raise
+        raise traffic.all_with_credentials() from None
+    assert row is not None  # noqa: S101 - inserted
+    return ServiceFacts(_service(row), new.project.name, actor.name, 1, new.resolved)
+
+
+def _taken(error: asyncpg.UniqueViolationError, asked: CreateService) -> NameTaken | Conflict:
+    if error.constraint_name == _ENDPOINT_PORTS:
+        return _port_taken(asked.endpoint_port)
+    if error.constraint_name != traffic.NAMES:
+        return NameTaken(f"there is a service {asked.name} already; names are unique in the whole installation")
+    if traffic.taken_name(error) in (None, asked.name):
+        return NameTaken(f"a service of the project is found as {asked.name} already: it is one of its models")
+    return traffic.taken(error, asked.models or ())
 
 
 async def insert_revision(

@@ -1,7 +1,20 @@
--- name: insert
-insert into services (id, project_id, name, description, wanted, open_to_public, resource_group, revision_id, metadata, tags,
-                      drain_grace_s, created_by, endpoint_port)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+-- name: create
+-- A service with its first revision and the event of its creation, in one round trip.
+with made as (
+    insert into services (id, project_id, name, description, wanted, open_to_public, resource_group, revision_id, metadata, tags,
+                          drain_grace_s, created_by, endpoint_port, balance, limits, caller_limits, rollout, cors, models)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+            jsonb_strip_nulls(coalesce($14::jsonb, '{}')), jsonb_strip_nulls(coalesce($15::jsonb, '{}')),
+            jsonb_strip_nulls(coalesce($16::jsonb, '{}')), jsonb_strip_nulls(coalesce($17::jsonb, '{}')),
+            jsonb_strip_nulls(coalesce($18::jsonb, '{}')), coalesce($19::text[], '{}'))
+    returning *
+), revision as (
+    insert into revisions (id, service_id, number, spec, resolved, message, created_by) values ($8, $1, 1, $20, $21, '', $12)
+), noted as (
+    insert into events (id, actor, source_address, project_id, service_id, action, details)
+    values ($22, $23, $24, $2, $1, 'service.created', $25)
+)
+select * from made
 
 -- name: insert_revision
 insert into revisions (id, service_id, number, spec, resolved, message, created_by) values ($1, $2, $3, $4, $5, $6, $7)

@@ -22,6 +22,8 @@ from headrace.manager.domain.resolved import ResolvedSpec
 
 SQL = Queries.beside(__file__)
 MAX_REASON = 1000
+ERRORS_KEPT = 100
+"""Failed starts of each service: as many as are shown."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,14 @@ class ServiceRow:
     ends_held: int
     next_restart_at: datetime | None
     last_end_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Revs:
+    """In which state a service and its live sessions were seen."""
+
+    service: int
+    live: Mapping[SessionId, int]
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,18 @@ async def create(
         SQL.insert, session_id, kind, project_id, service_id, revision_id, document, resource_group, created_by
     )
     await con.execute(SQL.insert_kernel, KernelId(new_uuid()), session_id)
+
+
+async def create_many(con: Connection, new: Sequence[tuple[ServiceRow, RevisionId]]) -> None:
+    """Insert a pending session of this service and revision with its main kernel, for each."""
+    if not new:
+        return
+    services = [service for service, _ in new]
+    await con.execute(
+        SQL.insert_many, [new_uuid() for _ in new], [new_uuid() for _ in new], [service.id for service in services],
+        [revision_id for _, revision_id in new], [service.project_id for service in services],
+        [service.resource_group for service in services], [service.created_by for service in services],
+    )  # fmt: skip
 
 
 async def stop(con: Connection, session_id: SessionId, reason_code: str, reason_text: str) -> None:
@@ -146,17 +168,23 @@ async def leave(con: Connection, action: Leave, rev: int) -> bool:
     return row is not None
 
 
-async def unchanged(con: Connection, service_id: ServiceId, rev: int, live: Mapping[SessionId, int]) -> bool:
-    """Whether the service and its live sessions (id → rev) are still those; their rows are locked until the transaction ends."""
-    if await con.fetchval(SQL.lock_service, service_id) != rev:
-        return False
-    return {row["id"]: row["rev"] for row in await con.fetch(SQL.lock_live, service_id)} == dict(live)
+async def unchanged(con: Connection, seen: Mapping[ServiceId, Revs]) -> set[ServiceId]:
+    """Return those of these services that are still as they were seen, with their live sessions.
+
+    The rows of all of them are locked until the transaction ends.
+    """
+    revs = {row["id"]: row["rev"] for row in await con.fetch(SQL.lock_services, list(seen))}
+    live: dict[ServiceId, dict[SessionId, int]] = {service_id: {} for service_id in revs}
+    for row in await con.fetch(SQL.lock_live, list(revs)):
+        live[row["service_id"]][row["id"]] = row["rev"]
+    return {service_id for service_id in revs if Revs(revs[service_id], live[service_id]) == seen[service_id]}
 
 
 async def record_failure(con: Connection, service_id: ServiceId, failed: Failed) -> None:
-    """Keep the error and count it."""
+    """Keep the error and count it. Of each service the newest `ERRORS_KEPT` are kept."""
     await con.execute(SQL.count_failures, service_id, failed.failed_starts, failed.next_start_at)
     await con.execute(SQL.keep_error, failed.id, service_id, failed.reason.code, failed.reason.text)
+    await con.execute(SQL.forget_errors, service_id, ERRORS_KEPT - 1)
 
 
 async def clear_failures(con: Connection, service_id: ServiceId) -> None:

@@ -5,6 +5,17 @@ values ($1, $2, $3, $4, $5, $6, $7, $8)
 -- name: insert_kernel
 insert into kernels (id, session_id) values ($1, $2)
 
+-- name: insert_many
+-- Sessions of services, each with its main kernel: $1 sessions, $2 kernels, then a service, revision, project, resource group and
+-- user for each.
+with made as (
+    insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, created_by)
+    select n.id, 'inference', n.project_id, n.service_id, n.revision_id, n.resource_group, n.created_by
+    from unnest($1::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[])
+        as n(id, service_id, revision_id, project_id, resource_group, created_by)
+)
+insert into kernels (id, session_id) select n.id, n.session_id from unnest($2::uuid[], $1::uuid[]) as n(id, session_id)
+
 -- name: lowest
 -- Whatever the reader's snapshot does not show yet is marked with this or something higher.
 select pg_snapshot_xmin(pg_current_snapshot())::text::bigint
@@ -78,6 +89,11 @@ select id from moved
 -- name: keep_error
 insert into start_errors (session_id, service_id, reason_code, reason_text) values ($1, $2, $3, $4) on conflict (session_id) do nothing
 
+-- name: forget_errors
+-- All but the newest $2 of the service.
+delete from start_errors e where e.service_id = $1 and (e.at, e.session_id) < (
+    select o.at, o.session_id from start_errors o where o.service_id = $1 order by o.at desc, o.session_id desc offset $2 limit 1)
+
 -- name: count_failures
 update services set failed_starts = $2, next_start_at = $3, rev = rev + 1 where id = $1
 
@@ -104,12 +120,12 @@ where k.session_id = any($1::uuid[]) and k.ended_at is null and k.role = 'main' 
 -- name: request
 select x.id, x.resource_group, r.resolved, x.created_at from sessions x join revisions r on r.id = x.revision_id where x.id = $1
 
--- name: lock_service
-select rev from services where id = $1 and deleted_at is null for no key update
+-- name: lock_services
+select id, rev from services where id = any($1::uuid[]) and deleted_at is null order by id for no key update
 
 -- name: lock_live
 -- Sessions are always locked in this order, and before their kernels.
-select id, rev from sessions where service_id = $1 and status <> 'ended' order by id for update
+select service_id, id, rev from sessions where service_id = any($1::uuid[]) and status <> 'ended' order by id for update
 
 -- name: lock_session
 select rev, status from sessions where id = $1 for update

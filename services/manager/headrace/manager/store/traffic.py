@@ -17,16 +17,17 @@ from headrace.common.db.queries import Queries
 
 SQL = Queries.beside(__file__)
 NAMES = "fleet_names_pkey"
-_CORS = "services_cors"
+CORS = "services_cors"
 _TAKEN = re.compile(r"\(project_id, name\)=\([^,]*, (.*)\)")
 
 
 _SETTINGS = ("balance", "limits", "caller_limits", "rollout", "cors", "models")
 
 
-def says(given: CreateService | UpdateService) -> bool:
-    """Whether there is a setting to write."""
-    return any(name in given.model_fields_set for name in _SETTINGS)
+def documents(given: CreateService | UpdateService) -> list[dict[str, Any] | None]:
+    """Return of each setting but the models what is said of it, None for nothing."""
+    settings: list[BaseModel | None] = [getattr(given, name) for name in _SETTINGS[:-1]]
+    return [None if setting is None else setting.model_dump(exclude_unset=True) for setting in settings]
 
 
 async def write(con: Connection, service_id: ServiceId, given: CreateService | UpdateService) -> None:
@@ -35,25 +36,22 @@ async def write(con: Connection, service_id: ServiceId, given: CreateService | U
     Raises NameTaken, InvalidRequest.
     """
     values: list[Any] = []
-    for name in _SETTINGS[:-1]:
-        setting: BaseModel | None = getattr(given, name)
-        away = setting is None and name in given.model_fields_set
-        values += [away, setting and setting.model_dump(exclude_unset=True)]
+    for name, said in zip(_SETTINGS, documents(given), strict=False):
+        values += [said is None and name in given.model_fields_set, said]
     models = None if given.models is None else list(given.models)
     try:
         await con.execute(SQL.write, service_id, *values, models)
     except asyncpg.UniqueViolationError as error:
         raise taken(error, given.models or ()) from None
     except asyncpg.CheckViolationError as error:
-        if error.constraint_name != _CORS:
+        if error.constraint_name != CORS:
             raise
-        raise _all_with_credentials() from None
+        raise all_with_credentials() from None
 
 
 def taken(error: asyncpg.UniqueViolationError, asked: Sequence[str]) -> NameTaken:
     """Return the problem of a name that leads to another service of the project already."""
-    found = _TAKEN.search(error.detail or "")
-    which = found[1] if found else ", ".join(asked)
+    which = taken_name(error) or ", ".join(asked)
     return NameTaken(
         f"models: {which} leads to another service of the project already, by its name or as one of its models; names of models are "
         "unique in a project",
@@ -61,11 +59,17 @@ def taken(error: asyncpg.UniqueViolationError, asked: Sequence[str]) -> NameTake
     )  # fmt: skip
 
 
-def _all_with_credentials() -> InvalidRequest:
+def all_with_credentials() -> InvalidRequest:
     """Return the problem of CORS settings that are wrong together, be they given together or one after the other."""
     found, allowed = "true, with * as allow_origins", "false with *, or true with the origins that are meant"
     row = {"field": "cors.allow_credentials", "found": found, "allowed": allowed}
     return InvalidRequest(f"cors.allow_credentials: found {found}; allowed: {allowed}", errors=[row])
+
+
+def taken_name(error: asyncpg.UniqueViolationError) -> str | None:
+    """Return which name it was, None when the database does not say."""
+    found = _TAKEN.search(error.detail or "")
+    return found[1] if found else None
 
 
 async def put_weight(con: Connection, service_id: ServiceId, session_id: SessionId, weight: int) -> int | None:

@@ -16,8 +16,8 @@ from headrace.common.contracts.http.services import (
     ServiceStatus,
     ServiceView,
 )
-from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, new_uuid
-from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.ids import FolderId, ProjectId, RevisionId, ServiceId, new_uuid
+from headrace.common.contracts.problems import InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
@@ -25,9 +25,8 @@ from headrace.manager.domain import bounds, known_slots, names, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
-from headrace.manager.domain.records import Project
-from headrace.manager.store import ends, events, fleet, folders, projects, services, traffic
-from headrace.manager.store.services import ServiceFacts
+from headrace.manager.store import ends, fleet, folders, projects, services, traffic
+from headrace.manager.store.services import NewService, ServiceFacts
 from headrace.manager.usecases.context import a_page, invalid, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Prepared, Resolver
@@ -78,13 +77,16 @@ class Services:
             project = await project_or_only(con, actor, new.project, "member")
         spec = RevisionSpec(**{name: getattr(new, name) for name in RevisionSpec.model_fields})
         prepared = await self._resolver.resolve(actor, project, spec, new.name)
-        service_id = ServiceId(new_uuid())
-        for alone in (project.quota is not None, True):
+        made = NewService(ServiceId(new_uuid()), project, RevisionId(new_uuid()), new, prepared.spec, prepared.resolved)
+        facts = None
+        if project.quota is None:
             async with transaction(self._pool) as con:
-                if await self._insert(con, actor, project, new, prepared, service_id, alone=alone):
-                    break
+                facts = await self._beside_others(con, actor, made, prepared)
+        if facts is None:
+            async with transaction(self._pool) as con:
+                facts = await self._alone(con, actor, made, prepared)
         self._pokes.poke("services", "routes")
-        detail = await self.detail(actor, str(service_id))
+        detail = await self._fresh(facts)
         return detail.model_copy(update={"note": await self.slots_note(prepared.resolved.slots)})
 
     async def slots_note(self, slots: Iterable[str]) -> Reason | None:
@@ -94,42 +96,41 @@ class Services:
         async with self._pool.acquire(timeout=10) as con:
             return known_slots.note_of(slots, await fleet.slot_names(con, most=_MOST_SLOT_NAMES))
 
-    async def _insert(
-        self,
-        con: Connection,
-        actor: Actor,
-        project: Project,
-        new: CreateService,
-        prepared: Prepared,
-        service_id: ServiceId,
-        *,
-        alone: bool,
-    ) -> bool:
-        """Insert everything. With others of the project at once (not `alone`) only where no quota or bound is near: else False."""
-        if not await services.group_exists(con, new.resource_group):
-            raise invalid("resource_group", new.resource_group, "the name of a resource group")
-        locked = await (projects.lock if alone else projects.lock_shared)(con, project.id)
-        if locked is None:
-            raise NotFound(f"there is no project {project.name}")
-        there, _ = await projects.in_use(con, project.id)
-        if not alone and (locked.quota is not None or there + _AT_ONCE > self._most.services_per_project):
-            return False
-        bounds.check(f"project {project.name}", "services", there, self._most.services_per_project)
+    async def _beside_others(
+        self, con: Connection, actor: Actor, new: NewService, prepared: Prepared
+    ) -> ServiceFacts | None:
+        """Create it while others of the project are being created; None where a quota or the bound is near."""
+        room = await projects.room(con, new.project.id, new.asked.resource_group)
+        if room is None:
+            raise NotFound(f"there is no project {new.project.name}")
+        if not room.has_group:
+            raise _no_group(new.asked)
+        if room.project.quota is not None or room.services + _AT_ONCE > self._most.services_per_project:
+            return None
         await prepared.hold_folders(con)
-        used = await projects.used(con, project.id) if locked.quota is not None else {}
-        quota.check(project.name, locked.quota, used, quota.times(prepared.resolved.slots, new.replicas))
-        revision_id = RevisionId(new_uuid())
-        await services.insert(con, service_id, project.id, new, revision_id, actor.user_id)
-        if traffic.says(new):
-            await traffic.write(con, service_id, new)
-        await services.insert_revision(
-            con, revision_id, service_id, 1, prepared.spec, prepared.resolved, "", actor.user_id
-        )
-        await events.record(
-            con, actor, "service.created", project_id=project.id, service_id=service_id,
-            details={"revision": 1, "service": new.model_dump(mode="json")},
-        )  # fmt: skip
-        return True
+        return await services.create(con, new, actor)
+
+    async def _alone(self, con: Connection, actor: Actor, new: NewService, prepared: Prepared) -> ServiceFacts:
+        """Create it as the only one of the project at this time, so that what is counted holds."""
+        if not await services.group_exists(con, new.asked.resource_group):
+            raise _no_group(new.asked)
+        locked = await projects.lock(con, new.project.id)
+        if locked is None:
+            raise NotFound(f"there is no project {new.project.name}")
+        there, _ = await projects.in_use(con, new.project.id)
+        bounds.check(f"project {new.project.name}", "services", there, self._most.services_per_project)
+        await prepared.hold_folders(con)
+        used = await projects.used(con, new.project.id) if locked.quota is not None else {}
+        quota.check(new.project.name, locked.quota, used, quota.times(new.resolved.slots, new.asked.replicas))
+        return await services.create(con, new, actor)
+
+    async def _fresh(self, facts: ServiceFacts) -> ServiceDetail:
+        """Return a service that was just created: nothing runs yet."""
+        names: dict[FolderId, str] = {}
+        if facts.resolved.mounts:
+            async with self._pool.acquire(timeout=10) as con:
+                names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
+        return self._views.detail(facts, (), (), (), names, self._clock())
 
     async def detail(self, actor: Actor, reference: str) -> ServiceDetail:
         """Return one service with its replicas. Raises NotFound."""
@@ -184,3 +185,7 @@ class Services:
         replicas = await services.replicas(con, [facts.service.id for facts in batch])
         now = self._clock()
         return [self._views.service(facts, replicas[facts.service.id], now) for facts in batch]
+
+
+def _no_group(asked: CreateService) -> InvalidRequest:
+    return invalid("resource_group", asked.resource_group, "the name of a resource group")

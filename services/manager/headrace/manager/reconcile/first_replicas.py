@@ -1,0 +1,36 @@
+"""First replicas of services that have none: those of many services in one transaction, so that a create costs few round trips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from headrace.common.contracts.ids import RevisionId, ServiceId
+from headrace.common.db.pool import Pool, transaction
+from headrace.manager.store import sessions
+from headrace.manager.store.sessions import Revs, ServiceRow
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is to be created of a service without a live session: a replica of each of these revisions."""
+
+    service: ServiceRow
+    revisions: tuple[RevisionId, ...]
+
+
+async def create_first(pool: Pool, starts: Mapping[ServiceId, Start]) -> set[ServiceId]:
+    """Create these replicas. Returns the services that have changed since they were read: nothing was created of those."""
+    if not starts:
+        return set()
+    async with transaction(pool) as con:
+        still = await sessions.unchanged(con, {id_: Revs(start.service.rev, {}) for id_, start in starts.items()})
+        given = [starts[service_id] for service_id in starts if service_id in still]
+        await sessions.create_many(con, [(start.service, revision) for start in given for revision in start.revisions])
+    for start in given:
+        log.info("service_reconciled", service_id=str(start.service.id), actions=["create"] * len(start.revisions))
+    return set(starts) - still

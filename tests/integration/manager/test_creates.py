@@ -1,0 +1,107 @@
+"""What creating services asks of the database: statements are counted, not seconds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from headrace.common.db.pool import Pool, _keep, _prepare
+from headrace.common.runtime.clock import utc_now
+from headrace.manager.reconcile.reports import Proxies
+from headrace.manager.reconcile.services import Services
+from headrace.manager.store import sessions
+from tests.support import many_rows
+from tests.support.manager_api import serving
+
+
+@pytest.fixture
+async def counted(database_url: str) -> AsyncIterator[tuple[Pool, list[str]]]:
+    """A pool, and the statements that were sent over it."""
+    statements: list[str] = []
+
+    def note(record: Any) -> None:
+        statements.append(record.query)
+
+    async def setup(con: Any) -> None:
+        con.add_query_logger(note)
+
+    async with asyncpg.create_pool(
+        database_url, min_size=1, max_size=3, init=_prepare, setup=setup, reset=_keep
+    ) as pool:
+        yield pool, statements
+
+
+async def test_a_create_is_a_handful_of_statements_and_answers_what_a_look_at_the_service_does(
+    counted: tuple[Pool, list[str]], tmp_path: Path
+) -> None:
+    pool, statements = counted
+    async with serving(pool, tmp_path) as api:
+        body = {
+            "runtime": "cmd", "slots": {"cpu": "0.50", "mem": "1g"}, "tags": ["a"], "metadata": {"k": "v"}, "models": ["llama"],
+            "balance": {"policy": "prefix"}, "limits": {"max_queued": 7}, "caller_limits": {"in_flight": 3},
+            "rollout": {"on_failure": "roll-back"}, "cors": {"allow_origins": ["https://a.example"]}, "description": "d", "replicas": 2,
+        }  # fmt: skip
+        for number in range(2):
+            statements.clear()
+            made = await api.admin.call(
+                "POST", "/v1/services", {**body, "name": f"s-{number}", "models": [f"llama-{number}"]}, expect=201
+            )
+        assert len(statements) <= 6, statements
+        assert made == await api.admin.call("GET", "/v1/services/s-1")
+        history = await api.admin.call("GET", "/v1/services/s-1/history")
+        assert [event["action"] for event in history["items"]] == ["service.created"]
+        assert history["items"][0]["details"]["service"]["models"] == ["llama-1"]
+        taken = {**body, "name": "s-2", "models": ["free", "llama-0"]}
+        refused = await api.admin.call("POST", "/v1/services", taken, expect=409)
+        assert "llama-0 leads to another service" in refused["detail"]
+        refused = await api.admin.call("POST", "/v1/services", {**taken, "name": "llama-0", "models": []}, expect=409)
+        assert "found as llama-0 already" in refused["detail"]
+        assert await pool.fetchval("select count(*) from services") == 2
+
+
+async def test_first_replicas_of_many_services_are_as_many_statements_as_those_of_one(
+    counted: tuple[Pool, list[str]],
+) -> None:
+    pool, statements = counted
+    whose = await many_rows.owner(pool)
+    poked: list[str] = []
+    loop = Services(pool, Proxies(utc_now, lambda *_: None), utc_now, lambda *names: poked.extend(names))
+    costs = []
+    for prefix, services in (("warm", 1), ("one", 1), ("many", 100)):
+        await many_rows.services(pool, whose, services, prefix=prefix, wanted=3)
+        statements.clear()
+        poked.clear()
+        await loop.one_pass()
+        costs.append(len(statements))
+        assert "placement" in poked
+    assert costs[2] == costs[1], statements
+    found = await pool.fetch(
+        "select service_id, count(*) as sessions from sessions where status = 'pending' group by 1"
+    )
+    assert [row["sessions"] for row in found] == [3] * 102
+    assert await pool.fetchval("select count(*) from kernels where role = 'main'") == 306
+
+
+async def test_a_service_that_changed_since_it_was_read_gets_no_replica_and_the_others_do(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whose = await many_rows.owner(pool)
+    await many_rows.services(pool, whose, 5)
+    loop = Services(pool, Proxies(utc_now, lambda *_: None), utc_now, lambda *_: None)
+    read = sessions.live
+
+    async def overtaken(con: Any, ids: Any) -> Any:
+        found = await read(con, ids)
+        await pool.execute("update services set goal = 'stopped', rev = rev + 1 where name = 's-3'")
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sessions, "live", overtaken)
+        await loop.one_pass()
+    await loop.one_pass()
+    found = await pool.fetch("select s.name from sessions x join services s on s.id = x.service_id order by s.name")
+    assert [row["name"] for row in found] == ["s-1", "s-2", "s-4", "s-5"]
