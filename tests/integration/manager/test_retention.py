@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.ids import SessionId, new_uuid
+from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
-from headrace.manager.reconcile.housekeeping import ERRORS_PER_SERVICE, Housekeeping, Kept
-from headrace.manager.store import retention
+from headrace.common.runtime.clock import utc_now
+from headrace.manager.domain.replica_state import Failed
+from headrace.manager.reconcile.housekeeping import Housekeeping, Kept
+from headrace.manager.store import retention, sessions
+from headrace.manager.store.sessions import ERRORS_KEPT
 from tests.support import many_rows
 
 STORES = Path(__file__).parents[3] / "services" / "manager" / "headrace" / "manager" / "store"
@@ -69,12 +73,49 @@ async def test_deleting_sessions_visits_rows_in_proportion_to_them(pool: Pool) -
 async def test_errors_of_a_service_are_kept_as_many_as_are_shown(pool: Pool) -> None:
     whose = await many_rows.owner(pool)
     await many_rows.services(pool, whose, 1)
-    await many_rows.sessions(pool, whose, each=ERRORS_PER_SERVICE + 30, ended_days_ago=1)
-    await pool.execute(
-        "insert into start_errors (session_id, service_id, reason_code, reason_text) select id, service_id, 'x', 'x' from sessions"
+    await many_rows.services(pool, whose, 1, prefix="other")
+    await many_rows.sessions(pool, whose, each=ERRORS_KEPT + 30, ended_days_ago=1)
+    newest = await pool.fetchval(
+        "select id from sessions where service_id = (select id from services where name = 's-1') limit 1"
     )
-    await Housekeeping(pool, lambda *_: None, Kept()).one_pass()
-    assert await pool.fetchval("select count(*) from start_errors") == ERRORS_PER_SERVICE
+    await pool.execute(
+        "insert into start_errors (session_id, service_id, reason_code, reason_text, at) "
+        "select id, service_id, 'x', 'x', now() - interval '1 day' from sessions where id <> $1",
+        newest,
+    )
+    async with pool.acquire() as con:
+        failed = Failed(
+            SessionId(newest), Reason(code="exited", text="it ended"), failed_starts=1, next_start_at=utc_now()
+        )
+        await sessions.record_failure(con, await con.fetchval("select id from services where name = 's-1'"), failed)
+    kept = dict(
+        await pool.fetch(
+            "select s.name, count(*) from start_errors e join services s on s.id = e.service_id group by s.name"
+        )
+    )
+    assert kept == {"s-1": ERRORS_KEPT, "other-1": ERRORS_KEPT + 30}
+    assert await pool.fetchval("select reason_code from start_errors where session_id = $1", newest) == "exited"
+
+
+async def test_a_pass_in_which_nothing_is_due_reads_what_is_due_and_not_all_that_is_kept(pool: Pool) -> None:
+    whose = await many_rows.owner(pool)
+    costs: list[dict[str, int]] = []
+    for prefix in ("first", "second", "third"):
+        await many_rows.services(pool, whose, 100, prefix=prefix)
+        await many_rows.sessions(pool, whose, each=5, ended_days_ago=1)
+        await pool.execute(
+            "insert into start_errors (session_id, service_id, reason_code, reason_text) select id, service_id, 'x', 'x' from sessions "
+            "on conflict do nothing"
+        )
+        await many_rows.events(pool, whose, 2_000)
+        async with pool.acquire() as con:
+            await con.execute("analyze")
+            statements = {
+                name: statement.replace("$1::interval", "interval '7 days'").replace("$2", "500")
+                for name, statement in retention.SQL.items()
+            }
+            costs.append({name: await _blocks(con, statement) for name, statement in statements.items()})
+    assert {name for name in costs[2] if costs[2][name] > 1.5 * costs[0][name] + 20} == set(), costs
 
 
 async def test_history_and_what_expired_goes_when_it_is_due(pool: Pool) -> None:

@@ -18,8 +18,6 @@ BATCH = 500
 """Rows of one statement: far below what the statement timeout lets through."""
 ROUNDS = 10
 """Batches of one kind in one pass; what is left is the next pass's."""
-ERRORS_PER_SERVICE = 100
-"""As many as are shown."""
 
 Step = Callable[[Connection, int], Awaitable[int]]
 
@@ -52,7 +50,6 @@ class Housekeeping:
             "api_keys": kept.deleted, "machines": kept.deleted, "revocations": kept.revocations,
         }  # fmt: skip
         self._steps: dict[str, Step] = {
-            "many_errors": lambda con, most: retention.drop_many_errors(con, ERRORS_PER_SERVICE, most),
             **{kind: partial(_drop, kind, age) for kind, age in ages.items()},
             "leftovers": lambda con, most: retention.drop_leftovers(con, kept.deleted, most),
             "services": partial(_drop, "services", kept.deleted),

@@ -55,6 +55,8 @@ class Source(Protocol[T]):
     kind: str
     prefix: str
     """A subject without its last part, which is the key."""
+    told: bool
+    """Whether readers are told that something is gone before its subject ends; else nobody reads it any more."""
 
     async def keys(self, con: Connection, after: str, most: int) -> list[str]:
         """Return the next keys in their order; '' is before all."""
@@ -151,16 +153,18 @@ class Publishing(Generic[T]):
             else:
                 self._unsent.add(subject)
         self._again |= dict.fromkeys(_key(subject) for subject in (*self._unsent, *revived))
-        await self._end_removals([subject for subject in over if subject not in self._unsent][:REMOVALS])
+        ending = [subject for subject in over if subject not in self._unsent or not self._source.told][:REMOVALS]
+        await self._end_removals({subject: known[subject] for subject in ending})
 
-    async def _end_removals(self, subjects: Sequence[str]) -> None:
-        """Forget services that are gone: the message first, so that one that is left over is found again."""
-        for subject in subjects:
+    async def _end_removals(self, over: Mapping[str, int]) -> None:
+        """Forget services and machines that are gone: the message first, so that one that is left over is found again."""
+        for subject in over:
             await self._stream.remove(subject)
-        if subjects:
+            self._unsent.discard(subject)
+        if over:
             async with transaction(self._pool) as con:
-                await publications.forget(con, subjects)
-            log.info("removals_forgotten", message=self._kind.__name__, subjects=len(subjects))
+                await publications.forget(con, over)
+            log.info("removals_forgotten", message=self._kind.__name__, subjects=len(over))
 
     async def _look(self) -> None:
         """Compare the next page of all tables with what was published; at the start, all pages."""
@@ -174,11 +178,9 @@ class Publishing(Generic[T]):
                 drafts = await self._source.read(con, keys) if keys else []
                 known = await publications.digests(con, [draft.subject for draft in drafts])
             for draft in drafts:
-                if (
-                    draft.unmarked
-                    or draft.subject in self.unbuilt
-                    or _made(draft).content.digest != known.get(draft.subject)
-                ):
+                last = known.get(draft.subject)  # without one it is made just once, when it is published
+                due = draft.unmarked or draft.subject in self.unbuilt or last is None
+                if due or _made(draft).content.digest != last:
                     self._again[draft.key] = None
             after = keys[-1] if len(keys) == BATCH else ""
             if not (whole and after):
@@ -231,7 +233,8 @@ class Publishing(Generic[T]):
             self.unbuilt.pop(subject, None)
         TABLES_UNBUILT.labels(self._kind.__name__).set(len(self.unbuilt))
         await publications.drop_unused(con, sorted(gone))
-        await self._source.mark(con, tables)
+        waiting = {draft.key for draft in drafts if draft.unmarked}
+        await self._source.mark(con, [table for table in tables if _key(table.address()) in waiting])
         return unsent
 
     async def _advance(
@@ -256,8 +259,9 @@ class Publishing(Generic[T]):
                 continue
             self.unbuilt.pop(subject, None)
             generation = last.generation
-            # Above it where the database was restored from an older copy: readers would refuse what it counts.
-            floor = self._stream.held[subject].generation if subject in self._stream.held else 0
+            # Above it where the database was restored from an older copy, or a machine that was forgotten came back: readers
+            # would refuse what it counts.
+            floor = max(draft.floor, self._stream.held[subject].generation if subject in self._stream.held else 0)
             if content.digest != last.digest or generation < floor:
                 generation = max(generation, floor) + 1
                 new[subject] = (generation, content)
@@ -316,7 +320,7 @@ class _Made(Generic[T]):
 def _made(draft: Draft[T]) -> _Made[T]:
     try:
         table = draft.build()
-        data = table.encode()
+        data = table.encode() if draft.encode is None else draft.encode(table)
     except (ValueError, TypeError, KeyError) as error:
         problem = f"it cannot be made from what is stored: {words(error)}"[: publications.MAX_PROBLEM]
         return _Made(None, b"", NOTHING, problem)

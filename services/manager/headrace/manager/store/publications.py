@@ -74,14 +74,17 @@ async def digests(con: Connection, subjects: Sequence[str]) -> dict[str, bytes]:
 
 
 async def known(con: Connection, prefix: str, kept: timedelta) -> tuple[dict[str, int], list[str]]:
-    """Return the generation of each subject that begins so, and which of them tell of a removal for longer than `kept`."""
+    """Return the generation of each subject that begins so, and which of them are over.
+
+    Those tell of a service's removal for longer than `kept`, or are of a machine that was forgotten.
+    """
     rows = await con.fetch(SQL.known, prefix, kept)
     return {row["subject"]: row["generation"] for row in rows}, [row["subject"] for row in rows if row["over"]]
 
 
-async def forget(con: Connection, subjects: Sequence[str]) -> None:
-    """Drop the rows of removals that every reader has seen."""
-    await con.execute(SQL.forget, subjects)
+async def forget(con: Connection, over: Mapping[str, int]) -> None:
+    """Drop the rows of what is over, if they are still in this generation."""
+    await con.execute(SQL.forget, list(over), list(over.values()))
 
 
 async def revive(con: Connection, prefix: str, held: Mapping[str, int]) -> list[str]:

@@ -27,13 +27,17 @@ delete from publications where subject = any($1::text[]) and generation = 0
 select subject, digest from publications where subject = any($1::text[])
 
 -- name: known
--- Generations of a kind ($1: 'route.'), and which have told of a service's removal for $2.
-select p.subject, p.generation, coalesce((s.deleted_at <= p.published_at or s.id is null and $1 <> 'plan.agent.') and p.published_at < now() - $2::interval, false) as over
+-- Generations of a kind ($1: 'route.'), and which have told of a service's removal for $2, or are of a machine that was forgotten.
+select p.subject, p.generation, p.published_at < now() - $2::interval and case
+           when $1 = 'plan.agent.' then a.id is null else s.id is null or s.deleted_at is not null and s.deleted_at <= p.published_at end as over
 from publications p left join services s on s.id = case when $1 <> 'plan.agent.' and starts_with(p.subject, $1) then substr(p.subject, length($1) + 1)::uuid end
+left join agents a on $1 = 'plan.agent.' and a.id = substr(p.subject, length($1) + 1)
 where starts_with(p.subject, $1) and p.generation > 0
 
 -- name: forget
-delete from publications where subject = any($1::text[])
+-- Those that are still in the generation in which they were found to be over: a machine may have come back since.
+delete from publications p using unnest($1::text[], $2::bigint[]) as n(subject, generation)
+where p.subject = n.subject and p.generation = n.generation
 
 -- name: revive
 -- Deleted services whose removal was forgotten, while a reader or the stream still has their table of generation n.

@@ -26,11 +26,6 @@ async def drop(con: Connection, kind: Kind, older_than: timedelta, most: int) ->
     return _affected(await con.execute(_STATEMENTS[kind], older_than, most))
 
 
-async def drop_many_errors(con: Connection, kept_per_service: int, most: int) -> int:
-    """Delete failed starts of a service beyond its newest `kept_per_service`; return how many there were."""
-    return _affected(await con.execute(SQL.many_errors, kept_per_service, most))
-
-
 async def drop_leftovers(con: Connection, older_than: timedelta, most: int) -> int:
     """Delete what belongs to services that were deleted longer ago, at most `most` rows of each kind; return how many."""
     return int(await con.fetchval(SQL.leftovers, older_than, most))

@@ -14,13 +14,6 @@ delete from sessions where id in (
 delete from start_errors where session_id in (
     select session_id from start_errors where at < now() - $1::interval order by at limit $2 for update skip locked)
 
--- name: many_errors
--- No more of one service than are shown. $1: that many.
-delete from start_errors where session_id in (
-    select session_id from (
-        select session_id, row_number() over (partition by service_id order by at desc) as newest from start_errors) e
-    where newest > $1::bigint limit $2)
-
 -- name: events
 delete from events where id in (
     select id from events where at < now() - $1::interval order by at limit $2 for update skip locked)

@@ -26,6 +26,8 @@ SQL = Queries.beside(__file__)
 T = TypeVar("T", NodePlan, RouteTable, RuleTable)
 _SPECS_KEPT = 500
 _BEFORE_ALL = UUID(int=0)
+_BEFORE_SPECS = '"generation":1,'
+"""Stands at the front of a plan, right before its specs."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,19 @@ class Draft(Generic[T]):
     unmarked: bool
     """Whether rows wait for the mark that a publication makes."""
     build: Callable[[], T]
+    floor: int = 0
+    """The generation that its reader has: what it is given next is above it."""
+    encode: Callable[[T], bytes] | None = None
+    """What makes the table's bytes; None: `Message.encode`, to which it has to come in any case."""
 
 
 class Plans:
     """Plans of machines."""
 
-    kind, prefix = "plan", "plan.agent."
+    kind, prefix, told = "plan", "plan.agent.", False
 
     def __init__(self) -> None:
-        self._specs: OrderedDict[UUID, ReplicaSpec] = OrderedDict()
+        self._specs: OrderedDict[UUID, _Spec] = OrderedDict()
         """Of revisions, which never change; those that were used last."""
 
     async def keys(self, con: Connection, after: str, most: int) -> list[str]:
@@ -57,16 +63,18 @@ class Plans:
         """Return the plan of each of these machines."""
         rows = await con.fetch(SQL.planned, keys)
         specs = await self._of(con, {row["revision_id"] for row in rows if row["revision_id"] is not None})
+        texts = {str(revision): spec.json for revision, spec in specs.items() if isinstance(spec, _Spec)}
         drafts = []
         for agent_id, group in groupby(rows, key=lambda row: row["agent_id"]):
             facts = tuple(group)
-            build = partial(_plan, agent_id, facts, specs)
-            drafts.append(Draft(f"{self.prefix}{agent_id}", agent_id, facts[0]["unmarked"], build))
+            build, encode = partial(_plan, agent_id, facts, specs), partial(_encoded, texts)
+            subject, applied = f"{self.prefix}{agent_id}", facts[0]["applied_generation"]
+            drafts.append(Draft(subject, agent_id, facts[0]["unmarked"], build, applied, encode))
         return drafts
 
-    async def _of(self, con: Connection, revisions: set[UUID]) -> dict[UUID, ReplicaSpec | ValueError]:
+    async def _of(self, con: Connection, revisions: set[UUID]) -> dict[UUID, _Spec | ValueError]:
         """Return the spec of each revision, or why it has none."""
-        found: dict[UUID, ReplicaSpec | ValueError] = {}
+        found: dict[UUID, _Spec | ValueError] = {}
         missing = []
         for revision in revisions:
             if revision in self._specs:
@@ -76,7 +84,8 @@ class Plans:
                 missing.append(revision)
         for row in await con.fetch(SQL.resolved, missing) if missing else ():
             try:
-                found[row["id"]] = self._specs[row["id"]] = _spec(row["resolved"])
+                spec = _spec(row["resolved"])
+                found[row["id"]] = self._specs[row["id"]] = _Spec(spec, spec.model_dump_json())
             except ValueError as error:  # it costs the machines that run it, and not those read with them
                 found[row["id"]] = error
         while len(self._specs) > _SPECS_KEPT:
@@ -85,22 +94,36 @@ class Plans:
 
     async def mark(self, con: Connection, plans: Sequence[NodePlan]) -> None:
         """Note on kernels that left these plans which generation lacks them first."""
+        if not plans:
+            return
         there = [kernel.kernel_id for plan in plans for kernel in plan.kernels]
         generations = [plan.generation for plan in plans]
         await con.execute(SQL.mark_left, [plan.agent_id for plan in plans], generations, there)
 
 
-def _plan(agent_id: str, rows: tuple[Any, ...], specs: dict[UUID, ReplicaSpec | ValueError]) -> NodePlan:
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    """A revision's part of plans, and its JSON, which is made once."""
+
+    spec: ReplicaSpec
+    json: str
+
+
+def _encoded(known: dict[str, str], plan: NodePlan) -> bytes:
+    """Return what `plan.encode()` returns; `known`: the JSON of specs of revisions, which is not made again."""
+    texts = (f'"{key}":{known.get(key) or spec.model_dump_json()}' for key, spec in plan.specs.items())
+    head, tail = plan.model_dump_json(exclude={"specs"}).split(_BEFORE_SPECS, 1)
+    return f'{head}{_BEFORE_SPECS}"specs":{{{",".join(texts)}}},{tail}'.encode()
+
+
+def _plan(agent_id: str, rows: tuple[Any, ...], specs: dict[UUID, _Spec | ValueError]) -> NodePlan:
     kernels, used = [], dict[str, ReplicaSpec]()
     for row in rows:
         if row["kernel_id"] is None:
             continue
         key = str(row["revision_id"] or row["session_id"])
         if key not in used:
-            spec = specs[row["revision_id"]] if row["revision_id"] else _spec(row["resolved"])
-            if isinstance(spec, ValueError):
-                raise spec
-            used[key] = spec
+            used[key] = _spec(row["resolved"]) if row["revision_id"] is None else _readable(specs[row["revision_id"]])
         kernels.append(_kernel(row, key))
     watched = {row["service_id"]: tuple(row["watched"]) for row in rows if row["watched"] is not None}
     return NodePlan(
@@ -117,6 +140,12 @@ def _kernel(row: Any, spec: str) -> PlannedKernel:
     )  # fmt: skip
 
 
+def _readable(found: _Spec | ValueError) -> ReplicaSpec:
+    if isinstance(found, ValueError):
+        raise found
+    return found.spec
+
+
 def _spec(resolved: Any) -> ReplicaSpec:
     spec = ResolvedSpec.model_validate(resolved)
     return ReplicaSpec(**{name: getattr(spec, name) for name in ReplicaSpec.model_fields if hasattr(spec, name)})
@@ -125,7 +154,7 @@ def _spec(resolved: Any) -> ReplicaSpec:
 class Routes:
     """Route tables of services; that of a deleted one says that it is `removed`."""
 
-    kind, prefix = "route", "route."
+    kind, prefix, told = "route", "route.", True
 
     async def keys(self, con: Connection, after: str, most: int) -> list[str]:
         """Return the ids of the next services, in their order."""
@@ -144,6 +173,8 @@ class Routes:
 
     async def mark(self, con: Connection, tables: Sequence[RouteTable]) -> None:
         """Note on draining sessions which generation tells the app-proxies so first."""
+        if not tables:
+            return
         active = [route.session_id for table in tables for route in table.routes if route.state == "active"]
         generations = [table.generation for table in tables]
         await con.execute(SQL.mark_drained_from, [table.service_id for table in tables], generations, active)
@@ -178,7 +209,7 @@ def _route_table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
 class Rules:
     """Rule tables of services that have rules; that of a service without any more says that it is `removed`."""
 
-    kind, prefix = "rules", "rules."
+    kind, prefix, told = "rules", "rules.", True
 
     async def keys(self, con: Connection, after: str, most: int) -> list[str]:
         """Return the ids of the next services, in their order."""

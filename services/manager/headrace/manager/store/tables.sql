@@ -4,15 +4,23 @@
 select id from agents where id > $1 order by id limit $2
 
 -- name: planned
--- Machines, and on each the kernels whose session is to run there. unmarked: a kernel waits for mark_left.
+-- Machines, and on each the kernels whose session is to run there. unmarked: a kernel waits for mark_left; asked once for each
+-- machine, by its index (`offset 0` keeps the planner from beginning with all sessions).
+with a as materialized (
+    -- a machine that was forgotten may have come back with a plan; whatever it says, there is a generation above it
+    select a.id, least(a.applied_generation, 1::bigint << 62) as applied_generation, exists (
+        select 1 from (select session_id from kernels where agent_id = a.id and left_generation is null offset 0) l
+        cross join lateral (select status from sessions where id = l.session_id offset 0) y
+        where y.status in ('stopping', 'ended')) as unmarked
+    from agents a where a.id = any($1::text[])
+)
 select a.id as agent_id, k.id as kernel_id, k.session_id, k.role, k.rank, x.service_id, x.revision_id, x.project_id, x.kind,
        coalesce(s.name, x.kind) as name, case when x.revision_id is null then x.resolved end as resolved,
-       exists (select 1 from kernels l join sessions y on y.id = l.session_id
-               where l.agent_id = a.id and l.left_generation is null and y.status in ('stopping', 'ended')) as unmarked,
+       a.unmarked, a.applied_generation,
        coalesce((select jsonb_agg(jsonb_build_array(al.device, al.amount::text) order by al.device)
                  from allocations al where al.kernel_id = k.id and al.device <> ''), '[]') as gpus,
        w.metrics as watched
-from agents a
+from a
 left join (kernels k join sessions x on x.id = k.session_id and x.status in ('placed', 'running', 'draining'))
     on k.agent_id = a.id and k.ended_at is null
 left join services s on s.id = x.service_id
@@ -22,7 +30,6 @@ left join lateral (
         and r.spec ->> 'metric' not like 'headrace\_%'), '[]') as metrics
     from rules r where r.service_id = x.service_id and coalesce((r.spec ->> 'enabled')::boolean, true) having count(*) > 0
 ) w on true
-where a.id = any($1::text[])
 order by a.id, k.id
 
 -- name: resolved
