@@ -28,8 +28,8 @@ format: setup  ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup  ## Run the benchmarks; results are printed as ratios and written to build/
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+bench: setup  ## Run the benchmarks (ARGS=plans: one); every case is judged, results are also written to build/
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 compile: setup  ## Make build/compiled: Headrace as its wheel installs it, the data plane compiled (needs a C compiler)
 	@scripts/compile

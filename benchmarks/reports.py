@@ -74,7 +74,7 @@ async def _measure() -> dict[str, float]:
         task = asyncio.create_task(side.run())
         silence = multiprocessing.get_context("spawn").Event()
         sender = multiprocessing.get_context("spawn").Process(
-            target=_send, args=(servers.nats_url, user, password, rows, silence), daemon=True
+            target=send_reports, args=(servers.nats_url, user, password, rows, silence), daemon=True
         )
         sender.start()
         await eventually(lambda: _all_reported(pool), within_s=MOST_WAIT_S, every_s=0.1)
@@ -125,7 +125,8 @@ async def _until_lost(pool: Pool, agents: Agents) -> float:
     return time.monotonic() - started
 
 
-def _send(url: str, user: str, password: str, rows: list[Row], silence: Event) -> None:
+def send_reports(url: str, user: str, password: str, rows: list[Row], silence: Event) -> None:
+    """Send reports of all these machines every 2 s, until it is ended; the first ones are silent after `silence`."""
     uvloop.run(_send_all(url, user, password, rows, silence))
 
 

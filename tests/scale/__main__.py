@@ -6,18 +6,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import structlog
 import uvloop
 
+from headrace.common.bus.connect import Bus, open_bus
+from headrace.common.bus.consume import LastValues
+from headrace.common.bus.streams import ensure_streams
+from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import open_pool
 from headrace.common.runtime.clock import utc_now
@@ -26,8 +34,10 @@ from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.bounds import USUAL
 from headrace.manager.reconcile.housekeeping import Housekeeping, Kept
 from headrace.manager.reconcile.placing import Placing
+from headrace.manager.reconcile.publishing import Publishing
 from headrace.manager.reconcile.reports import Proxies
 from headrace.manager.reconcile.services import Services
+from headrace.manager.store.tables import Plans, Routes
 from tests.support import many_rows
 from tests.support.manager_api import ManagerApi, serving
 
@@ -39,7 +49,7 @@ async def main() -> None:
     """Fill, measure, print."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        servers = EmbeddedServers(folder / "servers", only=("postgres",), users=embedded_users(1), durable=False)
+        servers = EmbeddedServers(folder / "servers", only=("postgres", "nats"), users=embedded_users(1), durable=False)
         await stack.enter_async_context(servers)
         await migrate(servers.database_url)
         pool = await stack.enter_async_context(open_pool(servers.database_url, size=16, statement_timeout_s=300))
@@ -52,8 +62,16 @@ async def main() -> None:
         await many_rows.sessions(pool, whose, machines=MACHINES)
         await many_rows.sessions(pool, whose, each=ENDED_EACH, ended_days_ago=8)
         await many_rows.events(pool, whose, EVENTS)
-        print("filled", flush=True)
+        print(f"filled, load average {os.getloadavg()[0]:.1f}", flush=True)
+        user_name, password = servers.nats_user("manager")
+        bus = await stack.enter_async_context(
+            open_bus(servers.nats_url, user=user_name, password=password, name="scale")
+        )
+        await ensure_streams(bus)
         await _measure(pool, api)
+        await _bus(pool, bus, whose)
+        await _creates(pool, api)
+        print(f"done, load average {os.getloadavg()[0]:.1f}", flush=True)
 
 
 async def _measure(pool: many_rows.Pool, api: ManagerApi) -> None:
@@ -82,11 +100,57 @@ async def _measure(pool: many_rows.Pool, api: ManagerApi) -> None:
     async with httpx.AsyncClient(headers=api.admin.http.headers, base_url=api.url, timeout=60) as client:
         for query in ("", "?limit=100", "?limit=500", "?phase=failed", "?status=unhealthy", "?q=s-49", "/s-2500"):
             await _timed(f"GET /v1/services{query}", lambda query=query: _get(client, query))
-    await _creates(pool, api, loop)
 
 
-async def _creates(pool: many_rows.Pool, api: ManagerApi, loop: Services) -> None:
+async def _bus(pool: many_rows.Pool, bus: Bus, whose: many_rows.Owner) -> None:
+    """Plans and tables: published, compared by a manager that starts, read by an app-proxy that starts; a revocation."""
+
+    def publishing() -> tuple[Publishing[NodePlan], Publishing[RouteTable]]:
+        hour = timedelta(hours=1)
+        return Publishing(pool, bus, NodePlan, Plans(), verify=hour), Publishing(
+            pool, bus, RouteTable, Routes(), verify=hour
+        )
+
+    plans, routes = publishing()
+    await _timed("plans: all published, the first time", plans.one_pass)
+    await _timed("routes: all published, the first time", routes.one_pass)
+    await _timed("plans: a pass without news", plans.one_pass)
+    await _timed("routes: a pass without news", routes.one_pass)
+    token = new_uuid()
+    await pool.execute(
+        "insert into tokens (id, service_id, created_by, expires_at) "
+        "select $1, id, $2, now() + interval '1 day' from services where name = 's-7'",
+        token, whose.user,
+    )  # fmt: skip
+    await pool.execute("update tokens set revoked_at = now() where id = $1", token)
+    await _timed("routes: a revocation reaches the bus", routes.one_pass)
+    plans, routes = publishing()
+    await _timed("plans: a manager that starts compares all", plans.one_pass)
+    await _timed("routes: a manager that starts compares all", routes.one_pass)
+    revoked = list[RouteTable]()
+
+    async def deliver(table: RouteTable) -> None:
+        if any(revocation.token_id == token for revocation in table.revocations):
+            revoked.append(table)
+
+    tables = LastValues(bus, RouteTable, deliver)
+
+    async def start() -> None:
+        running = asyncio.create_task(tables.run())
+        await tables.synced.wait()
+        tables.stop()
+        await running
+
+    await _timed("routes: an app-proxy that starts reads all", start)
+    if len(revoked) != 1:
+        raise SystemExit("the revocation is in no table")
+
+
+async def _creates(pool: many_rows.Pool, api: ManagerApi) -> None:
     """Creates over HTTP while the services loop passes over and over; the client shares the process, and so its core."""
+    loop = Services(pool, Proxies(utc_now, lambda *_: None), utc_now, lambda *_: None)
+    for _ in range(20):  # it has looked at all of them
+        await loop.one_pass()
     done = asyncio.Event()
     before = await pool.fetchval("select count(*) from services")
     numbers = iter(range(before, before + CREATES))
