@@ -247,7 +247,8 @@ class Outcomes:
         self._outcomes[report.service_id] = {outcome.rule_id: outcome for outcome in report.outcomes}
         self._heard[report.service_id] = now
         self._heard.move_to_end(report.service_id)
-        while now - next(iter(self._heard.values())) > OUTCOMES_KEPT_S:  # services that are gone, or have no rules any more
+        # services that are gone, or have no rules any more
+        while now - next(iter(self._heard.values())) > OUTCOMES_KEPT_S:
             self._outcomes.pop(self._heard.popitem(last=False)[0], None)
 
     def of(self, service_id: ServiceId, rule_id: RuleId) -> RuleOutcome | None:
