@@ -14,7 +14,7 @@ from uuid import UUID
 from headrace.common.contracts.ids import ProxyId, ServiceId, new_uuid
 from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleOutcome
-from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.problems import BusUnavailable, NotFound
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.common.web.app import WebServer
@@ -84,6 +84,7 @@ class Behind:
     outcomes: dict[UUID, RuleOutcome] = field(default_factory=dict)
     more: asyncio.Condition = field(default_factory=asyncio.Condition)
     reading: int = 0
+    bus_connected: bool = True
     proxies: Proxies = field(default_factory=Proxies)
 
     def poke(self, *loops: str) -> None:
@@ -98,7 +99,13 @@ class Behind:
             self.logs.setdefault(kernel_id, []).append(line)
             self.more.notify_all()
 
-    async def lines(self, agent_id: str, kernel_id: UUID, *, tail: int | None, follow: bool) -> AsyncIterator[str]:
+    def check(self) -> None:
+        if not self.bus_connected:
+            raise BusUnavailable("not connected to NATS")
+
+    async def lines(
+        self, agent_id: str, kernel_id: UUID, *, tail: int | None, follow: bool, since: str | None = None
+    ) -> AsyncIterator[str]:
         if kernel_id not in self.logs:
             raise NotFound(f"{agent_id} has no log of {kernel_id}")
         kept = self.logs[kernel_id]

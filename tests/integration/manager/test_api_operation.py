@@ -149,6 +149,35 @@ async def test_following_shows_new_lines_and_new_replicas_and_ends_with_the_read
     await eventually(lambda: api.behind.reading == 0, what="the agents' readers are let go")
 
 
+async def test_a_log_that_is_read_on_has_what_came_since_also_of_replicas_that_ended_meanwhile(api: ManagerApi) -> None:
+    await create(api, replicas=2)
+    (first, one), (second, two), (third, three) = await api.runs("chat"), await api.runs("chat"), await api.runs("chat")
+    for at, kernel in ((1, one), (2, two), (3, one), (4, two), (5, three)):
+        await api.behind.say(kernel, f"2026-01-01T00:00:0{at}Z line {at}")
+    await api.ends(second)
+    await api.ends(third)
+    await api.pool.execute("update sessions set ended_at = '2025-12-31T00:00:00Z' where id = $1", third)
+    since = "since=2026-01-01T00:00:03Z"
+    text = (await api.admin.http.get(f"/v1/services/chat/logs?tail=0&{since}")).text
+    assert text.splitlines() == [f"{first} 2026-01-01T00:00:03Z line 3", f"{second} 2026-01-01T00:00:04Z line 4"]
+    assert "line 4" not in (await api.admin.http.get("/v1/services/chat/logs")).text
+    alone = await api.admin.http.get(f"/v1/services/chat/logs?replica={first}&since=2026-01-01T01:00:02%2B01:00")
+    assert alone.text == "2026-01-01T00:00:03Z line 3\n"
+    async with api.admin.http.stream("GET", f"/v1/services/chat/logs?follow=true&{since}", timeout=30) as answer:
+        lines = answer.aiter_lines()
+        assert {(await anext(lines))[-1] for _ in range(2)} == {"3", "4"}
+        await api.behind.say(one, "2026-01-01T00:00:02Z after the clock was set back")
+        assert (await anext(lines)).endswith("after the clock was set back")
+    await api.admin.call("GET", "/v1/services/chat/logs?since=yesterday", expect=400)
+
+
+async def test_following_is_refused_while_no_agent_can_be_asked(api: ManagerApi) -> None:
+    await create(api)
+    api.behind.bus_connected = False
+    problem = await api.admin.call("GET", "/v1/services/chat/logs?follow=true", expect=503)
+    assert problem["type"].endswith("bus-unavailable")
+
+
 async def test_following_ends_when_the_service_is_gone(api: ManagerApi) -> None:
     await create(api)
     async with api.admin.http.stream("GET", "/v1/services/chat/logs?follow=true") as answer:

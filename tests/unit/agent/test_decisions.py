@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from headrace.agent.domain.kernels import KernelRecord, Progress, SeenKernel, en
 from headrace.agent.domain.ports import PortRange, choose_port
 from headrace.agent.domain.rewriting import Rewriting
 from headrace.agent.domain.usage import Usage, kernel_values
-from headrace.agent.logs import chunks
+from headrace.agent.logs import chunks, from_time
 from headrace.agent.machine import architecture, cpu_count, memory_bytes
 from headrace.agent.runtime.listening import Listener, in_words, listeners
 from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
@@ -310,3 +311,19 @@ def test_listening_sockets_are_read_from_the_systems_tables() -> None:
     assert in_words(found) == "0.0.0.0:80, 127.0.0.1:8000, [::1]:8002"
     many = [Listener(str(n), "0.0.0.0", 9000 + n) for n in range(8)]
     assert in_words(many).endswith("0.0.0.0:9004 and 3 more")
+
+
+async def test_a_log_that_is_read_on_begins_at_the_time_that_is_asked_for() -> None:
+    batches: tuple[Sequence[str], ...] = (
+        ["2026-01-01T00:00:01Z a", "2026-01-01T00:00:02Z b"],
+        [],
+        ["2026-01-01T00:00:01Z clock set back"],
+    )
+
+    async def said() -> AsyncGenerator[Sequence[str], None]:
+        for batch in batches:
+            yield batch
+
+    late = [list(batch) async for batch in from_time(said(), "2026-01-01T00:00:02Z")]
+    assert late == [[batches[0][1]], [], batches[2]]
+    assert [list(batch) async for batch in from_time(said(), None)] == list(batches)

@@ -69,6 +69,7 @@ def test_no_server_ends_with_3(bare: Cli, monkeypatch: pytest.MonkeyPatch) -> No
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv("HEADRACE_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
         monkeypatch.setenv("HEADRACE_API_KEY", KEY)
+        monkeypatch.setattr("headrace.cli.session.PATIENCE_S", 0)
         ran = bare("service", "ls")
     assert ran.code == 3
     assert "hint: does it run?" in ran.err

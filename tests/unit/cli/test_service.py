@@ -265,6 +265,7 @@ def test_logs_are_printed_as_they_were_written(cli: Cli, there: StandIn, tmp_pat
 def test_a_download_that_fails_leaves_no_file(bare: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HEADRACE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("HEADRACE_API_KEY", "k")
+    monkeypatch.setattr("headrace.cli.session.PATIENCE_S", 0)
     assert bare("service", "logs", "echo", "--download", tmp_path / "log.txt").code == 3
     assert not any(path.name.startswith((".log", "log")) for path in tmp_path.iterdir())
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import typer
 
+from headrace.cli.app import ENTRIES, build
 from headrace.cli.commands.service_unset import OF_THE_SERVICE, OF_THE_SPEC
 from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.http.services import CreateService, UpdateService
@@ -91,3 +93,20 @@ def test_what_is_not_there_cannot_be_taken_away(cli: Cli, served: StandIn, item:
     assert (ran.code, served.bodies) == (2, [])
     assert f"--unset {item}: " in ran.err
     assert "allowed: " in ran.err
+
+
+def test_flags_that_may_be_repeated_say_whether_they_add_or_replace() -> None:
+    root: Any = typer.main.get_command(build())
+    said: dict[tuple[str, str, str], str] = {}
+    for name in ENTRIES:
+        group = root.get_command(None, name)
+        for command in getattr(group, "commands", {}).values():
+            if command.name in {"update", "traffic"}:
+                said |= {
+                    (name, command.name, option.name): option.help
+                    for option in command.params
+                    if getattr(option, "multiple", False) and not option.name.startswith("unset")
+                }
+    assert len(said) >= 8
+    words = ("All of", "replaces all", "keeps the others", "the others stay")
+    assert {where for where, text in said.items() if not any(word in text for word in words)} == set()

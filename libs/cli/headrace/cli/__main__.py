@@ -28,8 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         build()(args=None if argv is None else list(argv), prog_name="headrace", obj=session)
     except SystemExit as end:
+        if end.code == ExitCode.INTERRUPTED:  # the library's word for Ctrl-C
+            sys.stderr.write("interrupted\n")
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The reader of our output left, as `head` does. What is still buffered must not raise at exit.

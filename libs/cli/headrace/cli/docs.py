@@ -26,6 +26,9 @@ Which server is meant: `--data` (the stack that `up` runs on that folder), `--ur
 login` stored (`$XDG_CONFIG_HOME/headrace/config.json`, readable by its owner only), and last the stack that runs on this machine,
 whose key is used without a login. A stored key is sent to no other server than the one it was stored for.
 
+A manager that takes no connections, as one that restarts, is waited for: a minute, by all commands but `status`, `version` and
+`login`. What waits for a service, transfers files or follows a log goes on when it is back, a log where it was.
+
 Shell completion: `source <(headrace completion bash)` (or zsh, fish).
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 import typer
@@ -15,6 +15,10 @@ if TYPE_CHECKING:  # loaded by the first command that asks a server: help and co
     from headrace.sdk import Client
 
 
+PATIENCE_S: Final = 60.0
+"""How long a request waits for a manager that takes no connections, as one that restarts."""
+
+
 class Session:
     """One run of the command line."""
 
@@ -24,6 +28,8 @@ class Session:
         """`--url`."""
         self.data: Path | None = None
         """`--data`: the stack that runs on this folder."""
+        self.patient = True
+        """Whether a manager that restarts is waited for; not where it is asked whether it is there."""
         self._config = config
         self._client: Client | None = None
 
@@ -40,7 +46,8 @@ class Session:
     def client(self) -> Client:
         """The client of the server that is meant. Raises CliError when it is not clear which, or no key is there."""
         if self._client is None:
-            self._client = self.connect(self.config.target(url=self.url, data=self.data))
+            target = self.config.target(url=self.url, data=self.data)
+            self._client = self.connect(target, patience_s=PATIENCE_S if self.patient else 0.0)
         return self._client
 
     def project(self, given: str | None, *, of: str = "") -> str | None:
@@ -55,14 +62,17 @@ class Session:
         default = self.project(None) if asked.get("project") is None else None
         return asked if default is None else {**asked, "project": default}
 
-    def connect(self, target: Target) -> Client:
-        """Return a client of `target`; the caller closes it."""
+    def connect(self, target: Target, *, patience_s: float = 0.0) -> Client:
+        """Return a client of `target`, which waits for a server that restarts; the caller closes it."""
         from headrace.cli.config import is_local  # noqa: PLC0415
         from headrace.sdk import Client  # noqa: PLC0415
 
         if target.url.startswith("http://") and not is_local(target.url):
             self.output.note(f"warning: the key goes to {target.url} unencrypted; use https")
-        return Client(target.url, target.key, verify=str(target.ca_file) if target.ca_file else True)
+        return Client(
+            target.url, target.key, verify=str(target.ca_file) if target.ca_file else True, patience_s=patience_s,
+            on_wait=self.output.note,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close the client, if one was made."""

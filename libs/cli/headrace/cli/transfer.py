@@ -97,7 +97,7 @@ def send(client: Client, folder: FolderView, plan: Plan, unfinished: Unfinished,
     if plan.directories:
         refused = client.folders.upload_small(folder.id, (), directories=plan.directories)
         left_out.extend(LeftOut(row.path, f"found {row.found}; allowed: {row.allowed}") for row in refused)
-    _all(jobs, shown)
+    _all(jobs, shown, client)
     return left_out
 
 
@@ -122,7 +122,7 @@ def fetch(client: Client, folder: FolderView, files: Sequence[Transfer], shown: 
     few = [Wanted(file.remote, file.local, file.size_bytes) for file in files if file.size_bytes <= SMALL_BYTES]
     jobs: list[Callable[[Event], None]] = [partial(small, batch) for batch in batches(few)]
     jobs += [partial(_one, file, one, shown) for file in files if file.size_bytes > SMALL_BYTES]
-    _all(jobs, shown)
+    _all(jobs, shown, client)
     return left_out
 
 
@@ -164,12 +164,15 @@ def _one(
     tell(file.size_bytes, file.size_bytes)
 
 
-def _all(jobs: Sequence[Callable[[Event], None]], shown: Shown) -> None:
+def _all(jobs: Sequence[Callable[[Event], None]], shown: Shown, client: Client) -> None:
     stop = Event()
     with shown, ThreadPoolExecutor(PARALLEL) as pool:
         futures = [pool.submit(job, stop) for job in jobs]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
+        except BaseException:
+            client.close()  # so that none of them goes on waiting for a server that is away
+            raise
         finally:
             stop.set()
             _ended(futures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 from headrace.common.contracts.http.installation import Version
@@ -35,14 +36,25 @@ class Client:
         connect_timeout_s: float = 5.0,
         retries: int = 3,
         verify: bool | str = True,
+        patience_s: float = 0.0,
+        on_wait: Callable[[str], None] | None = None,
     ) -> None:
         """`url`: the manager's, for example http://127.0.0.1:8080. `timeout_s`: longest silence within one answer.
 
         `verify`: check the server's certificate; or the path of the certificate authority's file.
+        `patience_s`: how long each request, also one that is not repeated otherwise, waits for a server that takes no connections,
+        as one that restarts; `on_wait` hears of it after a second.
         Raises ValueError when `url` is not an http(s) URL.
         """
         self._transport = Transport(
-            url, key, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s, retries=retries, verify=verify
+            url,
+            key,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            retries=retries,
+            verify=verify,
+            patience_s=patience_s,
+            on_wait=on_wait,
         )
         self.projects = Projects(self._transport)
         self.users = Users(self._transport)

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from types import TracebackType
+from typing import Final
 
-from headrace.sdk.errors import UnexpectedAnswerError
+import httpx
+
+from headrace.sdk.errors import AnswerLostError, ApiError, UnexpectedAnswerError, UnreachableError
+from headrace.sdk.logposition import LogPosition
 from headrace.sdk.transport import Query, Transport
 
+RECONNECT_S: Final = 60.0
+"""How long a log that is followed may be without a connection."""
 _LINE_BYTES = 16 * 1024 * 1024
+_STEADY_S = 5.0
+"""A connection that lasted so long was one: what comes after it is another loss."""
+_MAY_COME_BACK = frozenset({429, 500, 502, 503, 504})
 
 
 class LogStream(AbstractContextManager["LogStream"], Iterator[str]):
     """An iterator over lines (without their end). The request is made by the first line asked for.
 
-    close() it (or use it as a context manager) when it is left early. Raises AnswerLostError when the stream breaks.
+    With `follow` a connection that is lost is made again, for RECONNECT_S at most, and the log goes on where it was: no line comes
+    twice, and none is left out that is still kept. `told` hears of it in words. close() it (or use it as a context manager) when it
+    is left early. Raises UnreachableError or AnswerLostError when the stream breaks and does not come back.
     """
 
-    def __init__(self, transport: Transport, path: str, query: Query, *, follow: bool) -> None:
-        self._lines = _lines(transport, path, query, follow=follow)
+    def __init__(
+        self,
+        transport: Transport,
+        path: str,
+        query: Query,
+        *,
+        follow: bool,
+        told: Callable[[str], None] | None = None,
+    ) -> None:
+        self._lines = _followed(transport, path, query, told or _nobody) if follow else _lines(transport, path, query)
 
     def __next__(self) -> str:
         return next(self._lines)
@@ -34,8 +55,90 @@ class LogStream(AbstractContextManager["LogStream"], Iterator[str]):
         self.close()
 
 
-def _lines(transport: Transport, path: str, query: Query, *, follow: bool) -> Generator[str, None, None]:
-    with transport.stream(path, query=query, endless=follow) as answer:
+class _Losses:
+    """When the connection was lost, how often it was tried since, and when that is enough."""
+
+    def __init__(self, transport: Transport, told: Callable[[str], None]) -> None:
+        self._transport = transport
+        self._told = told
+        self._opened_at: float | None = None
+        self._lost_at: float | None = None
+        self._tries = 0
+        self.away = False
+        self.ever = False
+        """Whether there was an answer at all."""
+        self.began = ""
+        """The server's time of the first answer."""
+
+    def opened(self, answer: httpx.Response) -> None:
+        """The server answers."""
+        self._opened_at = self._transport.clock()
+        self.began = self.began or answer.headers.get("Date", "")
+        self.ever = True
+        if self.away:
+            self._told("the connection is back; the log goes on")
+        self.away = False
+
+    def lost(self, error: Exception) -> None:
+        """Wait until it is time to try again. Raises `error` when it was tried for long enough."""
+        now = self._transport.clock()
+        steady = self._opened_at is not None and now - self._opened_at >= _STEADY_S
+        if self._lost_at is None or steady:
+            self._lost_at, self._tries = now, 0
+        self._opened_at = None
+        if self._transport.closed or now - self._lost_at >= RECONNECT_S:
+            raise error
+        if not self.away:
+            self._told(f"the connection was lost ({error}); trying for {RECONNECT_S:g} s to read on")
+        self.away = True
+        self._transport.sleep(min(0.2 * 2**self._tries, 2.0))
+        self._tries += 1
+
+
+def _followed(transport: Transport, path: str, query: Query, told: Callable[[str], None]) -> Generator[str, None, None]:
+    position, losses = LogPosition(), _Losses(transport, told)
+    asked = dict(query)
+    while True:
+        try:
+            for line in _lines(transport, path, asked, opened=losses.opened, again=losses.ever):
+                if position.takes(line):
+                    yield line
+        except (UnreachableError, AnswerLostError) as error:
+            if not losses.ever:
+                raise
+            losses.lost(error)
+        except ApiError as error:
+            if not losses.ever or error.status not in _MAY_COME_BACK | {404}:
+                raise
+            if error.status == 404:
+                return  # what was followed ended meanwhile
+            losses.lost(error)
+        else:
+            return
+        since = position.since() or (_time(losses.began) if query.get("tail") == 0 else None)
+        asked = dict(query) if since is None else {**query, "since": since}
+
+
+def _time(date: str) -> str | None:
+    """Return the time of a Date header as the API takes it."""
+    try:
+        return parsedate_to_datetime(date).astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except ValueError:
+        return None
+
+
+def _lines(
+    transport: Transport,
+    path: str,
+    query: Query,
+    *,
+    opened: Callable[[httpx.Response], None] | None = None,
+    again: bool = False,
+) -> Generator[str, None, None]:
+    patience_s = 0.0 if again else None  # how long a lost connection is waited for is decided above
+    with transport.stream(path, query=query, endless=opened is not None, patience_s=patience_s) as answer:
+        if opened is not None:
+            opened(answer)
         rest = b""
         for chunk in answer.iter_bytes():
             # Only \n ends a line: text may hold other characters that str.splitlines() takes for an end.
@@ -50,3 +153,7 @@ def _lines(transport: Transport, path: str, query: Query, *, follow: bool) -> Ge
 
 def _text(line: bytes) -> str:
     return line.removesuffix(b"\r").decode(errors="replace")
+
+
+def _nobody(_: str) -> None:
+    """Nobody wants to hear."""

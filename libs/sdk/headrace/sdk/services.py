@@ -124,7 +124,11 @@ class Services:
 
     def rollout_receipt(self, service: object, revision: int) -> RolloutReceipt:
         """Return what the change to this revision cost callers, as far as it is known."""
-        return self._transport.one(RolloutReceipt, "GET", f"{_of(service)}/revisions/{revision}/receipt")
+        return self._receipt(service, revision)
+
+    def _receipt(self, service: object, revision: int, *, patience_s: float | None = None) -> RolloutReceipt:
+        path = f"{_of(service)}/revisions/{revision}/receipt"
+        return self._transport.one(RolloutReceipt, "GET", path, patience_s=patience_s)
 
     def wait_for_receipt(
         self,
@@ -143,8 +147,8 @@ class Services:
         receipt = None
         still_until: float | None = None
         seen = polled(
-            lambda: self.rollout_receipt(service, revision), reason=lambda _: _INCOMPLETE, what=f"receipt of {service}",
-            timeout_s=timeout_s, every_s=every_s, sleep=self._transport.sleep,
+            lambda: self._receipt(service, revision, patience_s=0), reason=lambda _: _INCOMPLETE, what=f"receipt of {service}",
+            timeout_s=timeout_s, every_s=every_s, transport=self._transport,
         )  # fmt: skip
         try:
             for receipt in seen:
@@ -168,10 +172,12 @@ class Services:
         tail: int = 2000,
         follow: bool = False,
         everything: bool = False,
+        told: Callable[[str], None] | None = None,
     ) -> LogStream:
         """Return an iterator over log lines, `<UTC timestamp> <text>`; without `replica` of all, prefixed by the replica's id.
 
         The last `tail` lines of each replica, or `everything` that is kept; with `follow` also those that come, until close().
+        A connection that is lost while following is made again, and the log goes on where it was; `told` hears of it in words.
         """
         query = {
             "replica": None if replica is None else str(replica),
@@ -179,7 +185,7 @@ class Services:
             "download": "all" if everything else None,
             "follow": follow,
         }
-        return LogStream(self._transport, f"{_of(service)}/logs", query, follow=follow)
+        return LogStream(self._transport, f"{_of(service)}/logs", query, follow=follow, told=told)
 
     def watch(
         self, service: object, until: Until = "healthy", *, timeout_s: float = 600.0, every_s: float = 0.5
@@ -191,7 +197,7 @@ class Services:
         """
         seen = polled(
             lambda: self._get_or_none(service), reason=lambda found: found.reason if found else _GONE,
-            what=f"{service} {until}", timeout_s=timeout_s, every_s=every_s, sleep=self._transport.sleep,
+            what=f"{service} {until}", timeout_s=timeout_s, every_s=every_s, transport=self._transport,
         )  # fmt: skip
         for found in seen:
             if found is None:
@@ -225,8 +231,8 @@ class Services:
         return builtins.list(dict.fromkeys(error.session_id for error in errors))
 
     def _get_or_none(self, service: object) -> ServiceDetail | None:
-        try:
-            return self.get(service)
+        try:  # the wait has an end of its own
+            return self._transport.one(ServiceDetail, "GET", _of(service), patience_s=0)
         except ApiError as error:
             if error.status == 404:
                 return None

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Event
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _BROKEN = (httpx.ReadError, httpx.RemoteProtocolError, httpx.CloseError)
 _PROBLEM_PREFIX = "urn:headrace:problem:"
 _PAGE_ITEMS = 200
+_SAID_AFTER_S = 1.0
 _KEEPALIVE = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
@@ -56,13 +58,21 @@ class Transport:
         connect_timeout_s: float,
         retries: int,
         verify: bool | str,
-        sleep: Callable[[float], None] = time.sleep,
+        patience_s: float = 0.0,
+        on_wait: Callable[[str], None] | None = None,
+        sleep: Callable[[float], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`patience_s`: how long a request waits for a server that refuses connections; `on_wait` hears of it after a second."""
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} is not a URL of a server; allowed: http://… or https://…")
         self.url = url.rstrip("/")
         self.retries = retries
-        self.sleep = sleep
+        self.sleep = sleep or self._pause
+        self.clock = clock
+        self.on_wait = on_wait
+        self._closing = Event()
+        self._patience_s = patience_s
         self._timeout = httpx.Timeout(timeout_s, connect=connect_timeout_s, pool=timeout_s)
         self._http = httpx.Client(
             base_url=self.url,
@@ -76,8 +86,19 @@ class Transport:
         )
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; what is still read breaks, and is not tried again."""
+        self._closing.set()
         self._http.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._closing.is_set()
+
+    def _pause(self, seconds: float) -> None:
+        """Wait. Raises UnreachableError when another thread closes the client meanwhile."""
+        if self._closing.wait(seconds):
+            raise UnreachableError("the client was closed")
 
     def send(
         self,
@@ -88,8 +109,9 @@ class Transport:
         body: BaseModel | None = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        patience_s: float | None = None,
     ) -> httpx.Response:
-        """Return the whole answer of a request that succeeded."""
+        """Return the whole answer of a request that succeeded. `patience_s`: instead of that of all requests."""
         sent = dict(headers or {})
         if body is not None:
             # Only what the caller set: the server's own defaults stay in force.
@@ -103,7 +125,7 @@ class Transport:
             raise_for_problem(answer)
             return answer
 
-        return self._tried(method, once)
+        return self._tried(method, once, patience_s)
 
     def one(self, model: type[M], method: str, path: str, **request: Any) -> M:
         """Return the answer as `model`."""
@@ -130,6 +152,7 @@ class Transport:
         query: Query | None = None,
         headers: Mapping[str, str] | None = None,
         endless: bool = False,
+        patience_s: float | None = None,
     ) -> Iterator[httpx.Response]:
         """Enter with the answer of a GET whose body is still to be read; `endless` bodies may be silent for any time."""
         timeout = httpx.Timeout(self._timeout.read, read=None) if endless else self._timeout
@@ -149,23 +172,67 @@ class Transport:
                     answer.close()
             return answer
 
-        answer = self._tried("GET", once)
+        answer = self._tried("GET", once, patience_s)
         try:
             with translated():
                 yield answer
         finally:
             answer.close()
 
-    def _tried(self, method: str, once: Callable[[], httpx.Response]) -> httpx.Response:
-        for attempt in range(self.retries + 1):
+    def _tried(
+        self, method: str, once: Callable[[], httpx.Response], patience_s: float | None = None
+    ) -> httpx.Response:
+        until = self.clock() + (self._patience_s if patience_s is None else patience_s)
+        outage = Outage(self)
+        attempt = 0
+        while True:
             try:
                 return once()
             except (UnreachableError, AnswerLostError) as error:
                 broken = isinstance(error, UnreachableError) or isinstance(error.__cause__, _BROKEN)
-                if method not in _SAFE or not broken or attempt == self.retries:
+                repeats = method in _SAFE and broken and attempt < self.retries
+                if self.closed or (not repeats and not (may_come_back(error) and self.clock() < until)):
                     raise
-            self.sleep(0.1 * 3**attempt)
-        raise AssertionError("unreachable")
+                outage.seen(error, until)
+            self.sleep(0.1 * 3 ** min(attempt, 2))
+            attempt += 1
+
+
+class Outage:
+    """A server that is away while something waits for it; said once, when it was away for a second."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._began: float | None = None
+        self._said = False
+
+    def seen(self, error: Exception, until: float) -> None:
+        """It is away (still), and waited for until then."""
+        now = self._transport.clock()
+        self._began = now if self._began is None else self._began
+        tell = self._transport.on_wait
+        if tell is None or self._said or now - self._began < _SAID_AFTER_S:
+            return
+        self._said = True
+        tell(
+            f"waiting for the manager at {self._transport.url}, for {max(until - now, 0):.0f} s more at most ({error})"
+        )
+
+    def over(self) -> None:
+        """It answers."""
+        self._began, self._said = None, False
+
+
+def may_come_back(error: Exception) -> bool:
+    """Whether nothing was sent and the server may be restarting: not where its name or certificate is wrong."""
+    if not isinstance(error, UnreachableError):
+        return False
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, socket.gaierror | ssl.SSLError):
+            return False
+        found = found.__cause__ or found.__context__
+    return True
 
 
 @contextmanager

@@ -25,13 +25,15 @@ class Validations:
         """Return the trial run as it is."""
         return self._transport.one(ValidationView, "GET", _of(validation))
 
-    def logs(self, validation: UUID | str, *, follow: bool = False) -> LogStream:
-        """Return an iterator over its log lines; with `follow` until it ends."""
-        return LogStream(self._transport, f"{_of(validation)}/logs", {"follow": follow}, follow=follow)
+    def logs(
+        self, validation: UUID | str, *, follow: bool = False, told: Callable[[str], None] | None = None
+    ) -> LogStream:
+        """Return an iterator over its log lines; with `follow` until it ends, over lost connections, of which `told` hears."""
+        return LogStream(self._transport, f"{_of(validation)}/logs", {"follow": follow}, follow=follow, told=told)
 
-    def stop(self, validation: UUID | str) -> None:
-        """End the trial run early."""
-        self._transport.send("DELETE", _of(validation))
+    def stop(self, validation: UUID | str, *, patience_s: float | None = None) -> None:
+        """End the trial run early. `patience_s`: how long to wait for a server that takes no connections."""
+        self._transport.send("DELETE", _of(validation), patience_s=patience_s)
 
     def wait(
         self,
@@ -53,9 +55,10 @@ class Validations:
         self, validation: UUID | str, *, timeout_s: float = 600.0, every_s: float = 0.5
     ) -> Iterator[ValidationView]:
         """Yield the trial run as it is every `every_s`, and end once it is done. Raises WaitTimeoutError."""
+        path = _of(validation)
         seen = polled(
-            lambda: self.get(validation), reason=lambda found: found.reason, what=f"validation {validation}",
-            timeout_s=timeout_s, every_s=every_s, sleep=self._transport.sleep,
+            lambda: self._transport.one(ValidationView, "GET", path, patience_s=0), reason=lambda found: found.reason,
+            what=f"validation {validation}", timeout_s=timeout_s, every_s=every_s, transport=self._transport,
         )  # fmt: skip
         for found in seen:
             yield found

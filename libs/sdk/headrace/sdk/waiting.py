@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeVar
 
 from headrace.common.contracts.http.services import ServiceDetail
 from headrace.common.contracts.reasons import Reason
 from headrace.sdk.errors import AnswerLostError, ApiError, UnreachableError, WaitFailedError, WaitTimeoutError
+from headrace.sdk.transport import Outage, Transport
 
 T = TypeVar("T")
 Until = Literal["healthy", "stopped", "gone"]
 
 
 def polled(
-    read: Callable[[], T], *, reason: Callable[[T], Reason], what: str, timeout_s: float, every_s: float,
-    sleep: Callable[[float], None],
+    read: Callable[[], T], *, reason: Callable[[T], Reason], what: str, timeout_s: float, every_s: float, transport: Transport,
 ) -> Iterator[T]:  # fmt: skip
     """Yield what `read` returns, every `every_s`; the caller stops when content. Raises WaitTimeoutError after `timeout_s`.
 
     A server that is away, or says 5xx, is waited for too: it may be restarting.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline = transport.clock() + timeout_s
+    outage = Outage(transport)
     last: Reason | None = None
     while True:
         try:
             seen = read()
         except (UnreachableError, AnswerLostError) as error:
             last = Reason(code="server-unreachable", text=str(error)[:4000])
+            outage.seen(error, deadline)
         except ApiError as error:
             if error.status < 500:
                 raise
             last = Reason(code="server-failing", text=str(error)[:4000])
+            outage.seen(error, deadline)
         else:
+            outage.over()
             last = reason(seen)
             yield seen
-        left = deadline - time.monotonic()
+        left = deadline - transport.clock()
         if left <= 0:
             raise WaitTimeoutError(f"{what}: not within {timeout_s:g} s; last: {last.text}", reason=last)
-        sleep(min(every_s, left))
+        transport.sleep(min(every_s, left))
 
 
 def reached(seen: ServiceDetail, until: Until) -> bool:

@@ -18,6 +18,7 @@ from headrace.agent.table import KernelTable
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
+from headrace.common.text.loglines import From
 
 log = structlog.get_logger()
 _CHUNK_LINES = 200
@@ -87,9 +88,9 @@ class LogServer:
     async def _open(self, request: LogsRequest) -> AsyncGenerator[Sequence[str], None] | None:
         kernel_id = request.kernel_id
         if kernel_id in self._table.records or kernel_id in self._table.seen:
-            return self._live(kernel_id, request.tail, follow=request.follow)
+            return from_time(self._live(kernel_id, request.tail, follow=request.follow), request.since)
         kept = await asyncio.to_thread(self._archive.lines, kernel_id)
-        return None if kept is None else _once(_last(kept, request.tail))
+        return None if kept is None else from_time(_once(_last(kept, request.tail)), request.since)
 
     async def _live(
         self, kernel_id: KernelId, tail: int | None, *, follow: bool
@@ -169,3 +170,13 @@ def _last(lines: Sequence[str], tail: int | None) -> list[str]:
 
 async def _once(lines: Sequence[str]) -> AsyncGenerator[Sequence[str], None]:
     yield lines
+
+
+async def from_time(
+    batches: AsyncGenerator[Sequence[str], None], since: str | None
+) -> AsyncGenerator[Sequence[str], None]:
+    """Yield the batches with the lines from `since` on."""
+    late = From(since and since.removesuffix("Z"))
+    async with aclosing(batches):
+        async for batch in batches:
+            yield list(late.of(batch))

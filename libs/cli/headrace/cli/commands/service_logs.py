@@ -22,6 +22,8 @@ from headrace.cli.text import count, size
 from headrace.common.contracts.http.services import StartValidation, ValidationView
 from headrace.sdk import HeadraceError
 
+_STOP_S = 3.0
+"""How long a trial run's end waits for a manager that restarts."""
 _LOG_END_S = 5.0
 """How long the log may take to end after its program."""
 
@@ -52,11 +54,15 @@ def logs(
         Path | None, typer.Option("--download", metavar="FILE", help="Write everything that is kept to a file.")
     ] = None,
 ) -> None:
-    """Print the logs of a service's replicas, with UTC times."""
+    """Print the logs of a service's replicas, with UTC times.
+
+    With --follow a lost connection is made again, for a minute at most, and the log goes on where it was.
+    """
     if download is not None:
         _download(session, service, replica, download)
         return
-    with session.client.services.logs(service, replica=replica, tail=tail, follow=follow) as lines:
+    told = session.output.note
+    with session.client.services.logs(service, replica=replica, tail=tail, follow=follow, told=told) as lines:
         _print(session, lines)
 
 
@@ -82,13 +88,21 @@ def validate(
     try:
         found = client.validations.wait(run.id, timeout_s=timeout, progress=said.see)
     except BaseException:
-        client.validations.stop(run.id)  # nobody waits for it any more
+        _stop(session, run)  # nobody waits for it any more
         raise
     finally:
         log.join(_LOG_END_S)
     session.output.facts(found, (("verdict", found.verdict), ("reason", f"{found.reason.text} ({found.reason.code})")))
     if found.verdict != "passed":
         raise typer.Exit(ExitCode.WAITED)
+
+
+def _stop(session: Session, run: ValidationView) -> None:
+    """End the trial run; if that fails, say so: what ended the wait is the error."""
+    try:
+        session.client.validations.stop(run.id, patience_s=_STOP_S)
+    except HeadraceError as error:
+        session.output.note(f"the trial run {run.id} goes on, as it could not be stopped: {error}")
 
 
 class _Said:
@@ -107,7 +121,7 @@ class _Said:
 def _copy_log(session: Session, run: ValidationView) -> None:
     """Print the trial's log on standard error until it ends."""
     try:
-        with session.client.validations.logs(run.id, follow=True) as lines:
+        with session.client.validations.logs(run.id, follow=True, told=session.output.note) as lines:
             for line in lines:
                 session.output.note(line)
     except HeadraceError as error:

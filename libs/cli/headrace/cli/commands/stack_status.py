@@ -41,6 +41,7 @@ class StatusView(BaseModel):
 
 def show_status(session: Session, folder: Path, state: StackState | None, *, remote: bool) -> None:
     """Print it. Exits 0 when everything is up, else with the code of what is missing."""
+    session.patient = False
     view, error = _server(session) if remote else _local(session, folder, state)
     if session.output.as_json:
         session.output.record(view)

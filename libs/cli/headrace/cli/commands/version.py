@@ -30,6 +30,7 @@ def show(session: Session) -> None:
     """Show this program's version, and the server's if it can be reached."""
     server, url = None, None
     try:
+        session.patient = False
         url = session.client.url
         server = session.client.version().version
     except (CliError, HeadraceError) as error:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from headrace.common.contracts.http.agents import AgentDetail, AgentView
 from headrace.common.contracts.http.page import Page
@@ -36,6 +36,8 @@ class LogQuery(Query):
     follow: bool = False
     download: Literal["all"] | None = None
     """All lines that are kept, whatever `tail` says."""
+    since: AwareDatetime | None = None
+    """Instead of `tail`: all lines that are kept from this time on, also of replicas that ended since."""
 
 
 class ServiceLogQuery(LogQuery):
@@ -62,7 +64,7 @@ class AgentsQuery(Query):
 async def service_logs(call: Call) -> web.StreamResponse:
     """Return the log of a replica or of all. Following ends when the service is gone or the caller leaves."""
     query = call.query(ServiceLogQuery)
-    source = await call.use.logs.of_service(call.actor, call["service"], query.replica)
+    source = await call.use.logs.of_service(call.actor, call["service"], query.replica, since=query.since)
     return await _stream(call, source, query)
 
 
@@ -123,10 +125,11 @@ async def _stream(call: Call, source: LogSource, query: LogQuery) -> web.StreamR
         await response.write(f"{line}\n".encode(errors="replace"))
 
     if query.follow:
+        call.use.logs.check()
         await response.prepare(call.request)
-    tail = None if query.download else query.tail
+    tail = None if query.download or query.since else query.tail
     try:
-        await call.use.logs.copy(source, write, tail=tail, follow=query.follow)
+        await call.use.logs.copy(source, write, tail=tail, since=query.since, follow=query.follow)
     except Problem as problem:
         if not response.prepared:
             raise

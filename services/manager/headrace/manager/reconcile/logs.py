@@ -30,10 +30,16 @@ class BusLogReader:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
+    def check(self) -> None:
+        """Raise BusUnavailable while this manager is not connected to the bus, as just after its start."""
+        if not self._bus.connected:
+            raise BusUnavailable("not connected to NATS")
+
     async def lines(
-        self, agent_id: AgentId, kernel_id: KernelId, *, tail: int | None, follow: bool
+        self, agent_id: AgentId, kernel_id: KernelId, *, tail: int | None, follow: bool, since: str | None = None
     ) -> AsyncIterator[str]:
-        """Yield lines `<RFC 3339 UTC timestamp> <text>`: the last `tail` (None: all that is kept), then with `follow` those that come.
+        """Yield lines `<RFC 3339 UTC timestamp> <text>`: the last `tail` (None: all that is kept), from `since` on, then with
+        `follow` those that come.
 
         An empty string is a sign of life while nothing is written. Raises NotFound when the agent has no such kernel,
         TooManyRequests when as many logs are read there as may be, BusUnavailable when the agent does not answer or falls silent.
@@ -42,7 +48,9 @@ class BusLogReader:
         chunks: asyncio.Queue[Msg] = asyncio.Queue(maxsize=4)
         subscription = await self._bus.client.subscribe(subject, cb=chunks.put)
         try:
-            question = LogsRequest(agent_id=agent_id, kernel_id=kernel_id, tail=tail, follow=follow, reply_to=subject)
+            question = LogsRequest(
+                agent_id=agent_id, kernel_id=kernel_id, tail=tail, since=since, follow=follow, reply_to=subject
+            )
             answer = await ask(self._bus, question, LogsAccepted, timeout_s=ANSWER_S)
             if answer.allowed is not None and not answer.accepted:
                 raise TooManyRequests(

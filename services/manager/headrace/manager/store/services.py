@@ -228,6 +228,12 @@ async def last_ended(con: Connection, service_id: ServiceId) -> SessionId | None
     return found
 
 
+async def ended_since(con: Connection, service_id: ServiceId, since: datetime, *, limit: int) -> list[SessionId]:
+    """Return the newest sessions that ran somewhere and have ended since, the oldest of them first."""
+    rows = await con.fetch(SQL.ended_since, service_id, since, limit)
+    return [row["id"] for row in reversed(rows)]
+
+
 async def errors(con: Connection, service_id: ServiceId) -> list[StartError]:
     """Return the failed starts that were not cleared, newest first."""
     return [StartError(**row) for row in await con.fetch(SQL.errors, service_id)]

@@ -90,6 +90,12 @@ select x.id from sessions x join kernels k on k.session_id = x.id
 where x.service_id = $1 and x.status = 'ended' and k.agent_id is not null
 order by x.id desc limit 1
 
+-- name: ended_since
+select x.id from sessions x
+where x.service_id = $1 and x.status = 'ended' and x.ended_at >= $2
+  and exists (select 1 from kernels k where k.session_id = x.id and k.agent_id is not null)
+order by x.id desc limit $3
+
 -- name: errors
 select at, session_id, reason_code, reason_text from start_errors where service_id = $1 order by at desc limit 100
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeAlias
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.problems import NotFound, Problem
 from headrace.common.db.pool import Connection, Pool
 from headrace.common.runtime.clock import Clock
+from headrace.common.text.loglines import From
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Replica
 from headrace.manager.store import services
@@ -22,6 +24,8 @@ from headrace.manager.usecases.validations import trial_run
 
 Write: TypeAlias = Callable[[str], Awaitable[None]]
 _LOOK_AGAIN_S = 1.0
+MOST_ENDED = 20
+"""Replicas that ended meanwhile, of which a log that is read on shows the rest."""
 
 
 @asynccontextmanager
@@ -43,6 +47,14 @@ class LogSource:
     whole: bool
 
 
+@dataclass(frozen=True)
+class _Part:
+    """How much of each log."""
+
+    tail: int | None
+    since: str | None
+
+
 class Logs:
     """Reading logs. Finding comes first, so that a refusal is an answer; copying then streams."""
 
@@ -51,8 +63,11 @@ class Logs:
         self._reader = reader
         self._clock = clock
 
-    async def of_service(self, actor: Actor, reference: str, replica: UUID | None) -> LogSource:
-        """Return the logs of one replica, or of all live ones (of the last one, when none lives). Raises NotFound."""
+    async def of_service(
+        self, actor: Actor, reference: str, replica: UUID | None, *, since: datetime | None = None
+    ) -> LogSource:
+        """Return the logs of one replica, or of all live ones (of the last one, when none lives); with `since` also those
+        that ended from then on, the newest MOST_ENDED. Raises NotFound."""
         async with self._pool.acquire(timeout=10) as con:
             facts = await service_for(con, actor, reference, "viewer")
             service_id = facts.service.id
@@ -61,8 +76,11 @@ class Logs:
                 if found is None:
                     raise NotFound(f"service {facts.service.name} has no replica {replica}")
                 return LogSource((found,), service_id, whole=False)
+            ended = [] if since is None else await services.ended_since(con, service_id, since, limit=MOST_ENDED)
+            gone = [await services.replica(con, session_id, service_id) for session_id in ended]
             live = (await services.replicas(con, [service_id]))[service_id]
-            return LogSource(tuple(live or await self._last(con, service_id)), service_id, whole=True)
+            found_all = [*(replica for replica in gone if replica is not None), *live]
+            return LogSource(tuple(found_all or await self._last(con, service_id)), service_id, whole=True)
 
     async def _last(self, con: Connection, service_id: ServiceId) -> list[Replica]:
         session_id = await services.last_ended(con, service_id)
@@ -77,18 +95,25 @@ class Logs:
             found = await services.replica(con, session_id, None)
         return LogSource((found,) if found else (), None, whole=False)
 
-    async def copy(self, source: LogSource, write: Write, *, tail: int | None, follow: bool) -> None:
-        """Write the last `tail` lines (None: all kept) in order of time, then with `follow` those that come.
+    def check(self) -> None:
+        """Raise BusUnavailable while no log can be read: before following, which has no answer but lines."""
+        self._reader.check()
+
+    async def copy(
+        self, source: LogSource, write: Write, *, tail: int | None, follow: bool, since: datetime | None = None
+    ) -> None:
+        """Write the last `tail` lines (None: all kept), from `since` on, in order of time, then with `follow` those that come.
 
         A log that cannot be read is a line of its own among several; alone it raises what the reader raises.
         """
+        part = _Part(tail, None if since is None else since.astimezone(UTC).isoformat().replace("+00:00", "Z"))
         if follow:
-            await self._follow(source, write, tail)
+            await self._follow(source, write, part)
         else:
-            await self._merge(source, write, tail)
+            await self._merge(source, write, part)
 
-    async def _merge(self, source: LogSource, write: Write, tail: int | None) -> None:
-        readers: list[AsyncIterator[str]] = [self._once(source, r, tail) for r in source.replicas]
+    async def _merge(self, source: LogSource, write: Write, part: _Part) -> None:
+        readers: list[AsyncIterator[str]] = [self._once(source, r, part) for r in source.replicas]
         async with AsyncExitStack() as stack:
             for reader in readers:
                 await stack.enter_async_context(closing(reader))
@@ -102,21 +127,20 @@ class Logs:
                 if following is not None:
                     waiting.append((following, index))
 
-    async def _once(self, source: LogSource, replica: Replica, tail: int | None) -> AsyncIterator[str]:
+    async def _once(self, source: LogSource, replica: Replica, part: _Part) -> AsyncIterator[str]:
         try:
             if replica.agent_id is None or replica.kernel_id is None:
                 raise NotFound(f"{replica.id} has no log yet: {replica.reason_text}")
-            lines = self._reader.lines(replica.agent_id, replica.kernel_id, tail=tail, follow=False)
+            lines = self._lines(replica.agent_id, replica.kernel_id, part, follow=False)
             async with closing(lines):
                 async for line in lines:
-                    if line:
-                        yield line
+                    yield line
         except Problem as problem:
             if not source.whole:
                 raise
             yield self._note(f"log cannot be read: {problem.detail}")
 
-    async def _follow(self, source: LogSource, write: Write, tail: int | None) -> None:
+    async def _follow(self, source: LogSource, write: Write, part: _Part) -> None:
         """Follow the replicas found at first and, for a whole service, those that come later, until it is gone."""
         lock = asyncio.Lock()
 
@@ -125,7 +149,7 @@ class Logs:
                 async with lock:
                     await write(self._shown(source, replica, line))
 
-            await self._follow_one(replica, source.service_id, write_alone, tail)
+            await self._follow_one(replica, source.service_id, write_alone, part)
 
         if not source.whole:
             for replica in source.replicas:
@@ -151,13 +175,13 @@ class Logs:
                 return None
             return (await services.replicas(con, [service_id]))[service_id]
 
-    async def _follow_one(self, replica: Replica, service_id: ServiceId | None, write: Write, tail: int | None) -> None:
+    async def _follow_one(self, replica: Replica, service_id: ServiceId | None, write: Write, part: _Part) -> None:
         """Follow one replica from before it has a machine until its log ends."""
         current: Replica | None = replica
         while current is not None:
             try:
                 if current.agent_id is not None and current.kernel_id is not None:
-                    await self._pump(current.agent_id, current.kernel_id, write, tail)
+                    await self._pump(current.agent_id, current.kernel_id, write, part)
                     return
             except NotFound:
                 pass  # its agent does not know it yet, or not any more
@@ -170,12 +194,22 @@ class Logs:
             async with self._pool.acquire(timeout=10) as con:
                 current = await services.replica(con, replica.id, service_id)
 
-    async def _pump(self, agent_id: str, kernel_id: KernelId, write: Write, tail: int | None) -> None:
-        lines = self._reader.lines(agent_id, kernel_id, tail=tail, follow=True)
+    async def _pump(self, agent_id: str, kernel_id: KernelId, write: Write, part: _Part) -> None:
+        lines = self._lines(agent_id, kernel_id, part, follow=True)
+        async with closing(lines):
+            async for line in lines:
+                await write(line)
+
+    async def _lines(
+        self, agent_id: str, kernel_id: KernelId, part: _Part, *, follow: bool
+    ) -> AsyncGenerator[str, None]:
+        late = From(part.since and part.since.removesuffix("Z"))  # an agent of an earlier version sends all
+        lines = self._reader.lines(agent_id, kernel_id, tail=part.tail, since=part.since, follow=follow)
         async with closing(lines):
             async for line in lines:
                 if line:  # an empty one is a sign of life
-                    await write(line)
+                    for counted in late.of((line,)):
+                        yield counted
 
     def _note(self, text: str) -> str:
         return f"{self._clock().isoformat(timespec='milliseconds').replace('+00:00', 'Z')} headrace: {text}"

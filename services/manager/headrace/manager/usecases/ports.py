@@ -21,8 +21,15 @@ class Pokes(Protocol):
 class LogReader(Protocol):
     """A kernel's log, wherever it runs."""
 
-    def lines(self, agent_id: str, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncIterator[str]:
+    def check(self) -> None:
+        """Raise BusUnavailable while no agent can be asked."""
+
+    def lines(
+        self, agent_id: str, kernel_id: KernelId, *, tail: int | None, follow: bool, since: str | None = None
+    ) -> AsyncIterator[str]:
         """Yield `<RFC 3339 UTC timestamp> <text>` lines, the last `tail` (None: all kept), then with `follow` those that come.
+
+        Of those before `since` some may come all the same.
 
         Raises NotFound when the agent keeps no such log, BusUnavailable when it cannot be asked.
         """

@@ -19,6 +19,8 @@ class LogsRequest(Message):
     kernel_id: KernelId
     tail: Annotated[int | None, Field(ge=0, le=1_000_000)] = 2000
     follow: bool = False
+    since: str | None = None
+    """With it, lines from this time on only (UTC, as lines have it). An agent that does not know it sends those before too."""
     reply_to: str
     """A subject `logs.agent.<agent_id>.<random>` that the reader listens on."""
 

@@ -1,0 +1,34 @@
+"""Lines of logs, `<UTC timestamp> <text>`: which time a line has, and those from a time on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?=Z )")
+
+
+def time_of(line: str) -> str | None:
+    """Return the line's time, so that earlier ones sort first whatever their digits; None where it has none."""
+    found = _TIME.match(line)
+    return found[0] if found else None
+
+
+class From:
+    """Lines of one log from `since` on (a time as time_of() returns it; None: all).
+
+    By place, not by time alone: once a line is late enough, all that follow it count, also after a clock was set back.
+    """
+
+    def __init__(self, since: str | None) -> None:
+        self._since = since
+
+    def of(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield those of the next lines that count."""
+        for line in lines:
+            if self._since is not None:
+                at = time_of(line)
+                if at is None or at < self._since:
+                    continue
+                self._since = None
+            yield line
