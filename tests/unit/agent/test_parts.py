@@ -71,6 +71,7 @@ def test_the_log_is_rotated_and_its_tail_spans_both_files(tmp_path: Path) -> Non
         writer.feed(b"line %d\n" % number)
         if number == 100:
             follower = Follower(path)
+            followed = follower.tail(3)
         if follower is not None and number % 50 == 0:
             followed += follower.more()
     assert follower is not None
@@ -80,7 +81,47 @@ def test_the_log_is_rotated_and_its_tail_spans_both_files(tmp_path: Path) -> Non
     both = (path.with_name("log.1"), path)
     tail = [line.partition(" ")[2] for line in last_lines(both, 3000)]
     assert tail == [f"line {number}" for number in range(7_000, 10_000)]
-    assert [line.partition(" ")[2] for line in followed] == [f"line {number}" for number in range(101, 10_000)]
+    assert [line.partition(" ")[2] for line in followed] == [f"line {number}" for number in range(98, 10_000)]
+
+
+@pytest.mark.parametrize("rotated_at", [None, "open", "tail", "look"])
+@pytest.mark.parametrize("tail", [None, 100])
+def test_what_is_written_while_a_log_is_opened_comes_once(
+    tmp_path: Path, rotated_at: str | None, tail: int | None
+) -> None:
+    path, written = tmp_path / "log", 0
+
+    def write(now: str = "") -> None:
+        nonlocal written
+        if now and now == rotated_at:
+            path.replace(path.with_name("log.1"))
+        with path.open("ab") as log:
+            log.write(b"line %d\nline %d\nline" % (written, written + 1))
+            log.write(b" %d\n" % (written + 2))
+        written += 3
+
+    write()
+    follower = Follower(path)
+    write("open")
+    lines = follower.tail(tail)
+    write("tail")
+    lines += follower.more()
+    write("look")
+    while more := follower.more():
+        lines += more
+    follower.close()
+    assert lines == [f"line {number}" for number in range(written)]
+
+
+def test_a_half_line_comes_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"one\ntw")
+    follower = Follower(path)
+    assert follower.tail(None) == ["one"]
+    with path.open("ab") as log:
+        log.write(b"o\n")
+    assert follower.more() == ["two"]
+    follower.close()
 
 
 def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from headrace.agent.runtime.interface import RuntimeUnavailable
@@ -31,13 +32,13 @@ def last_lines(paths: Sequence[Path], tail: int | None) -> list[str]:
 
 
 class Follower:
-    """Reads the lines that are added to `path`, over rotations to `path.1`, from its present end on."""
+    """Reads the lines of `path` once: those that are there by tail(), then those that are added, over rotations to `path.1`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd: int | None = None
         self._rest = b""
-        self._open(at_end=True)
+        self._open()
 
     def close(self) -> None:
         """Give the file back."""
@@ -45,33 +46,50 @@ class Follower:
             os.close(self._fd)
             self._fd = None
 
+    def tail(self, tail: int | None) -> list[str]:
+        """Return the last `tail` whole lines, older files' first; more() goes on right behind them. Blocks."""
+        lines: deque[str] = deque(maxlen=tail)
+        try:
+            older = self._path.with_name(self._path.name + ".1")
+            if self._fd is None or _inode(older) != os.fstat(self._fd).st_ino:  # else it was rotated just now
+                lines.extend(last_lines((older,), tail))
+            while self._fd is not None and (data := os.read(self._fd, _READ)):
+                *more, self._rest = (self._rest + data).split(b"\n")
+                lines.extend(line.decode("utf-8", "replace") for line in more)
+        except OSError as error:
+            raise RuntimeUnavailable(f"the log cannot be read: {error.strerror}") from error
+        return list(lines)
+
     def more(self) -> list[str]:
         """Return the whole lines that came since the last call; at most about 256 KB of them."""
         if self._fd is None:
-            self._open(at_end=False)
+            self._open()
         if self._fd is None:
             return []
         data = os.read(self._fd, _READ)
         if not data and self._rotated():
-            self.close()
-            self._open(at_end=False)
-            return self.more() if self._fd is not None else []
+            data = os.read(self._fd, _READ)  # once more, as now nothing is added to it
+            if not data:
+                self.close()
+                self._open()
+                return self.more() if self._fd is not None else []
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [line.decode("utf-8", "replace") for line in lines]
 
-    def _open(self, *, at_end: bool) -> None:
-        try:
+    def _open(self) -> None:
+        with suppress(FileNotFoundError):
             self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return
-        if at_end:
-            os.lseek(self._fd, 0, os.SEEK_END)
 
     def _rotated(self) -> bool:
-        try:
-            return self._fd is not None and self._path.stat().st_ino != os.fstat(self._fd).st_ino
-        except FileNotFoundError:
-            return False
+        there = _inode(self._path)
+        return self._fd is not None and there is not None and there != os.fstat(self._fd).st_ino
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 async def read_log(
@@ -80,7 +98,10 @@ async def read_log(
     """Yield batches of lines as Runtime.logs promises. `ended` says whether the program has ended."""
     follower = Follower(path) if follow else None
     try:
-        lines = await asyncio.to_thread(last_lines, (path.with_name(path.name + ".1"), path), tail)
+        if follower is not None:
+            lines = await asyncio.to_thread(follower.tail, tail)
+        else:
+            lines = await asyncio.to_thread(last_lines, (path.with_name(path.name + ".1"), path), tail)
         for start in range(0, len(lines), BATCH_LINES):
             yield lines[start : start + BATCH_LINES]
         quiet_s = 0.0
