@@ -20,10 +20,14 @@ from tests.support.manager_api import SECRET, ManagerApi
 
 PUBLIC = {("GET", "/v1/openapi.json"), ("GET", "/v1/version"), ("OPTIONS", "/v1/folders/{folder}/uploads")}
 WITHOUT_PROJECT = {
+    "/v1/users/{user}",
     "/v1/whoami", "/v1/projects", "/v1/users", "/v1/folders", "/v1/services", "/v1/services/available", "/v1/validations",
     "/v1/users/{user}/keys", "/v1/users/{user}/keys/{key_id}", "/v1/agents", "/v1/agents/{agent}",
 }  # fmt: skip
 BODIES = {
+    "update_rule": {"enabled": False},
+    "send_selection": {"paths": ["a"]},
+    "update_project": {"description": "x"},
     "put_member": {"role": "viewer"}, "update_service": {"replicas": 2}, "roll_back_service": {"revision": 1}, "create_token": {},
     "create_project_token": {}, "update_token": {"share": 2}, "update_project_token": {"share": 2}, "update_client": {"share": 2},
     "create_client": {"name": "a-robot"}, "put_weight": {"weight": 1},

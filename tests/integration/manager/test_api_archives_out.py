@@ -14,6 +14,8 @@ import pytest
 
 from headrace.manager.folders.packing import CHANGED, Packer
 from headrace.manager.folders.tree import Tree
+from tests.integration.manager.test_api_archives import entry, send, tar
+from tests.integration.manager.test_api_folders import begin, patch
 from tests.support.manager_api import ManagerApi
 from tests.support.wait import eventually
 
@@ -127,3 +129,23 @@ def test_a_file_that_changes_while_it_is_read_is_named_and_memory_is_bounded(tmp
     with tarfile.open(fileobj=io.BytesIO(b"".join(made)), mode="r:") as archive:
         assert [(m.name, m.size) for m in archive.getmembers()] == [("busy", 100_000), ("still", 100_000)]
         assert archive.pax_headers == {CHANGED: "busy"}
+
+
+async def test_files_keep_their_time_of_change_up_and_down(api: ManagerApi) -> None:
+    folder = await api.admin.folder("m", {})
+    times = {"small": "1700000000.123456", "old": "5.5"}
+    rows = [entry(name, b"1", pax_headers={"mtime": time}) for name, time in times.items()]
+    await send(api, folder, tar(*rows, entry("none", b"1", pax_headers={"mtime": "-1"})))
+    where = await begin(api, folder, "large", 3, mtime="1700000000.654321")
+    await patch(api, where, 0, b"abc")
+    root = api.folders / folder
+    found = {path.name: path.stat().st_mtime_ns for path in root.iterdir()}
+    assert found["small"] == 1_700_000_000_123_456_000
+    assert found["old"] == 5_500_000_000
+    assert found["large"] == 1_700_000_000_654_321_000
+    assert found["none"] > 1_700_000_001_000_000_000
+    with tarfile.open(fileobj=io.BytesIO(await fetched(api, folder)), mode="r:") as archive:
+        assert archive.getmember("large").mtime == pytest.approx(1_700_000_000.654321, abs=1e-6)
+    before = (await api.admin.http.get(f"/v1/folders/{folder}/files/small")).headers["ETag"]
+    await send(api, folder, tar(entry("small", b"2", pax_headers={"mtime": times["small"]})))
+    assert (await api.admin.http.get(f"/v1/folders/{folder}/files/small")).headers["ETag"] != before

@@ -49,7 +49,7 @@ def test_files_go_where_they_are_told_to(cli: Cli, there: StandIn, model: Path) 
     assert ran.code == 0, ran.err
     assert sorted(there.files) == ["some/where/b.bin", "some/where/empty"]
     assert ran.json == {
-        "folder": "chat", "files": ["some/where/empty", "some/where/b.bin"], "bytes": 1000, "directories": [], "left_out": [],
+        "folder": "chat", "files": ["some/where/empty", "some/where/b.bin"], "bytes": 1000, "directories": [], "left_out": [], "skipped": [],
     }  # fmt: skip
     assert ran.err == ""
 
@@ -158,6 +158,21 @@ def test_two_files_may_not_become_one(model: Path) -> None:
     (model / "b.bin").write_bytes(b"")
     with pytest.raises(CliError, match=r"both become b\.bin"):
         plan_upload([model / "b.bin", model / "weights/b.bin"], "")
+
+
+def test_what_is_there_already_is_not_sent_again_unless_told_otherwise(cli: Cli, there: StandIn, model: Path) -> None:
+    assert cli("folder", "upload", "chat", model).code == 0
+    for path in model.rglob("*"):
+        os.utime(path, (MODIFIED, MODIFIED))  # when the stand-in says that all was changed
+    os.utime(model / "empty", (1, 1))
+    (model / "new").write_bytes(b"n")
+    there.seen.clear()
+    ran = cli("folder", "upload", "chat", model)
+    assert (ran.code, "2 files" in ran.out, "3 already there" in ran.out) == (0, True, True)
+    assert sum(method == "POST" for method, _ in there.seen) == 1
+    assert [
+        len(cli("--json", "folder", "upload", "chat", model, *more).json["skipped"]) for more in ((), ("--no-skip",))
+    ] == [3, 0]
 
 
 def test_everything_comes_down_as_it_lies_there(cli: Cli, there: StandIn, tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ _STEP_BYTES: Final = 32 * 1024 * 1024
 """Where no terminal is: a line of progress each time this much has moved."""
 
 
+_FEW_DIRECTORIES: Final = 20
+"""So many are listed one by one, of more the whole."""
+_NOT_LISTED: Final = {404, 409}
+"""Nothing is there yet, or something that cannot be listed: then nothing is skipped."""
 _THIS_FILE: Final = {400, 409, 413, 460}
 """Refusals of one file that say nothing about the others."""
 
@@ -136,9 +140,28 @@ def already_here(files: Sequence[Transfer]) -> tuple[list[Transfer], list[Transf
         except OSError:
             wanted.append(file)
             continue
-        same = stat.S_ISREG(facts.st_mode) and (facts.st_size, facts.st_mtime_ns) == (file.size_bytes, file.modified_ns)
+        same = stat.S_ISREG(facts.st_mode) and (
+            facts.st_size, (facts.st_mtime_ns + 500) // 1000 * 1000,
+        ) == (file.size_bytes, file.modified_ns)  # fmt: skip
         (here if same else wanted).append(file)
     return wanted, here
+
+
+def already_there(client: Client, folder: FolderView, files: Sequence[Transfer], to: str) -> set[str]:
+    """Return the paths of those that lie in the folder with the same size and time of change."""
+    parents = {file.remote.rpartition("/")[0] for file in files}
+    few = len(parents) <= _FEW_DIRECTORIES
+    there: dict[str, tuple[int, int]] = {}
+    wanted = {file.remote for file in files}
+    for parent in sorted(parents) if few else [to.strip("/")]:
+        try:
+            for view in client.folders.files(folder.id, parent, recursive=not few):
+                if view.kind == "file" and view.path in wanted:
+                    there[view.path] = view.size_bytes, microseconds(view.modified_at)
+        except ApiError as error:
+            if error.status not in _NOT_LISTED:
+                raise
+    return {file.remote for file in files if there.get(file.remote) == (file.size_bytes, file.modified_ns)}
 
 
 class _StoppedError(Exception):

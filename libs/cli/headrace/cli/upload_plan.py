@@ -76,7 +76,8 @@ def plan_upload(paths: Sequence[Path], to: str) -> Plan:
             if remote in taken:
                 raise CliError(f"{local} and {taken[remote]} would both become {remote}")
             taken[remote] = local
-            plan.files.append(Transfer(local, remote, local.stat().st_size))
+            facts = local.stat()
+            plan.files.append(Transfer(local, remote, facts.st_size, (facts.st_mtime_ns + 500) // 1000 * 1000))
     return plan
 
 

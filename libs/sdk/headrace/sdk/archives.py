@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry, Selection
-from headrace.sdk.downloads import write_whole
+from headrace.sdk.downloads import seconds_of, write_whole
 from headrace.sdk.errors import AnswerLostError, ApiError, TransferError, UnreachableError
 from headrace.sdk.transport import Query, Transport, parsed
 
@@ -132,6 +132,7 @@ def _packed(files: Sequence[Small], directories: Sequence[str]) -> tuple[bytes, 
             archive.addfile(entry)
         for file in files:
             try:
+                changed = {} if isinstance(file.source, bytes) else {"mtime": seconds_of(file.source)}
                 content = file.source if isinstance(file.source, bytes) else file.source.read_bytes()
             except OSError as error:
                 unread.append(
@@ -142,6 +143,6 @@ def _packed(files: Sequence[Small], directories: Sequence[str]) -> tuple[bytes, 
                 continue
             entry = tarfile.TarInfo(file.path)
             entry.size = len(content)
-            entry.pax_headers = {_DIGEST: hashlib.sha256(content).hexdigest()}
+            entry.pax_headers = {_DIGEST: hashlib.sha256(content).hexdigest(), **changed}
             archive.addfile(entry, io.BytesIO(content))
     return made.getvalue(), unread

@@ -47,6 +47,12 @@ def write_whole(to: Path, content: bytes, *, modified: float) -> None:
             raise
 
 
+def seconds_of(file: Path) -> str:
+    """Return a file's time of change as it travels: seconds since 1970, with six decimals. Raises OSError."""
+    whole, rest = divmod((file.stat().st_mtime_ns + 500) // 1000, 1_000_000)
+    return f"{whole}.{rest:06}"
+
+
 def in_ns(seconds: float) -> int:
     """Return a time of change in nanoseconds, of which whole microseconds travel."""
     return round(seconds * 1_000_000) * 1000

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from headrace.sdk.downloads import seconds_of
 from headrace.sdk.errors import AnswerLostError, ApiError, TransferError, UnexpectedAnswerError, UnreachableError
 from headrace.sdk.transport import Query, Transport, segment
 
@@ -42,7 +43,8 @@ class Uploader:
             digest, size = _measure(file)
             upload_id, offset = self._found(resume, size)
             if upload_id is None:
-                upload_id = self._create(path, size, digest)
+                changed = "" if isinstance(source, bytes) else seconds_of(source)
+                upload_id = self._create(path, size, digest, changed)
                 on_created(upload_id)
             self._progress(offset, size)
             self._send(file, upload_id, offset, size, landed)
@@ -59,10 +61,10 @@ class Uploader:
             raise
         return (resume, offset) if length == size else (None, 0)
 
-    def _create(self, path: str, size: int, digest: str) -> str:
+    def _create(self, path: str, size: int, digest: str, changed: str) -> str:
         metadata = ",".join(
             f"{key} {base64.b64encode(value.encode()).decode()}"
-            for key, value in {"path": path, "sha256": digest}.items()
+            for key, value in ({"path": path, "sha256": digest} | ({"mtime": changed} if changed else {})).items()
         )
         headers = {**_TUS, "Upload-Length": str(size), "Upload-Metadata": metadata}
         answer = self._transport.send("POST", self._path, query=self._query, headers=headers)

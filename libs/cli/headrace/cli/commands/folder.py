@@ -16,7 +16,7 @@ from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import clean, count, size
-from headrace.cli.transfer import Shown, already_here, downloads, fetch, send
+from headrace.cli.transfer import Shown, already_here, already_there, downloads, fetch, send
 from headrace.cli.upload_plan import LeftOut, Transfer, plan_upload
 from headrace.cli.uploads import Unfinished
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
@@ -91,6 +91,9 @@ def upload(
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Exit with 0 also when something was left out.")
     ] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip/--no-skip", help="Leave alone what is there with the same size and time of change.")
+    ] = True,
     project: Project = None,
 ) -> None:
     """Upload files and directories. A file is replaced once all of it has arrived; run again, a broken upload goes on.
@@ -102,6 +105,9 @@ def upload(
     plan = plan_upload(paths, to)
     if not plan.files and not plan.directories and not plan.left_out:
         raise CliError("there are no files in what was given")
+    skipped = already_there(session.client, there, plan.files, to) if skip and plan.files else set()
+    same = [file for file in plan.files if file.remote in skipped]
+    plan.files = [file for file in plan.files if file.remote not in skipped]
     unfinished = Unfinished(state_folder(session.config.environ) / "uploads.json")
     total = sum(file.size_bytes for file in plan.files)
     shown = Shown(f"uploading to {there.name}", total, quiet=session.output.as_json)
@@ -112,11 +118,12 @@ def upload(
     if session.output.as_json:
         session.output.record({
             "folder": there.name, "files": [file.remote for file in sent], "bytes": moved,
+            "skipped": [file.remote for file in same],
             "directories": [path for path in plan.directories if path not in missing],
             "left_out": [{"path": row.path, "reason": row.reason} for row in left_out],
         })  # fmt: skip
     else:
-        session.output.line(f"{count(len(sent), 'file')}, {size(moved)} in {there.name}")
+        session.output.line(f"{count(len(sent), 'file')}, {size(moved)} in {there.name}{_skipped(same)}")
     _say_left_out(left_out)
     if left_out and not allow_partial:
         raise CliError(

@@ -37,7 +37,9 @@ _OFFSET = Header("Upload-Offset", "Bytes that have arrived", schema={"type": "in
 _AT = Header("Upload-Offset", "Where the body begins", required=True, schema={"type": "integer", "minimum": 0})
 _LENGTH = Header("Upload-Length", "Size of the file in bytes", required=True, schema={"type": "integer", "minimum": 0})
 _METADATA = Header(
-    "Upload-Metadata", "`path <base64>`, and optionally `sha256 <base64 of the hexadecimal digest>`", required=True
+    "Upload-Metadata",
+    "`path <base64>`, and optionally `sha256 <base64 of the hexadecimal digest>`, `mtime <base64 of seconds since 1970>`",
+    required=True,
 )
 _PROBLEMS = (Forbidden, PreconditionFailed, InsufficientStorage)
 
@@ -87,7 +89,13 @@ async def create_upload(call: Call) -> web.StreamResponse:
     length = _number(call.request, "Upload-Length")
     metadata = _metadata(call.request.headers.get("Upload-Metadata", ""))
     upload = await call.use.uploads.create(
-        call.actor, call["folder"], project, metadata.get("path", ""), length, metadata.get("sha256")
+        call.actor,
+        call["folder"],
+        project,
+        metadata.get("path", ""),
+        length,
+        metadata.get("sha256"),
+        metadata.get("mtime", ""),
     )
     offset = 0
     if call.request.content_type == OCTETS and length > 0:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from headrace.common.contracts.problems import InvalidRequest
 
 MAX_PATH_BYTES = 4096
 MAX_NAME_BYTES = 255
 MAX_DEPTH = 100
+_TIME = re.compile(r"[0-9]{1,10}(\.[0-9]{0,30})?", re.ASCII)
 
 
 def split_path(path: str, *, field: str = "path", empty: bool = False) -> tuple[str, ...]:
@@ -28,6 +31,14 @@ def split_path(path: str, *, field: str = "path", empty: bool = False) -> tuple[
     for name in names:
         _check(field, path, name)
     return names
+
+
+def modified_ns(text: str) -> int | None:
+    """Return a time of change (`seconds[.fraction]` since 1970, as pax writes it) in nanoseconds; None where it is none that is kept."""
+    if not _TIME.fullmatch(text):
+        return None
+    seconds, _, fraction = text.partition(".")
+    return int(seconds) * 10**9 + int((fraction + "000000000")[:9]) if int(seconds) else None
 
 
 def _check(field: str, path: str, name: str) -> None:

@@ -61,6 +61,8 @@ class Upload:
     size_bytes: int
     sha256: str | None
     created_at: datetime
+    modified_ns: int | None = None
+    """When the file was changed where it came from."""
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ class Tree:
             if stat.S_ISDIR(os.stat(names[-1], dir_fd=parent, follow_symlinks=False).st_mode):
                 raise Conflict(f"{shown} is a directory")
 
-    def put(self, source: Path, names: Sequence[str], *, sync: bool = True) -> None:
+    def put(self, source: Path, names: Sequence[str], *, sync: bool = True, modified_ns: int | None = None) -> None:
         """Move the finished file `source` to `names`, atomically: readers see the old file or the new one. Raises Conflict.
 
         Without `sync` the name may be lost in a power cut until the directory is synced.
@@ -139,6 +139,8 @@ class Tree:
         shown = "/".join(names)
         with self.directory(names[:-1], make=True) as parent, problems(shown, storage=self.path.parent):
             source.chmod(_FILE_MODE)
+            if modified_ns is not None:
+                os.utime(source, ns=(modified_ns, modified_ns))
             size = source.stat().st_size
             before = _facts(parent, names[-1])
             os.replace(source, names[-1], dst_dir_fd=parent)
@@ -167,7 +169,7 @@ class OpenFile:
         self.size_bytes = facts.st_size
         self.modified_at = datetime.fromtimestamp(facts.st_mtime, tz=UTC)
         self.modified_ns = facts.st_mtime_ns
-        self.tag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}-{facts.st_ino:x}"'
+        self.tag = f'"{facts.st_ctime_ns:x}-{facts.st_mtime_ns:x}-{facts.st_size:x}"'
         """Differs for another content (an HTTP entity tag)."""
 
     def read_at(self, offset: int, size: int) -> bytes:

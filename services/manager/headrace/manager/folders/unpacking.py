@@ -16,7 +16,7 @@ from uuid import UUID
 from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound, TooLarge
 from headrace.manager.domain import stored
-from headrace.manager.domain.paths import split_path
+from headrace.manager.domain.paths import modified_ns, split_path
 from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.arriving import ArrivingFile
 from headrace.manager.folders.partials import Partials
@@ -57,6 +57,7 @@ class _Entry:
     padding: int
     names: tuple[str, ...] = ()
     sha256: str | None = None
+    modified_ns: int | None = None
     refused: bool = False
     waits: bool = False
     """Its content is not taken before there is an allowance for it."""
@@ -183,6 +184,7 @@ class Unpacker:
             return entry
         entry.name = self._pax.get("path", found.name)
         entry.sha256 = self._pax.get(SHA256)
+        entry.modified_ns = modified_ns(self._pax.get("mtime", str(max(0, int(found.mtime)))))
         self._pax = {}
         entry.waits = self._accepted(entry)
         return entry
@@ -290,7 +292,7 @@ class Unpacker:
 
     def _placed(self, entry: _Entry, file: ArrivingFile) -> bool:
         try:
-            self._tree.put(file.path, entry.names, sync=False)
+            self._tree.put(file.path, entry.names, sync=False, modified_ns=entry.modified_ns)
         except (Conflict, NotFound) as problem:
             self._refuse(entry, problem.detail, _NOTHING_THERE)
             return False

@@ -115,10 +115,16 @@ async def deleted(con: Connection, *, limit: int) -> list[FolderId]:
 
 
 async def insert_upload(
-    con: Connection, folder_id: FolderId, path: str, size_bytes: int, sha256: str | None, user_id: UserId
+    con: Connection,
+    folder_id: FolderId,
+    path: str,
+    size_bytes: int,
+    sha256: str | None,
+    user_id: UserId,
+    modified_ns: int | None = None,
 ) -> Upload:
     """Keep a new upload."""
-    row = await con.fetchrow(SQL.insert_upload, new_uuid(), folder_id, path, size_bytes, sha256, user_id)
+    row = await con.fetchrow(SQL.insert_upload, new_uuid(), folder_id, path, size_bytes, sha256, user_id, modified_ns)
     return Upload(**row)
 
 

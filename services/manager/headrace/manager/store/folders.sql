@@ -55,11 +55,11 @@ update folders set deleted_at = now() where id = $1
 select f.id from folders f where f.deleted_at is not null order by f.deleted_at desc limit $1
 
 -- name: insert_upload
-insert into uploads (id, folder_id, path, size_bytes, sha256, created_by) values ($1, $2, $3, $4, $5, $6)
-returning id, folder_id, path, size_bytes, sha256, created_at
+insert into uploads (id, folder_id, path, size_bytes, sha256, created_by, modified_ns) values ($1, $2, $3, $4, $5, $6, $7)
+returning id, folder_id, path, size_bytes, sha256, created_at, modified_ns
 
 -- name: upload
-select id, folder_id, path, size_bytes, sha256, created_at from uploads where id = $1 and folder_id = $2
+select id, folder_id, path, size_bytes, sha256, created_at, modified_ns from uploads where id = $1 and folder_id = $2
 
 -- name: delete_upload
 delete from uploads where id = $1 returning id

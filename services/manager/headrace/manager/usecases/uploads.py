@@ -20,7 +20,7 @@ from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import USUAL, Bounds
-from headrace.manager.domain.paths import split_path
+from headrace.manager.domain.paths import modified_ns, split_path
 from headrace.manager.domain.records import Folder, Upload
 from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.partials import Appender
@@ -52,7 +52,14 @@ class Uploads:
         self._most = most
 
     async def create(
-        self, actor: Actor, reference: str, project: str | None, path: str, size_bytes: int, sha256: str | None
+        self,
+        actor: Actor,
+        reference: str,
+        project: str | None,
+        path: str,
+        size_bytes: int,
+        sha256: str | None,
+        modified: str = "",
     ) -> Upload:
         """Begin an upload of `size_bytes` to `path`. An empty file is there at once.
 
@@ -74,7 +81,9 @@ class Uploads:
             )  # one at a time, so that the count holds
             there = await folders.open_uploads(con, folder.project_id)
             bounds.check("the project", "open uploads", there, self._most.uploads_per_project)
-            upload = await folders.insert_upload(con, folder.id, "/".join(names), size_bytes, sha256, actor.user_id)
+            upload = await folders.insert_upload(
+                con, folder.id, "/".join(names), size_bytes, sha256, actor.user_id, modified_ns(modified)
+            )
         await self._storage.call(partial(self._storage.partials.create, upload.id))
         if size_bytes == 0:
             appender = await self._storage.call(partial(self._storage.partials.open, upload.id))
@@ -172,7 +181,7 @@ class Uploads:
                 raise ChecksumMismatch(f"{upload.path} arrived with SHA-256 {digest}, announced was {upload.sha256}")
         await self._storage.call(appender.sync)
         tree = self._storage.tree(folder.id)
-        put = partial(tree.put, appender.path, upload.path.split("/"))
+        put = partial(tree.put, appender.path, upload.path.split("/"), modified_ns=upload.modified_ns)
         try:
             await self._storage.call(put)
         except (Conflict, NotFound):  # no later part could help
