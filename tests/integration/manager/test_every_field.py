@@ -21,7 +21,7 @@ from headrace.cli.app import build
 from headrace.cli.config import Config
 from headrace.cli.session import Session
 from headrace.common.contracts.http.clients import CreateClient
-from headrace.common.contracts.http.folders import CreateFolder
+from headrace.common.contracts.http.folders import CreateFolder, Selection
 from headrace.common.contracts.http.projects import (
     CreateKey,
     CreateProject,
@@ -56,6 +56,7 @@ FIXED: Final[Mapping[tuple[str, str], str]] = {
 
 ONCE: Final[Mapping[type[BaseModel], str]] = {
     Rollback: "says what to do, and sets nothing",
+    Selection: "says which files to send, and sets nothing",
     StartValidation: "a trial run is over when it ends; another one is started",
     CreateFolder: "revisions name folders, and were checked against what the folder is for; files are what changes in it",
     PutMember: "a role is replaced by the same request, and taken away by DELETE (test_api_access.py)",

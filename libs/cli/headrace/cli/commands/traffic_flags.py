@@ -100,7 +100,7 @@ class TrafficFlags:
     cors_expose: Annotated[
         list[str] | None,
         typer.Option(
-            "--cors-expose", metavar="NAME", help="Field of answers that pages may read, beside the proxy's own. All; '': none. Repeatable."
+            "--cors-expose", metavar="NAME", help="Field of answers that pages may read, beside the proxy's own. All of them; '': none. Repeatable."
         ),
     ] = None  # fmt: skip
     cors_credentials: Annotated[
