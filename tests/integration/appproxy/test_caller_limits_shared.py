@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from headrace.appproxy.domain.rates import Verdict
 from headrace.appproxy.limits import CallerLimits
 from headrace.common.contracts.messages.routes import RateLimits
 from headrace.embedded.stack import EmbeddedServers
@@ -126,6 +127,20 @@ async def test_who_leaves_while_valkey_is_asked_leaves_nothing_behind(own: OwnVa
         await eventually(none_open, within_s=10, what="no lease is left, long before it would end by itself")
         await eventually(lambda: _has_left(world, 999))
         assert len(replica.seen) == 2
+
+
+async def test_a_caller_is_answered_also_where_judging_it_fails(own: OwnValkey, tmp_path: Path) -> None:
+    class Failing(CallerLimits):
+        async def reserve(self, caller: str, limits: RateLimits, tokens: int) -> Verdict:
+            raise OverflowError("cannot convert float infinity to integer")
+
+    async with running(tmp_path / "proxy") as world, backend(Engine()) as replica:
+        judge_by(world, Failing(own.url, timeout_s=PATIENT_S))
+        world.apply(robots(replica, RateLimits(in_flight=1)))
+        answer = await call(world)
+        assert (answer.status_code, answer.json()["type"]) == (500, "urn:headrace:problem:internal-error")
+        assert world.open_requests == 0
+        assert not replica.seen
 
 
 async def test_a_proxy_that_stops_gives_back_what_it_held(own: OwnValkey, tmp_path: Path) -> None:

@@ -142,6 +142,14 @@ async def test_scripts_that_the_server_forgot_are_loaded_again(two: list[SharedL
     assert (await two[0].reserve(caller(), RateLimits(in_flight=1), 0)).judged == "shared"
 
 
+async def test_a_rate_too_small_to_count_is_judged_by_the_server_too(two: list[SharedLimits]) -> None:
+    name, bound = caller(), RateLimits(requests_per_second=5e-324)
+    assert (await two[0].reserve(name, bound, 0)).allowed
+    refused = await two[1].reserve(name, bound, 0)
+    assert (refused.code, refused.judged) == ("request-rate", "shared")
+    assert 99_000 < refused.wait_s <= 100_000
+
+
 async def test_script_and_python_agree(two: list[SharedLimits], redis: Redis) -> None:
     """The same requests through the scripts and through domain/rates.py at the times that the server told."""
     name = caller()

@@ -103,6 +103,7 @@ async def test_clients_page_by_page(api: ManagerApi) -> None:
     {}, {"name": "Robot"}, {"name": "a:b"}, {"name": "x" * 64}, {"name": "a", "share": 0}, {"name": "a", "share": 1001},
     {"name": "a", "limits": {"in_flght": 1}}, {"name": "a", "limits": {"in_flight": 0}}, {"name": "a", "limits": {"in_flight": 10**30}},
     {"name": "a", "limits": {"requests_per_second": 0}}, {"name": "a", "limits": {"requests_per_second": 1e7}},
+    {"name": "a", "limits": {"requests_per_second": 9e-6}}, {"name": "a", "limits": {"requests_per_second": 5e-324}},
     {"name": "a", "limits": {"tokens_per_minute": 1.5}}, {"name": "a", "limits": None}, {"name": "a", "secret": "mine"},
 ])  # fmt: skip
 async def test_bodies_that_are_refused(api: ManagerApi, body: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from headrace.appproxy.domain.rates import (
     settle,
     verdict_of,
 )
-from headrace.common.contracts.messages.routes import RateLimits
+from headrace.common.contracts.messages.routes import LEAST_RATE, RateLimits
 from tests.support.facts import facts
 
 
@@ -206,6 +206,15 @@ def test_a_part_of_a_limit_is_at_least_one() -> None:
     assert (quota.request_interval_s, quota.in_flight, quota.tokens_per_minute) == (0.5, 1, 25)
     assert not Quota(RateLimits()).bounds_anything
     assert not Quota(RateLimits(requests_per_second=1)).needs_settling
+
+
+@pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-12, LEAST_RATE])
+def test_a_rate_too_small_to_count_is_judged_as_the_least_one(rate: float) -> None:
+    caller = Caller(requests_per_second=rate)
+    assert caller.why() is None
+    refused = caller.verdict()
+    assert (refused.code, refused.retry_after_s) == ("request-rate", 100_000)
+    assert b"reset-requests: 27h46m40s\r\n" in refused.fields
 
 
 @pytest.mark.parametrize(

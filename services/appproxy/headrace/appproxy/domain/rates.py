@@ -14,7 +14,7 @@ from functools import lru_cache
 from math import ceil, floor
 from typing import Final, Literal
 
-from headrace.common.contracts.messages.routes import RateLimits
+from headrace.common.contracts.messages.routes import LEAST_RATE, RateLimits
 
 Code = Literal["request-rate", "caller-in-flight", "token-rate", "token-budget"]
 Judged = Literal["shared", "local"]
@@ -71,7 +71,8 @@ class Quota:
 
     def __init__(self, limits: RateLimits, divided_by: int = 1) -> None:
         rate = limits.requests_per_second
-        self.request_interval_s = 0.0 if rate is None else divided_by / rate
+        # Smaller ones were allowed once; a bucket that takes ages to fill is beyond the numbers of Redis, and of fields of answers.
+        self.request_interval_s = 0.0 if rate is None else divided_by / max(rate, LEAST_RATE)
         self.request_burst_s = max(1.0, self.request_interval_s) if rate is not None else 0.0
         self.in_flight = _part(limits.in_flight, divided_by)
         self.tokens_per_minute = _part(limits.tokens_per_minute, divided_by)

@@ -66,7 +66,12 @@ class Exchange(Attempts):
             self.parts.spawn(self._reserve(caller, limits, tokens))
 
     async def _reserve(self, caller: str, limits: RateLimits, tokens: int) -> None:
-        verdict = await self.parts.limits.reserve(caller, limits, tokens)
+        try:
+            verdict = await self.parts.limits.reserve(caller, limits, tokens)
+        except Exception as error:  # noqa: BLE001 - nobody waits for this task: the caller would get no answer at all
+            if not self.closed:
+                self.answer(as_problem(error))
+            return
         if self.closed:
             self.parts.settle(verdict.reservation, 0)
         else:

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body, Change, View
 from headrace.common.contracts.ids import ProxyId, TokenId
-from headrace.common.contracts.messages.routes import RateLimits
+from headrace.common.contracts.messages.routes import LEAST_RATE, RateLimits
 from headrace.common.contracts.reasons import Reason
 
 _MANY = 1_000_000_000_000
@@ -21,6 +21,7 @@ class CallerLimits(RateLimits):
     """Bounds of one caller at one service, over all app-proxies. None, or left out, is no bound."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    requests_per_second: Annotated[float | None, Field(ge=LEAST_RATE, le=1_000_000)] = None
     in_flight: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     tokens_per_minute: Annotated[int | None, Field(ge=1, le=_MANY)] = None
     tokens_per_day: Annotated[int | None, Field(ge=1, le=_MANY)] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, StringConstraints
 
@@ -76,6 +76,10 @@ class Balance(Part):
     """Session and prefix: a replica with more than this many times the mean load passes its requests on."""
     slow_start_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
     """How long a fresh replica's share grows from a tenth to its whole weight."""
+
+
+LEAST_RATE: Final = 0.00001
+"""Requests a second that are counted as a rate: less than one a day. Smaller ones count as this."""
 
 
 class RateLimits(Part):
