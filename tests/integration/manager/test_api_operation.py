@@ -168,7 +168,8 @@ async def test_a_log_that_is_read_on_has_what_came_since_also_of_replicas_that_e
         assert {(await anext(lines))[-1] for _ in range(2)} == {"3", "4"}
         await api.behind.say(one, "2026-01-01T00:00:02Z after the clock was set back")
         assert (await anext(lines)).endswith("after the clock was set back")
-    await api.admin.call("GET", "/v1/services/chat/logs?since=yesterday", expect=400)
+    for wrong in ("yesterday", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"):
+        await api.admin.call("GET", f"/v1/services/chat/logs?since={wrong}", expect=400)
 
 
 async def test_following_is_refused_while_no_agent_can_be_asked(api: ManagerApi) -> None:

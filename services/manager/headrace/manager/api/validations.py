@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from headrace.common.contracts.http.agents import AgentDetail, AgentView
 from headrace.common.contracts.http.page import Page
@@ -21,11 +22,19 @@ from headrace.common.contracts.problems import (
     QuotaExceeded,
     TooManyRequests,
 )
+from headrace.common.contracts.wording import Refused
 from headrace.manager.api.routing import Call, Query, Reply, Routes, json_reply, no_content
 from headrace.manager.usecases.logs import LogSource
 
 routes = Routes("operation")
 TEXT = {200: Reply("Lines `<UTC timestamp> <text>`, as they come.", media_type="text/plain")}
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise Refused(moment.isoformat(), "a time that is in the years 1 to 9999 also in UTC") from None
 
 
 class LogQuery(Query):
@@ -36,7 +45,7 @@ class LogQuery(Query):
     follow: bool = False
     download: Literal["all"] | None = None
     """All lines that are kept, whatever `tail` says."""
-    since: AwareDatetime | None = None
+    since: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = None
     """Instead of `tail`: all lines that are kept from this time on, also of replicas that ended since."""
 
 
