@@ -16,11 +16,12 @@ from headrace.common.db.pool import Pool
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.reconcile.measuring import Measuring
-from tests.integration.manager.test_api_archives import content_of, entry, send, tar
+from tests.integration.manager.test_api_archives import TAR, content_of, entry, send, tar
 from tests.integration.manager.test_api_folders import begin, patch
 from tests.support.api import TUS
 from tests.support.disk import small_disk
 from tests.support.manager_api import ManagerApi, serving
+from tests.support.wait import eventually
 
 MANY = Bounds(storage_bytes_per_project=10_000, stored_files_per_project=20)
 
@@ -114,6 +115,33 @@ async def test_an_archive_is_refused_at_the_file_that_does_not_fit_before_its_co
     assert content_of(small.folders / folder) == {"a": b"1" * 6000}
     assert await used(small) == (6000, 1)
     assert list((small.folders / ".uploads").iterdir()) == []
+
+
+async def test_what_comes_into_a_deleted_folder_ends_since_it_counts_no_more(small: ManagerApi) -> None:
+    folder = await small.admin.folder("m", {})
+    where = await begin(small, folder, "b", 3000)
+    archive = tar(entry("a", b"1" * 6000), entry("../refused", bytes(3 * 2**20)), entry("c", b"2"))
+    go_on = asyncio.Event()
+
+    async def slowly(content: bytes, begin: int) -> AsyncIterator[bytes]:
+        yield content[:begin]
+        await go_on.wait()
+        yield content[begin:]
+
+    http, uploads = small.admin.http, small.folders / ".uploads"
+    part = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    sending = [
+        asyncio.create_task(
+            http.post(f"/v1/folders/{folder}/archive", content=slowly(archive, 2 * 2**20), headers=TAR)
+        ),
+        asyncio.create_task(http.patch(where, content=slowly(b"3" * 3000, 2000), headers=part)),
+    ]
+    await eventually(lambda: (small.folders / folder / "a").exists() and on_disk(uploads) == (2000, 1))
+    await small.admin.call("DELETE", f"/v1/folders/{folder}", expect=204)
+    go_on.set()
+    assert [(await one).status_code for one in sending] == [404, 404]
+    assert list(uploads.iterdir()) == []
+    assert await used(small) == (0, 0)
 
 
 async def test_files_and_directories_are_bounded_in_number(small: ManagerApi) -> None:

@@ -103,10 +103,13 @@ class Appender:
             return os.fstat(self._file.fileno()).st_size
 
     def write(self, chunk: bytes, *, what: str, left_bytes: int) -> None:
-        """Add `chunk` at the end. Raises InsufficientStorage when `left_bytes`, all that `what` still needs, find no room."""
+        """Add `chunk` at the end. Raises InsufficientStorage when `left_bytes`, all that `what` still needs, find no room, and
+        NotFound when it was removed: it counts no more, and would take room for as long as it is open."""
         self._room.check(what, left_bytes)
         view = memoryview(chunk)
         with self._lock, problems(what, storage=self._room.root, needed_bytes=left_bytes):
+            if os.fstat(self._file.fileno()).st_nlink == 0:
+                raise NotFound("the upload does not exist any more")
             while view:
                 view = view[self._file.write(view) :]
 

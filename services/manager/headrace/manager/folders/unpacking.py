@@ -108,9 +108,12 @@ class Unpacker:
         """Take further bytes; files that became whole are in their places afterwards.
 
         Returns what has to be allowed before it goes on (with another call, without further bytes), nothing where it went on.
-        Raises InvalidRequest where it is no tar archive, TooLarge, InsufficientStorage, Unavailable; earlier files stay.
+        Raises InvalidRequest where it is no tar archive, TooLarge, InsufficientStorage, Unavailable; earlier files stay. Raises
+        NotFound when the folder was deleted: what comes counts no more.
         """
         with self._lock:
+            if not self._tree.exists():
+                raise NotFound("the folder does not exist any more")
             self._buffer += data
             self._lacking = Amount()
             try:

@@ -68,8 +68,9 @@ class Archives:
         """Put the files of the tar stream `body` below `path`, each as soon as it is whole, and say what was refused and why.
 
         `length`: of the body, as far as it was announced.
-        Raises NotFound, Forbidden, InvalidRequest for what is no tar archive, TooLarge, QuotaExceeded and InsufficientStorage
-        before the content of the file that does not fit is read, Unavailable; files that came before stay.
+        Raises NotFound (also when the folder is deleted meanwhile), Forbidden, InvalidRequest for what is no tar archive, TooLarge,
+        QuotaExceeded and InsufficientStorage before the content of the file that does not fit is read, Unavailable; files that came
+        before stay.
         """
         into = split_path(path, empty=True)
         folder = await self._folders.find(actor, reference, project, "member")
@@ -132,9 +133,10 @@ class Archives:
                 needed = await self._storage.call(partial(unpacker.feed, b""))
 
     async def _parts(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield the body in parts that are worth a thread."""
+        """Yield the body in parts that are worth a thread, or what there is after `idle_s`, however slowly it comes."""
         held: list[bytes] = []
         size = 0
+        given_at = time.monotonic()
         while True:
             try:
                 async with asyncio.timeout(self._idle_s):
@@ -146,9 +148,10 @@ class Archives:
             if chunk is not None:
                 held.append(chunk)
                 size += len(chunk)
-            if size >= _FED_BYTES or (chunk is None and held):
+            if held and (chunk is None or size >= _FED_BYTES or time.monotonic() - given_at > self._idle_s):
                 yield b"".join(held)
                 held, size = [], 0
+                given_at = time.monotonic()
             if chunk is None:
                 return
 
