@@ -6,12 +6,15 @@ import asyncio
 import io
 import os
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from headrace.manager.folders import packing
 from headrace.manager.folders.packing import CHANGED, Packer
 from headrace.manager.folders.tree import Tree
 from tests.integration.manager.test_api_archives import entry, send, tar
@@ -149,3 +152,33 @@ async def test_files_keep_their_time_of_change_up_and_down(api: ManagerApi) -> N
     before = (await api.admin.http.get(f"/v1/folders/{folder}/files/small")).headers["ETag"]
     await send(api, folder, tar(entry("small", b"2", pax_headers={"mtime": times["small"]})))
     assert (await api.admin.http.get(f"/v1/folders/{folder}/files/small")).headers["ETag"] != before
+
+
+def test_an_archive_reads_a_directory_once_however_many_files_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(tmp_path, "f")
+    tree.create()
+    for directory, count in (("", 3000), ("d", 700), ("d/e", 700)):
+        (tree.path / directory).mkdir(exist_ok=True)
+        for number in range(count):
+            (tree.path / directory / f"{number:04}").touch()
+    seen, scandir = 0, os.scandir
+
+    @contextmanager
+    def counted(fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        def all_of(entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+            nonlocal seen
+            for one in entries:
+                seen += 1
+                yield one
+
+        with scandir(fd) as entries:
+            yield all_of(entries)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    content = b"".join(iter(Packer(tree).piece, b""))
+    assert len(unpacked(content)) == 4402
+    assert seen <= 3001 + 4402, "once to look whether it is a file, once to read"
+    monkeypatch.setattr(packing, "_NAMES", 1000)
+    assert unpacked(b"".join(iter(Packer(tree).piece, b""))) == unpacked(content), "in several steps"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from headrace.common.contracts.problems import Conflict
 from headrace.manager.folders import listing
+from headrace.manager.folders.listing import view
 from headrace.manager.folders.tree import Tree
 
 NAMES = st.sampled_from(["a", "a-", "a.b", "a0", "b", "-", "ü", "a-b", "z"])
@@ -102,3 +105,11 @@ def test_a_directory_of_too_many_entries_is_refused_by_name(tmp_path: Path, monk
     assert [file.path for file in tree.files((), recursive=False, after="", limit=10)[0]] == ["deep"]
     with pytest.raises(Conflict, match="deep: more than 5"):
         tree.files(("deep",), recursive=False, after="", limit=10)
+
+
+@pytest.mark.parametrize(("seconds", "year"), [(2**40, 9999), (-(2**40), 1), (1_800_000_000, 2027)])
+def test_a_time_that_no_year_can_say_is_told_as_the_nearest(seconds: int, year: int) -> None:
+    facts = os.stat_result((stat.S_IFREG, 0, 0, 1, 0, 0, 0, 0, seconds, 0))
+    found = view("a", facts).modified_at
+    assert found.year == year
+    assert found.utcoffset() == timedelta()

@@ -19,6 +19,9 @@ MOST_IN_DIRECTORY = 100_000
 ENOUGH_ENTRIES = 200_000
 """Entries of all directories together after which a page that has something ends."""
 
+_FIRST_S = datetime.min.replace(tzinfo=UTC).timestamp()
+_LAST_S = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
+
 
 class Directories(Protocol):
     """Where directories are opened."""
@@ -83,8 +86,7 @@ class Listing:
             for count, entry in enumerate(entries):
                 self._looked_at += 1
                 if count >= MOST_IN_DIRECTORY:
-                    where = above.removesuffix("/") or "the folder"
-                    raise Conflict(f"{where}: more than {MOST_IN_DIRECTORY} files in one directory cannot be listed")
+                    raise _too_many(above.removesuffix("/") or "the folder")
                 path = above + shown(entry.name)
                 directory = entry.is_dir(follow_symlinks=False)
                 if path > self._after and (directory or entry.is_file(follow_symlinks=False)):
@@ -108,9 +110,37 @@ class Listing:
         return at
 
 
+def names_after(fd: int, after: str, *, limit: int, where: str) -> list[tuple[str, bool]]:
+    """Return the first `limit` names past `after` in a directory, sorted, and which of them are directories.
+
+    Links, special files and names that are no UTF-8 are left out. Raises Conflict for a directory with too many entries.
+    """
+
+    def found() -> Iterator[tuple[str, bool]]:
+        with os.scandir(fd) as entries:
+            for count, entry in enumerate(entries):
+                if count >= MOST_IN_DIRECTORY:
+                    raise _too_many(where)
+                if entry.name > after and shown(entry.name) == entry.name:
+                    directory = entry.is_dir(follow_symlinks=False)
+                    if directory or entry.is_file(follow_symlinks=False):
+                        yield entry.name, directory
+
+    return heapq.nsmallest(limit, found())
+
+
+def _too_many(where: str) -> Conflict:
+    return Conflict(f"{where}: more than {MOST_IN_DIRECTORY} files in one directory cannot be listed")
+
+
 def shown(name: str) -> str:
     """Return the name as callers see it: text, also where its bytes are none."""
     return os.fsencode(name).decode(errors="replace")
+
+
+def moment(seconds: float) -> datetime:
+    """Return a time of change; where no year can say it, which storages keep as well, the nearest that one can."""
+    return datetime.fromtimestamp(min(max(seconds, _FIRST_S), _LAST_S), tz=UTC)
 
 
 def view(path: str, facts: os.stat_result) -> FileView:
@@ -118,5 +148,5 @@ def view(path: str, facts: os.stat_result) -> FileView:
     directory = stat.S_ISDIR(facts.st_mode)
     return FileView(
         path=path, kind="directory" if directory else "file", size_bytes=0 if directory else facts.st_size,
-        modified_at=datetime.fromtimestamp(facts.st_mtime, tz=UTC),
+        modified_at=moment(facts.st_mtime),
     )  # fmt: skip

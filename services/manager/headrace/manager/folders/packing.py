@@ -9,13 +9,17 @@ from threading import Lock
 from typing import Final
 
 from headrace.common.contracts.problems import Conflict, NotFound, Unavailable
+from headrace.manager.domain.paths import MAX_DEPTH
 from headrace.manager.folders.tree import OpenFile, Tree
 from headrace.manager.folders.unpacking import SHA256
 
 PIECE_BYTES: Final = 512 * 1024
 CHANGED: Final = "HEADRACE.changed"
 """The global pax record after a file that changed while it was read: its path. Its content is no moment's."""
-_PAGE: Final = 500
+_NAMES: Final = 20_000
+"""Names that are remembered of the directories on the way to what comes next, which is how often a large one is read anew."""
+_LEAST_NAMES: Final = 1000
+"""Of each of them at least so many."""
 _END: Final = bytes(2 * tarfile.BLOCKSIZE)
 
 
@@ -75,12 +79,27 @@ class Packer:
         if self._paths is not None:
             yield from ((names, False) for names in self._paths)
             return
+        first, _ = self._tree.files(self._below, recursive=False, after="", limit=1)
+        if first and first[0].path == "/".join(self._below):
+            yield self._below, False  # a file
+        else:
+            yield from self._walk(self._below, _NAMES)
+
+    def _walk(self, names: tuple[str, ...], left: int) -> Iterator[tuple[tuple[str, ...], bool]]:
+        """Yield what lies in the directory at `names` and below it. `left`: of _NAMES."""
         after, more = "", True
         while more:
-            found, more = self._tree.files(self._below, recursive=True, after=after, limit=_PAGE)
-            for view in found:
-                yield tuple(view.path.split("/")), view.kind == "directory"
-            after = found[-1].path if found else after
+            limit = max(left, _LEAST_NAMES)
+            try:
+                found = self._tree.entries(names, after=after, limit=limit)
+            except NotFound:  # removed meanwhile
+                return
+            more = len(found) == limit
+            for at, (name, directory) in enumerate(found):
+                after, below = name, (*names, name)
+                yield below, directory
+                if directory and len(below) <= MAX_DEPTH:  # no path leads further down
+                    yield from self._walk(below, left - (len(found) - at))
 
     def _file(self, names: tuple[str, ...], file: OpenFile) -> Iterator[bytes]:
         entry = tarfile.TarInfo(self._name(names))

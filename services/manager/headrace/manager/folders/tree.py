@@ -11,7 +11,6 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from headrace.common.contracts.http.folders import FileView
@@ -19,7 +18,7 @@ from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.runtime.removal import remove_tree
 from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.errors import problems
-from headrace.manager.folders.listing import MOST_IN_DIRECTORY, Listing, shown, view
+from headrace.manager.folders.listing import MOST_IN_DIRECTORY, Listing, moment, names_after, shown, view
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -102,6 +101,15 @@ class Tree:
             return ([view(path, facts)] if path > after else []), False
         return Listing(self, recursive=recursive, after=after, limit=limit).page(tuple(names))
 
+    def entries(self, names: Sequence[str], *, after: str, limit: int) -> list[tuple[str, bool]]:
+        """Return the first `limit` names past the name `after` in the directory at `names`, and which are directories.
+
+        Links and special files are left out. Raises NotFound, Conflict for a directory with too many entries.
+        """
+        where = "/".join(names) or "the folder"
+        with self.directory(names) as fd, problems(where):
+            return names_after(fd, after, limit=limit, where=where)
+
     def names(self) -> list[str]:
         """Return the names of the files that lie directly in the folder, sorted. Raises Conflict when they are too many."""
         found: list[str] = []
@@ -167,7 +175,7 @@ class OpenFile:
         self._lock = threading.Lock()
         facts = os.fstat(fd)
         self.size_bytes = facts.st_size
-        self.modified_at = datetime.fromtimestamp(facts.st_mtime, tz=UTC)
+        self.modified_at = moment(facts.st_mtime)
         self.modified_ns = facts.st_mtime_ns
         self.tag = f'"{facts.st_ctime_ns:x}-{facts.st_mtime_ns:x}-{facts.st_size:x}"'
         """Differs for another content (an HTTP entity tag)."""
