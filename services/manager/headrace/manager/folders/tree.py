@@ -23,6 +23,8 @@ from headrace.manager.folders.listing import MOST_IN_DIRECTORY, Listing, moment,
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY_MODE = 0o755
+_PLACES = tuple(threading.Lock() for _ in range(64))
+"""Of folders, by their hash: held between looking at a file and taking its place, so that it is taken off the count once."""
 _FILE_MODE = 0o644
 
 
@@ -33,6 +35,7 @@ class Tree:
         self.path = root / str(folder_id)
         self.added = Amount()
         """What calls of this object came to: bytes of files, and files and directories."""
+        self._place = _PLACES[hash(self.path) % len(_PLACES)]
 
     def create(self) -> None:
         """Make the empty folder; nothing happens if it is there."""
@@ -125,12 +128,13 @@ class Tree:
         """Delete the file, or the directory with all it holds. Raises NotFound."""
         shown = "/".join(names)
         with self.directory(names[:-1]) as parent, problems(shown):
-            facts = os.stat(names[-1], dir_fd=parent, follow_symlinks=False)
-            if stat.S_ISDIR(facts.st_mode):
+            with self._place:
+                facts = os.stat(names[-1], dir_fd=parent, follow_symlinks=False)
+                if not (directory := stat.S_ISDIR(facts.st_mode)):
+                    os.unlink(names[-1], dir_fd=parent)
+                    self._gone(facts)
+            if directory:
                 remove_tree(names[-1], dir_fd=parent, removed=self._gone)
-            else:
-                os.unlink(names[-1], dir_fd=parent)
-                self._gone(facts)
 
     def check_free(self, names: Sequence[str]) -> None:
         """Raise Conflict when no file could be put at `names`: a directory is there, or a file or link on the way to it."""
@@ -150,8 +154,9 @@ class Tree:
             if modified_ns is not None:
                 os.utime(source, ns=(modified_ns, modified_ns))
             size = source.stat().st_size
-            before = _facts(parent, names[-1])
-            os.replace(source, names[-1], dst_dir_fd=parent)
+            with self._place:
+                before = _facts(parent, names[-1])
+                os.replace(source, names[-1], dst_dir_fd=parent)
             self.added += Amount(size, 1)
             if before is not None:
                 self._gone(before)
