@@ -83,6 +83,8 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     await api.behind.say(kernel, "2026-01-01T00:00:00Z a secret line")
     token = await red.call("POST", "/v1/services/red-service/tokens", {})
     client = await red.call("POST", "/v1/services/red-service/clients", {"name": "robot"})
+    spent = await red.call("POST", "/v1/services/red-service/tokens", {})
+    revocation = await red.call("DELETE", f"/v1/services/red-service/tokens/{spent['id']}")
     rule = await red.call("POST", "/v1/services/red-service/rules", BODIES["add_rule"])
     run = await red.call("POST", "/v1/validations", {"runtime": "cmd"})
     upload = (await ask(red.http, "POST", f"/v1/folders/{folder}/uploads")).headers["Location"].rpartition("/")[2]
@@ -91,6 +93,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
         "project": ("red", project), "folder": ("secret", folder), "service": ("red-service", service["id"]), "user": ("red-user",),
         "validation": (run["id"],), "path": ("f",), "replica": (str(replica),), "revision": (1,),
         "token_id": (token["id"],), "client": ("robot", client["id"]), "rule_id": (rule["id"],), "upload": (upload,),
+        "id": (revocation["id"],),
     }  # fmt: skip
     looked_at = 0
     for endpoint in ENDPOINTS:
