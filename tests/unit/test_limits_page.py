@@ -17,12 +17,16 @@ FILES = {
 
 
 def rows() -> Iterator[tuple[str, list[str]]]:
-    """Section and cells of each row."""
-    section = ""
+    """Section and cells of each row of the tables of bounds; what was measured stands in tables of its own."""
+    section, bounds = "", False
     for line in PAGE.read_text().splitlines():
         if line.startswith("## "):
             section = line[3:]
-        elif line.startswith("| ") and not line.startswith("| what |"):
+        elif not line.startswith("|"):
+            bounds = False
+        elif line.startswith("| what |"):
+            bounds = True
+        elif bounds and line.startswith("| "):
             yield section, [cell.strip() for cell in line.strip()[1:-1].split("|")]
 
 

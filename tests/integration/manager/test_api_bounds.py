@@ -73,7 +73,7 @@ async def test_tokens_count_until_they_expire(api: ManagerApi) -> None:
     await api.admin.call("POST", "/v1/services", SPEC | {"name": "chat"})
     path = "/v1/services/chat/tokens"
     made = [await api.admin.call("POST", path, {}) for _ in range(2)]
-    await api.admin.call("DELETE", f"{path}/{made[0]['id']}", expect=204)
+    await api.admin.call("DELETE", f"{path}/{made[0]['id']}")
     await api.admin.call("POST", path, {}, expect=409)  # a revoked one is told to app-proxies until it expires
     await api.pool.execute("update tokens set expires_at = now() where id = $1", made[0]["id"])
     await api.admin.call("POST", path, {})

@@ -279,7 +279,8 @@ async def test_quota_counts_what_running_services_want(api: ManagerApi) -> None:
     assert problem["type"].endswith("quota-exceeded")
     assert "would hold 5 of cpu: 3 are held and 2 are asked for; its limit is 4" in problem["detail"]
     await create(api, "two", project="small", replicas=1)
-    assert (await api.admin.call("GET", "/v1/projects/small/usage"))["used"] == {"cpu": "4", "mem": str(4 * 2**30)}
+    used = (await api.admin.call("GET", "/v1/projects/small/usage"))["used"]
+    assert used == {"cpu": "4", "mem": str(4 * 2**30), "storage": "0", "files": "0"}
     await api.admin.call("PATCH", "/v1/services/two", {"replicas": 2}, expect=409)
     await api.admin.call("PATCH", "/v1/services/two", {"spec": {"runtime": "cmd", "slots": {"cpu": 2}}}, expect=409)
     await api.admin.call("POST", "/v1/services/one/stop")

@@ -263,6 +263,8 @@ def test_an_update_starts_one_waits_for_healthy_then_drains_one() -> None:
     new = want(2, revision_id=revision(2))
     old = [seen(1), seen(2)]
     assert decide(new, old, NOW) == [Create(revision(2))]
+    just_now = replace(new, served=None)  # what serves had no pass yet that noted it
+    assert decide(just_now, old, NOW) == [Served(revision(1)), Create(revision(2))]
     assert decide(new, [*old, loading(3, of=2)], NOW) == []
     assert left(decide(new, [*old, seen(3, of=2)], NOW)) == {1: ("draining", "replaced-by-update")}
     assert decide(new, [old[1], seen(3, of=2)], NOW) == [Create(revision(2))]
@@ -327,7 +329,10 @@ def test_starts_of_the_revision_that_served_are_tried_for_as_long_as_it_takes() 
 def test_a_rollout_that_failed_is_rolled_back_when_the_service_says_so() -> None:
     tired = want(2, revision_id=revision(2), failed_starts=MAX_FAILED_STARTS, last_failed_at=NOW, roll_back=True)
     assert decide(tired, [seen(1), seen(2)], NOW) == [RollBack(revision(1))]
-    assert decide(replace(tired, served=None), [seen(1), seen(2)], NOW) == []
+    assert decide(replace(tired, served=None), [seen(1), seen(2)], NOW) == [
+        Served(revision(1))
+    ]  # and then it is rolled back
+    assert decide(replace(tired, served=None), [], NOW) == []
 
 
 # Rollouts without room

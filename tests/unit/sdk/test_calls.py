@@ -24,6 +24,10 @@ PROJECT = {"id": uid(2), "name": "p", "description": "", "quota": {"cpu": "4"}, 
 USER = {"id": uid(3), "name": "ann", "operator": False, "created_at": NOW}
 KEY_VIEW = {"id": uid(4), "name": "default", "created_at": NOW, "expires_at": None}
 TOKEN = {"id": uid(5), "name": "", "created_by": "ann", "created_at": NOW, "expires_at": NOW, "revoked_at": None}
+REVOCATION = {
+    "id": uid(5), "in_force": False, "applied": [], "missing": [{"proxy_id": "proxy-1", "heard_s": 1, "reason": {"code": "a", "text": "b"}}],
+    "reason": {"code": "a", "text": "b"},
+}  # fmt: skip
 FOLDER = {"id": uid(6), "name": "f", "project_id": uid(2), "usage_mode": "model", "created_at": NOW}
 RULE = RuleSpec(
     source=MetricSource.KERNEL,
@@ -121,8 +125,8 @@ def test_tokens_rules_history_validations(there: StandIn, client: Client) -> Non
     assert client.tokens.create("echo").token == "ey"
     client.tokens.create("echo", CreateToken(expires_at=datetime(2027, 1, 1, tzinfo=UTC)))
     assert there.bodies == [{}, {"expires_at": "2027-01-01T00:00:00Z"}]
-    there.on("DELETE", f"/v1/services/echo/tokens/{uid(5)}", lambda: web.Response(status=204))
-    client.tokens.revoke("echo", uid(5))
+    there.on("DELETE", f"/v1/services/echo/tokens/{uid(5)}", REVOCATION)
+    assert client.tokens.revoke("echo", uid(5)).missing[0].proxy_id == "proxy-1"
     there.on("POST", "/v1/services/echo/rules", RULE_VIEW, status=201)
     assert client.rules.create("echo", RULE).spec == RULE
     there.on("PUT", f"/v1/services/echo/rules/{uid(7)}", RULE_VIEW)
@@ -298,13 +302,13 @@ def test_clients_project_tokens_and_limits(there: StandIn, client: Client) -> No
     assert client.clients.rotate("echo", "robot").secret == "hrc_y"
     there.on("PATCH", f"{at}/robot", view)
     client.clients.update("echo", "robot", UpdateCaller(limits=CallerLimits(in_flight=None), share=3))
-    there.on("DELETE", f"{at}/robot", lambda: web.Response(status=204))
-    client.clients.revoke("echo", "robot")
+    there.on("DELETE", f"{at}/robot", REVOCATION)
+    assert client.clients.revoke("echo", "robot").in_force is False
     there.on("PATCH", f"/v1/services/echo/tokens/{uid(5)}", TOKEN)
     client.tokens.update("echo", uid(5), UpdateCaller(limits=None))
     there.on("POST", "/v1/projects/p/tokens", {**TOKEN, "token": "ey"}, status=201)
     assert client.project_tokens.create("p").token == "ey"
-    there.on("DELETE", f"/v1/projects/p/tokens/{uid(5)}", lambda: web.Response(status=204))
+    there.on("DELETE", f"/v1/projects/p/tokens/{uid(5)}", REVOCATION)
     client.project_tokens.revoke("p", uid(5))
     assert there.bodies == [
         {"name": "robot", "limits": {"in_flight": 3}}, {"limits": {"in_flight": None}, "share": 3}, {"limits": None}, {},

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
-from headrace.common.contracts.slots import SIZES
-
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
@@ -45,6 +43,8 @@ def size(amount: float) -> str:
 
 def slots(amounts: Mapping[str, Decimal]) -> str:
     """Return resource slots as they may be typed: cpu=2 mem=4.0 GiB."""
+    from headrace.common.contracts.slots import SIZES  # noqa: PLC0415 - loads pydantic, without which help does
+
     shown = (
         f"{name}={size(float(amount)).replace(' ', '')}" if name in SIZES else f"{name}={amount.normalize():f}"
         for name, amount in sorted(amounts.items())
