@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.cli.errors import CliError
-from headrace.cli.transfer import downloads
+from headrace.cli.transfer import downloads, empty_directories
 from headrace.cli.upload_plan import Transfer, plan_upload
 from headrace.common.contracts.http.folders import FileView
 from tests.unit.cli.conftest import Cli
@@ -275,3 +275,47 @@ def test_folders_are_made_listed_shown_and_removed(cli: Cli, there: StandIn) -> 
     assert cli("folder", "rm", "chat").code == 2, "nobody is there to ask"
     refused = cli("folder", "rm", "chat", "--yes")
     assert (refused.code, "it is in-use" in refused.err) == (1, True)
+
+
+def test_what_lies_where_a_file_should_be_is_named_and_the_rest_comes(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+    there.files = {"a": b"1", "b": b"2" * 2_000_000, "dir/c": b"3", "dir/sub/d": b"4", "e": b"5"}
+    to = tmp_path / "here"
+    (to / "a").mkdir(parents=True)
+    (to / "b").mkdir()
+    (to / "dir").write_bytes(b"mine")
+    ran = cli("folder", "download", "chat", "--to", to)
+    assert (ran.code, "4 files did not come" in ran.err, "1 file, 1 B" in ran.out) == (1, True, True)
+    assert [line for line in ran.err.splitlines() if line.startswith("left out")] == [
+        f"left out a: {to}/a is here, and is a directory",
+        f"left out b: {to}/b is here, and is a directory",
+        f"left out dir/c: {to}/dir is here, and is no directory",
+        f"left out dir/sub/d: {to}/dir is here, and is no directory",
+    ]
+    assert sorted(p.name for p in to.rglob("*")) == ["a", "b", "dir", "e"]
+    assert (to / "dir").read_bytes() == b"mine"
+
+
+def test_a_download_goes_into_a_directory_only(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+    there.files = {"a": b"1"}
+    (tmp_path / "file").write_bytes(b"mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "link"):
+        ran = cli("folder", "download", "chat", "--to", tmp_path / name)
+        assert (ran.code, f"--to {tmp_path / name}: found" in ran.err) == (1, True)
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_directories_without_files_come_down_too(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+    kinds = {"dir": "directory", "dir/empty": "directory", "dir/full": "directory", "dir/full/a": "file"}
+    there.files = {"dir/full/a": b"1"}
+    rows = [{"path": path, "kind": kind, "size_bytes": 1, "modified_at": NOW} for path, kind in kinds.items()]
+    there.on("GET", f"/v1/folders/{uid(5)}/files", {"items": rows, "next": None})
+    assert cli("folder", "download", "chat", "--to", tmp_path / "here").code == 0
+    here = tmp_path / "here"
+    assert sorted(str(p.relative_to(here)) for p in here.rglob("*")) == ["dir", "dir/empty", "dir/full", "dir/full/a"]
+
+
+def test_an_empty_directory_is_named_by_what_was_asked_for() -> None:
+    rows = [{"path": p, "kind": "directory", "size_bytes": 0, "modified_at": NOW} for p in ("a/b", "a/b/c", "a/b/c/d")]
+    (found,) = empty_directories([FileView.model_validate(row) for row in rows], "a/b", Path("here"))
+    assert found.local == Path("here/b/c/d")

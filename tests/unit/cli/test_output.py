@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from headrace.cli.output import Changes
-from headrace.cli.text import cell, clean, size
+from headrace.cli.text import cell, clean, number, size
 from tests.unit.cli.conftest import Cli
 from tests.unit.sdk.standin import NOW, StandIn, service_view, uid
 
@@ -83,3 +85,14 @@ def test_values_of_people() -> None:
     assert [size(n) for n in (0, 1023, 1024, 1536, 5 * 2**30)] == ["0 B", "1023 B", "1 KiB", "1.5 KiB", "5 GiB"]
     assert [cell(v) for v in (None, True, False, "a\nb")] == ["-", "yes", "no", r"a\x0ab"]
     assert json.loads(json.dumps(clean("\x9b31m"))) == r"\x9b31m"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1_000_000, "1000000"), (1_234_567, "1234567"), (1073741824, "1073741824"), (600.0, "600"), (0.5, "0.5"), (0.0, "0"),
+        (1e-07, "0.0000001"), (1_234_567.25, "1234567.25"), (-3.0, "-3"),
+    ],
+)  # fmt: skip
+def test_numbers_have_all_their_digits_and_no_power_of_ten(value: float, shown: str) -> None:
+    assert number(value) == shown

@@ -132,3 +132,8 @@ def test_an_expiry_without_a_unit_is_not_guessed(typed: str) -> None:
 
 def test_a_date_gives_the_seconds_until_its_end() -> None:
     assert lifetime_s("2027-12-31", "--expires", datetime(2027, 12, 31, 23, 59, 49, tzinfo=UTC)) == 10
+
+
+def test_a_date_that_is_over_is_said_as_it_was_typed() -> None:
+    with pytest.raises(CliError, match="--expires 2020-01-01: found 2020-01-01T23:59:59Z, which is over"):
+        lifetime_s("2020-01-01", "--expires", datetime(2027, 1, 1, tzinfo=UTC))

@@ -12,7 +12,7 @@ from headrace.cli.commands.service_unset import OF_THE_SERVICE, OF_THE_SPEC
 from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.http.services import CreateService, UpdateService
 from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import NOW, StandIn, service_view
+from tests.unit.sdk.standin import NOW, StandIn, service_view, uid
 
 ECHO = "/v1/services/echo"
 SPEC: dict[str, Any] = {
@@ -110,3 +110,22 @@ def test_flags_that_may_be_repeated_say_whether_they_add_or_replace() -> None:
     assert len(said) >= 8
     words = ("All of", "replaces all", "keeps the others", "the others stay")
     assert {where for where, text in said.items() if not any(word in text for word in words)} == set()
+
+
+@pytest.mark.parametrize("item", ["quota=cuda.devcie", "quota=", "quotas", ""])
+def test_what_a_project_does_not_have_cannot_be_taken_away(cli: Cli, there: StandIn, item: str) -> None:
+    project = {"id": uid(1), "name": "blue", "description": "", "quota": {"cuda.device": "4"}, "created_at": NOW}
+    there.on("GET", "/v1/projects/blue", project)
+    there.on("PATCH", "/v1/projects/blue", project)
+    ran = cli("project", "update", "blue", "--unset", item)
+    assert (ran.code, there.bodies) == (2, [])
+    assert f"--unset {item}: " in ran.err
+    assert "allowed: " in ran.err
+    assert cli("project", "update", "blue", "--unset", "quota=cuda.device").code == 0
+    assert there.bodies == [{"quota": {"cuda.device": None}}]
+
+
+def test_a_token_names_all_that_can_be_taken_away(cli: Cli, there: StandIn) -> None:
+    ran = cli("token", "update", "echo", uid(1), "--unset", "expires")
+    assert (ran.code, there.bodies) == (2, [])
+    assert "allowed: name, limits, share, requests-per-second" in ran.err

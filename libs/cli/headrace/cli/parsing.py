@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.cli.errors import CliError, ExitCode
+from headrace.cli.text import moment
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _WITH_UNIT = re.compile(r"^\d+[smhdw]$")
@@ -70,7 +71,12 @@ def lifetime_s(value: str, flag: str, now: datetime) -> int:
     """Return how many seconds from `now` on something lives that ends at expiry(`value`). Raises CliError."""
     found = expiry(value, flag)
     given: int | None = found.get("expires_in_s")
-    return math.ceil((found["expires_at"] - now).total_seconds()) if given is None else given
+    if given is not None:
+        return given
+    end: datetime = found["expires_at"]
+    if end <= now:
+        raise usage(f"{flag} {value}: found {moment(end)}, which is over; allowed: a time after now")
+    return math.ceil((end - now).total_seconds())
 
 
 def _moment(text: str) -> datetime | None:

@@ -57,6 +57,11 @@ def mapping(values: Mapping[str, object]) -> str:
     return clean(" ".join(f"{name}={value}" for name, value in values.items())) or "-"
 
 
+def number(value: float) -> str:
+    """Return a number as it may be typed: all of its digits, and no power of ten below 10^16."""
+    return f"{value:g}" if not abs(value) < 1e16 else f"{Decimal(repr(value)).normalize():f}"
+
+
 def count(number: int, what: str) -> str:
     """Return `1 file`, `2 files`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -64,6 +64,13 @@ def downloads(files: Sequence[FileView], below: str, to: Path) -> list[Transfer]
     return found
 
 
+def empty_directories(files: Sequence[FileView], below: str, to: Path) -> list[Transfer]:
+    """Return the directories in which nothing lies, as they are made in `to`; `below` is the path that was asked for."""
+    parents = {str(PurePosixPath(file.path).parent) for file in files}
+    empty = (file for file in files if file.kind == "directory" and file.path not in parents)
+    return downloads([file.model_copy(update={"kind": "file", "size_bytes": 0}) for file in empty], below, to)
+
+
 def send(client: Client, folder: FolderView, plan: Plan, unfinished: Unfinished, shown: Shown) -> list[LeftOut]:
     """Upload what is planned: small files many in one request, large ones one by one. Return what was left out, and why.
 
@@ -105,11 +112,28 @@ def send(client: Client, folder: FolderView, plan: Plan, unfinished: Unfinished,
     return left_out
 
 
-def fetch(client: Client, folder: FolderView, files: Sequence[Transfer], shown: Shown) -> list[LeftOut]:
-    """Download `files`, each whole or not at all: small ones many in one request. Return what did not come, and why."""
-    left_out: list[LeftOut] = []
-    for parent in sorted({file.local.parent for file in files}):
-        parent.mkdir(parents=True, exist_ok=True)
+def made(directories: Iterable[Path]) -> dict[Path, str]:
+    """Make directories; return those that cannot be, because something else is there, with what. Raises OSError."""
+    blocked: dict[Path, str] = {}
+    for directory in sorted(directories):
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            ways = (*reversed(directory.parents), directory)
+            there = next((path for path in ways if not path.is_dir()), directory)
+            blocked[directory] = f"{there} is here, and is no directory"
+    return blocked
+
+
+def fetch(client: Client, folder: FolderView, wanted: Sequence[Transfer], shown: Shown) -> list[LeftOut]:
+    """Download `wanted`, each whole or not at all: small ones many in one request. Return what did not come, and why.
+
+    What cannot be put here, because something else is in its place, costs itself.
+    """
+    blocked = made({file.local.parent for file in wanted})
+    left_out = [LeftOut(file.remote, why) for file in wanted if (why := _in_the_way(file.local, blocked)) is not None]
+    out = {row.path for row in left_out}
+    files = [file for file in wanted if file.remote not in out]
 
     def one(file: Transfer, progress: Callable[[int, int], None]) -> None:
         client.folders.download(folder.id, file.remote, file.local, progress=progress)
@@ -128,6 +152,12 @@ def fetch(client: Client, folder: FolderView, files: Sequence[Transfer], shown: 
     jobs += [partial(_one, file, one, shown) for file in files if file.size_bytes > SMALL_BYTES]
     _all(jobs, shown, client)
     return left_out
+
+
+def _in_the_way(local: Path, blocked: Mapping[Path, str]) -> str | None:
+    if local.is_dir() and not local.is_symlink():
+        return f"{local} is here, and is a directory"
+    return blocked.get(local.parent)
 
 
 def already_here(files: Sequence[Transfer]) -> tuple[list[Transfer], list[Transfer]]:

@@ -10,6 +10,7 @@ import typer
 
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.parsing import usage
+from headrace.cli.text import number
 from headrace.common.contracts.http.tokens import CallerLimits
 from headrace.common.contracts.messages.routes import RateLimits
 
@@ -50,16 +51,19 @@ class CallerFlags:
         share = {} if self.share is None else {"share": self.share}
         return share | ({"limits": limits} if limits else {})
 
-    def change(self, unset: Iterable[str] | None, *, unlimited: bool) -> dict[str, Any]:
-        """Return the fields of an UpdateCaller that are meant: first what is taken away, then what is given. Raises CliError."""
+    def change(self, unset: Iterable[str] | None, *, unlimited: bool, more: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the fields of an UpdateCaller that are meant: first what is taken away, then what is given. Raises CliError.
+
+        `more`: fields of the command's own that `unset` may name.
+        """
         items = [*(unset or ()), *(["limits"] if unlimited else [])]
-        fields = {"limits": "limits", "share": "share", **LIMITS}
+        fields = {**{name: name for name in (*more, "limits", "share")}, **LIMITS}
         named = emptied(items, fields)
-        share = {"share": None} if "share" in named else {}
+        plain: dict[str, Any] = {name: None for name in (*more, "share") if name in named}
         away = CallerLimits.model_fields if "limits" in named else (name for name in LIMITS.values() if name in named)
         given = self.given()
         limits = {**dict.fromkeys(away), **given.pop("limits", {})}
-        return share | given | ({"limits": limits} if limits else {})
+        return plain | given | ({"limits": limits} if limits else {})
 
 
 LIMITS: Final = {name.replace("_", "-"): name for name in CallerLimits.model_fields}
@@ -71,4 +75,4 @@ UnsetCaller = Annotated[list[str] | None, unset_flag(UNSET_CALLER)]
 
 def limits_text(limits: RateLimits) -> str:
     """Return limits in a few words, `-` where there are none."""
-    return ", ".join(f"{value:g}{_SHORT[name]}" for name, value in limits if value is not None) or "-"
+    return ", ".join(f"{number(value)}{_SHORT[name]}" for name, value in limits if value is not None) or "-"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import clean, count, size
-from headrace.cli.transfer import Shown, already_here, already_there, downloads, fetch, send
+from headrace.cli.transfer import Shown, already_here, already_there, downloads, empty_directories, fetch, made, send
 from headrace.cli.upload_plan import LeftOut, Transfer, plan_upload
 from headrace.cli.uploads import Unfinished
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
@@ -149,14 +150,19 @@ def download(
     """
     client = session.client
     there = client.folders.get(folder, project=session.project(project, of=folder))
-    found = downloads(_below(session, there, path), path, to)
-    if not found:
-        raise CliError(f"{folder} has no files" + (f" at {path}" if path else ""))
+    if os.path.lexists(to) and not to.is_dir():
+        raise CliError(f"--to {to}: found something that is no directory; allowed: a directory, or a new name")
+    views = _below(session, there, path)
+    if not views:
+        raise CliError(f"{folder} has no files")
+    found, empty = downloads(views, path, to), empty_directories(views, path, to)
     wanted, here = already_here(found) if skip else (found, [])
     total = sum(file.size_bytes for file in wanted)
     left_out = fetch(
         client, there, wanted, Shown(f"downloading from {there.name}", total, quiet=session.output.as_json)
     )
+    blocked = made(directory.local for directory in empty)
+    left_out += [LeftOut(row.remote, blocked[row.local]) for row in empty if row.local in blocked]
     missing = {row.path for row in left_out}
     came = [file for file in wanted if file.remote not in missing]
     moved = sum(file.size_bytes for file in came)
@@ -185,7 +191,7 @@ def _say_left_out(left_out: Sequence[LeftOut]) -> None:
 
 
 def _below(session: Session, folder: FolderView, path: str) -> list[FileView]:
-    """Return the file at `path`, or all files below the directory."""
+    """Return the file at `path`, or the directory and all that is below it."""
     path = path.strip("/")
     parent = path.rpartition("/")[0]
     if path:
@@ -194,7 +200,7 @@ def _below(session: Session, folder: FolderView, path: str) -> list[FileView]:
             raise CliError(f"there is no {path} in {folder.name}")
         if beside[path].kind == "file":
             return [beside[path]]
-    return list(session.client.folders.files(folder.id, path, recursive=True))
+    return [*([beside[path]] if path else []), *session.client.folders.files(folder.id, path, recursive=True)]
 
 
 def rm(

@@ -99,9 +99,14 @@ def _changes(
 ) -> dict[str, Any]:
     slots_away = [item.removeprefix("quota=") for item in unset if item.startswith("quota=")]
     gone = emptied([item for item in unset if not item.startswith("quota=")], {name: name for name in _UNSET})
+    set_now = (session.client.projects.get(project).quota or {}) if slots_away or ("quota" in gone and quota) else {}
+    for name in slots_away:
+        if name not in set_now:
+            has = ", ".join(sorted(set_now)) or "nothing, as none is set"
+            raise wrong(f"--unset quota={name}: found none such; allowed: {has}")
     limits: dict[str, str | None] = {**dict.fromkeys(slots_away), **pairs(quota, "--quota")}
     if "quota" in gone and limits:  # all that there is goes, and what is given comes
-        limits = {**dict.fromkeys(session.client.projects.get(project).quota or ()), **limits}
+        limits = {**dict.fromkeys(set_now), **limits}
     given: dict[str, Any] = {**gone}
     if limits:
         given["quota"] = limits

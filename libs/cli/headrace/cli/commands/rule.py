@@ -13,7 +13,7 @@ from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import duration_s, usage
 from headrace.cli.session import Session
-from headrace.cli.text import cell
+from headrace.cli.text import cell, number
 from headrace.common.contracts.http.rules import RuleView, UpdateRule
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 
@@ -30,7 +30,10 @@ _SIGN_OF = {comparator: sign for sign, comparator in _SIGNS.items()}
 _COLUMNS: Columns[RuleView] = (
     ("ID", lambda r: r.id),
     ("RULE", lambda r: told(r.spec)),
-    ("OBSERVED", lambda r: f"{r.outcome.observed:g}" if r.outcome and r.outcome.observed is not None else "-"),
+    (
+        "OBSERVED",
+        lambda r: number(round(r.outcome.observed, 6)) if r.outcome and r.outcome.observed is not None else "-",
+    ),
 )
 
 
@@ -38,7 +41,7 @@ def told(spec: RuleSpec) -> str:
     """Return a rule in one line."""
     off = "" if spec.enabled else " (off)"
     return (
-        f"{spec.metric} {_SIGN_OF[spec.comparator]} {spec.threshold:g}: {spec.step:+d} "
+        f"{spec.metric} {_SIGN_OF[spec.comparator]} {number(spec.threshold)}: {spec.step:+d} "
         f"in {spec.min_replicas}..{spec.max_replicas}, then {spec.cooldown_s} s{off}"
     )
 

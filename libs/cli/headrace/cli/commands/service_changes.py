@@ -17,6 +17,7 @@ from headrace.cli.commands.service_view import END_COLUMNS, ERROR_COLUMNS
 from headrace.cli.output import Columns
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
+from headrace.cli.text import number
 from headrace.common.contracts.http.revisions import RevisionSpec, RevisionView
 from headrace.common.contracts.http.rules import ScaleDecisionView
 from headrace.common.contracts.http.services import HistoryEntry, UpdateService
@@ -39,7 +40,7 @@ _DECISIONS: Columns[ScaleDecisionView] = (
     ("AT", lambda d: d.at),
     ("BY", lambda d: d.source),
     ("REPLICAS", lambda d: f"{d.from_replicas} -> {d.to_replicas}"),
-    ("OBSERVED", lambda d: f"{d.observed:g}" if d.observed is not None else "-"),
+    ("OBSERVED", lambda d: number(round(d.observed, 6)) if d.observed is not None else "-"),
     ("REASON", lambda d: d.reason.text),
 )
 

@@ -82,9 +82,7 @@ def update(
     unset: Annotated[list[str] | None, unset_flag(("name", *UNSET_CALLER))] = None,
 ) -> None:
     """Change a token's name, limits and share: those that are given. It stays valid, and until when stays as it is."""
-    named = {"name": name} if name is not None else {"name": None} if "name" in (unset or ()) else {}
-    rest = [item for item in unset or () if item != "name"]
-    given = named | limits.change(rest, unlimited=unlimited)
+    given = limits.change(unset, unlimited=unlimited, more=("name",)) | ({} if name is None else {"name": name})
     if not given:
         raise usage("found nothing to change; allowed: --name, limits, --share, --unset, --unlimited")
     tokens, of, token_id = _one(session, words, project)

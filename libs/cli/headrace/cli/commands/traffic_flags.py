@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from headrace.cli.text import number
 from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.http.services import ServiceView
 from headrace.common.contracts.messages.routes import BalancePolicy
@@ -174,7 +175,7 @@ def _set(settings: BaseModel, *, besides: str = "") -> list[str]:
     return [
         f"{name.replace('_', ' ')} {' '.join(value) if isinstance(value, tuple) else str(value).lower()}"
         if isinstance(value, tuple | bool)
-        else f"{name.removesuffix('_s').replace('_', ' ')} {value:g}{' s' if name.endswith('_s') else ''}"
+        else f"{name.removesuffix('_s').replace('_', ' ')} {number(value)}{' s' if name.endswith('_s') else ''}"
         if isinstance(value, int | float)
         else f"{name.replace('_', ' ')} {value}"
         for name, value in settings

@@ -197,9 +197,10 @@ def _ended_lately(service: Service, now: datetime) -> str:
 def _while_stopping(service: Service, live: int, phase: ServicePhase) -> Reason:
     if phase == "stopped":
         return _because("stopped", "stopped by a user; its configuration is kept")
+    still = "1 replica is still being stopped" if live == 1 else f"{live} replicas are still being stopped"
     if service.goal == "deleting":
-        return _because("deleting", f"{live} replicas are still being stopped; then the service is gone")
-    return _because("stopping", f"{live} replicas are still being stopped")
+        return _because("deleting", f"{still}; then the service is gone")
+    return _because("stopping", still)
 
 
 def _while_deploying(
