@@ -128,10 +128,8 @@ def _looked_after(want: Wanted, active: Sequence[Seen]) -> RevisionId | None:
 
 
 def _served(want: Wanted, active: Sequence[Seen]) -> list[Served]:
-    """Note which revision serves by itself. Not the current one only: a change may have come just after the one before it served."""
     serving = {r.revision_id for r in active if r.serving}
-    only = next(iter(serving)) if len(serving) == 1 else None
-    return [Served(only)] if only is not None and only != want.served else []
+    return [Served(want.revision_id)] if serving == {want.revision_id} and want.served != want.revision_id else []
 
 
 def _missing(
