@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from headrace.cli import __main__ as entry
+from headrace.cli import session
 from headrace.cli.errors import EXIT_CODES, ExitCode
 from tests.unit.cli.conftest import Cli
 from tests.unit.sdk.standin import KEY, StandIn, problem, service_view
@@ -135,3 +136,17 @@ def test_every_code_is_documented(bare: Cli) -> None:
     for code, meaning in EXIT_CODES.items():
         assert f"{int(code)} " in text
         assert meaning in text
+
+
+@pytest.mark.parametrize(("words", "code"), [(["status"], 3), (["version"], 0), (["login", "--key", KEY], 3)])
+def test_whether_a_server_is_there_is_said_soon_where_it_takes_connections_and_answers_nothing(
+    bare: Cli, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int
+) -> None:
+    monkeypatch.setattr(session, "ANSWER_S", 600.0)  # the bound of all other commands is not this one's
+    monkeypatch.setattr(session, "THERE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("HEADRACE_URL", url)
+        monkeypatch.setenv("HEADRACE_API_KEY", KEY)
+        ran = bare(*words, *(["--url", url] if words[0] == "login" else []))
+    assert (ran.code, "the answer did not come" in ran.err + ran.out) == (code, True)

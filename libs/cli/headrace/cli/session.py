@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # loaded by the first command that asks a server: help and co
 
 PATIENCE_S: Final = 60.0
 """How long a request waits for a manager that takes no connections, as one that restarts."""
+ANSWER_S: Final = 30.0
+"""Longest silence of a manager within an answer."""
+THERE_S: Final = 10.0
+"""The same where it is asked whether it is there: by `status`, `version` and `login`."""
 
 
 class Session:
@@ -47,7 +51,7 @@ class Session:
         """The client of the server that is meant. Raises CliError when it is not clear which, or no key is there."""
         if self._client is None:
             target = self.config.target(url=self.url, data=self.data)
-            self._client = self.connect(target, patience_s=PATIENCE_S if self.patient else 0.0)
+            self._client = self.connect(target, patient=self.patient)
         return self._client
 
     def project(self, given: str | None, *, of: str = "") -> str | None:
@@ -62,16 +66,16 @@ class Session:
         default = self.project(None) if asked.get("project") is None else None
         return asked if default is None else {**asked, "project": default}
 
-    def connect(self, target: Target, *, patience_s: float = 0.0) -> Client:
-        """Return a client of `target`, which waits for a server that restarts; the caller closes it."""
+    def connect(self, target: Target, *, patient: bool = False) -> Client:
+        """Return a client of `target`; a patient one waits for a server that restarts. The caller closes it."""
         from headrace.cli.config import is_local  # noqa: PLC0415
         from headrace.sdk import Client  # noqa: PLC0415
 
         if target.url.startswith("http://") and not is_local(target.url):
             self.output.note(f"warning: the key goes to {target.url} unencrypted; use https")
         return Client(
-            target.url, target.key, verify=str(target.ca_file) if target.ca_file else True, patience_s=patience_s,
-            on_wait=self.output.note,
+            target.url, target.key, verify=str(target.ca_file) if target.ca_file else True, on_wait=self.output.note,
+            patience_s=PATIENCE_S if patient else 0.0, timeout_s=ANSWER_S if patient else THERE_S,
         )  # fmt: skip
 
     def close(self) -> None:
