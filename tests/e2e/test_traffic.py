@@ -227,7 +227,7 @@ async def _headrace(stack: Stack, *words: str) -> tuple[int, str, str]:
 async def test_open_websockets_end_as_their_token_is_revoked_or_expires(stack: Stack) -> None:
     if (await stack.api.http.get("/v1/services/chat")).status_code == 404:
         await stack.engine_service("chat", replicas=1)
-    await stack.api.call("PATCH", "/v1/services/chat", {"open_to_public": False})
+    await stack.api.call("PATCH", "/v1/services/chat", {"open_to_public": False, "replicas": 1})
     await stack.api.until_healthy("chat", replicas=1)
     url = f"{stack.proxy.replace('http', 'ws', 1)}/chat/echo"
     revoked, lasting = await stack.api.token("chat"), await stack.api.token("chat")

@@ -63,6 +63,7 @@ async def test_after_a_failed_rollout_dead_replicas_of_the_revision_that_serves_
     async with (await world.agent()).alive() as agent:
         service = await world.service("s", replicas=2)
         await eventually(lambda: proxy.serving(service) == 2)
+        await eventually(lambda: column(world, service, "served_revision_id"))
         first = await column(world, service, "revision_id")
         second = await world.revision(service, 2)
         fails(agent, second)
