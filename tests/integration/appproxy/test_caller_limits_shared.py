@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from headrace.appproxy.domain.rates import Verdict
 from headrace.appproxy.limits import CallerLimits
+from headrace.appproxy.limits.shared import SharedLimits
 from headrace.common.contracts.messages.routes import RateLimits
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.appproxy.callers import Engine, call, judge_by, left, robots, says
@@ -129,13 +129,15 @@ async def test_who_leaves_while_valkey_is_asked_leaves_nothing_behind(own: OwnVa
         assert len(replica.seen) == 2
 
 
-async def test_a_caller_is_answered_also_where_judging_it_fails(own: OwnValkey, tmp_path: Path) -> None:
-    class Failing(CallerLimits):
-        async def reserve(self, caller: str, limits: RateLimits, tokens: int) -> Verdict:
-            raise OverflowError("cannot convert float infinity to integer")
+async def test_a_caller_is_answered_also_where_judging_it_fails(
+    own: OwnValkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*asked: object) -> None:
+        raise OverflowError("cannot convert float infinity to integer")
 
+    monkeypatch.setattr(SharedLimits, "reserve", fails)
     async with running(tmp_path / "proxy") as world, backend(Engine()) as replica:
-        judge_by(world, Failing(own.url, timeout_s=PATIENT_S))
+        judge_by(world, CallerLimits(own.url, timeout_s=PATIENT_S))
         world.apply(robots(replica, RateLimits(in_flight=1)))
         answer = await call(world)
         assert (answer.status_code, answer.json()["type"]) == (500, "urn:headrace:problem:internal-error")
