@@ -205,7 +205,8 @@ async def test_an_idle_connection_of_a_revoked_token_gets_its_401_with_the_next_
     reader = await service.ask("/chat/whole", shown)
     await reader.readuntil(b"whole")
     service.revoke()
-    await asyncio.sleep(0.3)  # three sweeps
+    for _ in range(3):
+        service.world.proxy.traffic.plane._recheck.sweep()
     service.writers[0].write(f"GET /chat/whole HTTP/1.1\r\nHost: x\r\nAuthorization: {shown}\r\n\r\n".encode())
     assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 401 ")
 
@@ -277,7 +278,8 @@ async def test_open_requests_are_looked_at_only_when_a_right_was_taken_away(
     for number in range(20):
         service.update(wanted=number)
     service.update(token_keys=(*service.table.token_keys, Signer("k2").public))
-    await asyncio.sleep(0.3)  # three sweeps
+    for _ in range(3):
+        service.world.proxy.traffic.plane._recheck.sweep()
     assert Looked.looks == 0
     service.revoke()
     assert Looked.looks == 1
@@ -296,6 +298,17 @@ async def test_thousands_are_cut_by_several_sweeps(service: Service, monkeypatch
     assert service.world.open_requests == 3
     for reader in readers:
         assert b"revoked-token" in await rest(reader)
+
+
+async def test_what_loses_its_right_twice_is_due_once(service: Service) -> None:
+    readers = [await service.ask("/chat/events", f"Bearer {service.token()}") for _ in range(3)]
+    for reader in readers:
+        await reader.readuntil(b"data: 1\n\n")
+    service.update(token_keys=())
+    service.revoke()
+    assert len(service.world.proxy.traffic.plane._recheck._due) == 3
+    for reader in readers:
+        await rest(reader)
 
 
 async def test_every_worker_cuts_its_own(tmp_path: Path) -> None:

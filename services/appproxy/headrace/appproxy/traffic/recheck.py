@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,19 +23,19 @@ class Recheck:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._due: deque[Any] = deque()
-        """Exchanges."""
+        self._due: OrderedDict[Any, None] = OrderedDict()
+        """Exchanges, each at most once: tables may take rights away faster than all that is open is judged."""
 
     def changed(self, serving: Serving) -> None:
         """The service's table took rights away: what is open on it is judged by the next sweeps."""
-        self._due.extend([one for one in self._parts.open if one.found and one.serving is serving])
+        self._due.update((one, None) for one in self._parts.open if one.found and one.serving is serving)
 
     def sweep(self) -> None:
         """Cut those who may call no more, at most AT_ONCE of those that are due. To be called several times a second."""
         now_s: float = self._parts.epoch()
         self._find_expired(now_s)
         for _ in range(min(len(self._due), AT_ONCE)):
-            self._judge(self._due.popleft(), now_s)
+            self._judge(self._due.popitem(last=False)[0], now_s)
 
     def _find_expired(self, now_s: float) -> None:
         over = {serving for serving in self._parts.servings if serving.entry.expires_s <= now_s}
@@ -47,7 +47,7 @@ class Recheck:
             if one.who is None or one.serving not in over:
                 continue
             if one.who.expires_s <= now_s:
-                self._due.append(one)
+                self._due[one] = None
             else:
                 one.serving.entry.uses(one.who)
 
