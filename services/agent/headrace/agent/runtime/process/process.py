@@ -151,11 +151,7 @@ class ProcessRuntime:
 
     async def _end_kernel(self, kernel_id: KernelId) -> None:
         """End what its shim left behind."""
-        started = self._files.started(kernel_id)
-        group = started.group if started is not None else None
-        # The file is within the program's reach: nothing but the kernel's own group may be named in it.
-        own = group is not None and group.name.startswith("headrace-") and group.name.endswith(str(kernel_id))
-        await self._end_marked(kernel_id, group if own else None)
+        await self._end_marked(kernel_id, _own_group(kernel_id, self._files.started(kernel_id)))
 
     async def _end_marked(self, kernel_id: object, group: Path | None = None) -> None:
         count = await asyncio.to_thread(end_marked, str(kernel_id), group)
@@ -180,13 +176,13 @@ class ProcessRuntime:
     async def remove(self, kernel_id: KernelId) -> None:
         """Kill what runs, then delete the kernel's folder."""
         layout = Layout(self._data, kernel_id)
-        started = Started.read(layout)
+        group = _own_group(kernel_id, Started.read(layout))
         await self.stop(kernel_id, 0.0)
         with suppress(OSError):  # what cannot be deleted must not keep the kernel
             await asyncio.to_thread(remove_tree, layout.folder)
         layout.lock.unlink(missing_ok=True)
-        if started is not None and started.group is not None:
-            await asyncio.to_thread(remove, started.group)
+        if group is not None:
+            await asyncio.to_thread(remove, group)
 
     def logs(self, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncGenerator[Sequence[str], None]:
         """Read the shim's log files."""
@@ -289,6 +285,13 @@ class ProcessRuntime:
         if ids is not None:
             self._exits.add(kernel_id, ids.shim)
         return seen
+
+
+def _own_group(kernel_id: KernelId, started: Started | None) -> Path | None:
+    """Return the kernel's control group. The file is within the program's reach: nothing else may be named in it."""
+    group = started.group if started is not None else None
+    own = group is not None and group.name.startswith("headrace-") and group.name.endswith(str(kernel_id))
+    return group if own else None
 
 
 def _limit(spec: KernelSpec) -> int:

@@ -17,6 +17,7 @@ _LISTENING = 1 << 10
 _HEADER = struct.Struct("=IHHII")
 _MESSAGE = struct.Struct("!BBBBHH")
 _INODE = struct.Struct("=I")
+_ERRNO = struct.Struct("=i")
 _INODE_AT = 68
 """In inet_diag_msg: 4 bytes, the socket's id (48), then expires, rqueue, wqueue, uid and this."""
 _READ = 256 * 1024
@@ -57,6 +58,3 @@ def _answers(netlink: socket.socket) -> Iterator[tuple[int, str]]:
                 yield port, str(_INODE.unpack_from(content, body + _INODE_AT)[0])
             at += (size + 3) & ~3
     raise OSError("the system's list of sockets does not end")
-
-
-_ERRNO = struct.Struct("=i")
