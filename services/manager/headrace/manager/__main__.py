@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from headrace.common.runtime.lean import without_rich
+
 if __name__ == "__main__":
-    # structlog loads rich where it finds it, for tracebacks that we never print: 3 MB.
-    sys.modules["rich"] = None  # type: ignore[assignment]
+    without_rich()
     from headrace.manager.running import main
 
     sys.exit(main())
