@@ -44,7 +44,7 @@ class Clients:
 
     def wait_in_force(self, service: str, client_id: UUID | str, *, timeout_s: float = 5.0) -> RevocationView:
         """Wait until every app-proxy refuses it, at most `timeout_s`. Return what was so at the end."""
-        return until_in_force(lambda: self.revocation(service, client_id), timeout_s=timeout_s)
+        return until_in_force(self._transport, lambda: self.revocation(service, client_id), timeout_s=timeout_s)
 
 
 def _of(service: str) -> str:

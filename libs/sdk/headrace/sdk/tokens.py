@@ -41,7 +41,7 @@ class Tokens:
 
     def wait_in_force(self, of: str, token_id: UUID | str, *, timeout_s: float = 5.0) -> RevocationView:
         """Wait until every app-proxy refuses the token, at most `timeout_s`. Return what was so at the end."""
-        return until_in_force(lambda: self.revocation(of, token_id), timeout_s=timeout_s)
+        return until_in_force(self._transport, lambda: self.revocation(of, token_id), timeout_s=timeout_s)
 
     def _path(self, of: str) -> str:
         return f"/v1/{self._kind}/{segment(of)}/tokens"

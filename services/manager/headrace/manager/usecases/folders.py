@@ -131,10 +131,8 @@ class Folders:
         end = await self.turns.take(folder.project_id)
         try:
             await self._storage.call(partial(tree.delete, names), timeout_s=_REMOVAL_S, ended=end)
-        finally:
-            async with transaction(
-                self._pool
-            ) as con:  # also of what was removed of a directory that could not be removed whole
+        finally:  # also of what was removed of a directory that could not be removed whole
+            async with transaction(self._pool) as con:
                 await folders.add_stored(con, folder.id, tree.added)
         async with transaction(self._pool) as con:
             details = {"folder": folder.name, "folder_id": str(folder.id), "path": path}

@@ -83,8 +83,9 @@ class CreateService(RevisionSpec):
 
 
 _EMPTY: Final[Mapping[str, object]] = {
-    "description": "", "open_to_public": False, "metadata": {}, "tags": (), "drain_grace_s": 60.0, "endpoint_port": 0, "models": (),
-}  # fmt: skip
+    name: CreateService.model_fields[name].default
+    for name in ("description", "open_to_public", "metadata", "tags", "drain_grace_s", "models")
+} | {"endpoint_port": 0}
 """What null means in a change, where the field itself has no null."""
 
 
