@@ -180,6 +180,57 @@ async def test_keys_are_shown_once_expire_and_can_be_deleted(api: ManagerApi) ->
     await someone.close()
 
 
+async def test_a_key_that_ends_makes_and_extends_no_key_beyond_its_end(api: ManagerApi) -> None:
+    keys = "/v1/users/ann/keys"
+    await api.admin.call("POST", "/v1/users", {"name": "ann"})
+    hour = await api.admin.call("POST", keys, {"expires_in_s": 3600})
+    longer = await api.admin.call("POST", keys, {"name": "longer", "expires_in_s": 7200})
+    ann = Api(api.url, hour["key"])
+    for body, found in (({}, "never"), ({"expires_in_s": 3700}, "3700 s")):
+        refused = await ann.call("POST", keys, body, expect=400)
+        (error,) = refused["errors"]
+        assert (error["field"], error["found"]) == ("expires_in_s", found)
+        assert error["allowed"].startswith("at most 3")
+        assert "the API key that you use" in error["allowed"]
+    short = await ann.call("POST", keys, {"expires_in_s": 60})
+    for seconds in (3700, None):  # the key that is used, and others
+        await ann.call("PATCH", f"{keys}/{hour['id']}", {"expires_in_s": seconds}, expect=400)
+        await ann.call("PATCH", f"{keys}/{short['id']}", {"expires_in_s": seconds}, expect=400)
+    await ann.call("PATCH", f"{keys}/{short['id']}", {"expires_in_s": 3000})
+    await ann.call("PATCH", f"{keys}/{hour['id']}", {"name": "renamed"})
+    await ann.call("PATCH", f"{keys}/{longer['id']}", {"expires_in_s": 7000})  # it lasted longer before
+    await ann.call("PATCH", f"{keys}/{longer['id']}", {"expires_in_s": 8000}, expect=400)
+    await ann.close()
+
+
+async def test_an_operator_whose_key_ends_extends_others_keys_and_not_his_own(api: ManagerApi) -> None:
+    await api.admin.call("POST", "/v1/users", {"name": "ann"})
+    mine = await api.admin.call("POST", "/v1/users/admin/keys", {"expires_in_s": 3600})
+    operator = Api(api.url, mine["key"])
+    endless = await operator.call("POST", "/v1/users/ann/keys", {})
+    assert endless["expires_at"] is None
+    await operator.call("PATCH", f"/v1/users/admin/keys/{mine['id']}", {"expires_in_s": None}, expect=400)
+    await operator.call("POST", "/v1/users/admin/keys", {}, expect=400)
+    await api.admin.call(
+        "PATCH", f"/v1/users/admin/keys/{mine['id']}", {"expires_in_s": None}
+    )  # by a key without an end
+    await operator.call("POST", "/v1/users/admin/keys", {})
+    await operator.close()
+
+
+async def test_keys_that_are_over_do_not_pile_up(api: ManagerApi) -> None:
+    await api.admin.call("POST", "/v1/users", {"name": "ann"})
+    for _ in range(3):
+        for _ in range(100):
+            await api.admin.call("POST", "/v1/users/ann/keys", {"expires_in_s": 60})
+        await api.pool.execute("update api_keys set expires_at = now() where expires_at is not null")
+    await api.admin.call("POST", "/v1/users/ann/keys", {})
+    assert (
+        await api.pool.fetchval("select count(*) from api_keys k join users u on u.id = k.user_id where u.name = 'ann'")
+        == 101
+    )
+
+
 async def test_a_first_start_by_many_managers_makes_one_of_everything(pool: Pool, tmp_path: Path) -> None:
     vault, file = Vault(SECRET), tmp_path / "private" / "admin.key"
     await asyncio.gather(*(bootstrap(pool, vault, SigningKeys(vault), file) for _ in range(4)))

@@ -82,7 +82,7 @@ def key(
         str | None, typer.Option("--expires", metavar="WHEN", help="For example 90d or 2027-12-31; without it: never.")
     ] = None,
 ) -> None:
-    """Make a new API key and show it, this once."""
+    """Make a new API key and show it, this once. Made with a key that ends, one of your own ends no later."""
     lasting = {"expires_in_s": lifetime_s(expires, "--expires", datetime.now(UTC))} if expires else {}
     made = session.client.users.create_key(user, CreateKey.model_validate({"name": name, **lasting}))
     session.output.facts(made, (("key", made.key), ("id", made.id), ("expires", made.expires_at or "never")))
@@ -104,7 +104,8 @@ def update_key(
     ] = None,
     unset: Annotated[list[str] | None, unset_flag(("name", "expires"))] = None,
 ) -> None:
-    """Change the name and end of an API key, which stays as it is. Without an end it lasts until it is removed."""
+    """Change the name and end of an API key, which stays as it is. Without an end it lasts until it is removed. With a key that
+    ends, your own keys are extended to its end at most."""
     given: dict[str, Any] = {**emptied(unset, {"name": "name", "expires": "expires_in_s"})}
     if name is not None:
         given["name"] = name

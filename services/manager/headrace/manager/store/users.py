@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +27,17 @@ class StoredKey:
 
     secret_hash: bytes
     expired: bool
+    ends_at: datetime | None
     user: User
+
+
+@dataclass(frozen=True)
+class KeyEnd:
+    """When a key ends, and what time it is in the database, by which that is judged."""
+
+    there: bool
+    ends_at: datetime | None
+    now: datetime
 
 
 def _user(row: Mapping[str, Any]) -> User:
@@ -97,7 +108,18 @@ async def delete_key(con: Connection, user_id: UserId, key_id: UUID) -> bool:
 async def by_key(con: Connection, key_id: UUID) -> StoredKey | None:
     """Return the key and its user."""
     row = await con.fetchrow(SQL.by_key, key_id)
-    return StoredKey(row["secret_hash"], row["expired"], _user(row)) if row else None
+    return StoredKey(row["secret_hash"], row["expired"], row["expires_at"], _user(row)) if row else None
+
+
+async def ending(con: Connection, user_id: UserId, key_id: UUID) -> KeyEnd:
+    """Return when the key ends."""
+    row = await con.fetchrow(SQL.ending, user_id, key_id)
+    return KeyEnd(row["there"], row["ends_at"], row["now"])
+
+
+async def drop_expired(con: Connection, user_id: UserId, *, keep: int) -> None:
+    """Forget the user's keys that are over, but for the newest."""
+    await con.execute(SQL.drop_expired, user_id, keep)
 
 
 async def count_keys(con: Connection, user_id: UserId) -> int:

@@ -36,8 +36,18 @@ where user_id = $1 and id = $2 returning id, name, created_at, expires_at
 -- name: delete_key
 delete from api_keys where user_id = $1 and id = $2 returning name
 
+-- name: ending
+-- The key's end, where there is such a key, and the time
+select now() as now, (select k.expires_at from api_keys k where k.user_id = $1 and k.id = $2) as ends_at,
+       exists (select 1 from api_keys k where k.user_id = $1 and k.id = $2) as there
+
+-- name: drop_expired
+-- All but the newest $2 of those that are over
+delete from api_keys where id in (
+    select id from api_keys where user_id = $1 and expires_at <= now() order by expires_at desc, id offset $2)
+
 -- name: by_key
-select k.secret_hash, coalesce(k.expires_at <= now(), false) as expired, u.id, u.name, u.operator, u.created_at
+select k.secret_hash, k.expires_at, coalesce(k.expires_at <= now(), false) as expired, u.id, u.name, u.operator, u.created_at
 from api_keys k join users u on u.id = k.user_id where k.id = $1
 
 -- name: count_keys

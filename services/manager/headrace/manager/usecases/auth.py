@@ -33,4 +33,5 @@ class Authentication:
         if stored.expired:
             raise Unauthenticated("this API key has expired")
         user = stored.user
-        return Actor(user.id, user.name, operator=user.operator, source_address=source_address)
+        ends_at = stored.ends_at
+        return Actor(user.id, user.name, operator=user.operator, source_address=source_address, key_ends_at=ends_at)

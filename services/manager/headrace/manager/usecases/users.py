@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
@@ -17,13 +18,13 @@ from headrace.common.contracts.http.projects import (
 from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import bounds
+from headrace.manager.domain import access, bounds
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.records import User
 from headrace.manager.signing import Vault, new_api_key
 from headrace.manager.store import events, users
-from headrace.manager.usecases.context import a_page, as_id, operators_only
+from headrace.manager.usecases.context import a_page, as_id, invalid, operators_only
 
 
 def _view(user: User) -> UserView:
@@ -69,13 +70,17 @@ class Users:
         return _view(after)
 
     async def create_key(self, actor: Actor, reference: str, new: CreateKey) -> NewKey:
-        """Make an API key; this is the only time that it is shown. Raises NotFound."""
+        """Make an API key; this is the only time that it is shown. Raises NotFound, InvalidRequest when it would outlast the
+        key that is used, Conflict when there are too many."""
         key_id = KeyId(new_uuid())
         key, secret = new_api_key(key_id)
         async with transaction(self._pool) as con:
             user = await self._user(con, actor, reference)
             await users.lock(con, user.id)  # one at a time, so that the count holds
+            end = await users.ending(con, user.id, key_id)
+            _check_end(new.expires_in_s, access.latest_key_end(actor, user.id), end.now)
             bounds.check(f"user {user.name}", "keys", await users.count_keys(con, user.id), self._most.keys_per_user)
+            await users.drop_expired(con, user.id, keep=self._most.keys_per_user)
             view = await users.insert_key(con, key_id, user.id, new.name, self._vault.hash(secret), new.expires_in_s)
             details = {"user": user.name, "key_id": str(key_id), "name": new.name}
             await events.record(con, actor, "key.created", details=details)
@@ -89,11 +94,15 @@ class Users:
         return a_page(found, limit, lambda key: key, lambda key: key.id)
 
     async def update_key(self, actor: Actor, reference: str, key: str, change: UpdateKey) -> KeyView:
-        """Change a key's name and end; the key itself stays. Raises NotFound, Conflict when a key too many would live again."""
+        """Change a key's name and end; the key itself stays. Raises NotFound, InvalidRequest when it would outlast both its
+        end and that of the key that is used, Conflict when a key too many would live again."""
         key_id = as_id(key, "key")
         async with transaction(self._pool) as con:
             user = await self._user(con, actor, reference)
             await users.lock(con, user.id)
+            end = await users.ending(con, user.id, key_id)
+            if end.there and "expires_in_s" in change.model_fields_set and end.ends_at is not None:
+                _check_end(change.expires_in_s, access.latest_key_end(actor, user.id, end.ends_at), end.now)
             view = await users.update_key(con, user.id, key_id, change)
             if view is None:
                 raise NotFound(f"{user.name} has no key {key}")
@@ -118,3 +127,8 @@ class Users:
         if user is None or not (actor.operator or user.id == actor.user_id):
             raise NotFound(f"there is no user {reference}")
         return user
+
+
+def _check_end(expires_in_s: int | None, latest: datetime | None, now: datetime) -> None:
+    if (passed := access.lasts_too_long(expires_in_s, latest, now)) is not None:
+        raise invalid("expires_in_s", *passed)

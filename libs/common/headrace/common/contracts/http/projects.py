@@ -80,14 +80,16 @@ class MemberView(View):
 
 
 class CreateKey(Body):
-    """A new API key for a user (operators: any user; others: themselves)."""
+    """A new API key for a user (operators: any user; others: themselves). With a key that ends, one makes keys for oneself that
+    end no later."""
 
     name: Slug = "default"
     expires_in_s: Annotated[int | None, Field(ge=60, le=315_360_000)] = None
 
 
 class UpdateKey(Change):
-    """What to change of an API key; the key itself stays."""
+    """What to change of an API key; the key itself stays. With a key that ends, one extends keys of one's own, itself too, to
+    its end at most."""
 
     name: Slug | None = None
     """null: default."""
