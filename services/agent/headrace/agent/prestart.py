@@ -1,4 +1,4 @@
-"""Pre-start actions (seed 001): in order, each in the kernel's log, and the first that fails stops the start."""
+"""Pre-start actions: in order, each in the kernel's log, and the first that fails stops the start."""
 
 from __future__ import annotations
 

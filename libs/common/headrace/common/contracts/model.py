@@ -1,4 +1,4 @@
-"""Parts of a model definition that travel from the file to the agent: health check and pre-start actions (seed 001)."""
+"""Parts of a model definition that travel from the file to the agent: health check and pre-start actions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Part(BaseModel):
 
 
 class HealthCheck(Part):
-    """How the agent asks a replica whether it is well. Times in seconds; defaults are the seed's."""
+    """How the agent asks a replica whether it is well. Times in seconds; defaults are Backend.AI's."""
 
     path: Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=_URL_PATH)]
     interval: float = Field(10.0, gt=0, le=86_400)

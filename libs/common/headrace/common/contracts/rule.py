@@ -1,4 +1,4 @@
-"""One autoscaling rule, as users write it and as the autoscaler evaluates it (seed 001)."""
+"""One autoscaling rule, as users write it and as the autoscaler evaluates it."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from headrace.common.contracts.environ import is_reserved
 from headrace.common.contracts.messages.plans import KernelSpec
 
 HOME = "/home/work"
-"""The home folder inside a kernel (seed 001)."""
+"""The home folder inside a kernel."""
 
 
 def identity(spec: KernelSpec, *, port: int, model_path: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a rule sees: one number, made of the readings of what lives now (the seed's metric sources)."""
+"""What a rule sees: one number, made of the readings of what lives now."""
 
 from __future__ import annotations
 

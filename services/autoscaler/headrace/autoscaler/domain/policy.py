@@ -1,4 +1,4 @@
-"""The rules of one service, looked at once: which fires, and why the others do not (seed 001, autoscaling rules).
+"""The rules of one service, looked at once: which fires, and why the others do not.
 
 A rule fires when it is enabled, its service is active, its metric is reported, the comparison holds, its cooldown is over
 and the result stays within its own [min, max]. Of several that could fire the one with the largest step is taken: the

@@ -1,4 +1,4 @@
-"""model-definition.yaml (seed 001): text in, definition out, or every error with its path in the file.
+"""model-definition.yaml: text in, definition out, or every error with its path in the file.
 
 `models` is a list in the format. A service has one endpoint with one port, so it serves exactly one model: a file with
 more is refused, because choosing one silently would serve the wrong one to whoever meant the other.

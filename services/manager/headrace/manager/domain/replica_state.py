@@ -13,7 +13,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.records import Goal
 
 MAX_FAILED_STARTS = 5
-"""Starts that may fail in a row before a revision stops trying (seed 001: the error stays until it is cleared)."""
+"""Starts that may fail in a row before a revision stops trying; the error stays until it is cleared."""
 
 
 @dataclass(frozen=True)

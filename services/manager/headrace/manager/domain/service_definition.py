@@ -1,4 +1,4 @@
-"""service-definition.toml (seed 001): defaults per runtime variant that a request may override."""
+"""service-definition.toml: defaults per runtime variant that a request may override."""
 
 from __future__ import annotations
 

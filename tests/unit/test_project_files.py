@@ -1,0 +1,62 @@
+"""The files around the code: links that lead somewhere, READMEs that stay short, one owner's table that names what exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    page
+    for where in ("*.md", "docs/**/*.md", "services/*/*.md", "libs/*/*.md", "benchmarks/**/*.md", "fuzz/**/*.md")
+    for page in ROOT.glob(where)
+)
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]+)?\)")
+HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as forges make them."""
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(page.read_text()))
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_a_page_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    wrong = []
+    for path, anchor in LINK.findall(page.read_text()):
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists():
+            wrong.append(path)
+        elif anchor and target.suffix == ".md" and anchor[1:] not in anchors(target):
+            wrong.append(path + anchor)
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    "folder", sorted([*ROOT.glob("services/*/"), *ROOT.glob("libs/*/")]), ids=lambda folder: folder.name
+)
+def test_each_service_and_library_has_a_readme_of_at_most_30_lines(folder: Path) -> None:
+    assert len((folder / "README.md").read_text().splitlines()) <= 30
+
+
+def test_the_index_of_the_docs_names_every_page() -> None:
+    index = (ROOT / "docs/index.md").read_text()
+    assert not [
+        page.name for page in (ROOT / "docs").glob("*.md") if page.name != "index.md" and f"({page.name})" not in index
+    ]
+
+
+def test_every_path_of_codeowners_exists() -> None:
+    rows = [row for row in (ROOT / "CODEOWNERS").read_text().splitlines() if row and not row.startswith("#")]
+    paths = [row.split()[0] for row in rows]
+    assert paths[0] == "*"
+    assert not [path for path in paths[1:] if not (ROOT / path.lstrip("/")).exists()]
+
+
+def test_hooks_before_a_commit_run_what_make_check_runs() -> None:
+    recipe = (ROOT / "Makefile").read_text().split("\ncheck:")[1].split("\n\n")[0]
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    tools = re.findall(r"\$\(BIN\)/(\S+)", recipe)
+    assert tools
+    assert not [tool for tool in tools if f".venv/bin/{tool}" not in hooks]
