@@ -103,3 +103,27 @@ async def test_a_folder_of_the_revision_that_serves_stays_whatever_is_said(api: 
     await api.pool.execute("update services set served_revision_id = revision_id")
     await api.admin.call("PATCH", "/v1/services/chat", {"spec": {"runtime": "cmd", "image": "img"}})
     await api.admin.call("DELETE", "/v1/folders/m?force=true", expect=409)
+
+
+async def test_an_update_notes_the_revision_before_it_as_the_one_that_served_if_only_that_serves(
+    api: ManagerApi,
+) -> None:
+    async def served() -> Any:
+        return (await api.admin.call("GET", "/v1/services/chat"))["served_revision"]
+
+    async def update(image: str) -> None:
+        await api.admin.call("PATCH", "/v1/services/chat", {"spec": {"runtime": "cmd", "image": image}})
+
+    await create(api)
+    await update("second")
+    assert await served() is None  # nothing served
+    healthy, _ = await api.runs("chat")
+    await update("third")
+    assert await served() == 2  # though no pass has seen it
+    await api.runs("chat")
+    await update("fourth")
+    assert await served() == 2  # beside the one before
+    await api.ends(healthy)
+    await api.pool.execute("update agents set lost_at = now()")
+    await update("fifth")
+    assert await served() == 2  # its machine is silent

@@ -157,7 +157,12 @@ class World:
     # What users do
 
     def ask(self, **changes: object) -> None:
-        """A user changes what is wanted; a new revision or a retry forgets failed starts."""
+        """A user changes what is wanted; a new revision or a retry forgets failed starts.
+
+        With a new revision the one before it is noted as the one that served, if it is the only one that serves.
+        """
+        if "revision_id" in changes and {r.revision_id for r in self.have if r.serving} == {self.want.revision_id}:
+            changes["served"] = self.want.revision_id
         if "revision_id" in changes or changes.get("goal") == "running":
             changes |= {"failed_starts": 0, "next_start_at": None, "last_failed_at": None}
             changes |= {"ends": 0, "held": 0, "next_restart_at": None}

@@ -327,7 +327,30 @@ def test_starts_of_the_revision_that_served_are_tried_for_as_long_as_it_takes() 
 def test_a_rollout_that_failed_is_rolled_back_when_the_service_says_so() -> None:
     tired = want(2, revision_id=revision(2), failed_starts=MAX_FAILED_STARTS, last_failed_at=NOW, roll_back=True)
     assert decide(tired, [seen(1), seen(2)], NOW) == [RollBack(revision(1))]
-    assert decide(replace(tired, served=None), [seen(1), seen(2)], NOW) == []
+    unknown = replace(tired, served=None)  # the update came before any pass saw that it serves
+    assert decide(unknown, [seen(1), seen(2)], NOW) == [Served(revision(1))]  # and it is rolled back then
+    assert decide(unknown, [seen(1), seen(2, of=3)], NOW) == []
+
+
+def test_an_update_within_a_pass_of_the_first_healthy_replica_has_a_predecessor() -> None:
+    world = World.of(want(1, served=None), [loading(1)])
+    world.progress(session(1))
+    world.ask(revision_id=revision(2))  # no pass since it serves
+    assert world.want.served == revision(1)
+    late = World.of(want(1, served=None), [loading(1)])
+    late.ask(revision_id=revision(2))
+    late.progress(session(1))  # it serves after the update, and before the next pass
+    assert Served(revision(1)) in late.one_pass()
+    assert late.want.served == revision(1)
+
+
+def test_an_update_starts_no_more_because_old_replicas_are_checked_anew() -> None:
+    new = want(8, revision_id=revision(2))
+    old = [seen(n, health="degraded") for n in range(8)]  # their agent restarted
+    starting = [loading(10, of=2), loading(11, of=2)]
+    assert decide(new, old, NOW) == [Create(revision(2))] * 2
+    assert decide(new, [*old, *starting], NOW) == []
+    assert created(decide(new, [*(ill(n) for n in range(8)), *starting], NOW)) == 6
 
 
 # Rollouts without room

@@ -128,8 +128,13 @@ def _looked_after(want: Wanted, active: Sequence[Seen]) -> RevisionId | None:
 
 
 def _served(want: Wanted, active: Sequence[Seen]) -> list[Served]:
+    """Note the current revision once it serves alone; while none was ever noted, any that does: an update may have come
+    just before the first report that it serves."""
     serving = {r.revision_id for r in active if r.serving}
-    return [Served(want.revision_id)] if serving == {want.revision_id} and want.served != want.revision_id else []
+    alone = next(iter(serving)) if len(serving) == 1 else None
+    if alone is None or alone == want.served:
+        return []
+    return [Served(alone)] if alone == want.revision_id or want.served is None else []
 
 
 def _missing(
@@ -148,7 +153,7 @@ def _missing(
     current = [r for r in active if r.revision_id == want.revision_id and not r.ill]
     missing = want.replicas - len(current)
     others = before + sum(
-        r.serving or (r.revision_id == kept and not r.ill) for r in active if r.revision_id != want.revision_id
+        not r.ill and (r.was_healthy or r.revision_id == kept) for r in active if r.revision_id != want.revision_id
     )
     if others:
         surge = max(1, want.replicas // 4)

@@ -58,7 +58,15 @@ select goal, wanted, revision_id, rev from services where id = $1 and deleted_at
 select exists (select 1 from resource_groups where name = $1)
 
 -- name: update
+-- With a new revision ($8) the one before it is noted as the one that served, if it is the only one that serves now: no pass may
+-- have seen that yet.
 update services set
+    served_revision_id = case when $8::uuid is not null and array[revision_id] = (
+        select array_agg(distinct x.revision_id) from sessions x
+        join kernels k on k.session_id = x.id and k.role = 'main' and k.ended_at is null and k.state = 'running'
+        join agents a on a.id = k.agent_id and a.lost_at is null
+        where x.service_id = services.id and x.status = 'running' and x.health = 'healthy'
+    ) then revision_id else served_revision_id end,
     description = coalesce($2, description), wanted = coalesce($3, wanted), open_to_public = coalesce($4, open_to_public),
     metadata = coalesce($5::jsonb, metadata), tags = coalesce($6::jsonb, tags), drain_grace_s = coalesce($7, drain_grace_s),
     revision_id = coalesce($8, revision_id), goal = coalesce($9, goal),
