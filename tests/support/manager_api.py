@@ -85,6 +85,8 @@ class Behind:
     more: asyncio.Condition = field(default_factory=asyncio.Condition)
     reading: int = 0
     bus_connected: bool = True
+    silent: set[str] = field(default_factory=set)
+    """Agents that do not answer."""
     proxies: Proxies = field(default_factory=Proxies)
 
     def poke(self, *loops: str) -> None:
@@ -99,6 +101,12 @@ class Behind:
             self.logs.setdefault(kernel_id, []).append(line)
             self.more.notify_all()
 
+    async def falls_silent(self, agent_id: str, *, silent: bool = True) -> None:
+        """Let an agent answer nothing any more, or again."""
+        async with self.more:
+            (self.silent.add if silent else self.silent.discard)(agent_id)
+            self.more.notify_all()
+
     def check(self) -> None:
         if not self.bus_connected:
             raise BusUnavailable("not connected to NATS")
@@ -106,6 +114,8 @@ class Behind:
     async def lines(
         self, agent_id: str, kernel_id: UUID, *, tail: int | None, follow: bool, since: str | None = None
     ) -> AsyncIterator[str]:
+        if agent_id in self.silent:
+            raise BusUnavailable(f"{agent_id} does not answer")
         if kernel_id not in self.logs:
             raise NotFound(f"{agent_id} has no log of {kernel_id}")
         kept = self.logs[kernel_id]
@@ -120,6 +130,8 @@ class Behind:
                     return
                 async with self.more:
                     await self.more.wait()
+                if agent_id in self.silent:
+                    raise BusUnavailable(f"{agent_id} fell silent")
         finally:
             self.reading -= 1
 

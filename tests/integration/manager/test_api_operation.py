@@ -172,6 +172,46 @@ async def test_a_log_that_is_read_on_has_what_came_since_also_of_replicas_that_e
         await api.admin.call("GET", f"/v1/services/chat/logs?since={wrong}", expect=400)
 
 
+async def test_a_log_that_falls_silent_says_so_once_and_is_read_on_when_its_agent_is_back(api: ManagerApi) -> None:
+    await create(api, replicas=2)
+    (first, one), (second, two) = await api.runs("chat"), await api.runs("chat", agent="agent-2")
+    await api.behind.say(one, "2026-01-01T00:00:01Z first")
+    await api.behind.say(two, "2026-01-01T00:00:01Z second")
+    await api.behind.falls_silent("agent-2")
+    async with api.admin.http.stream("GET", "/v1/services/chat/logs?follow=true&tail=10", timeout=30) as answer:
+        lines = answer.aiter_lines()
+
+        async def told() -> str:
+            """The next line, without its time."""
+            line = await anext(lines)
+            return f"{line.split()[0]} {line.split(' ', 2)[2]}"
+
+        async def until(words: str) -> list[str]:
+            """The lines up to one with these words."""
+            got: list[str] = []
+            while not (got and words in got[-1]):
+                got.append(await told())
+            return got
+
+        said = f"{second} headrace: log cannot be read: agent-2 does not answer; it is read on when it can be"
+        assert {await told(), await told()} == {f"{first} first", said}
+        await api.behind.falls_silent("agent-2", silent=False)
+        assert await until("second") == [f"{second} headrace: log is read on", f"{second} second"]
+        await api.behind.falls_silent("agent-1")
+        assert (await until("cannot be read"))[-1].startswith(
+            f"{first} headrace: log cannot be read: agent-1 fell silent"
+        )
+        await api.behind.say(one, "2026-01-01T00:00:02Z while it was silent")
+        await api.behind.falls_silent("agent-1", silent=False)
+        back = [f"{first} headrace: log is read on", f"{first} while it was silent"]
+        assert await until("while it was silent") == back  # and what was read before does not come again
+        await api.behind.falls_silent("agent-2")
+        await until("agent-2 fell silent")
+        await api.pool.execute("update sessions set reason_text = 'its machine is silent' where id = $1", second)
+        await api.ends(second)
+        assert (await until("not read on"))[-1] == f"{second} headrace: log is not read on: its machine is silent"
+
+
 async def test_following_is_refused_while_no_agent_can_be_asked(api: ManagerApi) -> None:
     await create(api)
     api.behind.bus_connected = False

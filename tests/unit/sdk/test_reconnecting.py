@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from headrace.common.contracts.http.services import CreateService
 from headrace.common.text.loglines import From, time_of
+from headrace.common.text.logposition import LogPosition
 from headrace.sdk import ApiError, Client, UnreachableError
 from headrace.sdk.errors import AnswerLostError
-from headrace.sdk.logposition import LogPosition
 from headrace.sdk.logs import RECONNECT_S, LogStream
 from headrace.sdk.transport import Transport
 from tests.unit.sdk.standin import KEY, service_view, stand_in

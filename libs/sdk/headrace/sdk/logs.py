@@ -11,8 +11,8 @@ from typing import Final
 
 import httpx
 
+from headrace.common.text.logposition import LogPosition
 from headrace.sdk.errors import AnswerLostError, ApiError, UnexpectedAnswerError, UnreachableError
-from headrace.sdk.logposition import LogPosition
 from headrace.sdk.transport import Query, Transport
 
 RECONNECT_S: Final = 60.0

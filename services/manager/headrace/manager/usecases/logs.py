@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
@@ -19,23 +19,13 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Replica
 from headrace.manager.store import services
 from headrace.manager.usecases.context import as_id, service_for
+from headrace.manager.usecases.following import LOOK_AGAIN_S, Following, Part, closing, note, utc
 from headrace.manager.usecases.ports import LogReader
 from headrace.manager.usecases.validations import trial_run
 
 Write: TypeAlias = Callable[[str], Awaitable[None]]
-_LOOK_AGAIN_S = 1.0
 MOST_ENDED = 20
 """Replicas that ended meanwhile, of which a log that is read on shows the rest."""
-
-
-@asynccontextmanager
-async def closing(lines: AsyncIterator[str]) -> AsyncIterator[None]:
-    """End the reader when its lines are not wanted any more, so that its agent stops sending."""
-    try:
-        yield
-    finally:
-        if isinstance(lines, AsyncGenerator):
-            await lines.aclose()
 
 
 @dataclass(frozen=True)
@@ -45,14 +35,6 @@ class LogSource:
     replicas: tuple[Replica, ...]
     service_id: ServiceId | None
     whole: bool
-
-
-@dataclass(frozen=True)
-class _Part:
-    """How much of each log."""
-
-    tail: int | None
-    since: str | None
 
 
 class Logs:
@@ -104,15 +86,16 @@ class Logs:
     ) -> None:
         """Write the last `tail` lines (None: all kept), from `since` on, in order of time, then with `follow` those that come.
 
-        A log that cannot be read is a line of its own among several; alone it raises what the reader raises.
+        A log that cannot be read is a line of its own among several, and where it is followed; alone it raises what the reader
+        raises.
         """
-        part = _Part(tail, None if since is None else since.astimezone(UTC).isoformat().replace("+00:00", "Z"))
+        part = Part(tail, None if since is None else utc(since))
         if follow:
             await self._follow(source, write, part)
         else:
             await self._merge(source, write, part)
 
-    async def _merge(self, source: LogSource, write: Write, part: _Part) -> None:
+    async def _merge(self, source: LogSource, write: Write, part: Part) -> None:
         readers: list[AsyncIterator[str]] = [self._once(source, r, part) for r in source.replicas]
         async with AsyncExitStack() as stack:
             for reader in readers:
@@ -127,20 +110,21 @@ class Logs:
                 if following is not None:
                     waiting.append((following, index))
 
-    async def _once(self, source: LogSource, replica: Replica, part: _Part) -> AsyncIterator[str]:
+    async def _once(self, source: LogSource, replica: Replica, part: Part) -> AsyncIterator[str]:
         try:
             if replica.agent_id is None or replica.kernel_id is None:
                 raise NotFound(f"{replica.id} has no log yet: {replica.reason_text}")
             lines = self._lines(replica.agent_id, replica.kernel_id, part, follow=False)
             async with closing(lines):
                 async for line in lines:
-                    yield line
+                    if line:
+                        yield line
         except Problem as problem:
             if not source.whole:
                 raise
-            yield self._note(f"log cannot be read: {problem.detail}")
+            yield note(self._clock(), f"log cannot be read: {problem.detail}")
 
-    async def _follow(self, source: LogSource, write: Write, part: _Part) -> None:
+    async def _follow(self, source: LogSource, write: Write, part: Part) -> None:
         """Follow the replicas found at first and, for a whole service, those that come later, until it is gone."""
         lock = asyncio.Lock()
 
@@ -149,7 +133,8 @@ class Logs:
                 async with lock:
                     await write(self._shown(source, replica, line))
 
-            await self._follow_one(replica, source.service_id, write_alone, part)
+            following = Following(self._pool, self._lines, write_alone, self._clock)
+            await following.run(replica, source.service_id, part)
 
         if not source.whole:
             for replica in source.replicas:
@@ -163,7 +148,7 @@ class Logs:
                     if replica.id not in seen:
                         seen.add(replica.id)
                         group.create_task(one(replica))
-                await asyncio.sleep(_LOOK_AGAIN_S)
+                await asyncio.sleep(LOOK_AGAIN_S)
                 replicas = await self._live(source.service_id)
 
     async def _live(self, service_id: ServiceId | None) -> Sequence[Replica] | None:
@@ -175,44 +160,15 @@ class Logs:
                 return None
             return (await services.replicas(con, [service_id]))[service_id]
 
-    async def _follow_one(self, replica: Replica, service_id: ServiceId | None, write: Write, part: _Part) -> None:
-        """Follow one replica from before it has a machine until its log ends."""
-        current: Replica | None = replica
-        while current is not None:
-            try:
-                if current.agent_id is not None and current.kernel_id is not None:
-                    await self._pump(current.agent_id, current.kernel_id, write, part)
-                    return
-            except NotFound:
-                pass  # its agent does not know it yet, or not any more
-            except Problem as problem:
-                await write(self._note(f"log cannot be read: {problem.detail}"))
-                return
-            if current.status not in {"pending", "placed"}:
-                return
-            await asyncio.sleep(_LOOK_AGAIN_S / 4)
-            async with self._pool.acquire(timeout=10) as con:
-                current = await services.replica(con, replica.id, service_id)
-
-    async def _pump(self, agent_id: str, kernel_id: KernelId, write: Write, part: _Part) -> None:
-        lines = self._lines(agent_id, kernel_id, part, follow=True)
-        async with closing(lines):
-            async for line in lines:
-                await write(line)
-
     async def _lines(
-        self, agent_id: str, kernel_id: KernelId, part: _Part, *, follow: bool
+        self, agent_id: str, kernel_id: KernelId, part: Part, *, follow: bool
     ) -> AsyncGenerator[str, None]:
         late = From(part.since and part.since.removesuffix("Z"))  # an agent of an earlier version sends all
         lines = self._reader.lines(agent_id, kernel_id, tail=part.tail, since=part.since, follow=follow)
         async with closing(lines):
             async for line in lines:
-                if line:  # an empty one is a sign of life
-                    for counted in late.of((line,)):
-                        yield counted
-
-    def _note(self, text: str) -> str:
-        return f"{self._clock().isoformat(timespec='milliseconds').replace('+00:00', 'Z')} headrace: {text}"
+                for counted in late.of((line,)) if line else ("",):
+                    yield counted
 
     def _shown(self, source: LogSource, replica: Replica, line: str) -> str:
         return f"{replica.id} {line}" if source.whole else line

@@ -13,7 +13,7 @@ OVERLAP: Final = timedelta(seconds=10)
 """Asked for again, since lines of several replicas do not come in order of time; what was read already is passed over."""
 _REMEMBERED: Final = 100
 _REPLICA = re.compile(r"^([0-9a-f]{8}-[0-9a-f-]{27}) ")
-_NOTE = " headrace: log cannot be read"
+_NOTE = " headrace: log "
 """The server's own words among the lines; its clock is not the replica's."""
 
 

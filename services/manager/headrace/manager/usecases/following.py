@@ -1,0 +1,124 @@
+"""Following one replica's log: from before it has a machine until it ends, also over the silence of its machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from headrace.common.contracts.ids import KernelId, ServiceId
+from headrace.common.contracts.problems import NotFound, Problem
+from headrace.common.db.pool import Pool
+from headrace.common.runtime.clock import Clock
+from headrace.common.text.logposition import LogPosition
+from headrace.manager.domain.records import Replica
+from headrace.manager.store import services
+
+LOOK_AGAIN_S: Final = 1.0
+MOST_WAIT_S: Final = 10.0
+"""Between two tries to read a log again."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """How much of each log."""
+
+    tail: int | None
+    since: str | None
+
+
+class Lines(Protocol):
+    """Reads a kernel's log; an empty line is a sign of life."""
+
+    def __call__(self, agent_id: str, kernel_id: KernelId, part: Part, *, follow: bool) -> AsyncIterator[str]:
+        """Yield lines. Raises Problem."""
+
+
+@asynccontextmanager
+async def closing(lines: AsyncIterator[str]) -> AsyncIterator[None]:
+    """End the reader when its lines are not wanted any more, so that its agent stops sending."""
+    try:
+        yield
+    finally:
+        if isinstance(lines, AsyncGenerator):
+            await lines.aclose()
+
+
+def utc(at: datetime) -> str:
+    """Return a time as lines of logs have it."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def note(now: datetime, text: str) -> str:
+    """Return a line of the manager's own among those of a log."""
+    return f"{now.isoformat(timespec='milliseconds').replace('+00:00', 'Z')} headrace: {text}"
+
+
+class Following:
+    """Writes one log as it grows. One that cannot be read is said once, tried again, and read on where it was."""
+
+    def __init__(self, pool: Pool, lines: Lines, write: Callable[[str], Awaitable[None]], clock: Clock) -> None:
+        self._pool = pool
+        self._lines = lines
+        self._write = write
+        self._clock = clock
+        self._position = LogPosition()
+        self._problem: Problem | None = None
+        """Why it cannot be read now."""
+        self._told = False
+        """Whether the reader knows."""
+
+    async def run(self, replica: Replica, service_id: ServiceId | None, part: Part) -> None:
+        """Write until the log ends, or its replica is over."""
+        wait_s = LOOK_AGAIN_S
+        current: Replica | None = replica
+        while current is not None:
+            if current.agent_id is not None and current.kernel_id is not None:
+                problem = await self._read(current.agent_id, current.kernel_id, part)
+                if problem is None:
+                    return
+                wait_s = min(MOST_WAIT_S, wait_s * 2) if self._problem is not None else LOOK_AGAIN_S
+                await self._failed(current, problem)
+                if (since := self._position.since()) is not None:
+                    part = Part(None, since)
+            if current.status in {"stopping", "ended"}:
+                break
+            await asyncio.sleep(LOOK_AGAIN_S / 4 if current.status in {"pending", "placed"} else wait_s)
+            async with self._pool.acquire(timeout=10) as con:
+                current = await services.replica(con, replica.id, service_id)
+        if self._told:
+            why = "it is gone" if current is None else current.reason_text
+            await self._write(note(self._clock(), f"log is not read on: {why}"))
+
+    async def _read(self, agent_id: str, kernel_id: KernelId, part: Part) -> Problem | None:
+        """Write the log to its end, or up to what is in the way."""
+        lines = self._lines(agent_id, kernel_id, part, follow=True)
+        try:
+            async with closing(lines):
+                async for line in lines:
+                    if self._problem is not None:
+                        await self._again()
+                    if line and self._position.takes(line):
+                        await self._write(line)
+        except Problem as problem:
+            return problem
+        return None
+
+    async def _failed(self, current: Replica, problem: Problem) -> None:
+        """Say why it cannot be read; but that its agent does not know it yet, or not any more, only if that lasts."""
+        unknown = isinstance(problem, NotFound)
+        brief = unknown and (self._problem is None or current.status in {"pending", "placed"})
+        self._problem = problem
+        if not (self._told or brief or (unknown and current.status in {"stopping", "ended"})):
+            self._told = True
+            await self._write(
+                note(self._clock(), f"log cannot be read: {problem.detail}; it is read on when it can be")
+            )
+
+    async def _again(self) -> None:
+        if self._told:
+            await self._write(note(self._clock(), "log is read on"))
+        self._problem, self._told = None, False
