@@ -148,6 +148,34 @@ async def test_an_emptied_stream_delivers_nothing(bus: Bus) -> None:
     assert seen == []
 
 
+async def test_a_subject_that_two_full_reads_did_not_find_is_forgotten_where_that_is_wanted(bus: Bus) -> None:
+    gone, kept = ServiceId(new_uuid()), ServiceId(new_uuid())
+    await publish_last(bus, _table(1, gone))
+    await publish_last(bus, _table(1, kept))
+    delivered: list[ServiceId] = []
+    forgotten: list[str] = []
+
+    async def deliver(table: RouteTable) -> None:
+        delivered.append(table.service_id)
+
+    async def forget(subject: str) -> None:
+        forgotten.append(subject)
+
+    watch = LastValues(bus, RouteTable, deliver, resync=timedelta(seconds=0.1), forget=forget)
+    task = asyncio.create_task(watch.run())
+    await asyncio.wait_for(watch.synced.wait(), 10)
+    js = JetStreamContext(bus.client)
+    await js.purge_stream("ROUTES", subject=f"route.{gone}")
+    await eventually(lambda: forgotten == [f"route.{gone}"])
+    await js.purge_stream("ROUTES", subject=f"route.{kept}")
+    later = len(delivered) + 1
+    await publish_last(bus, _table(2, kept))
+    await eventually(lambda: len(delivered) > later)
+    watch.stop()
+    await asyncio.wait_for(task, 10)
+    assert forgotten == [f"route.{gone}"]
+
+
 async def test_a_message_that_speaks_for_another_is_dropped(bus: Bus) -> None:
     seen: list[Message] = []
 

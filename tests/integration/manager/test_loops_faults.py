@@ -14,8 +14,9 @@ from nats.js.errors import ServerError
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish_last
 from headrace.common.bus.stored import stored_generations, stored_values
-from headrace.common.contracts.ids import ServiceId, new_uuid
+from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import utc_now
@@ -285,6 +286,37 @@ async def test_a_deleted_service_that_the_bus_brings_back_is_removed_again(world
     await publish_last(bus, before)
     await eventually(lambda: service in proxy.tables)
     await eventually(lambda: proxy.tables[service].removed, within_s=20)
+
+
+async def test_tables_of_services_that_are_not_known_any_more_are_removed(world: World, bus: Bus) -> None:
+    """A bus that is restored from an old copy brings back what the database has forgotten; so does an app-proxy's disk."""
+    proxy = await world.proxy()
+    restored, on_disk = (
+        RouteTable(service_id=ServiceId(new_uuid()), generation=7, name="old", project_id=ProjectId(new_uuid()))
+        for _ in range(2)
+    )
+    rules = RuleTable(service_id=restored.service_id, generation=3, wanted=1)
+    await publish_last(bus, restored)
+    await publish_last(bus, rules)
+    proxy.tables[on_disk.service_id] = on_disk
+    await world.manager()
+    living = await world.service("s", replicas=0)
+    gone = [restored.service_id, on_disk.service_id]
+    await eventually(lambda: all(one in proxy.tables and proxy.tables[one].removed for one in gone), within_s=20)
+
+    async def generations() -> bool:
+        routes, ruled = await stored_generations(bus, RouteTable), await stored_generations(bus, RuleTable)
+        return routes[f"route.{restored.service_id}"] == 8 and ruled == {f"rules.{restored.service_id}": 4}
+
+    await eventually(generations)
+    await world.pool.execute("update publications set published_at = now() - interval '1 day'")
+
+    async def ended() -> bool:
+        left = {*await stored_generations(bus, RouteTable), *await stored_generations(bus, RuleTable)}
+        return left == {f"route.{living}"}
+
+    await eventually(ended, within_s=20)
+    assert not proxy.tables[living].removed
 
 
 async def test_a_kernel_that_somebody_removed_is_replaced(world: World) -> None:

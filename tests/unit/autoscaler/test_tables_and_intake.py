@@ -56,6 +56,16 @@ async def test_older_tables_are_refused_also_after_a_removal() -> None:
     assert set(tables.all()) == {SERVICE}
 
 
+async def test_what_nobody_publishes_any_more_is_dropped_and_may_be_published_again_in_its_generation() -> None:
+    tables = Tables()
+    await tables.deliver(table(5))
+    await tables.forget(f"rules.{SERVICE}")
+    assert tables.of(SERVICE) is None
+    assert tables.removed == set()  # cooldowns in Redis stay until they expire
+    await tables.deliver(table(5))
+    assert set(tables.all()) == {SERVICE}
+
+
 async def test_a_table_without_rules_drops_the_service() -> None:
     tables = Tables()
     await tables.deliver(table(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import structlog
 
@@ -60,6 +61,14 @@ class Tables:
         else:
             self.removed.discard(service)
             self._known[service] = Known.of(table)
+        SERVICES.set(len(self._known))
+
+    async def forget(self, subject: str) -> None:
+        """Drop the table of this subject: nobody publishes it any more. What Redis has of it expires by itself."""
+        service = ServiceId(UUID(subject.rsplit(".", 1)[-1]))
+        self._generations.pop(service, None)  # whoever publishes it again counts as they do
+        if self._known.pop(service, None) is not None:
+            log.info("rules_gone", service_id=str(service))
         SERVICES.set(len(self._known))
 
     def learn(self, service: ServiceId, wanted: int, *, generation: int) -> None:

@@ -72,7 +72,7 @@ async def build(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[
         intake = Intake(tables, windows)
         await stack.enter_async_context(subscribed(bus, KernelMetrics, intake.take_kernels, queue=QUEUE))
         await stack.enter_async_context(subscribed(bus, ProxyMetrics, intake.take_replicas, queue=QUEUE))
-        rules = LastValues(bus, RuleTable, tables.deliver)
+        rules = LastValues(bus, RuleTable, tables.deliver, forget=tables.forget)
         yield [
             _admin(settings, bus, tick, rules),
             rules,

@@ -111,6 +111,9 @@ class LastValues(Generic[M]):
     Live messages come by a core subscription (a JetStream publish is a core message too). The stored values are read
     at the start, after each reconnect and every `resync`: so a lost message costs at most that long. An empty or lost
     stream delivers nothing, and so changes nothing. Run `run()` as a task; `synced` is set after the first full read.
+
+    `forget` hears of each subject that was delivered and that two full reads in a row did not find: a removal that was told
+    while this reader was away ends some time after. Without it what is known is kept until its removal is told.
     """
 
     name = "last-values"
@@ -123,9 +126,15 @@ class LastValues(Generic[M]):
         *,
         subject: str | None = None,
         resync: timedelta = timedelta(seconds=20),
+        forget: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._bus = bus
         self._kind = kind
+        self._forget = forget
+        self._there: set[str] = set()
+        """Subjects that were delivered, where somebody wants to hear that they are gone."""
+        self._missed: set[str] = set()
+        """Those of them that the full read before did not find."""
         self._deliver = deliver
         self._subject = subject or kind.wildcard()
         self._stream = stream_of(kind)
@@ -158,11 +167,23 @@ class LastValues(Generic[M]):
 
     async def _read_stored(self) -> None:
         if "*" in self._subject or ">" in self._subject:
+            before, found = set(self._there), set[str]()
             async for page in stored_values(self._bus, self._stream, self._subject):
                 for one in page:
+                    found.add(one.subject)
                     await self._offer(one)
+            await self._compare(before - found)
         elif (only := await stored_value(self._bus, self._stream, self._subject)) is not None:
             await self._offer(only)
+
+    async def _compare(self, missing: set[str]) -> None:
+        """Forget what this full read and the one before it did not find."""
+        if self._forget is None:
+            return
+        for subject in missing & self._missed:
+            self._there.discard(subject)
+            await self._forget(subject)
+        self._missed = missing & self._there
 
     async def _offer(self, stored: StoredValue) -> None:
         value = read(self._kind, stored.subject, stored.data)
@@ -171,6 +192,8 @@ class LastValues(Generic[M]):
 
     async def _take(self, value: M) -> None:
         """Deliver one value; a reader that fails on it keeps those that it has, and goes on with the next."""
+        if self._forget is not None:
+            self._there.add(value.address())
         try:
             await self._deliver(value)
         except Exception:  # one table costs itself

@@ -42,7 +42,7 @@ MOST_FAILURES = 5
 LOOK_S = 1.0
 """Between two pages of the slow look."""
 REMOVALS = 500
-"""Old removals taken out of the stream by one comparison."""
+"""Old removals taken out of the stream by one comparison, and forgotten services whose removal is told again by it."""
 MAX_BYTES = 7_900_000
 """NATS takes 8 MB, fields of the head included."""
 
@@ -143,9 +143,10 @@ class Publishing(Generic[T]):
         # Read after the stream: a generation is committed before it is published.
         async with self._pool.acquire(timeout=15) as con:
             known, over = await publications.known(con, prefix, self._removal_kept)
-            # A bus server that was killed brings back what a removal had replaced, once the removal was taken out.
+            # A bus server that was killed brings back what a removal had replaced, once the removal was taken out; one that
+            # was restored from an old copy, what is long forgotten here.
             late |= {_key(subject): held[subject].generation for subject in held.keys() - known.keys()}
-            revived: list[str] = await publications.revive(con, prefix, late)
+            revived: list[str] = await publications.revive(con, prefix, late, REMOVALS)
         for subject, generation in known.items():
             stored = held[subject].generation if subject in held else 0
             if stored == generation:

@@ -87,9 +87,10 @@ async def forget(con: Connection, over: Mapping[str, int]) -> None:
     await con.execute(SQL.forget, list(over), list(over.values()))
 
 
-async def revive(con: Connection, prefix: str, held: Mapping[str, int]) -> list[str]:
-    """Of these services, which a reader or the stream has in the generation given, return the subjects of those whose removal was forgotten."""
+async def revive(con: Connection, prefix: str, held: Mapping[str, int], most: int) -> list[str]:
+    """Of these services, which a reader or the stream has in the generation given, return the subjects of up to `most` whose
+    removal was forgotten, or of which nothing is known."""
     if not held:
         return []
-    rows = await con.fetch(SQL.revive, prefix, list(held), list(held.values()))
+    rows = await con.fetch(SQL.revive, prefix, list(held), list(held.values()), most)
     return [row["subject"] for row in rows]

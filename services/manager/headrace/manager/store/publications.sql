@@ -40,7 +40,10 @@ delete from publications p using unnest($1::text[], $2::bigint[]) as n(subject, 
 where p.subject = n.subject and p.generation = n.generation
 
 -- name: revive
--- Deleted services whose removal was forgotten, while a reader or the stream still has their table of generation n.
+-- At most $4 services that were deleted and whose removal was forgotten, or of which nothing is known any more, while a reader or
+-- the stream still has their table of generation n.
 insert into publications (subject, generation, digest)
-select $1 || s.id::text, n.generation, '' from unnest($2::text[], $3::bigint[]) as n(id, generation) join services s on s.id = case when $1 <> 'plan.agent.' then n.id::uuid end
-where s.deleted_at is not null on conflict (subject) do nothing returning subject
+select $1 || n.id, greatest(n.generation, 1), '' from unnest($2::text[], $3::bigint[]) as n(id, generation)
+left join services s on s.id = case when $1 <> 'plan.agent.' then n.id::uuid end
+where $1 <> 'plan.agent.' and (s.id is null or s.deleted_at is not null) order by n.id limit $4
+on conflict (subject) do nothing returning subject

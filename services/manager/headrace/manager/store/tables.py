@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from headrace.common.contracts.ids import AgentId
+from headrace.common.contracts.ids import AgentId, ProjectId
 from headrace.common.contracts.messages.plans import GpuGrant, NodePlan, PlannedKernel, ReplicaSpec
 from headrace.common.contracts.messages.routes import RouteTable, TokenKey
 from headrace.common.contracts.messages.rules import RuleTable
@@ -166,9 +166,13 @@ class Routes:
             TokenKey(kid=row["kid"], public_key=urlsafe_b64encode(row["public_key"]).rstrip(b"=").decode())
             for row in await con.fetch(SQL.signing_keys)
         )
+        rows = await con.fetch(SQL.routed, keys, MAX_FAILED_STARTS)
         return [
-            _draft(self.prefix, row, partial(_route_table, row, signing))
-            for row in await con.fetch(SQL.routed, keys, MAX_FAILED_STARTS)
+            *(_draft(self.prefix, row, partial(_route_table, row, signing)) for row in rows),
+            *(
+                _draft(self.prefix, row, partial(_no_routes, row))
+                for row in await _unknown(con, self.prefix, keys, rows)
+            ),
         ]
 
     async def mark(self, con: Connection, tables: Sequence[RouteTable]) -> None:
@@ -178,6 +182,22 @@ class Routes:
         active = [route.session_id for table in tables for route in table.routes if route.state == "active"]
         generations = [table.generation for table in tables]
         await con.execute(SQL.mark_drained_from, [table.service_id for table in tables], generations, active)
+
+
+async def _unknown(con: Connection, prefix: str, keys: Sequence[str], found: Sequence[Any]) -> list[Any]:
+    """Return a row for each of these services of which there is nothing but a table that is out."""
+    return await con.fetch(SQL.unknown, keys, prefix) if len(found) < len(keys) else []
+
+
+def _no_routes(row: Any) -> RouteTable:
+    """Return the table that ends one of a service that is not known: what it was called, nobody can say."""
+    return RouteTable(
+        service_id=row["service_id"], generation=1, removed=True, name="removed", project_id=ProjectId(UUID(int=0))
+    )
+
+
+def _no_rules(row: Any) -> RuleTable:
+    return RuleTable(service_id=row["service_id"], generation=1, removed=True)
 
 
 def _draft(prefix: str, row: Any, build: Callable[[], T]) -> Draft[T]:
@@ -217,7 +237,14 @@ class Rules:
 
     async def read(self, con: Connection, keys: Sequence[str]) -> list[Draft[RuleTable]]:
         """Return the table of each of these services."""
-        return [_draft(self.prefix, row, partial(_rule_table, row)) for row in await con.fetch(SQL.ruled, keys)]
+        rows = await con.fetch(SQL.ruled, keys)
+        return [
+            *(_draft(self.prefix, row, partial(_rule_table, row)) for row in rows),
+            *(
+                _draft(self.prefix, row, partial(_no_rules, row))
+                for row in await _unknown(con, self.prefix, keys, rows)
+            ),
+        ]
 
     async def mark(self, con: Connection, tables: Sequence[RuleTable]) -> None:
         """Nothing waits for these."""

@@ -109,3 +109,9 @@ where s.id = any($1::uuid[]) and (
     exists (select 1 from publications p where p.subject = 'rules.' || s.id::text and p.generation > 0)
     or s.deleted_at is null and exists (select 1 from rules r where r.service_id = s.id))
 order by s.id
+
+-- name: unknown
+-- Those of these services of which nothing is known (any more) but that a table of theirs ($2: 'route.') is out: it is removed.
+select k.id as service_id, false as unmarked from unnest($1::uuid[]) as k(id)
+where not exists (select 1 from services s where s.id = k.id)
+  and exists (select 1 from publications p where p.subject = $2 || k.id::text and p.generation > 0) order by k.id
