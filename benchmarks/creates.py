@@ -31,7 +31,7 @@ from headrace.common.db.pool import Pool, open_pool
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from tests.support import many_rows
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 SIZES, CLIENTS, MACHINES = (20, 5_000), (1, 16), 100

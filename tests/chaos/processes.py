@@ -14,7 +14,7 @@ import httpx
 
 from benchmarks.proxy.processes import Running, start
 from headrace.embedded.stack import EmbeddedServers
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 

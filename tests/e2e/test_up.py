@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from headrace.embedded.private import lock_holder
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -50,12 +51,6 @@ def person(tmp_path: Path) -> Iterator[Person]:
     somebody = Person(tmp_path)
     yield somebody
     somebody.runs("down", "--timeout", "30")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until_ready(up: subprocess.Popen[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import httpx
 
 from headrace.embedded.state import StackState, read_state
 from tests.support.api import Api
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 ENGINE_DEFINITION = """

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from headrace.embedded.ports import HOST, Ports
+from headrace.embedded.ports import HOST
 from headrace.embedded.process import Child
 from headrace.embedded.valkey import valkey_program
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 
@@ -18,7 +19,7 @@ class OwnValkey:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        self.port = Ports(folder / "ports.json").take("valkey")
+        self.port = free_port()
         self.url = f"redis://:secret@{HOST}:{self.port}/0"
         self._log = folder / "valkey.log"
         self._program = valkey_program(data=folder / "data", port=self.port, password="secret")

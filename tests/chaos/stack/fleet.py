@@ -22,7 +22,7 @@ from tests.chaos.stack.processes import naming, send, tree
 from tests.chaos.stack.relays import Relay
 from tests.support.api import Api
 from tests.support.disk import SmallDisk, small_disk
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.stack import Stack
 from tests.support.wait import eventually
 

@@ -28,7 +28,7 @@ from headrace.common.contracts.messages.reports import KernelReport, NodeReport
 from headrace.common.contracts.slots import parse_slots
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.agent.containers import docker, import_image
-from tests.support.servers import free_port
+from tests.support.ports import free_port, port_range
 from tests.support.wait import eventually
 
 AGENT = "agent-3"
@@ -206,26 +206,26 @@ async def agent_under_test(
     bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, **settings: str
 ) -> AsyncIterator[AgentUnderTest]:
     """An agent that is not started yet. Everything it ran is ended on leaving."""
-    first = free_port() % 20000 + 20000
-    values = {
-        "ID": AGENT, "NATS_URL": servers.nats_url, "NATS_PASSWORD": servers.nats_user(AGENT)[1], "RUNTIME": "process",
-        "DATA_DIR": str(tmp_path / "agent"), "FOLDERS_ROOT": str(folders), "ADMIN_PORT": str(free_port()),
-        "PORT_RANGE": f"{first}-{first + 50}", "FIRST_SYNC": "PT0.3S", **settings,
-    }  # fmt: skip
-    env = {f"HEADRACE_AGENT_{name}": value for name, value in values.items()}
-    under_test = AgentUnderTest(bus, env, tmp_path / "agent", folders, tmp_path / "agent.log")
+    with port_range() as ports:
+        values = {
+            "ID": AGENT, "NATS_URL": servers.nats_url, "NATS_PASSWORD": servers.nats_user(AGENT)[1], "RUNTIME": "process",
+            "DATA_DIR": str(tmp_path / "agent"), "FOLDERS_ROOT": str(folders), "ADMIN_PORT": str(free_port()),
+            "PORT_RANGE": "-".join(map(str, ports)), "FIRST_SYNC": "PT0.3S", **settings,
+        }  # fmt: skip
+        env = {f"HEADRACE_AGENT_{name}": value for name, value in values.items()}
+        under_test = AgentUnderTest(bus, env, tmp_path / "agent", folders, tmp_path / "agent.log")
 
-    async def on_report(report: NodeReport) -> None:
-        under_test.reports.append(report)
+        async def on_report(report: NodeReport) -> None:
+            under_test.reports.append(report)
 
-    async def on_metrics(metrics: KernelMetrics) -> None:
-        under_test.samples.extend(metrics.samples)
+        async def on_metrics(metrics: KernelMetrics) -> None:
+            under_test.samples.extend(metrics.samples)
 
-    async with subscribed(bus, NodeReport, on_report), subscribed(bus, KernelMetrics, on_metrics):
-        try:
-            yield under_test
-        finally:
-            await under_test.end()
+        async with subscribed(bus, NodeReport, on_report), subscribed(bus, KernelMetrics, on_metrics):
+            try:
+                yield under_test
+            finally:
+                await under_test.end()
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import NodeReport
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.agent.conftest import AgentUnderTest, agent_under_test, make_spec, row_of
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 SHELL = ("/bin/sh", "-c")

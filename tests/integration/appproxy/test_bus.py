@@ -23,7 +23,7 @@ from headrace.common.contracts.messages.routes import Revocation, RouteTable
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.appproxy.world import World, backend, running
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import Signer, route, table
 

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from headrace.common.contracts.messages.routes import Limits
 from tests.integration.appproxy.world import World, backend, raw_backend, raw_request, reset
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import route, table
 
@@ -24,12 +25,6 @@ async def hang(reader: Reader, _writer: Writer, _n: int) -> None:
         raise ConnectionResetError
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def lose(_reader: Reader, writer: Writer, _n: int) -> None:
     reset(writer)
 
@@ -37,7 +32,7 @@ async def lose(_reader: Reader, writer: Writer, _n: int) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_refused_connect_goes_to_another_replica_unseen(world: World, method: str) -> None:
     async with backend() as replica:
-        world.apply(table("chat", routes=(route(1, port=closed_port()), route(2, port=replica.port))))
+        world.apply(table("chat", routes=(route(1, port=free_port()), route(2, port=replica.port))))
         for _ in range(30):
             answer = await world.http.request(method, f"{world.url}/chat/x", content=b"b" if method == "POST" else None)
             assert answer.status_code == 200
@@ -48,7 +43,7 @@ async def test_a_refused_connect_goes_to_another_replica_unseen(world: World, me
 
 async def test_a_body_that_was_read_for_a_refused_connect_is_sent_again_whole(world: World) -> None:
     async with backend() as replica:
-        world.apply(table("chat", routes=(route(1, port=closed_port()), route(2, port=replica.port))))
+        world.apply(table("chat", routes=(route(1, port=free_port()), route(2, port=replica.port))))
         for n in range(20):
             content = bytes([65 + n]) * 3000
             assert (await world.http.post(f"{world.url}/chat/", content=content)).status_code == 200
@@ -56,7 +51,7 @@ async def test_a_body_that_was_read_for_a_refused_connect_is_sent_again_whole(wo
 
 
 async def test_where_nothing_may_wait_a_refused_connect_is_502_and_it_is_tried_again_each_time(world: World) -> None:
-    port = closed_port()
+    port = free_port()
     world.apply(table("chat", limits=Limits(max_queued=0), routes=(route(port=port),)))
     for _ in range(3):
         got = await world.http.get(f"{world.url}/chat/")

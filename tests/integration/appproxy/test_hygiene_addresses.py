@@ -12,7 +12,7 @@ import pytest
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.messages.routes import Limits
 from tests.integration.appproxy.world import World, backend, raw_backend, raw_request, reset
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import route, table
 

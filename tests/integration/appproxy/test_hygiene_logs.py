@@ -18,7 +18,7 @@ import pytest
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
 from tests.integration.appproxy.world import backend, raw_backend, raw_request, running
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import Signer, route, table
 

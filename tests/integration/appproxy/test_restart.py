@@ -23,7 +23,7 @@ from headrace.embedded.keeper import Keeper, Program
 from headrace.embedded.process import LAUNCHER, Command
 from headrace.embedded.readiness import answers_200
 from tests.integration.appproxy.world import NOWHERE, backend
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import route, table
 

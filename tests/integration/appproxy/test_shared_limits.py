@@ -17,9 +17,10 @@ from headrace.appproxy.domain.rates import DAY_S, Quota, Reservation, Usage, Ver
 from headrace.appproxy.limits import CallerLimits
 from headrace.appproxy.limits.shared import SharedLimits
 from headrace.common.contracts.messages.routes import RateLimits
-from headrace.embedded.ports import HOST, Ports
+from headrace.embedded.ports import HOST
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.facts import facts
+from tests.support.ports import free_port
 from tests.support.valkey import OwnValkey, own_valkey
 from tests.support.wait import eventually
 
@@ -280,9 +281,8 @@ async def test_a_killed_valkey_is_judged_without_and_found_again(own: OwnValkey)
         await limits.close()
 
 
-async def test_with_nobody_there_from_the_start_it_serves(tmp_path: Path) -> None:
-    port = Ports(tmp_path / "ports.json").take("nobody")
-    limits = CallerLimits(f"redis://{HOST}:{port}/0", retry_s=0.05)
+async def test_with_nobody_there_from_the_start_it_serves() -> None:
+    limits = CallerLimits(f"redis://{HOST}:{free_port()}/0", retry_s=0.05)
     verdict = await limits.reserve("a", RateLimits(in_flight=1), 0)
     assert (verdict.allowed, verdict.judged) == (True, "local")
     await limits.settle(verdict.reservation, None)

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.start_checks import what_is_wrong
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 
 PREFIX = "HEADRACE_APPPROXY_"
 SPANS = "http://127.0.0.1:4318/v1/traces"

@@ -20,7 +20,7 @@ from tests.integration.appproxy.replicas import fleet
 from tests.integration.appproxy.workers import Answer, Line, ask, from_both, refuses, two_workers
 from tests.integration.appproxy.world import backend, running
 from tests.support.load import Load
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import route, table
 

@@ -15,7 +15,7 @@ from headrace.common.contracts.messages.routes import Limits
 from tests.integration.appproxy.replicas import fleet
 from tests.integration.appproxy.workers import Line, Two, accepts, ask, from_both, refuses, two_workers
 from tests.integration.appproxy.world import backend
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import route, table
 

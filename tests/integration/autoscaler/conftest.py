@@ -22,7 +22,7 @@ from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.runtime.service import run_tasks
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.autoscaler.standin import Fleet, StandInManager
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 QUICK = {
@@ -130,7 +130,7 @@ def process(environment: Environment, tmp_path: Path) -> Iterator[Callable[..., 
         yield start
 
 
-async def ready(url: str, *, within_s: float = 15) -> None:
+async def ready(url: str, *, within_s: float = 60) -> None:
     """Return once the autoscaler says that it is ready."""
     async with httpx.AsyncClient() as http:
 

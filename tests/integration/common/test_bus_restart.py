@@ -22,7 +22,7 @@ from headrace.common.bus.streams import ensure_streams
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.problems import BusUnavailable
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 pytestmark = [

@@ -20,7 +20,7 @@ from headrace.embedded.proc import ProcessId
 from headrace.embedded.state import Phase, ProcessState, StackState
 from headrace.embedded.supervisor import StopResult, read_state, stop
 from tests.integration.embedded.world import line, living, python, until
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 
 MAIN = "import sys; from tests.integration.embedded.standing_in import main; sys.exit(main(*sys.argv[1:]))"
 ALL = ["postgres", "nats", "valkey", "manager", "agent-1", "agent-2", "appproxy", "autoscaler"]

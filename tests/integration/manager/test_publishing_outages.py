@@ -24,7 +24,7 @@ from headrace.common.db.pool import Pool
 from headrace.embedded.nats import nats_program
 from headrace.embedded.permissions import BusUser, UserKind
 from tests.integration.manager.test_publishing import Facts, publishing_of
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 MANAGER = BusUser("manager", UserKind.MANAGER)

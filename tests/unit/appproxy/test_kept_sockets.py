@@ -15,7 +15,7 @@ from headrace.appproxy.listeners import Listeners
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.start_checks import what_is_wrong
 from headrace.appproxy.table import Tables
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,27 +68,40 @@ class TestLock:
         assert lock_holder(tmp_path / "none") is None
 
 
+def take(folder: Path, name: str, *, wanted: int | None = None, free: Callable[[int, str], bool] = is_free) -> int:
+    """Start, take a port, and end."""
+    with closing(Ports(folder / "p", free=free)) as ports:
+        return ports.take(name, wanted=wanted)
+
+
 class TestPorts:
     def test_a_port_is_remembered(self, tmp_path: Path) -> None:
-        port = Ports(tmp_path / "p").take("nats")
+        port = take(tmp_path, "nats")
         assert LOW <= port <= HIGH
-        assert Ports(tmp_path / "p").take("nats") == port
+        assert take(tmp_path, "nats") == port
 
     def test_a_port_taken_by_somebody_else_is_chosen_anew_and_that_is_remembered(self, tmp_path: Path) -> None:
-        old = Ports(tmp_path / "p").take("nats")
-        new = Ports(tmp_path / "p", free=lambda port, _host: port != old).take("nats")
+        old = take(tmp_path, "nats")
+        new = take(tmp_path, "nats", free=lambda port, _host: port != old)
         assert new != old
-        assert Ports(tmp_path / "p").take("nats") == new
+        assert take(tmp_path, "nats") == new
+
+    def test_a_port_that_another_stack_was_given_is_not_free_before_that_stack_listens(self, tmp_path: Path) -> None:
+        with closing(Ports(tmp_path / "one")) as one, closing(Ports(tmp_path / "other")) as other:
+            port = one.take("nats")
+            assert is_free(port)
+            assert other.take("nats", wanted=port) != port
+            one.close()
+            assert other.take("valkey", wanted=port) == port
 
     def test_the_wanted_port_wins_over_the_remembered_one(self, tmp_path: Path) -> None:
-        ports = Ports(tmp_path / "p", free=lambda port, _host: port != 8080)
-        stand_in = ports.take("manager", wanted=8080)
+        stand_in = take(tmp_path, "manager", wanted=8080, free=lambda port, _host: port != 8080)
         assert stand_in != 8080
-        assert Ports(tmp_path / "p", free=lambda _p, _h: True).take("manager", wanted=8080) == 8080
+        assert take(tmp_path, "manager", wanted=8080, free=lambda _p, _h: True) == 8080
 
     def test_two_names_never_share_a_port(self, tmp_path: Path) -> None:
-        ports = Ports(tmp_path / "p", free=lambda _p, _h: True)
-        given = [ports.take(name, wanted=8080) for name in "abcdefgh"]
+        with closing(Ports(tmp_path / "p", free=lambda _p, _h: True)) as ports:
+            given = [ports.take(name, wanted=8080) for name in "abcdefgh"]
         assert len(set(given)) == len(given)
 
     def test_free_means_that_nobody_listens(self) -> None:

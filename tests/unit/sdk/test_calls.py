@@ -18,6 +18,7 @@ from headrace.common.contracts.http.services import CreateService, StartValidati
 from headrace.common.contracts.http.tokens import CallerLimits, CreateToken, UpdateCaller
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 from headrace.sdk import AnswerLostError, ApiError, Client, UnexpectedAnswerError, UnreachableError
+from tests.support.ports import free_port
 from tests.unit.sdk.standin import KEY, NOW, StandIn, problem, service_view, uid
 
 PROJECT = {"id": uid(2), "name": "p", "description": "", "quota": {"cpu": "4"}, "created_at": NOW}
@@ -220,14 +221,8 @@ def test_a_name_cannot_become_another_path(there: StandIn, client: Client, name:
     assert "?" not in path
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Client(f"http://127.0.0.1:{_free_port()}", KEY, retries=2) as client:
+    with Client(f"http://127.0.0.1:{free_port()}", KEY, retries=2) as client:
         waits: list[float] = []
         monkeypatch.setattr(client._transport, "sleep", waits.append)
         with pytest.raises(UnreachableError, match=r"cannot reach http://127.0.0.1:\d+/v1/whoami"):

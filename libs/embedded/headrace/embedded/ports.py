@@ -29,18 +29,21 @@ def is_free(port: int, host: str = HOST) -> bool:
 
 
 class Ports:
-    """Names → ports, remembered in one private JSON file."""
+    """Names → ports, remembered in one private JSON file.
+
+    A port that was given is held until `close` by a name in the machine's network namespace (an abstract socket): of two stacks
+    that start at once, the second does not choose it while the first one's server is not listening yet.
+    """
 
     def __init__(self, file: Path, *, free: Callable[[int, str], bool] = is_free) -> None:
         self._file, self._free = file, free
         self._known: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        self._given: set[int] = set()
+        self._held: dict[int, socket.socket] = {}
 
     def take(self, name: str, *, wanted: int | None = None, host: str = HOST) -> int:
         """Return a free port for `name`: `wanted` if it is free, else the remembered one, else a new one."""
         candidates = [port for port in (wanted, self._known.get(name)) if port is not None]
-        port = next((port for port in candidates if self.usable(port, host)), None) or self._new(host)
-        self._given.add(port)
+        port = next((port for port in candidates if self._claim(port, host)), None) or self._new(host)
         if self._known.get(name) != port:
             self._known[name] = port
             write_private(self._file, json.dumps(self._known, indent=1, sort_keys=True) + "\n")
@@ -48,10 +51,29 @@ class Ports:
 
     def usable(self, port: int, host: str) -> bool:
         """Return whether a server could listen there, and no other one was given it."""
-        return port not in self._given and self._free(port, host)
+        return port not in self._held and self._free(port, host)
+
+    def close(self) -> None:
+        """Let others have the ports."""
+        for name in self._held.values():
+            name.close()
+        self._held.clear()
+
+    def _claim(self, port: int, host: str) -> bool:
+        """Hold the port for this stack if nobody has it."""
+        if not self.usable(port, host):
+            return False
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            name.bind(f"\0headrace-port-{port}")
+        except OSError:  # another stack is about to listen there
+            name.close()
+            return False
+        self._held[port] = name
+        return True
 
     def _new(self, host: str) -> int:
         order = list(range(LOW, HIGH + 1))
         random.SystemRandom().shuffle(order)
         taken = set(self._known.values())
-        return next(port for port in order if port not in taken and self.usable(port, host))
+        return next(port for port in order if port not in taken and self._claim(port, host))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -63,7 +63,7 @@ class EmbeddedServers:
             self.data = private_folder(self._wanted)
             self._open.enter_context(FolderLock(self.data))
             self.credentials = Credentials(self.data / "secrets.json")
-            self.ports = Ports(self.data / "ports.json")
+            self.ports = self._open.enter_context(closing(Ports(self.data / "ports.json")))
             await self._start()
         except BaseException:
             await self._open.aclose()
