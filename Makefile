@@ -1,7 +1,8 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench bench-proxy compile chaos fuzz lock contracts refusals clean
+.PHONY: help setup demo up test unit check format bench bench-proxy compile chaos fuzz lock contracts refusals clean
 BIN := .venv/bin
+PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -15,8 +16,11 @@ demo: setup  ## Start everything, serve a real embedding model, call it; Ctrl-C 
 up: setup  ## Start the embedded stack and the four services (the same as `.venv/bin/headrace up`)
 	@$(BIN)/headrace up
 
-test: setup  ## Run the whole test suite (ARGS='-k name' for some of it)
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup  ## Run the whole test suite in parallel (ARGS='-k name' or paths for some of it, ARGS=-n0 for one process)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+unit: setup  ## Run the unit tests: no server, no network
+	@$(BIN)/python -m pytest $(PARALLEL) $(or $(ARGS),tests/unit)
 
 check: setup  ## Lint, types, layers
 	@$(BIN)/ruff check .

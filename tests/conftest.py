@@ -8,6 +8,8 @@ import subprocess
 import pytest
 import structlog
 
+from tests.support.groups import order
+
 pytest_plugins = ["tests.support.backends"]
 # plain: a rich traceback takes a fifth of a second to draw, and outages log many
 structlog.configure(
@@ -20,11 +22,19 @@ structlog.configure(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a Docker engine its tests are skipped, saying so; in CI they fail instead."""
+    """Order and group what runs in parallel. Without a Docker engine its tests are skipped, saying so; in CI they fail instead."""
+    order(items)
     wanting = [item for item in items if item.get_closest_marker("docker")]
     if wanting and not os.environ.get("CI") and (why := _no_docker()):
         for item in wanting:
             item.add_marker(pytest.mark.skip(reason=f"needs a Docker engine that this user may use: {why}"))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores, since tests wait for servers and containers half of their time; none for tests by name."""
+    if all("::" in word for word in config.args):
+        return 0
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def _no_docker() -> str:
