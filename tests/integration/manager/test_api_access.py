@@ -25,7 +25,7 @@ WITHOUT_PROJECT = {
     "/v1/users/{user}/keys", "/v1/users/{user}/keys/{key_id}", "/v1/agents", "/v1/agents/{agent}",
 }  # fmt: skip
 BODIES = {
-    "update_rule": {"enabled": False},
+    "update_rule": {"enabled": False}, "update_agent": {"addresses": ["10.0.0.1"]},
     "send_selection": {"paths": ["a"]},
     "update_project": {"description": "x"},
     "put_member": {"role": "viewer"}, "update_service": {"replicas": 2}, "roll_back_service": {"revision": 1}, "create_token": {},

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from headrace.cli.app import build
 from headrace.cli.config import Config
 from headrace.cli.session import Session
+from headrace.common.contracts.http.agents import UpdateAgent
 from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.folders import CreateFolder, Selection
 from headrace.common.contracts.http.projects import (
@@ -158,7 +159,19 @@ async def _rule(api: ManagerApi) -> str:
 
 
 TOKEN = {**CALLER, "name": Field("for the app", ("--name", "for the app"), unset("name"), "")}
+
+
+async def _agent(api: ManagerApi) -> str:
+    await api.machine("m-1")
+    return "m-1"
+
+
 RESOURCES: Final[Mapping[str, Resource]] = {
+    "agent": Resource(
+        UpdateAgent, UpdateAgent, _agent, "/v1/agents/{0}", "/v1/agents/{0}",
+        lambda client, name, body: client.agents.update(name, body), ("agent", "address", "{0}"),
+        {"addresses": Field(["10.0.0.7", "gpu-1.lan"], ("10.0.0.7", "gpu-1.lan"), ("--unset",), None)},
+    ),
     "project": Resource(
         CreateProject, UpdateProject, _project, "/v1/projects/{0}", "/v1/projects/{0}",
         lambda client, name, body: client.projects.update(name, body), ("project", "update", "{0}"),

@@ -17,10 +17,14 @@ from tests.support import many_rows
 from tests.support.wait import eventually
 
 
+def at(name: str) -> str:
+    return f"{name}.lan"
+
+
 def machine(name: str, *, used: int = 0) -> Machine:
     gpu = Gpu(gpu_id=f"{name}-gpu", index=0, model="simulated", memory_bytes=100, memory_used_bytes=used)  # type: ignore[arg-type]
     return Machine(
-        hostname=name, architecture="x86_64", address="10.0.0.7", runtime="process", version="0",
+        hostname=name, architecture="x86_64", address=at(name), runtime="process", version="0",
         slots={"cpu": "64", "mem": "64g", "cuda.device": 1}, gpus=(gpu,),  # type: ignore[dict-item]
     )  # fmt: skip
 
@@ -47,7 +51,7 @@ async def shown_kernels(pool: Pool, **changes: Any) -> dict[str, list[KernelRepo
     ):
         facts = {
             "kernel_id": row["id"], "session_id": row["session_id"], "service_id": row["service_id"], "state": "running", "health": "healthy",
-            "reason": Reason(code="healthy", text=""), "host": "10.0.0.7", "port": 20000,
+            "reason": Reason(code="healthy", text=""), "host": at(row["agent_id"]), "port": 20000,
         }  # fmt: skip
         found.setdefault(row["agent_id"], []).append(KernelReport(**{**facts, **changes}))
     return found

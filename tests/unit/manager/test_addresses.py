@@ -10,7 +10,7 @@ import pytest
 from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
 from headrace.common.contracts.messages.reports import KernelReport
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.addresses import NOT_ALLOWED, Places
+from headrace.manager.domain.addresses import NOT_ALLOWED, Claim, Places, Said, claims, problem
 
 
 def kernel(host: str | None, port: int | None) -> KernelReport:
@@ -73,3 +73,48 @@ def test_agents_that_share_a_machine_with_the_app_proxies_are_at_its_loopback_wh
     good = kernel("127.0.0.1", 20_001)
     assert places.judge(good, "127.0.0.1") is good
     assert places.judge(kernel("10.0.0.7", 20_001), "10.0.0.7").reason.code == NOT_ALLOWED
+
+
+def test_a_machines_first_address_is_claimed_where_one_may_be() -> None:
+    places = Places((ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8"), ip_network("fd00::/8")))
+    said = [
+        Said("d", "fd00:0::1"), Said("c", "::ffff:10.0.0.3"), Said("b", "127.0.0.1"), Said("a", "192.168.0.1"), Said("e", ""),
+        Said("f", "10.0.0.9", ["10.0.0.6"]), Said("g", "gpu.lan"),
+    ]  # fmt: skip
+    assert claims(said, places) == [
+        Claim("b", "127.0.0.1", shared=True), Claim("c", "10.0.0.3", shared=False), Claim("d", "fd00::1", shared=False),
+    ]  # fmt: skip
+    assert claims([Said("g", "GPU.lan.")], Places()) == [Claim("g", "gpu.lan", shared=False)]
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed", "taken", "why"),
+    [
+        ("10.0.0.7", ["10.0.0.7"], {}, None),
+        ("::ffff:10.0.0.7", ["10.0.0.7"], {}, None),
+        ("GPU-1.lan.", ["10.0.0.7", "gpu-1.LAN"], {}, None),
+        ("10.0.0.7", None, {}, None),
+        (
+            "10.0.0.8",
+            ["10.0.0.7"],
+            {},
+            r"at 10\.0\.0\.8; allowed: 10\.0\.0\.7\. An operator .*: headrace agent address m …",
+        ),
+        ("10.0.0.8", [f"10.0.1.{n}" for n in range(9)], {}, r"10\.0\.1\.3 …\. "),
+        ("10.0.0.8", None, {"m": "other"}, r"which is the address of agent other; .*: headrace agent address m …"),
+        ("", ["10.0.0.7"], {}, "no address"),
+        ("127.0.0.1", ["127.0.0.1"], {}, "all but loopback"),
+    ],
+)
+def test_an_address_that_is_not_the_machines_own_is_told_with_what_is_allowed(
+    address: str, allowed: list[str] | None, taken: dict[str, str], why: str | None
+) -> None:
+    found = problem(Said("m", address, allowed), Places(), taken)
+    assert found is None if why is None else re.search(why, found or "")
+
+
+def test_replicas_of_a_machine_at_an_address_that_is_not_its_own_get_no_requests() -> None:
+    judged = Places().judge(kernel("10.0.0.8", 20_001), "10.0.0.8", "it says that it is elsewhere")
+    assert (judged.host, judged.port, judged.health) == (None, None, "unhealthy")
+    assert judged.reason == Reason(code=NOT_ALLOWED, text="it says that it is elsewhere")
+    assert Places().judge(kernel(None, None), "10.0.0.8", "it says that it is elsewhere").health == "healthy"

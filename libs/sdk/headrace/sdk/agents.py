@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headrace.common.contracts.http.agents import AgentDetail, AgentView
+from headrace.common.contracts.http.agents import AgentDetail, AgentView, UpdateAgent
 from headrace.sdk.transport import Transport, segment
 
 
@@ -21,3 +21,7 @@ class Agents:
     def get(self, agent: str) -> AgentDetail:
         """Return one agent with its GPUs and kernels."""
         return self._transport.one(AgentDetail, "GET", f"/v1/agents/{segment(agent)}")
+
+    def update(self, agent: str, body: UpdateAgent) -> AgentDetail:
+        """Say at which addresses the agent's replicas may be (operators). It holds from its next report on."""
+        return self._transport.one(AgentDetail, "PATCH", f"/v1/agents/{segment(agent)}", body=body)

@@ -80,7 +80,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
             pool, storage, vault=vault, proxy_url=settings.public_proxy_url, pokes=loops, outcomes=outcomes, reader=BusLogReader(bus),
             clock=utc_now, max_upload_bytes=settings.upload_limit_bytes, uploads_kept_for=timedelta(days=2),
             most=Bounds(**{field.name: getattr(settings, field.name) for field in fields(Bounds)}),
-            own_ports=OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports), proxies=proxies,
+            own_ports=OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports), proxies=proxies, places=places(settings),
         )  # fmt: skip
         await use.clean()
         app = make_api(use, checks={"bus": side.check, "loops": loops.check})

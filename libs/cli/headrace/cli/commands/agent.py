@@ -8,9 +8,10 @@ import typer
 
 from headrace.cli.command import command
 from headrace.cli.output import Columns
+from headrace.cli.parsing import usage
 from headrace.cli.session import Session
 from headrace.cli.text import cell, size, slots
-from headrace.common.contracts.http.agents import AgentDetail, AgentView
+from headrace.common.contracts.http.agents import AgentDetail, AgentView, UpdateAgent
 from headrace.common.contracts.messages.reports import Disk
 
 AGENT_COLUMNS: Columns[AgentView] = (
@@ -43,6 +44,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "ls")(ls)
     command(app, "show")(show)
+    command(app, "address")(address)
 
 
 def ls(session: Session) -> None:
@@ -61,6 +63,7 @@ def show(session: Session, agent: Annotated[str, typer.Argument(metavar="AGENT")
             ("last heard of", found.last_seen_at),
             ("resource group", found.resource_group),
             ("machine", f"{found.hostname} ({found.architecture}) at {found.address}"),
+            *_allowed(found),
             ("runtime", found.runtime),
             ("version", found.version),
             ("isolation", found.isolation.text if found.isolation else "its agent does not tell"),
@@ -73,6 +76,32 @@ def show(session: Session, agent: Annotated[str, typer.Argument(metavar="AGENT")
         ),
     )
     _parts(session, found)
+
+
+def address(
+    session: Session,
+    agent: Annotated[str, typer.Argument(metavar="AGENT")],
+    addresses: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ADDRESS]...", help="IP addresses or names; they replace those before."),
+    ] = None,
+    unset: Annotated[
+        bool, typer.Option("--unset", help="Instead of addresses: the next one that it reports, as for a new agent.")
+    ] = False,
+) -> None:
+    """Say at which addresses an agent's replicas may be. Without that it is the first one that the agent reported; replicas at
+    another one get no requests."""
+    if bool(addresses) == unset:
+        raise usage(f"found {'both' if unset else 'nothing to change'}; allowed: addresses, or --unset")
+    found = session.client.agents.update(agent, UpdateAgent.model_validate({"addresses": addresses or None}))
+    session.output.facts(found, (("agent", found.id), *_allowed(found)))
+
+
+def _allowed(agent: AgentView) -> tuple[tuple[str, str], ...]:
+    """Return where the agent's replicas may be, and why they get no requests where it says that it is."""
+    named = ", ".join(agent.addresses) if agent.addresses else "the next one that it reports"
+    refused = (("address is refused", agent.address_problem),) if agent.address_problem else ()
+    return (("allowed addresses", named), *refused)
 
 
 def _parts(session: Session, agent: AgentDetail) -> None:

@@ -88,6 +88,7 @@ def _local(session: Session, folder: Path, state: StackState | None) -> tuple[St
             missing.append(f"the API does not answer: {error}")
         missing += [_lost(agent) for agent in agents if agent.status == "lost"]
         missing += [_disk_low(agent) for agent in agents if shortages(agent)]
+        missing += [_misplaced(agent) for agent in agents if agent.address_problem]
     words: dict[Phase, Literal["starting", "stopping", "up", "degraded"]] = {
         Phase.STARTING: "starting",
         Phase.STOPPING: "stopping",
@@ -146,12 +147,13 @@ def hints_of(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> li
     hints = [_lost(agent) for agent in agents if agent.status == "lost"]
     hints += _shared(agents, services)
     hints += [_disk_low(agent) for agent in agents if shortages(agent)]
+    hints += [_misplaced(agent) for agent in agents if agent.address_problem]
     hints += [f"service {s.name}: {s.reason.text}" for s in services if s.phase == "failed"]
     return hints
 
 
 def _impaired(agent: AgentView) -> bool:
-    return agent.status == "lost" or bool(shortages(agent))
+    return agent.status == "lost" or bool(shortages(agent) or agent.address_problem)
 
 
 def _lost(agent: AgentView) -> str:
@@ -160,6 +162,10 @@ def _lost(agent: AgentView) -> str:
 
 def _disk_low(agent: AgentView) -> str:
     return f"agent {agent.id} has little room; {'; '.join(shortages(agent))}"
+
+
+def _misplaced(agent: AgentView) -> str:
+    return f"agent {agent.id} is not where it may be; {agent.address_problem}"
 
 
 def _print(session: Session, view: StatusView, folder: Path) -> None:

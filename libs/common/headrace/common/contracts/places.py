@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
@@ -11,6 +12,7 @@ _NEVER = tuple(
         "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/128", "::1/128", "fe80::/10", "ff00::/8",
     )
 )  # fmt: skip
+_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
 NEVER_IN_WORDS = "loopback, link-local, multicast and unspecified addresses"
 
 
@@ -22,6 +24,17 @@ def read_address(text: str) -> Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+def as_written(text: str) -> str:
+    """Return the one way to write an address or a name, by which two are compared."""
+    address = read_address(text)
+    return text.lower().rstrip(".") if address is None else str(address)
+
+
+def is_host_name(text: str) -> bool:
+    """Return whether this can be the name of a host."""
+    return len(text) <= 253 and _NAME.match(text) is not None and not text.rstrip(".").rpartition(".")[2].isdecimal()
 
 
 def is_nowhere(address: Address) -> bool:

@@ -9,7 +9,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
-from headrace.common.contracts.http.agents import AgentDetail, AgentView
+from headrace.common.contracts.http.agents import AgentDetail, AgentView, UpdateAgent
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.services import StartValidation, ValidationView
 from headrace.common.contracts.problems import (
@@ -122,6 +122,18 @@ async def list_agents(call: Call) -> web.Response:
 async def show_agent(call: Call) -> web.Response:
     """Return one machine with its GPUs and kernels (operators)."""
     return json_reply(await call.use.fleet.show(call.actor, call["agent"]))
+
+
+@routes.on(
+    "PATCH",
+    "/v1/agents/{agent}",
+    body=UpdateAgent,
+    replies={200: Reply("The machine.", AgentDetail)},
+    problems=(Forbidden,),
+)
+async def update_agent(call: Call) -> web.Response:
+    """Say at which addresses a machine's replicas may be (operators)."""
+    return json_reply(await call.use.fleet.update(call.actor, call["agent"], call.body(UpdateAgent)))
 
 
 async def _stream(call: Call, source: LogSource, query: LogQuery) -> web.StreamResponse:

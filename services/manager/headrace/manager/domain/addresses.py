@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from headrace.common.contracts.messages.reports import KernelReport
-from headrace.common.contracts.places import NEVER_IN_WORDS, is_nowhere, read_address
+from headrace.common.contracts.places import NEVER_IN_WORDS, as_written, is_nowhere, read_address
 from headrace.common.contracts.reasons import Reason
 
 Network = IPv4Network | IPv6Network
 NOT_ALLOWED = "address-not-allowed"
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -26,38 +27,106 @@ class Places:
     first_port: int = 20_000
     last_port: int = 32_767
 
-    def judge(self, kernel: KernelReport, machine: str) -> KernelReport:
-        """Return the kernel as it is believed: without an address, and unhealthy, if that is none where it may be."""
+    def judge(self, kernel: KernelReport, machine: str, problem: str | None = None) -> KernelReport:
+        """Return the kernel as it is believed: without an address, and unhealthy, if that is none where it may be.
+
+        `machine`: the address that its machine says it has; `problem`: why that does not count.
+        """
         if kernel.host is None and kernel.port is None:
             return kernel
-        why = self._refusal(kernel.host or "", kernel.port, machine)
+        why = self._refusal(kernel.host or "", kernel.port, machine, problem)
         if why is None:
             return kernel
         reason = kernel.reason if kernel.state != "running" else Reason(code=NOT_ALLOWED, text=why)
         return kernel.model_copy(update={"host": None, "port": None, "health": "unhealthy", "reason": reason})
 
-    def _refusal(self, host: str, port: int | None, machine: str) -> str | None:
+    def refuses(self, host: str) -> str | None:
+        """Return why no machine may be at this address, whatever else is allowed for it; None if one may."""
+        address = read_address(host)
+        if address is None:  # a name, which the app-proxy resolves, and judges by what it finds
+            if not self.networks:
+                return None
+            return f"its machine is at {_short(host)}, a name; allowed (replica_networks): {self.allowed}"
+        if any(address in network for network in self.networks):
+            return None
+        if self.networks or is_nowhere(address):
+            return f"its machine is at {address}; allowed (replica_networks): {self.allowed}"
+        return None
+
+    def _refusal(self, host: str, port: int | None, machine: str, problem: str | None) -> str | None:
         if not host or host != machine:
             return f"its agent says that it is at {_short(host)}; its machine is at {_short(machine)}"
+        if problem is not None:
+            return problem
         if port is None:  # not open yet
             return None
         if not self.first_port <= port <= self.last_port:
             return (
                 f"its agent says that it is on port {port}; allowed (replica_ports): {self.first_port}-{self.last_port}"
             )
-        address = read_address(host)
-        if address is None:  # a name, which the app-proxy resolves, and judges by what it finds
-            if not self.networks:
-                return None
-            return f"its machine is at {_short(host)}, a name; allowed (replica_networks): {self._named()}"
-        if any(address in network for network in self.networks):
-            return None
-        if self.networks or is_nowhere(address):
-            return f"its machine is at {address}; allowed (replica_networks): {self._named()}"
-        return None
+        return self.refuses(host)
 
-    def _named(self) -> str:
+    @property
+    def allowed(self) -> str:
+        """The networks, in words."""
         return ", ".join(map(str, self.networks)) or f"all but {NEVER_IN_WORDS}"
+
+
+@dataclass(frozen=True)
+class Said:
+    """The address that a machine says it has, and those that are allowed for it; None: its first one will be."""
+
+    machine: str
+    address: str
+    allowed: Sequence[str] | None = None
+    problem: str | None = None
+    """Why an earlier one did not count."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A machine's first address. One that can be `shared` is loopback: every machine has it."""
+
+    machine: str
+    address: str
+    shared: bool
+
+
+def claims(said: Sequence[Said], places: Places) -> list[Claim]:
+    """Return the first addresses of those machines that have none yet, where one may be, by the machines' ids."""
+    return [
+        Claim(one.machine, as_written(one.address), _is_loopback(one.address))
+        for one in sorted(said, key=lambda one: one.machine)
+        if one.allowed is None and one.address and places.refuses(one.address) is None
+    ]
+
+
+def problem(said: Said, places: Places, taken: Mapping[str, str]) -> str | None:
+    """Return why the address of a machine does not count, or None if it does.
+
+    `taken`: of machines whose first address could not be allowed, the machine that has it.
+    """
+    if not said.address:
+        return "its agent says no address"
+    if (why := places.refuses(said.address)) is not None:
+        return why
+    if (owner := taken.get(said.machine)) is not None:
+        return (
+            f"it says that it is at {_short(said.address)}, which is the address of agent {owner}; where both are there, "
+            f"an operator allows it: headrace agent address {said.machine} …"
+        )
+    if said.allowed is None or as_written(said.address) in map(as_written, said.allowed):
+        return None
+    named = ", ".join(said.allowed[:_MOST_NAMED]) + (" …" if len(said.allowed) > _MOST_NAMED else "")
+    return (
+        f"it says that it is at {_short(said.address)}; allowed: {named}. An operator allows another address: "
+        f"headrace agent address {said.machine} …"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    address = read_address(host)
+    return as_written(host) == "localhost" if address is None else address.is_loopback
 
 
 def _short(text: str) -> str:

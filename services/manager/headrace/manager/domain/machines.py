@@ -46,6 +46,8 @@ class Machine:
     """GPU → share that these hold."""
     disk_low: bool = False
     """Its agent starts nothing, because less than its reserve is free on the disk."""
+    address_refused: bool = False
+    """It says that it is at an address that is not allowed for it: nobody would reach what runs there."""
 
 
 @dataclass(frozen=True)

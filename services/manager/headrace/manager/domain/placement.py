@@ -1,7 +1,7 @@
 """Which machine a session goes to. Pure: machines and pending sessions in, placements and reasons out.
 
-- A machine fits if it is in the group, of the architecture, runs the kind of kernel, has room on its disk, and has all of
-  the slots free.
+- A machine fits if it is in the group, of the architecture, runs the kind of kernel, has room on its disk, is at an address
+  that is allowed for it, and has all of the slots free.
 - Pack: the machine is taken that fits and was the most used when the pass began (fewest free GPUs, then least free CPU
   and memory), so that large sessions find room.
 - Whole GPUs and fractions are never mixed on one GPU; a fraction goes to the fullest GPU that still has it.
@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from headrace.common.contracts.ids import SessionId
+from headrace.manager.domain.addresses import NOT_ALLOWED
 from headrace.manager.domain.machines import Grant, Machine, Placement, Request, Waiting
 from headrace.manager.domain.refusals import Bystanders, refusal
 from headrace.manager.domain.rooms import Need, Room, Row, Units
@@ -223,4 +224,6 @@ def _obstacle(machine: Machine, eligibility: _Eligibility) -> str | None:
         return "no-image"
     if machine.disk_low:
         return "disk-low"
+    if machine.address_refused:
+        return NOT_ALLOWED
     return None

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.slots import MEM
+from headrace.manager.domain.addresses import NOT_ALLOWED
 from headrace.manager.domain.machines import PLAN
 from headrace.manager.domain.rooms import Need, Room, Units
 
@@ -21,6 +22,7 @@ class Bystanders:
         self._counts: Counter[str] = Counter()
         self._words = {
             "disk-low": "have less disk free than their agents keep in reserve (`headrace agent show` has the numbers)",
+            NOT_ALLOWED: "say that they are at an address that is not allowed for them (`headrace agent show` says why)",
             "no-image": "run containers only, and the service names no image",
             "other-architecture": f"are not {architecture}, as the image is",
             "other-group": f"are not in resource group {group}",

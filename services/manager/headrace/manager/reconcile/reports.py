@@ -14,12 +14,12 @@ import structlog
 from headrace.common.contracts.ids import AgentId, ProxyId, RuleId, ServiceId, SessionId
 from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleOutcome, RuleReport
-from headrace.common.db.pool import Pool, transaction
+from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain.addresses import Places
+from headrace.manager.domain.addresses import Places, Said, claims, problem
 from headrace.manager.domain.receipts import Heard
 from headrace.manager.domain.status import Presence
-from headrace.manager.store import reports
+from headrace.manager.store import addresses, events, reports
 
 log = structlog.get_logger()
 
@@ -80,9 +80,10 @@ class NodeReports:
         if not fresh:
             return
         async with transaction(self._pool) as con:
-            capacity = await reports.keep(con, fresh, digests, self._lost_after)
-            counting = [report for report in fresh if report.agent_id in capacity]
-            changed = await reports.apply_kernels(con, counting, self._places) if counting else 0
+            kept = await reports.keep(con, fresh, digests, self._lost_after)
+            counting = [report for report in fresh if report.agent_id in kept]
+            problems, news = await self._addresses(con, [one.said for one in kept.values()])
+            changed = await reports.apply_kernels(con, counting, self._places, problems) if counting else 0
         applied = False
         for report in counting:
             before = self._written.get(report.agent_id)
@@ -92,8 +93,22 @@ class NodeReports:
             self._poke("routes", "services", "rules")
         elif applied:
             self._poke("services")
-        if any(capacity.values()):
+        if news or any(one.changed_capacity for one in kept.values()):
             self._poke("plans", "placement")
+
+    async def _addresses(self, con: Connection, said: Sequence[Said]) -> tuple[dict[str, str | None], bool]:
+        """Return why machines' addresses do not count, and whether that is another reason than before. A machine's first address
+        is kept as the one that is allowed, and what is refused is told."""
+        first = claims(said, self._places)
+        taken = await addresses.claim(con, first) if first else {}
+        problems = {one.machine: problem(one, self._places, taken) for one in said}
+        news = {one.machine: problems[one.machine] for one in said if problems[one.machine] != one.problem}
+        due = await addresses.note(con, news) if news else []
+        for machine in due:
+            message = news[machine] or ""
+            log.warning("address_not_allowed", agent=machine, why=message)
+            await events.note(con, "agent.address-refused", message=message, details={"agent": machine})
+        return problems, bool(news)
 
     def _is_written(self, report: NodeReport, digest: str, now: float) -> bool:
         before = self._written.get(report.agent_id)

@@ -36,8 +36,8 @@ async def note(
     con: Connection,
     action: str,
     *,
-    project_id: ProjectId,
-    service_id: ServiceId,
+    project_id: ProjectId | None = None,
+    service_id: ServiceId | None = None,
     message: str = "",
     details: Mapping[str, Any] | None = None,
 ) -> None:

@@ -27,7 +27,7 @@ def _detail(row: Mapping[str, Any]) -> AgentDetail:
         "last_seen_at": row["last_seen_at"], "plan_generation": row["plan_generation"], "plan_problem": row["plan_problem"],
         "applied_generation": row["applied_generation"], "gpus": _readable(Gpu, machine.get("gpus")),
         "kernels": _readable(KernelReport, row["kernels"]), "isolation": machine.get("isolation"), "disk": machine.get("disk"),
-        "engine_disk": machine.get("engine_disk"),
+        "engine_disk": machine.get("engine_disk"), "addresses": row["addresses"], "address_problem": row["address_problem"],
     }  # fmt: skip
     return stored.read(AgentDetail, values, isolation=None, disk=None, engine_disk=None, plan_problem=None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -10,11 +11,20 @@ from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import KernelReport, NodeReport
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.addresses import Places
+from headrace.manager.domain.addresses import Places, Said
 
 SQL = Queries.beside(__file__)
 FIRST_REPORTS = 3
 """A restarted agent may not have found all its kernels when it sends its first reports."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A machine whose report counts."""
+
+    changed_capacity: bool
+    said: Said
+
 
 _MOST_FAILURES = 100
 """Beyond this, a further failed check is no news."""
@@ -30,9 +40,9 @@ async def same(
 
 async def keep(
     con: Connection, reports: Sequence[NodeReport], digests: Mapping[AgentId, str], lost_after: timedelta
-) -> dict[AgentId, bool]:
-    """Write the machines' rows. Returns those whose report counts (neither old nor long on its way), and whether each one's
-    capacity may have changed (it is new, back, or has other slots)."""
+) -> dict[AgentId, Kept]:
+    """Write the machines' rows. Returns those whose report counts (neither old nor long on its way), whether each one's
+    capacity may have changed (it is new, back, or has other slots), and what is allowed of its addresses."""
     rows = []
     for report in reports:
         machine = report.machine.model_dump(mode="json")
@@ -43,13 +53,24 @@ async def keep(
                 "applied_generation": report.applied_generation,
             }
         )  # fmt: skip
-    return {row["id"]: row["changed_capacity"] for row in await con.fetch(SQL.heard, rows, lost_after)}
+    said = {report.agent_id: report.machine.address for report in reports}
+    return {
+        row["id"]: Kept(
+            row["changed_capacity"], Said(row["id"], said[row["id"]], row["addresses"], row["address_problem"])
+        )
+        for row in await con.fetch(SQL.heard, rows, lost_after)
+    }
 
 
-async def apply_kernels(con: Connection, reports: Sequence[NodeReport], places: Places) -> int:
-    """Write the kernels' state, at addresses that are allowed, and let their sessions follow. Returns how many sessions changed."""
+async def apply_kernels(
+    con: Connection, reports: Sequence[NodeReport], places: Places, problems: Mapping[str, str | None]
+) -> int:
+    """Write the kernels' state, at addresses that are allowed, and let their sessions follow. Returns how many sessions changed.
+
+    `problems`: why a machine's address does not count.
+    """
     rows = [
-        _kernel(report.agent_id, places.judge(kernel, report.machine.address))
+        _kernel(report.agent_id, places.judge(kernel, report.machine.address, problems.get(report.agent_id)))
         for report in reports
         for kernel in report.kernels
     ]

@@ -37,7 +37,7 @@ on conflict (id) do update set
     slots = excluded.slots, kernels = excluded.kernels, applied_generation = excluded.applied_generation,
     taken_at = excluded.taken_at, received_at = now(), digest = excluded.digest, last_seen_at = now(), lost_at = null
 where a.incarnation <> excluded.incarnation or a.sequence < excluded.sequence
-returning a.id, coalesce((select b.lost_at is not null or b.slots <> a.slots from before b where b.id = a.id), true) as changed_capacity
+returning a.id, a.addresses, a.address_problem, coalesce((select b.lost_at is not null or b.slots <> a.slots from before b where b.id = a.id), true) as changed_capacity
 
 -- name: apply_kernels
 -- Kernels as their machines show them; $1 is a list of them. Sessions follow their main kernel. Returns what changed.

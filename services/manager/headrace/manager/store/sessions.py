@@ -290,6 +290,7 @@ def _machine(row: Any) -> Machine:
     return Machine(
         row["id"], row["resource_group"], row["architecture"], runtime, free, total, gpus, whole, leaving, leaving_gpus,
         disk_low=any(disk is not None and disk["free_bytes"] < disk["reserve_bytes"] for disk in disks),
+        address_refused=bool(row.get("address_refused", False)),
     )  # fmt: skip
 
 

@@ -179,7 +179,7 @@ with placed as (
     from sessions x join kernels k on k.session_id = x.id and k.ended_at is null left join revisions r on r.id = x.revision_id
     where x.status = 'placed' group by k.agent_id
 )
-select a.id, a.resource_group, a.architecture, a.machine, a.slots,
+select a.id, a.resource_group, a.architecture, a.machine, a.slots, a.address_problem is not null as address_refused,
        coalesce((select p.bytes from publications p where p.subject = 'plan.agent.' || a.id::text), 0)
            + coalesce((select bytes from placed where placed.agent_id = a.id), 0) as plan_bytes,
        coalesce((select jsonb_agg(jsonb_build_array(al.slot, al.device, al.amount::text, x.status in ('draining', 'stopping', 'ended') or x.kind = 'validation'))

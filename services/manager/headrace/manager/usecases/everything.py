@@ -10,6 +10,7 @@ import structlog
 from headrace.common.contracts.problems import Problem
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import Clock
+from headrace.manager.domain.addresses import Places
 from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import FolderStorage
@@ -75,7 +76,7 @@ class UseCases:
 def build(
     pool: Pool, storage: FolderStorage, *, vault: Vault, proxy_url: str, pokes: Pokes, outcomes: RuleOutcomes,
     reader: LogReader, clock: Clock, max_upload_bytes: int, uploads_kept_for: timedelta, own_ports: OwnPorts, proxies: AppProxies,
-    most: Bounds = USUAL,
+    most: Bounds = USUAL, places: Places = Places(),  # noqa: B008 - frozen
 ) -> UseCases:  # fmt: skip
     """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
     resolver = Resolver(pool, storage)
@@ -91,5 +92,5 @@ def build(
         tokens=Tokens(pool, SigningKeys(vault), pokes, clock, most, revocations), clients=Clients(pool, pokes, most, revocations),
         rules=Rules(pool, outcomes, pokes, most),
         history=History(pool), logs=Logs(pool, reader, clock), validations=Validations(pool, resolver, pokes, most),
-        fleet=Fleet(pool),
+        fleet=Fleet(pool, places),
     )  # fmt: skip

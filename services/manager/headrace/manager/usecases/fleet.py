@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from headrace.common.contracts.http.agents import AgentDetail, AgentView
+from headrace.common.contracts.http.agents import AgentDetail, AgentView, UpdateAgent
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.problems import NotFound
-from headrace.common.db.pool import Pool
+from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
-from headrace.manager.store import fleet
-from headrace.manager.usecases.context import a_page, operators_only
+from headrace.manager.domain.addresses import Places
+from headrace.manager.store import addresses, events, fleet
+from headrace.manager.usecases.context import a_page, invalid, operators_only
 
 
 class Fleet:
-    """Looking at machines."""
+    """Looking at machines, and saying where they may be."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, places: Places) -> None:
         self._pool = pool
+        self._places = places
 
     async def page(self, actor: Actor, *, after: str, limit: int) -> Page[AgentView]:
         """Return machines by id. Raises Forbidden."""
@@ -31,4 +33,20 @@ class Fleet:
             agent = await fleet.one(con, agent_id)
         if agent is None:
             raise NotFound(f"there is no agent {agent_id}")
+        return agent
+
+    async def update(self, actor: Actor, agent_id: str, change: UpdateAgent) -> AgentDetail:
+        """Say at which addresses the machine's replicas may be; it holds from its next report on. Raises Forbidden, NotFound,
+        InvalidRequest for an address at which no machine may be."""
+        operators_only(actor, "change agents")
+        for number, address in enumerate(change.addresses or ()):
+            if self._places.refuses(address) is not None:
+                raise invalid(f"addresses.{number}", address, f"{self._places.allowed} (replica_networks)")
+        async with transaction(self._pool) as con:
+            if not await addresses.set_allowed(con, agent_id, change.addresses):
+                raise NotFound(f"there is no agent {agent_id}")
+            details = {"agent": agent_id, "addresses": change.addresses and list(change.addresses)}
+            await events.record(con, actor, "agent.updated", details=details)
+            agent = await fleet.one(con, agent_id)
+        assert agent is not None  # noqa: S101 - it was just updated
         return agent

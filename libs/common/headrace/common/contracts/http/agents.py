@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, Field
 
-from headrace.common.contracts.http.page import View
+from headrace.common.contracts.http.page import Change, View
 from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, KernelReport
+from headrace.common.contracts.places import as_written, is_host_name, read_address
 from headrace.common.contracts.slots import ResourceSlots
+from headrace.common.contracts.wording import Refused
+
+
+def _address(text: str) -> str:
+    if read_address(text) is None and not is_host_name(text):
+        raise Refused(text[:100], "an IP address, or the name of a host")
+    return as_written(text)
+
+
+MachineAddress = Annotated[str, Field(max_length=253), AfterValidator(_address)]
+
+
+class UpdateAgent(Change):
+    """What to change of a machine."""
+
+    addresses: Annotated[tuple[MachineAddress, ...], Field(min_length=1, max_length=16)] | None = None
+    """Where its replicas may be, in place of all others: what it reports of another address gets no requests. Addresses that
+    another machine has, too. null: the next one that it reports, as when it was new."""
 
 
 class AgentView(View):
@@ -21,6 +40,11 @@ class AgentView(View):
     hostname: str
     architecture: str
     address: str
+    """As it reports it."""
+    addresses: tuple[str, ...] | None = None
+    """Those that are allowed for it: its first one, or what an operator said. None: the next one that it reports."""
+    address_problem: str | None = None
+    """Why the address that it reports is not allowed: it gets no replicas, and those that it has no requests."""
     runtime: str
     version: str
     slots: ResourceSlots
