@@ -256,3 +256,48 @@ async def test_at_the_fleets_url_a_service_alone_decides_nothing(world: World, s
         bearer = {"Origin": APP, "Authorization": f"Bearer {signer.token(PROJECT)}"}
         answer = await world.http.post(url, json={"model": "chat"}, headers=bearer)
         assert answer.headers.get_list("access-control-allow-origin") == ["*"], "the engine's own"
+
+
+async def test_preflights_of_an_address_are_bounded_and_its_requests_and_those_of_others_are_not(
+    tmp_path: Path, signer: Signer
+) -> None:
+    trusted = {"trusted_peers": ["127.0.0.0/8"], "fleet_cors_origins": [APP], "max_preflights_per_s": 0.001}
+    async with running(tmp_path / "data", **trusted) as world, backend(engine) as replica:
+        world.apply(closed(signer, replica.port, cors=allowing(APP)))
+
+        async def asks(address: str, path: str = "/chat/v1/x") -> httpx.Response:
+            return await world.http.options(f"{world.url}{path}", headers=ASKS | {"X-Forwarded-For": address})
+
+        assert (await asks("192.0.2.1")).status_code == 204
+        for path in ("/chat/v1/x", "/v1/chat/completions"):
+            refused = await asks("192.0.2.1", path)
+            assert refused.status_code == 429
+            assert "preflight-rate" in refused.text
+            assert 900 < int(refused.headers["Retry-After"]) <= 1000
+        bearer = {"Authorization": f"Bearer {signer.token(PROJECT)}", "X-Forwarded-For": "192.0.2.1"}
+        assert (await world.http.get(f"{world.url}/chat/x", headers=bearer)).status_code == 200
+        assert (await asks("192.0.2.2")).status_code == 204
+        assert (await asks("2001:db8::1")).status_code == 204
+        assert (await asks("2001:db8::2")).status_code == 429, "the same /64"
+        for _ in range(3):  # the front itself
+            assert (await world.http.options(f"{world.url}/chat/x", headers=ASKS)).status_code == 204
+    async with running(tmp_path / "others", max_preflights_per_s=0.001) as world, backend(engine) as replica:
+        world.apply(closed(signer, replica.port, cors=allowing(APP)))
+        statuses = [(await world.http.options(f"{world.url}/chat/x", headers=ASKS)).status_code for _ in range(2)]
+        assert statuses == [204, 429]
+
+
+@pytest.mark.parametrize("others", [OTHER, APP])
+async def test_a_request_with_two_origins_is_of_none(world: World, signer: Signer, others: str) -> None:
+    async with backend(engine) as replica:
+        world.apply(closed(signer, replica.port, cors=allowing(APP)))
+        two = f"Origin: {APP}\r\nORIGIN: {others}\r\n"
+        for method, more, status in (
+            ("OPTIONS", "Access-Control-Request-Method: POST\r\n", b"401"),
+            ("GET", f"Authorization: Bearer {signer.token(PROJECT)}\r\n", b"200"),
+        ):
+            text = f"{method} /chat/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{two}{more}\r\n"
+            told = (await raw_request(world.port, text.encode())).lower()
+            assert told.split(b" ", 2)[1] == status
+            assert b"access-control-" not in told
+            assert b"vary: origin" in told

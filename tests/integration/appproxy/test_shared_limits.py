@@ -13,7 +13,18 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from headrace.appproxy.domain.rates import DAY_S, Quota, Reservation, Usage, Verdict, charge, judge, settle, verdict_of
+from headrace.appproxy.domain.rates import (
+    DAY_S,
+    Quota,
+    Reservation,
+    Usage,
+    Verdict,
+    charge,
+    follow,
+    judge,
+    settle,
+    verdict_of,
+)
 from headrace.appproxy.limits import CallerLimits
 from headrace.appproxy.limits.shared import SharedLimits
 from headrace.common.contracts.messages.routes import RateLimits
@@ -152,10 +163,14 @@ async def test_a_rate_too_small_to_count_is_judged_by_the_server_too(two: list[S
 
 
 async def test_script_and_python_agree(two: list[SharedLimits], redis: Redis) -> None:
-    """The same requests through the scripts and through domain/rates.py at the times that the server told."""
+    """The same requests, under limits that change, through the scripts and through domain/rates.py at the times that the server told."""
     name = caller()
-    bound = RateLimits(requests_per_second=300, in_flight=6, tokens_per_minute=6000, tokens_per_day=20_000)
-    quota, usage, chance = Quota(bound), Usage(), random.Random(11)
+    bounds = [
+        RateLimits(requests_per_second=300, in_flight=6, tokens_per_minute=6000, tokens_per_day=20_000),
+        RateLimits(requests_per_second=40, in_flight=6, tokens_per_minute=90_000, tokens_per_day=20_000),
+        RateLimits(requests_per_second=5000, in_flight=6, tokens_per_minute=1000, tokens_per_day=20_000),
+    ]
+    usage, chance = Usage(), random.Random(11)
     held: list[tuple[Reservation, Reservation]] = []
     verdicts = set()
     for _ in range(400):
@@ -167,7 +182,10 @@ async def test_script_and_python_agree(two: list[SharedLimits], redis: Redis) ->
             settle(usage, ours, used, now_s=theirs.at_s)
             continue
         tokens = chance.choice([1, 50, 300])
+        bound = chance.choice(bounds) if chance.random() < 0.1 else bounds[0]
+        quota = Quota(bound)
         found, now_s, unix_s = await _judged(two[0], name, bound, tokens)
+        follow(quota, usage, now_s=now_s)
         code, wait_s = judge(quota, usage, tokens, now_s=now_s, unix_s=unix_s)
         if code is None:
             ours = Reservation(name, quota, tokens, now_s, int(unix_s // DAY_S))
@@ -182,6 +200,22 @@ async def test_script_and_python_agree(two: list[SharedLimits], redis: Redis) ->
         verdicts.add(code)
     assert {None, "caller-in-flight"} <= verdicts
     assert verdicts & {"token-rate", "token-budget"}
+
+
+async def test_a_changed_limit_holds_for_the_next_request(two: list[SharedLimits]) -> None:
+    name, slow, fast = caller(), RateLimits(requests_per_second=0.001), RateLimits(requests_per_second=1000)
+    assert (await two[0].reserve(name, slow, 0)).allowed
+    refused = await two[1].reserve(name, slow, 0)
+    assert refused.wait_s > 900
+    assert (await two[1].reserve(name, fast, 0)).allowed
+    few, many = RateLimits(tokens_per_minute=10), RateLimits(tokens_per_minute=10_000)
+    held = (await two[0].reserve(name, few, 10)).reservation
+    assert held is not None
+    await two[0].settle(held, 100)
+    assert (await two[0].reserve(name, few, 1)).code == "token-rate"
+    found = await two[1].reserve(name, many, 1)
+    assert found.allowed
+    assert 9890 <= found.remaining_tokens <= 9910
 
 
 async def _judged(shared: SharedLimits, name: str, bound: RateLimits, tokens: int) -> tuple[Verdict, float, float]:

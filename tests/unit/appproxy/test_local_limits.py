@@ -140,3 +140,40 @@ async def test_with_a_redis_it_has_to_be_asked_until_it_is_away() -> None:
         assert limits.settle_now(shared, 0), "kept until Redis is back"
         assert limits.settle_now(verdict.reservation, 0)
         await limits.close()
+
+
+def test_a_raised_rate_is_there_at_once_and_a_lowered_one_is_no_debt() -> None:
+    now = [1000.0]
+    limits = limits_at(now)
+    slow, fast = RateLimits(requests_per_second=0.001), RateLimits(requests_per_second=10)
+    assert limits.reserve("a", slow, 0).allowed
+    assert limits.reserve("a", slow, 0).wait_s == 1000
+    assert [limits.reserve("a", fast, 0).allowed for _ in range(10)] == [True] * 9 + [False], "the one before counts"
+    lowered = limits.reserve("a", RateLimits(requests_per_second=1), 0)
+    assert (lowered.code, lowered.wait_s) == ("request-rate", 1)
+    now[0] += 1
+    assert limits.reserve("a", RateLimits(requests_per_second=1), 0).allowed
+
+
+def test_tokens_that_were_used_stay_used_when_their_limit_changes() -> None:
+    now = [1000.0]
+    limits = limits_at(now)
+    few, many = RateLimits(tokens_per_minute=60), RateLimits(tokens_per_minute=6000)
+    limits.settle(taken(limits, "a", few, 60), 120)  # 60 of them debt
+    assert limits.reserve("a", few, 1).wait_s == 61
+    held = taken(limits, "a", many, 1000)
+    assert limits.reserve("a", many, 0).remaining_tokens == 6000 - 120 - 1000
+    assert limits.reserve("a", few, 60).wait_s <= 120, "an empty bucket, and the debt"
+    limits.settle(held, 0)
+    limits.settle(taken(limits, "b", many, 6000), 6000)
+    assert limits.reserve("b", few, 60).wait_s == 60
+
+
+def test_a_limit_that_is_lifted_and_comes_back_knows_what_was_used() -> None:
+    now = [1000.0]
+    limits = limits_at(now)
+    minute, nothing = RateLimits(tokens_per_minute=100), RateLimits(in_flight=9)
+    taken(limits, "a", minute, 80)
+    held = taken(limits, "a", nothing, 50)
+    limits.settle(held, 50)
+    assert limits.reserve("a", RateLimits(tokens_per_minute=1000), 0).remaining_tokens == 920

@@ -11,6 +11,7 @@ from headrace.appproxy.callers import Gate
 from headrace.appproxy.domain.cors import policy_of
 from headrace.appproxy.framing.heads import HeadLimits
 from headrace.appproxy.limits import CallerLimits
+from headrace.appproxy.limits.addresses import AddressRate
 from headrace.appproxy.plane import DataPlane
 from headrace.appproxy.sending import Outbox
 from headrace.appproxy.serving import Serving
@@ -70,6 +71,7 @@ def build_plane(settings: Settings, tables: Tables, *, notify: Callable[[], None
         outbox=outbox,
         held=HeldBodies(most=settings.max_held_body_bytes),
         fleet_cors=policy_of(Cors(allow_origins=settings.fleet_cors_origins)),
+        preflights=AddressRate(settings.max_preflights_per_s, divided_by=workers),
         callers=Callers(most=settings.max_connections, most_per_address=settings.max_connections_per_address),
     )
     servings.load(now())

@@ -94,6 +94,8 @@ class Settings(ServiceSettings):
     """Callers' connections."""
     max_connections_per_address: Annotated[int, Field(gt=0)] = 10_000
     """Callers' connections from one address, of IPv6 from one /64; one's own proxies in front are not bound by it."""
+    max_preflights_per_s: Annotated[float, Field(gt=0, le=1_000_000)] = 100.0
+    """Browsers' preflight requests of one address (of IPv6: one /64) in a second; they are answered without a token."""
     max_head_bytes: Annotated[int, Field(ge=4096, le=1024**2)] = 65_536
     """Largest head, in all."""
     max_line_bytes: Annotated[int, Field(ge=1024, le=65536)] = 16_384

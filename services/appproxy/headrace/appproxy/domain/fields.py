@@ -159,6 +159,12 @@ def field(head: RequestHead, name: bytes) -> bytes:
     return next((line.value for line in head.lines if line.name.text.lower() == name), b"")
 
 
+def only(head: RequestHead, name: bytes) -> bytes:
+    """Return the value of the field `name` (in lower case), or nothing where there is none, or more than one."""
+    values = [line.value for line in head.lines if line.name.text.lower() == name]
+    return values[0] if len(values) == 1 else b""
+
+
 def cookie(head: RequestHead, name: bytes) -> bytes:
     """Return the value of a cookie (RFC 6265 section 4.2.1), or nothing."""
     for pair in field(head, b"cookie").split(b";"):

@@ -91,13 +91,17 @@ def _part(limit: int | None, divided_by: int) -> int:
 class Usage:
     """What one caller has used. `now_s` goes forward; it and `day` (days since 1970, UTC) come from whoever judges."""
 
-    __slots__ = ("day", "day_tokens", "full_s", "in_flight", "request_full_s", "token_full_s")
+    __slots__ = (
+        "day", "day_tokens", "full_s", "in_flight", "request_full_s", "request_interval_s", "token_full_s", "token_interval_s",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.request_full_s = 0.0
         """When the bucket of requests is full again."""
         self.token_full_s = 0.0
         """The same for tokens a minute; beyond a minute from now is debt."""
+        self.request_interval_s = self.token_interval_s = 0.0
+        """At which rates these moments were worked out; 0: none so far. See follow()."""
         self.full_s = 0.0
         """Last seen full: what was reserved before then has flowed back by itself, and is not given back twice."""
         self.day = 0
@@ -182,8 +186,31 @@ def _at_most(tokens: int, limit: int) -> int:
     return min(tokens, limit) if limit else 0
 
 
+def follow(quota: Quota, usage: Usage, *, now_s: float) -> bool:
+    """Let the buckets of `usage` be those of `quota`, and return whether they were others.
+
+    When a limit changes, what is used of its bucket stays used, and flows back at the new rate: a lowered rate is no debt beyond
+    an empty bucket (tokens that are in debt stay it), and a raised one is there at once.
+    """
+    request, token = quota.request_interval_s, quota.token_interval_s
+    followed = False
+    if request and request != usage.request_interval_s:
+        scale = request / usage.request_interval_s if usage.request_interval_s else 1.0
+        used_s = max(0.0, usage.request_full_s - now_s) * scale
+        usage.request_full_s = now_s + min(used_s, quota.request_burst_s)
+        usage.request_interval_s, followed = request, True
+    if token and token != usage.token_interval_s:
+        scale = token / usage.token_interval_s if usage.token_interval_s else 1.0
+        used_s = max(0.0, usage.token_full_s - now_s)
+        debt_s = max(0.0, used_s - MINUTE_S)
+        usage.token_full_s = now_s + min((used_s - debt_s) * scale, MINUTE_S) + min(debt_s * scale, MAX_DEBT_S)
+        usage.token_interval_s, followed = token, True
+    return followed
+
+
 def judge(quota: Quota, usage: Usage, tokens: int, *, now_s: float, unix_s: float) -> tuple[Code | None, float]:
     """Return the bound that a request of `tokens` would pass, and seconds until it would not; None and 0 if it may come in.
+    `usage` follows the quota: follow().
 
     Of several bounds it is the one that takes longest to wait for. Nothing is changed.
     """
@@ -235,7 +262,8 @@ def settle(usage: Usage, reservation: Reservation, tokens: int | None, *, now_s:
     really = min(max(0, tokens), MAX_TOKENS)
     quota = reservation.quota
     if quota.tokens_per_minute:
-        _settle_minute(usage, reservation, (really - reservation.minute_tokens) * quota.token_interval_s, now_s)
+        a_token_s = usage.token_interval_s or quota.token_interval_s
+        _settle_minute(usage, reservation, (really - reservation.minute_tokens) * a_token_s, now_s)
     if quota.tokens_per_day and usage.day == reservation.day:
         usage.day_tokens = max(0, usage.day_tokens + really - reservation.day_tokens)
 

@@ -15,6 +15,7 @@ from headrace.appproxy.domain.rates import (
     Usage,
     Verdict,
     charge,
+    follow,
     judge,
     settle,
     verdict_of,
@@ -69,6 +70,7 @@ class LocalLimits:
                     return UNLIMITED
                 known = self._remember(caller, limits, quota)
             known.limits, known.quota = limits, quota
+            follow(quota, known.usage, now_s=self._clock())
         self._known.move_to_end(caller)
         quota, usage = known.quota, known.usage
         if not quota.bounds_anything:

@@ -133,7 +133,8 @@ class SharedLimits:
             more_day = really - held.day_tokens if held.quota.tokens_per_day else 0
         async with self._in_time():
             await self._settle(keys=_keys(held.caller), args=[
-                held.lease, int(replayed), more_minute * held.quota.token_interval_s, held.at_s, MINUTE_S + MAX_DEBT_S, held.day, more_day,
+                held.lease, int(replayed), more_minute, held.at_s, MINUTE_S + MAX_DEBT_S, held.day, more_day,
+                held.quota.token_interval_s,
             ])  # fmt: skip
         held.open = False
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headrace.appproxy.domain.cors import CorsPolicy
     from headrace.appproxy.domain.rates import Reservation
     from headrace.appproxy.limits import CallerLimits
+    from headrace.appproxy.limits.addresses import AddressRate
     from headrace.appproxy.sending import Outbox
     from headrace.appproxy.servings import Servings
     from headrace.appproxy.stats import StatsBook
@@ -122,7 +123,7 @@ class Parts:
 
     __slots__ = (
         "book", "bounds", "callers", "date", "epoch", "fleet_cors", "gate", "head_limits", "held", "limits", "log", "new_id", "now", "open", "outbox",
-        "servings", "stopping", "tasks", "tracer",
+        "preflights", "servings", "stopping", "tasks", "tracer",
     )  # fmt: skip
 
     def __init__(
@@ -143,6 +144,7 @@ class Parts:
         outbox: Outbox,
         held: HeldBodies,
         fleet_cors: CorsPolicy | None,
+        preflights: AddressRate,
     ) -> None:
         self.bounds = bounds
         self.servings = servings
@@ -160,6 +162,7 @@ class Parts:
         self.held = held
         self.fleet_cors = fleet_cors
         """Of the fleet's base URL, whatever the service."""
+        self.preflights = preflights
         self.open: set[Any] = set()
         """The exchanges that have not ended."""
         self.date = DateField()

@@ -104,7 +104,7 @@ def way_of(exchange: Exchange) -> Way:
 
 
 def _cors(policy: CorsPolicy, head: RequestHead) -> tuple[bytes, bytes | None]:
-    origin = fields.field(head, b"origin")
+    origin = fields.only(head, b"origin")
     if not (origin and asks_first(head)):
         return policy.answer_fields(origin), None
     asked = fields.field(head, b"access-control-request-headers")
