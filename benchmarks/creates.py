@@ -125,14 +125,15 @@ async def _installation(size: int, folder: Path) -> AsyncIterator[tuple[str, str
                 sys.executable, "-m", "headrace.manager", stdout=log, stderr=log,
                 env={**os.environ, **{f"HEADRACE_MANAGER_{name}": value for name, value in settings.items()}},
             )  # fmt: skip
-        stack.push_async_callback(_end, manager)
+        stack.push_async_callback(end, manager)
         url = f"http://127.0.0.1:{port}"
-        await eventually(lambda: _ready(url), within_s=READY_S, every_s=0.2)
+        await eventually(lambda: ready(url), within_s=READY_S, every_s=0.2)
         await eventually(lambda: _quiet(pool, machines), within_s=READY_S, every_s=0.2)
         yield url, key_file.read_text().strip(), pool, manager.pid
 
 
-async def _ready(url: str) -> bool:
+async def ready(url: str) -> bool:
+    """Whether the manager at `url` is ready."""
     try:
         async with aiohttp.ClientSession(url) as http, http.get("/readyz") as answer:
             return answer.status == 200
@@ -146,7 +147,8 @@ async def _quiet(pool: Pool, machines: int) -> bool:
     return bool(heard and await _all_placed(pool))
 
 
-async def _end(manager: asyncio.subprocess.Process) -> None:
+async def end(manager: asyncio.subprocess.Process) -> None:
+    """End it, and wait until it has."""
     manager.terminate()
     await manager.wait()
 
