@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from headrace.common.contracts.ids import FolderId
-from headrace.common.db.pool import Pool
+from headrace.common.contracts.ids import FolderId, new_uuid
+from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.stored import Amount, Change
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.reconcile.measuring import Measuring
+from headrace.manager.store import folders
 from tests.integration.manager.test_api_archives import TAR, content_of, entry, send, tar
 from tests.integration.manager.test_api_folders import begin, patch
 from tests.support.api import TUS
@@ -191,39 +193,86 @@ async def test_a_walk_corrects_what_was_not_counted_and_leaves_alone_what_change
     (root / "out").symlink_to("/etc")
     with open_storage(small.folders) as storage:
         poked: list[str] = []
-        loop = Measuring(
-            small.pool, storage, lambda *names: poked.extend(names), every=timedelta(0), quiet=timedelta(0)
-        )
+        loop = Measuring(small.pool, storage, lambda *names: poked.extend(names), every=timedelta(0))
         await loop.one_pass()
         assert await used(small) == (150, 6)
         assert poked == ["measuring"]
 
-        seen = storage.call
+        seen, held = storage.call, new_uuid()
 
-        async def changes_meanwhile(function: Any, **more: Any) -> Any:
-            await small.pool.execute(
-                "update folders set changed_at = clock_timestamp(), stored_bytes = 7 where id = $1", FolderId(folder)
-            )
+        async def uploads_meanwhile(function: Any, **more: Any) -> Any:
+            storage.call = seen  # type: ignore[method-assign]
+            async with transaction(small.pool) as con:
+                await folders.reserve(con, FolderId(folder), held, Amount(1000, 2))
             return await seen(function, **more)
 
-        storage.call = changes_meanwhile  # type: ignore[method-assign]
+        (root / "by/another").write_bytes(b"z" * 30)
+        storage.call = uploads_meanwhile  # type: ignore[method-assign]
         await loop.one_pass()
-        assert await used(small) == (7, 6)
+        assert await used(small) == (1150, 8)  # walked again when it has ended
+        async with transaction(small.pool) as con:
+            await folders.settle(con, FolderId(folder), held, Change())
+        await small.pool.execute("update folders set measured_at = null")
+        await loop.one_pass()
+        assert await used(small) == (180, 7)
 
 
-async def test_a_folder_is_walked_when_it_is_due_and_quiet(small: ManagerApi) -> None:
+async def test_a_folder_is_walked_when_it_is_due_also_where_it_changed_just_now(small: ManagerApi) -> None:
     folder = await small.admin.folder("m", {})
     await upload(small, folder, "a", b"x")
     await small.pool.execute("update folders set stored_bytes = 5, measured_at = null")
     with open_storage(small.folders) as storage:
         await Measuring(small.pool, storage, lambda *_: None, every=timedelta(days=1)).one_pass()
-        assert (await used(small))[0] == 5  # it changed just now
-        await small.pool.execute("update folders set changed_at = now() - interval '16 minutes'")
-        await Measuring(small.pool, storage, lambda *_: None, every=timedelta(days=1)).one_pass()
         assert (await used(small))[0] == 1
         await small.pool.execute("update folders set stored_bytes = 5")
         await Measuring(small.pool, storage, lambda *_: None, every=timedelta(days=1)).one_pass()
         assert (await used(small))[0] == 5  # a day has not passed
+
+
+async def test_what_a_manager_that_was_killed_had_reserved_counts_for_a_quarter_of_an_hour(small: ManagerApi) -> None:
+    folder = await small.admin.folder("m", {})
+    async with transaction(small.pool) as con:
+        await folders.reserve(con, FolderId(folder), new_uuid(), Amount(9000, 5))
+    await begin(small, folder, "a", 2000, expect=409)
+    assert await used(small) == (9000, 5)
+    await small.pool.execute("update reservations set touched_at = now() - interval '16 minutes'")
+    await begin(small, folder, "a", 2000)
+    with open_storage(small.folders) as storage:
+        await Measuring(small.pool, storage, lambda *_: None, every=timedelta(days=1)).one_pass()
+    assert await small.pool.fetchval("select count(*) from reservations") == 0
+
+
+async def test_no_request_that_has_ended_leaves_a_reservation(small: ManagerApi) -> None:
+    folder = await small.admin.folder("m", {})
+    await upload(small, folder, "a/b", b"x" * 10)
+    await send(small, folder, tar(entry("a/c", b"1"), entry("a/b/d", b"2")))
+    await send(small, folder, tar(entry("e", b"1" * 600), entry("f", b"2" * 3000))[:3000], expect=400)
+    await upload(small, folder, "a/c", b"2" * 20)
+    await small.admin.call("DELETE", f"/v1/folders/{folder}/files/a/b", expect=204)
+    assert await used(small) == on_disk(small.folders / folder)
+    assert await small.pool.fetchval("select count(*) from reservations") == 0
+    row = await small.pool.fetchrow("select * from folders")
+    assert row["gained_bytes"] - row["lost_bytes"] == row["stored_bytes"]
+    assert row["gained_files"] - row["lost_files"] == row["stored_files"]
+
+
+async def test_open_uploads_are_listed_with_what_they_hold_and_can_be_cancelled(small: ManagerApi) -> None:
+    folder = await small.admin.folder("m", {})
+    first, second, third = [await begin(small, folder, path, 3000) for path in ("a", "b/c", "d")]
+    await patch(small, second, 0, b"x" * 1000)
+    page = await small.admin.call("GET", f"/v1/folders/{folder}/uploads?limit=2")
+    rest = await small.admin.call("GET", f"/v1/folders/{folder}/uploads?limit=2&cursor={page['next']}")
+    found = page["items"] + rest["items"]
+    assert rest["next"] is None
+    assert [(one["path"], one["size_bytes"], one["received_bytes"]) for one in found] == [
+        ("a", 3000, 0), ("b/c", 3000, 1000), ("d", 3000, 0),
+    ]  # fmt: skip
+    assert [where.endswith(one["id"]) for where, one in zip((first, second, third), found, strict=True)] == [True] * 3
+    assert all(one["created_by"] and one["created_at"] <= one["expires_at"] for one in found)
+    assert (await used(small))[0] == 9000
+    await small.admin.http.delete(second, headers=TUS)
+    assert (await used(small))[0] == 6000
+    assert len((await small.admin.call("GET", f"/v1/folders/{folder}/uploads"))["items"]) == 2
 
 
 async def test_a_disk_without_room_refuses_with_what_is_needed_free_and_kept(pool: Pool, tmp_path: Path) -> None:

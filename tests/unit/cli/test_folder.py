@@ -14,7 +14,7 @@ from headrace.cli.transfer import downloads, empty_directories
 from headrace.cli.upload_plan import Transfer, plan_upload
 from headrace.common.contracts.http.folders import FileView
 from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import MODIFIED, NOW, StandIn, problem, uid
+from tests.unit.sdk.standin import MODIFIED, NOW, StandIn, Upload, problem, uid
 
 FOLDER = {"id": uid(5), "name": "chat", "project_id": uid(2), "usage_mode": "model", "created_at": NOW}
 UPLOADS = f"/v1/folders/{uid(5)}/uploads"
@@ -319,3 +319,18 @@ def test_an_empty_directory_is_named_by_what_was_asked_for() -> None:
     rows = [{"path": p, "kind": "directory", "size_bytes": 0, "modified_at": NOW} for p in ("a/b", "a/b/c", "a/b/c/d")]
     (found,) = empty_directories([FileView.model_validate(row) for row in rows], "a/b", Path("here"))
     assert found.local == Path("here/b/c/d")
+
+
+def test_uploads_that_are_not_complete_are_listed_and_cancelled(cli: Cli, there: StandIn) -> None:
+    there.uploads = {uid(n): Upload(2**20 * n, f"weights/{n}", "", bytearray(2**10)) for n in (1, 2, 3)}
+    listed = cli("folder", "uploads", "chat")
+    assert listed.code == 0, listed.err
+    assert [line.split()[:3] for line in listed.out.splitlines()[1:]] == [
+        [uid(n), f"weights/{n}", str(n)] for n in (1, 2, 3)
+    ]
+    assert cli("--json", "folder", "uploads", "chat", "--cancel", uid(2), "--yes").json == {"cancelled": [uid(2)]}
+    assert list(there.uploads) == [uid(1), uid(3)]
+    assert cli("folder", "uploads", "chat", "--cancel", uid(2), "--yes").code == 1
+    assert cli("folder", "uploads", "chat", "--cancel-all", "--yes").out == "cancelled 2 uploads into chat\n"
+    assert there.uploads == {}
+    assert "no uploads" in cli("folder", "uploads", "chat").err

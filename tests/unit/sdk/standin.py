@@ -156,7 +156,18 @@ class StandIn:
         return response
 
     async def tus(self, request: web.Request, parts: list[str]) -> web.StreamResponse:
+        if request.method == "GET":
+            rows = [
+                {
+                    "id": key, "path": one.path, "size_bytes": one.length, "received_bytes": len(one.content), "created_by": "admin",
+                    "created_at": NOW, "written_at": NOW, "expires_at": NOW,
+                }
+                for key, one in self.uploads.items()
+            ]  # fmt: skip
+            return web.json_response({"items": rows, "next": None})
         assert request.headers["Tus-Resumable"] == "1.0.0"
+        if request.method == "DELETE":
+            return web.Response(status=204) if self.uploads.pop(parts[4], None) else problem("not-found", 404)
         if request.method == "POST":
             pairs = dict(pair.split(" ") for pair in request.headers["Upload-Metadata"].split(","))
             decoded = {key: base64.b64decode(value).decode() for key, value in pairs.items()}
@@ -183,7 +194,7 @@ class StandIn:
             return problem("conflict", 409)
         body = await request.read()
         upload.content += body[: len(body) // 2] if fault == "half" else body
-        if fault != "half":
+        if fault not in {"half", "unfinished"}:
             self._finish(parts[4])
         if fault:
             assert request.transport is not None

@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from headrace.sdk import AnswerLostError, ApiError, Client, TransferError
+from headrace.sdk import AnswerLostError, ApiError, Client, TransferError, uploads
 from headrace.sdk.archives import Small, batches
-from headrace.sdk.uploads import CHUNK_BYTES
 from tests.unit.sdk.standin import StandIn
 
+MIB = 1024 * 1024
+CHUNK_BYTES = 4 * MIB
 LARGE = bytes(range(256)) * (CHUNK_BYTES * 5 // 2 // 256)
+
+
+@pytest.fixture(autouse=True)
+def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "CHUNK_BYTES", CHUNK_BYTES)
 
 
 def patches(there: StandIn) -> int:
@@ -27,7 +33,7 @@ def test_a_file_goes_up_in_chunks_with_progress(there: StandIn, client: Client, 
         "f", source, "weights/model.bin", project="p", progress=lambda *n: seen.append(n), on_created=created.append
     )
     assert there.files == {"weights/model.bin": LARGE}
-    assert seen == [(0, len(LARGE)), (CHUNK_BYTES, len(LARGE)), (2 * CHUNK_BYTES, len(LARGE)), (len(LARGE), len(LARGE))]
+    assert seen == [(sent * MIB, len(LARGE)) for sent in range(11)]
     assert created == ["u0"]
     # The Location named another host: the key went only to ours, and every request said which folder is meant.
     assert [path for _, path in there.seen] == [
@@ -56,6 +62,18 @@ def test_an_upload_whose_last_answer_was_lost_is_recognised(there: StandIn, clie
     client.folders.upload("f", b"12345", "a/model.bin")
     assert patches(there) == 1
     assert there.seen[-1][1] == "/v1/folders/f/files?limit=200&path=a"
+
+
+def test_an_upload_of_which_all_came_is_finished_before_it_counts_as_done(there: StandIn, client: Client) -> None:
+    # The server was cut off while it checked the content: all bytes are there, and the file is not in its place.
+    there.faults.append("unfinished")
+    client.folders.upload("f", b"12345", "model.bin")
+    assert there.files == {"model.bin": b"12345"}
+    there.faults.extend(["unfinished", *["503"] * 9])
+    with pytest.raises(TransferError):
+        client.folders.upload("f", b"67890", "model.bin")
+    client.folders.upload("f", b"67890", "model.bin", resume="u1")
+    assert there.files == {"model.bin": b"67890"}
 
 
 def test_an_upload_that_is_gone_is_not_taken_for_done(there: StandIn, client: Client) -> None:

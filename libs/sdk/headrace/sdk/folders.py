@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, RefusedEntry, UsageMode
+from headrace.common.contracts.http.folders import (
+    CreateFolder,
+    FileView,
+    FolderView,
+    RefusedEntry,
+    UploadView,
+    UsageMode,
+)
 from headrace.sdk.archives import BATCH_FILES, Small, Wanted, batches, fetch_archive, send_archive
 from headrace.sdk.downloads import download
 from headrace.sdk.transport import Query, Transport, segment
@@ -128,6 +135,10 @@ class Folders:
             yield from fetch_archive(self._transport, f"{_of(folder)}/archive/selection", _in(project), batch)
             if progress is not None:
                 progress(batch)
+
+    def uploads(self, folder: object, *, project: str | None = None) -> Iterator[UploadView]:
+        """Yield the uploads into the folder that are not complete, oldest first; each counts for the project's quota."""
+        return self._transport.items(UploadView, f"{_of(folder)}/uploads", _in(project))
 
     def cancel_upload(self, folder: object, upload_id: str, *, project: str | None = None) -> None:
         """Drop an unfinished upload and what arrived of it."""

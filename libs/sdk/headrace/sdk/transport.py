@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Event
 from typing import Any, Final, TypeVar
@@ -107,11 +107,14 @@ class Transport:
         *,
         query: Query | None = None,
         body: BaseModel | None = None,
-        content: bytes | None = None,
+        content: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         patience_s: float | None = None,
     ) -> httpx.Response:
-        """Return the whole answer of a request that succeeded. `patience_s`: instead of that of all requests."""
+        """Return the whole answer of a request that succeeded. `patience_s`: instead of that of all requests.
+
+        `content` that is made while it is sent needs a Content-Length.
+        """
         sent = dict(headers or {})
         if body is not None:
             # Only what the caller set: the server's own defaults stay in force.

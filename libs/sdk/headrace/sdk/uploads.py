@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +14,9 @@ from headrace.sdk.downloads import seconds_of
 from headrace.sdk.errors import AnswerLostError, ApiError, TransferError, UnexpectedAnswerError, UnreachableError
 from headrace.sdk.transport import Query, Transport, segment
 
-CHUNK_BYTES: Final = 4 * 1024 * 1024
+CHUNK_BYTES: Final = 32 * 1024 * 1024
+"""Sent in one request: the server answers when they are on its disk."""
+_BLOCK_BYTES: Final = 1024 * 1024
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _PATIENCE: Final = 8
 """Failures in a row, without a byte of progress, before giving up: about 25 s."""
@@ -47,7 +49,8 @@ class Uploader:
                 upload_id = self._create(path, size, digest, changed)
                 on_created(upload_id)
             self._progress(offset, size)
-            self._send(file, upload_id, offset, size, landed)
+            if size or upload_id == resume:  # an empty file is there as soon as it is begun
+                self._send(file, upload_id, offset, size, landed)
 
     def _found(self, resume: str | None, size: int) -> tuple[str | None, int]:
         """Return the upload to continue and its offset, or (None, 0) when it is gone or is one of another file."""
@@ -76,16 +79,17 @@ class Uploader:
 
     def _send(self, file: BinaryIO, upload_id: str, offset: int, size: int, landed: Callable[[int], bool]) -> None:
         failures = 0
-        while offset < size:
+        while True:
             try:
                 if failures:
                     offset = self._offset(upload_id)[0]
                     self._progress(offset, size)
-                    if offset >= size:
-                        return
-                offset = self._patch(file, upload_id, offset, size)
+                offset = self._patch(
+                    file, upload_id, offset, size
+                )  # of nothing: all came, and is to be put into its place
                 failures = 0
-                self._progress(offset, size)
+                if offset == size:
+                    return
             except (UnreachableError, AnswerLostError) as error:
                 failures = self._after_failure(failures, error, upload_id)
             except ApiError as error:
@@ -103,17 +107,28 @@ class Uploader:
         return failures + 1
 
     def _patch(self, file: BinaryIO, upload_id: str, offset: int, size: int) -> int:
-        file.seek(offset)
-        chunk = file.read(min(CHUNK_BYTES, size - offset))
-        if not chunk:
-            raise TransferError("the file became shorter while it was uploaded", upload_id=upload_id)
-        headers = {**_TUS, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
-        answer = self._transport.send("PATCH", self._one(upload_id), query=self._query, content=chunk, headers=headers)
+        length = min(CHUNK_BYTES, size - offset)
+
+        def blocks() -> Iterator[bytes]:
+            file.seek(offset)
+            sent = 0
+            while sent < length:
+                block = file.read(min(_BLOCK_BYTES, length - sent))
+                if not block:
+                    raise TransferError("the file became shorter while it was uploaded", upload_id=upload_id)
+                yield block
+                sent += len(block)
+                self._progress(offset + sent, size)
+
+        headers = {
+            **_TUS, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream", "Content-Length": str(length),
+        }  # fmt: skip
+        answer = self._transport.send(
+            "PATCH", self._one(upload_id), query=self._query, content=blocks(), headers=headers
+        )
         arrived = _number(answer.headers.get("Upload-Offset"))
-        if not offset < arrived <= size:
-            raise UnexpectedAnswerError(
-                f"the server says offset {arrived} after bytes {offset} to {offset + len(chunk)}"
-            )
+        if not offset < arrived <= size and not offset == arrived == size:
+            raise UnexpectedAnswerError(f"the server says offset {arrived} after bytes {offset} to {offset + length}")
         return arrived
 
     def _offset(self, upload_id: str) -> tuple[int, int]:

@@ -20,7 +20,8 @@ from headrace.cli.text import clean, count, size
 from headrace.cli.transfer import Shown, already_here, already_there, downloads, empty_directories, fetch, made, send
 from headrace.cli.upload_plan import LeftOut, Transfer, plan_upload
 from headrace.cli.uploads import Unfinished
-from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
+from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UploadView, UsageMode
+from headrace.sdk import ApiError
 
 _MOST_SHOWN = 50
 _COLUMNS: Columns[FolderView] = (
@@ -28,6 +29,16 @@ _COLUMNS: Columns[FolderView] = (
     ("USAGE", lambda f: f.usage_mode),
     ("CREATED", lambda f: f.created_at),
     ("ID", lambda f: f.id),
+)
+_GONE = 404
+_UPLOADS: Columns[UploadView] = (
+    ("ID", lambda u: u.id),
+    ("PATH", lambda u: u.path),
+    ("SIZE", lambda u: size(u.size_bytes)),
+    ("RECEIVED", lambda u: size(u.received_bytes)),
+    ("BY", lambda u: u.created_by),
+    ("WRITTEN", lambda u: u.written_at),
+    ("EXPIRES", lambda u: u.expires_at),
 )
 _FILES: Columns[FileView] = (
     ("PATH", lambda f: f.path + ("/" if f.kind == "directory" else "")),
@@ -39,7 +50,8 @@ _FILES: Columns[FileView] = (
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     commands(app, {
-        "create": create, "ls": ls, "show": show, "files": files, "upload": upload, "download": download, "rm": rm,
+        "create": create, "ls": ls, "show": show, "files": files, "upload": upload, "download": download, "uploads": uploads,
+        "rm": rm,
     })  # fmt: skip
 
 
@@ -177,6 +189,37 @@ def download(
     _say_left_out(left_out)
     if left_out:
         raise CliError(f"{count(len(left_out), 'file')} did not come; everything else is here", hint="run it again")
+
+
+def uploads(
+    session: Session,
+    folder: Folder,
+    cancel: Annotated[
+        list[str] | None,
+        typer.Option("--cancel", metavar="ID", help="Forget this one and what came of it. Repeatable."),
+    ] = None,
+    cancel_all: Annotated[bool, typer.Option("--cancel-all", help="Forget all of them.")] = False,
+    project: Project = None,
+    yes: Yes = False,
+) -> None:
+    """List the uploads into a folder that are not complete, or cancel some.
+
+    Each counts for the project's quota with all of its size, until it is complete, is cancelled, or nothing came for two days.
+    """
+    there = session.client.folders.get(folder, project=session.project(project, of=folder))
+    found = session.client.folders.uploads(there.id)
+    if not cancel and not cancel_all:
+        session.output.table(found, _UPLOADS, empty="no uploads that are not complete")
+        return
+    ids = [str(one.id) for one in found] if cancel_all else list(cancel or ())
+    confirmed(f"cancel {count(len(ids), 'upload')} into {there.name}?", yes=yes)
+    for upload_id in ids:
+        try:
+            session.client.folders.cancel_upload(there.id, upload_id)
+        except ApiError as error:
+            if not cancel_all or error.status != _GONE:  # complete, or cancelled by another
+                raise
+    session.output.done(f"cancelled {count(len(ids), 'upload')} into {there.name}", cancelled=ids)
 
 
 def _skipped(there: Sequence[Transfer]) -> str:

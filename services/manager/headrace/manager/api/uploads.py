@@ -10,6 +10,8 @@ from functools import wraps
 
 from aiohttp import ClientError, web
 
+from headrace.common.contracts.http.folders import UploadView
+from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.problems import (
     ChecksumMismatch,
     Conflict,
@@ -23,8 +25,9 @@ from headrace.common.contracts.problems import (
     TooLarge,
     UnsupportedMediaType,
 )
-from headrace.manager.api.folders import FolderQuery
-from headrace.manager.api.routing import Call, Handler, Header, Reply, Routes, no_content
+from headrace.manager.api.folders import FolderQuery, Reference
+from headrace.manager.api.routing import Call, Handler, Header, Paging, Reply, Routes, json_reply, no_content
+from headrace.manager.store.rows import FIRST
 from headrace.manager.usecases.context import invalid
 
 routes = Routes("uploads")
@@ -75,6 +78,27 @@ async def options(call: Call) -> web.Response:
         Tus_Resumable=VERSION, Tus_Version=VERSION, Tus_Extension="creation,creation-with-upload,termination",
         Tus_Max_Size=str(call.use.uploads.max_bytes),
     )  # fmt: skip
+
+
+class UploadsQuery(Paging):
+    """Which uploads."""
+
+    project: Reference | None = None
+    """Name or id, needed when several of the caller's projects have a folder of this name."""
+
+
+@routes.on(
+    "GET", "/v1/folders/{folder}/uploads", query=UploadsQuery,
+    replies={200: Reply("Uploads that are not complete.", Page[UploadView])},
+)  # fmt: skip
+async def list_uploads(call: Call) -> web.StreamResponse:
+    """Return the resumable uploads into the folder that are not complete, oldest first."""
+    query = call.query(UploadsQuery)
+    return json_reply(
+        await call.use.uploads.page(
+            call.actor, call["folder"], query.project, after=query.cursor or FIRST, limit=query.limit
+        )
+    )
 
 
 @routes.on(

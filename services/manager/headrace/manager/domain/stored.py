@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from headrace.common.contracts.slots import FILES, STORAGE
@@ -33,6 +33,37 @@ class Amount:
     def slots(self) -> dict[str, Decimal]:
         """Return it by the slots of a quota."""
         return {STORAGE: Decimal(self.bytes), FILES: Decimal(self.files)}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What came to a folder and what went from it."""
+
+    gained: Amount = field(default_factory=Amount)
+    lost: Amount = field(default_factory=Amount)
+
+    @property
+    def net(self) -> Amount:
+        """How much more is there than before."""
+        return self.gained - self.lost
+
+
+def correction(counted: Amount, found: Amount, meanwhile: Change) -> Amount:
+    """Return what is certain of how far a count is off: `counted` when a walk began that `found` so much.
+
+    `meanwhile`: what came and went until now, of which the walk saw any part. Where nothing did, the count is right afterwards; else
+    it is nearer to what is there than before, and never beyond it.
+    """
+    return Amount(
+        _certain(found.bytes - counted.bytes, meanwhile.gained.bytes, meanwhile.lost.bytes),
+        _certain(found.files - counted.files, meanwhile.gained.files, meanwhile.lost.files),
+    )
+
+
+def _certain(off: int, gained: int, lost: int) -> int:
+    if off > gained:
+        return off - gained
+    return off + lost if off < -lost else 0
 
 
 def limits(project_quota: Mapping[str, Decimal] | None, most: Bounds) -> dict[str, Decimal]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import Final
 from uuid import UUID
 
 from headrace.manager.folders.errors import problems
 from headrace.manager.folders.partials import Partials
+
+FILE_MODE: Final = 0o644
 
 
 class ArrivingFile:
@@ -15,11 +18,9 @@ class ArrivingFile:
 
     def __init__(self, partials: Partials, identifier: UUID) -> None:
         self._storage = partials.room.root
-        self.path = partials.new(identifier)
+        self.path, self._fd = partials.new(identifier)
         self.size = 0
         self.digest = hashlib.sha256()
-        with problems("the upload"):
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
     def write(self, part: bytes) -> None:
         """Add `part`. Raises InsufficientStorage."""
@@ -30,10 +31,13 @@ class ArrivingFile:
             while view:
                 view = view[os.write(self._fd, view) :]
 
-    def sync(self) -> None:
-        """Return when the content is on the disk; nothing is written afterwards."""
+    def sync(self, modified_ns: int | None = None) -> None:
+        """Return when the content, its mode and its time of change are on the disk; nothing is written afterwards."""
         with problems("the upload", storage=self._storage):
             try:
+                os.fchmod(self._fd, FILE_MODE)
+                if modified_ns is not None:
+                    os.utime(self._fd, ns=(modified_ns, modified_ns))
                 os.fsync(self._fd)
             finally:
                 os.close(self._fd)

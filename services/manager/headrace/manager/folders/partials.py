@@ -7,14 +7,23 @@ import hashlib
 import os
 import threading
 import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from headrace.common.contracts.problems import Locked, NotFound
 from headrace.manager.folders.errors import Room, problems
 
 _BLOCK = 1024 * 1024
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+MOST_DIGESTS: Final = 1000
+"""Of uploads that are open: the digest so far is remembered, a few hundred bytes each."""
 
 
 class Partials:
@@ -23,25 +32,40 @@ class Partials:
     def __init__(self, room: Room) -> None:
         self.path = room.root / ".uploads"
         self.room = room
+        self._digests = Digests()
 
     def create(self, upload_id: UUID) -> None:
         """Make the empty file."""
-        with problems("the upload", storage=self.room.root):
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._file(upload_id), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.close(self.new(upload_id)[1])
 
-    def new(self, upload_id: UUID) -> Path:
-        """Make the empty file and return its path."""
-        self.create(upload_id)
-        return self._file(upload_id)
+    def new(self, upload_id: UUID) -> tuple[Path, int]:
+        """Make the empty file and return its path, and a descriptor to write to it."""
+        path = self._file(upload_id)
+        with problems("the upload", storage=self.room.root):
+            try:
+                return path, os.open(path, _NEW, 0o600)
+            except FileNotFoundError:  # the first upload of all
+                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                return path, os.open(path, _NEW, 0o600)
 
     def size(self, upload_id: UUID) -> int:
         """Return how many bytes have arrived. Raises NotFound."""
         with problems("the upload"):
             return self._file(upload_id).stat().st_size
 
-    def open(self, upload_id: UUID) -> Appender:
-        """Return the upload open for writing, held against others (also of other managers). Raises Locked, NotFound."""
+    def facts(self, upload_ids: Sequence[UUID]) -> dict[UUID, os.stat_result]:
+        """Return what the storage knows of those that are there."""
+        found: dict[UUID, os.stat_result] = {}
+        for upload_id in upload_ids:
+            with problems("the upload"), suppress(FileNotFoundError):
+                found[upload_id] = self._file(upload_id).stat()
+        return found
+
+    def open(self, upload_id: UUID, *, digested: bool = False) -> Appender:
+        """Return the upload open for writing, held against others (also of other managers). Raises Locked, NotFound.
+
+        `digested`: its SHA-256 is wanted, and is made while it is written.
+        """
         with problems("the upload"):
             fd = os.open(self._file(upload_id), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -49,10 +73,12 @@ class Partials:
         except OSError:
             os.close(fd)
             raise Locked("another request writes to this upload") from None
-        if os.fstat(fd).st_nlink == 0:  # finished or removed between open and lock
+        facts = os.fstat(fd)
+        if facts.st_nlink == 0:  # finished or removed between open and lock
             os.close(fd)
             raise NotFound("the upload does not exist")
-        return Appender(fd, self._file(upload_id), self.room)
+        digest = self._digests.take(upload_id, facts.st_size) if digested else None
+        return Appender(fd, self._file(upload_id), self.room, digest, partial(self._digests.keep, upload_id))
 
     def remove(self, upload_id: UUID) -> None:
         """Forget what arrived; nothing happens if it is gone."""
@@ -82,20 +108,55 @@ class Partials:
         return self.path / str(upload_id)
 
 
-class Appender:
-    """An upload open for writing by one request. Close it always; a call that still runs in a thread is waited for."""
+class Digests:
+    """SHA-256 of what arrived of uploads, so that a file is not read again at its end. Losing one costs that."""
 
-    def __init__(self, fd: int, path: Path, room: Room) -> None:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[UUID, tuple[int, hashlib._Hash]] = OrderedDict()
+
+    def take(self, upload_id: UUID, size: int) -> hashlib._Hash | None:
+        """Return the one of the upload's first `size` bytes, None where it is not known."""
+        with self._lock:
+            there, digest = self._kept.pop(upload_id, (0, None))
+        if size == 0:
+            return hashlib.sha256()
+        return digest if there == size else None
+
+    def keep(self, upload_id: UUID, size: int, digest: hashlib._Hash) -> None:
+        """Remember it for the next part; the one that was kept longest is forgotten."""
+        with self._lock:
+            self._kept[upload_id] = size, digest
+            self._kept.move_to_end(upload_id)
+            while len(self._kept) > MOST_DIGESTS:
+                self._kept.popitem(last=False)
+
+
+class Appender:
+    """An upload open for writing by one request. Close it always; a call that still runs in a thread is waited for.
+
+    `digest`: of what is there already, where it is known; `keep` is given size and digest of what is there at the end.
+    """
+
+    def __init__(
+        self, fd: int, path: Path, room: Room, digest: hashlib._Hash | None, keep: Callable[[int, hashlib._Hash], None]
+    ) -> None:
         self._file = os.fdopen(fd, "ab", buffering=0)
         self._lock = threading.Lock()
         self._room = room
+        self._digest = digest
+        self._keep = keep
+        self._unsynced = True
         self.path = path
 
     def close(self) -> None:
         """Let go of it. What was written before is on the disk."""
         with self._lock, problems("the upload", storage=self._room.root), self._file:
             if not self._file.closed:
-                os.fsync(self._file.fileno())
+                self._flush()
+                facts = os.fstat(self._file.fileno())
+                if self._digest is not None and facts.st_size and self.path.exists():
+                    self._keep(facts.st_size, self._digest)
 
     def size(self) -> int:
         """Return how many bytes have arrived."""
@@ -110,18 +171,31 @@ class Appender:
         with self._lock, problems(what, storage=self._room.root, needed_bytes=left_bytes):
             if os.fstat(self._file.fileno()).st_nlink == 0:
                 raise NotFound("the upload does not exist any more")
+            self._unsynced = True
             while view:
-                view = view[self._file.write(view) :]
+                written = self._file.write(view)
+                if self._digest is not None:
+                    self._digest.update(view[:written])
+                view = view[written:]
 
     def sync(self) -> None:
         """Return when what was written is on the disk."""
         with self._lock, problems("the upload", storage=self._room.root):
-            os.fsync(self._file.fileno())
+            self._flush()
 
     def sha256(self) -> str:
-        """Return the hexadecimal digest of what arrived, read from the disk block by block."""
-        digest = hashlib.sha256()
-        with problems("the upload"), self.path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
+        """Return the hexadecimal digest of what arrived, which is read again where another process wrote a part of it."""
+        if self._digest is None:
+            digest, size = hashlib.sha256(), 0
+            with problems("the upload"), self.path.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+                    size += len(block)
+            self._keep(size, digest)  # also for a sender who did not wait so long, and asks again
+            self._digest = digest
+        return self._digest.hexdigest()
+
+    def _flush(self) -> None:
+        if self._unsynced:
+            os.fsync(self._file.fileno())
+            self._unsynced = False

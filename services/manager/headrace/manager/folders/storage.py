@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from headrace.common.contracts.problems import Unavailable
 from headrace.manager.folders.errors import RESERVE_BYTES, Room
+from headrace.manager.folders.flushing import AT_ONCE, Flushing
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.tree import Tree
 from headrace.manager.threads import in_thread
@@ -20,10 +21,13 @@ T = TypeVar("T")
 class FolderStorage:
     """Trees and partial uploads below one root. A storage that hangs costs its callers `timeout_s`, and nobody else."""
 
-    def __init__(self, room: Room, threads: ThreadPoolExecutor, *, timeout_s: float) -> None:
+    def __init__(
+        self, room: Room, threads: ThreadPoolExecutor, flushers: ThreadPoolExecutor, *, timeout_s: float
+    ) -> None:
         self.root = room.root
         self.room = room
         self.partials = Partials(room)
+        self.flushing = Flushing(flushers)
         self._threads = threads
         self._timeout_s = timeout_s
 
@@ -52,7 +56,9 @@ def open_storage(
     """A storage below `root`, which is made if it is missing, and of which uploads leave `reserve_bytes` free."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     executor = ThreadPoolExecutor(threads, thread_name_prefix="folders")
+    flushers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="flushers")
     try:
-        yield FolderStorage(Room(root, reserve_bytes), executor, timeout_s=timeout_s)
+        yield FolderStorage(Room(root, reserve_bytes), executor, flushers, timeout_s=timeout_s)
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+        flushers.shutdown(wait=False, cancel_futures=True)

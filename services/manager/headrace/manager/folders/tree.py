@@ -16,7 +16,8 @@ from pathlib import Path
 from headrace.common.contracts.http.folders import FileView
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.runtime.removal import remove_tree
-from headrace.manager.domain.stored import Amount
+from headrace.manager.domain.stored import Amount, Change
+from headrace.manager.folders.arriving import FILE_MODE
 from headrace.manager.folders.errors import problems
 from headrace.manager.folders.listing import MOST_IN_DIRECTORY, Listing, moment, names_after, shown, view
 
@@ -25,7 +26,6 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY_MODE = 0o755
 _PLACES = tuple(threading.Lock() for _ in range(64))
 """Of folders, by their hash: held between looking at a file and taking its place, so that it is taken off the count once."""
-_FILE_MODE = 0o644
 
 
 class Tree:
@@ -33,9 +33,20 @@ class Tree:
 
     def __init__(self, root: Path, folder_id: object) -> None:
         self.path = root / str(folder_id)
-        self.added = Amount()
-        """What calls of this object came to: bytes of files, and files and directories."""
+        self._gained = Amount()
+        self._lost = Amount()
         self._place = _PLACES[hash(self.path) % len(_PLACES)]
+        self._made_in: set[tuple[str, ...]] = set()
+
+    @property
+    def change(self) -> Change:
+        """What calls of this object came to: bytes of files, and files and directories."""
+        return Change(self._gained, self._lost)
+
+    @property
+    def added(self) -> Amount:
+        """How much more is there through calls of this object."""
+        return self._gained - self._lost
 
     def create(self) -> None:
         """Make the empty folder; nothing happens if it is there."""
@@ -58,10 +69,11 @@ class Tree:
         with problems(shown):
             fd = os.open(self.path, _DIRECTORY)
         try:
-            for name in names:
+            for depth, name in enumerate(names):
                 with problems(shown, storage=self.path.parent):
                     if make and _make(fd, name):
-                        self.added += Amount(files=1)
+                        self._gained += Amount(files=1)
+                        self._made_in.add(tuple(names[:depth]))
                     below = os.open(name, _DIRECTORY, dir_fd=fd)
                 os.close(fd)
                 fd = below
@@ -143,28 +155,44 @@ class Tree:
             if stat.S_ISDIR(os.stat(names[-1], dir_fd=parent, follow_symlinks=False).st_mode):
                 raise Conflict(f"{shown} is a directory")
 
-    def put(self, source: Path, names: Sequence[str], *, sync: bool = True, modified_ns: int | None = None) -> None:
+    def put(self, source: Path, names: Sequence[str], *, modified_ns: int | None = None) -> None:
         """Move the finished file `source` to `names`, atomically: readers see the old file or the new one. Raises Conflict.
 
-        Without `sync` the name may be lost in a power cut until the directory is synced.
+        Its name is on the disk afterwards, as are those of directories that were made for it.
         """
-        shown = "/".join(names)
-        with self.directory(names[:-1], make=True) as parent, problems(shown, storage=self.path.parent):
-            source.chmod(_FILE_MODE)
+        with problems("/".join(names), storage=self.path.parent):
+            source.chmod(FILE_MODE)
             if modified_ns is not None:
                 os.utime(source, ns=(modified_ns, modified_ns))
             size = source.stat().st_size
+        with self.directory(names[:-1], make=True) as parent:
+            self.place(parent, source, names, size)
+            with problems("/".join(names), storage=self.path.parent):
+                os.fsync(parent)
+        for above in self.made_in():
+            with suppress(NotFound, Conflict):  # removed meanwhile
+                self.sync(above)
+
+    def place(self, parent: int, source: Path, names: Sequence[str], size: int) -> None:
+        """Move the file `source`, of so many bytes, into the directory `parent`, which is the one of `names`. Raises Conflict.
+
+        The name may be lost in a power cut until the directory is synced.
+        """
+        with problems("/".join(names), storage=self.path.parent):
             with self._place:
                 before = _facts(parent, names[-1])
                 os.replace(source, names[-1], dst_dir_fd=parent)
-            self.added += Amount(size, 1)
+            self._gained += Amount(size, 1)
             if before is not None:
                 self._gone(before)
-            if sync:
-                os.fsync(parent)
+
+    def made_in(self) -> set[tuple[str, ...]]:
+        """Return the directories in which this object made others since it was asked last: those names are to be synced."""
+        made, self._made_in = self._made_in, set()
+        return made
 
     def _gone(self, facts: os.stat_result) -> None:
-        self.added -= held_by(facts)
+        self._lost += held_by(facts)
 
     def sync(self, names: Sequence[str]) -> None:
         """Return when the names in a directory are on the disk. Raises NotFound, Conflict."""

@@ -6,9 +6,11 @@ POSIX tar (ustar, pax, and GNU's long names), not compressed. Bytes are fed as t
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from threading import Lock
 from typing import Final
 from uuid import UUID
@@ -17,8 +19,9 @@ from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound, TooLarge
 from headrace.manager.domain import stored
 from headrace.manager.domain.paths import modified_ns, split_path
-from headrace.manager.domain.stored import Amount
+from headrace.manager.domain.stored import Amount, Change
 from headrace.manager.folders.arriving import ArrivingFile
+from headrace.manager.folders.flushing import Flushing
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.tree import Tree
 
@@ -31,7 +34,9 @@ _BLOCK: Final = tarfile.BLOCKSIZE
 _MOST_HEADER_BYTES: Final = 16 * 1024
 _SHOWN: Final = 200
 _AT_ONCE: Final = 64
-"""Files that are written before they are put into their places together."""
+"""Files that are written before they are synced at once and put into their places together."""
+_LITTLE: Final = 64 * 1024
+"""For files up to this size the free disk is looked at once for those that are written together."""
 _NOTHING_THERE: Final = "a path where nothing else is in the way"
 _EXTENDED: Final = {
     tarfile.XHDTYPE,
@@ -69,10 +74,11 @@ class Unpacker:
     """Takes one archive into `tree` below `into`. Close it always: what is not whole is forgotten."""
 
     def __init__(
-        self, tree: Tree, partials: Partials, new_id: Callable[[], UUID], *, into: tuple[str, ...], max_bytes: int
-    ) -> None:
+        self, tree: Tree, partials: Partials, flushing: Flushing, new_id: Callable[[], UUID], *, into: tuple[str, ...], max_bytes: int
+    ) -> None:  # fmt: skip
         self._tree = tree
         self._partials = partials
+        self._flushing = flushing
         self._new_id = new_id
         self._into = into
         self._max_bytes = max_bytes
@@ -96,9 +102,9 @@ class Unpacker:
         return self._allowed
 
     @property
-    def added(self) -> Amount:
-        """What the folder holds more than before."""
-        return self._tree.added
+    def change(self) -> Change:
+        """What came to the folder, and what it replaced."""
+        return self._tree.change
 
     def allow(self, amount: Amount) -> None:
         """Let the archive store so much more."""
@@ -204,7 +210,8 @@ class Unpacker:
         self._current = needed
         self._arriving += needed
         if entry.kind in _FILES:
-            self._partials.room.check("/".join(entry.names), entry.left)
+            if entry.left > _LITTLE or not self._written:
+                self._partials.room.check("/".join(entry.names), entry.left)
             self._file = ArrivingFile(self._partials, self._new_id())
         return True
 
@@ -276,32 +283,45 @@ class Unpacker:
         return found
 
     def _put(self) -> None:
-        """Put what was written into its places: content on the disk first, then names, then directories."""
+        """Put what was written into its places: content on the disk first, then names, then directories. Then it is told."""
         files, self._written = self._written, []
         self._arriving = Amount() if self._file is None else self._current
-        parents: set[tuple[str, ...]] = set()
         try:
-            for _, file in files:
-                file.sync()
-            for entry, file in files:
-                if self._placed(entry, file):
-                    parents.add(entry.names[:-1])
-            for names in parents:
-                with suppress(NotFound, Conflict):  # removed meanwhile
-                    self._tree.sync(names)
+            self._flushing.all([partial(file.sync, entry.modified_ns) for entry, file in files])
+            parents = set[tuple[str, ...]]()
+            for parent, some in groupby(files, lambda one: one[0].names[:-1]):  # in the order in which they came
+                if self._placed(parent, list(some)):
+                    parents.add(parent)
+            parents |= self._tree.made_in()
+            self._flushing.all([partial(self._synced, names) for names in parents])
         finally:
             for _, file in files:
                 file.forget()  # does nothing to those that are in their places
 
-    def _placed(self, entry: _Entry, file: ArrivingFile) -> bool:
+    def _placed(self, parent: tuple[str, ...], files: Sequence[tuple[_Entry, ArrivingFile]]) -> bool:
+        """Return whether one of them is in its place."""
+        before = self.files
         try:
-            self._tree.put(file.path, entry.names, sync=False, modified_ns=entry.modified_ns)
+            with self._tree.directory(parent, make=True) as fd:
+                for entry, file in files:
+                    self._place(fd, entry, file)
+        except (Conflict, NotFound) as problem:
+            for entry, _ in files:
+                self._refuse(entry, problem.detail, _NOTHING_THERE)
+        return self.files > before
+
+    def _place(self, parent: int, entry: _Entry, file: ArrivingFile) -> None:
+        try:
+            self._tree.place(parent, file.path, entry.names, file.size)
         except (Conflict, NotFound) as problem:
             self._refuse(entry, problem.detail, _NOTHING_THERE)
-            return False
+            return
         self.files += 1
         self.bytes += file.size
-        return True
+
+    def _synced(self, names: tuple[str, ...]) -> None:
+        with suppress(NotFound, Conflict):  # removed meanwhile
+            self._tree.sync(names)
 
     def _refuse(self, entry: _Entry, found: str, allowed: str) -> None:
         entry.refused = True

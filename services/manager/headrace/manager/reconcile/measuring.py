@@ -10,6 +10,8 @@ import structlog
 
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Pool, transaction
+from headrace.manager.domain import stored
+from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.measuring import Walk
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.metrics import FOLDERS_MEASURED
@@ -17,8 +19,9 @@ from headrace.manager.store import folders
 from headrace.manager.store.folders import ToMeasure
 
 log = structlog.get_logger()
-QUIET = timedelta(minutes=15)
-"""A folder that changed since is measured later: an archive that is received is counted before it comes."""
+BUSY = timedelta(minutes=10)
+"""A folder that a request was changing as its walk ended is walked again after so long."""
+_FORGOTTEN_AT_ONCE = 1000
 PASS_S = 10.0
 """Then the pass ends, and the next one goes on."""
 
@@ -27,20 +30,21 @@ class Measuring:
     """Reads folders' files; changes what is counted of them. Each of several managers takes another folder."""
 
     def __init__(
-        self, pool: Pool, storage: FolderStorage, poke: Callable[..., None], *, every: timedelta, quiet: timedelta = QUIET
+        self, pool: Pool, storage: FolderStorage, poke: Callable[..., None], *, every: timedelta, busy: timedelta = BUSY
     ) -> None:  # fmt: skip
         self._pool = pool
         self._storage = storage
         self._poke = poke
         self._every = every
-        self._quiet = quiet
+        self._busy = busy
         self._now: tuple[ToMeasure, Walk] | None = None
 
     async def one_pass(self) -> None:
         """Go on with the folder in hand, or take the next one that is due."""
         if self._now is None:
             async with transaction(self._pool) as con:
-                due = await folders.next_to_measure(con, self._every, self._quiet)
+                await folders.drop_stale_reservations(con, limit=_FORGOTTEN_AT_ONCE)
+                due = await folders.next_to_measure(con, self._every)
             if due is None:
                 return
             self._now = due, Walk(self._storage.tree(due.id))
@@ -68,10 +72,13 @@ class Measuring:
         return True
 
     async def _tell(self, due: ToMeasure, walk: Walk) -> None:
+        by = Amount()
         async with transaction(self._pool) as con:
-            right = walk.found == due.counted or await folders.put_measured(con, due, walk.found)
-        outcome = "as-counted" if walk.found == due.counted else "corrected" if right else "changed-meanwhile"
-        FOLDERS_MEASURED.labels(outcome).inc()
-        if outcome == "corrected":
-            off = walk.found - due.counted
-            log.info("folder_corrected", folder=str(due.id), bytes=off.bytes, files=off.files)
+            meanwhile = await folders.since(con, due)
+            if meanwhile is None:
+                await folders.measure_again(con, due.id, self._every, self._busy)
+            elif by := stored.correction(due.counted, walk.found, meanwhile):
+                await folders.correct(con, due.id, by)
+        FOLDERS_MEASURED.labels("corrected" if by else "busy" if meanwhile is None else "as-counted").inc()
+        if by:
+            log.info("folder_corrected", folder=str(due.id), bytes=by.bytes, files=by.files)

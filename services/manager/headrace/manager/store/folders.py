@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -18,19 +18,21 @@ from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Folder, Upload
-from headrace.manager.domain.stored import Amount
+from headrace.manager.domain.stored import Amount, Change
 from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
+RESERVED_FOR: Final = timedelta(minutes=15)
+"""A reservation that nobody touched for so long is of a process that ended."""
 
 
 @dataclass(frozen=True)
 class ToMeasure:
-    """A folder that is to be walked, with what is counted of it."""
+    """A folder that is to be walked, with what is counted of it, and what ever came to it and went from it."""
 
     id: FolderId
     counted: Amount
-    changed_at: datetime | None
+    ever: Change
 
 
 def _folder(row: Mapping[str, Any]) -> Folder:
@@ -134,6 +136,15 @@ async def upload(con: Connection, folder_id: FolderId, upload_id: UUID) -> Uploa
     return Upload(**row) if row else None
 
 
+async def uploads_of(con: Connection, folder_id: FolderId, *, after: UUID, limit: int) -> list[tuple[Upload, str]]:
+    """Return a page of the uploads into the folder that are not complete, and by whom each was begun."""
+    found = [dict(row) for row in await con.fetch(SQL.uploads_of, folder_id, after, limit)]
+    return [
+        (Upload(**{name: value for name, value in row.items() if name != "created_by"}), row["created_by"])
+        for row in found
+    ]
+
+
 async def delete_upload(con: Connection, upload_id: UUID) -> bool:
     """Forget an upload; False when it is gone."""
     return await con.fetchval(SQL.delete_upload, upload_id) is not None
@@ -155,24 +166,55 @@ async def open_uploads(con: Connection, project_id: ProjectId) -> int:
 
 
 async def stored(con: Connection, project_id: ProjectId) -> Amount:
-    """Return what the project's folders hold, with what its open uploads will need."""
-    row = await con.fetchrow(SQL.stored, project_id)
+    """Return what the project's folders hold, with what its open uploads will need and what other requests have reserved."""
+    row = await con.fetchrow(SQL.stored, project_id, RESERVED_FOR)
     return Amount(row["bytes"], row["files"])
 
 
-async def add_stored(con: Connection, folder_id: FolderId, change: Amount) -> None:
-    """Count a change of what the folder holds."""
-    await con.execute(SQL.add_stored, folder_id, change.bytes, change.files)
+async def reserve(con: Connection, folder_id: FolderId, reservation: UUID, more: Amount) -> None:
+    """Count what a request may store until it ends; further calls add to it, and say that it goes on."""
+    await con.execute(SQL.reserve, reservation, folder_id, more.bytes, more.files)
 
 
-async def next_to_measure(con: Connection, every: timedelta, quiet: timedelta) -> ToMeasure | None:
-    """Return the folder whose walk is due longest, of those that have not changed for `quiet`; the next caller gets another one."""
-    row = await con.fetchrow(SQL.next_to_measure, every, quiet)
+async def settle(con: Connection, folder_id: FolderId, reservation: UUID, change: Change) -> None:
+    """Count what the request came to, in the place of what it had reserved."""
+    await con.execute(SQL.unreserve, reservation)
+    gained, lost = change.gained, change.lost
+    await con.execute(SQL.add_stored, folder_id, gained.bytes, gained.files, lost.bytes, lost.files)
+
+
+async def drop_stale_reservations(con: Connection, *, limit: int) -> None:
+    """Forget reservations of processes that ended."""
+    await con.execute(SQL.drop_stale_reservations, RESERVED_FOR, limit)
+
+
+async def next_to_measure(con: Connection, every: timedelta) -> ToMeasure | None:
+    """Return the folder whose walk is due longest; the next caller gets another one."""
+    row = await con.fetchrow(SQL.next_to_measure, every)
+    return ToMeasure(row["id"], Amount(row["stored_bytes"], row["stored_files"]), _ever(row)) if row else None
+
+
+async def since(con: Connection, walked: ToMeasure) -> Change | None:
+    """Return what came and went since the walk began, and hold the folder; None while a request that changes it has not ended.
+
+    A folder that is gone has not changed.
+    """
+    row = await con.fetchrow(SQL.gained_and_lost, walked.id, RESERVED_FOR)
     if row is None:
-        return None
-    return ToMeasure(row["id"], Amount(row["stored_bytes"], row["stored_files"]), row["changed_at"])
+        return Change()
+    ever = _ever(row)
+    return None if row["busy"] else Change(ever.gained - walked.ever.gained, ever.lost - walked.ever.lost)
 
 
-async def put_measured(con: Connection, of: ToMeasure, found: Amount) -> bool:
-    """Correct what is counted; False when the folder changed during the walk."""
-    return await con.fetchval(SQL.put_measured, of.id, found.bytes, found.files, of.changed_at) is not None
+async def correct(con: Connection, folder_id: FolderId, by: Amount) -> None:
+    """Change what is counted."""
+    await con.execute(SQL.correct_stored, folder_id, by.bytes, by.files)
+
+
+async def measure_again(con: Connection, folder_id: FolderId, every: timedelta, soon: timedelta) -> None:
+    """Let the folder be due `soon`."""
+    await con.execute(SQL.measure_again, folder_id, every, soon)
+
+
+def _ever(row: Mapping[str, Any]) -> Change:
+    return Change(Amount(row["gained_bytes"], row["gained_files"]), Amount(row["lost_bytes"], row["lost_files"]))

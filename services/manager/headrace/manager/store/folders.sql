@@ -61,6 +61,10 @@ returning id, folder_id, path, size_bytes, sha256, created_at, modified_ns
 -- name: upload
 select id, folder_id, path, size_bytes, sha256, created_at, modified_ns from uploads where id = $1 and folder_id = $2
 
+-- name: uploads_of
+select u.id, u.folder_id, u.path, u.size_bytes, u.sha256, u.created_at, u.modified_ns, w.name as created_by
+from uploads u join users w on w.id = u.created_by where u.folder_id = $1 and u.id > $2 order by u.id limit $3
+
 -- name: delete_upload
 delete from uploads where id = $1 returning id
 
@@ -77,8 +81,9 @@ select id from uploads where created_at < now() - $1::interval order by created_
 select count(*) from uploads u join folders f on f.id = u.folder_id where f.project_id = $1
 
 -- name: stored
--- An upload counts for all of its size, itself and the directories on its way, from its beginning on.
-select (f.bytes + u.bytes)::bigint as bytes, (f.files + u.files)::bigint as files
+-- An upload counts for all of its size, itself and the directories on its way, from its beginning on. A reservation that nobody
+-- touched for long ($2) is of a process that ended.
+select (f.bytes + u.bytes + r.bytes)::bigint as bytes, (f.files + u.files + r.files)::bigint as files
 from (
     select coalesce(sum(stored_bytes), 0) as bytes, coalesce(sum(stored_files), 0) as files
     from folders where project_id = $1 and deleted_at is null
@@ -86,21 +91,43 @@ from (
     select coalesce(sum(u.size_bytes), 0) as bytes,
         coalesce(sum(1 + length(u.path) - length(replace(u.path, '/', ''))), 0) as files
     from uploads u join folders f on f.id = u.folder_id where f.project_id = $1 and f.deleted_at is null
-) u
+) u, (
+    select coalesce(sum(r.bytes), 0) as bytes, coalesce(sum(r.files), 0) as files
+    from reservations r join folders f on f.id = r.folder_id
+    where f.project_id = $1 and f.deleted_at is null and r.touched_at > now() - $2::interval
+) r
+
+-- name: reserve
+insert into reservations (id, folder_id, bytes, files) values ($1, $2, $3, $4)
+on conflict (id) do update set bytes = reservations.bytes + $3, files = reservations.files + $4, touched_at = now()
+
+-- name: unreserve
+delete from reservations where id = $1
+
+-- name: drop_stale_reservations
+delete from reservations where id in (select id from reservations where touched_at < now() - $1::interval order by touched_at limit $2)
 
 -- name: add_stored
-update folders set stored_bytes = greatest(0, stored_bytes + $2), stored_files = greatest(0, stored_files + $3), changed_at = now()
+update folders set stored_bytes = greatest(0, stored_bytes + $2 - $4), stored_files = greatest(0, stored_files + $3 - $5),
+    gained_bytes = gained_bytes + $2, gained_files = gained_files + $3, lost_bytes = lost_bytes + $4, lost_files = lost_files + $5,
+    changed_at = now()
 where id = $1
 
 -- name: next_to_measure
--- One at a time for each manager. While a folder changes its walk could not be compared with what was counted.
+-- One at a time for each manager.
 update folders set measured_at = now() where id = (
-    select id from folders
-    where deleted_at is null and (measured_at is null or measured_at < now() - $1::interval)
-      and (changed_at is null or changed_at < now() - $2::interval)
+    select id from folders where deleted_at is null and (measured_at is null or measured_at < now() - $1::interval)
     order by measured_at nulls first limit 1 for no key update skip locked
-) returning id, stored_bytes, stored_files, changed_at
+) returning id, stored_bytes, stored_files, gained_bytes, gained_files, lost_bytes, lost_files
 
--- name: put_measured
-update folders set stored_bytes = $2, stored_files = $3
-where id = $1 and deleted_at is null and changed_at is not distinct from $4::timestamptz returning id
+-- name: gained_and_lost
+-- Held until the transaction ends. What a request has done that has not ended is not counted yet.
+select gained_bytes, gained_files, lost_bytes, lost_files,
+    exists (select 1 from reservations r where r.folder_id = folders.id and r.touched_at > now() - $2::interval) as busy
+from folders where id = $1 and deleted_at is null for no key update
+
+-- name: correct_stored
+update folders set stored_bytes = greatest(0, stored_bytes + $2), stored_files = greatest(0, stored_files + $3) where id = $1
+
+-- name: measure_again
+update folders set measured_at = now() - $2::interval + $3::interval where id = $1

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from uuid import UUID
 
 from headrace.common.contracts.http.folders import ArchiveReceipt
 from headrace.common.contracts.ids import new_uuid
-from headrace.common.contracts.problems import InvalidRequest, QuotaExceeded
+from headrace.common.contracts.problems import QuotaExceeded
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.paths import split_path
@@ -19,15 +19,14 @@ from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.packing import Packer
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.unpacking import Unpacker
-from headrace.manager.store import events, folders
+from headrace.manager.store import events
 from headrace.manager.usecases.folders import Folders
+from headrace.manager.usecases.receiving import receive
 from headrace.manager.usecases.stored import Stored
 from headrace.manager.usecases.turns import Turns
 
 READ_AT_ONCE = 4
 """Archives of a project that are sent at once."""
-_FED_BYTES = 1024 * 1024
-"""Handed to a thread at once."""
 _STEP = Amount(bytes=64 * 1024 * 1024, files=1000)
 """Counted at once, before it comes."""
 _LEAST_ENTRY_BYTES = 512
@@ -74,16 +73,22 @@ class Archives:
         """
         into = split_path(path, empty=True)
         folder = await self._folders.find(actor, reference, project, "member")
+        reservation = new_uuid()
         async with self._turns.of(folder.project_id):
             unpacker = Unpacker(
-                self._storage.tree(folder.id), self._storage.partials, new_uuid, into=into, max_bytes=self._max_bytes
+                self._storage.tree(folder.id),
+                self._storage.partials,
+                self._storage.flushing,
+                new_uuid,
+                into=into,
+                max_bytes=self._max_bytes,
             )
             try:
-                await self._take(folder, unpacker, body, _step(length))
+                await self._take(folder, reservation, unpacker, body, _step(length))
                 return unpacker.finish()
             finally:
                 await self._storage.call(unpacker.close)
-                await self._record(actor, folder, path, unpacker)
+                await self._record(actor, folder, reservation, path, unpacker)
 
     @asynccontextmanager
     async def read(
@@ -117,55 +122,36 @@ class Archives:
 
         return pieces()
 
-    async def _take(self, folder: Folder, unpacker: Unpacker, body: AsyncIterator[bytes], step: Amount) -> None:
+    async def _take(
+        self, folder: Folder, reservation: UUID, unpacker: Unpacker, body: AsyncIterator[bytes], step: Amount
+    ) -> None:
         counted_at = time.monotonic()
-        async for data in self._parts(body):
+
+        async def take(data: bytes) -> None:
+            nonlocal counted_at
             needed = await self._storage.call(partial(unpacker.feed, data))
             if not needed and time.monotonic() - counted_at > _COUNTED_EVERY_S:
-                await self._account.touch(folder)
+                await self._account.touch(folder, reservation)
                 counted_at = time.monotonic()
             while needed:
                 try:
-                    unpacker.allow(await self._account.reserve(folder, needed, step=step))
+                    unpacker.allow(await self._account.reserve(folder, reservation, needed, step=step))
                 except QuotaExceeded as problem:
                     raise QuotaExceeded(problem.detail + unpacker.so_far(), **problem.extra) from None
                 counted_at = time.monotonic()
                 needed = await self._storage.call(partial(unpacker.feed, b""))
 
-    async def _parts(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield the body in parts that are worth a thread, or what there is after `idle_s`, however slowly it comes."""
-        held: list[bytes] = []
-        size = 0
-        given_at = time.monotonic()
-        while True:
-            try:
-                async with asyncio.timeout(self._idle_s):
-                    chunk = await anext(body, None)
-            except TimeoutError:
-                raise InvalidRequest(
-                    f"nothing arrived for {self._idle_s:g} s; whole files are in their places"
-                ) from None
-            if chunk is not None:
-                held.append(chunk)
-                size += len(chunk)
-            if held and (chunk is None or size >= _FED_BYTES or time.monotonic() - given_at > self._idle_s):
-                yield b"".join(held)
-                held, size = [], 0
-                given_at = time.monotonic()
-            if chunk is None:
-                return
+        await receive(body, take, idle_s=self._idle_s, kept="whole files are in their places")
 
-    async def _record(self, actor: Actor, folder: Folder, path: str, taken: Unpacker) -> None:
-        unused = taken.granted - taken.added
-        if not taken.files and not taken.directories and not unused:
+    async def _record(self, actor: Actor, folder: Folder, reservation: UUID, path: str, taken: Unpacker) -> None:
+        if not taken.granted:
             return
         details = {
             "folder": folder.name, "folder_id": str(folder.id), "path": path, "files": taken.files,
             "directories": taken.directories, "bytes": taken.bytes, "refused": taken.refused_count,
         }  # fmt: skip
         async with transaction(self._pool) as con:
-            if unused:
-                await folders.add_stored(con, folder.id, Amount() - unused)
+            await self._account.settle(con, folder, reservation, taken.change)
             if taken.files or taken.directories:
                 await events.record(con, actor, "files.uploaded", project_id=folder.project_id, details=details)
 

@@ -81,7 +81,8 @@ def build(
     """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
     resolver = Resolver(pool, storage)
     services = Services(pool, resolver, Views(proxy_url, proxies), pokes, clock, own_ports, most)
-    folders, account = Folders(pool, storage, most), Stored(pool, most)
+    account = Stored(pool, most)
+    folders = Folders(pool, storage, account, most)
     revocations = Revocations(pool, proxies, clock)
     return UseCases(
         auth=Authentication(pool, vault), projects=Projects(pool, most), users=Users(pool, vault, most), folders=folders,

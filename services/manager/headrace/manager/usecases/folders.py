@@ -10,6 +10,7 @@ from uuid import UUID
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.projects import Role
+from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.problems import InUse, NotFound, Problem
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain import bounds
@@ -21,6 +22,7 @@ from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.tree import OpenFile
 from headrace.manager.store import events, folders, projects
 from headrace.manager.usecases.context import a_page, folder_for, project_for, project_or_only
+from headrace.manager.usecases.stored import Stored
 from headrace.manager.usecases.turns import Turns
 
 T = TypeVar("T")
@@ -38,9 +40,10 @@ def view(folder: Folder) -> FolderView:
 class Folders:
     """What can be done with folders. `project` disambiguates a name that several projects use."""
 
-    def __init__(self, pool: Pool, storage: FolderStorage, most: Bounds) -> None:
+    def __init__(self, pool: Pool, storage: FolderStorage, account: Stored, most: Bounds) -> None:
         self._pool = pool
         self._storage = storage
+        self._account = account
         self._most = most
         self.turns = Turns()
         """Of projects, at work that takes long."""
@@ -128,12 +131,18 @@ class Folders:
         names = split_path(path)
         folder = await self.find(actor, reference, project, "member")
         tree = self._storage.tree(folder.id)
+        reservation = new_uuid()
         end = await self.turns.take(folder.project_id)
+        try:
+            await self._account.touch(folder, reservation)
+        except BaseException:
+            end()
+            raise
         try:
             await self._storage.call(partial(tree.delete, names), timeout_s=_REMOVAL_S, ended=end)
         finally:  # also of what was removed of a directory that could not be removed whole
             async with transaction(self._pool) as con:
-                await folders.add_stored(con, folder.id, tree.added)
+                await self._account.settle(con, folder, reservation, tree.change)
         async with transaction(self._pool) as con:
             details = {"folder": folder.name, "folder_id": str(folder.id), "path": path}
             await events.record(con, actor, "file.deleted", project_id=folder.project_id, details=details)

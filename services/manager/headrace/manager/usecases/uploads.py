@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
+from headrace.common.contracts.http.folders import UploadView
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.problems import (
     ChecksumMismatch,
     Conflict,
-    InvalidRequest,
     NotFound,
     TooLarge,
 )
@@ -23,11 +24,13 @@ from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.paths import modified_ns, split_path
 from headrace.manager.domain.records import Folder, Upload
 from headrace.manager.domain.stored import Amount
+from headrace.manager.folders.listing import moment
 from headrace.manager.folders.partials import Appender
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.store import events, folders
-from headrace.manager.usecases.context import as_id, invalid
+from headrace.manager.usecases.context import a_page, as_id, invalid
 from headrace.manager.usecases.folders import Folders
+from headrace.manager.usecases.receiving import receive
 from headrace.manager.usecases.stored import Stored
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -86,12 +89,32 @@ class Uploads:
             )
         await self._storage.call(partial(self._storage.partials.create, upload.id))
         if size_bytes == 0:
-            appender = await self._storage.call(partial(self._storage.partials.open, upload.id))
+            appender = await self._storage.call(partial(self._open, upload))
             try:
                 await self._finish(actor, folder, upload, appender)
             finally:
                 await self._storage.call(appender.close)
         return upload
+
+    async def page(
+        self, actor: Actor, reference: str, project: str | None, *, after: UUID, limit: int
+    ) -> Page[UploadView]:
+        """Return the uploads into the folder that are not complete, oldest first. Raises NotFound."""
+        folder = await self._folders.find(actor, reference, project, "viewer")
+        async with self._pool.acquire(timeout=10) as con:
+            found = await folders.uploads_of(con, folder.id, after=after, limit=limit + 1)
+        facts = await self._storage.call(partial(self._storage.partials.facts, [upload.id for upload, _ in found]))
+
+        def view(row: tuple[Upload, str]) -> UploadView:
+            upload, by = row
+            there = facts.get(upload.id)
+            written = upload.created_at if there is None else moment(there.st_mtime)
+            return UploadView(
+                id=upload.id, path=upload.path, size_bytes=upload.size_bytes, received_bytes=there.st_size if there else 0,
+                created_by=by, created_at=upload.created_at, written_at=written, expires_at=written + self._kept_for,
+            )  # fmt: skip
+
+        return a_page(found, limit, view, lambda row: row[0].id)
 
     async def offset(self, actor: Actor, reference: str, project: str | None, upload_id: str) -> tuple[Upload, int]:
         """Return the upload and how many bytes have arrived. Raises NotFound."""
@@ -107,7 +130,7 @@ class Uploads:
         another request writes, TooLarge for more than was announced, ChecksumMismatch (then all of it is forgotten).
         """
         folder, upload = await self._find(actor, reference, project, upload_id)
-        appender = await self._storage.call(partial(self._storage.partials.open, upload.id))
+        appender = await self._storage.call(partial(self._open, upload))
         try:
             at = await self._storage.call(appender.size)
             if at != offset:
@@ -158,20 +181,15 @@ class Uploads:
         return folder, upload
 
     async def _receive(self, appender: Appender, upload: Upload, at: int, body: AsyncIterator[bytes]) -> int:
-        while True:
-            try:
-                async with asyncio.timeout(self._idle_s):
-                    chunk = await anext(body, None)
-            except TimeoutError:
-                raise InvalidRequest(f"nothing arrived for {self._idle_s:g} s; what did is kept") from None
-            if chunk is None:
-                return at
-            if at + len(chunk) > upload.size_bytes:
+        async def take(part: bytes) -> None:
+            nonlocal at
+            if at + len(part) > upload.size_bytes:
                 raise TooLarge(f"more than the announced {upload.size_bytes} bytes", limit=upload.size_bytes)
-            await self._storage.call(
-                partial(appender.write, chunk, what=upload.path, left_bytes=upload.size_bytes - at)
-            )
-            at += len(chunk)
+            await self._storage.call(partial(appender.write, part, what=upload.path, left_bytes=upload.size_bytes - at))
+            at += len(part)
+
+        await receive(body, take, idle_s=self._idle_s, kept="what did is kept")
+        return at
 
     async def _finish(self, actor: Actor, folder: Folder, upload: Upload, appender: Appender) -> None:
         if upload.sha256 is not None:
@@ -180,16 +198,20 @@ class Uploads:
                 await self._forget(upload)
                 raise ChecksumMismatch(f"{upload.path} arrived with SHA-256 {digest}, announced was {upload.sha256}")
         await self._storage.call(appender.sync)
+        reservation = new_uuid()
+        await self._account.touch(folder, reservation)
         tree = self._storage.tree(folder.id)
         put = partial(tree.put, appender.path, upload.path.split("/"), modified_ns=upload.modified_ns)
         try:
             await self._storage.call(put)
         except (Conflict, NotFound):  # no later part could help
+            async with transaction(self._pool) as con:  # directories that were made on its way
+                await self._account.settle(con, folder, reservation, tree.change)
             await self._forget(upload)
             raise
         async with transaction(self._pool) as con:
             await folders.delete_upload(con, upload.id)
-            await folders.add_stored(con, folder.id, tree.added)
+            await self._account.settle(con, folder, reservation, tree.change)
             details = {
                 "folder": folder.name,
                 "folder_id": str(folder.id),
@@ -197,6 +219,9 @@ class Uploads:
                 "bytes": upload.size_bytes,
             }
             await events.record(con, actor, "file.uploaded", project_id=folder.project_id, details=details)
+
+    def _open(self, upload: Upload) -> Appender:
+        return self._storage.partials.open(upload.id, digested=upload.sha256 is not None)
 
     async def _forget(self, upload: Upload) -> None:
         async with transaction(self._pool) as con:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, StringConstraints
 
@@ -37,6 +38,21 @@ class FileView(View):
     kind: Literal["file", "directory"]
     size_bytes: NonNegativeInt
     modified_at: AwareDatetime
+
+
+class UploadView(View):
+    """A resumable upload that is not complete. It counts for the project's quota with all of its size."""
+
+    id: UUID
+    path: str
+    size_bytes: NonNegativeInt
+    received_bytes: NonNegativeInt
+    created_by: str
+    created_at: AwareDatetime
+    written_at: AwareDatetime
+    """When something of it came last."""
+    expires_at: AwareDatetime
+    """When it is forgotten if nothing more comes."""
 
 
 class Selection(Body):

@@ -1,0 +1,116 @@
+"""Bodies that are stored while they come: in parts that are worth a thread, the next one read while one is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from headrace.common.contracts.problems import InvalidRequest
+
+PART_BYTES: Final = 1024 * 1024
+"""Taken at once, a chunk of the body more or less. Two parts are held, one that is taken and one that comes."""
+_HELD_S: Final = 0.2
+"""What came of a part waits so long for the rest of it."""
+
+
+async def receive(
+    body: AsyncIterator[bytes], take: Callable[[bytes], Awaitable[None]], *, idle_s: float, kept: str
+) -> None:
+    """Give all of `body` to `take`, in order, one part at a time.
+
+    Raises what `take` raises, as soon as it does, and InvalidRequest when nothing arrived for `idle_s`; `kept` says what became of
+    what did. What came is taken also where the body then breaks or the request is cancelled. Afterwards nothing is taken any more.
+    """
+    receiver = _Receiver(body, take, idle_s, kept)
+    try:
+        while not receiver.ended:
+            await receiver.step()
+        await receiver.rest()
+    except BaseException:
+        await receiver.leave()
+        raise
+
+
+class _Receiver:
+    def __init__(
+        self, body: AsyncIterator[bytes], take: Callable[[bytes], Awaitable[None]], idle_s: float, kept: str
+    ) -> None:
+        self._body = body
+        self._take = take
+        self._idle_s = idle_s
+        self._kept = kept
+        self._held: list[bytes] = []
+        self._size = 0
+        self._held_since = 0.0
+        self._reading: asyncio.Future[bytes | None] | None = None
+        self._read_since = 0.0
+        self._taking: asyncio.Future[None] | None = None
+        self.ended = False
+
+    async def step(self) -> None:
+        """Wait for what comes next. Raises what `take` and the body raise, InvalidRequest when nothing came for long."""
+        if self._reading is None and self._size < PART_BYTES:
+            self._reading = asyncio.ensure_future(self._next())
+            self._read_since = time.monotonic()
+        await asyncio.wait(
+            {work for work in (self._reading, self._taking) if work is not None},
+            timeout=self._until() - time.monotonic(), return_when=asyncio.FIRST_COMPLETED,
+        )  # fmt: skip
+        if self._taking is not None and self._taking.done():
+            done, self._taking = self._taking, None
+            await done
+        if self._reading is not None and self._reading.done():
+            self._came(self._reading)
+        if (
+            self._held
+            and self._taking is None
+            and (self._size >= PART_BYTES or time.monotonic() >= self._held_since + _HELD_S)
+        ):
+            self._taking = asyncio.ensure_future(self._taken())
+        if self._reading is not None and time.monotonic() >= self._read_since + self._idle_s:
+            raise InvalidRequest(f"nothing arrived for {self._idle_s:g} s; {self._kept}")
+
+    async def rest(self) -> None:
+        """Take what is held, after the body's end."""
+        if self._taking is not None:
+            await self._taking
+        if self._held:
+            await self._taken()
+
+    async def leave(self) -> None:
+        """Stop reading; take what came, unless taking fails."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
+        with suppress(Exception):
+            await self.rest()
+
+    def _until(self) -> float:
+        idle = self._read_since + self._idle_s if self._reading is not None else time.monotonic() + self._idle_s
+        return min(idle, self._held_since + _HELD_S) if self._held and self._taking is None else idle
+
+    def _came(self, reading: asyncio.Future[bytes | None]) -> None:
+        self._reading = None
+        chunk = reading.result()
+        if chunk is None:
+            self.ended = True
+            return
+        if not self._held:
+            self._held_since = time.monotonic()
+        self._held.append(chunk)
+        self._size += len(chunk)
+
+    async def _next(self) -> bytes | None:
+        return await anext(self._body, None)
+
+    async def _taken(self) -> None:
+        part = b"".join(self._held)
+        self._held, self._size = [], 0
+        try:
+            await self._take(part)
+        except BaseException:
+            self._held = []  # what follows on what was not taken is not taken
+            raise
