@@ -32,8 +32,9 @@ from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.bus_side import BusSide
+from headrace.manager.reconcile.loops import Loops
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
-from headrace.manager.reconcile.scaling import Scaling
+from headrace.manager.usecases.scaling import Scaling
 from tests.support import many_rows
 from tests.support.wait import eventually
 
@@ -69,7 +70,7 @@ async def _measure() -> dict[str, float]:
         side = BusSide(
             bus, lambda: bus.open(servers.nats_url, user=user, password=password, name="manager"), agents=agents,
             nodes=NodeReports(pool, lambda *_: None), proxies=Proxies(utc_now, lambda *_: None), outcomes=Outcomes(),
-            scaling=Scaling(pool, lambda: None), poke=lambda *_: None,
+            scale=Scaling(pool, Loops()).answer, poke=lambda *_: None,
         )  # fmt: skip
         task = asyncio.create_task(side.run())
         silence = multiprocessing.get_context("spawn").Event()

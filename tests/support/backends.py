@@ -20,6 +20,7 @@ from headrace.common.db.pool import Pool, open_pool
 from headrace.embedded.blocking import servers_in_thread
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.domain.lifecycle import TRANSITIONS
 from tests.support.wait import eventually
 
 TEMPLATE = "headrace_template"
@@ -48,12 +49,31 @@ async def database_url(servers: EmbeddedServers) -> AsyncIterator[str]:
         if not await admin.fetchval("select count(*) from pg_database where datname = $1", TEMPLATE):
             await admin.execute(f"create database {TEMPLATE}")
             await migrate(with_database(servers.database_url, TEMPLATE))
+            await _refuse_other_transitions(with_database(servers.database_url, TEMPLATE))
         await admin.execute(f"create database {name} template {TEMPLATE}")
         await admin.execute("select pg_advisory_unlock(1)")
         yield with_database(servers.database_url, name)
         await eventually(lambda: _dropped(admin, name))
     finally:
         await admin.close()
+
+
+async def _refuse_other_transitions(url: str) -> None:
+    """Have the database refuse what the table of a session's states does not have: whatever a test does, it keeps to it."""
+    allowed = ", ".join(f"'{before} {after}'" for before, ways in TRANSITIONS.items() for after in ways)
+    con = await asyncpg.connect(url)
+    try:
+        await con.execute(f"""
+            create function refuse_other_transitions() returns trigger language plpgsql as $$ begin
+                if not (old.status || ' ' || new.status = any(array[{allowed}])) then
+                    raise exception 'domain/lifecycle.py knows no transition of a session from % to %', old.status, new.status;
+                end if;
+                return new;
+            end $$;
+            create trigger sessions_refuse_other_transitions before update of status on sessions for each row
+                when (old.status is distinct from new.status) execute function refuse_other_transitions()""")
+    finally:
+        await con.close()
 
 
 async def _dropped(admin: asyncpg.Connection[asyncpg.Record], name: str) -> bool:

@@ -205,7 +205,7 @@ async def test_a_tombstone_drops_the_services_state(
             return {key.rpartition(":")[2] async for key in redis.scan_iter(pattern)}
 
         async def all_there() -> bool:
-            return await keys() == {"samples", "state", "decisions", "lease"}
+            return await keys() == {"samples", "state", "lease"}
 
         await eventually(all_there)
         await manager.remove(service)

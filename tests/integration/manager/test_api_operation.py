@@ -243,7 +243,8 @@ async def test_a_trial_run_from_start_to_verdict(api: ManagerApi) -> None:
     kernel = await api.pool.fetchval(
         "update kernels set agent_id = 'agent-1', state = 'running', reason_code = 'initial-delay', reason_text = 'waits' returning id"
     )
-    await api.pool.execute("update sessions set status = 'running'")
+    for status in ("placed", "running"):
+        await api.pool.execute("update sessions set status = $1", status)
     await api.behind.say(kernel, "2026-01-01T00:00:01Z loading")
     await eventually(
         lambda: seen == ["2026-01-01T00:00:01Z loading"], what="following began before there was a machine"

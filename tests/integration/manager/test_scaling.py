@@ -10,7 +10,17 @@ from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
-from headrace.manager.reconcile.scaling import Scaling
+from headrace.manager.usecases.scaling import Scaling
+
+
+class Poked:
+    """Keeps that loops were poked."""
+
+    def __init__(self, seen: list[Any]) -> None:
+        self.seen = seen
+
+    def poke(self, *loops: str) -> None:
+        self.seen.append(loops)
 
 
 async def _service(
@@ -41,13 +51,14 @@ async def _ask(pool: Pool, service: ServiceId, rule: RuleId, start: int, wanted:
         service_id=service, rule_id=rule, from_wanted=start, wanted=wanted, observed=0.9, decided_at=utc_now(),
         reason=Reason(code="fired", text="0.9 > 0.8"),
     )  # fmt: skip
-    return await Scaling(pool, lambda: poked.append(1)).answer(request), poked
+    return await Scaling(pool, Poked(poked)).answer(request), poked
 
 
 async def test_applied_and_recorded(pool: Pool) -> None:
     service, rule = await _service(pool)
     reply, poked = await _ask(pool, service, rule, 1, 3)
     assert (reply.applied, reply.wanted, len(poked)) == (True, 3, 1)
+    assert poked == [("services", "rules")]
     assert await pool.fetchval("select wanted from services") == 3
     decision = await pool.fetchrow("select * from scale_decisions")
     assert (decision["from_replicas"], decision["to_replicas"], decision["rule_id"], decision["observed"]) == (
@@ -65,6 +76,22 @@ async def test_of_two_decisions_from_the_same_state_one_is_applied(pool: Pool) -
     assert sorted(reply.applied for reply, _ in replies) == [False] * 4 + [True]
     assert {reply.reason.code for reply, _ in replies if not reply.applied} == {"wanted-changed"}
     assert await pool.fetchval("select count(*) from scale_decisions") == 1
+
+
+async def test_of_two_services_that_scale_at_once_only_what_fits_the_quota_is_applied(pool: Pool) -> None:
+    """Each alone fits; the second counts what the first was given, although nothing of it ran yet."""
+    first, rule = await _service(pool, quota={"cpu": "8"})
+    other, other_rule = ServiceId(new_uuid()), RuleId(new_uuid())
+    await pool.execute(
+        "insert into services (id, project_id, name, wanted, goal, resource_group, revision_id, drain_grace_s, created_by) "
+        "select $2, project_id, 'other', 1, 'running', 'default', revision_id, 1, created_by from services where id = $1",
+        first, other,
+    )  # fmt: skip
+    await pool.execute("insert into rules (id, service_id, spec, created_by) select $2, $3, '{}', created_by from rules where id = $1",
+                       rule, other_rule, other)  # fmt: skip
+    replies = await asyncio.gather(_ask(pool, first, rule, 1, 3), _ask(pool, other, other_rule, 1, 3))
+    assert sorted(reply.applied for reply, _ in replies) == [False, True]
+    assert await pool.fetchval("select sum(wanted) from services") == 4
 
 
 async def test_refused_with_the_reason(pool: Pool) -> None:

@@ -36,7 +36,7 @@ from headrace.manager.reconcile.bus_side import BusSide
 from headrace.manager.reconcile.housekeeping import Kept
 from headrace.manager.reconcile.loops import Loops
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
-from headrace.manager.reconcile.scaling import Scaling
+from headrace.manager.usecases.scaling import Scaling
 from tests.support.wait import eventually
 
 Outcome = Literal["healthy", "starting", "failed"]
@@ -240,7 +240,7 @@ class World:
             bus, lambda: bus.open(self.servers.nats_url, user=user, password=password, name="manager"),
             agents=agents, proxies=proxies, outcomes=outcomes,
             nodes=NodeReports(self.pool, loops.poke, lost_after=timedelta(seconds=lost_after_s), places=ANY_PORT),
-            scaling=Scaling(self.pool, lambda: loops.poke("services", "rules")), poke=loops.poke,
+            scale=Scaling(self.pool, loops).answer, poke=loops.poke,
         )  # fmt: skip
         tasks = [asyncio.create_task(side.run()), asyncio.create_task(loops.run())]
         await eventually(lambda: side.check() is None, within_s=10)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from headrace.common.contracts.ids import RevisionId, SessionId
 from headrace.common.contracts.reasons import Reason
+from headrace.manager.domain.lifecycle import TRANSITIONS
 from headrace.manager.domain.replicas import (
     Action,
     Create,
@@ -126,6 +127,7 @@ class World:
                 self.sessions[new.id], self.revs[new.id] = new, 1
                 self.made.append(new.id)
             case Leave(id, status, reason, deadline):
+                assert status in TRANSITIONS[self.sessions[id].status]
                 if status == "ended":
                     del self.sessions[id], self.revs[id]
                 else:

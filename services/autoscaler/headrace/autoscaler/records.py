@@ -1,11 +1,10 @@
-"""What outlives an autoscaler: when rules fired (cooldowns), the request whose answer is open, and past decisions.
+"""What outlives an autoscaler: when rules fired (cooldowns), and the request whose answer is open.
 
     headrace:{<service id>}:state      hash   `fired:<rule id>` → time of the last firing, Unix milliseconds (the cooldown is
                                               counted from it, so that changing a rule's cooldown has effect at once);
                                               `pending` → JSON of the request that was sent and not answered.
-    headrace:{<service id>}:decisions  list   JSON of the last KEPT decisions that were applied, newest first.
 
-Both expire when no cooldown can need them any more.
+It expires when no cooldown can need it any more. What was decided is kept by the manager (scale decisions of a service).
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from headrace.autoscaler.windows import chunks, key
 from headrace.common.contracts.ids import RuleId, ServiceId
 
 log = structlog.get_logger()
-KEPT: Final = 100
 _EXPIRE: Final = timedelta(days=8)
 """More than the longest cooldown (seven days)."""
 
@@ -79,9 +77,6 @@ class Records:
         pipe.hset(key(service, "state"), f"fired:{pending.rule_id}", _ms(pending.at))
         pipe.hdel(key(service, "state"), "pending")
         pipe.pexpire(key(service, "state"), _EXPIRE)
-        pipe.lpush(key(service, "decisions"), _encoded(pending))
-        pipe.ltrim(key(service, "decisions"), 0, KEPT - 1)
-        pipe.pexpire(key(service, "decisions"), _EXPIRE)
         await pipe.execute()
 
     async def dropped(self, service: ServiceId) -> None:
@@ -89,15 +84,10 @@ class Records:
         self.of(service).pending = None
         await self._redis.hdel(key(service, "state"), "pending")
 
-    async def decisions(self, service: ServiceId) -> list[Pending]:
-        """Return the last decisions that were applied, newest first."""
-        found = await self._redis.lrange(key(service, "decisions"), 0, KEPT - 1)
-        return [_decoded(json.loads(text)) for text in found]
-
     async def forget(self, services: Collection[ServiceId]) -> None:
         """Delete everything of services that have no rules any more. Safe to repeat."""
         for some in chunks(services):
-            await self._redis.delete(*(key(s, what) for s in some for what in ("samples", "state", "decisions")))
+            await self._redis.delete(*(key(s, what) for s in some for what in ("samples", "state")))
             for service in some:
                 self._states.pop(service, None)
 

@@ -23,11 +23,11 @@ from headrace.manager.reconcile.housekeeping import Kept
 from headrace.manager.reconcile.logs import BusLogReader
 from headrace.manager.reconcile.loops import Loops
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
-from headrace.manager.reconcile.scaling import Scaling
 from headrace.manager.settings import Settings, places, secret_bytes
 from headrace.manager.signing import Vault
 from headrace.manager.usecases import everything
 from headrace.manager.usecases.bootstrap import bootstrap
+from headrace.manager.usecases.scaling import Scaling
 from headrace.manager.usecases.tokens import SigningKeys
 
 _FILE_THREADS = 8
@@ -74,7 +74,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
             bus, lambda: bus.open(settings.nats_url, user=settings.nats_user, password=password, name="manager"),
             agents=agents, proxies=proxies, outcomes=outcomes,
             nodes=NodeReports(pool, loops.poke, places=places(settings), lost_after=settings.lost_after),
-            scaling=Scaling(pool, lambda: loops.poke("services", "rules")), poke=loops.poke,
+            scale=Scaling(pool, loops).answer, poke=loops.poke,
         )  # fmt: skip
         use = everything.build(
             pool, storage, vault=vault, proxy_url=settings.public_proxy_url, pokes=loops, outcomes=outcomes, reader=BusLogReader(bus),

@@ -22,9 +22,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import RevisionId
 from headrace.common.contracts.reasons import Reason
+from headrace.manager.domain import lifecycle
 from headrace.manager.domain.replica_failures import MAX_BACKOFF_S, ends, failures, is_end, is_failed_start, recovery
 from headrace.manager.domain.replica_state import (
     Action,
@@ -66,7 +66,7 @@ def decide(want: Wanted, have: Sequence[Seen], now: datetime) -> list[Action]:
             continue
         actions.append(ended)
         over.append(replica)
-    active = [r for r in alive if r.status in {"pending", "placed", "running"}]
+    active = [r for r in alive if r.status in lifecycle.ACTIVE]
     failed = [r for r in over if is_failed_start(want, r)]
     kept = _looked_after(want, active)
     ended_now = ends(want, [r for r in over if is_end(want, r)], kept or want.revision_id, now)
@@ -99,7 +99,7 @@ def stuck(want: Wanted, have: Sequence[Seen], now: datetime) -> Seen | None:
 def _ended(replica: Seen, now: datetime) -> Leave | None:
     """What holds for every session whatever is wanted: the dead, the lost, the drained."""
     if replica.lost and not replica.perhaps_serving:
-        return Leave(replica.id, "ended", _SILENT)
+        return Leave(replica.id, "ended", lifecycle.SILENT)
     if replica.status == "stopping":
         return None
     if replica.dead:
@@ -216,23 +216,14 @@ def _replaced(want: Wanted, active: Sequence[Seen], serving: int, cramped: int, 
     return [_dismiss(want, r, now, replaced) for r in worst[: len(ill) - kept]]
 
 
-_SILENT = Reason(code="agent-lost", text="its machine is silent")
-_STAGES: tuple[SessionStatus, ...] = ("pending", "placed", "running")
-
-
 def _worst_first(replica: Seen) -> tuple[bool, int, int, int, float]:
     """Order: not placed, placed, unhealthy, degraded, healthy with failing checks, healthy; the youngest first among equals."""
     health = ("unhealthy", "degraded", "healthy").index(replica.health)
-    stage = _STAGES.index(replica.status)
+    stage = lifecycle.STAGES.index(replica.status)
     return (replica.serving, stage, health, -replica.failures, -replica.created_at.timestamp())
 
 
 def _dismiss(want: Wanted, replica: Seen, now: datetime, reason: Reason) -> Leave:
-    """The gentlest way out: what was never placed ends, what never served stops, what serves drains."""
-    if replica.status == "pending":
-        return Leave(replica.id, "ended", reason)
-    if replica.lost:
-        return Leave(replica.id, "ended", _SILENT)
-    if not replica.was_healthy:
-        return Leave(replica.id, "stopping", reason)
-    return Leave(replica.id, "draining", reason, now + timedelta(seconds=want.drain_grace_s))
+    status = lifecycle.way_out(replica.status, served=replica.was_healthy, lost=replica.lost)
+    deadline = now + timedelta(seconds=want.drain_grace_s) if status == "draining" else None
+    return Leave(replica.id, status, lifecycle.SILENT if replica.lost else reason, deadline)

@@ -15,11 +15,10 @@ from headrace.common.bus.newest import newest
 from headrace.common.bus.streams import ensure_streams
 from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
-from headrace.common.contracts.messages.scaling import ScaleRequest
+from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.problems import BusUnavailable
 from headrace.manager.reconcile.agents import Agents
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
-from headrace.manager.reconcile.scaling import Scaling
 
 log = structlog.get_logger()
 GROUP = "managers"
@@ -42,7 +41,7 @@ class BusSide:
         nodes: NodeReports,
         proxies: Proxies,
         outcomes: Outcomes,
-        scaling: Scaling,
+        scale: Callable[[ScaleRequest], Awaitable[ScaleReply]],
         poke: Callable[..., None],
     ) -> None:
         self._bus = bus
@@ -51,7 +50,7 @@ class BusSide:
         self._nodes = nodes
         self._proxies = proxies
         self._outcomes = outcomes
-        self._scaling = scaling
+        self._scale = scale
         self._poke = poke
         self._stop = asyncio.Event()
         self._ready = False
@@ -84,7 +83,7 @@ class BusSide:
             await stack.enter_async_context(newest(self._bus, NodeReport, self._nodes.heard, queue=GROUP))
             await stack.enter_async_context(subscribed(self._bus, ProxyReport, self._proxies.heard))
             await stack.enter_async_context(subscribed(self._bus, RuleReport, self._outcomes.heard))
-            await stack.enter_async_context(answering(self._bus, ScaleRequest, self._scaling.answer, queue=GROUP))
+            await stack.enter_async_context(answering(self._bus, ScaleRequest, self._scale, queue=GROUP))
             self._proxies.listening()
             while not self._stop.is_set():
                 await self._pause(CHECK_STREAMS_S if await self._streams_stand() else RETRY_S)

@@ -7,18 +7,16 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import get_args
 from uuid import UUID
 
 import asyncpg
 import structlog
 
-from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain import validation
+from headrace.manager.domain import lifecycle, validation
 from headrace.manager.domain.attention import Attention
 from headrace.manager.domain.placement import who_makes_room
 from headrace.manager.domain.replicas import (
@@ -127,7 +125,7 @@ class Services:
             statuses = await sessions.tally(con) if ticked else None
         self._since = lowest
         if statuses is not None:
-            for status in get_args(SessionStatus):
+            for status in lifecycle.STATES:
                 SESSIONS.labels(status).set(statuses.get(status, 0))
         self._attention.changed(marks)
         self._attention.proxies_spoke()

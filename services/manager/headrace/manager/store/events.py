@@ -40,11 +40,10 @@ async def note(
     service_id: ServiceId | None = None,
     message: str = "",
     details: Mapping[str, Any] | None = None,
+    by: str = "headrace",
 ) -> None:
-    """Write what Headrace itself saw or did."""
-    await con.execute(
-        SQL.insert, new_uuid(), "headrace", "", project_id, service_id, action, message, dict(details or {})
-    )
+    """Write what Headrace itself, or the part of it that `by` names, saw or did."""
+    await con.execute(SQL.insert, new_uuid(), by, "", project_id, service_id, action, message, dict(details or {}))
 
 
 async def of_service(con: Connection, service_id: ServiceId, *, before: UUID | None, limit: int) -> list[Event]:

@@ -30,9 +30,8 @@ select id from folders where id = $1 and deleted_at is null for update
 select s.name from services s join revisions r on r.id = s.revision_id or r.id = s.served_revision_id
 where s.deleted_at is null and r.resolved -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
 union
-select coalesce(s.name, 'a trial run') from sessions x left join revisions r on r.id = x.revision_id left join services s on s.id = x.service_id
-where x.status <> 'ended'
-  and coalesce(r.resolved, x.resolved) -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
+select coalesce(s.name, 'a trial run') from live_sessions x left join revisions r on r.id = x.revision_id left join services s on s.id = x.service_id
+where coalesce(r.resolved, x.resolved) -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
 limit 5
 
 -- name: older_users_of

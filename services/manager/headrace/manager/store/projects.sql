@@ -39,8 +39,8 @@ select slot, sum(amount) as amount from (
     where s.project_id = $1 and s.deleted_at is null and s.goal = 'running' and s.id is distinct from $2
     union all
     select e.key, e.value::numeric
-    from sessions x cross join lateral jsonb_each_text(x.resolved -> 'slots') e
-    where x.project_id = $1 and x.service_id is null and x.status <> 'ended'
+    from live_sessions x cross join lateral jsonb_each_text(x.resolved -> 'slots') e
+    where x.project_id = $1 and x.service_id is null
 ) held group by slot order by slot
 
 -- name: in_use

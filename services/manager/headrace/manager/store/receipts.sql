@@ -29,5 +29,5 @@ order by d.began_at desc, d.session_id desc limit $4
 
 -- name: left_behind
 -- How many replicas of revisions before this one take requests, or will.
-select count(*) from sessions x join revisions r on r.id = x.revision_id
-where x.service_id = $1 and r.number < $2 and x.status in ('pending', 'placed', 'running')
+select count(*) from active_sessions x join revisions r on r.id = x.revision_id
+where x.service_id = $1 and r.number < $2

@@ -59,11 +59,11 @@ with seen as (
     where k.id = s.kernel_id and k.agent_id = s.agent_id and k.ended_at is null and d.id = k.id and l.id = k.session_id
     returning k.session_id, k.role, k.state, k.health
 )
-update sessions x set
+update live_sessions x set
     health = c.health, was_healthy = x.was_healthy or c.health = 'healthy',
     healthy_at = case when c.health = 'healthy' then coalesce(x.healthy_at, now()) else x.healthy_at end, rev = x.rev + 1,
     status = case when x.status = 'placed' and c.state = 'running' then 'running' else x.status end
-from changed c where c.role = 'main' and x.id = c.session_id and x.status <> 'ended'
+from changed c where c.role = 'main' and x.id = c.session_id
 returning x.id
 
 -- name: vanished
@@ -76,8 +76,8 @@ with shown as (
     where k.agent_id = any($1::text[]) and k.ended_at is null and k.state in ('preparing', 'running')
       and not exists (select 1 from shown s where s.agent_id = k.agent_id and s.kernel_id = k.id)
 ), locked as (
-    select x.id from sessions x
-    where x.status in ('placed', 'running', 'draining') and x.id in (select session_id from missing) order by x.id for update
+    select x.id from planned_sessions x
+    where x.id in (select session_id from missing) order by x.id for update
 ), vanished as (
     update kernels k set state = 'exited', health = 'unhealthy', reason_code = 'kernel-vanished',
         reason_text = 'the machine no longer has it, and Headrace did not stop it', rev = k.rev + 1

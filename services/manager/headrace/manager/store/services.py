@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +16,10 @@ from headrace.common.contracts import stored, wording
 from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.http.services import CreateService, ServicePhase, UpdateService
-from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
+from headrace.common.contracts.ids import ProjectId, RevisionId, RuleId, ServiceId, SessionId, UserId, new_uuid
 from headrace.common.contracts.problems import Conflict, NameTaken
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.slots import read_slots
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
@@ -174,6 +176,29 @@ async def lock(con: Connection, service_id: ServiceId) -> tuple[Goal, int] | Non
     return (row["goal"], row["wanted"]) if row else None
 
 
+@dataclass(frozen=True)
+class Scalable:
+    """What decides whether a rule may change the wanted replicas."""
+
+    name: str
+    wanted: int
+    goal: Goal
+    project_id: ProjectId
+    slots: Mapping[str, Decimal]
+    rule_exists: bool
+
+
+async def lock_for_rule(con: Connection, service_id: ServiceId, rule_id: RuleId) -> Scalable | None:
+    """Hold the service until the transaction ends, and return what a rule's wish is judged by; None when it is gone."""
+    row = await con.fetchrow(SQL.lock_for_rule, service_id, rule_id)
+    return Scalable(**{**row, "slots": read_slots(row["slots"] or {})}) if row else None
+
+
+async def set_wanted(con: Connection, service_id: ServiceId, wanted: int) -> None:
+    """Change the wanted replicas."""
+    await con.execute(SQL.set_wanted, service_id, wanted)
+
+
 async def update(
     con: Connection, service_id: ServiceId, change: UpdateService | None = None, *, revision_id: RevisionId | None = None,
     goal: Goal | None = None, forgive: bool = False,
@@ -274,9 +299,14 @@ async def decisions(
     return list(await con.fetch(SQL.decisions, service_id, before, limit))
 
 
-async def insert_decision(con: Connection, service_id: ServiceId, before: int, after: int, reason: Reason) -> None:
-    """Keep that a user changed the wanted replicas."""
-    await con.execute(SQL.insert_decision, new_uuid(), service_id, before, after, reason.code, reason.text)
+async def insert_decision(
+    con: Connection, service_id: ServiceId, before: int, after: int, reason: Reason, rule_id: RuleId | None, observed: float | None
+) -> None:  # fmt: skip
+    """Keep that the wanted replicas were changed: by a rule, which saw `observed`, or without one by a user."""
+    source = "user" if rule_id is None else "rule"
+    await con.execute(
+        SQL.insert_decision, new_uuid(), service_id, source, rule_id, before, after, observed, reason.code, reason.text
+    )
 
 
 async def exists(con: Connection, service_id: ServiceId) -> bool:

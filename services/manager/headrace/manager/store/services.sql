@@ -54,6 +54,15 @@ order by s.id limit $7
 -- name: lock
 select goal, wanted, revision_id, rev from services where id = $1 and deleted_at is null for no key update
 
+-- name: lock_for_rule
+select s.name, s.wanted, s.goal, s.project_id, r.resolved -> 'slots' as slots,
+       exists (select 1 from rules where id = $2 and service_id = s.id) as rule_exists
+from services s join revisions r on r.id = s.revision_id
+where s.id = $1 and s.deleted_at is null for no key update of s
+
+-- name: set_wanted
+update services set wanted = $2, rev = rev + 1, updated_at = now() where id = $1
+
 -- name: group_exists
 select exists (select 1 from resource_groups where name = $1)
 
@@ -82,7 +91,7 @@ where id = $1
 delete from start_errors where service_id = $1
 
 -- name: live_sessions
-select count(*) from sessions where service_id = $1 and status <> 'ended'
+select count(*) from live_sessions where service_id = $1
 
 -- name: mark_deleted
 update services set goal = 'deleting', deleted_at = now(), rev = rev + 1, updated_at = now() where id = $1
@@ -123,8 +132,8 @@ select id, at, source, rule_id, from_replicas, to_replicas, observed, reason_cod
 where service_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3
 
 -- name: insert_decision
-insert into scale_decisions (id, service_id, source, from_replicas, to_replicas, reason_code, reason_text)
-values ($1, $2, 'user', $3, $4, $5, $6)
+insert into scale_decisions (id, service_id, source, rule_id, from_replicas, to_replicas, observed, reason_code, reason_text)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: exists
 select exists (select 1 from services where id = $1 and deleted_at is null)

@@ -40,7 +40,7 @@ select id from services where deleted_at is null and id > $1 order by id limit $
 
 -- name: tally
 -- By the index of live sessions, whatever the planner thinks of how many have ended.
-select s.status, (select count(*) from sessions x where x.status = s.status and x.status <> 'ended') as sessions from unnest($1::text[]) as s(status)
+select s.status, (select count(*) from live_sessions x where x.status = s.status) as sessions from unnest($1::text[]) as s(status)
 
 -- name: services
 -- Those of these services that are not gone, with the time of their last failed start.
@@ -58,7 +58,7 @@ select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_heal
        x.healthy_at, coalesce(k.failures, 0) as failures,
        coalesce(a.lost_at is not null, false) as lost
 from unnest($1::uuid[]) as w(id)
-cross join lateral (select * from sessions where service_id = w.id and status <> 'ended' offset 0) x
+cross join lateral (select * from live_sessions where service_id = w.id offset 0) x
 left join lateral (select * from kernels where session_id = x.id and role = 'main' and ended_at is null offset 0) k on true
 left join lateral (select lost_at from agents where id = k.agent_id offset 0) a on true
 order by x.id
@@ -69,7 +69,7 @@ select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_heal
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
        x.healthy_at, coalesce(k.failures, 0) as failures,
        coalesce(a.lost_at is not null, false) as lost
-from (select * from sessions where service_id is null and status <> 'ended' order by id limit $1) x
+from (select * from live_sessions where service_id is null order by id limit $1) x
 left join lateral (select * from kernels where session_id = x.id and role = 'main' and ended_at is null offset 0) k on true
 left join lateral (select lost_at from agents where id = k.agent_id offset 0) a on true
 order by x.id
@@ -77,10 +77,10 @@ order by x.id
 -- name: leave
 -- Compare and set by rev. What ends takes its kernels along.
 with moved as (
-    update sessions set status = $3, reason_code = $4, reason_text = $5, rev = rev + 1,
+    update live_sessions set status = $3, reason_code = $4, reason_text = $5, rev = rev + 1,
         drain_deadline = case when $3 = 'draining' then $6 else drain_deadline end,
         ended_at = case when $3 = 'ended' then now() end
-    where id = $1 and rev = $2 and status <> 'ended' returning id
+    where id = $1 and rev = $2 returning id
 ), ended as (
     update kernels set ended_at = now() from moved where session_id = moved.id and $3 = 'ended' and ended_at is null
 )
@@ -125,7 +125,7 @@ select id, rev from services where id = any($1::uuid[]) and deleted_at is null o
 
 -- name: lock_live
 -- Sessions are always locked in this order, and before their kernels.
-select service_id, id, rev from sessions where service_id = any($1::uuid[]) and status <> 'ended' order by id for update
+select service_id, id, rev from live_sessions where service_id = any($1::uuid[]) order by id for update
 
 -- name: lock_session
 select rev, status from sessions where id = $1 for update
@@ -158,7 +158,7 @@ returning al.kernel_id
 
 -- name: finish_deletions
 update services s set deleted_at = now(), rev = s.rev + 1
-where s.goal = 'deleting' and s.deleted_at is null and not exists (select 1 from sessions x where x.service_id = s.id and x.status <> 'ended')
+where s.goal = 'deleting' and s.deleted_at is null and not exists (select 1 from live_sessions x where x.service_id = s.id)
 returning s.id
 
 -- name: pending

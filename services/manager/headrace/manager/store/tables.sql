@@ -21,7 +21,7 @@ select a.id as agent_id, k.id as kernel_id, k.session_id, k.role, k.rank, x.serv
                  from allocations al where al.kernel_id = k.id and al.device <> ''), '[]') as gpus,
        w.metrics as watched
 from a
-left join (kernels k join sessions x on x.id = k.session_id and x.status in ('placed', 'running', 'draining'))
+left join (kernels k join planned_sessions x on x.id = k.session_id)
     on k.agent_id = a.id and k.ended_at is null
 left join services s on s.id = x.service_id
 left join lateral (
@@ -101,9 +101,7 @@ select s.id as service_id, s.goal, s.wanted, s.deleted_at is not null as removed
        coalesce((select jsonb_agg(jsonb_build_object('rule_id', r.id, 'spec', r.spec) order by r.id) from rules r where r.service_id = s.id), '[]') as rules,
        coalesce((select jsonb_agg(jsonb_build_object('session_id', x.id,
                     'kernel_ids', (select jsonb_agg(k.id order by k.rank) from kernels k where k.session_id = x.id and k.ended_at is null)) order by x.id)
-           from sessions x where x.service_id = s.id and x.status = 'running' and x.health = 'healthy'
-             and exists (select 1 from kernels k join agents a on a.id = k.agent_id
-                         where k.session_id = x.id and k.ended_at is null and k.state = 'running' and a.lost_at is null)), '[]') as replicas
+           from serving_sessions x where x.service_id = s.id), '[]') as replicas
 from services s
 where s.id = any($1::uuid[]) and (
     exists (select 1 from publications p where p.subject = 'rules.' || s.id::text and p.generation > 0)

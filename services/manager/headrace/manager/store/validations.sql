@@ -11,4 +11,4 @@ left join lateral (
 where x.id = $1 and x.kind = 'validation' and ($3 or m.role is not null)
 
 -- name: living
-select count(*) from sessions where project_id = $1 and service_id is null and status <> 'ended'
+select count(*) from live_sessions where project_id = $1 and service_id is null

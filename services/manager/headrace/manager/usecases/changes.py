@@ -10,14 +10,14 @@ from headrace.common.contracts.ids import RevisionId, new_uuid
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records import Goal, Revision
 from headrace.manager.domain.resolved import ResolvedSpec
-from headrace.manager.store import events, projects, services, traffic
+from headrace.manager.store import events, services, traffic
 from headrace.manager.store.services import ServiceFacts
+from headrace.manager.usecases import scaling
 from headrace.manager.usecases.context import invalid, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Prepared, Resolver
@@ -58,7 +58,8 @@ class Changes:
                 number, revision_id, note = await self._revise(con, actor, facts, prepared, change.message)
             await services.update(con, facts.service.id, change, revision_id=revision_id, forgive=prepared is not None)
             await traffic.write(con, facts.service.id, change)
-            await self._note_scaling(con, actor, facts, wanted, after)
+            asked = Reason(code="asked-by-user", text=f"{actor.name} asked for {after} replicas instead of {wanted}")
+            await scaling.record_decision(con, facts.service.id, wanted, after, asked)
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
         if note is None and prepared is not None:
@@ -186,10 +187,7 @@ class Changes:
         return await service_for(con, actor, str(first.service.id), "member"), *locked
 
     async def _check_quota(self, con: Connection, facts: ServiceFacts, resolved: ResolvedSpec, replicas: int) -> None:
-        project = await projects.lock(con, facts.service.project_id)
-        used = await projects.used(con, facts.service.project_id, except_service=facts.service.id)
-        limits = project.quota if project else None
-        quota.check(facts.project, limits, used, quota.times(resolved.slots, replicas))
+        await scaling.check_quota(con, facts.service.project_id, facts.service.id, resolved.slots, replicas)
 
     async def _revision(self, con: Connection, facts: ServiceFacts, number: int) -> Revision:
         found = await services.revision(con, facts.service.id, number)
@@ -232,11 +230,6 @@ class Changes:
         )
         await services.forget_revisions(con, facts.service.id, before=number - self._most.revisions_per_service + 1)
         return number, revision_id
-
-    async def _note_scaling(self, con: Connection, actor: Actor, facts: ServiceFacts, before: int, after: int) -> None:
-        if before != after:
-            reason = Reason(code="asked-by-user", text=f"{actor.name} asked for {after} replicas instead of {before}")
-            await services.insert_decision(con, facts.service.id, before, after, reason)
 
     async def _record(
         self, con: Connection, actor: Actor, facts: ServiceFacts, action: str, message: str = "", **details: Any

@@ -40,6 +40,9 @@ from headrace.common.contracts.wording import Refused
 
 ServiceStatus = Literal["healthy", "degraded", "unhealthy"]
 ServicePhase = Literal["deploying", "deployed", "stopping", "stopped", "failed"]
+MOST_REPLICAS = 10_000
+"""Replicas that one service may want."""
+
 SessionStatus = Literal["pending", "placed", "running", "draining", "stopping", "ended"]
 """pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended: on the way out."""
 
@@ -61,7 +64,7 @@ class CreateService(RevisionSpec):
     project: str | None = None
     """Name or id; may be left out when the caller has one project."""
     description: Annotated[str, StringConstraints(max_length=4000)] = ""
-    replicas: Annotated[int, Field(ge=0, le=10_000)] = 1
+    replicas: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] = 1
     open_to_public: bool = False
     resource_group: Slug = "default"
     metadata: Metadata = {}
@@ -96,7 +99,7 @@ class UpdateService(Change):
     spec: RevisionSpec | None = None
     """The new revision's whole spec (not a delta)."""
     description: Annotated[str | None, StringConstraints(max_length=4000)] = None
-    replicas: Annotated[int | None, Field(ge=0, le=10_000)] = None
+    replicas: Annotated[int | None, Field(ge=0, le=MOST_REPLICAS)] = None
     open_to_public: bool | None = None
     metadata: Metadata | None = None
     tags: Tags | None = None

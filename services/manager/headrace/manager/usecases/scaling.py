@@ -1,0 +1,114 @@
+"""Scaling: how many replicas a service wants, changed by users and by rules alike.
+
+Whoever asks, what decides is the same: what the service wants when its row is held, the bound on replicas, and the project's
+quota, counted by one transaction at a time. Each change leaves a decision that `scale-decisions` shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headrace.common.contracts.http.services import MOST_REPLICAS
+from headrace.common.contracts.ids import ProjectId, RuleId, ServiceId
+from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
+from headrace.common.contracts.problems import QuotaExceeded
+from headrace.common.contracts.reasons import Reason
+from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain import quota
+from headrace.manager.store import events, projects, services
+from headrace.manager.store.services import Scalable
+from headrace.manager.usecases.ports import Pokes
+
+
+@dataclass(frozen=True)
+class ByRule:
+    """The rule on whose behalf replicas change, and the value that it saw."""
+
+    id: RuleId
+    observed: float
+
+
+async def check_quota(
+    con: Connection, project_id: ProjectId, service_id: ServiceId, slots: quota.Slots, replicas: int
+) -> None:
+    """Raise QuotaExceeded if the project may not hold that many replicas of the service beside what it holds.
+
+    The project is held until the transaction ends, so that of two changes at once the second sees the first.
+    """
+    project = await projects.lock(con, project_id)
+    if project is not None:
+        used = await projects.used(con, project_id, except_service=service_id)
+        quota.check(project.name, project.quota, used, quota.times(slots, replicas))
+
+
+async def record_decision(
+    con: Connection, service_id: ServiceId, before: int, after: int, reason: Reason, rule: ByRule | None = None
+) -> None:
+    """Keep why the wanted replicas changed, if they did. Without a rule it was a user."""
+    if before != after:
+        rule_id, observed = (rule.id, rule.observed) if rule else (None, None)
+        await services.insert_decision(con, service_id, before, after, reason, rule_id, observed)
+
+
+class Scaling:
+    """Scaling on behalf of rules: any manager answers, and the change is made only from what the rule was evaluated on."""
+
+    def __init__(self, pool: Pool, pokes: Pokes) -> None:
+        self._pool = pool
+        self._pokes = pokes
+
+    async def answer(self, request: ScaleRequest) -> ScaleReply:
+        """Apply or refuse, with the reason. What is applied is in the history in the same transaction."""
+        async with transaction(self._pool) as con:
+            service = await services.lock_for_rule(con, request.service_id, request.rule_id)
+            if service is None:
+                gone = Reason(code="service-gone", text="there is no such service")
+                return ScaleReply(applied=False, wanted=0, reason=gone)
+            refusal = await self._refusal(con, service, request)
+            if refusal is not None:
+                return ScaleReply(applied=False, wanted=service.wanted, reason=refusal)
+            await self._apply(con, service, request)
+        self._pokes.poke("services", "rules")
+        return ScaleReply(applied=True, wanted=request.wanted, reason=request.reason)
+
+    async def _refusal(self, con: Connection, service: Scalable, request: ScaleRequest) -> Reason | None:
+        refusal = _refusal(service, request)
+        if refusal is None and request.wanted > service.wanted:
+            try:
+                await check_quota(con, service.project_id, request.service_id, service.slots, request.wanted)
+            except QuotaExceeded as problem:
+                return Reason(code=problem.type, text=problem.detail)
+        return refusal
+
+    async def _apply(self, con: Connection, service: Scalable, request: ScaleRequest) -> None:
+        rule = ByRule(request.rule_id, request.observed)
+        await services.set_wanted(con, request.service_id, request.wanted)
+        await record_decision(con, request.service_id, request.from_wanted, request.wanted, request.reason, rule)
+        details = {
+            "from": request.from_wanted,
+            "to": request.wanted,
+            "rule_id": str(request.rule_id),
+            "observed": request.observed,
+        }
+        await events.note(
+            con,
+            "service.scaled",
+            project_id=service.project_id,
+            service_id=request.service_id,
+            message=request.reason.text,
+            details=details,
+            by="autoscaler",
+        )
+
+
+def _refusal(service: Scalable, request: ScaleRequest) -> Reason | None:
+    if service.goal != "running":
+        return Reason(code="service-not-running", text=f"{service.name} is {service.goal}")
+    if not service.rule_exists:
+        return Reason(code="rule-gone", text="the rule was removed")
+    if service.wanted != request.from_wanted:
+        text = f"{service.name} wants {service.wanted} replicas now, not {request.from_wanted}"
+        return Reason(code="wanted-changed", text=text)
+    if request.wanted > MOST_REPLICAS:
+        return Reason(code="too-many-replicas", text=f"{request.wanted} is above {MOST_REPLICAS}")
+    return None

@@ -1,0 +1,52 @@
+"""The table of a session's states: it is complete, leads to the end, and never back."""
+
+from itertools import product
+
+import pytest
+
+from headrace.manager.domain import lifecycle
+from headrace.manager.domain.lifecycle import ACTIVE, PLANNED, STATES, TRANSITIONS
+
+
+def reachable(state: lifecycle.SessionStatus) -> set[lifecycle.SessionStatus]:
+    """Return the states that may come after this one, sooner or later."""
+    found: set[lifecycle.SessionStatus] = set()
+    ways = list(TRANSITIONS[state])
+    while ways:
+        after = ways.pop()
+        if after not in found:
+            found.add(after)
+            ways += TRANSITIONS[after]
+    return found
+
+
+def test_every_state_has_a_meaning_and_its_transitions() -> None:
+    assert set(lifecycle.MEANING) == set(TRANSITIONS) == set(STATES)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_but_the_last_leads_to_the_end_and_none_leads_back(state: lifecycle.SessionStatus) -> None:
+    after = reachable(state)
+    assert ("ended" in after) is (state != "ended")
+    assert state not in after
+    assert all(STATES.index(later) > STATES.index(state) for later in TRANSITIONS[state])
+
+
+def test_what_leaves_is_active_no_more_and_what_ended_is_neither_live_nor_planned() -> None:
+    assert [s for s in STATES if lifecycle.leaving(s)] == ["draining", "stopping", "ended"]
+    assert [s for s in STATES if not lifecycle.live(s)] == ["ended"]
+    assert all(lifecycle.live(s) for s in ACTIVE | PLANNED)
+    assert tuple(s for s in STATES if s in ACTIVE) == lifecycle.STAGES
+
+
+def test_the_way_out_of_an_active_session_is_a_transition_of_the_table() -> None:
+    for state, served, lost in product(ACTIVE, (True, False), (True, False)):
+        if state == "running" or not served:  # only what ran has served
+            assert lifecycle.way_out(state, served=served, lost=lost) in TRANSITIONS[state]
+
+
+def test_only_a_replica_that_serves_drains() -> None:
+    assert lifecycle.way_out("running", served=True, lost=False) == "draining"
+    assert lifecycle.way_out("running", served=False, lost=False) == "stopping"
+    assert lifecycle.way_out("running", served=True, lost=True) == "ended"
+    assert lifecycle.way_out("pending", served=False, lost=False) == "ended"
