@@ -21,6 +21,7 @@ from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.db.pool import Connection, Pool
 from headrace.manager.metrics import TABLES_UNBUILT
+from headrace.manager.reconcile import publishing as publishing_loop
 from headrace.manager.reconcile.publishing import Publishing
 from headrace.manager.store.tables import Draft
 from tests.support.wait import eventually
@@ -263,6 +264,52 @@ async def test_managers_at_once_never_give_one_generation_two_contents(pool: Poo
     assert all(len(each) == 1 for each in contents.values()), contents
     last = await _stored(bus, service)
     assert (last.generation, last.wanted) == (max(contents), 119)
+
+
+async def test_the_look_at_the_start_leaves_out_what_the_pass_made_and_goes_on_where_it_was_cut_short(
+    pool: Pool, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = Facts(pool)
+    for _ in range(250):
+        await facts.add()
+    await pool.execute("insert into table_changes (kind, key) select kind, key from table_changes where key <> ''")
+    publishing = publishing_of(pool, bus, facts)
+    await publishing.one_pass()
+    assert 250 <= sum(facts.reads) < 300, "once, whatever is noted of them; few that two workers had in hand"
+
+    facts.reads.clear()
+    restarted = publishing_of(pool, bus, facts)
+    read, broken = facts.read, iter([False, True, False, False])
+
+    async def breaks(con: Connection, keys: Sequence[str]) -> list[Draft[RouteTable]]:
+        if next(broken):
+            raise TimeoutError
+        return await read(con, keys)
+
+    monkeypatch.setattr(facts, "read", breaks)
+    with pytest.raises(TimeoutError):
+        await restarted.one_pass()
+    await restarted.one_pass()
+    assert facts.reads == [100, 100, 50]
+    assert next(broken, None) is None
+
+
+async def test_the_slow_look_reads_few_tables_at_once_and_stops_once_it_took_long(
+    pool: Pool, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = Facts(pool)
+    for _ in range(110):
+        await facts.add()
+    publishing = publishing_of(pool, bus, facts)
+    await publishing.one_pass()
+    monkeypatch.setattr(publishing_loop, "LOOK_S", 0.0)
+    found = []
+    for most in (60.0, 60.0, -1.0, 60.0):
+        facts.reads.clear()
+        monkeypatch.setattr(publishing_loop, "LOOK_MOST_S", most)
+        await publishing.one_pass()
+        found.append(list(facts.reads))
+    assert found == [[20] * 5, [10], [20], [20] * 4 + [10]]
 
 
 async def test_a_bus_that_comes_back_while_the_stream_is_compared_is_looked_at_again(

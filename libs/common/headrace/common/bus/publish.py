@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TypeVar
 
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.errors import Error as JetStreamError
 
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.messages.envelope import Message
@@ -22,14 +21,22 @@ async def publish_last(bus: Bus, message: Message, *, encoded: bytes | None = No
     Raises BusUnavailable when the stream did not acknowledge; it may have it all the same.
     """
     _must_be_connected(bus)
+    subject, data = message.address(), message.encode() if encoded is None else encoded
     try:
-        stored = await JetStreamContext(bus.client, timeout=timeout_s).publish(
-            message.address(), message.encode() if encoded is None else encoded, timeout=timeout_s
-        )
-    except (NatsError, JetStreamError, TimeoutError, OSError) as error:
-        raise BusUnavailable(f"{message.address()} was not acknowledged: {error or type(error).__name__}") from error
+        sequence = _sequence((await bus.client.request(subject, data, timeout=timeout_s)).data)
+    except (NatsError, ValueError, TimeoutError, OSError) as error:
+        raise BusUnavailable(f"{subject} was not acknowledged: {error or type(error).__name__}") from error
     BUS_MESSAGES.labels(type(message).__name__, "out").inc()
-    return stored.seq
+    return sequence
+
+
+def _sequence(answer: bytes) -> int:
+    """Return the sequence number of a stream's acknowledgement. Raises ValueError with what the stream said instead."""
+    stored = json.loads(answer)
+    sequence = stored.get("seq") if isinstance(stored, dict) and "error" not in stored else None
+    if not isinstance(sequence, int):
+        raise ValueError(answer.decode(errors="replace")[:200])
+    return sequence
 
 
 async def publish(bus: Bus, message: Message) -> bool:

@@ -40,7 +40,9 @@ AT_ONCE = 32
 MOST_FAILURES = 5
 """One table that the bus refuses does not hold up the others; so many are the bus."""
 LOOK_S = 1.0
-"""Between two pages of the slow look."""
+"""Between two parts of the slow look."""
+LOOK, LOOK_MOST_S = 20, 0.05
+"""Tables that the slow look reads at once; it goes on up to `BATCH` of them, and begins no more after so long."""
 REMOVALS = 500
 """Old removals taken out of the stream by one comparison, and forgotten services whose removal is told again by it."""
 MAX_BYTES = 7_900_000
@@ -72,7 +74,7 @@ class Publishing(Generic[T]):
     """The loop of one kind of table.
 
     Reads: what changed (`table_changes`, which triggers write), and of those tables everything they are made of; each pass
-    besides looks at one page of all tables, as the slow certainty. Changes: the generation of a table whose content changed,
+    besides looks at some of all tables in turn, as the slow certainty. Changes: the generation of a table whose content changed,
     and the stream. At the start, after the bus came back and every `verify` it compares what the stream holds with what was
     published last, publishes what is missing or old there, and ends removals that were told for `removal_kept`; a reader that
     comes later and still has such a service (`claimed`: by key, the generation that it has) is told again, and so is everybody
@@ -100,8 +102,12 @@ class Publishing(Generic[T]):
         self._stream = FollowedStream(bus, kind)
         self._verified: float | None = None
         self._looked = 0.0
-        self._cursor: str | None = None
-        """Up to where the slow look has come; None: all is to be looked at, as at the start."""
+        self._cursor = ""
+        """Up to where the slow look has come; '' is before all."""
+        self._whole = True
+        """Whether the slow look goes on without a pause up to the end, as at the start."""
+        self._fresh: set[str] = set()
+        """Tables that this pass made already, from rows that it read: the slow look leaves them out."""
         self._again: dict[str, None] = {}
         """Tables that are to be looked at although nothing says that they changed."""
         self._unsent: set[str] = set()
@@ -128,9 +134,11 @@ class Publishing(Generic[T]):
                 self._verified = None
                 raise
         failures: list[BusUnavailable] = []
+        self._fresh.clear()
         await self._publish_all(failures)
-        if not failures:
-            await self._look()
+        more = True
+        while more and not failures:
+            more = await self._look()
             await self._publish_all(failures)
         if failures:
             raise failures[0]
@@ -167,26 +175,33 @@ class Publishing(Generic[T]):
                 await publications.forget(con, over)
             log.info("removals_forgotten", message=self._kind.__name__, subjects=len(over))
 
-    async def _look(self) -> None:
-        """Compare the next page of all tables with what was published; at the start, all pages."""
-        whole, after = self._cursor is None, self._cursor or ""
-        if not whole and time.monotonic() - self._looked < LOOK_S:
-            return
+    async def _look(self) -> bool:
+        """Compare some more tables with what was published. Returns whether the look goes on without a pause.
+
+        What has been looked at counts also where the pass is cut short.
+        """
+        if not self._whole and time.monotonic() - self._looked < LOOK_S:
+            return False
         self._looked = time.monotonic()
-        while True:
+        most = BATCH if self._whole else LOOK
+        for _ in range(BATCH // most):
             async with self._pool.acquire(timeout=15) as con:
-                keys = await self._source.keys(con, after, BATCH)
-                drafts = await self._source.read(con, keys) if keys else []
+                keys = await self._source.keys(con, self._cursor, most)
+                others = [key for key in keys if key not in self._fresh]
+                drafts = await self._source.read(con, others) if others else []
                 known = await publications.digests(con, [draft.subject for draft in drafts])
             for draft in drafts:
                 last = known.get(draft.subject)  # without one it is made just once, when it is published
                 due = draft.unmarked or draft.subject in self.unbuilt or last is None
                 if due or _made(draft).content.digest != last:
                     self._again[draft.key] = None
-            after = keys[-1] if len(keys) == BATCH else ""
-            if not (whole and after):
+            if len(keys) < most:
+                self._cursor, self._whole = "", False
                 break
-        self._cursor = after
+            self._cursor = keys[-1]
+            if time.monotonic() - self._looked > LOOK_MOST_S:
+                break
+        return self._whole
 
     async def _publish_all(self, failures: list[BusUnavailable]) -> None:
         """Publish what changed and what is to be looked at again, in batches."""
@@ -212,8 +227,10 @@ class Publishing(Generic[T]):
         async with transaction(self._pool) as con:
             changed: list[str] = await publications.changes(con, self._source.kind, BATCH)
             if "" in changed:
-                self._cursor = None
+                self._cursor, self._whole = "", True
+                self._fresh.clear()
             keys = list(dict.fromkeys(key for key in (*given, *changed) if key))
+            self._fresh.update(keys)  # before they are read, so that what says later that all changed is not missed
             tables = await self._prepare(con, keys)
         for key in given:
             self._again.pop(key, None)
@@ -283,6 +300,7 @@ class Publishing(Generic[T]):
     async def _send(self, tables: Iterable[tuple[T, bytes]], failures: list[BusUnavailable]) -> None:
         """Send them, several at once. What the bus does not take is sent again by the next pass."""
         waiting = iter(tables)
+        sent: list[str] = []
 
         async def send() -> None:
             for table, data in waiting:  # shared by the senders
@@ -291,6 +309,7 @@ class Publishing(Generic[T]):
                     continue
                 try:
                     await self._send_one(table, data)
+                    sent.append(table.address())
                 except BusUnavailable as problem:
                     failures.append(problem)
                     self._again[_key(table.address())] = None
@@ -298,6 +317,8 @@ class Publishing(Generic[T]):
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(send())
+        if sent:
+            log.info("tables_published", message=self._kind.__name__, tables=len(sent), subjects=sent[:3])
 
     async def _send_one(self, table: T, data: bytes) -> None:
         subject = table.address()
@@ -305,7 +326,7 @@ class Publishing(Generic[T]):
         self._stream.wrote(subject, table.generation, sequence)
         self._unsent.discard(subject)
         TABLES_PUBLISHED.labels(self._kind.__name__).inc()
-        log.info("table_published", subject=subject, generation=table.generation)
+        log.debug("table_published", subject=subject, generation=table.generation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,13 @@
 -- name: changes
--- Takes up to $2 rows away, which another manager then does not see; they are back if the transaction fails.
-delete from table_changes where id in (select id from table_changes where kind = $1 order by id limit $2 for update skip locked) returning key
+-- Takes up to $2 notes away, and of the 5,000 after them those that say the same again; another manager then does not see them,
+-- and they are back if the transaction fails.
+with oldest as (
+    select id, key from table_changes where kind = $1 order by id limit $2 for update skip locked
+), same as (
+    select c.id from table_changes c where c.kind = $1 and c.id <= (select max(id) from oldest) + 5000 and c.key in (select key from oldest)
+    for update skip locked
+)
+delete from table_changes c using same where c.id = same.id returning c.key
 
 -- name: fold
 -- One row per table is enough, while nobody can publish.

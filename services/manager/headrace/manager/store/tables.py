@@ -6,14 +6,15 @@ from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from headrace.common.contracts.ids import AgentId, ProjectId
-from headrace.common.contracts.messages.plans import GpuGrant, NodePlan, PlannedKernel, ReplicaSpec
+from headrace.common.contracts.messages.plans import NodePlan, PlannedKernel, ReplicaSpec
 from headrace.common.contracts.messages.routes import RouteTable, TokenKey
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.db.pool import Connection
@@ -27,7 +28,9 @@ T = TypeVar("T", NodePlan, RouteTable, RuleTable)
 _SPECS_KEPT = 500
 _BEFORE_ALL = UUID(int=0)
 _BEFORE_SPECS = '"generation":1,'
-"""Stands at the front of a plan, right before its specs."""
+"""Stands at the front of a plan, right before its specs and kernels."""
+_KERNELS = TypeAdapter(tuple[PlannedKernel, ...])
+"""Reads and writes a plan's kernels at once: the plan's own field may hold either kind, and tries both for each."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,10 @@ class _Spec:
 
 def _encoded(known: dict[str, str], plan: NodePlan) -> bytes:
     """Return what `plan.encode()` returns; `known`: the JSON of specs of revisions, which is not made again."""
-    texts = (f'"{key}":{known.get(key) or spec.model_dump_json()}' for key, spec in plan.specs.items())
-    head, tail = plan.model_dump_json(exclude={"specs"}).split(_BEFORE_SPECS, 1)
-    return f'{head}{_BEFORE_SPECS}"specs":{{{",".join(texts)}}},{tail}'.encode()
+    specs = ",".join(f'"{key}":{known.get(key) or spec.model_dump_json()}' for key, spec in plan.specs.items())
+    kernels = _KERNELS.dump_json(plan.kernels).decode()  # type: ignore[arg-type]  # `_plan` makes no others
+    head, tail = plan.model_dump_json(exclude={"specs", "kernels"}).split(_BEFORE_SPECS, 1)
+    return f'{head}{_BEFORE_SPECS}"specs":{{{specs}}},"kernels":{kernels},{tail}'.encode()
 
 
 def _plan(agent_id: str, rows: tuple[Any, ...], specs: dict[UUID, _Spec | ValueError]) -> NodePlan:
@@ -124,19 +128,12 @@ def _plan(agent_id: str, rows: tuple[Any, ...], specs: dict[UUID, _Spec | ValueE
         key = str(row["revision_id"] or row["session_id"])
         if key not in used:
             used[key] = _spec(row["resolved"]) if row["revision_id"] is None else _readable(specs[row["revision_id"]])
-        kernels.append(_kernel(row, key))
+        gpus = [{"gpu_id": gpu, "share": share} for gpu, share in zip(row["devices"], row["shares"], strict=True)]
+        kernels.append({**row, "gpus": gpus, "spec": key})
     watched = {row["service_id"]: tuple(row["watched"]) for row in rows if row["watched"] is not None}
     return NodePlan(
-        agent_id=AgentId(agent_id), generation=1, specs=used, kernels=tuple(kernels),
+        agent_id=AgentId(agent_id), generation=1, specs=used, kernels=_KERNELS.validate_python(kernels),
         watched=dict(sorted(watched.items())),
-    )  # fmt: skip
-
-
-def _kernel(row: Any, spec: str) -> PlannedKernel:
-    return PlannedKernel(
-        kernel_id=row["kernel_id"], session_id=row["session_id"], service_id=row["service_id"], revision_id=row["revision_id"],
-        project_id=row["project_id"], kind=row["kind"], role=row["role"], rank=row["rank"], name=row["name"],
-        gpus=tuple(GpuGrant(gpu_id=device, share=Decimal(amount)) for device, amount in row["gpus"]), spec=spec,
     )  # fmt: skip
 
 

@@ -17,13 +17,16 @@ with a as materialized (
 select a.id as agent_id, k.id as kernel_id, k.session_id, k.role, k.rank, x.service_id, x.revision_id, x.project_id, x.kind,
        coalesce(s.name, x.kind) as name, case when x.revision_id is null then x.resolved end as resolved,
        a.unmarked, a.applied_generation,
-       coalesce((select jsonb_agg(jsonb_build_array(al.device, al.amount::text) order by al.device)
-                 from allocations al where al.kernel_id = k.id and al.device <> ''), '[]') as gpus,
+       coalesce(g.devices, '{}') as devices, coalesce(g.shares, '{}') as shares,
        w.metrics as watched
 from a
 left join (kernels k join planned_sessions x on x.id = k.session_id)
     on k.agent_id = a.id and k.ended_at is null
 left join services s on s.id = x.service_id
+left join lateral (
+    select array_agg(al.device order by al.device) as devices, array_agg(al.amount::text order by al.device) as shares
+    from allocations al where al.kernel_id = k.id and al.device <> ''
+) g on true
 left join lateral (
     -- No row without an enabled rule; an empty list where rules look at kernels or the app-proxy only.
     select coalesce(jsonb_agg(distinct r.spec ->> 'metric') filter (where r.spec ->> 'source' = 'inference-framework'
