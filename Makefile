@@ -19,8 +19,8 @@ up: setup  ## Start the embedded stack and the four services (the same as `.venv
 test: setup  ## Run the whole test suite in parallel (ARGS='-k name' or paths for some of it, ARGS=-n0 for one process)
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-unit: setup  ## Run the unit tests: no server, no network
-	@$(BIN)/python -m pytest $(PARALLEL) $(or $(ARGS),tests/unit)
+unit: setup  ## Run the unit tests, with a fifth of the random examples: no server, no network
+	@$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=quick tests/unit $(ARGS)
 
 check: setup  ## Lint, types, layers
 	@$(BIN)/ruff check .

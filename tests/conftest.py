@@ -10,7 +10,7 @@ import structlog
 
 from tests.support.groups import order
 
-pytest_plugins = ["tests.support.backends"]
+pytest_plugins = ["tests.support.backends", "tests.support.effort"]
 # plain: a rich traceback takes a fifth of a second to draw, and outages log many
 structlog.configure(
     processors=[

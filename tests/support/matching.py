@@ -10,12 +10,13 @@ import random
 import re
 import sys
 from collections.abc import Callable, Iterator
-from itertools import product
+from itertools import islice, product
 from re import _constants as c  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 Then = Callable[[int], bool]
+Items = list[tuple[Any, Any]]
 _STEPS = 200_000
 MOST_INPUTS = 600
 """Inputs that one pattern is tried with."""
@@ -23,20 +24,56 @@ _IGNORECASE, _DOTALL = int(re.IGNORECASE), int(re.DOTALL)
 _REPEATS = (c.MAX_REPEAT, c.MIN_REPEAT, c.POSSESSIVE_REPEAT)
 _OTHERS = (0x80, 0x20, 0x09, 0x0A, 0x61, 0x3B, 0x22)
 """Characters that are tried although the pattern may not name them: some of them end a match that is nearly whole."""
+_CHARACTERS = 3
+"""Of those that a place takes, how many are tried."""
 
 
 class TooManyStepsError(Exception):
     """The matcher gave up."""
 
 
+class Taken(dict[int, bool]):
+    """Whether one place of a pattern takes a character; each is asked for once."""
+
+    def __init__(self, op: Any, argument: Any, flags: int) -> None:
+        self._what = op, argument, flags
+
+    def __missing__(self, char: int) -> bool:
+        op, argument, flags = self._what
+        found = self[char] = _takes(op, argument, char, flags)
+        return found
+
+
 class Matcher:
     """Counts what a pattern costs."""
 
     def __init__(self, pattern: re.Pattern[Any]) -> None:
-        self._parsed = parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
-        self._flags = int(self._parsed.state.flags)
+        parsed = parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
+        self._flags = int(parsed.state.flags)
+        self._items = self._prepared(parsed)
         self._text: list[int] = []
         self._steps = 0
+
+    def _prepared(self, parsed: Any) -> Items:
+        """Return the pattern's parts with theirs in them: what each match would look up again."""
+        items: list[tuple[Any, Any]] = []
+        for op, argument in parsed:
+            if op in _REPEATS:
+                items.append((op, (argument[0], argument[1], self._prepared(argument[2]))))
+            elif op is c.SUBPATTERN:
+                items.append((op, self._prepared(argument[3])))
+            elif op is c.ATOMIC_GROUP:
+                items.append((op, self._prepared(argument)))
+            elif op is c.BRANCH:
+                items.append((op, [self._prepared(way) for way in argument[1]]))
+            elif op in (c.ASSERT, c.ASSERT_NOT):
+                back = 0 if argument[0] > 0 else argument[1].getwidth()[0]
+                items.append((op, (back, self._prepared(argument[1]))))
+            elif op is c.AT:
+                items.append((op, argument))
+            else:
+                items.append((None, Taken(op, argument, self._flags)))
+        return items
 
     def steps(self, text: list[int], *, search: bool) -> int:
         """Return the steps of a match at the beginning, or of a search from every place, that fails or not."""
@@ -45,14 +82,19 @@ class Matcher:
         sys.setrecursionlimit(100_000)
         try:
             for at in range(len(text) + 1 if search else 1):
-                if self._match(list(self._parsed), 0, at, lambda _: True):
+                if self._match(self._items, 0, at, lambda _: True):
                     break
         finally:
             sys.setrecursionlimit(deep)
         return self._steps
 
-    def _match(self, items: list[Any], number: int, at: int, then: Then) -> bool:
+    def _match(self, items: Items, number: int, at: int, then: Then) -> bool:
         self._steps += 1
+        while number < len(items) and items[number][0] is None:  # one character each: a step, and no choice
+            if at >= len(self._text) or not items[number][1][self._text[at]]:
+                return False
+            number, at = number + 1, at + 1
+            self._steps += 1
         if self._steps > _STEPS:
             raise TooManyStepsError
         if number == len(items):
@@ -62,29 +104,28 @@ class Matcher:
         if op in _REPEATS:
             return self._repeat(op, argument, at, rest)
         if op is c.SUBPATTERN:
-            return self._match(list(argument[3]), 0, at, rest)
+            return self._match(argument, 0, at, rest)
         if op is c.ATOMIC_GROUP:
-            end = self._first(list(argument), at)
+            end = self._first(argument, at)
             return end is not None and rest(end)
         if op is c.BRANCH:
-            for way in argument[1]:  # noqa: SIM110 - any() of a generator would take the C stack at each level
-                if self._match(list(way), 0, at, rest):
+            for way in argument:  # noqa: SIM110 - any() of a generator would take the C stack at each level
+                if self._match(way, 0, at, rest):
                     return True
             return False
-        if op in (c.ASSERT, c.ASSERT_NOT):
-            return self._look(argument, at) is (op is c.ASSERT) and rest(at)
         if op is c.AT:
             return self._anchored(argument, at) and rest(at)
-        return at < len(self._text) and _takes(op, argument, self._text[at], self._flags) and rest(at + 1)
+        back, inside = argument
+        return (at >= back and self._first(inside, at - back) is not None) is (op is c.ASSERT) and rest(at)
 
-    def _first(self, items: list[Any], at: int) -> int | None:
+    def _first(self, items: Items, at: int) -> int | None:
         ends: list[int] = []
-        return ends[0] if self._match(items, 0, at, lambda end: ends.append(end) or True) else None
 
-    def _look(self, argument: Any, at: int) -> bool:
-        direction, items = argument
-        start = at if direction > 0 else at - items.getwidth()[0]
-        return start >= 0 and self._first(list(items), start) is not None
+        def ended(end: int) -> bool:
+            ends.append(end)
+            return True
+
+        return ends[0] if self._match(items, 0, at, ended) else None
 
     def _anchored(self, kind: Any, at: int) -> bool:
         text, end = self._text, len(self._text)
@@ -99,8 +140,7 @@ class Matcher:
         return (before != after) is (kind in (c.AT_BOUNDARY, c.AT_UNI_BOUNDARY))
 
     def _repeat(self, op: Any, argument: Any, at: int, rest: Then) -> bool:
-        least, most, items = argument
-        body = list(items)
+        least, most, body = argument
         if op is c.POSSESSIVE_REPEAT:
             done = 0
             while done < most and (end := self._first(body, at)) is not None and (end > at or done < least):
@@ -167,9 +207,8 @@ def _characters(items: Any, flags: int) -> list[list[int]]:
             for way in argument[1]:
                 found += _characters(way, flags)
         elif op not in (c.AT, c.ASSERT, c.ASSERT_NOT):
-            found.append(
-                [char for char in (*_OTHERS, *range(0x21, 0x7F)) if _takes(op, argument, char, flags)] or [0x61]
-            )
+            takes = (char for char in (*_OTHERS, *range(0x21, 0x7F)) if _takes(op, argument, char, flags))
+            found.append(list(islice(takes, _CHARACTERS)) or [0x61])
     return found
 
 
@@ -212,7 +251,7 @@ def hard_inputs(pattern: re.Pattern[Any], times: int) -> Iterator[list[int]]:
     flags = int(parsed.state.flags)
     prefixes = {tuple(one) for one in _prefixes(parsed, flags, [])} | {()}
     places = _characters(parsed, flags)
-    pumps = {(char,) for place in places for char in place[:3]} | {(0x20,), (0x09,), (0x0A,)}
+    pumps: set[tuple[int, ...]] = {(char,) for place in places for char in place} | {(0x20,), (0x09,), (0x0A,)}
     pumps |= {tuple(one) for one in prefixes if 0 < len(one) <= 40}
     whole = tuple(_shortest(parsed, flags))
     pumps |= {whole[:40]} if whole else set()

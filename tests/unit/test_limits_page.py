@@ -14,6 +14,7 @@ FILES = {
     for part in ("libs", "services")
     for path in (ROOT / part).rglob("*.py")
 }
+WORDS = {path: set(re.findall(r"\w+", text)) for path, text in FILES.items()}
 
 
 def rows() -> Iterator[tuple[str, list[str]]]:
@@ -36,9 +37,9 @@ def is_there(name: str) -> bool:
         return True
     owner, _, rest = name.rpartition(".")
     words = re.findall(r"\w+", rest)
-    texts = [text for path, text in FILES.items() if not owner or path.endswith(f"/{owner}.py")]
-    texts = texts or [text for text in FILES.values() if f"class {owner}" in text]
-    return bool(words) and all(any(re.search(rf"\b{word}\b", text) for text in texts) for word in words)
+    places = [path for path in FILES if not owner or path.endswith(f"/{owner}.py")]
+    places = places or [path for path, text in FILES.items() if f"class {owner}" in text]
+    return bool(words) and all(any(word in WORDS[path] for path in places) for word in words)
 
 
 def test_where_a_bound_is_said_to_be_there_is_something_of_that_name() -> None:

@@ -23,7 +23,7 @@ _SEARCHES = ("search", "finditer", "findall", "sub", "split", "subn")
 
 def _sources() -> Iterator[tuple[str, str]]:
     for module in pkgutil.walk_packages(headrace.__path__, "headrace."):
-        spec = module.module_finder.find_spec(module.name, None)  # type: ignore[call-arg]
+        spec = module.module_finder.find_spec(module.name, None)
         if spec is not None and spec.origin and spec.origin.endswith(".py"):
             yield module.name, Path(spec.origin).read_text(encoding="utf-8")
 

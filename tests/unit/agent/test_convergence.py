@@ -15,6 +15,7 @@ from headrace.agent.domain.kernels import LOST, KernelRecord, Operation, Phase, 
 from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.reasons import Reason
+from tests.support.effort import examples
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MUCH = Reason(code="out-of-memory", text="too much")
@@ -262,5 +263,5 @@ class Machine(RuleBasedStateMachine):
                 assert self.real.get(kernel_id) == "running" or record.ending or record.failure
 
 
-Machine.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+Machine.TestCase.settings = settings(max_examples=examples(300), stateful_step_count=30, deadline=None)
 TestMachine = Machine.TestCase

@@ -33,6 +33,7 @@ from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.reasons import Reason
+from tests.support.effort import examples
 from tests.unit.autoscaler.worlds import NOW, SERVICE, kernel, replica, spec
 from tests.unit.autoscaler.worlds import rule as a_rule
 
@@ -304,4 +305,4 @@ class Autoscalers(RuleBasedStateMachine):
 
 
 TestAutoscalers = Autoscalers.TestCase
-TestAutoscalers.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestAutoscalers.settings = settings(max_examples=examples(100), stateful_step_count=30, deadline=None)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from headrace.engine.problems import QueueFull
 from headrace.engine.slots import Slots
+from tests.support.effort import examples
 
 
 async def settle() -> None:
@@ -95,7 +96,7 @@ async def test_a_slot_that_comes_with_the_cancellation_is_handed_on() -> None:
     assert world.slots.running == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["come", "leave", "cancel", "limit", "turn"]), st.integers(0, 30)), max_size=60)
 )

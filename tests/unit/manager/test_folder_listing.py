@@ -16,6 +16,7 @@ from headrace.common.contracts.problems import Conflict
 from headrace.manager.folders import listing
 from headrace.manager.folders.listing import view
 from headrace.manager.folders.tree import Tree
+from tests.support.effort import examples
 
 NAMES = st.sampled_from(["a", "a-", "a.b", "a0", "b", "-", "ü", "a-b", "z"])
 PATHS = st.lists(st.lists(NAMES, min_size=1, max_size=4).map("/".join), max_size=25)
@@ -44,7 +45,7 @@ def pages(tree: Tree, *, recursive: bool, limit: int, below: tuple[str, ...] = (
 
 
 @given(paths=PATHS, limit=st.integers(1, 5))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_pages_together_are_everything_once_in_the_order_of_paths(
     tmp_path_factory: pytest.TempPathFactory, paths: list[str], limit: int
 ) -> None:

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from headrace.common.contracts.ids import SessionId
 from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.replicas import Action, Leave, Seen, Wanted, decide
+from tests.support.effort import examples
 from tests.unit.manager.replica_world import Snapshot, World, revision, starting
 
 MANAGERS = st.integers(0, 1)
@@ -206,4 +207,4 @@ class Managers(RuleBasedStateMachine):
 
 
 TestManagers = Managers.TestCase
-TestManagers.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestManagers.settings = settings(max_examples=examples(150), stateful_step_count=50, deadline=None)

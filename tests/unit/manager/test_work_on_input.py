@@ -24,6 +24,7 @@ from headrace.manager.api.incoming import read_body
 from headrace.manager.domain.definition import parse_definition
 from headrace.manager.domain.jsontext import too_much
 from headrace.manager.domain.service_definition import parse_service_definition
+from tests.support.effort import examples
 from tests.unit.manager.test_incoming import request
 
 
@@ -83,7 +84,7 @@ pieces = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=examples(60), derandomize=True, deadline=None)
 @given(pieces, st.integers(1, 20))
 def test_any_definition_file_is_read_or_refused_with_bounded_work(text: str, times: int) -> None:
     content = (text * times).encode()
@@ -105,7 +106,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=80, derandomize=True, deadline=None)
+@settings(max_examples=examples(80), derandomize=True, deadline=None)
 @given(st.dictionaries(names, values, max_size=12) | values)
 def test_any_body_is_read_or_refused_with_at_most_twenty_short_errors(body: object) -> None:
     raw = json.dumps(body).encode()
