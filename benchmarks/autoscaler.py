@@ -196,7 +196,7 @@ async def main(folder: Path) -> dict[str, float]:
         settings = Settings(
             id="bench", nats_url=servers.nats_url, nats_user=user, nats_password=password, redis_url=servers.redis_url,
             redis_timeout_s=30,
-        )  # type: ignore[arg-type]  # fmt: skip  # pydantic makes secrets of strings
+        )  # fmt: skip
         async with open_bus(servers.nats_url, user=user, password=password, name="bench") as bus:
             world = await build(bus, settings)
             values = SAMPLES * 2  # two of a kernel's values are named by a rule

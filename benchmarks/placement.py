@@ -37,7 +37,7 @@ SMALL_MACHINES, SMALL_PENDING = 500, 1_000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ONE = Decimal(1)
 CAPACITY = {"cpu": "128", "mem": "1024g"}
-SHAPES = [
+SHAPES: list[dict[str, int | str]] = [
     *({"cpu": 4 * gpus, "mem": f"{16 * gpus}g", "cuda.device": gpus} for gpus in (1, 2, 4, 8)),
     *({"cpu": 2, "mem": "8g", "cuda.shares": shares} for shares in ("0.1", "0.2", "0.25", "0.3", "0.5")),
     {"cpu": 4, "mem": "16g"},
@@ -65,7 +65,7 @@ def fleet(machines: int, *, busy: int) -> list[Machine]:
 def queue(pending: int, *, shapes: int) -> list[Request]:
     """Pending sessions of `shapes` kinds: those above, then the same with other amounts of CPU."""
     kinds = [
-        parse_slots({**shape, "cpu": Decimal(shape["cpu"]) + Decimal(number // len(SHAPES)) / 1000})  # type: ignore[arg-type]  # an int
+        parse_slots({**shape, "cpu": Decimal(shape["cpu"]) + Decimal(number // len(SHAPES)) / 1000})
         for number in range(shapes)
         for shape in [SHAPES[number % len(SHAPES)]]
     ]

@@ -38,7 +38,7 @@ def request(number: int, *, prefix: str, tokens: Sequence[str]) -> bytes:
     chance = Random(number)
     client = chance.choices(_CLIENTS, weights=_SHARES)[0]
     question = " ".join(chance.choices(_WORDS, k=chance.randrange(4, 60)))
-    asked = {"model": "m", "messages": [{"role": "user", "content": f"{number}: {question}"}]}
+    asked: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content": f"{number}: {question}"}]}
     if chance.random() < 0.5:
         asked["temperature"] = round(chance.random(), 2)
     body = json.dumps(asked, separators=(",", ":")).encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ SIZE_MB = 600
 
 
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> SmallDisk:
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
     with small_disk(tmp_path_factory.mktemp("full") / "disk", SIZE_MB) as disk:
         yield disk
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -13,6 +14,14 @@ from tests.support.stack import Stack
 from tests.support.wait import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+
+
+def _answered_since(load: Load, count: int) -> bool:
+    return len(load.answers) > count + 50
+
+
+def _is_another(stack: Stack, name: str, old: int | None) -> bool:
+    return stack.pid(name) not in (None, old)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -57,7 +66,7 @@ async def test_a_silent_agent_costs_no_traffic(any_stack: Stack, steady: str) ->
         try:
 
             async def lost() -> bool:
-                return (await api.call("GET", "/v1/agents/agent-1"))["status"] == "lost"
+                return bool((await api.call("GET", "/v1/agents/agent-1"))["status"] == "lost")
 
             await eventually(lost, within_s=30)
             seen = await api.service(steady)
@@ -95,8 +104,8 @@ async def test_serving_goes_on_while_manager_and_bus_are_killed(any_stack: Stack
         for name in ("manager", "nats", "postgres", "valkey"):
             old, count = any_stack.pid(name), len(load.answers)
             any_stack.kill(name)
-            await eventually(lambda count=count: len(load.answers) > count + 50, within_s=30)
-            await eventually(lambda name=name, old=old: any_stack.pid(name) not in (None, old), within_s=60)
+            await eventually(partial(_answered_since, load, count), within_s=30)
+            await eventually(partial(_is_another, any_stack, name, old), within_s=60)
         await eventually(any_stack.manager_answers, within_s=60)
         await any_stack.api.call("PATCH", f"/v1/services/{steady}", {"replicas": 3})
         await any_stack.api.until_healthy(steady, replicas=3, within_s=90)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -27,7 +28,7 @@ from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.db.migrate import migrate
-from headrace.common.db.pool import open_pool
+from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
@@ -74,7 +75,7 @@ async def main() -> None:
         print(f"done, load average {os.getloadavg()[0]:.1f}", flush=True)
 
 
-async def _measure(pool: many_rows.Pool, api: ManagerApi) -> None:
+async def _measure(pool: Pool, api: ManagerApi) -> None:
     poked: list[str] = []
 
     def poke(*names: str) -> None:
@@ -99,10 +100,10 @@ async def _measure(pool: many_rows.Pool, api: ManagerApi) -> None:
     # a client of its own: the other one's connection may have been closed while the tables were filled
     async with httpx.AsyncClient(headers=api.admin.http.headers, base_url=api.url, timeout=60) as client:
         for query in ("", "?limit=100", "?limit=500", "?phase=failed", "?status=unhealthy", "?q=s-49", "/s-2500"):
-            await _timed(f"GET /v1/services{query}", lambda query=query: _get(client, query))
+            await _timed(f"GET /v1/services{query}", partial(_get, client, query))
 
 
-async def _bus(pool: many_rows.Pool, bus: Bus, whose: many_rows.Owner) -> None:
+async def _bus(pool: Pool, bus: Bus, whose: many_rows.Owner) -> None:
     """Plans and tables: published, compared by a manager that starts, read by an app-proxy that starts; a revocation."""
 
     def publishing() -> tuple[Publishing[NodePlan], Publishing[RouteTable]]:
@@ -146,7 +147,7 @@ async def _bus(pool: many_rows.Pool, bus: Bus, whose: many_rows.Owner) -> None:
         raise SystemExit("the revocation is in no table")
 
 
-async def _creates(pool: many_rows.Pool, api: ManagerApi) -> None:
+async def _creates(pool: Pool, api: ManagerApi) -> None:
     """Creates over HTTP while the services loop passes over and over; the client shares the process, and so its core."""
     loop = Services(pool, Proxies(utc_now, lambda *_: None), utc_now, lambda *_: None)
     for _ in range(20):  # it has looked at all of them

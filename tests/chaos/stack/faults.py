@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from tests.chaos.stack.fleet import AGENTS, LINKS, MANAGERS, SERVICES, SOCKET, STREAM, UNARY, Fleet
@@ -80,7 +81,7 @@ class Signalled(Fault):
 
     async def begin(self, fleet: Fleet, load: Load) -> None:
         for name in self._names:
-            pid = await eventually(lambda name=name: fleet.pid(name), within_s=60)
+            pid = await eventually(partial(fleet.pid, name), within_s=60)
             self._pids += tree(pid) if self._number == signal.SIGSTOP and name in STORES else [pid]
         # SIGTERM lets PostgreSQL wait for its clients, without end; whoever starts it anew sends SIGINT.
         ends = self._number == signal.SIGTERM and self._names == ("postgres",)

@@ -186,14 +186,15 @@ async def running(folder: Path, *, small: bool) -> AsyncIterator[Fleet]:
         data = (disk.path if disk else folder) / "data"
         second = free_port()
         relays: dict[str, Relay] = {}
-        told = {"second_manager": second, "relays": {name: free_port() for name in LINKS}}
+        ports = {name: free_port() for name in LINKS}
+        told = {"second_manager": second, "relays": ports}
         stack = Stack(
             data, runtime="process", python_image=None, agents=2, gpus=2,
             command=(sys.executable, "-m", "tests.chaos.stack.up"), environ={"CHAOS_UP": json.dumps(told)},
         )  # fmt: skip
         stack.log = folder / "up.log"
         for name in LINKS:
-            relays[name] = Relay(name, told["relays"][name], _port_of(stack, name.partition(":")[2]))
+            relays[name] = Relay(name, ports[name], _port_of(stack, name.partition(":")[2]))
             await relays[name].open()
             opened.push_async_callback(relays[name].close)
         fleet = Fleet(stack, relays, disk, folder / "journal", second)

@@ -145,7 +145,7 @@ class Load:
                         return "wrong:another message came back"
                     await asyncio.sleep(pause_s)
         except websockets.InvalidStatus as error:
-            return refused(error.response.status_code, error.response.body or b"")
+            return refused(error.response.status_code, bytes(error.response.body or b""))
         except websockets.ConnectionClosed:
             return "cut"
         except (websockets.InvalidMessage, EOFError):
