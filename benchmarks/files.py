@@ -29,7 +29,7 @@ from benchmarks.judged import Case, judge
 from headrace.common.db.migrate import migrate
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 ROUNDS = 5
