@@ -1,18 +1,21 @@
 """A stand-in for a service: an HTTP listener for /readyz, and on request a kernel in a session of its own.
 
-`stand_in.py PORT NAME [ready-after SECONDS | crash | kernel]`. Says in its output what it was told to do. Standard
-library only.
+`stand_in.py PORT NAME [ready-after SECONDS | crash | kernel | bind-or-end FILE]`. `bind-or-end` listens on the endpoints'
+port too, or ends; at the first start it writes that port to FILE, and goes on once FILE says `taken`. Says in its output
+what it was told to do. Standard library only.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from types import FrameType
 
 port, name, *mode = sys.argv[1:]
@@ -20,6 +23,19 @@ ready_at = time.monotonic() + (float(mode[1]) if mode[:1] == ["ready-after"] els
 if mode == ["crash"]:
     print(f"{name}: the configuration is wrong", flush=True)
     sys.exit(3)
+
+
+if mode[:1] == ["bind-or-end"]:
+    stolen = Path(mode[1])
+    wanted = int(os.environ["HEADRACE_APPPROXY_LISTEN_PORT"])
+    if not stolen.exists():
+        stolen.write_text(str(wanted))
+        while stolen.read_text() != "taken":
+            time.sleep(0.01)
+    try:
+        shared = socket.create_server(("127.0.0.1", wanted))
+    except OSError:
+        sys.exit(f"{name}: port {wanted} is taken")
 
 
 class Handler(BaseHTTPRequestHandler):

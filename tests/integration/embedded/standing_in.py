@@ -1,4 +1,5 @@
-"""The supervisor as a program, with stand-ins for the services: `standing_in.py DATA API_PORT PROXY_PORT [MODE…]`.
+"""The supervisor as a program, with stand-ins for the services: `standing_in.py DATA API_PORT PROXY_PORT [MODE…]`; port 0: as
+nobody asked for one.
 
 MODE is `<service>=<word>[,<word>]`, handed to that stand-in. Prints one line per progress event.
 """
@@ -45,7 +46,7 @@ def main(data: str, api_port: str, proxy_port: str, *modes: str) -> int:
             for s in default_services(there, base)
         ]
 
-    options = UpOptions(data=Path(data), api_port=int(api_port), proxy_port=int(proxy_port), agents=2)
+    options = UpOptions(data=Path(data), api_port=int(api_port) or None, proxy_port=int(proxy_port) or None, agents=2)
     try:
         asyncio.run(run(options, lambda stage, detail: print(f"{stage}: {detail}", flush=True), services=services))
     except StartFailedError as error:

@@ -17,6 +17,8 @@ import pytest
 from nats.js.api import StreamConfig
 from redis.asyncio import Redis
 
+from headrace.common.db.pool import open_pool
+from headrace.embedded import postgres
 from headrace.embedded.blocking import servers_in_thread
 from headrace.embedded.errors import AlreadyRunningError, EmbeddedError, StartFailedError
 from headrace.embedded.identity import ACCOUNT, NAMESPACE
@@ -165,6 +167,53 @@ async def test_a_port_that_somebody_else_took_is_chosen_anew(data: Path) -> None
             assert servers.server_ports["valkey"] != port
             async with Redis.from_url(servers.redis_url) as redis:
                 assert await redis.ping()
+
+
+async def test_a_smart_shutdown_that_waits_for_clients_is_made_a_fast_one_and_the_server_started_again(
+    data: Path,
+) -> None:
+    heard: list[str] = []
+    async with EmbeddedServers(data, only=["postgres"], on_change=lambda _, what: heard.append(what)) as servers:
+        held = await asyncpg.connect(servers.database_url)  # who holds it asks nothing
+        pid = servers.keepers["postgres"].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGTERM)
+        await eventually(lambda: "restarted" in heard, within_s=30)
+
+        async def answers() -> bool:
+            try:
+                con = await asyncpg.connect(servers.database_url)
+            except (OSError, asyncpg.PostgresError):
+                return False
+            await con.close()
+            return True
+
+        await eventually(answers, within_s=20)
+        held.terminate()
+
+
+async def test_a_pool_lets_go_of_a_server_that_shuts_down(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_shutting_down", lambda _: None)  # as a server that nobody looks after
+    async with (
+        EmbeddedServers(data, only=["postgres"]) as servers,
+        open_pool(servers.database_url, size=2) as pool,
+    ):
+        async with pool.acquire(), pool.acquire():
+            pass
+        status = data / "postgres" / "postmaster.pid"
+        pid = servers.keepers["postgres"].pid
+        assert pid is not None
+        async with pool.acquire() as used:
+            async with pool.acquire() as other:
+                await other.close()  # the next one to be made is refused
+            os.kill(pid, signal.SIGTERM)
+            await eventually(lambda: "stopping" in status.read_text())
+            with pytest.raises(asyncpg.CannotConnectNowError):
+                await pool.fetchval("select 1")
+            await used.fetchval("select 1")  # what is in hand goes on
+        with pytest.raises((asyncpg.PostgresError, OSError)):
+            await pool.fetchval("select 1")
+        await eventually(lambda: servers.keepers["postgres"].pid != pid)
 
 
 async def test_only_some_servers(data: Path) -> None:

@@ -216,6 +216,31 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused(data: Path) -> None:
     assert living(data) == {}
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_port_that_somebody_takes_before_the_service_listens(data: Path, tmp_path: Path, *, asked: bool) -> None:
+    said = tmp_path / "port"
+    wanted = free_port() if asked else 0
+    with up(data, f"appproxy=bind-or-end,{said}", ports=(free_port(), wanted)) as stack, socket.socket() as taken:
+        until(lambda: said.exists() and said.read_text().isdigit(), "the app-proxy is about to listen")
+        port = int(said.read_text())
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((HOST, port))
+        taken.listen()
+        said.write_text("taken")
+        if asked:
+            assert f"port {port} on 127.0.0.1 is taken" in stack.until_says("failed:")
+            assert stack.process.wait() == 1
+        else:
+            assert f"somebody took port {port} meanwhile" in stack.until_says("port: somebody")
+            stack.until_says("ready:")
+            other = int(stack.state.proxy_url.rpartition(":")[2])
+            assert other != port
+            socket.create_connection((HOST, other)).close()
+            assert all(p.pid and alive(p.pid) for p in stack.state.processes)
+            assert stop(data, timeout_s=30) is StopResult.STOPPED
+    assert living(data) == {}
+
+
 def test_a_second_up_is_refused_and_the_first_goes_on(data: Path) -> None:
     with up(data) as first:
         first.until_says("ready:")

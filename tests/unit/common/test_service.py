@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from headrace.common.runtime.service import run_tasks
+from headrace.common.obs.logging import configure_logging
+from headrace.common.runtime.service import main, run_tasks
+from headrace.common.web.app import WebServer, make_app
 
 
 class Recorder:
@@ -48,3 +54,22 @@ async def test_a_deaf_task_is_cut_after_the_grace() -> None:
     stop.set()
     await asyncio.wait_for(run_tasks([Recorder("a", trace, deaf=True)], stop, grace_s=0.01), 5)
     assert trace == ["stop a"]
+
+
+def test_what_comes_from_outside_ends_a_service_with_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        @asynccontextmanager
+        async def build() -> AsyncIterator[list[WebServer]]:
+            yield [WebServer(make_app(), host="127.0.0.1", port=port)]
+
+        configure_logging("agent", level="info", log_format="json")
+        with pytest.raises(SystemExit) as ended:
+            main(build, service="agent")
+    assert ended.value.code == 1
+    said = "".join(capfd.readouterr())
+    assert "Traceback" not in said
+    assert f"'127.0.0.1', {port}" in json.loads(said.splitlines()[-1])["why"]

@@ -53,6 +53,12 @@ class Ports:
         """Return whether a server could listen there, and no other one was given it."""
         return port not in self._held and self._free(port, host)
 
+    def give_back(self, *names: str) -> None:
+        """Nobody listens on these ports any more; they may be taken again."""
+        for name in names:
+            if (held := self._held.pop(self._known.get(name, 0), None)) is not None:
+                held.close()
+
     def close(self) -> None:
         """Let others have the ports."""
         for name in self._held.values():

@@ -30,6 +30,8 @@ DATABASE: Final = "headrace"
 STOP_STEPS = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0))
 """Fast shutdown with a checkpoint; then immediate, which recovers from the log at the next start."""
 
+_STATUS_LINE: Final = 8
+"""Of postmaster.pid (PostgreSQL's LOCK_FILE_LINE_PM_STATUS)."""
 _ENV = {"LC_ALL": "C", "PATH": "/usr/local/bin:/usr/bin:/bin"}
 _SETTINGS = {
     "listen_addresses": HOST,
@@ -90,6 +92,7 @@ async def postgres_program(facts: PostgresFacts) -> Program:
         ready=lambda: _ready(facts),
         prepare=lambda: _clear_stale_pid(facts.data),
         stop_steps=STOP_STEPS,
+        ailing=lambda: _shutting_down(facts.data),
     )
 
 
@@ -146,6 +149,16 @@ def _serves(pid: int, data: Path) -> bool:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         return words[0].endswith(b"/postgres") and os.fsencode(data) in words
     return False
+
+
+def _shutting_down(data: Path) -> str | None:
+    """Say so where somebody else told the server to end: a smart shutdown (SIGTERM) takes no new connections, and waits for as long
+    as pools hold theirs."""
+    with suppress(OSError):
+        lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        if len(lines) >= _STATUS_LINE and lines[_STATUS_LINE - 1].strip() == "stopping":
+            return "it was told to shut down, and waits for its clients"
+    return None
 
 
 async def _ready(facts: PostgresFacts) -> bool:

@@ -29,10 +29,10 @@ from pathlib import Path
 import structlog
 
 from headrace.embedded.descriptors import DescriptorStore
-from headrace.embedded.errors import PortTakenError
+from headrace.embedded.errors import PortTakenError, StartFailedError
 from headrace.embedded.keeper import Keeper, Program, start_all
 from headrace.embedded.permissions import embedded_users
-from headrace.embedded.ports import Ports
+from headrace.embedded.ports import HOST, Ports
 from headrace.embedded.private import lock_holder
 from headrace.embedded.proc import ProcessId
 from headrace.embedded.process import Command
@@ -55,6 +55,8 @@ log = structlog.get_logger(__name__)
 __all__ = ["Stage", "StopResult", "UpOptions", "read_state", "run", "stop"]
 
 _STATE_AGAIN_S = 5.0
+_STARTS = 3
+"""How often services are started where somebody takes a port of theirs between its choice and their start."""
 
 OnProgress = Callable[[str, str], None]
 Services = Callable[[Installation, Mapping[str, str]], Sequence[Service]]
@@ -146,19 +148,45 @@ class _Supervisor:
         self.tell(Stage.SERVERS, "starting PostgreSQL, NATS and Valkey")
         users = embedded_users(self._options.agents)
         async with EmbeddedServers(self._options.data, users=users, on_change=self._changed) as servers:
-            self._there = self._installation(servers)
-            self._keepers = dict(servers.keepers)
-            wanted = self._services(self._there, os.environ)
+            wanted: Sequence[Service] = ()
             try:
-                await self._start(wanted, servers)
+                for left in reversed(range(_STARTS)):
+                    there = self._there = self._installation(servers)
+                    self._keepers = dict(servers.keepers)
+                    wanted = self._services(there, os.environ)
+                    try:
+                        await self._start(wanted, servers)
+                        break
+                    except StartFailedError as error:
+                        await self._stop(wanted)
+                        self._ask_for_other_ports(error, there, servers.ports, left)
                 self._enter(Phase.RUNNING)
-                self.tell(Stage.READY, f"API {self._there.api_url}, endpoints {self._there.proxy_url}")
+                self.tell(Stage.READY, f"API {there.api_url}, endpoints {there.proxy_url}")
                 await self._keep_state_written()
             finally:
                 self._enter(Phase.STOPPING)
                 await self._stop(wanted)
                 remove_state(servers.data)
                 self.tell(Stage.STOPPING, "stopping PostgreSQL, NATS and Valkey")
+
+    def _ask_for_other_ports(self, error: StartFailedError, there: Installation, ports: Ports, left: int) -> None:
+        """Go on where services could not start because somebody took a port of theirs after it was chosen; else raise `error`.
+
+        Raises PortTakenError where the port was asked for.
+        """
+        options, host = self._options, self._options.listen_host
+        ports.give_back("manager", "appproxy", *(f"{name}.admin" for name in there.admin_ports))
+        for port, asked, what in (
+            (there.api_port, options.api_port, "the API"), (there.proxy_port, options.proxy_port, "the app-proxy")
+        ):  # fmt: skip
+            if asked is not None and not ports.usable(asked, host):
+                raise PortTakenError(port, host, what) from error
+        taken = [port for port in (there.api_port, there.proxy_port) if not ports.usable(port, host)]
+        taken += [port for port in there.admin_ports.values() if not ports.usable(port, HOST)]
+        if not taken or not left:
+            raise error
+        words = ", ".join(map(str, taken))
+        self.tell(Stage.PORT, f"somebody took port {words} meanwhile; starting the services again on others")
 
     def _installation(self, servers: EmbeddedServers) -> Installation:
         options = self._options
@@ -182,6 +210,8 @@ class _Supervisor:
         if asked is not None and not ports.usable(asked, host):
             raise PortTakenError(asked, host, what)
         port = ports.take(name, wanted=usual if asked is None else asked, host=host)
+        if asked is not None and port != asked:  # just now
+            raise PortTakenError(asked, host, what)
         if asked is None and port != usual:
             self.tell(Stage.PORT, f"port {usual} is taken; {what} listens on {port}")
         return port

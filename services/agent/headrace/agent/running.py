@@ -10,7 +10,7 @@ from headrace.common.runtime.settings import load_settings
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT. Exit status 78 for wrong settings."""
+    """Run until SIGTERM or SIGINT. Exit status 1 when it cannot start or a part failed, 78 for wrong settings."""
     settings = load_settings(Settings)
     configure_logging("agent", level=settings.log_level, log_format=settings.log_format)
     serve(lambda: build(settings), service="agent")

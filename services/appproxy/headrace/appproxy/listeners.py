@@ -69,7 +69,11 @@ class Listeners:
 
     async def run(self) -> None:
         """Keep the ports until stop(). Raises OSError when the shared port cannot be opened."""
-        self._shared = self._bind(self._settings.listen_port, SHARED)
+        try:
+            self._shared = self._bind(self._settings.listen_port, SHARED)
+        except OSError as error:
+            where = f"port {self._settings.listen_port} on {self._settings.listen_host}"
+            raise OSError(error.errno, f"{where}: {error.strerror}") from error
         self.port = int(self._shared[0].getsockname()[1])
         try:
             if self.first is not None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
-import structlog
-
 from headrace.autoscaler.settings import Settings
 from headrace.autoscaler.wiring import build
-from headrace.common.contracts.problems import Problem
 from headrace.common.obs.logging import configure_logging
 from headrace.common.runtime.service import main as serve
 from headrace.common.runtime.settings import load_settings
@@ -18,8 +13,4 @@ def main() -> None:
     """Run until SIGTERM or SIGINT. Exit status 1 when it cannot start or a part failed, 78 for wrong settings."""
     settings = load_settings(Settings)
     configure_logging("autoscaler", level=settings.log_level, log_format=settings.log_format)
-    try:
-        serve(lambda: build(settings), service="autoscaler")
-    except (Problem, OSError) as error:
-        structlog.get_logger().error("service_failed", why=str(error))
-        sys.exit(1)
+    serve(lambda: build(settings), service="autoscaler")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
+
+
+IDLE_S = 60.0
+"""A connection that was not used for so long is closed."""
+MOST_QUERIES = 10_000
+"""A connection is replaced after so many: so often at least it is seen whether the server takes new ones."""
 
 
 async def _prepare(connection: Connection) -> None:
@@ -35,13 +41,27 @@ async def open_pool(
 ) -> AsyncIterator[Pool]:
     """Open a pool of at most `size` connections; close it on leaving.
 
-    Statements and idle transactions are cut after `statement_timeout_s`; a connection is waited for at most as long.
+    Statements and idle transactions are cut after `statement_timeout_s`; a connection is waited for at most as long. A server
+    that refuses connections because it shuts down gets back those that it waits for.
     """
+
+    async def connect(*args: Any, **options: Any) -> asyncpg.Connection[asyncpg.Record]:
+        try:
+            return await asyncpg.connect(*args, **options)
+        except asyncpg.CannotConnectNowError:
+            await (
+                pool.expire_connections()
+            )  # each is closed when it is next used, the others when they were idle for a while
+            raise
+
     milliseconds = str(int(statement_timeout_s * 1000))
     pool = await asyncpg.create_pool(
         url,
+        connect=connect,
         min_size=1,
         max_size=size,
+        max_inactive_connection_lifetime=IDLE_S,
+        max_queries=MOST_QUERIES,
         timeout=10,
         command_timeout=statement_timeout_s + 5,
         init=_prepare,

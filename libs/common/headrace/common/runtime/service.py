@@ -11,6 +11,8 @@ from typing import Protocol
 import structlog
 import uvloop
 
+from headrace.common.contracts.problems import Problem
+
 log = structlog.get_logger()
 
 
@@ -66,7 +68,8 @@ def main(
 ) -> None:
     """Run a service process on uvloop until SIGTERM or SIGINT. `build` opens everything and closes it in reverse.
 
-    Each task gets at most `grace_s` to end.
+    Each task gets at most `grace_s` to end. What comes from outside (a port that is taken, a server that refuses) ends it with
+    one line and exit status 1.
     """
 
     async def serve() -> None:
@@ -77,4 +80,8 @@ def main(
             await run_tasks(tasks, stopper.event, grace_s=grace_s)
         log.info("service_stopped", service=service)
 
-    uvloop.run(serve())
+    try:
+        uvloop.run(serve())
+    except (Problem, OSError) as error:
+        log.error("service_failed", service=service, why=str(error))  # noqa: TRY400 - whose doing it is, the words say
+        raise SystemExit(1) from None
