@@ -286,3 +286,16 @@ async def test_what_the_manager_publishes_opens_the_gate(api: ManagerApi) -> Non
         with pytest.raises(Problem) as caught:
             gate.check(after, header, now_s)
         assert caught.value.extra["reason"] == reason
+
+
+async def test_a_token_that_is_over_is_not_changed(api: ManagerApi) -> None:
+    await api.admin.call("POST", "/v1/services", {"name": "chat", "runtime": "cmd", "image": "img"})
+    path = "/v1/services/chat/tokens"
+    revoked, expired, valid = [await api.admin.call("POST", path, {}) for _ in range(3)]
+    await api.admin.call("DELETE", f"{path}/{revoked['id']}")
+    await api.pool.execute("update tokens set expires_at = now() where id = $1", expired["id"])
+    for token, over in ((revoked, "was revoked"), (expired, "has expired")):
+        refused = await api.admin.call("PATCH", f"{path}/{token['id']}", {"name": "new"}, expect=409)
+        assert over in refused["detail"]
+    await api.admin.call("PATCH", f"{path}/{valid['id']}", {"name": "new"})
+    assert [token["name"] for token in (await api.admin.call("GET", path))["items"]] == ["", "", "new"]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from headrace.cli.config import Config
 from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import NOW, StandIn, uid
+from tests.unit.sdk.standin import KEY, NOW, StandIn, uid
 
 FOLDER = {"id": uid(2), "name": "chat", "project": "blue", "project_id": uid(1), "usage_mode": "model",
           "created_by": "ada", "created_at": NOW}  # fmt: skip
+
+
+OTHER = "hr_00000000000000000000000000000002_another"
 
 
 @pytest.fixture
@@ -63,3 +68,43 @@ def test_a_file_that_cannot_be_read_is_named_and_written_anew_by_the_next_choice
     assert cli("project", "use", "blue").code == 0
     cli("folder", "create", "chat")
     assert blue.bodies[-1]["project"] == "blue"
+
+
+def test_the_choice_is_of_the_server_and_the_key(cli: Cli, blue: StandIn, home: Path) -> None:
+    file = home / ".config/headrace/defaults.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"projects": {blue.url: "old"}}))  # as earlier versions wrote it: for every key
+    config = Config()
+
+    def meant() -> tuple[str | None, str | None]:
+        return config.project(blue.url, KEY), config.project(blue.url, OTHER)
+
+    assert meant() == ("old", "old")
+    cli("project", "use", "blue")
+    assert meant() == ("blue", "old")
+    cli("folder", "create", "chat")
+    assert blue.bodies[-1]["project"] == "blue"
+    config.use_project(blue.url, OTHER, "red")
+    assert meant() == ("blue", "red")
+    cli("project", "use", "--unset")
+    assert meant() == (None, "red")
+    config.use_project(blue.url, OTHER, None)
+    assert meant() == (None, None)
+    assert KEY not in file.read_text()
+    assert json.loads(file.read_text())["projects"][blue.url] == "old"
+    file.write_text("{}")
+    config.use_project(blue.url, KEY, "blue")
+    config.use_project(blue.url, KEY, None)
+    assert json.loads(file.read_text()) == {"projects": {}}
+
+
+def test_a_folder_is_shown_with_its_project_s_name(cli: Cli, blue: StandIn) -> None:
+    assert uid(1) in cli("folder", "create", "chat").out  # who may not see the project: its id
+    blue.on(
+        "GET",
+        f"/v1/projects/{uid(1)}",
+        {"id": uid(1), "name": "blue", "description": "", "quota": {}, "created_at": NOW},
+    )
+    shown = cli("folder", "create", "chat").out
+    assert "blue" in shown
+    assert uid(1) not in shown

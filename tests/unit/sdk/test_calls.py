@@ -17,7 +17,7 @@ from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.http.services import CreateService, StartValidation, UpdateService
 from headrace.common.contracts.http.tokens import CallerLimits, CreateToken, UpdateCaller
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
-from headrace.sdk import AnswerLostError, ApiError, Client, UnexpectedAnswerError, UnreachableError
+from headrace.sdk import AnswerLostError, ApiError, Client, UnexpectedAnswerError, UnreachableError, transport
 from tests.support.ports import free_port
 from tests.unit.sdk.standin import KEY, NOW, StandIn, problem, service_view, uid
 
@@ -308,3 +308,31 @@ def test_clients_project_tokens_and_limits(there: StandIn, client: Client) -> No
     assert there.bodies == [
         {"name": "robot", "limits": {"in_flight": 3}}, {"limits": {"in_flight": None}, "share": 3}, {"limits": None}, {},
     ]  # fmt: skip
+
+
+def test_an_older_manager_does_not_say_where_a_revocation_is_in_force(there: StandIn, client: Client) -> None:
+    there.on("DELETE", f"/v1/services/echo/tokens/{uid(5)}", lambda: web.Response(status=204))
+    there.on("DELETE", "/v1/services/echo/clients/robot", lambda: web.Response(status=204))
+    seen = client.tokens.revoke("echo", uid(5))
+    assert (str(seen.id), seen.in_force, seen.reason.code) == (uid(5), None, "not-told")
+    assert client.clients.revoke("echo", "robot").in_force is None
+
+
+def test_a_request_without_an_answer_is_said_once(there: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "SLOW_S", 0.01)
+    told: list[str] = []
+    said = threading.Event()
+
+    def tell(text: str) -> None:
+        told.append(text)
+        said.set()
+
+    def late() -> web.Response:
+        assert said.wait(20)
+        return web.json_response(PROJECT)
+
+    there.on("GET", "/v1/projects/p", late)
+    with Client(there.url, KEY, on_wait=tell, timeout_s=25) as patient:
+        assert patient.projects.get("p").name == "p"
+        assert patient.projects.get("p").name == "p"
+    assert told == [f"no answer from {there.url} yet, waiting up to 25 s"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
@@ -75,11 +76,14 @@ def default_data(environ: Mapping[str, str]) -> Path:
 
 
 class Defaults(BaseModel):
-    """What `project use` stored: the project that commands mean where none is given, per server."""
+    """What `project use` stored: the project that commands mean where none is given, per server and key."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     projects: dict[str, str] = {}
-    """Server's URL → project; the latest last, MAX_DEFAULTS at most."""
+    """Server's URL, a blank and the key's fingerprint → project, '' for none; the latest last, MAX_DEFAULTS at most.
+
+    By the URL alone: what earlier versions stored. It counts for every key that has no choice of its own.
+    """
 
 
 class Config:
@@ -111,18 +115,27 @@ class Config:
         self.file.unlink(missing_ok=True)
         return there
 
-    def project(self, url: str) -> str | None:
-        """Return the project to use at the server `url` where none is given; None: the only one that the caller has."""
-        return self.environ.get("HEADRACE_PROJECT") or self._defaults().projects.get(url)
+    def project(self, url: str, key: str) -> str | None:
+        """Return the project to use at the server `url` with this key where none is given; None: the only one that the caller has."""
+        given = self.environ.get("HEADRACE_PROJECT")
+        if given:
+            return given
+        stored = self._defaults().projects
+        return stored.get(_identity(url, key), stored.get(url)) or None
 
-    def use_project(self, url: str, project: str | None) -> None:
-        """Keep `project` as the one to use at `url`; None forgets it. A file that cannot be read is written anew. Raises OSError."""
+    def use_project(self, url: str, key: str, project: str | None) -> None:
+        """Keep `project` as the one to use at `url` with this key; None: none. A file that cannot be read is written anew.
+
+        Raises OSError.
+        """
         try:
             before = self._defaults().projects
         except CliError:
             before = {}
-        others = {server: name for server, name in before.items() if server != url}
-        kept = list((others | ({url: project} if project else {})).items())[-MAX_DEFAULTS:]
+        mine = _identity(url, key)
+        others = {server: name for server, name in before.items() if server != mine}
+        forgotten = project is None and url not in others
+        kept = list((others | ({} if forgotten else {mine: project or ""})).items())[-MAX_DEFAULTS:]
         self._defaults_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self._defaults_file, Defaults(projects=dict(kept)).model_dump_json(indent=1) + "\n")
 
@@ -204,6 +217,11 @@ class Config:
                 f"several stacks run here: {folders}", ExitCode.USAGE, hint="say which: headrace --data FOLDER …"
             )
         return self.local(running[0].data)
+
+
+def _identity(url: str, key: str) -> str:
+    """Return who asks whom, without the key itself."""
+    return f"{url} {hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def checked_url(url: str) -> str:

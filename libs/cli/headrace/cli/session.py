@@ -36,6 +36,7 @@ class Session:
         """Whether a manager that restarts is waited for; not where it is asked whether it is there."""
         self._config = config
         self._client: Client | None = None
+        self._key = ""
 
     @property
     def config(self) -> Config:
@@ -51,15 +52,26 @@ class Session:
         """The client of the server that is meant. Raises CliError when it is not clear which, or no key is there."""
         if self._client is None:
             target = self.config.target(url=self.url, data=self.data)
-            self._client = self.connect(target, patient=self.patient)
+            self._client, self._key = self.connect(target, patient=self.patient), target.key
         return self._client
+
+    @property
+    def default_project(self) -> str | None:
+        """The project that is meant at this server, with this key, where none is given."""
+        url = self.client.url
+        return self.config.project(url, self._key)
+
+    def use_project(self, project: str | None) -> None:
+        """Keep the project that is meant from now on; None: none. Raises OSError."""
+        url = self.client.url
+        self.config.use_project(url, self._key, project)
 
     def project(self, given: str | None, *, of: str = "") -> str | None:
         """Return the project that is meant: `given`, then $HEADRACE_PROJECT, then that of `project use`, or None.
 
         `of`: what is looked for in it, by name or id; an id needs no project.
         """
-        return given if given is not None or _is_id(of) else self.config.project(self.client.url)
+        return given if given is not None or _is_id(of) else self.default_project
 
     def with_project(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Return a request in the project that is meant, where it names none itself."""

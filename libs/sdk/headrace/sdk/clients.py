@@ -7,7 +7,7 @@ from uuid import UUID
 
 from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
 from headrace.common.contracts.http.tokens import RevocationView, UpdateCaller
-from headrace.sdk.revocations import until_in_force
+from headrace.sdk.revocations import revoked, until_in_force
 from headrace.sdk.transport import Transport, segment
 
 
@@ -35,7 +35,7 @@ class Clients:
 
     def revoke(self, service: str, client: UUID | str) -> RevocationView:
         """End a client. Return which app-proxies refuse it already; all do within a second (`wait_in_force`)."""
-        return self._transport.one(RevocationView, "DELETE", f"{_of(service)}/{segment(client)}")
+        return revoked(self._transport, f"{_of(service)}/{segment(client)}", client)
 
     def revocation(self, service: str, client_id: UUID | str) -> RevocationView:
         """Return which app-proxies refuse a client that was ended, or the secret that one had before. By its id."""

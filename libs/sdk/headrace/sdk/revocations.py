@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
+from uuid import UUID
 
 from headrace.common.contracts.http.tokens import RevocationView
-from headrace.sdk.transport import Transport
+from headrace.common.contracts.reasons import Reason
+from headrace.sdk.transport import Transport, parsed
 
 _EVERY_S: Final = 0.2
+_NO_CONTENT: Final = 204
+_NOT_TOLD = Reason(
+    code="not-told", text="this manager is of an older version and does not say where that is in force; app-proxies follow in a second"
+)  # fmt: skip
+
+
+def revoked(transport: Transport, path: str, credential: UUID | str) -> RevocationView:
+    """Revoke what is at `path`. Managers before 0.2 answer without content: then it is not known where it is in force."""
+    answer = transport.send("DELETE", path)
+    if answer.status_code != _NO_CONTENT:
+        return parsed(RevocationView, answer)
+    try:
+        known = UUID(str(credential))
+    except ValueError:  # a client's name
+        known = UUID(int=0)
+    return RevocationView(id=known, in_force=None, reason=_NOT_TOLD)
 
 
 def until_in_force(transport: Transport, look: Callable[[], RevocationView], *, timeout_s: float) -> RevocationView:

@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
-from headrace.sdk.revocations import until_in_force
+from headrace.sdk.revocations import revoked, until_in_force
 from headrace.sdk.transport import Transport, segment
 
 
@@ -32,7 +32,7 @@ class Tokens:
 
     def revoke(self, of: str, token_id: UUID | str) -> RevocationView:
         """Make a token invalid. Return which app-proxies refuse it already; all do within a second (`wait_in_force`)."""
-        return self._transport.one(RevocationView, "DELETE", f"{self._path(of)}/{segment(token_id)}")
+        return revoked(self._transport, f"{self._path(of)}/{segment(token_id)}", token_id)
 
     def revocation(self, of: str, token_id: UUID | str) -> RevocationView:
         """Return which app-proxies refuse a token that was revoked."""

@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from threading import Event
+from threading import Event, Timer
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -26,6 +26,8 @@ _BROKEN = (httpx.ReadError, httpx.RemoteProtocolError, httpx.CloseError)
 _PROBLEM_PREFIX = "urn:headrace:problem:"
 _PAGE_ITEMS = 200
 _SAID_AFTER_S = 1.0
+SLOW_S: Final = 3.0
+"""A request without an answer for so long is said once in a client's life."""
 _KEEPALIVE = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
@@ -72,6 +74,7 @@ class Transport:
         self.clock = clock
         self.on_wait = on_wait
         self._closing = Event()
+        self._said_slow = False
         self._patience_s = patience_s
         self._timeout = httpx.Timeout(timeout_s, connect=connect_timeout_s, pool=timeout_s)
         self._http = httpx.Client(
@@ -123,7 +126,8 @@ class Transport:
         params = _params(query)
 
         def once() -> httpx.Response:
-            with translated():
+            # what is sent long may be answered late
+            with translated(), self._slow(quiet=content is not None and body is None):
                 answer = self._http.request(method, path, params=params, content=content, headers=sent)
             raise_for_problem(answer)
             return answer
@@ -164,7 +168,7 @@ class Transport:
         )
 
         def once() -> httpx.Response:
-            with translated():
+            with translated(), self._slow():
                 answer = self._http.send(request, stream=True)
             if answer.is_error:
                 try:
@@ -181,6 +185,26 @@ class Transport:
                 yield answer
         finally:
             answer.close()
+
+    @contextmanager
+    def _slow(self, *, quiet: bool = False) -> Iterator[None]:
+        """Say that nothing was answered yet, once, while inside for SLOW_S."""
+        tell = self.on_wait
+        if tell is None or quiet or self._said_slow:
+            yield
+            return
+
+        def say() -> None:
+            self._said_slow = True
+            tell(f"no answer from {self.url} yet, waiting up to {self._timeout.read:g} s")
+
+        timer = Timer(SLOW_S, say)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _tried(
         self, method: str, once: Callable[[], httpx.Response], patience_s: float | None = None

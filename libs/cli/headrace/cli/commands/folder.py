@@ -22,6 +22,7 @@ from headrace.cli.upload_plan import LeftOut, Transfer, plan_upload
 from headrace.cli.uploads import Unfinished
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UploadView, UsageMode
 from headrace.sdk import ApiError
+from headrace.sdk.errors import HeadraceError
 
 _MOST_SHOWN = 50
 _COLUMNS: Columns[FolderView] = (
@@ -268,6 +269,14 @@ def rm(
     session.output.done(f"deleted {what}", deleted=f"{folder}/{path}" if path else folder)
 
 
+def _project_of(session: Session, folder: FolderView) -> str:
+    """Return the project's name, or its id where that cannot be had."""
+    try:
+        return session.client.projects.get(str(folder.project_id)).name
+    except HeadraceError:
+        return str(folder.project_id)
+
+
 def _show(session: Session, folder: FolderView) -> None:
     session.output.facts(
         folder,
@@ -275,7 +284,7 @@ def _show(session: Session, folder: FolderView) -> None:
             ("name", folder.name),
             ("id", folder.id),
             ("usage", folder.usage_mode),
-            ("project", folder.project_id),
+            ("project", _project_of(session, folder)),
             ("created", folder.created_at),
         ),
     )

@@ -125,13 +125,13 @@ def use(
     project: Annotated[str | None, typer.Argument(metavar="[PROJECT]", help="Name or id.")] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Forget it.")] = False,
 ) -> None:
-    """Choose the project that commands mean where none is given, on this server; without a name: show it."""
+    """Choose the project that commands mean where none is given, on this server with this key; without a name: show it."""
     url = session.client.url
     if unset:
-        session.config.use_project(url, None)
+        session.use_project(None)
     elif project is not None:
-        session.config.use_project(url, session.client.projects.get(project).name)
-    chosen = session.config.project(url)
+        session.use_project(session.client.projects.get(project).name)
+    chosen = session.default_project
     session.output.done(
         f"at {url}: {chosen or 'none; commands mean the only project that one has'}", url=url, project=chosen
     )

@@ -33,7 +33,7 @@ async def list_tokens(call: Call) -> web.Response:
     return await _list(call, "service")
 
 
-@routes.on("PATCH", f"{OF_SERVICE}/{{token_id}}", body=UpdateToken, replies=ONE, problems=(Forbidden,))
+@routes.on("PATCH", f"{OF_SERVICE}/{{token_id}}", body=UpdateToken, replies=ONE, problems=(Forbidden, Conflict))
 async def update_token(call: Call) -> web.Response:
     """Change a token's name, limits and share (members); the token stays as it is; app-proxies know within a second."""
     return await _update(call, "service")
@@ -63,7 +63,7 @@ async def list_project_tokens(call: Call) -> web.Response:
     return await _list(call, "project")
 
 
-@routes.on("PATCH", f"{OF_PROJECT}/{{token_id}}", body=UpdateToken, replies=ONE, problems=(Forbidden,))
+@routes.on("PATCH", f"{OF_PROJECT}/{{token_id}}", body=UpdateToken, replies=ONE, problems=(Forbidden, Conflict))
 async def update_project_token(call: Call) -> web.Response:
     """Change a project token's name, limits (which count at each service by itself) and share (members)."""
     return await _update(call, "project")

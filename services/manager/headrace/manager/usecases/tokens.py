@@ -11,7 +11,7 @@ from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
 from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId, new_uuid
-from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import bounds
@@ -107,13 +107,18 @@ class Tokens:
         return a_page(found, limit, lambda token: token, lambda token: token.id)
 
     async def update(self, actor: Actor, opens: Opens, reference: str, token: str, change: UpdateToken) -> TokenView:
-        """Change name, limits and share; app-proxies know within a second. Raises NotFound, Forbidden."""
+        """Change name, limits and share; app-proxies know within a second. Raises NotFound, Forbidden, Conflict where it is over."""
         token_id = TokenId(as_id(token, "token"))
         async with transaction(self._pool) as con:
             opened = await _opened(con, actor, opens, reference, "member")
             view = await tokens.update(con, opened.subject, token_id, change)
             if view is None:
                 raise NotFound(f"{opened.words} has no token {token}")
+            if view.revoked_at is not None or view.expires_at <= self._clock():
+                over = "was revoked" if view.revoked_at is not None else "has expired"
+                raise Conflict(
+                    f"token {token} of {opened.words} {over}: nothing of it counts any more; make another one"
+                )
             details = change.model_dump(mode="json", exclude_unset=True)
             await _record(con, actor, "token.updated", opened, token_id, **details)
         self._pokes.poke("routes")
