@@ -150,3 +150,11 @@ def test_whether_a_server_is_there_is_said_soon_where_it_takes_connections_and_a
         monkeypatch.setenv("HEADRACE_API_KEY", KEY)
         ran = bare(*words, *(["--url", url] if words[0] == "login" else []))
     assert (ran.code, "the answer did not come" in ran.err + ran.out) == (code, True)
+
+
+def test_what_a_server_found_and_allows_is_said_once(cli: Cli, there: StandIn) -> None:
+    detail = "quota.cpu: found -1; allowed: 0 and more"
+    errors = [{"field": "quota.cpu", "found": -1, "allowed": "0 and more"}]
+    there.on("POST", "/v1/projects", lambda: problem("invalid-request", 400, errors=errors, detail=detail))
+    assert cli("project", "create", "blue").err.count("0 and more") == 1
+    assert json.loads(cli("project", "create", "blue", "--json").err)["detail"] == detail

@@ -50,7 +50,8 @@ class Failure:
     def lines(self) -> list[str]:
         """Return what a person reads on standard error."""
         # the detail of a refusal with a list of errors says the first of them once more
-        said = str(self.extra.get("file", "")) if self.errors and self.type in _LISTED else self.detail
+        listed = self.errors and self.type in _LISTED and "status" in self.extra
+        said = str(self.extra.get("file", "")) if listed else self.detail
         shown = ["error: " + ": ".join(part for part in (self.title, said) if part)]
         for error in self.errors:
             where = error.get("field", error.get("path", "?"))
@@ -65,7 +66,7 @@ class Failure:
         return [clean(line) for line in shown]
 
 
-_LISTED = frozenset({"urn:headrace:problem:invalid-request", "urn:headrace:problem:invalid-definition"})
+_LISTED = frozenset({"invalid-request", "invalid-definition"})
 _LOGIN = "headrace login --url URL --key KEY, or set HEADRACE_URL and HEADRACE_API_KEY"
 _PROBLEM_MEMBERS = frozenset({"type", "title", "status", "detail", "errors", "request_id"})
 
