@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +16,9 @@ from pydantic import BaseModel
 
 from headrace.common.contracts.http.folders import CreateFolder
 from headrace.common.contracts.http.services import CreateService
+from headrace.common.contracts.http.tokens import CreateToken
 from headrace.common.contracts.problems import InvalidRequest
+from headrace.manager.api.app import ENDPOINTS
 from headrace.manager.api.incoming import MAX_BODY_BYTES, read_body
 
 
@@ -122,3 +126,89 @@ async def test_numbers_and_booleans_of_variables_become_text() -> None:
     read = await read_body(request(json.dumps(body).encode()), CreateService)
     assert isinstance(read, CreateService)
     assert read.environ == {"WORKERS": "4", "DEBUG": "true", "RATE": "1.5", "NAME": "n"}
+
+
+BODIES = sorted(
+    {endpoint.body for endpoint in ENDPOINTS if endpoint.body is not None}, key=lambda model: model.__name__
+)
+SAMPLES: dict[str, tuple[Any, ...]] = {
+    "string": ("yes", "true", "3", "1.5", ""), "boolean": (True, False), "integer": (1, 0), "number": (1.5,), "null": (None,),
+    "array": ([], [1]), "object": ({}, {"a": 1}),
+}  # fmt: skip
+"""Values of each type of JSON."""
+
+
+def schemas(schema: dict[str, Any], root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The branches of a schema, without references."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    branches = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+    if branches is None:
+        yield schema
+    for branch in branches or ():
+        yield from schemas(branch, root)
+
+
+def kinds(schema: dict[str, Any]) -> set[str]:
+    """The types of JSON that a branch allows."""
+    if "const" in schema or "enum" in schema:
+        values = [schema["const"]] if "const" in schema else schema["enum"]
+        return {name for name, some in SAMPLES.items() if any(type(value) is type(some[0]) for value in values)}
+    return {"integer", "number"} if schema["type"] == "number" else {schema["type"]}
+
+
+def places(
+    schema: dict[str, Any], root: dict[str, Any], path: tuple[object, ...] = ()
+) -> Iterator[tuple[tuple[object, ...], set[str]]]:
+    """Every place in a body, and the types of JSON that it may have."""
+    branches = list(schemas(schema, root))
+    if path:
+        yield path, {kind for branch in branches for kind in kinds(branch)}
+    for branch in branches:
+        for name, below in branch.get("properties", {}).items():
+            yield from places(below, root, (*path, name))
+        if isinstance(below := branch.get("additionalProperties"), dict):
+            yield from places(below, root, (*path, "a"))
+        if "items" in branch:
+            yield from places(branch["items"], root, (*path, 0))
+
+
+def body_with(path: tuple[object, ...], value: object) -> Any:
+    for part in reversed(path):
+        value = [value] if part == 0 else {part: value}
+    return value
+
+
+def shown_path(path: tuple[object, ...]) -> str:
+    return "".join(f"[{part}]" if part == 0 else f".{part}" for part in path).removeprefix(".")
+
+
+@pytest.mark.parametrize("model", BODIES, ids=lambda model: model.__name__)
+async def test_no_field_takes_a_value_of_another_type(model: type[BaseModel]) -> None:
+    schema, tried = model.model_json_schema(), 0
+    for path, allowed in places(schema, schema):
+        for kind in set(SAMPLES) - allowed:
+            for value in SAMPLES[kind]:
+                problem = await refused(body_with(path, value), model)
+                where = shown_path(path)
+                found = [error for error in problem.document()["errors"] if error["field"] == where]
+                assert found, f"{where} took {value!r}"
+                assert found[0]["allowed"], where
+                tried += 1
+    assert tried
+
+
+@pytest.mark.parametrize("time", ["2030-12-31T00:00:00Z", "2030-12-31 02:00:00.0+02:00"])
+async def test_a_time_that_is_written_out_is_taken(time: str) -> None:
+    body = await read_body(request(json.dumps({"expires_at": time}).encode()), CreateToken)
+    assert isinstance(body, CreateToken)
+    assert body.expires_at == datetime(2030, 12, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "time", ["2030-12-31T00:00:00", "2030-12-31", "1893456000", "1893456000.5", "-1", "2030", "yes", 1893456000]
+)
+async def test_a_time_is_written_out(time: object) -> None:
+    (error,) = (await refused({"expires_at": time}, CreateToken)).document()["errors"]
+    assert error["field"] == "expires_at"
+    assert "a time with its zone" in error["allowed"]

@@ -67,7 +67,7 @@ async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
     if b"\\u0000" in raw and _has_nul(_parsed(raw)):
         raise _refuse("(body)", "a NUL character", "text without NUL")
     try:
-        return model.model_validate_json(raw)
+        return model.model_validate_json(raw, strict=True)  # JSON has types: "yes" is no truth, "3" no number
     except ValidationError as error:
         raise _wrong(error, model) from None
 

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Generic, Self, TypeVar
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from headrace.common.contracts.wording import Refused
 
 T = TypeVar("T")
+_LONGEST_TIME = 64
+
+
+def _written_out(value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and len(value) <= _LONGEST_TIME and value[4:5] == "-":
+        with suppress(ValueError):
+            return datetime.fromisoformat(value)
+    raise Refused(value, "a time with its zone, for example 2030-12-31T00:00:00Z")
+
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise Refused(value, "a whole number")
+    return value
+
+
+GivenTime = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+"""A time in a request: as RFC 3339 writes it, not a number of seconds."""
+NO_TRUTH = BeforeValidator(_no_truth)
+"""Beside a Literal of numbers: true is the same as 1 in Python, and none in JSON."""
 
 
 class Body(BaseModel):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, field_validator
 
-from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.http.page import NO_TRUTH, Body, View
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.slots import RequestedSlots, ResourceSlots
@@ -76,7 +76,7 @@ class RevisionSpec(Body):
     ] = {}
     """Numbers and booleans become text, as YAML and TOML write them: 4, 1.5, true."""
     extra_mounts: Annotated[tuple[ExtraMount, ...], Field(max_length=100)] = ()
-    cluster_size: Literal[1] = 1
+    cluster_size: Annotated[Literal[1], NO_TRUTH] = 1
 
     @field_validator("environ")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from headrace.common.contracts.cors import Cors, CorsSettings
-from headrace.common.contracts.http.page import Change, View
+from headrace.common.contracts.http.page import NO_TRUTH, Change, View
 from headrace.common.contracts.http.revisions import EffectiveSpec, RevisionSpec, RuntimeVariant
 from headrace.common.contracts.http.rollouts import ReplicaEnd, Rollout, RolloutSettings
 from headrace.common.contracts.http.tokens import CallerLimits
@@ -104,7 +104,7 @@ class UpdateService(Change):
     metadata: Metadata | None = None
     tags: Tags | None = None
     drain_grace_s: Annotated[float | None, Field(ge=0, le=86_400)] = None
-    endpoint_port: Annotated[int, Field(ge=10_000, le=19_999)] | Literal[0] | None = None
+    endpoint_port: Annotated[int, Field(ge=10_000, le=19_999)] | Annotated[Literal[0], NO_TRUTH] | None = None
     """0 or null takes it away."""
     balance: BalanceSettings | None = None
     """null: as it is for a new service. So with `limits`."""
@@ -120,15 +120,14 @@ class UpdateService(Change):
     message: Annotated[str, StringConstraints(max_length=4000)] = ""
     """Update message, kept in the history."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _emptied(cls, given: object) -> object:
-        if not isinstance(given, Mapping):
-            return given
+    @model_validator(mode="after")
+    def _emptied(self) -> Self:
+        nulls = {name for name in self.model_fields_set if getattr(self, name) is None}
         for name in ("spec", "replicas"):
-            if name in given and given[name] is None:
+            if name in nulls:
                 raise Refused(None, "a value, or the field left out: it stays as it is then", below=name)
-        return {name: _EMPTY.get(name) if value is None else value for name, value in given.items()}
+        self.__dict__.update({name: value for name, value in _EMPTY.items() if name in nulls})  # frozen from here on
+        return self
 
 
 class ReplicaView(View):

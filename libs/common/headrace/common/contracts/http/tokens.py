@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
-from headrace.common.contracts.http.page import Body, Change, View
+from headrace.common.contracts.http.page import Body, Change, GivenTime, View
 from headrace.common.contracts.ids import ProxyId, TokenId
 from headrace.common.contracts.messages.routes import LEAST_RATE, RateLimits
 from headrace.common.contracts.reasons import Reason
@@ -34,7 +34,7 @@ class CreateToken(Body):
     """Exactly one of `expires_at` and `expires_in_s`; default is 30 days. Without limits the service's `caller_limits` hold."""
 
     name: TokenName = ""
-    expires_at: AwareDatetime | None = None
+    expires_at: GivenTime | None = None
     expires_in_s: Annotated[int | None, Field(ge=1, le=315_360_000)] = None
     limits: CallerLimits = CallerLimits()
     share: Share = 1
