@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 USUAL, QUICK = 100, 20
-settings.register_profile("quick", max_examples=QUICK)
+_ON_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How long an example takes is said by how busy the machine is."""
+settings.register_profile("whole", _ON_ANY_MACHINE, max_examples=USUAL)
+settings.register_profile("quick", _ON_ANY_MACHINE, max_examples=QUICK)
+settings.load_profile("whole")
 
 
 def examples(full: int) -> int:

@@ -12,7 +12,8 @@ PAGE = ROOT / "docs" / "limits.md"
 FILES = {
     str(path.relative_to(ROOT)): path.read_text()
     for part in ("libs", "services")
-    for path in (ROOT / part).rglob("*.py")
+    for path in (ROOT / part).rglob("*")
+    if path.suffix in {".py", ".sql"}
 }
 WORDS = {path: set(re.findall(r"\w+", text)) for path, text in FILES.items()}
 
