@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import tarfile
 from collections.abc import Iterator
@@ -27,6 +28,15 @@ def unpacked(content: bytes) -> dict[str, bytes | None]:
     """Return the archive's files by path; None for directories."""
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         return {m.name: None if m.isdir() else archive.extractfile(m).read() for m in archive.getmembers()}  # type: ignore[union-attr]
+
+
+def left_out(content: bytes) -> Any:
+    """Return what the archive says is not in it."""
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+        archive.getmembers()
+        told = json.loads(archive.pax_headers[packing.LEFT_OUT])
+    told["entries"].sort(key=lambda row: row["path"])
+    return told
 
 
 async def fetched(api: ManagerApi, folder: str, path: str = "", *, expect: int = 200) -> Any:
@@ -69,7 +79,21 @@ async def test_links_and_special_files_do_not_come_down(api: ManagerApi, tmp_pat
     (root / "out").symlink_to(tmp_path / "outside")
     (root / "secret").symlink_to(tmp_path / "outside/secret")
     os.mkfifo(root / "pipe")
-    assert unpacked(await fetched(api, folder)) == {"a": b"1"}
+    (root / "d").mkdir()
+    Path(os.fsdecode(os.fsencode(root / "d") + b"/bad\xff")).write_bytes(b"2")
+    whole = await fetched(api, folder)
+    assert unpacked(whole) == {"a": b"1", "d": None, ".": None}
+    assert left_out(whole) == {
+        "count": 4,
+        "entries": [
+            {"path": "d/bad\ufffd", "found": "a name that is not UTF-8"}, {"path": "out", "found": "a link"},
+            {"path": "pipe", "found": "a special file"}, {"path": "secret", "found": "a link"},
+        ],
+    }  # fmt: skip
+    for number in range(200):
+        (root / f"link-{number}").symlink_to("a")
+    told = left_out(await fetched(api, folder))
+    assert (told["count"], len(told["entries"])) == (204, packing.MOST_LEFT_OUT)
     assert unpacked(await selected(api, folder, "out/secret", "secret", "pipe", "a", "absent")) == {"a": b"1"}
 
 
@@ -182,3 +206,18 @@ def test_an_archive_reads_a_directory_once_however_many_files_it_has(
     assert seen <= 3001 + 4402, "once to look whether it is a file, once to read"
     monkeypatch.setattr(packing, "_NAMES", 1000)
     assert unpacked(b"".join(iter(Packer(tree).piece, b""))) == unpacked(content), "in several steps"
+
+
+def test_an_archive_whose_last_file_changed_while_it_was_read_can_be_read(tmp_path: Path) -> None:
+    tree = Tree(tmp_path, "f")
+    tree.create()
+    (tree.path / "busy").write_bytes(bytes(100_000))
+    packer = Packer(tree, paths=[("busy",)], piece_bytes=4096)
+    made = [packer.piece()]
+    os.utime(tree.path / "busy", ns=(1, 1))
+    while piece := packer.piece():
+        made.append(piece)
+    packer.close()
+    with tarfile.open(fileobj=io.BytesIO(b"".join(made)), mode="r:") as archive:
+        assert [(m.name, m.isfile()) for m in archive.getmembers()] == [("busy", True), (".", False)]
+        assert archive.pax_headers == {CHANGED: "busy"}

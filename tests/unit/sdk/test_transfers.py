@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import fcntl
+import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from headrace.sdk import AnswerLostError, ApiError, Client, TransferError, uploads
-from headrace.sdk.archives import Small, batches
+from headrace.sdk.archives import Small, Wanted, batches
 from tests.unit.sdk.standin import StandIn
 
 MIB = 1024 * 1024
@@ -244,3 +247,52 @@ def test_a_log_that_breaks_is_not_taken_for_its_end(there: StandIn, client: Clie
     lines = client.services.logs("echo")
     with pytest.raises(AnswerLostError):
         list(lines)
+
+
+def part(directory: Path, name: str, *, age_s: float) -> Path:
+    file = directory / name
+    file.write_bytes(b"half of it")
+    os.utime(file, (time.time() - age_s,) * 2)
+    return file
+
+
+@pytest.mark.parametrize("how", ["alone", "with others"])
+def test_what_a_killed_download_left_is_removed_by_the_next_one_of_the_same_file(
+    there: StandIn, client: Client, tmp_path: Path, how: str
+) -> None:
+    there.files["m"] = b"whole"
+    part(tmp_path, ".m.abcd_123.part", age_s=3600)
+    others = [
+        part(tmp_path, ".other.abcd_123.part", age_s=3600),  # of another file
+        part(tmp_path, ".m.abcd_124.part", age_s=1),  # somebody may be about to take it
+        part(tmp_path, ".m.notes.part", age_s=3600),  # no name that downloads make
+        part(tmp_path, "m.abcd_123.part", age_s=3600),
+    ]
+    link = tmp_path / ".m.abcd_125.part"
+    link.symlink_to(others[0])
+    written = part(tmp_path, ".m.abcd_126.part", age_s=3600)
+    with written.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as a download that is stopped, and goes on later
+        if how == "with others":
+            assert list(client.folders.download_small("f", [Wanted("m", tmp_path / "m", 5)])) == []
+        else:
+            client.folders.download("f", "m", tmp_path / "m")
+    assert set(tmp_path.iterdir()) == {*others, link, written, tmp_path / "m"}
+
+
+def test_a_download_holds_its_part_against_others(there: StandIn, client: Client, tmp_path: Path) -> None:
+    there.files["m"] = LARGE
+    free: list[bool] = []
+
+    def look(_done: int, _total: int) -> None:
+        (now,) = tmp_path.glob(".m.*.part")
+        with now.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                free.append(False)
+            else:
+                free.append(True)
+
+    client.folders.download("f", "m", tmp_path / "m", progress=look)
+    assert set(free) == {False}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry, Selection
-from headrace.sdk.downloads import seconds_of, write_whole
+from headrace.sdk.downloads import remove_abandoned, seconds_of, write_whole
 from headrace.sdk.errors import AnswerLostError, ApiError, TransferError, UnreachableError
 from headrace.sdk.transport import Query, Transport, parsed
 
@@ -88,6 +88,11 @@ def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence
     Raises ApiError, TransferError when the server stays away, OSError when the disk does not take it.
     """
     body = Selection(paths=tuple(file.path for file in files))
+    names: dict[Path, set[str]] = {}
+    for wanted in files:
+        names.setdefault(wanted.to.parent, set()).add(wanted.to.name)
+    for directory, some in names.items():
+        remove_abandoned(directory, some)
     answer = _patiently(transport, lambda: transport.send("POST", path, query=query, body=body), "download")
     missing = {file.path: file for file in files}
     with tarfile.open(fileobj=io.BytesIO(answer.content), mode="r:") as archive:
@@ -103,7 +108,11 @@ def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence
             write_whole(file.to, data, modified=entry.mtime)
         changed = archive.pax_headers.get(_CHANGED)
     for gone in missing:
-        yield RefusedEntry(path=gone, found="nothing", allowed="a file that is there while it is fetched")
+        yield RefusedEntry(
+            path=gone,
+            found="a name that is not UTF-8" if "\N{REPLACEMENT CHARACTER}" in gone else "nothing",
+            allowed="a file that is there while it is fetched",
+        )
     if changed is not None:
         yield RefusedEntry(path=changed, found="a file that changed while it was read", allowed="fetching it again")
 

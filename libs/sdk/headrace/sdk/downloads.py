@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Final
@@ -16,35 +20,69 @@ from headrace.sdk.transport import Query, Transport
 
 _PATIENCE: Final = 8
 _CHUNK_BYTES: Final = 1024 * 1024
+_PART_NAME: Final = 100
+"""Characters of a file's name that its part has."""
+_PART = re.compile(r"^(\..+)\.[a-z0-9_]{8}\.part$", re.DOTALL)
+_FRESH_S: Final = 60.0
+"""A part that was written to since is left alone, whoever holds it."""
+_MOST_LOOKED_AT: Final = 10_000
 _RANGE = re.compile(r"^bytes (\d+)-\d+/(\d+)$")
+
+
+def remove_abandoned(directory: Path, names: Collection[str]) -> None:
+    """Remove what killed downloads of files with these names left in `directory`; what another process writes to stays.
+
+    A directory with very many entries is looked at in part; what is left there costs room only.
+    """
+    wanted = {f".{name[:_PART_NAME]}" for name in names}
+    with suppress(OSError), os.scandir(directory) as entries:
+        for entry in islice(entries, _MOST_LOOKED_AT):
+            match = _PART.match(entry.name)
+            if match is not None and match[1] in wanted and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_if_abandoned(Path(entry.path))
+
+
+def _remove_if_abandoned(part: Path) -> None:
+    with part.open("rb") as file:
+        facts = os.fstat(file.fileno())
+        if facts.st_uid == os.geteuid() and time.time() - facts.st_mtime > _FRESH_S:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError, an OSError: somebody writes to it
+            part.unlink()
+
+
+@contextmanager
+def _part_of(to: Path) -> Iterator[IO[bytes]]:
+    """A new file beside `to`, held against remove_abandoned() of other processes, and removed where what is inside fails."""
+    with NamedTemporaryFile(dir=to.parent, prefix=f".{to.name[:_PART_NAME]}.", suffix=".part", delete=False) as file:
+        try:
+            with suppress(OSError):  # a file system that has no locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield file
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
 
 
 def download(transport: Transport, path: str, query: Query, to: Path, progress: Callable[[int, int], None]) -> None:
     """Fetch `path` into `to`. Raises TransferError when the server stays away, OSError when the disk does not take it."""
-    with NamedTemporaryFile(dir=to.parent, prefix=f".{to.name[:100]}.", suffix=".part", delete=False) as file:
-        try:
-            _fetch(transport, path, query, file, progress)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).chmod(0o666 & ~_umask())  # a temporary file is made for its owner only
-            Path(file.name).replace(to)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    remove_abandoned(to.parent, (to.name,))
+    with _part_of(to) as file:
+        _fetch(transport, path, query, file, progress)
+        file.flush()
+        os.fsync(file.fileno())
+        Path(file.name).chmod(0o666 & ~_umask())  # a temporary file is made for its owner only
+        Path(file.name).replace(to)
 
 
 def write_whole(to: Path, content: bytes, *, modified: float) -> None:
     """Put a small file into its place, whole or not at all, with its time of change. Raises OSError."""
-    with NamedTemporaryFile(dir=to.parent, prefix=f".{to.name[:100]}.", suffix=".part", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.utime(file.fileno(), ns=(in_ns(modified), in_ns(modified)))
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-            Path(file.name).replace(to)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with _part_of(to) as file:
+        file.write(content)
+        file.flush()
+        os.utime(file.fileno(), ns=(in_ns(modified), in_ns(modified)))
+        os.fchmod(file.fileno(), 0o666 & ~_umask())
+        Path(file.name).replace(to)
 
 
 def seconds_of(file: Path) -> str:

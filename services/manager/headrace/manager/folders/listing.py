@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from typing import Protocol
@@ -110,21 +110,28 @@ class Listing:
         return at
 
 
-def names_after(fd: int, after: str, *, limit: int, where: str) -> list[tuple[str, bool]]:
+def names_after(
+    fd: int, after: str, *, limit: int, where: str, left_out: Callable[[str, str], None] = lambda *_: None
+) -> list[tuple[str, bool]]:
     """Return the first `limit` names past `after` in a directory, sorted, and which of them are directories.
 
-    Links, special files and names that are no UTF-8 are left out. Raises Conflict for a directory with too many entries.
+    Links, special files and names that are no UTF-8 are left out; `left_out` is told each with the reason, where `after` is empty:
+    the first look at a directory sees all of it. Raises Conflict for a directory with too many entries.
     """
+    tell = (lambda *_: None) if after else left_out
 
     def found() -> Iterator[tuple[str, bool]]:
         with os.scandir(fd) as entries:
             for count, entry in enumerate(entries):
                 if count >= MOST_IN_DIRECTORY:
                     raise _too_many(where)
-                if entry.name > after and shown(entry.name) == entry.name:
-                    directory = entry.is_dir(follow_symlinks=False)
-                    if directory or entry.is_file(follow_symlinks=False):
-                        yield entry.name, directory
+                directory = entry.is_dir(follow_symlinks=False)
+                if shown(entry.name) != entry.name:
+                    tell(shown(entry.name), "a name that is not UTF-8")
+                elif not directory and not entry.is_file(follow_symlinks=False):
+                    tell(entry.name, "a link" if entry.is_symlink() else "a special file")
+                elif entry.name > after:
+                    yield entry.name, directory
 
     return heapq.nsmallest(limit, found())
 

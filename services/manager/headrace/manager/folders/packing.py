@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import tarfile
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from threading import Lock
 from typing import Final
 
@@ -16,6 +20,10 @@ from headrace.manager.folders.unpacking import SHA256
 PIECE_BYTES: Final = 512 * 1024
 CHANGED: Final = "HEADRACE.changed"
 """The global pax record after a file that changed while it was read: its path. Its content is no moment's."""
+LEFT_OUT: Final = "HEADRACE.left_out"
+"""The global pax record at the end that names what is not in the archive: JSON, `count` and `entries` of `path` and `found`."""
+MOST_LEFT_OUT: Final = 100
+"""Of what is left out, so many are named; all are counted."""
 _NAMES: Final = 20_000
 """Names that are remembered of the directories on the way to what comes next, which is how often a large one is read anew."""
 _LEAST_NAMES: Final = 1000
@@ -26,7 +34,8 @@ _END: Final = bytes(2 * tarfile.BLOCKSIZE)
 class Packer:
     """Makes one archive of what lies in the directory at `below`, or of the files at `paths`. Close it always.
 
-    No link is followed, and special files are passed over, as is what is gone. Only a whole archive has its end.
+    No link is followed; links, special files and names that are no UTF-8 are left out, and named at the end. What is gone is passed
+    over. Only a whole archive has its end.
     """
 
     def __init__(
@@ -39,6 +48,9 @@ class Packer:
         self._parts = self._archive()
         self._lock = Lock()
         self.files = 0
+        self.left_out_count = 0
+        self._changed_last = False
+        self._left_out: list[dict[str, str]] = []
 
     def piece(self) -> bytes:
         """Return what comes next, about `piece_bytes`; nothing at the end. Raises NotFound, Conflict, Unavailable when a file was cut."""
@@ -63,6 +75,7 @@ class Packer:
                 entry = tarfile.TarInfo(self._name(names))
                 entry.type, entry.mode = tarfile.DIRTYPE, 0o755
                 yield _header(entry)
+                self._changed_last = False
             else:
                 try:
                     file = self._tree.open_file(names)
@@ -73,6 +86,11 @@ class Packer:
                 finally:
                     file.close()
                 self.files += 1
+        if self.left_out_count:
+            told = json.dumps({"count": self.left_out_count, "entries": self._left_out}, ensure_ascii=False)
+            yield tarfile.TarInfo.create_pax_global_header({LEFT_OUT: told})
+        if self.left_out_count or self._changed_last:
+            yield _header(self._top())  # readers expect an entry after a header that is not one's
         yield _END
 
     def _entries(self) -> Iterator[tuple[tuple[str, ...], bool]]:
@@ -91,7 +109,7 @@ class Packer:
         while more:
             limit = max(left, _LEAST_NAMES)
             try:
-                found = self._tree.entries(names, after=after, limit=limit)
+                found = self._tree.entries(names, after=after, limit=limit, left_out=partial(self._leave_out, names))
             except NotFound:  # removed meanwhile
                 return
             more = len(found) == limit
@@ -119,8 +137,21 @@ class Packer:
         if at < entry.size:
             raise Unavailable(f"{'/'.join(names)} was cut while it was read", reason="file-changed")
         yield bytes(-at % tarfile.BLOCKSIZE)
-        if not file.is_unchanged():
+        self._changed_last = not file.is_unchanged()
+        if self._changed_last:
             yield tarfile.TarInfo.create_pax_global_header({CHANGED: entry.name})
+
+    def _top(self) -> tarfile.TarInfo:
+        entry = tarfile.TarInfo(".")
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        with suppress(NotFound, Conflict), self._tree.directory(()) as fd:
+            entry.mtime = int(os.fstat(fd).st_mtime)
+        return entry
+
+    def _leave_out(self, names: tuple[str, ...], name: str, found: str) -> None:
+        self.left_out_count += 1
+        if len(self._left_out) < MOST_LEFT_OUT:
+            self._left_out.append({"path": self._name((*names, name)), "found": found})
 
     def _name(self, names: tuple[str, ...]) -> str:
         """Return the path as the archive has it: of a directory's content below it, of chosen files in the folder."""

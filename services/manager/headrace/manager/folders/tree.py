@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -116,14 +116,18 @@ class Tree:
             return ([view(path, facts)] if path > after else []), False
         return Listing(self, recursive=recursive, after=after, limit=limit).page(tuple(names))
 
-    def entries(self, names: Sequence[str], *, after: str, limit: int) -> list[tuple[str, bool]]:
+    def entries(
+        self, names: Sequence[str], *, after: str, limit: int, left_out: Callable[[str, str], None] = lambda *_: None
+    ) -> list[tuple[str, bool]]:
         """Return the first `limit` names past the name `after` in the directory at `names`, and which are directories.
 
-        Links and special files are left out. Raises NotFound, Conflict for a directory with too many entries.
+        Links, special files and names that are no UTF-8 are left out; `left_out` is told them, and why, at the first look.
+
+        Raises NotFound, Conflict for a directory with too many entries.
         """
         where = "/".join(names) or "the folder"
         with self.directory(names) as fd, problems(where):
-            return names_after(fd, after, limit=limit, where=where)
+            return names_after(fd, after, limit=limit, where=where, left_out=left_out)
 
     def names(self) -> list[str]:
         """Return the names of the files that lie directly in the folder, sorted. Raises Conflict when they are too many."""

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from uuid import UUID
 
+import structlog
+
 from headrace.common.contracts.http.folders import ArchiveReceipt
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.problems import QuotaExceeded
@@ -25,6 +27,7 @@ from headrace.manager.usecases.receiving import receive
 from headrace.manager.usecases.stored import Stored
 from headrace.manager.usecases.turns import Turns
 
+log = structlog.get_logger()
 READ_AT_ONCE = 4
 """Archives of a project that are sent at once."""
 _STEP = Amount(bytes=64 * 1024 * 1024, files=1000)
@@ -105,12 +108,12 @@ class Archives:
         packer = Packer(self._storage.tree(folder.id), below, paths=chosen)
         end = await self._readers.take(folder.project_id)
         try:
-            yield folder.name, await self._started(packer)
+            yield folder.name, await self._started(folder, packer)
         finally:
             end()
             await self._storage.call(packer.close)
 
-    async def _started(self, packer: Packer) -> AsyncIterator[bytes]:
+    async def _started(self, folder: Folder, packer: Packer) -> AsyncIterator[bytes]:
         """Return the pieces. What is wrong with the first one is raised here, before an answer has begun."""
         first = await self._storage.call(packer.piece)
 
@@ -119,6 +122,8 @@ class Archives:
             while piece:
                 yield piece
                 piece = await self._storage.call(packer.piece)
+            if packer.left_out_count:
+                log.info("archive_left_out", folder=str(folder.id), entries=packer.left_out_count)
 
         return pieces()
 
