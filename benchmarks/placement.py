@@ -23,12 +23,16 @@ from uuid import UUID
 import uvloop
 
 from benchmarks.judged import Case, judge
+from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.ids import KernelId, ProjectId, SessionId, new_uuid
+from headrace.common.contracts.messages.reports import Gpu
+from headrace.common.contracts.messages.reports import Machine as Report
 from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, parse_slots
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.domain import variants
 from headrace.manager.domain.placement import Machine, Request, place_all
 from headrace.manager.reconcile.placing import Placing
 
@@ -144,15 +148,19 @@ def decisions() -> dict[str, float]:
 
 
 async def fill(pool: Pool) -> None:
-    """Insert the machines and the pending sessions (trial runs: they need no service)."""
+    """Insert the machines and the pending sessions (trial runs: they need no service).
+
+    What sessions ask for is resolved as the API does it, and machines are as agents report them.
+    """
     project = ProjectId(new_uuid())
-    report = {"runtime": "process", "gpus": [{"gpu_id": f"gpu-{gpu}"} for gpu in range(GPUS)]}
-    slots = {name: str(amount) for name, amount in parse_slots({**CAPACITY, "cuda.device": GPUS}).items()}
+    total = parse_slots({**CAPACITY, "cuda.device": GPUS})
+    slots = {name: str(amount) for name, amount in total.items()}
+    report = _report(total)
+    specs = [_resolved(shape) for shape in SHAPES]
     sessions, kernels = [], []
-    for request in queue(PENDING, shapes=len(SHAPES)):
+    for number in range(PENDING):
         key = SessionId(new_uuid())
-        resolved = {"architecture": "x86_64", "slots": {slot: str(amount) for slot, amount in request.slots.items()}}
-        sessions.append((key, "validation", project, resolved, "default"))
+        sessions.append((key, "validation", project, specs[number * 31 % len(SHAPES)], "default"))
         kernels.append((KernelId(new_uuid()), key))
     async with pool.acquire() as con:
         await con.execute("insert into projects (id, name) values ($1, 'bench')", project)
@@ -166,6 +174,23 @@ async def fill(pool: Pool) -> None:
         )
         await con.executemany("insert into kernels (id, session_id) values ($1, $2)", kernels)
         await con.execute("analyze")
+
+
+def _resolved(shape: object) -> dict[str, object]:
+    asked = {
+        "runtime": "cmd", "image": "registry.example/engine:1", "command": ["serve", "--model", "/models"], "port": 8000,
+        "architecture": "x86_64", "slots": shape, "environ": {f"VARIABLE_{number}": "x" * 40 for number in range(20)},
+    }  # fmt: skip
+    spec = RevisionSpec.model_validate(asked)
+    return variants.resolve(spec, variants.Inputs(name="bench")).model_dump(mode="json")
+
+
+def _report(slots: dict[str, Decimal]) -> dict[str, object]:
+    gpus = tuple(Gpu(gpu_id=f"gpu-{n}", index=n, model="H", memory_bytes=10**11) for n in range(GPUS))
+    machine = Report(
+        hostname="m", architecture="x86_64", address="10.0.0.1", runtime="docker", version="0", slots=slots, gpus=gpus
+    )
+    return machine.model_dump(mode="json")
 
 
 async def committed(folder: Path) -> dict[str, float]:
