@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.appproxy.domain.answer_usage import TAIL_BYTES, AnswerUsage, Kind, cost, tokens_of, usage_kind
 
+NAMES = ("prompt_tokens", "completion_tokens", "total_tokens")
 USAGE = {"prompt_tokens": 11, "total_tokens": 18, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 3}}
 
 
@@ -123,3 +124,26 @@ def test_little_is_kept_of_a_long_answer() -> None:
         assert usage._size <= 2 * TAIL_BYTES
     assert usage.events == 5000
     assert len(usage._tail) <= TAIL_BYTES
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens"]), st.integers(-1, 10**10), min_size=1
+    ),
+    st.permutations(["prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"]),
+    st.sampled_from([None, {"cached_tokens": 3}]),
+)
+def test_blanks_and_order_change_nothing(
+    numbers: dict[str, int], order: list[str], details: dict[str, int] | None
+) -> None:
+    whole = numbers | {"prompt_tokens_details": details}
+    usage = {name: whole[name] for name in order if name in whole}
+    compact = json.dumps({"usage": usage}, separators=(",", ":")).encode()
+    assert tokens_of(compact) == tokens_of(json.dumps({"usage": usage}, indent=2).encode())
+    expected = [number if 0 <= (number := numbers.get(name, -1)) < 10**9 else None for name in NAMES]
+    assert tokens_of(compact) == tuple(expected)
+
+
+@pytest.mark.parametrize("cut", range(len(b'"usage":{"prompt_tokens":12,"completion_tokens":34}')))
+def test_of_a_cut_off_object_no_wrong_number_is_told(cut: int) -> None:
+    assert tokens_of(b'"usage":{"prompt_tokens":12,"completion_tokens":34}'[:cut]) == (None, None, None)

@@ -20,7 +20,14 @@ MOST_MEMBERS: Final = 1000
 _MOST_KEY: Final = 64
 _WINDOW: Final = 16_384
 """How far one match of a pattern goes: it remembers what it repeated."""
-_BEGIN, _FIRST, _KEY, _COLON, _VALUE, _NESTED, _SCALAR, _AFTER = range(8)
+_BEGIN: Final = 0
+_FIRST: Final = 1
+_KEY: Final = 2
+_COLON: Final = 3
+_VALUE: Final = 4
+_NESTED: Final = 5
+_SCALAR: Final = 6
+_AFTER: Final = 7
 _space = re.compile(rb"[ \t\r\n]*").match
 _text = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL).match
 _texts = re.compile(rb'(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"\[\]{}]*)+', re.DOTALL).match

@@ -9,6 +9,7 @@ from headrace.appproxy.framing.heads import CHUNKED, UNTIL_CLOSE, FramingError
 
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
+_MOST_DIGITS: Final = 15
 _LINE: Final = 4096
 """Longest chunk-size line (with extensions, which are dropped) and trailer section, in bytes."""
 
@@ -50,7 +51,10 @@ class OpenBody:
         return data
 
 
-_SIZE, _DATA, _AFTER, _TRAILERS = range(4)
+_SIZE: Final = 0
+_DATA: Final = 1
+_AFTER: Final = 2
+_TRAILERS: Final = 3
 """What a chunked body goes on with: a size line, the data, the CRLF after the data, the trailer section."""
 
 
@@ -75,12 +79,10 @@ class ChunkedBody:
         """Return the part of `data` that is content. Raises FramingError."""
         if self._state == _SIZE and not self._held:
             # One whole chunk in one read, which is how engines send their events: it passes as it is.
-            end = data.find(b"\r\n", 1, 18)
-            if end > 0:
-                size = 0 if b";" in data[:end] else _size(data[:end])
-                if size and len(data) == end + size + 4 and data.endswith(b"\r\n"):
-                    self.raw = data
-                    return data[end + 2 : -2]
+            begin = _plain_chunk(data)
+            if begin:
+                self.raw = data
+                return data[begin:-2]
         return self._slowly(data)
 
     def _slowly(self, data: bytes) -> bytes:
@@ -144,9 +146,26 @@ def _size(line: bytes) -> int:
         digits = digits.rstrip(b" \t")
         if _CONTROL.search(extension):
             raise FramingError("bad-chunk", "a chunk extension has control characters")
-    if not 0 < len(digits) <= 15 or not _HEX.issuperset(digits):
+    if not 0 < len(digits) <= _MOST_DIGITS or not _HEX.issuperset(digits):
         raise FramingError("bad-chunk", "a chunk size is not a hexadecimal number")
     return int(digits, 16)
+
+
+def _plain_chunk(data: bytes) -> int:
+    """Return where the content begins, if `data` is one whole chunk, with nothing but its size in its first line; else 0."""
+    size = 0
+    for at in range(min(len(data), _MOST_DIGITS + 1)):
+        byte = data[at]
+        if 0x30 <= byte <= 0x39:
+            size = size * 16 + byte - 0x30
+        elif 0x61 <= byte <= 0x66:
+            size = size * 16 + byte - 0x57
+        elif 0x41 <= byte <= 0x46:
+            size = size * 16 + byte - 0x37
+        else:
+            whole = byte == 0x0D and size > 0 and len(data) == at + 2 + size + 2
+            return at + 2 if whole and data[at + 1] == 0x0A and data.endswith(b"\r\n") else 0
+    return 0
 
 
 Body = CountedBody | ChunkedBody | OpenBody

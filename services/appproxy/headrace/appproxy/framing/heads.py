@@ -18,6 +18,7 @@ UNSEEN: Final[Any] = object()
 MOST_LENGTH: Final = 1 << 53
 """Lengths above this are refused: no body is that large, and no peer can then read the number differently."""
 _REMEMBERED: Final = 4096
+_COMMA: Final = 0x2C
 _LENGTH_NAME: Final = len(b"content-length")
 KEEP_ALIVE: Final[tuple[bytes, ...]] = (b"keep-alive",)
 """The usual options of `Connection`."""
@@ -190,7 +191,7 @@ def _resized(headers: Headers, digits: bytes) -> Headers:
 
 def options(value: bytes) -> tuple[bytes, ...]:
     """Return the comma-separated options of a header's value, in lower case."""
-    if b"," not in value:
+    if _COMMA not in value:
         one = value.strip().lower()
         return (one,) if one else ()
     return tuple(option for part in value.split(b",") if (option := part.strip().lower()))
