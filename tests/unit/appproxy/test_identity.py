@@ -93,3 +93,9 @@ def test_a_token_by_subprotocol(values: list[bytes], shown: bytes | None, passin
     offer = offered(values)
     field = b"Sec-WebSocket-Protocol: " + passing if passing else b""
     assert (offer.shown, offer.passing, offer.answer) == (shown, field, answer)
+
+
+@given(st.text(alphabet=" ;=,.%/hrceyJ_", max_size=12), st.sampled_from([TOKEN, SECRET, TOKEN.split(b".")[1]]))
+def test_ours_is_found_behind_whatever_ends_a_word(before: str, ours: bytes) -> None:
+    assert holds_ours(before.encode() + b" " + ours)
+    assert holds_ours(ours + b";" + before.encode())

@@ -11,6 +11,9 @@ from headrace.appproxy.domain.access import ISSUER
 
 SECRET_PREFIXES: Final = (b"hr_", b"hrc_")
 """What API keys and secrets of named clients begin with."""
+_UNDERSCORE: Final = 0x5F
+_CAPITAL_J: Final = 0x4A
+"""Bytes that stand in every secret, and in every token: a value without either holds none. One byte is looked for in a few steps."""
 _LEAST_SECRET: Final = 16
 _WORDS: Final = re.compile(rb"[^A-Za-z0-9_-]+")
 _NAMES: Final = re.compile(
@@ -39,6 +42,8 @@ def from_outside(name: bytes) -> bool:
 
 def holds_ours(value: bytes) -> bool:
     """Return whether an API key, a client's secret or a token of this installation stands anywhere in it, valid or not."""
+    if _UNDERSCORE not in value and _CAPITAL_J not in value:
+        return False
     # `in` raises and forgets an error inside for each pair of bytes; this is run for every field that was not seen before.
     if value.find(b"hr") < 0 and value.find(b"eyJ") < 0:
         return False

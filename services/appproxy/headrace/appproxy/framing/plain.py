@@ -52,20 +52,18 @@ def plain(lines: list[bytes]) -> tuple[bytes, bytes, list[Line]] | None:
 def _read(line: bytes) -> Line | None:
     """Return a field, or None. Each step goes over the line once: a pattern that tries blanks in several ways is quadratic in a
     line of blanks."""
-    colon = line.find(b":")
-    if colon < 1:
+    text, colon, value = line.partition(b":")
+    if not colon or not text:
         return None
-    text = line[:colon]
     name = known_name(text)
     if name is None:
         if text.translate(_OF_NAMES) != text:
             return None
         name = name_of(text)
-    value = line[colon + 1 :]
-    stripped = value.strip(b" \t")
+    usual = len(value) > 1 and value[0] == _SPACE and value[1] > _SPACE and value[len(value) - 1] > _SPACE
+    stripped = value[1:] if usual else value.strip(b" \t")
     if stripped.translate(_OF_VALUES) != stripped or name.kind == ENCODING:
         return None  # where framing is not a mere number, llhttp has its say
-    usual = len(value) == len(stripped) + 1 and value[0] == _SPACE
     made = Line(name, stripped, line if usual else text + b": " + stripped)
     name.missed += 1
     if len(line) <= _LONGEST_LINE and (name.missed <= _VARYING or not name.missed & 15):

@@ -15,6 +15,8 @@ _LENGTH_FIELD: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,16})\r\n"
 _MOST_DIGITS: Final = 16
 _MOST_REMEMBERED: Final = 4096
 _PATIENCE: Final = 4
+_SELDOM: Final = 63
+"""Where no head came again, every 64th is remembered: to remember one takes as long as to read a sixth of it."""
 H = TypeVar("H", RequestHead, ResponseHead)
 
 
@@ -65,7 +67,7 @@ class Repeats(Generic[H]):
     def learn(self, raw: bytes, head: H) -> None:
         """Remember a head that was read in full from `raw`, which is nothing but it."""
         self._missed += 1
-        if len(raw) > self._most or (self._missed & 15 if self._missed > _PATIENCE else self._missed == 1):
+        if len(raw) > self._most or (self._missed & _SELDOM if self._missed > _PATIENCE else self._missed == 1):
             return  # the first one, or nothing comes again here: look only now and then whether that has changed
         self._raw, self._head = raw, head
         self._before = self._after = b""

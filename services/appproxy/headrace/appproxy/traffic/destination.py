@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headrace.appproxy.traffic.parts import Parts
 
 FLEET: Final = "/v1"
+_QUERY: Final = 0x3F
 
 
 class Destination:
@@ -72,8 +73,7 @@ def find(parts: Parts, head: RequestHead, own_port: int | None) -> tuple[Destina
 def _first_segment(head: RequestHead) -> bytes:
     """Return `/<first segment>` of a path that has more than one, or nothing: where a service's name can stand, and all of the target
     that tells whose it is."""
-    target = head.target
     if not head.usual:
         return b""
-    end = target.find(b"/", 1)
-    return b"" if end < 0 or target.find(b"?", 0, end) >= 0 else target[:end]
+    pieces = head.target.split(b"/", 2)
+    return b"" if len(pieces) < 3 or _QUERY in pieces[1] else b"/" + pieces[1]
