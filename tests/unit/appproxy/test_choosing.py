@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.appproxy.domain.affinity import Ring, key_of
-from headrace.appproxy.domain.choosing import InTurn, least_in_flight, slow_start_share
+from headrace.appproxy.domain.choosing import InTurn, Weights, least_in_flight, slow_start_share
 
 
 @dataclass
@@ -113,3 +113,16 @@ def test_the_ring_always_finds_one_of_the_candidates(loads: list[int], key: int)
         one.in_flight = load
     some = ones[: max(1, len(ones) // 2)]
     assert Ring(ones).pick(key, some, 1.0) in some
+
+
+@given(weights, st.integers())
+def test_two_different_replicas_are_drawn_for_as_long_as_their_weights_hold(
+    given_weights: list[int], seed: int
+) -> None:
+    ones = fleet(*given_weights, 1)
+    made = Weights(ones)
+    at, other = made.draw_two(random.Random(seed).random)
+    assert at != other
+    first, second = ones[at], ones[other]
+    chosen = second if made.prefers_other(at, first.in_flight, other, second.in_flight) else first
+    assert chosen is least_in_flight(ones, random.Random(seed).random)

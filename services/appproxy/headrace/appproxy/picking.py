@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from headrace.appproxy.domain.affinity import Ring, key_of
-from headrace.appproxy.domain.choosing import InTurn, least_in_flight, slow_start_share
+from headrace.appproxy.domain.choosing import InTurn, Weights, least_in_flight, slow_start_share
 from headrace.appproxy.domain.fields import cookie, field
 from headrace.appproxy.framing.heads import RequestHead
 from headrace.appproxy.upstream.replica import Replica
@@ -29,6 +29,9 @@ class Picker:
         self._since: dict[str, float] = {}
         """When each began to serve, by this worker's clock; those that were there from the first table on began long ago."""
         self._first = True
+        self._able: Sequence[Replica] = ()
+        self.weights = Weights(())
+        """Of the replicas that may serve, as they count now."""
 
     def update(self, balance: Balance, able: Sequence[Replica], now_s: float) -> None:
         """Take over a new table's balance and the replicas that may serve by it."""
@@ -40,18 +43,26 @@ class Picker:
         self._reads = _READS.get(balance.policy if balance.policy != "session" else balance.session_key, _NOTHING)
         self._in_turn.keep_only(keys)
         self._ring = Ring(able) if balance.policy in ("session", "prefix") and able else None
+        self._able = able
         self.age(able, now_s)
+        self.weights = Weights(able)
 
     def returned(self, replica: Replica, now_s: float) -> None:
         """It serves again after it was passed over: it starts slowly."""
         self._since[replica.key] = now_s
         replica.share = slow_start_share(0.0, self._balance.slow_start_s)
+        self.weights = Weights(self._able)
 
     def age(self, able: Sequence[Replica], now_s: float) -> None:
         """Bring the shares of fresh replicas up to date."""
+        changed = False
         for replica in able:
             since = self._since.get(replica.key, now_s)
-            replica.share = slow_start_share(now_s - since, self._balance.slow_start_s)
+            share = slow_start_share(now_s - since, self._balance.slow_start_s)
+            changed |= share != replica.share
+            replica.share = share
+        if changed:
+            self.weights = Weights(able)
 
     @property
     def binds(self) -> bool:

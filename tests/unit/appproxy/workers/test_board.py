@@ -34,6 +34,15 @@ def row() -> memoryview:
     return memoryview(bytearray(8 * 4)).cast("q")
 
 
+def test_who_is_alone_sees_nobody_and_rings_nobody() -> None:
+    bells = Bells()
+    (alone,) = bells.places(memoryview(bytearray(8)).cast("q"), 1)
+    alone.show(3)
+    alone.claim(wanted=True)
+    alone.show(2)
+    assert (alone.others(), bells.rung) == (0, [])
+
+
 def test_each_sees_what_the_others_have_open(row: memoryview) -> None:
     first, second, third = Bells().places(row, 3)
     first.show(3)

@@ -32,31 +32,43 @@ def effective(candidate: Candidate) -> float:
     return max(candidate.weight * candidate.share, 1e-9)
 
 
-def least_in_flight(candidates: Sequence[C], chance: Callable[[], float]) -> C:
-    """Return one of `candidates` (at least one). `chance` gives numbers in [0, 1)."""
-    count = len(candidates)
-    if count == 1:
-        return candidates[0]
-    if count == 2:
-        first, second = candidates
-        one, two = first.weight * first.share, second.weight * second.share
-        if chance() * (one + two) >= one:
-            first, second, one, two = second, first, two, one
-    else:
-        bounds = list(accumulate(effective(candidate) for candidate in candidates))
-        at = min(bisect_right(bounds, chance() * bounds[-1]), count - 1)
-        first = candidates[at]
-        one = effective(first)
+class Weights:
+    """The weights of a list of candidates, made ready for draws: to be made anew where one of them, or a share, is another."""
+
+    __slots__ = ("_bounds", "_each")
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._each = [effective(candidate) for candidate in candidates]
+        self._bounds = list(accumulate(self._each))
+
+    def draw_two(self, chance: Callable[[], float]) -> tuple[int, int]:
+        """Return the places of two different ones (of at least two), drawn by weight. `chance` gives numbers in [0, 1)."""
+        each, bounds = self._each, self._bounds
+        most = len(each) - 1
+        if most == 1:
+            return (0, 1) if chance() * bounds[1] < each[0] else (1, 0)
+        at = min(bisect_right(bounds, chance() * bounds[most]), most)
+        one = each[at]
         # The second is drawn from the others by the same sums, with the first one's part taken out.
-        below = bounds[at] - one
-        point = chance() * (bounds[-1] - one)
-        other = min(bisect_right(bounds, point if point < below else point + one), count - 1)
+        point = chance() * (bounds[most] - one)
+        other = min(bisect_right(bounds, point if point < bounds[at] - one else point + one), most)
         if other == at:  # rounding
             other = at - 1 if at else 1
-        second = candidates[other]
-        two = effective(second)
-    # It goes to the second only where the second, with this request on it, is no more loaded per weight than the first is now.
-    return second if first.in_flight * two >= (second.in_flight + 1) * one else first
+        return at, other
+
+    def prefers_other(self, at: int, in_flight: int, other: int, others_in_flight: int) -> bool:
+        """Return whether the other one, with this request on it, is no more loaded per weight than the first is now."""
+        return in_flight * self._each[other] >= (others_in_flight + 1) * self._each[at]
+
+
+def least_in_flight(candidates: Sequence[C], chance: Callable[[], float]) -> C:
+    """Return one of `candidates` (at least one). `chance` gives numbers in [0, 1)."""
+    if len(candidates) == 1:
+        return candidates[0]
+    weights = Weights(candidates)
+    at, other = weights.draw_two(chance)
+    first, second = candidates[at], candidates[other]
+    return second if weights.prefers_other(at, first.in_flight, other, second.in_flight) else first
 
 
 class InTurn:

@@ -25,7 +25,7 @@ _TURN_NS = 20_000_000
 class Place:
     """One replica's row, as one process sees it (upstream.replica.Column)."""
 
-    __slots__ = ("_claim", "_clock_ns", "_mine", "_number", "_ring", "_row", "_shown")
+    __slots__ = ("_alone", "_claim", "_clock_ns", "_mine", "_number", "_ring", "_row", "_shown")
 
     def __init__(
         self, row: memoryview, mine: int, ring: Callable[[int], None], clock_ns: Callable[[], int] = time.monotonic_ns
@@ -33,6 +33,7 @@ class Place:
         self._row = row
         self._mine = mine
         self._ring = ring
+        self._alone = len(row) == 1
         self._clock_ns = clock_ns
         self._number = self._claim = self._shown = 0
         self._write()
@@ -45,14 +46,16 @@ class Place:
         fewer = number < self._number
         self._number = number
         self._write()
-        if fewer and sum(self._row) - self._shown >= _CLAIM:
+        if fewer and not self._alone and sum(self._row.tolist()) - self._shown >= _CLAIM:
             for column in self._claimants():
                 if column != self._mine:
                     self._ring(column)
 
     def others(self) -> int:
         """Return the other workers' open requests, and the places they claim while it is their turn."""
-        theirs: int = sum(self._row) - self._shown
+        if self._alone:
+            return 0
+        theirs: int = sum(self._row.tolist()) - self._shown
         if theirs < _CLAIM:
             return theirs
         return theirs % _CLAIM + (0 if self._has_turn() else theirs // _CLAIM)
