@@ -34,10 +34,6 @@ _ROUNDING_S: Final = 1e-7
 _JUDGED: Final[dict[Judged, bytes]] = {
     "shared": b"x-headrace-limits: shared\r\n", "local": b"x-headrace-limits: local\r\n",
 }  # fmt: skip
-_REQUESTS: Final = (
-    b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n"
-)
-_TOKENS: Final = b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n"
 _TEXTS: Final[dict[Code, str]] = {
     "request-rate": "this caller sends more requests a second than it may",
     "caller-in-flight": "this caller has as many requests open as it may",
@@ -175,9 +171,14 @@ class Verdict:
             return b""
         told = _JUDGED[self.judged]
         if self.limit_tokens is not None:
-            told = _TOKENS % (self.limit_tokens, self.remaining_tokens, duration(self.reset_tokens_s)) + told
+            told = b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n%b" % (
+                self.limit_tokens, self.remaining_tokens, duration(self.reset_tokens_s), told,
+            )  # fmt: skip
         if self.limit_requests is not None:
-            told = _REQUESTS % (self.limit_requests, self.remaining_requests, duration(self.reset_requests_s)) + told
+            # A format that stands where it is used is compiled; a named one is read anew each time.
+            told = b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n%b" % (
+                self.limit_requests, self.remaining_requests, duration(self.reset_requests_s), told,
+            )  # fmt: skip
         return told if self.allowed else told + b"retry-after-ms: %d\r\n" % max(1, ceil(self.wait_s * 1000))
 
 

@@ -173,9 +173,8 @@ class Attempts(Account):
             replica=where,
             prefix=self.way.prefix,
         )
-        return told, told.begin(
-            head, date=parts.date.now(), extra=self.extra, cors=self.cors, request_id=self.request_id
-        )
+        date = b"" if told.dated else parts.date.now()
+        return told, told.begin(head, date=date, extra=self.extra, cors=self.cors, request_id=self.request_id)
 
     def whole(self, head: ResponseHead, content: bytes) -> None:
         """The answer came in one piece, as most do that are no streams: nothing is left to relay."""
@@ -187,14 +186,14 @@ class Attempts(Account):
             if head.status in (502, 503) and self._elsewhere(head.status):
                 return
         told, begin = self.reply_to(head, replica.where)
-        if content:
-            self.first_byte_s = self.parts.now() - self.started_s
+        line.write(begin + content)
+        self.close()
+        if content:  # accounted for after it has left
+            self.first_byte_s = self.ended_s - self.started_s
             self.bytes_sent = len(content)
             if told.usage == "json":
                 self.unread = content
-        line.write(begin + content)
-        self.close()
-        line.finished(closes=told.closes)
+        line.finished(closes=told.closes, now_s=self.ended_s)
 
     def answered(self, head: ResponseHead) -> None:
         """The final head of an answer came, or 101."""

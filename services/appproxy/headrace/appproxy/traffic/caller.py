@@ -223,8 +223,8 @@ class CallerConnection(Sender):
 
     # --- writing
 
-    def finished(self, *, closes: bool) -> None:
-        """The exchange has ended and its answer was written whole: go on with the next request, or close."""
+    def finished(self, *, closes: bool, now_s: float) -> None:
+        """The exchange has ended now, and its answer was written whole: go on with the next request, or close."""
         self.exchange = None
         if closes or self._closing or self._body is not None:
             # What is left of a body that nobody waits for cannot be told from the next request in reasonable time.
@@ -232,7 +232,7 @@ class CallerConnection(Sender):
             return
         # An answer that began before the door refused promised a next request: it may be on its way, and is answered as the last.
         idle_s = LAST_IDLE_S if self.door.refusing else self.parts.bounds.keepalive_timeout_s
-        self.deadline = self.parts.now() + idle_s
+        self.deadline = now_s + idle_s
         if not self._held:
             self._sink = CallerConnection._read
         else:

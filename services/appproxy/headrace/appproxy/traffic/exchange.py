@@ -181,7 +181,7 @@ class Exchange(Attempts):
         closes = self.closes
         self.line.write(answer)
         self.close()
-        self.line.finished(closes=closes)
+        self.line.finished(closes=closes, now_s=self.ended_s)
 
     def close(self) -> None:
         """Give everything back and account for it. Safe to repeat."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.appproxy.domain.forwarded import block_of, is_trusted
 from headrace.appproxy.framing.heads import FramingError, HeadLimits
@@ -86,17 +86,24 @@ class HeldBodies:
         return True
 
 
+_BYTES: Final = [b"%02x" % byte for byte in range(256)]
+
+
 class RequestIds:
     """Makes ids for requests: 96 random bits of this process, then a running number."""
 
     def __init__(self) -> None:
         self._prefix = os.urandom(12).hex().encode()
+        self._front = self._prefix + b"000000"
         self._number = 0
 
     def new(self) -> bytes:
         """Return the next one."""
-        self._number += 1
-        return b"%b%08x" % (self._prefix, self._number)
+        number = self._number = self._number + 1
+        low = number & 0xFF
+        if low == 0:
+            self._front = b"%b%06x" % (self._prefix, number >> 8)
+        return self._front + _BYTES[low]
 
 
 class DateField:

@@ -80,7 +80,7 @@ class Relay:
         self._exchange.connection = None
         closes = self._reply.closes
         self._exchange.close()
-        self._line.finished(closes=closes)
+        self._line.finished(closes=closes, now_s=self._exchange.ended_s)
 
     def broke_off(self, why: str) -> None:
         """End an answer that cannot be finished so that nobody can take it for whole.
