@@ -127,7 +127,7 @@ def main() -> None:
     requests = file.read_bytes().rstrip(b"\0").split(b"\0")
     configure_logging("appproxy", level="info", log_format="json")
     seconds = uvloop.run(serve(folder, requests, count))
-    print(f"{seconds / count * 1e6:.2f}")
+    print(f"{seconds / max(1, count) * 1e6:.2f}")
 
 
 if __name__ == "__main__":
