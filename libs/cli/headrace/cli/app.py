@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,6 +99,7 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([(name, _short(entry.help, width)) for name, entry in ENTRIES.items()])
 
 
+@cache
 def _loaded(name: str, entry: Entry) -> Any:
     modules = [import_module(f"headrace.cli.commands.{module}") for module in entry.modules]
     holder = typer.Typer(help=entry.help, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)

@@ -45,6 +45,13 @@ def segment(value: object) -> str:
     return {"": "%20", ".": "%2E", "..": "%2E%2E"}.get(text, text)
 
 
+def _trusted(url: str, *, verify: bool | str) -> bool | ssl.SSLContext:
+    """Return whom to trust. Where the URL is not of TLS, nobody: to read the system's authorities costs as much as a command."""
+    if url.startswith("http://"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
+
+
 class Transport:
     """Sends requests with the API key. Safe ones (GET, HEAD) are tried again when no connection came about or it broke.
 
@@ -82,7 +89,7 @@ class Transport:
             headers={"Authorization": f"Bearer {key}", "User-Agent": "headrace-sdk"},
             timeout=self._timeout,
             transport=httpx.HTTPTransport(
-                verify=ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify,
+                verify=_trusted(self.url, verify=verify),
                 limits=httpx.Limits(max_connections=100),
                 socket_options=_KEEPALIVE,
             ),
