@@ -201,6 +201,20 @@ async def agent(bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Pat
         yield running
 
 
+ONLY_EVENTS = {"RECONCILE_EVERY": "PT1H", "REPORT_EVERY": "PT1H"}
+"""Settings with which an agent looks and reports only when something happens: what it reports in a test, it was told of at once."""
+
+
+@pytest.fixture
+async def agent_without_timers(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
+) -> AsyncIterator[AgentUnderTest]:
+    """An agent on the process runtime that only events move."""
+    async with agent_under_test(bus, servers, tmp_path, folders, **ONLY_EVENTS) as running:
+        running.start()
+        yield running
+
+
 @asynccontextmanager
 async def agent_under_test(
     bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, **settings: str
@@ -282,8 +296,25 @@ async def docker_agent(
     bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
 ) -> AsyncIterator[AgentUnderTest]:
     """An agent on the docker runtime. Its ports are its own: the labels of its containers carry its id."""
+    async with _on_docker(bus, servers, tmp_path, folders) as running:
+        yield running
+
+
+@pytest.fixture
+async def docker_agent_without_timers(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path
+) -> AsyncIterator[AgentUnderTest]:
+    """An agent on the docker runtime that only events move."""
+    async with _on_docker(bus, servers, tmp_path, folders, **ONLY_EVENTS) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _on_docker(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, **settings: str
+) -> AsyncIterator[AgentUnderTest]:
     async with agent_under_test(
-        bus, servers, tmp_path, folders, RUNTIME="docker", DOCKER_FIREWALL="preferred"
+        bus, servers, tmp_path, folders, RUNTIME="docker", DOCKER_FIREWALL="preferred", **settings
     ) as running:
         running.start()
         yield running

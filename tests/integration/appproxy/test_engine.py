@@ -74,9 +74,7 @@ async def test_a_caller_who_leaves_frees_the_engine(world: World, engine: ModelS
             await answer.__anext__()
             await answer.close()
         call.cancel()
-        left = time.monotonic()
-        await eventually(lambda: count("cancelled"))
-        assert time.monotonic() - left < 1
+        await eventually(lambda: count("cancelled"))  # and did not come to its end
         assert await count("running") == 0
         await eventually(lambda: world.open_requests == 0)
         await asyncio.gather(call, return_exceptions=True)

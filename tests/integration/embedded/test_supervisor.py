@@ -8,7 +8,6 @@ import signal
 import socket
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -255,9 +254,7 @@ def test_a_supervisor_that_does_not_stop_is_killed(data: Path) -> None:
     with up(data) as stack:
         stack.until_says("ready:")
         stack.process.send_signal(signal.SIGSTOP)
-        began = time.monotonic()
         assert stop(data, timeout_s=0.2) is StopResult.KILLED
-        assert time.monotonic() - began < 20
     assert living(data) == {}
 
 

@@ -146,9 +146,8 @@ async def test_a_caller_who_leaves_takes_the_texts_along(start: Start) -> None:
     with pytest.raises(httpx.ReadTimeout):
         await flood(server, [[LONG] * 200], patience_s=0.5)
     await eventually(lambda: samples(server)["embeddings_waiting_texts", None] == 0, within_s=3)
-    began = time.monotonic()
     assert server.http.post(EMBED, json={"input": "a"}).status_code == 200
-    assert time.monotonic() - began < 5  # one batch at most lies before it
+    assert samples(server)["embeddings_batch_texts_sum", None] < 200
 
 
 async def test_the_event_loop_stays_free_under_load(start: Start) -> None:
