@@ -13,8 +13,8 @@ from aiohttp import web
 
 from headrace.common.contracts.messages.routes import Limits
 from tests.integration.appproxy.replicas import fleet, passed_over, serving, stop_time, waiting
-from tests.integration.appproxy.test_failures import closed_port
 from tests.integration.appproxy.world import World, backend
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import route, table
 
@@ -60,7 +60,7 @@ async def test_when_the_only_replica_dies_what_never_ran_waits_for_the_next_one(
 
 async def test_a_replica_that_comes_back_takes_what_waits_without_a_new_table(world: World) -> None:
     async with AsyncExitStack() as stack:
-        port = closed_port()
+        port = free_port()
         world.apply(table("chat", routes=(route(port=port),)))
         clock = stop_time(world)
         tasks = post(world, 10)
@@ -74,7 +74,7 @@ async def test_a_replica_that_comes_back_takes_what_waits_without_a_new_table(wo
 
 async def test_the_wait_has_the_queues_bounds(world: World) -> None:
     limits = Limits(queue_timeout_s=3600, max_queued=5)
-    world.apply(table("chat", limits=limits, routes=(route(port=closed_port()),)))
+    world.apply(table("chat", limits=limits, routes=(route(port=free_port()),)))
     tasks = post(world, 8)
     await eventually(lambda: sum(task.done() for task in tasks) == 3)
     refused = [task.result() for task in tasks if task.done()]
@@ -89,13 +89,13 @@ async def test_the_wait_has_the_queues_bounds(world: World) -> None:
 
 
 async def test_a_request_has_one_wait_however_often_a_replica_is_lost_before_it(world: World) -> None:
-    first = table("chat", limits=Limits(queue_timeout_s=3600), routes=(route(1, port=closed_port()),))
+    first = table("chat", limits=Limits(queue_timeout_s=3600), routes=(route(1, port=free_port()),))
     world.apply(first)
     (task,) = post(world, 1)
     await eventually(lambda: waiting(world) == 1)
     until_s = serving(world).queue.next_deadline_s
     for number in range(2, 5):  # it goes on, and finds nobody again
-        moved = (route(number, port=closed_port()),)
+        moved = (route(number, port=free_port()),)
         world.apply(first.model_copy(update={"generation": number, "routes": moved}))
         await eventually(lambda: waiting(world) == 1 and serving(world)._passed.unreachable())
         assert serving(world).queue.next_deadline_s == until_s
@@ -106,7 +106,7 @@ async def test_a_request_has_one_wait_however_often_a_replica_is_lost_before_it(
 
 
 async def test_an_upload_that_nobody_took_yet_waits_and_arrives_whole(world: World) -> None:
-    first = table("chat", routes=(route(1, port=closed_port()),))
+    first = table("chat", routes=(route(1, port=free_port()),))
     world.apply(first)
     go = asyncio.Event()
 
@@ -128,7 +128,7 @@ async def test_an_upload_that_nobody_took_yet_waits_and_arrives_whole(world: Wor
 async def test_a_living_replica_gets_what_three_dead_ones_refused(world: World) -> None:
     """Retries are bounded; a request that never ran goes on waiting, and so comes to whoever is left."""
     async with fleet(1) as some:
-        dead = tuple(route(n, port=closed_port(), weight=1000) for n in range(2, 7))
+        dead = tuple(route(n, port=free_port(), weight=1000) for n in range(2, 7))
         world.apply(table("chat", routes=(some.route(1, weight=1), *dead)))
         assert {answer.status_code for answer in await asyncio.gather(*post(world, 50))} == {200}
         assert Counter(some.replicas[1].bodies) == bodies(50)
@@ -136,7 +136,7 @@ async def test_a_living_replica_gets_what_three_dead_ones_refused(world: World) 
 
 @pytest.mark.parametrize("more", [{"stopped": True, "wanted": 0}, {"gave_up": True, "wanted": 1}])
 async def test_who_waits_in_vain_is_told_as_soon_as_the_table_says_so(world: World, more: dict[str, Any]) -> None:
-    first = table("chat", routes=(route(port=closed_port()),))
+    first = table("chat", routes=(route(port=free_port()),))
     world.apply(first)
     tasks = post(world, 3)
     await eventually(lambda: waiting(world) == 3)
