@@ -98,7 +98,7 @@ class AgentUnderTest:
         self.generation += 1
         await publish_last(self.bus, NodePlan(agent_id=AGENT, generation=self.generation, kernels=specs))
 
-    async def until(self, test: Callable[[NodeReport], object], within_s: float = 20) -> NodeReport:
+    async def until(self, test: Callable[[NodeReport], object], within_s: float = 60) -> NodeReport:
         """Return the newest report once `test` holds for it."""
 
         def look() -> NodeReport | None:
@@ -113,7 +113,7 @@ class AgentUnderTest:
         assert found is not None
         return found
 
-    async def kernel(self, spec: KernelSpec, within_s: float = 20, **wanted: object) -> KernelReport:
+    async def kernel(self, spec: KernelSpec, within_s: float = 60, **wanted: object) -> KernelReport:
         """Return the kernel's report once the wanted fields are so."""
 
         def fits(report: NodeReport) -> bool:
@@ -124,7 +124,7 @@ class AgentUnderTest:
         assert row is not None
         return row
 
-    async def gone(self, spec: KernelSpec, within_s: float = 20) -> None:
+    async def gone(self, spec: KernelSpec, within_s: float = 60) -> None:
         """Return once the kernel is not reported any more."""
         await self.until(
             lambda r: r.applied_generation >= self.generation and row_of(r, spec.kernel_id) is None, within_s
@@ -155,7 +155,7 @@ class AgentUnderTest:
         """Return the log's texts, without their times."""
         async with self.reading(spec, tail=tail) as log:
             assert log.accepted.accepted, log.accepted.detail
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await log.eof.wait()
         assert log.errors == []
         return [line.partition(" ")[2] for line in log.lines]
