@@ -30,7 +30,7 @@ from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.reconcile.agents import Agents
+from headrace.manager.reconcile.agents import AgentLiveness
 from headrace.manager.reconcile.bus_side import BusSide
 from headrace.manager.reconcile.loops import Loops
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
@@ -66,7 +66,7 @@ async def _measure() -> dict[str, float]:
         user, password = servers.nats_user("manager")
         bus = Bus()
         stack.push_async_callback(bus.close)
-        agents = Agents(pool, bus, lambda *_: None, lost_after=timedelta(seconds=8))
+        agents = AgentLiveness(pool, bus, lambda *_: None, lost_after=timedelta(seconds=8))
         side = BusSide(
             bus, lambda: bus.open(servers.nats_url, user=user, password=password, name="manager"), agents=agents,
             nodes=NodeReports(pool, lambda *_: None), proxies=Proxies(utc_now, lambda *_: None), outcomes=Outcomes(),
@@ -115,7 +115,7 @@ async def _cost(pool: Pool) -> dict[str, float]:
     return {"cores": spent / (time.monotonic() - started), "behind_s": behind}
 
 
-async def _until_lost(pool: Pool, agents: Agents) -> float:
+async def _until_lost(pool: Pool, agents: AgentLiveness) -> float:
     started = time.monotonic()
 
     async def lost() -> bool:

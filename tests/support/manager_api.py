@@ -26,8 +26,9 @@ from headrace.manager.domain.status import Presence
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.signing import Vault
 from headrace.manager.usecases.bootstrap import bootstrap
-from headrace.manager.usecases.everything import UseCases, build
+from headrace.manager.usecases.facade import UseCases
 from headrace.manager.usecases.tokens import SigningKeys
+from headrace.manager.wiring import make_use_cases
 from tests.support.api import Api
 
 TAKEN_PORT = 10_222
@@ -206,7 +207,7 @@ async def serving(
     async with AsyncExitStack() as stack:
         storage = stack.enter_context(open_storage(folders or root / "folders", reserve_bytes=reserve_bytes))
         await bootstrap(pool, vault, SigningKeys(vault), key_file)
-        use = build(
+        use = make_use_cases(
             pool, storage, vault=vault, proxy_url=PROXY, pokes=behind, outcomes=behind, reader=behind, clock=utc_now,
             max_upload_bytes=max_upload_bytes, uploads_kept_for=timedelta(days=1),
             own_ports=OwnPorts(reserved={TAKEN_PORT}), proxies=behind.proxies, most=most,

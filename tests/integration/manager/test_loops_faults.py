@@ -23,7 +23,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.replicas import Leave
 from headrace.manager.reconcile import bus_side
-from headrace.manager.reconcile.agents import Agents
+from headrace.manager.reconcile.agents import AgentLiveness
 from headrace.manager.reconcile.services import Services
 from headrace.manager.store import sessions, tables
 from headrace.manager.store.sessions import Revs
@@ -69,7 +69,7 @@ async def test_reports_that_nobody_could_write_down_still_prove_presence(world: 
     """The database was away, or another manager of the group took the reports and hangs: the machine talks all the same."""
     now = 1000.0
     poked: list[str] = []
-    agents = Agents(
+    agents = AgentLiveness(
         world.pool, bus, lambda *names: poked.extend(names), lost_after=timedelta(seconds=8), clock=lambda: now
     )
     await _insert_agent(world, "agent-1", "1 hour")
@@ -119,7 +119,7 @@ async def test_reports_are_heard_while_the_streams_cannot_be_made(
 
 async def test_a_pass_without_the_bus_loses_nobody(world: World, bus: Bus) -> None:
     now = 1000.0
-    agents = Agents(world.pool, bus, lambda *_: None, lost_after=timedelta(seconds=8), clock=lambda: now)
+    agents = AgentLiveness(world.pool, bus, lambda *_: None, lost_after=timedelta(seconds=8), clock=lambda: now)
     await _insert_agent(world, "agent-1", "1 hour")
     await agents.one_pass()  # it does not listen yet
     now += 9

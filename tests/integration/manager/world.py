@@ -31,7 +31,7 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.addresses import Places
-from headrace.manager.reconcile.agents import Agents
+from headrace.manager.reconcile.agents import AgentLiveness
 from headrace.manager.reconcile.bus_side import BusSide
 from headrace.manager.reconcile.housekeeping import Kept
 from headrace.manager.reconcile.loops import Loops
@@ -231,7 +231,7 @@ class World:
         user, password = self.servers.nats_user("manager")
         bus, loops, outcomes = Bus(), Loops(), Outcomes()
         proxies = Proxies(utc_now, loops.poke)
-        agents = Agents(self.pool, bus, loops.poke, lost_after=timedelta(seconds=lost_after_s))
+        agents = AgentLiveness(self.pool, bus, loops.poke, lost_after=timedelta(seconds=lost_after_s))
         loops.build(
             self.pool, bus, proxies, agents, utc_now, every=timedelta(seconds=0.3), verify=timedelta(seconds=2),
             kept=Kept(),

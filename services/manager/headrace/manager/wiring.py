@@ -9,15 +9,16 @@ from datetime import timedelta
 
 from headrace.common.bus.connect import Bus
 from headrace.common.db.migrate import migrate
-from headrace.common.db.pool import open_pool
-from headrace.common.runtime.clock import utc_now
+from headrace.common.db.pool import Pool, open_pool
+from headrace.common.runtime.clock import Clock, utc_now
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
-from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.addresses import Places
+from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import OwnPorts
-from headrace.manager.folders.storage import open_storage
-from headrace.manager.reconcile.agents import Agents
+from headrace.manager.folders.storage import FolderStorage, open_storage
+from headrace.manager.reconcile.agents import AgentLiveness
 from headrace.manager.reconcile.bus_side import BusSide
 from headrace.manager.reconcile.housekeeping import Kept
 from headrace.manager.reconcile.logs import BusLogReader
@@ -25,10 +26,31 @@ from headrace.manager.reconcile.loops import Loops
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
 from headrace.manager.settings import Settings, places, secret_bytes
 from headrace.manager.signing import Vault
-from headrace.manager.usecases import everything
+from headrace.manager.usecases.agents import Agents
+from headrace.manager.usecases.archives import Archives
+from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.bootstrap import bootstrap
+from headrace.manager.usecases.changes import Changes
+from headrace.manager.usecases.clients import Clients
+from headrace.manager.usecases.facade import UseCases
+from headrace.manager.usecases.folders import Folders
+from headrace.manager.usecases.history import History
+from headrace.manager.usecases.logs import Logs
+from headrace.manager.usecases.ports import AppProxies, LogReader, Pokes, RuleOutcomes
+from headrace.manager.usecases.projects import Projects
+from headrace.manager.usecases.receipts import Receipts
+from headrace.manager.usecases.replicas import Replicas
+from headrace.manager.usecases.resolution import Resolver
+from headrace.manager.usecases.revocations import Revocations
+from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.scaling import Scaling
-from headrace.manager.usecases.tokens import SigningKeys
+from headrace.manager.usecases.services import Services
+from headrace.manager.usecases.stored import Stored
+from headrace.manager.usecases.tokens import SigningKeys, Tokens
+from headrace.manager.usecases.uploads import Uploads
+from headrace.manager.usecases.users import Users
+from headrace.manager.usecases.validations import Validations
+from headrace.manager.usecases.views import Views
 
 _FILE_THREADS = 8
 _FILE_TIMEOUT_S = 60.0
@@ -60,7 +82,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         bus, loops, outcomes = Bus(), Loops(), Outcomes()
         stack.push_async_callback(bus.close)
         proxies = Proxies(utc_now, loops.poke, connected=lambda: bus.connected)
-        agents = Agents(pool, bus, loops.poke, lost_after=settings.lost_after)
+        agents = AgentLiveness(pool, bus, loops.poke, lost_after=settings.lost_after)
         loops.build(
             pool, bus, proxies, agents, utc_now, every=settings.reconcile_every, verify=settings.verify_every,
             kept=Kept(
@@ -76,7 +98,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
             nodes=NodeReports(pool, loops.poke, places=places(settings), lost_after=settings.lost_after),
             scale=Scaling(pool, loops).answer, poke=loops.poke,
         )  # fmt: skip
-        use = everything.build(
+        use = make_use_cases(
             pool, storage, vault=vault, proxy_url=settings.public_proxy_url, pokes=loops, outcomes=outcomes, reader=BusLogReader(bus),
             clock=utc_now, max_upload_bytes=settings.upload_limit_bytes, uploads_kept_for=timedelta(days=2),
             most=Bounds(**{field.name: getattr(settings, field.name) for field in fields(Bounds)}),
@@ -95,3 +117,27 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
                 max_connections=settings.max_connections,
             ),
         ]
+
+
+def make_use_cases(
+    pool: Pool, storage: FolderStorage, *, vault: Vault, proxy_url: str, pokes: Pokes, outcomes: RuleOutcomes,
+    reader: LogReader, clock: Clock, max_upload_bytes: int, uploads_kept_for: timedelta, own_ports: OwnPorts, proxies: AppProxies,
+    most: Bounds = USUAL, places: Places = Places(),  # noqa: B008 - frozen
+) -> UseCases:  # fmt: skip
+    """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
+    resolver = Resolver(pool, storage)
+    services = Services(pool, resolver, Views(proxy_url, proxies), pokes, clock, own_ports, most)
+    account = Stored(pool, most)
+    folders = Folders(pool, storage, account, most)
+    revocations = Revocations(pool, proxies, clock)
+    return UseCases(
+        auth=Authentication(pool, vault), projects=Projects(pool, most), users=Users(pool, vault, most), folders=folders,
+        uploads=Uploads(pool, storage, folders, account, max_bytes=max_upload_bytes, kept_for=uploads_kept_for, most=most),
+        archives=Archives(pool, storage, folders, account, max_bytes=max_upload_bytes),
+        services=services, changes=Changes(pool, resolver, services, pokes, own_ports, most), replicas=Replicas(pool, pokes),
+        receipts=Receipts(pool),
+        tokens=Tokens(pool, SigningKeys(vault), pokes, clock, most, revocations), clients=Clients(pool, pokes, most, revocations),
+        rules=Rules(pool, outcomes, pokes, most),
+        history=History(pool), logs=Logs(pool, reader, clock), validations=Validations(pool, resolver, pokes, most),
+        agents=Agents(pool, places),
+    )  # fmt: skip

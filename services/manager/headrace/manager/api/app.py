@@ -12,22 +12,32 @@ from aiohttp import web
 from headrace.common.contracts.http.installation import Version
 from headrace.common.web.app import Check, make_app
 from headrace.manager.api import (
-    access,
+    agents,
     archives,
     clients,
+    decisions,
     folders,
+    history,
+    keys,
+    logs,
     projects,
+    receipts,
+    replicas,
+    revisions,
+    revocations,
+    rules,
     services,
     tokens,
-    traffic,
     uploads,
+    users,
     validations,
+    whoami,
 )
 from headrace.manager.api.incoming import MAX_BODY_BYTES, check_encoding, check_path, read_body, read_query
 from headrace.manager.api.openapi import make_document
 from headrace.manager.api.routing import Call, Endpoint, Reply, Routes, json_reply
 from headrace.manager.domain.access import Actor
-from headrace.manager.usecases.everything import UseCases
+from headrace.manager.usecases.facade import UseCases
 
 meta = Routes("installation")
 _NOBODY: Any = None
@@ -49,16 +59,26 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
     endpoint
     for routes in (
         meta,
+        whoami.routes,
         projects.routes,
+        users.routes,
+        keys.routes,
         folders.routes,
         uploads.routes,
         archives.routes,
         services.routes,
         tokens.routes,
+        revocations.routes,
         clients.routes,
-        access.routes,
-        traffic.routes,
+        rules.routes,
+        revisions.routes,
+        history.routes,
+        decisions.routes,
+        replicas.routes,
+        receipts.routes,
+        logs.routes,
         validations.routes,
+        agents.routes,
     )
     for endpoint in routes.endpoints
 )

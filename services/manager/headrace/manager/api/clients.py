@@ -10,7 +10,6 @@ from headrace.common.contracts.http.tokens import UpdateCaller
 from headrace.common.contracts.problems import Conflict, Forbidden, NameTaken
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
 from headrace.manager.api.tokens import REVOKED
-from headrace.manager.store.rows import FIRST
 
 routes = Routes("clients")
 ALL = "/v1/services/{service}/clients"
@@ -31,7 +30,7 @@ async def create_client(call: Call) -> web.Response:
 async def list_clients(call: Call) -> web.Response:
     """Return the service's named clients without their secrets."""
     page = call.query(Paging)
-    found = await call.use.clients.page(call.actor, call["service"], after=page.cursor or FIRST, limit=page.limit)
+    found = await call.use.clients.page(call.actor, call["service"], after=page.after, limit=page.limit)
     return json_reply(found)
 
 

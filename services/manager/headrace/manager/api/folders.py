@@ -21,14 +21,12 @@ from headrace.common.contracts.problems import (
     NotFound,
     RangeNotSatisfiable,
 )
-from headrace.manager.api.routing import Call, Header, Paging, Query, Reply, Routes, json_reply, no_content
+from headrace.manager.api.routing import Call, Header, Paging, Query, Reference, Reply, Routes, json_reply, no_content
 from headrace.manager.folders.tree import OpenFile
-from headrace.manager.store.rows import FIRST
 
 routes = Routes("folders")
 _RANGE = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$")
 _CHUNK_BYTES = 1024 * 1024
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class FolderQuery(Query):
@@ -79,7 +77,7 @@ async def list_folders(call: Call) -> web.Response:
     """Return the folders of the caller's projects."""
     query = call.query(FoldersQuery)
     found = await call.use.folders.page(
-        call.actor, project=query.project, usage_mode=query.usage_mode, after=query.cursor or FIRST, limit=query.limit
+        call.actor, project=query.project, usage_mode=query.usage_mode, after=query.after, limit=query.limit
     )
     return json_reply(found)
 

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias, TypeVar
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body
 from headrace.common.contracts.problems import (
@@ -22,10 +22,14 @@ from headrace.common.contracts.problems import (
     UnsupportedMediaType,
 )
 from headrace.manager.domain.access import Actor
-from headrace.manager.usecases.everything import UseCases
+from headrace.manager.usecases.facade import UseCases
 
 M = TypeVar("M", bound=BaseModel)
 MOST_REVISION = 2_147_483_647
+_BEFORE_ALL = UUID(int=0)
+Reference: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+"""Name or id, in a query."""
+
 _PLACE = re.compile(r"\{([a-z_]+)(?::[^{}]*)?\}")
 
 
@@ -42,6 +46,11 @@ class Paging(Query):
     """Most items to return."""
     cursor: UUID | None = None
     """`next` of the page before."""
+
+    @property
+    def after(self) -> UUID:
+        """The item after which the page begins; without a cursor one before all, for lists that go by id."""
+        return self.cursor or _BEFORE_ALL
 
 
 class Nothing(Query):

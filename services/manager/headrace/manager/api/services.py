@@ -27,9 +27,7 @@ from headrace.common.contracts.problems import (
     NotFound,
     QuotaExceeded,
 )
-from headrace.manager.api.folders import Reference
-from headrace.manager.api.routing import Call, Paging, Query, Reply, Routes, json_reply, no_content
-from headrace.manager.store.rows import FIRST
+from headrace.manager.api.routing import Call, Paging, Query, Reference, Reply, Routes, json_reply, no_content
 
 routes = Routes("services")
 DETAIL = {200: Reply("The service.", ServiceDetail)}
@@ -74,7 +72,7 @@ async def list_services(call: Call) -> web.Response:
     query = call.query(ServicesQuery)
     found = await call.use.services.page(
         call.actor, project=query.project, status=query.status, phase=query.phase,
-        owner=call.actor.name if query.mine else query.owner, text=query.q, after=query.cursor or FIRST,
+        owner=call.actor.name if query.mine else query.owner, text=query.q, after=query.after,
         limit=query.limit,
     )  # fmt: skip
     return json_reply(found)

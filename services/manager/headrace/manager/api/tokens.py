@@ -8,7 +8,6 @@ from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
 from headrace.common.contracts.problems import Conflict, Forbidden
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
-from headrace.manager.store.rows import FIRST
 from headrace.manager.usecases.tokens import Opens
 
 routes = Routes("tokens")
@@ -18,7 +17,6 @@ NEW = {201: Reply("The token, shown once.", NewToken)}
 MANY = {200: Reply("Tokens.", Page[TokenView])}
 ONE = {200: Reply("The token.", TokenView)}
 REVOKED = {200: Reply("It is revoked, and refused at these app-proxies.", RevocationView)}
-FOLLOWED = {200: Reply("Where it is refused.", RevocationView)}
 
 
 @routes.on("POST", OF_SERVICE, body=CreateToken, replies=NEW, problems=(Forbidden, Conflict))
@@ -45,12 +43,6 @@ async def revoke_token(call: Call) -> web.Response:
     return await _revoke(call, "service")
 
 
-@routes.on("GET", "/v1/services/{service}/revocations/{id}", replies=FOLLOWED)
-async def follow_revocation(call: Call) -> web.Response:
-    """Return which app-proxies refuse a token or a client of the service that was revoked, or a client's old secret; for a day."""
-    return json_reply(await call.use.tokens.revocation(call.actor, "service", call["service"], call["id"]))
-
-
 @routes.on("POST", OF_PROJECT, body=CreateToken, replies=NEW, problems=(Forbidden, Conflict))
 async def create_project_token(call: Call) -> web.Response:
     """Make a token that opens every service of the project, later ones too (members). It is shown in this answer only."""
@@ -75,12 +67,6 @@ async def revoke_project_token(call: Call) -> web.Response:
     return await _revoke(call, "project")
 
 
-@routes.on("GET", "/v1/projects/{project}/revocations/{id}", replies=FOLLOWED)
-async def follow_project_revocation(call: Call) -> web.Response:
-    """Return which app-proxies refuse a project token that was revoked; for a day."""
-    return json_reply(await call.use.tokens.revocation(call.actor, "project", call["project"], call["id"]))
-
-
 async def _create(call: Call, opens: Opens) -> web.Response:
     token = await call.use.tokens.create(call.actor, opens, call[opens], call.body(CreateToken))
     return json_reply(token, status=201)
@@ -88,7 +74,7 @@ async def _create(call: Call, opens: Opens) -> web.Response:
 
 async def _list(call: Call, opens: Opens) -> web.Response:
     page = call.query(Paging)
-    found = await call.use.tokens.page(call.actor, opens, call[opens], after=page.cursor or FIRST, limit=page.limit)
+    found = await call.use.tokens.page(call.actor, opens, call[opens], after=page.after, limit=page.limit)
     return json_reply(found)
 
 

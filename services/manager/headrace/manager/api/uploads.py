@@ -25,9 +25,8 @@ from headrace.common.contracts.problems import (
     TooLarge,
     UnsupportedMediaType,
 )
-from headrace.manager.api.folders import FolderQuery, Reference
-from headrace.manager.api.routing import Call, Handler, Header, Paging, Reply, Routes, json_reply, no_content
-from headrace.manager.store.rows import FIRST
+from headrace.manager.api.folders import FolderQuery
+from headrace.manager.api.routing import Call, Handler, Header, Paging, Reference, Reply, Routes, json_reply, no_content
 from headrace.manager.usecases.context import invalid
 
 routes = Routes("uploads")
@@ -95,9 +94,7 @@ async def list_uploads(call: Call) -> web.StreamResponse:
     """Return the resumable uploads into the folder that are not complete, oldest first."""
     query = call.query(UploadsQuery)
     return json_reply(
-        await call.use.uploads.page(
-            call.actor, call["folder"], query.project, after=query.cursor or FIRST, limit=query.limit
-        )
+        await call.use.uploads.page(call.actor, call["folder"], query.project, after=query.after, limit=query.limit)
     )
 
 

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 ECHO_S = 2.0
 
 
-class Agents:
+class AgentLiveness:
     """Reads: when each machine was heard, here and in the database. Changes: `lost_at`; what ran there is the services loop's business.
 
     A manager that has just started, that lost the bus or that was itself asleep has heard nobody; that says nothing about

@@ -17,7 +17,7 @@ from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.problems import BusUnavailable
-from headrace.manager.reconcile.agents import Agents
+from headrace.manager.reconcile.agents import AgentLiveness
 from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
 
 log = structlog.get_logger()
@@ -37,7 +37,7 @@ class BusSide:
         bus: Bus,
         connect: Callable[[], Awaitable[None]],
         *,
-        agents: Agents,
+        agents: AgentLiveness,
         nodes: NodeReports,
         proxies: Proxies,
         outcomes: Outcomes,

@@ -16,7 +16,7 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
 from headrace.manager.folders.storage import FolderStorage
-from headrace.manager.reconcile.agents import Agents
+from headrace.manager.reconcile.agents import AgentLiveness
 from headrace.manager.reconcile.housekeeping import Housekeeping, Kept
 from headrace.manager.reconcile.measuring import Measuring
 from headrace.manager.reconcile.placing import Placing
@@ -51,7 +51,7 @@ class Loops:
         pool: Pool,
         bus: Bus,
         proxies: Proxies,
-        agents: Agents,
+        agents: AgentLiveness,
         clock: Clock,
         *,
         every: timedelta,

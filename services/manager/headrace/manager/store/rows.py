@@ -8,9 +8,6 @@ from uuid import UUID
 
 from headrace.common.contracts.slots import read_slots
 
-FIRST = UUID(int=0)
-"""A cursor before every row."""
-
 
 def as_uuid(reference: str) -> UUID | None:
     """Return the id that `reference` is, None when it is a name."""

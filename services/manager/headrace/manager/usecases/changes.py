@@ -28,12 +28,12 @@ class Changes:
     """What can be changed about a service."""
 
     def __init__(
-        self, pool: Pool, resolver: Resolver, looks: Services, pokes: Pokes, own_ports: OwnPorts, most: Bounds
+        self, pool: Pool, resolver: Resolver, services: Services, pokes: Pokes, own_ports: OwnPorts, most: Bounds
     ) -> None:
         self._own_ports = own_ports
         self._pool = pool
         self._resolver = resolver
-        self._looks = looks
+        self._services = services
         self._pokes = pokes
         self._most = most
 
@@ -63,7 +63,7 @@ class Changes:
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
         if note is None and prepared is not None:
-            note = await self._looks.slots_note(prepared.resolved.slots)
+            note = await self._services.slots_note(prepared.resolved.slots)
         return await self._done(actor, facts, note)
 
     async def start(self, actor: Actor, reference: str) -> ServiceDetail:
@@ -166,7 +166,7 @@ class Changes:
         if gone:
             return None
         try:
-            return await self._looks.detail(actor, str(facts.service.id))
+            return await self._services.detail(actor, str(facts.service.id))
         except NotFound:  # the last replica ended meanwhile
             return None
 
@@ -241,7 +241,7 @@ class Changes:
 
     async def _done(self, actor: Actor, facts: ServiceFacts, note: Reason | None = None) -> ServiceDetail:
         self._pokes.poke("services", "routes", "rules")
-        detail = await self._looks.detail(actor, str(facts.service.id))
+        detail = await self._services.detail(actor, str(facts.service.id))
         return detail if note is None else detail.model_copy(update={"note": note})
 
 

@@ -25,7 +25,7 @@ from headrace.manager.domain import bounds, known_slots, names, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
-from headrace.manager.store import ends, fleet, folders, projects, services, traffic
+from headrace.manager.store import agents, ends, folders, projects, services, traffic
 from headrace.manager.store.services import NewService, ServiceFacts
 from headrace.manager.usecases.context import a_page, invalid, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import Pokes
@@ -94,7 +94,7 @@ class Services:
         if not known_slots.unusual(slots):
             return None
         async with self._pool.acquire(timeout=10) as con:
-            return known_slots.note_of(slots, await fleet.slot_names(con, most=_MOST_SLOT_NAMES))
+            return known_slots.note_of(slots, await agents.slot_names(con, most=_MOST_SLOT_NAMES))
 
     async def _beside_others(
         self, con: Connection, actor: Actor, new: NewService, prepared: Prepared

@@ -11,12 +11,7 @@ from uuid import UUID
 from headrace.common.contracts.http.folders import UploadView
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.ids import new_uuid
-from headrace.common.contracts.problems import (
-    ChecksumMismatch,
-    Conflict,
-    NotFound,
-    TooLarge,
-)
+from headrace.common.contracts.problems import ChecksumMismatch, Conflict, NotFound, TooLarge
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor

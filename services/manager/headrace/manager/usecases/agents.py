@@ -8,11 +8,11 @@ from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.addresses import Places
-from headrace.manager.store import addresses, events, fleet
+from headrace.manager.store import addresses, agents, events
 from headrace.manager.usecases.context import a_page, invalid, operators_only
 
 
-class Fleet:
+class Agents:
     """Looking at machines, and saying where they may be."""
 
     def __init__(self, pool: Pool, places: Places) -> None:
@@ -23,14 +23,14 @@ class Fleet:
         """Return machines by id. Raises Forbidden."""
         operators_only(actor, "list agents")
         async with self._pool.acquire(timeout=10) as con:
-            found = await fleet.page(con, after=after, limit=limit + 1)
+            found = await agents.page(con, after=after, limit=limit + 1)
         return a_page(found, limit, lambda agent: AgentView(**agent.model_dump()), lambda agent: agent.id)
 
     async def show(self, actor: Actor, agent_id: str) -> AgentDetail:
         """Return one machine with its GPUs and kernels. Raises Forbidden, NotFound."""
         operators_only(actor, "look at agents")
         async with self._pool.acquire(timeout=10) as con:
-            agent = await fleet.one(con, agent_id)
+            agent = await agents.one(con, agent_id)
         if agent is None:
             raise NotFound(f"there is no agent {agent_id}")
         return agent
@@ -47,6 +47,6 @@ class Fleet:
                 raise NotFound(f"there is no agent {agent_id}")
             details = {"agent": agent_id, "addresses": change.addresses and list(change.addresses)}
             await events.record(con, actor, "agent.updated", details=details)
-            agent = await fleet.one(con, agent_id)
+            agent = await agents.one(con, agent_id)
         assert agent is not None  # noqa: S101 - it was just updated
         return agent

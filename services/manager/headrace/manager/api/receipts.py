@@ -1,4 +1,4 @@
-"""Routes of what is done to a service's traffic: weights of replicas, receipts of drains and rollouts."""
+"""Routes of receipts: what drains and rollouts cost callers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from aiohttp import web
 from pydantic import Field
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.services import ReplicaView
-from headrace.common.contracts.http.traffic import PutWeight, ReceiptView, RolloutReceipt
-from headrace.common.contracts.problems import Conflict, Forbidden
+from headrace.common.contracts.http.traffic import ReceiptView, RolloutReceipt
 from headrace.manager.api.routing import MOST_REVISION, Call, Paging, Reply, Routes, json_reply, revision_of
 
 routes = Routes("services")
@@ -21,19 +19,6 @@ class ReceiptsQuery(Paging):
 
     revision: Annotated[int, Field(ge=1, le=MOST_REVISION)] | None = None
     """Only of replicas that made way for this revision."""
-
-
-@routes.on(
-    "PUT", "/v1/services/{service}/replicas/{replica}/weight", body=PutWeight,
-    replies={200: Reply("The replica.", ReplicaView)}, problems=(Forbidden, Conflict),
-)  # fmt: skip
-async def put_weight(call: Call) -> web.Response:
-    """Set a replica's share of new requests against the other replicas' (members); app-proxies know within a second.
-
-    100 is usual; 0 takes it out of turn. A replica that takes its place later has 100 again.
-    """
-    weight = call.body(PutWeight).weight
-    return json_reply(await call.use.replicas.weigh(call.actor, call["service"], call["replica"], weight))
 
 
 @routes.on(

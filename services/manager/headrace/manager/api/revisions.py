@@ -1,0 +1,40 @@
+"""Routes of a service's revisions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field
+
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView
+from headrace.manager.api.routing import MOST_REVISION, Call, Query, Reply, Routes, json_reply, revision_of
+
+routes = Routes("services")
+
+
+class RevisionsQuery(Query):
+    """Which revisions."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    cursor: Annotated[int, Field(ge=0, le=MOST_REVISION)] | None = None
+
+
+@routes.on(
+    "GET",
+    "/v1/services/{service}/revisions",
+    query=RevisionsQuery,
+    replies={200: Reply("Revisions.", Page[RevisionView])},
+)
+async def list_revisions(call: Call) -> web.Response:
+    """Return the service's revisions, oldest first."""
+    page = call.query(RevisionsQuery)
+    found = await call.use.history.revisions(call.actor, call["service"], after=page.cursor or 0, limit=page.limit)
+    return json_reply(found)
+
+
+@routes.on("GET", "/v1/services/{service}/revisions/{revision}", replies={200: Reply("It.", RevisionDetail)})
+async def show_revision(call: Call) -> web.Response:
+    """Return one revision: what was asked for, and what its replicas are started with."""
+    return json_reply(await call.use.history.revision(call.actor, call["service"], revision_of(call)))

@@ -1,0 +1,23 @@
+"""Routes of revocations: at which app-proxies they are in force."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from headrace.common.contracts.http.tokens import RevocationView
+from headrace.manager.api.routing import Call, Reply, Routes, json_reply
+
+routes = Routes("tokens")
+FOLLOWED = {200: Reply("Where it is refused.", RevocationView)}
+
+
+@routes.on("GET", "/v1/services/{service}/revocations/{id}", replies=FOLLOWED)
+async def follow_revocation(call: Call) -> web.Response:
+    """Return which app-proxies refuse a token or a client of the service that was revoked, or a client's old secret; for a day."""
+    return json_reply(await call.use.tokens.revocation(call.actor, "service", call["service"], call["id"]))
+
+
+@routes.on("GET", "/v1/projects/{project}/revocations/{id}", replies=FOLLOWED)
+async def follow_project_revocation(call: Call) -> web.Response:
+    """Return which app-proxies refuse a project token that was revoked; for a day."""
+    return json_reply(await call.use.tokens.revocation(call.actor, "project", call["project"], call["id"]))

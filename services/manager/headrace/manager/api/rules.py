@@ -1,0 +1,57 @@
+"""Routes of a service's rules."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.rules import RuleView, UpdateRule
+from headrace.common.contracts.problems import Conflict, Forbidden
+from headrace.common.contracts.rule import RuleSpec
+from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply, no_content
+
+routes = Routes("services")
+
+
+@routes.on(
+    "POST", "/v1/services/{service}/rules", body=RuleSpec, replies={201: Reply("The rule.", RuleView)},
+    problems=(Forbidden, Conflict),
+)  # fmt: skip
+async def add_rule(call: Call) -> web.Response:
+    """Add an autoscaling rule (members)."""
+    return json_reply(await call.use.rules.add(call.actor, call["service"], call.body(RuleSpec)), status=201)
+
+
+@routes.on("GET", "/v1/services/{service}/rules", query=Paging, replies={200: Reply("Rules.", Page[RuleView])})
+async def list_rules(call: Call) -> web.Response:
+    """Return the service's rules, and what each saw and did last."""
+    page = call.query(Paging)
+    found = await call.use.rules.page(call.actor, call["service"], after=page.after, limit=page.limit)
+    return json_reply(found)
+
+
+@routes.on(
+    "PUT", "/v1/services/{service}/rules/{rule_id}", body=RuleSpec, replies={200: Reply("The rule.", RuleView)},
+    problems=(Forbidden,),
+)  # fmt: skip
+async def replace_rule(call: Call) -> web.Response:
+    """Write a rule anew (members)."""
+    body = call.body(RuleSpec)
+    return json_reply(await call.use.rules.replace(call.actor, call["service"], call["rule_id"], body))
+
+
+@routes.on(
+    "PATCH", "/v1/services/{service}/rules/{rule_id}", body=UpdateRule, replies={200: Reply("The rule.", RuleView)},
+    problems=(Forbidden,),
+)  # fmt: skip
+async def update_rule(call: Call) -> web.Response:
+    """Change what is given of a rule (members)."""
+    body = call.body(UpdateRule)
+    return json_reply(await call.use.rules.update(call.actor, call["service"], call["rule_id"], body))
+
+
+@routes.on("DELETE", "/v1/services/{service}/rules/{rule_id}", replies={204: Reply("Removed.")}, problems=(Forbidden,))
+async def remove_rule(call: Call) -> web.Response:
+    """Remove a rule (members)."""
+    await call.use.rules.remove(call.actor, call["service"], call["rule_id"])
+    return no_content()

@@ -1,0 +1,36 @@
+"""Routes of users."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.http.projects import CreateUser, UpdateUser, UserView
+from headrace.common.contracts.problems import Conflict, Forbidden, NameTaken
+from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
+
+routes = Routes("projects")
+
+
+@routes.on(
+    "POST", "/v1/users", body=CreateUser, replies={201: Reply("The user.", UserView)}, problems=(Forbidden, NameTaken)
+)
+async def create_user(call: Call) -> web.Response:
+    """Create a user (operators)."""
+    return json_reply(await call.use.users.create(call.actor, call.body(CreateUser)), status=201)
+
+
+@routes.on("GET", "/v1/users", query=Paging, replies={200: Reply("Users.", Page[UserView])}, problems=(Forbidden,))
+async def list_users(call: Call) -> web.Response:
+    """Return all users (operators)."""
+    page = call.query(Paging)
+    return json_reply(await call.use.users.page(call.actor, after=page.after, limit=page.limit))
+
+
+@routes.on(
+    "PATCH", "/v1/users/{user}", body=UpdateUser, replies={200: Reply("The user.", UserView)},
+    problems=(Forbidden, Conflict),
+)  # fmt: skip
+async def update_user(call: Call) -> web.Response:
+    """Change a user (operators); it holds from the next request on."""
+    return json_reply(await call.use.users.update(call.actor, call["user"], call.body(UpdateUser)))

@@ -1,0 +1,60 @@
+"""All use cases, as the API is given them: one object per noun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from headrace.common.contracts.problems import Problem
+from headrace.manager.usecases.agents import Agents
+from headrace.manager.usecases.archives import Archives
+from headrace.manager.usecases.auth import Authentication
+from headrace.manager.usecases.changes import Changes
+from headrace.manager.usecases.clients import Clients
+from headrace.manager.usecases.folders import Folders
+from headrace.manager.usecases.history import History
+from headrace.manager.usecases.logs import Logs
+from headrace.manager.usecases.projects import Projects
+from headrace.manager.usecases.receipts import Receipts
+from headrace.manager.usecases.replicas import Replicas
+from headrace.manager.usecases.rules import Rules
+from headrace.manager.usecases.services import Services
+from headrace.manager.usecases.tokens import Tokens
+from headrace.manager.usecases.uploads import Uploads
+from headrace.manager.usecases.users import Users
+from headrace.manager.usecases.validations import Validations
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class UseCases:
+    """One object per noun; wiring makes them."""
+
+    auth: Authentication
+    projects: Projects
+    users: Users
+    folders: Folders
+    uploads: Uploads
+    archives: Archives
+    services: Services
+    changes: Changes
+    replicas: Replicas
+    receipts: Receipts
+    tokens: Tokens
+    clients: Clients
+    rules: Rules
+    history: History
+    logs: Logs
+    validations: Validations
+    agents: Agents
+
+    async def clean(self) -> None:
+        """Housekeeping of a start, bounded: interrupted deletions and forgotten uploads. A storage that fails is left for the next start."""
+        try:
+            folders, uploads = await self.folders.clean(), await self.uploads.clean()
+        except Problem as problem:
+            log.warning("folders_not_cleaned", why=problem.detail)
+        else:
+            log.info("folders_cleaned", folders=folders, uploads=uploads)

@@ -1,0 +1,25 @@
+"""Where routes are declared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headrace.manager import api
+from headrace.manager.api.app import ENDPOINTS
+
+_FILES = {path.stem for path in Path(api.__path__[0]).glob("*.py")}
+
+
+def _noun(path: str) -> str | None:
+    """The last part of a path that a file is named by: `receipt` in /v1/services/{service}/revisions/{revision}/receipt."""
+    parts = path.removeprefix("/v1/").split("/")
+    return next((name for part in reversed(parts) for name in (part, f"{part}s") if name in _FILES), None)
+
+
+def test_each_route_is_declared_in_the_file_that_its_noun_names() -> None:
+    elsewhere = {
+        f"{endpoint.method} {endpoint.path}": endpoint.handler.__module__
+        for endpoint in ENDPOINTS
+        if endpoint.handler.__module__.rpartition(".")[2] != _noun(endpoint.path)
+    }
+    assert set(elsewhere) == {"GET /v1/openapi.json", "GET /v1/version"}, elsewhere
