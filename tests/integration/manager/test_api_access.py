@@ -285,3 +285,27 @@ async def test_bodies_that_cannot_be_read(api: ManagerApi) -> None:
         assert answer.headers["Content-Type"] == "application/problem+json"
     answer = await http.put("/v1/services")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET,POST") or answer.headers["Allow"] == "GET, POST"
+
+
+async def test_a_quota_on_a_slot_that_no_machine_has_is_taken_and_said(api: ManagerApi) -> None:
+    await api.machine("agent-1")
+    quota = {"cpu": "4", "cuda.devcie": "2", "storage": "500g"}
+    made = await api.admin.call("POST", "/v1/projects", {"name": "lab", "quota": quota})
+    assert made["note"]["code"] == "slot-unknown"
+    assert made["note"]["text"].startswith("no machine has cuda.devcie (did you mean cuda.device?); known: cpu")
+    assert made["note"]["text"].endswith("The limit bounds nothing until a machine has it")
+    assert (await api.admin.call("GET", "/v1/projects/lab"))["note"] is None
+    away = await api.admin.call("PATCH", "/v1/projects/lab", {"quota": {"cuda.devcie": None}})
+    assert away["note"] is None
+    again = await api.admin.call("PATCH", "/v1/projects/lab", {"quota": {"npu.device": "1"}})
+    assert "npu.device" in again["note"]["text"]
+
+
+async def test_an_unknown_resource_group_is_refused_with_those_that_there_are(api: ManagerApi) -> None:
+    await api.pool.execute("insert into resource_groups (name) values ('gpu-large')")
+    spec = {"runtime": "cmd", "image": "img"}
+    for path, body in (("/v1/services", {"name": "x", **spec}), ("/v1/validations", spec)):
+        refused = await api.admin.call("POST", path, {**body, "resource_group": "gpu"}, expect=400)
+        assert refused["errors"] == [
+            {"field": "resource_group", "found": "gpu", "allowed": "one of default, gpu-large"}
+        ]

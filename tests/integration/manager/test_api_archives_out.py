@@ -67,7 +67,7 @@ async def test_a_folder_or_a_directory_of_it_comes_down_as_it_is(api: ManagerApi
     below = unpacked(await fetched(api, folder, "d/e"))
     assert below == {"ü b": files["d/e/ü b"]}
     assert unpacked(await fetched(api, folder, "a")) == {"a": b"1"}
-    assert "does not exist" in (await fetched(api, folder, "absent", expect=404))["detail"]
+    assert "nothing at absent" in (await fetched(api, folder, "absent", expect=404))["detail"]
     await fetched(api, folder, "../x", expect=400)
 
 

@@ -179,6 +179,8 @@ def _amount(name: str, amount: Decimal) -> str:
 
 
 def _show(session: Session, project: ProjectView, usage: Usage | None = None) -> None:
+    if project.note is not None:
+        session.output.note(f"note: {project.note.text}")
     session.output.facts(
         project,
         (

@@ -44,7 +44,7 @@ async def _outermost(
         except web.HTTPRedirection as redirect:
             response = redirect
         except Exception as error:  # noqa: BLE001 - the one middleware that maps errors
-            response = problem_response(as_problem(error), request_id=request_id)
+            response = problem_response(as_problem(error, request.path), request_id=request_id)
         finally:
             connections.done(request)
         _finish(request, response, request_id, time.monotonic() - started)

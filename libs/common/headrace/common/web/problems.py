@@ -31,9 +31,9 @@ def problem_response(problem: Problem, *, request_id: str = "") -> web.Response:
     )  # fmt: skip
 
 
-def as_problem(error: Exception) -> Problem:
-    """Return the Problem that a caller is shown for `error`. Unknown errors are logged and shown as internal-error without detail."""
-    known = _known(error)
+def as_problem(error: Exception, path: str = "") -> Problem:
+    """Return the Problem that a caller of `path` is shown for `error`. Unknown errors are logged and shown as internal-error without detail."""
+    known = NotFound(f"there is nothing at {path[:200]}") if isinstance(error, web.HTTPNotFound) else _known(error)
     if known is not None:
         return known
     log.error("request_failed", exc_info=error)
@@ -43,8 +43,6 @@ def as_problem(error: Exception) -> Problem:
 def _known(error: Exception) -> Problem | None:
     if isinstance(error, Problem):
         return error
-    if isinstance(error, web.HTTPNotFound):
-        return NotFound("no such path")
     if isinstance(error, web.HTTPMethodNotAllowed):
         problem = MethodNotAllowed(
             f"{error.method} is not allowed here; allowed: {', '.join(sorted(error.allowed_methods))}"

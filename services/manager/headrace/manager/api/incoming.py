@@ -21,7 +21,7 @@ _BODY_S = 30.0
 def check_path(request: web.Request) -> None:
     """Raise NotFound for a path with characters that no name has."""
     if any("\x00" in value or not _writable(value) for value in request.match_info.values()):
-        raise NotFound("no such path")
+        raise NotFound("the path has characters that no name has; all paths: GET /v1/openapi.json")
 
 
 def check_encoding(request: web.Request) -> None:

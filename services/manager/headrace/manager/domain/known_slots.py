@@ -7,8 +7,10 @@ from difflib import get_close_matches
 from typing import Final
 
 from headrace.common.contracts.reasons import Reason
-from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM
+from headrace.common.contracts.slots import CPU, FILES, GPU_DEVICE, GPU_SHARES, MEM, STORAGE
 
+WAITS: Final = "Replicas wait for a machine that has it"
+BOUNDS_NOTHING: Final = "The limit bounds nothing until a machine has it"
 ALWAYS_KNOWN: Final = frozenset({CPU, MEM, GPU_DEVICE, GPU_SHARES})
 
 
@@ -17,8 +19,13 @@ def unusual(asked: Iterable[str]) -> frozenset[str]:
     return frozenset(asked) - ALWAYS_KNOWN
 
 
-def note_of(asked: Iterable[str], of_machines: Collection[str]) -> Reason | None:
-    """Return what is to be said of slots that no machine has; None when there are none.
+def unusual_in_quota(limits: Iterable[str]) -> frozenset[str]:
+    """Return the names of which only machines can say whether they exist; a quota may bound folders, too."""
+    return unusual(limits) - {STORAGE, FILES}
+
+
+def note_of(asked: Iterable[str], of_machines: Collection[str], until: str = WAITS) -> Reason | None:
+    """Return what is to be said of slots that no machine has, and what holds until one has; None when there are none.
 
     It is no refusal: a machine with such an accelerator may join later, and is waited for.
     """
@@ -28,5 +35,5 @@ def note_of(asked: Iterable[str], of_machines: Collection[str]) -> Reason | None
     known = sorted(ALWAYS_KNOWN | set(of_machines))
     near = [name for slot in missing for name in get_close_matches(slot, known, n=1)]
     meant = f" (did you mean {', '.join(near)}?)" if near else ""
-    text = f"no machine has {', '.join(missing)}{meant}; known: {', '.join(known)}. Replicas wait for a machine that has it"
+    text = f"no machine has {', '.join(missing)}{meant}; known: {', '.join(known)}. {until}"
     return Reason(code="slot-unknown", text=text[:4000])

@@ -61,7 +61,9 @@ def _words(size: int) -> str:
 
 def _problem(error: OSError, what: str, storage: Path | None, needed_bytes: int) -> Problem:
     if error.errno == errno.ENOENT:
-        return NotFound(f"{what} does not exist")
+        return NotFound(
+            f"{what} does not exist" if what.startswith("the ") else f"there is nothing at {what} in the folder"
+        )
     if is_full(error):
         return _full(what, storage, needed_bytes)
     if error.errno in _IN_THE_WAY:

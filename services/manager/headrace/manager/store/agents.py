@@ -15,6 +15,7 @@ from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 
 M = TypeVar("M", bound=BaseModel)
+_MOST_SLOT_NAMES = 256
 SQL = Queries.beside(__file__)
 
 
@@ -41,9 +42,9 @@ def _readable(model: type[M], told: object) -> tuple[M, ...]:
     return tuple(found)
 
 
-async def slot_names(con: Connection, *, most: int) -> list[str]:
-    """Return the names of the slots that living machines have."""
-    return [row["name"] for row in await con.fetch(SQL.slot_names, most)]
+async def slot_names(con: Connection) -> list[str]:
+    """Return the names of the slots that living machines have, 256 at most."""
+    return [row["name"] for row in await con.fetch(SQL.slot_names, _MOST_SLOT_NAMES)]
 
 
 async def page(con: Connection, *, after: str, limit: int) -> list[AgentDetail]:

@@ -18,6 +18,7 @@ from headrace.manager.store.services import ServiceFacts
 
 T = TypeVar("T")
 V = TypeVar("V")
+_MOST_NAMES = 20
 
 
 def invalid(field: str, found: object, allowed: str) -> InvalidRequest:
@@ -25,6 +26,13 @@ def invalid(field: str, found: object, allowed: str) -> InvalidRequest:
     return InvalidRequest(
         f"{field}: found {found}; allowed: {allowed}", errors=[{"field": field, "found": found, "allowed": allowed}]
     )
+
+
+async def no_group(con: Connection, name: str) -> InvalidRequest:
+    """Return the problem of a resource group that is not there, with those that are."""
+    names = await services.group_names(con, most=_MOST_NAMES + 1)
+    more = ", …" if len(names) > _MOST_NAMES else ""
+    return invalid("resource_group", name, f"one of {', '.join(names[:_MOST_NAMES])}{more}")
 
 
 def operators_only(actor: Actor, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from uuid import UUID
 
@@ -17,20 +18,21 @@ from headrace.common.contracts.http.projects import (
 )
 from headrace.common.contracts.http.services import Usage
 from headrace.common.contracts.problems import Conflict, InUse, NotFound
+from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import bounds, quota, stored
+from headrace.manager.domain import bounds, known_slots, quota, stored
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.records import Project, User
-from headrace.manager.store import events, folders, projects, tokens, users
+from headrace.manager.store import agents, events, folders, projects, tokens, users
 from headrace.manager.usecases.context import a_page, invalid, operators_only, project_for
 
 
-def _view(project: Project) -> ProjectView:
+def _view(project: Project, note: Reason | None = None) -> ProjectView:
     return ProjectView(
         id=project.id, name=project.name, description=project.description, quota=project.quota,
-        created_at=project.created_at,
+        created_at=project.created_at, note=note,
     )  # fmt: skip
 
 
@@ -67,7 +69,8 @@ class Projects:
             await events.record(
                 con, actor, "project.created", project_id=project.id, details=new.model_dump(mode="json")
             )
-        return _view(project)
+            note = await self._quota_note(con, new.quota or {})
+        return _view(project, note)
 
     async def page(self, actor: Actor, *, after: UUID, limit: int) -> Page[ProjectView]:
         """Return the projects that the caller sees."""
@@ -95,7 +98,15 @@ class Projects:
             after = await projects.update(con, project.id, description, limits)
             details = change.model_dump(mode="json", exclude_unset=True)
             await events.record(con, actor, "project.updated", project_id=project.id, details=details)
-        return _view(after)
+            note = await self._quota_note(con, [name for name in change.quota or {} if name in (limits or {})])
+        return _view(after, note)
+
+    async def _quota_note(self, con: Connection, limits: Iterable[str]) -> Reason | None:
+        """Return what is to be said of limits on slots that no machine has: mistyped ones bound nothing."""
+        unusual = known_slots.unusual_in_quota(limits)
+        return (
+            known_slots.note_of(unusual, await agents.slot_names(con), known_slots.BOUNDS_NOTHING) if unusual else None
+        )
 
     async def delete(self, actor: Actor, reference: str) -> None:
         """Delete a project that has no services and folders any more. Raises NotFound, Forbidden, InUse."""

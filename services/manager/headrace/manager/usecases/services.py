@@ -17,7 +17,7 @@ from headrace.common.contracts.http.services import (
     ServiceView,
 )
 from headrace.common.contracts.ids import FolderId, ProjectId, RevisionId, ServiceId, new_uuid
-from headrace.common.contracts.problems import InvalidRequest, NotFound
+from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
@@ -27,7 +27,7 @@ from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.store import agents, ends, folders, projects, services, traffic
 from headrace.manager.store.services import NewService, ServiceFacts
-from headrace.manager.usecases.context import a_page, invalid, project_for, project_or_only, service_for
+from headrace.manager.usecases.context import a_page, invalid, no_group, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Prepared, Resolver
 from headrace.manager.usecases.views import Views
@@ -38,9 +38,6 @@ _EXAMINED = 500
 _SHOWN_ENDS = 20
 _AT_ONCE = 200
 """More than the creates that all managers can have in hand; each has a connection to the database."""
-
-
-_MOST_SLOT_NAMES = 256
 
 
 class Services:
@@ -94,7 +91,7 @@ class Services:
         if not known_slots.unusual(slots):
             return None
         async with self._pool.acquire(timeout=10) as con:
-            return known_slots.note_of(slots, await agents.slot_names(con, most=_MOST_SLOT_NAMES))
+            return known_slots.note_of(slots, await agents.slot_names(con))
 
     async def _beside_others(
         self, con: Connection, actor: Actor, new: NewService, prepared: Prepared
@@ -104,7 +101,7 @@ class Services:
         if room is None:
             raise NotFound(f"there is no project {new.project.name}")
         if not room.has_group:
-            raise _no_group(new.asked)
+            raise await no_group(con, new.asked.resource_group)
         if room.project.quota is not None or room.services + _AT_ONCE > self._most.services_per_project:
             return None
         await prepared.hold_folders(con)
@@ -113,7 +110,7 @@ class Services:
     async def _alone(self, con: Connection, actor: Actor, new: NewService, prepared: Prepared) -> ServiceFacts:
         """Create it as the only one of the project at this time, so that what is counted holds."""
         if not await services.group_exists(con, new.asked.resource_group):
-            raise _no_group(new.asked)
+            raise await no_group(con, new.asked.resource_group)
         locked = await projects.lock(con, new.project.id)
         if locked is None:
             raise NotFound(f"there is no project {new.project.name}")
@@ -185,7 +182,3 @@ class Services:
         replicas = await services.replicas(con, [facts.service.id for facts in batch])
         now = self._clock()
         return [self._views.service(facts, replicas[facts.service.id], now) for facts in batch]
-
-
-def _no_group(asked: CreateService) -> InvalidRequest:
-    return invalid("resource_group", asked.resource_group, "the name of a resource group")

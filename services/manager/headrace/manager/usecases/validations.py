@@ -16,7 +16,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.store import events, projects, services, sessions, validations
 from headrace.manager.store.validations import TrialRun
-from headrace.manager.usecases.context import as_id, authorise, invalid, project_or_only
+from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Resolver
 
@@ -53,7 +53,7 @@ class Validations:
             if locked is None:
                 raise NotFound(f"there is no project {project.name}")
             if not await services.group_exists(con, new.resource_group):
-                raise invalid("resource_group", new.resource_group, "the name of a resource group")
+                raise await no_group(con, new.resource_group)
             there = await validations.living(con, project.id)
             bounds.check(
                 f"project {project.name}", "validations that have not ended", there, self._most.validations_per_project

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body, Change, View
 from headrace.common.contracts.ids import KeyId, ProjectId, Slug, UserId
+from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.slots import QuotaChange, QuotaSlots, ResourceSlots
 
 Role = Literal["owner", "member", "viewer"]
@@ -41,6 +42,8 @@ class ProjectView(View):
     description: str
     quota: ResourceSlots | None
     created_at: AwareDatetime
+    note: Reason | None = None
+    """What is to be said of a change of the quota, in the answer to it: a slot that no machine has."""
 
 
 class CreateUser(Body):
