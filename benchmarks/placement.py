@@ -34,7 +34,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain import variants
 from headrace.manager.domain.placement import Machine, Request, place_all
-from headrace.manager.reconcile.placing import Placing
+from headrace.manager.loops.placement import Placing
 
 MACHINES, GPUS, PENDING = 5_000, 8, 10_000
 SMALL_MACHINES, SMALL_PENDING = 500, 1_000

@@ -31,7 +31,7 @@ from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.reconcile.publishing import Publishing
+from headrace.manager.loops.publishing import Publishing
 from headrace.manager.store.tables import Plans
 
 MACHINES, KERNELS, SERVICES = 2_500, 8, 500

@@ -30,10 +30,10 @@ from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.reconcile.agents import AgentLiveness
-from headrace.manager.reconcile.bus_side import BusSide
-from headrace.manager.reconcile.loops import Loops
-from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.inbox.bus import BusSide
+from headrace.manager.inbox.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.loops.agents import AgentLiveness
+from headrace.manager.loops.runner import Loops
 from headrace.manager.usecases.scaling import Scaling
 from tests.support import many_rows
 from tests.support.wait import eventually
@@ -68,7 +68,7 @@ async def _measure() -> dict[str, float]:
         stack.push_async_callback(bus.close)
         agents = AgentLiveness(pool, bus, lambda *_: None, lost_after=timedelta(seconds=8))
         side = BusSide(
-            bus, lambda: bus.open(servers.nats_url, user=user, password=password, name="manager"), agents=agents,
+            bus, lambda: bus.open(servers.nats_url, user=user, password=password, name="manager"), listening=agents.listening,
             nodes=NodeReports(pool, lambda *_: None), proxies=Proxies(utc_now, lambda *_: None), outcomes=Outcomes(),
             scale=Scaling(pool, Loops()).answer, poke=lambda *_: None,
         )  # fmt: skip

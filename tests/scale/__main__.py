@@ -33,11 +33,11 @@ from headrace.common.runtime.clock import utc_now
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.bounds import USUAL
-from headrace.manager.reconcile.housekeeping import Housekeeping, Kept
-from headrace.manager.reconcile.placing import Placing
-from headrace.manager.reconcile.publishing import Publishing
-from headrace.manager.reconcile.reports import Proxies
-from headrace.manager.reconcile.services import Services
+from headrace.manager.inbox.reports import Proxies
+from headrace.manager.loops.housekeeping import Housekeeping, Kept
+from headrace.manager.loops.placement import Placing
+from headrace.manager.loops.publishing import Publishing
+from headrace.manager.loops.services import Services
 from headrace.manager.store.tables import Plans, Routes
 from tests.support import many_rows
 from tests.support.manager_api import ManagerApi, serving

@@ -18,8 +18,8 @@ from headrace.common.db.migrate import MIGRATIONS
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain.addresses import Places
-from headrace.manager.reconcile.placing import Placing
-from headrace.manager.reconcile.reports import NodeReports
+from headrace.manager.inbox.reports import NodeReports
+from headrace.manager.loops.placement import Placing
 from tests.support.manager_api import ManagerApi, serving
 
 SPEC = {"runtime": "cmd", "image": "img", "slots": {"cpu": 1}}

@@ -16,7 +16,7 @@ from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.stored import Amount, Change
 from headrace.manager.folders.storage import open_storage
-from headrace.manager.reconcile.measuring import Measuring
+from headrace.manager.loops.measuring import Measuring
 from headrace.manager.store import folders
 from tests.integration.manager.test_api_archives import TAR, content_of, entry, send, tar
 from tests.integration.manager.test_api_folders import begin, patch

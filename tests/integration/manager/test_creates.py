@@ -11,8 +11,8 @@ import pytest
 
 from headrace.common.db.pool import Pool, _keep, _prepare
 from headrace.common.runtime.clock import utc_now
-from headrace.manager.reconcile.reports import Proxies
-from headrace.manager.reconcile.services import Services
+from headrace.manager.inbox.reports import Proxies
+from headrace.manager.loops.services import Services
 from headrace.manager.store import sessions
 from tests.support import many_rows
 from tests.support.manager_api import serving

@@ -15,7 +15,7 @@ from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
 from headrace.common.contracts.problems import BusUnavailable, NotFound, TooManyRequests
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.reconcile.logs import BusLogReader
+from headrace.manager.inbox.logs import BusLogReader
 from tests.support.wait import eventually
 
 KERNEL = KernelId(new_uuid())

@@ -22,9 +22,9 @@ from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.replicas import Leave
-from headrace.manager.reconcile import bus_side
-from headrace.manager.reconcile.agents import AgentLiveness
-from headrace.manager.reconcile.services import Services
+from headrace.manager.inbox import bus as bus_listener
+from headrace.manager.loops.agents import AgentLiveness
+from headrace.manager.loops.services import Services
 from headrace.manager.store import sessions, tables
 from headrace.manager.store.sessions import Revs
 from tests.integration.manager.world import World
@@ -102,10 +102,10 @@ async def test_reports_are_heard_while_the_streams_cannot_be_made(
         raise ServerError(code=500, description="insufficient storage resources available")
 
     for name in ("CHECK_STREAMS_S", "RETRY_S"):
-        monkeypatch.setattr(bus_side, name, 0.05)
+        monkeypatch.setattr(bus_listener, name, 0.05)
     await world.manager()
     async with (await world.agent()).alive():
-        monkeypatch.setattr(bus_side, "ensure_streams", refuse)
+        monkeypatch.setattr(bus_listener, "ensure_streams", refuse)
         await eventually(lambda: refusals > 2)
         heard = "select coalesce(max(sequence), 0) from agents"
         before = await world.pool.fetchval(heard)

@@ -13,8 +13,8 @@ from headrace.common.contracts.ids import ServiceId, new_uuid
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
+from headrace.manager.loops.placement import Placing
 from headrace.manager.metrics import PASSED_OVER
-from headrace.manager.reconcile.placing import Placing
 from headrace.manager.store import sessions
 from tests.integration.manager.world import World
 from tests.support import many_rows

@@ -12,7 +12,7 @@ from headrace.common.bus.connect import Bus
 from headrace.common.bus.stored import stored_generations
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.db.pool import Pool
-from headrace.manager.reconcile.publishing import Publishing
+from headrace.manager.loops.publishing import Publishing
 from headrace.manager.store.tables import Plans
 from tests.support import many_rows
 from tests.support.wait import eventually

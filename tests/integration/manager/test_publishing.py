@@ -20,9 +20,9 @@ from headrace.common.bus.stored import stored_generations
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.db.pool import Connection, Pool
+from headrace.manager.loops import publishing as publishing_loop
+from headrace.manager.loops.publishing import Publishing
 from headrace.manager.metrics import TABLES_UNBUILT
-from headrace.manager.reconcile import publishing as publishing_loop
-from headrace.manager.reconcile.publishing import Publishing
 from headrace.manager.store.tables import Draft
 from tests.support.wait import eventually
 

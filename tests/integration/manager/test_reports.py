@@ -12,7 +12,7 @@ from headrace.common.contracts.messages.reports import Gpu, KernelReport, Machin
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
-from headrace.manager.reconcile.reports import REPEAT_AFTER_S, NodeReports
+from headrace.manager.inbox.reports import REPEAT_AFTER_S, NodeReports
 from tests.support import many_rows
 from tests.support.wait import eventually
 

@@ -18,10 +18,10 @@ from headrace.common.contracts.ids import ServiceId
 from headrace.common.db.pool import Connection, Pool, _prepare, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain import validation
+from headrace.manager.inbox.reports import Proxies
+from headrace.manager.loops import services as services_loop
+from headrace.manager.loops.services import Services
 from headrace.manager.metrics import PASSED_OVER
-from headrace.manager.reconcile import services as services_loop
-from headrace.manager.reconcile.reports import Proxies
-from headrace.manager.reconcile.services import Services
 from headrace.manager.store import services, sessions
 from tests.support import many_rows
 from tests.support.manager_api import ManagerApi

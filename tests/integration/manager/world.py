@@ -31,11 +31,11 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.addresses import Places
-from headrace.manager.reconcile.agents import AgentLiveness
-from headrace.manager.reconcile.bus_side import BusSide
-from headrace.manager.reconcile.housekeeping import Kept
-from headrace.manager.reconcile.loops import Loops
-from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.inbox.bus import BusSide
+from headrace.manager.inbox.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.loops.agents import AgentLiveness
+from headrace.manager.loops.housekeeping import Kept
+from headrace.manager.loops.runner import Loops
 from headrace.manager.usecases.scaling import Scaling
 from tests.support.wait import eventually
 
@@ -238,7 +238,7 @@ class World:
         )  # fmt: skip
         side = BusSide(
             bus, lambda: bus.open(self.servers.nats_url, user=user, password=password, name="manager"),
-            agents=agents, proxies=proxies, outcomes=outcomes,
+            listening=agents.listening, proxies=proxies, outcomes=outcomes,
             nodes=NodeReports(self.pool, loops.poke, lost_after=timedelta(seconds=lost_after_s), places=ANY_PORT),
             scale=Scaling(self.pool, loops).answer, poke=loops.poke,
         )  # fmt: skip

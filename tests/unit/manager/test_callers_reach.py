@@ -11,7 +11,7 @@ from headrace.common.contracts.ids import ProxyId, ServiceId
 from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.status import BEHIND_AFTER, StatusOfService, behind, with_app_proxies, with_tables
-from headrace.manager.reconcile.reports import MOST_AWAY, Proxies
+from headrace.manager.inbox.reports import MOST_AWAY, Proxies
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SERVICE = ServiceId(UUID(int=1))

@@ -18,12 +18,12 @@ from headrace.manager.domain.addresses import Places
 from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import FolderStorage, open_storage
-from headrace.manager.reconcile.agents import AgentLiveness
-from headrace.manager.reconcile.bus_side import BusSide
-from headrace.manager.reconcile.housekeeping import Kept
-from headrace.manager.reconcile.logs import BusLogReader
-from headrace.manager.reconcile.loops import Loops
-from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.inbox.bus import BusSide
+from headrace.manager.inbox.logs import BusLogReader
+from headrace.manager.inbox.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.loops.agents import AgentLiveness
+from headrace.manager.loops.housekeeping import Kept
+from headrace.manager.loops.runner import Loops
 from headrace.manager.settings import Settings, places, secret_bytes
 from headrace.manager.signing import Vault
 from headrace.manager.usecases.agents import Agents
@@ -94,7 +94,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         password = settings.nats_password.get_secret_value()
         side = BusSide(
             bus, lambda: bus.open(settings.nats_url, user=settings.nats_user, password=password, name="manager"),
-            agents=agents, proxies=proxies, outcomes=outcomes,
+            listening=agents.listening, proxies=proxies, outcomes=outcomes,
             nodes=NodeReports(pool, loops.poke, places=places(settings), lost_after=settings.lost_after),
             scale=Scaling(pool, loops).answer, poke=loops.poke,
         )  # fmt: skip

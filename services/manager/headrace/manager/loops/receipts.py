@@ -8,7 +8,7 @@ from headrace.common.contracts.ids import SessionId
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.receipts import Drain, after
-from headrace.manager.reconcile.reports import Proxies
+from headrace.manager.inbox.reports import Proxies
 from headrace.manager.store import receipts
 
 

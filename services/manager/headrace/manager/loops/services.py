@@ -33,11 +33,11 @@ from headrace.manager.domain.replicas import (
     decide,
     stuck,
 )
+from headrace.manager.inbox.reports import Proxies
+from headrace.manager.loops.desired import settled, wanted_of
+from headrace.manager.loops.first_replicas import Start, create_first
+from headrace.manager.loops.passed_over import pass_over, words
 from headrace.manager.metrics import ENDED, SESSIONS, STARTS_FAILED
-from headrace.manager.reconcile.first_replicas import Start, create_first
-from headrace.manager.reconcile.passed_over import pass_over, words
-from headrace.manager.reconcile.reports import Proxies
-from headrace.manager.reconcile.wanted import settled, wanted_of
 from headrace.manager.store import ends, events, receipts, sessions
 from headrace.manager.store.sessions import LiveRow, Revs, ServiceRow
 

@@ -16,14 +16,14 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
 from headrace.manager.folders.storage import FolderStorage
-from headrace.manager.reconcile.agents import AgentLiveness
-from headrace.manager.reconcile.housekeeping import Housekeeping, Kept
-from headrace.manager.reconcile.measuring import Measuring
-from headrace.manager.reconcile.placing import Placing
-from headrace.manager.reconcile.publishing import Publishing
-from headrace.manager.reconcile.receipts import Receipts
-from headrace.manager.reconcile.reports import Proxies
-from headrace.manager.reconcile.services import Services
+from headrace.manager.inbox.reports import Proxies
+from headrace.manager.loops.agents import AgentLiveness
+from headrace.manager.loops.housekeeping import Housekeeping, Kept
+from headrace.manager.loops.measuring import Measuring
+from headrace.manager.loops.placement import Placing
+from headrace.manager.loops.publishing import Publishing
+from headrace.manager.loops.receipts import Receipts
+from headrace.manager.loops.services import Services
 from headrace.manager.store import tables
 
 log = structlog.get_logger()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 
 import structlog
 from nats.errors import Error as NatsError
@@ -17,8 +17,7 @@ from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.problems import BusUnavailable
-from headrace.manager.reconcile.agents import AgentLiveness
-from headrace.manager.reconcile.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.inbox.reports import NodeReports, Outcomes, Proxies
 
 log = structlog.get_logger()
 GROUP = "managers"
@@ -28,7 +27,8 @@ UNREADY = (BusUnavailable, NatsError, TimeoutError, OSError)
 
 
 class BusSide:
-    """A Task. Reports of machines go to one manager of the group; what is kept in memory is heard by all."""
+    """A Task. Reports of machines go to one manager of the group; what is kept in memory is heard by all, as is each
+    sign of life of a machine (`listening`)."""
 
     name = "bus"
 
@@ -37,7 +37,7 @@ class BusSide:
         bus: Bus,
         connect: Callable[[], Awaitable[None]],
         *,
-        agents: AgentLiveness,
+        listening: Callable[[], AbstractAsyncContextManager[None]],
         nodes: NodeReports,
         proxies: Proxies,
         outcomes: Outcomes,
@@ -46,7 +46,7 @@ class BusSide:
     ) -> None:
         self._bus = bus
         self._connect = connect
-        self._agents = agents
+        self._listening = listening
         self._nodes = nodes
         self._proxies = proxies
         self._outcomes = outcomes
@@ -79,7 +79,7 @@ class BusSide:
         if not self._bus.connected:
             await self._connect()
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._agents.listening())
+            await stack.enter_async_context(self._listening())
             await stack.enter_async_context(newest(self._bus, NodeReport, self._nodes.heard, queue=GROUP))
             await stack.enter_async_context(subscribed(self._bus, ProxyReport, self._proxies.heard))
             await stack.enter_async_context(subscribed(self._bus, RuleReport, self._outcomes.heard))

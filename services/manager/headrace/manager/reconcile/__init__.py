@@ -1,1 +1,0 @@
-"""Loops: observe, decide, act."""
