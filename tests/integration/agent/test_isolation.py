@@ -6,6 +6,7 @@ Needs what the rules need: the right to set packet filter rules, and the engine 
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from headrace.agent.domain.networks import bridge_prefix
+from headrace.agent.domain.networks import bridge_name, bridge_prefix
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
@@ -77,7 +78,25 @@ async def isolated(bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: 
 
 
 def rules_of(agent: AgentUnderTest) -> list[str]:
-    return [line for line in run("iptables", "-S").splitlines() if f"{bridge_prefix(str(agent.data))}+" in line]
+    rules = [f"{tool} {line}" for tool in ("iptables", "ip6tables") for line in run(tool, "-S").splitlines()]
+    return [rule for rule in rules if f"{bridge_prefix(str(agent.data))}+" in rule]
+
+
+def leave_ipv6_on(spec: KernelSpec) -> str:
+    """Do with the container as some engines do (Docker 26.0). Return its link-local address."""
+    pid = str(inspect(spec)["State"]["Pid"])
+    inside = ("nsenter", "-t", pid, "-n")
+    usable_at_once = ("net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.eth0.accept_dad=0")
+    run(*inside, "sysctl", "-qw", *usable_at_once, "net.ipv6.conf.all.disable_ipv6=0")
+    (link,) = json.loads(run(*inside, "ip", "-j", "-6", "addr", "show", "dev", "eth0", "scope", "link"))
+    return str(link["addr_info"][0]["local"])
+
+
+def bridge_of(agent: AgentUnderTest, spec: KernelSpec) -> tuple[str, str]:
+    """Return the name of the session's bridge and its link-local address on the machine."""
+    name = bridge_name(str(agent.data), spec.session_id)
+    (link,) = json.loads(run("ip", "-j", "-6", "addr", "show", "dev", name, "scope", "link"))
+    return name, str(link["addr_info"][0]["local"])
 
 
 async def _greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -138,6 +157,43 @@ async def test_containers_of_two_projects_reach_neither_each_other_nor_the_machi
     report = await isolated.until(lambda r: r.machine.isolation is not None)
     assert report.machine.isolation is not None
     assert report.machine.isolation.level == "firewall"
+
+
+@pytest.mark.parametrize("setting", ["required", "off"])
+async def test_a_container_that_has_ipv6_after_all_reaches_nothing_over_it(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, busybox: str, neighbour: str, setting: str
+) -> None:
+    """Without the packet filter it does reach the machine: so the ways that are tried are real ones."""
+    run("ip", "-6", "addr", "add", "2001:db8::1/64", "dev", neighbour, "nodad")
+    async with docker_agent_with(bus, servers, tmp_path, folders, DOCKER_FIREWALL=setting) as agent:
+        mine, theirs = container(busybox), container(busybox)
+        await agent.plan(mine, theirs)
+        for spec in (mine, theirs):
+            await agent.kernel(spec, state="running", health="healthy")
+        leave_ipv6_on(mine)
+        other = leave_ipv6_on(theirs)
+        bridge, link_local = bridge_of(agent, mine)
+        # As from an engine that gives addresses: one for the container, with the machine as its router.
+        inside = ("nsenter", "-t", str(inspect(mine)["State"]["Pid"]), "-n", "ip", "-6")
+        run(*inside, "addr", "add", "2001:db8:7::2/64", "dev", "eth0", "nodad")
+        run(*inside, "route", "add", "default", "via", link_local, "dev", "eth0")
+        run("ip", "-6", "addr", "add", "2001:db8:7::1/64", "dev", bridge, "nodad")
+        service = await asyncio.start_server(_greet, "::", 0)
+        async with service:
+            port = service.sockets[0].getsockname()[1]
+            open_without = {
+                "the machine at the bridge's link-local address": (f"{link_local}%eth0", port),
+                "the machine at another address": ("2001:db8::1", port),
+            }
+            closed = {"another session's container": (f"{other}%eth0", 8000)}
+            ways = open_without | closed
+            if setting == "off":  # a busy machine may be slow
+                for way in open_without.values():
+                    await eventually(lambda way=way: answers(mine, *way), within_s=20)
+            bridges_own = ("ip", "-6", "addr", "show", "dev", bridge, "tentative")
+            await eventually(lambda: not run(*bridges_own), within_s=10)
+            reached = {what: await answers(mine, *where) for what, where in ways.items()}
+    assert reached == dict.fromkeys(open_without, setting == "off") | dict.fromkeys(closed, False)
 
 
 async def test_a_containers_own_address_is_closed_to_other_machines(
@@ -205,6 +261,7 @@ async def test_rules_that_somebody_threw_away_are_there_again_before_the_next_st
     await isolated.kernel(first, state="running")
     before = rules_of(isolated)
     run("iptables", "-F", "DOCKER-USER")
+    run("ip6tables", "-D", "INPUT", "-i", f"{bridge_prefix(str(isolated.data))}+", "-j", "DROP")
     assert rules_of(isolated) != before
     await isolated.plan(first, second)
     await isolated.kernel(second, state="running")

@@ -58,6 +58,15 @@ def test_link_local_and_private_addresses_are_refused_after_what_is_allowed() ->
     assert lines[-1] == "COMMIT"
 
 
+def test_nothing_from_or_to_a_bridge_passes_over_ipv6() -> None:
+    rules = Filter("/data", (IPv4Network("10.1.0.0/16"),), ())
+    assert set(rules.drops_of_ipv6()) == {
+        ("INPUT", ("-i", rules.bridges, "-j", "DROP")),
+        ("FORWARD", ("-i", rules.bridges, "-j", "DROP")),
+        ("FORWARD", ("-o", rules.bridges, "-j", "DROP")),
+    }
+
+
 def test_name_servers_of_the_machine_are_known_but_none_on_loopback() -> None:
     text = "# comment\nnameserver 127.0.0.53\nnameserver 10.0.0.2 \nnameserver fe80::1\nnameserver\nsearch a\n"
     assert resolvers_in([text, "nameserver 10.0.0.2\nnameserver 8.8.8.8"]) == (

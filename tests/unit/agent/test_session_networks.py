@@ -22,6 +22,7 @@ class Engine:
 
     def __init__(self, *sessions: SessionId) -> None:
         self.networks = {str(session): session for session in sessions}
+        self.containers_of: list[SessionId] = []
         self.fails: dict[str, Exception] = {}
         self.calls: list[str] = []
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
@@ -35,6 +36,8 @@ class Engine:
             raise self.fails.pop(method)
         if method == "DELETE":
             return self.networks.pop(path.removeprefix("/networks/"))
+        if path == "/containers/json":
+            return [{"Labels": {"headrace.session": str(session)}} for session in self.containers_of]
         return [{"Id": i, "Name": i, "Labels": {"headrace.session": str(s)}} for i, s in self.networks.items()]
 
 
@@ -71,3 +74,12 @@ async def test_what_comes_up_during_a_sweep_is_looked_for_in_the_next_and_no_two
     assert engine.calls == ["GET", "DELETE"]
     await networks.sweep(set())
     assert engine.calls == ["GET", "DELETE", "GET"]
+
+
+async def test_an_agent_that_stops_before_its_next_sweep_leaves_only_networks_that_have_containers() -> None:
+    used, unused = SessionId(new_uuid()), SessionId(new_uuid())
+    engine = Engine(used, unused)
+    engine.containers_of = [used]
+    networks = over(engine)
+    await networks.close()
+    assert list(engine.networks) == [str(used)]

@@ -62,8 +62,8 @@ class Settings(ServiceSettings):
     """Size of a session's network: /27 is room for 29 kernels, and 2,048 networks in a /16."""
     docker_firewall: Literal["required", "preferred", "off"] = "required"
     """Keep containers from the machine's services, from ports that other containers publish, from private and link-local
-    addresses (cloud metadata), by iptables rules beside Docker's; name servers stay open. Needs CAP_NET_ADMIN and the
-    engine on the same machine. `required`: without it nothing starts. `preferred`: it starts, and the report says so."""
+    addresses (cloud metadata), by iptables rules beside Docker's, and from all over IPv6; name servers stay open. Needs
+    CAP_NET_ADMIN and the engine on the same machine. `required`: without it nothing starts. `preferred`: it starts, and the report says so."""
     docker_allowed_networks: tuple[IPv4Network, ...] = ()
     """Private networks that containers may open connections to all the same (a model mirror, a proxy): a JSON list."""
     docker_timeout: timedelta = timedelta(seconds=30)

@@ -80,6 +80,18 @@ class Filter:
             ("INPUT", ("-i", self.bridges, "-j", self.chain(_FILTER_HOST))),
         )
 
+    def drops_of_ipv6(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Return (chain of the system, rule) of the rules for ip6tables: nothing passes the bridges over IPv6.
+
+        The networks have no IPv6, but the kernel gives each bridge a link-local address, and not every engine turns
+        IPv6 off in the containers: they would reach the machine's services there. Neither chain needs the engine's.
+        """
+        return (
+            ("INPUT", ("-i", self.bridges, "-j", "DROP")),
+            ("FORWARD", ("-i", self.bridges, "-j", "DROP")),
+            ("FORWARD", ("-o", self.bridges, "-j", "DROP")),
+        )
+
     def restore(self) -> str:
         """Return the input of `iptables-restore --noflush` that makes this installation's chains what they are to be."""
         out, into, host = self.chains

@@ -14,6 +14,11 @@ import structlog
 from headrace.agent.domain.networks import Filter, resolvers_in
 
 log = structlog.get_logger()
+_IPTABLES = ("iptables", "iptables-nft")
+_LEGACY = "iptables-legacy"
+_LEGACY_TABLES = Path("/proc/net/ip_tables_names")
+_IPV6 = Path("/proc/sys/net/ipv6")
+"""Not there on a machine whose kernel has IPv6 switched off."""
 _RESOLV_CONF = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 _CALL_S = 20.0
 _WAIT = ("-w", "10")
@@ -44,13 +49,16 @@ class Firewall:
             return self.problem
 
     async def remove(self) -> None:
-        """Take the rules away, once no container needs them."""
+        """Take the rules away, once no container needs them. Where they are in another kind than now, there too."""
         rules = self._filter()
-        for chain, rule in rules.jumps():
-            await _run("iptables", *_WAIT, "-D", chain, *rule)
-        for command in ("-F", "-X"):
-            for chain in rules.chains:
-                await _run("iptables", *_WAIT, command, chain)
+        for tool in _kinds():
+            for chain, rule in rules.jumps():
+                await _run(tool, *_WAIT, "-D", chain, *rule)
+            for command in ("-F", "-X"):
+                for chain in rules.chains:
+                    await _run(tool, *_WAIT, command, chain)
+            for chain, rule in rules.drops_of_ipv6():
+                await _run(_for_ipv6(tool), *_WAIT, "-D", chain, *rule)
         self._looked_at = None
 
     def _filter(self) -> Filter:
@@ -58,14 +66,49 @@ class Firewall:
 
     async def _apply(self) -> str | None:
         rules = self._filter()
-        problem = await _run("iptables", *_WAIT, "-S", "DOCKER-USER")
+        tool, problem = await self._beside_docker()
         if problem is not None:
-            return f"the agent cannot set packet filter rules beside Docker's: {problem}"
-        problem = await _run("iptables-restore", *_WAIT, "--noflush", text=rules.restore())
+            return (
+                "the agent cannot set packet filter rules beside Docker's, for which the chain FORWARD has to lead to "
+                f"DOCKER-USER: {problem}"
+            )
+        problem = await _run(f"{tool}-restore", *_WAIT, "--noflush", text=rules.restore())
         for chain, rule in rules.jumps():
-            if problem is None and await _run("iptables", *_WAIT, "-C", chain, *rule) is not None:
-                problem = await _run("iptables", *_WAIT, "-I", chain, "1", *rule)
+            problem = problem or await _put(tool, chain, rule)
+        if await asyncio.to_thread(_IPV6.exists):
+            for chain, rule in rules.drops_of_ipv6():
+                problem = problem or await _put(_for_ipv6(tool), chain, rule)
         return None if problem is None else f"the packet filter refused the rules: {problem}"
+
+    async def _beside_docker(self) -> tuple[str, str | None]:
+        """Return the iptables in which Docker has its own rules, or why there is none.
+
+        Linux has two packet filters side by side (nf_tables and the older tables), and a program for each. Rules in the
+        chain DOCKER-USER hold only if that filter's FORWARD leads there, which it does not after a flush either.
+        """
+        problems = []
+        for tool in _kinds():
+            problem = await _run(tool, *_WAIT, "-C", "FORWARD", "-j", "DOCKER-USER")
+            if problem is None:
+                return tool, None
+            problems.append(f"{tool}: {problem}")
+        return "", "; ".join(problems)
+
+
+def _kinds() -> tuple[str, ...]:
+    """The machine's own choice first. Asking for tables of the older kind makes them: only where they are in use."""
+    return (*_IPTABLES, *([_LEGACY] if "filter" in _text(_LEGACY_TABLES).split() else []))
+
+
+def _for_ipv6(tool: str) -> str:
+    return tool.replace("iptables", "ip6tables")
+
+
+async def _put(tool: str, chain: str, rule: tuple[str, ...]) -> str | None:
+    """Put the rule first in the chain if it is not in it. Return None when it stands, else why not."""
+    if await _run(tool, *_WAIT, "-C", chain, *rule) is None:
+        return None
+    return await _run(tool, *_WAIT, "-I", chain, "1", *rule)
 
 
 async def _run(*command: str, text: str = "") -> str | None:

@@ -112,7 +112,7 @@ class SessionNetworks:
         finally:
             self._sweep_due |= left
 
-    async def _remove_all_but(self, used: Collection[SessionId]) -> bool:
+    async def _remove_all_but(self, used: Collection[SessionId | str]) -> bool:
         """Return whether a network is left that should not be."""
         left = False
         for network in await self._own_networks():
@@ -128,13 +128,19 @@ class SessionNetworks:
         return left
 
     async def _own_networks(self) -> Sequence[Mapping[str, Any]]:
-        own = {"filters": filters(label=[f"{LABEL}agent={self._agent_id}", f"{LABEL}data={self._owner}"])}
-        found: Sequence[Mapping[str, Any]] = await self._engine.call("GET", "/networks", query=own)
+        found: Sequence[Mapping[str, Any]] = await self._engine.call("GET", "/networks", query=self._own())
         return found
 
+    def _own(self) -> dict[str, str]:
+        return {"filters": filters(label=[f"{LABEL}agent={self._agent_id}", f"{LABEL}data={self._owner}"])}
+
     async def close(self) -> None:
-        """Take the packet filter away if no network is left that needs it."""
+        """Remove what a last sweep would have, and the packet filter if no network is left that needs it."""
         with suppress(EngineError, RuntimeUnavailable):
+            if self._sweep_due and self._policy.shared is None:
+                query = {"all": "true", **self._own()}
+                containers = await self._engine.call("GET", "/containers/json", query=query)
+                await self._remove_all_but({str(one["Labels"].get(f"{LABEL}session")) for one in containers})
             if self._firewall.problem is None and not await self._own_networks():
                 await self._firewall.remove()
 
