@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from headrace.cli.errors import CliError
-from headrace.cli.transfer import downloads, empty_directories
-from headrace.cli.upload_plan import Transfer, plan_upload
 from headrace.common.contracts.http.folders import FileView
+from headrace.sdk import TreeError, TreeFile
+from headrace.sdk.trees.download import placed
+from headrace.sdk.trees.plan import plan_upload
 from tests.unit.cli.conftest import Cli
 from tests.unit.sdk.standin import MODIFIED, NOW, StandIn, Upload, problem, uid
 
@@ -135,7 +135,7 @@ def test_a_directory_that_cannot_be_read_is_named(model: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "scandir", scandir)
     plan = plan_upload([model], "")
     assert [row.reason for row in plan.left_out] == ["the directory cannot be read: Permission denied"]
-    assert [file.remote for file in plan.files] == ["empty", "model-definition.yaml"]
+    assert [file.path for file in plan.files] == ["empty", "model-definition.yaml"]
 
 
 def test_small_files_go_many_in_one_request(cli: Cli, there: StandIn, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_small_files_go_many_in_one_request(cli: Cli, there: StandIn, tmp_path: 
 
 def test_two_files_may_not_become_one(model: Path) -> None:
     (model / "b.bin").write_bytes(b"")
-    with pytest.raises(CliError, match=r"both become b\.bin"):
+    with pytest.raises(TreeError, match=r"both become b\.bin"):
         plan_upload([model / "b.bin", model / "weights/b.bin"], "")
 
 
@@ -248,19 +248,45 @@ def test_a_file_that_is_gone_meanwhile_is_named_and_the_rest_comes(cli: Cli, the
     assert (tmp_path / "here/a").read_bytes() == b"1"
 
 
+def test_links_and_special_files_are_named_by_a_download_with_a_bound(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+    there.files = {"a": b"1"}
+    kinds = {"a": "file", **{f"link{n:02}": "link" for n in range(24)}, "pipe": "special"}
+    rows = [
+        {"path": path, "kind": kind, "size_bytes": kind == "file", "modified_at": NOW} for path, kind in kinds.items()
+    ]
+    there.on("GET", f"/v1/folders/{uid(5)}/files", {"items": rows, "next": None})
+    there.on("GET", "/v1/folders/chat/files", {"items": rows, "next": None})
+    ran = cli("folder", "download", "chat", "--to", tmp_path / "here")
+    assert (ran.code, "1 file, 1 B" in ran.out) == (1, True)
+    said = [line for line in ran.err.splitlines() if line.startswith(("left out", "…", "error", "hint"))]
+    assert said == [
+        *(f"left out link{n:02}: a link" for n in range(20)),
+        "… and 5 more; --json names all",
+        "error: 25 things left out; everything else is here",
+        "hint: --allow-partial accepts that",
+    ]
+    ran = cli("--json", "folder", "download", "chat", "--to", tmp_path / "here", "--allow-partial")
+    assert (ran.code, ran.json["skipped"]) == (0, [str(tmp_path / "here/a")])
+    assert (len(ran.json["left_out"]), ran.json["left_out"][-1]) == (25, {"path": "pipe", "reason": "a special file"})
+    there.seen.clear()
+    listed = cli("folder", "files", "chat", "--all").out.splitlines()
+    assert [line.split()[:2] for line in listed[-2:]] == [["link23", "link"], ["pipe", "special"]]
+    assert [path for _, path in there.seen] == ["/v1/folders/chat/files?limit=200&all=true"]
+
+
 def _file(path: str) -> FileView:
     return FileView.model_validate({"path": path, "kind": "file", "size_bytes": 1, "modified_at": NOW})
 
 
 @pytest.mark.parametrize("path", ["../out", "a/../../out", "/etc/passwd"])
 def test_a_server_cannot_write_outside_of_the_directory(path: str, tmp_path: Path) -> None:
-    with pytest.raises(CliError, match="leads out of"):
-        downloads([_file(path)], "", tmp_path)
+    with pytest.raises(TreeError, match="leads out of"):
+        placed([_file(path)], "", tmp_path)
 
 
 def test_a_directory_comes_down_under_its_own_name(tmp_path: Path) -> None:
-    (found,) = downloads([_file("a/b/c")], "a/b", tmp_path)
-    assert found == Transfer(tmp_path / "b/c", "a/b/c", 1, MODIFIED * 10**9)
+    (found,) = placed([_file("a/b/c")], "a/b", tmp_path).files
+    assert found == TreeFile(tmp_path / "b/c", "a/b/c", 1, MODIFIED * 10**9)
 
 
 def test_folders_are_made_listed_shown_and_removed(cli: Cli, there: StandIn) -> None:
@@ -317,7 +343,7 @@ def test_directories_without_files_come_down_too(cli: Cli, there: StandIn, tmp_p
 
 def test_an_empty_directory_is_named_by_what_was_asked_for() -> None:
     rows = [{"path": p, "kind": "directory", "size_bytes": 0, "modified_at": NOW} for p in ("a/b", "a/b/c", "a/b/c/d")]
-    (found,) = empty_directories([FileView.model_validate(row) for row in rows], "a/b", Path("here"))
+    (found,) = placed([FileView.model_validate(row) for row in rows], "a/b", Path("here")).directories
     assert found.local == Path("here/b/c/d")
 
 

@@ -89,6 +89,30 @@ def test_links_take_no_room_on_a_page(tmp_path: Path) -> None:
     assert more
 
 
+def test_links_and_special_files_are_listed_by_kind_where_everything_is_asked_for(tmp_path: Path) -> None:
+    root = tmp_path / "f"
+    (root / "d").mkdir(parents=True)
+    (root / "d/to-d").symlink_to(".")
+    (root / "a").write_bytes(b"12")
+    os.mkfifo(root / "pipe")
+    (root / "to-nothing").symlink_to("nowhere")
+    tree = Tree(tmp_path, "f")
+    found: list[tuple[str, str, int]] = []
+    more = True
+    while more:
+        after = found[-1][0] if found else ""
+        page, more = tree.files((), recursive=True, everything=True, after=after, limit=2)
+        found += [(file.path, file.kind, file.size_bytes) for file in page]
+    assert found == [
+        ("a", "file", 2), ("d", "directory", 0), ("d/to-d", "link", 0), ("pipe", "special", 0), ("to-nothing", "link", 0),
+    ]  # fmt: skip
+    (one,), _ = tree.files(("d", "to-d"), recursive=True, everything=True, after="", limit=2)
+    assert (one.path, one.kind) == ("d/to-d", "link")
+    assert pages(tree, recursive=True, limit=2) == ["a", "d"]
+    with pytest.raises(Conflict):
+        tree.files(("d", "to-d"), recursive=True, after="", limit=2)
+
+
 def test_a_page_that_looked_at_much_ends_and_the_next_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "ENOUGH_ENTRIES", 10)
     root = tmp_path / "f"

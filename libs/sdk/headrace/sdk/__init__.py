@@ -13,12 +13,15 @@ if TYPE_CHECKING:
         ApiError,
         HeadraceError,
         TransferError,
+        TreeError,
         UnexpectedAnswerError,
         UnreachableError,
         WaitFailedError,
         WaitTimeoutError,
     )
     from headrace.sdk.logs import LogStream
+    from headrace.sdk.trees.results import LeftOut, ResumeStore, TreeFile, TreeProgress, TreeResult
+    from headrace.sdk.trees.resume import ResumeFile
     from headrace.sdk.waiting import Until
 
 __all__ = [
@@ -26,8 +29,15 @@ __all__ = [
     "ApiError",
     "Client",
     "HeadraceError",
+    "LeftOut",
     "LogStream",
+    "ResumeFile",
+    "ResumeStore",
     "TransferError",
+    "TreeError",
+    "TreeFile",
+    "TreeProgress",
+    "TreeResult",
     "UnexpectedAnswerError",
     "UnreachableError",
     "Until",
@@ -35,7 +45,10 @@ __all__ = [
     "WaitTimeoutError",
 ]
 
-_HOME = {"Client": "client", "LogStream": "logs", "Until": "waiting"}
+_HOME = {
+    "Client": "client", "LogStream": "logs", "Until": "waiting", "ResumeFile": "trees.resume",
+    **dict.fromkeys(("LeftOut", "ResumeStore", "TreeFile", "TreeProgress", "TreeResult"), "trees.results"),
+}  # fmt: skip
 """The module of each name; the others are errors."""
 
 

@@ -6,6 +6,7 @@ HeadraceError
 ├── AnswerLostError        the connection broke or was silent after sending: it may have been done all the same
 ├── UnexpectedAnswerError  an answer that this SDK does not understand
 ├── TransferError          an upload or download could not be completed
+├── TreeError              a tree of files that cannot be transferred as it was asked for; nothing was
 ├── WaitFailedError        what was waited for cannot come any more
 └── WaitTimeoutError       what was waited for did not come in time
 """
@@ -73,6 +74,10 @@ class TransferError(HeadraceError):
     def __init__(self, text: str, *, upload_id: str | None = None) -> None:
         super().__init__(text)
         self.upload_id = upload_id
+
+
+class TreeError(HeadraceError):
+    """What was asked of an upload or download of many files cannot be: `str()` says what was found. Nothing was moved."""
 
 
 class WaitFailedError(HeadraceError):

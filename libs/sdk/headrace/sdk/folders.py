@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from headrace.common.contracts.http.folders import (
@@ -16,6 +16,10 @@ from headrace.common.contracts.http.folders import (
 from headrace.sdk.archives import BATCH_FILES, Small, Wanted, batches, fetch_archive, send_archive
 from headrace.sdk.downloads import download
 from headrace.sdk.transport import Query, Transport, segment
+from headrace.sdk.trees.download import TreeDownload
+from headrace.sdk.trees.jobs import PARALLEL
+from headrace.sdk.trees.results import ResumeStore, TreeProgress, TreeResult
+from headrace.sdk.trees.upload import TreeUpload
 from headrace.sdk.uploads import Uploader
 
 Progress = Callable[[int, int], None]
@@ -46,10 +50,19 @@ class Folders:
         self._transport.send("DELETE", _of(folder), query=query)
 
     def files(
-        self, folder: object, path: str = "", *, recursive: bool = False, project: str | None = None
+        self,
+        folder: object,
+        path: str = "",
+        *,
+        recursive: bool = False,
+        everything: bool = False,
+        project: str | None = None,
     ) -> Iterator[FileView]:
-        """Yield what lies in the directory `path`, with `recursive` also below."""
-        query: Query = {"path": path or None, "recursive": "true" if recursive else None, "project": project}
+        """Yield what lies in the directory `path`, with `recursive` also below; with `everything` also links and special files."""
+        query: Query = {
+            "path": path or None, "recursive": "true" if recursive else None, "all": "true" if everything else None,
+            "project": project,
+        }  # fmt: skip
         return self._transport.items(FileView, f"{_of(folder)}/files", query)
 
     def read(self, folder: object, path: str, *, project: str | None = None) -> bytes:
@@ -135,6 +148,61 @@ class Folders:
             yield from fetch_archive(self._transport, f"{_of(folder)}/archive/selection", _in(project), batch)
             if progress is not None:
                 progress(batch)
+
+    def upload_tree(
+        self,
+        folder: object,
+        sources: Path | Collection[Path],
+        to: str = "",
+        *,
+        project: str | None = None,
+        only: Callable[[str], bool] | None = None,
+        skip_same: bool = True,
+        resume: ResumeStore | None = None,
+        progress: TreeProgress | None = None,
+        parallel: int = PARALLEL,
+    ) -> TreeResult:
+        """Put files, and the content of directories, below `to` in the folder; return what went, what was there, what was left out.
+
+        Small files go many in one request, large ones one by one, and with `resume` (for example a ResumeFile) those go on in a
+        later process. `skip_same` leaves alone what is there with the same size and time of change. `only` gets paths in the folder
+        and says which are wanted. A link to a file is sent as that file; other links, special files and what the folder refuses are
+        left out, with the reason. Another failure (ApiError, TransferError, …) ends it; done again, the rest goes. Raises TreeError,
+        before anything is sent, for sources that are not there, two that would become one, and more than a million.
+        """
+        there = self._view(folder, project)
+        with self._transport.another() as own:
+            return TreeUpload(Folders(own), there, own.url, resume, own.close).run(
+                [sources] if isinstance(sources, Path) else list(sources), to, only=only, skip_same=skip_same, progress=progress,
+                parallel=parallel,
+            )  # fmt: skip
+
+    def download_tree(
+        self,
+        folder: object,
+        to: Path,
+        path: str = "",
+        *,
+        project: str | None = None,
+        skip_same: bool = True,
+        progress: TreeProgress | None = None,
+        parallel: int = PARALLEL,
+    ) -> TreeResult:
+        """Fetch the folder, or the file or directory at `path`, into the directory `to`, which is made; return what came and what not.
+
+        Each file is there whole or not at all, with its time of change, by which `skip_same` knows those that are here. Links and
+        special files, what went meanwhile, and what something else here is in the way of are left out, with the reason. Another
+        failure (ApiError, TransferError, OSError of the disk) ends it; done again, the rest comes. Raises TreeError, before
+        anything is fetched, where there is no `path`, where `to` is no directory, and for more than a million.
+        """
+        there = self._view(folder, project)
+        with self._transport.another() as own:
+            return TreeDownload(Folders(own), there, own.close).run(
+                path, to, skip_same=skip_same, progress=progress, parallel=parallel
+            )
+
+    def _view(self, folder: object, project: str | None) -> FolderView:
+        return folder if isinstance(folder, FolderView) else self.get(folder, project=project)
 
     def uploads(self, folder: object, *, project: str | None = None) -> Iterator[UploadView]:
         """Yield the uploads into the folder that are not complete, oldest first; each counts for the project's quota."""

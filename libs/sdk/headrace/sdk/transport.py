@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from threading import Event, Timer
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -81,6 +82,11 @@ class Transport:
         self.clock = clock
         self.on_wait = on_wait
         self._closing = Event()
+        self._others: set[Transport] = set()
+        self._alike = partial(
+            Transport, url, key, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s, retries=retries, verify=verify,
+            patience_s=patience_s, on_wait=on_wait, clock=clock,
+        )  # fmt: skip
         self._said_slow = False
         self._patience_s = patience_s
         self._timeout = httpx.Timeout(timeout_s, connect=connect_timeout_s, pool=timeout_s)
@@ -98,7 +104,23 @@ class Transport:
     def close(self) -> None:
         """Close all connections; what is still read breaks, and is not tried again."""
         self._closing.set()
+        for other in tuple(self._others):
+            other.close()
         self._http.close()
+
+    @contextmanager
+    def another(self) -> Iterator[Transport]:
+        """One with connections of its own, which may be closed without this one; when this one is closed, it is as well."""
+        other = self._alike()
+        other._said_slow = self._said_slow  # noqa: SLF001 - one of this class
+        if self.sleep != self._pause:
+            other.sleep = self.sleep
+        self._others.add(other)
+        try:
+            yield other
+        finally:
+            self._others.discard(other)
+            other.close()
 
     @property
     def closed(self) -> bool:

@@ -15,16 +15,14 @@ from headrace.cli.commands.flags import Folder, OfProject, Project, Yes, confirm
 from headrace.cli.config import state_folder
 from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
+from headrace.cli.progress import Shown
 from headrace.cli.session import Session
 from headrace.cli.text import clean, count, size
-from headrace.cli.transfer import Shown, already_here, already_there, downloads, empty_directories, fetch, made, send
-from headrace.cli.upload_plan import LeftOut, Transfer, plan_upload
-from headrace.cli.uploads import Unfinished
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UploadView, UsageMode
-from headrace.sdk import ApiError
+from headrace.sdk import ApiError, LeftOut, ResumeFile, TreeFile
 from headrace.sdk.errors import HeadraceError
 
-_MOST_SHOWN = 50
+_MOST_SHOWN = 20
 _COLUMNS: Columns[FolderView] = (
     ("NAME", lambda f: f.name),
     ("USAGE", lambda f: f.usage_mode),
@@ -43,7 +41,7 @@ _UPLOADS: Columns[UploadView] = (
 )
 _FILES: Columns[FileView] = (
     ("PATH", lambda f: f.path + ("/" if f.kind == "directory" else "")),
-    ("SIZE", lambda f: size(f.size_bytes) if f.kind == "file" else "-"),
+    ("SIZE", lambda f: {"file": size(f.size_bytes), "directory": "-"}.get(f.kind, f.kind)),
     ("MODIFIED", lambda f: f.modified_at),
 )
 
@@ -88,10 +86,15 @@ def files(
     folder: Folder,
     path: Annotated[str, typer.Argument(metavar="[PATH]", help="Directory in the folder.")] = "",
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Also what lies below.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help="Also links and special files, which are not downloaded.")
+    ] = False,
     project: Project = None,
 ) -> None:
     """List the files of a folder."""
-    found = session.client.folders.files(folder, path, recursive=recursive, project=session.project(project, of=folder))
+    found = session.client.folders.files(
+        folder, path, recursive=recursive, everything=everything, project=session.project(project, of=folder)
+    )
     session.output.table(found, _FILES, empty="no files")
 
 
@@ -116,32 +119,28 @@ def upload(
     directories, special files and names that folders do not take are left out and named, and the exit status is then 1.
     """
     there = session.client.folders.get(folder, project=session.project(project, of=folder))
-    plan = plan_upload(paths, to)
-    if not plan.files and not plan.directories and not plan.left_out:
+    with Shown(f"uploading to {there.name}", quiet=session.output.as_json) as shown:
+        done = session.client.folders.upload_tree(
+            there, paths, to, skip_same=skip, progress=shown,
+            resume=ResumeFile(state_folder(session.config.environ) / "uploads.json"),
+        )  # fmt: skip
+    if done.nothing:
         raise CliError("there are no files in what was given")
-    skipped = already_there(session.client, there, plan.files, to) if skip and plan.files else set()
-    same = [file for file in plan.files if file.remote in skipped]
-    plan.files = [file for file in plan.files if file.remote not in skipped]
-    unfinished = Unfinished(state_folder(session.config.environ) / "uploads.json")
-    total = sum(file.size_bytes for file in plan.files)
-    shown = Shown(f"uploading to {there.name}", total, quiet=session.output.as_json)
-    left_out = send(session.client, there, plan, unfinished, shown)
-    missing = {row.path for row in left_out}
-    sent = [file for file in plan.files if file.remote not in missing]
-    moved = sum(file.size_bytes for file in sent)
     if session.output.as_json:
         session.output.record({
-            "folder": there.name, "files": [file.remote for file in sent], "bytes": moved,
-            "skipped": [file.remote for file in same],
-            "directories": [path for path in plan.directories if path not in missing],
-            "left_out": [{"path": row.path, "reason": row.reason} for row in left_out],
+            "folder": there.name, "files": [file.path for file in done.files], "bytes": done.moved_bytes,
+            "skipped": [file.path for file in done.same], "directories": list(done.directories),
+            "left_out": _rows(done.left_out),
         })  # fmt: skip
     else:
-        session.output.line(f"{count(len(sent), 'file')}, {size(moved)} in {there.name}{_skipped(same)}")
-    _say_left_out(left_out)
-    if left_out and not allow_partial:
+        session.output.line(
+            f"{count(len(done.files), 'file')}, {size(done.moved_bytes)} in {there.name}{_skipped(done.same)}"
+        )
+    _say_left_out(done.left_out)
+    if done.left_out and not allow_partial:
         raise CliError(
-            f"{count(len(left_out), 'thing')} left out; everything else is there", hint="--allow-partial accepts that"
+            f"{count(len(done.left_out), 'thing')} left out; everything else is there",
+            hint="--allow-partial accepts that",
         )
 
 
@@ -155,41 +154,42 @@ def download(
     skip: Annotated[
         bool, typer.Option("--skip/--no-skip", help="Leave alone what is here with the same size and time of change.")
     ] = True,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Exit with 0 also when something was left out.")
+    ] = False,
     project: Project = None,
 ) -> None:
     """Download a file, a directory or everything. Each file is here whole or not at all; run again, the rest comes.
 
-    Small files come many in one request. Files keep their time of change, by which those that are here already are known.
+    Small files come many in one request. Files keep their time of change, by which those that are here already are known. Links
+    and special files, which containers may leave, are left out and named, and the exit status is then 1.
     """
-    client = session.client
-    there = client.folders.get(folder, project=session.project(project, of=folder))
+    there = session.client.folders.get(folder, project=session.project(project, of=folder))
     if os.path.lexists(to) and not to.is_dir():
         raise CliError(f"--to {to}: found something that is no directory; allowed: a directory, or a new name")
-    views = _below(session, there, path)
-    if not views:
+    with Shown(f"downloading from {there.name}", quiet=session.output.as_json) as shown:
+        done = session.client.folders.download_tree(there, to, path, skip_same=skip, progress=shown)
+    if done.nothing:
         raise CliError(f"{folder} has no files")
-    found, empty = downloads(views, path, to), empty_directories(views, path, to)
-    wanted, here = already_here(found) if skip else (found, [])
-    total = sum(file.size_bytes for file in wanted)
-    left_out = fetch(
-        client, there, wanted, Shown(f"downloading from {there.name}", total, quiet=session.output.as_json)
-    )
-    blocked = made(directory.local for directory in empty)
-    left_out += [LeftOut(row.remote, blocked[row.local]) for row in empty if row.local in blocked]
-    missing = {row.path for row in left_out}
-    came = [file for file in wanted if file.remote not in missing]
-    moved = sum(file.size_bytes for file in came)
     if session.output.as_json:
         session.output.record({
-            "folder": there.name, "files": [str(file.local) for file in came], "bytes": moved,
-            "skipped": [str(file.local) for file in here],
-            "left_out": [{"path": row.path, "reason": row.reason} for row in left_out],
+            "folder": there.name, "files": [str(file.local) for file in done.files], "bytes": done.moved_bytes,
+            "skipped": [str(file.local) for file in done.same], "left_out": _rows(done.left_out),
         })  # fmt: skip
     else:
-        session.output.line(f"{count(len(came), 'file')}, {size(moved)} in {to}{_skipped(here)}")
-    _say_left_out(left_out)
-    if left_out:
-        raise CliError(f"{count(len(left_out), 'file')} did not come; everything else is here", hint="run it again")
+        session.output.line(f"{count(len(done.files), 'file')}, {size(done.moved_bytes)} in {to}{_skipped(done.same)}")
+    _say_left_out(done.left_out)
+    if done.left_out and not allow_partial:
+        raise _incomplete(done.left_out)
+
+
+def _incomplete(left_out: Sequence[LeftOut]) -> CliError:
+    again = [row for row in left_out if not row.lasting]
+    if again:
+        return CliError(f"{count(len(again), 'file')} did not come; everything else is here", hint="run it again")
+    return CliError(
+        f"{count(len(left_out), 'thing')} left out; everything else is here", hint="--allow-partial accepts that"
+    )
 
 
 def uploads(
@@ -223,7 +223,11 @@ def uploads(
     session.output.done(f"cancelled {count(len(ids), 'upload')} into {there.name}", cancelled=ids)
 
 
-def _skipped(there: Sequence[Transfer]) -> str:
+def _rows(left_out: Sequence[LeftOut]) -> list[dict[str, str]]:
+    return [{"path": row.path, "reason": row.reason} for row in left_out]
+
+
+def _skipped(there: Sequence[TreeFile]) -> str:
     return f"; {len(there):,} already there" if there else ""
 
 
@@ -231,20 +235,7 @@ def _say_left_out(left_out: Sequence[LeftOut]) -> None:
     for row in left_out[:_MOST_SHOWN]:
         sys.stderr.write(clean(f"left out {row.path}: {row.reason}") + "\n")
     if len(left_out) > _MOST_SHOWN:
-        sys.stderr.write(f"… and {len(left_out) - _MOST_SHOWN} more; --json names all\n")
-
-
-def _below(session: Session, folder: FolderView, path: str) -> list[FileView]:
-    """Return the file at `path`, or the directory and all that is below it."""
-    path = path.strip("/")
-    parent = path.rpartition("/")[0]
-    if path:
-        beside = {file.path: file for file in session.client.folders.files(folder.id, parent)}
-        if path not in beside:
-            raise CliError(f"there is no {path} in {folder.name}")
-        if beside[path].kind == "file":
-            return [beside[path]]
-    return [*([beside[path]] if path else []), *session.client.folders.files(folder.id, path, recursive=True)]
+        sys.stderr.write(f"… and {len(left_out) - _MOST_SHOWN:,} more; --json names all\n")
 
 
 def rm(

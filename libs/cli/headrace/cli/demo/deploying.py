@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 from headrace.cli.commands.service_waiting import failed_log
 from headrace.cli.demo.telling import Teller
 from headrace.cli.errors import CliError, ExitCode
+from headrace.cli.progress import Shown
 from headrace.cli.text import size
-from headrace.cli.transfer import Shown, send
-from headrace.cli.upload_plan import plan_upload
-from headrace.cli.uploads import Unfinished
 from headrace.common.contracts.http.folders import CreateFolder, FolderView
 from headrace.common.contracts.http.projects import CreateProject
 from headrace.common.contracts.http.services import CreateService, ServiceDetail
-from headrace.sdk import ApiError, Client, WaitFailedError, WaitTimeoutError
+from headrace.sdk import ApiError, Client, ResumeFile, WaitFailedError, WaitTimeoutError
 
 PROJECT: Final = "demo"
 SERVICE: Final = "embeddings"
@@ -46,16 +43,21 @@ def folder(client: Client, source: Path, memory: Path, teller: Teller) -> Folder
     if _manifest(client, there) == (source / _MANIFEST).read_bytes():
         teller.detail(f"folder {SERVICE} is there from an earlier run, and up to date")
         return there
-    plan = plan_upload([source], "")
-    files = plan.files
+    with Shown(f"          uploading to {there.name}") as shown:
+        sent = client.folders.upload_tree(
+            there,
+            source,
+            only=lambda path: path != _MANIFEST,
+            skip_same=False,
+            resume=ResumeFile(memory),
+            progress=shown,
+        )
+    if sent.left_out:
+        raise CliError(f"{sent.left_out[0].path} cannot be uploaded: {sent.left_out[0].reason}")
     # The manifest goes last, so that its presence means that all else is there.
-    content = [file for file in files if file.remote != _MANIFEST]
-    shown = Shown(f"          uploading to {there.name}", sum(file.size_bytes for file in content))
-    left_out = send(client, there, replace(plan, files=content), Unfinished(memory), shown)
-    if left_out:
-        raise CliError(f"{left_out[0].path} cannot be uploaded: {left_out[0].reason}")
     client.folders.upload(there.id, source / _MANIFEST, _MANIFEST)
-    teller.detail(f"{len(files)} files, {size(sum(file.size_bytes for file in files))} are in the folder {SERVICE}")
+    moved = sent.moved_bytes + (source / _MANIFEST).stat().st_size
+    teller.detail(f"{len(sent.files) + 1} files, {size(moved)} are in the folder {SERVICE}")
     return there
 
 

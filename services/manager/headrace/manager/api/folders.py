@@ -56,6 +56,8 @@ class FilesQuery(FolderQuery):
     path: Annotated[str, StringConstraints(max_length=4096)] = ""
     """A directory or file in the folder; empty is the folder itself."""
     recursive: bool = False
+    all: bool = False
+    """Also links and special files, which cannot be read."""
     limit: Annotated[int, Field(ge=1, le=500)] = 100
     cursor: Annotated[str, StringConstraints(max_length=4096)] | None = None
 
@@ -110,8 +112,8 @@ async def list_files(call: Call) -> web.Response:
     """Return the files at `path`, by path; with `recursive` also those in directories below."""
     query = call.query(FilesQuery)
     found = await call.use.folders.files(
-        call.actor, call["folder"], query.project, query.path, recursive=query.recursive, after=query.cursor or "",
-        limit=query.limit,
+        call.actor, call["folder"], query.project, query.path, recursive=query.recursive, everything=query.all,
+        after=query.cursor or "", limit=query.limit,
     )  # fmt: skip
     return json_reply(found)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 from headrace.common.contracts.http.folders import FileView
 from headrace.common.contracts.problems import Conflict, NotFound
@@ -19,6 +19,9 @@ MOST_IN_DIRECTORY = 100_000
 ENOUGH_ENTRIES = 200_000
 """Entries of all directories together after which a page that has something ends."""
 
+_KINDS: Final[Mapping[int, Literal["file", "directory", "link"]]] = {
+    stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link",
+}  # fmt: skip
 _FIRST_S = datetime.min.replace(tzinfo=UTC).timestamp()
 _LAST_S = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
@@ -37,9 +40,10 @@ class Listing:
     from the cursor on enters no directory whose content comes before it.
     """
 
-    def __init__(self, tree: Directories, *, recursive: bool, after: str, limit: int) -> None:
+    def __init__(self, tree: Directories, *, recursive: bool, after: str, limit: int, everything: bool = False) -> None:
         self._tree = tree
         self._recursive = recursive
+        self._everything = everything
         self._after = after
         self._limit = limit
         self._found: list[FileView] = []
@@ -89,7 +93,7 @@ class Listing:
                     raise _too_many(above.removesuffix("/") or "the folder")
                 path = above + shown(entry.name)
                 directory = entry.is_dir(follow_symlinks=False)
-                if path > self._after and (directory or entry.is_file(follow_symlinks=False)):
+                if path > self._after and (directory or self._everything or entry.is_file(follow_symlinks=False)):
                     yield path, entry.name
                 inside = path + "/"
                 if below and directory and (inside > self._after or self._after.startswith(inside)):
@@ -103,7 +107,7 @@ class Listing:
                     at += 1
                     with suppress(FileNotFoundError):
                         facts = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                        if stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode):
+                        if self._everything or stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode):
                             self._found.append(view(path, facts))
         except (NotFound, Conflict):
             return len(keys)
@@ -151,9 +155,7 @@ def moment(seconds: float) -> datetime:
 
 
 def view(path: str, facts: os.stat_result) -> FileView:
-    """Return what callers see of a file or directory."""
-    directory = stat.S_ISDIR(facts.st_mode)
-    return FileView(
-        path=path, kind="directory" if directory else "file", size_bytes=0 if directory else facts.st_size,
-        modified_at=moment(facts.st_mtime),
-    )  # fmt: skip
+    """Return what callers see of something that lies in a folder."""
+    kind = _KINDS.get(stat.S_IFMT(facts.st_mode), "special")
+    size = facts.st_size if kind == "file" else 0
+    return FileView(path=path, kind=kind, size_bytes=size, modified_at=moment(facts.st_mtime))

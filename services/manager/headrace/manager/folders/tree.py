@@ -102,19 +102,21 @@ class Tree:
         finally:
             file.close()
 
-    def files(self, names: Sequence[str], *, recursive: bool, after: str, limit: int) -> tuple[list[FileView], bool]:
+    def files(
+        self, names: Sequence[str], *, recursive: bool, after: str, limit: int, everything: bool = False
+    ) -> tuple[list[FileView], bool]:
         """Return the first `limit` of what lies at `names`, by path, past the path `after`, and whether there may be more.
 
-        Links and special files are left out.
+        Links and special files are left out, but with `everything`.
 
         Raises NotFound, Conflict for a directory with too many entries.
         """
         path = "/".join(names)
         with self.directory(names[:-1]) as parent, problems(path or "the folder"):
             facts = os.stat(names[-1], dir_fd=parent, follow_symlinks=False) if names else os.fstat(parent)
-        if stat.S_ISREG(facts.st_mode):
+        if stat.S_ISREG(facts.st_mode) or (everything and not stat.S_ISDIR(facts.st_mode)):
             return ([view(path, facts)] if path > after else []), False
-        return Listing(self, recursive=recursive, after=after, limit=limit).page(tuple(names))
+        return Listing(self, recursive=recursive, everything=everything, after=after, limit=limit).page(tuple(names))
 
     def entries(
         self, names: Sequence[str], *, after: str, limit: int, left_out: Callable[[str, str], None] = lambda *_: None

@@ -110,12 +110,16 @@ class Folders:
         await self._storage.call(self._storage.tree(folder.id).remove, timeout_s=_REMOVAL_S)
 
     async def files(
-        self, actor: Actor, reference: str, project: str | None, path: str, *, recursive: bool, after: str, limit: int
-    ) -> Page[FileView]:
+        self, actor: Actor, reference: str, project: str | None, path: str, *, recursive: bool, everything: bool, after: str,
+        limit: int,
+    ) -> Page[FileView]:  # fmt: skip
         """Return what lies at `path` in the folder, by path. Raises NotFound, Conflict; Unavailable while the project lists much."""
         names = split_path(path, empty=True)
         folder = await self.find(actor, reference, project, "viewer")
-        listing = partial(self._storage.tree(folder.id).files, names, recursive=recursive, after=after, limit=limit + 1)
+        listing = partial(
+            self._storage.tree(folder.id).files, names, recursive=recursive, everything=everything, after=after,
+            limit=limit + 1,
+        )  # fmt: skip
         end = await self.turns.take(folder.project_id)
         found, more = await self._storage.call(listing, ended=end)
         return Page(items=tuple(found[:limit]), next=found[:limit][-1].path if more else None)

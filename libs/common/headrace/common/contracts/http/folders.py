@@ -32,10 +32,11 @@ class FolderView(View):
 
 
 class FileView(View):
-    """A file or directory in a folder; `path` is relative to the folder."""
+    """A file or directory in a folder, and for who asks for all also a link or special file; `path` is relative to the folder."""
 
     path: str
-    kind: Literal["file", "directory"]
+    kind: Literal["file", "directory", "link", "special"]
+    """Links and special files (pipes, sockets, devices), which containers may leave, are neither read nor followed."""
     size_bytes: NonNegativeInt
     modified_at: AwareDatetime
 

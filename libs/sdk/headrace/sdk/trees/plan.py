@@ -4,98 +4,83 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from headrace.cli.errors import CliError
+from headrace.sdk.errors import TreeError
+from headrace.sdk.trees.results import LeftOut, TreeFile, check_count
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS: Final = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a character device"),
     (stat.S_ISBLK, "a block device"),
 )
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """One file: here, there, how large, and when it was changed (whole microseconds, as they travel)."""
-
-    local: Path
-    remote: str
-    size_bytes: int
-    modified_ns: int | None = None
-
-
-def microseconds(time: datetime) -> int:
-    """Return a time in nanoseconds since 1970, exactly."""
-    since = time - _EPOCH
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Something that is not uploaded."""
-
-    path: str
-    reason: str
+_MOST_LEVELS: Final = 100
+"""As deep as a path in a folder may lead."""
 
 
 @dataclass
 class Plan:
     """What is uploaded. `directories`: paths of those in which nothing lies."""
 
-    files: list[Transfer] = field(default_factory=list)
+    files: list[TreeFile] = field(default_factory=list)
     directories: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def plan_upload(paths: Sequence[Path], to: str) -> Plan:
+def plan_upload(sources: Sequence[Path], to: str, only: Callable[[str], bool] | None = None) -> Plan:
     """Return what is sent: each file under its name, the content of each directory under its relative path.
 
-    A link to a file is sent as that file. Raises CliError for what does not exist, or when two files would get the same path.
+    A link to a file is sent as that file. Paths in the folder that `only` refuses are passed over. Raises TreeError for what does
+    not exist, when two files would get the same path, and beyond MOST_ENTRIES.
     """
     plan, taken = Plan(), dict[str, Path]()
-    for path in paths:
-        if not os.path.lexists(path):
-            raise CliError(f"{path}: there is no such file or directory")
-        top = path.is_dir()
-        for local in _walk(path, plan) if top else (path,):
-            name = local.relative_to(path).as_posix() if top else path.name
+    for source in sources:
+        if not os.path.lexists(source):
+            raise TreeError(f"{source}: there is no such file or directory")
+        top = source.is_dir()
+        for local in _walk(source, plan) if top else (source,):
+            name = local.relative_to(source).as_posix() if top else source.name
             remote = str(PurePosixPath(to.strip("/")) / name) if to.strip("/") else name
-            if (reason := _unsendable(local, remote)) is not None:
-                plan.left_out.append(LeftOut(_shown(local), reason))
-                continue
-            if local.is_dir():
-                plan.directories.append(remote)
-                continue
-            if remote in taken:
-                raise CliError(f"{local} and {taken[remote]} would both become {remote}")
-            taken[remote] = local
-            facts = local.stat()
-            plan.files.append(Transfer(local, remote, facts.st_size, (facts.st_mtime_ns + 500) // 1000 * 1000))
+            if only is None or only(remote):
+                _add(plan, taken, local, remote)
+            check_count(len(plan.files) + len(plan.directories) + len(plan.left_out), source)
     return plan
 
 
-def _walk(top: Path, plan: Plan) -> Iterator[Path]:
+def _add(plan: Plan, taken: dict[str, Path], local: Path, remote: str) -> None:
+    if (reason := _unsendable(local, remote)) is not None:
+        plan.left_out.append(LeftOut(_shown(local), reason, lasting=True))
+    elif local.is_dir():
+        plan.directories.append(remote)
+    elif remote in taken:
+        raise TreeError(f"{local} and {taken[remote]} would both become {remote}")
+    else:
+        taken[remote] = local
+        facts = local.stat()
+        plan.files.append(TreeFile(local, remote, facts.st_size, (facts.st_mtime_ns + 500) // 1000 * 1000))
+
+
+def _walk(top: Path, plan: Plan, level: int = 1) -> Iterator[Path]:
     """Yield everything below `top` that is no directory with something in it, by path."""
     try:
         with os.scandir(top) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        plan.left_out.append(LeftOut(_shown(top), f"the directory cannot be read: {error.strerror}"))
+        plan.left_out.append(LeftOut(_shown(top), f"the directory cannot be read: {error.strerror}", lasting=True))
         return
     for entry in found:
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
             if _empty(path):
                 yield path
+            elif level == _MOST_LEVELS:
+                plan.left_out.append(LeftOut(_shown(path), f"it lies deeper than {_MOST_LEVELS} levels", lasting=True))
             else:
-                yield from _walk(path, plan)
+                yield from _walk(path, plan, level + 1)
         else:
             yield path
 

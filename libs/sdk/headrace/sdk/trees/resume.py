@@ -1,4 +1,4 @@
-"""Upload ids of unfinished uploads, so that the same command, run again, goes on where it stopped."""
+"""Ids of uploads that are not complete, in a file, so that the same transfer, run again, goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -6,26 +6,19 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from threading import Lock
 from typing import Final
-
-from headrace.embedded.private import write_private
 
 _KEPT: Final = 500
 
 
-class Unfinished:
-    """A file that maps what is uploaded where to the server's upload id. Losing it costs bytes, not correctness."""
+class ResumeFile:
+    """A ResumeStore in a JSON file that only its owner reads. Losing it costs bytes, not correctness."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = Lock()
-
-    @staticmethod
-    def key(url: str, folder_id: str, remote: str, local: Path) -> str:
-        """Return what one upload is known by; a file that changed is another one."""
-        there = local.stat()
-        return json.dumps([url, folder_id, remote, str(local.absolute()), there.st_size, there.st_mtime_ns])
 
     def find(self, key: str) -> str | None:
         """Return the upload id of an earlier try."""
@@ -33,11 +26,11 @@ class Unfinished:
             return self._read().get(key)
 
     def remember(self, key: str, upload_id: str) -> None:
-        """Keep the upload id until forget()."""
+        """Keep the upload id until forget(); of more than 500 the newest."""
         self._change(lambda known: {**known, key: upload_id})
 
     def forget(self, key: str) -> None:
-        """Drop it: the upload is complete."""
+        """Drop it: the upload is complete, or was refused."""
         self._change(lambda known: {other: upload_id for other, upload_id in known.items() if other != key})
 
     def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
@@ -46,7 +39,18 @@ class Unfinished:
             new = dict(list(change(known).items())[-_KEPT:])
             if new != known:
                 self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                write_private(self._file, json.dumps(new) + "\n")
+                self._write(json.dumps(new) + "\n")
+
+    def _write(self, text: str) -> None:
+        """Replace the file, mode 0600; a reader sees the old or the new, never a part."""
+        with NamedTemporaryFile("w", encoding="utf-8", dir=self._file.parent, prefix=".", delete=False) as new:
+            try:
+                new.write(text)
+                new.flush()
+                Path(new.name).replace(self._file)
+            except BaseException:
+                Path(new.name).unlink(missing_ok=True)
+                raise
 
     def _read(self) -> dict[str, str]:
         try:

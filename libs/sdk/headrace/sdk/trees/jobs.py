@@ -1,0 +1,78 @@
+"""Requests of one transfer, several at once; when one fails, or the person stops it, the others stop as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Event
+from typing import Final
+
+from headrace.sdk.trees.results import TreeFile, TreeProgress
+
+PARALLEL: Final = 4
+Progress = Callable[[int, int], None]
+Job = Callable[["Running"], None]
+
+
+class _StoppedError(Exception):
+    """Another job failed, or the person stopped it."""
+
+
+class Running:
+    """What the jobs of one transfer share: whether they are to stop, and who hears of their progress."""
+
+    def __init__(self, progress: TreeProgress | None) -> None:
+        self._progress = progress
+        self.stop = Event()
+
+    def job(self, job: Job) -> None:
+        """Run a job; where it fails, the others stop, those before their request at once."""
+        try:
+            job(self)
+        except BaseException:
+            self.stop.set()
+            raise
+
+    def check(self) -> None:
+        """Raise where the transfer is to stop; every job does so before its request."""
+        if self.stop.is_set():
+            raise _StoppedError
+
+    def tell(self, path: str, done: int, total: int) -> None:
+        """So much of a file has moved."""
+        if self._progress is not None:
+            self._progress.moved(path, done, total)
+
+    def one(self, file: TreeFile, work: Callable[[TreeFile, Progress], None]) -> None:
+        """Move one file. `work` gets it, and the progress function that ends it where all are to stop."""
+
+        def progress(done: int, total: int) -> None:
+            self.check()
+            self.tell(file.path, done, total)
+
+        progress(0, file.size_bytes)
+        work(file, progress)
+        self.tell(file.path, file.size_bytes, file.size_bytes)
+
+
+def run(jobs: Sequence[Job], progress: TreeProgress | None, *, parallel: int, close: Callable[[], None]) -> None:
+    """Run the jobs, and raise what the first one raised that failed, once those on the way have ended.
+
+    `close` breaks requests on the way; it is called where this thread is interrupted.
+    """
+    running = Running(progress)
+    with ThreadPoolExecutor(parallel, thread_name_prefix="transfer") as pool:
+        futures = [pool.submit(running.job, job) for job in jobs]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except BaseException:
+            close()  # so that none of them goes on waiting for a server that is away
+            raise
+        finally:
+            running.stop.set()
+            for future in futures:
+                future.cancel()
+    for future in futures:
+        error = None if future.cancelled() else future.exception()
+        if error is not None and not isinstance(error, _StoppedError):
+            raise error
