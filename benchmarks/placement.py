@@ -32,8 +32,8 @@ from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.domain import variants
-from headrace.manager.domain.placement import Machine, Request, place_all
+from headrace.manager.domain.placement.scheduler import Machine, Request, place_all
+from headrace.manager.domain.variants import resolve
 from headrace.manager.loops.placement import Placing
 
 MACHINES, GPUS, PENDING = 5_000, 8, 10_000
@@ -182,7 +182,7 @@ def _resolved(shape: object) -> dict[str, object]:
         "architecture": "x86_64", "slots": shape, "environ": {f"VARIABLE_{number}": "x" * 40 for number in range(20)},
     }  # fmt: skip
     spec = RevisionSpec.model_validate(asked)
-    return variants.resolve(spec, variants.Inputs(name="bench")).model_dump(mode="json")
+    return resolve.resolve(spec, resolve.Inputs(name="bench")).model_dump(mode="json")
 
 
 def _report(slots: dict[str, Decimal]) -> dict[str, object]:

@@ -1,13 +1,13 @@
-"""The table of a session's states in docs/architecture.md, made from headrace.manager.domain.lifecycle."""
+"""The table of a session's states in docs/architecture.md, made from headrace.manager.domain.lifecycle.states."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from headrace.manager.domain.lifecycle import MEANING, TRANSITIONS
+from headrace.manager.domain.lifecycle.states import MEANING, TRANSITIONS
 
 PAGE = Path(__file__).parents[2] / "docs/architecture.md"
-BEGIN = "<!-- generated from domain/lifecycle.py by `make contracts` -->\n"
+BEGIN = "<!-- generated from domain/lifecycle/states.py by `make contracts` -->\n"
 END = "<!-- end -->\n"
 
 

@@ -20,7 +20,7 @@ from headrace.common.db.pool import Pool, open_pool
 from headrace.embedded.blocking import servers_in_thread
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.domain.lifecycle import TRANSITIONS
+from headrace.manager.domain.lifecycle.states import TRANSITIONS
 from tests.support.wait import eventually
 
 TEMPLATE = "headrace_template"
@@ -66,7 +66,7 @@ async def _refuse_other_transitions(url: str) -> None:
         await con.execute(f"""
             create function refuse_other_transitions() returns trigger language plpgsql as $$ begin
                 if not (old.status || ' ' || new.status = any(array[{allowed}])) then
-                    raise exception 'domain/lifecycle.py knows no transition of a session from % to %', old.status, new.status;
+                    raise exception 'domain/lifecycle/states.py knows no transition of a session from % to %', old.status, new.status;
                 end if;
                 return new;
             end $$;

@@ -20,9 +20,9 @@ from headrace.common.runtime.clock import utc_now
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
 from headrace.manager.domain.bounds import USUAL, Bounds
+from headrace.manager.domain.lifecycle.receipts import Heard
+from headrace.manager.domain.lifecycle.status import Presence
 from headrace.manager.domain.own_ports import OwnPorts
-from headrace.manager.domain.receipts import Heard
-from headrace.manager.domain.status import Presence
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.signing import Vault
 from headrace.manager.usecases.bootstrap import bootstrap

@@ -9,7 +9,7 @@ import pytest
 
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.db.pool import Pool
-from headrace.manager.domain import lifecycle
+from headrace.manager.domain.lifecycle import states
 from tests.support.many_rows import Owner, machines, owner, services
 
 KERNELS = (None, "preparing", "running", "exited", "failed")
@@ -46,14 +46,14 @@ async def insert(pool: Pool, whose: Owner, status: str, kernel: str | None, heal
 
 
 async def test_views_hold_what_the_predicates_say_for_sessions_of_every_kind(pool: Pool, whose: Owner) -> None:
-    rows = {await insert(pool, whose, *row): row for row in product(lifecycle.STATES, KERNELS, HEALTH, MACHINES)}
+    rows = {await insert(pool, whose, *row): row for row in product(states.STATES, KERNELS, HEALTH, MACHINES)}
     expected = {
-        "live_sessions": {i for i, (status, *_) in rows.items() if lifecycle.live(status)},
-        "active_sessions": {i for i, (status, *_) in rows.items() if status in lifecycle.ACTIVE},
-        "planned_sessions": {i for i, (status, *_) in rows.items() if status in lifecycle.PLANNED},
+        "live_sessions": {i for i, (status, *_) in rows.items() if states.live(status)},
+        "active_sessions": {i for i, (status, *_) in rows.items() if status in states.ACTIVE},
+        "planned_sessions": {i for i, (status, *_) in rows.items() if status in states.PLANNED},
         "serving_sessions": {
             i for i, (status, kernel, health, machine) in rows.items()
-            if machine is not None and lifecycle.serving(status, kernel, health, lost=machine == "m-2")
+            if machine is not None and states.serving(status, kernel, health, lost=machine == "m-2")
         },
     }  # fmt: skip
     for view, ids in expected.items():
@@ -69,10 +69,10 @@ async def test_views_have_every_column_of_sessions(pool: Pool) -> None:
 
 
 async def test_the_tests_databases_refuse_a_transition_that_the_table_does_not_have(pool: Pool, whose: Owner) -> None:
-    for before, after in product(lifecycle.STATES, lifecycle.STATES):
+    for before, after in product(states.STATES, states.STATES):
         session = await insert(pool, whose, before, "running", "healthy", "m-1")
         move = pool.execute("update sessions set status = $2, ended_at = now() where id = $1", session, after)
-        if before == after or after in lifecycle.TRANSITIONS[before]:
+        if before == after or after in states.TRANSITIONS[before]:
             await move
         else:
             with pytest.raises(asyncpg.RaiseError, match=f"no transition of a session from {before} to {after}"):

@@ -21,7 +21,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.domain.replicas import Leave
+from headrace.manager.domain.lifecycle.replicas import Leave
 from headrace.manager.inbox import bus as bus_listener
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.services import Services

@@ -15,7 +15,7 @@ from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId, new_
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import sessions
 from tests.integration.manager.world import FakeAgent, Outcome, World
 from tests.support.wait import eventually
@@ -141,7 +141,7 @@ async def test_ends_in_operation_are_kept_with_exit_code_counted_and_slowed_down
 
 
 async def test_a_rollout_that_needs_its_own_gpus_gives_one_replica_up(world: World, monkeypatch: Any) -> None:
-    monkeypatch.setattr("headrace.manager.domain.replicas.STUCK_AFTER", _NO_TIME)
+    monkeypatch.setattr("headrace.manager.domain.lifecycle.replicas.STUCK_AFTER", _NO_TIME)
     await world.manager()
     proxy = await world.proxy()
     async with (await world.agent(gpus=2)).alive():
@@ -160,7 +160,7 @@ async def test_a_rollout_that_needs_its_own_gpus_gives_one_replica_up(world: Wor
 
 
 async def test_a_rollout_that_may_give_none_up_waits(world: World, monkeypatch: Any) -> None:
-    monkeypatch.setattr("headrace.manager.domain.replicas.STUCK_AFTER", _NO_TIME)
+    monkeypatch.setattr("headrace.manager.domain.lifecycle.replicas.STUCK_AFTER", _NO_TIME)
     loops = await world.manager()
     proxy = await world.proxy()
     async with (await world.agent(gpus=1)).alive():

@@ -14,7 +14,7 @@ from headrace.common.contracts.ids import SessionId, new_uuid
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
-from headrace.manager.domain.replica_state import Failed
+from headrace.manager.domain.lifecycle.replica_state import Failed
 from headrace.manager.loops.housekeeping import Housekeeping, Kept
 from headrace.manager.store import retention, sessions
 from headrace.manager.store.sessions import ERRORS_KEPT

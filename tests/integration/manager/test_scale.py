@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.db.pool import Connection, Pool, _prepare, open_pool
 from headrace.common.runtime.clock import utc_now
-from headrace.manager.domain import validation
+from headrace.manager.domain.lifecycle import trial
 from headrace.manager.inbox.reports import Proxies
 from headrace.manager.loops import services as services_loop
 from headrace.manager.loops.services import Services
@@ -252,7 +252,7 @@ async def test_a_trial_run_that_cannot_be_handled_is_logged_once(pool: Pool, mon
     await pool.execute(
         "update sessions set kind = 'validation', service_id = null, revision_id = null, resolved = '{}'"
     )
-    monkeypatch.setattr(validation, "decide", Mock(side_effect=ValueError("no such thing")))
+    monkeypatch.setattr(trial, "decide", Mock(side_effect=ValueError("no such thing")))
     watched = Watched(pool, monkeypatch)
     before = PASSED_OVER.labels("validations")._value.get()
     with capture_logs() as logged:

@@ -8,8 +8,7 @@ from uuid import UUID
 
 from headrace.common.contracts.ids import RevisionId, SessionId
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.lifecycle import TRANSITIONS
-from headrace.manager.domain.replicas import (
+from headrace.manager.domain.lifecycle.replicas import (
     Action,
     Create,
     Ended,
@@ -22,6 +21,7 @@ from headrace.manager.domain.replicas import (
     Wanted,
     decide,
 )
+from headrace.manager.domain.lifecycle.states import TRANSITIONS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WHY = Reason(code="it-said", text="what the machine says")

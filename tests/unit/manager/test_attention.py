@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import ServiceId
-from headrace.manager.domain.attention import Attention
+from headrace.manager.domain.lifecycle.attention import Attention
 
 A, B, C = (ServiceId(UUID(int=n)) for n in (1, 2, 3))
 

@@ -10,7 +10,13 @@ import pytest
 from headrace.common.contracts.ids import ProxyId, ServiceId
 from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.status import BEHIND_AFTER, StatusOfService, behind, with_app_proxies, with_tables
+from headrace.manager.domain.lifecycle.status import (
+    BEHIND_AFTER,
+    StatusOfService,
+    behind,
+    with_app_proxies,
+    with_tables,
+)
 from headrace.manager.inbox.reports import MOST_AWAY, Proxies
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

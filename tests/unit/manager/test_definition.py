@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from headrace.common.contracts.model import MkdirAction, WriteFileAction
 from headrace.common.contracts.problems import InvalidDefinition
 from headrace.common.text.yamltext import YamlError, load_yaml
-from headrace.manager.domain.definition import parse_definition
-from headrace.manager.domain.service_definition import parse_service_definition
+from headrace.manager.domain.definitions.model_definition import parse_definition
+from headrace.manager.domain.definitions.service_definition import parse_service_definition
 
 ROOT = Path(__file__).parents[3]
 FILE = "model-definition.yaml"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from headrace.common.contracts.problems import InvalidDefinition
-from headrace.manager.domain.definition import parse_definition
-from headrace.manager.domain.service_definition import parse_service_definition
+from headrace.manager.domain.definitions.model_definition import parse_definition
+from headrace.manager.domain.definitions.service_definition import parse_service_definition
 
 DEFINITION = """
 models:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.manager.domain.known_slots import note_of
+from headrace.manager.domain.placement.known_slots import note_of
 
 
 @pytest.mark.parametrize("asked", [{"cpu", "mem"}, {"cuda.device"}, {"cuda.shares", "npu.device"}])

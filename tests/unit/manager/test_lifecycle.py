@@ -4,13 +4,13 @@ from itertools import product
 
 import pytest
 
-from headrace.manager.domain import lifecycle
-from headrace.manager.domain.lifecycle import ACTIVE, PLANNED, STATES, TRANSITIONS
+from headrace.manager.domain.lifecycle import states
+from headrace.manager.domain.lifecycle.states import ACTIVE, PLANNED, STATES, TRANSITIONS
 
 
-def reachable(state: lifecycle.SessionStatus) -> set[lifecycle.SessionStatus]:
+def reachable(state: states.SessionStatus) -> set[states.SessionStatus]:
     """Return the states that may come after this one, sooner or later."""
-    found: set[lifecycle.SessionStatus] = set()
+    found: set[states.SessionStatus] = set()
     ways = list(TRANSITIONS[state])
     while ways:
         after = ways.pop()
@@ -21,11 +21,11 @@ def reachable(state: lifecycle.SessionStatus) -> set[lifecycle.SessionStatus]:
 
 
 def test_every_state_has_a_meaning_and_its_transitions() -> None:
-    assert set(lifecycle.MEANING) == set(TRANSITIONS) == set(STATES)
+    assert set(states.MEANING) == set(TRANSITIONS) == set(STATES)
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_state_but_the_last_leads_to_the_end_and_none_leads_back(state: lifecycle.SessionStatus) -> None:
+def test_every_state_but_the_last_leads_to_the_end_and_none_leads_back(state: states.SessionStatus) -> None:
     after = reachable(state)
     assert ("ended" in after) is (state != "ended")
     assert state not in after
@@ -33,20 +33,20 @@ def test_every_state_but_the_last_leads_to_the_end_and_none_leads_back(state: li
 
 
 def test_what_leaves_is_active_no_more_and_what_ended_is_neither_live_nor_planned() -> None:
-    assert [s for s in STATES if lifecycle.leaving(s)] == ["draining", "stopping", "ended"]
-    assert [s for s in STATES if not lifecycle.live(s)] == ["ended"]
-    assert all(lifecycle.live(s) for s in ACTIVE | PLANNED)
-    assert tuple(s for s in STATES if s in ACTIVE) == lifecycle.STAGES
+    assert [s for s in STATES if states.leaving(s)] == ["draining", "stopping", "ended"]
+    assert [s for s in STATES if not states.live(s)] == ["ended"]
+    assert all(states.live(s) for s in ACTIVE | PLANNED)
+    assert tuple(s for s in STATES if s in ACTIVE) == states.STAGES
 
 
 def test_the_way_out_of_an_active_session_is_a_transition_of_the_table() -> None:
     for state, served, lost in product(ACTIVE, (True, False), (True, False)):
         if state == "running" or not served:  # only what ran has served
-            assert lifecycle.way_out(state, served=served, lost=lost) in TRANSITIONS[state]
+            assert states.way_out(state, served=served, lost=lost) in TRANSITIONS[state]
 
 
 def test_only_a_replica_that_serves_drains() -> None:
-    assert lifecycle.way_out("running", served=True, lost=False) == "draining"
-    assert lifecycle.way_out("running", served=False, lost=False) == "stopping"
-    assert lifecycle.way_out("running", served=True, lost=True) == "ended"
-    assert lifecycle.way_out("pending", served=False, lost=False) == "ended"
+    assert states.way_out("running", served=True, lost=False) == "draining"
+    assert states.way_out("running", served=False, lost=False) == "stopping"
+    assert states.way_out("running", served=True, lost=True) == "ended"
+    assert states.way_out("pending", served=False, lost=False) == "ended"

@@ -6,8 +6,8 @@ import pytest
 
 from headrace.common.contracts.ids import ProxyId
 from headrace.common.contracts.reasons import Reason
+from headrace.manager.domain.lifecycle.status import StatusOfService, with_own_port
 from headrace.manager.domain.own_ports import OwnPorts
-from headrace.manager.domain.status import StatusOfService, with_own_port
 from headrace.manager.settings import Settings, places
 
 HEALTHY = StatusOfService("healthy", "deployed", Reason(code="all-healthy", text="1 of 1 replicas healthy"), 1)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.slots import parse_slots
-from headrace.manager.domain.placement import (
+from headrace.manager.domain.placement.scheduler import (
     RESERVE_AFTER,
     RESERVE_UNTIL,
     Machine,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.reports import DrainingRoute, DrainReceipt, ProxyReport
-from headrace.manager.domain.receipts import Drain, Heard, Part, after, complete, joined, total, waiting_for
+from headrace.manager.domain.lifecycle.receipts import Drain, Heard, Part, after, complete, joined, total, waiting_for
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SERVICE, ONE, OTHER = ServiceId(UUID(int=1)), SessionId(UUID(int=2)), SessionId(UUID(int=3))

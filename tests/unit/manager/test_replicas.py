@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.manager.domain.replica_failures import RAN_WELL
-from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
-from headrace.manager.domain.replicas import (
+from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
+from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
+from headrace.manager.domain.lifecycle.replicas import (
     CUT_FIRST,
     GIVE_WAY_AFTER,
     MAX_BACKOFF_S,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from headrace.common.contracts.ids import SessionId
-from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
-from headrace.manager.domain.replicas import Action, Leave, Seen, Wanted, decide
+from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
+from headrace.manager.domain.lifecycle.replicas import Action, Leave, Seen, Wanted, decide
 from tests.support.effort import examples
 from tests.unit.manager.replica_world import Snapshot, World, revision, starting
 

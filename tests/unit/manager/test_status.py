@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, UserId
+from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
+from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
+from headrace.manager.domain.lifecycle.status import StatusOfService, service_status
 from headrace.manager.domain.records import Service
-from headrace.manager.domain.replica_failures import RAN_WELL
-from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
-from headrace.manager.domain.status import StatusOfService, service_status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NEW, OLD = RevisionId(UUID(int=2)), RevisionId(UUID(int=1))

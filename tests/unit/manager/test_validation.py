@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.replicas import Leave, Seen
-from headrace.manager.domain.validation import PREPARATION, WAITING, decide
+from headrace.manager.domain.lifecycle.replicas import Leave, Seen
+from headrace.manager.domain.lifecycle.trial import PREPARATION, WAITING, decide
 from tests.unit.manager.replica_world import START, ill, loading, pending, seen
 
 NOW = START

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from headrace.common.contracts.http.revisions import RevisionSpec, RuntimeVariant
 from headrace.common.contracts.ids import FolderId, new_uuid
 from headrace.common.contracts.problems import InvalidRequest
-from headrace.manager.domain.definition import Model, parse_definition
-from headrace.manager.domain.engines import ENGINES, choose_weights
-from headrace.manager.domain.resolved import ResolvedSpec
-from headrace.manager.domain.service_definition import ServiceDefaults
-from headrace.manager.domain.variants import FolderFacts, Inputs, resolve
+from headrace.manager.domain.definitions.model_definition import Model, parse_definition
+from headrace.manager.domain.definitions.service_definition import ServiceDefaults
+from headrace.manager.domain.variants.engines import ENGINES, choose_weights
+from headrace.manager.domain.variants.resolve import FolderFacts, Inputs, resolve
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 GIB = 2**30
 MODEL = FolderFacts(FolderId(new_uuid()), "weights", "model", ("a.gguf", "readme.md"))

@@ -21,9 +21,9 @@ from headrace.common.contracts.rule import RuleSpec
 from headrace.common.text.tomltext import TomlError, load_toml
 from headrace.common.text.yamltext import YamlError, load_yaml
 from headrace.manager.api.incoming import read_body
-from headrace.manager.domain.definition import parse_definition
+from headrace.manager.domain.definitions.model_definition import parse_definition
+from headrace.manager.domain.definitions.service_definition import parse_service_definition
 from headrace.manager.domain.jsontext import too_much
-from headrace.manager.domain.service_definition import parse_service_definition
 from tests.support.effort import examples
 from tests.unit.manager.test_incoming import request
 

@@ -10,8 +10,8 @@ from uuid import UUID
 from headrace.common.contracts.http.tokens import NotInForce, RevocationView
 from headrace.common.contracts.ids import ProxyId, ServiceId
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.receipts import Heard
-from headrace.manager.domain.status import Presence
+from headrace.manager.domain.lifecycle.receipts import Heard
+from headrace.manager.domain.lifecycle.status import Presence
 
 AWAY_AFTER: Final = timedelta(seconds=5)
 """An app-proxy that has not reported for so long is called away; it reports every second."""

@@ -14,7 +14,7 @@ from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import FolderId, KernelId, ProjectId, RevisionId, ServiceId, SessionId, UserId
 from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
-from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 Goal = Literal["running", "stopped", "deleting"]
 

@@ -17,8 +17,8 @@ from headrace.common.contracts.messages.rulestates import RuleOutcome, RuleRepor
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.addresses import Places, Said, claims, problem
-from headrace.manager.domain.receipts import Heard
-from headrace.manager.domain.status import Presence
+from headrace.manager.domain.lifecycle.receipts import Heard
+from headrace.manager.domain.lifecycle.status import Presence
 from headrace.manager.store import addresses, events, reports
 
 log = structlog.get_logger()

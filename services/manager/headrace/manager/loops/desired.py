@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.common.contracts.http.rollouts import Rollout
-from headrace.manager.domain import lifecycle
-from headrace.manager.domain.replicas import Wanted
+from headrace.manager.domain.lifecycle import states
+from headrace.manager.domain.lifecycle.replicas import Wanted
 from headrace.manager.store.sessions import LiveRow, ServiceRow
 
 
@@ -17,7 +17,7 @@ def settled(service: ServiceRow, rows: Sequence[LiveRow]) -> bool:
     under_way = service.failed_starts or service.next_start_at is not None or len(rows) != service.wanted
     return not under_way and all(
         row.revision_id == service.revision_id
-        and row.status in lifecycle.ACTIVE
+        and row.status in states.ACTIVE
         and row.health != "unhealthy"
         and not row.lost
         for row in rows

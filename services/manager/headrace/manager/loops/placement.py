@@ -12,7 +12,7 @@ import structlog
 from headrace.common.contracts.ids import SessionId
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain.placement import Placement, Waiting, place_all
+from headrace.manager.domain.placement.scheduler import Placement, Waiting, place_all
 from headrace.manager.loops.passed_over import pass_over, words
 from headrace.manager.metrics import PLACED, PLACING_SECONDS, WAITING
 from headrace.manager.store import sessions

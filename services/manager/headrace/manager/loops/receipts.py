@@ -7,7 +7,7 @@ from datetime import datetime
 from headrace.common.contracts.ids import SessionId
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain.receipts import Drain, after
+from headrace.manager.domain.lifecycle.receipts import Drain, after
 from headrace.manager.inbox.reports import Proxies
 from headrace.manager.store import receipts
 

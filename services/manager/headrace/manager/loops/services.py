@@ -16,10 +16,9 @@ from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain import lifecycle, validation
-from headrace.manager.domain.attention import Attention
-from headrace.manager.domain.placement import who_makes_room
-from headrace.manager.domain.replicas import (
+from headrace.manager.domain.lifecycle import states, trial
+from headrace.manager.domain.lifecycle.attention import Attention
+from headrace.manager.domain.lifecycle.replicas import (
     Action,
     Create,
     Ended,
@@ -33,6 +32,7 @@ from headrace.manager.domain.replicas import (
     decide,
     stuck,
 )
+from headrace.manager.domain.placement.scheduler import who_makes_room
 from headrace.manager.inbox.reports import Proxies
 from headrace.manager.loops.desired import settled, wanted_of
 from headrace.manager.loops.first_replicas import Start, create_first
@@ -125,7 +125,7 @@ class Services:
             statuses = await sessions.tally(con) if ticked else None
         self._since = lowest
         if statuses is not None:
-            for status in lifecycle.STATES:
+            for status in states.STATES:
                 SESSIONS.labels(status).set(statuses.get(status, 0))
         self._attention.changed(marks)
         self._attention.proxies_spoke()
@@ -271,7 +271,7 @@ class Services:
         return [replace(r, makes_room=r.id in room) for r in have]
 
     async def _one_validation(self, row: LiveRow, now: datetime) -> int:
-        action = validation.decide(self._seen(None, row), row.resolved or {}, now)
+        action = trial.decide(self._seen(None, row), row.resolved or {}, now)
         if action is None:
             return 0
         async with transaction(self._pool) as con:

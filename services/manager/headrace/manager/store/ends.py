@@ -9,8 +9,8 @@ from typing import Any
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.replica_state import Ended
-from headrace.manager.domain.signals import signal_of
+from headrace.manager.domain.lifecycle.replica_state import Ended
+from headrace.manager.domain.lifecycle.signals import signal_of
 from headrace.manager.store import events
 
 SQL = Queries.beside(__file__)

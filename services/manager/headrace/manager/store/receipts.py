@@ -12,8 +12,8 @@ from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.reports import DrainReceipt
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.receipts import Drain, Part, Parts
-from headrace.manager.domain.replicas import Leave
+from headrace.manager.domain.lifecycle.receipts import Drain, Part, Parts
+from headrace.manager.domain.lifecycle.replicas import Leave
 
 SQL = Queries.beside(__file__)
 

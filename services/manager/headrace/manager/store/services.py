@@ -23,9 +23,9 @@ from headrace.common.contracts.slots import read_slots
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.records import Goal, Project, Replica, Revision, Service, StartError
-from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
-from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import rows, traffic
 
 SQL = Queries.beside(__file__)

@@ -14,12 +14,12 @@ from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.slots import GPU_DEVICE, read_slots
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain import lifecycle
-from headrace.manager.domain.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
-from headrace.manager.domain.placement import Machine, Placement, Request, Waiting
+from headrace.manager.domain.lifecycle import states
+from headrace.manager.domain.lifecycle.replica_state import Failed, Leave
+from headrace.manager.domain.placement.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
+from headrace.manager.domain.placement.scheduler import Machine, Placement, Request, Waiting
 from headrace.manager.domain.records import Goal
-from headrace.manager.domain.replica_state import Failed, Leave
-from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 SQL = Queries.beside(__file__)
 MAX_REASON = 1000
@@ -121,8 +121,8 @@ async def create_many(con: Connection, new: Sequence[tuple[ServiceRow, RevisionI
 async def stop(con: Connection, session_id: SessionId, reason_code: str, reason_text: str) -> None:
     """Send a session out without a drain; what was never placed ends at once. Nothing happens to one on its way out."""
     row = await con.fetchrow(SQL.lock_session, session_id)
-    if row is not None and row["status"] in lifecycle.ACTIVE:
-        status = lifecycle.way_out(row["status"], served=False, lost=False)
+    if row is not None and row["status"] in states.ACTIVE:
+        status = states.way_out(row["status"], served=False, lost=False)
         await con.fetchrow(SQL.leave, session_id, row["rev"], status, reason_code, reason_text, None)
 
 
@@ -143,7 +143,7 @@ async def turn(con: Connection, after: ServiceId, limit: int) -> list[ServiceId]
 
 async def tally(con: Connection) -> dict[SessionStatus, int]:
     """Return how many live sessions there are in each status."""
-    return {row["status"]: row["sessions"] for row in await con.fetch(SQL.tally, [*lifecycle.STATES])}
+    return {row["status"]: row["sessions"] for row in await con.fetch(SQL.tally, [*states.STATES])}
 
 
 async def services(con: Connection, ids: Sequence[ServiceId]) -> list[ServiceRow]:

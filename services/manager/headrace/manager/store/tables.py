@@ -19,8 +19,8 @@ from headrace.common.contracts.messages.routes import RouteTable, TokenKey
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
-from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import traffic
 
 SQL = Queries.beside(__file__)

@@ -14,7 +14,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records import Goal, Revision
-from headrace.manager.domain.resolved import ResolvedSpec
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import events, services, traffic
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases import scaling

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from headrace.common.contracts.ids import KernelId, ProxyId, RuleId, ServiceId
 from headrace.common.contracts.messages.rulestates import RuleOutcome
-from headrace.manager.domain.receipts import Heard
-from headrace.manager.domain.status import Presence
+from headrace.manager.domain.lifecycle.receipts import Heard
+from headrace.manager.domain.lifecycle.status import Presence
 
 
 class Pokes(Protocol):

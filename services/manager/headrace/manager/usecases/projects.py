@@ -21,9 +21,10 @@ from headrace.common.contracts.problems import Conflict, InUse, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import bounds, known_slots, quota, stored
+from headrace.manager.domain import bounds, quota, stored
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records import Project, User
 from headrace.manager.store import agents, events, folders, projects, tokens, users
 from headrace.manager.usecases.context import a_page, invalid, operators_only, project_for

@@ -9,8 +9,8 @@ from headrace.common.contracts.http.traffic import ReceiptView, RolloutReceipt
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
-from headrace.manager.domain import receipts as sums
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.lifecycle import receipts as sums
 from headrace.manager.store import receipts, services
 from headrace.manager.store.receipts import Receipt
 from headrace.manager.usecases.context import a_page, service_for

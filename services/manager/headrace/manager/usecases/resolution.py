@@ -10,14 +10,15 @@ from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.problems import Conflict
 from headrace.common.db.pool import Connection, Pool
-from headrace.manager.domain import filetext, variants
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.definition import DEFAULT_NAMES, Model, parse_definition
+from headrace.manager.domain.definitions import filetext
+from headrace.manager.domain.definitions.model_definition import DEFAULT_NAMES, Model, parse_definition
+from headrace.manager.domain.definitions.service_definition import FILE, ServiceDefaults, parse_service_definition
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records import Folder, Project
-from headrace.manager.domain.resolved import ResolvedSpec
-from headrace.manager.domain.service_definition import FILE, ServiceDefaults, parse_service_definition
-from headrace.manager.domain.variants import FolderFacts, Inputs
+from headrace.manager.domain.variants import resolve
+from headrace.manager.domain.variants.resolve import FolderFacts, Inputs
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.tree import Tree
 from headrace.manager.store import folders
@@ -60,7 +61,7 @@ class Resolver:
                 await folder_for(con, actor, mount.folder, "viewer", project=project) for mount in spec.extra_mounts
             ]
         inputs = await self._inputs(spec, name, model, extra)
-        resolved = variants.resolve(spec, inputs)
+        resolved = resolve.resolve(spec, inputs)
         return Prepared(spec, resolved, tuple(folder.id for folder in ([model] if model else []) + extra))
 
     async def _inputs(self, spec: RevisionSpec, name: str, model: Folder | None, extra: Sequence[Folder]) -> Inputs:

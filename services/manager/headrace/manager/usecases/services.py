@@ -21,10 +21,11 @@ from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain import bounds, known_slots, names, quota
+from headrace.manager.domain import bounds, names, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
+from headrace.manager.domain.placement import known_slots
 from headrace.manager.store import agents, ends, folders, projects, services, traffic
 from headrace.manager.store.services import NewService, ServiceFacts
 from headrace.manager.usecases.context import a_page, invalid, no_group, project_for, project_or_only, service_for

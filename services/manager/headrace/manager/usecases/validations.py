@@ -11,9 +11,10 @@ from headrace.common.contracts.ids import SessionId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import bounds, lifecycle, quota
+from headrace.manager.domain import bounds, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.lifecycle import states
 from headrace.manager.store import events, projects, services, sessions, validations
 from headrace.manager.store.validations import TrialRun
 from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only
@@ -78,7 +79,7 @@ class Validations:
         """End it, if it has not ended. Raises NotFound, Forbidden."""
         async with transaction(self._pool) as con:
             found = await trial_run(con, actor, as_id(reference, "validation"), "member")
-            if found.status in lifecycle.ACTIVE:
+            if found.status in states.ACTIVE:
                 await sessions.stop(con, found.id, "stopped-by-user", f"stopped by {actor.name}")
                 details = {"validation": str(found.id)}
                 await events.record(con, actor, "validation.stopped", project_id=found.project_id, details=details)
@@ -86,7 +87,7 @@ class Validations:
 
 
 def _view(run: TrialRun) -> ValidationView:
-    ended = lifecycle.leaving(run.status)
+    ended = states.leaving(run.status)
     verdict = "passed" if run.was_healthy else "failed" if ended else None
     return ValidationView(
         id=run.id, kind="validation", status=run.status, done=verdict is not None, verdict=verdict,

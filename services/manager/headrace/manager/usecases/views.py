@@ -12,10 +12,8 @@ from headrace.common.contracts.http.rollouts import ReplicaEnd
 from headrace.common.contracts.http.services import ReplicaView, RouteError, ServiceDetail, ServiceView
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.records import Replica, StartError
-from headrace.manager.domain.resolved import ResolvedSpec
-from headrace.manager.domain.signals import signal_of
-from headrace.manager.domain.status import (
+from headrace.manager.domain.lifecycle.signals import signal_of
+from headrace.manager.domain.lifecycle.status import (
     StatusOfService,
     behind,
     service_status,
@@ -23,6 +21,8 @@ from headrace.manager.domain.status import (
     with_own_port,
     with_tables,
 )
+from headrace.manager.domain.records import Replica, StartError
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store.ends import End
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.ports import AppProxies

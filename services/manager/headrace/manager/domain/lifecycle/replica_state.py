@@ -10,7 +10,7 @@ from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import RevisionId, SessionId
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain import lifecycle
+from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.records import Goal
 
 MAX_FAILED_STARTS = 5
@@ -84,7 +84,7 @@ class Seen:
     @property
     def perhaps_serving(self) -> bool:
         """Whether it served when its machine was last heard of."""
-        return lifecycle.ready(self.status, self.kernel_state, self.health)
+        return states.ready(self.status, self.kernel_state, self.health)
 
     @property
     def serving(self) -> bool:

@@ -18,10 +18,10 @@ from headrace.common.contracts.images import parse_image
 from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, LEAST, MEM
-from headrace.manager.domain.definition import Model
-from headrace.manager.domain.engines import ENGINES, choose_weights, start_words
-from headrace.manager.domain.resolved import ResolvedSpec
-from headrace.manager.domain.service_definition import ServiceDefaults
+from headrace.manager.domain.definitions.model_definition import Model
+from headrace.manager.domain.definitions.service_definition import ServiceDefaults
+from headrace.manager.domain.variants.engines import ENGINES, choose_weights, start_words
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 MODELS = "/models"
 HOME = "/home/work"

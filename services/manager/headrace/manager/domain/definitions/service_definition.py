@@ -10,7 +10,7 @@ from headrace.common.contracts import wording
 from headrace.common.contracts.http.revisions import EnvironName, EnvironValue, Image, RuntimeVariant, values_as_text
 from headrace.common.contracts.slots import RequestedSlots
 from headrace.common.text.tomltext import TomlError, load_toml
-from headrace.manager.domain import filetext
+from headrace.manager.domain.definitions import filetext
 
 FILE = "service-definition.toml"
 VARIANTS: tuple[str, ...] = get_args(RuntimeVariant)

@@ -20,9 +20,9 @@ from decimal import Decimal
 
 from headrace.common.contracts.ids import SessionId
 from headrace.manager.domain.addresses import NOT_ALLOWED
-from headrace.manager.domain.machines import Grant, Machine, Placement, Request, Waiting
-from headrace.manager.domain.refusals import Bystanders, refusal
-from headrace.manager.domain.rooms import Need, Room, Row, Units
+from headrace.manager.domain.placement.capacity import Need, Room, Row, Units
+from headrace.manager.domain.placement.machines import Grant, Machine, Placement, Request, Waiting
+from headrace.manager.domain.placement.placement_failure import Bystanders, refusal
 
 __all__ = [
     "RESERVE_AFTER",

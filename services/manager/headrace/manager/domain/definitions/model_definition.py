@@ -15,7 +15,7 @@ from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.slots import QuotaSlots
 from headrace.common.contracts.wording import Refused
 from headrace.common.text.yamltext import YamlError, load_yaml
-from headrace.manager.domain import filetext
+from headrace.manager.domain.definitions import filetext
 
 DEFAULT_NAMES = ("model-definition.yaml", "model-definition.yml")
 _MAX_WORDS = 1000

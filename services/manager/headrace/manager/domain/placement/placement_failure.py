@@ -9,8 +9,8 @@ from decimal import Decimal
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.slots import MEM
 from headrace.manager.domain.addresses import NOT_ALLOWED
-from headrace.manager.domain.machines import PLAN
-from headrace.manager.domain.rooms import Need, Room, Units
+from headrace.manager.domain.placement.capacity import Need, Room, Units
+from headrace.manager.domain.placement.machines import PLAN
 
 _GIB = 2**30
 

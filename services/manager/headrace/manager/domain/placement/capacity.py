@@ -12,7 +12,7 @@ from decimal import MAX_PREC, Context, Decimal
 from math import lcm
 
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM
-from headrace.manager.domain.machines import Grant, Machine
+from headrace.manager.domain.placement.machines import Grant, Machine
 
 ONE = Decimal(1)
 _EXACT = Context(prec=MAX_PREC)

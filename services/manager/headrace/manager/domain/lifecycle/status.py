@@ -15,10 +15,10 @@ from headrace.common.contracts.http.services import ServicePhase, ServiceStatus,
 from headrace.common.contracts.ids import ProxyId, RevisionId
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain import lifecycle
+from headrace.manager.domain.lifecycle import states
+from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
+from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.records import Service
-from headrace.manager.domain.replica_failures import RAN_WELL
-from headrace.manager.domain.replica_state import MAX_FAILED_STARTS
 
 _MAX_TEXT = 1500
 
@@ -60,7 +60,7 @@ class StatusOfService:
 
 def serves(replica: LiveReplica) -> bool:
     """Whether new requests may go to it."""
-    return lifecycle.ready(replica.status, replica.kernel_state, replica.health)
+    return states.ready(replica.status, replica.kernel_state, replica.health)
 
 
 def service_status(
@@ -234,9 +234,9 @@ def _own_place(service: Service, worst: LiveReplica, serving: Sequence[LiveRepli
 
 def _worst(service: Service, replicas: Sequence[LiveReplica]) -> LiveReplica | None:
     """Return the replica that explains best why the service is not yet where it should be."""
-    missing = [r for r in replicas if not serves(r) and r.status in lifecycle.STAGES]
+    missing = [r for r in replicas if not serves(r) and r.status in states.STAGES]
     newest = [r for r in missing if r.revision_id == service.revision_id] or missing
-    return min(newest, key=lambda r: (lifecycle.STAGES.index(r.status), r.health != "unhealthy"), default=None)
+    return min(newest, key=lambda r: (states.STAGES.index(r.status), r.health != "unhealthy"), default=None)
 
 
 def _and(error: str) -> str:

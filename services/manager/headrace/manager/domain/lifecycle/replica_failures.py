@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from headrace.common.contracts.ids import RevisionId
-from headrace.manager.domain.replica_state import Ended, Failed, Recovered, Seen, Wanted
+from headrace.manager.domain.lifecycle.replica_state import Ended, Failed, Recovered, Seen, Wanted
 
 MAX_BACKOFF_S = 60.0
 RAN_WELL = timedelta(minutes=10)

@@ -24,9 +24,16 @@ from datetime import datetime, timedelta
 
 from headrace.common.contracts.ids import RevisionId
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain import lifecycle
-from headrace.manager.domain.replica_failures import MAX_BACKOFF_S, ends, failures, is_end, is_failed_start, recovery
-from headrace.manager.domain.replica_state import (
+from headrace.manager.domain.lifecycle import states
+from headrace.manager.domain.lifecycle.replica_failures import (
+    MAX_BACKOFF_S,
+    ends,
+    failures,
+    is_end,
+    is_failed_start,
+    recovery,
+)
+from headrace.manager.domain.lifecycle.replica_state import (
     Action,
     Create,
     Ended,
@@ -66,7 +73,7 @@ def decide(want: Wanted, have: Sequence[Seen], now: datetime) -> list[Action]:
             continue
         actions.append(ended)
         over.append(replica)
-    active = [r for r in alive if r.status in lifecycle.ACTIVE]
+    active = [r for r in alive if r.status in states.ACTIVE]
     failed = [r for r in over if is_failed_start(want, r)]
     kept = _looked_after(want, active)
     ended_now = ends(want, [r for r in over if is_end(want, r)], kept or want.revision_id, now)
@@ -99,7 +106,7 @@ def stuck(want: Wanted, have: Sequence[Seen], now: datetime) -> Seen | None:
 def _ended(replica: Seen, now: datetime) -> Leave | None:
     """What holds for every session whatever is wanted: the dead, the lost, the drained."""
     if replica.lost and not replica.perhaps_serving:
-        return Leave(replica.id, "ended", lifecycle.SILENT)
+        return Leave(replica.id, "ended", states.SILENT)
     if replica.status == "stopping":
         return None
     if replica.dead:
@@ -219,11 +226,11 @@ def _replaced(want: Wanted, active: Sequence[Seen], serving: int, cramped: int, 
 def _worst_first(replica: Seen) -> tuple[bool, int, int, int, float]:
     """Order: not placed, placed, unhealthy, degraded, healthy with failing checks, healthy; the youngest first among equals."""
     health = ("unhealthy", "degraded", "healthy").index(replica.health)
-    stage = lifecycle.STAGES.index(replica.status)
+    stage = states.STAGES.index(replica.status)
     return (replica.serving, stage, health, -replica.failures, -replica.created_at.timestamp())
 
 
 def _dismiss(want: Wanted, replica: Seen, now: datetime, reason: Reason) -> Leave:
-    status = lifecycle.way_out(replica.status, served=replica.was_healthy, lost=replica.lost)
+    status = states.way_out(replica.status, served=replica.was_healthy, lost=replica.lost)
     deadline = now + timedelta(seconds=want.drain_grace_s) if status == "draining" else None
-    return Leave(replica.id, status, lifecycle.SILENT if replica.lost else reason, deadline)
+    return Leave(replica.id, status, states.SILENT if replica.lost else reason, deadline)

@@ -1,0 +1,1 @@
+"""Placement: which machine a session goes to, and why it waits."""
