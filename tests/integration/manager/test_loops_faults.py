@@ -21,7 +21,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.domain.lifecycle.replicas import Leave
+from headrace.manager.domain.lifecycle.replicas import Retire
 from headrace.manager.inbox import bus as bus_listener
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.services import Services
@@ -206,8 +206,8 @@ async def test_decisions_on_a_replica_set_that_changed_are_not_carried_out(world
         assert await sessions.unchanged(con, {**seen, service: Revs(rev, {})}) == {other}
         assert await sessions.unchanged(con, {**seen, ServiceId(new_uuid()): Revs(1, {})}) == {service, other}
         reason = Reason(code="c", text="t")
-        assert await sessions.leave(con, Leave(session, "stopping", reason), 1)
-        assert not await sessions.leave(con, Leave(session, "ended", reason), 1)
+        assert await sessions.leave(con, Retire(session, "stopping", reason), 1)
+        assert not await sessions.leave(con, Retire(session, "ended", reason), 1)
 
 
 async def test_many_managers_start_each_replica_once(world: World) -> None:
@@ -224,7 +224,7 @@ async def test_many_managers_start_each_replica_once(world: World) -> None:
 
 
 class _NoProxies:
-    def let_go(self, *_: object) -> bool:
+    def released(self, *_: object) -> bool:
         return False
 
 

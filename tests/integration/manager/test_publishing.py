@@ -23,7 +23,7 @@ from headrace.common.db.pool import Connection, Pool
 from headrace.manager.loops import publishing as publishing_loop
 from headrace.manager.loops.publishing import Publishing
 from headrace.manager.metrics import TABLES_UNBUILT
-from headrace.manager.store.tables import Draft
+from headrace.manager.store.tables import PendingPublication
 from tests.support.wait import eventually
 
 PROJECT = ProjectId(new_uuid())
@@ -48,10 +48,12 @@ class Facts:
     async def keys(self, _: Connection, after: str, most: int) -> list[str]:
         return [key for key in sorted(map(str, self.wanted)) if key > after][:most]
 
-    async def read(self, _: Connection, keys: Sequence[str]) -> list[Draft[RouteTable]]:
+    async def read(self, _: Connection, keys: Sequence[str]) -> list[PendingPublication[RouteTable]]:
         self.reads.append(len(keys))
         return [
-            Draft(f"route.{service}", str(service), service in self.unmarked, partial(self._build, service, wanted))
+            PendingPublication(
+                f"route.{service}", str(service), service in self.unmarked, partial(self._build, service, wanted)
+            )
             for service, wanted in self.wanted.items()
             if str(service) in keys
         ]
@@ -281,7 +283,7 @@ async def test_the_look_at_the_start_leaves_out_what_the_pass_made_and_goes_on_w
     restarted = publishing_of(pool, bus, facts)
     read, broken = facts.read, iter([False, True, False, False])
 
-    async def breaks(con: Connection, keys: Sequence[str]) -> list[Draft[RouteTable]]:
+    async def breaks(con: Connection, keys: Sequence[str]) -> list[PendingPublication[RouteTable]]:
         if next(broken):
             raise TimeoutError
         return await read(con, keys)

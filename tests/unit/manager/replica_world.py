@@ -11,14 +11,14 @@ from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.lifecycle.replicas import (
     Action,
     Create,
+    DesiredReplicas,
     Ended,
     Failed,
-    Leave,
+    ObservedReplica,
     Recovered,
+    Retire,
     RollBack,
-    Seen,
     Served,
-    Wanted,
     decide,
 )
 from headrace.manager.domain.lifecycle.states import TRANSITIONS
@@ -35,28 +35,30 @@ def session(number: int) -> SessionId:
     return SessionId(UUID(int=10_000 + number))
 
 
-def seen(number: int = 1, *, of: int = 1, age_s: float = 100.0, now: datetime = START, **facts: object) -> Seen:
+def seen(
+    number: int = 1, *, of: int = 1, age_s: float = 100.0, now: datetime = START, **facts: object
+) -> ObservedReplica:
     """A healthy replica of revision `of`, `age_s` old, but for `facts`."""
-    healthy = Seen(
+    healthy = ObservedReplica(
         id=session(number), revision_id=revision(of), status="running", health="healthy", was_healthy=True,
         kernel_state="running", reason=WHY, created_at=now - timedelta(seconds=age_s),
     )  # fmt: skip
     return replace(healthy, **facts)
 
 
-def loading(number: int = 1, **facts: object) -> Seen:
+def loading(number: int = 1, **facts: object) -> ObservedReplica:
     return seen(number, **{"health": "degraded", "was_healthy": False, **facts})
 
 
-def pending(number: int = 1, **facts: object) -> Seen:
+def pending(number: int = 1, **facts: object) -> ObservedReplica:
     return loading(number, **{"status": "pending", "kernel_state": None, **facts})
 
 
-def ill(number: int = 1, **facts: object) -> Seen:
+def ill(number: int = 1, **facts: object) -> ObservedReplica:
     return seen(number, **{"health": "unhealthy", **facts})
 
 
-def starting(replica: Seen, want: Wanted) -> bool:
+def starting(replica: ObservedReplica, want: DesiredReplicas) -> bool:
     """Counts towards the wanted number without serving yet."""
     return (
         replica.status in {"pending", "placed", "running"} and replica.revision_id in {want.revision_id, want.served}
@@ -68,8 +70,8 @@ def starting(replica: Seen, want: Wanted) -> bool:
 class Snapshot:
     """What one pass observed."""
 
-    want: Wanted
-    have: list[Seen]
+    want: DesiredReplicas
+    have: list[ObservedReplica]
     rev: int
     revs: dict[SessionId, int]
     breakages: int
@@ -79,8 +81,8 @@ class Snapshot:
 class World:
     """One service and everything around it. `rev`s guard writes as the database does."""
 
-    want: Wanted
-    sessions: dict[SessionId, Seen] = field(default_factory=dict)
+    want: DesiredReplicas
+    sessions: dict[SessionId, ObservedReplica] = field(default_factory=dict)
     revs: dict[SessionId, int] = field(default_factory=dict)
     rev: int = 1
     now: datetime = START
@@ -93,13 +95,13 @@ class World:
     """How many sessions the machines hold; None: any number."""
 
     @classmethod
-    def of(cls, want: Wanted, have: list[Seen], **facts: object) -> World:
+    def of(cls, want: DesiredReplicas, have: list[ObservedReplica], **facts: object) -> World:
         return cls(want, {r.id: r for r in have}, {r.id: 1 for r in have}, **facts)  # type: ignore[arg-type]  # test facts
 
     # What is seen
 
     @property
-    def have(self) -> list[Seen]:
+    def have(self) -> list[ObservedReplica]:
         return list(self.sessions.values())
 
     @property
@@ -126,7 +128,7 @@ class World:
                 new = pending(number, age_s=0, now=self.now, revision_id=revision_id)
                 self.sessions[new.id], self.revs[new.id] = new, 1
                 self.made.append(new.id)
-            case Leave(id, status, reason, deadline):
+            case Retire(id, status, reason, deadline):
                 assert status in TRANSITIONS[self.sessions[id].status]
                 if status == "ended":
                     del self.sessions[id], self.revs[id]
@@ -202,7 +204,7 @@ class World:
                     healthy_at=replica.healthy_at or self.now,
                 )  # fmt: skip
             case "draining":
-                self.change(key, let_go=True)
+                self.change(key, released=True)
             case "stopping":
                 del self.sessions[key], self.revs[key]
 

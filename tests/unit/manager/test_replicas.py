@@ -21,14 +21,14 @@ from headrace.manager.domain.lifecycle.replicas import (
     STUCK_AFTER,
     Action,
     Create,
+    DesiredReplicas,
     Ended,
     Failed,
-    Leave,
+    ObservedReplica,
     Recovered,
+    Retire,
     RollBack,
-    Seen,
     Served,
-    Wanted,
     decide,
 )
 from tests.unit.manager.replica_world import (
@@ -45,16 +45,16 @@ from tests.unit.manager.replica_world import (
 )
 
 NOW = START
-ONE = Wanted(goal="running", replicas=1, revision_id=revision(1), drain_grace_s=30, served=revision(1))
+ONE = DesiredReplicas(goal="running", replicas=1, revision_id=revision(1), drain_grace_s=30, served=revision(1))
 
 
-def want(replicas: int = 1, **facts: object) -> Wanted:
+def want(replicas: int = 1, **facts: object) -> DesiredReplicas:
     return replace(ONE, replicas=replicas, **facts)  # type: ignore[arg-type]  # test facts
 
 
 def left(actions: list[Action]) -> dict[int, tuple[str, str]]:
     """Which sessions leave, how and why."""
-    return {a.id.int - 10_000: (a.status, a.reason.code) for a in actions if isinstance(a, Leave)}
+    return {a.id.int - 10_000: (a.status, a.reason.code) for a in actions if isinstance(a, Retire)}
 
 
 def created(actions: list[Action]) -> int:
@@ -93,11 +93,11 @@ def test_a_serving_replica_is_never_dropped_for_one_that_does_not_serve() -> Non
 
 def test_what_drains_has_until_its_deadline_and_leaves_when_it_is_let_go() -> None:
     (drain,) = decide(want(0), [seen(1)], NOW)
-    assert isinstance(drain, Leave)
+    assert isinstance(drain, Retire)
     assert drain.deadline == NOW + timedelta(seconds=30)
     draining = seen(1, status="draining", drain_deadline=drain.deadline)
     assert decide(want(0), [draining], NOW) == []
-    assert left(decide(want(0), [replace(draining, let_go=True)], NOW)) == {1: ("stopping", "drained")}
+    assert left(decide(want(0), [replace(draining, released=True)], NOW)) == {1: ("stopping", "drained")}
     assert decide(want(0), [draining], NOW + timedelta(seconds=30)) == []  # app-proxies cut now, and say so
     late = NOW + timedelta(seconds=30) + CUT_FIRST
     assert left(decide(want(0), [draining], late)) == {1: ("stopping", "drain-grace-over")}
@@ -132,7 +132,7 @@ def test_a_service_that_is_not_to_run_lets_go_of_everything_and_starts_nothing(g
 def test_a_container_that_ended_is_not_waited_for_in_any_state(status: str, state: str) -> None:
     dead = seen(1, status=status, kernel_state=state, drain_deadline=NOW + timedelta(hours=1))
     first, ended, *rest = decide(want(1), [dead], NOW)
-    assert first == Leave(session(1), "stopping", WHY)
+    assert first == Retire(session(1), "stopping", WHY)
     assert isinstance(ended, Ended)
     assert rest == [Create(revision(1))]
 
@@ -171,7 +171,7 @@ def test_what_stops_is_waited_for() -> None:
 def test_a_failed_start_is_recorded_with_its_reason_and_the_next_one_waits(how: dict[str, object]) -> None:
     actions = decide(want(1), [loading(1, **how)], NOW)
     assert actions == [
-        Leave(session(1), "stopping", WHY),
+        Retire(session(1), "stopping", WHY),
         Failed(session(1), WHY, 1, NOW + timedelta(seconds=1)),
     ]
     waiting = want(1, failed_starts=1, next_start_at=NOW + timedelta(seconds=1), last_failed_at=NOW)
@@ -493,7 +493,7 @@ def test_scale_in_during_an_update_takes_old_ones_first_and_never_too_many() -> 
 
 
 @st.composite
-def replicas(draw: st.DrawFn, number: int) -> Seen:
+def replicas(draw: st.DrawFn, number: int) -> ObservedReplica:
     """A session in a state in which a machine and a manager can have put it."""
     facts: dict[str, object] = {"of": draw(st.integers(1, 3)), "age_s": draw(st.integers(0, 300))}
     status = draw(st.sampled_from(["pending", "placed", "running", "running", "running", "draining", "stopping"]))
@@ -514,14 +514,14 @@ def replicas(draw: st.DrawFn, number: int) -> Seen:
     facts["kernel_state"] = draw(st.sampled_from(["running", "running", "running", "exited"]))
     if status != "running":
         facts["drain_deadline"] = NOW + timedelta(seconds=draw(st.integers(-10, 60)))
-        facts["let_go"] = draw(st.booleans())
+        facts["released"] = draw(st.booleans())
     return seen(number, **facts)
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     failures = draw(st.integers(0, 6))
-    wanted = Wanted(
+    wanted = DesiredReplicas(
         goal=draw(st.sampled_from(["running", "running", "running", "stopped", "deleting"])),
         replicas=draw(st.integers(0, 9)),
         revision_id=revision(draw(st.integers(1, 3))),
@@ -544,7 +544,7 @@ def check_one_decision(world: World) -> list[Action]:
     """Decide and act once; what must hold of every decision."""
     wanted, before, serving = world.want, world.have, world.serving
     actions = world.one_pass()
-    leaving = Counter(a.id for a in actions if isinstance(a, Leave))
+    leaving = Counter(a.id for a in actions if isinstance(a, Retire))
     assert all(times == 1 for times in leaving.values())
     assert not leaving.keys() & {r.id for r in before if r.status == "stopping" and not r.lost}
     may_start = (
@@ -562,7 +562,7 @@ def check_one_decision(world: World) -> list[Action]:
         assert wanted.failed_starts >= MAX_FAILED_STARTS
         return actions
     if wanted.goal == "running":
-        given_up = [a for a in actions if isinstance(a, Leave) and a.reason.code == "made-room-for-update"]
+        given_up = [a for a in actions if isinstance(a, Retire) and a.reason.code == "made-room-for-update"]
         assert len(given_up) <= wanted.max_unavailable
         assert world.serving >= min(wanted.replicas, serving) - len(given_up)
         # One of the revision before that was healthy and is not now takes no place of the new one's.
@@ -608,7 +608,7 @@ def test_obeying_reaches_the_wanted_state_without_undoing_a_start(world: World, 
         made = {key for key in world.made if key in world.sessions}
         ours = {key for key in made if world.sessions[key].revision_id == world.want.revision_id}
         for action in check_one_decision(world):
-            assert not (isinstance(action, Leave) and action.id in ours)
+            assert not (isinstance(action, Retire) and action.id in ours)
         if world.settled():
             return
         moving = [r.id for r in world.have if not r.serving] or list(world.sessions)

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from headrace.common.contracts.ids import SessionId
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
-from headrace.manager.domain.lifecycle.replicas import Action, Leave, Seen, Wanted, decide
+from headrace.manager.domain.lifecycle.replicas import Action, DesiredReplicas, ObservedReplica, Retire, decide
 from tests.support.effort import examples
 from tests.unit.manager.replica_world import Snapshot, World, revision, starting
 
@@ -18,7 +18,7 @@ MANAGERS = st.integers(0, 1)
 WHICH = st.integers(0, 50)
 
 
-def count(have: list[Seen], wanted: Wanted) -> int:
+def count(have: list[ObservedReplica], wanted: DesiredReplicas) -> int:
     """Replicas that serve or are on their way to."""
     return sum(r.serving or starting(r, wanted) for r in have)
 
@@ -28,7 +28,9 @@ class Managers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World.of(Wanted(goal="running", replicas=2, revision_id=revision(1), drain_grace_s=20), [])
+        self.world = World.of(
+            DesiredReplicas(goal="running", replicas=2, revision_id=revision(1), drain_grace_s=20), []
+        )
         self.revisions = 1
         self.held: dict[int, tuple[Snapshot, list[Action]]] = {}
 
@@ -63,7 +65,7 @@ class Managers(RuleBasedStateMachine):
         started = len(world.made) - made
         if wanted.goal == "running":
             broke_meanwhile = world.breakages - snapshot.breakages
-            given_up = sum(isinstance(a, Leave) and a.reason.code == "made-room-for-update" for a in actions)
+            given_up = sum(isinstance(a, Retire) and a.reason.code == "made-room-for-update" for a in actions)
             assert given_up <= wanted.max_unavailable
             assert world.serving >= min(wanted.replicas, serving) - broke_meanwhile - given_up
         assert started == 0 or (not stale and wanted.goal == "running")
@@ -195,7 +197,7 @@ class Managers(RuleBasedStateMachine):
                 if key in world.sessions and world.sessions[key].revision_id == world.want.revision_id
             }  # fmt: skip
             for action in world.one_pass():
-                assert not (isinstance(action, Leave) and action.id in ours)
+                assert not (isinstance(action, Retire) and action.id in ours)
             if world.settled():
                 return
             for key in list(world.sessions):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.lifecycle.replicas import Leave, Seen
+from headrace.manager.domain.lifecycle.replicas import ObservedReplica, Retire
 from headrace.manager.domain.lifecycle.trial import PREPARATION, WAITING, decide
 from tests.unit.manager.replica_world import START, ill, loading, pending, seen
 
@@ -18,7 +18,7 @@ CHECK = {"health_check": {"path": "/health", "interval": 10, "max_retries": 2, "
 
 
 def verdict(
-    run: Seen, *, after: timedelta = timedelta(0), resolved: dict[str, object] | None = None
+    run: ObservedReplica, *, after: timedelta = timedelta(0), resolved: dict[str, object] | None = None
 ) -> tuple[str, str] | None:
     leave = decide(run, resolved or {}, NOW + after)
     return (leave.status, leave.reason.code) if leave else None
@@ -27,14 +27,14 @@ def verdict(
 @pytest.mark.parametrize(
     "run", [pending(), loading(status="placed", kernel_state=None), loading(kernel_state="preparing"), loading()]
 )
-def test_while_it_waits_and_loads_there_is_no_verdict(run: Seen) -> None:
+def test_while_it_waits_and_loads_there_is_no_verdict(run: ObservedReplica) -> None:
     assert verdict(run) is None
 
 
 @pytest.mark.parametrize(
     "run", [seen(), ill(), seen(kernel_state="exited"), seen(health="degraded")], ids=["now", "ill", "exited", "waking"]
 )
-def test_it_passed_if_it_was_healthy_once_whatever_came_after(run: Seen) -> None:
+def test_it_passed_if_it_was_healthy_once_whatever_came_after(run: ObservedReplica) -> None:
     assert verdict(run) == ("stopping", "validation-passed")
 
 
@@ -46,7 +46,9 @@ def test_a_lost_machine_does_not_take_back_that_it_passed() -> None:
 @pytest.mark.parametrize("how", [{"kernel_state": "exited"}, {"kernel_state": "failed"}, {"health": "unhealthy"}])
 def test_it_failed_with_the_words_of_what_went_wrong(how: dict[str, object]) -> None:
     leave = decide(loading(reason=Reason(code="exited", text="exit code 3: no such model"), **how), {}, NOW)
-    assert leave == Leave(loading().id, "stopping", Reason(code="validation-failed", text="exit code 3: no such model"))
+    assert leave == Retire(
+        loading().id, "stopping", Reason(code="validation-failed", text="exit code 3: no such model")
+    )
 
 
 def test_on_a_lost_machine_there_is_nothing_to_wait_for() -> None:

@@ -8,7 +8,7 @@ from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
 from headrace.common.contracts.problems import Conflict, Forbidden
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
-from headrace.manager.usecases.tokens import Opens
+from headrace.manager.usecases.tokens import TokenScope
 
 routes = Routes("tokens")
 OF_SERVICE = "/v1/services/{service}/tokens"
@@ -67,21 +67,21 @@ async def revoke_project_token(call: Call) -> web.Response:
     return await _revoke(call, "project")
 
 
-async def _create(call: Call, opens: Opens) -> web.Response:
-    token = await call.use.tokens.create(call.actor, opens, call[opens], call.body(CreateToken))
+async def _create(call: Call, scope: TokenScope) -> web.Response:
+    token = await call.use.tokens.create(call.actor, scope, call[scope], call.body(CreateToken))
     return json_reply(token, status=201)
 
 
-async def _list(call: Call, opens: Opens) -> web.Response:
+async def _list(call: Call, scope: TokenScope) -> web.Response:
     page = call.query(Paging)
-    found = await call.use.tokens.page(call.actor, opens, call[opens], after=page.after, limit=page.limit)
+    found = await call.use.tokens.page(call.actor, scope, call[scope], after=page.after, limit=page.limit)
     return json_reply(found)
 
 
-async def _update(call: Call, opens: Opens) -> web.Response:
+async def _update(call: Call, scope: TokenScope) -> web.Response:
     body = call.body(UpdateToken)
-    return json_reply(await call.use.tokens.update(call.actor, opens, call[opens], call["token_id"], body))
+    return json_reply(await call.use.tokens.update(call.actor, scope, call[scope], call["token_id"], body))
 
 
-async def _revoke(call: Call, opens: Opens) -> web.Response:
-    return json_reply(await call.use.tokens.revoke(call.actor, opens, call[opens], call["token_id"]))
+async def _revoke(call: Call, scope: TokenScope) -> web.Response:
+    return json_reply(await call.use.tokens.revoke(call.actor, scope, call[scope], call["token_id"]))

@@ -171,7 +171,7 @@ class Proxies:
         if _tells_of_drains(before.report if before is not None else None, report):
             self._poke("services", "receipts")
 
-    def let_go(self, service_id: ServiceId, session_id: SessionId, generation: int | None) -> bool:
+    def released(self, service_id: ServiceId, session_id: SessionId, generation: int | None) -> bool:
         """Whether every app-proxy heard of lately knows that the session drains (by table `generation`) and has no request open on it.
 
         False while no app-proxy is heard of: then the grace decides. False also until all had time to be heard of (`gather_for`)
@@ -179,7 +179,7 @@ class Proxies:
         """
         if generation is None or not self.gathered():
             return False
-        return all(_has_let_go(one.report, service_id, session_id, generation) for one in self.lately().values())
+        return all(_has_released(one.report, service_id, session_id, generation) for one in self.lately().values())
 
     def claimed(self) -> dict[ServiceId, int]:
         """Return every service that an app-proxy heard of lately routes, and the highest generation in which one has it."""
@@ -237,7 +237,7 @@ def _tells_of_drains(before: ProxyReport | None, report: ProxyReport) -> bool:
     return report.draining != before.draining or (bool(report.draining) and report.generations != before.generations)
 
 
-def _has_let_go(report: ProxyReport, service_id: ServiceId, session_id: SessionId, generation: int) -> bool:
+def _has_released(report: ProxyReport, service_id: ServiceId, session_id: SessionId, generation: int) -> bool:
     return report.generations.get(service_id, 0) >= generation and not any(
         route.session_id == session_id and route.in_flight for route in report.draining
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from headrace.common.contracts.http.rollouts import Rollout
 from headrace.manager.domain.lifecycle import states
-from headrace.manager.domain.lifecycle.replicas import Wanted
+from headrace.manager.domain.lifecycle.replicas import DesiredReplicas
 from headrace.manager.store.sessions import LiveRow, ServiceRow
 
 
@@ -24,10 +24,10 @@ def settled(service: ServiceRow, rows: Sequence[LiveRow]) -> bool:
     )
 
 
-def wanted_of(service: ServiceRow) -> Wanted:
+def desired_replicas(service: ServiceRow) -> DesiredReplicas:
     """Return what is wanted of it. Raises ValueError for settings that this version cannot read."""
     rollout = Rollout.model_validate(service.rollout)
-    return Wanted(
+    return DesiredReplicas(
         goal=service.goal, replicas=service.wanted, revision_id=service.revision_id, drain_grace_s=service.drain_grace_s,
         failed_starts=service.failed_starts, next_start_at=service.next_start_at, last_failed_at=service.last_failed_at,
         served=service.served_revision_id, ends=service.ends, held=service.ends_held,

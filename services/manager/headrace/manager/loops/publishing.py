@@ -26,7 +26,7 @@ from headrace.manager.loops.passed_over import words
 from headrace.manager.metrics import TABLES_PUBLISHED, TABLES_UNBUILT
 from headrace.manager.store import publications
 from headrace.manager.store.publications import Content, Publication
-from headrace.manager.store.tables import Draft
+from headrace.manager.store.tables import PendingPublication
 
 log = structlog.get_logger()
 T = TypeVar("T", NodePlan, RouteTable, RuleTable)
@@ -63,8 +63,8 @@ class Source(Protocol[T]):
     async def keys(self, con: Connection, after: str, most: int) -> list[str]:
         """Return the next keys in their order; '' is before all."""
 
-    async def read(self, con: Connection, keys: Sequence[str]) -> list[Draft[T]]:
-        """Return a draft for each of these of which there is something to publish."""
+    async def read(self, con: Connection, keys: Sequence[str]) -> list[PendingPublication[T]]:
+        """Return a pending publication for each of these of which there is something to publish."""
 
     async def mark(self, con: Connection, tables: Sequence[T]) -> None:
         """Note in the database what these tables tell first."""
@@ -188,13 +188,13 @@ class Publishing(Generic[T]):
             async with self._pool.acquire(timeout=15) as con:
                 keys = await self._source.keys(con, self._cursor, most)
                 others = [key for key in keys if key not in self._fresh]
-                drafts = await self._source.read(con, others) if others else []
-                known = await publications.digests(con, [draft.subject for draft in drafts])
-            for draft in drafts:
-                last = known.get(draft.subject)  # without one it is made just once, when it is published
-                due = draft.unmarked or draft.subject in self.unbuilt or last is None
-                if due or _made(draft).content.digest != last:
-                    self._again[draft.key] = None
+                unpublished = await self._source.read(con, others) if others else []
+                known = await publications.digests(con, [pending.subject for pending in unpublished])
+            for pending in unpublished:
+                last = known.get(pending.subject)  # without one it is made just once, when it is published
+                due = pending.unmarked or pending.subject in self.unbuilt or last is None
+                if due or _made(pending).content.digest != last:
+                    self._again[pending.key] = None
             if len(keys) < most:
                 self._cursor, self._whole = "", False
                 break
@@ -243,20 +243,20 @@ class Publishing(Generic[T]):
             return []
         subjects = [self._source.prefix + key for key in keys]
         before = await publications.lock(con, subjects)
-        drafts = await self._source.read(con, keys)
-        tables, unsent = await self._advance(con, drafts, before)
-        gone = set(subjects) - {draft.subject for draft in drafts}
+        unpublished = await self._source.read(con, keys)
+        tables, unsent = await self._advance(con, unpublished, before)
+        gone = set(subjects) - {pending.subject for pending in unpublished}
         self._unsent -= gone
         for subject in gone:
             self.unbuilt.pop(subject, None)
         TABLES_UNBUILT.labels(self._kind.__name__).set(len(self.unbuilt))
         await publications.drop_unused(con, sorted(gone))
-        waiting = {draft.key for draft in drafts if draft.unmarked}
+        waiting = {pending.key for pending in unpublished if pending.unmarked}
         await self._source.mark(con, [table for table in tables if _key(table.address()) in waiting])
         return unsent
 
     async def _advance(
-        self, con: Connection, drafts: Iterable[Draft[T]], before: Mapping[str, Publication]
+        self, con: Connection, unpublished: Iterable[PendingPublication[T]], before: Mapping[str, Publication]
     ) -> tuple[list[T], list[tuple[T, bytes]]]:
         """Keep the newest generations; a table that cannot be made is passed over.
 
@@ -266,9 +266,9 @@ class Publishing(Generic[T]):
         unsent: list[tuple[T, bytes]] = []
         new: dict[str, tuple[int, Content]] = {}
         problems: dict[str, str | None] = {}
-        for draft in drafts:
-            subject, last = draft.subject, before[draft.subject]
-            made = _made(draft)
+        for pending in unpublished:
+            subject, last = pending.subject, before[pending.subject]
+            made = _made(pending)
             content, problem = made.content, made.problem
             if problem != last.problem:
                 problems[subject] = problem
@@ -279,7 +279,7 @@ class Publishing(Generic[T]):
             generation = last.generation
             # Above it where the database was restored from an older copy, or a machine that was forgotten came back: readers
             # would refuse what it counts.
-            floor = max(draft.floor, self._stream.held[subject].generation if subject in self._stream.held else 0)
+            floor = max(pending.floor, self._stream.held[subject].generation if subject in self._stream.held else 0)
             if content.digest != last.digest or generation < floor:
                 generation = max(generation, floor) + 1
                 new[subject] = (generation, content)
@@ -339,10 +339,10 @@ class _Made(Generic[T]):
     problem: str | None = None
 
 
-def _made(draft: Draft[T]) -> _Made[T]:
+def _made(pending: PendingPublication[T]) -> _Made[T]:
     try:
-        table = draft.build()
-        data = table.encode() if draft.encode is None else draft.encode(table)
+        table = pending.build()
+        data = table.encode() if pending.encode is None else pending.encode(table)
     except (ValueError, TypeError, KeyError) as error:
         problem = f"it cannot be made from what is stored: {words(error)}"[: publications.MAX_PROBLEM]
         return _Made(None, b"", NOTHING, problem)

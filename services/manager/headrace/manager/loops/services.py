@@ -21,20 +21,20 @@ from headrace.manager.domain.lifecycle.attention import Attention
 from headrace.manager.domain.lifecycle.replicas import (
     Action,
     Create,
+    DesiredReplicas,
     Ended,
     Failed,
-    Leave,
+    ObservedReplica,
     Recovered,
+    Retire,
     RollBack,
-    Seen,
     Served,
-    Wanted,
     decide,
     stuck,
 )
 from headrace.manager.domain.placement.scheduler import who_makes_room
 from headrace.manager.inbox.reports import Proxies
-from headrace.manager.loops.desired import settled, wanted_of
+from headrace.manager.loops.desired import desired_replicas, settled
 from headrace.manager.loops.first_replicas import Start, create_first
 from headrace.manager.loops.passed_over import pass_over, words
 from headrace.manager.metrics import ENDED, SESSIONS, STARTS_FAILED
@@ -214,7 +214,7 @@ class Services:
         return acted
 
     async def _one_service(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:
-        want = wanted_of(service)
+        want = desired_replicas(service)
         have = await self._with_room(want, [self._seen(service.id, row) for row in rows], now)
         actions = decide(want, have, now)
         if not actions:
@@ -236,7 +236,7 @@ class Services:
         match action:
             case Create():
                 pass  # all of them at once, before the others
-            case Leave():
+            case Retire():
                 if await sessions.leave(con, action, revs[action.id]):
                     await receipts.left(con, action)
             case Failed():
@@ -257,7 +257,9 @@ class Services:
                     details={"from_revision": before, "revision": after},
                 )  # fmt: skip
 
-    async def _with_room(self, want: Wanted, have: list[Seen], now: datetime) -> list[Seen]:
+    async def _with_room(
+        self, want: DesiredReplicas, have: list[ObservedReplica], now: datetime
+    ) -> list[ObservedReplica]:
         """Return `have`, and of a rollout that finds no machine: which old replicas hold what it needs."""
         waiting = stuck(want, have, now)
         if waiting is None:
@@ -278,14 +280,14 @@ class Services:
             await sessions.leave(con, action, row.rev)
         return 1
 
-    def _seen(self, service_id: ServiceId | None, row: LiveRow) -> Seen:
+    def _seen(self, service_id: ServiceId | None, row: LiveRow) -> ObservedReplica:
         knows_kernel = row.kernel_state is not None
         reason = (row.kernel_code, row.kernel_text) if knows_kernel else (row.reason_code, row.reason_text)
-        return Seen(
+        return ObservedReplica(
             id=row.id, revision_id=row.revision_id, status=row.status, health=row.health, was_healthy=row.was_healthy,
             kernel_state=row.kernel_state, reason=Reason(code=reason[0] or "unknown", text=reason[1] or ""), created_at=row.created_at,
             drain_deadline=row.drain_deadline, lost=row.lost, failures=row.failures, healthy_at=row.healthy_at,
-            let_go=row.status == "draining" and service_id is not None and self._proxies.let_go(service_id, row.id, row.drain_generation),
+            released=row.status == "draining" and service_id is not None and self._proxies.released(service_id, row.id, row.drain_generation),
         )  # fmt: skip
 
 
@@ -294,7 +296,7 @@ def _first(service: ServiceRow, now: datetime) -> Start | None:
     if service.problem is not None:
         return None
     try:
-        actions = decide(wanted_of(service), (), now)
+        actions = decide(desired_replicas(service), (), now)
     except ValueError:
         return None
     creates = tuple(action.revision_id for action in actions if isinstance(action, Create))
@@ -303,7 +305,7 @@ def _first(service: ServiceRow, now: datetime) -> Start | None:
 
 def _short(action: Action) -> str:
     match action:
-        case Leave(id, status, reason):
+        case Retire(id, status, reason):
             return f"{status} {id} ({reason.code})"
         case Failed(id, reason, failures):
             return f"failed {id} ({reason.code}, {failures} in a row)"

@@ -13,7 +13,7 @@ from headrace.common.contracts.messages.reports import DrainReceipt
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.lifecycle.receipts import Drain, Part, Parts
-from headrace.manager.domain.lifecycle.replicas import Leave
+from headrace.manager.domain.lifecycle.replicas import Retire
 
 SQL = Queries.beside(__file__)
 
@@ -33,7 +33,7 @@ class Receipt:
     parts: Parts
 
 
-async def left(con: Connection, action: Leave) -> None:
+async def left(con: Connection, action: Retire) -> None:
     """Begin the receipt of a replica that drains; end that of one which did. Call in the transaction that moves the session."""
     if action.status == "draining":
         await con.execute(SQL.began, [action.id])

@@ -15,7 +15,7 @@ from headrace.common.contracts.slots import GPU_DEVICE, read_slots
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.lifecycle import states
-from headrace.manager.domain.lifecycle.replica_state import Failed, Leave
+from headrace.manager.domain.lifecycle.replica_state import Failed, Retire
 from headrace.manager.domain.placement.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
 from headrace.manager.domain.placement.scheduler import Machine, Placement, Request, Waiting
 from headrace.manager.domain.records import Goal
@@ -161,7 +161,7 @@ async def alone(con: Connection, limit: int) -> list[LiveRow]:
     return [LiveRow(**row) for row in await con.fetch(SQL.alone, limit)]
 
 
-async def leave(con: Connection, action: Leave, rev: int) -> bool:
+async def leave(con: Connection, action: Retire, rev: int) -> bool:
     """Move the session if it is still at `rev`. Returns whether it was."""
     row = await con.fetchrow(
         SQL.leave, action.id, rev, action.status, action.reason.code, action.reason.text, action.deadline

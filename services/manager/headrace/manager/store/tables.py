@@ -34,7 +34,7 @@ _KERNELS = TypeAdapter(tuple[PlannedKernel, ...])
 
 
 @dataclass(frozen=True)
-class Draft(Generic[T]):
+class PendingPublication(Generic[T]):
     """A table that has not been made yet. `build` raises ValueError or TypeError for rows that make none."""
 
     subject: str
@@ -62,18 +62,18 @@ class Plans:
         """Return the ids of the next machines, in their order."""
         return [row["id"] for row in await con.fetch(SQL.machines, after, most)]
 
-    async def read(self, con: Connection, keys: Sequence[str]) -> list[Draft[NodePlan]]:
+    async def read(self, con: Connection, keys: Sequence[str]) -> list[PendingPublication[NodePlan]]:
         """Return the plan of each of these machines."""
         rows = await con.fetch(SQL.planned, keys)
         specs = await self._of(con, {row["revision_id"] for row in rows if row["revision_id"] is not None})
         texts = {str(revision): spec.json for revision, spec in specs.items() if isinstance(spec, _Spec)}
-        drafts = []
+        unpublished = []
         for agent_id, group in groupby(rows, key=lambda row: row["agent_id"]):
             facts = tuple(group)
             build, encode = partial(_plan, agent_id, facts, specs), partial(_encoded, texts)
             subject, applied = f"{self.prefix}{agent_id}", facts[0]["applied_generation"]
-            drafts.append(Draft(subject, agent_id, facts[0]["unmarked"], build, applied, encode))
-        return drafts
+            unpublished.append(PendingPublication(subject, agent_id, facts[0]["unmarked"], build, applied, encode))
+        return unpublished
 
     async def _of(self, con: Connection, revisions: set[UUID]) -> dict[UUID, _Spec | ValueError]:
         """Return the spec of each revision, or why it has none."""
@@ -157,7 +157,7 @@ class Routes:
         """Return the ids of the next services, in their order."""
         return [row["id"] for row in await con.fetch(SQL.services, after or _BEFORE_ALL, most)]
 
-    async def read(self, con: Connection, keys: Sequence[str]) -> list[Draft[RouteTable]]:
+    async def read(self, con: Connection, keys: Sequence[str]) -> list[PendingPublication[RouteTable]]:
         """Return the table of each of these services."""
         signing = tuple(
             TokenKey(kid=row["kid"], public_key=urlsafe_b64encode(row["public_key"]).rstrip(b"=").decode())
@@ -197,9 +197,9 @@ def _no_rules(row: Any) -> RuleTable:
     return RuleTable(service_id=row["service_id"], generation=1, removed=True)
 
 
-def _draft(prefix: str, row: Any, build: Callable[[], T]) -> Draft[T]:
+def _draft(prefix: str, row: Any, build: Callable[[], T]) -> PendingPublication[T]:
     key = str(row["service_id"])
-    return Draft(prefix + key, key, row["unmarked"], build)
+    return PendingPublication(prefix + key, key, row["unmarked"], build)
 
 
 def _route_table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
@@ -232,7 +232,7 @@ class Rules:
         """Return the ids of the next services, in their order."""
         return [row["id"] for row in await con.fetch(SQL.ruled_services, after or _BEFORE_ALL, most)]
 
-    async def read(self, con: Connection, keys: Sequence[str]) -> list[Draft[RuleTable]]:
+    async def read(self, con: Connection, keys: Sequence[str]) -> list[PendingPublication[RuleTable]]:
         """Return the table of each of these services."""
         rows = await con.fetch(SQL.ruled, keys)
         return [

@@ -25,7 +25,7 @@ from headrace.manager.usecases.revocations import Revocations
 
 DEFAULT_LIFETIME = timedelta(days=30)
 LONGEST = timedelta(days=3651)
-Opens = Literal["service", "project"]
+TokenScope = Literal["service", "project"]
 
 
 class SigningKeys:
@@ -50,8 +50,8 @@ class SigningKeys:
 
 
 @dataclass(frozen=True)
-class Opened:
-    """What tokens are for: one service, or all services of a project."""
+class ScopedTarget:
+    """The target of a token's scope: one service, or all services of a project."""
 
     project_id: ProjectId
     service_id: ServiceId | None
@@ -74,100 +74,104 @@ class Tokens:
         self._keys = keys
         self._pokes = pokes
         self._clock = clock
-        self._most: dict[Opens, int] = {"service": most.tokens_per_service, "project": most.tokens_per_project}
+        self._most: dict[TokenScope, int] = {"service": most.tokens_per_service, "project": most.tokens_per_project}
 
-    async def create(self, actor: Actor, opens: Opens, reference: str, new: CreateToken) -> NewToken:
+    async def create(self, actor: Actor, scope: TokenScope, reference: str, new: CreateToken) -> NewToken:
         """Make a token; this is the only time that it is shown. Raises NotFound, Forbidden, Conflict; InvalidRequest for a bad date."""
         now = self._clock()
         expires_at = _expiry(new, now)
         token_id = TokenId(new_uuid())
         async with transaction(self._pool) as con:
-            opened = await _opened(con, actor, opens, reference, "member")
-            await _hold(con, opened)  # one at a time, so that the count holds
-            there = await tokens.living(con, opened.subject)
-            bounds.check(opened.words, "tokens that have not expired", there, self._most[opens])
+            target = await _target(con, actor, scope, reference, "member")
+            await _hold(con, target)  # one at a time, so that the count holds
+            there = await tokens.living(con, target.subject)
+            bounds.check(target.words, "tokens that have not expired", there, self._most[scope])
             key = await self._keys.current(con)
             view = await tokens.insert(
-                con, token_id, new, service_id=opened.service_id, project_id=None if opened.service_id else opened.project_id,
+                con, token_id, new, service_id=target.service_id, project_id=None if target.service_id else target.project_id,
                 user_id=actor.user_id, creator=actor.name, expires_at=expires_at,
             )  # fmt: skip
             details = {"name": new.name, "expires_at": expires_at.isoformat(), "limits": tokens.plain(new.limits)}
-            await _record(con, actor, "token.created", opened, token_id, **details, share=new.share)
+            await _record(con, actor, "token.created", target, token_id, **details, share=new.share)
         token = key.token(
-            opened.subject, token_id, issued_at=now, expires_at=expires_at, limits=new.limits, share=new.share
+            target.subject, token_id, issued_at=now, expires_at=expires_at, limits=new.limits, share=new.share
         )
         self._pokes.poke("routes")
         return NewToken(**view.model_dump(), token=token)
 
-    async def page(self, actor: Actor, opens: Opens, reference: str, *, after: UUID, limit: int) -> Page[TokenView]:
+    async def page(
+        self, actor: Actor, scope: TokenScope, reference: str, *, after: UUID, limit: int
+    ) -> Page[TokenView]:
         """Return the tokens without their secrets. Raises NotFound."""
         async with self._pool.acquire(timeout=10) as con:
-            opened = await _opened(con, actor, opens, reference, "viewer")
-            found = await tokens.page(con, opened.subject, after=after, limit=limit + 1)
+            target = await _target(con, actor, scope, reference, "viewer")
+            found = await tokens.page(con, target.subject, after=after, limit=limit + 1)
         return a_page(found, limit, lambda token: token, lambda token: token.id)
 
-    async def update(self, actor: Actor, opens: Opens, reference: str, token: str, change: UpdateToken) -> TokenView:
+    async def update(
+        self, actor: Actor, scope: TokenScope, reference: str, token: str, change: UpdateToken
+    ) -> TokenView:
         """Change name, limits and share; app-proxies know within a second. Raises NotFound, Forbidden, Conflict where it is over."""
         token_id = TokenId(as_id(token, "token"))
         async with transaction(self._pool) as con:
-            opened = await _opened(con, actor, opens, reference, "member")
-            view = await tokens.update(con, opened.subject, token_id, change)
+            target = await _target(con, actor, scope, reference, "member")
+            view = await tokens.update(con, target.subject, token_id, change)
             if view is None:
-                raise NotFound(f"{opened.words} has no token {token}")
+                raise NotFound(f"{target.words} has no token {token}")
             if view.revoked_at is not None or view.expires_at <= self._clock():
                 over = "was revoked" if view.revoked_at is not None else "has expired"
                 raise Conflict(
-                    f"token {token} of {opened.words} {over}: nothing of it counts any more; make another one"
+                    f"token {token} of {target.words} {over}: nothing of it counts any more; make another one"
                 )
             details = change.model_dump(mode="json", exclude_unset=True)
-            await _record(con, actor, "token.updated", opened, token_id, **details)
+            await _record(con, actor, "token.updated", target, token_id, **details)
         self._pokes.poke("routes")
         return view
 
-    async def revoke(self, actor: Actor, opens: Opens, reference: str, token: str) -> RevocationView:
+    async def revoke(self, actor: Actor, scope: TokenScope, reference: str, token: str) -> RevocationView:
         """Revoke a token; app-proxies refuse it within a second. Return where they do already. Raises NotFound, Forbidden."""
         token_id = TokenId(as_id(token, "token"))
         async with transaction(self._pool) as con:
-            opened = await _opened(con, actor, opens, reference, "member")
-            await _hold(con, opened)  # so that no service is made meanwhile
-            following = await self._revocations.begin(con, opened.subject)
-            fresh = await tokens.revoke(con, opened.subject, token_id)
+            target = await _target(con, actor, scope, reference, "member")
+            await _hold(con, target)  # so that no service is made meanwhile
+            following = await self._revocations.begin(con, target.subject)
+            fresh = await tokens.revoke(con, target.subject, token_id)
             if fresh is None:
-                raise NotFound(f"{opened.words} has no token {token}")
+                raise NotFound(f"{target.words} has no token {token}")
             if fresh:
                 await following.note(con, token_id)
-            await _record(con, actor, "token.revoked", opened, token_id)
+            await _record(con, actor, "token.revoked", target, token_id)
         self._pokes.poke("routes")
-        return await self._revocations.look(token_id, opened.subject)
+        return await self._revocations.look(token_id, target.subject)
 
-    async def revocation(self, actor: Actor, opens: Opens, reference: str, credential: str) -> RevocationView:
+    async def revocation(self, actor: Actor, scope: TokenScope, reference: str, credential: str) -> RevocationView:
         """Return at which app-proxies the revocation of a token, or of a service's client, is in force. Raises NotFound."""
         credential_id = as_id(credential, "token or client")
         async with self._pool.acquire(timeout=10) as con:
-            opened = await _opened(con, actor, opens, reference, "viewer")
-        return await self._revocations.look(credential_id, opened.subject)
+            target = await _target(con, actor, scope, reference, "viewer")
+        return await self._revocations.look(credential_id, target.subject)
 
 
-async def _hold(con: Connection, opened: Opened) -> None:
-    if opened.service_id is None:
-        await projects.lock(con, opened.project_id)
+async def _hold(con: Connection, target: ScopedTarget) -> None:
+    if target.service_id is None:
+        await projects.lock(con, target.project_id)
     else:
-        await services.lock(con, opened.service_id)
+        await services.lock(con, target.service_id)
 
 
-async def _opened(con: Connection, actor: Actor, opens: Opens, reference: str, needed: Role) -> Opened:
-    if opens == "project":
+async def _target(con: Connection, actor: Actor, scope: TokenScope, reference: str, needed: Role) -> ScopedTarget:
+    if scope == "project":
         project = await project_for(con, actor, reference, needed)
-        return Opened(project.id, None, f"project {project.name}")
+        return ScopedTarget(project.id, None, f"project {project.name}")
     service = (await service_for(con, actor, reference, needed)).service
-    return Opened(service.project_id, service.id, f"service {service.name}")
+    return ScopedTarget(service.project_id, service.id, f"service {service.name}")
 
 
 async def _record(
-    con: Connection, actor: Actor, action: str, opened: Opened, token_id: TokenId, **details: Any
+    con: Connection, actor: Actor, action: str, target: ScopedTarget, token_id: TokenId, **details: Any
 ) -> None:
     await events.record(
-        con, actor, action, project_id=opened.project_id, service_id=opened.service_id,
+        con, actor, action, project_id=target.project_id, service_id=target.service_id,
         details={"token_id": str(token_id), **details},
     )  # fmt: skip
 

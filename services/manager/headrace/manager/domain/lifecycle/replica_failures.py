@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from headrace.common.contracts.ids import RevisionId
-from headrace.manager.domain.lifecycle.replica_state import Ended, Failed, Recovered, Seen, Wanted
+from headrace.manager.domain.lifecycle.replica_state import DesiredReplicas, Ended, Failed, ObservedReplica, Recovered
 
 MAX_BACKOFF_S = 60.0
 RAN_WELL = timedelta(minutes=10)
 """A replica that was healthy for so long and then ends is the first of its row (as Kubernetes resets its back-off)."""
 
 
-def is_failed_start(want: Wanted, replica: Seen) -> bool:
+def is_failed_start(want: DesiredReplicas, replica: ObservedReplica) -> bool:
     """Whether a replica that is over never served, and was to."""
     return (
         want.goal == "running"
@@ -24,7 +24,7 @@ def is_failed_start(want: Wanted, replica: Seen) -> bool:
     )
 
 
-def is_end(want: Wanted, replica: Seen) -> bool:
+def is_end(want: DesiredReplicas, replica: ObservedReplica) -> bool:
     """Whether a replica that is over ended in operation, or did not start although its revision had served."""
     if want.goal != "running" or replica.lost or replica.status not in {"placed", "running", "draining"}:
         return False
@@ -33,14 +33,16 @@ def is_end(want: Wanted, replica: Seen) -> bool:
     return replica.revision_id == want.before and replica.status != "draining"
 
 
-def failures(want: Wanted, failed: Sequence[Seen], now: datetime) -> list[Failed]:
+def failures(want: DesiredReplicas, failed: Sequence[ObservedReplica], now: datetime) -> list[Failed]:
     """Keep every error, but count a round once: replicas that were started together fail together, for one reason."""
     fresh = any(want.last_failed_at is None or r.created_at > want.last_failed_at for r in failed)
     count = want.failed_starts + fresh
     return [Failed(r.id, r.reason, count, now + backoff(count)) for r in failed]
 
 
-def ends(want: Wanted, ended: Sequence[Seen], target: RevisionId | None, now: datetime) -> list[Ended]:
+def ends(
+    want: DesiredReplicas, ended: Sequence[ObservedReplica], target: RevisionId | None, now: datetime
+) -> list[Ended]:
     """Keep every end. Those of `target`, the revision that replaces them, are counted, a round once, as failed starts are.
 
     The first end in a row is made good at once, the next after 1, 2, 4 … seconds.
@@ -58,7 +60,7 @@ def ends(want: Wanted, ended: Sequence[Seen], target: RevisionId | None, now: da
     return [Ended(r.id, r.reason, count, held, until, counted=r in counted) for r in ended]
 
 
-def _ran_well(replica: Seen, now: datetime) -> bool:
+def _ran_well(replica: ObservedReplica, now: datetime) -> bool:
     return replica.healthy_at is not None and now - replica.healthy_at >= RAN_WELL
 
 
@@ -67,7 +69,7 @@ def backoff(times: int) -> timedelta:
     return timedelta(seconds=min(MAX_BACKOFF_S, 2.0 ** min(times - 1, 10)))
 
 
-def recovery(want: Wanted, active: Sequence[Seen]) -> list[Recovered]:
+def recovery(want: DesiredReplicas, active: Sequence[ObservedReplica]) -> list[Recovered]:
     """Say when a start of the current revision after its last failure ended well."""
     if not want.failed_starts:
         return []

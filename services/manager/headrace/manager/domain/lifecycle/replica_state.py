@@ -18,7 +18,7 @@ MAX_FAILED_STARTS = 5
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredReplicas:
     """A service as the decision needs it."""
 
     goal: Goal
@@ -53,7 +53,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedReplica:
     """A live session with its main kernel."""
 
     id: SessionId
@@ -65,7 +65,7 @@ class Seen:
     reason: Reason
     created_at: datetime
     drain_deadline: datetime | None = None
-    let_go: bool = False
+    released: bool = False
     """Every app-proxy knows that it drains, and has no request open on it."""
     lost: bool = False
     """Its machine is silent."""
@@ -105,7 +105,7 @@ class Create:
 
 
 @dataclass(frozen=True)
-class Leave:
+class Retire:
     """Move a session on its way out: `draining` (until `deadline`), `stopping` or `ended`."""
 
     id: SessionId
@@ -156,4 +156,4 @@ class RollBack:
     revision_id: RevisionId
 
 
-Action = Create | Leave | Failed | Ended | Recovered | Served | RollBack
+Action = Create | Retire | Failed | Ended | Recovered | Served | RollBack

@@ -36,19 +36,30 @@ from headrace.manager.domain.lifecycle.replica_failures import (
 from headrace.manager.domain.lifecycle.replica_state import (
     Action,
     Create,
+    DesiredReplicas,
     Ended,
     Failed,
-    Leave,
+    ObservedReplica,
     Recovered,
+    Retire,
     RollBack,
-    Seen,
     Served,
-    Wanted,
 )
 
 __all__ = [
-    "MAX_BACKOFF_S", "Action", "Create", "Ended", "Failed", "Leave", "Recovered", "RollBack", "Seen", "Served", "Wanted",
-    "decide", "stuck",
+    "MAX_BACKOFF_S",
+    "Action",
+    "Create",
+    "DesiredReplicas",
+    "Ended",
+    "Failed",
+    "ObservedReplica",
+    "Recovered",
+    "Retire",
+    "RollBack",
+    "Served",
+    "decide",
+    "stuck",
 ]  # fmt: skip
 
 GIVE_WAY_AFTER = timedelta(seconds=60)
@@ -61,11 +72,11 @@ CUT_FIRST = timedelta(seconds=2)
 """App-proxies tell and cut what is open at a drain's deadline; one that has not said so by then is not waited for."""
 
 
-def decide(want: Wanted, have: Sequence[Seen], now: datetime) -> list[Action]:
+def decide(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetime) -> list[Action]:
     """Return the actions that bring `have` nearer to `want`; none once they agree."""
     actions: list[Action] = []
-    alive: list[Seen] = []
-    over: list[Seen] = []
+    alive: list[ObservedReplica] = []
+    over: list[ObservedReplica] = []
     for replica in have:
         ended = _ended(replica, now)
         if ended is None:
@@ -93,7 +104,7 @@ def decide(want: Wanted, have: Sequence[Seen], now: datetime) -> list[Action]:
     return [*actions, *_missing(want, active, kept, now, failed=bool(failed))]
 
 
-def stuck(want: Wanted, have: Sequence[Seen], now: datetime) -> Seen | None:
+def stuck(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetime) -> ObservedReplica | None:
     """Return the replica of a rollout that waits for a machine, where giving up an old one is worth a look."""
     if want.goal != "running" or not want.max_unavailable:
         return None
@@ -103,30 +114,30 @@ def stuck(want: Wanted, have: Sequence[Seen], now: datetime) -> Seen | None:
     return next((r for r in waiting if now - r.created_at >= STUCK_AFTER), None)
 
 
-def _ended(replica: Seen, now: datetime) -> Leave | None:
+def _ended(replica: ObservedReplica, now: datetime) -> Retire | None:
     """What holds for every session whatever is wanted: the dead, the lost, the drained."""
     if replica.lost and not replica.perhaps_serving:
-        return Leave(replica.id, "ended", states.SILENT)
+        return Retire(replica.id, "ended", states.SILENT)
     if replica.status == "stopping":
         return None
     if replica.dead:
-        return Leave(replica.id, "stopping", replica.reason)
+        return Retire(replica.id, "stopping", replica.reason)
     if replica.status == "draining":
-        if replica.let_go:
-            return Leave(replica.id, "stopping", Reason(code="drained", text="no request is open on it any more"))
+        if replica.released:
+            return Retire(replica.id, "stopping", Reason(code="drained", text="no request is open on it any more"))
         if replica.drain_deadline is None or now >= replica.drain_deadline + CUT_FIRST:
-            return Leave(
+            return Retire(
                 replica.id,
                 "stopping",
                 Reason(code="drain-grace-over", text="requests were still open when the drain's grace was over"),
             )
         return None
     if replica.health == "unhealthy" and not replica.was_healthy:
-        return Leave(replica.id, "stopping", replica.reason)
+        return Retire(replica.id, "stopping", replica.reason)
     return None
 
 
-def _looked_after(want: Wanted, active: Sequence[Seen]) -> RevisionId | None:
+def _looked_after(want: DesiredReplicas, active: Sequence[ObservedReplica]) -> RevisionId | None:
     """Return the revision that served before, while the current one does not start."""
     if want.gave_up:
         return want.before
@@ -134,7 +145,7 @@ def _looked_after(want: Wanted, active: Sequence[Seen]) -> RevisionId | None:
     return want.before if want.failed_starts and not proven else None
 
 
-def _served(want: Wanted, active: Sequence[Seen]) -> list[Served]:
+def _served(want: DesiredReplicas, active: Sequence[ObservedReplica]) -> list[Served]:
     """Note the current revision once it serves alone; while none was ever noted, any that does: an update may have come
     just before the first report that it serves."""
     serving = {r.revision_id for r in active if r.serving}
@@ -145,7 +156,7 @@ def _served(want: Wanted, active: Sequence[Seen]) -> list[Served]:
 
 
 def _missing(
-    want: Wanted, active: Sequence[Seen], kept: RevisionId | None, now: datetime, *, failed: bool
+    want: DesiredReplicas, active: Sequence[ObservedReplica], kept: RevisionId | None, now: datetime, *, failed: bool
 ) -> list[Create]:
     """Start what is missing; during an update at most a quarter (at least one) above the wanted number."""
     held = want.held if want.next_restart_at is not None and now < want.next_restart_at else 0
@@ -170,13 +181,18 @@ def _missing(
 
 
 def _surplus(
-    want: Wanted, active: Sequence[Seen], kept: RevisionId | None, now: datetime, *, room_is_made: bool
-) -> list[Leave]:
+    want: DesiredReplicas,
+    active: Sequence[ObservedReplica],
+    kept: RevisionId | None,
+    now: datetime,
+    *,
+    room_is_made: bool,
+) -> list[Retire]:
     serving = sum(r.serving for r in active)
     proven = any(r.serving and r.revision_id == want.revision_id for r in active)
     updated = Reason(code="replaced-by-update", text="a newer revision takes its place")
     too_many = Reason(code="scaled-in", text=f"{want.replicas} replicas are wanted")
-    leaving: list[Leave] = []
+    leaving: list[Retire] = []
     starting = 0
     for replica in sorted((r for r in active if r.revision_id != want.revision_id), key=_worst_first):
         if replica.serving and serving > want.replicas:
@@ -198,7 +214,7 @@ def _surplus(
     return leaving
 
 
-def _given_up(want: Wanted, active: Sequence[Seen], now: datetime) -> list[Leave]:
+def _given_up(want: DesiredReplicas, active: Sequence[ObservedReplica], now: datetime) -> list[Retire]:
     """Give up one replica whose place a new one needs: one less than wanted serves until that one does."""
     waiting = stuck(want, active, now)
     if waiting is None:
@@ -211,7 +227,9 @@ def _given_up(want: Wanted, active: Sequence[Seen], now: datetime) -> list[Leave
     return [_dismiss(want, r, now, why) for r in old[:1]]
 
 
-def _replaced(want: Wanted, active: Sequence[Seen], serving: int, cramped: int, now: datetime) -> list[Leave]:
+def _replaced(
+    want: DesiredReplicas, active: Sequence[ObservedReplica], serving: int, cramped: int, now: datetime
+) -> list[Retire]:
     """Dismiss those that served once and do not now, when enough others serve or `cramped` replacements need their place.
 
     As many are kept as could fill the gap by coming back, so that a fleet that falls ill again and again does not grow.
@@ -223,14 +241,14 @@ def _replaced(want: Wanted, active: Sequence[Seen], serving: int, cramped: int, 
     return [_dismiss(want, r, now, replaced) for r in worst[: len(ill) - kept]]
 
 
-def _worst_first(replica: Seen) -> tuple[bool, int, int, int, float]:
+def _worst_first(replica: ObservedReplica) -> tuple[bool, int, int, int, float]:
     """Order: not placed, placed, unhealthy, degraded, healthy with failing checks, healthy; the youngest first among equals."""
     health = ("unhealthy", "degraded", "healthy").index(replica.health)
     stage = states.STAGES.index(replica.status)
     return (replica.serving, stage, health, -replica.failures, -replica.created_at.timestamp())
 
 
-def _dismiss(want: Wanted, replica: Seen, now: datetime, reason: Reason) -> Leave:
+def _dismiss(want: DesiredReplicas, replica: ObservedReplica, now: datetime, reason: Reason) -> Retire:
     status = states.way_out(replica.status, served=replica.was_healthy, lost=replica.lost)
     deadline = now + timedelta(seconds=want.drain_grace_s) if status == "draining" else None
-    return Leave(replica.id, status, states.SILENT if replica.lost else reason, deadline)
+    return Retire(replica.id, status, states.SILENT if replica.lost else reason, deadline)

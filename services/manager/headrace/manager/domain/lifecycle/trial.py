@@ -10,7 +10,7 @@ from headrace.common.contracts import stored
 from headrace.common.contracts.model import HealthCheck
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.lifecycle import states
-from headrace.manager.domain.lifecycle.replicas import Leave, Seen
+from headrace.manager.domain.lifecycle.replicas import ObservedReplica, Retire
 
 PREPARATION = timedelta(minutes=30)
 """For pulling and loading, beside what the health check allows."""
@@ -20,21 +20,21 @@ WAITING = timedelta(minutes=5)
 _MAX_TEXT = 1500
 
 
-def decide(run: Seen, resolved: Mapping[str, Any], now: datetime) -> Leave | None:
+def decide(run: ObservedReplica, resolved: Mapping[str, Any], now: datetime) -> Retire | None:
     """Return how the run ends, None while it goes on. It passed if it was healthy once, whatever came after."""
     passed = Reason(code="validation-passed", text="the model answered its health check")
     if states.leaving(run.status):
-        return Leave(run.id, "ended", passed if run.was_healthy else run.reason) if run.lost else None
+        return Retire(run.id, "ended", passed if run.was_healthy else run.reason) if run.lost else None
     if run.was_healthy:
-        return Leave(run.id, "ended" if run.lost else "stopping", passed)
+        return Retire(run.id, "ended" if run.lost else "stopping", passed)
     if run.lost:
-        return Leave(run.id, "ended", states.SILENT)
+        return Retire(run.id, "ended", states.SILENT)
     if run.dead or run.health == "unhealthy":
-        return Leave(run.id, "stopping", Reason(code="validation-failed", text=run.reason.text or run.reason.code))
+        return Retire(run.id, "stopping", Reason(code="validation-failed", text=run.reason.text or run.reason.code))
     allowed = WAITING if run.status == "pending" else _allowed(resolved)
     if now > run.created_at + allowed:
         text = f"no verdict after {allowed.total_seconds():.0f} s: {run.reason.text}"[:_MAX_TEXT]
-        return Leave(
+        return Retire(
             run.id, "ended" if run.status == "pending" else "stopping", Reason(code="validation-timed-out", text=text)
         )
     return None

@@ -1,4 +1,4 @@
-"""Free room on machines, counted in integers of one unit that holds every amount exactly.
+"""Free capacity of machines, counted in integers of one unit that holds every amount exactly.
 
 Decimals are ten times slower to compare and add; a pass over thousands of machines does little else.
 """
@@ -19,8 +19,8 @@ _EXACT = Context(prec=MAX_PREC)
 _BLOCK = 32
 
 
-class Units:
-    """Which slots are counted, in which order, and how large the common unit is."""
+class ResourceScale:
+    """The common unit of all amounts: which slots are counted, in which order, and how large it is."""
 
     def __init__(self, slots: Iterable[Mapping[str, Decimal]], machines: Sequence[Machine]) -> None:
         asked = list(slots)
@@ -52,34 +52,34 @@ class Units:
         return [self.of(amounts[name]) if name in amounts else 0 for name in self.names]
 
 
-class Need:
-    """What one kind of session asks for."""
+class Demand:
+    """What one kind of session asks for, in units."""
 
     __slots__ = ("amounts", "counted", "gpus", "rest", "share", "slots", "whole")
 
-    def __init__(self, units: Units, slots: Mapping[str, Decimal]) -> None:
+    def __init__(self, scale: ResourceScale, slots: Mapping[str, Decimal]) -> None:
         self.slots = slots
         self.counted = {
             name: amount for name, amount in slots.items() if amount > 0 and name not in (GPU_DEVICE, GPU_SHARES)
         }
-        self.amounts = tuple((units.index[name], units.of(amount)) for name, amount in self.counted.items())
+        self.amounts = tuple((scale.index[name], scale.of(amount)) for name, amount in self.counted.items())
         self.whole = bool(slots.get(GPU_DEVICE))
         shares = Decimal(0) if self.whole else slots.get(GPU_SHARES, Decimal(0))
         self.gpus = int(slots[GPU_DEVICE]) if self.whole else int(shares)
         """GPUs that must be unused."""
         self.rest = _EXACT.subtract(shares, Decimal(self.gpus)) if not self.whole else Decimal(0)
         """A share of one more GPU, and the same in units."""
-        self.share = units.of(self.rest)
+        self.share = scale.of(self.rest)
 
 
-class Room:
+class NodeCapacity:
     """What is free on one machine; take() makes it less."""
 
     __slots__ = ("best", "free", "given", "kept", "machine", "partial", "unused")
 
-    def __init__(self, machine: Machine, units: Units) -> None:
+    def __init__(self, machine: Machine, scale: ResourceScale) -> None:
         self.machine = machine
-        self.free = units.counted(machine.free)
+        self.free = scale.counted(machine.free)
         self.unused: list[str] = []
         """GPUs that nobody holds, the first to give away last."""
         self.partial: list[tuple[int, str]] = []
@@ -88,7 +88,7 @@ class Room:
             if free == ONE:
                 self.unused.append(gpu)
             elif free > 0 and gpu not in machine.whole:
-                self.partial.append((units.of(free), gpu))
+                self.partial.append((scale.of(free), gpu))
         self.unused.sort(reverse=True)
         self.partial.sort()
         self.best = self.partial[-1][0] if self.partial else 0
@@ -97,27 +97,27 @@ class Room:
         self.kept = False
         """Whether it is kept for an older session."""
 
-    def fits(self, need: Need) -> bool:
-        """Whether all of the need is free here."""
-        spare = len(self.unused) - need.gpus
-        if spare < 0 or (spare == 0 and self.best < need.share):
+    def fits(self, demand: Demand) -> bool:
+        """Whether all of the demand is free here."""
+        spare = len(self.unused) - demand.gpus
+        if spare < 0 or (spare == 0 and self.best < demand.share):
             return False
         free = self.free
-        for index, amount in need.amounts:  # noqa: SIM110  # half the time of all(): this is the innermost loop
+        for index, amount in demand.amounts:  # noqa: SIM110  # half the time of all(): this is the innermost loop
             if free[index] < amount:
                 return False
         return True
 
-    def take(self, need: Need, one: int) -> tuple[Grant, ...]:
+    def take(self, demand: Demand, one: int) -> tuple[Grant, ...]:
         """Take what fits. Unused GPUs go by name; a share comes from the fullest GPU that still has it."""
-        for index, amount in need.amounts:
+        for index, amount in demand.amounts:
             self.free[index] -= amount
-        slot = GPU_DEVICE if need.whole else GPU_SHARES
-        grants = [Grant(self.unused.pop(), slot, ONE) for _ in range(need.gpus)]
-        if need.share:
-            grants.append(Grant(self._take_share(need.share, one), slot, need.rest))
+        slot = GPU_DEVICE if demand.whole else GPU_SHARES
+        grants = [Grant(self.unused.pop(), slot, ONE) for _ in range(demand.gpus)]
+        if demand.share:
+            grants.append(Grant(self._take_share(demand.share, one), slot, demand.rest))
         for grant in grants:
-            self.given[grant.gpu_id] = self.given.get(grant.gpu_id, 0) + (one if grant.amount == ONE else need.share)
+            self.given[grant.gpu_id] = self.given.get(grant.gpu_id, 0) + (one if grant.amount == ONE else demand.share)
         return tuple(grants)
 
     def _take_share(self, share: int, one: int) -> str:
@@ -128,79 +128,79 @@ class Room:
         self.best = self.partial[-1][0] if self.partial else 0
         return gpu
 
-    def once_left(self, units: Units) -> Room:
-        """Return the room as it will be once those have gone that leave the machine by themselves."""
+    def once_left(self, scale: ResourceScale) -> NodeCapacity:
+        """Return the node as it will be once those have gone that leave the machine by themselves."""
         machine = self.machine
         gpus = {gpu: free + machine.leaving_gpus.get(gpu, 0) for gpu, free in machine.gpus.items()}
         stay = frozenset(gpu for gpu in machine.whole if gpus[gpu] != ONE)
-        room = Room(replace(machine, gpus=gpus, whole=stay), units)
-        leaving = units.counted(machine.leaving)
-        room.free = [free + more for free, more in zip(self.free, leaving, strict=True)]
+        node = NodeCapacity(replace(machine, gpus=gpus, whole=stay), scale)
+        leaving = scale.counted(machine.leaving)
+        node.free = [free + more for free, more in zip(self.free, leaving, strict=True)]
         for gpu, taken in self.given.items():
-            left = next((free for free, name in room.partial if name == gpu), units.one)
-            room.unused = [name for name in room.unused if name != gpu]
-            room.partial = [(free, name) for free, name in room.partial if name != gpu]
+            left = next((free for free, name in node.partial if name == gpu), scale.one)
+            node.unused = [name for name in node.unused if name != gpu]
+            node.partial = [(free, name) for free, name in node.partial if name != gpu]
             if left > taken:
-                insort(room.partial, (left - taken, gpu))
-        room.best = room.partial[-1][0] if room.partial else 0
-        return room
+                insort(node.partial, (left - taken, gpu))
+        node.best = node.partial[-1][0] if node.partial else 0
+        return node
 
     def most_used_first(self, one: int) -> tuple[int, int, int, str]:
         """Sort key: least free GPUs, then least free CPU and memory."""
         gpus = len(self.unused) * one + sum(free for free, _ in self.partial)
         return (gpus, self.free[0], self.free[1], self.machine.id)
 
-    def nearest_first(self, need: Need, one: int) -> tuple[int, int, int, str]:
+    def nearest_first(self, demand: Demand, one: int) -> tuple[int, int, int, str]:
         """Sort key: the most of what is asked for first."""
-        gpus = len(self.unused) if need.gpus else 0
-        if need.share and not need.gpus:
+        gpus = len(self.unused) if demand.gpus else 0
+        if demand.share and not demand.gpus:
             gpus = one if self.unused else self.best
         return (-gpus, -self.free[0], -self.free[1], self.machine.id)
 
 
 class Block:
-    """Some neighbours in a row of rooms, with upper bounds of what any of them has free; room only shrinks, so they stay true."""
+    """Neighbours in an index, with upper bounds of what any of them has free; that only shrinks, so they stay true."""
 
-    __slots__ = ("best", "free", "rooms", "unused")
+    __slots__ = ("best", "free", "nodes", "unused")
 
-    def __init__(self, rooms: Sequence[Room]) -> None:
-        self.rooms = rooms
+    def __init__(self, nodes: Sequence[NodeCapacity]) -> None:
+        self.nodes = nodes
         self.tighten()
 
     def tighten(self) -> None:
         """Look again."""
-        self.unused = max(len(room.unused) for room in self.rooms)
-        self.best = max(room.best for room in self.rooms)
-        self.free = [max(amounts) for amounts in zip(*(room.free for room in self.rooms), strict=True)]
+        self.unused = max(len(node.unused) for node in self.nodes)
+        self.best = max(node.best for node in self.nodes)
+        self.free = [max(amounts) for amounts in zip(*(node.free for node in self.nodes), strict=True)]
 
-    def may_fit(self, need: Need) -> bool:
+    def may_fit(self, demand: Demand) -> bool:
         """False when none of them can."""
-        if self.unused < need.gpus or (self.unused == need.gpus and self.best < need.share):
+        if self.unused < demand.gpus or (self.unused == demand.gpus and self.best < demand.share):
             return False
         free = self.free
-        for index, amount in need.amounts:  # noqa: SIM110  # half the time of all(): this is the innermost loop
+        for index, amount in demand.amounts:  # noqa: SIM110  # half the time of all(): this is the innermost loop
             if free[index] < amount:
                 return False
         return True
 
 
-class Row:
-    """Rooms on which sessions of one group, architecture and kind may go, the most used first, as it was when the pass began."""
+class CandidateIndex:
+    """Nodes to which sessions of one group, architecture and kind may go, the most used first, as it was when the pass began."""
 
-    def __init__(self, rooms: Iterable[Room], one: int) -> None:
-        self.rooms = sorted(rooms, key=lambda room: room.most_used_first(one))
-        self._blocks = [Block(self.rooms[at : at + _BLOCK]) for at in range(0, len(self.rooms), _BLOCK)]
+    def __init__(self, nodes: Iterable[NodeCapacity], one: int) -> None:
+        self.nodes = sorted(nodes, key=lambda node: node.most_used_first(one))
+        self._blocks = [Block(self.nodes[at : at + _BLOCK]) for at in range(0, len(self.nodes), _BLOCK)]
 
-    def first(self, need: Need, start: int) -> int | None:
-        """Return the place of the first room from `start` on that fits and is not kept; None if there is none."""
+    def first(self, demand: Demand, start: int) -> int | None:
+        """Return the place of the first node from `start` on that fits and is not kept; None if there is none."""
         for number in range(start // _BLOCK, len(self._blocks)):
             block = self._blocks[number]
-            if not block.may_fit(need):
+            if not block.may_fit(demand):
                 continue
             base = number * _BLOCK
-            for at in range(max(start, base), base + len(block.rooms)):
-                room = self.rooms[at]
-                if room.fits(need) and not room.kept:
+            for at in range(max(start, base), base + len(block.nodes)):
+                node = self.nodes[at]
+                if node.fits(demand) and not node.kept:
                     return at
             block.tighten()
         return None

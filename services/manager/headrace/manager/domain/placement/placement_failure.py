@@ -1,4 +1,4 @@
-"""Why a session finds no machine, in words with the numbers in them."""
+"""Placement failures: why a session finds no machine, in words with the numbers in them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from decimal import Decimal
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.slots import MEM
 from headrace.manager.domain.addresses import NOT_ALLOWED
-from headrace.manager.domain.placement.capacity import Need, Room, Units
+from headrace.manager.domain.placement.capacity import Demand, NodeCapacity, ResourceScale
 from headrace.manager.domain.placement.machines import PLAN
 
 _GIB = 2**30
 
 
-class Bystanders:
+class ExcludedMachines:
     """Machines that cannot be asked: how many for which reason, the nearest reason first."""
 
     def __init__(self, *, group: str, architecture: str | None) -> None:
@@ -39,14 +39,14 @@ class Bystanders:
 
 
 def refusal(
-    need: Need,
-    nearest: Sequence[Room],
-    units: Units,
-    bystanders: Bystanders,
+    demand: Demand,
+    nearest: Sequence[NodeCapacity],
+    scale: ResourceScale,
+    excluded: ExcludedMachines,
     *,
     asked: int,
     possible: bool,
-    kept: tuple[Room, SessionId] | None,
+    kept: tuple[NodeCapacity, SessionId] | None,
 ) -> tuple[str, str]:
     """Return (code, text): the nearest misses one by one, how many more of the `asked` machines there are, and those not asked.
 
@@ -54,13 +54,13 @@ def refusal(
     """
     misses = []
     if kept is not None:
-        room, older = kept
-        misses.append(("kept-for-older", f"{room.machine.id} is kept for session {older}, which has waited longer"))
-        nearest = [other for other in nearest if other is not room]
-    for room in nearest:
-        code, words = _miss(room, need, units)
-        misses.append((code, f"{room.machine.id} {words}"))
-    away = bystanders.all()
+        node, older = kept
+        misses.append(("kept-for-older", f"{node.machine.id} is kept for session {older}, which has waited longer"))
+        nearest = [other for other in nearest if other is not node]
+    for node in nearest:
+        code, words = _miss(node, demand, scale)
+        misses.append((code, f"{node.machine.id} {words}"))
+    away = excluded.all()
     if not misses and not away:
         return "no-machines", "no machine is alive; add one or start its agent"
     parts = [words for _, words in misses]
@@ -71,38 +71,36 @@ def refusal(
     return (misses or away)[0][0], f"{start}: {'; '.join(parts)}"
 
 
-def _miss(room: Room, need: Need, units: Units) -> tuple[str, str]:
+def _miss(node: NodeCapacity, demand: Demand, scale: ResourceScale) -> tuple[str, str]:
     """Return (code, words) for all that is missing on this machine."""
     short = []
-    for (index, amount), (name, asked) in zip(need.amounts, need.counted.items(), strict=True):
-        if amount > room.free[index]:
-            free, total = room.machine.free.get(name, Decimal(0)), room.machine.total.get(name, Decimal(0))
-            taken = Decimal(units.of(free) - room.free[index]) / units.one
+    for (index, amount), (name, asked) in zip(demand.amounts, demand.counted.items(), strict=True):
+        if amount > node.free[index]:
+            free, total = node.machine.free.get(name, Decimal(0)), node.machine.total.get(name, Decimal(0))
+            taken = Decimal(scale.of(free) - node.free[index]) / scale.one
             short.append(_counted(name, asked, max(Decimal(0), free - taken), total))
-    gpus = _gpus(room, need, units)
+    gpus = _gpus(node, demand, scale)
     if gpus is not None:
         return "insufficient-gpus", " and ".join([gpus, *short])
     return "insufficient-slots", " and ".join(short)
 
 
-def _gpus(room: Room, need: Need, units: Units) -> str | None:
-    spare = len(room.unused) - need.gpus
-    if spare > 0 or (spare == 0 and room.best >= need.share):
+def _gpus(node: NodeCapacity, demand: Demand, scale: ResourceScale) -> str | None:
+    spare = len(node.unused) - demand.gpus
+    if spare > 0 or (spare == 0 and node.best >= demand.share):
         return None
-    total, unused = len(room.machine.gpus), len(room.unused)
+    total, unused = len(node.machine.gpus), len(node.unused)
     if not total:
         return "has no GPU"
-    whole = f"{need.gpus} whole GPU{'s' if need.gpus > 1 else ''}"
-    if need.whole:
+    whole = f"{demand.gpus} whole GPU{'s' if demand.gpus > 1 else ''}"
+    if demand.whole:
         return f"needs {whole}, {unused} of {total} free"
-    best = _plain(Decimal(room.best) / units.one)
-    if need.gpus and need.share:
-        return (
-            f"needs {whole} and {_plain(need.rest)} of another, {unused} of {total} free and at most {best} of another"
-        )
-    if need.gpus:
+    best = _plain(Decimal(node.best) / scale.one)
+    if demand.gpus and demand.share:
+        return f"needs {whole} and {_plain(demand.rest)} of another, {unused} of {total} free and at most {best} of another"
+    if demand.gpus:
         return f"needs {whole} as shares, {unused} of {total} free"
-    return f"needs {_plain(need.rest)} of a GPU, at most {best} of one free"
+    return f"needs {_plain(demand.rest)} of a GPU, at most {best} of one free"
 
 
 def _counted(name: str, asked: Decimal, free: Decimal, total: Decimal) -> str:

@@ -20,9 +20,9 @@ from decimal import Decimal
 
 from headrace.common.contracts.ids import SessionId
 from headrace.manager.domain.addresses import NOT_ALLOWED
-from headrace.manager.domain.placement.capacity import Need, Room, Row, Units
+from headrace.manager.domain.placement.capacity import CandidateIndex, Demand, NodeCapacity, ResourceScale
 from headrace.manager.domain.placement.machines import Grant, Machine, Placement, Request, Waiting
-from headrace.manager.domain.placement.placement_failure import Bystanders, refusal
+from headrace.manager.domain.placement.placement_failure import ExcludedMachines, refusal
 
 __all__ = [
     "RESERVE_AFTER",
@@ -54,25 +54,28 @@ def place_all(
     Reasons speak of what is free after all these placements. A session that is placed never takes a machine from an older
     one that would fit there.
     """
-    board = _Board(machines, requests)
+    candidates = _Candidates(machines, requests)
     placed: list[Placement] = []
-    refused: list[tuple[Request, _Kind, str]] = []
-    kept: dict[str, tuple[Request, Room]] = {}
+    refused: list[tuple[Request, _DemandClass, str]] = []
+    kept: dict[str, tuple[Request, NodeCapacity]] = {}
     for request in sorted(requests, key=lambda r: (r.created_at, r.id.int)):
-        kind = board.kind(request)
-        room = kind.next_room()
-        if room is not None:
-            grants = room.take(kind.need, board.units.one)
-            placed.append(Placement(request.id, room.machine.id, kind.need.counted, grants))
+        demand_class = candidates.demand_class(request)
+        node = demand_class.next_node()
+        if node is not None:
+            grants = node.take(demand_class.demand, candidates.scale.one)
+            placed.append(Placement(request.id, node.machine.id, demand_class.demand.counted, grants))
             continue
         note = ""
         if request.resource_group not in kept:
-            keep, note = _keep(kind, now - request.created_at)
+            keep, note = _keep(demand_class, now - request.created_at)
             if keep is not None:
                 keep.kept = True
                 kept[request.resource_group] = (request, keep)
-        refused.append((request, kind, note))
-    return placed, [_waiting(request, kind, note, kept.get(request.resource_group)) for request, kind, note in refused]
+        refused.append((request, demand_class, note))
+    return placed, [
+        _waiting(request, demand_class, note, kept.get(request.resource_group))
+        for request, demand_class, note in refused
+    ]
 
 
 def who_makes_room(request: Request, without: Mapping[SessionId, Machine], now: datetime) -> set[SessionId]:
@@ -80,137 +83,141 @@ def who_makes_room(request: Request, without: Mapping[SessionId, Machine], now: 
     return {occupant for occupant, machine in without.items() if place_all([machine], [request], now)[0]}
 
 
-def _keep(kind: _Kind, waited: timedelta) -> tuple[Room | None, str]:
-    """Return the room to keep for a session that has waited so long, and what to tell it."""
-    if waited < RESERVE_AFTER or not kind.possible():
+def _keep(demand_class: _DemandClass, waited: timedelta) -> tuple[NodeCapacity | None, str]:
+    """Return the node to keep for a session that has waited so long, and what to tell it."""
+    if waited < RESERVE_AFTER or not demand_class.possible():
         return None, ""
     if waited >= RESERVE_UNTIL:
         return None, _NO_LONGER
-    keep = kind.to_keep()
+    keep = demand_class.to_keep()
     return (None, _NOTHING_LEAVES) if keep is None else (keep, f"{keep.machine.id} is kept for it")
 
 
-def _waiting(request: Request, kind: _Kind, note: str, kept: tuple[Request, Room] | None) -> Waiting:
-    code, text = kind.why(kept)
+def _waiting(
+    request: Request, demand_class: _DemandClass, note: str, kept: tuple[Request, NodeCapacity] | None
+) -> Waiting:
+    code, text = demand_class.why(kept)
     return Waiting(request.id, code, f"{text}; {note}" if note else text)
 
 
-class _Kind:
-    """Sessions that ask for the same. A room that did not fit one of them fits none later: room only shrinks."""
+class _DemandClass:
+    """Sessions that ask for the same. A node that did not fit one of them fits none later: what is free only shrinks."""
 
-    def __init__(self, board: _Board, eligibility: _Eligibility, need: Need) -> None:
-        self.need = need
-        self._board = board
+    def __init__(self, candidates: _Candidates, eligibility: _Eligibility, demand: Demand) -> None:
+        self.demand = demand
+        self._candidates = candidates
         self._eligibility = eligibility
-        self._row, self._sizes = board.row(eligibility)
+        self._index, self._sizes = candidates.index(eligibility)
         self._start = 0
         self._why: tuple[str, str] | None = None
         self._possible: bool | None = None
         self._nothing_leaves = False
 
-    def next_room(self) -> Room | None:
-        """Return the first room that fits and is kept for nobody."""
-        at = self._row.first(self.need, self._start)
-        self._start = len(self._row.rooms) if at is None else at
-        return None if at is None else self._row.rooms[at]
+    def next_node(self) -> NodeCapacity | None:
+        """Return the first node that fits and is kept for nobody."""
+        at = self._index.first(self.demand, self._start)
+        self._start = len(self._index.nodes) if at is None else at
+        return None if at is None else self._index.nodes[at]
 
-    def to_keep(self) -> Room | None:
-        """Return the room with the most of what is asked for, of those on which it will fit once those have left that are leaving.
+    def to_keep(self) -> NodeCapacity | None:
+        """Return the node with the most of what is asked for, of those on which it will fit once those have left that are leaving.
 
-        One that did not become large enough will not in this pass: room only shrinks.
+        One that did not become large enough will not in this pass: what is free only shrinks.
         """
         if not self._nothing_leaves:
-            units = self._board.units
-            able = [room for room in self._board.leaving(self._eligibility) if room.once_left(units).fits(self.need)]
+            scale = self._candidates.scale
+            able = [
+                node for node in self._candidates.leaving(self._eligibility) if node.once_left(scale).fits(self.demand)
+            ]
             if able:
-                return min(able, key=lambda room: room.nearest_first(self.need, units.one))
+                return min(able, key=lambda node: node.nearest_first(self.demand, scale.one))
             self._nothing_leaves = True
         return None
 
     def possible(self) -> bool:
         """Whether some machine would hold it when empty."""
         if self._possible is None:
-            self._possible = any(empty.fits(self.need) for empty, _ in self._sizes)
+            self._possible = any(empty.fits(self.demand) for empty, _ in self._sizes)
         return self._possible
 
-    def why(self, kept: tuple[Request, Room] | None) -> tuple[str, str]:
+    def why(self, kept: tuple[Request, NodeCapacity] | None) -> tuple[str, str]:
         """Return (code, text), made once for all sessions of this kind; call it when all are placed."""
         if self._why is None:
-            nearest = self._board.nearest(self._eligibility, self.need)
-            bystanders = self._board.bystanders(self._eligibility)
+            nearest = self._candidates.nearest(self._eligibility, self.demand)
+            excluded = self._candidates.excluded(self._eligibility)
             in_the_way = None
-            if kept is not None and kept[1].fits(self.need) and _obstacle(kept[1].machine, self._eligibility) is None:
+            if kept is not None and kept[1].fits(self.demand) and _obstacle(kept[1].machine, self._eligibility) is None:
                 in_the_way = (kept[1], kept[0].id)
             self._why = refusal(
-                self.need, nearest, self._board.units, bystanders,
-                asked=len(self._row.rooms), possible=self.possible(),
+                self.demand, nearest, self._candidates.scale, excluded,
+                asked=len(self._index.nodes), possible=self.possible(),
                 kept=in_the_way,
             )  # fmt: skip
         return self._why
 
 
-class _Board:
-    """All rooms, in rows by who may go there."""
+class _Candidates:
+    """All nodes, indexed by who may go there."""
 
     def __init__(self, machines: Sequence[Machine], requests: Sequence[Request]) -> None:
         asked: dict[int, Mapping[str, Decimal]] = {id(request.slots): request.slots for request in requests}
-        self.units = Units(asked.values(), machines)
-        self._rooms = [Room(machine, self.units) for machine in machines]
-        self._rows: dict[_Eligibility, tuple[Row, list[tuple[Room, list[Room]]]]] = {}
-        self._kinds: dict[object, _Kind] = {}
-        self._nearest: dict[object, list[Room]] = {}
-        self._leaving: dict[_Eligibility, list[Room]] = {}
-        self._bystanders: dict[_Eligibility, Bystanders] = {}
+        self.scale = ResourceScale(asked.values(), machines)
+        self._nodes = [NodeCapacity(machine, self.scale) for machine in machines]
+        self._indexes: dict[_Eligibility, tuple[CandidateIndex, list[tuple[NodeCapacity, list[NodeCapacity]]]]] = {}
+        self._classes: dict[object, _DemandClass] = {}
+        self._nearest: dict[object, list[NodeCapacity]] = {}
+        self._leaving: dict[_Eligibility, list[NodeCapacity]] = {}
+        self._excluded: dict[_Eligibility, ExcludedMachines] = {}
 
-    def kind(self, request: Request) -> _Kind:
+    def demand_class(self, request: Request) -> _DemandClass:
         eligibility = (request.resource_group, request.architecture, request.without_image)
         key = (eligibility, tuple(sorted(request.slots.items())))
-        kind = self._kinds.get(key)
-        if kind is None:
-            kind = self._kinds[key] = _Kind(self, eligibility, Need(self.units, request.slots))
-        return kind
+        demand_class = self._classes.get(key)
+        if demand_class is None:
+            demand_class = self._classes[key] = _DemandClass(self, eligibility, Demand(self.scale, request.slots))
+        return demand_class
 
-    def row(self, eligibility: _Eligibility) -> tuple[Row, list[tuple[Room, list[Room]]]]:
-        """Return the row, and its rooms by size: (one like them but empty, they)."""
-        if eligibility not in self._rows:
-            rooms = [room for room in self._rooms if _obstacle(room.machine, eligibility) is None]
-            sizes: dict[object, list[Room]] = defaultdict(list)
-            for room in rooms:
-                sizes[len(room.machine.gpus), tuple(sorted(room.machine.total.items()))].append(room)
+    def index(self, eligibility: _Eligibility) -> tuple[CandidateIndex, list[tuple[NodeCapacity, list[NodeCapacity]]]]:
+        """Return the index, and its nodes by size: (one like them but empty, they)."""
+        if eligibility not in self._indexes:
+            nodes = [node for node in self._nodes if _obstacle(node.machine, eligibility) is None]
+            sizes: dict[object, list[NodeCapacity]] = defaultdict(list)
+            for node in nodes:
+                sizes[len(node.machine.gpus), tuple(sorted(node.machine.total.items()))].append(node)
             empties = [(self._empty(some[0].machine), some) for some in sizes.values()]
-            self._rows[eligibility] = (Row(rooms, self.units.one), empties)
-        return self._rows[eligibility]
+            self._indexes[eligibility] = (CandidateIndex(nodes, self.scale.one), empties)
+        return self._indexes[eligibility]
 
-    def _empty(self, machine: Machine) -> Room:
+    def _empty(self, machine: Machine) -> NodeCapacity:
         gpus = dict.fromkeys(machine.gpus, Decimal(1))
-        return Room(
+        return NodeCapacity(
             Machine(machine.id, machine.resource_group, machine.architecture, machine.runtime, machine.total, machine.total, gpus),
-            self.units,
+            self.scale,
         )  # fmt: skip
 
-    def nearest(self, eligibility: _Eligibility, need: Need) -> list[Room]:
-        """Return the five rooms that have the most of what is asked for; the same for all that ask for the same kind of GPU."""
-        key = (eligibility, bool(need.gpus), bool(need.share))
+    def nearest(self, eligibility: _Eligibility, demand: Demand) -> list[NodeCapacity]:
+        """Return the five nodes that have the most of what is asked for; the same for all that ask for the same kind of GPU."""
+        key = (eligibility, bool(demand.gpus), bool(demand.share))
         if key not in self._nearest:
-            rooms = self.row(eligibility)[0].rooms
-            self._nearest[key] = sorted(rooms, key=lambda room: room.nearest_first(need, self.units.one))[:5]
+            nodes = self.index(eligibility)[0].nodes
+            self._nearest[key] = sorted(nodes, key=lambda node: node.nearest_first(demand, self.scale.one))[:5]
         return self._nearest[key]
 
-    def leaving(self, eligibility: _Eligibility) -> list[Room]:
-        """Return the rooms that something leaves."""
+    def leaving(self, eligibility: _Eligibility) -> list[NodeCapacity]:
+        """Return the nodes that something leaves."""
         if eligibility not in self._leaving:
-            rooms = self.row(eligibility)[0].rooms
-            self._leaving[eligibility] = [room for room in rooms if room.machine.leaving or room.machine.leaving_gpus]
+            nodes = self.index(eligibility)[0].nodes
+            self._leaving[eligibility] = [node for node in nodes if node.machine.leaving or node.machine.leaving_gpus]
         return self._leaving[eligibility]
 
-    def bystanders(self, eligibility: _Eligibility) -> Bystanders:
+    def excluded(self, eligibility: _Eligibility) -> ExcludedMachines:
         """Count the machines that cannot be asked at all."""
-        if eligibility not in self._bystanders:
-            counts = Bystanders(group=eligibility[0], architecture=eligibility[1])
-            for room in self._rooms:
-                counts.add(_obstacle(room.machine, eligibility))
-            self._bystanders[eligibility] = counts
-        return self._bystanders[eligibility]
+        if eligibility not in self._excluded:
+            counts = ExcludedMachines(group=eligibility[0], architecture=eligibility[1])
+            for node in self._nodes:
+                counts.add(_obstacle(node.machine, eligibility))
+            self._excluded[eligibility] = counts
+        return self._excluded[eligibility]
 
 
 def _obstacle(machine: Machine, eligibility: _Eligibility) -> str | None:
