@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from headrace.cli.demo import deploying
 from headrace.cli.demo.calling import MODEL, call_with_curl, curl_line, similarity, vectors
 from headrace.cli.demo.children import Program, tail_of
+from headrace.cli.demo.telling import Teller
 from headrace.cli.errors import CliError
+from headrace.sdk import Client
 from tests.support.wait import eventually
+from tests.unit.sdk.standin import KEY, NOW, StandIn, uid
 
 
 def test_similarity_is_the_cosine() -> None:
@@ -80,3 +84,26 @@ def test_the_end_of_a_log_is_bounded(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("".join(f"{n}\n" for n in range(1000)))
     assert tail_of(tmp_path / "log", 2) == "998\n999"
     assert tail_of(tmp_path / "nothing") == ""
+
+
+def test_the_demo_puts_its_folder_up_once_with_the_file_that_says_it_is_whole_last(
+    there: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "model"
+    (source / "onnx").mkdir(parents=True)
+    (source / "onnx/model.onnx").write_bytes(b"m" * 2_000_000)
+    (source / "prepared.json").write_bytes(b"{}")
+    view = {"id": uid(5), "name": "embeddings", "project_id": uid(2), "usage_mode": "model", "created_at": NOW}
+    there.on("GET", "/v1/folders/embeddings", view)
+    there.refused = {"onnx/model.onnx": "a directory"}
+    with Client(there.url, KEY) as client:
+        with pytest.raises(CliError, match=r"onnx/model\.onnx cannot be uploaded: it is invalid-request"):
+            deploying.folder(client, source, tmp_path / "open.json", Teller())
+        assert there.files == {}
+        there.refused = {}
+        deploying.folder(client, source, tmp_path / "open.json", Teller())
+        assert list(there.files) == ["onnx/model.onnx", "prepared.json"]
+        assert "2 files, 1.9 MiB are in the folder embeddings" in capsys.readouterr().out
+        there.seen.clear()
+        deploying.folder(client, source, tmp_path / "open.json", Teller())
+    assert {method for method, _ in there.seen} == {"GET"}
