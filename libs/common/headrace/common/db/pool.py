@@ -19,6 +19,8 @@ else:
 
 IDLE_S = 60.0
 """A connection that was not used for so long is closed."""
+ACQUIRE_S = 10.0
+"""A connection is waited for at most as long, where the caller says nothing else. `TimeoutError` after that."""
 MOST_QUERIES = 10_000
 """A connection is replaced after so many: so often at least it is seen whether the server takes new ones."""
 
@@ -35,13 +37,32 @@ async def _keep(_: Connection) -> None:
     """
 
 
+class _BoundedPool(Pool):  # type: ignore[misc]  # asyncpg says no types
+    """A pool whose acquire() never waits without a bound; asyncpg has no such setting."""
+
+    __slots__ = ("_acquire_s",)
+
+    def __init__(self, *args: Any, acquire_s: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._acquire_s = acquire_s
+
+    def acquire(self, *, timeout: float | None = None) -> asyncpg.pool.PoolAcquireContext:
+        """Return a connection, as a context or awaited; waits for `timeout` seconds, by default for the pool's."""
+        return super().acquire(timeout=self._acquire_s if timeout is None else timeout)
+
+
 @asynccontextmanager
 async def open_pool(
-    url: str, *, size: int = 10, statement_timeout_s: float = 15.0, application: str = "headrace"
+    url: str,
+    *,
+    size: int = 10,
+    statement_timeout_s: float = 15.0,
+    acquire_s: float = ACQUIRE_S,
+    application: str = "headrace",
 ) -> AsyncIterator[Pool]:
     """Open a pool of at most `size` connections; close it on leaving.
 
-    Statements and idle transactions are cut after `statement_timeout_s`; a connection is waited for at most as long. A server
+    Statements and idle transactions are cut after `statement_timeout_s`; a free connection is waited for `acquire_s`. A server
     that refuses connections because it shuts down gets back those that it waits for.
     """
 
@@ -55,8 +76,12 @@ async def open_pool(
             raise
 
     milliseconds = str(int(statement_timeout_s * 1000))
-    pool = await asyncpg.create_pool(
+    pool = _BoundedPool(
         url,
+        acquire_s=acquire_s,
+        connection_class=asyncpg.Connection,
+        record_class=asyncpg.Record,
+        loop=None,
         connect=connect,
         min_size=1,
         max_size=size,
@@ -73,6 +98,7 @@ async def open_pool(
             "idle_in_transaction_session_timeout": milliseconds,
         },
     )
+    await pool
     try:
         yield pool
     finally:

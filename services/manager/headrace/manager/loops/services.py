@@ -265,7 +265,7 @@ class Services:
         if waiting is None:
             return have
         old = [r.id for r in have if r.status == "running" and r.revision_id != want.revision_id and not r.lost]
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             request, without = await sessions.rooms_without(con, waiting.id, old)
         if request is None:
             return have

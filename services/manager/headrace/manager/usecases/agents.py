@@ -22,14 +22,14 @@ class Agents:
     async def page(self, actor: Actor, *, after: str, limit: int) -> Page[AgentView]:
         """Return machines by id. Raises Forbidden."""
         operators_only(actor, "list agents")
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             found = await agents.page(con, after=after, limit=limit + 1)
         return a_page(found, limit, lambda agent: AgentView(**agent.model_dump()), lambda agent: agent.id)
 
     async def show(self, actor: Actor, agent_id: str) -> AgentDetail:
         """Return one machine with its GPUs and kernels. Raises Forbidden, NotFound."""
         operators_only(actor, "look at agents")
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             agent = await agents.one(con, agent_id)
         if agent is None:
             raise NotFound(f"there is no agent {agent_id}")

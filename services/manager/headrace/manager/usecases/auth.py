@@ -25,7 +25,7 @@ class Authentication:
         if parsed is None:
             raise Unauthenticated("the Authorization header holds no API key; allowed: Bearer hr_…")
         key_id, secret = parsed
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             stored = await users.by_key(con, key_id)
         matches = self._vault.matches(secret, stored.secret_hash if stored else bytes(32))
         if stored is None or not matches:

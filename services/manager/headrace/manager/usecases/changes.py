@@ -125,7 +125,7 @@ class Changes:
 
     async def _read_again(self, actor: Actor, reference: str) -> tuple[int, Prepared | None]:
         """Return the current revision's number, and its spec resolved anew if a start of it failed."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "member")
             failing = facts.service.failed_starts or await services.errors(con, facts.service.id)
             spec = (await self._revision(con, facts, facts.revision)).spec
@@ -171,7 +171,7 @@ class Changes:
             return None
 
     async def _prepare(self, actor: Actor, reference: str, spec: RevisionSpec) -> Prepared:
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "member")
             project = await project_for(con, actor, str(facts.service.project_id), "member")
         return await self._resolver.resolve(actor, project, spec, facts.service.name)

@@ -50,7 +50,7 @@ class Clients:
 
     async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[ClientView]:
         """Return the service's clients without their secrets. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await clients.page(con, facts.service.id, after=after, limit=limit + 1)
         return a_page(found, limit, lambda client: client, lambda client: client.id)

@@ -70,7 +70,7 @@ class Folders:
         self, actor: Actor, *, project: str | None, usage_mode: UsageMode | None, after: UUID, limit: int
     ) -> Page[FolderView]:
         """Return the folders that the caller sees. Raises NotFound for a project that the caller does not see."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             project_id = (await project_for(con, actor, project, "viewer")).id if project else None
             found = await folders.page(
                 con, actor, project_id=project_id, usage_mode=usage_mode, after=after, limit=limit + 1
@@ -83,7 +83,7 @@ class Folders:
 
     async def find(self, actor: Actor, reference: str, project: str | None, needed: Role) -> Folder:
         """Return the folder, if the caller may do with it what `needed` may. Raises NotFound, Forbidden."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             within = await project_for(con, actor, project, "viewer") if project else None
             return await folder_for(con, actor, reference, needed, project=within)
 
@@ -153,7 +153,7 @@ class Folders:
 
     async def clean(self) -> int:
         """Remove files of folders that were deleted, where that was interrupted; look at the last thousand and return how many."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             gone = await folders.deleted(con, limit=1000)
         removed = 0
         for folder_id in gone:

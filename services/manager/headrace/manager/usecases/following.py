@@ -87,7 +87,7 @@ class Following:
             if current.status in {"stopping", "ended"}:
                 break
             await asyncio.sleep(LOOK_AGAIN_S / 4 if current.status in {"pending", "placed"} else wait_s)
-            async with self._pool.acquire(timeout=10) as con:
+            async with self._pool.acquire() as con:
                 current = await services.replica(con, replica.id, service_id)
         if self._told:
             why = "it is gone" if current is None else current.reason_text

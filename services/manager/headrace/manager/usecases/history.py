@@ -29,7 +29,7 @@ class History:
 
     async def revisions(self, actor: Actor, reference: str, *, after: int, limit: int) -> Page[RevisionView]:
         """Return revisions, oldest first."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await services.revisions(con, facts.service.id, after=after, limit=limit + 1)
         return a_page(found, limit, _revision, lambda revision: revision.number)
@@ -39,7 +39,7 @@ class History:
 
         One that was made under rules that no longer hold is shown as far as it can be read.
         """
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = next(iter(await services.revisions(con, facts.service.id, after=number - 1, limit=1)), None)
             if found is None or found.number != number:
@@ -49,7 +49,7 @@ class History:
 
     async def entries(self, actor: Actor, reference: str, *, before: UUID | None, limit: int) -> Page[HistoryEntry]:
         """Return changes, newest first."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await events.of_service(con, facts.service.id, before=before, limit=limit + 1)
         return a_page(found, limit, _entry, lambda event: event.id)
@@ -58,7 +58,7 @@ class History:
         self, actor: Actor, reference: str, *, before: UUID | None, limit: int
     ) -> Page[ScaleDecisionView]:
         """Return changes of the wanted replicas, newest first."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await services.decisions(con, facts.service.id, before=before, limit=limit + 1)
         return a_page(found, limit, _decision, lambda row: row["id"])

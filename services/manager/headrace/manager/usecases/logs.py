@@ -50,7 +50,7 @@ class Logs:
     ) -> LogSource:
         """Return the logs of one replica, or of all live ones (of the last one, when none lives); with `since` also those
         that ended from then on, the newest MOST_ENDED. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             service_id = facts.service.id
             if replica is not None:
@@ -71,7 +71,7 @@ class Logs:
 
     async def of_validation(self, actor: Actor, reference: str) -> LogSource:
         """Return the log of a trial run. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             session_id = as_id(reference, "validation")
             await trial_run(con, actor, session_id, "viewer")
             found = await services.replica(con, session_id, None)
@@ -155,7 +155,7 @@ class Logs:
         """Return the live replicas, None when the service is gone."""
         if service_id is None:
             return None
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             if not await services.exists(con, service_id):
                 return None
             return (await services.replicas(con, [service_id]))[service_id]

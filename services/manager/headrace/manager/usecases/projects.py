@@ -53,7 +53,7 @@ class Projects:
 
     async def whoami(self, actor: Actor) -> WhoAmI:
         """Return the caller and the projects that the caller is a member of."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             user = await users.find(con, str(actor.user_id))
             mine = await projects.of_user(con, actor.user_id)
         if user is None:
@@ -75,13 +75,13 @@ class Projects:
 
     async def page(self, actor: Actor, *, after: UUID, limit: int) -> Page[ProjectView]:
         """Return the projects that the caller sees."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             found = await projects.visible(con, actor.user_id, every=actor.operator, after=after, limit=limit + 1)
         return a_page(found, limit, _view, lambda project: project.id)
 
     async def show(self, actor: Actor, reference: str) -> ProjectView:
         """Return one project. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             return _view(await project_for(con, actor, reference, "viewer"))
 
     async def update(self, actor: Actor, reference: str, change: UpdateProject) -> ProjectView:
@@ -125,7 +125,7 @@ class Projects:
 
     async def usage(self, actor: Actor, reference: str) -> Usage:
         """Return what the project's running services want together and its folders hold, per slot, and the limits. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             project = await project_for(con, actor, reference, "viewer")
             used = await projects.used(con, project.id)
             held = await folders.stored(con, project.id)
@@ -134,7 +134,7 @@ class Projects:
 
     async def members(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[MemberView]:
         """Return users and roles. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             project = await project_for(con, actor, reference, "viewer")
             found = await projects.members(con, project.id, after=after, limit=limit + 1)
         return a_page(found, limit, lambda row: MemberView(user=row[1], role=row[2]), lambda row: row[0])

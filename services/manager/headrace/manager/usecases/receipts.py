@@ -26,14 +26,14 @@ class Receipts:
         self, actor: Actor, reference: str, *, revision: int | None, before: UUID | None, limit: int
     ) -> Page[ReceiptView]:
         """Return receipts of replicas that left, the newest drain first; with `revision` of those that made way for it."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await receipts.page(con, facts.service.id, revision=revision, before=before, limit=limit + 1)
         return a_page(found, limit, _view, lambda receipt: receipt.session_id)
 
     async def of_rollout(self, actor: Actor, reference: str, revision: int) -> RolloutReceipt:
         """Return what the change to this revision cost. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             if not 1 <= revision <= await services.last_number(con, facts.service.id):
                 raise NotFound(f"service {facts.service.name} has no revision {revision}")

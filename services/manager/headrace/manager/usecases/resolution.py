@@ -55,7 +55,7 @@ class Resolver:
         Raises NotFound for a folder that is not in the project, InvalidDefinition for a wrong file, InvalidRequest for
         fields that do not fit each other.
         """
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             model = await folder_for(con, actor, spec.folder, "viewer", project=project) if spec.folder else None
             extra = [
                 await folder_for(con, actor, mount.folder, "viewer", project=project) for mount in spec.extra_mounts

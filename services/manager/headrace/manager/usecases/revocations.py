@@ -39,7 +39,7 @@ class Revocations:
 
     async def look(self, credential_id: UUID, subject: UUID) -> RevocationView:
         """Return where it is in force."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             needed = await revocations.needed(con, credential_id, subject)
         if not needed:
             return RevocationView(id=credential_id, in_force=None, reason=NOT_FOLLOWED)

@@ -45,7 +45,7 @@ class Rules:
 
     async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[RuleView]:
         """Return the service's rules and what each did last. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await rules.page(con, facts.service.id, after=after, limit=limit + 1)
         return a_page(found, limit, lambda rule: self._with_outcome(facts.service.id, rule), lambda rule: rule.id)

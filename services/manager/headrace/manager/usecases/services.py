@@ -71,7 +71,7 @@ class Services:
             raise invalid("name", new.name, f"another name: {why}")
         if allowed := self._own_ports.allowed(new.endpoint_port):
             raise invalid("endpoint_port", new.endpoint_port, allowed)
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
         spec = RevisionSpec(**{name: getattr(new, name) for name in RevisionSpec.model_fields})
         prepared = await self._resolver.resolve(actor, project, spec, new.name)
@@ -91,7 +91,7 @@ class Services:
         """Return what is to be said of slots that no machine has."""
         if not known_slots.unusual(slots):
             return None
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             return known_slots.note_of(slots, await agents.slot_names(con))
 
     async def _beside_others(
@@ -126,13 +126,13 @@ class Services:
         """Return a service that was just created: nothing runs yet."""
         names: dict[FolderId, str] = {}
         if facts.resolved.mounts:
-            async with self._pool.acquire(timeout=10) as con:
+            async with self._pool.acquire() as con:
                 names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
         return self._views.detail(facts, (), (), (), names, self._clock())
 
     async def detail(self, actor: Actor, reference: str) -> ServiceDetail:
         """Return one service with its replicas. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             return await self._detail(con, await service_for(con, actor, reference, "viewer"))
 
     async def _detail(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:
@@ -146,7 +146,7 @@ class Services:
         """Return whether a service may be called so. Names are unique in the installation, so every caller may ask."""
         why, code = names.why_unusable(name), "name-reserved"
         if why is None:
-            async with self._pool.acquire(timeout=10) as con:
+            async with self._pool.acquire() as con:
                 if await traffic.service_has(con, name):
                     why, code = f"there is a service {name} already", "name-taken"
         if why is None:
@@ -165,7 +165,7 @@ class Services:
         examined = 0
         filters: dict[str, Any] = {"owner": owner, "text": text, "phase": phase}
         size = _BATCH if status or phase else limit + 1  # those two are not in the database
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             project_id: ProjectId | None = (await project_for(con, actor, project, "viewer")).id if project else None
             while len(found) <= limit:
                 batch = await services.page(con, actor, project_id=project_id, after=after, limit=size, **filters)

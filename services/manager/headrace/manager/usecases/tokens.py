@@ -103,7 +103,7 @@ class Tokens:
         self, actor: Actor, scope: TokenScope, reference: str, *, after: UUID, limit: int
     ) -> Page[TokenView]:
         """Return the tokens without their secrets. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             target = await _target(con, actor, scope, reference, "viewer")
             found = await tokens.page(con, target.subject, after=after, limit=limit + 1)
         return a_page(found, limit, lambda token: token, lambda token: token.id)
@@ -147,7 +147,7 @@ class Tokens:
     async def revocation(self, actor: Actor, scope: TokenScope, reference: str, credential: str) -> RevocationView:
         """Return at which app-proxies the revocation of a token, or of a service's client, is in force. Raises NotFound."""
         credential_id = as_id(credential, "token or client")
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             target = await _target(con, actor, scope, reference, "viewer")
         return await self._revocations.look(credential_id, target.subject)
 

@@ -96,7 +96,7 @@ class Uploads:
     ) -> Page[UploadView]:
         """Return the uploads into the folder that are not complete, oldest first. Raises NotFound."""
         folder = await self._folders.find(actor, reference, project, "viewer")
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             found = await folders.uploads_of(con, folder.id, after=after, limit=limit + 1)
         facts = await self._storage.call(partial(self._storage.partials.facts, [upload.id for upload, _ in found]))
 
@@ -154,7 +154,7 @@ class Uploads:
             self._storage.partials.stale, older_than_s=self._kept_for.total_seconds(), limit=_CLEANED_AT_ONCE
         )
         old = set(await self._storage.call(stale))
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             begun = await folders.uploads_before(con, self._kept_for, limit=_CLEANED_AT_ONCE)
         for upload_id in begun:
             if not await self._storage.call(partial(self._storage.partials.exists, upload_id)):
@@ -169,7 +169,7 @@ class Uploads:
     async def _find(self, actor: Actor, reference: str, project: str | None, upload_id: str) -> tuple[Folder, Upload]:
         identifier: UUID = as_id(upload_id, "upload")
         folder = await self._folders.find(actor, reference, project, "member")
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             upload = await folders.upload(con, folder.id, identifier)
         if upload is None:
             raise NotFound(f"there is no upload {upload_id}")

@@ -50,7 +50,7 @@ class Users:
     async def page(self, actor: Actor, *, after: UUID, limit: int) -> Page[UserView]:
         """Return all users. Raises Forbidden."""
         operators_only(actor, "list users")
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             found = await users.page(con, after=after, limit=limit + 1)
         return a_page(found, limit, _view, lambda user: user.id)
 
@@ -88,7 +88,7 @@ class Users:
 
     async def keys(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[KeyView]:
         """Return the user's keys without their secrets. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             user = await self._user(con, actor, reference)
             found = await users.keys(con, user.id, after=after, limit=limit + 1)
         return a_page(found, limit, lambda key: key, lambda key: key.id)

@@ -44,7 +44,7 @@ class Validations:
 
     async def start(self, actor: Actor, new: StartValidation) -> ValidationView:
         """Start a trial run. Raises NotFound, Forbidden, InvalidDefinition, InvalidRequest, QuotaExceeded."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
         spec = RevisionSpec(**{name: getattr(new, name) for name in RevisionSpec.model_fields})
         prepared = await self._resolver.resolve(actor, project, spec, _NAME)
@@ -72,7 +72,7 @@ class Validations:
 
     async def show(self, actor: Actor, reference: str) -> ValidationView:
         """Return how it stands. Raises NotFound."""
-        async with self._pool.acquire(timeout=10) as con:
+        async with self._pool.acquire() as con:
             return _view(await trial_run(con, actor, as_id(reference, "validation"), "viewer"))
 
     async def stop(self, actor: Actor, reference: str) -> None:
