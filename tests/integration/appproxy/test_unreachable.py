@@ -79,7 +79,7 @@ async def test_the_wait_has_the_queues_bounds(world: World) -> None:
     await eventually(lambda: sum(task.done() for task in tasks) == 3)
     refused = [task.result() for task in tasks if task.done()]
     assert {(one.status_code, one.json()["reason"]) for one in refused} == {(429, "queue-full")}
-    serving(world).expire(world.proxy.traffic.plane.parts.now() + 3601)
+    serving(world).expire_queued(world.proxy.traffic.plane.context.now() + 3601)
     late = [answer for answer in await asyncio.gather(*tasks) if answer not in refused]
     assert {answer.status_code for answer in late} == {503}
     assert {(one.json()["reason"], one.headers["retry-after"]) for one in late} == {("unreachable", "5")}
@@ -97,7 +97,7 @@ async def test_a_request_has_one_wait_however_often_a_replica_is_lost_before_it(
     for number in range(2, 5):  # it goes on, and finds nobody again
         moved = (route(number, port=free_port()),)
         world.apply(first.model_copy(update={"generation": number, "routes": moved}))
-        await eventually(lambda: waiting(world) == 1 and serving(world)._passed.unreachable())
+        await eventually(lambda: waiting(world) == 1 and serving(world)._outliers.unreachable())
         assert serving(world).queue.next_deadline_s == until_s
     async with fleet(1) as some:
         world.apply(first.model_copy(update={"generation": 9, "routes": some.routes()}))
