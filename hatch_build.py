@@ -16,27 +16,23 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
 SOURCES = ROOT / "services" / "appproxy"
-PARTS = (
-    "domain/*", "framing/*", "limits/*", "traffic/*", "upstream/*",
-    "access_log", "callers", "credentials", "picking", "sending", "serving", "servings", "stats", "table", "tracing", "workers/board",
-)  # fmt: skip
+FOLDER = "dataplane"
+"""What a request passes."""
 FLAGS = ["-fno-semantic-interposition", "-fvisibility=hidden"]
 """Nobody outside calls or replaces the functions of the compiled modules: so they call each other directly, and may be inlined."""
 INTERPRETED = {
     # The C parser of `json` does their work; and errors that a generator catches got out of the compiled one.
-    "domain/form_head", "domain/json_head", "domain/prompts",
-    "limits/shared",  # waits for Redis
+    "inspect/form_head", "inspect/json_head", "inspect/prompts",
+    "ratelimit/redis", "telemetry/otel",  # wait for libraries that are not compiled
+    "server", "wiring",  # work at the start, and a few times a second
 }  # fmt: skip
 
 
 def modules() -> list[Path]:
-    """Return the files to compile: all that a request, an answer and an event of a stream pass through."""
-    package = SOURCES / "headrace" / "appproxy"
-    found = sorted(file for part in PARTS for file in package.glob(f"{part}.py"))
-    names = {file: file.relative_to(package).with_suffix("").as_posix() for file in found}
-    return [
-        file for file in found if names[file] not in INTERPRETED and file.stat().st_size and file.stem != "__init__"
-    ]
+    """Return the files to compile: the folder, without INTERPRETED and what only says what a package is."""
+    folder = SOURCES / "headrace" / "appproxy" / FOLDER
+    names = {file: file.relative_to(folder).with_suffix("").as_posix() for file in sorted(folder.rglob("*.py"))}
+    return [file for file, name in names.items() if name not in INTERPRETED and file.stem != "__init__"]
 
 
 class CompileHook(BuildHookInterface[Any]):

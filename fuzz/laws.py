@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fuzz.cuts import divisions
 from fuzz.readings import SMALL, USUAL, check_answer, check_request, read_answer, read_requests
-from headrace.appproxy.framing.heads import FramingError
-from headrace.appproxy.framing.plain import plain
-from headrace.appproxy.framing.requests import RequestReader
+from headrace.appproxy.dataplane.http1.fast_path import read_plain_head
+from headrace.appproxy.dataplane.http1.heads import FramingError
+from headrace.appproxy.dataplane.http1.requests import RequestReader
 
 
 def requests_hold(given: bytes) -> None:
@@ -25,7 +25,7 @@ def requests_hold(given: bytes) -> None:
 def plain_heads_hold(given: bytes) -> None:
     """What is read in a few steps, and then accepted, llhttp reads the same."""
     head, end, _ = given.partition(b"\r\n\r\n")
-    found = plain(head.split(b"\r\n")) if end else None
+    found = read_plain_head(head.split(b"\r\n")) if end else None
     if found is not None:
         try:
             RequestReader(USUAL).head(head + end)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from headrace.appproxy.framing.bodies import Body, ChunkedBody, OpenBody, body_of
-from headrace.appproxy.framing.heads import (
+from headrace.appproxy.dataplane.http1.bodies import Body, ChunkedBody, OpenBody, body_of
+from headrace.appproxy.dataplane.http1.heads import (
     CHUNKED,
     UNTIL_CLOSE,
     FramingError,
@@ -16,8 +16,8 @@ from headrace.appproxy.framing.heads import (
     RequestHead,
     ResponseHead,
 )
-from headrace.appproxy.framing.requests import RequestReader
-from headrace.appproxy.framing.responses import ResponseReader
+from headrace.appproxy.dataplane.http1.requests import RequestReader
+from headrace.appproxy.dataplane.http1.responses import ResponseReader
 
 SMALL = HeadLimits(line_bytes=64, field_bytes=96, head_bytes=256, fields=6)
 USUAL = HeadLimits()

@@ -6,7 +6,7 @@ import sys
 
 import atheris  # type: ignore[import-untyped]
 
-with atheris.instrument_imports(include=["headrace.appproxy.framing"]):
+with atheris.instrument_imports(include=["headrace.appproxy.dataplane.http1"]):
     from fuzz.laws import answers_hold
 
 

@@ -15,14 +15,14 @@ from typing import Any
 
 import uvloop
 
-from headrace.appproxy.plane_wiring import build_plane
+from headrace.appproxy.control.tables_on_disk import FOLDER, TableStore
+from headrace.appproxy.dataplane.request.context import Listener
+from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
+from headrace.appproxy.dataplane.route_table import RouteTables
+from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
+from headrace.appproxy.dataplane.wiring import build_data_plane
 from headrace.appproxy.settings import Settings
-from headrace.appproxy.table import Tables
-from headrace.appproxy.table_store import FOLDER, TableStore
-from headrace.appproxy.traffic.caller import CallerConnection
-from headrace.appproxy.traffic.parts import Door
-from headrace.appproxy.upstream.connection import ReplicaConnection
-from headrace.appproxy.workers.worker import settle_memory
+from headrace.appproxy.worker.worker import freeze_heap
 from headrace.common.obs.logging import configure_logging
 
 TOGETHER = 16
@@ -75,19 +75,19 @@ class Bench:
     """A data plane with callers and replicas that are `Wire`s."""
 
     def __init__(self, folder: Path) -> None:
-        tables = Tables()
+        tables = RouteTables()
         TableStore(folder / FOLDER).load_into(tables)
-        self._plane = build_plane(Settings(id="count", nats_url="nats://127.0.0.1:1"), tables, notify=lambda: None)
-        parts = self._plane.parts
+        self._plane = build_data_plane(Settings(id="count", nats_url="nats://127.0.0.1:1"), tables, notify=lambda: None)
+        parts = self._plane.context
         self._answering: list[tuple[ReplicaConnection, Wire]] = []
-        for replica in (replica for serving in self._plane.servings for replica in serving.replicas.values()):
+        for replica in (replica for serving in self._plane.backends for replica in serving.replicas.values()):
             for _ in range(TOGETHER):
-                kept, wire = ReplicaConnection(replica, parts.head_limits, parts.outbox), Wire()
+                kept, wire = ReplicaConnection(replica, parts.head_limits, parts.coalescer), Wire()
                 kept.connection_made(wire)
-                replica.keep(kept)
+                replica.keep_idle(kept)
                 self._answering.append((kept, wire))
-        door = Door(None)
-        self._callers = [CallerConnection(parts, door) for _ in range(TOGETHER)]
+        door = Listener(None)
+        self._callers = [DownstreamConnection(parts, door) for _ in range(TOGETHER)]
         for line in self._callers:
             line.connection_made(Wire())
 
@@ -114,7 +114,7 @@ async def serve(folder: Path, requests: list[bytes], count: int) -> float:
     given = itertools.cycle(requests)
     for _ in range(WARM_UP // TOGETHER):
         await bench.turn(given)
-    settle_memory()
+    freeze_heap()
     begun = time.process_time()
     for _ in range(count // TOGETHER):
         await bench.turn(given)

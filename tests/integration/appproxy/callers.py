@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from aiohttp import web
 
-from headrace.appproxy.domain.rates import DAY_S
-from headrace.appproxy.limits import CallerLimits
+from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
+from headrace.appproxy.dataplane.ratelimit.policy import DAY_S
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, RouteTable
 from tests.integration.appproxy.world import Backend, World
@@ -26,12 +26,12 @@ class Clock:
 
     def __init__(self, world: World) -> None:
         self.now = 0.0
-        judge_by(world, CallerLimits("", clock=lambda: self.now, wall=lambda: NOON + self.now))
+        judge_by(world, RateLimiter("", clock=lambda: self.now, wall=lambda: NOON + self.now))
 
 
-def judge_by(world: World, limits: CallerLimits) -> None:
+def judge_by(world: World, limits: RateLimiter) -> None:
     """Use these; the plane closes them."""
-    world.proxy.traffic.plane.parts.limits = limits
+    world.proxy.traffic.plane.context.rate_limiter = limits
 
 
 class Engine:

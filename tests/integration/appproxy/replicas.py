@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from headrace.appproxy.serving import Serving
+from headrace.appproxy.dataplane.balancing.backend import Backend as ServiceBackend
 from headrace.common.contracts.messages.routes import Route
 from tests.integration.appproxy.world import Backend, World, backend
 from tests.unit.appproxy.tables import route
@@ -79,14 +79,14 @@ class Clock:
 def stop_time(world: World) -> Clock:
     """Return the clock that the services of the tables so far go by from now on: queue, health and retries."""
     clock = Clock()
-    for serving in world.proxy.traffic.plane.servings:
+    for serving in world.proxy.traffic.plane.backends:
         serving._now = clock
     return clock
 
 
-def serving(world: World, name: str = "chat") -> Serving:
+def serving(world: World, name: str = "chat") -> ServiceBackend:
     """Return the live side of a service."""
-    found = world.proxy.traffic.plane.servings.by_name(name)
+    found = world.proxy.traffic.plane.backends.by_name(name)
     assert found is not None
     return found
 
@@ -100,5 +100,5 @@ async def passed_over(world: World, name: str = "chat") -> list[int]:
 
 def waiting(world: World, name: str = "chat") -> int:
     """Return how many requests wait in the queue."""
-    seen = world.proxy.traffic.look().waiting.get(serving(world, name).key)
+    seen = world.proxy.traffic.snapshot().queues.get(serving(world, name).key)
     return seen.requests if seen is not None else 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace.appproxy.domain.rates import DAY_S
+from headrace.appproxy.dataplane.ratelimit.policy import DAY_S
 from headrace.common.contracts.messages.routes import Limits, RateLimits
 from tests.integration.appproxy.callers import Clock, Engine, call, left, robots, says
 from tests.integration.appproxy.world import World, backend

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from headrace.appproxy.plane_wiring import build_plane
+from headrace.appproxy.control.workers.pool import WorkerPool
+from headrace.appproxy.dataplane.route_table import RouteTables
+from headrace.appproxy.dataplane.wiring import build_data_plane
 from headrace.appproxy.settings import Settings
-from headrace.appproxy.table import Tables
-from headrace.appproxy.workers.processes import WorkerProcesses
 from headrace.common.contracts.messages.routes import RateLimits
 from tests.integration.appproxy.callers import Engine, call, robots, says
 from tests.integration.appproxy.world import backend, running
@@ -33,7 +33,7 @@ async def test_a_worker_that_cannot_obey_ends_in_order(tmp_path: Path) -> None:
         ) as world,
     ):  # fmt: skip
         traffic = world.proxy.traffic
-        assert isinstance(traffic, WorkerProcesses)
+        assert isinstance(traffic, WorkerPool)
         world.apply(robots(replica, LIMITS))
         await eventually(traffic.generations)
         assert says(await call(world))["x-headrace-limits"] == "shared"
@@ -48,17 +48,17 @@ async def test_a_worker_that_cannot_obey_ends_in_order(tmp_path: Path) -> None:
 
 
 async def test_what_hangs_at_the_end_keeps_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.appproxy.plane._CLOSE_S", 0.2)
+    monkeypatch.setattr("headrace.appproxy.dataplane.server._CLOSE_S", 0.2)
     async with own_valkey(tmp_path / "valkey") as valkey, Redis.from_url(valkey.url) as redis:
         settings = Settings(data_dir=tmp_path, redis_url=valkey.url, redis_timeout_s=10)
-        plane = build_plane(settings, Tables(), notify=lambda: None)
+        plane = build_data_plane(settings, RouteTables(), notify=lambda: None)
         await plane.start()
 
         async def hang() -> None:
             await asyncio.Event().wait()
 
-        hanging = plane.parts.spawn(hang())
-        assert (await plane.parts.limits.reserve("robot", LIMITS, 1)).judged == "shared"
+        hanging = plane.context.spawn(hang())
+        assert (await plane.context.rate_limiter.reserve("robot", LIMITS, 1)).judged == "shared"
         assert len(await redis.client_list()) == 2
         async with asyncio.timeout(30):
             await plane.close()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp import web
 
-from headrace.appproxy.upstream.replica import Drain
+from headrace.appproxy.dataplane.upstream.replica import DrainCounts
 from headrace.common.contracts.messages.routes import Route
 from tests.integration.appproxy.world import Backend, World, backend
 from tests.support.wait import eventually
@@ -50,11 +50,11 @@ class Old:
         return draining
 
     @property
-    def receipt(self) -> Drain:
-        servings = self.world.proxy.traffic.plane.servings
+    def receipt(self) -> DrainCounts:
+        servings = self.world.proxy.traffic.plane.backends
         serving = servings.by_name("chat")
         assert serving is not None
-        replica = serving.replicas.get(self.route.session_id) or servings.gone[self.route.session_id][0]
+        replica = serving.replicas.get(self.route.session_id) or servings.retired[self.route.session_id][0]
         assert replica.drain is not None
         return replica.drain
 

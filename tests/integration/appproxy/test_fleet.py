@@ -257,7 +257,7 @@ async def test_the_model_may_stand_behind_a_long_prompt(shop: Shop) -> None:
 
     chunked = await shop.world.http.post(url, content=pieces())
     assert (chunked.status_code, chunked.json()["model"]) == (200, "home/open")
-    assert shop.world.proxy.traffic.plane.parts.held.size == 0, "nothing is held any more"
+    assert shop.world.proxy.traffic.plane.context.held_bodies.size == 0, "nothing is held any more"
 
 
 async def test_a_form_may_have_its_file_first(shop: Shop) -> None:
@@ -280,7 +280,7 @@ async def test_what_is_held_of_bodies_is_bounded(tmp_path: Path) -> None:
         head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(late)
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
         writer.write(head + late[:-100])
-        held = world.proxy.traffic.plane.parts.held
+        held = world.proxy.traffic.plane.context.held_bodies
         await eventually(lambda: held.size > 600_000)
         second = await world.http.post(url, content=late)
         assert (second.status_code, second.json()["error"]["code"]) == (503, "bodies-full")

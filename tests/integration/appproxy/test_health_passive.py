@@ -104,11 +104,11 @@ async def test_who_could_not_be_reached_comes_back_by_a_connect_and_waits_longer
         clock = stop_time(world)
         assert {(await post(world)).status_code for _ in range(6)} == {200}, "nothing was sent: safe for a POST too"
         assert await passed_over(world) == [3]
-        probed = serving(world)._passed.troubled[str(route(3).session_id)]
+        probed = serving(world)._outliers.suspects[str(route(3).session_id)]
         for waits_s in (1.0, 2.0, 4.0):
-            assert probed.for_s == waits_s
+            assert probed.ejected_for_s == waits_s
             clock.now_s += waits_s
-            await eventually(lambda w=waits_s: probed.for_s == 2 * w, what="a probe that failed")
+            await eventually(lambda w=waits_s: probed.ejected_for_s == 2 * w, what="a probe that failed")
         back: Backend = await stack.enter_async_context(backend(port=port))
         clock.now_s += 7.9
         assert {(await post(world)).status_code for _ in range(6)} == {200}

@@ -125,7 +125,7 @@ async def test_the_proxy_s_own_pages_are_on_their_own_listener_only(world: World
     async with backend() as replica:
         port = free_port()
         world.apply(table("chat", port=port, routes=(route(port=replica.port),)))
-        await eventually(lambda: port in world.proxy.traffic.plane._doors)
+        await eventually(lambda: port in world.proxy.traffic.plane._listeners)
         assert (await world.http.get(f"{world.admin}{page}")).status_code == 200
         for where in (page, f"{page}/", f"//{page[1:]}", f"http://127.0.0.1:{world.proxy.admin.port}{page}"):
             raw = await raw_request(world.port, f"GET {where} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), until=b"}")

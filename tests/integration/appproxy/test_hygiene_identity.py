@@ -12,8 +12,8 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from headrace.appproxy.traffic.caller import CallerConnection
-from headrace.appproxy.traffic.parts import Door
+from headrace.appproxy.dataplane.request.context import Listener
+from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits
 from tests.integration.appproxy.world import Backend, World, backend, running
@@ -149,7 +149,7 @@ async def test_requests_of_one_connection_do_not_inherit_from_each_other(behind:
         behind.apply(table("chat", open_to_public=True, clients=(ROBOT,), routes=(route(port=replica.port),)))
         for given in (CLAIMED | {"Authorization": BASIC}, {}, CLAIMED, {"Authorization": BASIC}):
             await behind.http.get(f"{behind.url}/chat/x", headers=given)
-        assert behind.proxy.traffic.look().connections == 1
+        assert behind.proxy.traffic.snapshot().connections == 1
         seen = [fields(replica, number) for number in range(4)]
         assert [one.get("x-forwarded-user") for one in seen] == ["robot", None, None, "robot"]
         assert [one["x-forwarded-proto"] for one in seen] == ["https", "http", "https", "http"]
@@ -157,7 +157,7 @@ async def test_requests_of_one_connection_do_not_inherit_from_each_other(behind:
 
 
 async def test_an_ipv4_peer_on_a_socket_for_both_is_itself(behind: World) -> None:
-    line = CallerConnection(behind.proxy.traffic.plane.parts, Door(None))
+    line = DownstreamConnection(behind.proxy.traffic.plane.context, Listener(None))
     transport = Mock()
     transport.get_extra_info.return_value = ("::ffff:127.0.0.1", 1, 0, 0)
     line.connection_made(transport)

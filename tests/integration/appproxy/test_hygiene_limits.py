@@ -9,8 +9,8 @@ from unittest.mock import Mock
 import httpx
 import pytest
 
-from headrace.appproxy.traffic.caller import CallerConnection
-from headrace.appproxy.traffic.parts import Door
+from headrace.appproxy.dataplane.request.context import Listener
+from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
 from tests.integration.appproxy.world import World, backend, raw_request, running
 from tests.support.wait import eventually
 from tests.unit.appproxy.tables import route, table
@@ -63,7 +63,7 @@ async def test_an_address_has_so_many_connections_and_others_have_theirs(tmp_pat
     async with backend() as replica, running(tmp_path, max_connections_per_address=2) as world:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         held = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(2)]
-        await eventually(lambda: world.proxy.traffic.look().connections == 2)
+        await eventually(lambda: world.proxy.traffic.snapshot().connections == 2)
         told = await raw_request(world.port, b"")
         assert told.startswith(b"HTTP/1.1 429 ")
         assert b'"reason": "too-many-connections"' in told
@@ -74,14 +74,14 @@ async def test_an_address_has_so_many_connections_and_others_have_theirs(tmp_pat
             writer.write(HEAD + b"\r\n")
             assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
         held[0][1].close()
-        await eventually(lambda: world.proxy.traffic.look().connections == 1)
+        await eventually(lambda: world.proxy.traffic.snapshot().connections == 1)
         assert (await raw_request(world.port, HEAD + b"\r\n", until=b"\r\n")).startswith(b"HTTP/1.1 200 ")
         held[1][1].close()
 
 
-def comes(world: World, address: str) -> tuple[CallerConnection, bytes]:
+def comes(world: World, address: str) -> tuple[DownstreamConnection, bytes]:
     """A connection from this address, and what it is told at once."""
-    line = CallerConnection(world.proxy.traffic.plane.parts, Door(None))
+    line = DownstreamConnection(world.proxy.traffic.plane.context, Listener(None))
     transport = Mock()
     transport.is_closing.return_value = False
     transport.get_extra_info.return_value = (address, 1, 0, 0)
@@ -126,11 +126,11 @@ async def test_ones_own_proxies_in_front_are_not_bound_by_it(tmp_path: Path) -> 
 async def test_all_together_have_so_many_connections(tmp_path: Path) -> None:
     async with running(tmp_path, max_connections=2) as world:
         held = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(2)]
-        await eventually(lambda: world.proxy.traffic.look().connections == 2)
+        await eventually(lambda: world.proxy.traffic.snapshot().connections == 2)
         told = await raw_request(world.port, b"")
         assert told.startswith(b"HTTP/1.1 503 ")
         assert b'"reason": "proxy-full"' in told
         for _, writer in held:
             writer.close()
-        await eventually(lambda: world.proxy.traffic.look().connections == 0)
+        await eventually(lambda: world.proxy.traffic.snapshot().connections == 0)
         assert (await world.http.get(f"{world.url}/nobody/x")).status_code == 404

@@ -27,8 +27,8 @@ async def waiting_upload(world: World) -> AsyncIterator[tuple[asyncio.StreamRead
         writer.write(b"POST /chat/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\nx" % LARGE)
         await eventually(lambda: waiting(world) == 1)
         writer.write(b"x" * (LARGE - 1))
-        (line,) = world.proxy.traffic.plane.parts.callers.open
-        await eventually(lambda: line.whole)
+        (line,) = world.proxy.traffic.plane.context.downstreams.open
+        await eventually(lambda: line.request_complete)
         yield reader, writer, first
     finally:
         writer.close()

@@ -32,7 +32,7 @@ def test_a_worker_without_redis_and_spans_loads_no_more_than_it_serves_with() ->
     ours, theirs = socket.socketpair()
     ours.close()  # a worker whose parent is gone before it said anything ends
     with theirs:
-        loaded = _packages("-m", "headrace.appproxy.workers", str(theirs.fileno()), "0", fds=(theirs.fileno(),))
+        loaded = _packages("-m", "headrace.appproxy.worker", str(theirs.fileno()), "0", fds=(theirs.fileno(),))
     assert {"uvloop", "httptools", "pydantic"} <= loaded
     assert loaded & _NEVER == set()
 

@@ -174,10 +174,10 @@ async def test_a_wait_has_an_end(world: World) -> None:
         first = ask(world)
         await eventually(lambda: some.served[1] == 1)
         (late,) = await queue_up(world, 1)
-        now_s = world.proxy.traffic.plane.parts.now()
-        serving(world).expire(now_s + 3500)
+        now_s = world.proxy.traffic.plane.context.now()
+        serving(world).expire_queued(now_s + 3500)
         assert waiting(world) == 1
-        serving(world).expire(now_s + 3601)
+        serving(world).expire_queued(now_s + 3601)
         assert reason(await late) == (429, "replicas-full")
         some.gate.set()
         assert (await first).status_code == 200

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.appproxy.table import Tables
-from headrace.appproxy.table_store import FOLDER, TableStore
+from headrace.appproxy.control.tables_on_disk import FOLDER, TableStore
+from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.embedded.descriptors import DescriptorStore
 from headrace.embedded.keeper import Keeper, Program
@@ -32,7 +32,7 @@ REQUEST = b"GET /chat/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 async def environment(folder: Path, port: int, admin: int, *tables: RouteTable, workers: int = 1) -> dict[str, str]:
     """Return what an app-proxy is told that has these tables on disk and never sees a bus."""
-    known = Tables()
+    known = RouteTables()
     for one in tables:
         known.apply(one)
     (folder / FOLDER).mkdir(parents=True)

@@ -13,7 +13,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from headrace.appproxy.domain.rates import (
+from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
+from headrace.appproxy.dataplane.ratelimit.policy import (
     DAY_S,
     Quota,
     Reservation,
@@ -25,8 +26,7 @@ from headrace.appproxy.domain.rates import (
     settle,
     verdict_of,
 )
-from headrace.appproxy.limits import CallerLimits
-from headrace.appproxy.limits.shared import SharedLimits
+from headrace.appproxy.dataplane.ratelimit.redis import RedisRateLimiter
 from headrace.common.contracts.messages.routes import RateLimits
 from headrace.embedded.ports import HOST
 from headrace.embedded.stack import EmbeddedServers
@@ -43,9 +43,9 @@ async def redis(servers: EmbeddedServers) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def two(servers: EmbeddedServers) -> AsyncIterator[list[SharedLimits]]:
+async def two(servers: EmbeddedServers) -> AsyncIterator[list[RedisRateLimiter]]:
     """Two app-proxies; with a timeout that a busy machine keeps."""
-    both = [SharedLimits(servers.redis_url, timeout_s=20) for _ in range(2)]
+    both = [RedisRateLimiter(servers.redis_url, timeout_s=20) for _ in range(2)]
     yield both
     for one in both:
         await one.close()
@@ -55,15 +55,15 @@ def caller() -> str:
     return f"{uuid4()}:token:{uuid4()}"
 
 
-async def at_once(two: list[SharedLimits], name: str, bound: RateLimits, tokens: int, count: int) -> list[Verdict]:
+async def at_once(two: list[RedisRateLimiter], name: str, bound: RateLimits, tokens: int, count: int) -> list[Verdict]:
     return await asyncio.gather(*(two[n % 2].reserve(name, bound, tokens) for n in range(count)))
 
 
-async def test_two_proxies_together_never_pass_the_limit_of_open_requests(two: list[SharedLimits]) -> None:
+async def test_two_proxies_together_never_pass_the_limit_of_open_requests(two: list[RedisRateLimiter]) -> None:
     name, bound = caller(), RateLimits(in_flight=7)
     open_now = most = 0
 
-    async def request(shared: SharedLimits) -> bool:
+    async def request(shared: RedisRateLimiter) -> bool:
         nonlocal open_now, most
         verdict = await shared.reserve(name, bound, 0)
         if verdict.reservation is None:
@@ -82,7 +82,7 @@ async def test_two_proxies_together_never_pass_the_limit_of_open_requests(two: l
     assert sum(one.allowed for one in await at_once(two, name, bound, 0, 20)) == 7, "all were given back"
 
 
-async def test_two_proxies_together_never_pass_rate_and_budget(two: list[SharedLimits]) -> None:
+async def test_two_proxies_together_never_pass_rate_and_budget(two: list[RedisRateLimiter]) -> None:
     slow = await at_once(two, caller(), RateLimits(requests_per_second=0.001), 0, 40)
     assert sum(one.allowed for one in slow) == 1
     assert {one.code for one in slow if not one.allowed} == {"request-rate"}
@@ -92,7 +92,7 @@ async def test_two_proxies_together_never_pass_rate_and_budget(two: list[SharedL
     assert min(one.remaining_tokens for one in day) == 10
 
 
-async def test_the_budget_settles_exactly(two: list[SharedLimits], redis: Redis) -> None:
+async def test_the_budget_settles_exactly(two: list[RedisRateLimiter], redis: Redis) -> None:
     name, bound = caller(), RateLimits(tokens_per_day=1_000_000, tokens_per_minute=1_000_000)
     chance = random.Random(3)
     held = await at_once(two, name, bound, 1000, 100)
@@ -109,7 +109,7 @@ async def test_the_budget_settles_exactly(two: list[SharedLimits], redis: Redis)
     assert (await two[0].reserve(name, bound, 0)).remaining_tokens <= 1_000_000 - spent + 1_000_000 * 0.5
 
 
-async def test_a_replayed_settlement_counts_once(two: list[SharedLimits]) -> None:
+async def test_a_replayed_settlement_counts_once(two: list[RedisRateLimiter]) -> None:
     name, bound = caller(), RateLimits(tokens_per_day=1000)
     held = (await two[0].reserve(name, bound, 100)).reservation
     assert held is not None
@@ -120,7 +120,7 @@ async def test_a_replayed_settlement_counts_once(two: list[SharedLimits]) -> Non
 
 
 async def test_leases_of_a_crashed_proxy_end_and_those_renewed_do_not(servers: EmbeddedServers, redis: Redis) -> None:
-    crashed, alive = (SharedLimits(servers.redis_url, timeout_s=20, lease_s=1.0) for _ in range(2))
+    crashed, alive = (RedisRateLimiter(servers.redis_url, timeout_s=20, lease_s=1.0) for _ in range(2))
     name, other, bound = caller(), caller(), RateLimits(in_flight=1)
     assert (await crashed.reserve(name, bound, 0)).allowed
     kept = await alive.reserve(other, bound, 0)
@@ -138,7 +138,7 @@ async def test_leases_of_a_crashed_proxy_end_and_those_renewed_do_not(servers: E
     await alive.close()
 
 
-async def test_the_keys_of_a_caller_share_a_slot_and_expire(two: list[SharedLimits], redis: Redis) -> None:
+async def test_the_keys_of_a_caller_share_a_slot_and_expire(two: list[RedisRateLimiter], redis: Redis) -> None:
     name = caller()
     held = await two[0].reserve(name, RateLimits(in_flight=2, requests_per_second=5, tokens_per_day=9), 3)
     keys = sorted([key.decode() async for key in redis.scan_iter(match=f"headrace:limits:*{name}*")])
@@ -149,12 +149,12 @@ async def test_the_keys_of_a_caller_share_a_slot_and_expire(two: list[SharedLimi
     assert await redis.pttl(keys[1]) > 0
 
 
-async def test_scripts_that_the_server_forgot_are_loaded_again(two: list[SharedLimits], redis: Redis) -> None:
+async def test_scripts_that_the_server_forgot_are_loaded_again(two: list[RedisRateLimiter], redis: Redis) -> None:
     await redis.script_flush()
     assert (await two[0].reserve(caller(), RateLimits(in_flight=1), 0)).judged == "shared"
 
 
-async def test_a_rate_too_small_to_count_is_judged_by_the_server_too(two: list[SharedLimits]) -> None:
+async def test_a_rate_too_small_to_count_is_judged_by_the_server_too(two: list[RedisRateLimiter]) -> None:
     name, bound = caller(), RateLimits(requests_per_second=5e-324)
     assert (await two[0].reserve(name, bound, 0)).allowed
     refused = await two[1].reserve(name, bound, 0)
@@ -162,8 +162,8 @@ async def test_a_rate_too_small_to_count_is_judged_by_the_server_too(two: list[S
     assert 99_000 < refused.wait_s <= 100_000
 
 
-async def test_script_and_python_agree(two: list[SharedLimits], redis: Redis) -> None:
-    """The same requests, under limits that change, through the scripts and through domain/rates.py at the times that the server told."""
+async def test_script_and_python_agree(two: list[RedisRateLimiter], redis: Redis) -> None:
+    """The same requests, under limits that change, through the scripts and through ratelimit/policy.py at the times that the server told."""
     name = caller()
     bounds = [
         RateLimits(requests_per_second=300, in_flight=6, tokens_per_minute=6000, tokens_per_day=20_000),
@@ -202,7 +202,7 @@ async def test_script_and_python_agree(two: list[SharedLimits], redis: Redis) ->
     assert verdicts & {"token-rate", "token-budget"}
 
 
-async def test_a_changed_limit_holds_for_the_next_request(two: list[SharedLimits]) -> None:
+async def test_a_changed_limit_holds_for_the_next_request(two: list[RedisRateLimiter]) -> None:
     name, slow, fast = caller(), RateLimits(requests_per_second=0.001), RateLimits(requests_per_second=1000)
     assert (await two[0].reserve(name, slow, 0)).allowed
     refused = await two[1].reserve(name, slow, 0)
@@ -218,7 +218,7 @@ async def test_a_changed_limit_holds_for_the_next_request(two: list[SharedLimits
     assert 9890 <= found.remaining_tokens <= 9910
 
 
-async def _judged(shared: SharedLimits, name: str, bound: RateLimits, tokens: int) -> tuple[Verdict, float, float]:
+async def _judged(shared: RedisRateLimiter, name: str, bound: RateLimits, tokens: int) -> tuple[Verdict, float, float]:
     """Reserve, and return also the server's two clocks at that moment."""
     seen: list[Any] = []
     script = shared._reserve
@@ -248,7 +248,7 @@ async def test_the_documented_user_may_do_all_that_is_needed_and_nothing_else(ow
     async with Redis.from_url(own.url) as admin:
         await admin.execute_command(*rule.replace("PASSWORD", "theirs").split())
     url = own.url.replace("//:secret@", "//headrace-limits:theirs@")
-    limits = SharedLimits(url, timeout_s=20)
+    limits = RedisRateLimiter(url, timeout_s=20)
     bound = RateLimits(requests_per_second=100, in_flight=9, tokens_per_minute=900, tokens_per_day=900)
     held = await limits.reserve(caller(), bound, 10)
     assert held.reservation is not None
@@ -262,12 +262,12 @@ async def test_the_documented_user_may_do_all_that_is_needed_and_nothing_else(ow
                 await theirs.execute_command(*command)
 
 
-async def shared_again(limits: CallerLimits) -> None:
+async def shared_again(limits: RateLimiter) -> None:
     await eventually(lambda: limits.judged == "shared", what="limits are shared again")
 
 
 async def test_a_stalled_valkey_is_judged_without_and_found_again(own: OwnValkey) -> None:
-    limits = CallerLimits(own.url, divided_by=2, timeout_s=0.25, retry_s=0.05)
+    limits = RateLimiter(own.url, divided_by=2, timeout_s=0.25, retry_s=0.05)
     name, bound = caller(), RateLimits(in_flight=4, tokens_per_day=1000)
     try:
         before = [await limits.reserve(name, bound, 100) for _ in range(3)]
@@ -295,7 +295,7 @@ async def test_a_stalled_valkey_is_judged_without_and_found_again(own: OwnValkey
 
 
 async def test_a_killed_valkey_is_judged_without_and_found_again(own: OwnValkey) -> None:
-    limits = CallerLimits(own.url, retry_s=0.05)
+    limits = RateLimiter(own.url, retry_s=0.05)
     name, bound = caller(), RateLimits(in_flight=2)
     try:
         first = await limits.reserve(name, bound, 0)
@@ -316,7 +316,7 @@ async def test_a_killed_valkey_is_judged_without_and_found_again(own: OwnValkey)
 
 
 async def test_with_nobody_there_from_the_start_it_serves() -> None:
-    limits = CallerLimits(f"redis://{HOST}:{free_port()}/0", retry_s=0.05)
+    limits = RateLimiter(f"redis://{HOST}:{free_port()}/0", retry_s=0.05)
     verdict = await limits.reserve("a", RateLimits(in_flight=1), 0)
     assert (verdict.allowed, verdict.judged) == (True, "local")
     await limits.settle(verdict.reservation, None)

@@ -90,10 +90,10 @@ async def test_a_replica_that_does_not_keep_up_is_not_its_callers_fault(strict: 
     async with backend(late) as replica:
         strict.apply(table("chat", limits=Limits(first_byte_timeout_s=60), routes=(route(port=replica.port),)))
         sending = asyncio.create_task(strict.http.post(f"{strict.url}/chat/x", content=b"x" * size))
-        pace = strict.proxy.traffic.plane._pace
+        pace = strict.proxy.traffic.plane._min_body_rate
         await eventually(lambda: len(replica.seen) == 1)
         looks: set[float] = set()
-        await eventually(lambda: looks.add(pace._looked_s) or len(looks) > 4)
+        await eventually(lambda: looks.add(pace._checked_s) or len(looks) > 4)
         assert not sending.done()
         read.set()
         assert (await sending).text == str(size)
@@ -109,10 +109,10 @@ async def test_an_upload_into_an_answer_that_has_begun_is_the_replicas_affair(st
 
     async with backend(echo) as replica:
         strict.apply(table("chat", routes=(route(port=replica.port),)))
-        pace = strict.proxy.traffic.plane._pace
+        pace = strict.proxy.traffic.plane._min_body_rate
         async with dripping(strict, CHUNKED.format("/chat/x"), b"1\r\nx\r\n") as reader, asyncio.timeout(20):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
             looks: set[float] = set()
-            await eventually(lambda: looks.add(pace._looked_s) or len(looks) > 4)
+            await eventually(lambda: looks.add(pace._checked_s) or len(looks) > 4)
             assert strict.open_requests == 1
             assert await reader.read(1)

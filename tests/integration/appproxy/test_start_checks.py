@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from headrace.appproxy.control.preflight import preflight_errors
 from headrace.appproxy.settings import Settings
-from headrace.appproxy.start_checks import what_is_wrong
 from tests.support.ports import free_port
 
 PREFIX = "HEADRACE_APPPROXY_"
@@ -81,7 +81,7 @@ def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
 def wrong(data: Path, **more: Any) -> list[str]:
     """What is wrong, without the setting's prefix."""
     known: dict[str, Any] = {"data_dir": data, "listen_host": "127.0.0.1", "listen_port": 0, "admin_port": 0}
-    found = what_is_wrong(Settings(**(known | more)))
+    found = preflight_errors(Settings(**(known | more)))
     assert all(one.startswith(PREFIX) for one in found)
     return [one.removeprefix(PREFIX) for one in found]
 
@@ -145,7 +145,7 @@ def test_the_parent_of_workers_keeps_nothing_of_what_was_loaded_to_judge(tmp_pat
         "ADMIN_PORT": 0,
     }
     code = (
-        "import sys; from headrace.appproxy.start_checks import *; found = what_is_wrong(Settings());"
+        "import sys; from headrace.appproxy.control.preflight import *; found = what_is_wrong(Settings());"
         "print(len(found), {'redis', 'opentelemetry'} & sys.modules.keys())"
     )
     env = {**os.environ, **{PREFIX + name: str(value) for name, value in named.items()}}

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from headrace.appproxy.plane_wiring import build_plane
+from headrace.appproxy.dataplane.route_table import RouteTables
+from headrace.appproxy.dataplane.wiring import build_data_plane
 from headrace.appproxy.settings import Settings
-from headrace.appproxy.table import Tables
 from tests.integration.appproxy.world import Backend, World, backend, raw_backend, running
 from tests.unit.appproxy.tables import Signer, route, table
 
@@ -148,8 +148,8 @@ async def test_a_failure_is_told(tmp_path: Path) -> None:
 async def test_a_collector_that_is_away_or_hangs_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headrace.appproxy.tracing.CLOSE_S", 0.2)
-    monkeypatch.setattr("headrace.appproxy.otel_tracing._EXPORT_TIMEOUT_S", 300.0)
+    monkeypatch.setattr("headrace.appproxy.dataplane.telemetry.tracing.CLOSE_S", 0.2)
+    monkeypatch.setattr("headrace.appproxy.dataplane.telemetry.otel._EXPORT_TIMEOUT_S", 300.0)
 
     async def hang(reader: Any, _writer: Any, _n: int) -> None:
         await reader.read()
@@ -167,10 +167,10 @@ async def test_a_collector_that_is_away_or_hangs_holds_nobody_up(
 
 
 async def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "headrace.appproxy.otel_tracing", raising=False)
+    monkeypatch.delitem(sys.modules, "headrace.appproxy.dataplane.telemetry.otel", raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == "opentelemetry"]:
         monkeypatch.setitem(sys.modules, name, None)
     settings = Settings(data_dir=tmp_path, otel_endpoint="http://127.0.0.1:4318/v1/traces")
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'headrace\[otel\]'"):
-        build_plane(settings, Tables(), notify=lambda: None)
-    build_plane(Settings(data_dir=tmp_path), Tables(), notify=lambda: None)  # nobody else needs it
+        build_data_plane(settings, RouteTables(), notify=lambda: None)
+    build_data_plane(Settings(data_dir=tmp_path), RouteTables(), notify=lambda: None)  # nobody else needs it

@@ -107,8 +107,8 @@ async def test_sigkill_of_a_worker_costs_what_was_open_on_it_and_nothing_else(tm
         assert {answer.status for answer in lived} == {200}
         assert len(lived) == 20 - len(died)
         session = str(path.session_id)
-        await eventually(lambda: two.traffic.look().drains[session].in_flight == 0)
-        receipt = two.traffic.look().drains[session].receipt
+        await eventually(lambda: two.traffic.snapshot().drains[session].in_flight == 0)
+        receipt = two.traffic.snapshot().drains[session].receipt
         assert (receipt.started, receipt.finished, receipt.cut) == (20, len(lived), len(died))
         assert two.open == 0
         assert await two.metric("headrace_proxy_broken_answers_total{") == len(died)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.appproxy.workers.processes import WorkerProcesses
+from headrace.appproxy.control.workers.pool import WorkerPool
 from headrace.common.contracts.messages.routes import RouteTable
 from tests.integration.appproxy.world import World, running
 from tests.support.wait import eventually
@@ -111,7 +111,7 @@ class Two:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        assert isinstance(world.proxy.traffic, WorkerProcesses)
+        assert isinstance(world.proxy.traffic, WorkerPool)
         self.traffic = world.proxy.traffic
 
     @property
@@ -121,7 +121,7 @@ class Two:
     @property
     def open(self) -> int:
         """Requests open on all replicas, as the workers told last."""
-        return self.traffic.look().total
+        return self.traffic.snapshot().total
 
     async def apply(self, table: RouteTable) -> None:
         """Put a table in use, and return once both workers have it."""

@@ -10,8 +10,8 @@ from typing import Any
 import jwt
 import pytest
 
-from headrace.appproxy.callers import Gate
-from headrace.appproxy.table import Entry
+from headrace.appproxy.dataplane.auth.authenticator import Authenticator
+from headrace.appproxy.dataplane.route_table import RouteEntry
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.routes import RateLimits, RouteTable
 from headrace.common.contracts.problems import Problem
@@ -267,9 +267,9 @@ async def test_what_the_manager_publishes_opens_the_gate(api: ManagerApi) -> Non
     own, whole = await api.admin.call("POST", TOKENS, {"share": 5}), await api.admin.call("POST", PROJECT, {})
     basic = b"Basic " + base64.b64encode(f"robot:{client['secret']}".encode())
     shown = [basic, f"Bearer {own['token']}".encode(), f"BackendAI {whole['token']}".encode()]
-    gate, now_s = Gate(), utc_now().timestamp()
-    before = Entry(await published(api))
-    callers = [gate.check(before, header, now_s) for header in shown]
+    gate, now_s = Authenticator(), utc_now().timestamp()
+    before = RouteEntry(await published(api))
+    callers = [gate.authenticate(before, header, now_s) for header in shown]
     assert [caller.key for caller in callers] == [
         f"client:{client['id']}",
         f"token:{own['id']}",
@@ -281,10 +281,10 @@ async def test_what_the_manager_publishes_opens_the_gate(api: ManagerApi) -> Non
     await api.admin.call("POST", f"{CLIENTS}/robot/rotate")
     for path, token in ((TOKENS, own), (PROJECT, whole)):
         await api.admin.call("DELETE", f"{path}/{token['id']}")
-    after = Entry(await published(api))
+    after = RouteEntry(await published(api))
     for header, reason in zip(shown, ("wrong-secret", "revoked-token", "revoked-token"), strict=True):
         with pytest.raises(Problem) as caught:
-            gate.check(after, header, now_s)
+            gate.authenticate(after, header, now_s)
         assert caught.value.extra["reason"] == reason
 
 

@@ -15,8 +15,8 @@ import asyncpg
 import pytest
 from nats.js import JetStreamContext
 
-from headrace.appproxy.table import Tables
-from headrace.appproxy.table_store import TableStore
+from headrace.appproxy.control.tables_on_disk import TableStore
+from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.consume import LastValues
 from headrace.common.bus.stored import stored_generations
@@ -198,12 +198,12 @@ async def test_an_app_proxy_that_starts_reads_each_table_once_and_writes_none_th
 ) -> None:
     written = []
     for start in range(2):
-        tables, store = Tables(), TableStore(tmp_path / "routes")
+        tables, store = RouteTables(), TableStore(tmp_path / "routes")
         loaded = store.load_into(tables)
         assert loaded == start * LIVING
         came, new = 0, 0
 
-        async def deliver(table: RouteTable, tables: Tables = tables) -> None:
+        async def deliver(table: RouteTable, tables: RouteTables = tables) -> None:
             nonlocal came, new
             came += 1
             new += tables.apply(table)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.file_limit import LEAST, RESERVE, Fit, Room, fit
+from headrace.appproxy.file_limit import LEAST, RESERVE, ConnectionCapacity, Fit, fit_descriptors
 from headrace.appproxy.settings import Settings
-from headrace.appproxy.workers.shares import settings_for
+from headrace.appproxy.worker.shares import settings_for
 
 NUMBERS = st.integers(1, 200_000)
 
 
 @given(st.integers(LEAST, 1 << 30), NUMBERS, NUMBERS)
 def test_what_may_be_open_fits_and_some_of_both_may(descriptors: int, connections: int, requests: int) -> None:
-    fits = fit(descriptors, connections=connections, open_requests=requests)
+    fits = fit_descriptors(descriptors, connections=connections, open_requests=requests)
     assert fits.connections + fits.open_requests <= descriptors - RESERVE
     assert 0 < fits.connections <= connections
     assert 0 < fits.open_requests <= requests
@@ -32,10 +32,10 @@ def test_each_worker_has_its_part_and_no_more_than_fits() -> None:
 
 
 def test_it_is_said_in_numbers_what_fits_and_when_it_is_full() -> None:
-    assert Room.of(2, 1 << 20, 50_000, 20_000) == Room(50_000, None)
-    room = Room.of(2, 1024, 50_000, 20_000)
-    assert room.words is not None
-    assert "1024 open files" in room.words
-    assert "1024 connections and 512 open requests fit; set are 50000 and 20000" in room.words
+    assert ConnectionCapacity.of(2, 1 << 20, 50_000, 20_000) == ConnectionCapacity(50_000, None)
+    room = ConnectionCapacity.of(2, 1024, 50_000, 20_000)
+    assert room.warning is not None
+    assert "1024 open files" in room.warning
+    assert "1024 connections and 512 open requests fit; set are 50000 and 20000" in room.warning
     assert room.full(1023) is None
     assert room.full(1024) == "1024 of 1024 connections: further ones are answered 503"

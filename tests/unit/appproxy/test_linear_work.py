@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from headrace.appproxy import credentials
-from headrace.appproxy.domain import answer_usage, fields, form_head, forwarded, prompts, routing, traceparent
-from headrace.appproxy.domain.json_head import JsonHead
-from headrace.appproxy.framing import plain, websocket
-from headrace.appproxy.framing.bodies import ChunkedBody
-from headrace.appproxy.framing.heads import FramingError, HeadLimits, RequestHead, options
-from headrace.appproxy.framing.names import lines_of
-from headrace.appproxy.framing.requests import RequestReader
-from headrace.appproxy.framing.responses import ResponseReader
+from headrace.appproxy.dataplane.auth import credentials
+from headrace.appproxy.dataplane.headers import forwarded, rewrite
+from headrace.appproxy.dataplane.http1 import fast_path, websocket
+from headrace.appproxy.dataplane.http1.bodies import ChunkedBody
+from headrace.appproxy.dataplane.http1.field_names import lines_of
+from headrace.appproxy.dataplane.http1.heads import FramingError, HeadLimits, RequestHead, options
+from headrace.appproxy.dataplane.http1.requests import RequestReader
+from headrace.appproxy.dataplane.http1.responses import ResponseReader
+from headrace.appproxy.dataplane.inspect import form_head, prompts, routing, usage
+from headrace.appproxy.dataplane.inspect.json_head import JsonHead
+from headrace.appproxy.dataplane.telemetry import traceparent
 from tests.support.bytecodes import bytecodes
 
 WIDE = HeadLimits(line_bytes=2**20, field_bytes=2**20, head_bytes=2**20, fields=2**20)
@@ -51,8 +53,8 @@ def _fed(made: Any, data: bytes, size: int, *more: Any) -> None:
         made.feed(piece, *more)
 
 
-def _usage(kind: answer_usage.Kind, data: bytes, size: int) -> None:
-    reader = answer_usage.AnswerUsage(kind)
+def _usage(kind: usage.Kind, data: bytes, size: int) -> None:
+    reader = usage.UsageReader(kind)
     _fed(reader, data, size, 0.0)
     assert reader.tokens is not None
 
@@ -77,10 +79,10 @@ def _head(value: bytes) -> RequestHead:
 PARSERS: dict[str, Callable[[bytes, int], Any]] = {
     "request-head": _request,
     "request-field": lambda data, size: _request(b"A:" + data, size),
-    "plain": lambda data, _: plain.plain([b"GET / HTTP/1.1", b"A:" + data, b"A:a" + data, data]),
+    "plain": lambda data, _: fast_path.read_plain_head([b"GET / HTTP/1.1", b"A:" + data, b"A:a" + data, data]),
     "answer-head": _answer,
     "chunked": lambda data, size: _fed(ChunkedBody(), data, size),
-    "websocket-frames": lambda data, size: _fed(websocket.Frames(), data, size),
+    "websocket-frames": lambda data, size: _fed(websocket.FrameTracker(), data, size),
     "trailers": lambda data, size: _fed(ChunkedBody(), b"0\r\n" + data, size),
     "json-head": _json,
     "form-head": _form,
@@ -89,15 +91,15 @@ PARSERS: dict[str, Callable[[bytes, int], Any]] = {
     "members": lambda data, _: prompts.members_of('{"a":' + data.decode("latin1"), 0),
     "usage-of-events": lambda data, size: _usage("events", data, size),
     "usage-of-json": lambda data, size: _usage("json", data, size),
-    "fields": lambda data, _: fields.request_fields(_head(data)),
-    "a-cookie": lambda data, _: fields.cookie(_head(data), b"a"),
-    "field-name": lambda data, _: fields.from_outside(b"x-" + data),
+    "fields": lambda data, _: rewrite.rewrite_request(_head(data)),
+    "a-cookie": lambda data, _: rewrite.cookie(_head(data), b"a"),
+    "field-name": lambda data, _: rewrite.is_identity_field(b"x-" + data),
     "options": lambda data, _: options(data),
-    "forwarded": lambda data, _: forwarded.came_from("10.0.0.1", [data], []),
+    "forwarded": lambda data, _: forwarded.client_address("10.0.0.1", [data], []),
     "traceparent": lambda data, _: traceparent.parse([data]),
     "tracestate": lambda data, _: traceparent.state([data]),
     "credentials": lambda data, _: [
-        credentials.read(word + data) for word in (b"", b"Bearer ", b"Basic ", b"BackendAI ")
+        credentials.parse_credential(word + data) for word in (b"", b"Bearer ", b"Basic ", b"BackendAI ")
     ],
     "target": lambda data, _: routing.locate(f"/{data.decode('latin1')}", data.decode("latin1"), "models.test"),
     "absolute": lambda data, _: routing.origin_form("http://" + data.decode("latin1"), ""),
@@ -117,14 +119,14 @@ def test_twice_the_input_is_at_most_twice_the_bytecodes(name: str) -> None:
 def test_a_field_of_blanks_is_read_by_steps_that_go_over_it_once() -> None:
     """A pattern that tried blanks as the value's and as those around it took 21 s for this line."""
     line = b"A:" + b" " * 65_000 + b"\x80"
-    assert plain.plain([b"GET / HTTP/1.1", line]) is None
-    assert bytecodes(lambda: plain.plain([b"GET / HTTP/1.1", line])) < 400
-    assert not hasattr(plain, "re"), "no pattern reads what anybody may send before its size was looked at"
+    assert fast_path.read_plain_head([b"GET / HTTP/1.1", line]) is None
+    assert bytecodes(lambda: fast_path.read_plain_head([b"GET / HTTP/1.1", line])) < 400
+    assert not hasattr(fast_path, "re"), "no pattern reads what anybody may send before its size was looked at"
 
 
 def test_a_field_above_its_bound_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
-    monkeypatch.setattr("headrace.appproxy.framing.requests.plain", read.extend)
+    monkeypatch.setattr("headrace.appproxy.dataplane.http1.requests.read_plain_head", read.extend)
     with pytest.raises(FramingError, match="larger than"):
         RequestReader(HeadLimits()).head(REQUEST + b"A:" + b" " * 30_000 + b"\x80\r\n\r\n")
     with pytest.raises(FramingError, match="more than"):

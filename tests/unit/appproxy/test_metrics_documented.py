@@ -8,11 +8,11 @@ import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from headrace.appproxy import exposition
-from headrace.appproxy.access_log import AccessLog
-from headrace.appproxy.stats import StatsBook
-from headrace.appproxy.table import Tables
-from headrace.appproxy.view import View, Waiting
+from headrace.appproxy.control import exposition
+from headrace.appproxy.dataplane.route_table import RouteTables
+from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
+from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.ipc.snapshot import QueueDepth, TrafficSnapshot
 from tests.unit.appproxy.accounts import ended
 from tests.unit.appproxy.test_reasons_documented import rows
 
@@ -31,8 +31,8 @@ def shown() -> set[tuple[str, str, tuple[str, ...]]]:
     registry = CollectorRegistry()
     for own in (exposition.TABLES, exposition.BUS_CONNECTED, exposition.STORE_FAILURES, exposition.CONNECTION_LIMIT):
         registry.register(own)
-    view = View(waiting={service: Waiting(requests=1)})
-    registry.register(exposition.Traffic(book, lambda: view, Tables(), lambda: 1))
+    view = TrafficSnapshot(queues={service: QueueDepth(requests=1)})
+    registry.register(exposition.TrafficCollector(book, lambda: view, RouteTables(), lambda: 1))
     found = set()
     for family in text_string_to_metric_families(generate_latest(registry).decode()):
         if not family.name.endswith("_created"):

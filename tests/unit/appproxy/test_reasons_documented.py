@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from headrace.appproxy.callers import refusal
-from headrace.appproxy.domain.access import DENIALS, Denial
-from headrace.appproxy.domain.form_head import Unreadable as NoForm
-from headrace.appproxy.domain.json_head import Unreadable as NoJson
-from headrace.appproxy.domain.json_search import Unfound
-from headrace.appproxy.domain.rates import Code
-from headrace.appproxy.domain.retry import Failure, FailureKind
-from headrace.appproxy.traffic.answers import failed, interruption
-from headrace.appproxy.traffic.naming import _WORDS
+from headrace.appproxy.dataplane.auth.access import DENIALS, Denial
+from headrace.appproxy.dataplane.auth.authenticator import denial_problem
+from headrace.appproxy.dataplane.balancing.retry import Failure, FailureKind
+from headrace.appproxy.dataplane.inspect.form_head import Unreadable as NoForm
+from headrace.appproxy.dataplane.inspect.json_head import Unreadable as NoJson
+from headrace.appproxy.dataplane.inspect.json_search import Unfound
+from headrace.appproxy.dataplane.ratelimit.policy import Code
+from headrace.appproxy.dataplane.request.local_replies import failure_problem, interruption_problem
+from headrace.appproxy.dataplane.request.model_reader import _WORDS
 from headrace.common.contracts import problems
 from headrace.common.contracts.problems import Problem
 
@@ -55,7 +55,7 @@ def texts(nodes: list[ast.expr]) -> list[str]:
 def of_framing() -> Pairs:
     """What is wrong with bytes. An answer's are told as `bad-response`."""
     found: Pairs = set()
-    for file, name, call in calls(without=("framing/responses.py", "upstream/connection.py")):
+    for file, name, call in calls(without=("dataplane/http1/responses.py", "dataplane/upstream/connection.py")):
         if name == "FramingError":
             code, status = call.args[0], call.args[2] if len(call.args) > 2 else ast.Constant(400)
             statuses = [status.body, status.orelse] if isinstance(status, ast.IfExp) else [status]
@@ -89,7 +89,9 @@ def of_problems() -> Pairs:
         if isinstance(reason, ast.Constant):
             found.add((str(reason.value), kind.status))
         else:  # it passes on one of the closed sets below
-            assert file in ("traffic/answers.py", "traffic/exchange.py"), f"{file}: a reason that is not written out"
+            assert file in ("dataplane/request/local_replies.py", "dataplane/request/exchange.py"), (
+                f"{file}: a reason that is not written out"
+            )
     return found
 
 
@@ -97,9 +99,9 @@ def of_closed_sets() -> Pairs:
     """Denials of the gate, verdicts on callers' limits, and failures of replicas."""
     failures = set(get_args(FailureKind)) - NOT_TOLD
     return (
-        {(why, refusal(why, basic=False).status) for why in get_args(Denial)}
+        {(why, denial_problem(why, basic=False).status) for why in get_args(Denial)}
         | {(why, 429) for why in get_args(Code)}
-        | {(why, failed(Failure(why, "")).status) for why in failures}
+        | {(why, failure_problem(Failure(why, "")).status) for why in failures}
     )
 
 
@@ -107,11 +109,11 @@ def of_cuts() -> Pairs:
     """Requests that are ended before an answer began."""
     found = [
         why
-        for _, name, call in calls(without=("traffic/relay.py", "traffic/tunnel.py"))
+        for _, name, call in calls(without=("dataplane/request/relay.py", "dataplane/request/tunnel.py"))
         if name == "cut"
         for why in texts(call.args)
     ]
-    return {(why, interruption(why).status) for why in found}
+    return {(why, interruption_problem(why).status) for why in found}
 
 
 def test_every_reason_of_an_answer_is_documented_with_its_status() -> None:
@@ -122,12 +124,14 @@ def test_every_reason_of_an_answer_is_documented_with_its_status() -> None:
 
 def test_every_end_in_the_middle_of_an_answer_is_documented_with_its_type() -> None:
     told = {why for _, name, call in calls() if name in ("cut", "broke_off") for why in texts(call.args)}
-    for node in ast.walk(ast.parse((CODE / "traffic/answers.py").read_text())):
+    for node in ast.walk(ast.parse((CODE / "dataplane/request/local_replies.py").read_text())):
         if isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant):
             told.add(str(node.value.value))
     told |= DENIALS  # of callers who lost the right that they had
     assert {"idle-timeout", "replica-stopped", "bad-response"} <= told
-    assert {(why, kind) for why, kind, _ in rows("Broken answers")} == {(why, interruption(why).type) for why in told}
+    assert {(why, kind) for why, kind, _ in rows("Broken answers")} == {
+        (why, interruption_problem(why).type) for why in told
+    }
 
 
 def test_every_code_of_the_fleet_s_base_url_is_documented() -> None:

@@ -10,8 +10,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.table import Tables
-from headrace.appproxy.table_store import TableStore
+from headrace.appproxy.control.tables_on_disk import TableStore
+from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.common.contracts.ids import ServiceId, SessionId
 from tests.unit.appproxy.tables import route, table
 
@@ -33,7 +33,7 @@ S1, S2 = ServiceId(UUID(int=101)), ServiceId(UUID(int=102))
 def test_the_highest_generation_rules_whatever_the_order(
     messages: list[tuple[ServiceId, int, bool, str, int | None]],
 ) -> None:
-    tables, best = Tables(), {}
+    tables, best = RouteTables(), {}
     for service_id, generation, removed, name, port in messages:
         message = table(name, service_id=service_id, generation=generation, removed=removed, port=port)
         applied = tables.apply(message)
@@ -54,7 +54,7 @@ def test_the_highest_generation_rules_whatever_the_order(
 
 
 def test_draining_routes_and_sessions() -> None:
-    tables = Tables()
+    tables = RouteTables()
     tables.apply(table(service_id=S1, routes=(route(1), route(2, state="draining"))))
     assert tables.draining() == {SessionId(UUID(int=2))}
     assert tables.sessions() == {SessionId(UUID(int=1)): S1, SessionId(UUID(int=2)): S1}
@@ -62,7 +62,7 @@ def test_draining_routes_and_sessions() -> None:
 
 def test_tables_come_back_from_disk(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "routes"
-    tables, store = Tables(), TableStore(folder)
+    tables, store = RouteTables(), TableStore(folder)
     assert store.load_into(tables) == 0
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     kept, gone = table("kept", service_id=S1, routes=(route(1),)), table("gone", service_id=S2)
@@ -78,14 +78,14 @@ def test_tables_come_back_from_disk(tmp_path: Path) -> None:
 
     (folder / "broken.json").write_text("{")
     (folder / ".x.tmp").write_text("half")
-    again = Tables()
+    again = RouteTables()
     assert TableStore(folder).load_into(again) == 1
     assert list(again) == [kept.model_copy(update={"generation": 2})]
     assert not (folder / ".x.tmp").exists()
 
 
 def test_only_what_changed_is_written(tmp_path: Path) -> None:
-    tables, store = Tables(), TableStore(tmp_path)
+    tables, store = RouteTables(), TableStore(tmp_path)
     store.load_into(tables)
     tables.apply(table(service_id=S1))
     tables.apply(table("other", service_id=S2))
@@ -99,7 +99,7 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
 
 def test_what_is_looked_up_for_each_caller_is_worked_out_once_a_table() -> None:
     """Compiled classes work a cached property out at each look: each caller that was not seen before paid for all revocations."""
-    tables = Tables()
+    tables = RouteTables()
     tables.apply(table("a", service_id=S1))
     entry = tables.get(S1)
     assert entry is not None

@@ -1,1 +1,4 @@
-"""The app-proxy: every request to a service passes here, whoever else is away."""
+"""The app-proxy: the HTTP reverse proxy before all services.
+
+It serves from the last route table it got, whoever else is unavailable.
+"""

@@ -1,4 +1,7 @@
-"""How many connections a process's descriptors are enough for: pure; and how many descriptors there are, as the system says."""
+"""Connection capacity from the limit of open files (RLIMIT_NOFILE).
+
+Each connection takes a descriptor: what does not fit is bounded at the start, and not met as an error under load.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class Fit(NamedTuple):
     open_requests: int
 
 
-def fit(descriptors: int, *, connections: int, open_requests: int) -> Fit:
+def fit_descriptors(descriptors: int, *, connections: int, open_requests: int) -> Fit:
     """Return the wanted numbers, or what fits: each connection of a caller takes a descriptor, and each open request one more, for its
     replica. At least a third of what there is is for replicas."""
     room = max(descriptors - RESERVE, 3)
@@ -33,18 +36,18 @@ def fit(descriptors: int, *, connections: int, open_requests: int) -> Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ConnectionCapacity:
     """What all workers together may have at once. `words`: why it is less than what is set, None where it is not."""
 
     connections: int
-    words: str | None
+    warning: str | None
 
     @classmethod
-    def of(cls, workers: int, descriptors: int, connections: int, open_requests: int) -> Room:
+    def of(cls, workers: int, descriptors: int, connections: int, open_requests: int) -> ConnectionCapacity:
         """Return the room of so many workers with so many descriptors each."""
         number = max(workers, 1)
         wanted = Fit(-(-connections // number), -(-open_requests // number))
-        fits = fit(descriptors, connections=wanted.connections, open_requests=wanted.open_requests)
+        fits = fit_descriptors(descriptors, connections=wanted.connections, open_requests=wanted.open_requests)
         if fits == wanted:
             return cls(connections, None)
         return cls(
@@ -59,15 +62,15 @@ class Room:
         return f"{connections} of {self.connections} connections: further ones are answered 503" if full else None
 
 
-def raised() -> int:
+def raise_limit() -> int:
     """Raise the number of descriptors that this process, and those it starts, may have open to the most that is allowed; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return allowed()
+    return descriptor_limit()
 
 
-def allowed() -> int:
+def descriptor_limit() -> int:
     """Return how many descriptors this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _MOST if soft == resource.RLIM_INFINITY else min(soft, _MOST)

@@ -1,4 +1,4 @@
-"""Everything that can be set, with its default and what it means."""
+"""Settings of the app-proxy, with their defaults and what they mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Builds the app-proxy out of its parts: the only file that constructs them (a worker's are built in plane_wiring)."""
+"""Composition root of the parent process: the only file that constructs its objects.
+
+A worker's data plane is constructed in dataplane/wiring.py.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,20 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import REGISTRY
 
-from headrace.appproxy import exposition, table
-from headrace.appproxy.admin import admin_app
-from headrace.appproxy.bus_link import BusLink
-from headrace.appproxy.file_limit import Room, allowed
-from headrace.appproxy.kept_sockets import KeptSockets
-from headrace.appproxy.listeners import Listeners
-from headrace.appproxy.report import EVERY, Reporter
+from headrace.appproxy.control import exposition
+from headrace.appproxy.control.admin import admin_app
+from headrace.appproxy.control.bus import BusLink
+from headrace.appproxy.control.listeners import Listeners
+from headrace.appproxy.control.reporting import EVERY, Reporter
+from headrace.appproxy.control.socket_activation import InheritedSockets
+from headrace.appproxy.control.tables_on_disk import FOLDER, TableStore
+from headrace.appproxy.control.workers.pool import WorkerPool
+from headrace.appproxy.dataplane import route_table
+from headrace.appproxy.dataplane.route_table import RouteTables
+from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.file_limit import ConnectionCapacity, descriptor_limit
+from headrace.appproxy.ipc.handover import Handover
 from headrace.appproxy.settings import Settings
-from headrace.appproxy.stats import StatsBook
-from headrace.appproxy.table import Tables
-from headrace.appproxy.table_store import FOLDER, TableStore
-from headrace.appproxy.workers.handover import Handover
-from headrace.appproxy.workers.processes import WorkerProcesses
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.runtime.clock import utc_now
@@ -34,9 +38,9 @@ from headrace.common.runtime.service import Task
 from headrace.common.web.app import Check, WebServer
 
 if TYPE_CHECKING:
-    from headrace.appproxy.local import LocalTraffic
+    from headrace.appproxy.worker.inline import InlineWorker
 
-    Traffic = LocalTraffic | WorkerProcesses
+    Traffic = InlineWorker | WorkerPool
 
 log = structlog.get_logger()
 _SAVE_PAUSE = timedelta(milliseconds=100)
@@ -51,7 +55,7 @@ class AppProxy:
     tasks: list[Task]
     listeners: Listeners
     admin: WebServer
-    tables: Tables
+    tables: RouteTables
     traffic: Traffic
     bus: Bus
     deliver: Callable[[RouteTable], bool]
@@ -59,27 +63,32 @@ class AppProxy:
 
 
 @asynccontextmanager
-async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIterator[AppProxy]:
+async def build(settings: Settings, inherited: InheritedSockets | None = None) -> AsyncIterator[AppProxy]:
     """An app-proxy that already has the tables from disk. Raises OSError when the data folder cannot be used.
 
     `kept`: listening sockets that came with the start, and who keeps further ones.
     """
     async with AsyncExitStack() as stack:
-        tables = Tables()
+        tables = RouteTables()
         store = await _stored(settings, tables)
-        room = _room(settings)
-        log.info("data_plane", workers=settings.workers, compiled=not (table.__file__ or "").endswith(".py"))
+        capacity = _capacity(settings)
+        log.info("data_plane", workers=settings.workers, compiled=not (route_table.__file__ or "").endswith(".py"))
         bus = Bus()
         stack.push_async_callback(bus.close)
         book = StatsBook()
-        forgetting = exposition.Forgetting(book)
+        forgetting = exposition.StatsExpiry(book)
         traffic = _traffic(settings, tables, book)
         listeners = Listeners(
-            settings, tables, workers=settings.workers, opened=traffic.opened, closed=traffic.closed, kept=kept
+            settings,
+            tables,
+            workers=settings.workers,
+            opened=traffic.opened,
+            closed=traffic.closed,
+            inherited=inherited,
         )
         handover = Handover(settings.data_dir)
-        listeners.serving = handover.serves
-        if isinstance(traffic, WorkerProcesses) and kept is not None and kept.kept:
+        listeners.on_serving = handover.announce
+        if isinstance(traffic, WorkerPool) and inherited is not None and inherited.has_store:
             traffic.handover = handover.word
         reporter = Reporter(
             proxy_id=settings.id,
@@ -87,7 +96,7 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
             bus=bus,
             tables=tables,
             book=book,
-            look=traffic.look,
+            snapshot=traffic.snapshot,
             generations=traffic.generations,
             ports_failed=lambda: listeners.failed,
             clock=utc_now,
@@ -96,10 +105,10 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
 
         async def sample() -> None:
             live = {str(session_id) for session_id in tables.sessions()} | {str(t.service_id) for t in tables}
-            forgetting.sweep(live | traffic.look().open.keys(), time.monotonic())
+            forgetting.sweep(live | traffic.snapshot().in_flight.keys(), time.monotonic())
             exposition.TABLES.set(len(tables))
             exposition.BUS_CONNECTED.set(bus.connected)
-            exposition.CONNECTION_LIMIT.set(room.connections)
+            exposition.CONNECTION_LIMIT.set(capacity.connections)
             await reporter.sample()
 
         async def save() -> None:
@@ -123,24 +132,24 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
             deliver(table)
 
         link = BusLink(settings, bus, heard)
-        listeners.first = link.first_look
+        listeners.before_serving = link.wait_for_tables
         admin = WebServer(
             admin_app(
                 checks=_checks(traffic, listeners, link, tables),
                 warnings={
                     "bus": lambda: None if bus.connected else "not connected: serving from the last tables",
-                    "open-files": lambda: room.words,
-                    "connections": lambda: room.full(traffic.look().connections),
+                    "open-files": lambda: capacity.warning,
+                    "connections": lambda: capacity.full(traffic.snapshot().connections),
                     "own-ports": lambda: "; ".join(f"{p}: {why}" for p, why in listeners.failed.items()) or None,
                 },
                 tables=tables,
-                look=traffic.look,
+                snapshot=traffic.snapshot,
             ),
             host=settings.admin_host,
             port=settings.admin_port,
             name="admin",
         )
-        collector = exposition.Traffic(book, traffic.look, tables, traffic.alive)
+        collector = exposition.TrafficCollector(book, traffic.snapshot, tables, traffic.alive)
         REGISTRY.register(collector)
         stack.callback(REGISTRY.unregister, collector)
         tasks: list[Task] = [admin, saving, link, samples, reports, traffic, listeners]
@@ -151,7 +160,7 @@ async def build(settings: Settings, kept: KeptSockets | None = None) -> AsyncIte
             log.warning("tables_not_saved", error=str(error))
 
 
-async def _stored(settings: Settings, tables: Tables) -> TableStore:
+async def _stored(settings: Settings, tables: RouteTables) -> TableStore:
     """Put the tables from disk in use."""
     store = TableStore(settings.data_dir / FOLDER)
     stored = await asyncio.to_thread(store.load_into, tables)
@@ -159,24 +168,26 @@ async def _stored(settings: Settings, tables: Tables) -> TableStore:
     return store
 
 
-def _room(settings: Settings) -> Room:
+def _capacity(settings: Settings) -> ConnectionCapacity:
     """Say once what the descriptors of a worker are enough for, where that is less than what is set."""
-    room = Room.of(settings.workers, allowed(), settings.max_connections, settings.max_open_requests)
-    if room.words is not None:
-        log.warning("connections_bounded", why=room.words)
-    return room
+    capacity = ConnectionCapacity.of(
+        settings.workers, descriptor_limit(), settings.max_connections, settings.max_open_requests
+    )
+    if capacity.warning is not None:
+        log.warning("connections_bounded", why=capacity.warning)
+    return capacity
 
 
-def _traffic(settings: Settings, tables: Tables, book: StatsBook) -> Traffic:
+def _traffic(settings: Settings, tables: RouteTables, book: StatsBook) -> Traffic:
     """Return what carries the traffic."""
     if settings.workers:
-        return WorkerProcesses(settings, list(tables), book)
-    from headrace.appproxy.local import LocalTraffic  # noqa: PLC0415 - a parent of workers does without all that they work with
+        return WorkerPool(settings, list(tables), book)
+    from headrace.appproxy.worker.inline import InlineWorker  # noqa: PLC0415 - a parent of workers does without all that they work with
 
-    return LocalTraffic(settings, list(tables), book)
+    return InlineWorker(settings, list(tables), book)
 
 
-def _checks(traffic: Traffic, listeners: Listeners, link: BusLink, tables: Tables) -> dict[str, Check]:
+def _checks(traffic: Traffic, listeners: Listeners, link: BusLink, tables: RouteTables) -> dict[str, Check]:
     def serving() -> str | None:
         if traffic.stopping:
             return "stopping"

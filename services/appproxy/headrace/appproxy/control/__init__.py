@@ -1,0 +1,1 @@
+"""The parent process: bus, tables on disk, listening sockets, reports and admin pages. It carries no traffic."""

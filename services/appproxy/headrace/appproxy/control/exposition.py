@@ -1,0 +1,167 @@
+"""Prometheus metrics of the traffic.
+
+`service` is a name, `revision` and `replica` are ids: cardinality is bounded by the fleet, and series go with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+
+from prometheus_client import Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from headrace.appproxy.dataplane.route_table import RouteTables
+from headrace.appproxy.dataplane.telemetry.stats import Histogram, ReplicaStats, StatsBook
+from headrace.appproxy.ipc.snapshot import TrafficSnapshot
+
+TABLES = Gauge("headrace_proxy_route_tables", "Route tables in use.")
+BUS_CONNECTED = Gauge("headrace_proxy_bus_connected", "1 while the message bus is connected.")
+CONNECTION_LIMIT = Gauge("headrace_proxy_connection_limit", "Callers' connections that may be open.")
+STORE_FAILURES = Counter("headrace_proxy_table_store_failures_total", "Passes that could not write the tables to disk.")
+
+_PER_REPLICA = ("service", "revision", "replica")
+_HISTOGRAMS = (
+    ("request_seconds", "durations", "From the request's head to the end of the answer (WebSockets are not counted)."),
+    ("time_to_first_byte_seconds", "first_bytes", "From the request's head to the first byte of the answer's body."),
+    ("time_per_event_seconds", "per_event", "Mean time between the events of a stream."),
+)
+_COUNTS = (
+    ("sent_bytes", "bytes_sent", "Bytes of answers' bodies that callers got."),
+    ("received_bytes", "bytes_received", "Bytes of requests' bodies."),
+    ("prompt_tokens", "prompt_tokens", "Tokens of prompts, as engines' usage said."),
+    ("completion_tokens", "completion_tokens", "Generated tokens, as engines' usage said."),
+    ("cut_requests", "cut", "Requests that were still open when a grace was over."),
+)
+
+
+class TrafficCollector(Collector):
+    """The workers' numbers, added up. `look` returns what is in hand, and brings `book` up to date."""
+
+    def __init__(
+        self, book: StatsBook, snapshot: Callable[[], TrafficSnapshot], tables: RouteTables, alive: Callable[[], int]
+    ) -> None:
+        self._book = book
+        self._snapshot = snapshot
+        self._tables = tables
+        self._alive = alive
+
+    def describe(self) -> list[Metric]:
+        """Name nothing in advance: labels come with the fleet."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family."""
+        snapshot = self._snapshot()
+        yield GaugeMetricFamily("headrace_proxy_workers", "Processes that carry traffic.", value=self._alive())
+        yield GaugeMetricFamily("headrace_proxy_connections", "Callers' connections.", value=snapshot.connections)
+        yield from self._per_replica()
+        yield from self._per_service()
+        yield from self._now(snapshot)
+
+    def _per_replica(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "headrace_proxy_requests", "Requests that went to a replica, by the status that the caller got (left: the caller went).",
+            labels=[*_PER_REPLICA, "code"],
+        )  # fmt: skip
+        broken = CounterMetricFamily(
+            "headrace_proxy_broken_answers",
+            "Answers that began and could not be finished.",
+            labels=[*_PER_REPLICA, "why"],
+        )
+        for stats in self._book:
+            labels = _labels(stats)
+            for code, number in sorted(stats.codes.items()):
+                requests.add_metric([*labels, str(code) if code else "left"], number)
+            for why, number in sorted(stats.broken.items()):
+                broken.add_metric([*labels, why], number)
+        yield requests
+        yield broken
+        for name, attribute, text in _COUNTS:
+            family = CounterMetricFamily(f"headrace_proxy_{name}", text, labels=_PER_REPLICA)
+            for stats in self._book:
+                family.add_metric(_labels(stats), getattr(stats, attribute))
+            yield family
+        for name, attribute, text in _HISTOGRAMS:
+            histograms = HistogramMetricFamily(f"headrace_proxy_{name}", text, labels=_PER_REPLICA)
+            for stats in self._book:
+                _add(histograms, _labels(stats), getattr(stats, attribute))
+            yield histograms
+
+    def _per_service(self) -> Iterator[Metric]:
+        refused = CounterMetricFamily(
+            "headrace_proxy_refused", "Requests that no replica got, by why.", labels=["service", "reason"]
+        )
+        retries = CounterMetricFamily(
+            "headrace_proxy_retries", "Requests sent again, by why.", labels=["service", "why"]
+        )
+        ejections = CounterMetricFamily(
+            "headrace_proxy_ejections", "Replicas passed over after failures.", labels=["service"]
+        )
+        preflights = CounterMetricFamily(
+            "headrace_proxy_preflights",
+            "CORS preflight requests of browsers that the proxy answered.",
+            labels=["service"],
+        )
+        queue = HistogramMetricFamily("headrace_proxy_queue_seconds", "Waits for a free replica.", labels=["service"])
+        for stats in self._book.services.values():
+            for reason, number in sorted(stats.refused.items()):
+                refused.add_metric([stats.service, reason], number)
+            for why, number in sorted(stats.retries.items()):
+                retries.add_metric([stats.service, why], number)
+            ejections.add_metric([stats.service], stats.ejections)
+            preflights.add_metric([stats.service], stats.preflights)
+            _add(queue, [stats.service], stats.queue_seconds)
+        for reason, number in sorted(self._book.unknown.items()):
+            refused.add_metric(["", reason], number)
+        preflights.add_metric([""], self._book.preflights)
+        yield from (refused, retries, ejections, preflights, queue)
+        malformed = CounterMetricFamily(
+            "headrace_proxy_malformed", "Bytes that were no request, by why.", labels=["why"]
+        )
+        for why, number in sorted(self._book.malformed.items()):
+            malformed.add_metric([why], number)
+        yield malformed
+
+    def _now(self, snapshot: TrafficSnapshot) -> Iterator[Metric]:
+        names = {str(table.service_id): table.name for table in self._tables}
+        in_flight = GaugeMetricFamily("headrace_proxy_in_flight", "Requests open at this moment.", labels=_PER_REPLICA)
+        replicas = {stats.session_id: _labels(stats) for stats in self._book}
+        for table in self._tables:  # the book knows a replica only once a request on it has ended
+            replicas |= {str(r.session_id): [table.name, str(r.revision_id), str(r.session_id)] for r in table.routes}
+        for session, labels in replicas.items():
+            in_flight.add_metric(labels, snapshot.in_flight.get(session, 0))
+        queued = GaugeMetricFamily("headrace_proxy_queued", "Requests that wait for a replica.", labels=["service"])
+        for service, waiting in snapshot.queues.items():
+            queued.add_metric([names.get(service, "")], waiting.requests)
+        yield in_flight
+        yield queued
+
+
+def _labels(stats: ReplicaStats) -> list[str]:
+    return [stats.service, stats.revision_id, stats.session_id]
+
+
+def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
+    bounds = [*(repr(bound) for bound in histogram.bounds), "+Inf"]
+    family.add_metric(labels, list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.total)
+
+
+class StatsExpiry:
+    """Drops the numbers of replicas and services that are gone, some time after they went, so that the last values are scraped."""
+
+    def __init__(self, book: StatsBook, *, after_s: float = 120.0) -> None:
+        self._book = book
+        self._after_s = after_s
+        self._seen: dict[str, float] = {}
+
+    def sweep(self, live: set[str], now_s: float) -> None:
+        """Note which ids live at `now_s` (any clock that only goes forward), and drop what has not lived for long enough."""
+        for key in (*self._book.replicas, *self._book.services):
+            self._seen.setdefault(key, now_s)
+        self._seen.update(dict.fromkeys(live, now_s))
+        past = {key for key, at in self._seen.items() if now_s - at > self._after_s}
+        for key in past:
+            del self._seen[key]
+        self._book.forget(replicas=past, services=past)

@@ -1,0 +1,171 @@
+"""Listening sockets: the shared port, and services' own ports as the route tables want them.
+
+One socket per worker and port (SO_REUSEPORT), held open here as long as the port is wanted: a worker that ends loses no connection
+that waits to be accepted, since its successor gets the same socket. Sockets that came with the start, or were kept over it, are used
+before new ones are opened (socket_activation.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from headrace.appproxy.control.socket_activation import OWN, SHARED, InheritedSockets, name_of
+from headrace.appproxy.dataplane.route_table import RouteTables
+from headrace.appproxy.settings import Settings
+from headrace.common.runtime.loop import Loop
+
+log = structlog.get_logger()
+_BACKLOG = 4096
+Opened = Callable[[int | None, list[socket.socket]], Awaitable[None]]
+Closed = Callable[[int], Awaitable[None]]
+
+
+class Listeners:
+    """Opens and closes ports. `opened(own port or None, a socket per worker)` and `closed(own port)` are told."""
+
+    name = "listeners"
+
+    def __init__(
+        self,
+        settings: Settings,
+        tables: RouteTables,
+        *,
+        workers: int,
+        opened: Opened,
+        closed: Closed,
+        inherited: InheritedSockets | None = None,
+    ) -> None:
+        self._inherited = inherited or InheritedSockets()
+        self._settings = settings
+        self._tables = tables
+        self._workers = workers
+        self._opened = opened
+        self._closed = closed
+        self._own: dict[int, list[socket.socket]] = {}
+        self._shared: list[socket.socket] = []
+        self._loop = Loop("own-ports", self._one_pass, every=timedelta(seconds=5))
+        self.failed: dict[int, str] = {}
+        """Own ports that could not be opened, and why; tried again on every pass."""
+        self.before_serving: Callable[[], Awaitable[None]] | None = None
+        """Awaited before callers are served at the start; those that come meanwhile wait in the sockets' backlog."""
+        self.on_serving: Callable[[], None] = lambda: None
+        """Called once, when callers come in at all ports that are wanted at the start."""
+        self.started = asyncio.Event()
+        self.port = 0
+        """The shared port, once `started` is set."""
+
+    def poke(self) -> None:
+        """Look at the tables' ports soon."""
+        self._loop.poke()
+
+    def stop(self) -> None:
+        """End run()."""
+        self._loop.stop()
+
+    async def run(self) -> None:
+        """Keep the ports until stop(). Raises OSError when the shared port cannot be opened."""
+        try:
+            self._shared = self._bind(self._settings.listen_port, SHARED)
+        except OSError as error:
+            where = f"port {self._settings.listen_port} on {self._settings.listen_host}"
+            raise OSError(error.errno, f"{where}: {error.strerror}") from error
+        self.port = int(self._shared[0].getsockname()[1])
+        try:
+            if self.before_serving is not None:
+                await self.before_serving()
+            await self._opened(None, self._shared)
+            log.info("listening", server="shared", host=self._settings.listen_host, port=self.port)
+            self.started.set()
+            await self._one_pass()
+            self._inherited.close_unclaimed()
+            self.on_serving()
+            await self._loop.run()
+        finally:
+            for sockets in (self._shared, *self._own.values()):
+                for sock in sockets:
+                    sock.close()
+
+    def open_ports(self) -> dict[int | None, list[socket.socket]]:
+        """Return the sockets of every open port, for a worker that starts later."""
+        ports: dict[int | None, list[socket.socket]] = {}
+        ports.update(self._own.items())
+        if self._shared:
+            ports[None] = self._shared
+        return ports
+
+    def _bind(self, port: int, kind: str) -> list[socket.socket]:
+        """Return a socket for each worker: first those that are there already. Where those are fewer, and belong to nobody else,
+        workers share them."""
+        number = max(self._workers, 1)
+        sockets = self._inherited.claim(port, number)
+        found = len(sockets)
+        shared = found > 0 and not sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
+        try:
+            while len(sockets) < number:
+                if shared:
+                    sockets.append(sockets[len(sockets) % found].dup())
+                    continue
+                sockets.append(self._listening(port))
+                port = int(sockets[0].getsockname()[1])
+        except OSError:
+            for sock in sockets:
+                sock.close()
+            raise
+        if not shared:
+            for at in range(found, number):
+                self._inherited.store(name_of(kind, port, at), sockets[at])
+        return sockets
+
+    def _listening(self, port: int) -> socket.socket:
+        host = self._settings.listen_host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._workers > 1:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.setblocking(False)
+            sock.bind((host, port))
+            sock.listen(_BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _own_sockets(self, port: int) -> tuple[str, list[socket.socket]]:
+        """Return the sockets of a service's own port, or why there are none."""
+        if port in {*self._settings.reserved_ports, self._settings.admin_port, self.port}:
+            return "something else of the installation listens there", []
+        try:
+            return "", self._bind(port, OWN)
+        except OSError as error:
+            return error.strerror or str(error), []
+
+    async def _one_pass(self) -> None:
+        """Bring the own ports that are open to those in the tables."""
+        wanted = self._tables.ports()
+        for port in self._own.keys() - wanted:
+            sockets = self._own.pop(port)
+            await self._closed(port)
+            for at, sock in enumerate(sockets):
+                sock.close()
+                self._inherited.remove(name_of(OWN, port, at))
+            log.info("own_port_closed", port=port)
+        for port in self.failed.keys() - wanted:
+            del self.failed[port]
+        for port in sorted(wanted - self._own.keys()):
+            why, sockets = self._own_sockets(port)
+            if why:
+                if self.failed.get(port) != why:
+                    log.warning("own_port_failed", port=port, why=why)
+                self.failed[port] = why
+                continue
+            self.failed.pop(port, None)
+            self._own[port] = sockets
+            await self._opened(port, sockets)
+            log.info("own_port_opened", port=port)

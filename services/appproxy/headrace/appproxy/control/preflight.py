@@ -1,0 +1,171 @@
+"""Preflight checks of settings, ports, files and descriptors.
+
+Done before anything is started, so that what is wrong is said once, and not by workers that die again and again.
+
+Nobody is connected to: the bus, Redis and the collector may all be away at the start. No word has part of an address in it, since
+those of Redis and the bus may hold passwords.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Final
+from urllib.parse import urlsplit
+
+from headrace.appproxy.control.socket_activation import OWN, SHARED, InheritedSockets
+from headrace.appproxy.control.tables_on_disk import FOLDER
+from headrace.appproxy.file_limit import LEAST, descriptor_limit
+from headrace.appproxy.settings import Settings
+
+_PREFIX: Final = Settings.model_config["env_prefix"]
+_ANY: Final = frozenset({"", "0.0.0.0", "::"})
+
+
+def preflight_errors(settings: Settings, inherited: InheritedSockets | None = None) -> list[str]:
+    """Return why an app-proxy cannot run as it is set up, each time with the setting's name; empty where nothing is found.
+
+    Call it before any thread is started. It makes the data folder, if that is missing. `kept`: sockets that came with the start.
+    """
+    inherited = inherited or InheritedSockets()
+    found = [
+        *_bus(settings),
+        *_given(settings, inherited),
+        *_ports(settings, inherited),
+        *_data_dir(settings),
+        *_descriptors(),
+    ]
+    if settings.workers:
+        return found + (_apart(lambda: _by_loading(settings)) if _to_load(settings) else [])
+    return found + _by_loading(settings)
+
+
+def _bus(settings: Settings) -> Iterator[str]:
+    url = settings.nats_url
+    if not _is_address(url if "://" in url else f"nats://{url}", "nats", "tls", "ws", "wss"):
+        yield f"{_PREFIX}NATS_URL: not an address as nats://host:port"
+
+
+def _is_address(url: str, *schemes: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+# --- ports
+
+
+def _given(settings: Settings, inherited: InheritedSockets) -> Iterator[str]:
+    """Sockets of a socket unit are on the shared port; those that an app-proxy had kept have names of its own."""
+    others = [one for one in inherited.unclaimed if not one.name.startswith((f"{SHARED}.", f"{OWN}."))]
+    for one in others:
+        if one.port != settings.listen_port:
+            yield f"LISTEN_FDS: {one.name} listens on port {one.port}; {_PREFIX}LISTEN_PORT is {settings.listen_port}"
+    if len(others) > (most := max(settings.workers, 1)):
+        yield f"LISTEN_FDS: {len(others)} sockets on one port; allowed: as many as {_PREFIX}WORKERS, {most}"
+
+
+def _ports(settings: Settings, inherited: InheritedSockets) -> Iterator[str]:
+    there = {one.port for one in inherited.unclaimed}
+    shared, admin = (settings.listen_host, settings.listen_port), (settings.admin_host, settings.admin_port)
+    for name, (host, port), wanted in (
+        ("LISTEN_PORT", shared, socket.AF_INET6 if ":" in settings.listen_host else socket.AF_INET),
+        ("ADMIN_PORT", admin, socket.AF_UNSPEC),
+    ):
+        if name == "LISTEN_PORT" and port in there:
+            continue
+        try:
+            _try_out(host, port, wanted, together=name == "LISTEN_PORT" and settings.workers > 1)
+        except OSError as error:
+            yield f"{_PREFIX}{name}: {port} on {host}: {error.strerror}"
+    if admin[1] == shared[1] != 0 and (admin[0] == shared[0] or _ANY & {admin[0], shared[0]}):
+        yield f"{_PREFIX}ADMIN_PORT: {admin[1]} is LISTEN_PORT too"
+
+
+def _try_out(host: str, port: int, wanted: socket.AddressFamily, *, together: bool) -> None:
+    """Take an address for a moment, as who listens there will. `together`: several of ours may. Raises OSError."""
+    found = socket.getaddrinfo(host or None, port, wanted, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in set(found):
+        with socket.socket(family, kind, protocol) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if together:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+
+
+# --- files
+
+
+def _descriptors() -> Iterator[str]:
+    if (found := descriptor_limit()) < LEAST:
+        yield f"open files (ulimit -n, LimitNOFILE): {found}; allowed: {LEAST} and more"
+
+
+def _data_dir(settings: Settings) -> Iterator[str]:
+    try:
+        (settings.data_dir / FOLDER).mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        yield f"{_PREFIX}DATA_DIR: {error.filename}: {error.strerror}"
+
+
+# --- what only the libraries themselves can tell
+
+
+def _to_load(settings: Settings) -> bool:
+    return bool(settings.redis_url.get_secret_value() or settings.otel_endpoint)
+
+
+def _by_loading(settings: Settings) -> list[str]:
+    return [*_redis(settings.redis_url.get_secret_value()), *_spans(settings.otel_endpoint)]
+
+
+def _redis(url: str) -> Iterator[str]:
+    if not url:
+        return
+    from redis.asyncio import BlockingConnectionPool, SSLConnection  # noqa: PLC0415 - most have no Redis
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    try:
+        connection = BlockingConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
+        if isinstance(connection, SSLConnection):
+            connection.ssl_context.get()
+    except (ValueError, TypeError, RedisError):
+        yield (
+            f"{_PREFIX}REDIS_URL: not an address as redis://[[user]:password@]host:port/db, or an option that does not exist;"
+            " in a password, @ is written %40, / %2F and ? %3F"
+        )
+    except OSError as error:
+        yield f"{_PREFIX}REDIS_URL: its TLS files cannot be used: {error.strerror or error}"
+
+
+def _spans(endpoint: str) -> Iterator[str]:
+    if not endpoint:
+        return
+    if not _is_address(endpoint, "http", "https"):
+        yield f"{_PREFIX}OTEL_ENDPOINT: not an address as http://host:4318/v1/traces"
+    try:
+        import headrace.appproxy.dataplane.telemetry.otel  # noqa: F401, PLC0415 - an extra, and slow to load
+    except ModuleNotFoundError as missing:
+        yield f"{_PREFIX}OTEL_ENDPOINT: {missing}"
+
+
+def _apart(judge: Callable[[], list[str]]) -> list[str]:
+    """Return what `judge` finds, in a process of its own: the 20 MB and more that it loads are not kept by this one."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with ExitStack() as always:
+            always.callback(os._exit, 1)
+            os.write(theirs, json.dumps(judge()).encode())
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as said:
+        found: list[str] = json.loads(said.read() or b'["what REDIS_URL and OTEL_ENDPOINT need cannot be loaded"]')
+    os.waitpid(pid, 0)
+    return found

@@ -1,0 +1,148 @@
+"""Publishes ProxyReport (applied generations, drains) to the manager and ProxyMetrics to the autoscaler.
+
+Who scales is also told of requests that wait for a first replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from headrace.appproxy.dataplane.route_table import RouteTables
+from headrace.appproxy.dataplane.telemetry.stats import Histogram, ReplicaStats, ServiceStats, StatsBook
+from headrace.appproxy.ipc.snapshot import TrafficSnapshot
+from headrace.common.bus.connect import Bus
+from headrace.common.bus.publish import publish
+from headrace.common.contracts.ids import ProxyId, ServiceId, SessionId
+from headrace.common.contracts.messages.metrics import ProxyMetrics, ReplicaSample, ServiceSample
+from headrace.common.contracts.messages.reports import DrainingRoute, Held, HeldReport, ProxyReport
+from headrace.common.runtime.clock import Clock
+
+EVERY = timedelta(seconds=1)
+_SERVICE_AT_REST = {"headrace_refused_per_second": 0.0}
+_ROUNDING = 0.000_001
+_MOST_PORTS = 100
+Numbers = dict[str, float]
+
+
+def replica_numbers(stats: ReplicaStats) -> Numbers:
+    """Return what has been counted of a replica: numbers that only grow."""
+    means: tuple[tuple[str, Histogram], ...] = (
+        ("duration", stats.durations), ("time_to_first_byte", stats.first_bytes), ("time_per_event", stats.per_event),
+    )  # fmt: skip
+    counts = {
+        "requests": stats.finished, "errors": stats.errors, "bytes_sent": stats.bytes_sent,
+        "prompt_tokens": stats.prompt_tokens, "completion_tokens": stats.completion_tokens,
+    }  # fmt: skip
+    return (
+        {name: float(number) for name, number in counts.items()}
+        | {f"{name}:sum": histogram.total for name, histogram in means}
+        | {f"{name}:count": float(histogram.count) for name, histogram in means}
+    )
+
+
+def service_numbers(stats: ServiceStats) -> Numbers:
+    """Return what has been counted of a service beside its replicas."""
+    return {
+        "refused": float(sum(stats.refused.values())), "queue:sum": stats.queue_seconds.total,
+        "queue:count": float(stats.queue_seconds.count),
+    }  # fmt: skip
+
+
+def values(before: Numbers, now: Numbers, seconds: float) -> Numbers:
+    """Return rates and means over the last `seconds` (names and units: contracts ReplicaSample, ServiceSample)."""
+    grown = {name: value - before.get(name, 0.0) for name, value in now.items()}
+    found = {f"headrace_{name}_per_second": value / seconds for name, value in grown.items() if ":" not in name}
+    for name in [name.removesuffix(":sum") for name in grown if name.endswith(":sum")]:
+        if grown[f"{name}:count"] > 0:
+            found[f"headrace_{name}_seconds"] = grown[f"{name}:sum"] / grown[f"{name}:count"]
+    return found
+
+
+class Reporter:
+    """Makes and sends the messages. What cannot be sent is dropped: a newer one follows within a second."""
+
+    def __init__(
+        self,
+        *,
+        proxy_id: ProxyId,
+        url: Callable[[], str],
+        bus: Bus,
+        tables: RouteTables,
+        book: StatsBook,
+        snapshot: Callable[[], TrafficSnapshot],
+        generations: Callable[[], dict[ServiceId, int]],
+        ports_failed: Callable[[], dict[int, str]],
+        clock: Clock,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._proxy_id = proxy_id
+        self._url = url
+        self._bus = bus
+        self._tables = tables
+        self._book = book
+        self._snapshot = snapshot
+        self._generations = generations
+        self._ports_failed = ports_failed
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sampled_s = monotonic()
+        self._before: dict[str, Numbers] = {}
+        self._held = False
+
+    async def report(self) -> None:
+        """Tell the manager what is applied and what drains, and whoever scales what is held."""
+        snapshot = self._snapshot()
+        draining = tuple(
+            DrainingRoute(session_id=SessionId(UUID(session)), in_flight=drain.in_flight, receipt=drain.receipt)
+            for session, drain in sorted(snapshot.drains.items())
+        )
+        await publish(
+            self._bus,
+            ProxyReport(
+                proxy_id=self._proxy_id, sent_at=self._clock(), url=self._url(), generations=self._generations(),
+                draining=draining, ports_failed=dict(sorted(self._ports_failed().items())[:_MOST_PORTS]),
+            ),
+        )  # fmt: skip
+        held = tuple(
+            Held(service_id=ServiceId(UUID(service)), requests=waiting.requests, oldest_s=waiting.oldest_s)
+            for service, waiting in sorted(snapshot.queues.items())
+            if waiting.held and waiting.requests
+        )
+        if held or self._held:
+            await publish(self._bus, HeldReport(proxy_id=self._proxy_id, sent_at=self._clock(), services=held))
+        self._held = bool(held)
+
+    async def sample(self) -> None:
+        """Send one sample of every replica and service in the tables, also of those at rest."""
+        snapshot = self._snapshot()
+        now_s = self._monotonic()
+        seconds = max(now_s - self._sampled_s, _ROUNDING)
+        self._sampled_s = now_s
+        before, self._before = self._before, {}
+        replicas = []
+        for session_id, service_id in self._tables.sessions().items():
+            stats = self._book.replicas.get(str(session_id))
+            numbers = self._before[str(session_id)] = replica_numbers(stats) if stats else {}
+            seen = values(before.get(str(session_id), {}), numbers, seconds)
+            seen["headrace_in_flight"] = float(snapshot.in_flight.get(str(session_id), 0))
+            replicas.append(ReplicaSample(service_id=service_id, session_id=session_id, values=_at_rest() | seen))
+        services = []
+        for table in self._tables:
+            key = str(table.service_id)
+            counted = self._book.services.get(key)
+            numbers = self._before[key] = service_numbers(counted) if counted else {}
+            seen = values(before.get(key, {}), numbers, seconds)
+            waiting = snapshot.queues.get(key)
+            seen["headrace_queued"] = float(waiting.requests) if waiting else 0.0
+            services.append(ServiceSample(service_id=table.service_id, values=_SERVICE_AT_REST | seen))
+        message = ProxyMetrics(
+            proxy_id=self._proxy_id, at=self._clock(), samples=tuple(replicas), services=tuple(services)
+        )
+        await publish(self._bus, message)
+
+
+def _at_rest() -> Numbers:
+    """Return the rates of a replica that did nothing."""
+    return {"headrace_requests_per_second": 0.0, "headrace_errors_per_second": 0.0}

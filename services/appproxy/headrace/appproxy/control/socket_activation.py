@@ -1,0 +1,137 @@
+"""Socket activation: listening sockets inherited at the start, and kept over restarts by the service manager.
+
+Both are systemd's: socket activation (LISTEN_FDS, sd_listen_fds(3)) brings sockets, and the file descriptor store (FDSTORE=1 on
+NOTIFY_SOCKET, sd_pid_notify_with_fds(3)) keeps those that were opened here. `headrace up` speaks the same. While somebody else holds
+them, connections wait in their backlog for the next app-proxy, and are not refused.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+log = structlog.get_logger()
+_FIRST = 3
+"""SD_LISTEN_FDS_START."""
+_MOST = 4096
+_VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET")
+SHARED, OWN = "shared", "own"
+"""What the names of sockets begin with that were opened here: on the shared port, and on services' own ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class InheritedSocket:
+    """A listening socket that came with the start. `port` 0: it has none (a Unix socket)."""
+
+    name: str
+    sock: socket.socket
+    port: int
+
+
+def inherited_descriptors(environ: MutableMapping[str, str], pid: int) -> list[tuple[str, int]]:
+    """Return name and number of each descriptor that is meant for the process `pid`; pure."""
+    said, number = environ.get("LISTEN_PID", ""), environ.get("LISTEN_FDS", "")
+    if said != str(pid) or not number.isdigit() or not number.isascii():
+        return []
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    count = min(int(number), _MOST)
+    return [(names[at] if at < len(names) else "unknown", _FIRST + at) for at in range(count)]
+
+
+class InheritedSockets:
+    """What came with the start, by port, and the way to have more of them kept."""
+
+    def __init__(self, given: list[InheritedSocket] | None = None, notify: str = "") -> None:
+        self._unclaimed = given or []
+        self._notify = notify
+
+    @classmethod
+    def from_environment(cls, environ: MutableMapping[str, str], pid: int) -> InheritedSockets:
+        """Take them over from the environment, which then says nothing of them any more: they are not for our children."""
+        given = [one for name, fd in inherited_descriptors(environ, pid) if (one := _listening(name, fd)) is not None]
+        kept = cls(given, environ.get("NOTIFY_SOCKET", ""))
+        for name in _VARIABLES:
+            environ.pop(name, None)
+        return kept
+
+    @property
+    def has_store(self) -> bool:
+        """Whether somebody keeps sockets that are opened here."""
+        return bool(self._notify)
+
+    @property
+    def unclaimed(self) -> list[InheritedSocket]:
+        """Those that nobody took yet."""
+        return list(self._unclaimed)
+
+    def claim(self, port: int, most: int) -> list[socket.socket]:
+        """Return those on this port, in the order of their names; with port 0 those that were once shared. They are the caller's now.
+
+        Those beyond `most` are dropped: where one listens that nobody accepts on, callers would wait in its backlog.
+        """
+        mine = [one for one in self._unclaimed if (one.port == port if port else one.name.startswith(f"{SHARED}."))]
+        self._unclaimed = [one for one in self._unclaimed if one not in mine]
+        mine.sort(key=lambda one: _number(one.name))
+        self._drop(mine[most:])
+        return [one.sock for one in mine[:most]]
+
+    def close_unclaimed(self) -> None:
+        """Close those that nobody took, and have them kept no longer."""
+        self._drop(self._unclaimed)
+        self._unclaimed = []
+
+    def _drop(self, some: list[InheritedSocket]) -> None:
+        for one in some:
+            one.sock.close()
+            self.remove(one.name)
+
+    def store(self, name: str, sock: socket.socket) -> None:
+        """Have a socket kept under this name (`name_of`)."""
+        self._notify_manager(f"FDSTORE=1\nFDNAME={name}", [sock.fileno()])
+
+    def remove(self, name: str) -> None:
+        """Have what is kept under this name closed."""
+        self._notify_manager(f"FDSTOREREMOVE=1\nFDNAME={name}", [])
+
+    def _notify_manager(self, text: str, fds: list[int]) -> None:
+        if not self._notify:
+            return
+        address = "\0" + self._notify[1:] if self._notify.startswith("@") else self._notify
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+            line.settimeout(1)
+            try:
+                line.connect(address)
+                socket.send_fds(line, [text.encode()], fds)
+            except OSError as error:
+                log.warning("socket_not_kept", why=error.strerror or str(error))
+
+
+def name_of(kind: str, port: int, number: int) -> str:
+    """Return the name of a kept socket. With its port: what is forgotten of a port that was changed is not what was opened instead."""
+    return f"{kind}.{port}.{number}"
+
+
+def _number(name: str) -> int:
+    last = name.rpartition(".")[2]
+    return int(last) if last.isdigit() and last.isascii() else 0
+
+
+def _listening(name: str, fd: int) -> InheritedSocket | None:
+    """Return the descriptor as a listening socket; None for anything else, which stays as it is."""
+    try:
+        os.set_inheritable(fd, False)
+        sock = socket.socket(fileno=fd)
+    except OSError:
+        return None
+    with suppress(OSError):
+        if sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            sock.setblocking(False)
+            address = sock.getsockname()
+            return InheritedSocket(name, sock, int(address[1]) if isinstance(address, tuple) else 0)
+    sock.detach()
+    return None

@@ -1,0 +1,88 @@
+"""Route tables on disk, one file a service.
+
+So the proxy serves after a restart while everybody else is unavailable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from headrace.appproxy.dataplane.route_table import RouteTables
+from headrace.common.contracts.ids import ServiceId
+from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.problems import MalformedMessage
+
+log = structlog.get_logger()
+FOLDER: Final = "routes"
+"""Where the tables are, within the data folder."""
+_MOST_BYTES = 16 * 1024 * 1024
+
+
+class TableStore:
+    """A folder of tables. Files are replaced whole and synced; a file that cannot be read is left alone and reported."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._saved: dict[ServiceId, int] = {}
+
+    def load_into(self, tables: RouteTables) -> int:
+        """Make the folder (0700) if it is missing, apply every stored table and return how many there are. Raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for leftover in self._folder.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+        for path in sorted(self._folder.glob("*.json")):
+            table = _read(path)
+            if table is not None and tables.apply(table):
+                self._saved[table.service_id] = table.generation
+        return len(self._saved)
+
+    async def save(self, tables: RouteTables) -> None:
+        """Bring the folder to what `tables` holds: only what changed is written. Raises OSError; the next save tries again."""
+        changed = [t for t in tables if self._saved.get(t.service_id) != t.generation]
+        gone = [service_id for service_id in self._saved if tables.get(service_id) is None]
+        if not changed and not gone:
+            return
+        await asyncio.to_thread(self._write_all, changed, gone)
+
+    def _write_all(self, changed: list[RouteTable], gone: list[ServiceId]) -> None:
+        for table in changed:
+            _write(self._folder, f"{table.service_id}.json", table.encode())
+            self._saved[table.service_id] = table.generation
+        for service_id in gone:
+            (self._folder / f"{service_id}.json").unlink(missing_ok=True)
+            del self._saved[service_id]
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _read(path: Path) -> RouteTable | None:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            log.warning("stored_table_refused", file=str(path), why="too large")
+            return None
+        return RouteTable.decode(path.read_bytes())
+    except (OSError, MalformedMessage) as error:
+        log.warning("stored_table_refused", file=str(path), why=str(error))
+        return None
+
+
+def _write(folder: Path, name: str, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=folder)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(folder / name)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,1 @@
+"""The worker processes as their parent keeps them: started, told what to serve, watched, replaced."""

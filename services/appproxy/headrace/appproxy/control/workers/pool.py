@@ -1,0 +1,312 @@
+"""Pool of worker processes: started, kept alive, told of tables and ports, and summed up."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from headrace.appproxy.control.workers.acks import AppliedGenerations, DrainTotals
+from headrace.appproxy.control.workers.process import EMPTY_SNAPSHOT, WorkerProcess, settings_message
+from headrace.appproxy.control.workers.rows import RowAllocator
+from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.dataplane.upstream.shared_load import InFlightTable
+from headrace.appproxy.ipc.channel import Message
+from headrace.appproxy.ipc.snapshot import TrafficSnapshot, merge_snapshots
+from headrace.appproxy.settings import Settings
+from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.messages.routes import RouteTable
+
+log = structlog.get_logger()
+_ROWS = 8192
+"""Replicas that workers see each other's load on; of further ones each sees its own."""
+_SOON_S = 5.0
+"""Who ends sooner after its start than this is started again after a pause, which doubles."""
+_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+_LOOK_S = 0.25
+"""How often it is looked whether workers hang."""
+_EACH_SECOND = 4
+"""Every so many looks."""
+_END_S = 5.0
+"""What cutting and closing after the grace may take."""
+
+
+class WorkerPool:
+    """Same as LocalTraffic to its users. What the workers counted goes to `book` as they tell it.
+
+    A worker that dies is replaced on the same sockets, which are held here: connections that wait to be accepted are served by its
+    successor. One that got SIGTERM goes on until its successor is there, and then ends with what is open on it.
+    """
+
+    name = "traffic"
+
+    def __init__(self, settings: Settings, tables: list[RouteTable], book: StatsBook) -> None:
+        self._settings = settings
+        self._count = settings.workers
+        self._book = book
+        self.notify: Callable[[], None] = lambda: None
+        """Called when something happened that the reports should tell at once."""
+        self.ready = asyncio.Event()
+        """Set once every worker serves for the first time."""
+        self.stopping = False
+        self._stop = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._workers: list[WorkerProcess] = []
+        self._columns = list(range(2 * self._count + 2))
+        """Those of the board that no process has: so many may leave at the same time as others serve."""
+        self._in_flight: InFlightTable | None = None
+        self._rows = RowAllocator(_ROWS)
+        self._generations = AppliedGenerations()
+        self._drain_totals = DrainTotals()
+        self._step = 0
+        self.handover = ""
+        """Word of this process for workers that may serve on without it, until another one serves (handover.py)."""
+        self._tables: dict[ServiceId, tuple[Message, frozenset[SessionId]]] = {}
+        self._ports: dict[int | None, list[socket.socket]] = {}
+        self._group = asyncio.TaskGroup()
+        for table in tables:
+            self.apply(table)
+
+    # --- what its users call
+
+    async def run(self) -> None:
+        """Keep the workers until stop(), then give their open requests the grace."""
+        self._in_flight = InFlightTable.make(rows=_ROWS, columns=len(self._columns))
+        try:
+            async with self._group as group:
+                for number in range(self._count):
+                    group.create_task(self._keep(number, self._in_flight))
+                minding = group.create_task(self._watch_all())
+                await self._stop.wait()
+                self._close_ports()
+                for worker in self._workers:
+                    worker.send({"kind": "drain", "grace_s": self._settings.shutdown_grace_s})
+                await self._all_ended(self._settings.shutdown_grace_s + _END_S)
+                minding.cancel()
+        finally:
+            for worker in self._workers:
+                worker.kill()
+            self._close_ports()
+            self._in_flight.close()
+            self._in_flight = None
+
+    def stop(self) -> None:
+        """End run()."""
+        self.stopping = True
+        self._stop.set()
+        self._heard.set()
+
+    def apply(self, table: RouteTable) -> None:
+        """Bring a table to all workers."""
+        self._step += 1
+        sessions = frozenset(() if table.removed else (route.session_id for route in table.routes))
+        found = {str(session_id): self._rows.take(session_id) for session_id in sessions}
+        rows = {key: row for key, row in found.items() if row is not None}
+        if len(rows) < len(found):
+            log.warning("board_full", service=table.name, replicas=len(found), on_board=len(rows))
+        _, before = self._tables.pop(table.service_id, (None, frozenset[SessionId]()))
+        self._rows.release(before - sessions, self._step)
+        message = {"kind": "table", "step": self._step, "table": table.encode().decode(), "rows": rows}
+        if not table.removed:
+            self._tables[table.service_id] = message, sessions
+        self._generations.sent(self._step, table.service_id, None if table.removed else table.generation)
+        for worker in self._workers:
+            worker.send(message)
+        self._settle()
+
+    async def opened(self, own_port: int | None, sockets: list[socket.socket]) -> None:
+        """Let callers in there; returns once every worker accepts, or at the end."""
+        self._step += 1
+        mine = self._ports[own_port] = [sock.dup() for sock in sockets]
+        for worker in self._workers:
+            if not worker.leaving:
+                self._send_port(worker, own_port, mine)
+        step = self._step
+        while not (self.stopping or self._all_at(step)):
+            self._heard.clear()
+            await self._heard.wait()
+
+    async def closed(self, own_port: int) -> None:
+        """Let nobody in there any more."""
+        self._step += 1
+        _close(self._ports.pop(own_port, []))
+        for worker in self._workers:
+            worker.send({"kind": "unlisten", "step": self._step, "own_port": own_port})
+
+    def snapshot(self) -> TrafficSnapshot:
+        """Return what the workers told last, added up."""
+        return merge_snapshots([*(worker.snapshot for worker in self._workers), self._drain_totals.snapshot])
+
+    def generations(self) -> dict[ServiceId, int]:
+        """Return the generation of each service that every worker has put in use."""
+        return self._generations.confirmed()
+
+    def alive(self) -> int:
+        """Return how many workers serve."""
+        return 0 if self.stopping else sum(worker.ready and not worker.leaving for worker in self._workers)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that serve, and do not leave, by the workers' numbers."""
+        serving = [worker for worker in self._workers if worker.ready and not worker.leaving]
+        return [worker.pid for worker in sorted(serving, key=lambda worker: worker.number)]
+
+    # --- keeping
+
+    async def _keep(self, number: int, in_flight: InFlightTable) -> None:
+        """Have a worker with this number until the end."""
+        pause_s = 0.0
+        while not self.stopping:
+            worker = await self._start(number, in_flight)
+            await worker.turned.wait()
+            lived_s = time.monotonic() - worker.started_s
+            pause_s = 0.0 if lived_s >= _SOON_S else min(_LONGEST_PAUSE_S, max(_PAUSE_S, 2 * pause_s))
+            if worker.leaving or self.stopping:
+                continue
+            log.error(
+                "worker_died", worker=number, pid=worker.pid, how=worker.ended_how, lived_s=round(lived_s, 3),
+                again_in_s=pause_s,
+            )  # fmt: skip
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._stop.wait()
+
+    async def _start(self, number: int, in_flight: InFlightTable) -> WorkerProcess:
+        """Return a worker that is told what to serve, and whose end is watched."""
+        while not self._columns:  # each of them has one; they end one after another
+            oldest = min((w for w in self._workers if w.leaving), key=lambda w: w.started_s)
+            oldest.kill()
+            self._heard.clear()
+            await self._heard.wait()
+        worker = WorkerProcess(number, self._columns.pop(0), self._listen)
+        self._workers.append(worker)
+        try:
+            await worker.start()
+        except OSError as error:
+            log.error("worker_not_started", worker=number, why=error.strerror)  # noqa: TRY400 - the system's word is enough
+        else:
+            self._send_everything(worker, in_flight)
+            log.info("worker_started", worker=number, pid=worker.pid)
+        self._group.create_task(self._watch(worker, in_flight))
+        return worker
+
+    def _send_everything(self, worker: WorkerProcess, in_flight: InFlightTable) -> None:
+        """Tell a fresh worker what there is. From then on it gets every change, so that it never serves by anything older."""
+        start = {
+            "kind": "start", "number": worker.number, "workers": self._count, "column": worker.column, "rows": _ROWS,
+            "settings": settings_message(self._settings), "handover": self.handover,
+        }  # fmt: skip
+        worker.send(start, in_flight.fds)
+        for message, _ in self._tables.values():
+            worker.send(message)
+        for own_port, sockets in self._ports.items():
+            self._send_port(worker, own_port, sockets)
+        worker.send({"kind": "begin", "step": self._step})
+        worker.step = self._step
+        if self.stopping:
+            worker.send({"kind": "drain", "grace_s": 0.0})
+
+    def _send_port(self, worker: WorkerProcess, own_port: int | None, sockets: list[socket.socket]) -> None:
+        message = {"kind": "listen", "step": self._step, "own_port": own_port}
+        worker.send(message, [sockets[worker.number].fileno()])
+
+    async def _watch(self, worker: WorkerProcess, in_flight: InFlightTable) -> None:
+        """Clean up after a worker once it has ended."""
+        await worker.watch()
+        self._workers.remove(worker)
+        for session_id, row in self._rows.items():
+            lost = in_flight.in_flight(row, worker.column)
+            if lost and (stats := self._book.replicas.get(str(session_id))):
+                stats.broken["worker-died"] = stats.broken.get("worker-died", 0) + lost
+        in_flight.clear(worker.column)
+        self._columns.append(worker.column)
+        self._drain_totals.add(worker.snapshot, time.monotonic())
+        worker.snapshot = EMPTY_SNAPSHOT
+        if worker.leaving:
+            log.info("worker_left", worker=worker.number, pid=worker.pid, how=worker.ended_how)
+        self._settle()
+        self._heard.set()
+        self.notify()
+
+    async def _watch_all(self) -> None:
+        """End workers that hang, and forget what is over. A worker that is ended is replaced on the same sockets, so that who
+        connected to it meanwhile is served by its successor."""
+        turn = 0
+        while True:
+            before_s = time.monotonic()
+            await asyncio.sleep(_LOOK_S)
+            now_s = time.monotonic()
+            if now_s - before_s < 2 * _LOOK_S:  # else it was this process that could not listen
+                self._end_hanging(now_s)
+            turn += 1
+            if turn % _EACH_SECOND == 0:
+                self._drain_totals.forget(
+                    {str(one) for _, sessions in self._tables.values() for one in sessions}, now_s
+                )
+                self._settle()
+
+    def _end_hanging(self, now_s: float) -> None:
+        for worker in self._workers:
+            if (why := worker.hang_reason(now_s)) is not None:
+                silent_s = round(now_s - worker.heard_s, 3)
+                log.error("worker_hangs", worker=worker.number, pid=worker.pid, why=why, silent_s=silent_s)
+                worker.kill()
+
+    def _close_ports(self) -> None:
+        for sockets in self._ports.values():
+            _close(sockets)
+        self._ports.clear()
+
+    async def _all_ended(self, within_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._workers:
+                    self._heard.clear()
+                    await self._heard.wait()
+        for worker in self._workers:
+            log.warning("worker_cut", worker=worker.number, pid=worker.pid)
+            worker.kill()
+
+    # --- hearing
+
+    def _listen(self, worker: WorkerProcess, message: Message) -> None:
+        if message["kind"] == "leaving":
+            worker.leave()
+            return
+        self._book.merge(message["stats"])
+        worker.snapshot = message["state"]
+        worker.step = max(worker.step, message["step"])
+        if message["ready"] and not worker.ready:
+            self._now_ready(worker)
+        if self._settle() or message["news"]:
+            self.notify()
+        self._heard.set()
+
+    def _now_ready(self, worker: WorkerProcess) -> None:
+        worker.ready = True
+        for other in self._workers:
+            if other.leaving and other.number == worker.number:
+                other.send({"kind": "drain", "grace_s": self._settings.shutdown_grace_s})
+        if self.alive() == self._count:
+            self.ready.set()
+
+    def _settle(self) -> bool:
+        """See what all workers have reached by now; return whether that is news for the manager."""
+        applied = min((worker.step for worker in self._workers), default=self._step)
+        if self._in_flight is not None:
+            self._rows.sweep(applied, self._in_flight.is_empty)
+        return self._generations.reached(applied)
+
+    def _all_at(self, step: int) -> bool:
+        serving = [worker for worker in self._workers if worker.ready and not worker.leaving]
+        return len(serving) == self._count and all(worker.step >= step for worker in serving)
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()

@@ -1,0 +1,139 @@
+"""One worker process as its parent sees it: its pid, its channel, its last snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from headrace.appproxy.control.workers.watchdog import ProcessStat, hang_reason, read_stat
+from headrace.appproxy.ipc.channel import Channel, Message
+from headrace.appproxy.ipc.snapshot import WorkerSnapshot
+from headrace.appproxy.settings import Settings
+
+_MODULE = "headrace.appproxy.worker"
+_PREFIX = "HEADRACE_APPPROXY_"
+_LAST_WORDS_S = 2.0
+_TICKS_PER_S = float(os.sysconf("SC_CLK_TCK"))
+EMPTY_SNAPSHOT: WorkerSnapshot = {"open": {}, "drains": {}, "queued": {}, "out": [], "connections": 0}
+"""The state of a worker that has told nothing yet."""
+
+
+class WorkerProcess:
+    """Started by start(). `turned` is set when it asks to be replaced, or has ended."""
+
+    def __init__(self, number: int, column: int, heard: Callable[[WorkerProcess, Message], None]) -> None:
+        self.number = number
+        self.column = column
+        self.snapshot = EMPTY_SNAPSHOT
+        self.step = 0
+        """What it has reached of the parent's steps."""
+        self.ready = False
+        self.leaving = False
+        self.ended = False
+        self.turned = asyncio.Event()
+        self.started_s = self.heard_s = time.monotonic()
+        self._reported_once = False
+        self._cpu_when_heard_s = 0.0
+        self._heard = heard
+        self._process: asyncio.subprocess.Process | None = None
+        self._channel: Channel | None = None
+        self._silent = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before it has one."""
+        return self._process.pid if self._process is not None else 0
+
+    async def start(self) -> None:
+        """Start it. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", _MODULE, str(theirs.fileno()), str(self.number),
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=_environment(os.environ),
+            )  # fmt: skip
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._channel = Channel(ours, heard=self._listen, ended=self._silent.set)
+
+    def _listen(self, message: Message, _fds: list[int]) -> None:
+        self.heard_s = time.monotonic()
+        self._reported_once = True
+        if (stat := self._stat()) is not None:
+            self._cpu_when_heard_s = stat.cpu_s
+        self._heard(self, message)
+
+    def _stat(self) -> ProcessStat | None:
+        """Return how the system shows the process; None if it is gone."""
+        try:
+            return read_stat(Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8", errors="replace"), _TICKS_PER_S)
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def hang_reason(self, now_s: float) -> str | None:
+        """Return why it is to be ended although it lives (watchdog.py), or None."""
+        return hang_reason(
+            now_s - self.heard_s, self._stat(), self._cpu_when_heard_s, reported_once=self._reported_once
+        )
+
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """Tell it something; nothing happens if it is gone."""
+        if self._channel is not None:
+            self._channel.send(message, fds)
+
+    def leave(self) -> None:
+        """Note that it asks to be replaced."""
+        self.leaving = True
+        self.turned.set()
+
+    def kill(self) -> None:
+        """End it now."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def watch(self) -> None:
+        """Return once it has ended and its last words were heard."""
+        if self._process is not None:
+            await self._process.wait()
+        if self._channel is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._silent.wait()
+            self._channel.close()
+        self.ended = True
+        self.turned.set()
+
+    @property
+    def ended_how(self) -> str:
+        """How it ended, in words."""
+        code = self._process.returncode if self._process is not None else None
+        if code is None:
+            return "not started"
+        return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def settings_message(settings: Settings) -> dict[str, Any]:
+    """Return the settings as a worker needs them: secrets in clear, but for the bus, which is not a worker's business."""
+    secret = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
+    del secret["nats_password"]
+    return settings.model_dump(mode="json", exclude={*secret, "nats_password", "nats_user"}) | secret
+
+
+def _environment(own: Mapping[str, str]) -> dict[str, str]:
+    """Return a worker's environment: its settings come from the parent alone."""
+    kept = {name: value for name, value in own.items() if not name.upper().startswith(_PREFIX)}
+    return kept | {f"{_PREFIX}CONFIG": os.devnull}

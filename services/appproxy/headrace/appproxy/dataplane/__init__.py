@@ -1,0 +1,1 @@
+"""What a request passes: everything in this folder is compiled, shares nothing with aiohttp or the bus, and is made of layers."""

@@ -1,0 +1,106 @@
+"""Access decision: a verified token's claims against a service's route table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+from headrace.common.contracts.messages.routes import LIMITS_CLAIM, SHARE_CLAIM, RateLimits, RouteTable, TokenLimits
+
+ISSUER = "headrace"
+Denial = Literal[
+    "missing-token", "malformed-token", "unknown-key", "bad-signature", "expired-token", "other-service",
+    "revoked-token", "wrong-secret",
+]  # fmt: skip
+DENIALS: frozenset[str] = frozenset(get_args(Denial))
+NEVER = float("inf")
+_NO_LIMITS = RateLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified token says. `key` is the public key that its signature held under."""
+
+    subject: UUID
+    """A service's id, or a project's: then all its services are meant."""
+    token_id: UUID
+    expires_s: float
+    """Seconds since the epoch."""
+    kid: str
+    key: str
+    terms: TokenLimits | None = None
+    """The limits and the share that it says itself; those of a table replace them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who sent a request, as one service sees it. One object serves many requests."""
+
+    key: str
+    """`token:<uuid>`, `client:<uuid>`, or `public` for those who are told apart by their address."""
+    name: bytes | None = None
+    """A named client's name: what the replica gets as X-Forwarded-User."""
+    limits: RateLimits | None = None
+    """The bounds that apply; None is none at all."""
+    share: int = 1
+    """Weight in the queue."""
+    forward_authorization: bytes | None = field(default=None, repr=False)
+    """The Authorization header that the replica gets; never a credential of ours."""
+    expires_s: float = NEVER
+    """Seconds since the epoch at which this has to be judged anew."""
+
+
+def split_scheme(authorization: str) -> tuple[str, str]:
+    """Return (scheme in lower case, the rest) of an Authorization header (RFC 9110, 11.6.2)."""
+    scheme, _, rest = authorization.strip().partition(" ")
+    return scheme.lower(), rest.strip()
+
+
+def denial(
+    claims: Claims,
+    *,
+    service_id: UUID,
+    project_id: UUID,
+    keys: Mapping[str, str],
+    revoked: Container[UUID],
+    now_s: float,
+) -> Denial | None:
+    """Return why `claims` do not open the service at `now_s`, or None if they do."""
+    if keys.get(claims.kid) != claims.key:
+        return "unknown-key"
+    if claims.expires_s <= now_s:
+        return "expired-token"
+    if claims.subject not in (service_id, project_id):
+        return "other-service"
+    if claims.token_id in revoked:
+        return "revoked-token"
+    return None
+
+
+def token_terms(token_id: UUID, payload: Mapping[str, Any]) -> TokenLimits | None:
+    """Return the limits and share that a token's claims say, None where they say none. Raises ValueError."""
+    said = {name: payload[name] for name in (LIMITS_CLAIM, SHARE_CLAIM) if name in payload}
+    return TokenLimits.model_validate({"token_id": token_id, **said}) if said else None
+
+
+def revokes_access(before: RouteTable, after: RouteTable) -> bool:
+    """Return whether callers that a table let in may not call by the next one: their token or client was revoked, the client's
+    secret is another one, a key is used no more, or the service is not public any more."""
+    return (
+        (before.open_to_public and not after.open_to_public)
+        or not {one.token_id for one in after.revocations} <= {one.token_id for one in before.revocations}
+        or not {(key.kid, key.public_key) for key in before.token_keys}
+        <= {(key.kid, key.public_key) for key in after.token_keys}
+        or not {(one.name, one.secret_sha256) for one in before.clients}
+        <= {(one.name, one.secret_sha256) for one in after.clients}
+    )
+
+
+def effective_limits(own: RateLimits | None, others: RateLimits) -> RateLimits | None:
+    """Return a caller's own limits, or those of callers without any; None where nothing is limited."""
+    for limits in (own, others):
+        if limits is not None and limits != _NO_LIMITS:
+            return limits
+    return None

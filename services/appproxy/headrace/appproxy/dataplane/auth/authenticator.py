@@ -1,0 +1,180 @@
+"""Authenticates and authorises a request from the route table, without network calls."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+
+from headrace.appproxy.dataplane.auth.access import Claims, Denial, Principal, denial, effective_limits
+from headrace.appproxy.dataplane.auth.credentials import (
+    BasicCredentials,
+    Credential,
+    SignedToken,
+    forwardable,
+    parse_credential,
+)
+from headrace.appproxy.dataplane.auth.signatures import Signatures
+from headrace.appproxy.dataplane.inspect.model_index import PUBLIC_SCOPE, ModelIndex, ModelScope
+from headrace.appproxy.dataplane.route_table import RouteEntry, RouteTables
+from headrace.common.contracts.ids import ProjectId, ServiceId
+from headrace.common.contracts.messages.routes import NamedClient, RateLimits
+from headrace.common.contracts.problems import Forbidden, Problem, Unauthenticated
+
+_WORDS: dict[Denial, str] = {
+    "missing-token": "this service needs a token: Authorization: Bearer <token>",
+    "malformed-token": "what was shown as a token is none of this installation; allowed is one Authorization: Bearer <token>",
+    "unknown-key": "the token was signed with a key that this installation does not use",
+    "bad-signature": "the token's signature is wrong",
+    "expired-token": "the token has expired",
+    "other-service": "the token is for another service",
+    "revoked-token": "the token was revoked",
+    "wrong-secret": "this service has no client with this name and secret",
+}
+_FORBIDDEN: frozenset[Denial] = frozenset({"other-service"})
+_CHALLENGES: Final = 'Basic realm="headrace", charset="UTF-8", Bearer realm="headrace"'
+_NOBODYS_DIGEST: Final = "0" * 64
+_MOST_CALLERS = 2048
+"""Remembered per service and table."""
+_MOST_REMEMBERED_BYTES = 1024
+"""Longer headers are judged anew each time, so that callers of a public service cannot fill the memory."""
+
+
+class Authenticator:
+    """Tells callers apart, and says why one may not call.
+
+    A caller that was let through is remembered in the table's Entry under the header as it came: the next request costs one
+    look-up and a comparison with the expiry. A new table makes a new Entry, so revocation, rotation, limits and keys are judged
+    anew; only signatures (of at most `remembered` tokens) are remembered longer. Refusals are not remembered.
+    """
+
+    def __init__(self, *, remembered: int = 10_000) -> None:
+        self._signatures = Signatures(remembered=remembered)
+
+    def authenticate(self, entry: RouteEntry, authorization: bytes | None, now_s: float) -> Principal:
+        """Return the caller. `authorization`: the one header of that name; `now_s`: seconds since the epoch.
+
+        Raises Unauthenticated or Forbidden with a `reason`. A public service refuses nobody: who shows nothing that opens it
+        is the caller `public`.
+        """
+        principal = entry.principals.get(authorization)
+        if principal is not None and now_s < principal.expires_s:
+            return principal
+        return self._authenticate(entry, authorization, now_s)
+
+    def model_scope(
+        self, tables: RouteTables, index: ModelIndex, authorization: bytes | None, now_s: float
+    ) -> ModelScope | Denial:
+        """Return who asks at the fleet's base URL, or why what is shown is no good. Costs a few look-ups and at most one signature."""
+        credential = parse_credential(authorization)
+        if isinstance(credential, SignedToken):
+            return self._by_subject(tables, index, credential, now_s)
+        if isinstance(credential, BasicCredentials):
+            entries = tables.with_client(credential.name, credential.digest)
+            opened = [entry.table for entry in entries if not isinstance(_by_secret(entry, credential), str)]
+            if not opened:
+                return "wrong-secret"
+            return ModelScope(opened[0].project_id, frozenset(table.service_id for table in opened))
+        return credential
+
+    def _by_subject(
+        self, tables: RouteTables, index: ModelIndex, token: SignedToken, now_s: float
+    ) -> ModelScope | Denial:
+        claims = self._signatures.claims(token, tables.key(token.kid))
+        if isinstance(claims, str):
+            return claims
+        if claims.expires_s <= now_s:
+            return "expired-token"
+        service_id = ServiceId(claims.subject)
+        entry = tables.get(service_id)
+        if entry is None:
+            some = index.any_of(ProjectId(claims.subject))
+            entry = tables.get(some) if some is not None else None
+        if entry is None:
+            return PUBLIC_SCOPE  # of a project without services, or a service that is gone: it opens nothing
+        why = self._by_token(entry, token, now_s)
+        if isinstance(why, str):
+            return why
+        project = entry.table.project_id
+        return ModelScope(project, None if claims.subject == project else frozenset({service_id}))
+
+    def _authenticate(self, entry: RouteEntry, authorization: bytes | None, now_s: float) -> Principal:
+        entry.principals.pop(authorization, None)  # an expired one
+        credential = parse_credential(authorization)
+        opened = self._opened(entry, credential, now_s)
+        if not isinstance(opened, str):
+            principal = _principal_of(entry, opened)
+        elif entry.table.open_to_public:
+            forward = None if _is_known_client(entry, credential) else forwardable(authorization, credential)
+            principal = Principal(
+                "public", limits=effective_limits(None, entry.table.caller_limits), forward_authorization=forward
+            )
+        else:
+            raise denial_problem(opened, basic=bool(entry.table.clients))
+        entry.track_expiry(principal)
+        if authorization is None or len(authorization) <= _MOST_REMEMBERED_BYTES:
+            if len(entry.principals) >= _MOST_CALLERS:
+                del entry.principals[next(iter(entry.principals))]  # the one that came first
+            entry.principals[authorization] = principal
+        return principal
+
+    def _opened(self, entry: RouteEntry, credential: Credential, now_s: float) -> Claims | NamedClient | Denial:
+        """Return the token or client that opens the service, or why what is shown does not."""
+        if isinstance(credential, SignedToken):
+            return self._by_token(entry, credential, now_s)
+        return _by_secret(entry, credential) if isinstance(credential, BasicCredentials) else credential
+
+    def _by_token(self, entry: RouteEntry, token: SignedToken, now_s: float) -> Claims | Denial:
+        claims = self._signatures.claims(token, entry.keys.get(token.kid))
+        if isinstance(claims, str):
+            return claims
+        table = entry.table
+        why = denial(
+            claims,
+            service_id=table.service_id,
+            project_id=table.project_id,
+            keys=entry.keys,
+            revoked=entry.revoked,
+            now_s=now_s,
+        )
+        return claims if why is None else why
+
+
+def _by_secret(entry: RouteEntry, credential: BasicCredentials) -> NamedClient | Denial:
+    """Return the client; an unknown name takes as long as a wrong secret."""
+    client = entry.clients.get(credential.name)
+    expected = _NOBODYS_DIGEST if client is None else client.secret_sha256
+    same = hmac.compare_digest(credential.digest, expected)
+    return client if same and client is not None else "wrong-secret"
+
+
+def _is_known_client(entry: RouteEntry, credential: Credential) -> bool:
+    """Whether it is meant for us although it does not open the service: a rotated or mistyped secret."""
+    return isinstance(credential, BasicCredentials) and credential.name in entry.clients
+
+
+def _principal_of(entry: RouteEntry, opened: Claims | NamedClient) -> Principal:
+    others = entry.table.caller_limits
+    if isinstance(opened, NamedClient):
+        return Principal(
+            f"client:{opened.client_id}",
+            name=opened.name.encode(),
+            limits=effective_limits(opened.limits, others),
+            share=opened.share,
+        )
+    special = entry.token_limits.get(opened.token_id) or opened.terms
+    own: RateLimits | None = None if special is None else special.limits
+    return Principal(
+        f"token:{opened.token_id}",
+        limits=effective_limits(own, others),
+        share=1 if special is None else special.share,
+        expires_s=opened.expires_s,
+    )
+
+
+def denial_problem(why: Denial, *, basic: bool) -> Problem:
+    """Return the problem for a caller that is not let in. `basic`: whether there are clients that could call by name and secret."""
+    kind: type[Problem] = Forbidden if why in _FORBIDDEN else Unauthenticated
+    problem = kind(_WORDS[why], reason=why)
+    if kind is Unauthenticated and (why == "wrong-secret" or basic):
+        problem.headers = {"WWW-Authenticate": _CHALLENGES}
+    return problem

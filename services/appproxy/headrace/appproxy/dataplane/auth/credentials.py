@@ -1,0 +1,104 @@
+"""Credential parser. Nothing of a credential ever stands in an error, a log line or a repr."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.appproxy.dataplane.auth.access import Denial, split_scheme
+from headrace.appproxy.dataplane.headers.identity import SECRET_PREFIXES, holds_credential
+
+MOST_BYTES = 4096
+"""Longer credentials are none of ours: a token has about 320."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedToken:
+    """A token that has not been verified. `digest` is its SHA-256, under which it is remembered."""
+
+    text: str = field(repr=False)
+    digest: bytes = field(repr=False)
+    kid: str
+
+
+@dataclass(frozen=True, slots=True)
+class BasicCredentials:
+    """What basic auth brought; of the secret only its SHA-256 in hex."""
+
+    name: str
+    digest: str = field(repr=False)
+    ours: bool
+    """Whether the secret is of a kind that Headrace gives out."""
+
+
+Credential = SignedToken | BasicCredentials | Denial
+
+
+def parse_credential(authorization: bytes | None) -> Credential:
+    """Return what the header holds, or why that is nothing usable. Work is bounded by MOST_BYTES."""
+    if authorization is None:
+        return "missing-token"
+    scheme, rest = split_scheme(_text(authorization))
+    if not rest or len(rest) > MOST_BYTES:
+        return "malformed-token"
+    if scheme in ("bearer", "backendai"):
+        return _signed(rest)
+    return _name_and_secret(rest) if scheme == "basic" else "malformed-token"
+
+
+def forwardable(authorization: bytes | None, credential: Credential) -> bytes | None:
+    """Return the header if a public service's replica may see it: its own credential, none of ours however it is dressed.
+
+    `shown`: what read() made of the header.
+    """
+    if authorization is None:
+        return None
+    scheme, _ = split_scheme(text := _text(authorization))
+    ours = isinstance(credential, BasicCredentials) and credential.ours
+    return None if ours or scheme == "backendai" or any(map(_is_issued_here, text.split())) else authorization
+
+
+def _text(authorization: bytes) -> str:
+    return authorization[: MOST_BYTES + 64].decode("latin-1")
+
+
+def _signed(text: str) -> SignedToken | Denial:
+    head = _json(text.partition(".")[0])
+    if head is None or text.count(".") != 2:
+        return "malformed-token"
+    kid = head.get("kid")
+    return SignedToken(text, hashlib.sha256(text.encode("latin-1")).digest(), kid if isinstance(kid, str) else "")
+
+
+def _name_and_secret(text: str) -> BasicCredentials | Denial:
+    try:
+        plain = base64.b64decode(text, validate=True)
+    except ValueError:
+        plain = b""
+    name, colon, secret = plain.partition(b":")  # RFC 7617: the first colon ends the name
+    if not colon:
+        return "malformed-token"
+    ours = _is_issued_here(secret.decode("latin-1")) or _is_issued_here(name.decode("latin-1"))
+    return BasicCredentials(name.decode("latin-1"), hashlib.sha256(secret).hexdigest(), ours)
+
+
+def _is_issued_here(text: str) -> bool:
+    """Whether it is an API key, a client's secret or a token of ours, valid or not; here however short."""
+    credential = text.encode("latin-1")
+    return credential.startswith(SECRET_PREFIXES) or holds_credential(credential)
+
+
+def _json(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(unpadded(text))
+    except (ValueError, RecursionError):  # not base64, not JSON, or nested deeper than any token
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def unpadded(text: str) -> bytes:
+    """Return the bytes of base64url without padding. Raises ValueError."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,1 @@
+"""Which replica gets a request, or why none does: load balancing, outlier detection, queueing, retries."""

@@ -1,0 +1,359 @@
+"""A backend: one service as one worker serves it: replicas, queue, outliers, retry budget.
+
+Lives across table updates: a new table changes what it says and nothing else, so load, queue and balance never start anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from typing import TYPE_CHECKING, Any
+
+from headrace.appproxy.dataplane.balancing.admission import (
+    NO_OTHER,
+    Refusal,
+    is_routable,
+    may_wait,
+    no_replica,
+    replicas_full,
+    unreachable,
+)
+from headrace.appproxy.dataplane.balancing.fair_queue import FairQueue, Ticket
+from headrace.appproxy.dataplane.balancing.load_balancer import LoadBalancer
+from headrace.appproxy.dataplane.balancing.outlier import Fault, OutlierDetector, eligible
+from headrace.appproxy.dataplane.balancing.retry import Failure, RetryBudget
+from headrace.appproxy.dataplane.route_table import RouteEntry
+from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.dataplane.upstream.replica import DrainCounts, Replica
+from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.messages.routes import Route
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.request.attempts import Attempts
+
+_NONE: frozenset[str] = frozenset()
+_FAULTS: dict[str, Fault] = {
+    "connect-failed": "connect",
+    "connect-timeout": "connect",
+    "connection-lost": "dropped",
+    "first-byte-timeout": "slow",
+}
+
+
+class Backend:
+    """The live side of one service.
+
+    `make` builds a replica, `let_go` takes one that left; `notify` is told when requests begin or cease to wait, or a drain ends.
+    """
+
+    def __init__(
+        self,
+        entry: RouteEntry,
+        *,
+        stats: StatsBook,
+        make: Callable[[Route, Any], Replica],
+        retire: Callable[[Replica, float], None],
+        notify: Callable[[], None],
+        chance: Callable[[], float],
+        now: Callable[[], float],
+    ) -> None:
+        table = entry.table
+        self.entry, self.table = entry, table
+        self.requests = 0
+        """All that came to a choice of a replica."""
+        self.name: str = table.name
+        self.key = str(table.service_id)
+        self.stats = stats.service(self.key, self.name)
+        self.replicas: dict[SessionId, Replica] = {}
+        self.queue: FairQueue[Attempts] = FairQueue(table.limits.max_queued)
+        self._stats = stats
+        self._make = make
+        self._retire = retire
+        self._notify = notify
+        self._now = now
+        self._outliers = OutlierDetector()
+        self.load_balancer = LoadBalancer(chance)
+        """What of a request binds it to a replica."""
+        self._chance = chance
+        self._least_request_only = False
+        """Whether the choice is `least_in_flight` alone while no replica is in trouble or full, as for most services."""
+        self._max_in_flight: int | None = None
+        self.first_byte_timeout_s, self.max_body_bytes = table.limits.first_byte_timeout_s, table.limits.max_body_bytes
+        self._retry_budget = RetryBudget()
+        self._routable: list[Replica] = []
+        """Those that the table lets serve."""
+
+    # --- the table
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether anything is held against any replica."""
+        return bool(self._outliers.suspects)
+
+    def update(self, entry: RouteEntry, cells: Mapping[SessionId, Any], now_s: float) -> None:
+        """Take over a new table; requests that can go on now go on."""
+        table = entry.table
+        entry.expires_s = min(entry.expires_s, self.entry.expires_s)
+        self.entry, self.table, self.name = entry, table, table.name
+        self.queue.max_queued = table.limits.max_queued
+        routes = {route.session_id: route for route in table.routes}
+        for session_id in [known for known in self.replicas if known not in routes]:
+            self._retire_replica(session_id)
+        for session_id, route in routes.items():
+            replica = self.replicas.get(session_id)
+            if replica is None:
+                numbers = self._stats.replica(self.key, self.name, str(route.revision_id), str(session_id))
+                replica = self.replicas[session_id] = self._make(route, numbers)
+            else:
+                replica.update(route)
+            if session_id in cells:
+                replica.share_count(cells[session_id])
+        self._routable = [replica for replica in self.replicas.values() if is_routable(replica.route)]
+        self._outliers.keep_only({replica.key for replica in self.replicas.values()})
+        self.load_balancer.update(table.balance, self._routable, now_s)
+        self._least_request_only = self.load_balancer.is_least_request
+        self._max_in_flight = table.limits.max_in_flight_per_replica
+        self.first_byte_timeout_s, self.max_body_bytes = table.limits.first_byte_timeout_s, table.limits.max_body_bytes
+        self.dispatch()
+
+    def _retire_replica(self, session_id: SessionId) -> None:
+        """The table does not name it any more. What is open on it goes on for as long as the replica lives."""
+        replica = self.replicas.pop(session_id)
+        if replica.drain is None:
+            replica.drain = DrainCounts(len(replica.open))
+        replica.retired = True
+        replica.close_idle()
+        self._retire(replica, self._now())
+        self._notify()
+
+    def end(self) -> None:
+        """The service is gone: who waits for it, or still comes to it, is told."""
+        self.table = self.table.model_copy(update={"removed": True})
+        self._routable = []
+        for session_id in list(self.replicas):
+            self._retire_replica(session_id)
+        self.dispatch()
+
+    # --- choosing
+
+    def pick(self, exchange: Attempts, *, found_room: bool = False) -> Replica | Refusal:
+        """Return the replica for one request, or why there is none now. `found_room`: it was there a moment ago, and may be passed
+        by this one request if another worker was faster."""
+        usable = self._routable
+        if self._least_request_only and usable and not self._outliers.suspects and not exchange.tried:
+            drawn = self._draw()
+            if self._max_in_flight is None or drawn.in_flight < self._max_in_flight:
+                return drawn
+        if exchange.tried or self._outliers.suspects:
+            usable = self._eligible(exchange.tried)
+        if not usable:
+            return self._no_candidate(exchange)
+        limit = self._max_in_flight
+        if limit is not None:
+            free = [replica for replica in usable if replica.in_flight < limit]
+            if not (free or found_room):
+                return replicas_full(len(usable), limit)
+            usable = free or usable
+        return self.load_balancer.pick(usable, exchange.affinity_key)
+
+    def _draw(self) -> Replica:
+        """Return one of the replicas that the table lets serve, as `least_in_flight` does; compiled, without a look-up by name."""
+        able = self._routable
+        if len(able) == 1:
+            return able[0]
+        weights = self.load_balancer.weights
+        at, other = weights.draw_two(self._chance)
+        first, second = able[at], able[other]
+        return second if weights.prefers_other(at, first.in_flight, other, second.in_flight) else first
+
+    def pick_healthy(self, exchange: Attempts) -> Replica | None:
+        """Return a replica for a request that leaves one that was taken out: one that nothing is held against and that it was not
+        sent to yet, with room for it."""
+        out = self.ejected() | self._outliers.on_trial() | exchange.tried
+        most = self._max_in_flight
+        well = [
+            replica
+            for replica in self._routable
+            if replica.key not in out and replica is not exchange.replica and (most is None or replica.in_flight < most)
+        ]
+        return self.load_balancer.pick(well, exchange.affinity_key) if well else None
+
+    def _no_candidate(self, exchange: Attempts) -> Refusal:
+        if not self._routable:
+            return no_replica(self.table)
+        return NO_OTHER if exchange.tried else unreachable(self.table, len(self._routable))
+
+    def _eligible(self, tried: Container[str]) -> list[Replica]:
+        # Where requests may not wait, those that could not be connected to are tried each time, if there is nobody else.
+        away = self._outliers.unreachable() if self.table.limits.max_queued else _NONE
+        left, _panic = eligible(self._routable, self._outliers.ejected(), away)
+        trial = self._outliers.on_trial()
+        if trial:
+            left = [r for r in left if r.key not in trial or not r.in_flight] or left
+        untried = [replica for replica in left if replica.key not in tried]
+        return untried or [r for r in self._routable if r.key not in tried and r.key not in away]
+
+    # --- waiting
+
+    def admit(self, exchange: Attempts) -> Replica | Refusal | None:
+        """Return the replica for a request that has just come, None while it waits its turn, or why it gets neither."""
+        self.requests += 1
+        if not self.queue.size:  # nobody overtakes those who wait
+            chosen = self.pick(exchange)
+            if chosen.__class__ is Replica:
+                return chosen
+            assert isinstance(chosen, Refusal)  # noqa: S101 - there is nothing else
+            refusal = chosen
+        else:
+            refusal = replicas_full(len(self._routable), self.table.limits.max_in_flight_per_replica)
+        return self._enqueue(exchange, refusal)
+
+    def requeue(self, exchange: Attempts) -> Refusal | None:
+        """Let a request wait that came to a replica and surely did not run there: until the same deadline as if it had waited from
+        the beginning. Return None while it waits or has gone on, or why it may not."""
+        refusal = self.pick(exchange)
+        why = refusal if isinstance(refusal, Refusal) else replicas_full(len(self._routable), self._max_in_flight)
+        if (told := self._enqueue(exchange, why)) is not None:
+            return told
+        self.dispatch()  # a replica may be there that it was not sent to yet
+        return None
+
+    def _enqueue(self, exchange: Attempts, refusal: Refusal) -> Refusal | None:
+        now_s = self._now()
+        if exchange.wait_until_s is None:
+            exchange.wait_until_s = now_s + self.table.limits.queue_timeout_s
+        if now_s >= exchange.wait_until_s or not may_wait(self.table, refusal):
+            return refusal
+        pushed = self.queue.push(
+            exchange, caller=exchange.caller_key, share=exchange.principal.share if exchange.principal else 1, now_s=now_s,
+            deadline_s=exchange.wait_until_s,
+        )  # fmt: skip
+        if pushed.pushed_out is not None:
+            self._leave_queue(pushed.pushed_out).turned_away(self._queue_full())
+        if pushed.ticket is None:
+            return self._queue_full()
+        exchange.ticket = pushed.ticket
+        if len(self.queue) == 1:
+            self._notify()
+        return None
+
+    def _queue_full(self) -> Refusal:
+        return Refusal(429, "queue-full", f"{len(self.queue)} requests wait already, which is the queue's limit", 1)
+
+    def _leave_queue(self, ticket: Ticket[Attempts]) -> Attempts:
+        exchange = ticket.item
+        exchange.ticket = None
+        seconds = self._now() - ticket.pushed_s
+        exchange.queued_s = (exchange.queued_s or 0.0) + seconds
+        self.stats.queue_seconds.observe(seconds)
+        return exchange
+
+    def dispatch(self) -> None:
+        """Let those who wait go on, as far as there is room."""
+        if not self.queue:
+            return
+        hopeless = no_replica(self.table) if not self._routable else None
+        while self.queue and (self._has_room() or (hopeless and not may_wait(self.table, hopeless))):
+            ticket = self.queue.pop()
+            if ticket is None:
+                break
+            exchange = self._leave_queue(ticket)
+            chosen = self.pick(exchange, found_room=True)
+            if isinstance(chosen, Refusal):
+                exchange.turned_away(chosen)
+            else:
+                exchange.send_to(chosen)
+        if not self.queue:
+            self._notify()
+
+    def _has_room(self) -> bool:
+        limit = self.table.limits.max_in_flight_per_replica
+        return any(limit is None or replica.in_flight < limit for replica in self._eligible(_NONE))
+
+    def replica_freed(self, replica: Replica) -> None:
+        """The replica has room again."""
+        if replica.drain is not None and not replica.open:
+            self._notify()
+        if self.queue:
+            self.dispatch()
+
+    def cancel(self, exchange: Attempts) -> None:
+        """The request has ended while it waited."""
+        ticket = exchange.ticket
+        if ticket is not None and self.queue.cancel(ticket):
+            self._leave_queue(ticket)
+            self._notify()
+
+    def expire_queued(self, now_s: float) -> None:
+        """Turn away those whose time in the queue is over."""
+        if self.queue:
+            for ticket in self.queue.expired(now_s):
+                exchange = self._leave_queue(ticket)
+                chosen = self.pick(exchange)
+                if isinstance(chosen, Refusal):
+                    exchange.turned_away(chosen)
+                else:  # room came in the same moment
+                    exchange.send_to(chosen)
+
+    @property
+    def waits_for_first_replica(self) -> bool:
+        """Whether requests wait although nobody serves."""
+        return bool(self.queue) and not self._routable
+
+    # --- health
+
+    def record_status(self, replica: Replica, status: int) -> None:
+        """A replica answered with this status."""
+        if self._outliers.record_status(replica.key, status, self._now()):
+            self._eject(replica)
+
+    def record_failure(self, replica: Replica, failure: Failure) -> None:
+        """A replica left a request unanswered. A kept connection's end tells nothing of its health."""
+        fault = _FAULTS.get(failure.kind)
+        if fault is None or (fault == "dropped" and failure.reused):
+            return
+        if self._outliers.record_failure(replica.key, fault, self._now()):
+            self._eject(replica)
+
+    def _eject(self, replica: Replica) -> None:
+        self.stats.ejections += 1
+        replica.close_idle()
+
+    def ejected(self) -> frozenset[str]:
+        """Return the replicas that are passed over."""
+        return self._outliers.ejected() if self._outliers.suspects else frozenset()
+
+    def may_retry(self) -> bool:
+        """Whether the retry budget allows one more."""
+        return self._retry_budget.may_retry(self.requests, self._now())
+
+    def due_probes(self) -> list[Replica]:
+        """Return the replicas to try a connect to."""
+        if not self._outliers.suspects:
+            return []
+        due = set(self._outliers.due_probes(self._now(), awaited=bool(self.queue)))
+        return [replica for replica in self.replicas.values() if replica.key in due]
+
+    def record_probe(self, replica: Replica, *, well: bool) -> None:
+        """Note how that went."""
+        now_s = self._now()
+        self._outliers.record_probe(replica.key, now_s, well=well)
+        if well:
+            self.load_balancer.restart_slow_start(replica, now_s)
+            self.dispatch()
+
+    def sweep(self, now_s: float, keep_s: float) -> None:
+        """Close connections that are idle for longer than `keep_s`, end drains whose grace is over, and let fresh replicas grow;
+        move requests away from replicas that were taken out."""
+        self._retry_budget.mind(self.requests, now_s)
+        for replica in self.replicas.values():
+            replica.close_idle(now_s - keep_s)
+            replica.cut_overdue(now_s)
+        self._move_requests()
+        self.load_balancer.advance_slow_start(self._routable, now_s)
+
+    def _move_requests(self) -> None:
+        """Send what may move elsewhere from the replicas that are passed over or unhealthy."""
+        ill = self._outliers.unresponsive() if self._outliers.suspects else _NONE
+        for replica in self.replicas.values():
+            if replica.open and (replica.route.health == "unhealthy" or replica.key in ill):
+                replica.move_requests()

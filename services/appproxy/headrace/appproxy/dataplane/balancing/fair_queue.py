@@ -1,0 +1,226 @@
+"""Weighted fair queue of requests across callers, bounded in all, with a deadline each.
+
+Self-clocked fair queueing (Golestani 1994): virtual time is the finish time of what went last; a caller that begins to wait
+gets the finish time `now + 1/share`, and each time it goes, the next one after that; the least goes first. Virtual time never
+passes a waiting caller's finish time, so whoever stopped waiting starts again from now: no credit for the past, and nothing to
+remember about callers that do not wait. Finish times belong to callers, not to requests: one that gives up costs nobody anything.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from heapq import heapify, heappop, heappush
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+_SLACK = 64
+"""Entries that a lazily cleaned list may hold beside twice those that count: cleaning costs O(1) a push, memory stays bounded."""
+
+
+class Ticket(Generic[T]):
+    """One waiting item. `pushed_s` and `deadline_s` are on the clock that the queue's user has."""
+
+    __slots__ = ("_flow", "caller", "deadline_s", "item", "pushed_s")
+
+    def __init__(self, item: T, caller: str, pushed_s: float, deadline_s: float, flow: _Flow[T]) -> None:
+        self.item = item
+        self.caller = caller
+        self.pushed_s = pushed_s
+        self.deadline_s = deadline_s
+        self._flow: _Flow[T] | None = flow
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is still in the queue: not gone, cancelled, expired or pushed out."""
+        return self._flow is not None
+
+
+class Pushed(NamedTuple, Generic[T]):
+    """What became of a push. `ticket` is None where the queue had no room; `pushed_out` had to leave for it, and is to be told."""
+
+    ticket: Ticket[T] | None
+    pushed_out: Ticket[T] | None
+
+
+class _Flow(Generic[T]):
+    """The items of one caller in their order. `finish` is the virtual time at which its first one is due; `turn` breaks ties."""
+
+    __slots__ = ("caller", "finish", "share", "tickets", "turn")
+
+    def __init__(self, caller: str, share: int, finish: float, turn: int) -> None:
+        self.caller = caller
+        self.share = share
+        self.finish = finish
+        self.turn = turn
+        self.tickets: OrderedDict[Ticket[T], None] = OrderedDict()
+
+
+class FairQueue(Generic[T]):
+    """Items of many callers, for one service in one worker; costs are O(log n) amortised, cancel O(1) amortised.
+
+    Bounds. At most `max_queued` wait in all, and a caller alone may hold all of that. Once the queue is full, a push gets in only by
+    pushing out the newest item of the caller that holds most relative to its share, and only if that one would still
+    hold more per share than the pushing caller with its new item (so two callers never push each other out in turns), and only
+    if it holds at least two (a caller's only item is never taken). So a flood ends up with its fair part and no more, while
+    a caller below its own gets in as long as anybody is above theirs; the newest leaves since it has waited least.
+
+    Shares are ≥ 1; a caller's latest one counts, from its next turn on. The clock is the user's and only goes forward.
+    """
+
+    def __init__(self, max_queued: int) -> None:
+        self.max_queued = max_queued
+        """May be changed at any time; what waits beyond a lower bound stays."""
+        self._flows: dict[str, _Flow[T]] = {}
+        self.size = 0
+        """How many wait."""
+        self._virtual = 0.0
+        self._turns = 0
+        self._due: list[tuple[float, int, _Flow[T]]] = []
+        self._deadlines: list[tuple[float, int, Ticket[T]]] = []
+        self._arrivals: deque[Ticket[T]] = deque()
+        self._fullest: list[tuple[float, int, _Flow[T]]] | None = None
+        """Callers by what they hold per share, most first; kept only while the queue is at least half full."""
+
+    def __len__(self) -> int:
+        return self.size
+
+    @property
+    def oldest_s(self) -> float | None:
+        """When the item that waits longest was pushed; None if nothing waits."""
+        arrivals = self._arrivals
+        while arrivals and arrivals[0]._flow is None:  # noqa: SLF001 - Ticket is this module's
+            arrivals.popleft()
+        return arrivals[0].pushed_s if arrivals else None
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """The earliest deadline of all that wait: when to call expired() next; None if nothing waits."""
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][2]._flow is None:  # noqa: SLF001
+            heappop(deadlines)
+        return deadlines[0][0] if deadlines else None
+
+    def held_by(self, caller: str) -> int:
+        """Return how many items of `caller` wait."""
+        flow = self._flows.get(caller)
+        return len(flow.tickets) if flow is not None else 0
+
+    def push(self, item: T, *, caller: str, share: int, now_s: float, deadline_s: float) -> Pushed[T]:
+        """Let `item` wait as the last of `caller`; see the class for what happens when the queue is full."""
+        out: Ticket[T] | None = None
+        if self.size >= self.max_queued:
+            out = self._make_room(caller, share)
+            if out is None:
+                return Pushed(None, None)
+        self._turns += 1
+        flow = self._flows.get(caller)
+        if flow is None:
+            flow = _Flow(caller, share, self._virtual + 1.0 / share, self._turns)
+            self._flows[caller] = flow
+            self._queue_flow(flow)
+        flow.share = share
+        ticket = Ticket(item, caller, now_s, deadline_s, flow)
+        flow.tickets[ticket] = None
+        self.size += 1
+        self._note(ticket, flow)
+        return Pushed(ticket, out)
+
+    def pop(self) -> Ticket[T] | None:
+        """Take out what goes next, also if its deadline has passed unnoticed; None if nothing waits."""
+        due, flows = self._due, self._flows
+        while due:
+            finish, turn, flow = heappop(due)
+            if flow.turn != turn or flows.get(flow.caller) is not flow:
+                continue  # its caller gave up everything in the meantime
+            ticket, _ = flow.tickets.popitem(last=False)
+            ticket._flow = None  # noqa: SLF001
+            self.size -= 1
+            self._virtual = finish
+            if flow.tickets:
+                self._turns += 1
+                flow.turn = self._turns
+                flow.finish = finish + 1.0 / flow.share
+                heappush(due, (flow.finish, flow.turn, flow))
+            else:
+                self._forget(flow)
+            return ticket
+        return None
+
+    def cancel(self, ticket: Ticket[T]) -> bool:
+        """Take `ticket` out; return False, and change nothing, if it waits no more."""
+        flow = ticket._flow  # noqa: SLF001
+        if flow is None:
+            return False
+        ticket._flow = None  # noqa: SLF001
+        del flow.tickets[ticket]
+        self.size -= 1
+        if not flow.tickets:
+            self._forget(flow)
+        return True
+
+    def expired(self, now_s: float) -> list[Ticket[T]]:
+        """Take out and return all whose deadline is at or before `now_s`, earliest first; O(log n) each."""
+        gone: list[Ticket[T]] = []
+        deadlines = self._deadlines
+        while deadlines and (deadlines[0][2]._flow is None or deadlines[0][0] <= now_s):  # noqa: SLF001
+            ticket = heappop(deadlines)[2]
+            if self.cancel(ticket):
+                gone.append(ticket)
+        return gone
+
+    def _make_room(self, caller: str, share: int) -> Ticket[T] | None:
+        """Take out and return the newest item of the caller that is furthest above its part; None if none has to give way."""
+        fullest = self._fullest
+        if fullest is None or len(fullest) > 2 * len(self._flows) + _SLACK:
+            # Rebuilt at most once for about as many pushes as there are callers.
+            fullest = [(-len(flow.tickets) / flow.share, flow.turn, flow) for flow in self._flows.values()]
+            heapify(fullest)
+            self._fullest = fullest
+        mine = (self.held_by(caller) + 1) / share
+        while fullest:
+            part, turn, flow = fullest[0]
+            held = len(flow.tickets)
+            if -held / flow.share != part:  # it gave some up since; entries of larger lines were added as they grew
+                heappop(fullest)
+                if held:
+                    heappush(fullest, (-held / flow.share, turn, flow))
+                continue
+            if -part <= mine:
+                return None
+            if held < 2:
+                heappop(fullest)  # its only one; a push of its caller brings it back
+                continue
+            ticket = next(reversed(flow.tickets))
+            self.cancel(ticket)
+            return ticket
+        return None
+
+    def _queue_flow(self, flow: _Flow[T]) -> None:
+        if len(self._due) > 2 * len(self._flows) + _SLACK:
+            self._due = [(one.finish, one.turn, one) for one in self._flows.values() if one is not flow]
+            heapify(self._due)
+        heappush(self._due, (flow.finish, flow.turn, flow))
+
+    def _forget(self, flow: _Flow[T]) -> None:
+        del self._flows[flow.caller]
+        if not self._flows:  # nothing to compare with: start from zero, where floats are exact
+            self._virtual = 0.0
+            self._due.clear()
+            self._fullest = None
+
+    def _note(self, ticket: Ticket[T], flow: _Flow[T]) -> None:
+        """Enter `ticket` where deadlines, ages and the fullest callers are looked up, cleaning up what has grown too long."""
+        most = 2 * self.size + _SLACK
+        if len(self._deadlines) > most:
+            self._deadlines = [entry for entry in self._deadlines if entry[2].waiting]
+            heapify(self._deadlines)
+        if len(self._arrivals) > most:
+            self._arrivals = deque(one for one in self._arrivals if one.waiting)
+        heappush(self._deadlines, (ticket.deadline_s, self._turns, ticket))
+        self._arrivals.append(ticket)
+        if self._fullest is not None:
+            if 2 * self.size < self.max_queued:
+                self._fullest = None
+            else:
+                heappush(self._fullest, (-len(flow.tickets) / flow.share, self._turns, flow))

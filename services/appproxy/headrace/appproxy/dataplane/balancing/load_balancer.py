@@ -1,0 +1,118 @@
+"""Load balancer of one service: the balance of its route table, with its state from table to table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from headrace.appproxy.dataplane.balancing.affinity import HashRing, hash_key
+from headrace.appproxy.dataplane.balancing.policies import (
+    SmoothWeightedRoundRobin,
+    Weights,
+    least_in_flight,
+    slow_start_share,
+)
+from headrace.appproxy.dataplane.headers.rewrite import cookie, field
+from headrace.appproxy.dataplane.http1.heads import RequestHead
+from headrace.appproxy.dataplane.upstream.replica import Replica
+from headrace.common.contracts.messages.routes import Balance
+
+_NOTHING: frozenset[str] = frozenset()
+_READS = {"prefix": frozenset({"prompt"}), "body:user": frozenset({"user"})}
+_MOST_KEY = 1024
+
+
+class LoadBalancer:
+    """Chooses among replicas that are free to serve."""
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self._chance = chance
+        self._balance = Balance()
+        self._round_robin = SmoothWeightedRoundRobin()
+        self._ring: HashRing[Replica] | None = None
+        self._body_members = _NOTHING
+        self._since: dict[str, float] = {}
+        """When each began to serve, by this worker's clock; those that were there from the first table on began long ago."""
+        self._first = True
+        self._routable: Sequence[Replica] = ()
+        self.weights = Weights(())
+        """Of the replicas that may serve, as they count now."""
+
+    def update(self, balance: Balance, able: Sequence[Replica], now_s: float) -> None:
+        """Take over a new table's balance and the replicas that may serve by it."""
+        keys = {replica.key: replica for replica in able}
+        began = float("-inf") if self._first else now_s
+        self._first = False
+        self._since = {key: self._since.get(key, began) for key in keys}
+        self._balance = balance
+        self._body_members = _READS.get(
+            balance.policy if balance.policy != "session" else balance.session_key, _NOTHING
+        )
+        self._round_robin.keep_only(keys)
+        self._ring = HashRing(able) if balance.policy in ("session", "prefix") and able else None
+        self._routable = able
+        self.advance_slow_start(able, now_s)
+        self.weights = Weights(able)
+
+    def restart_slow_start(self, replica: Replica, now_s: float) -> None:
+        """It serves again after it was passed over: it starts slowly."""
+        self._since[replica.key] = now_s
+        replica.share = slow_start_share(0.0, self._balance.slow_start_s)
+        self.weights = Weights(self._routable)
+
+    def advance_slow_start(self, able: Sequence[Replica], now_s: float) -> None:
+        """Bring the shares of fresh replicas up to date."""
+        changed = False
+        for replica in able:
+            since = self._since.get(replica.key, now_s)
+            share = slow_start_share(now_s - since, self._balance.slow_start_s)
+            changed |= share != replica.share
+            replica.share = share
+        if changed:
+            self.weights = Weights(able)
+
+    @property
+    def has_affinity(self) -> bool:
+        """Whether requests that belong together go to one replica."""
+        return self._ring is not None
+
+    @property
+    def body_members(self) -> frozenset[str]:
+        """What of the body's head decides."""
+        return self._body_members
+
+    @property
+    def prompt_bytes(self) -> int:
+        """How much of a prompt is looked at."""
+        return self._balance.prefix_bytes if self._balance.policy == "prefix" else 0
+
+    def affinity_key(self, head: RequestHead, found: Any) -> int | None:
+        """Return what binds a request to a replica. `found`: what the body's head said, None where it was not read."""
+        if self._ring is None:
+            return None
+        policy = self._balance.policy
+        value: bytes = b""
+        if policy == "prefix" and found is not None:
+            value = getattr(found, "prompt", None) or b""
+        elif policy == "session":
+            kind, _, name = self._balance.session_key.partition(":")
+            if kind == "header":
+                value = field(head, name.lower().encode())
+            elif kind == "cookie":
+                value = cookie(head, name.encode())
+            elif found is not None:
+                value = (getattr(found, "user", None) or "").encode("utf-8", "replace")
+        return hash_key(value[: max(_MOST_KEY, self.prompt_bytes)]) if value else None
+
+    @property
+    def is_least_request(self) -> bool:
+        """Whether the least loaded of two that chance drew is chosen, whatever the request: `least_in_flight`."""
+        return self._ring is None and self._balance.policy != "round-robin"
+
+    def pick(self, candidates: Sequence[Replica], key: int | None) -> Replica:
+        """Return one of `candidates` (at least one)."""
+        if key is not None and self._ring is not None:
+            return self._ring.pick(key, candidates, self._balance.load_factor)
+        if self._balance.policy == "round-robin":
+            return self._round_robin.pick(candidates)
+        return least_in_flight(candidates, self._chance)

@@ -1,0 +1,156 @@
+"""Outlier detection: consecutive failures eject a replica, with exponential back-off.
+
+Failures of real requests tell before the next health check does.
+
+The table says who serves; this only passes over. What callers do wrong never counts (4xx), and neither does a caller who leaves.
+What takes a replica out, and how often in a row:
+- a failed or timed-out connect: at once, since nobody can be served there;
+- a fresh connection that ends without an answer: twice (a dead container's port may still be answered by the engine in front of
+  it, while a single one may be the doing of that one request);
+- the engine's own 502 or 503: three times; no first byte in time: twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+Fault = Literal["connect", "dropped", "unavailable", "slow"]
+EJECT_AFTER: dict[Fault, int] = {"connect": 1, "dropped": 2, "unavailable": 3, "slow": 2}
+"""In a row, at which a replica is taken out."""
+UNAVAILABLE = frozenset({502, 503})
+
+
+@dataclass(slots=True)
+class _State:
+    consecutive: int = 0
+    fault: Fault = "connect"
+    until_s: float = 0.0
+    """Passed over until then; 0 while it is not."""
+    ejected_for_s: float = 0.0
+    """How long it was passed over last."""
+    returned_s: float = 0.0
+    """When it came back last."""
+    probing: bool = False
+    """A connect to it is being tried."""
+    trial: bool = False
+    """Its time is over, and one request at a time finds out whether it is well."""
+
+
+class OutlierDetector:
+    """Which replicas of one service are passed over. `now_s` is any clock that only goes forward, in seconds.
+
+    The time out doubles while a replica fails again soon after its return. Who could not be connected to comes back by a connect
+    that works (`due`, `probed`), the others by a trial: one request at a time, whose outcome decides.
+    """
+
+    def __init__(self, *, first_s: float = 1.0, most_s: float = 30.0) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+        self.suspects: dict[str, _State] = {}
+        """What is held against replicas; empty nearly always, and looked at on every request."""
+
+    def record_failure(self, key: str, fault: Fault, now_s: float) -> bool:
+        """Note a failure. Return whether it takes the replica out now (not when it is out already)."""
+        state = self.suspects.setdefault(key, _State())
+        if state.until_s:
+            if fault == "connect":  # what it did before does not matter now: nothing can be sent to it
+                state.fault = fault
+            return False
+        state.consecutive = state.consecutive + 1 if state.fault == fault else 1
+        state.fault = fault
+        if state.consecutive < EJECT_AFTER[fault] and not state.trial:
+            return False
+        again = state.trial or (state.ejected_for_s > 0 and now_s < state.returned_s + state.ejected_for_s)
+        state.ejected_for_s = min(self._most_s, state.ejected_for_s * 2) if again else self._first_s
+        state.until_s = now_s + state.ejected_for_s
+        state.consecutive, state.trial = 0, False
+        return True
+
+    def record_status(self, key: str, status: int, now_s: float) -> bool:
+        """Note an answer's status. Return whether it takes the replica out now."""
+        if status in UNAVAILABLE:
+            return self.record_failure(key, "unavailable", now_s)
+        state = self.suspects.get(key)
+        if state is not None:
+            self._recovered(key, state, now_s)
+        return False
+
+    def _recovered(self, key: str, state: _State, now_s: float) -> None:
+        if state.until_s or state.trial:
+            state.returned_s = now_s
+        state.until_s, state.consecutive = 0.0, 0
+        state.trial = False
+        if now_s >= state.returned_s + state.ejected_for_s:  # it has been well for as long as it was out
+            del self.suspects[key]
+
+    def due_probes(self, now_s: float, *, awaited: bool = False) -> list[str]:
+        """Return the replicas to try a connect to now, each once; those whose trial begins are let back by the way.
+
+        `awaited`: requests wait for one that can be connected to, so those that cannot are tried now, whatever their time.
+        """
+        found = []
+        for key, state in self.suspects.items():
+            early = awaited and state.fault == "connect"
+            if not state.until_s or (now_s < state.until_s and not early) or state.probing:
+                continue
+            if state.fault in ("connect", "dropped"):
+                state.probing = True
+                found.append(key)
+            else:
+                state.until_s, state.trial, state.returned_s = 0.0, True, now_s
+        return found
+
+    def record_probe(self, key: str, now_s: float, *, well: bool) -> None:
+        """Note how a connect that `due` asked for went."""
+        state = self.suspects.get(key)
+        if state is None:
+            return
+        state.probing = False
+        if well:
+            state.until_s, state.trial, state.returned_s = 0.0, state.fault == "dropped", now_s
+        else:
+            state.ejected_for_s = min(self._most_s, state.ejected_for_s * 2)
+            state.until_s = now_s + state.ejected_for_s
+
+    def ejected(self) -> frozenset[str]:
+        """Return the replicas that are passed over."""
+        return frozenset(key for key, state in self.suspects.items() if state.until_s)
+
+    def unreachable(self) -> frozenset[str]:
+        """Return the replicas that are passed over because they could not be connected to."""
+        return frozenset(key for key, state in self.suspects.items() if state.until_s and state.fault == "connect")
+
+    def unresponsive(self) -> frozenset[str]:
+        """Return the replicas that are passed over because no answer came from them: what is open on them may get none either."""
+        return frozenset(key for key, state in self.suspects.items() if state.until_s and state.fault != "unavailable")
+
+    def on_trial(self) -> frozenset[str]:
+        """Return the replicas that get one request at a time."""
+        return frozenset(key for key, state in self.suspects.items() if state.trial)
+
+    def keep_only(self, live: Container[str]) -> None:
+        """Forget replicas that are not in `live`."""
+        for key in [key for key in self.suspects if key not in live]:
+            del self.suspects[key]
+
+
+class _Keyed(Protocol):
+    key: str
+
+
+R = TypeVar("R", bound=_Keyed)
+
+
+def eligible(able: Sequence[R], out: Container[str], unreachable: Container[str] = frozenset()) -> tuple[list[R], bool]:
+    """Return those of `able` that are not `out`, and whether there is panic: with more than half of them out, all are taken that
+    are not `unreachable`.
+
+    When most seem ill, it is more likely the judgement that is, and the rest could not carry the load. Source: Envoy's panic
+    threshold. The last replica is thus never taken out, unless it cannot be connected to: then nothing is left.
+    """
+    left = [candidate for candidate in able if candidate.key not in out]
+    if 2 * len(left) < len(able):
+        return [candidate for candidate in able if candidate.key not in unreachable], True
+    return left, False

@@ -1,0 +1,136 @@
+"""Registry of a worker's backends: found by name, port, id or model, and kept in step with the route tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.appproxy.dataplane.balancing.backend import Backend
+from headrace.appproxy.dataplane.inspect.model_index import ModelIndex
+from headrace.appproxy.dataplane.route_table import RouteEntry, RouteTables
+from headrace.appproxy.dataplane.upstream.replica import Replica
+from headrace.appproxy.ipc.snapshot import WorkerSnapshot
+from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.messages.routes import RouteTable
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.request.resolve import Destination
+
+_MOST_DESTINATIONS: Final = 2048
+_LONGEST_REMEMBERED: Final = 512
+_RECEIPT_S: Final = 600.0
+
+
+class DestinationCache:
+    """Where addresses lead, by (first segment of the path, host): remembered, since a few make up nearly all traffic. Bounded, and
+    forgotten with every new table."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bytes], Destination] = {}
+        self.get = self._known.get
+
+    def put(self, address: tuple[bytes, bytes], destination: Destination) -> None:
+        """Remember one."""
+        if len(address[0]) + len(address[1]) > _LONGEST_REMEMBERED:
+            return
+        if len(self._known) >= _MOST_DESTINATIONS:
+            self._known.clear()
+        self._known[address] = destination
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._known.clear()
+
+
+class BackendRegistry:
+    """The services in the tables. `make` builds the live side of a new one."""
+
+    def __init__(self, tables: RouteTables, make: Callable[[RouteEntry], Backend]) -> None:
+        self.tables = tables
+        self.destinations = DestinationCache()
+        self.table_version = object()
+        """Another one with every new table: what was worked out from tables before holds no more."""
+        self.model_index = ModelIndex()
+        """Which service a model's name leads to."""
+        self._make = make
+        self._backends: dict[ServiceId, Backend] = {}
+        self.retired: dict[SessionId, tuple[Replica, float]] = {}
+        """Replicas that left the tables, and until when their receipts are told."""
+
+    def retire(self, replica: Replica, now_s: float) -> None:
+        """Keep the receipt of a replica that left the table."""
+        self.retired[replica.session_id] = replica, now_s + _RECEIPT_S
+
+    def sweep(self, now_s: float) -> None:
+        """Drop the receipts that were told long enough; of replicas that left, move requests to others, and end drains whose grace is over."""
+        for replica, _ in self.retired.values():
+            replica.cut_overdue(now_s)
+            replica.move_requests()
+        for session_id in [known for known, (_, until_s) in self.retired.items() if until_s <= now_s]:
+            del self.retired[session_id]
+
+    def snapshot(self, now_s: float) -> WorkerSnapshot:
+        """Return what is in hand now (ipc.snapshot.WorkerSnapshot), without the connections."""
+        live = [replica for backend in self for replica in backend.replicas.values()]
+        drains = [r for r in live if r.drain is not None] + [replica for replica, _ in self.retired.values()]
+        return {
+            "open": {r.key: len(r.open) for r in live if r.open},
+            "drains": {r.key: [len(r.open), *r.drain.numbers] for r in drains if r.drain is not None},
+            "queued": {
+                backend.key: [
+                    len(backend.queue),
+                    now_s - (backend.queue.oldest_s or now_s),
+                    backend.waits_for_first_replica,
+                ]
+                for backend in self
+                if backend.queue
+            },
+            "out": [key for backend in self for key in backend.ejected()],
+            "connections": 0,
+        }
+
+    def load(self, now_s: float) -> None:
+        """Take over the tables that are there already (from disk)."""
+        for table in list(self.tables):
+            self._update(table, {}, now_s)
+
+    def apply(self, table: RouteTable, cells: Mapping[SessionId, Any], now_s: float) -> bool:
+        """Put a table in use. Return False, and change nothing, unless it is newer than the one in use."""
+        if not self.tables.apply(table):
+            return False
+        self._update(table, cells, now_s)
+        return True
+
+    def _update(self, table: RouteTable, cells: Mapping[SessionId, Any], now_s: float) -> None:
+        self.destinations.clear()
+        self.table_version = object()
+        self.model_index.apply(table)
+        backend = self._backends.get(table.service_id)
+        entry = self.tables.get(table.service_id)
+        if entry is None:
+            if backend is not None:
+                del self._backends[table.service_id]
+                backend.end()
+        elif backend is None:
+            made = self._backends[table.service_id] = self._make(entry)
+            made.update(entry, cells, now_s)
+        else:
+            backend.update(entry, cells, now_s)
+
+    def by_name(self, name: str) -> Backend | None:
+        """Return the service with this name (path segment and host label)."""
+        return self._of(self.tables.by_name(name))
+
+    def by_port(self, port: int) -> Backend | None:
+        """Return the service that has this port for its own."""
+        return self._of(self.tables.by_port(port))
+
+    def by_id(self, service_id: ServiceId) -> Backend | None:
+        """Return the service with this id."""
+        return self._backends.get(service_id)
+
+    def _of(self, entry: RouteEntry | None) -> Backend | None:
+        return self._backends.get(entry.table.service_id) if entry is not None else None
+
+    def __iter__(self) -> Iterator[Backend]:
+        return iter(self._backends.values())

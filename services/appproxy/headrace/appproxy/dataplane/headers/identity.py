@@ -1,0 +1,70 @@
+"""Identity fields that callers may not set, and credentials of this installation wherever they hide.
+
+Neither is a replica's business.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Final
+
+from headrace.appproxy.dataplane.auth.access import ISSUER
+
+SECRET_PREFIXES: Final = (b"hr_", b"hrc_")
+"""What API keys and secrets of named clients begin with."""
+_UNDERSCORE: Final = 0x5F
+_CAPITAL_J: Final = 0x4A
+"""Bytes that stand in every secret, and in every token: a value without either holds none. One byte is looked for in a few steps."""
+_LEAST_SECRET: Final = 16
+_WORDS: Final = re.compile(rb"[^A-Za-z0-9_-]+")
+_NAMES: Final = re.compile(
+    rb"^("
+    # proxies, balancers and CDNs: whom they got it from, and for which address
+    rb"x-forwarded-.*|x-real-.*|x-original-.*|x-rewrite-.*|x-envoy-.*|x-arr-.*|x-azure-.*|x-appengine-.*|x-host|x-scheme|x-url-scheme"
+    rb"|front-end-https|forwarded-.*|x-originating-.*|x-proxyuser-.*|(wl-proxy|proxy|http|x-http)-client-.*|http-x-forwarded-.*"
+    rb"|(x-|true-|fastly-|fly-|x-cluster-|x-azure-)?client-?ip|(x-)?remote-.*|cf-(connecting|pseudo|ipcountry|access|visitor|ray)(-.*|ip.*)?"
+    # certificates of callers, as whoever ended TLS tells of them
+    rb"|(x-)?ssl-.*|(x-)?tls-.*|(x-)?client-(cert|certificate|dn|verify|san|subject|issuer|fingerprint)(-.*)?|x-amzn-(oidc|mtls)-.*"
+    # who has logged in, as front ends and gateways say it
+    rb"|x-headrace-.*|x-auth-request-.*|x-webauth-.*|x-ms-(client-principal|token)(-.*)?|x-goog-(authenticated-user|iap-jwt)-.*"
+    rb"|x-(user|userinfo|id-token|anonymous-consumer)|x-user-(id|name|email|groups?|roles?)|x-authenticated-.*|x-consumer-.*"
+    rb"|x-credential-(identifier|username)|x-(authentik|vouch|pomerium|oidc|jwt)-.*|oidc-.*|mellon-.*|tailscale-user-.*|teleport-.*|kubeflow-userid"
+    rb")$"
+)
+
+
+def is_identity_field(name: bytes) -> bool:
+    """Return whether this field says who the caller is, or where it came from: only the proxy may say that.
+
+    `name` is in lower case. Underscores count as hyphens, because CGI-like servers cannot tell them apart.
+    """
+    return _NAMES.match(name.replace(b"_", b"-")) is not None
+
+
+def holds_credential(value: bytes) -> bool:
+    """Return whether an API key, a client's secret or a token of this installation stands anywhere in it, valid or not."""
+    if _UNDERSCORE not in value and _CAPITAL_J not in value:
+        return False
+    # `in` raises and forgets an error inside for each pair of bytes; this is run for every field that was not seen before.
+    if value.find(b"hr") < 0 and value.find(b"eyJ") < 0:
+        return False
+    return any(map(_is_credential, _WORDS.split(value)))
+
+
+def _is_credential(word: bytes) -> bool:
+    if word.startswith(SECRET_PREFIXES):
+        return len(word) >= _LEAST_SECRET
+    if not word.startswith(b"eyJ"):  # how base64 of JSON begins: a token's claims
+        return False
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(word + b"=" * (-len(word) % 4)))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(claims, dict) and claims.get("iss") == ISSUER
+
+
+def without_credentials(cookies: bytes) -> bytes:
+    """Return the cookies of a request without those that hold a credential of ours."""
+    return b";".join(pair for pair in cookies.split(b";") if not holds_credential(pair)).strip()

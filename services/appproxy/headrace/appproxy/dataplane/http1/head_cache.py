@@ -1,0 +1,76 @@
+"""Per-connection cache of the last parsed head; Content-Length may differ.
+
+Clients and engines say nearly the same from message to message. Reading is a function of a head's bytes alone, so equal bytes
+have an equal reading; and where they differ only in the digits of the one Content-Length, so do the readings.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Generic, TypeVar
+
+from headrace.appproxy.dataplane.http1.heads import MOST_LENGTH, RequestHead, ResponseHead
+
+_LENGTH_FIELD: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,16})\r\n", re.IGNORECASE)
+_MOST_DIGITS: Final = 16
+_MOST_REMEMBERED: Final = 4096
+_PATIENCE: Final = 4
+_SELDOM: Final = 63
+"""Where no head came again, every 64th is remembered: to remember one takes as long as to read a sixth of it."""
+H = TypeVar("H", RequestHead, ResponseHead)
+
+
+class HeadCache(Generic[H]):
+    """Remembers the last head of a connection, from the second one on: most connections with a single message stay small."""
+
+    __slots__ = ("_after", "_before", "_head", "_misses", "_most", "_raw", "end")
+
+    def __init__(self, most_bytes: int) -> None:
+        """most_bytes: of a head; what is longer is left to who reads in full, and refuses it."""
+        self._most = min(most_bytes, _MOST_REMEMBERED)
+        self._raw = self._before = self._after = b""
+        self._head: H | None = None
+        self._misses = 0
+        """Heads that were read in full since one was recognised."""
+        self.end = 0
+        """Where the head that was found last ends in what was given."""
+
+    def find(self, data: bytes) -> H | None:
+        """Return the head that `data` begins with, if it is the remembered one."""
+        raw = self._raw
+        if raw and data.startswith(raw):
+            self.end = len(raw)
+            self._misses = 1
+            return self._head
+        return self._resized(data) if self._before and data.startswith(self._before) else None
+
+    def _resized(self, data: bytes) -> H | None:
+        """Return the remembered head with another length."""
+        start = len(self._before)
+        stop = data.find(b"\r", start, start + _MOST_DIGITS + 1)
+        if stop < 0:
+            return None
+        end = stop + len(self._after)
+        digits = data[start:stop]
+        if end > self._most or not digits.isdigit() or not data.startswith(self._after, stop):
+            return None
+        length = int(digits)
+        if length > MOST_LENGTH or self._head is None:
+            return None
+        self.end, self._raw = end, data[:end]
+        twin: Any = self._head.resized(length, digits)
+        known: H = twin
+        self._head = known
+        self._misses = 1
+        return known
+
+    def learn(self, raw: bytes, head: H) -> None:
+        """Remember a head that was read in full from `raw`, which is nothing but it."""
+        self._misses += 1
+        if len(raw) > self._most or (self._misses & _SELDOM if self._misses > _PATIENCE else self._misses == 1):
+            return  # the first one, or nothing comes again here: look only now and then whether that has changed
+        self._raw, self._head = raw, head
+        self._before = self._after = b""
+        found = _LENGTH_FIELD.search(raw)
+        if found is not None and int(found[1]) == head.length:
+            self._before, self._after = raw[: found.start(1)], raw[found.end(1) :]

@@ -1,0 +1,204 @@
+"""Message heads as they were read, and the error for bytes that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+Headers = list[tuple[bytes, bytes]]
+"""Names as they were sent, values without the whitespace around them; in order, duplicates kept."""
+
+CHUNKED: Final = -1
+"""Length of a body that comes in chunks."""
+UNTIL_CLOSE: Final = -2
+"""Length of an answer's body that ends with the connection."""
+BLANKS: Final = frozenset({b" ", b"\t"})
+UNSEEN: Final[Any] = object()
+MOST_LENGTH: Final = 1 << 53
+"""Lengths above this are refused: no body is that large, and no peer can then read the number differently."""
+_REMEMBERED: Final = 4096
+_COMMA: Final = 0x2C
+_LENGTH_NAME: Final = len(b"content-length")
+KEEP_ALIVE: Final[tuple[bytes, ...]] = (b"keep-alive",)
+"""The usual options of `Connection`."""
+K = TypeVar("K")
+
+
+class HeaderTable(Generic[K]):
+    """Something known of header fields by name, whatever their case: remembers each spelling, so that a lookup is one step."""
+
+    __slots__ = ("_known", "_otherwise", "_seen", "get")
+
+    def __init__(self, known: Mapping[bytes, K], *, otherwise: Callable[[bytes], K | None] = lambda _: None) -> None:
+        """`known` by names in lower case; `otherwise(name in lower case)` tells of all others."""
+        self._known = dict(known)
+        self._otherwise = otherwise
+        self._seen: dict[bytes, K | None] = {}
+        self.get = self._seen.get
+        """`get(name, UNSEEN)`: what is known, None for nothing, UNSEEN where `learn(name)` must tell."""
+
+    def learn(self, name: bytes) -> K | None:
+        """Return what is known of the field, and remember this spelling. Bounded: spellings are callers' choice."""
+        if len(self._seen) >= _REMEMBERED:
+            self._seen.clear()
+        low = name.lower()
+        found = self._seen[name] = self._known[low] if low in self._known else self._otherwise(low)
+        return found
+
+
+class HeaderName:
+    """A field's name in one spelling, and what is known of it."""
+
+    __slots__ = ("disposition", "kind", "misses", "text")
+
+    def __init__(self, text: bytes, kind: int) -> None:
+        self.text = text
+        self.kind = kind
+        """Which of the fields that frame a message it is (http1.field_names); below 0: none."""
+        self.disposition = -1
+        """What becomes of it (headers.rewrite); below 0: not looked up yet."""
+        self.misses = 0
+        """How many of its lines were read in full."""
+
+
+class HeaderLine:
+    """One field of a request. Nothing of what it says of itself changes: other requests may have the same line."""
+
+    __slots__ = ("forwarded", "name", "raw", "value")
+
+    def __init__(self, name: HeaderName, value: bytes, raw: bytes) -> None:
+        self.name = name
+        self.value = value
+        """Without the whitespace around it."""
+        self.raw = raw
+        """`name: value`, which is how it is sent on."""
+        self.forwarded: bytes | None = None
+        """What of it passes to a replica (headers.rewrite), once that was worked out."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HeaderLine) and self.raw == other.raw and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
+
+class FramingError(Exception):
+    """Bytes that are no valid message. Nothing after them on the connection can be understood.
+
+    `status` and `code` are what a caller is told; replicas' mistakes are told by `code` alone.
+    """
+
+    def __init__(self, code: str, detail: str, status: int = 400) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """Most that a head may have: bytes of the first line, of one header field, of the whole, and fields."""
+
+    line_bytes: int = 16_384
+    field_bytes: int = 16_384
+    head_bytes: int = 65_536
+    fields: int = 128
+
+
+class RequestHead:
+    """A request's head. `length` is the body's: a number of bytes, or CHUNKED. `minor`: of HTTP/1.x.
+
+    Nothing changes in it once it was read: the next request may be the same.
+    """
+
+    host = b""
+    length = 0
+    connection: tuple[bytes, ...] = ()
+    """Options of `Connection`, in lower case."""
+    upgrade = b""
+    """Value of `Upgrade`, in lower case."""
+    expects = False
+    """Whether the caller waits for `100 Continue`."""
+    memo: Any = None
+    """What the traffic made of it, for requests that have the same head."""
+
+    plain_target = False
+    """Whether the target is a path of visible ASCII without a fragment."""
+
+    def __init__(self, method: bytes, target: bytes, minor: int, lines: list[HeaderLine]) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.lines = lines
+        self.keep_alive = minor == 1
+
+    @property
+    def headers(self) -> Headers:
+        """The fields as pairs."""
+        return [(line.name.text, line.value) for line in self.lines]
+
+    def resized(self, length: int, digits: bytes) -> RequestHead:
+        """Return the same head with another number in its Content-Length."""
+        lines = self.lines.copy()
+        for at, line in enumerate(lines):
+            text = line.name.text
+            if len(text) == _LENGTH_NAME and text.lower() == b"content-length":
+                lines[at] = HeaderLine(line.name, digits, text + b": " + digits)
+        twin = RequestHead(self.method, self.target, self.minor, lines)
+        twin.plain_target = self.plain_target
+        twin.host, twin.length, twin.keep_alive = self.host, length, self.keep_alive
+        twin.connection, twin.upgrade, twin.expects = self.connection, self.upgrade, self.expects
+        twin.memo = self.memo
+        return twin
+
+
+class ResponseHead:
+    """An answer's head. `length` is the body's: a number of bytes, CHUNKED, or UNTIL_CLOSE.
+
+    Nothing changes in it once it was read: the next answer may be the same.
+    """
+
+    length = UNTIL_CLOSE
+    said_length: int | None = None
+    """What Content-Length says, also where no body follows."""
+    connection: tuple[bytes, ...] = ()
+    memo: Any = None
+    """What the caller was told, for answers that have the same head."""
+
+    def __init__(self, status: int, reason: bytes, minor: int, headers: Headers) -> None:
+        self.status = status
+        self.reason = reason
+        self.minor = minor
+        self.headers = headers
+        self.keep_alive = minor == 1
+
+    def resized(self, length: int, digits: bytes) -> ResponseHead:
+        """Return the same head with another number in its Content-Length."""
+        twin = ResponseHead(self.status, self.reason, self.minor, _resized(self.headers, digits))
+        twin.length = twin.said_length = length
+        twin.keep_alive, twin.connection, twin.memo = self.keep_alive, self.connection, self.memo
+        return twin
+
+
+def _resized(headers: Headers, digits: bytes) -> Headers:
+    twins = headers.copy()
+    for at, (name, _) in enumerate(headers):
+        if len(name) == _LENGTH_NAME and name.lower() == b"content-length":
+            twins[at] = (name, digits)
+    return twins
+
+
+def options(value: bytes) -> tuple[bytes, ...]:
+    """Return the comma-separated options of a header's value, in lower case."""
+    if _COMMA not in value:
+        one = value.strip().lower()
+        return (one,) if one else ()
+    return tuple(option for part in value.split(b",") if (option := part.strip().lower()))
+
+
+def persists(connection: tuple[bytes, ...], otherwise: bool) -> bool:  # noqa: FBT001 - what the version says
+    """Return whether the connection may serve again, by its `Connection` options (RFC 9112 section 9.3)."""
+    if b"close" in connection:
+        return False
+    return otherwise or b"keep-alive" in connection

@@ -1,0 +1,243 @@
+"""Request parser (RFC 9112): one head at a time, judged as a whole, so that segmentation can make no difference."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
+
+from headrace.appproxy.dataplane.http1.fast_path import read_plain_head
+from headrace.appproxy.dataplane.http1.field_names import CONNECTION, ENCODING, EXPECT, HOST, LENGTH, UPGRADE, lines_of
+from headrace.appproxy.dataplane.http1.head_cache import HeadCache
+from headrace.appproxy.dataplane.http1.heads import (
+    BLANKS,
+    CHUNKED,
+    KEEP_ALIVE,
+    MOST_LENGTH,
+    FramingError,
+    Headers,
+    HeadLimits,
+    RequestHead,
+    options,
+    persists,
+)
+
+_BLANK: Final[tuple[bytes, ...]] = (b"\r", b"\n")
+_MOST_BLANKS: Final = 16
+_MOST_DIGITS: Final = 16
+_LINE_FEED: Final = 0x0A
+_FRAGMENT: Final = 0x23
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+_OTHER_VERSION: Final = re.compile(rb"\S+ \S+ HTTP/[0-9]\.[0-9]\r")
+_METHODS: Final = frozenset(
+    b"GET HEAD POST PUT DELETE OPTIONS PATCH PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH QUERY".split()
+)
+_REFUSED: Final = frozenset({b"TRACE", b"CONNECT"})
+_NO_HEADERS: Final[Headers] = []
+"""Stays empty."""
+
+
+class RequestReader:
+    """Finds the heads of one caller's connection. `rest` holds what came after the head that was returned last."""
+
+    __slots__ = ("_blanks", "_cache", "_headers", "_held", "_limits", "_url", "rest")
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self._held = b""
+        self._headers = _NO_HEADERS
+        self._url = b""
+        self._blanks = 0
+        self._cache: HeadCache[RequestHead] = HeadCache(limits.head_bytes)
+        self.rest = b""
+
+    @property
+    def begun(self) -> bool:
+        """Whether part of a head is here."""
+        return bool(self._held)
+
+    def on_url(self, url: bytes) -> None:
+        """llhttp's callback."""
+        self._url = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """llhttp's callback."""
+        self._headers.append((name, value if value[-1:] not in BLANKS else value.strip(b" \t")))
+
+    def head(self, data: bytes) -> RequestHead | None:
+        """Return the next head, or None while it is not whole. Raises FramingError."""
+        begun = len(self._held)
+        if begun:
+            data = self._held + data
+            self._held = b""
+        elif (known := self._cache.find(data)) is not None:
+            self._blanks = 0
+            self.rest = data[self._cache.end :]
+            return known
+        if data[:1] <= b"\r":  # RFC 9112 section 2.2: empty lines before a request are passed over
+            data, begun = self._without_empty_lines(data), 0
+        end = data.find(b"\r\n\r\n", max(begun - 3, 0)) + 4
+        if end < 4:
+            self._hold(data, begun)
+            return None
+        if end > self._limits.head_bytes:
+            raise FramingError("head-too-large", f"the head is larger than {self._limits.head_bytes} bytes", 431)
+        self._blanks = 0
+        raw, self.rest = data[:end], data[end:]
+        head = self._read(raw)
+        self._cache.learn(raw, head)
+        return head
+
+    def _without_empty_lines(self, data: bytes) -> bytes:
+        start = 0
+        while data.startswith(b"\r\n", start):
+            start += 2
+        self._blanks += start
+        rest = data[start:]
+        if self._blanks > _MOST_BLANKS or (rest[:1] in _BLANK and rest != b"\r"):
+            raise FramingError("bad-request", "what comes before the request line is not a few empty lines")
+        return rest
+
+    def _hold(self, data: bytes, begun: int) -> None:
+        """Keep a head that is not whole; the first `begun` bytes were looked at before, and are not again: heads come in any pieces."""
+        limits = self._limits
+        if len(data) > limits.head_bytes:
+            raise FramingError("head-too-large", f"the head is larger than {limits.head_bytes} bytes", 431)
+        if _LINE_FEED in data:
+            if _BARE_LF.search(data, begun):
+                raise FramingError("bad-request", "a line of the head does not end with CRLF")
+        elif len(data) - data.endswith(b"\r") > limits.line_bytes:
+            raise FramingError("line-too-long", f"the request line is longer than {limits.line_bytes} bytes", 414)
+        self._held = data
+
+    def _read(self, raw: bytes) -> RequestHead:
+        lines = raw[:-4].split(b"\r\n")
+        if len(lines[0]) > self._limits.line_bytes:
+            raise self._bad_line(len(lines[0]))
+        if len(raw) > self._limits.field_bytes or len(lines) > self._limits.fields:
+            self._bound(lines)
+        found = read_plain_head(lines)
+        if found is not None:
+            head = RequestHead(found[0], found[1], 1, found[2])
+            head.plain_target = True
+        else:
+            head = self.judged(raw)
+        if len(head.lines) > self._limits.fields:
+            raise self._too_many()
+        _frame(head)
+        return head
+
+    def judged(self, raw: bytes) -> RequestHead:
+        """Return the head that llhttp reads from `raw`."""
+        line = raw.find(b"\n") - 1
+        minor = 1 if raw[: line + 1].endswith(b" HTTP/1.1\r") else _older(raw, line)
+        if raw.count(b" ", 0, line) != 2 or line > self._limits.line_bytes:
+            raise self._bad_line(line)
+        headers: Headers = []
+        self._headers = headers
+        parser = HttpRequestParser(self)  # one a head: no state of one request reaches the next
+        try:
+            parser.feed_data(raw)
+        except HttpParserUpgrade:  # what follows is ours to read: only a 101 makes it something else than HTTP
+            pass
+        except HttpParserInvalidMethodError:
+            raise FramingError("unknown-method", "the method is none that is served", 501) from None
+        except HttpParserError as error:  # its words name the rule that was broken, never the bytes
+            raise FramingError("bad-request", f"the head is malformed: {str(error)[:100]}") from None
+        method = parser.get_method()
+        if method not in _METHODS:
+            raise FramingError(
+                "unknown-method", "the method is none that is served", 405 if method in _REFUSED else 501
+            )
+        url, self._url, self._headers = self._url, b"", _NO_HEADERS  # an idle connection holds no request
+        if _FRAGMENT in url:
+            raise FramingError("bad-request", "a request target has no fragment")
+        return RequestHead(method, url, minor, lines_of(headers))
+
+    def _bad_line(self, line: int) -> FramingError:
+        most = self._limits.line_bytes
+        if line > most:
+            return FramingError("line-too-long", f"the request line is longer than {most} bytes", 414)
+        return FramingError("bad-request", "the request line is not METHOD SP target SP version")
+
+    def _bound(self, lines: list[bytes]) -> None:
+        """Refuse what is too large before it is read: lines as they came, with their names and blanks."""
+        limits = self._limits
+        if len(lines) - 1 > limits.fields:
+            raise self._too_many()
+        if any(len(line) > limits.field_bytes for line in lines[1:]):
+            raise FramingError("field-too-large", f"a field is larger than {limits.field_bytes} bytes", 431)
+
+    def _too_many(self) -> FramingError:
+        return FramingError("too-many-fields", f"the head has more than {self._limits.fields} fields", 431)
+
+
+def _frame(head: RequestHead) -> None:
+    """Fill in what the framing fields say."""
+    hosts = framings = 0
+    for line in head.lines:
+        kind = line.name.kind
+        if kind < 0:
+            continue
+        if kind == HOST:
+            hosts += 1
+            head.host = line.value
+        elif kind == LENGTH:
+            framings += 1
+            head.length = length_of(line.value)
+        else:
+            framings += kind == ENCODING
+            _rare(head, kind, line.value)
+    if hosts != 1 and (hosts or head.minor):
+        raise FramingError("bad-host", f"the request has {hosts} Host fields; allowed: one")
+    if framings > 1:
+        raise FramingError("bad-framing", "the request does not say in one way how long its body is")
+    if head.connection:
+        head.keep_alive = persists(head.connection, head.keep_alive)
+
+
+def _rare(head: RequestHead, kind: int, value: bytes) -> None:
+    if kind == CONNECTION:
+        usual = not head.connection and (value == b"keep-alive" or value == b"Keep-Alive")  # noqa: PLR1714 - no set is built
+        head.connection = KEEP_ALIVE if usual else head.connection + options(value)
+    elif kind == UPGRADE:
+        head.upgrade = value.lower()
+    elif kind == EXPECT:
+        if value.lower() != b"100-continue":
+            raise FramingError("bad-expectation", "the only expectation that is met is 100-continue", 417)
+        head.expects = head.minor == 1
+    else:
+        if value.lower() != b"chunked":
+            raise FramingError("bad-transfer-encoding", "the only transfer encoding that is read is chunked", 501)
+        if not head.minor:
+            raise FramingError("bad-framing", "HTTP/1.0 has no transfer encodings")
+        head.length = CHUNKED
+
+
+def length_of(value: bytes) -> int:
+    """Return the number in a Content-Length. Raises FramingError."""
+    length = _number(value) if 0 < len(value) <= _MOST_DIGITS else -1
+    if length < 0 or length > MOST_LENGTH:
+        raise FramingError("bad-framing", "Content-Length is not a number of bytes")
+    return length
+
+
+def _number(digits: bytes) -> int:
+    """Return the number, or -1 where it is none. `int` takes a hundred steps to begin, and reads blanks and signs as well."""
+    number = 0
+    for at in range(len(digits)):
+        digit = digits[at] - 0x30
+        if digit < 0 or digit > 9:
+            return -1
+        number = number * 10 + digit
+    return number
+
+
+def _older(raw: bytes, line: int) -> int:
+    """Return the minor version of a request line that does not end with HTTP/1.1. Raises FramingError."""
+    if raw[: line + 1].endswith(b" HTTP/1.0\r"):
+        return 0
+    if _OTHER_VERSION.fullmatch(raw[: line + 1]):
+        raise FramingError("bad-version", "the versions that are served are HTTP/1.1 and HTTP/1.0", 505)
+    raise FramingError("bad-request", "the request line is not METHOD SP target SP HTTP-version")

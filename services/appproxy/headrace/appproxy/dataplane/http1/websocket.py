@@ -1,0 +1,63 @@
+"""WebSocket frame boundaries and the close frame (RFC 6455 sections 5.2 and 5.5.1). Content is never looked at."""
+
+from __future__ import annotations
+
+from typing import Final
+
+POLICY_VIOLATION: Final = 1008
+_MOST_REASON: Final = 123
+"""A control frame carries 125 bytes, two of which are the code."""
+
+
+class FrameTracker:
+    """Follows one direction of a WebSocket by the lengths of its frames."""
+
+    __slots__ = ("_head", "_left")
+
+    def __init__(self) -> None:
+        self._left = 0
+        """Bytes that the frame in hand still has."""
+        self._head = b""
+        """What has come of the next frame's head, which has at most 14 bytes."""
+
+    def feed(self, data: bytes) -> None:
+        """Follow what came next."""
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        at, end = self._left, len(data)
+        while at < end:
+            after = _after(data, at)
+            if not after:
+                self._head = data[at:]
+                at = end
+                break
+            at = after
+        self._left = at - end
+
+    @property
+    def between(self) -> bool:
+        """Whether all frames that began are whole: another one may follow here."""
+        return not self._left and not self._head
+
+
+def _after(data: bytes, at: int) -> int:
+    """Return where the frame that begins `at` ends, maybe behind the data; 0 while its head is not whole."""
+    size = len(data) - at
+    if size < 2:
+        return 0
+    second = data[at + 1]
+    length = second & 0x7F
+    wide = 0 if length < 126 else 2 if length == 126 else 8
+    head = 2 + wide + (4 if second & 0x80 else 0)
+    if size < head:
+        return 0
+    if wide:
+        length = int.from_bytes(data[at + 2 : at + 2 + wide], "big")
+    return at + head + length
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """Return a server's close frame. The reason is cut to what fits."""
+    text = reason.encode()[:_MOST_REASON].decode(errors="ignore").encode()
+    return b"\x88%c%b%b" % (2 + len(text), code.to_bytes(2, "big"), text)

@@ -1,0 +1,210 @@
+"""Token usage and event times of a response, read as it passes, never held back. Never raises.
+
+Engines report `usage` as OpenAI does: in a JSON answer, or in one of a stream's last events (`data: {…,"usage":{…}}`); the names
+of the Responses and Messages APIs (`input_tokens`, `output_tokens`) count as well. Of several the last one counts, and earlier
+ones tell what it leaves out. What a model wrote cannot pass for it: inside JSON strings its quotes are escaped. Only answers
+without Content-Encoding can be read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, Literal
+
+UsageFormat = Literal["json", "events"]
+TAIL_BYTES: Final = 16_384
+"""How much of an answer's end is looked at, and of a JSON answer's beginning."""
+_MOST_TOKENS: Final = 10**9
+_MOST_OBJECT: Final = 8192
+_MOST_OBJECTS: Final = 16
+_USAGE: Final = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
+_USUAL: Final = re.compile(
+    rb'"usage"\s*:\s*\{\s*"prompt_tokens"\s*:\s*([0-9]{1,9})\s*,\s*(?:"total_tokens"\s*:\s*([0-9]{1,9})\s*,\s*)?'
+    rb'"completion_tokens"\s*:\s*([0-9]{1,9})\s*(?:,\s*"total_tokens"\s*:\s*([0-9]{1,9})\s*)?(?:,\s*"prompt_tokens_details"\s*:\s*null\s*)?\}'
+)
+"""What most engines write, read in one step; everything else is read as JSON."""
+_PROMPT: Final = b'"usage":{"prompt_tokens":'
+_COMPLETION: Final = b',"completion_tokens":'
+_TOTAL: Final = b',"total_tokens":'
+_NO_DETAILS: Final = b',"prompt_tokens_details":null}'
+_LONGEST_COMPACT: Final = 128
+_LINE_FEED: Final = 0x0A
+_CARRIAGE_RETURN: Final = 0x0D
+_MOST_DIGITS: Final = 9
+_value: Final = json.JSONDecoder().raw_decode
+_NAMES: Final[tuple[tuple[str, str], ...]] = (
+    ("prompt_tokens", "input_tokens"),
+    ("completion_tokens", "output_tokens"),
+    ("total_tokens", "total_tokens"),
+)
+Tokens = tuple[int | None, int | None, int | None]
+NOTHING: Final[Tokens] = (None, None, None)
+"""What an answer says that says nothing of tokens."""
+
+
+class UsageReader:
+    """Reads one answer. What it tells depends on the bytes alone; times are those of the chunks in which events ended."""
+
+    __slots__ = ("_carry", "_head", "_kept", "_kind", "_size", "_tail", "_tokens", "events", "first_s", "last_s")
+
+    def __init__(self, kind: UsageFormat) -> None:
+        self._kind = kind
+        self._head = b""
+        """The first bytes of a JSON answer."""
+        self._tail = b""
+        self._kept: list[bytes] = []
+        """What came after the tail."""
+        self._size = 0
+        self._carry = b""
+        """The beginning of an event's end, where a chunk ended in the middle of one."""
+        self._tokens: Tokens | None = None
+        self.events = 0
+        """Blocks that ended in an empty line (HTML, section 9.2.5), whatever was in them."""
+        self.first_s: float | None = None
+        self.last_s: float | None = None
+
+    def feed(self, content: bytes, now_s: float) -> None:
+        """Take note of content that came at `now_s`, by any clock that only goes forward."""
+        self._kept.append(content)
+        size = len(content)
+        self._size += size
+        if self._kind == "events":
+            # The usual case is one whole event of one line.
+            whole = not self._carry and content.endswith(b"\n\n") and _LINE_FEED not in content[: size - 2]
+            ended = 1 if whole else self._count(content)
+            if ended:
+                if not self.events:
+                    self.first_s = now_s
+                self.events += ended
+                self.last_s = now_s
+        elif len(self._head) < TAIL_BYTES:
+            self._head += content[: TAIL_BYTES - len(self._head)]
+        if self._size > 2 * TAIL_BYTES:
+            self._shorten()
+
+    def _count(self, content: bytes) -> int:
+        """Return how many events end in `content`; two line ends in a row are one end, and a third begins the next."""
+        content = self._carry + content
+        if _CARRIAGE_RETURN in content:
+            held = content.endswith(b"\r")
+            content = content.replace(b"\r\n", b"\n")
+        else:
+            held = False
+        ended = content.count(b"\n\n")
+        before = content[:-1] if held else content
+        run = len(before) - len(before.rstrip(b"\n"))
+        self._carry = (b"\n" if run % 2 else b"") + (b"\r" if held else b"")
+        return ended
+
+    def _shorten(self) -> None:
+        self._tail = (self._tail + b"".join(self._kept))[-TAIL_BYTES:]
+        self._kept.clear()
+        self._size = 0
+        self._tokens = None
+
+    @property
+    def tokens(self) -> Tokens:
+        """Prompt, completion and total tokens as the answer says so far: whole numbers from 0 to below 10^9, or None."""
+        if self._kept:
+            self._shorten()
+        if self._tokens is None:
+            self._tokens = tokens_in(self._tail)
+            if self._tokens == NOTHING and self._kind == "json":
+                self._tokens = tokens_in(self._head)
+        return self._tokens
+
+    @property
+    def seconds_per_event(self) -> float | None:
+        """Mean time between the events of a stream; None below two."""
+        if self.first_s is None or self.last_s is None or self.events < 2:
+            return None
+        return (self.last_s - self.first_s) / (self.events - 1)
+
+
+def usage_kind(content_type: bytes) -> UsageFormat | None:
+    """Return how an answer of this type is read, None where it cannot say anything."""
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind == b"text/event-stream":
+        return "events"
+    return "json" if kind == b"application/json" else None
+
+
+def cost(tokens: Tokens) -> int | None:
+    """Return what an answer cost: prompt and completion, or the total where it says only that; None where it says nothing."""
+    prompt, completion, total = tokens
+    if prompt is None and completion is None:
+        return total
+    return (prompt or 0) + (completion or 0)
+
+
+def tokens_of(content: bytes) -> Tokens:
+    """Return what a whole JSON answer says: at its end, else at its beginning."""
+    found = tokens_in(content[-TAIL_BYTES:])
+    return found if found != NOTHING or len(content) <= TAIL_BYTES else tokens_in(content[:TAIL_BYTES])
+
+
+def tokens_in(content: bytes) -> Tokens:
+    """Return what the last `usage` objects of an answer's end say, each number from the last one that has it."""
+    last = content.rfind(b'"usage"')
+    if last < 0:
+        return NOTHING
+    compact = _compact(content[last : last + _LONGEST_COMPACT])
+    if compact is not None:
+        return compact
+    usual = _USUAL.match(content, last)
+    if usual is not None:
+        prompt, total, completion, total_last = usual.groups()
+        total = total_last or total
+        return int(prompt), int(completion), None if total is None else int(total)
+    ends = [match.end() for match in _USAGE.finditer(content)]
+    found: dict[str, int] = {}
+    for at in reversed(ends[-_MOST_OBJECTS:]):
+        try:
+            usage, _ = _value(content[at : at + _MOST_OBJECT].decode("utf-8", "replace"))
+        except (ValueError, RecursionError):  # cut off
+            continue
+        for name, other in _NAMES:
+            number = _number(usage, name, other)
+            if number is not None:
+                found.setdefault(name, number)
+    return found.get("prompt_tokens"), found.get("completion_tokens"), found.get("total_tokens")
+
+
+def _compact(usage: bytes) -> Tokens | None:
+    """Return what `_USUAL` finds in `usage`, where no blanks are in it; None where it takes more to tell. It costs a tenth."""
+    if not usage.startswith(_PROMPT):
+        return None
+    prompt, end = _digits(usage, len(_PROMPT))
+    total = completion = -1
+    rest = usage[end:]
+    if rest.startswith(_TOTAL):
+        total, end = _digits(rest, len(_TOTAL))
+        rest = rest[end:]
+    if rest.startswith(_COMPLETION):
+        completion, end = _digits(rest, len(_COMPLETION))
+        rest = rest[end:]
+    if total < 0 and rest.startswith(_TOTAL):
+        total, end = _digits(rest, len(_TOTAL))
+        rest = rest[end:]
+    if prompt < 0 or completion < 0 or not (rest.startswith(b"}") or rest.startswith(_NO_DETAILS)):  # noqa: PIE810 - compiled so
+        return None
+    return prompt, completion, None if total < 0 else total
+
+
+def _digits(text: bytes, begin: int) -> tuple[int, int]:
+    """Return the number that begins there, -1 where that is none of up to nine digits, and where it ends."""
+    number = 0
+    end = begin
+    while end < len(text):
+        digit = text[end] - 48
+        if digit < 0 or digit > 9:
+            break
+        number = number * 10 + digit
+        end += 1
+    return (number if begin < end <= begin + _MOST_DIGITS else -1), end
+
+
+def _number(usage: dict[str, Any], name: str, other: str) -> int | None:
+    number = usage.get(name, usage.get(other))
+    return number if type(number) is int and 0 <= number < _MOST_TOKENS else None

@@ -1,0 +1,23 @@
+"""Rate limit per client address, for requests that are answered before a caller is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from headrace.appproxy.dataplane.headers.forwarded import address_block
+from headrace.appproxy.dataplane.ratelimit.local import LocalRateLimiter
+from headrace.appproxy.dataplane.ratelimit.policy import Verdict
+from headrace.common.contracts.messages.routes import RateLimits
+
+
+class AddressRate:
+    """Judges alone, as one of `divided_by` workers. Remembers about 10,000 addresses (of IPv6: /64s); who called longest ago goes."""
+
+    def __init__(self, per_second: float, *, divided_by: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = RateLimits(requests_per_second=per_second)
+        self._local = LocalRateLimiter(divided_by, clock=clock)
+
+    def judge(self, address: str) -> Verdict:
+        """Count one request of this address, and return whether it may come in."""
+        return self._local.reserve(address_block(address), self._limits, 0)

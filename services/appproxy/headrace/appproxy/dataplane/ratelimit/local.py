@@ -1,0 +1,102 @@
+"""Local rate limiter, in this process's memory: one worker's part of the limits."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from headrace.appproxy.dataplane.ratelimit.policy import (
+    DAY_S,
+    UNLIMITED,
+    Quota,
+    Reservation,
+    Usage,
+    Verdict,
+    charge,
+    follow,
+    judge,
+    settle,
+    verdict_of,
+)
+from headrace.common.contracts.messages.routes import RateLimits
+
+_EVICTION_TRIES: Final = 8
+"""Callers looked at for each new one: forgetting costs O(1), and there is no bound to find when all have requests open."""
+
+
+class _Known:
+    __slots__ = ("limits", "quota", "usage")
+
+    def __init__(self, limits: RateLimits, quota: Quota) -> None:
+        self.limits, self.quota, self.usage = limits, quota, Usage()
+
+
+class LocalRateLimiter:
+    """Judges callers alone. With `divided_by` workers in all, each allows that part of every limit, at least one.
+
+    Remembers about `max_callers`: beyond that who called longest ago is forgotten, but never one with open reservations.
+    `clock` goes forward; `wall` is seconds since 1970, for the UTC day.
+    """
+
+    def __init__(
+        self,
+        divided_by: int = 1,
+        *,
+        max_callers: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._divided_by = divided_by
+        self._max_callers = max_callers
+        self._clock = clock
+        self._wall = wall
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def reserve(self, caller: str, limits: RateLimits, tokens: int) -> Verdict:
+        """Judge a request of `caller`; if it is allowed, it holds the verdict's reservation until settle().
+
+        Without a bound on tokens or requests at once there is nothing to settle, and no reservation.
+        """
+        known = self._known.get(caller)
+        if known is None or known.limits is not limits:
+            quota = Quota(limits, self._divided_by)
+            if known is None:
+                if not quota.bounds_anything:
+                    return UNLIMITED
+                known = self._remember(caller, limits, quota)
+            known.limits, known.quota = limits, quota
+            follow(quota, known.usage, now_s=self._clock())
+        self._known.move_to_end(caller)
+        quota, usage = known.quota, known.usage
+        if not quota.bounds_anything:
+            return UNLIMITED
+        now_s, unix_s = self._clock(), self._wall()
+        code, wait_s = judge(quota, usage, tokens, now_s=now_s, unix_s=unix_s)
+        reservation = None
+        if code is None:
+            reservation = Reservation(caller, quota, tokens, now_s, int(unix_s // DAY_S))
+            charge(quota, usage, reservation, now_s=now_s)
+        verdict = verdict_of(quota, usage, code, wait_s, now_s=now_s, unix_s=unix_s, judged="local")
+        verdict.reservation = reservation if quota.needs_settling else None
+        return verdict
+
+    def settle(self, reservation: Reservation, tokens: int | None) -> None:
+        """End a request that used `tokens`: 0 gives all back, None lets the estimate stand. Safe to repeat."""
+        known = self._known.get(reservation.caller)
+        if known is not None:
+            settle(known.usage, reservation, tokens, now_s=self._clock())
+
+    def _remember(self, caller: str, limits: RateLimits, quota: Quota) -> _Known:
+        for _ in range(_EVICTION_TRIES):
+            if len(self._known) < self._max_callers:
+                break
+            oldest, known = self._known.popitem(last=False)
+            if known.usage.in_flight:
+                self._known[oldest] = known
+        known = self._known[caller] = _Known(limits, quota)
+        return known

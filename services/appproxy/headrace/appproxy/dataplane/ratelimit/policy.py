@@ -1,0 +1,328 @@
+"""Rate-limit arithmetic of one caller: requests a second and at once, tokens a minute and a day. Pure, on given clocks.
+
+Rates are GCRA (ITU-T I.371: the virtual scheduling form of a token bucket): one number, the moment at which the bucket is full
+again. A token estimate is reserved when a request is admitted and settled when it ends, by what was really used; that may be
+more than there was, and the bucket is then in debt. The day is the UTC calendar day: what people read on a bill, and exact
+to the token. A request counts to the day in which it was admitted.
+
+*.lua hold the same arithmetic for all app-proxies together; tests compare the two.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil, floor
+from typing import Final, Literal
+
+from headrace.common.contracts.messages.routes import LEAST_RATE, RateLimits
+
+Code = Literal["request-rate", "caller-in-flight", "token-rate", "token-budget"]
+Judged = Literal["shared", "local"]
+
+DAY_S: Final = 86_400
+MINUTE_S: Final = 60.0
+MAX_TOKENS: Final = 1 << 40
+"""No request is counted as more: a replica's `usage` is not to be believed without bound."""
+MAX_DEBT_S: Final = 3600.0
+"""Longest time for which a settlement may shut a caller out by its tokens a minute."""
+DEFAULT_COMPLETION_TOKENS: Final = 512
+BYTES_PER_TOKEN: Final = 4
+IN_FLIGHT_RETRY_S: Final = 1.0
+"""Nobody knows when a request ends: the next try is worth a second's wait."""
+_ROUNDING_S: Final = 1e-7
+
+_JUDGED: Final[dict[Judged, bytes]] = {
+    "shared": b"x-headrace-limits: shared\r\n", "local": b"x-headrace-limits: local\r\n",
+}  # fmt: skip
+_TEXTS: Final[dict[Code, str]] = {
+    "request-rate": "this caller sends more requests a second than it may",
+    "caller-in-flight": "this caller has as many requests open as it may",
+    "token-rate": "this caller has used its tokens of the minute",
+    "token-budget": "this caller has used its tokens of the day (UTC)",
+}
+
+
+def estimate_tokens(body_bytes: int | None, max_tokens: int | None) -> int:
+    """Return how many tokens to reserve: a quarter of the body's bytes, and the completion's bound or 512.
+
+    Four bytes a token is English prose in common tokenizers, and JSON's own characters make up for denser languages; None as
+    `body_bytes` (chunked) counts 0. It need not be right, since what was really used is settled at the end.
+    """
+    completion = DEFAULT_COMPLETION_TOKENS if max_tokens is None else max(0, max_tokens)
+    return min(MAX_TOKENS, max(0, body_bytes or 0) // BYTES_PER_TOKEN + completion)
+
+
+def counts_tokens(limits: RateLimits | None) -> bool:
+    """Return whether it matters to these limits how many tokens a request costs."""
+    return limits is not None and (limits.tokens_per_minute is not None or limits.tokens_per_day is not None)
+
+
+class Quota:
+    """RateLimits made ready for arithmetic. Intervals are seconds for one; 0 is no bound."""
+
+    __slots__ = (
+        "bounds_anything", "in_flight", "needs_settling", "request_burst_s", "request_interval_s", "token_interval_s",
+        "tokens_per_day", "tokens_per_minute",
+    )  # fmt: skip
+
+    def __init__(self, limits: RateLimits, divided_by: int = 1) -> None:
+        rate = limits.requests_per_second
+        # Smaller ones were allowed once; a bucket that takes ages to fill is beyond the numbers of Redis, and of fields of answers.
+        self.request_interval_s = 0.0 if rate is None else divided_by / max(rate, LEAST_RATE)
+        self.request_burst_s = max(1.0, self.request_interval_s) if rate is not None else 0.0
+        self.in_flight = _part(limits.in_flight, divided_by)
+        self.tokens_per_minute = _part(limits.tokens_per_minute, divided_by)
+        self.token_interval_s = MINUTE_S / self.tokens_per_minute if self.tokens_per_minute else 0.0
+        self.tokens_per_day = _part(limits.tokens_per_day, divided_by)
+        self.needs_settling = bool(self.in_flight or self.tokens_per_minute or self.tokens_per_day)
+        """Whether the end of a request has to be told."""
+        self.bounds_anything = self.needs_settling or rate is not None
+
+
+def _part(limit: int | None, divided_by: int) -> int:
+    """A limit's part; at least one, or a small limit would be a closed door."""
+    return 0 if limit is None else max(1, limit // divided_by)
+
+
+class Usage:
+    """What one caller has used. `now_s` goes forward; it and `day` (days since 1970, UTC) come from whoever judges."""
+
+    __slots__ = (
+        "day", "day_tokens", "full_s", "in_flight", "request_full_s", "request_interval_s", "token_full_s", "token_interval_s",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.request_full_s = 0.0
+        """When the bucket of requests is full again."""
+        self.token_full_s = 0.0
+        """The same for tokens a minute; beyond a minute from now is debt."""
+        self.request_interval_s = self.token_interval_s = 0.0
+        """At which rates these moments were worked out; 0: none so far. See follow()."""
+        self.full_s = 0.0
+        """Last seen full: what was reserved before then has flowed back by itself, and is not given back twice."""
+        self.day = 0
+        self.day_tokens = 0
+        self.in_flight = 0
+
+
+class Reservation:
+    """What one admitted request holds, until it is settled once."""
+
+    __slots__ = ("at_s", "caller", "day", "day_tokens", "lease", "minute_tokens", "open", "quota")
+
+    def __init__(self, caller: str, quota: Quota, tokens: int, at_s: float, day: int, lease: str = "") -> None:
+        self.caller = caller
+        self.quota = quota
+        self.minute_tokens = _at_most(tokens, quota.tokens_per_minute)
+        self.day_tokens = _at_most(tokens, quota.tokens_per_day)
+        self.at_s = at_s
+        self.day = day
+        self.lease = lease
+        """Its name where the limits are shared; empty where they are judged here."""
+        self.open = True
+
+
+class Verdict:
+    """Whether a request may come in (`code` is None), and the numbers for its answer. Limits that are not set are None.
+
+    wait_s: until it might; 0 if it may.
+    """
+
+    __slots__ = (
+        "code", "judged", "limit_requests", "limit_tokens", "remaining_requests", "remaining_tokens", "reservation",
+        "reset_requests_s", "reset_tokens_s", "wait_s",
+    )  # fmt: skip
+
+    def __init__(self, code: Code | None, wait_s: float, judged: Judged) -> None:
+        self.code = code
+        self.wait_s = wait_s
+        self.judged = judged
+        self.limit_requests: int | None = None
+        self.limit_tokens: int | None = None
+        """Of minute and day the one with less left."""
+        self.remaining_requests = self.remaining_tokens = 0
+        self.reset_requests_s = self.reset_tokens_s = 0.0
+        self.reservation: Reservation | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it may."""
+        return self.code is None
+
+    @property
+    def text(self) -> str:
+        """Why not, as a sentence's part; empty if it may."""
+        return _TEXTS[self.code] if self.code is not None else ""
+
+    @property
+    def retry_after_s(self) -> int:
+        """`wait_s` in whole seconds, at least 1 for a refusal."""
+        return 0 if self.allowed else max(1, ceil(self.wait_s))
+
+    @property
+    def fields(self) -> bytes:
+        """Return the header fields of the answer, each with its CRLF; none where the caller has no limits.
+
+        Named as OpenAI's API names them (platform.openai.com/docs/guides/rate-limits), and `x-headrace-limits`: shared (judged over
+        all app-proxies together) or local (by this worker alone, with its part of the limit). A refusal has retry-after-ms, which
+        OpenAI's clients look at first; its retry-after comes with the problem.
+        """
+        if self is UNLIMITED:
+            return b""
+        told = _JUDGED[self.judged]
+        if self.limit_tokens is not None:
+            told = b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n%b" % (
+                self.limit_tokens, self.remaining_tokens, duration(self.reset_tokens_s), told,
+            )  # fmt: skip
+        if self.limit_requests is not None:
+            # A format that stands where it is used is compiled; a named one is read anew each time.
+            told = b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n%b" % (
+                self.limit_requests, self.remaining_requests, duration(self.reset_requests_s), told,
+            )  # fmt: skip
+        return told if self.allowed else told + b"retry-after-ms: %d\r\n" % max(1, ceil(self.wait_s * 1000))
+
+
+def _at_most(tokens: int, limit: int) -> int:
+    """An estimate above a whole limit asks for a full bucket, or it would never come in; the rest is settled as debt."""
+    return min(tokens, limit) if limit else 0
+
+
+def follow(quota: Quota, usage: Usage, *, now_s: float) -> bool:
+    """Let the buckets of `usage` be those of `quota`, and return whether they were others.
+
+    When a limit changes, what is used of its bucket stays used, and flows back at the new rate: a lowered rate is no debt beyond
+    an empty bucket (tokens that are in debt stay it), and a raised one is there at once.
+    """
+    request, token = quota.request_interval_s, quota.token_interval_s
+    followed = False
+    if request and request != usage.request_interval_s:
+        scale = request / usage.request_interval_s if usage.request_interval_s else 1.0
+        used_s = max(0.0, usage.request_full_s - now_s) * scale
+        usage.request_full_s = now_s + min(used_s, quota.request_burst_s)
+        usage.request_interval_s, followed = request, True
+    if token and token != usage.token_interval_s:
+        scale = token / usage.token_interval_s if usage.token_interval_s else 1.0
+        used_s = max(0.0, usage.token_full_s - now_s)
+        debt_s = max(0.0, used_s - MINUTE_S)
+        usage.token_full_s = now_s + min((used_s - debt_s) * scale, MINUTE_S) + min(debt_s * scale, MAX_DEBT_S)
+        usage.token_interval_s, followed = token, True
+    return followed
+
+
+def judge(quota: Quota, usage: Usage, tokens: int, *, now_s: float, unix_s: float) -> tuple[Code | None, float]:
+    """Return the bound that a request of `tokens` would pass, and seconds until it would not; None and 0 if it may come in.
+    `usage` follows the quota: follow().
+
+    Of several bounds it is the one that takes longest to wait for. Nothing is changed.
+    """
+    code: Code | None = None
+    wait_s = 0.0
+    if quota.request_interval_s:
+        due_s = max(usage.request_full_s, now_s) + quota.request_interval_s - quota.request_burst_s - now_s
+        if due_s > _ROUNDING_S:
+            code, wait_s = "request-rate", due_s
+    if quota.in_flight and usage.in_flight >= quota.in_flight and wait_s < IN_FLIGHT_RETRY_S:
+        code, wait_s = "caller-in-flight", IN_FLIGHT_RETRY_S
+    if quota.tokens_per_minute:
+        cost = min(tokens, quota.tokens_per_minute) * quota.token_interval_s
+        due_s = max(usage.token_full_s, now_s) + cost - MINUTE_S - now_s
+        if due_s > _ROUNDING_S and due_s > wait_s:
+            code, wait_s = "token-rate", due_s
+    if quota.tokens_per_day:
+        used = usage.day_tokens if usage.day == int(unix_s // DAY_S) else 0
+        left_s = DAY_S - unix_s % DAY_S
+        if used + min(tokens, quota.tokens_per_day) > quota.tokens_per_day and left_s > wait_s:
+            code, wait_s = "token-budget", left_s
+    return code, wait_s
+
+
+def charge(quota: Quota, usage: Usage, reservation: Reservation, *, now_s: float) -> None:
+    """Enter an admitted request into `usage`."""
+    if quota.request_interval_s:
+        usage.request_full_s = max(usage.request_full_s, now_s) + quota.request_interval_s
+    if quota.needs_settling:
+        usage.in_flight += 1
+    if quota.tokens_per_minute:
+        if usage.token_full_s <= now_s:
+            usage.token_full_s = usage.full_s = now_s
+        usage.token_full_s += reservation.minute_tokens * quota.token_interval_s
+    if quota.tokens_per_day:
+        if usage.day != reservation.day:
+            usage.day, usage.day_tokens = reservation.day, 0
+        usage.day_tokens += reservation.day_tokens
+
+
+def settle(usage: Usage, reservation: Reservation, tokens: int | None, *, now_s: float) -> None:
+    """End a request that has used `tokens`: 0 gives everything back, None (nobody knows) lets the estimate stand. Once only."""
+    if not reservation.open:
+        return
+    reservation.open = False
+    usage.in_flight = max(0, usage.in_flight - 1)
+    if tokens is None:
+        return
+    really = min(max(0, tokens), MAX_TOKENS)
+    quota = reservation.quota
+    if quota.tokens_per_minute:
+        a_token_s = usage.token_interval_s or quota.token_interval_s
+        _settle_minute(usage, reservation, (really - reservation.minute_tokens) * a_token_s, now_s)
+    if quota.tokens_per_day and usage.day == reservation.day:
+        usage.day_tokens = max(0, usage.day_tokens + really - reservation.day_tokens)
+
+
+def _settle_minute(usage: Usage, reservation: Reservation, more_s: float, now_s: float) -> None:
+    if more_s < 0:
+        if reservation.at_s >= usage.full_s:
+            usage.token_full_s += more_s
+        return
+    if usage.token_full_s <= now_s:
+        usage.token_full_s = usage.full_s = now_s
+    usage.token_full_s = max(usage.token_full_s, min(usage.token_full_s + more_s, now_s + MINUTE_S + MAX_DEBT_S))
+
+
+def verdict_of(
+    quota: Quota, usage: Usage, code: Code | None, wait_s: float, *, now_s: float, unix_s: float, judged: Judged
+) -> Verdict:
+    """Return the verdict with what is left according to `usage`, which an admitted request is already part of."""
+    verdict = Verdict(code, wait_s, judged)
+    if quota.request_interval_s:
+        busy_s = max(0.0, usage.request_full_s - now_s)
+        verdict.limit_requests = floor(quota.request_burst_s / quota.request_interval_s + _ROUNDING_S)
+        verdict.remaining_requests = _whole((quota.request_burst_s - busy_s) / quota.request_interval_s)
+        verdict.reset_requests_s = busy_s
+    if quota.tokens_per_minute:
+        busy_s = max(0.0, usage.token_full_s - now_s)
+        verdict.limit_tokens = quota.tokens_per_minute
+        verdict.remaining_tokens = _whole((MINUTE_S - busy_s) / quota.token_interval_s)
+        verdict.reset_tokens_s = busy_s
+    if quota.tokens_per_day:
+        used = usage.day_tokens if usage.day == int(unix_s // DAY_S) else 0
+        left = max(0, quota.tokens_per_day - used)
+        if verdict.limit_tokens is None or left < verdict.remaining_tokens:
+            verdict.limit_tokens, verdict.remaining_tokens = quota.tokens_per_day, left
+            verdict.reset_tokens_s = DAY_S - unix_s % DAY_S
+    return verdict
+
+
+def _whole(number: float) -> int:
+    return max(0, floor(number + 1e-6))
+
+
+def duration(seconds: float) -> bytes:
+    """Return `seconds`, rounded up to a millisecond, as OpenAI writes them: 20ms, 1s, 1.5s, 6m0s, 2h0m5s."""
+    return _milliseconds(max(0, ceil(seconds * 1000 - 1e-4)))
+
+
+@lru_cache(maxsize=4096)
+def _milliseconds(milliseconds: int) -> bytes:
+    if 0 < milliseconds < 1000:
+        return b"%dms" % milliseconds
+    whole, rest = divmod(milliseconds, 1000)
+    minutes, whole = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)
+    front = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{front}{text}s".encode()
+
+
+UNLIMITED: Final = Verdict(None, 0.0, "local")
+"""The verdict on callers without limits; the same object for all, without a reservation."""

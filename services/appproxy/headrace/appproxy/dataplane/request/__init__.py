@@ -1,0 +1,1 @@
+"""Requests: a downstream connection, its exchanges, attempts on replicas, and the relay of the response."""

@@ -1,0 +1,112 @@
+"""A request body on its way to a replica: bounded, framed anew, and kept for replay while it is small."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headrace.appproxy.dataplane.balancing.retry import Sent
+from headrace.appproxy.dataplane.http1.heads import CHUNKED
+from headrace.common.contracts.problems import TooLarge
+
+_SMALL: Final = 4096
+"""Pieces that make no more than this together are kept as one, so that many tiny ones take no more memory than they have bytes."""
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+def chunk(content: bytes) -> bytes:
+    """Return content framed as one chunk."""
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
+class RequestBody:
+    """The body of one request. `length` is what its head says (http1.heads)."""
+
+    __slots__ = ("_chunked", "_keep", "_kept", "_length", "_limit", "field", "size")
+
+    def __init__(self, length: int, *, limit: int, keep: int) -> None:
+        """limit: largest size; keep: how much is held for replay, in bytes. Raises TooLarge."""
+        self._length = length
+        self.size = 0
+        """Bytes of content that came so far."""
+        self.limit_to(limit)
+        self._keep = keep
+        self._chunked = length == CHUNKED
+        self._kept: list[bytes] | None = []
+        self.field = b"Transfer-Encoding: chunked\r\n" if self._chunked else b"Content-Length: %d\r\n" % length
+        """The field that frames it for the replica."""
+
+    def limit_to(self, limit: int) -> None:
+        """Allow at most `limit` bytes. Raises TooLarge."""
+        self._limit = limit
+        if self._length > limit or self.size > limit:
+            raise _too_large(limit)
+
+    @property
+    def sent(self) -> Sent:
+        """What was read of it so far."""
+        if not self.size:
+            return "nothing"
+        return "kept" if self._kept is not None else "gone"
+
+    @property
+    def full(self) -> bool:
+        """Whether as much is kept as may be: while nothing can be sent, no more is to be read."""
+        return self.size > self._keep
+
+    def add(self, content: bytes, *, forget: bool) -> None:
+        """Count content, and keep it. `forget`: too much need not be kept, for it is sent at once. Raises TooLarge."""
+        self.size += len(content)
+        if self.size > self._limit:
+            raise _too_large(self._limit)
+        if self._kept is not None:
+            if forget and self.size > self._keep:
+                self._kept = None
+            elif self._kept and len(self._kept[-1]) + len(content) <= _SMALL:
+                self._kept[-1] += content
+            else:
+                self._kept.append(content)
+
+    def framed(self, content: bytes, *, last: bool) -> bytes:
+        """Return content as it goes to the replica; `last`: with it the body is whole."""
+        if not self._chunked:
+            return content
+        framed = chunk(content) if content else b""
+        return framed + LAST_CHUNK if last else framed
+
+    def replay(self, *, whole: bool) -> list[bytes]:
+        """Return all that came, framed, in the pieces in which it came. Only while `sent` is not "gone"."""
+        kept = self._kept or []
+        if self._kept is not None and self.size > self._keep:
+            self._kept = None
+        if not self._chunked:
+            return kept
+        size = sum(map(len, kept))
+        framed = [b"%x\r\n" % size, *kept, b"\r\n"] if size else []
+        return [*framed, LAST_CHUNK] if whole else framed
+
+    def rename(self, begin: int, end: int, name: bytes) -> None:
+        """Put `name` in the place of what is kept from `begin` to `end`; the rest stays as it is."""
+        made: list[bytes] = []
+        at = 0
+        for piece in self._kept or ():
+            before, after = piece[: max(begin - at, 0)], piece[max(end - at, 0) :]
+            if at <= begin < at + len(piece):
+                made += [before, name]
+            elif at + len(piece) <= begin:
+                after = b""
+                made.append(piece)
+            if after:
+                made.append(after)
+            at += len(piece)
+        self._kept = made
+        if not self._chunked:
+            self._length += len(name) - (end - begin)
+            self.field = b"Content-Length: %d\r\n" % self._length
+
+    def pieces(self) -> list[bytes]:
+        """Return what is kept of the content, as it came."""
+        return self._kept or []
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the request body is larger than {limit} bytes", reason="body-too-large", limit=limit)

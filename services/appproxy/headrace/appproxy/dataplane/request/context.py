@@ -1,0 +1,216 @@
+"""Context of a worker: what all its requests share, built once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.appproxy.dataplane.headers.forwarded import address_block, is_trusted
+from headrace.appproxy.dataplane.http1.heads import FramingError, HeadLimits
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.auth.authenticator import Authenticator
+    from headrace.appproxy.dataplane.balancing.registry import BackendRegistry
+    from headrace.appproxy.dataplane.headers.cors import CorsPolicy
+    from headrace.appproxy.dataplane.http1.write_coalescer import WriteCoalescer
+    from headrace.appproxy.dataplane.ratelimit.address_rate import AddressRate
+    from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
+    from headrace.appproxy.dataplane.ratelimit.policy import Reservation
+    from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
+    from headrace.appproxy.dataplane.request.limits import ProxyLimits
+    from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
+    from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+    from headrace.appproxy.dataplane.telemetry.tracing import Tracer
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """One listening port. `own_port`: the service's own, None for the shared one."""
+
+    own_port: int | None
+    refusing: bool = False
+    """Whether each answer is to be the last on its connection."""
+
+
+class Downstreams:
+    """The callers' connections that are open, in all and by address: an IPv4 address, or the /64 of an IPv6 one."""
+
+    def __init__(self, *, most: int, most_per_address: int) -> None:
+        self._most = most
+        self._most_per_address = most_per_address
+        self._by_address: dict[str, set[DownstreamConnection]] = {}
+        self.open: set[DownstreamConnection] = set()
+
+    def add(self, downstream: DownstreamConnection) -> FramingError | None:
+        """Count a connection, or return why it is refused."""
+        crowded = False
+        if not downstream.trusted:
+            mine = self._by_address.setdefault(address_block(downstream.address), set())
+            mine.add(downstream)
+            crowded = len(mine) > self._most_per_address
+        self.open.add(downstream)
+        if len(self.open) > self._most:
+            return FramingError("proxy-full", "this app-proxy has too many connections", 503)
+        if crowded:
+            return FramingError("too-many-connections", "this address has too many connections open", 429)
+        return None
+
+    def remove(self, downstream: DownstreamConnection) -> None:
+        """The connection has ended."""
+        self.open.discard(downstream)
+        block = address_block(downstream.address)
+        mine = self._by_address.get(block)
+        if mine is not None:
+            mine.discard(downstream)
+            if not mine:
+                del self._by_address[block]
+
+
+class HeldBodies:
+    """How much of request bodies is held in memory while the service that they name is looked for, over all of a worker's requests."""
+
+    def __init__(self, *, most: int) -> None:
+        self.most = most
+        self.size = 0
+
+    def change(self, by: int) -> bool:
+        """Count more (or fewer) bytes; return False, and count nothing, where that would be too much."""
+        if by > 0 and self.size + by > self.most:
+            return False
+        self.size += by
+        return True
+
+
+_BYTES: Final = [b"%02x" % byte for byte in range(256)]
+
+
+class RequestIds:
+    """Makes ids for requests: 96 random bits of this process, then a running number."""
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(12).hex().encode()
+        self._front = self._prefix + b"000000"
+        self._number = 0
+
+    def new(self) -> bytes:
+        """Return the next one."""
+        number = self._number = self._number + 1
+        low = number & 0xFF
+        if low == 0:
+            self._front = b"%b%06x" % (self._prefix, number >> 8)
+        return self._front + _BYTES[low]
+
+
+class DateField:
+    """The Date field, made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._field = b""
+
+    def now(self) -> bytes:
+        """Return the field with its CRLF."""
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._field = f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
+        return self._field
+
+
+class WorkerContext:
+    """Shared by all requests of a worker.
+
+    now: seconds of a clock that only goes forward; epoch: seconds since 1970; new_id: makes request ids.
+    """
+
+    __slots__ = (
+        "access_log",
+        "authenticator",
+        "backends",
+        "coalescer",
+        "date",
+        "downstreams",
+        "epoch",
+        "head_limits",
+        "held_bodies",
+        "new_request_id",
+        "now",
+        "open",
+        "openai_cors",
+        "preflights",
+        "proxy_limits",
+        "rate_limiter",
+        "stats",
+        "stopping",
+        "tasks",
+        "tracer",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        proxy_limits: ProxyLimits,
+        backends: BackendRegistry,
+        authenticator: Authenticator,
+        rate_limiter: RateLimiter,
+        stats: StatsBook,
+        tracer: Tracer,
+        access_log: AccessLog,
+        now: Callable[[], float],
+        epoch: Callable[[], float],
+        new_request_id: Callable[[], bytes],
+        head_limits: HeadLimits,
+        downstreams: Downstreams,
+        coalescer: WriteCoalescer,
+        held_bodies: HeldBodies,
+        openai_cors: CorsPolicy | None,
+        preflights: AddressRate,
+    ) -> None:
+        self.proxy_limits = proxy_limits
+        self.backends = backends
+        self.authenticator = authenticator
+        self.rate_limiter = rate_limiter
+        self.stats = stats
+        self.tracer = tracer
+        self.access_log = access_log
+        self.now = now
+        self.epoch = epoch
+        self.new_request_id = new_request_id
+        self.head_limits = head_limits
+        self.downstreams = downstreams
+        self.coalescer = coalescer
+        self.held_bodies = held_bodies
+        self.openai_cors = openai_cors
+        """Of the fleet's base URL, whatever the service."""
+        self.preflights = preflights
+        self.open: set[Any] = set()
+        """The exchanges that have not ended."""
+        self.date = DateField()
+        self.stopping = False
+        """Whether no new requests are taken."""
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work`, which handles its own errors, and hold on to it until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def settle(self, reservation: Reservation | None, tokens: int | None) -> None:
+        """Give back what a caller's limits had reserved; `tokens` were really used, None where nobody knows."""
+        if not self.rate_limiter.settle_now(reservation, tokens):
+            self.spawn(self.rate_limiter.settle(reservation, tokens))
+
+    def trusts(self, address: str) -> bool:
+        """Return whether X-Forwarded-* from this peer are believed."""
+        return is_trusted(address, self.proxy_limits.trusted_peers)
+
+    def malformed(self, code: str) -> None:
+        """Count bytes that were no request."""
+        self.stats.count_malformed(code)

@@ -1,0 +1,43 @@
+"""Answers CORS preflight requests, before anything is asked of the caller, since browsers show no token with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.appproxy.dataplane.headers.rewrite import field
+from headrace.appproxy.dataplane.request.local_replies import no_content
+from headrace.common.contracts.problems import Forbidden, TooManyRequests
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.balancing.backend import Backend
+    from headrace.appproxy.dataplane.request.exchange import Exchange
+
+_LONGEST_SHOWN = 253
+
+
+def answer(exchange: Exchange, backend: Backend | None, allowed: bytes) -> None:
+    """Answer it, for a service or (None) for the fleet's base URL. `allowed`: what the page may, as header fields; nothing for one
+    that may not call. Raises Forbidden: a browser reads a refusal like an answer that allows nothing, and people read why."""
+    exchange.openai = backend is None
+    _meter(exchange)
+    if not allowed:
+        setting = "the app-proxy's fleet_cors_origins" if backend is None else "the service's cors.allow_origins"
+        page = field(exchange.head, b"origin")[:_LONGEST_SHOWN].decode("latin-1")
+        raise Forbidden(f"pages of {page} may not call: it is none of {setting}", reason="origin-not-allowed")
+    exchange.status = 204
+    if backend is None:
+        exchange.context.stats.preflights += 1
+    else:
+        exchange.backend, exchange.found = backend, True
+        backend.stats.preflights += 1
+    exchange.reply(no_content(allowed, request_id=exchange.request_id, closes=exchange.closes))
+
+
+def _meter(exchange: Exchange) -> None:
+    """Raise TooManyRequests where the address asks too often. A front of one's own that names nobody behind it is not bound."""
+    if exchange.downstream.trusted and exchange.client_address == exchange.downstream.address:
+        return
+    verdict = exchange.context.preflights.judge(exchange.client_address)
+    if not verdict.allowed:
+        text = "this address sends more preflight requests a second than it may"
+        raise TooManyRequests(text, retry_after_s=verdict.retry_after_s, reason="preflight-rate")

@@ -1,0 +1,296 @@
+"""Downstream connection: one caller's requests in order, one at a time, and what is written back.
+
+Knows framing and time, no policy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.appproxy.dataplane.http1.bodies import Body, body_of
+from headrace.appproxy.dataplane.http1.heads import FramingError
+from headrace.appproxy.dataplane.http1.requests import RequestReader
+from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol
+from headrace.appproxy.dataplane.request.exchange import Exchange
+from headrace.appproxy.dataplane.request.local_replies import framing_reply
+from headrace.appproxy.dataplane.upstream.connection import HIGH_WATER
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.request.context import Listener, WorkerContext
+    from headrace.appproxy.dataplane.request.relay import Relay
+    from headrace.appproxy.dataplane.request.tunnel import Tunnel
+
+_MOST_HELD: Final = 64 * 1024
+"""Bytes of later, pipelined requests that are read ahead."""
+_FLUSH_S: Final = 5.0
+"""How long a last answer may take to leave before the connection is cut."""
+LAST_IDLE_S: Final = 1.0
+"""How long a connection without a request is still served once its door refuses: its next request may be on its way."""
+_NEVER: Final = float("inf")
+_NO_REASONS: Final[frozenset[str]] = frozenset()
+_MOST_ADDRESSES: Final = 4096
+"""Remembered, so that all connections from one address share what is said of it."""
+
+
+class DownstreamConnection(CoalescingProtocol):
+    """What the event loop calls. `deadline` is when `expired` is to be called; the plane's sweep looks at it."""
+
+    __slots__ = (
+        "_body",
+        "_closing",
+        "_paused_for",
+        "_pipelined",
+        "_sink",
+        "address",
+        "context",
+        "deadline",
+        "exchange",
+        "forwarded_fields",
+        "listener",
+        "reader",
+        "request_complete",
+        "trusted",
+        "writable",
+    )
+
+    def __init__(self, context: WorkerContext, listener: Listener) -> None:
+        super().__init__(context.coalescer)
+        self.context = context
+        self.listener = listener
+        self.address = ""
+        self.forwarded_fields = b""
+        """The caller's fields for replicas: who it is, as far as a connection tells."""
+        self.trusted = False
+        """Whether what stands in front is ours."""
+        self.reader = RequestReader(context.head_limits)
+        self.exchange: Exchange | Relay | Tunnel | None = None
+        """Who has the request in hand."""
+        self.deadline = _NEVER
+        self.request_complete = False
+        """Whether the request in hand has come to its end, body and all."""
+        self.writable = True
+        self._body: Body | None = None
+        self._pipelined = b""
+        self._closing = False
+        self._paused_for = _NO_REASONS
+        self._sink: Callable[[DownstreamConnection, bytes], None] = DownstreamConnection._read
+        """Not bound: there may be thousands of connections, and most of them idle."""
+
+    # --- the event loop's callbacks
+
+    def connection_made(self, transport: Any) -> None:
+        """The event loop's callback."""
+        self.transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        peer = transport.get_extra_info("peername")
+        self.address, told = _known(peer[0] if isinstance(peer, tuple) else "")
+        self.deadline = self.context.now() + self.context.proxy_limits.keepalive_timeout_s
+        self.trusted = self.context.trusts(self.address)
+        refusal = self.context.downstreams.add(self)
+        if refusal is not None:
+            self.context.stats.count_unknown(refusal.code)
+            self.write(framing_reply(refusal))
+            self.close_gracefully()
+            return
+        self.forwarded_fields = told
+
+    def data_received(self, data: bytes) -> None:
+        """The event loop's callback."""
+        self._sink(self, data)
+
+    def eof_received(self) -> None:
+        """The event loop's callback: who sends no more is gone, as for most servers; the transport closes."""
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The event loop's callback."""
+        self._closing = True
+        self._sink = DownstreamConnection._ignore
+        self.deadline = _NEVER
+        self.context.downstreams.remove(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.caller_left()
+
+    def pause_writing(self) -> None:
+        """The event loop's callback: the caller does not take what it gets."""
+        self.writable = False
+        if self.exchange is not None:
+            self.exchange.caller_full(full=True)
+
+    def resume_writing(self) -> None:
+        """The event loop's callback."""
+        self.writable = True
+        if self.exchange is not None:
+            self.exchange.caller_full(full=False)
+
+    # --- reading
+
+    def _ignore(self, data: bytes) -> None:
+        """What comes after the end of HTTP on this connection."""
+
+    def _read(self, data: bytes) -> None:
+        """Between requests, or in a head."""
+        begun = self.reader.begun
+        try:
+            head = self.reader.head(data)
+        except FramingError as error:
+            self.context.malformed(error.code)
+            self.reply_and_close(framing_reply(error))
+            return
+        if head is None:
+            if not begun:
+                self.deadline = self.context.now() + self.context.proxy_limits.head_timeout_s
+            return
+        rest = self.reader.rest
+        exchange = self.exchange = Exchange(self, head)
+        self.request_complete = not head.length
+        if head.length:
+            self._body = body_of(head.length)
+            self._sink = DownstreamConnection._read_body
+            if rest:
+                self.reader.rest = b""
+                self._read_body(rest)
+        else:
+            self._sink = DownstreamConnection._hold
+            if rest:
+                self.reader.rest = b""
+                self._hold(rest)
+        if self.exchange is exchange:
+            exchange.begin()
+
+    def _read_body(self, data: bytes) -> None:
+        body, exchange = self._body, self.exchange
+        if body is None or exchange is None:
+            return
+        try:
+            content = body.feed(data)
+        except FramingError as error:
+            self.context.malformed(error.code)
+            exchange.bad_body(error)
+            return
+        if body.done:
+            self._body = None
+            self._sink = DownstreamConnection._hold
+            self.request_complete = True
+            if body.rest:
+                self._hold(body.rest)
+        exchange.body_came(content)
+
+    def _hold(self, data: bytes) -> None:
+        """A later request came while one is served."""
+        self._pipelined += data
+        if len(self._pipelined) > _MOST_HELD:
+            self.pause_reading("held")
+
+    def tunnel(self, sink: Callable[[bytes], None]) -> None:
+        """After 101: bytes go to `sink` as they come."""
+        self._sink = lambda _, data: sink(data)
+        held, self._pipelined = self._pipelined, b""
+        self.resume_reading("held")
+        if held:
+            sink(held)
+
+    @property
+    def paused(self) -> bool:
+        """Whether no more is taken from the caller now."""
+        return bool(self._paused_for)
+
+    def pause_reading(self, why: str) -> None:
+        """Take no more from the caller until `resume_reading(why)`."""
+        if not self._paused_for and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._paused_for |= {why}
+
+    def resume_reading(self, why: str) -> None:
+        """Undo `pause_reading(why)`. Safe to repeat."""
+        if why in self._paused_for:
+            self._paused_for -= {why}
+            if not self._paused_for and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    # --- time
+
+    def expired(self) -> None:
+        """`deadline` is over."""
+        self.deadline = _NEVER
+        if self.exchange is not None:
+            self.exchange.expired()
+        elif self.reader.begun:
+            self.context.malformed("head-timeout")
+            self.reply_and_close(framing_reply(FramingError("head-timeout", "the head did not come in time", 408)))
+        else:
+            self.end()
+
+    # --- writing
+
+    def finished(self, *, closes: bool, now_s: float) -> None:
+        """The exchange has ended now, and its answer was written whole: go on with the next request, or close."""
+        self.exchange = None
+        if closes or self._closing or self._body is not None:
+            # What is left of a body that nobody waits for cannot be told from the next request in reasonable time.
+            self.close_gracefully()
+            return
+        # An answer that began before the door refused promised a next request: it may be on its way, and is answered as the last.
+        idle_s = LAST_IDLE_S if self.listener.refusing else self.context.proxy_limits.keepalive_timeout_s
+        self.deadline = now_s + idle_s
+        if not self._pipelined:
+            self._sink = DownstreamConnection._read
+        else:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        """Read the requests that came meanwhile."""
+        held, self._pipelined = self._pipelined, b""
+        if held and self.exchange is None and not self._closing:
+            self._sink = DownstreamConnection._read
+            self.resume_reading("held")
+            self._read(held)
+
+    def reply_and_close(self, answer: bytes) -> None:
+        """Write an answer that is ours to what is no request, and end the connection."""
+        if not self.transport.is_closing():
+            self.write(answer)
+        self.close_gracefully(unread=True)
+
+    def close_gracefully(self, *, unread: bool = False) -> None:
+        """End the connection after what was written; bytes that still come are not looked at. `unread`: there are such."""
+        self.exchange = None
+        self._closing = True
+        self._sink = DownstreamConnection._ignore
+        self._pipelined = b""
+        self.deadline = _NEVER
+        transport = self.transport
+        if transport.is_closing():
+            return
+        if self._body is None and not unread:
+            self.end()
+        else:
+            # RFC 9112 section 9.6: a close with unread bytes may reset the connection under the answer; so the end is told
+            # first, and what still comes is read away for a moment.
+            self.end_sending()
+            self._body = None
+        asyncio.get_running_loop().call_later(_FLUSH_S, self.abort)
+
+    def close_midway(self) -> None:
+        """End the connection after what was written, in the middle of an answer."""
+        self.exchange = None
+        self._closing = True
+        self._sink = DownstreamConnection._ignore
+        self.deadline = _NEVER
+        self.end()
+        asyncio.get_running_loop().call_later(_FLUSH_S, self.abort)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is in hand."""
+        return self.exchange is None and not self.reader.begun
+
+
+@lru_cache(maxsize=_MOST_ADDRESSES)
+def _known(host: str) -> tuple[str, bytes]:
+    """Return a caller's address, and the fields that tell replicas of it."""
+    address = host.removeprefix("::ffff:")  # IPv4 on a socket for both
+    return address, b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % address.encode()

@@ -1,0 +1,57 @@
+"""Enforces a minimum rate of request bodies (slow-body protection).
+
+An upload that drips would hold its connection, and one to a replica, for as long as it likes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.common.contracts.problems import RequestTimeout
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.request.context import WorkerContext
+    from headrace.appproxy.dataplane.request.exchange import Exchange
+
+_LONGEST_S = 2.0
+"""More than this between two looks is not the callers' time: the process was held up."""
+
+
+class MinBodyRate:
+    """Ends with 408 what brings fewer than `min_body_bytes_per_s` on the mean over `slow_body_grace_s`, again and again.
+
+    As Apache's mod_reqtimeout, but for each stretch anew, so that a fast beginning earns no slow end. Time in which the proxy
+    takes nothing from the caller, since the replica does not keep up, does not count. Once the replica has begun to answer, how
+    long it waits for the rest is its own affair. A caller that sends nothing at all is met earlier (`caller_idle_timeout_s`).
+    """
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._checked_s = context.now()
+        self._stretches: dict[Exchange, tuple[float, int]] = {}
+        """Of each upload: seconds waited for it in this stretch, and its size at the beginning of it."""
+
+    def check(self) -> None:
+        """Look at every upload. To be called about once a second."""
+        bounds, now_s = self._context.proxy_limits, self._context.now()
+        passed_s, self._checked_s = min(now_s - self._checked_s, _LONGEST_S), now_s
+        known, self._stretches = self._stretches, {}
+        least, grace_s = bounds.min_body_bytes_per_s, bounds.slow_body_grace_s
+        for exchange in [one for one in self._context.open if _uploads(one)]:
+            size = exchange.body.size
+            seconds, before = known.get(exchange, (0.0, size))
+            if exchange in known and not exchange.downstream.paused:
+                seconds += passed_s
+            if seconds >= grace_s:
+                if size - before < least * seconds:
+                    text = f"fewer than {least} bytes of the request body came in a second, for {seconds:.0f} s"
+                    exchange.answer(RequestTimeout(text, reason="body-too-slow"))
+                    continue
+                seconds, before = 0.0, size
+            self._stretches[exchange] = seconds, before
+
+
+def _uploads(exchange: Exchange) -> bool:
+    """Whether its body is asked for and has not come to its end."""
+    asked = exchange.connection is not None or exchange.inspect_body is not None
+    return asked and not exchange.downstream.request_complete and not exchange.status and exchange.body is not None

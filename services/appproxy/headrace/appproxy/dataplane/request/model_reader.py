@@ -1,0 +1,146 @@
+"""Reads the `model` that a request's body names, wherever in the body it stands; or says why it names none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from headrace.appproxy.dataplane.headers.rewrite import field
+from headrace.appproxy.dataplane.inspect.form_head import MOST_PARTS, FormHead, boundary
+from headrace.appproxy.dataplane.inspect.json_head import JsonHead
+from headrace.appproxy.dataplane.inspect.json_search import MOST_MEMBERS, MOST_NAME, JsonSearch
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.request.body import RequestBody
+    from headrace.appproxy.dataplane.request.exchange import Exchange
+
+_MODEL = frozenset({"model"})
+_KINDS = "allowed is a JSON object, or multipart/form-data"
+_NO_MODEL = "the request names no model: a JSON object or a form needs the field `model`"
+_WORDS = {
+    "missing-model": _NO_MODEL,
+    "not-json": f"the body is no JSON object; {_KINDS}",
+    "not-a-form": "the body is not the multipart/form-data that its Content-Type says",
+    "too-deep": "the body is nested too deep to be read",
+    "repeated-model": "the request names its model more than once",
+    "wrong-type": "the request's `model` is not a text",
+    "name-too-long": f"the request's `model` is longer than {MOST_NAME} bytes",
+    "too-many-members": f"more than {MOST_MEMBERS} members come before `model`",
+    "too-many-parts": f"more than {MOST_PARTS} parts come before `model`",
+    "byte-order-mark": "the body begins with a byte order mark, or is no UTF-8; allowed is UTF-8 without one (RFC 8259 section 8.1)",
+    "compressed-body": f"the body is compressed; {_KINDS}, not compressed",
+}
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
+"""How gzip, zstd, bzip2 and xz begin."""
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00{", b"{\x00", b"\x00\x00\x00{")
+
+
+class ModelField:
+    """Where in a body the service is named, in the place of the engine's model: the engine gets a name that it knows."""
+
+    __slots__ = ("_json", "_now", "_own", "_span")
+
+    def __init__(self, own: str, span: tuple[int, int], *, as_json: bool) -> None:
+        self._own = self._now = own
+        self._span = span
+        self._json = as_json
+
+    def apply(self, body: RequestBody, models: tuple[str, ...] | None) -> None:
+        """Name in `body` the first of the engine's models, unless it knows the service's name itself, or says nothing."""
+        name = self._own if not models or self._own in models else models[0]
+        if name == self._now or body.sent == "gone":
+            return
+        written = json.dumps(name).encode() if self._json else name.encode()
+        begin, end = self._span
+        body.rename(begin, end, written)
+        self._now, self._span = name, (begin, begin + len(written))
+
+
+class ModelReader:
+    """Reads the body of one request as it comes, and calls `then` once its model is known, or `problem` is.
+
+    What came is held until then, so that the service that is named gets all of it: bounded by the proxy's largest body, and by
+    what the worker holds for all requests together.
+    """
+
+    __slots__ = ("_body", "_exchange", "_reader", "_then", "model", "problem", "words")
+
+    def __init__(self, exchange: Exchange, body: RequestBody, then: Callable[[ModelReader], None]) -> None:
+        mark = boundary(field(exchange.head, b"content-type"))
+        self._exchange = exchange
+        self._body = body
+        self._reader: JsonHead | FormHead | JsonSearch = JsonHead(_MODEL) if mark is None else FormHead(mark)
+        self._then = then
+        self.model: str | None = None
+        self.problem = ""
+        """Why there is none; a stable word."""
+        self.words = ""
+        """That in words."""
+
+    def begin(self) -> None:
+        """Look at what is here, and ask for more where that does not tell. Raises Problem."""
+        exchange = self._exchange
+        if field(exchange.head, b"content-encoding").strip().lower() not in (b"", b"identity"):
+            self._fail("compressed-body")
+            return
+        exchange.inspect_body = self.feed
+        for piece in self._body.pieces():
+            self._reader.feed(piece)
+        self._settle()
+        if exchange.inspect_body is not None:
+            exchange.wait_for_body()
+
+    def model_field(self) -> ModelField | None:
+        """Return where the body names the model; only once it is known."""
+        reader = self._reader
+        if isinstance(reader, JsonHead):
+            search = JsonSearch()
+            for piece in self._body.pieces():
+                search.feed(piece)
+            return ModelField(search.model, search.span, as_json=True) if search.model is not None else None
+        return (
+            ModelField(reader.model, reader.span, as_json=isinstance(reader, JsonSearch))
+            if reader.model is not None
+            else None
+        )
+
+    def feed(self, content: bytes) -> None:
+        """More came. Raises Problem."""
+        self._reader.feed(content)
+        self._settle()
+
+    def _settle(self) -> None:
+        exchange = self._exchange
+        whole = exchange.downstream.request_complete
+        if whole:
+            self._reader.end()
+        if self._reader.done and self._reader.problem == "too-long":
+            self._reader = JsonSearch()
+            for piece in self._body.pieces():
+                self._reader.feed(piece)
+            if whole:
+                self._reader.end()
+        reader = self._reader
+        if not reader.done:
+            if self._body.full:
+                exchange.hold(self._body.size)
+            return
+        exchange.inspect_body = None
+        if reader.model is None:
+            self._fail(reader.problem or "missing-model")
+        else:
+            self.model = reader.model
+            self._then(self)
+
+    def _fail(self, why: str) -> None:
+        begun = b"".join(self._body.pieces()[:2])[:8]
+        if why == "not-json" and begun.startswith(_COMPRESSED):
+            why = "compressed-body"
+        elif why == "not-json" and begun.startswith(_MARKS):
+            why = "byte-order-mark"
+        self.problem = why
+        self.words = _WORDS[why]
+        if why == "not-json" and isinstance(self._reader, JsonHead):
+            self.words += self._reader.where
+        self._then(self)

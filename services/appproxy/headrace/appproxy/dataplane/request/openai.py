@@ -1,0 +1,186 @@
+"""OpenAI-compatible base URL of the fleet (`/v1`): `model` names the service; and inspection of bodies' heads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote
+
+from headrace.appproxy.dataplane.auth.access import Denial
+from headrace.appproxy.dataplane.auth.authenticator import denial_problem
+from headrace.appproxy.dataplane.auth.credentials import forwardable, parse_credential
+from headrace.appproxy.dataplane.headers.rewrite import field
+from headrace.appproxy.dataplane.inspect.form_head import FormHead, boundary
+from headrace.appproxy.dataplane.inspect.json_head import JsonHead
+from headrace.appproxy.dataplane.inspect.model_index import PUBLIC_SCOPE, ModelScope, error, unknown_model
+from headrace.appproxy.dataplane.ratelimit.policy import estimate_tokens
+from headrace.appproxy.dataplane.request.local_replies import local_reply
+from headrace.appproxy.dataplane.request.model_reader import ModelReader
+from headrace.common.contracts.problems import MethodNotAllowed, NotFound
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.request.exchange import Exchange
+
+BodyHead = JsonHead | FormHead
+_MODELS = b"/v1/models"
+_REALTIME = b"/v1/realtime"
+_MOST_PARAMETERS = 100
+
+
+def enter(exchange: Exchange, authorization: bytes | None) -> None:
+    """Serve a request for the fleet. `shown`: its Authorization. Raises Problem.
+
+    Who calls is judged first: what is shown is no token that holds, or nothing while nothing is public, ends it at once.
+    """
+    exchange.openai = True
+    caller = _caller_of(exchange, authorization)
+    path = exchange.plan.target.partition(b"?")[0]
+    if path == _MODELS or path.startswith(_MODELS + b"/"):
+        _models(exchange, path[len(_MODELS) + 1 :].decode("latin-1"), caller)
+        return
+    if path == _REALTIME and exchange.plan.upgrade:
+        _realtime(exchange, caller)
+        return
+    if exchange.body is None:
+        words = "the fleet's base URL serves /v1/models, requests that name their model in the body, and WebSockets of /v1/realtime?model="
+        raise NotFound(words, reason="not-found")
+    ModelReader(exchange, exchange.body, lambda found: _named(exchange, found, caller)).begin()
+
+
+class ModelCaller:
+    """The caller, and what is wrong with what it showed where that is none of ours."""
+
+    __slots__ = ("authorization", "denial", "scope")
+
+    def __init__(self, principal: ModelScope, authorization: bytes | None, denial: Denial | None) -> None:
+        self.scope = principal
+        self.authorization = authorization
+        self.denial = denial
+
+
+def _caller_of(exchange: Exchange, authorization: bytes | None) -> ModelCaller:
+    context = exchange.context
+    backends = context.backends
+    found = context.authenticator.model_scope(backends.tables, backends.model_index, authorization, context.epoch())
+    if isinstance(found, ModelScope):
+        return ModelCaller(found, authorization, None)
+    # Clients of public services send what their libraries insist on; but a token of ours that does not hold is told so.
+    if not backends.model_index.has_public or (
+        found != "missing-token" and forwardable(authorization, parse_credential(authorization)) is None
+    ):
+        raise denial_problem(found, basic=False)
+    return ModelCaller(PUBLIC_SCOPE, authorization, found)
+
+
+def _models(exchange: Exchange, name: str, caller: ModelCaller) -> None:
+    index = exchange.context.backends.model_index
+    if exchange.head.method not in (b"GET", b"HEAD"):
+        raise MethodNotAllowed("models are listed by GET")
+    if not name:
+        _answer(exchange, 200, index.page(caller.scope))
+        return
+    found = index.model(caller.scope, name)
+    if found is not None:
+        _own(exchange, 200, found)
+    else:
+        _unknown(exchange, unquote(name), caller)
+
+
+def _unknown(exchange: Exchange, model: str, caller: ModelCaller) -> None:
+    """What a caller may not use looks to it as if it were not there; who shows no token is asked for one."""
+    if caller.denial is not None:
+        exchange.answer(denial_problem(caller.denial, basic=False))
+    else:
+        _own(exchange, *unknown_model(model), "unknown-model")
+
+
+def _own(exchange: Exchange, status: int, content: dict[str, Any], reason: str = "") -> None:
+    """Answer in OpenAI's words."""
+    _answer(exchange, status, json.dumps(content).encode(), reason)
+
+
+def _answer(exchange: Exchange, status: int, content: bytes, reason: str = "") -> None:
+    exchange.status, exchange.reason = status, reason
+    exchange.reply(
+        local_reply(
+            status, b"application/json", content, request_id=exchange.request_id, closes=exchange.closes,
+            extra=exchange.cors_fields, to_head=exchange.head.method == b"HEAD",
+        )
+    )  # fmt: skip
+
+
+def _named(exchange: Exchange, found: ModelReader, caller: ModelCaller) -> None:
+    if found.model is None:
+        status = 415 if found.problem == "compressed-body" else 400
+        _own(exchange, status, error(found.words, code=found.problem.replace("-", "_")), found.problem)
+        return
+    _go(exchange, found.model, caller, found)
+
+
+def _realtime(exchange: Exchange, caller: ModelCaller) -> None:
+    """A WebSocket of OpenAI's realtime API: its model is in the query."""
+    query = exchange.plan.target.partition(b"?")[2].decode("latin-1")
+    models = parse_qs(query).get("model", []) if query.count("&") < _MOST_PARAMETERS else []
+    if len(models) == 1:
+        _go(exchange, models[0], caller)
+        return
+    why = "repeated-model" if models else "missing-model"
+    words = "the address has to name one model: /v1/realtime?model=<model>"
+    _own(exchange, 400, error(words, code=why.replace("-", "_")), why)
+
+
+def _go(exchange: Exchange, model: str, caller: ModelCaller, found: ModelReader | None = None) -> None:
+    backends = exchange.context.backends
+    service_id = backends.model_index.find(caller.scope, model)
+    backend = backends.by_id(service_id) if service_id is not None else None
+    if backend is None:
+        _unknown(exchange, model, caller)
+    else:
+        if found is not None and model not in backend.table.models:
+            exchange.model_field = found.model_field()
+        exchange.enter_service(backend, caller.authorization)
+
+
+def read_head(
+    exchange: Exchange, wants: frozenset[str], prompt_bytes: int, then: Callable[[BodyHead | None], None]
+) -> None:
+    """Call `then` with what the body's head says (None without a body), once so much of it is here that it can be told."""
+    body, downstream = exchange.body, exchange.downstream
+    if body is None:
+        then(None)
+        return
+    mark = boundary(field(exchange.head, b"content-type"))
+    head: BodyHead = JsonHead(wants, prompt_bytes=prompt_bytes or 1) if mark is None else FormHead(mark)
+
+    def look(content: bytes) -> None:
+        head.feed(content)
+        settle()
+
+    def settle() -> None:
+        if not head.done and downstream.request_complete:
+            head.end()
+        if head.done:
+            exchange.inspect_body = None
+            then(head)
+
+    exchange.inspect_body = look
+    for piece in body.pieces():  # a body that was held is large: it is not put together for this
+        if head.feed(piece):
+            break
+    settle()
+    if exchange.inspect_body is not None:
+        exchange.wait_for_body()
+
+
+def tokens_of(exchange: Exchange, found: BodyHead | None) -> int:
+    """Return how many tokens a request may cost: what is reserved of the caller's limits. Without a body it costs none.
+
+    Only JSON's bytes count: sound and images have far fewer tokens than text has in as many bytes.
+    """
+    body = exchange.body
+    if body is None:
+        return 0
+    if not isinstance(found, JsonHead) or found.problem == "not-json":
+        return estimate_tokens(None, None)
+    return estimate_tokens(max(exchange.head.length, body.size), found.max_tokens)

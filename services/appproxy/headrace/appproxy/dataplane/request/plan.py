@@ -1,0 +1,151 @@
+"""Request plan: what a head means here, cached for requests with the same head until a new route table comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.appproxy.dataplane.headers import rewrite
+from headrace.appproxy.dataplane.headers.cors import is_preflight
+from headrace.appproxy.dataplane.headers.forwarded import client_address
+from headrace.appproxy.dataplane.headers.identity import holds_credential
+from headrace.appproxy.dataplane.headers.rewrite import ConsumedFields
+from headrace.appproxy.dataplane.headers.subprotocols import parse_offer
+from headrace.appproxy.dataplane.request.resolve import resolve_destination
+from headrace.common.contracts.problems import Unauthenticated
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.balancing.backend import Backend
+    from headrace.appproxy.dataplane.headers.cors import CorsPolicy
+    from headrace.appproxy.dataplane.http1.heads import RequestHead
+    from headrace.appproxy.dataplane.request.exchange import Exchange
+
+
+class RequestPlan:
+    """Holds for one caller's connection, as long as no new table comes (`era`)."""
+
+    __slots__ = (
+        "authorization",
+        "backend",
+        "client_address",
+        "consumed",
+        "cors",
+        "fields",
+        "prefix",
+        "preflight",
+        "request_id",
+        "subprotocol",
+        "table_version",
+        "target",
+        "upgrade",
+    )
+    table_version: object
+    backend: Backend | None
+    """None for the fleet's base URL until the model is known."""
+    target: bytes
+    """What the replica gets in the request line."""
+    prefix: bytes
+    """What the caller's path had before the target."""
+    fields: bytes
+    """What the replica gets as header fields, up to its X-Request-Id."""
+    request_id: bytes
+    """The caller's own, if it is taken over."""
+    consumed: ConsumedFields
+    client_address: str
+    """The address that requests come from."""
+    authorization: bytes | None
+    """The Authorization field."""
+    upgrade: bool
+    """Whether the caller asks for a WebSocket."""
+    subprotocol: bytes
+    """What it is told to be chosen where the replica chooses none: of a WebSocket whose token came as a subprotocol."""
+    cors: bytes
+    """What answers tell browsers of the page that asks; nothing where that is left to the replica."""
+    preflight: bytes | None
+    """None: this is no preflight request that the proxy answers; else what the answer allows: nothing for pages that may not call."""
+
+
+def plan_for(exchange: Exchange) -> RequestPlan:
+    """Return the way of the request's head. Raises Problem, and gives the request its id and its caller even then."""
+    context, head, downstream = exchange.context, exchange.head, exchange.downstream
+    plan = RequestPlan()
+    plan.table_version = context.backends.table_version
+    forwarded_lines, plan.consumed = rewrite.rewrite_request(head)
+    given = plan.consumed.get(rewrite.REQUEST_ID)
+    plan.request_id = given[0] if given and rewrite.is_request_id(given[0]) else b""
+    exchange.request_id = plan.request_id or context.new_request_id()
+    plan.client_address = downstream.address
+    if downstream.trusted:
+        plan.client_address = exchange.client_address = client_address(
+            downstream.address, plan.consumed.get(rewrite.CHAIN, ()), context.proxy_limits.trusted_peers
+        )
+    destination, plan.target = resolve_destination(context, head, downstream.listener.own_port)
+    plan.backend, plan.prefix = destination.backend, destination.prefix
+    plan.cors, plan.preflight = b"", None
+    policy = context.openai_cors if plan.backend is None else plan.backend.entry.cors
+    if policy is not None:
+        plan.cors, plan.preflight = _cors(policy, head)
+        exchange.cors_fields = plan.cors
+    plan.upgrade = _wants_websocket(head)
+    offer = parse_offer(plan.consumed.get(rewrite.SUBPROTOCOLS, ()))
+    plan.subprotocol = offer.answer if plan.upgrade else b""
+    plan.authorization = (
+        _authorization(plan.consumed) or _api_key(plan.consumed) or (offer.authorization if plan.upgrade else None)
+    )
+    forwarded_lines += _own_keys(plan.consumed)
+    if offer.forwarded:
+        forwarded_lines.append(offer.forwarded)
+    if downstream.trusted:
+        peer, forwarded = _believed(downstream.address, plan.consumed, destination.host, plan.prefix)
+    else:
+        peer, forwarded = downstream.forwarded_fields, destination.forwarded
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if plan.upgrade else b""
+    trace = b"" if context.tracer.traces else context.tracer.begin(exchange, plan.consumed)
+    forwarded_lines.append(b"")  # the last one's CRLF
+    plan.fields = b"".join((b"\r\n".join(forwarded_lines), peer, forwarded, trace, upgrade, b"X-Request-Id: "))
+    return plan
+
+
+def _cors(policy: CorsPolicy, head: RequestHead) -> tuple[bytes, bytes | None]:
+    origin = rewrite.only(head, b"origin")
+    if not (origin and is_preflight(head)):
+        return policy.answer_fields(origin), None
+    consumed = rewrite.field(head, b"access-control-request-headers")
+    return policy.answer_fields(origin), policy.preflight_fields(origin, consumed)
+
+
+def _authorization(consumed: ConsumedFields) -> bytes | None:
+    values = consumed.get(rewrite.AUTHORIZATION)
+    if values is None:
+        return None
+    if len(values) > 1:
+        raise Unauthenticated("allowed is one Authorization field", reason="malformed-token")
+    return values[0]
+
+
+def _api_key(consumed: ConsumedFields) -> bytes | None:
+    """Return what Anthropic's and Azure's clients show, as they would by Authorization. Only what is ours: others' pass."""
+    if rewrite.X_API_KEY not in consumed and rewrite.API_KEY not in consumed:
+        return None
+    keys = [*consumed.get(rewrite.X_API_KEY, ()), *consumed.get(rewrite.API_KEY, ())]
+    return b"Bearer " + keys[0] if len(keys) == 1 and holds_credential(keys[0]) else None
+
+
+def _own_keys(consumed: ConsumedFields) -> list[bytes]:
+    """Return the fields with callers' API keys that are none of ours."""
+    if rewrite.X_API_KEY not in consumed and rewrite.API_KEY not in consumed:
+        return []
+    named = ((b"X-Api-Key: ", consumed.get(rewrite.X_API_KEY, ())), (b"Api-Key: ", consumed.get(rewrite.API_KEY, ())))
+    return [name + key for name, keys in named for key in keys if not holds_credential(key)]
+
+
+def _wants_websocket(head: RequestHead) -> bool:
+    return head.upgrade == b"websocket" and b"upgrade" in head.connection and head.method == b"GET" and head.minor == 1
+
+
+def _believed(address: str, consumed: ConsumedFields, host: bytes, prefix: bytes) -> tuple[bytes, bytes]:
+    """Return the fields of a request that came through a proxy of one's own."""
+    chain = b", ".join([*consumed.get(rewrite.CHAIN, ()), address.encode()])
+    proto = consumed.get(rewrite.PROTO, [b"http"])[0]
+    named = consumed.get(rewrite.FORWARDED_HOST, [host])[0]
+    peer = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (chain, proto)
+    return peer, rewrite.forwarded_fields(named, prefix)

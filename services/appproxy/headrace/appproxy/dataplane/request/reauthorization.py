@@ -1,0 +1,63 @@
+"""Reauthorises open requests after a table that revokes access, and when a token expires; cuts those that fail."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from headrace.common.contracts.problems import Problem
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.balancing.backend import Backend
+    from headrace.appproxy.dataplane.request.context import WorkerContext
+
+log = structlog.get_logger(__name__)
+MAX_PER_SWEEP = 1000
+"""Requests that one sweep judges, so that others are not held up when thousands lose their right at once."""
+
+
+class Reauthorizer:
+    """Looks at open requests only when a right was taken away, and once per moment in which tokens that are in use expire."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._due: OrderedDict[Any, None] = OrderedDict()
+        """Exchanges, each at most once: tables may take rights away faster than all that is open is judged."""
+
+    def rights_revoked(self, backend: Backend) -> None:
+        """The service's table took rights away: what is open on it is judged by the next sweeps."""
+        self._due.update((one, None) for one in self._context.open if one.found and one.backend is backend)
+
+    def sweep(self) -> None:
+        """Cut those who may call no more, at most AT_ONCE of those that are due. To be called several times a second."""
+        now_s: float = self._context.epoch()
+        self._find_expired(now_s)
+        for _ in range(min(len(self._due), MAX_PER_SWEEP)):
+            self._judge(self._due.popitem(last=False)[0], now_s)
+
+    def _find_expired(self, now_s: float) -> None:
+        over = {backend for backend in self._context.backends if backend.entry.expires_s <= now_s}
+        if not over:
+            return
+        for backend in over:
+            backend.entry.forget_expired(now_s)
+        for one in self._context.open:
+            if one.principal is None or one.backend not in over:
+                continue
+            if one.principal.expires_s <= now_s:
+                self._due[one] = None
+            else:
+                one.backend.entry.track_expiry(one.principal)
+
+    def _judge(self, exchange: Any, now_s: float) -> None:
+        if exchange.closed or exchange.principal is None:
+            return
+        try:
+            self._context.authenticator.authenticate(exchange.backend.entry, exchange.plan.authorization, now_s)
+        except Problem as problem:
+            try:
+                exchange.current.cut(str(problem.extra["reason"]))
+            except Exception:
+                log.exception("cut_failed")

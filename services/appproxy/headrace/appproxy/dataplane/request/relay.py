@@ -1,0 +1,158 @@
+"""Relay of a response to the caller: byte for byte as it comes, and never a clean end to a broken one."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from headrace.appproxy.dataplane.http1.bodies import ChunkedBody
+from headrace.appproxy.dataplane.inspect.usage import UsageReader
+from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS
+from headrace.appproxy.dataplane.request.body import LAST_CHUNK, chunk
+from headrace.appproxy.dataplane.request.local_replies import error_event
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.http1.bodies import Body
+    from headrace.appproxy.dataplane.http1.heads import FramingError, ResponseHead
+    from headrace.appproxy.dataplane.request.attempts import Attempts
+    from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
+
+
+class Relay:
+    """Takes the exchange's place on both sides once the answer's head is there: by being made."""
+
+    __slots__ = ("_connection", "_downstream", "_exchange", "_idle_s", "_last", "_now", "_rewrite", "_unsent", "_write")
+
+    def __init__(self, exchange: Attempts, connection: ReplicaConnection, head: ResponseHead) -> None:
+        downstream = exchange.downstream
+        self._exchange = exchange
+        self._downstream = downstream
+        self._connection = connection
+        self._now = exchange.context.now
+        self._idle_s = exchange.backend.table.limits.idle_timeout_s
+        self._write = downstream.write
+        self._last = False
+        # The head goes out with the content that came with it, or by `flush`.
+        self._rewrite, self._unsent = exchange.rewritten_head(head, connection.replica.authority)
+        if self._rewrite.usage is not None:
+            exchange.usage = UsageReader(self._rewrite.usage)
+        connection.handler = self
+        downstream.exchange = self
+        downstream.deadline = self._now() + self._idle_s
+
+    def flush(self) -> None:
+        """Nothing more came for now."""
+        if self._unsent:
+            unsent, self._unsent = self._unsent, b""
+            self._write(unsent)
+
+    # --- from the replica
+
+    def relay(self, content: bytes, body: Body) -> None:
+        """Pass content on."""
+        exchange = self._exchange
+        now_s = self._now()
+        if exchange.first_byte_s is None:
+            exchange.first_byte_s = now_s - exchange.started_s
+        if self._downstream.writable:
+            self._downstream.deadline = now_s + self._idle_s
+        exchange.bytes_sent += len(content)
+        usage = exchange.usage
+        if usage is not None:
+            usage.feed(content, now_s)
+        if self._rewrite.chunked:
+            content = body.raw if type(body) is ChunkedBody else chunk(content)
+            if body.done:
+                self._last = True
+                content += LAST_CHUNK
+        if self._unsent:
+            content = self._unsent + content
+            self._unsent = b""
+        self._write(content)
+
+    def ended(self) -> None:
+        """The answer is whole."""
+        if self._rewrite.chunked and not self._last:
+            self._write(self._unsent + LAST_CHUNK)
+        else:
+            self.flush()
+        self._exchange.connection = None
+        closes = self._rewrite.closes
+        self._exchange.close()
+        self._downstream.finished(closes=closes, now_s=self._exchange.ended_s)
+
+    def broke_off(self, why: str) -> None:
+        """End an answer that cannot be finished so that nobody can take it for whole.
+
+        An event stream gets an `event: error` first. Then the connection ends: chunked and counted bodies show the loss by
+        themselves; a body that lasts until the close is reset.
+        """
+        if why == "connection-lost" and self._connection.replica.retired:
+            why = "replica-stopped"  # its grace was over
+            self._exchange.was_cut = True
+        self._exchange.broken = why
+        transport = self._downstream.transport
+        self.flush()
+        self._exchange.connection = None
+        self._exchange.close()
+        if why == "caller-stalled":
+            self._downstream.abort()
+            return
+        if self._rewrite.events:
+            event = error_event(why, self._exchange.request_id)
+            self._write(chunk(event) if self._rewrite.chunked else event)
+        if self._rewrite.until_close:
+            raw = transport.get_extra_info("socket")
+            if raw is not None:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._downstream.close_midway()
+
+    def whole(self, head: ResponseHead, content: bytes) -> None:
+        """Not called: it was answered."""
+
+    def answered(self, head: ResponseHead) -> None:
+        """Not called: it was answered."""
+
+    def lost(self, kind: str, text: str) -> None:
+        """Not called: it was answered."""
+
+    def from_replica(self, data: bytes) -> None:
+        """Not called: nothing was switched."""
+
+    def replica_full(self, *, full: bool) -> None:
+        """The request's body may still be on its way."""
+        self._exchange.replica_full(full=full)
+
+    # --- from the caller
+
+    def caller_full(self, *, full: bool) -> None:
+        """A slow reader costs its own stream only: the replica is not read until the caller has taken what there is."""
+        bounds = self._exchange.context.proxy_limits
+        self._downstream.deadline = self._now() + (bounds.caller_idle_timeout_s if full else self._idle_s)
+        self._connection.pause(paused=full)
+
+    def caller_left(self) -> None:
+        """The caller is gone: the replica is told at once."""
+        self._exchange.caller_gone = True
+        self._connection.drop()
+        self._exchange.connection = None
+        self._exchange.close()
+
+    def body_came(self, content: bytes) -> None:
+        """The rest of a request's body, of which the replica answered the beginning."""
+        self._exchange.body_came(content)
+
+    def bad_body(self, _error: FramingError) -> None:
+        """The rest of the request's body is not framed as its head says."""
+        self.cut("connection-lost")
+
+    def expired(self) -> None:
+        """One side was silent for too long."""
+        self.cut("idle-timeout" if self._downstream.writable else "caller-stalled")
+
+    def cut(self, why: str) -> None:
+        """End it now, and say why."""
+        self._exchange.was_cut = why in GRACE_REASONS
+        self._connection.drop()
+        self.broke_off(why)

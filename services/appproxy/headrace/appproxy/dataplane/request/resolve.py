@@ -1,0 +1,79 @@
+"""Resolves the destination of a request by port, host name or path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from headrace.appproxy.dataplane.headers.rewrite import forwarded_fields, is_host
+from headrace.appproxy.dataplane.inspect.routing import locate, origin_form
+from headrace.common.contracts.problems import InvalidRequest, NotFound
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.balancing.backend import Backend
+    from headrace.appproxy.dataplane.http1.heads import RequestHead
+    from headrace.appproxy.dataplane.request.context import WorkerContext
+
+FLEET: Final = "/v1"
+_QUERY: Final = 0x3F
+
+
+class Destination:
+    """Where a request goes. `serving` is None for the fleet's base URL until the model is known."""
+
+    __slots__ = ("backend", "forwarded", "host", "prefix")
+
+    def __init__(self, backend: Backend | None, prefix: bytes, host: bytes) -> None:
+        self.backend = backend
+        self.prefix = prefix
+        """What was taken off the path."""
+        self.host = host
+        """As the caller named it."""
+        self.forwarded = forwarded_fields(host, prefix)
+        """The fields that tell the replica of host and prefix."""
+
+
+def resolve_destination(context: WorkerContext, head: RequestHead, own_port: int | None) -> tuple[Destination, bytes]:
+    """Return the destination by port, host name or path, and the target that its replica gets, in origin form.
+
+    Raises InvalidRequest, MethodNotAllowed or NotFound.
+    """
+    segment = _first_segment(head) if own_port is None else b""
+    if segment:
+        known = context.backends.destinations.get((segment, head.host))
+        if known is not None:
+            return known, head.target[len(known.prefix) :]
+    raw = head.target.decode("latin-1")
+    target, host = origin_form(raw, head.host.decode("latin-1"))
+    if (
+        not target.startswith("/")
+        or not target.isascii()
+        or "#" in target
+        or any(c <= " " or c == "\x7f" for c in target)
+    ):
+        raise InvalidRequest("the request target is not a path")
+    if not is_host(host.encode("latin-1")):
+        raise InvalidRequest("the Host header is not a host")
+    if own_port is not None:
+        backend = context.backends.by_port(own_port)
+        if backend is None:
+            raise NotFound("no service has this address", reason="unknown-service")
+        return Destination(backend, b"", host.encode("latin-1")), target.encode()
+    address = locate(target, host, context.proxy_limits.domain)
+    if address is not None and address.name == FLEET[1:] and address.prefix:
+        return Destination(None, b"", host.encode("latin-1")), target.encode()
+    backend = context.backends.by_name(address.name) if address else None
+    if backend is None or address is None:
+        raise NotFound("no service has this address", reason="unknown-service")
+    found = Destination(backend, address.prefix.encode(), host.encode("latin-1"))
+    if segment:
+        context.backends.destinations.put((segment, head.host), found)
+    return found, address.target.encode()
+
+
+def _first_segment(head: RequestHead) -> bytes:
+    """Return `/<first segment>` of a path that has more than one, or nothing: where a service's name can stand, and all of the target
+    that tells whose it is."""
+    if not head.plain_target:
+        return b""
+    pieces = head.target.split(b"/", 2)
+    return b"" if len(pieces) < 3 or _QUERY in pieces[1] else b"/" + pieces[1]

@@ -1,0 +1,132 @@
+"""WebSocket tunnel after `101 Switching Protocols`: bytes both ways, as they come.
+
+Frames, pings, close codes and extensions stay the peers' own.
+
+Only a caller who may call no more is told so by a close frame of ours, between two of the replica's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.appproxy.dataplane.auth.access import DENIALS
+from headrace.appproxy.dataplane.headers.rewrite import switching_head
+from headrace.appproxy.dataplane.http1.websocket import POLICY_VIOLATION, FrameTracker, close_frame
+from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS
+from headrace.appproxy.dataplane.request.local_replies import interruption_problem
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.http1.bodies import Body
+    from headrace.appproxy.dataplane.http1.heads import FramingError, ResponseHead
+    from headrace.appproxy.dataplane.request.attempts import Attempts
+    from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
+
+
+class Tunnel:
+    """Takes the exchange's place on both sides until one of them ends, or neither sends anything for the idle timeout.
+
+    An end is passed on after everything that came before it.
+    """
+
+    __slots__ = ("_connection", "_downstream", "_exchange", "_frames")
+
+    def __init__(self, exchange: Attempts, connection: ReplicaConnection) -> None:
+        self._exchange = exchange
+        self._connection = connection
+        self._downstream = exchange.downstream
+        self._frames = FrameTracker()
+        """What the caller got."""
+
+    def begin(self, head: ResponseHead) -> None:
+        """Answer 101."""
+        exchange = self._exchange
+        exchange.status, exchange.upgraded = 101, True
+        self._connection.handler = self
+        self._connection.tunnel = True
+        self._downstream.exchange = self
+        self._downstream.write(
+            switching_head(
+                head, extra=exchange.limit_fields, request_id=exchange.request_id, subprotocol=exchange.plan.subprotocol
+            )
+        )
+        self._touch()
+        self._downstream.tunnel(self.from_caller)
+
+    def _touch(self) -> None:
+        self._downstream.deadline = self._exchange.context.now() + self._exchange.backend.table.limits.idle_timeout_s
+
+    def from_replica(self, data: bytes) -> None:
+        """Bytes for the caller."""
+        self._touch()
+        self._exchange.bytes_sent += len(data)
+        self._frames.feed(data)
+        self._downstream.write(data)
+
+    def from_caller(self, data: bytes) -> None:
+        """Bytes for the replica."""
+        self._touch()
+        self._exchange.bytes_received += len(data)
+        self._connection.write(data)
+
+    def ended(self) -> None:
+        """The replica ended."""
+        self._close()
+        self._downstream.close_gracefully()
+
+    def caller_left(self) -> None:
+        """The caller ended: what it sent before still goes to the replica, whose transport flushes as it closes."""
+        connection = self._connection
+        connection.release()
+        connection.end()
+        self._close()
+
+    def _close(self) -> None:
+        self._exchange.connection = None
+        self._exchange.close()
+
+    def expired(self) -> None:
+        """Nobody said anything."""
+        self._exchange.broken = "idle-timeout"
+        self.caller_left()
+        self._downstream.close_gracefully()
+
+    def cut(self, why: str) -> None:
+        """End it now. A caller who lost the right to call is told so, unless a frame has begun: then there is no place for it."""
+        self._exchange.broken, self._exchange.was_cut = why, why in GRACE_REASONS
+        denied = why in DENIALS
+        if denied and self._frames.between:
+            self._downstream.write(close_frame(POLICY_VIOLATION, interruption_problem(why).detail))
+        self.caller_left()
+        self._downstream.close_gracefully(unread=denied)  # what the caller still sends must not reset the frame away
+
+    def caller_full(self, *, full: bool) -> None:
+        """The caller does not take what the replica sends."""
+        self._connection.pause(paused=full)
+
+    def replica_full(self, *, full: bool) -> None:
+        """The replica does not take what the caller sends."""
+        self._exchange.replica_full(full=full)
+
+    def whole(self, head: ResponseHead, content: bytes) -> None:
+        """Not called: it was answered."""
+
+    def answered(self, head: ResponseHead) -> None:
+        """Not called: it was answered."""
+
+    def relay(self, content: bytes, body: Body) -> None:
+        """Not called: bytes come by `from_replica`."""
+
+    def flush(self) -> None:
+        """Not called: nothing is held back."""
+
+    def lost(self, kind: str, text: str) -> None:
+        """Not called: it was answered."""
+
+    def broke_off(self, why: str) -> None:
+        """Not called: a tunnel has no framing that could break."""
+
+    def body_came(self, content: bytes) -> None:
+        """Not called: a handshake has no body."""
+
+    def bad_body(self, error: FramingError) -> None:
+        """Not called: a handshake has no body."""

@@ -1,0 +1,170 @@
+"""Route tables in use: the newest of each service, found by name or port; and the principals let in by each.
+
+Knows neither bus, disk nor HTTP.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from headrace.appproxy.dataplane.auth.access import NEVER, Principal
+from headrace.appproxy.dataplane.headers.cors import CorsPolicy, policy_of
+from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.messages.routes import NamedClient, RouteTable, TokenLimits
+
+_REMOVED_KEPT = 10_000
+_MOST_KEYS = 1000
+
+
+class RouteEntry:
+    """One service's table with what is looked up in it on every request."""
+
+    def __init__(self, table: RouteTable) -> None:
+        self.table = table
+        self.principals: dict[bytes | None, Principal] = {}
+        """Whom the gate let through by this table, by Authorization header."""
+        self.expires_s = NEVER
+        """When the first of those expires who came in by this table or one before it, in seconds since the epoch; maybe they are
+        gone by then."""
+        # Worked out here: compiled, what functools caches of a property is worked out at each look.
+        self.keys: dict[str, str] = {key.kid: key.public_key for key in table.token_keys}
+        """Public key by kid."""
+        self.revoked: frozenset[UUID] = frozenset(revocation.token_id for revocation in table.revocations)
+        """Ids of the tokens that are refused."""
+        self.clients: dict[str, NamedClient] = {client.name: client for client in table.clients}
+        """Named clients by name."""
+        self.token_limits: dict[UUID, TokenLimits] = {limits.token_id: limits for limits in table.token_limits}
+        """Limits and shares of the tokens that have their own."""
+        self.cors: CorsPolicy | None = policy_of(table.cors)
+        """What browsers are told of pages that may call; None where that is left to the replica."""
+
+    def track_expiry(self, principal: Principal) -> None:
+        """Note that this caller may have something open."""
+        self.expires_s = min(self.expires_s, principal.expires_s)
+
+    def forget_expired(self, now_s: float) -> None:
+        """Forget the callers whose time is over, and take `expires_s` from the others."""
+        self.principals = {
+            credential: principal for credential, principal in self.principals.items() if principal.expires_s > now_s
+        }
+        self.expires_s = min([principal.expires_s for principal in self.principals.values()], default=NEVER)
+
+
+class RouteTables:
+    """Route tables by service, fenced by generation.
+
+    Names are unique among living services; while a deleted service's tombstone is still on its way, the newer
+    service (ids are ordered by creation) has the name.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[ServiceId, RouteEntry] = {}
+        self._names: dict[str, list[ServiceId]] = {}
+        self._ports: dict[int, list[ServiceId]] = {}
+        self._clients: dict[tuple[str, str], dict[ServiceId, None]] = {}
+        self._keys: OrderedDict[str, str] = OrderedDict()
+        self._removed: OrderedDict[ServiceId, int] = OrderedDict()
+        self._sessions: dict[SessionId, ServiceId] | None = None
+        self._draining: frozenset[SessionId] | None = None
+
+    def apply(self, table: RouteTable) -> bool:
+        """Put `table` in use. Return False, and change nothing, unless its generation is above the one in use."""
+        service_id = table.service_id
+        old = self._entries.get(service_id)
+        known = old.table.generation if old else self._removed.get(service_id, 0)
+        if table.generation <= known:
+            return False
+        self._sessions = self._draining = None
+        if old is not None:
+            self._unlist(old.table)
+        if table.removed:
+            self._entries.pop(service_id, None)
+            self._removed[service_id] = table.generation
+            self._removed.move_to_end(service_id)
+            if len(self._removed) > _REMOVED_KEPT:
+                self._removed.popitem(last=False)
+            return True
+        self._removed.pop(service_id, None)
+        self._entries[service_id] = RouteEntry(table)
+        self._list(table)
+        return True
+
+    def _list(self, table: RouteTable) -> None:
+        for index, key in self._places(table):
+            index[key] = sorted([*index.get(key, ()), table.service_id])
+        for client in table.clients:
+            self._clients.setdefault((client.name, client.secret_sha256), {})[table.service_id] = None
+        for known in table.token_keys:
+            self._keys[known.kid] = known.public_key
+            if len(self._keys) > _MOST_KEYS:
+                self._keys.popitem(last=False)
+
+    def _unlist(self, table: RouteTable) -> None:
+        for index, key in self._places(table):
+            index[key].remove(table.service_id)
+            if not index[key]:
+                del index[key]
+        for client in table.clients:
+            known = client.name, client.secret_sha256
+            named = self._clients.get(known, {})
+            named.pop(table.service_id, None)
+            if not named:
+                self._clients.pop(known, None)
+
+    def _places(self, table: RouteTable) -> list[tuple[dict[Any, list[ServiceId]], Any]]:
+        """Return where a table is listed: index and key."""
+        places: list[tuple[dict[Any, list[ServiceId]], Any]] = [(self._names, table.name)]
+        if table.port is not None:
+            places.append((self._ports, table.port))
+        return places
+
+    def by_name(self, name: str) -> RouteEntry | None:
+        """Return the service with this name (path segment and host label)."""
+        ids = self._names.get(name)
+        return self._entries[ids[-1]] if ids else None
+
+    def by_port(self, port: int) -> RouteEntry | None:
+        """Return the service that has this port for its own."""
+        ids = self._ports.get(port)
+        return self._entries[ids[-1]] if ids else None
+
+    def key(self, kid: str) -> str | None:
+        """Return the public key of this `kid` that tables had, be it in use or not: what it signed is judged by a service's table."""
+        return self._keys.get(kid)
+
+    def with_client(self, name: str, secret_sha256: str) -> list[RouteEntry]:
+        """Return the services that have a client of this name and secret. Many may have one of the same name."""
+        return [self._entries[service_id] for service_id in self._clients.get((name, secret_sha256), ())]
+
+    def get(self, service_id: ServiceId) -> RouteEntry | None:
+        """Return one service's entry."""
+        return self._entries.get(service_id)
+
+    def ports(self) -> frozenset[int]:
+        """Return all ports that services have for their own."""
+        return frozenset(self._ports)
+
+    def generations(self) -> dict[ServiceId, int]:
+        """Return the applied generation of every service that is routed here."""
+        return {service_id: entry.table.generation for service_id, entry in self._entries.items()}
+
+    def sessions(self) -> Mapping[SessionId, ServiceId]:
+        """Return every replica in the tables with its service."""
+        if self._sessions is None:
+            self._sessions = {r.session_id: t.service_id for t in self for r in t.routes}
+        return self._sessions
+
+    def draining(self) -> frozenset[SessionId]:
+        """Return the replicas that take no new requests."""
+        if self._draining is None:
+            self._draining = frozenset(r.session_id for t in self for r in t.routes if r.state == "draining")
+        return self._draining
+
+    def __iter__(self) -> Iterator[RouteTable]:
+        return (entry.table for entry in self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,194 @@
+"""The data plane of one worker: listeners, downstream connections, backends, and the periodic sweep over deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+
+from headrace.appproxy.dataplane.auth.access import revokes_access
+from headrace.appproxy.dataplane.balancing.backend import Backend
+from headrace.appproxy.dataplane.balancing.registry import BackendRegistry
+from headrace.appproxy.dataplane.request.context import Listener, WorkerContext
+from headrace.appproxy.dataplane.request.downstream import LAST_IDLE_S, DownstreamConnection
+from headrace.appproxy.dataplane.request.min_body_rate import MinBodyRate
+from headrace.appproxy.dataplane.request.reauthorization import Reauthorizer
+from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
+from headrace.appproxy.dataplane.upstream.replica import Replica
+from headrace.appproxy.ipc.snapshot import WorkerSnapshot
+from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.messages.routes import RouteTable
+
+log = structlog.get_logger()
+_SWEEP_S = 0.1
+"""How late a timeout may be."""
+_SLOW_SWEEP = 5
+"""Every so many sweeps: idle connections to replicas, probes, slow start."""
+_EACH_SECOND = 10
+"""Every so many: slow bodies, and what was left out of the access log."""
+_CLOSE_S = 6.0
+"""Longest that each part may take to close at the end; the tracer gives up before."""
+
+
+class DataPlane:
+    """Serves by the tables that `apply` brings, on the sockets that `listen` brings."""
+
+    def __init__(self, context: WorkerContext, backends: BackendRegistry) -> None:
+        self.context = context
+        self.backends = backends
+        self._listeners: dict[int | None, tuple[Listener, asyncio.Server]] = {}
+        self._sweeping: asyncio.Task[None] | None = None
+        self._min_body_rate = MinBodyRate(context)
+        self._reauthorizer = Reauthorizer(context)
+
+    async def start(self) -> None:
+        """Begin to mind the time."""
+        self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
+
+    def apply(self, table: RouteTable, cells: Mapping[SessionId, Any]) -> bool:
+        """Put a table in use; False if it is not newer. `slots`: columns of its replicas on the workers' board.
+
+        What callers have open who may call no more by it is cut within a few sweeps.
+        """
+        backend = self.backends.by_id(table.service_id)
+        before = None if backend is None else backend.entry.table
+        applied = self.backends.apply(table, cells, self.context.now())
+        if (
+            applied
+            and backend is not None
+            and before is not None
+            and not table.removed
+            and revokes_access(before, table)
+        ):
+            self._reauthorizer.rights_revoked(backend)
+        return applied
+
+    async def listen(self, sock: socket.socket, own_port: int | None) -> None:
+        """Accept on this listening socket. `own_port`: whose port it is, None for the shared one."""
+        listener = Listener(own_port)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: DownstreamConnection(self.context, listener), sock=sock, backlog=4096
+        )
+        self._listeners[own_port] = listener, server
+
+    async def unlisten(self, own_port: int) -> None:
+        """Stop accepting there; idle connections end now, others after the request in hand."""
+        listener, server = self._listeners.pop(own_port)
+        server.close()
+        self._refuse(listener)
+
+    def _refuse(self, listener: Listener) -> None:
+        listener.refusing = True
+        for downstream in list(self.context.downstreams.open):
+            if downstream.listener is listener and downstream.idle:
+                downstream.end()
+
+    @property
+    def open_requests(self) -> int:
+        """Requests that have not ended."""
+        return len(self.context.open)
+
+    def snapshot(self) -> WorkerSnapshot:
+        """Return what is in hand now (ipc.snapshot.WorkerSnapshot)."""
+        return self.backends.snapshot(self.context.now()) | {"connections": len(self.context.downstreams.open)}
+
+    async def drain(self, grace_s: float) -> None:
+        """Stop accepting, let every connection end with the answer in hand, and cut what is left after the grace."""
+        now = self.context.now
+        for listener, server in self._listeners.values():
+            server.close()
+            listener.refusing = True
+        await asyncio.sleep(0)  # what was accepted already becomes a connection
+        until = now() + grace_s
+        for downstream in self.context.downstreams.open:
+            if downstream.idle:
+                downstream.deadline = min(downstream.deadline, now() + min(LAST_IDLE_S, grace_s))
+        while self.context.downstreams.open and now() < until:  # noqa: ASYNC110 - once, at the very end
+            await asyncio.sleep(0.02)
+        self.context.stopping = True
+        if self.context.open:
+            log.warning("requests_cut", open=len(self.context.open))
+        for exchange in list(self.context.open):
+            (exchange.downstream.exchange or exchange).cut("shutting-down")
+        await asyncio.sleep(0)
+        for downstream in list(self.context.downstreams.open):
+            downstream.close_gracefully()
+
+    async def close(self) -> None:
+        """End everything, within about three times _CLOSE_S. Whatever fails or hangs on the way, all that follows is closed too."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        async with AsyncExitStack() as last:
+            last.callback(self.context.access_log.tell, last=True)
+            last.push_async_callback(_in_time, "tracing", lambda: asyncio.to_thread(self.context.tracer.close))
+            last.push_async_callback(_in_time, "caller-limits", self.context.rate_limiter.close)
+            last.push_async_callback(self._end_tasks)
+            self._end_traffic()
+            await asyncio.sleep(0)  # what was aborted ends
+            self.context.coalescer.flush()
+
+    def _end_traffic(self) -> None:
+        for _, server in self._listeners.values():
+            server.close()
+        for downstream in list(self.context.downstreams.open):
+            downstream.abort()
+        for backend in self.backends:
+            backend.end()
+
+    async def _end_tasks(self) -> None:
+        if not (tasks := list(self.context.tasks)):
+            return
+        _, late = await asyncio.wait(tasks, timeout=_CLOSE_S)
+        for task in late:
+            task.cancel()
+        if late:
+            log.warning("close_cut", what="tasks", open=len(late))
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _sweep(self) -> None:
+        turn = 0
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            turn += 1
+            try:
+                self._check_deadlines(slow=turn % _SLOW_SWEEP == 0)
+                if turn % _EACH_SECOND == 0:
+                    self._min_body_rate.check()
+                    self.context.access_log.tell()
+            except Exception:
+                log.exception("sweep_failed")
+
+    def _check_deadlines(self, *, slow: bool) -> None:
+        now_s = self.context.now()
+        due = [downstream for downstream in self.context.downstreams.open if downstream.deadline <= now_s]
+        for downstream in due:
+            downstream.expired()
+        self._reauthorizer.sweep()
+        if slow:
+            self.backends.sweep(now_s)
+        for backend in self.backends:
+            backend.expire_queued(now_s)
+            if slow:
+                backend.sweep(now_s, self.context.proxy_limits.replica_keepalive_s)
+                for replica in backend.due_probes():
+                    self.context.spawn(_probe(backend, replica))
+
+
+async def _in_time(what: str, close: Callable[[], Awaitable[None]]) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await close()
+    except TimeoutError:
+        log.warning("close_cut", what=what)
+
+
+async def _probe(backend: Backend, replica: Replica) -> None:
+    """Find out whether a replica that could not be connected to can be now; the connection is kept for the next request."""
+    made = await replica.connect()
+    if isinstance(made, ReplicaConnection):
+        replica.keep_idle(made)
+    backend.record_probe(replica, well=isinstance(made, ReplicaConnection))

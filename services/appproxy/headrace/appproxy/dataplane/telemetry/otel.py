@@ -1,0 +1,178 @@
+"""OpenTelemetry spans of requests, sent to a collector (OTLP over HTTP). Imported only where that is configured.
+
+Needs the extra `otel`; importing this without it raises ModuleNotFoundError, which says so.
+
+Names follow OpenTelemetry's semantic conventions for HTTP servers. No header, query, credential, caller's address or content
+becomes part of a span. Whether a request is traced is its parent's decision where it has one, else chance's; a request that is
+not traced tells its replica so, lest the replica decide otherwise. Sending never holds a request up: spans wait in a bounded
+queue for a thread of the SDK, and those that do not fit are dropped.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from headrace.appproxy.dataplane.telemetry.traceparent import SAMPLED, TraceParent, fields, parse
+
+try:
+    from opentelemetry import trace
+    from opentelemetry.context import Context
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError("tracing needs OpenTelemetry: pip install 'headrace[otel]'") from missing
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+ROUTES: Final = frozenset(
+    {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/models", "/v1/rerank",
+     "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/audio/speech", "/v1/images/generations", "/generate", "/health"}
+)  # fmt: skip
+"""Paths that become part of a span's name; all others are `/*`, since names have to be few."""
+_MOST_PATH = 512
+_EXPORT_TIMEOUT_S = 5.0
+
+
+class Traced(Protocol):
+    """A request, as far as a span tells of it. Empty strings and None are left out."""
+
+    status: int
+    reason: str
+    broken: str
+    retries: int
+    queued_s: float | None
+    first_byte_s: float | None
+
+    @property
+    def method(self) -> str:
+        """The request's method."""
+
+    @property
+    def path(self) -> str:
+        """The path, without its query."""
+
+    @property
+    def service(self) -> str:
+        """The service's name."""
+
+    @property
+    def replica_key(self) -> str:
+        """The last replica's session id."""
+
+    @property
+    def revision(self) -> str:
+        """The last replica's revision id."""
+
+    @property
+    def tokens(self) -> tuple[int | None, int | None, int | None]:
+        """Prompt, completion and total tokens, as far as the answer said them."""
+
+
+class OtelTracing:
+    """Traces requests.
+
+    endpoint: for example http://127.0.0.1:4318/v1/traces. share: of requests without a trace, those that are traced.
+    server_address: this proxy's public name. chance: numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        share: float,
+        server_address: str,
+        chance: Callable[[], float] = random.random,
+        queue: int = 2048,
+        send_every_s: float = 5.0,
+    ) -> None:
+        self._share = share
+        self._chance = chance
+        self._address = server_address
+        self._provider = TracerProvider(
+            sampler=ALWAYS_ON,  # what is not sampled never gets here
+            resource=Resource.create({"service.name": "headrace-appproxy"}),
+            shutdown_on_exit=False,
+        )
+        self._processor = BatchSpanProcessor(
+            OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORT_TIMEOUT_S),
+            max_queue_size=queue,
+            max_export_batch_size=min(512, queue),
+            schedule_delay_millis=send_every_s * 1000,
+        )
+        self._provider.add_span_processor(self._processor)
+        self._tracer = self._provider.get_tracer("headrace.appproxy")
+
+    def begin(self, parents: Sequence[bytes], states: Sequence[bytes]) -> tuple[trace.Span | None, bytes]:
+        """Return the span of a request that begins, None where it is not traced, and the fields that its replica gets.
+
+        parents, states: the `traceparent` and `tracestate` fields of the request.
+        """
+        parent = parse(parents)
+        if parent is None:
+            states = ()
+        if not (parent.sampled if parent is not None else self._chance() < self._share):
+            return None, fields(parent or self._untraced(), states)
+        context = Context()
+        if parent is not None:
+            came_from = trace.SpanContext(
+                int(parent.trace_id, 16),
+                int(parent.span_id, 16),
+                is_remote=True,
+                trace_flags=trace.TraceFlags(parent.flags),
+            )
+            context = trace.set_span_in_context(trace.NonRecordingSpan(came_from), context)
+        span = self._tracer.start_span("HTTP", context, kind=trace.SpanKind.SERVER)
+        own = span.get_span_context()
+        return span, fields(TraceParent(b"%032x" % own.trace_id, b"%016x" % own.span_id, SAMPLED), states)
+
+    @staticmethod
+    def _untraced() -> TraceParent:
+        # Ids need no secrecy; 1 is added because zeros are no ids.
+        return TraceParent(b"%032x" % (random.getrandbits(127) + 1), b"%016x" % (random.getrandbits(63) + 1), 0)
+
+    def ended(self, span: trace.Span, request: Traced) -> None:
+        """The request that `begin` made this span for has ended."""
+        method = request.method if request.method in _METHODS else "_OTHER"
+        route = route_of(request.path, request.service)
+        span.update_name(f"{method if method != '_OTHER' else 'HTTP'} {route}")
+        prompt, completion, _ = request.tokens
+        said = {
+            "http.request.method": method,
+            "http.route": route,
+            "url.path": request.path.partition("?")[0][:_MOST_PATH],
+            "url.scheme": "http",
+            "http.response.status_code": request.status or None,
+            "server.address": self._address,
+            "error.type": request.broken or request.reason or (str(request.status) if request.status >= 500 else None),
+            "headrace.service": request.service,
+            "headrace.replica": request.replica_key,
+            "headrace.revision": request.revision,
+            "headrace.retries": request.retries,
+            "headrace.queue_seconds": request.queued_s,
+            "headrace.first_byte_seconds": request.first_byte_s,
+            "gen_ai.usage.input_tokens": prompt,
+            "gen_ai.usage.output_tokens": completion,
+        }
+        span.set_attributes({name: value for name, value in said.items() if value is not None and value != ""})
+        if request.status >= 500 or request.broken:
+            span.set_status(trace.StatusCode.ERROR)
+        span.end()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Send what waits, for at most `timeout_s`, and end. It blocks: call it in a thread where a loop runs."""
+        # The SDK takes no timeout for this, and tries for up to _EXPORT_TIMEOUT_S per batch.
+        ending = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
+        ending.start()
+        ending.join(timeout_s)
+
+
+def route_of(path: str, service: str) -> str:
+    """Return the path below the service's prefix if it is one of ROUTES, else `/*`: from a closed set, whatever callers ask for."""
+    plain = path.partition("?")[0]
+    plain = plain.removeprefix(f"/{service}") if service and plain.startswith(f"/{service}/") else plain
+    return plain if plain in ROUTES else "/*"

@@ -1,0 +1,101 @@
+"""W3C Trace Context (https://www.w3.org/TR/trace-context/). Pure: ids are arguments, nothing is drawn here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+SAMPLED: Final = 0x01
+_MOST_LENGTH: Final = 128
+_MOST_STATE: Final = 512
+"""Characters of `tracestate` that have to be passed at least (section 3.3.1.5); further ones are dropped with the whole."""
+_MOST_MEMBERS: Final = 32
+_PARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x21-\x7e]*)?\Z").match
+_STATE: Final = re.compile(rb"[\x20-\x7e\t]*\Z").match
+_MEMBER: Final = re.compile(
+    rb"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]\Z"
+).match
+_ZERO_TRACE: Final = b"0" * 32
+_ZERO_SPAN: Final = b"0" * 16
+
+
+_SHAPES: Final = bytes(0x30 if byte in b"0123456789abcdef" else byte if byte == 0x2D else 0xFF for byte in range(256))
+"""For bytes.translate: each hexadecimal digit becomes a zero."""
+_SHAPE: Final = b"-".join((b"00", _ZERO_TRACE, _ZERO_SPAN, b"00"))
+_FLAGS: Final[tuple[bytes, ...]] = (b"-00", b"-01")
+
+
+class TraceParent(NamedTuple):
+    """Where in which trace a request came from. Ids are lower-case hexadecimal."""
+
+    trace_id: bytes
+    span_id: bytes
+    flags: int
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the caller may have recorded it."""
+        return bool(self.flags & SAMPLED)
+
+
+def parse(values: Sequence[bytes]) -> TraceParent | None:
+    """Return what the `traceparent` fields of a request say; None, so that the trace starts anew, unless there is one valid one.
+
+    Section 3.2.2: version ff and ids of zeros are invalid; of version 00 nothing may follow the flags; of later versions
+    something may, after a dash, and only what version 00 has is read.
+    """
+    if len(values) != 1 or len(values[0]) > _MOST_LENGTH:
+        return None
+    match = _PARENT(values[0])
+    if match is None:
+        return None
+    version, trace_id, span_id, flags, more = match.groups()
+    if version == b"ff" or trace_id == _ZERO_TRACE or span_id == _ZERO_SPAN or (version == b"00" and more is not None):
+        return None
+    return TraceParent(trace_id, span_id, int(flags, 16))
+
+
+def is_canonical(value: bytes) -> bool:
+    """Return whether `write` says of what `parse` read just this, as of nearly all that callers send; False is no judgement."""
+    return (
+        value.startswith(b"00-")
+        and value.endswith(_FLAGS)
+        and value.translate(_SHAPES) == _SHAPE
+        and value[3:35] != _ZERO_TRACE
+        and value[36:52] != _ZERO_SPAN
+    )
+
+
+def child(parent: TraceParent, span_id: bytes) -> TraceParent:
+    """Return the same trace with another span, which is what a replica gets as its parent."""
+    return parent._replace(span_id=span_id)
+
+
+def write(parent: TraceParent) -> bytes:
+    """Return the value of a `traceparent` field, in version 00, which knows no flag but the sampled one (section 3.2.2.5)."""
+    return b"00-%b-%b-%02x" % (parent.trace_id, parent.span_id, parent.flags & SAMPLED)
+
+
+def state(values: Sequence[bytes]) -> bytes:
+    """Return the `tracestate` to pass on with a valid parent: the fields as one, or nothing where they are too long or malformed.
+
+    Section 3.3: at most 32 members `key=value`, no key twice, empty members allowed.
+    """
+    if not values:
+        return b""
+    joined = b",".join(values)
+    if len(joined) > _MOST_STATE or not _STATE(joined):
+        return b""
+    members = [member for part in joined.split(b",") if (member := part.strip(b" \t"))]
+    keys = {member.partition(b"=")[0] for member in members}
+    if len(members) > _MOST_MEMBERS or len(keys) < len(members) or not all(map(_MEMBER, members)):
+        return b""
+    return b",".join(members)
+
+
+def fields(parent: TraceParent, states: Sequence[bytes]) -> bytes:
+    """Return the header fields that tell a replica its parent, each with its CRLF. `states`: the request's `tracestate` fields."""
+    passed = state(states)
+    head = b"traceparent: " + write(parent) + b"\r\n"
+    return head + b"tracestate: " + passed + b"\r\n" if passed else head

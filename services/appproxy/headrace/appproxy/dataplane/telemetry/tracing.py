@@ -1,0 +1,75 @@
+"""Trace propagation: a caller's trace goes on to the replica; with the extra `otel` each request is a span of it (otel.py)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from headrace.appproxy.dataplane.headers.rewrite import TRACEPARENT, TRACESTATE, ConsumedFields
+from headrace.appproxy.dataplane.telemetry.traceparent import fields, is_canonical, parse
+
+if TYPE_CHECKING:
+    from headrace.appproxy.dataplane.request.accounting import RequestRecord
+    from headrace.appproxy.dataplane.telemetry.otel import OtelTracing
+
+CLOSE_S: Final = 5.0
+"""How long the last spans may take at the end."""
+
+
+class Tracer(Protocol):
+    """What the traffic asks of tracing."""
+
+    traces: bool
+    """Whether `begin` has to be asked for every request: else what it says depends on the fields alone."""
+
+    def begin(self, record: RequestRecord, consumed: ConsumedFields) -> bytes:
+        """Return the fields that the replica gets, each with its CRLF."""
+
+    def ended(self, trace: Any, record: RequestRecord) -> None:
+        """The request that `begin` gave this trace has ended."""
+
+    def close(self) -> None:
+        """Send what is left: blocks for up to CLOSE_S."""
+
+
+class NoTracing:
+    """Passes a valid trace context on, and makes none."""
+
+    traces = False
+
+    def begin(self, _account: RequestRecord, consumed: ConsumedFields) -> bytes:
+        """Return the caller's own fields, if they are valid."""
+        given = consumed.get(TRACEPARENT)
+        if given is None:
+            return b""
+        if len(given) == 1 and TRACESTATE not in consumed and is_canonical(given[0]):
+            return b"traceparent: " + given[0] + b"\r\n"
+        parent = parse(given)
+        return fields(parent, consumed.get(TRACESTATE, ())) if parent is not None else b""
+
+    def ended(self, trace: Any, record: RequestRecord) -> None:
+        """Nothing was begun."""
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+class SpanTracer:
+    """A span per traced request."""
+
+    traces = True
+
+    def __init__(self, tracing: OtelTracing) -> None:
+        self._tracing = tracing
+
+    def begin(self, record: RequestRecord, consumed: ConsumedFields) -> bytes:
+        """Begin a span, if this request is traced, and return the fields that tell the replica of it."""
+        record.trace, sent = self._tracing.begin(consumed.get(TRACEPARENT, ()), consumed.get(TRACESTATE, ()))
+        return sent
+
+    def ended(self, trace: Any, record: RequestRecord) -> None:
+        """End its span."""
+        self._tracing.ended(trace, record)
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._tracing.close(CLOSE_S)

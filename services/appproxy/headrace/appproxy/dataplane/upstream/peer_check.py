@@ -1,0 +1,19 @@
+"""SSRF guard for machines given by name: addresses that names resolve to are checked after connecting.
+
+The manager judged addresses that are written as such; names are resolved only here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.common.contracts.places import is_nowhere, read_address
+
+
+def is_forbidden_peer(host: str, transport: Any) -> bool:
+    """Return whether `host` is a name, and led to an address where no replica may be. Nothing may be sent there."""
+    if read_address(host) is not None:
+        return False
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    found = read_address(str(peer[0])) if peer else None
+    return found is None or is_nowhere(found)

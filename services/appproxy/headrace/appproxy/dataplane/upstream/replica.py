@@ -1,0 +1,245 @@
+"""A replica as one worker sees it: address, open requests, idle connections, drain counts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any, Final, Protocol
+
+from headrace.appproxy.dataplane.balancing.retry import Failure
+from headrace.appproxy.dataplane.http1.heads import HeadLimits
+from headrace.appproxy.dataplane.http1.write_coalescer import WriteCoalescer
+from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats
+from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
+from headrace.appproxy.dataplane.upstream.draining import NEVER, drain_deadline
+from headrace.appproxy.dataplane.upstream.model_names import fetch_model_names
+from headrace.appproxy.dataplane.upstream.peer_check import is_forbidden_peer
+from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.messages.routes import Route
+from headrace.common.runtime.clock import utc_now
+
+_MOST_IDLE: Final = 512
+"""Idle connections kept to one replica."""
+
+
+class SharedCount(Protocol):
+    """A replica's place on the board that all workers share."""
+
+    def publish(self, number: int) -> None:
+        """Write this worker's open requests."""
+
+    def others(self) -> int:
+        """Return those of the other workers."""
+
+
+class DrainCounts:
+    """What became of a replica's requests since it began to drain (contracts: DrainReceipt)."""
+
+    __slots__ = ("cut", "failed", "finished", "retried", "slowest_s", "started")
+
+    def __init__(self, started: int) -> None:
+        self.started = started
+        self.finished = self.retried = self.failed = self.cut = 0
+        self.slowest_s = 0.0
+
+    def ended(self, seconds: float, *, was_cut: bool, failed: bool) -> None:
+        """One request on it has ended after `seconds`."""
+        self.slowest_s = max(self.slowest_s, seconds)
+        if was_cut:
+            self.cut += 1
+        elif failed:
+            self.failed += 1
+        else:
+            self.finished += 1
+
+    @property
+    def numbers(self) -> list[float]:
+        """Return started, finished, retried, failed, cut, slowest_s."""
+        return [self.started, self.finished, self.retried, self.failed, self.cut, self.slowest_s]
+
+
+ASK_AGAIN_S: Final = 60.0
+"""An engine that did not tell its models in time is asked again after this."""
+
+
+class Replica:
+    """Lives as long as its session is in the table or has requests open. Table updates change `route` and nothing else.
+
+    `open` holds the exchanges that are on it now: load is counted from them, and from the other workers' by the board.
+    """
+
+    __slots__ = (
+        "_ask_at_s",
+        "_asking",
+        "_coalescer",
+        "_connect_s",
+        "_drain_deadline_s",
+        "_limits",
+        "_shared",
+        "authority",
+        "drain",
+        "host_field",
+        "idle",
+        "key",
+        "models",
+        "open",
+        "retired",
+        "route",
+        "session_id",
+        "share",
+        "stats",
+        "weight",
+    )  # fmt: skip
+
+    def __init__(
+        self, route: Route, stats: ReplicaStats, limits: HeadLimits, coalescer: WriteCoalescer, *, connect_s: float
+    ) -> None:
+        self.session_id: SessionId = route.session_id
+        self.key = str(route.session_id)
+        self.stats = stats
+        self.open: set[Any] = set()
+        self.idle: list[ReplicaConnection] = []
+        self.drain: DrainCounts | None = None
+        self.retired = False
+        """Whether the table names it no more."""
+        self.share = 1.0
+        """Slow start: the part of its weight that counts now."""
+        self._limits = limits
+        self._coalescer = coalescer
+        self._connect_s = connect_s
+        self.models: tuple[str, ...] | None = None
+        """What its engine calls its models, once it was asked."""
+        self._ask_at_s = 0.0
+        self._asking: asyncio.Task[tuple[str, ...] | None] | None = None
+        self._shared: SharedCount | None = None
+        self._drain_deadline_s = NEVER
+        self.route = route
+        self.weight = 0
+        self.authority = self.host_field = b""
+        self.update(route)
+
+    def update(self, route: Route) -> None:
+        """Take over what a new table says. A moved address loses the kept connections."""
+        authority = f"{f'[{route.host}]' if ':' in route.host else route.host}:{route.port}".encode()
+        if authority != self.authority:
+            self.authority = authority
+            self.host_field = b" HTTP/1.1\r\nHost: " + authority + b"\r\n"
+            self.models = self._asking = None
+            self._ask_at_s = 0.0
+            self.close_idle()
+        if self._drain_deadline_s == NEVER or route.drain_until != self.route.drain_until:
+            self._drain_deadline_s = drain_deadline(route, utc_now(), time.monotonic())
+        self.route = route
+        self.weight = route.weight
+        if route.state == "draining" and self.drain is None:
+            self.drain = DrainCounts(len(self.open))
+
+    def share_count(self, shared: SharedCount) -> None:
+        """Count on the workers' common board."""
+        self._shared = shared
+        shared.publish(len(self.open))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests open on it, of all workers."""
+        shared = self._shared
+        return len(self.open) if shared is None else len(self.open) + shared.others()
+
+    def acquire(self, exchange: Any) -> ReplicaConnection | None:
+        """Count one more open request; return a kept connection for it (`kept`), if there is one."""
+        self.open.add(exchange)
+        if self._shared is not None:
+            self._shared.publish(len(self.open))
+        return self.take_idle() if self.idle else None
+
+    def release(self, exchange: Any) -> None:
+        """The request has ended, or goes elsewhere. Safe to repeat."""
+        self.open.discard(exchange)
+        if self._shared is not None:
+            self._shared.publish(len(self.open))
+
+    def cut_overdue(self, now_s: float) -> None:
+        """Once the drain's grace is over: tell and cut what is still open."""
+        if now_s >= self._drain_deadline_s:
+            for exchange in list(self.open):
+                exchange.current.cut("replica-stopped")
+
+    def move_requests(self) -> None:
+        """It was taken out: what is open and has no answer yet goes to another replica, where that is safe."""
+        for exchange in list(self.open):
+            exchange.move()
+
+    def take_idle(self) -> ReplicaConnection | None:
+        """Return an idle connection, the one that was used last, or None."""
+        while self.idle:
+            connection = self.idle.pop()
+            if not connection.transport.is_closing():
+                return connection
+        return None
+
+    def keep_idle(self, connection: ReplicaConnection) -> None:
+        """Keep a connection for the next request."""
+        if len(self.idle) >= _MOST_IDLE:
+            connection.end()
+            return
+        connection.idle_since = time.monotonic()
+        self.idle.append(connection)
+
+    def forget(self, connection: ReplicaConnection) -> None:
+        """The connection has ended."""
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    def close_idle(self, before_s: float = float("inf")) -> None:
+        """Close the connections that are idle since before this time (`time.monotonic`); the oldest come first."""
+        number = 0
+        for connection in self.idle:
+            if connection.idle_since >= before_s:
+                break
+            number += 1
+        stale, self.idle[:] = self.idle[:number], self.idle[number:]
+        for connection in stale:
+            connection.end()
+
+    async def learn_models(self) -> None:
+        """Ask the engine what it calls its models; those who ask at once share the question. Where it did not say, the next
+        request asks again; where it did not answer in time, one after ASK_AGAIN_S: requests are not to wait for it each time."""
+        asking = self._asking
+        if asking is None and time.monotonic() < self._ask_at_s:
+            return
+        if asking is None:
+            asking = self._asking = asyncio.get_running_loop().create_task(
+                fetch_model_names(self.route.host, self.route.port, self.authority)
+            )
+        found: tuple[str, ...] | None = None
+        silent = False
+        try:
+            found = await asyncio.shield(asking)
+        except TimeoutError:
+            silent = True
+        if self._asking is asking:  # else it has another address now
+            self._asking = None
+            self.models = found
+            if silent:
+                self._ask_at_s = time.monotonic() + ASK_AGAIN_S
+
+    async def connect(self) -> ReplicaConnection | Failure:
+        """Return a fresh connection, or how it failed. Its words never name the address: callers read them."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_s):
+                _, connection = await loop.create_connection(
+                    lambda: ReplicaConnection(self, self._limits, self._coalescer), self.route.host, self.route.port
+                )
+        except TimeoutError:
+            return Failure("connect-timeout", f"no connection to replica {self.key} in time")
+        except OSError as error:
+            words = os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__
+            return Failure("connect-failed", f"no connection to replica {self.key}: {words}")
+        if is_forbidden_peer(self.route.host, connection.transport):
+            connection.drop()
+            return Failure(
+                "connect-failed", f"no connection to replica {self.key}: its machine's name leads where none may be"
+            )
+        return connection

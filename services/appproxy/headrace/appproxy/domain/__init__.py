@@ -1,1 +1,0 @@
-"""Decisions of the traffic path: pure, without event loop, clock, chance or log."""

@@ -1,0 +1,1 @@
+"""What parent and workers say to each other. Knows neither side."""

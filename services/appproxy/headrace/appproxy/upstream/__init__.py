@@ -1,1 +1,0 @@
-"""Connections to replicas: made, kept, and read; what is sent on them is decided in `traffic`."""

@@ -1,0 +1,1 @@
+"""A worker process: one data plane, and what it says to its parent."""

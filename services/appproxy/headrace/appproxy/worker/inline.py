@@ -1,0 +1,81 @@
+"""A worker inside the parent process, for development and tests (`workers = 0`).
+
+The same data plane, without processes around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from headrace.appproxy.dataplane.route_table import RouteTables
+from headrace.appproxy.dataplane.server import DataPlane
+from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.dataplane.wiring import build_data_plane
+from headrace.appproxy.file_limit import descriptor_limit
+from headrace.appproxy.ipc.snapshot import TrafficSnapshot, merge_snapshots
+from headrace.appproxy.settings import Settings
+from headrace.appproxy.worker.shares import settings_for
+from headrace.common.contracts.ids import ServiceId
+from headrace.common.contracts.messages.routes import RouteTable
+
+
+class InlineWorker:
+    """One data plane. What it counted goes to `book` with each look."""
+
+    name = "traffic"
+
+    def __init__(self, settings: Settings, tables: list[RouteTable], book: StatsBook) -> None:
+        self._settings = settings
+        self._book = book
+        self._stop = asyncio.Event()
+        self.notify: Callable[[], None] = lambda: None
+        """Called when something happened that the reports should tell at once."""
+        self.ready = asyncio.Event()
+        self.stopping = False
+        own = RouteTables()
+        for table in tables:
+            own.apply(table)
+        mine = settings_for(settings, 1, descriptors=descriptor_limit())
+        self.plane: DataPlane = build_data_plane(mine, own, notify=lambda: self.notify())  # noqa: PLW0108 - it is set later
+
+    async def run(self) -> None:
+        """Serve until stop(), then give open requests their grace; close the plane also where that is cut short."""
+        await self.plane.start()
+        try:
+            self.ready.set()
+            await self._stop.wait()
+            await self.plane.drain(self._settings.shutdown_grace_s)
+        finally:
+            await self.plane.close()
+
+    def stop(self) -> None:
+        """End run()."""
+        self.stopping = True
+        self._stop.set()
+
+    def apply(self, table: RouteTable) -> None:
+        """Put a table in use."""
+        self.plane.apply(table, {})
+
+    async def opened(self, own_port: int | None, sockets: list[socket.socket]) -> None:
+        """Accept callers there."""
+        await self.plane.listen(sockets[0].dup(), own_port)
+
+    async def closed(self, own_port: int) -> None:
+        """Accept no more there."""
+        await self.plane.unlisten(own_port)
+
+    def snapshot(self) -> TrafficSnapshot:
+        """Return what is open, waits and drains now, and add what was counted to the book."""
+        self._book.merge(self.plane.context.stats.take())
+        return merge_snapshots([self.plane.snapshot()])
+
+    def generations(self) -> dict[ServiceId, int]:
+        """Return the generation of each service that is in use."""
+        return self.plane.backends.tables.generations()
+
+    def alive(self) -> int:
+        """Return how many workers serve."""
+        return int(self.ready.is_set() and not self.stopping)

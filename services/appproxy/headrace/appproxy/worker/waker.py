@@ -1,0 +1,56 @@
+"""Dispatches queued requests when another worker frees a replica.
+
+While requests wait for a replica that has a limit, their worker claims a place on the board and is rung when there may be one; a look
+every 20 ms makes up for turns that change and for replicas that became free in other ways. Nothing runs while nobody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from headrace.appproxy.dataplane.balancing.registry import BackendRegistry
+from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
+from headrace.common.contracts.ids import SessionId
+
+_AGAIN_S = 0.02
+
+
+class QueueWaker:
+    """Looks after the queues of one worker. `places`: the board's rows of its replicas."""
+
+    def __init__(self, backends: BackendRegistry, cells: Mapping[SessionId, InFlightCell]) -> None:
+        self._backends = backends
+        self._cells = cells
+        self._claimed: set[InFlightCell] = set()
+        self._next: asyncio.Handle | None = None
+        self._soon = False
+
+    def poke(self) -> None:
+        """Look at the queues as soon as what runs now has ended. Safe to call from a queue's own work."""
+        if not self._soon:
+            self._soon = True
+            if self._next is not None:
+                self._next.cancel()
+            self._next = asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        self._soon, self._next = False, None
+        wanted: set[InFlightCell] = set()
+        for backend in list(self._backends):
+            if backend.queue:
+                backend.dispatch()
+            if backend.queue and backend.table.limits.max_in_flight_per_replica is not None:
+                wanted.update(self._cells[known] for known in backend.replicas if known in self._cells)
+        for cell in self._claimed - wanted:
+            cell.claim(wanted=False)
+        for cell in wanted - self._claimed:
+            cell.claim(wanted=True)
+        self._claimed = wanted
+        if wanted and self._next is None:
+            self._next = asyncio.get_running_loop().call_later(_AGAIN_S, self._look)
+
+    def end(self) -> None:
+        """Look no more."""
+        if self._next is not None:
+            self._next.cancel()

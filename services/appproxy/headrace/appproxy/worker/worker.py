@@ -1,0 +1,218 @@
+"""The worker process: applies its parent's messages to a data plane, and reports what it does.
+
+On SIGTERM it asks to be replaced, and goes on accepting until its successor is there; then it lets every connection end with the
+answer in hand, for as long as the grace lasts. When its parent is gone (the channel ends), it ends soon too: nobody would tell it
+of replicas that come and go. Where somebody keeps the listening sockets for the next app-proxy, it goes on until that one serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from contextlib import suppress
+
+import structlog
+import uvloop
+
+from headrace.appproxy.dataplane.route_table import RouteTables
+from headrace.appproxy.dataplane.server import DataPlane
+from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell, InFlightTable
+from headrace.appproxy.dataplane.wiring import build_data_plane
+from headrace.appproxy.file_limit import descriptor_limit
+from headrace.appproxy.ipc.channel import Channel, FrameReader, Message, ReceivedMessage, receive
+from headrace.appproxy.ipc.handover import successor_serves
+from headrace.appproxy.settings import Settings
+from headrace.appproxy.worker.shares import settings_for, table_for
+from headrace.appproxy.worker.waker import QueueWaker
+from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.obs.logging import configure_logging
+
+log = structlog.get_logger()
+_TELL_EVERY_S = 0.25
+"""More often than the parent sums up, so that its rates do not swing."""
+_TELL_PAUSE_S = 0.05
+_HANDOVER_S = 10.0
+"""Longest wait for a successor before it stops accepting without one."""
+_ORPHANS_GRACE_S = 5.0
+_LAST_WORDS_S = 5.0
+"""Longest that a parent may take to read what is told at the end."""
+_COLLECT_AFTER = (20_000, 20, 50)
+
+
+class Worker:
+    """Obeys the parent's messages in their order, and tells it what it does. `came`: those that came before the event loop ran."""
+
+    def __init__(self, received: list[ReceivedMessage], sock: socket.socket, reader: FrameReader) -> None:
+        (start, fds), *orders = received
+        self._workers: int = start["workers"]
+        self._column: int = start["column"]
+        self._handover: str = start["handover"]
+        self._settings = settings_for(Settings(**start["settings"]), self._workers, descriptors=descriptor_limit())
+        self._in_flight = InFlightTable(fds[0], fds[1:], rows=start["rows"])
+        self._cells: dict[SessionId, InFlightCell] = {}
+        self._of_service: dict[ServiceId, set[SessionId]] = {}
+        self._messages: asyncio.Queue[ReceivedMessage] = asyncio.Queue()
+        for order in orders:
+            self._messages.put_nowait(order)
+        self._channel = Channel(
+            sock, reader=reader, heard=lambda *order: self._messages.put_nowait(order), ended=self._orphaned
+        )
+        self._plane: DataPlane = build_data_plane(
+            self._settings, RouteTables(), notify=self._noticed, workers=self._workers
+        )
+        self._queue_waker = QueueWaker(self._plane.backends, self._cells)
+        self._succession: asyncio.Task[None] | None = None
+        self._step = 0
+        self._ready = False
+        self._news = asyncio.Event()
+        self._grace: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        """Set once it is to end: how long open requests may take."""
+
+    async def run(self) -> None:
+        """Serve until told to end, or SIGTERM, or the parent's end. The plane is closed also where an order cannot be obeyed, which is
+        raised: an event loop with connections to Redis left open may never end."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._asked_to_leave)
+        wakeup_fd = self._in_flight.wakeup_fd(self._column)
+        loop.add_reader(wakeup_fd, self._woken)
+        await self._plane.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                background = [group.create_task(self._apply_messages()), group.create_task(self._keep_reporting())]
+                try:
+                    await self._plane.drain(await self._grace)
+                finally:
+                    self._queue_waker.end()
+                    await self._plane.close()
+                for task in background:
+                    task.cancel()
+        finally:
+            self._report()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._channel.flushed()
+            loop.remove_reader(wakeup_fd)
+            self._channel.close()
+
+    # --- being told
+
+    async def _apply_messages(self) -> None:
+        while True:
+            message, fds = await self._messages.get()
+            await self._do(message, fds)
+            self._step = message.get("step", self._step)
+            self._news.set()
+
+    async def _do(self, message: Message, fds: list[int]) -> None:
+        match message["kind"]:
+            case "table":
+                self._apply(RouteTable.decode(message["table"].encode()), message["rows"])
+            case "listen":
+                await self._plane.listen(socket.socket(fileno=fds[0]), message["own_port"])
+            case "unlisten":
+                await self._plane.unlisten(message["own_port"])
+            case "begin":
+                freeze_heap()
+                self._ready = True
+            case "drain":
+                self._end(message["grace_s"])
+
+    def _apply(self, table: RouteTable, rows: dict[str, int]) -> None:
+        mine: dict[SessionId, InFlightCell] = {}
+        for route in () if table.removed else table.routes:
+            row = rows.get(str(route.session_id))
+            if row is not None:
+                mine[route.session_id] = self._cells.get(route.session_id) or self._in_flight.cell(row, self._column)
+        for gone in self._of_service.pop(table.service_id, set()) - mine.keys():
+            self._cells.pop(gone).claim(wanted=False)
+        self._cells.update(mine)
+        if mine:
+            self._of_service[table.service_id] = set(mine)
+        self._plane.apply(table_for(table, self._workers), mine)
+
+    # --- telling
+
+    def _noticed(self) -> None:
+        """Something happened that others wait for; comes from the middle of a request's work."""
+        self._queue_waker.poke()
+        self._news.set()
+
+    def _woken(self) -> None:
+        self._in_flight.clear_wakeup(self._column)
+        self._queue_waker.poke()
+
+    async def _keep_reporting(self) -> None:
+        while True:
+            news = self._news.is_set()
+            self._news.clear()
+            self._report(news=news)
+            await asyncio.sleep(_TELL_PAUSE_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TELL_EVERY_S):
+                    await self._news.wait()
+
+    def _report(self, *, news: bool = True) -> None:
+        told = {"kind": "told", "step": self._step, "ready": self._ready, "news": news}
+        self._channel.send(told | {"state": self._plane.snapshot(), "stats": self._plane.context.stats.take()})
+
+    # --- the end
+
+    def _asked_to_leave(self) -> None:
+        self._channel.send({"kind": "leaving"})
+        asyncio.get_running_loop().call_later(_HANDOVER_S, self._end, self._settings.shutdown_grace_s)
+
+    def _orphaned(self) -> None:
+        if self._grace.done():
+            return
+        log.warning("parent_lost")
+        if self._handover:
+            self._succession = asyncio.get_running_loop().create_task(self._until_succeeded())
+        else:
+            self._end(min(self._settings.shutdown_grace_s, _ORPHANS_GRACE_S))
+
+    async def _until_succeeded(self) -> None:
+        found = await successor_serves(self._settings.data_dir, self._handover, within_s=_HANDOVER_S)
+        log.info("parent_succeeded" if found else "parent_not_succeeded")
+        self._end(min(self._settings.shutdown_grace_s, _ORPHANS_GRACE_S))
+
+    def _end(self, grace_s: float) -> None:
+        if not self._grace.done():
+            self._grace.set_result(grace_s)
+
+
+def freeze_heap() -> None:
+    """Take what was built so far out of the collector's sight: modules and tables live as long as the process does, and looking at
+    them again and again would pause all streams. Requests make few cycles, so that looking seldom is enough for the rest."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+
+
+def _first_orders(sock: socket.socket, reader: FrameReader) -> list[ReceivedMessage]:
+    """Wait for the parent's first messages; none if the parent is gone."""
+    received: list[ReceivedMessage] | None = []
+    while received == []:
+        received = receive(sock, reader)
+    return received or []
+
+
+async def _serve(received: list[ReceivedMessage], sock: socket.socket, reader: FrameReader) -> None:
+    await Worker(received, sock, reader).run()
+
+
+def main() -> None:
+    """Run one worker. The parent minds Ctrl-C, which reaches the whole process group."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    reader = FrameReader()
+    received = _first_orders(sock, reader)
+    if not received:
+        return
+    start, _ = received[0]
+    configure_logging("appproxy", level=start["settings"]["log_level"], log_format=start["settings"]["log_format"])
+    structlog.contextvars.bind_contextvars(worker=start["number"])
+    uvloop.run(_serve(received, sock, reader))
