@@ -145,7 +145,7 @@ def test_the_parent_of_workers_keeps_nothing_of_what_was_loaded_to_judge(tmp_pat
         "ADMIN_PORT": 0,
     }
     code = (
-        "import sys; from headrace.appproxy.control.preflight import *; found = what_is_wrong(Settings());"
+        "import sys; from headrace.appproxy.control.preflight import *; found = preflight_errors(Settings());"
         "print(len(found), {'redis', 'opentelemetry'} & sys.modules.keys())"
     )
     env = {**os.environ, **{PREFIX + name: str(value) for name, value in named.items()}}

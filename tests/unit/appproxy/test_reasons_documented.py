@@ -9,13 +9,13 @@ from typing import get_args
 
 from headrace.appproxy.dataplane.auth.access import DENIALS, Denial
 from headrace.appproxy.dataplane.auth.authenticator import denial_problem
-from headrace.appproxy.dataplane.balancing.retry import Failure, FailureKind
 from headrace.appproxy.dataplane.inspect.form_head import Unreadable as NoForm
 from headrace.appproxy.dataplane.inspect.json_head import Unreadable as NoJson
 from headrace.appproxy.dataplane.inspect.json_search import Unfound
 from headrace.appproxy.dataplane.ratelimit.policy import Code
 from headrace.appproxy.dataplane.request.local_replies import failure_problem, interruption_problem
 from headrace.appproxy.dataplane.request.model_reader import _WORDS
+from headrace.appproxy.dataplane.upstream.failures import Failure, FailureKind
 from headrace.common.contracts import problems
 from headrace.common.contracts.problems import Problem
 
@@ -110,7 +110,7 @@ def of_cuts() -> Pairs:
     found = [
         why
         for _, name, call in calls(without=("dataplane/request/relay.py", "dataplane/request/tunnel.py"))
-        if name == "cut"
+        if name in ("cut", "cut_now")
         for why in texts(call.args)
     ]
     return {(why, interruption_problem(why).status) for why in found}
@@ -123,7 +123,7 @@ def test_every_reason_of_an_answer_is_documented_with_its_status() -> None:
 
 
 def test_every_end_in_the_middle_of_an_answer_is_documented_with_its_type() -> None:
-    told = {why for _, name, call in calls() if name in ("cut", "broke_off") for why in texts(call.args)}
+    told = {why for _, name, call in calls() if name in ("cut", "cut_now", "broke_off") for why in texts(call.args)}
     for node in ast.walk(ast.parse((CODE / "dataplane/request/local_replies.py").read_text())):
         if isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant):
             told.add(str(node.value.value))

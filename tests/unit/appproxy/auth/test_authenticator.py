@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.appproxy.dataplane.auth import authenticator, credentials, signatures
-from headrace.appproxy.dataplane.auth.access import Claims, Principal
+from headrace.appproxy.dataplane.auth.access import Claims
 from headrace.appproxy.dataplane.auth.authenticator import Authenticator
 from headrace.appproxy.dataplane.auth.credentials import SignedToken
 from headrace.appproxy.dataplane.inspect.model_index import PUBLIC_SCOPE, ModelIndex, ModelScope
-from headrace.appproxy.dataplane.route_table import RouteEntry, RouteTables
+from headrace.appproxy.dataplane.route_table import Principal, RouteEntry, RouteTables
 from headrace.common.contracts.ids import ClientId, TokenId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, Revocation, TokenLimits
 from headrace.common.contracts.problems import Forbidden, Problem, Unauthenticated

@@ -8,16 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.dataplane.balancing.retry import (
-    IDEMPOTENT,
-    Failure,
-    FailureKind,
-    RetryBudget,
-    Sent,
-    may_move,
-    never_ran,
-    next_step,
-)
+from headrace.appproxy.dataplane.balancing.retry import IDEMPOTENT, RetryBudget, Sent, may_move, never_ran, next_step
+from headrace.appproxy.dataplane.upstream.failures import Failure, FailureKind
 
 
 def step(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 from structlog.testing import capture_logs
 
-from headrace.appproxy.dataplane.request.accounting import RequestRecord
 from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
+from headrace.appproxy.dataplane.telemetry.record import RequestRecord
 from tests.unit.appproxy.accounts import ended
 
 

@@ -7,16 +7,35 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from headrace.appproxy.dataplane.auth.access import NEVER, Principal
 from headrace.appproxy.dataplane.headers.cors import CorsPolicy, policy_of
 from headrace.common.contracts.ids import ServiceId, SessionId
-from headrace.common.contracts.messages.routes import NamedClient, RouteTable, TokenLimits
+from headrace.common.contracts.messages.routes import NamedClient, RateLimits, RouteTable, TokenLimits
 
+NEVER = float("inf")
 _REMOVED_KEPT = 10_000
 _MOST_KEYS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who sent a request, as one service sees it. One object serves many requests."""
+
+    key: str
+    """`token:<uuid>`, `client:<uuid>`, or `public` for those who are told apart by their address."""
+    name: bytes | None = None
+    """A named client's name: what the replica gets as X-Forwarded-User."""
+    limits: RateLimits | None = None
+    """The bounds that apply; None is none at all."""
+    share: int = 1
+    """Weight in the queue."""
+    forward_authorization: bytes | None = field(default=None, repr=False)
+    """The Authorization header that the replica gets; never a credential of ours."""
+    expires_s: float = NEVER
+    """Seconds since the epoch at which this has to be judged anew."""
 
 
 class RouteEntry:

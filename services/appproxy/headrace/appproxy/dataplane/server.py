@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
 
 import structlog
 
@@ -19,6 +18,7 @@ from headrace.appproxy.dataplane.request.min_body_rate import MinBodyRate
 from headrace.appproxy.dataplane.request.reauthorization import Reauthorizer
 from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
 from headrace.appproxy.dataplane.upstream.replica import Replica
+from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
 from headrace.appproxy.ipc.snapshot import WorkerSnapshot
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import RouteTable
@@ -49,7 +49,7 @@ class DataPlane:
         """Begin to mind the time."""
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
-    def apply(self, table: RouteTable, cells: Mapping[SessionId, Any]) -> bool:
+    def apply(self, table: RouteTable, cells: Mapping[SessionId, InFlightCell]) -> bool:
         """Put a table in use; False if it is not newer. `slots`: columns of its replicas on the workers' board.
 
         What callers have open who may call no more by it is cut within a few sweeps.
@@ -90,7 +90,7 @@ class DataPlane:
     @property
     def open_requests(self) -> int:
         """Requests that have not ended."""
-        return len(self.context.open)
+        return len(self.context.requests.open)
 
     def snapshot(self) -> WorkerSnapshot:
         """Return what is in hand now (ipc.snapshot.WorkerSnapshot)."""
@@ -109,11 +109,11 @@ class DataPlane:
                 downstream.deadline = min(downstream.deadline, now() + min(LAST_IDLE_S, grace_s))
         while self.context.downstreams.open and now() < until:  # noqa: ASYNC110 - once, at the very end
             await asyncio.sleep(0.02)
-        self.context.stopping = True
-        if self.context.open:
-            log.warning("requests_cut", open=len(self.context.open))
-        for exchange in list(self.context.open):
-            (exchange.downstream.exchange or exchange).cut("shutting-down")
+        self.context.requests.stopping = True
+        if self.context.requests.open:
+            log.warning("requests_cut", open=len(self.context.requests.open))
+        for exchange in list(self.context.requests.open):
+            exchange.cut_now("shutting-down")
         await asyncio.sleep(0)
         for downstream in list(self.context.downstreams.open):
             downstream.close_gracefully()
@@ -140,7 +140,7 @@ class DataPlane:
             backend.end()
 
     async def _end_tasks(self) -> None:
-        if not (tasks := list(self.context.tasks)):
+        if not (tasks := list(self.context.requests.tasks)):
             return
         _, late = await asyncio.wait(tasks, timeout=_CLOSE_S)
         for task in late:
@@ -175,7 +175,7 @@ class DataPlane:
             if slow:
                 backend.sweep(now_s, self.context.proxy_limits.replica_keepalive_s)
                 for replica in backend.due_probes():
-                    self.context.spawn(_probe(backend, replica))
+                    self.context.requests.spawn(_probe(backend, replica))
 
 
 async def _in_time(what: str, close: Callable[[], Awaitable[None]]) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 from uuid import UUID
 
 from headrace.common.contracts.messages.routes import LIMITS_CLAIM, SHARE_CLAIM, RateLimits, RouteTable, TokenLimits
 
-ISSUER = "headrace"
 Denial = Literal[
     "missing-token", "malformed-token", "unknown-key", "bad-signature", "expired-token", "other-service",
     "revoked-token", "wrong-secret",
 ]  # fmt: skip
 DENIALS: frozenset[str] = frozenset(get_args(Denial))
-NEVER = float("inf")
 _NO_LIMITS = RateLimits()
 
 
@@ -32,24 +30,6 @@ class Claims:
     key: str
     terms: TokenLimits | None = None
     """The limits and the share that it says itself; those of a table replace them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who sent a request, as one service sees it. One object serves many requests."""
-
-    key: str
-    """`token:<uuid>`, `client:<uuid>`, or `public` for those who are told apart by their address."""
-    name: bytes | None = None
-    """A named client's name: what the replica gets as X-Forwarded-User."""
-    limits: RateLimits | None = None
-    """The bounds that apply; None is none at all."""
-    share: int = 1
-    """Weight in the queue."""
-    forward_authorization: bytes | None = field(default=None, repr=False)
-    """The Authorization header that the replica gets; never a credential of ours."""
-    expires_s: float = NEVER
-    """Seconds since the epoch at which this has to be judged anew."""
 
 
 def split_scheme(authorization: str) -> tuple[str, str]:

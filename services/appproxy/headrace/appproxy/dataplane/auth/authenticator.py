@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import Final
 
-from headrace.appproxy.dataplane.auth.access import Claims, Denial, Principal, denial, effective_limits
+from headrace.appproxy.dataplane.auth.access import Claims, Denial, denial, effective_limits
 from headrace.appproxy.dataplane.auth.credentials import (
     BasicCredentials,
     Credential,
@@ -15,7 +15,7 @@ from headrace.appproxy.dataplane.auth.credentials import (
 )
 from headrace.appproxy.dataplane.auth.signatures import Signatures
 from headrace.appproxy.dataplane.inspect.model_index import PUBLIC_SCOPE, ModelIndex, ModelScope
-from headrace.appproxy.dataplane.route_table import RouteEntry, RouteTables
+from headrace.appproxy.dataplane.route_table import Principal, RouteEntry, RouteTables
 from headrace.common.contracts.ids import ProjectId, ServiceId
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits
 from headrace.common.contracts.problems import Forbidden, Problem, Unauthenticated

@@ -8,8 +8,9 @@ from uuid import UUID
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from headrace.appproxy.dataplane.auth.access import ISSUER, Claims, Denial, token_terms
+from headrace.appproxy.dataplane.auth.access import Claims, Denial, token_terms
 from headrace.appproxy.dataplane.auth.credentials import SignedToken, unpadded
+from headrace.appproxy.dataplane.headers.identity import ISSUER
 
 _MOST_REFUSED = 1000
 _LATEST_S = 253_402_300_800.0

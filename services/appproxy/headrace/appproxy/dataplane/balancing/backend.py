@@ -6,7 +6,6 @@ Lives across table updates: a new table changes what it says and nothing else, s
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from typing import TYPE_CHECKING, Any
 
 from headrace.appproxy.dataplane.balancing.admission import (
     NO_OTHER,
@@ -20,15 +19,15 @@ from headrace.appproxy.dataplane.balancing.admission import (
 from headrace.appproxy.dataplane.balancing.fair_queue import FairQueue, Ticket
 from headrace.appproxy.dataplane.balancing.load_balancer import LoadBalancer
 from headrace.appproxy.dataplane.balancing.outlier import Fault, OutlierDetector, eligible
-from headrace.appproxy.dataplane.balancing.retry import Failure, RetryBudget
+from headrace.appproxy.dataplane.balancing.retry import RetryBudget
+from headrace.appproxy.dataplane.balancing.waiter import Waiter
 from headrace.appproxy.dataplane.route_table import RouteEntry
-from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats, StatsBook
+from headrace.appproxy.dataplane.upstream.failures import Failure
 from headrace.appproxy.dataplane.upstream.replica import DrainCounts, Replica
+from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Route
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.attempts import Attempts
 
 _NONE: frozenset[str] = frozenset()
 _FAULTS: dict[str, Fault] = {
@@ -42,7 +41,7 @@ _FAULTS: dict[str, Fault] = {
 class Backend:
     """The live side of one service.
 
-    `make` builds a replica, `let_go` takes one that left; `notify` is told when requests begin or cease to wait, or a drain ends.
+    `make` builds a replica, `retire` takes one that left; `notify` is told when requests begin or cease to wait, or a drain ends.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class Backend:
         entry: RouteEntry,
         *,
         stats: StatsBook,
-        make: Callable[[Route, Any], Replica],
+        make: Callable[[Route, ReplicaStats], Replica],
         retire: Callable[[Replica, float], None],
         notify: Callable[[], None],
         chance: Callable[[], float],
@@ -64,7 +63,7 @@ class Backend:
         self.key = str(table.service_id)
         self.stats = stats.service(self.key, self.name)
         self.replicas: dict[SessionId, Replica] = {}
-        self.queue: FairQueue[Attempts] = FairQueue(table.limits.max_queued)
+        self.queue: FairQueue[Waiter] = FairQueue(table.limits.max_queued)
         self._stats = stats
         self._make = make
         self._retire = retire
@@ -89,7 +88,7 @@ class Backend:
         """Whether anything is held against any replica."""
         return bool(self._outliers.suspects)
 
-    def update(self, entry: RouteEntry, cells: Mapping[SessionId, Any], now_s: float) -> None:
+    def update(self, entry: RouteEntry, cells: Mapping[SessionId, InFlightCell], now_s: float) -> None:
         """Take over a new table; requests that can go on now go on."""
         table = entry.table
         entry.expires_s = min(entry.expires_s, self.entry.expires_s)
@@ -135,25 +134,25 @@ class Backend:
 
     # --- choosing
 
-    def pick(self, exchange: Attempts, *, found_room: bool = False) -> Replica | Refusal:
+    def pick(self, waiter: Waiter, *, found_room: bool = False) -> Replica | Refusal:
         """Return the replica for one request, or why there is none now. `found_room`: it was there a moment ago, and may be passed
         by this one request if another worker was faster."""
         usable = self._routable
-        if self._least_request_only and usable and not self._outliers.suspects and not exchange.tried:
+        if self._least_request_only and usable and not self._outliers.suspects and not waiter.tried:
             drawn = self._draw()
             if self._max_in_flight is None or drawn.in_flight < self._max_in_flight:
                 return drawn
-        if exchange.tried or self._outliers.suspects:
-            usable = self._eligible(exchange.tried)
+        if waiter.tried or self._outliers.suspects:
+            usable = self._eligible(waiter.tried)
         if not usable:
-            return self._no_candidate(exchange)
+            return self._no_candidate(waiter)
         limit = self._max_in_flight
         if limit is not None:
             free = [replica for replica in usable if replica.in_flight < limit]
             if not (free or found_room):
                 return replicas_full(len(usable), limit)
             usable = free or usable
-        return self.load_balancer.pick(usable, exchange.affinity_key)
+        return self.load_balancer.pick(usable, waiter.affinity_key)
 
     def _draw(self) -> Replica:
         """Return one of the replicas that the table lets serve, as `least_in_flight` does; compiled, without a look-up by name."""
@@ -165,22 +164,22 @@ class Backend:
         first, second = able[at], able[other]
         return second if weights.prefers_other(at, first.in_flight, other, second.in_flight) else first
 
-    def pick_healthy(self, exchange: Attempts) -> Replica | None:
+    def pick_healthy(self, waiter: Waiter) -> Replica | None:
         """Return a replica for a request that leaves one that was taken out: one that nothing is held against and that it was not
         sent to yet, with room for it."""
-        out = self.ejected() | self._outliers.on_trial() | exchange.tried
+        out = self.ejected() | self._outliers.on_trial() | waiter.tried
         most = self._max_in_flight
         well = [
             replica
             for replica in self._routable
-            if replica.key not in out and replica is not exchange.replica and (most is None or replica.in_flight < most)
+            if replica.key not in out and replica is not waiter.replica and (most is None or replica.in_flight < most)
         ]
-        return self.load_balancer.pick(well, exchange.affinity_key) if well else None
+        return self.load_balancer.pick(well, waiter.affinity_key) if well else None
 
-    def _no_candidate(self, exchange: Attempts) -> Refusal:
+    def _no_candidate(self, waiter: Waiter) -> Refusal:
         if not self._routable:
             return no_replica(self.table)
-        return NO_OTHER if exchange.tried else unreachable(self.table, len(self._routable))
+        return NO_OTHER if waiter.tried else unreachable(self.table, len(self._routable))
 
     def _eligible(self, tried: Container[str]) -> list[Replica]:
         # Where requests may not wait, those that could not be connected to are tried each time, if there is nobody else.
@@ -194,44 +193,44 @@ class Backend:
 
     # --- waiting
 
-    def admit(self, exchange: Attempts) -> Replica | Refusal | None:
+    def admit(self, waiter: Waiter) -> Replica | Refusal | None:
         """Return the replica for a request that has just come, None while it waits its turn, or why it gets neither."""
         self.requests += 1
         if not self.queue.size:  # nobody overtakes those who wait
-            chosen = self.pick(exchange)
+            chosen = self.pick(waiter)
             if chosen.__class__ is Replica:
                 return chosen
             assert isinstance(chosen, Refusal)  # noqa: S101 - there is nothing else
             refusal = chosen
         else:
             refusal = replicas_full(len(self._routable), self.table.limits.max_in_flight_per_replica)
-        return self._enqueue(exchange, refusal)
+        return self._enqueue(waiter, refusal)
 
-    def requeue(self, exchange: Attempts) -> Refusal | None:
+    def requeue(self, waiter: Waiter) -> Refusal | None:
         """Let a request wait that came to a replica and surely did not run there: until the same deadline as if it had waited from
         the beginning. Return None while it waits or has gone on, or why it may not."""
-        refusal = self.pick(exchange)
+        refusal = self.pick(waiter)
         why = refusal if isinstance(refusal, Refusal) else replicas_full(len(self._routable), self._max_in_flight)
-        if (told := self._enqueue(exchange, why)) is not None:
+        if (told := self._enqueue(waiter, why)) is not None:
             return told
         self.dispatch()  # a replica may be there that it was not sent to yet
         return None
 
-    def _enqueue(self, exchange: Attempts, refusal: Refusal) -> Refusal | None:
+    def _enqueue(self, waiter: Waiter, refusal: Refusal) -> Refusal | None:
         now_s = self._now()
-        if exchange.wait_until_s is None:
-            exchange.wait_until_s = now_s + self.table.limits.queue_timeout_s
-        if now_s >= exchange.wait_until_s or not may_wait(self.table, refusal):
+        if waiter.wait_until_s is None:
+            waiter.wait_until_s = now_s + self.table.limits.queue_timeout_s
+        if now_s >= waiter.wait_until_s or not may_wait(self.table, refusal):
             return refusal
         pushed = self.queue.push(
-            exchange, caller=exchange.caller_key, share=exchange.principal.share if exchange.principal else 1, now_s=now_s,
-            deadline_s=exchange.wait_until_s,
+            waiter, caller=waiter.caller_key, share=waiter.share, now_s=now_s,
+            deadline_s=waiter.wait_until_s,
         )  # fmt: skip
         if pushed.pushed_out is not None:
             self._leave_queue(pushed.pushed_out).turned_away(self._queue_full())
         if pushed.ticket is None:
             return self._queue_full()
-        exchange.ticket = pushed.ticket
+        waiter.ticket = pushed.ticket
         if len(self.queue) == 1:
             self._notify()
         return None
@@ -239,13 +238,13 @@ class Backend:
     def _queue_full(self) -> Refusal:
         return Refusal(429, "queue-full", f"{len(self.queue)} requests wait already, which is the queue's limit", 1)
 
-    def _leave_queue(self, ticket: Ticket[Attempts]) -> Attempts:
-        exchange = ticket.item
-        exchange.ticket = None
+    def _leave_queue(self, ticket: Ticket[Waiter]) -> Waiter:
+        waiter = ticket.item
+        waiter.ticket = None
         seconds = self._now() - ticket.pushed_s
-        exchange.queued_s = (exchange.queued_s or 0.0) + seconds
+        waiter.queued_s = (waiter.queued_s or 0.0) + seconds
         self.stats.queue_seconds.observe(seconds)
-        return exchange
+        return waiter
 
     def dispatch(self) -> None:
         """Let those who wait go on, as far as there is room."""
@@ -256,12 +255,12 @@ class Backend:
             ticket = self.queue.pop()
             if ticket is None:
                 break
-            exchange = self._leave_queue(ticket)
-            chosen = self.pick(exchange, found_room=True)
+            waiter = self._leave_queue(ticket)
+            chosen = self.pick(waiter, found_room=True)
             if isinstance(chosen, Refusal):
-                exchange.turned_away(chosen)
+                waiter.turned_away(chosen)
             else:
-                exchange.send_to(chosen)
+                waiter.send_to(chosen)
         if not self.queue:
             self._notify()
 
@@ -276,9 +275,9 @@ class Backend:
         if self.queue:
             self.dispatch()
 
-    def cancel(self, exchange: Attempts) -> None:
+    def cancel(self, waiter: Waiter) -> None:
         """The request has ended while it waited."""
-        ticket = exchange.ticket
+        ticket = waiter.ticket
         if ticket is not None and self.queue.cancel(ticket):
             self._leave_queue(ticket)
             self._notify()
@@ -287,12 +286,12 @@ class Backend:
         """Turn away those whose time in the queue is over."""
         if self.queue:
             for ticket in self.queue.expired(now_s):
-                exchange = self._leave_queue(ticket)
-                chosen = self.pick(exchange)
+                waiter = self._leave_queue(ticket)
+                chosen = self.pick(waiter)
                 if isinstance(chosen, Refusal):
-                    exchange.turned_away(chosen)
+                    waiter.turned_away(chosen)
                 else:  # room came in the same moment
-                    exchange.send_to(chosen)
+                    waiter.send_to(chosen)
 
     @property
     def waits_for_first_replica(self) -> bool:

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from headrace.appproxy.dataplane.balancing.backend import Backend
+from headrace.appproxy.dataplane.balancing.destination import DestinationCache
 from headrace.appproxy.dataplane.inspect.model_index import ModelIndex
 from headrace.appproxy.dataplane.route_table import RouteEntry, RouteTables
 from headrace.appproxy.dataplane.upstream.replica import Replica
+from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
 from headrace.appproxy.ipc.snapshot import WorkerSnapshot
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import RouteTable
 
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.resolve import Destination
-
-_MOST_DESTINATIONS: Final = 2048
-_LONGEST_REMEMBERED: Final = 512
 _RECEIPT_S: Final = 600.0
-
-
-class DestinationCache:
-    """Where addresses lead, by (first segment of the path, host): remembered, since a few make up nearly all traffic. Bounded, and
-    forgotten with every new table."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[bytes, bytes], Destination] = {}
-        self.get = self._known.get
-
-    def put(self, address: tuple[bytes, bytes], destination: Destination) -> None:
-        """Remember one."""
-        if len(address[0]) + len(address[1]) > _LONGEST_REMEMBERED:
-            return
-        if len(self._known) >= _MOST_DESTINATIONS:
-            self._known.clear()
-        self._known[address] = destination
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._known.clear()
 
 
 class BackendRegistry:
@@ -94,14 +70,14 @@ class BackendRegistry:
         for table in list(self.tables):
             self._update(table, {}, now_s)
 
-    def apply(self, table: RouteTable, cells: Mapping[SessionId, Any], now_s: float) -> bool:
+    def apply(self, table: RouteTable, cells: Mapping[SessionId, InFlightCell], now_s: float) -> bool:
         """Put a table in use. Return False, and change nothing, unless it is newer than the one in use."""
         if not self.tables.apply(table):
             return False
         self._update(table, cells, now_s)
         return True
 
-    def _update(self, table: RouteTable, cells: Mapping[SessionId, Any], now_s: float) -> None:
+    def _update(self, table: RouteTable, cells: Mapping[SessionId, InFlightCell], now_s: float) -> None:
         self.destinations.clear()
         self.table_version = object()
         self.model_index.apply(table)

@@ -7,37 +7,18 @@ The rule: only before the first byte of an answer, and only when the request can
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Literal
+
+from headrace.appproxy.dataplane.upstream.failures import Failure
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """RFC 9110 section 9.2.1: what may run twice even at the same time."""
 MOST_RETRIES = 2
 
-FailureKind = Literal[
-    "connect-failed",  # refused, unreachable, name unknown: nothing was sent
-    "connect-timeout",
-    "connection-lost",  # reset or closed before the first byte
-    "bad-response",
-    "first-byte-timeout",
-    "engine-unavailable",  # its own 502 or 503
-]
 Sent = Literal["nothing", "kept", "gone"]
 """What was read of the request's body: nothing (or it has none), all of it still held for replay, or no longer held."""
 Step = Literal["other-replica", "same-replica", "give-up"]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """How one attempt ended without a byte of an answer."""
-
-    kind: FailureKind
-    text: str
-    reused: bool = False
-    """Whether it was sent on a connection that had served before."""
-    seconds: float = 0.0
-    """From having a connection to the failure."""
 
 
 def next_step(

@@ -10,8 +10,8 @@ import json
 import re
 from typing import Final
 
-from headrace.appproxy.dataplane.auth.access import ISSUER
-
+ISSUER: Final = "headrace"
+"""Who signs the tokens of this installation."""
 SECRET_PREFIXES: Final = (b"hr_", b"hrc_")
 """What API keys and secrets of named clients begin with."""
 _UNDERSCORE: Final = 0x5F

@@ -6,48 +6,94 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.appproxy.dataplane.balancing.admission import Refusal
-from headrace.appproxy.dataplane.balancing.retry import Failure, FailureKind, Sent, Step, may_move, never_ran, next_step
+from headrace.appproxy.dataplane.balancing.backend import Backend
+from headrace.appproxy.dataplane.balancing.retry import Sent, Step, may_move, never_ran, next_step
+from headrace.appproxy.dataplane.balancing.waiter import Waiter
+from headrace.appproxy.dataplane.headers.forwarded import address_block
 from headrace.appproxy.dataplane.headers.rewrite import ResponseRewrite, rewrite_response
-from headrace.appproxy.dataplane.request.accounting import RequestRecord
+from headrace.appproxy.dataplane.http1.bodies import Body
+from headrace.appproxy.dataplane.http1.heads import RequestHead, ResponseHead
+from headrace.appproxy.dataplane.inspect.usage import UsageReader
+from headrace.appproxy.dataplane.ratelimit.policy import Reservation
 from headrace.appproxy.dataplane.request.local_replies import failure_problem
 from headrace.appproxy.dataplane.request.relay import Relay
 from headrace.appproxy.dataplane.request.tunnel import Tunnel
+from headrace.appproxy.dataplane.telemetry.record import RequestRecord
 from headrace.appproxy.dataplane.upstream.connection import HIGH_WATER, ReplicaConnection
-from headrace.common.contracts.problems import TooLarge, Unavailable
+from headrace.appproxy.dataplane.upstream.failures import Failure, FailureKind
+from headrace.appproxy.dataplane.upstream.replica import Replica
+from headrace.common.contracts.problems import Problem, TooLarge, Unavailable
 
 if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.http1.bodies import Body
-    from headrace.appproxy.dataplane.http1.heads import ResponseHead
     from headrace.appproxy.dataplane.request.body import RequestBody
+    from headrace.appproxy.dataplane.request.context import WorkerContext
+    from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
     from headrace.appproxy.dataplane.request.model_reader import ModelField
-    from headrace.appproxy.dataplane.upstream.replica import Replica
-    from headrace.common.contracts.problems import Problem
+    from headrace.appproxy.dataplane.request.plan import RequestPlan
 
 _NEVER: Final = float("inf")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Attempts(RequestRecord):
+class Attempts(Waiter):
     """Holds a lease on `replica` and a `connection` to it, while there are any. Relay or Tunnel take over with the answer's head."""
 
-    replica: Replica | None = None
-    tried: frozenset[str] = frozenset()
-    """Replicas that this request failed on."""
-    affinity_key: int | None = None
-    """What binds it to a replica, under session and prefix balance."""
+    # What most requests never set lies here, not in each instance.
+    backend: Backend
+    """The service, once `found`."""
+    found = False
+    """Whether the service is known."""
+    plan: RequestPlan
+    """What its head means, once that is known; what is told to a replica is part of it."""
+    fields = b""
+    """What the replica gets as header fields, beside those that frame the body."""
+    limit_fields = b""
+    """Fields for the answer: the caller's limits."""
+    cors_fields = b""
+    """Fields for the answer: what a browser lets the page do that asks. In place of the replica's own, if any."""
+    openai = False
+    """Whether it came in on the fleet's base URL."""
+    reservation: Reservation | None = None
+    """What it holds of the caller's limits."""
+    connection: ReplicaConnection | None = None
+    """To the replica, from sending to the end of the answer."""
+    at_fault: Replica | None = None
+    """The replica that left it unanswered."""
+    body: RequestBody | None = None
+    json_response = b""
+    """A whole answer that says something of tokens."""
+    usage: UsageReader | None = None
+    """What reads the answer, where it comes in pieces."""
+    closed = False
     continued = False
     """Whether the caller was told to send its body."""
     fresh_only = False
     """Whether a kept connection may not be used."""
     model_field: ModelField | None = None
     """Where its body names the service and not a model of the engine's."""
-    wait_until_s: float | None = None
-    """How long it may wait in the queue, once it was to: over all its waits."""
-    ticket: Any = None
-    """Its place in the queue, while it waits."""
     held_bytes = 0
     """Of its body, while the service that it names is looked for."""
     _task: asyncio.Task[None] | None = None
+
+    def __init__(self, downstream: DownstreamConnection, head: RequestHead) -> None:
+        self.downstream = downstream
+        self.context: WorkerContext = downstream.context
+        self.head: RequestHead = head
+        self.record = RequestRecord(head, downstream.address, downstream.context.now())
+
+    @property
+    def caller_key(self) -> str:
+        """Whose request it is, for limits and the queue: a token, a client, or an address (of IPv6 its /64)."""
+        principal = self.record.principal
+        if principal is None or principal.key == "public":
+            return f"address:{address_block(self.record.client_address)}"
+        return principal.key
+
+    @property
+    def share(self) -> int:
+        """Its caller's weight in the queue."""
+        principal = self.record.principal
+        return principal.share if principal is not None else 1
 
     def answer(self, problem: Problem) -> None:
         """Answer it ourselves."""
@@ -61,10 +107,6 @@ class Attempts(RequestRecord):
         """More of the body came."""
         raise NotImplementedError
 
-    def turned_away(self, refusal: Refusal) -> None:
-        """It waits no more, and goes to no replica."""
-        raise NotImplementedError
-
     def safely(self, step: Any) -> None:
         """Take a step; an error becomes the answer."""
         raise NotImplementedError
@@ -74,14 +116,14 @@ class Attempts(RequestRecord):
     def send_to(self, replica: Replica) -> None:
         """Send it to this replica."""
         self.replica = replica
-        self.stats = replica.stats
+        self.record.stats = replica.stats
         connection = replica.acquire(self)
         if connection is not None and not self.fresh_only and (self.model_field is None or replica.models is not None):
             self._send(connection)
         else:
             if connection is not None:
                 replica.keep_idle(connection)
-            self._task = self.context.spawn(self._connect(replica))
+            self._task = self.context.requests.spawn(self._connect(replica))
 
     async def _connect(self, replica: Replica) -> None:
         if self.model_field is not None and replica.models is None:
@@ -169,17 +211,17 @@ class Attempts(RequestRecord):
     def rewritten_head(self, head: ResponseHead, authority: bytes) -> tuple[ResponseRewrite, bytes]:
         """Return what the caller is told of an answer from `where`, and its head for the caller."""
         context = self.context
-        self.status = head.status
+        self.record.status = head.status
         told = rewrite_response(
             head,
             minor=self.head.minor,
-            closes=not self.head.keep_alive or context.stopping or self.downstream.listener.refusing,
+            closes=not self.head.keep_alive or context.requests.stopping or self.downstream.listener.refusing,
             replica=authority,
             prefix=self.plan.prefix,
         )
         date = b"" if told.dated else context.date.now()
         return told, told.head(
-            head, date=date, extra=self.limit_fields, cors=self.cors_fields, request_id=self.request_id
+            head, date=date, extra=self.limit_fields, cors=self.cors_fields, request_id=self.record.request_id
         )
 
     def whole(self, head: ResponseHead, content: bytes) -> None:
@@ -195,11 +237,11 @@ class Attempts(RequestRecord):
         downstream.write(begin + content)
         self.close()
         if content:  # accounted for after it has left
-            self.first_byte_s = self.ended_s - self.started_s
-            self.bytes_sent = len(content)
+            self.record.first_byte_s = self.record.ended_s - self.record.started_s
+            self.record.bytes_sent = len(content)
             if told.usage == "json":
                 self.json_response = content
-        downstream.finished(closes=told.closes, now_s=self.ended_s)
+        downstream.finished(closes=told.closes, now_s=self.record.ended_s)
 
     def answered(self, head: ResponseHead) -> None:
         """The final head of an answer came, or 101."""
@@ -221,7 +263,7 @@ class Attempts(RequestRecord):
 
     def _elsewhere(self, status: int) -> bool:
         """Whether the engine's own 'not now' is not passed on, because another replica is asked instead."""
-        failure = Failure("engine-unavailable", f"replica {self.replica_key} answered {status}")
+        failure = Failure("engine-unavailable", f"replica {self.record.replica_key} answered {status}")
         if self._step(failure) != "other-replica":
             return False
         chosen = self._another()
@@ -269,6 +311,11 @@ class Attempts(RequestRecord):
 
     # --- again
 
+    def retried(self, why: str) -> None:
+        """It is sent again."""
+        self.record.retries += 1
+        self.backend.stats.retried(why)
+
     def _failed(self, failure: Failure) -> None:
         replica, backend = self.replica, self.backend
         assert replica is not None  # noqa: S101
@@ -297,7 +344,7 @@ class Attempts(RequestRecord):
 
     def _requeue(self) -> None:
         """Wait for a replica, as a request that has just come."""
-        self.tried, self.fresh_only, self.stats = frozenset(), False, None
+        self.tried, self.fresh_only, self.record.stats = frozenset(), False, None
         self.downstream.deadline = _NEVER
         refusal = self.backend.requeue(self)
         if refusal is not None:
@@ -310,7 +357,7 @@ class Attempts(RequestRecord):
         if replica is None or self.closed or self.downstream.exchange is not self:
             return False
         method = self.head.method.decode()
-        if not may_move(method=method, was_sent=was_sent, sent=self.body_sent, retries=self.retries):
+        if not may_move(method=method, was_sent=was_sent, sent=self.body_sent, retries=self.record.retries):
             return False
         chosen = self.backend.pick_healthy(self)
         if chosen is None or (was_sent and not self.backend.may_retry()):
@@ -338,7 +385,7 @@ class Attempts(RequestRecord):
             failure,
             method=self.head.method.decode(),
             sent=self.body_sent,
-            retries=self.retries,
+            retries=self.record.retries,
             same_instant_s=self.context.proxy_limits.same_instant_s,
         )
         runs_twice = failure.kind in ("connection-lost", "engine-unavailable") and step == "other-replica"

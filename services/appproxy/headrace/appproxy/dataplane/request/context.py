@@ -10,22 +10,23 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
 
+from headrace.appproxy.dataplane.auth.authenticator import Authenticator
+from headrace.appproxy.dataplane.balancing.registry import BackendRegistry
+from headrace.appproxy.dataplane.headers.cors import CorsPolicy
 from headrace.appproxy.dataplane.headers.forwarded import address_block, is_trusted
 from headrace.appproxy.dataplane.http1.heads import FramingError, HeadLimits
+from headrace.appproxy.dataplane.http1.write_coalescer import WriteCoalescer
+from headrace.appproxy.dataplane.ratelimit.address_rate import AddressRate
+from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
+from headrace.appproxy.dataplane.ratelimit.policy import Reservation
+from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
+from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.dataplane.telemetry.tracing import Tracer
 
 if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.auth.authenticator import Authenticator
-    from headrace.appproxy.dataplane.balancing.registry import BackendRegistry
-    from headrace.appproxy.dataplane.headers.cors import CorsPolicy
-    from headrace.appproxy.dataplane.http1.write_coalescer import WriteCoalescer
-    from headrace.appproxy.dataplane.ratelimit.address_rate import AddressRate
-    from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
-    from headrace.appproxy.dataplane.ratelimit.policy import Reservation
     from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
+    from headrace.appproxy.dataplane.request.exchange import Exchange
     from headrace.appproxy.dataplane.request.limits import ProxyLimits
-    from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
-    from headrace.appproxy.dataplane.telemetry.stats import StatsBook
-    from headrace.appproxy.dataplane.telemetry.tracing import Tracer
 
 
 @dataclass(slots=True, eq=False)
@@ -122,10 +123,27 @@ class DateField:
         return self._field
 
 
-class WorkerContext:
-    """Shared by all requests of a worker.
+class OpenRequests:
+    """The requests of a worker that have not ended, and the tasks that work for them."""
 
-    now: seconds of a clock that only goes forward; epoch: seconds since 1970; new_id: makes request ids.
+    def __init__(self) -> None:
+        self.open: set[Exchange] = set()
+        self.stopping = False
+        """Whether no new requests are taken."""
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work`, which handles its own errors, and hold on to it until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+
+class WorkerContext:
+    """Shared by all requests of a worker. No attribute is set again once it is made.
+
+    now: seconds of a clock that only goes forward; epoch: seconds since 1970; new_request_id: makes request ids.
     """
 
     __slots__ = (
@@ -140,14 +158,12 @@ class WorkerContext:
         "held_bodies",
         "new_request_id",
         "now",
-        "open",
         "openai_cors",
         "preflights",
         "proxy_limits",
         "rate_limiter",
+        "requests",
         "stats",
-        "stopping",
-        "tasks",
         "tracer",
     )  # fmt: skip
 
@@ -188,24 +204,13 @@ class WorkerContext:
         self.openai_cors = openai_cors
         """Of the fleet's base URL, whatever the service."""
         self.preflights = preflights
-        self.open: set[Any] = set()
-        """The exchanges that have not ended."""
+        self.requests = OpenRequests()
         self.date = DateField()
-        self.stopping = False
-        """Whether no new requests are taken."""
-        self.tasks: set[asyncio.Task[None]] = set()
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run `work`, which handles its own errors, and hold on to it until it ends."""
-        task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        return task
 
     def settle(self, reservation: Reservation | None, tokens: int | None) -> None:
         """Give back what a caller's limits had reserved; `tokens` were really used, None where nobody knows."""
         if not self.rate_limiter.settle_now(reservation, tokens):
-            self.spawn(self.rate_limiter.settle(reservation, tokens))
+            self.requests.spawn(self.rate_limiter.settle(reservation, tokens))
 
     def trusts(self, address: str) -> bool:
         """Return whether X-Forwarded-* from this peer are believed."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.appproxy.dataplane.headers.rewrite import field
 from headrace.appproxy.dataplane.request.local_replies import no_content
 from headrace.common.contracts.problems import Forbidden, TooManyRequests
 
 if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.balancing.backend import Backend
     from headrace.appproxy.dataplane.request.exchange import Exchange
 
 _LONGEST_SHOWN = 253
@@ -24,20 +24,20 @@ def answer(exchange: Exchange, backend: Backend | None, allowed: bytes) -> None:
         setting = "the app-proxy's fleet_cors_origins" if backend is None else "the service's cors.allow_origins"
         page = field(exchange.head, b"origin")[:_LONGEST_SHOWN].decode("latin-1")
         raise Forbidden(f"pages of {page} may not call: it is none of {setting}", reason="origin-not-allowed")
-    exchange.status = 204
+    exchange.record.status = 204
     if backend is None:
         exchange.context.stats.preflights += 1
     else:
-        exchange.backend, exchange.found = backend, True
+        exchange.backend, exchange.found, exchange.record.service = backend, True, backend.name
         backend.stats.preflights += 1
-    exchange.reply(no_content(allowed, request_id=exchange.request_id, closes=exchange.closes))
+    exchange.reply(no_content(allowed, request_id=exchange.record.request_id, closes=exchange.closes))
 
 
 def _meter(exchange: Exchange) -> None:
     """Raise TooManyRequests where the address asks too often. A front of one's own that names nobody behind it is not bound."""
-    if exchange.downstream.trusted and exchange.client_address == exchange.downstream.address:
+    if exchange.downstream.trusted and exchange.record.client_address == exchange.downstream.address:
         return
-    verdict = exchange.context.preflights.judge(exchange.client_address)
+    verdict = exchange.context.preflights.judge(exchange.record.client_address)
     if not verdict.allowed:
         text = "this address sends more preflight requests a second than it may"
         raise TooManyRequests(text, retry_after_s=verdict.retry_after_s, reason="preflight-rate")

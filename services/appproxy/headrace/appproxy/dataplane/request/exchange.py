@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from headrace.appproxy.dataplane.balancing.admission import Refusal
-from headrace.appproxy.dataplane.balancing.retry import Failure
+from headrace.appproxy.dataplane.balancing.backend import Backend
+from headrace.appproxy.dataplane.http1.heads import FramingError
+from headrace.appproxy.dataplane.ratelimit.policy import Verdict
 from headrace.appproxy.dataplane.request import ingress
-from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS
+from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS, note_end, settle
 from headrace.appproxy.dataplane.request.attempts import Attempts
 from headrace.appproxy.dataplane.request.local_replies import (
     as_problem,
@@ -17,13 +19,9 @@ from headrace.appproxy.dataplane.request.local_replies import (
     problem_reply,
     refusal_problem,
 )
+from headrace.appproxy.dataplane.upstream.failures import Failure
+from headrace.common.contracts.messages.routes import RateLimits
 from headrace.common.contracts.problems import Problem, RequestTimeout, TooManyRequests
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.balancing.backend import Backend
-    from headrace.appproxy.dataplane.http1.heads import FramingError
-    from headrace.appproxy.dataplane.ratelimit.policy import Verdict
-    from headrace.common.contracts.messages.routes import RateLimits
 
 _NEVER: Final = float("inf")
 
@@ -45,7 +43,7 @@ class Exchange(Attempts):
     def begin(self) -> None:
         """Start. From here on it ends by itself, whatever happens."""
         self.downstream.deadline = _NEVER
-        self.context.open.add(self)
+        self.context.requests.open.add(self)
         try:
             ingress.enter(self)
         except Exception as error:  # noqa: BLE001 - the outermost layer: every error becomes a problem
@@ -69,7 +67,7 @@ class Exchange(Attempts):
         if verdict is not None:
             self._judged(verdict)
         else:  # not to be cancelled: what it reserved has to be given back
-            self.context.spawn(self._reserve(caller, limits, tokens))
+            self.context.requests.spawn(self._reserve(caller, limits, tokens))
 
     async def _reserve(self, caller: str, limits: RateLimits, tokens: int) -> None:
         try:
@@ -98,10 +96,9 @@ class Exchange(Attempts):
         if chosen is not None:
             self.send_to(chosen)
 
-    @property
-    def current(self) -> Any:
-        """Who has the request in hand now: this, or the Relay or Tunnel that took its place."""
-        return self.downstream.exchange or self
+    def cut_now(self, why: str) -> None:
+        """End it by whoever has it in hand: this, or the Relay or Tunnel that took its place."""
+        (self.downstream.exchange or self).cut(why)
 
     def turned_away(self, refusal: Refusal) -> None:
         """The queue gives up on it."""
@@ -109,7 +106,7 @@ class Exchange(Attempts):
 
     def body_came(self, content: bytes) -> None:
         """The caller's line has more of the body; its `whole` says whether that was the last."""
-        if self not in self.context.open:  # the first of it comes with the head, before `begin`
+        if self not in self.context.requests.open:  # the first of it comes with the head, before `begin`
             self.early_body += content
         elif self.body is not None:
             self._take_safely(content)
@@ -140,7 +137,7 @@ class Exchange(Attempts):
 
     def caller_left(self) -> None:
         """The caller's connection is gone: the replica is told at once."""
-        self.caller_gone = True
+        self.record.caller_gone = True
         if self.connection is not None:
             self.connection.drop()
         self.close()
@@ -152,14 +149,14 @@ class Exchange(Attempts):
             self.answer(RequestTimeout(f"no byte of the request body came for {seconds:g} s", reason="caller-idle"))
         elif self.connection is not None:
             self.connection.drop()
-            text = f"no answer from replica {self.replica_key} within {self.backend.first_byte_timeout_s:g} s"
+            text = f"no answer from replica {self.record.replica_key} within {self.backend.first_byte_timeout_s:g} s"
             self._failed(Failure("first-byte-timeout", text))
 
     def cut(self, why: str) -> None:
         """End it now, and say why; what may still go to another replica does."""
         if why == "replica-stopped" and self.move():
             return
-        self.was_cut = why in GRACE_REASONS
+        self.record.was_cut = why in GRACE_REASONS
         self.answer(interruption_problem(why))
 
     def answer(self, problem: Problem) -> None:
@@ -169,10 +166,11 @@ class Exchange(Attempts):
         if self.connection is not None:
             self.connection.drop()
             self.connection = None
-        self.refused(problem)
+        self.record.status = problem.status
+        self.record.reason = str(problem.extra.get("reason", problem.type))
         self.reply(
             problem_reply(
-                problem, request_id=self.request_id, closes=self.closes, extra=self.limit_fields + self.cors_fields, fleet=self.openai,
+                problem, request_id=self.record.request_id, closes=self.closes, extra=self.limit_fields + self.cors_fields, fleet=self.openai,
                 to_head=self.head.method == b"HEAD",
             )
         )  # fmt: skip
@@ -183,7 +181,7 @@ class Exchange(Attempts):
         return (
             not self.head.keep_alive
             or not self.downstream.request_complete
-            or self.context.stopping
+            or self.context.requests.stopping
             or self.downstream.listener.refusing
         )
 
@@ -192,7 +190,7 @@ class Exchange(Attempts):
         closes = self.closes
         self.downstream.write(answer)
         self.close()
-        self.downstream.finished(closes=closes, now_s=self.ended_s)
+        self.downstream.finished(closes=closes, now_s=self.record.ended_s)
 
     def close(self) -> None:
         """Give everything back and account for it. Safe to repeat."""
@@ -202,10 +200,15 @@ class Exchange(Attempts):
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-        self.context.open.discard(self)
+        self.context.requests.open.discard(self)
         if self.held_bytes:
             self.hold(0)
         if self.ticket is not None:
             self.backend.cancel(self)
-        self.account_for(self.replica)
+        note_end(self, self.replica)
+        self.context.coalescer.defer(self._settle)
         self._leave()
+
+    def _settle(self) -> None:
+        """Account for it: after the answer has left, for no caller waits for that."""
+        settle(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.appproxy.dataplane.ratelimit.policy import counts_tokens
 from headrace.appproxy.dataplane.request import cors_preflight, openai
 from headrace.appproxy.dataplane.request.body import RequestBody
@@ -11,7 +12,6 @@ from headrace.appproxy.dataplane.request.plan import RequestPlan, plan_for
 from headrace.common.contracts.problems import Unavailable
 
 if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.balancing.backend import Backend
     from headrace.appproxy.dataplane.request.exchange import Exchange
 
 
@@ -20,22 +20,22 @@ def enter(exchange: Exchange) -> None:
     context, head = exchange.context, exchange.head
     plan: RequestPlan | None = head.memo
     if plan is not None and plan.table_version is context.backends.table_version:
-        exchange.request_id = plan.request_id or context.new_request_id()
-        exchange.client_address = plan.client_address
+        exchange.record.request_id = plan.request_id or context.new_request_id()
+        exchange.record.client_address = plan.client_address
     else:
         plan = head.memo = plan_for(exchange)
     exchange.plan = plan
-    exchange.fields = plan.fields + exchange.request_id + b"\r\n"
+    exchange.fields = plan.fields + exchange.record.request_id + b"\r\n"
     if context.tracer.traces:
-        exchange.fields += context.tracer.begin(exchange, plan.consumed)
+        exchange.fields += context.tracer.begin(exchange.record, plan.consumed)
     if plan.cors:
         exchange.cors_fields = plan.cors
         if plan.preflight is not None:
             cors_preflight.answer(exchange, plan.backend, plan.preflight)
             return
-    if context.stopping:
+    if context.requests.stopping:
         raise Unavailable("this app-proxy is stopping", reason="shutting-down")
-    if len(context.open) > context.proxy_limits.max_open_requests:
+    if len(context.requests.open) > context.proxy_limits.max_open_requests:
         problem = Unavailable("this app-proxy has too many open requests", reason="proxy-full")
         problem.headers = {"Retry-After": "1"}
         raise problem
@@ -53,8 +53,10 @@ def enter(exchange: Exchange) -> None:
 def enter_service(exchange: Exchange, backend: Backend, authorization: bytes | None) -> None:
     """The service is known: let the caller in. Raises Problem."""
     context = exchange.context
-    principal = exchange.principal = context.authenticator.authenticate(backend.entry, authorization, context.epoch())
-    exchange.backend, exchange.found = backend, True
+    principal = exchange.record.principal = context.authenticator.authenticate(
+        backend.entry, authorization, context.epoch()
+    )
+    exchange.backend, exchange.found, exchange.record.service = backend, True, backend.name
     if principal.name is not None:
         exchange.fields += b"X-Forwarded-User: " + principal.name + b"\r\n"
     if principal.forward_authorization is not None:
@@ -78,7 +80,7 @@ def _read_head(exchange: Exchange, wants: frozenset[str], prompt_bytes: int, *, 
 
 def _bind(exchange: Exchange, found: openai.BodyHead | None, *, counts: bool) -> None:
     exchange.affinity_key = exchange.backend.load_balancer.affinity_key(exchange.head, found)
-    limits = exchange.principal.limits if exchange.principal is not None else None
+    limits = exchange.record.principal.limits if exchange.record.principal is not None else None
     if limits is None:
         exchange.admit()
     else:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from headrace.appproxy.settings import Settings
+from headrace.appproxy.settings import Settings
 
 
 class ProxyLimits:

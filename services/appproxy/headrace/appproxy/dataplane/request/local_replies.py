@@ -11,8 +11,8 @@ import structlog
 from headrace.appproxy.dataplane.auth.access import DENIALS, Denial
 from headrace.appproxy.dataplane.auth.authenticator import denial_problem
 from headrace.appproxy.dataplane.balancing.admission import Refusal
-from headrace.appproxy.dataplane.balancing.retry import Failure
 from headrace.appproxy.dataplane.http1.heads import FramingError
+from headrace.appproxy.dataplane.upstream.failures import Failure
 from headrace.common.contracts.problems import (
     InvalidRequest,
     Problem,

@@ -37,8 +37,9 @@ class MinBodyRate:
         passed_s, self._checked_s = min(now_s - self._checked_s, _LONGEST_S), now_s
         known, self._stretches = self._stretches, {}
         least, grace_s = bounds.min_body_bytes_per_s, bounds.slow_body_grace_s
-        for exchange in [one for one in self._context.open if _uploads(one)]:
-            size = exchange.body.size
+        uploads = [(one, one.body) for one in self._context.requests.open if one.body is not None and _uploads(one)]
+        for exchange, body in uploads:
+            size = body.size
             seconds, before = known.get(exchange, (0.0, size))
             if exchange in known and not exchange.downstream.paused:
                 seconds += passed_s
@@ -54,4 +55,4 @@ class MinBodyRate:
 def _uploads(exchange: Exchange) -> bool:
     """Whether its body is asked for and has not come to its end."""
     asked = exchange.connection is not None or exchange.inspect_body is not None
-    return asked and not exchange.downstream.request_complete and not exchange.status and exchange.body is not None
+    return asked and not exchange.downstream.request_complete and not exchange.record.status

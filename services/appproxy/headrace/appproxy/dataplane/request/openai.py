@@ -101,10 +101,10 @@ def _own(exchange: Exchange, status: int, content: dict[str, Any], reason: str =
 
 
 def _answer(exchange: Exchange, status: int, content: bytes, reason: str = "") -> None:
-    exchange.status, exchange.reason = status, reason
+    exchange.record.status, exchange.record.reason = status, reason
     exchange.reply(
         local_reply(
-            status, b"application/json", content, request_id=exchange.request_id, closes=exchange.closes,
+            status, b"application/json", content, request_id=exchange.record.request_id, closes=exchange.closes,
             extra=exchange.cors_fields, to_head=exchange.head.method == b"HEAD",
         )
     )  # fmt: skip

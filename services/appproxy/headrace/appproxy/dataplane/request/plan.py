@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.appproxy.dataplane.headers import rewrite
-from headrace.appproxy.dataplane.headers.cors import is_preflight
+from headrace.appproxy.dataplane.headers.cors import CorsPolicy, is_preflight
 from headrace.appproxy.dataplane.headers.forwarded import client_address
 from headrace.appproxy.dataplane.headers.identity import holds_credential
 from headrace.appproxy.dataplane.headers.rewrite import ConsumedFields
 from headrace.appproxy.dataplane.headers.subprotocols import parse_offer
+from headrace.appproxy.dataplane.http1.heads import RequestHead
 from headrace.appproxy.dataplane.request.resolve import resolve_destination
 from headrace.common.contracts.problems import Unauthenticated
 
 if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.balancing.backend import Backend
-    from headrace.appproxy.dataplane.headers.cors import CorsPolicy
-    from headrace.appproxy.dataplane.http1.heads import RequestHead
     from headrace.appproxy.dataplane.request.exchange import Exchange
 
 
@@ -72,10 +71,10 @@ def plan_for(exchange: Exchange) -> RequestPlan:
     forwarded_lines, plan.consumed = rewrite.rewrite_request(head)
     given = plan.consumed.get(rewrite.REQUEST_ID)
     plan.request_id = given[0] if given and rewrite.is_request_id(given[0]) else b""
-    exchange.request_id = plan.request_id or context.new_request_id()
+    exchange.record.request_id = plan.request_id or context.new_request_id()
     plan.client_address = downstream.address
     if downstream.trusted:
-        plan.client_address = exchange.client_address = client_address(
+        plan.client_address = exchange.record.client_address = client_address(
             downstream.address, plan.consumed.get(rewrite.CHAIN, ()), context.proxy_limits.trusted_peers
         )
     destination, plan.target = resolve_destination(context, head, downstream.listener.own_port)
@@ -99,7 +98,7 @@ def plan_for(exchange: Exchange) -> RequestPlan:
     else:
         peer, forwarded = downstream.forwarded_fields, destination.forwarded
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if plan.upgrade else b""
-    trace = b"" if context.tracer.traces else context.tracer.begin(exchange, plan.consumed)
+    trace = b"" if context.tracer.traces else context.tracer.begin(exchange.record, plan.consumed)
     forwarded_lines.append(b"")  # the last one's CRLF
     plan.fields = b"".join((b"\r\n".join(forwarded_lines), peer, forwarded, trace, upgrade, b"X-Request-Id: "))
     return plan

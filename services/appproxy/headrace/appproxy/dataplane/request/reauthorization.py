@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.common.contracts.problems import Problem
 
 if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.balancing.backend import Backend
     from headrace.appproxy.dataplane.request.context import WorkerContext
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ class Reauthorizer:
 
     def rights_revoked(self, backend: Backend) -> None:
         """The service's table took rights away: what is open on it is judged by the next sweeps."""
-        self._due.update((one, None) for one in self._context.open if one.found and one.backend is backend)
+        self._due.update((one, None) for one in self._context.requests.open if one.found and one.backend is backend)
 
     def sweep(self) -> None:
         """Cut those who may call no more, at most AT_ONCE of those that are due. To be called several times a second."""
@@ -43,21 +43,21 @@ class Reauthorizer:
             return
         for backend in over:
             backend.entry.forget_expired(now_s)
-        for one in self._context.open:
-            if one.principal is None or one.backend not in over:
+        for one in self._context.requests.open:
+            if one.record.principal is None or one.backend not in over:
                 continue
-            if one.principal.expires_s <= now_s:
+            if one.record.principal.expires_s <= now_s:
                 self._due[one] = None
             else:
-                one.backend.entry.track_expiry(one.principal)
+                one.backend.entry.track_expiry(one.record.principal)
 
     def _judge(self, exchange: Any, now_s: float) -> None:
-        if exchange.closed or exchange.principal is None:
+        if exchange.closed or exchange.record.principal is None:
             return
         try:
             self._context.authenticator.authenticate(exchange.backend.entry, exchange.plan.authorization, now_s)
         except Problem as problem:
             try:
-                exchange.current.cut(str(problem.extra["reason"]))
+                exchange.cut_now(str(problem.extra["reason"]))
             except Exception:
                 log.exception("cut_failed")

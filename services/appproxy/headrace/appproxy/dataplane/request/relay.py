@@ -6,17 +6,16 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from headrace.appproxy.dataplane.http1.bodies import ChunkedBody
+from headrace.appproxy.dataplane.http1.bodies import Body, ChunkedBody
+from headrace.appproxy.dataplane.http1.heads import FramingError, ResponseHead
 from headrace.appproxy.dataplane.inspect.usage import UsageReader
 from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS
 from headrace.appproxy.dataplane.request.body import LAST_CHUNK, chunk
 from headrace.appproxy.dataplane.request.local_replies import error_event
+from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
 
 if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.http1.bodies import Body
-    from headrace.appproxy.dataplane.http1.heads import FramingError, ResponseHead
     from headrace.appproxy.dataplane.request.attempts import Attempts
-    from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
 
 
 class Relay:
@@ -53,11 +52,11 @@ class Relay:
         """Pass content on."""
         exchange = self._exchange
         now_s = self._now()
-        if exchange.first_byte_s is None:
-            exchange.first_byte_s = now_s - exchange.started_s
+        if exchange.record.first_byte_s is None:
+            exchange.record.first_byte_s = now_s - exchange.record.started_s
         if self._downstream.writable:
             self._downstream.deadline = now_s + self._idle_s
-        exchange.bytes_sent += len(content)
+        exchange.record.bytes_sent += len(content)
         usage = exchange.usage
         if usage is not None:
             usage.feed(content, now_s)
@@ -80,7 +79,7 @@ class Relay:
         self._exchange.connection = None
         closes = self._rewrite.closes
         self._exchange.close()
-        self._downstream.finished(closes=closes, now_s=self._exchange.ended_s)
+        self._downstream.finished(closes=closes, now_s=self._exchange.record.ended_s)
 
     def broke_off(self, why: str) -> None:
         """End an answer that cannot be finished so that nobody can take it for whole.
@@ -90,8 +89,8 @@ class Relay:
         """
         if why == "connection-lost" and self._connection.replica.retired:
             why = "replica-stopped"  # its grace was over
-            self._exchange.was_cut = True
-        self._exchange.broken = why
+            self._exchange.record.was_cut = True
+        self._exchange.record.broken = why
         transport = self._downstream.transport
         self.flush()
         self._exchange.connection = None
@@ -100,7 +99,7 @@ class Relay:
             self._downstream.abort()
             return
         if self._rewrite.events:
-            event = error_event(why, self._exchange.request_id)
+            event = error_event(why, self._exchange.record.request_id)
             self._write(chunk(event) if self._rewrite.chunked else event)
         if self._rewrite.until_close:
             raw = transport.get_extra_info("socket")
@@ -134,7 +133,7 @@ class Relay:
 
     def caller_left(self) -> None:
         """The caller is gone: the replica is told at once."""
-        self._exchange.caller_gone = True
+        self._exchange.record.caller_gone = True
         self._connection.drop()
         self._exchange.connection = None
         self._exchange.close()
@@ -153,6 +152,6 @@ class Relay:
 
     def cut(self, why: str) -> None:
         """End it now, and say why."""
-        self._exchange.was_cut = why in GRACE_REASONS
+        self._exchange.record.was_cut = why in GRACE_REASONS
         self._connection.drop()
         self.broke_off(why)

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from headrace.appproxy.dataplane.headers.rewrite import forwarded_fields, is_host
+from headrace.appproxy.dataplane.balancing.destination import Destination
+from headrace.appproxy.dataplane.headers.rewrite import is_host
+from headrace.appproxy.dataplane.http1.heads import RequestHead
 from headrace.appproxy.dataplane.inspect.routing import locate, origin_form
 from headrace.common.contracts.problems import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.balancing.backend import Backend
-    from headrace.appproxy.dataplane.http1.heads import RequestHead
     from headrace.appproxy.dataplane.request.context import WorkerContext
 
 FLEET: Final = "/v1"
 _QUERY: Final = 0x3F
-
-
-class Destination:
-    """Where a request goes. `serving` is None for the fleet's base URL until the model is known."""
-
-    __slots__ = ("backend", "forwarded", "host", "prefix")
-
-    def __init__(self, backend: Backend | None, prefix: bytes, host: bytes) -> None:
-        self.backend = backend
-        self.prefix = prefix
-        """What was taken off the path."""
-        self.host = host
-        """As the caller named it."""
-        self.forwarded = forwarded_fields(host, prefix)
-        """The fields that tell the replica of host and prefix."""
 
 
 def resolve_destination(context: WorkerContext, head: RequestHead, own_port: int | None) -> tuple[Destination, bytes]:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from headrace.appproxy.dataplane.auth.access import DENIALS
 from headrace.appproxy.dataplane.headers.rewrite import switching_head
+from headrace.appproxy.dataplane.http1.bodies import Body
+from headrace.appproxy.dataplane.http1.heads import FramingError, ResponseHead
 from headrace.appproxy.dataplane.http1.websocket import POLICY_VIOLATION, FrameTracker, close_frame
 from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS
 from headrace.appproxy.dataplane.request.local_replies import interruption_problem
+from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
 
 if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.http1.bodies import Body
-    from headrace.appproxy.dataplane.http1.heads import FramingError, ResponseHead
     from headrace.appproxy.dataplane.request.attempts import Attempts
-    from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
 
 
 class Tunnel:
@@ -40,13 +40,16 @@ class Tunnel:
     def begin(self, head: ResponseHead) -> None:
         """Answer 101."""
         exchange = self._exchange
-        exchange.status, exchange.upgraded = 101, True
+        exchange.record.status, exchange.record.upgraded = 101, True
         self._connection.handler = self
         self._connection.tunnel = True
         self._downstream.exchange = self
         self._downstream.write(
             switching_head(
-                head, extra=exchange.limit_fields, request_id=exchange.request_id, subprotocol=exchange.plan.subprotocol
+                head,
+                extra=exchange.limit_fields,
+                request_id=exchange.record.request_id,
+                subprotocol=exchange.plan.subprotocol,
             )
         )
         self._touch()
@@ -58,14 +61,14 @@ class Tunnel:
     def from_replica(self, data: bytes) -> None:
         """Bytes for the caller."""
         self._touch()
-        self._exchange.bytes_sent += len(data)
+        self._exchange.record.bytes_sent += len(data)
         self._frames.feed(data)
         self._downstream.write(data)
 
     def from_caller(self, data: bytes) -> None:
         """Bytes for the replica."""
         self._touch()
-        self._exchange.bytes_received += len(data)
+        self._exchange.record.bytes_received += len(data)
         self._connection.write(data)
 
     def ended(self) -> None:
@@ -86,13 +89,13 @@ class Tunnel:
 
     def expired(self) -> None:
         """Nobody said anything."""
-        self._exchange.broken = "idle-timeout"
+        self._exchange.record.broken = "idle-timeout"
         self.caller_left()
         self._downstream.close_gracefully()
 
     def cut(self, why: str) -> None:
         """End it now. A caller who lost the right to call is told so, unless a frame has begun: then there is no place for it."""
-        self._exchange.broken, self._exchange.was_cut = why, why in GRACE_REASONS
+        self._exchange.record.broken, self._exchange.record.was_cut = why, why in GRACE_REASONS
         denied = why in DENIALS
         if denied and self._frames.between:
             self._downstream.write(close_frame(POLICY_VIOLATION, interruption_problem(why).detail))

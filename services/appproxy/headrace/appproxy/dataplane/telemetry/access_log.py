@@ -10,7 +10,7 @@ import structlog
 from headrace.appproxy.dataplane.inspect.usage import cost
 
 if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.accounting import RequestRecord
+    from headrace.appproxy.dataplane.telemetry.record import RequestRecord
 
 log = structlog.get_logger(__name__)
 

@@ -8,8 +8,8 @@ from headrace.appproxy.dataplane.headers.rewrite import TRACEPARENT, TRACESTATE,
 from headrace.appproxy.dataplane.telemetry.traceparent import fields, is_canonical, parse
 
 if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.accounting import RequestRecord
     from headrace.appproxy.dataplane.telemetry.otel import OtelTracing
+    from headrace.appproxy.dataplane.telemetry.record import RequestRecord
 
 CLOSE_S: Final = 5.0
 """How long the last spans may take at the end."""
@@ -36,7 +36,7 @@ class NoTracing:
 
     traces = False
 
-    def begin(self, _account: RequestRecord, consumed: ConsumedFields) -> bytes:
+    def begin(self, _record: RequestRecord, consumed: ConsumedFields) -> bytes:
         """Return the caller's own fields, if they are valid."""
         given = consumed.get(TRACEPARENT)
         if given is None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from headrace.appproxy.dataplane.balancing.retry import FailureKind
 from headrace.appproxy.dataplane.http1.bodies import Body, OpenBody, body_of
 from headrace.appproxy.dataplane.http1.heads import FramingError, HeadLimits, ResponseHead
 from headrace.appproxy.dataplane.http1.responses import ResponseReader
 from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol, WriteCoalescer
+from headrace.appproxy.dataplane.upstream.failures import FailureKind
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.upstream.replica import Replica

@@ -5,32 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Any, Final, Protocol
+from typing import Final
 
-from headrace.appproxy.dataplane.balancing.retry import Failure
 from headrace.appproxy.dataplane.http1.heads import HeadLimits
 from headrace.appproxy.dataplane.http1.write_coalescer import WriteCoalescer
 from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats
 from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
 from headrace.appproxy.dataplane.upstream.draining import NEVER, drain_deadline
+from headrace.appproxy.dataplane.upstream.failures import Failure
 from headrace.appproxy.dataplane.upstream.model_names import fetch_model_names
+from headrace.appproxy.dataplane.upstream.open_request import OpenRequest
 from headrace.appproxy.dataplane.upstream.peer_check import is_forbidden_peer
+from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Route
 from headrace.common.runtime.clock import utc_now
 
 _MOST_IDLE: Final = 512
 """Idle connections kept to one replica."""
-
-
-class SharedCount(Protocol):
-    """A replica's place on the board that all workers share."""
-
-    def publish(self, number: int) -> None:
-        """Write this worker's open requests."""
-
-    def others(self) -> int:
-        """Return those of the other workers."""
 
 
 class DrainCounts:
@@ -98,7 +90,7 @@ class Replica:
         self.session_id: SessionId = route.session_id
         self.key = str(route.session_id)
         self.stats = stats
-        self.open: set[Any] = set()
+        self.open: set[OpenRequest] = set()
         self.idle: list[ReplicaConnection] = []
         self.drain: DrainCounts | None = None
         self.retired = False
@@ -112,7 +104,7 @@ class Replica:
         """What its engine calls its models, once it was asked."""
         self._ask_at_s = 0.0
         self._asking: asyncio.Task[tuple[str, ...] | None] | None = None
-        self._shared: SharedCount | None = None
+        self._shared: InFlightCell | None = None
         self._drain_deadline_s = NEVER
         self.route = route
         self.weight = 0
@@ -135,7 +127,7 @@ class Replica:
         if route.state == "draining" and self.drain is None:
             self.drain = DrainCounts(len(self.open))
 
-    def share_count(self, shared: SharedCount) -> None:
+    def share_count(self, shared: InFlightCell) -> None:
         """Count on the workers' common board."""
         self._shared = shared
         shared.publish(len(self.open))
@@ -146,29 +138,29 @@ class Replica:
         shared = self._shared
         return len(self.open) if shared is None else len(self.open) + shared.others()
 
-    def acquire(self, exchange: Any) -> ReplicaConnection | None:
+    def acquire(self, request: OpenRequest) -> ReplicaConnection | None:
         """Count one more open request; return a kept connection for it (`kept`), if there is one."""
-        self.open.add(exchange)
+        self.open.add(request)
         if self._shared is not None:
             self._shared.publish(len(self.open))
         return self.take_idle() if self.idle else None
 
-    def release(self, exchange: Any) -> None:
+    def release(self, request: OpenRequest) -> None:
         """The request has ended, or goes elsewhere. Safe to repeat."""
-        self.open.discard(exchange)
+        self.open.discard(request)
         if self._shared is not None:
             self._shared.publish(len(self.open))
 
     def cut_overdue(self, now_s: float) -> None:
         """Once the drain's grace is over: tell and cut what is still open."""
         if now_s >= self._drain_deadline_s:
-            for exchange in list(self.open):
-                exchange.current.cut("replica-stopped")
+            for request in list(self.open):
+                request.cut_now("replica-stopped")
 
     def move_requests(self) -> None:
         """It was taken out: what is open and has no answer yet goes to another replica, where that is safe."""
-        for exchange in list(self.open):
-            exchange.move()
+        for request in list(self.open):
+            request.move()
 
     def take_idle(self) -> ReplicaConnection | None:
         """Return an idle connection, the one that was used last, or None."""

@@ -23,7 +23,7 @@ _TURN_NS = 20_000_000
 
 
 class InFlightCell:
-    """One replica's row, as one process sees it (upstream.replica.Column)."""
+    """One replica's row, as one process sees it."""
 
     __slots__ = ("_alone", "_claim", "_clock_ns", "_mine", "_number", "_published", "_row", "_wake")
 

@@ -1,0 +1,49 @@
+"""Destination of a request, and the cache of them by address.
+
+A few addresses make up nearly all traffic. The cache is bounded, and cleared with every new route table.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headrace.appproxy.dataplane.balancing.backend import Backend
+from headrace.appproxy.dataplane.headers.rewrite import forwarded_fields
+
+_MOST_DESTINATIONS: Final = 2048
+_LONGEST_REMEMBERED: Final = 512
+
+
+class Destination:
+    """Where a request goes. `backend` is None for the fleet's base URL until the model is known."""
+
+    __slots__ = ("backend", "forwarded", "host", "prefix")
+
+    def __init__(self, backend: Backend | None, prefix: bytes, host: bytes) -> None:
+        self.backend = backend
+        self.prefix = prefix
+        """What was taken off the path."""
+        self.host = host
+        """As the caller named it."""
+        self.forwarded = forwarded_fields(host, prefix)
+        """The fields that tell the replica of host and prefix."""
+
+
+class DestinationCache:
+    """Destinations by (first segment of the path, host)."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bytes], Destination] = {}
+        self.get = self._known.get
+
+    def put(self, address: tuple[bytes, bytes], destination: Destination) -> None:
+        """Remember one."""
+        if len(address[0]) + len(address[1]) > _LONGEST_REMEMBERED:
+            return
+        if len(self._known) >= _MOST_DESTINATIONS:
+            self._known.clear()
+        self._known[address] = destination
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._known.clear()

@@ -1,0 +1,27 @@
+"""Failure of an attempt: how it ended without a byte of a response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FailureKind = Literal[
+    "connect-failed",  # refused, unreachable, name unknown: nothing was sent
+    "connect-timeout",
+    "connection-lost",  # reset or closed before the first byte
+    "bad-response",
+    "first-byte-timeout",
+    "engine-unavailable",  # its own 502 or 503
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How one attempt ended without a byte of an answer."""
+
+    kind: FailureKind
+    text: str
+    reused: bool = False
+    """Whether it was sent on a connection that had served before."""
+    seconds: float = 0.0
+    """From having a connection to the failure."""

@@ -1,0 +1,20 @@
+"""Open request, as its replica sees it: what may be cut or moved.
+
+A role, so that upstream knows no exchange.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+
+class OpenRequest(ABC):
+    """A request that is open on a replica."""
+
+    @abstractmethod
+    def cut_now(self, why: str) -> None:
+        """End it now, whatever has come of its response, and say why."""
+
+    @abstractmethod
+    def move(self) -> bool:
+        """Leave the replica for another one, if no response has begun and that is safe. Return whether it does."""
