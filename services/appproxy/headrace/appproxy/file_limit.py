@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 RESERVE: Final = 256
-"""Descriptors that are no connection of a caller or replica: listening sockets, the board and its bells, channels, logs, Redis, and
-those who are told that there is no room."""
+"""Descriptors that are no connection of a caller or replica: listening sockets, the in-flight table and its eventfds, channels, logs, Redis, and
+connections that are refused."""
 _MOST: Final = 1 << 30
 LEAST: Final = 2 * RESERVE
 """Fewer descriptors than this are refused at the start."""

@@ -26,7 +26,7 @@ Closed = Callable[[int], Awaitable[None]]
 
 
 class Listeners:
-    """Opens and closes ports. `opened(own port or None, a socket per worker)` and `closed(own port)` are told."""
+    """Opens and closes ports. Calls `opened(own port or None, a socket per worker)` and `closed(own port)`."""
 
     name = "listeners"
 

@@ -44,7 +44,7 @@ class RouteEntry:
     def __init__(self, table: RouteTable) -> None:
         self.table = table
         self.principals: dict[bytes | None, Principal] = {}
-        """Whom the gate let through by this table, by Authorization header."""
+        """Principals that were let in by this table, by Authorization header."""
         self.expires_s = NEVER
         """When the first of those expires who came in by this table or one before it, in seconds since the epoch; maybe they are
         gone by then."""

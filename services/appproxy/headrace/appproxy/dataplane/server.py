@@ -50,7 +50,7 @@ class DataPlane:
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
     def apply(self, table: RouteTable, cells: Mapping[SessionId, InFlightCell]) -> bool:
-        """Put a table in use; False if it is not newer. `slots`: columns of its replicas on the workers' board.
+        """Put a table in use; False if it is not newer. `cells`: those of its replicas in the in-flight table.
 
         What callers have open who may call no more by it is cut within a few sweeps.
         """

@@ -3,7 +3,7 @@
 A frame is four bytes of length, one byte that says how many descriptors belong to it, and the JSON of one object, whose `kind` says
 what it is. A descriptor comes no later than the first byte of its frame.
 
-Parent to worker: `start` (settings, number, workers, column, rows, handover; the board's descriptors), then what there is and what changes, each
+Parent to worker: `start` (settings, number, workers, column, rows, handover; the shared memory's descriptors), then all and what changes, each
 with its `step`: `table` (table, rows), `listen` (own_port; the socket), `unlisten` (own_port), `begin`; at last `drain` (grace_s).
 Worker to parent: `told` (step, news, state, stats), `leaving`.
 """

@@ -1,6 +1,6 @@
 """Dispatches queued requests when another worker frees a replica.
 
-While requests wait for a replica that has a limit, their worker claims a place on the board and is rung when there may be one; a look
+While requests wait for a replica that has a limit, their worker claims a place in the in-flight table and is woken when there may be one; a look
 every 20 ms makes up for turns that change and for replicas that became free in other ways. Nothing runs while nobody waits.
 """
 
@@ -17,7 +17,7 @@ _AGAIN_S = 0.02
 
 
 class QueueWaker:
-    """Looks after the queues of one worker. `places`: the board's rows of its replicas."""
+    """Looks after the queues of one worker. `cells`: its cells of the in-flight table, by replica."""
 
     def __init__(self, backends: BackendRegistry, cells: Mapping[SessionId, InFlightCell]) -> None:
         self._backends = backends

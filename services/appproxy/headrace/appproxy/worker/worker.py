@@ -39,7 +39,7 @@ _HANDOVER_S = 10.0
 """Longest wait for a successor before it stops accepting without one."""
 _ORPHANS_GRACE_S = 5.0
 _LAST_WORDS_S = 5.0
-"""Longest that a parent may take to read what is told at the end."""
+"""Longest that a parent may take to read the last report."""
 _COLLECT_AFTER = (20_000, 20, 50)
 
 
@@ -98,7 +98,7 @@ class Worker:
             loop.remove_reader(wakeup_fd)
             self._channel.close()
 
-    # --- being told
+    # --- messages from the parent
 
     async def _apply_messages(self) -> None:
         while True:
@@ -134,7 +134,7 @@ class Worker:
             self._of_service[table.service_id] = set(mine)
         self._plane.apply(table_for(table, self._workers), mine)
 
-    # --- telling
+    # --- reports to the parent
 
     def _noticed(self) -> None:
         """Something happened that others wait for; comes from the middle of a request's work."""
@@ -156,8 +156,8 @@ class Worker:
                     await self._news.wait()
 
     def _report(self, *, news: bool = True) -> None:
-        told = {"kind": "told", "step": self._step, "ready": self._ready, "news": news}
-        self._channel.send(told | {"state": self._plane.snapshot(), "stats": self._plane.context.stats.take()})
+        report = {"kind": "told", "step": self._step, "ready": self._ready, "news": news}
+        self._channel.send(report | {"state": self._plane.snapshot(), "stats": self._plane.context.stats.take()})
 
     # --- the end
 

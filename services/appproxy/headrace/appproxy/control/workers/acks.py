@@ -12,11 +12,11 @@ from headrace.appproxy.ipc.snapshot import WorkerSnapshot
 from headrace.common.contracts.ids import ServiceId
 
 _KEPT_S = 600.0
-"""How long receipts are told on (contracts: ProxyReport)."""
+"""How long drain counts are reported on (contracts: ProxyReport)."""
 
 
 class AppliedGenerations:
-    """Which generation of each service's table all workers have put in use: what may be told to the manager."""
+    """Which generation of each service's table all workers have put in use: what may be reported to the manager."""
 
     def __init__(self) -> None:
         self._confirmed: dict[ServiceId, int] = {}
@@ -43,13 +43,13 @@ class AppliedGenerations:
 
 
 class DrainTotals:
-    """The drains that ended workers told of. What was still open there was cut with them."""
+    """Drain counts of workers that exited. What was still open there was cut with them."""
 
     def __init__(self) -> None:
         self._drains: dict[str, tuple[list[float], float]] = {}
 
     def add(self, state: WorkerSnapshot, now_s: float) -> None:
-        """Take over what a worker told last."""
+        """Add the last snapshot of a worker that exited."""
         for session, (still_open, *counts, cut, slowest_s) in state["drains"].items():
             mine = [0, *counts, cut + still_open, slowest_s]
             known, _ = self._drains.get(session, ([0] * len(mine), 0.0))
@@ -59,13 +59,13 @@ class DrainTotals:
             self._drains[session] = [*summed, max(slowest_known_s, slowest_more_s)], now_s
 
     def forget(self, live: Container[str], now_s: float) -> None:
-        """Drop what was told long enough, of replicas that are not in the tables any more."""
+        """Drop what was reported long enough, of replicas that are not in the tables any more."""
         for session in [known for known, (_, at_s) in self._drains.items() if now_s - at_s > _KEPT_S]:
             if session not in live:
                 del self._drains[session]
 
     @property
     def snapshot(self) -> WorkerSnapshot:
-        """Return them as if one more worker told them."""
+        """Return them as the snapshot of one more worker."""
         drains = {session: numbers for session, (numbers, _) in self._drains.items()}
         return {"open": {}, "drains": drains, "queued": {}, "out": [], "connections": 0}

@@ -37,7 +37,7 @@ _END_S = 5.0
 
 
 class WorkerPool:
-    """Same as LocalTraffic to its users. What the workers counted goes to `book` as they tell it.
+    """Same as LocalTraffic to its users. What the workers counted goes to `book` with each report.
 
     A worker that dies is replaced on the same sockets, which are held here: connections that wait to be accepted are served by its
     successor. One that got SIGTERM goes on until its successor is there, and then ends with what is open on it.
@@ -58,7 +58,7 @@ class WorkerPool:
         self._heard = asyncio.Event()
         self._workers: list[WorkerProcess] = []
         self._columns = list(range(2 * self._count + 2))
-        """Those of the board that no process has: so many may leave at the same time as others serve."""
+        """Those of the in-flight table that no process has: so many may leave at the same time as others serve."""
         self._in_flight: InFlightTable | None = None
         self._rows = RowAllocator(_ROWS)
         self._generations = AppliedGenerations()
@@ -139,7 +139,7 @@ class WorkerPool:
             worker.send({"kind": "unlisten", "step": self._step, "own_port": own_port})
 
     def snapshot(self) -> TrafficSnapshot:
-        """Return what the workers told last, added up."""
+        """Return the sum of the workers' last snapshots."""
         return merge_snapshots([*(worker.snapshot for worker in self._workers), self._drain_totals.snapshot])
 
     def generations(self) -> dict[ServiceId, int]:
@@ -177,7 +177,7 @@ class WorkerPool:
                     await self._stop.wait()
 
     async def _start(self, number: int, in_flight: InFlightTable) -> WorkerProcess:
-        """Return a worker that is told what to serve, and whose end is watched."""
+        """Return a worker that got all tables and ports, and whose end is watched."""
         while not self._columns:  # each of them has one; they end one after another
             oldest = min((w for w in self._workers if w.leaving), key=lambda w: w.started_s)
             oldest.kill()

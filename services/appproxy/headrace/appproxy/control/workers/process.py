@@ -25,7 +25,7 @@ _PREFIX = "HEADRACE_APPPROXY_"
 _LAST_WORDS_S = 2.0
 _TICKS_PER_S = float(os.sysconf("SC_CLK_TCK"))
 EMPTY_SNAPSHOT: WorkerSnapshot = {"open": {}, "drains": {}, "queued": {}, "out": [], "connections": 0}
-"""The state of a worker that has told nothing yet."""
+"""Of a worker that has reported nothing yet."""
 
 
 class WorkerProcess:

@@ -41,7 +41,7 @@ _FAULTS: dict[str, Fault] = {
 class Backend:
     """The live side of one service.
 
-    `make` builds a replica, `retire` takes one that left; `notify` is told when requests begin or cease to wait, or a drain ends.
+    `make` builds a replica, `retire` takes one that left; `notify` is called when requests begin or cease to wait, or a drain ends.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Backend:
         self._notify()
 
     def end(self) -> None:
-        """The service is gone: who waits for it, or still comes to it, is told."""
+        """The service is gone: who waits for it, or still comes to it, is refused."""
         self.table = self.table.model_copy(update={"removed": True})
         self._routable = []
         for session_id in list(self.replicas):
@@ -183,13 +183,13 @@ class Backend:
 
     def _eligible(self, tried: Container[str]) -> list[Replica]:
         # Where requests may not wait, those that could not be connected to are tried each time, if there is nobody else.
-        away = self._outliers.unreachable() if self.table.limits.max_queued else _NONE
-        left, _panic = eligible(self._routable, self._outliers.ejected(), away)
+        unreachable_keys = self._outliers.unreachable() if self.table.limits.max_queued else _NONE
+        left, _panic = eligible(self._routable, self._outliers.ejected(), unreachable_keys)
         trial = self._outliers.on_trial()
         if trial:
             left = [r for r in left if r.key not in trial or not r.in_flight] or left
         untried = [replica for replica in left if replica.key not in tried]
-        return untried or [r for r in self._routable if r.key not in tried and r.key not in away]
+        return untried or [r for r in self._routable if r.key not in tried and r.key not in unreachable_keys]
 
     # --- waiting
 
@@ -211,8 +211,8 @@ class Backend:
         the beginning. Return None while it waits or has gone on, or why it may not."""
         refusal = self.pick(waiter)
         why = refusal if isinstance(refusal, Refusal) else replicas_full(len(self._routable), self._max_in_flight)
-        if (told := self._enqueue(waiter, why)) is not None:
-            return told
+        if (refused := self._enqueue(waiter, why)) is not None:
+            return refused
         self.dispatch()  # a replica may be there that it was not sent to yet
         return None
 
@@ -318,7 +318,7 @@ class Backend:
         replica.close_idle()
 
     def ejected(self) -> frozenset[str]:
-        """Return the replicas that are passed over."""
+        """Return the replicas that are ejected."""
         return self._outliers.ejected() if self._outliers.suspects else frozenset()
 
     def may_retry(self) -> bool:
@@ -351,7 +351,7 @@ class Backend:
         self.load_balancer.advance_slow_start(self._routable, now_s)
 
     def _move_requests(self) -> None:
-        """Send what may move elsewhere from the replicas that are passed over or unhealthy."""
+        """Send what may move elsewhere from the replicas that are ejected or unhealthy."""
         ill = self._outliers.unresponsive() if self._outliers.suspects else _NONE
         for replica in self.replicas.values():
             if replica.open and (replica.route.health == "unhealthy" or replica.key in ill):

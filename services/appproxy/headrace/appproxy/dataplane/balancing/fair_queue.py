@@ -37,7 +37,7 @@ class Ticket(Generic[T]):
 
 
 class Pushed(NamedTuple, Generic[T]):
-    """What became of a push. `ticket` is None where the queue had no room; `pushed_out` had to leave for it, and is to be told."""
+    """What became of a push. `ticket` is None where the queue had no room; `pushed_out` had to leave for it, and is to be refused."""
 
     ticket: Ticket[T] | None
     pushed_out: Ticket[T] | None

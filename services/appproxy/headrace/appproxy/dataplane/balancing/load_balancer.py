@@ -55,7 +55,7 @@ class LoadBalancer:
         self.weights = Weights(able)
 
     def restart_slow_start(self, replica: Replica, now_s: float) -> None:
-        """It serves again after it was passed over: it starts slowly."""
+        """It serves again after it was ejected: it starts slowly."""
         self._since[replica.key] = now_s
         replica.share = slow_start_share(0.0, self._balance.slow_start_s)
         self.weights = Weights(self._routable)

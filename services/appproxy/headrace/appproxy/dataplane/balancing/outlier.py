@@ -2,7 +2,7 @@
 
 Failures of real requests tell before the next health check does.
 
-The table says who serves; this only passes over. What callers do wrong never counts (4xx), and neither does a caller who leaves.
+The table says who serves; this only ejects. What callers do wrong never counts (4xx), and neither does a caller who leaves.
 What takes a replica out, and how often in a row:
 - a failed or timed-out connect: at once, since nobody can be served there;
 - a fresh connection that ends without an answer: twice (a dead container's port may still be answered by the engine in front of
@@ -27,9 +27,9 @@ class _State:
     consecutive: int = 0
     fault: Fault = "connect"
     until_s: float = 0.0
-    """Passed over until then; 0 while it is not."""
+    """Ejected until then; 0 while it is not."""
     ejected_for_s: float = 0.0
-    """How long it was passed over last."""
+    """How long it was ejected last."""
     returned_s: float = 0.0
     """When it came back last."""
     probing: bool = False
@@ -39,7 +39,7 @@ class _State:
 
 
 class OutlierDetector:
-    """Which replicas of one service are passed over. `now_s` is any clock that only goes forward, in seconds.
+    """The outliers among one service's replicas. `now_s` is any clock that only goes forward, in seconds.
 
     The time out doubles while a replica fails again soon after its return. Who could not be connected to comes back by a connect
     that works (`due`, `probed`), the others by a trial: one request at a time, whose outcome decides.
@@ -86,7 +86,7 @@ class OutlierDetector:
             del self.suspects[key]
 
     def due_probes(self, now_s: float, *, awaited: bool = False) -> list[str]:
-        """Return the replicas to try a connect to now, each once; those whose trial begins are let back by the way.
+        """Return the replicas to try a connect to now, each once; those whose trial begins are let back here.
 
         `awaited`: requests wait for one that can be connected to, so those that cannot are tried now, whatever their time.
         """
@@ -115,15 +115,15 @@ class OutlierDetector:
             state.until_s = now_s + state.ejected_for_s
 
     def ejected(self) -> frozenset[str]:
-        """Return the replicas that are passed over."""
+        """Return the replicas that are ejected."""
         return frozenset(key for key, state in self.suspects.items() if state.until_s)
 
     def unreachable(self) -> frozenset[str]:
-        """Return the replicas that are passed over because they could not be connected to."""
+        """Return the replicas that are ejected because they could not be connected to."""
         return frozenset(key for key, state in self.suspects.items() if state.until_s and state.fault == "connect")
 
     def unresponsive(self) -> frozenset[str]:
-        """Return the replicas that are passed over because no answer came from them: what is open on them may get none either."""
+        """Return the replicas that are ejected because no answer came from them: what is open on them may get none either."""
         return frozenset(key for key, state in self.suspects.items() if state.until_s and state.fault != "unavailable")
 
     def on_trial(self) -> frozenset[str]:

@@ -31,14 +31,14 @@ class BackendRegistry:
         self._make = make
         self._backends: dict[ServiceId, Backend] = {}
         self.retired: dict[SessionId, tuple[Replica, float]] = {}
-        """Replicas that left the tables, and until when their receipts are told."""
+        """Replicas that left the tables, and until when their drain counts are reported."""
 
     def retire(self, replica: Replica, now_s: float) -> None:
-        """Keep the receipt of a replica that left the table."""
+        """Keep the drain counts of a replica that left the table."""
         self.retired[replica.session_id] = replica, now_s + _RECEIPT_S
 
     def sweep(self, now_s: float) -> None:
-        """Drop the receipts that were told long enough; of replicas that left, move requests to others, and end drains whose grace is over."""
+        """Drop drain counts that were reported long enough; of replicas that left, move requests to others, and end overdue drains."""
         for replica, _ in self.retired.values():
             replica.cut_overdue(now_s)
             replica.move_requests()

@@ -31,12 +31,12 @@ class HeaderTable(Generic[K]):
     __slots__ = ("_known", "_otherwise", "_seen", "get")
 
     def __init__(self, known: Mapping[bytes, K], *, otherwise: Callable[[bytes], K | None] = lambda _: None) -> None:
-        """`known` by names in lower case; `otherwise(name in lower case)` tells of all others."""
+        """`known` by names in lower case; `otherwise(name in lower case)` is asked for all others."""
         self._known = dict(known)
         self._otherwise = otherwise
         self._seen: dict[bytes, K | None] = {}
         self.get = self._seen.get
-        """`get(name, UNSEEN)`: what is known, None for nothing, UNSEEN where `learn(name)` must tell."""
+        """`get(name, UNSEEN)`: what is known, None for nothing, UNSEEN where `learn(name)` has to look."""
 
     def learn(self, name: bytes) -> K | None:
         """Return what is known of the field, and remember this spelling. Bounded: spellings are callers' choice."""
@@ -86,7 +86,7 @@ class HeaderLine:
 class FramingError(Exception):
     """Bytes that are no valid message. Nothing after them on the connection can be understood.
 
-    `status` and `code` are what a caller is told; replicas' mistakes are told by `code` alone.
+    `status` and `code` are what a caller gets; of replicas' mistakes only the `code`.
     """
 
     def __init__(self, code: str, detail: str, status: int = 400) -> None:
@@ -121,7 +121,7 @@ class RequestHead:
     expects = False
     """Whether the caller waits for `100 Continue`."""
     memo: Any = None
-    """What the traffic made of it, for requests that have the same head."""
+    """Its plan, for requests that have the same head."""
 
     plain_target = False
     """Whether the target is a path of visible ASCII without a fragment."""
@@ -164,7 +164,7 @@ class ResponseHead:
     """What Content-Length says, also where no body follows."""
     connection: tuple[bytes, ...] = ()
     memo: Any = None
-    """What the caller was told, for answers that have the same head."""
+    """How it was rewritten for the caller, for responses that have the same head."""
 
     def __init__(self, status: int, reason: bytes, minor: int, headers: Headers) -> None:
         self.status = status

@@ -57,7 +57,7 @@ class WriteCoalescer:
 
 
 class CoalescingProtocol(asyncio.Protocol):
-    """A connection that sends by an Outbox. Its transport is written to, closed and ended by these methods only: in order."""
+    """A connection that writes by a WriteCoalescer. Its transport is written to, closed and ended by these methods only: in order."""
 
     __slots__ = ("_coalescer", "_unsent", "transport")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _MOST_UNSETTLED: Final = 10_000
-"""Settlements kept while Redis is away; beyond, the oldest are lost, and their estimates stand."""
+"""Settlements kept while Redis does not answer; beyond, the oldest are lost, and their estimates stand."""
 
 
 class RateLimiter:
@@ -89,7 +89,7 @@ class RateLimiter:
             return self._local.reserve(caller, limits, tokens)
 
     def settle_now(self, reservation: Reservation | None, tokens: int | None) -> bool:
-        """End a request, or return False if Redis has to be told: await settle() then.
+        """End a request, or return False if Redis has to be asked: await settle() then.
 
         `tokens` used: 0 gives everything back (it never ran), None (nobody knows) lets the estimate stand. Safe to repeat.
         """

@@ -75,7 +75,7 @@ class Quota:
         self.token_interval_s = MINUTE_S / self.tokens_per_minute if self.tokens_per_minute else 0.0
         self.tokens_per_day = _part(limits.tokens_per_day, divided_by)
         self.needs_settling = bool(self.in_flight or self.tokens_per_minute or self.tokens_per_day)
-        """Whether the end of a request has to be told."""
+        """Whether the end of a request has to be settled."""
         self.bounds_anything = self.needs_settling or rate is not None
 
 
@@ -169,17 +169,17 @@ class Verdict:
         """
         if self is UNLIMITED:
             return b""
-        told = _JUDGED[self.judged]
+        fields = _JUDGED[self.judged]
         if self.limit_tokens is not None:
-            told = b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n%b" % (
-                self.limit_tokens, self.remaining_tokens, duration(self.reset_tokens_s), told,
+            fields = b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n%b" % (
+                self.limit_tokens, self.remaining_tokens, duration(self.reset_tokens_s), fields,
             )  # fmt: skip
         if self.limit_requests is not None:
             # A format that stands where it is used is compiled; a named one is read anew each time.
-            told = b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n%b" % (
-                self.limit_requests, self.remaining_requests, duration(self.reset_requests_s), told,
+            fields = b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n%b" % (
+                self.limit_requests, self.remaining_requests, duration(self.reset_requests_s), fields,
             )  # fmt: skip
-        return told if self.allowed else told + b"retry-after-ms: %d\r\n" % max(1, ceil(self.wait_s * 1000))
+        return fields if self.allowed else fields + b"retry-after-ms: %d\r\n" % max(1, ceil(self.wait_s * 1000))
 
 
 def _at_most(tokens: int, limit: int) -> int:

@@ -44,7 +44,7 @@ class Attempts(Waiter):
     found = False
     """Whether the service is known."""
     plan: RequestPlan
-    """What its head means, once that is known; what is told to a replica is part of it."""
+    """What its head means, once that is known; what a replica gets is part of it."""
     fields = b""
     """What the replica gets as header fields, beside those that frame the body."""
     limit_fields = b""
@@ -206,21 +206,21 @@ class Attempts(Waiter):
         )
         self.downstream.deadline = self.context.now() + wait_s
 
-    # --- what the connection to the replica tells (upstream.connection.Taker)
+    # --- called by the connection to the replica (upstream.connection.ResponseHandler)
 
     def rewritten_head(self, head: ResponseHead, authority: bytes) -> tuple[ResponseRewrite, bytes]:
-        """Return what the caller is told of an answer from `where`, and its head for the caller."""
+        """Return how a response of the replica at `authority` is rewritten for the caller, and its head."""
         context = self.context
         self.record.status = head.status
-        told = rewrite_response(
+        rewrite = rewrite_response(
             head,
             minor=self.head.minor,
             closes=not self.head.keep_alive or context.requests.stopping or self.downstream.listener.refusing,
             replica=authority,
             prefix=self.plan.prefix,
         )
-        date = b"" if told.dated else context.date.now()
-        return told, told.head(
+        date = b"" if rewrite.dated else context.date.now()
+        return rewrite, rewrite.head(
             head, date=date, extra=self.limit_fields, cors=self.cors_fields, request_id=self.record.request_id
         )
 
@@ -233,15 +233,15 @@ class Attempts(Waiter):
             backend.record_status(replica, head.status)
             if head.status in (502, 503) and self._elsewhere(head.status):
                 return
-        told, begin = self.rewritten_head(head, replica.authority)
+        rewrite, begin = self.rewritten_head(head, replica.authority)
         downstream.write(begin + content)
         self.close()
         if content:  # accounted for after it has left
             self.record.first_byte_s = self.record.ended_s - self.record.started_s
             self.record.bytes_sent = len(content)
-            if told.usage == "json":
+            if rewrite.usage == "json":
                 self.json_response = content
-        downstream.finished(closes=told.closes, now_s=self.record.ended_s)
+        downstream.finished(closes=rewrite.closes, now_s=self.record.ended_s)
 
     def answered(self, head: ResponseHead) -> None:
         """The final head of an answer came, or 101."""

@@ -28,11 +28,11 @@ _MOST_HELD: Final = 64 * 1024
 _FLUSH_S: Final = 5.0
 """How long a last answer may take to leave before the connection is cut."""
 LAST_IDLE_S: Final = 1.0
-"""How long a connection without a request is still served once its door refuses: its next request may be on its way."""
+"""How long a connection without a request is still served once its listener refuses: its next request may be on its way."""
 _NEVER: Final = float("inf")
 _NO_REASONS: Final[frozenset[str]] = frozenset()
 _MOST_ADDRESSES: Final = 4096
-"""Remembered, so that all connections from one address share what is said of it."""
+"""Remembered, so that all connections from one address share these fields."""
 
 
 class DownstreamConnection(CoalescingProtocol):
@@ -86,7 +86,7 @@ class DownstreamConnection(CoalescingProtocol):
         self.transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER)
         peer = transport.get_extra_info("peername")
-        self.address, told = _known(peer[0] if isinstance(peer, tuple) else "")
+        self.address, fields = _known(peer[0] if isinstance(peer, tuple) else "")
         self.deadline = self.context.now() + self.context.proxy_limits.keepalive_timeout_s
         self.trusted = self.context.trusts(self.address)
         refusal = self.context.downstreams.add(self)
@@ -95,7 +95,7 @@ class DownstreamConnection(CoalescingProtocol):
             self.write(framing_reply(refusal))
             self.close_gracefully()
             return
-        self.forwarded_fields = told
+        self.forwarded_fields = fields
 
     def data_received(self, data: bytes) -> None:
         """The event loop's callback."""
@@ -233,7 +233,7 @@ class DownstreamConnection(CoalescingProtocol):
             # What is left of a body that nobody waits for cannot be told from the next request in reasonable time.
             self.close_gracefully()
             return
-        # An answer that began before the door refused promised a next request: it may be on its way, and is answered as the last.
+        # An answer that began before the listener refused promised a next request: it may be on its way, and is answered as the last.
         idle_s = LAST_IDLE_S if self.listener.refusing else self.context.proxy_limits.keepalive_timeout_s
         self.deadline = now_s + idle_s
         if not self._pipelined:

@@ -29,7 +29,7 @@ _NEVER: Final = float("inf")
 class Exchange(Attempts):
     """What it holds (a lease, a place in the queue, a reservation, a connection) is given back in `close`, however it ends.
 
-    Waits in this order: for the head of the body where something in it decides (`peek`), for the caller's limits, in the
+    Waits in this order: for the head of the body where something in it decides (`inspect_body`), for the caller's limits, in the
     service's queue, for a connection, for the answer.
     """
 
@@ -105,7 +105,7 @@ class Exchange(Attempts):
         self.answer(refusal_problem(refusal))
 
     def body_came(self, content: bytes) -> None:
-        """The caller's line has more of the body; its `whole` says whether that was the last."""
+        """More of the body came; the connection's `request_complete` says whether that was the last."""
         if self not in self.context.requests.open:  # the first of it comes with the head, before `begin`
             self.early_body += content
         elif self.body is not None:
@@ -136,14 +136,14 @@ class Exchange(Attempts):
         """Nothing is being written to the caller yet."""
 
     def caller_left(self) -> None:
-        """The caller's connection is gone: the replica is told at once."""
+        """The caller's connection is gone: so is its connection to the replica."""
         self.record.caller_gone = True
         if self.connection is not None:
             self.connection.drop()
         self.close()
 
     def expired(self) -> None:
-        """The line's deadline is over."""
+        """The downstream connection's deadline is over."""
         if not self.downstream.request_complete:
             seconds = self.context.proxy_limits.caller_idle_timeout_s
             self.answer(RequestTimeout(f"no byte of the request body came for {seconds:g} s", reason="caller-idle"))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RequestPlan:
-    """Holds for one caller's connection, as long as no new table comes (`era`)."""
+    """Holds for one caller's connection, as long as no new table comes (`table_version`)."""
 
     __slots__ = (
         "authorization",
@@ -64,7 +64,7 @@ class RequestPlan:
 
 
 def plan_for(exchange: Exchange) -> RequestPlan:
-    """Return the way of the request's head. Raises Problem, and gives the request its id and its caller even then."""
+    """Return the plan of the request's head. Raises Problem, and gives the request its id and its caller even then."""
     context, head, downstream = exchange.context, exchange.head, exchange.downstream
     plan = RequestPlan()
     plan.table_version = context.backends.table_version

@@ -132,7 +132,7 @@ class Relay:
         self._connection.pause(paused=full)
 
     def caller_left(self) -> None:
-        """The caller is gone: the replica is told at once."""
+        """The caller's connection is gone: so is its connection to the replica."""
         self._exchange.record.caller_gone = True
         self._connection.drop()
         self._exchange.connection = None

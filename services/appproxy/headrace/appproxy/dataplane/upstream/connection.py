@@ -90,7 +90,7 @@ class ReplicaConnection(CoalescingProtocol):
         transport.set_write_buffer_limits(high=HIGH_WATER)
 
     def send_request(self, handler: ResponseHandler, data: bytes, *, whole: bool, to_head: bool, now_s: float) -> None:
-        """Send a request's first bytes, or, if it is `whole`, all of it; what comes back goes to `taker`."""
+        """Send a request's first bytes, or, if it is `whole`, all of it; what comes back goes to `handler`."""
         self.handler = handler
         self.taken_at = now_s
         self.request_complete = whole
@@ -186,7 +186,7 @@ class ReplicaConnection(CoalescingProtocol):
         self._head = self._body = None
 
     def drop(self) -> None:
-        """End now; nothing more is told."""
+        """End now; the handler is not called again."""
         self.release()
         self.replica.forget(self)
         self.abort()

@@ -58,7 +58,7 @@ ASK_AGAIN_S: Final = 60.0
 class Replica:
     """Lives as long as its session is in the table or has requests open. Table updates change `route` and nothing else.
 
-    `open` holds the exchanges that are on it now: load is counted from them, and from the other workers' by the board.
+    `open` holds the exchanges that are on it now: load is counted from them, and from the other workers' by the in-flight table.
     """
 
     __slots__ = (
@@ -128,7 +128,7 @@ class Replica:
             self.drain = DrainCounts(len(self.open))
 
     def share_count(self, shared: InFlightCell) -> None:
-        """Count on the workers' common board."""
+        """Share the count of open requests with the other workers."""
         self._shared = shared
         shared.publish(len(self.open))
 

@@ -6,7 +6,7 @@ both take the last place, so a replica's limit can be passed by a request per fu
 
 A worker whose requests wait for a replica claims a place there: a high bit of its cell. While others claim, a worker sees the claimed
 places as taken, unless it is its turn among those who claim; so nobody who waits is overtaken for ever by another worker's
-requests. Whoever makes room rings those who claim.
+requests. Whoever makes room wakes those who claim.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class InFlightCell:
         self._published = self._row[self._mine] = self._number + self._claim
 
     def publish(self, number: int) -> None:
-        """Write this worker's open requests; who waits for room is told where there is more."""
+        """Write this worker's open requests; workers with claims are woken where there are fewer."""
         fewer = number < self._number
         self._number = number
         self._write()
@@ -75,7 +75,7 @@ class InFlightCell:
 
 
 class InFlightTable:
-    """The shared memory with its bells. `fds` is what another process needs to open the same one."""
+    """The shared memory with an eventfd per column. `fds` is what another process needs to open the same one."""
 
     def __init__(self, memory: int, wakeup_fds: Sequence[int], *, rows: int) -> None:
         """Take over these descriptors."""
@@ -96,11 +96,11 @@ class InFlightTable:
 
     @property
     def fds(self) -> list[int]:
-        """The memory, then the bells by column."""
+        """The memory, then the eventfds by column."""
         return [self._memory, *self._wakeup_fds]
 
     def wakeup_fd(self, column: int) -> int:
-        """Return the descriptor that becomes readable when this column is rung."""
+        """Return the descriptor that becomes readable when this column is woken."""
         return self._wakeup_fds[column]
 
     def wake(self, column: int) -> None:
@@ -108,7 +108,7 @@ class InFlightTable:
         os.eventfd_write(self._wakeup_fds[column], 1)
 
     def clear_wakeup(self, column: int) -> None:
-        """Take note of a bell."""
+        """Reset the eventfd after a wake-up."""
         with suppress(BlockingIOError):
             os.eventfd_read(self._wakeup_fds[column])
 
@@ -134,7 +134,7 @@ class InFlightTable:
                 self._cells[row * self._columns + column] = 0
 
     def close(self) -> None:
-        """Give the memory and the bells back. Raises BufferError while there are places of it."""
+        """Give the memory and the eventfds back. Raises BufferError while there are cells of it."""
         self._cells.release()
         self._bytes.release()
         self._map.close()
