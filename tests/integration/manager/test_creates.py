@@ -1,4 +1,4 @@
-"""What creating services asks of the database: statements are counted, not seconds."""
+"""What creating and changing services asks of the database: statements are counted, not seconds."""
 
 from __future__ import annotations
 
@@ -61,6 +61,28 @@ async def test_a_create_is_a_handful_of_statements_and_answers_what_a_look_at_th
         refused = await api.admin.call("POST", "/v1/services", {**taken, "name": "llama-0", "models": []}, expect=409)
         assert "found as llama-0 already" in refused["detail"]
         assert await pool.fetchval("select count(*) from services") == 2
+
+
+async def test_a_change_answers_what_its_transaction_read_and_asks_nothing_after_the_commit(
+    counted: tuple[Pool, list[str]], tmp_path: Path
+) -> None:
+    pool, statements = counted
+    async with serving(pool, tmp_path) as api:
+        spec = {"runtime": "cmd", "image": "img"}
+        for call in (
+            ("POST", "/v1/services", {"name": "s", **spec}),
+            ("PATCH", "/v1/services/s", {"replicas": 3, "spec": {**spec, "image": "other", "slots": {"npu": "1"}}}),
+            ("POST", "/v1/services/s/stop", None),
+            ("POST", "/v1/services/s/start", None),
+            ("POST", "/v1/services/s/restart", None),
+            ("POST", "/v1/services/s/retry", None),
+            ("POST", "/v1/services/s/rollback", {"revision": 1}),
+        ):
+            statements.clear()
+            answer = await api.admin.call(*call, expect=201 if call[1] == "/v1/services" else 200)
+            assert statements[-1] == "COMMIT;", (call, statements)
+            found = await api.admin.call("GET", "/v1/services/s")
+            assert {**answer, "note": None} == {**found, "note": None}, call
 
 
 async def test_first_replicas_of_many_services_are_as_many_statements_as_those_of_one(

@@ -62,9 +62,10 @@ class Changes:
             await scaling.record_decision(con, facts.service.id, wanted, after, asked)
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
-        if note is None and prepared is not None:
-            note = await self._services.slots_note(prepared.resolved.slots)
-        return await self._done(actor, facts, note)
+            if note is None and prepared is not None:
+                note = await self._services.slots_note(con, prepared.resolved.slots)
+            detail = await self._services.read(con, actor, facts.service.id)
+        return self._done(detail, note)
 
     async def start(self, actor: Actor, reference: str) -> ServiceDetail:
         """Run its wanted replicas (again). Raises NotFound, Forbidden, Conflict, QuotaExceeded."""
@@ -74,7 +75,8 @@ class Changes:
                 await self._check_quota(con, facts, facts.resolved, wanted)
                 await services.update(con, facts.service.id, goal="running", forgive=True)
                 await self._record(con, actor, facts, "service.started", revision=facts.revision)
-        return await self._done(actor, facts)
+            detail = await self._services.read(con, actor, facts.service.id)
+        return self._done(detail)
 
     async def stop(self, actor: Actor, reference: str) -> ServiceDetail:
         """End all replicas and keep the configuration. Raises NotFound, Forbidden, Conflict."""
@@ -83,7 +85,8 @@ class Changes:
             if goal == "running":
                 await services.update(con, facts.service.id, goal="stopped")
                 await self._record(con, actor, facts, "service.stopped", revision=facts.revision)
-        return await self._done(actor, facts)
+            detail = await self._services.read(con, actor, facts.service.id)
+        return self._done(detail)
 
     async def restart(self, actor: Actor, reference: str) -> ServiceDetail:
         """Replace all replicas without downtime: the current revision again, exactly as it is, under a new number.
@@ -100,7 +103,8 @@ class Changes:
             number, revision_id = await self._new_revision(con, actor, facts, current.spec, current.resolved, "restart")
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             await self._record(con, actor, facts, "service.restarted", revision=number, from_revision=facts.revision)
-        return await self._done(actor, facts)
+            detail = await self._services.read(con, actor, facts.service.id)
+        return self._done(detail)
 
     async def retry(self, actor: Actor, reference: str) -> ServiceDetail:
         """Clear the errors of failed starts and try again at once.
@@ -121,7 +125,8 @@ class Changes:
                 note = Reason(code="definition-read-again", text=text)
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             await self._record(con, actor, facts, "service.retried", revision=number)
-        return await self._done(actor, facts, note)
+            detail = await self._services.read(con, actor, facts.service.id)
+        return self._done(detail, note)
 
     async def _read_again(self, actor: Actor, reference: str) -> tuple[int, Prepared | None]:
         """Return the current revision's number, and its spec resolved anew if a start of it failed."""
@@ -146,7 +151,8 @@ class Changes:
             spec = old.spec.model_dump(mode="json")
             facts_for_history = {"revision": number, "from_revision": body.revision, "changes": {"spec": spec}}
             await self._record(con, actor, facts, "service.rolled-back", body.message, **facts_for_history)
-        return await self._done(actor, facts, note)
+            detail = await self._services.read(con, actor, facts.service.id)
+        return self._done(detail, note)
 
     async def delete(self, actor: Actor, reference: str) -> ServiceDetail | None:
         """Delete the service: None when it is gone at once, else what it is while its replicas stop. Raises NotFound, Forbidden."""
@@ -162,13 +168,9 @@ class Changes:
                 await services.update(con, facts.service.id, goal="deleting")
             if locked[0] != "deleting":
                 await self._record(con, actor, facts, "service.deleted", revision=facts.revision)
+            detail = None if gone else await self._services.read(con, actor, facts.service.id)
         self._pokes.poke("services", "routes", "rules")
-        if gone:
-            return None
-        try:
-            return await self._services.detail(actor, str(facts.service.id))
-        except NotFound:  # the last replica ended meanwhile
-            return None
+        return detail
 
     async def _prepare(self, actor: Actor, reference: str, spec: RevisionSpec) -> Prepared:
         async with self._pool.acquire() as con:
@@ -239,9 +241,9 @@ class Changes:
             details=details,
         )  # fmt: skip
 
-    async def _done(self, actor: Actor, facts: ServiceFacts, note: Reason | None = None) -> ServiceDetail:
+    def _done(self, detail: ServiceDetail, note: Reason | None = None) -> ServiceDetail:
+        """Tell the loops, now that it is committed, and return what the transaction read."""
         self._pokes.poke("services", "routes", "rules")
-        detail = await self._services.detail(actor, str(facts.service.id))
         return detail if note is None else detail.model_copy(update={"note": note})
 
 

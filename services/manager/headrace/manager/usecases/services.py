@@ -76,23 +76,22 @@ class Services:
         spec = RevisionSpec(**{name: getattr(new, name) for name in RevisionSpec.model_fields})
         prepared = await self._resolver.resolve(actor, project, spec, new.name)
         made = NewService(ServiceId(new_uuid()), project, RevisionId(new_uuid()), new, prepared.spec, prepared.resolved)
-        facts = None
+        detail = None
         if project.quota is None:
             async with transaction(self._pool) as con:
                 facts = await self._beside_others(con, actor, made, prepared)
-        if facts is None:
+                detail = await self._fresh(con, facts) if facts else None
+        if detail is None:
             async with transaction(self._pool) as con:
-                facts = await self._alone(con, actor, made, prepared)
+                detail = await self._fresh(con, await self._alone(con, actor, made, prepared))
         self._pokes.poke("services", "routes")
-        detail = await self._fresh(facts)
-        return detail.model_copy(update={"note": await self.slots_note(prepared.resolved.slots)})
+        return detail
 
-    async def slots_note(self, slots: Iterable[str]) -> Reason | None:
+    async def slots_note(self, con: Connection, slots: Iterable[str]) -> Reason | None:
         """Return what is to be said of slots that no machine has."""
         if not known_slots.unusual(slots):
             return None
-        async with self._pool.acquire() as con:
-            return known_slots.note_of(slots, await agents.slot_names(con))
+        return known_slots.note_of(slots, await agents.slot_names(con))
 
     async def _beside_others(
         self, con: Connection, actor: Actor, new: NewService, prepared: Prepared
@@ -122,18 +121,22 @@ class Services:
         quota.check(new.project.name, locked.quota, used, quota.times(new.resolved.slots, new.asked.replicas))
         return await services.create(con, new, actor)
 
-    async def _fresh(self, facts: ServiceFacts) -> ServiceDetail:
+    async def _fresh(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:
         """Return a service that was just created: nothing runs yet."""
         names: dict[FolderId, str] = {}
         if facts.resolved.mounts:
-            async with self._pool.acquire() as con:
-                names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
-        return self._views.detail(facts, (), (), (), names, self._clock())
+            names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
+        detail = self._views.detail(facts, (), (), (), names, self._clock())
+        return detail.model_copy(update={"note": await self.slots_note(con, facts.resolved.slots)})
 
     async def detail(self, actor: Actor, reference: str) -> ServiceDetail:
         """Return one service with its replicas. Raises NotFound."""
         async with self._pool.acquire() as con:
             return await self._detail(con, await service_for(con, actor, reference, "viewer"))
+
+    async def read(self, con: Connection, actor: Actor, service_id: ServiceId) -> ServiceDetail:
+        """Return the service as the caller's transaction has it, for the answer to a change."""
+        return await self._detail(con, await service_for(con, actor, str(service_id), "viewer"))
 
     async def _detail(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:
         replicas = await services.replicas(con, [facts.service.id])
