@@ -23,20 +23,15 @@ from headrace.cli.session import Session
 from headrace.common.contracts.http.agents import UpdateAgent
 from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.folders import CreateFolder, Selection
-from headrace.common.contracts.http.projects import (
-    CreateKey,
-    CreateProject,
-    CreateUser,
-    PutMember,
-    UpdateKey,
-    UpdateProject,
-    UpdateUser,
-)
+from headrace.common.contracts.http.keys import CreateKey, UpdateKey
+from headrace.common.contracts.http.projects import CreateProject, PutMember, UpdateProject
 from headrace.common.contracts.http.revisions import RevisionSpec, Rollback
 from headrace.common.contracts.http.rules import UpdateRule
-from headrace.common.contracts.http.services import CreateService, StartValidation, UpdateService
+from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.http.tokens import CreateToken, UpdateCaller, UpdateToken
 from headrace.common.contracts.http.traffic import PutWeight
+from headrace.common.contracts.http.users import CreateUser, UpdateUser
+from headrace.common.contracts.http.validations import StartValidation
 from headrace.common.contracts.rule import RuleSpec
 from headrace.manager.api.app import ENDPOINTS
 from headrace.sdk import Client

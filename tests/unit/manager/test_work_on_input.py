@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.common.contracts.http.projects import CreateProject
-from headrace.common.contracts.http.services import CreateService, StartValidation, UpdateService
+from headrace.common.contracts.http.services import CreateService, UpdateService
+from headrace.common.contracts.http.validations import StartValidation
 from headrace.common.contracts.problems import InvalidDefinition, InvalidRequest
 from headrace.common.contracts.rule import RuleSpec
 from headrace.common.text.tomltext import TomlError, load_toml

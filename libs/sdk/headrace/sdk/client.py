@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from headrace.common.contracts.http.installation import Version
-from headrace.common.contracts.http.projects import WhoAmI
+from headrace.common.contracts.http.whoami import WhoAmI
 from headrace.sdk.agents import Agents
 from headrace.sdk.clients import Clients
 from headrace.sdk.folders import Folders

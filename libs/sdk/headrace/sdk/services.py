@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
+from headrace.common.contracts.http.history import HistoryEntry
 from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView, Rollback
 from headrace.common.contracts.http.rules import ScaleDecisionView
 from headrace.common.contracts.http.services import (
     CreateService,
-    HistoryEntry,
     NameAvailability,
     ReplicaView,
     ServiceDetail,

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID
 
-from headrace.common.contracts.http.projects import (
-    CreateKey,
-    CreateUser,
-    KeyView,
-    NewKey,
-    UpdateKey,
-    UpdateUser,
-    UserView,
-)
+from headrace.common.contracts.http.keys import CreateKey, KeyView, NewKey, UpdateKey
+from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserView
 from headrace.sdk.transport import Transport, segment
 
 

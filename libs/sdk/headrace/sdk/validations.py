@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
-from headrace.common.contracts.http.services import StartValidation, ValidationView
+from headrace.common.contracts.http.validations import StartValidation, ValidationView
 from headrace.sdk.logs import LogStream
 from headrace.sdk.transport import Transport, segment
 from headrace.sdk.waiting import polled

@@ -15,7 +15,7 @@ from headrace.cli.output import interactive
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
 from headrace.cli.text import mapping
-from headrace.common.contracts.http.projects import WhoAmI
+from headrace.common.contracts.http.whoami import WhoAmI
 
 
 def register(app: typer.Typer) -> None:

@@ -19,7 +19,7 @@ from headrace.cli.output import Output
 from headrace.cli.parsing import document
 from headrace.cli.session import Session
 from headrace.cli.text import count, size
-from headrace.common.contracts.http.services import StartValidation, ValidationView
+from headrace.common.contracts.http.validations import StartValidation, ValidationView
 from headrace.sdk import HeadraceError
 
 _STOP_S = 3.0

@@ -14,7 +14,8 @@ from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import lifetime_s, usage
 from headrace.cli.session import Session
-from headrace.common.contracts.http.projects import CreateKey, CreateUser, KeyView, UpdateKey, UpdateUser, UserView
+from headrace.common.contracts.http.keys import CreateKey, KeyView, UpdateKey
+from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserView
 
 User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from headrace.common.contracts.http.history import HistoryEntry
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.services import HistoryEntry
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
 
 routes = Routes("services")

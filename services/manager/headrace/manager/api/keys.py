@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from headrace.common.contracts.http.keys import CreateKey, KeyView, NewKey, UpdateKey
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.projects import CreateKey, KeyView, NewKey, UpdateKey
 from headrace.common.contracts.problems import Conflict
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply, no_content
 

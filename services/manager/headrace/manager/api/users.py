@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.projects import CreateUser, UpdateUser, UserView
+from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserView
 from headrace.common.contracts.problems import Conflict, Forbidden, NameTaken
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from headrace.common.contracts.http.services import StartValidation, ValidationView
+from headrace.common.contracts.http.validations import StartValidation, ValidationView
 from headrace.common.contracts.problems import Conflict, Forbidden, InvalidDefinition, NotFound, QuotaExceeded
 from headrace.manager.api.routing import Call, Reply, Routes, json_reply, no_content
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from headrace.common.contracts.http.projects import WhoAmI
+from headrace.common.contracts.http.whoami import WhoAmI
 from headrace.manager.api.routing import Call, Reply, Routes, json_reply
 
 routes = Routes("projects")

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from headrace.common.contracts.http.projects import CreateKey, KeyView, UpdateKey
+from headrace.common.contracts.http.keys import CreateKey, KeyView, UpdateKey
 from headrace.common.contracts.ids import KeyId, UserId, new_uuid
 from headrace.common.contracts.problems import NameTaken
 from headrace.common.db.pool import Connection

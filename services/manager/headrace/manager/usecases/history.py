@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from headrace.common.contracts.http.history import HistoryEntry
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView
 from headrace.common.contracts.http.rules import ScaleDecisionView
-from headrace.common.contracts.http.services import HistoryEntry
 from headrace.common.contracts.ids import EventId
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason

@@ -7,16 +7,10 @@ from decimal import Decimal
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.projects import (
-    CreateProject,
-    MemberView,
-    ProjectView,
-    PutMember,
-    UpdateProject,
-    UserView,
-    WhoAmI,
-)
+from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, PutMember, UpdateProject
 from headrace.common.contracts.http.services import Usage
+from headrace.common.contracts.http.users import UserView
+from headrace.common.contracts.http.whoami import WhoAmI
 from headrace.common.contracts.problems import Conflict, InUse, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.wording import Refused

@@ -5,16 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from headrace.common.contracts.http.keys import CreateKey, KeyView, NewKey, UpdateKey
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.projects import (
-    CreateKey,
-    CreateUser,
-    KeyView,
-    NewKey,
-    UpdateKey,
-    UpdateUser,
-    UserView,
-)
+from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserView
 from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.http.revisions import RevisionSpec
-from headrace.common.contracts.http.services import StartValidation, ValidationView
+from headrace.common.contracts.http.validations import StartValidation, ValidationView
 from headrace.common.contracts.ids import SessionId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason

@@ -1,13 +1,13 @@
-"""Projects, users, members, API keys."""
+"""Projects, their members, and the roles of these."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, StringConstraints
 
 from headrace.common.contracts.http.page import Body, Change, View
-from headrace.common.contracts.ids import KeyId, ProjectId, Slug, UserId
+from headrace.common.contracts.ids import ProjectId, Slug
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.slots import QuotaChange, QuotaSlots, ResourceSlots
 
@@ -46,29 +46,6 @@ class ProjectView(View):
     """What is to be said of a change of the quota, in the answer to it: a slot that no machine has."""
 
 
-class CreateUser(Body):
-    """A person or program. Only operators create users."""
-
-    name: Slug
-    operator: bool = False
-
-
-class UpdateUser(Change):
-    """What to change of a user. The name is what histories tell, and fixed. Only operators change users."""
-
-    operator: bool | None = None
-    """null: no operator. The last operator stays one."""
-
-
-class UserView(View):
-    """A user."""
-
-    id: UserId
-    name: str
-    operator: bool
-    created_at: AwareDatetime
-
-
 class PutMember(Body):
     """Give a user a role in a project (replaces an earlier one)."""
 
@@ -80,43 +57,3 @@ class MemberView(View):
 
     user: str
     role: Role
-
-
-class CreateKey(Body):
-    """A new API key for a user (operators: any user; others: themselves). With a key that ends, one makes keys for oneself that
-    end no later."""
-
-    name: Slug = "default"
-    expires_in_s: Annotated[int | None, Field(ge=60, le=315_360_000)] = None
-
-
-class UpdateKey(Change):
-    """What to change of an API key; the key itself stays. With a key that ends, one extends keys of one's own, itself too, to
-    its end at most."""
-
-    name: Slug | None = None
-    """null: default."""
-    expires_in_s: Annotated[int | None, Field(ge=60, le=315_360_000)] = None
-    """From now on. null: never."""
-
-
-class KeyView(View):
-    """An API key without its secret."""
-
-    id: KeyId
-    name: str
-    created_at: AwareDatetime
-    expires_at: AwareDatetime | None
-
-
-class NewKey(KeyView):
-    """The only time the secret is shown."""
-
-    key: str
-
-
-class WhoAmI(View):
-    """The caller."""
-
-    user: UserView
-    projects: dict[str, Role]

@@ -22,7 +22,6 @@ from headrace.common.contracts.http.tokens import CallerLimits
 from headrace.common.contracts.http.traffic import BalanceSettings, LimitSettings, Models
 from headrace.common.contracts.ids import (
     AgentId,
-    EventId,
     FolderId,
     KernelId,
     ProjectId,
@@ -30,7 +29,6 @@ from headrace.common.contracts.ids import (
     SessionId,
     Slug,
 )
-from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits
 from headrace.common.contracts.reasons import Reason
@@ -218,42 +216,12 @@ class ServiceDetail(ServiceView):
     """In the answer to a change: what it left as it was, and why."""
 
 
-class HistoryEntry(View):
-    """One change: who, when, what, with which message."""
-
-    id: EventId
-    at: AwareDatetime
-    actor: str
-    action: str
-    message: str
-    details: dict[str, object]
-
-
 class NameAvailability(View):
     """Whether a service may be called so, and if not, why."""
 
     name: str
     available: bool
     reason: Reason
-
-
-class StartValidation(RevisionSpec):
-    """Try a spec once without creating a service."""
-
-    project: str | None = None
-    resource_group: Slug = "default"
-
-
-class ValidationView(View):
-    """A trial run. `verdict` is there when `done`: passed means that the model answered its health check."""
-
-    id: SessionId
-    kind: SessionKind
-    status: SessionStatus
-    done: bool
-    verdict: Literal["passed", "failed"] | None
-    reason: Reason
-    started_at: AwareDatetime
 
 
 class Usage(View):

@@ -1,0 +1,31 @@
+"""Users."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime
+
+from headrace.common.contracts.http.page import Body, Change, View
+from headrace.common.contracts.ids import Slug, UserId
+
+
+class CreateUser(Body):
+    """A person or program. Only operators create users."""
+
+    name: Slug
+    operator: bool = False
+
+
+class UpdateUser(Change):
+    """What to change of a user. The name is what histories tell, and fixed. Only operators change users."""
+
+    operator: bool | None = None
+    """null: no operator. The last operator stays one."""
+
+
+class UserView(View):
+    """A user."""
+
+    id: UserId
+    name: str
+    operator: bool
+    created_at: AwareDatetime

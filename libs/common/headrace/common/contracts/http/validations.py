@@ -1,0 +1,33 @@
+"""Validations: trial runs of a spec."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from headrace.common.contracts.http.page import View
+from headrace.common.contracts.http.revisions import RevisionSpec
+from headrace.common.contracts.http.services import SessionStatus
+from headrace.common.contracts.ids import SessionId, Slug
+from headrace.common.contracts.messages.plans import SessionKind
+from headrace.common.contracts.reasons import Reason
+
+
+class StartValidation(RevisionSpec):
+    """Try a spec once without creating a service."""
+
+    project: str | None = None
+    resource_group: Slug = "default"
+
+
+class ValidationView(View):
+    """A trial run. `verdict` is there when `done`: passed means that the model answered its health check."""
+
+    id: SessionId
+    kind: SessionKind
+    status: SessionStatus
+    done: bool
+    verdict: Literal["passed", "failed"] | None
+    reason: Reason
+    started_at: AwareDatetime

@@ -1,0 +1,14 @@
+"""Who the caller is."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.http.page import View
+from headrace.common.contracts.http.projects import Role
+from headrace.common.contracts.http.users import UserView
+
+
+class WhoAmI(View):
+    """The caller."""
+
+    user: UserView
+    projects: dict[str, Role]
