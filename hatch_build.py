@@ -23,7 +23,7 @@ FLAGS = ["-fno-semantic-interposition", "-fvisibility=hidden"]
 INTERPRETED = {
     # The C parser of `json` does their work; and errors that a generator catches got out of the compiled one.
     "inspect/form_head", "inspect/json_head", "inspect/prompts",
-    "ratelimit/redis", "telemetry/otel",  # wait for libraries that are not compiled
+    "auth/signatures", "ratelimit/redis", "telemetry/otel",  # their time is that of libraries that are not compiled
     "server", "wiring",  # work at the start, and a few times a second
 }  # fmt: skip
 
