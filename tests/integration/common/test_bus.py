@@ -232,3 +232,50 @@ async def test_a_first_connect_that_fails_says_so(servers: EmbeddedServers) -> N
     with pytest.raises(BusUnavailable):
         async with open_bus(servers.nats_url, user="manager", password="wrong", name="x"):
             pass
+
+
+async def test_an_attempt_that_failed_has_closed_its_connection_before_the_next_one_begins(
+    servers: EmbeddedServers,
+) -> None:
+    """Behind the address is a server first, and then one that greets nobody, as one that starts. nats-py drops such a
+    connection of a reconnect unclosed.
+    """
+    user, password = servers.nats_user("manager")
+    host, _, port = servers.nats_url.removeprefix("nats://").rpartition(":")
+    open_now: set[asyncio.StreamWriter] = set()
+    open_at_begin: list[int] = []
+    first: list[asyncio.StreamWriter] = []
+    serving: list[asyncio.Task[None]] = []
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not first:
+            first.append(writer)
+            behind = await asyncio.open_connection(host, int(port))
+            await asyncio.gather(copy(reader, behind[1]), copy(behind[0], writer))
+            return
+        open_at_begin.append(len(open_now))
+        open_now.add(writer)
+        writer.write_eof()  # our side says nothing more; theirs has to close
+        await reader.read()
+        open_now.discard(writer)
+        writer.close()
+
+    def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(taken, "127.0.0.1", 0)
+    bus = Bus()
+    async with server:
+        await bus.open(
+            f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", user=user, password=password, name="test"
+        )
+        first[0].close()
+        await eventually(lambda: len(open_at_begin) >= 3)
+        assert open_at_begin[:3] == [0, 0, 0]
+        await bus.close()
+        await asyncio.gather(*serving)

@@ -27,8 +27,6 @@ from tests.support.wait import eventually
 
 pytestmark = [
     pytest.mark.docker,
-    # The NATS client drops the stream of a reconnect attempt that meets a server which is only half up.
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 IMAGE = "headrace-test-nats:1"
 CONFIG = b"""

@@ -53,6 +53,8 @@ class Bus:
             log.warning("bus_disconnected")
 
         async def failed(error: Exception) -> None:
+            if client.is_connecting or client.is_reconnecting:
+                _close_attempt(client)
             text = str(error) or type(error).__name__
             if text not in said:  # the same for each of many attempts
                 said.add(text)
@@ -84,6 +86,14 @@ class Bus:
         except (NatsError, TimeoutError, OSError):
             log.warning("bus_flush_failed")
         await self._client.close()
+
+
+def _close_attempt(client: Client) -> None:
+    """Close the connection of an attempt that failed after it was made, which nats-py leaves to the garbage collector."""
+    transport = getattr(client, "_transport", None)
+    if transport is not None:
+        with suppress(AttributeError, RuntimeError, OSError):  # it has no connection yet
+            transport.close()
 
 
 @asynccontextmanager
