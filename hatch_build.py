@@ -22,10 +22,15 @@ FLAGS = ["-fno-semantic-interposition", "-fvisibility=hidden"]
 """Nobody outside calls or replaces the functions of the compiled modules: so they call each other directly, and may be inlined."""
 INTERPRETED = {
     # The C parser of `json` does their work; and errors that a generator catches got out of the compiled one.
-    "inspect/form_head", "inspect/json_head", "inspect/prompts",
-    "auth/signatures", "ratelimit/redis", "telemetry/otel",  # their time is that of libraries that are not compiled
-    "server", "wiring",  # work at the start, and a few times a second
-}  # fmt: skip
+    "inspect/form_head",
+    "inspect/json_head",
+    "inspect/prompts",
+    "auth/signatures",
+    "ratelimit/redis",
+    "telemetry/otel",  # their time is that of libraries that are not compiled
+    "server",
+    "wiring",  # work at the start, and a few times a second
+}
 
 
 def modules() -> list[Path]:
@@ -66,9 +71,13 @@ def _compile(into: Path) -> dict[str, str]:
     extensions = mypycify(["--config-file", "pyproject.toml", *paths], opt_level="2", target_dir=str(into / "c"))
     for extension in extensions:
         extension.extra_compile_args += FLAGS
-    distribution = Distribution({
-        "name": "headrace-data-plane", "ext_modules": extensions, "package_dir": {"": str(SOURCES.relative_to(ROOT))},
-    })  # fmt: skip
+    distribution = Distribution(
+        {
+            "name": "headrace-data-plane",
+            "ext_modules": extensions,
+            "package_dir": {"": str(SOURCES.relative_to(ROOT))},
+        }
+    )
     build = distribution.get_command_obj("build_ext")
     build.build_lib, build.build_temp = str(into / "lib"), str(into / "temp")
     distribution.run_command("build_ext")

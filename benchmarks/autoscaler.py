@@ -87,9 +87,14 @@ async def build(bus: Bus, settings: Settings) -> World:
         await known.deliver(table)
     records, windows = Records(redis), Windows(redis, keep=horizon.length)
     parts = Parts(
-        known, windows, Leases(redis, length=timedelta(seconds=60)), records,
-        Trigger(bus, known, records, ask_timeout=timedelta(seconds=1)), Reporter(bus, every=timedelta(seconds=10)), utc_now,
-    )  # fmt: skip
+        known,
+        windows,
+        Leases(redis, length=timedelta(seconds=60)),
+        records,
+        Trigger(bus, known, records, ask_timeout=timedelta(seconds=1)),
+        Reporter(bus, every=timedelta(seconds=10)),
+        utc_now,
+    )
     return World(
         tables, Intake(known, windows), Tick(parts, horizon=horizon, patience=timedelta(seconds=10)), redis, windows
     )
@@ -101,11 +106,15 @@ def _table() -> RuleTable:
             rule_id=RuleId(uuid4()),
             spec=RuleSpec(
                 source=MetricSource.KERNEL if ":" not in metric else MetricSource.INFERENCE_FRAMEWORK,
-                metric=metric, comparator=Comparator.GREATER_THAN, threshold=1e12, step=1, max_replicas=10,
+                metric=metric,
+                comparator=Comparator.GREATER_THAN,
+                threshold=1e12,
+                step=1,
+                max_replicas=10,
             ),
         )
         for metric in METRICS[:RULES]
-    )  # fmt: skip
+    )
     replicas = tuple(
         LiveReplica(session_id=SessionId(uuid4()), kernel_ids=(KernelId(uuid4()),)) for _ in range(REPLICAS)
     )
@@ -233,9 +242,13 @@ async def main(folder: Path) -> dict[str, float]:
     async with EmbeddedServers(folder, only={"nats", "valkey"}, users=embedded_users(1)) as servers:
         user, password = servers.nats_user("autoscaler")
         settings = Settings(
-            id="bench", nats_url=servers.nats_url, nats_user=user, nats_password=password, redis_url=servers.redis_url,
+            id="bench",
+            nats_url=servers.nats_url,
+            nats_user=user,
+            nats_password=password,
+            redis_url=servers.redis_url,
             redis_timeout_s=30,
-        )  # fmt: skip
+        )
         async with open_bus(servers.nats_url, user=user, password=password, name="bench") as bus:
             world = await build(bus, settings)
             values = SAMPLES * 2  # two of a kernel's values are named by a rule
@@ -264,13 +277,34 @@ def show(results: dict[str, float]) -> bool:
     print(
         f"the autoscaler, of {SERVICES:,} services × {RULES} rules × {REPLICAS} replicas; as a peer what Redis does plainly, pipelined:"
     )
-    held = judge([
-        Case(f"{SAMPLES:,} samples/s taken in over the bus", results[narrow], "at most", 0.5, " cores",
-             f"{results['ingest_vs_plain_pipeline']:.2f} × one write per value"),
-        Case(f"with {len(ENGINE)} engine metrics each", results[wide], "at most", 0.5, " cores",
-             f"{results['ingest_with_engine_metrics_vs_plain_pipeline']:.2f} × one write per value"),
-        Case("a tick", results[tick], "at most", 1.0, " s", f"{results['tick_vs_plain_reads']:.2f} × reading each series"),
-    ])  # fmt: skip
+    held = judge(
+        [
+            Case(
+                f"{SAMPLES:,} samples/s taken in over the bus",
+                results[narrow],
+                "at most",
+                0.5,
+                " cores",
+                f"{results['ingest_vs_plain_pipeline']:.2f} × one write per value",
+            ),
+            Case(
+                f"with {len(ENGINE)} engine metrics each",
+                results[wide],
+                "at most",
+                0.5,
+                " cores",
+                f"{results['ingest_with_engine_metrics_vs_plain_pipeline']:.2f} × one write per value",
+            ),
+            Case(
+                "a tick",
+                results[tick],
+                "at most",
+                1.0,
+                " s",
+                f"{results['tick_vs_plain_reads']:.2f} × reading each series",
+            ),
+        ]
+    )
     print(f"  Redis holds {results['redis_bytes'] / 2**20:.0f} MiB (the peers' keys included)")
     return held
 

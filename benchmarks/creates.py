@@ -38,9 +38,14 @@ SIZES, CLIENTS, MACHINES = (20, 5_000), (1, 16), 100
 ROUNDS, CREATES = 5, 200
 TARGETS, READY_S = {"20_1": 50, "20_16": 100, "5000_1": 50, "5000_16": 100}, 120.0
 SERVICE = {
-    "project": "p", "runtime": "cmd", "image": "registry.example/engine:1", "command": ["serve"], "port": 8000,
-    "slots": {"cpu": "0.1", "mem": "64m"}, "replicas": 1,
-}  # fmt: skip
+    "project": "p",
+    "runtime": "cmd",
+    "image": "registry.example/engine:1",
+    "command": ["serve"],
+    "port": 8000,
+    "slots": {"cpu": "0.1", "mem": "64m"},
+    "replicas": 1,
+}
 
 
 async def measure(size: int, folder: Path) -> dict[str, float]:
@@ -59,8 +64,11 @@ async def measure(size: int, folder: Path) -> dict[str, float]:
                     costs.append((_cpu_s(manager) - cpu) * 1000 / CREATES)
                 case = f"{size}_{clients}"
                 found |= {
-                    case: median(rates), f"{case}_lowest": min(rates), f"{case}_highest": max(rates), f"{case}_cpu_ms": median(costs)
-                }  # fmt: skip
+                    case: median(rates),
+                    f"{case}_lowest": min(rates),
+                    f"{case}_highest": max(rates),
+                    f"{case}_cpu_ms": median(costs),
+                }
     return found
 
 
@@ -116,15 +124,26 @@ async def _installation(size: int, folder: Path) -> AsyncIterator[tuple[str, str
         stack.callback(sender.terminate)
         port, key_file = free_port(), folder / "admin.key"
         settings = {
-            "DATABASE_URL": servers.database_url, "NATS_URL": servers.nats_url, "NATS_PASSWORD": password, "LISTEN_PORT": str(port),
-            "FOLDERS_ROOT": str(folder / "folders"), "ADMIN_KEY_FILE": str(key_file), "SECRET_KEY": bytes(range(32)).hex(),
-            "SERVICES_PER_PROJECT": "100000", "LOG_FORMAT": "json", "LOST_AFTER": "PT60S",
-        }  # fmt: skip
+            "DATABASE_URL": servers.database_url,
+            "NATS_URL": servers.nats_url,
+            "NATS_PASSWORD": password,
+            "LISTEN_PORT": str(port),
+            "FOLDERS_ROOT": str(folder / "folders"),
+            "ADMIN_KEY_FILE": str(key_file),
+            "SECRET_KEY": bytes(range(32)).hex(),
+            "SERVICES_PER_PROJECT": "100000",
+            "LOG_FORMAT": "json",
+            "LOST_AFTER": "PT60S",
+        }
         with (folder / "manager.log").open("wb") as log:
             manager = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "headrace.manager", stdout=log, stderr=log,
+                sys.executable,
+                "-m",
+                "headrace.manager",
+                stdout=log,
+                stderr=log,
                 env={**os.environ, **{f"HEADRACE_MANAGER_{name}": value for name, value in settings.items()}},
-            )  # fmt: skip
+            )
         stack.push_async_callback(end, manager)
         url = f"http://127.0.0.1:{port}"
         await eventually(lambda: ready(url), within_s=READY_S, every_s=0.2)

@@ -116,22 +116,34 @@ async def _installation(folder: Path) -> AsyncIterator[dict[str, str]]:
         await migrate(servers.database_url)
         port, key_file = free_port(), folder / "admin.key"
         settings = {
-            "DATABASE_URL": servers.database_url, "NATS_URL": servers.nats_url, "NATS_PASSWORD": servers.nats_user("manager")[1],
-            "LISTEN_PORT": str(port), "FOLDERS_ROOT": str(folder / "folders"), "ADMIN_KEY_FILE": str(key_file),
-            "SECRET_KEY": bytes(range(32)).hex(), "LOG_FORMAT": "json",
-        }  # fmt: skip
+            "DATABASE_URL": servers.database_url,
+            "NATS_URL": servers.nats_url,
+            "NATS_PASSWORD": servers.nats_user("manager")[1],
+            "LISTEN_PORT": str(port),
+            "FOLDERS_ROOT": str(folder / "folders"),
+            "ADMIN_KEY_FILE": str(key_file),
+            "SECRET_KEY": bytes(range(32)).hex(),
+            "LOG_FORMAT": "json",
+        }
         with (folder / "manager.log").open("wb") as log:
             manager = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "headrace.manager", stdout=log, stderr=log,
+                sys.executable,
+                "-m",
+                "headrace.manager",
+                stdout=log,
+                stderr=log,
                 env={**os.environ, **{f"HEADRACE_MANAGER_{name}": value for name, value in settings.items()}},
-            )  # fmt: skip
+            )
         stack.push_async_callback(end, manager)
         url = f"http://127.0.0.1:{port}"
         await eventually(lambda: ready(url), within_s=READY_S, every_s=0.2)
         yield {
-            **os.environ, "HEADRACE_URL": url, "HEADRACE_API_KEY": key_file.read_text().strip(),
-            "XDG_STATE_HOME": str(folder / "state"), "XDG_CONFIG_HOME": str(folder / "config"),
-        }  # fmt: skip
+            **os.environ,
+            "HEADRACE_URL": url,
+            "HEADRACE_API_KEY": key_file.read_text().strip(),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+        }
 
 
 def show(found: dict[str, float]) -> bool:

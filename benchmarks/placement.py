@@ -47,8 +47,11 @@ SHAPES: list[dict[str, int | str]] = [
     {"cpu": 4, "mem": "16g"},
 ]
 TARGETS = {
-    "mixed": 20_000, "mostly_refused": 20_000, "thousand_shapes": 20_000, "all_shapes_differ_mostly_refused": 20_000,
-}  # fmt: skip
+    "mixed": 20_000,
+    "mostly_refused": 20_000,
+    "thousand_shapes": 20_000,
+    "all_shapes_differ_mostly_refused": 20_000,
+}
 """Sessions decided in a CPU second."""
 TIMES_NAIVE, COMMITTED_PER_S = 20, 1_500
 R = TypeVar("R")
@@ -75,11 +78,15 @@ def queue(pending: int, *, shapes: int) -> list[Request]:
     ]
     return [
         Request(
-            SessionId(UUID(int=number)), "default", "x86_64", True, kinds[number * 31 % shapes],
+            SessionId(UUID(int=number)),
+            "default",
+            "x86_64",
+            True,
+            kinds[number * 31 % shapes],
             NOW - timedelta(seconds=100) + timedelta(milliseconds=number),
         )
         for number in range(pending)
-    ]  # fmt: skip
+    ]
 
 
 def naive(machines: Sequence[Machine], requests: Sequence[Request]) -> int:  # noqa: C901  # plain on purpose
@@ -130,9 +137,11 @@ def timed(work: Callable[[], R], *, times: int = 5) -> tuple[float, R]:
 def decisions() -> dict[str, float]:
     found: dict[str, float] = {}
     for name, busy, shapes in (
-        ("mixed", 6, len(SHAPES)), ("mostly_refused", GPUS, len(SHAPES)), ("thousand_shapes", 6, 1_000),
+        ("mixed", 6, len(SHAPES)),
+        ("mostly_refused", GPUS, len(SHAPES)),
+        ("thousand_shapes", 6, 1_000),
         ("all_shapes_differ_mostly_refused", GPUS, PENDING),
-    ):  # fmt: skip
+    ):
         machines, requests = fleet(MACHINES, busy=busy), queue(PENDING, shapes=shapes)
         seconds, (placed, _) = timed(lambda m=machines, r=requests: place_all(m, r, NOW))  # type: ignore[misc]  # bound now
         found[f"{name}_per_s"] = PENDING / seconds
@@ -141,9 +150,12 @@ def decisions() -> dict[str, float]:
     ours, (placed, _) = timed(lambda: place_all(machines, requests, NOW))
     plain, placed_plainly = timed(lambda: naive(machines, requests), times=1)
     found |= {
-        "small_per_s": SMALL_PENDING / ours, "naive_per_s": SMALL_PENDING / plain, "times_naive": plain / ours,
-        "small_placed": len(placed), "naive_placed": placed_plainly,
-    }  # fmt: skip
+        "small_per_s": SMALL_PENDING / ours,
+        "naive_per_s": SMALL_PENDING / plain,
+        "times_naive": plain / ours,
+        "small_placed": len(placed),
+        "naive_placed": placed_plainly,
+    }
     return found
 
 
@@ -178,9 +190,14 @@ async def fill(pool: Pool) -> None:
 
 def _resolved(shape: object) -> dict[str, object]:
     asked = {
-        "runtime": "cmd", "image": "registry.example/engine:1", "command": ["serve", "--model", "/models"], "port": 8000,
-        "architecture": "x86_64", "slots": shape, "environ": {f"VARIABLE_{number}": "x" * 40 for number in range(20)},
-    }  # fmt: skip
+        "runtime": "cmd",
+        "image": "registry.example/engine:1",
+        "command": ["serve", "--model", "/models"],
+        "port": 8000,
+        "architecture": "x86_64",
+        "slots": shape,
+        "environ": {f"VARIABLE_{number}": "x" * 40 for number in range(20)},
+    }
     spec = RevisionSpec.model_validate(asked)
     return resolve.resolve(spec, resolve.Inputs(name="bench")).model_dump(mode="json")
 
@@ -226,10 +243,22 @@ def show(found: dict[str, float]) -> bool:
     committed = (
         f"{found['committed']:,.0f} sessions, {found['allocations']:,.0f} allocations in {found['committed_s']:.2f} s"
     )
-    return judge([
-        Case(f"{SMALL_PENDING:,} on {SMALL_MACHINES:,}, as against a naive scan", found["times_naive"], "at least", TIMES_NAIVE, " ×", small),
-        Case("committed to PostgreSQL", found["committed_per_s"], "at least", COMMITTED_PER_S, "/s", committed),
-    ]) and held  # fmt: skip
+    return (
+        judge(
+            [
+                Case(
+                    f"{SMALL_PENDING:,} on {SMALL_MACHINES:,}, as against a naive scan",
+                    found["times_naive"],
+                    "at least",
+                    TIMES_NAIVE,
+                    " ×",
+                    small,
+                ),
+                Case("committed to PostgreSQL", found["committed_per_s"], "at least", COMMITTED_PER_S, "/s", committed),
+            ]
+        )
+        and held
+    )
 
 
 if __name__ == "__main__":

@@ -38,11 +38,17 @@ MACHINES, KERNELS, SERVICES = 2_500, 8, 500
 ROUNDS, CHANGED, SINGLES = 3, 500, 21
 TARGET_PER_S, TARGET_ONE_S, TARGET_IDLE_S = 1_000, 0.1, 0.1
 SPEC = {
-    "runtime": "custom", "model_name": "m", "image": "registry.example/engine:1", "architecture": "x86_64",
-    "command": ["serve", "--model", "/models", "--max-model-len", "8192"], "port": 8000, "model_path": "/models",
-    "health_check": {"path": "/health"}, "slots": {"cpu": "4", "mem": "17179869184", "cuda.device": "1"},
+    "runtime": "custom",
+    "model_name": "m",
+    "image": "registry.example/engine:1",
+    "architecture": "x86_64",
+    "command": ["serve", "--model", "/models", "--max-model-len", "8192"],
+    "port": 8000,
+    "model_path": "/models",
+    "health_check": {"path": "/health"},
+    "slots": {"cpu": "4", "mem": "17179869184", "cuda.device": "1"},
     "environ": {f"VARIABLE_{number}": "x" * 40 for number in range(20)},
-}  # fmt: skip
+}
 
 
 async def fill(pool: Pool) -> None:
@@ -73,9 +79,10 @@ async def fill(pool: Pool) -> None:
         )
         # COPY, so that each trigger runs once
         await con.copy_records_to_table(
-            "sessions", records=sessions,
+            "sessions",
+            records=sessions,
             columns=["id", "kind", "project_id", "service_id", "revision_id", "resource_group", "status"],
-        )  # fmt: skip
+        )
         await con.copy_records_to_table("kernels", records=kernels, columns=["id", "session_id", "agent_id"])
         held = [
             (kernel, agent, "cuda.shares", f"gpu-{number % KERNELS}", Decimal(1))
@@ -124,9 +131,12 @@ async def measure(pool: Pool, bus: Bus) -> dict[str, float]:
             f"the stream holds {len(held)} plans of {MACHINES}, in {sum(held.values())} generations of {published}"
         )
     return found | {
-        "one_s": median(one), "one_highest_s": max(one), "idle_s": median(idle), "idle_highest_s": max(idle),
+        "one_s": median(one),
+        "one_highest_s": max(one),
+        "idle_s": median(idle),
+        "idle_highest_s": max(idle),
         "load_average": os.getloadavg()[0],
-    }  # fmt: skip
+    }
 
 
 async def run(folder: Path) -> dict[str, float]:
@@ -145,16 +155,35 @@ async def run(folder: Path) -> dict[str, float]:
 
 def show(found: dict[str, float]) -> bool:
     """Print, and return whether the targets are held."""
-    print(f"plans of {MACHINES:,} machines × {KERNELS} kernels, committed to PostgreSQL and acknowledged by NATS "
-          f"(load average {found['load_average']:.1f}):")  # fmt: skip
+    print(
+        f"plans of {MACHINES:,} machines × {KERNELS} kernels, committed to PostgreSQL and acknowledged by NATS "
+        f"(load average {found['load_average']:.1f}):"
+    )
     spread = f"{found['changed_lowest']:,.0f} to {found['changed_highest']:,.0f}"
-    return judge([
-        Case("all of them at the start", found["first"], "at least", TARGET_PER_S, "/s"),
-        Case(f"{CHANGED:,} that changed, {ROUNDS} rounds", found["changed"], "at least", TARGET_PER_S, "/s", spread),
-        Case("one that changed", found["one_s"] * 1000, "at most", TARGET_ONE_S * 1000, " ms", f"at most {found['one_highest_s'] * 1000:.1f}"),
-        Case("a pass without news", found["idle_s"] * 1000, "at most", TARGET_IDLE_S * 1000, " ms",
-             f"at most {found['idle_highest_s'] * 1000:.1f}"),
-    ])  # fmt: skip
+    return judge(
+        [
+            Case("all of them at the start", found["first"], "at least", TARGET_PER_S, "/s"),
+            Case(
+                f"{CHANGED:,} that changed, {ROUNDS} rounds", found["changed"], "at least", TARGET_PER_S, "/s", spread
+            ),
+            Case(
+                "one that changed",
+                found["one_s"] * 1000,
+                "at most",
+                TARGET_ONE_S * 1000,
+                " ms",
+                f"at most {found['one_highest_s'] * 1000:.1f}",
+            ),
+            Case(
+                "a pass without news",
+                found["idle_s"] * 1000,
+                "at most",
+                TARGET_IDLE_S * 1000,
+                " ms",
+                f"at most {found['idle_highest_s'] * 1000:.1f}",
+            ),
+        ]
+    )
 
 
 if __name__ == "__main__":

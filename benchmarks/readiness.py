@@ -87,18 +87,26 @@ async def run(folder: Path) -> dict[str, float]:
         await stack.stop()
     cuts = quantiles(found, n=20)
     return {
-        "samples": len(found), "p50_s": cuts[9], "p95_s": cuts[18], "lowest_s": min(found), "highest_s": max(found),
+        "samples": len(found),
+        "p50_s": cuts[9],
+        "p95_s": cuts[18],
+        "lowest_s": min(found),
+        "highest_s": max(found),
         "load_average": os.getloadavg()[0],
-    }  # fmt: skip
+    }
 
 
 def show(found: dict[str, float]) -> bool:
     """Print, and return whether the target is held."""
     good = found["p95_s"] <= TARGET_S
-    print(f"from ready to the first answer at the endpoint, {found['samples']:.0f} replicas (load average "
-          f"{found['load_average']:.1f}):")  # fmt: skip
-    print(f"  p50 {found['p50_s'] * 1000:.0f} ms, p95 {found['p95_s'] * 1000:.0f} ms ({found['lowest_s'] * 1000:.0f} to "
-          f"{found['highest_s'] * 1000:.0f}); target for p95 {TARGET_S * 1000:.0f}: {'met' if good else 'missed'}")  # fmt: skip
+    print(
+        f"from ready to the first answer at the endpoint, {found['samples']:.0f} replicas (load average "
+        f"{found['load_average']:.1f}):"
+    )
+    print(
+        f"  p50 {found['p50_s'] * 1000:.0f} ms, p95 {found['p95_s'] * 1000:.0f} ms ({found['lowest_s'] * 1000:.0f} to "
+        f"{found['highest_s'] * 1000:.0f}); target for p95 {TARGET_S * 1000:.0f}: {'met' if good else 'missed'}"
+    )
     return good
 
 

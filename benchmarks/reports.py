@@ -68,10 +68,15 @@ async def _measure() -> dict[str, float]:
         stack.push_async_callback(bus.close)
         agents = AgentLiveness(pool, bus, lambda *_: None, lost_after=timedelta(seconds=8))
         side = BusSide(
-            bus, lambda: bus.open(servers.nats_url, user=user, password=password, name="manager"), listening=agents.listening,
-            nodes=NodeReports(pool, lambda *_: None), proxies=Proxies(utc_now, lambda *_: None), outcomes=Outcomes(),
-            scale=Scaling(pool, Loops()).answer, poke=lambda *_: None,
-        )  # fmt: skip
+            bus,
+            lambda: bus.open(servers.nats_url, user=user, password=password, name="manager"),
+            listening=agents.listening,
+            nodes=NodeReports(pool, lambda *_: None),
+            proxies=Proxies(utc_now, lambda *_: None),
+            outcomes=Outcomes(),
+            scale=Scaling(pool, Loops()).answer,
+            poke=lambda *_: None,
+        )
         task = asyncio.create_task(side.run())
         silence = multiprocessing.get_context("spawn").Event()
         sender = multiprocessing.get_context("spawn").Process(
@@ -144,9 +149,14 @@ async def _send_all(url: str, user: str, password: str, rows: list[Row], silence
         started = time.monotonic()
         for number, name in enumerate(names):
             report = NodeReport(
-                agent_id=name, incarnation="2", sequence=sequence, sent_at=utc_now(), applied_generation=1,
-                machine=_machine(name, sequence), kernels=tuple(kernels[name]),
-            )  # fmt: skip
+                agent_id=name,
+                incarnation="2",
+                sequence=sequence,
+                sent_at=utc_now(),
+                applied_generation=1,
+                machine=_machine(name, sequence),
+                kernels=tuple(kernels[name]),
+            )
             await bus.client.publish(report.address(), report.encode())
             await asyncio.sleep(max(0.0, started + EVERY_S * number / len(names) - time.monotonic()))
         await asyncio.sleep(max(0.0, started + EVERY_S - time.monotonic()))
@@ -155,19 +165,30 @@ async def _send_all(url: str, user: str, password: str, rows: list[Row], silence
 def _kernel(kernel: KernelId, session: SessionId) -> KernelReport:
     reason = Reason(code="healthy", text="answered its health check")
     return KernelReport(
-        kernel_id=kernel, session_id=session, service_id=ServiceId(session), state="running", health="healthy", reason=reason,
-        host="10.0.0.1", port=20_001, created_at=utc_now(),
-    )  # fmt: skip
+        kernel_id=kernel,
+        session_id=session,
+        service_id=ServiceId(session),
+        state="running",
+        health="healthy",
+        reason=reason,
+        host="10.0.0.1",
+        port=20_001,
+        created_at=utc_now(),
+    )
 
 
 def _machine(name: str, sequence: int) -> Machine:
     gpus = tuple(
         Gpu(
-            gpu_id=f"{name}-{n}", index=n, model="H", memory_bytes=10**11, memory_used_bytes=10**9 + sequence,
+            gpu_id=f"{name}-{n}",
+            index=n,
+            model="H",
+            memory_bytes=10**11,
+            memory_used_bytes=10**9 + sequence,
             utilization_percent=50,
         )
         for n in range(8)
-    )  # fmt: skip
+    )
     slots = {"cpu": Decimal(64), "mem": Decimal(10**12)}
     return Machine(
         hostname=name, architecture="x86_64", address="10.0.0.1", runtime="docker", version="0", slots=slots, gpus=gpus

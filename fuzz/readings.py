@@ -62,9 +62,17 @@ class Reading:
 def request_facts(head: RequestHead) -> tuple[object, ...]:
     """Return all that a request's head says."""
     return (
-        head.method, head.target, head.minor, tuple(head.headers), head.host, head.length, head.keep_alive,
-        head.connection, head.upgrade, head.expects,
-    )  # fmt: skip
+        head.method,
+        head.target,
+        head.minor,
+        tuple(head.headers),
+        head.host,
+        head.length,
+        head.keep_alive,
+        head.connection,
+        head.upgrade,
+        head.expects,
+    )
 
 
 def response_facts(head: ResponseHead) -> tuple[object, ...]:

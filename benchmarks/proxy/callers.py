@@ -70,13 +70,23 @@ def _trace(chance: Random) -> str:
 def _openai_python(chance: Random) -> list[str]:
     version = f"1.{chance.randrange(60, 110)}.{chance.randrange(3)}"
     return [
-        "/v1/chat/completions", "Accept-Encoding: gzip, deflate", "Connection: keep-alive", "Accept: application/json",
-        "Content-Type: application/json", f"User-Agent: AsyncOpenAI/Python {version}", "X-Stainless-Lang: python",
-        f"X-Stainless-Package-Version: {version}", "X-Stainless-OS: Linux", "X-Stainless-Arch: x64",
-        "X-Stainless-Runtime: CPython", f"X-Stainless-Runtime-Version: 3.{chance.randrange(9, 14)}.{chance.randrange(9)}",
-        "X-Stainless-Async: async:asyncio", "x-stainless-retry-count: 0", "x-stainless-read-timeout: 600",
+        "/v1/chat/completions",
+        "Accept-Encoding: gzip, deflate",
+        "Connection: keep-alive",
+        "Accept: application/json",
+        "Content-Type: application/json",
+        f"User-Agent: AsyncOpenAI/Python {version}",
+        "X-Stainless-Lang: python",
+        f"X-Stainless-Package-Version: {version}",
+        "X-Stainless-OS: Linux",
+        "X-Stainless-Arch: x64",
+        "X-Stainless-Runtime: CPython",
+        f"X-Stainless-Runtime-Version: 3.{chance.randrange(9, 14)}.{chance.randrange(9)}",
+        "X-Stainless-Async: async:asyncio",
+        "x-stainless-retry-count: 0",
+        "x-stainless-read-timeout: 600",
         f"X-Request-Id: {_uuid(chance)}",
-    ]  # fmt: skip
+    ]
 
 
 def _traced_python(chance: Random) -> list[str]:
@@ -86,39 +96,67 @@ def _traced_python(chance: Random) -> list[str]:
 def _openai_node(chance: Random) -> list[str]:
     version = f"5.{chance.randrange(30)}.{chance.randrange(3)}"
     return [
-        "/v1/chat/completions", "connection: keep-alive", "accept: application/json", "content-type: application/json",
-        f"user-agent: OpenAI/JS {version}", "x-stainless-retry-count: 0", "x-stainless-timeout: 600", "x-stainless-lang: js",
-        f"x-stainless-package-version: {version}", "x-stainless-os: Linux", "x-stainless-arch: x64", "x-stainless-runtime: node",
-        f"x-stainless-runtime-version: v22.{chance.randrange(20)}.0", f"idempotency-key: stainless-node-retry-{_uuid(chance)}",
-        "accept-language: *", "sec-fetch-mode: cors", "accept-encoding: gzip, deflate",
-    ]  # fmt: skip
+        "/v1/chat/completions",
+        "connection: keep-alive",
+        "accept: application/json",
+        "content-type: application/json",
+        f"user-agent: OpenAI/JS {version}",
+        "x-stainless-retry-count: 0",
+        "x-stainless-timeout: 600",
+        "x-stainless-lang: js",
+        f"x-stainless-package-version: {version}",
+        "x-stainless-os: Linux",
+        "x-stainless-arch: x64",
+        "x-stainless-runtime: node",
+        f"x-stainless-runtime-version: v22.{chance.randrange(20)}.0",
+        f"idempotency-key: stainless-node-retry-{_uuid(chance)}",
+        "accept-language: *",
+        "sec-fetch-mode: cors",
+        "accept-encoding: gzip, deflate",
+    ]
 
 
 def _go_service(chance: Random) -> list[str]:
     return [
-        f"/v1/chat/completions?tenant=t{chance.randrange(200)}&call={_hex(chance, 10)}", "User-Agent: Go-http-client/1.1",
-        "Content-Type: application/json", _trace(chance), f"X-Request-Id: {_uuid(chance)}", f"X-Tenant: t{chance.randrange(200)}",
+        f"/v1/chat/completions?tenant=t{chance.randrange(200)}&call={_hex(chance, 10)}",
+        "User-Agent: Go-http-client/1.1",
+        "Content-Type: application/json",
+        _trace(chance),
+        f"X-Request-Id: {_uuid(chance)}",
+        f"X-Tenant: t{chance.randrange(200)}",
         "Accept-Encoding: gzip",
-    ]  # fmt: skip
+    ]
 
 
 def _curl(chance: Random) -> list[str]:
     return [
-        f"/v1/chat/completions?user={_hex(chance, 8)}", f"User-Agent: curl/8.{chance.randrange(17)}.{chance.randrange(2)}",
-        "Accept: */*", "Content-Type: application/json",
-    ]  # fmt: skip
+        f"/v1/chat/completions?user={_hex(chance, 8)}",
+        f"User-Agent: curl/8.{chance.randrange(17)}.{chance.randrange(2)}",
+        "Accept: */*",
+        "Content-Type: application/json",
+    ]
 
 
 def _browser(chance: Random) -> list[str]:
     version = chance.randrange(120, 143)
     return [
-        f"/v1/chat/completions?conversation={_uuid(chance)}", "Connection: keep-alive", 'sec-ch-ua-platform: "Linux"',
+        f"/v1/chat/completions?conversation={_uuid(chance)}",
+        "Connection: keep-alive",
+        'sec-ch-ua-platform: "Linux"',
         f"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 Safari/537.36",
-        f'sec-ch-ua: "Chromium";v="{version}", "Not?A_Brand";v="24"', "Content-Type: application/json", "sec-ch-ua-mobile: ?0",
-        "Accept: */*", "Origin: https://app.example.com", "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors",
-        "Sec-Fetch-Dest: empty", "Referer: https://app.example.com/", "Accept-Encoding: gzip, deflate, br, zstd",
-        "Accept-Language: en-GB,en;q=0.9", f"Cookie: session={_hex(chance, 40)}; theme=dark; _seen={_hex(chance, 12)}",
-    ]  # fmt: skip
+        f'sec-ch-ua: "Chromium";v="{version}", "Not?A_Brand";v="24"',
+        "Content-Type: application/json",
+        "sec-ch-ua-mobile: ?0",
+        "Accept: */*",
+        "Origin: https://app.example.com",
+        "Sec-Fetch-Site: same-site",
+        "Sec-Fetch-Mode: cors",
+        "Sec-Fetch-Dest: empty",
+        "Referer: https://app.example.com/",
+        "Accept-Encoding: gzip, deflate, br, zstd",
+        "Accept-Language: en-GB,en;q=0.9",
+        f"Cookie: session={_hex(chance, 40)}; theme=dark; _seen={_hex(chance, 12)}",
+    ]
 
 
 _CLIENTS: tuple[_Draw, ...] = (_openai_python, _traced_python, _openai_node, _go_service, _curl, _browser)

@@ -97,9 +97,19 @@ class Loads:
         """Run wrk; return what it counted and the CPU seconds of each of the proxy's processes. callers: each is a thread."""
         environment = {"REQUESTS": str(requests), "CALLERS": str(callers)}
         command = [
-            self.wrk, "-t", callers, "-c", connections, "-d", f"{max(1, round(self.seconds))}s", "--timeout", "5s",
-            "-s", HERE / "load" / "calls.lua", f"http://127.0.0.1:{proxy.port}",
-        ]  # fmt: skip
+            self.wrk,
+            "-t",
+            callers,
+            "-c",
+            connections,
+            "-d",
+            f"{max(1, round(self.seconds))}s",
+            "--timeout",
+            "5s",
+            "-s",
+            HERE / "load" / "calls.lua",
+            f"http://127.0.0.1:{proxy.port}",
+        ]
         before = proxy.running.cpu_s() if proxy.running else {}
         found = self._json(command, environment)
         after = proxy.running.cpu_s() if proxy.running else {}
@@ -129,9 +139,13 @@ class Loads:
     def _json(self, command: Sequence[object], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Run to the end and return the last line, which is a JSON object."""
         done = subprocess.run(
-            self._on_core(command), capture_output=True, text=True, check=False, timeout=self.seconds + 60,
+            self._on_core(command),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=self.seconds + 60,
             env=os.environ | dict(environment or {}),
-        )  # fmt: skip
+        )
         last = (done.stdout.splitlines() or [""])[-1]
         if done.returncode or not last.startswith("{"):
             raise LoadFailedError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()[-200:]}")

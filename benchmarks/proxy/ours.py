@@ -28,7 +28,7 @@ from headrace.common.contracts.messages.routes import (
     RouteTable,
     TokenKey,
     TokenLimits,
-)  # fmt: skip
+)
 
 SERVICE = "chat"
 PREFIX = f"/{SERVICE}"
@@ -55,9 +55,16 @@ def prepare(
     table = _table(key, token_ids, backends)
     (data / "routes" / f"{table.service_id}.json").write_bytes(table.encode())
     named = {
-        "ID": "bench", "NATS_URL": _NOBODY, "LISTEN_HOST": "127.0.0.1", "LISTEN_PORT": port, "ADMIN_PORT": free_port(),
-        "DATA_DIR": data, "SHUTDOWN_GRACE_S": 0.1, "KEEPALIVE_TIMEOUT_S": 600, "LOG_FORMAT": "json",
-    }  # fmt: skip
+        "ID": "bench",
+        "NATS_URL": _NOBODY,
+        "LISTEN_HOST": "127.0.0.1",
+        "LISTEN_PORT": port,
+        "ADMIN_PORT": free_port(),
+        "DATA_DIR": data,
+        "SHUTDOWN_GRACE_S": 0.1,
+        "KEEPALIVE_TIMEOUT_S": 600,
+        "LOG_FORMAT": "json",
+    }
     if "workers" in Settings.model_fields:
         named["WORKERS"] = workers
     elif workers > 1:
@@ -100,7 +107,10 @@ def _table(key: Ed25519PrivateKey, token_ids: Sequence[TokenId], backends: Seque
 def _token(key: Ed25519PrivateKey, service_id: UUID, token_id: UUID) -> str:
     now = datetime.now(UTC)
     claims = {
-        "iss": "headrace", "sub": str(service_id), "jti": str(token_id),
-        "iat": int(now.timestamp()), "exp": int((now + timedelta(days=1)).timestamp()),
-    }  # fmt: skip
+        "iss": "headrace",
+        "sub": str(service_id),
+        "jti": str(token_id),
+        "iat": int(now.timestamp()),
+        "exp": int((now + timedelta(days=1)).timestamp()),
+    }
     return jwt.encode(claims, key, algorithm="EdDSA", headers={"kid": _KEY_ID})

@@ -77,9 +77,13 @@ def start(
     pinned = ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", ",".join(map(str, on)), *map(str, command)]
     with output.open("wb") as file:
         process = subprocess.Popen(
-            pinned, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            env=os.environ | dict(environment or {}), start_new_session=True,
-        )  # fmt: skip
+            pinned,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | dict(environment or {}),
+            start_new_session=True,
+        )
     return Running(name, process, output)
 
 

@@ -176,16 +176,33 @@ def _prepare(name: str, template: str, backends: Sequence[int], **more: str) -> 
 
 def _envoy(config: Path) -> list[str | Path]:
     return [
-        from_wheel("envoy"), "-c", config, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error",
-    ]  # fmt: skip
+        from_wheel("envoy"),
+        "-c",
+        config,
+        "--concurrency",
+        "1",
+        "--use-dynamic-base-id",
+        "--log-level",
+        "error",
+    ]
 
 
 def _router(name: str, command: Sequence[str], backends: Sequence[int], on: Sequence[int]) -> Proxy:
     port, folder = free_port(), WORK / name
     options = [
-        "--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(free_port()), "--log-level", "error",
-        "--policy", "round_robin", "--worker-urls", *(f"http://127.0.0.1:{backend}" for backend in backends),
-    ]  # fmt: skip
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--prometheus-port",
+        str(free_port()),
+        "--log-level",
+        "error",
+        "--policy",
+        "round_robin",
+        "--worker-urls",
+        *(f"http://127.0.0.1:{backend}" for backend in backends),
+    ]
     running = start(name, [*command, *options], on=on, folder=folder)
     return _checked(Proxy(name, port, folder, running, forwards_gets=name != "sglang-router"))
 

@@ -81,8 +81,12 @@ GATES = (
 )
 
 _DIGITS: dict[How, int] = {
-    "times-at-least": 2, "times-at-most": 2, "above-at-most": 0, "at-most": 0, "at-least": 2,
-}  # fmt: skip
+    "times-at-least": 2,
+    "times-at-most": 2,
+    "above-at-most": 0,
+    "at-most": 0,
+    "at-least": 2,
+}
 
 
 @dataclass(frozen=True, slots=True)

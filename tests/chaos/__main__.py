@@ -61,9 +61,15 @@ def main() -> int:
     async def ran() -> Result:
         signal.signal(signal.SIGINT, stop)
         return await run(
-            folder, seed=given.seed, steps=wanted, minutes=given.minutes, rate=given.rate, small="full-disk" in kinds,
-            tell=lambda line: print(line, flush=True), stopped=stopped.is_set,
-        )  # fmt: skip
+            folder,
+            seed=given.seed,
+            steps=wanted,
+            minutes=given.minutes,
+            rate=given.rate,
+            small="full-disk" in kinds,
+            tell=lambda line: print(line, flush=True),
+            stopped=stopped.is_set,
+        )
 
     result = asyncio.run(ran())
     print(table(result))

@@ -114,9 +114,12 @@ class Churn:
         session_id = SessionId(new_uuid())
         self._parts[session_id] = part
         self._live[session_id] = Route(
-            session_id=session_id, revision_id=self.table.routes[0].revision_id if self.table.routes else new_uuid(),
-            host="127.0.0.1", port=part.port, health="healthy",
-        )  # fmt: skip
+            session_id=session_id,
+            revision_id=self.table.routes[0].revision_id if self.table.routes else new_uuid(),
+            host="127.0.0.1",
+            port=part.port,
+            health="healthy",
+        )
 
     async def _take_out(self) -> None:
         drained = [session_id for session_id in self._draining if self._idle(session_id)]

@@ -93,9 +93,17 @@ def app_proxy(servers: EmbeddedServers, folder: Path, *, workers: int) -> Iterat
     user, password = servers.nats_user("appproxy")
     port, admin = free_port(), free_port()
     settings = {
-        "ID": "proxy-1", "NATS_URL": servers.nats_url, "NATS_USER": user, "NATS_PASSWORD": password, "WORKERS": workers,
-        "LISTEN_HOST": "127.0.0.1", "LISTEN_PORT": port, "ADMIN_PORT": admin, "DATA_DIR": folder / "data", "LOG_FORMAT": "json",
-    }  # fmt: skip
+        "ID": "proxy-1",
+        "NATS_URL": servers.nats_url,
+        "NATS_USER": user,
+        "NATS_PASSWORD": password,
+        "WORKERS": workers,
+        "LISTEN_HOST": "127.0.0.1",
+        "LISTEN_PORT": port,
+        "ADMIN_PORT": admin,
+        "DATA_DIR": folder / "data",
+        "LOG_FORMAT": "json",
+    }
     running = start(
         "appproxy",
         (sys.executable, "-m", "headrace.appproxy"),

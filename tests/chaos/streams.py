@@ -142,14 +142,22 @@ async def _run(servers: EmbeddedServers, proxy: ProxyProcess, *, streams: int, s
         if churn.left != reports.draining.keys():
             wrong.append(f"{len(churn.left)} replicas left, {len(reports.draining)} have a receipt")
         return {
-            "streams_at_once": streams, "seconds": round(took_s, 1), "asked": tally.asked, "outcomes": dict(tally.outcomes),
-            "refused": dict(tally.statuses), "events": tally.events, "deeds": dict(churn.deeds),
+            "streams_at_once": streams,
+            "seconds": round(took_s, 1),
+            "asked": tally.asked,
+            "outcomes": dict(tally.outcomes),
+            "refused": dict(tally.statuses),
+            "events": tally.events,
+            "deeds": dict(churn.deeds),
             "receipts": _sums(reports.draining.values()),
             "broken": watch.numbers.by("headrace_proxy_broken_answers_total", "why"),
             "retries": watch.numbers.by("headrace_proxy_retries_total", "why"),
             "queued": watch.numbers.of("headrace_proxy_queue_seconds_count"),
-            "rss_mb": watch.rss_mb, "files": watch.files, "left_open": left_open, "wrong": wrong,
-        }  # fmt: skip
+            "rss_mb": watch.rss_mb,
+            "files": watch.files,
+            "left_open": left_open,
+            "wrong": wrong,
+        }
 
 
 async def _left_open(watch: Watch) -> int:

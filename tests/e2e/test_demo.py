@@ -28,9 +28,12 @@ class Demo:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "headrace.cli.demo"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
                 env={**kept, "HOME": str(folder / "home"), "HEADRACE_DEMO_DATA": str(self.data), **environ},
-            )  # fmt: skip
+            )
 
     @property
     def said(self) -> str:
@@ -98,9 +101,13 @@ async def test_it_runs_until_ctrl_c_which_stops_everything(folder: Path) -> None
     assert len(demo.left()) > 8  # servers, services, two replicas
 
     status = subprocess.run(
-        [sys.executable, "-m", "headrace.cli", "service", "ls"], capture_output=True, text=True, timeout=30, check=False,
+        [sys.executable, "-m", "headrace.cli", "service", "ls"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
         env={"HOME": str(folder / "home"), "PATH": os.environ["PATH"]},
-    )  # fmt: skip
+    )
     assert "embeddings" in status.stdout, status.stderr  # without a login
 
     second = Demo(folder)

@@ -93,11 +93,19 @@ async def test_two_projects_cannot_see_each_other(stack: Stack) -> None:
             "POST", "/v1/services", stack.spec("red-service", folder="secret-folder", project="red", replicas=0)
         )
         for method, path in (
-            ("GET", f"/v1/folders/{folder}"), ("GET", f"/v1/folders/{folder}/files"), ("GET", f"/v1/folders/{folder}/files/model-definition.yaml"),
-            ("DELETE", f"/v1/folders/{folder}"), ("GET", "/v1/services/red-service"), ("GET", f"/v1/services/{service['id']}"),
-            ("DELETE", "/v1/services/red-service"), ("POST", "/v1/services/red-service/stop"), ("GET", "/v1/services/red-service/logs"),
-            ("GET", "/v1/services/red-service/tokens"), ("GET", "/v1/services/red-service/rules"), ("GET", "/v1/projects/red"),
-        ):  # fmt: skip
+            ("GET", f"/v1/folders/{folder}"),
+            ("GET", f"/v1/folders/{folder}/files"),
+            ("GET", f"/v1/folders/{folder}/files/model-definition.yaml"),
+            ("DELETE", f"/v1/folders/{folder}"),
+            ("GET", "/v1/services/red-service"),
+            ("GET", f"/v1/services/{service['id']}"),
+            ("DELETE", "/v1/services/red-service"),
+            ("POST", "/v1/services/red-service/stop"),
+            ("GET", "/v1/services/red-service/logs"),
+            ("GET", "/v1/services/red-service/tokens"),
+            ("GET", "/v1/services/red-service/rules"),
+            ("GET", "/v1/projects/red"),
+        ):
             problem = await blue.call(method, path, expect=404)
             assert problem["type"].endswith("not-found"), (method, path)
         assert (await blue.call("GET", "/v1/services"))["items"] == []

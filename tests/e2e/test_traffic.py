@@ -216,9 +216,14 @@ async def test_websocket_echo(any_stack: Stack, chat: str) -> None:
 async def _headrace(stack: Stack, *words: str) -> tuple[int, str, str]:
     """Run the command line as a person on another machine does."""
     ran = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "headrace.cli", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        sys.executable,
+        "-m",
+        "headrace.cli",
+        *words,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "HEADRACE_URL": stack.api.url, "HEADRACE_API_KEY": stack.api.key, "NO_COLOR": "1"},
-    )  # fmt: skip
+    )
     out, err = await asyncio.wait_for(ran.communicate(), 60)
     assert ran.returncode is not None
     return ran.returncode, out.decode(), err.decode()

@@ -31,14 +31,23 @@ class Person:
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "headrace.cli", *words],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environ,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.environ,
+        )
 
     def runs(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "headrace.cli", *words],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False, env=self.environ,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env=self.environ,
+        )
 
     def gets(self, *words: str) -> Any:
         ran = self.runs(*words, "--json")
@@ -86,8 +95,15 @@ def test_from_up_to_down(person: Person, tmp_path: Path) -> None:
     status = person.gets("status")
     assert status["status"] == "up"
     assert {p["name"] for p in status["stack"]["processes"]} == {
-        "postgres", "nats", "valkey", "manager", "agent-1", "agent-2", "appproxy", "autoscaler",
-    }  # fmt: skip
+        "postgres",
+        "nats",
+        "valkey",
+        "manager",
+        "agent-1",
+        "agent-2",
+        "appproxy",
+        "autoscaler",
+    }
     assert [a["slots"]["cuda.device"] for a in person.gets("agent", "ls")] == ["3", "3"]
     assert person.gets("whoami")["user"]["operator"] is True  # no login needed on this machine
 

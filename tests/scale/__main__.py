@@ -121,8 +121,9 @@ async def _bus(pool: Pool, bus: Bus, whose: many_rows.Owner) -> None:
     await pool.execute(
         "insert into tokens (id, service_id, created_by, expires_at) "
         "select $1, id, $2, now() + interval '1 day' from services where name = 's-7'",
-        token, whose.user,
-    )  # fmt: skip
+        token,
+        whose.user,
+    )
     await pool.execute("update tokens set revoked_at = now() where id = $1", token)
     await _timed("routes: a revocation reaches the bus", routes.one_pass)
     plans, routes = publishing()

@@ -16,9 +16,17 @@ from pathlib import Path
 
 LIBRARY = f"python{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE_PACKAGES = (
-    "aiohttp", "aiohappyeyeballs", "aiosignal", "attrs", "frozenlist", "idna", "multidict", "propcache", "yarl",
+    "aiohttp",
+    "aiohappyeyeballs",
+    "aiosignal",
+    "attrs",
+    "frozenlist",
+    "idna",
+    "multidict",
+    "propcache",
+    "yarl",
     "typing_extensions",
-)  # fmt: skip
+)
 EMBEDDING_PACKAGES = (
     *ENGINE_PACKAGES,
     "numpy",

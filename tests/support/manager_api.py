@@ -68,12 +68,14 @@ class Proxies:
             proxy_id: Heard(
                 now - self.silent.get(proxy_id, timedelta()),
                 ProxyReport(
-                    proxy_id=proxy_id, sent_at=now, url=PROXY,
+                    proxy_id=proxy_id,
+                    sent_at=now,
+                    url=PROXY,
                     generations={ServiceId(key): has[proxy_id] for key, has in self.has.items() if proxy_id in has},
                 ),
             )
             for proxy_id in proxies
-        }  # fmt: skip
+        }
 
 
 @dataclass
@@ -164,13 +166,20 @@ class ManagerApi:
             await con.execute(
                 "insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, status, health, was_healthy)"
                 " select $1, 'inference', project_id, id, revision_id, resource_group, 'running', $3, $4 from services where name = $2",
-                session_id, service, "healthy" if healthy else "degraded", healthy,
-            )  # fmt: skip
+                session_id,
+                service,
+                "healthy" if healthy else "degraded",
+                healthy,
+            )
             await con.execute(
                 "insert into kernels (id, session_id, agent_id, state, health, reason_code, reason_text, host, port)"
                 " values ($1, $2, $3, 'running', $4, $5, 'as the test wants', '10.0.0.1', 20000)",
-                kernel_id, session_id, agent, "healthy" if healthy else "degraded", "healthy" if healthy else "initial-delay",
-            )  # fmt: skip
+                kernel_id,
+                session_id,
+                agent,
+                "healthy" if healthy else "degraded",
+                "healthy" if healthy else "initial-delay",
+            )
         return session_id, kernel_id
 
     async def ends(self, session_id: UUID) -> None:
@@ -181,14 +190,21 @@ class ManagerApi:
     async def machine(self, agent: str, con: Any = None) -> None:
         """Put a machine into the database, as the reports loop would."""
         machine = {
-            "hostname": agent, "architecture": "x86_64", "address": "10.0.0.1", "runtime": "docker", "version": "1",
-            "slots": {"cpu": "8", "mem": "1073741824"}, "gpus": [],
-        }  # fmt: skip
+            "hostname": agent,
+            "architecture": "x86_64",
+            "address": "10.0.0.1",
+            "runtime": "docker",
+            "version": "1",
+            "slots": {"cpu": "8", "mem": "1073741824"},
+            "gpus": [],
+        }
         await (con or self.pool).execute(
             "insert into agents (id, incarnation, sequence, machine, architecture, slots) values ($1, 'a', 1, $2, 'x86_64', $3)"
             " on conflict (id) do nothing",
-            agent, machine, machine["slots"],
-        )  # fmt: skip
+            agent,
+            machine,
+            machine["slots"],
+        )
 
 
 @asynccontextmanager
@@ -208,10 +224,20 @@ async def serving(
         storage = stack.enter_context(open_storage(folders or root / "folders", reserve_bytes=reserve_bytes))
         await bootstrap(pool, vault, SigningKeys(vault), key_file)
         use = make_use_cases(
-            pool, storage, vault=vault, proxy_url=PROXY, pokes=behind, outcomes=behind, reader=behind, clock=utc_now,
-            max_upload_bytes=max_upload_bytes, uploads_kept_for=timedelta(days=1),
-            own_ports=OwnPorts(reserved={TAKEN_PORT}), proxies=behind.proxies, most=most,
-        )  # fmt: skip
+            pool,
+            storage,
+            vault=vault,
+            proxy_url=PROXY,
+            pokes=behind,
+            outcomes=behind,
+            reader=behind,
+            clock=utc_now,
+            max_upload_bytes=max_upload_bytes,
+            uploads_kept_for=timedelta(days=1),
+            own_ports=OwnPorts(reserved={TAKEN_PORT}),
+            proxies=behind.proxies,
+            most=most,
+        )
         server = WebServer(make_api(use), host="127.0.0.1", port=0, drain_s=1)
         running = asyncio.create_task(server.run())
         await server.started.wait()

@@ -44,8 +44,12 @@ async def services(
             "insert into services (id, project_id, name, wanted, goal, resource_group, revision_id, drain_grace_s, created_by, deleted_at) "
             "select id, $1, $3 || '-' || n, $4, case when $5::integer is null then 'running' else 'deleting' end, 'default', revision, 5, $2, "
             "now() - $5 * interval '1 day' from fresh",
-            whose.project, whose.user, prefix, wanted, deleted_days_ago,
-        )  # fmt: skip
+            whose.project,
+            whose.user,
+            prefix,
+            wanted,
+            deleted_days_ago,
+        )
         await con.execute(
             "insert into revisions (id, service_id, number, spec, resolved, created_by) "
             f"select revision, id, 1, '{{}}', '{_RESOLVED}', $1 from fresh",
@@ -74,14 +78,16 @@ async def sessions(
             "select gen_random_uuid() as id, gen_random_uuid() as kernel, s.id as service, s.revision_id as revision, "
             "       case when $2 > 0 then 'm-' || (1 + (row_number() over ()) % $2) end as machine "
             "from services s, generate_series(1, $1::integer) n where s.deleted_at is null",
-            each, machines,
-        )  # fmt: skip
+            each,
+            machines,
+        )
         await con.execute(
             "insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, status, health, was_healthy, ended_at) "
             "select id, 'inference', $1, service, revision, 'default', case when $2::integer is null then 'running' else 'ended' end, 'healthy', "
             "true, now() - $2 * interval '1 day' from fresh",
-            whose.project, ended_days_ago,
-        )  # fmt: skip
+            whose.project,
+            ended_days_ago,
+        )
         await con.execute(
             "insert into kernels (id, session_id, agent_id, state, health, host, port, ended_at) "
             "select kernel, id, machine, 'running', 'healthy', '127.0.0.1', 20000, now() - $1::integer * interval '1 day' from fresh",
@@ -104,5 +110,7 @@ async def events(pool: Pool, whose: Owner, count: int, *, days_ago: int = 0) -> 
         "select gen_random_uuid(), now() - $3::integer * interval '1 day', 'someone', $1, "
         "       ids[1 + n % greatest(1, coalesce(cardinality(ids), 1))], 'service.updated' "
         "from living, generate_series(1, $2::integer) n",
-        whose.project, count, days_ago,
-    )  # fmt: skip
+        whose.project,
+        count,
+        days_ago,
+    )

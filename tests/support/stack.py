@@ -62,10 +62,17 @@ class Stack:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, "--data", str(self.data), *self._options],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
                 # Not in the developer's own home: their `headrace` would find this stack.
-                env={**os.environ, "NO_COLOR": "1", "XDG_STATE_HOME": str(self.data.with_name("state")), **self._environ},
-            )  # fmt: skip
+                env={
+                    **os.environ,
+                    "NO_COLOR": "1",
+                    "XDG_STATE_HOME": str(self.data.with_name("state")),
+                    **self._environ,
+                },
+            )
 
         def running() -> bool:
             assert self._process is not None

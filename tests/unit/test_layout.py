@@ -29,3 +29,9 @@ def test_files_stay_short() -> None:
     sources = [p for top in ("libs", "services") for p in (ROOT / top).rglob("*.py")]
     assert len(sources) > 50
     assert {str(p.relative_to(ROOT)): n for p in sources if (n := len(p.read_text().splitlines())) > 450} == {}
+
+
+def test_the_formatter_alone_decides_layout() -> None:
+    marks = ("fmt: " + "skip", "fmt: " + "off")
+    sources = [p for top in ("libs", "services", "tests", "benchmarks", "fuzz") for p in (ROOT / top).rglob("*.py")]
+    assert not [str(p.relative_to(ROOT)) for p in sources if any(mark in p.read_text() for mark in marks)]

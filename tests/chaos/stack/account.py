@@ -15,10 +15,25 @@ MOST_RUNS = 3
 SLACK_S = 1.0
 """How long before a fault's moment the last effect of a request may lie: between a signal and its note."""
 
-NEVER_RAN = frozenset({
-    "starting", "all-unhealthy", "unreachable", "replicas-full", "queue-full", "stopped", "no-replicas", "start-failed", "no-weight",
-    "service-removed", "proxy-full", "connect-failed", "connect-timeout", "unknown-service", "model_not_found",
-})  # fmt: skip
+NEVER_RAN = frozenset(
+    {
+        "starting",
+        "all-unhealthy",
+        "unreachable",
+        "replicas-full",
+        "queue-full",
+        "stopped",
+        "no-replicas",
+        "start-failed",
+        "no-weight",
+        "service-removed",
+        "proxy-full",
+        "connect-failed",
+        "connect-timeout",
+        "unknown-service",
+        "model_not_found",
+    }
+)
 """Reasons that tell a caller that its request did not run."""
 
 

@@ -34,8 +34,12 @@ from tests.support.wait import eventually
 
 STORES = ("nats", "postgres", "valkey")
 PARTS: dict[str, tuple[str, ...]] = {
-    "manager": MANAGERS, "agent": AGENTS, "appproxy": ("appproxy",), "autoscaler": ("autoscaler",), **{one: (one,) for one in STORES},
-}  # fmt: skip
+    "manager": MANAGERS,
+    "agent": AGENTS,
+    "appproxy": ("appproxy",),
+    "autoscaler": ("autoscaler",),
+    **{one: (one,) for one in STORES},
+}
 _ON_A_REPLICA = frozenset({"cut", "502:connection-lost", "502:no-other-replica"})
 _FROZEN = frozenset({"504:first-byte-timeout", "503:replica-stopped", "503:all-unhealthy", "429:replicas-full"})
 _IN_A_WORKER = frozenset({"lost", "lost-kept", "cut"})
@@ -252,13 +256,20 @@ KINDS: dict[str, tuple[type[Fault], tuple[float, float]]] = {
     **{f"stop-{part}": (Signalled, (2.0, 12.0)) for part in (*PARTS, "stores")},
     **{f"term-{part}": (Signalled, (0.0, 0.0)) for part in PARTS},
     "kill-up": (KilledSupervisor, (0.0, 3.0)),
-    "kill-worker": (OnWorker, (0.0, 0.0)), "stop-worker": (OnWorker, (4.0, 8.0)),
-    "kill-replica": (OnReplica, (0.0, 0.0)), "stop-replica": (OnReplica, (3.0, 20.0)),
-    "kill-shim": (OnReplica, (0.0, 0.0)), "stop-shim": (OnReplica, (2.0, 10.0)),
-    "cut-link": (OnLink, (2.0, 20.0)), "reset-link": (OnLink, (1.0, 10.0)),
-    "rollout": (Rollout, (0.0, 0.0)), "scale": (Scale, (0.5, 8.0)), "churn": (Churn, (0.0, 6.0)), "surge": (Surge, (5.0, 15.0)),
+    "kill-worker": (OnWorker, (0.0, 0.0)),
+    "stop-worker": (OnWorker, (4.0, 8.0)),
+    "kill-replica": (OnReplica, (0.0, 0.0)),
+    "stop-replica": (OnReplica, (3.0, 20.0)),
+    "kill-shim": (OnReplica, (0.0, 0.0)),
+    "stop-shim": (OnReplica, (2.0, 10.0)),
+    "cut-link": (OnLink, (2.0, 20.0)),
+    "reset-link": (OnLink, (1.0, 10.0)),
+    "rollout": (Rollout, (0.0, 0.0)),
+    "scale": (Scale, (0.5, 8.0)),
+    "churn": (Churn, (0.0, 6.0)),
+    "surge": (Surge, (5.0, 15.0)),
     "full-disk": (FullDisk, (4.0, 10.0)),
-}  # fmt: skip
+}
 """Every kind, with the least and the most seconds from its begin to its end."""
 
 

@@ -27,9 +27,17 @@ from tests.support.stack import Stack
 from tests.support.wait import eventually
 
 LINKS = (
-    "manager:nats", "manager:postgres", "manager-2:nats", "manager-2:postgres", "agent-1:nats", "agent-2:nats",
-    "appproxy:nats", "appproxy:valkey", "autoscaler:nats", "autoscaler:valkey",
-)  # fmt: skip
+    "manager:nats",
+    "manager:postgres",
+    "manager-2:nats",
+    "manager-2:postgres",
+    "agent-1:nats",
+    "agent-2:nats",
+    "appproxy:nats",
+    "appproxy:valkey",
+    "autoscaler:nats",
+    "autoscaler:valkey",
+)
 DISK_MB = 1000
 MANAGERS = ("manager", "manager-2")
 AGENTS = ("agent-1", "agent-2")
@@ -134,9 +142,15 @@ class Fleet:
             await api.call("POST", "/v1/services", self.created(name, **more))
         for step, comparator, threshold in ((1, "GREATER_THAN", 3), (-1, "LESS_THAN", 1)):
             rule = {
-                "source": "inference-framework", "metric": "chaos_open", "comparator": comparator, "threshold": threshold,
-                "step": step, "min_replicas": 1, "max_replicas": 3, "cooldown_s": 5,
-            }  # fmt: skip
+                "source": "inference-framework",
+                "metric": "chaos_open",
+                "comparator": comparator,
+                "threshold": threshold,
+                "step": step,
+                "min_replicas": 1,
+                "max_replicas": 3,
+                "cooldown_s": 5,
+            }
             await api.call("POST", f"/v1/services/{ELASTIC}/rules", rule)
         for name in SERVICES:
             self.tokens[name] = (await api.token(name))["token"]
@@ -148,9 +162,13 @@ class Fleet:
         """Return the body that creates a service."""
         limits = {"queue_timeout_s": 60.0, "first_byte_timeout_s": 30.0, "idle_timeout_s": 30.0}
         return {
-            "name": name, "project": "default", "drain_grace_s": 20, "limits": limits, "models": [f"model-{name}"],
+            "name": name,
+            "project": "default",
+            "drain_grace_s": 20,
+            "limits": limits,
+            "models": [f"model-{name}"],
             **self.spec(**more),
-        }  # fmt: skip
+        }
 
     def spec(self, **more: Any) -> dict[str, Any]:
         """Return a revision's part of it."""
@@ -189,9 +207,14 @@ async def running(folder: Path, *, small: bool) -> AsyncIterator[Fleet]:
         ports = {name: free_port() for name in LINKS}
         told = {"second_manager": second, "relays": ports}
         stack = Stack(
-            data, runtime="process", python_image=None, agents=2, gpus=2,
-            command=(sys.executable, "-m", "tests.chaos.stack.up"), environ={"CHAOS_UP": json.dumps(told)},
-        )  # fmt: skip
+            data,
+            runtime="process",
+            python_image=None,
+            agents=2,
+            gpus=2,
+            command=(sys.executable, "-m", "tests.chaos.stack.up"),
+            environ={"CHAOS_UP": json.dumps(told)},
+        )
         stack.log = folder / "up.log"
         for name in LINKS:
             relays[name] = Relay(name, ports[name], _port_of(stack, name.partition(":")[2]))

@@ -19,9 +19,14 @@ from tests.chaos.stack.http import Client, Lost, cut, refused
 PATIENCE_S = 150.0
 """Longer than all that may make a request wait: its turn (60 s), its answer (30 s), a stream (3 s)."""
 MIX: tuple[tuple[Kind, str, float], ...] = (
-    ("get", UNARY, 0.25), ("post", UNARY, 0.25), ("fleet", UNARY, 0.1), ("stream", STREAM, 0.12), ("socket", SOCKET, 0.08),
-    ("get", ELASTIC, 0.1), ("post", ELASTIC, 0.1),
-)  # fmt: skip
+    ("get", UNARY, 0.25),
+    ("post", UNARY, 0.25),
+    ("fleet", UNARY, 0.1),
+    ("stream", STREAM, 0.12),
+    ("socket", SOCKET, 0.08),
+    ("get", ELASTIC, 0.1),
+    ("post", ELASTIC, 0.1),
+)
 
 
 class Load:
@@ -74,8 +79,12 @@ class Load:
     async def _one(self, kind: Kind, service: str, name: str) -> None:
         sent_s = time.monotonic()
         how: Callable[[str, str], Awaitable[str]] = {
-            "get": self._get, "post": self._post, "fleet": self._by_model, "stream": self._stream, "socket": self._socket,
-        }[kind]  # fmt: skip
+            "get": self._get,
+            "post": self._post,
+            "fleet": self._by_model,
+            "stream": self._stream,
+            "socket": self._socket,
+        }[kind]
         try:
             async with asyncio.timeout(PATIENCE_S):
                 outcome = await how(service, name)

@@ -51,6 +51,10 @@ def record(result: Result) -> dict[str, Any]:
         for fault in result.faults
     ]
     return {
-        "seed": result.seed, "seconds": round(result.seconds, 1), "passed": result.passed, "faults": faults,
-        "account": result.account.as_json(), "wrong": result.wrong,
-    }  # fmt: skip
+        "seed": result.seed,
+        "seconds": round(result.seconds, 1),
+        "passed": result.passed,
+        "faults": faults,
+        "account": result.account.as_json(),
+        "wrong": result.wrong,
+    }

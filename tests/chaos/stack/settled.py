@@ -36,7 +36,7 @@ _CONTRADICTIONS = {
         and k.ended_at is null and not exists (select 1 from allocations a where a.kernel_id = k.id)""",
     "living sessions of deleted services": """
         select s.id from sessions s join services v on v.id = s.service_id where v.deleted_at is not null and s.status <> 'ended'""",
-}  # fmt: skip
+}
 """Each must find nothing, at every moment at which nothing is under way."""
 
 

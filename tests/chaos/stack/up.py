@@ -65,9 +65,13 @@ def main() -> int:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory())
     options = UpOptions(
-        data=given.data, runtime=given.runtime, simulate_gpus=given.simulate_gpus, agents=given.agents,
-        api_port=given.port, proxy_port=given.proxy_port,
-    )  # fmt: skip
+        data=given.data,
+        runtime=given.runtime,
+        simulate_gpus=given.simulate_gpus,
+        agents=given.agents,
+        api_port=given.port,
+        proxy_port=given.proxy_port,
+    )
     asyncio.run(run(options, lambda stage, detail: print(stage, detail, flush=True), services=services))
     return 0
 

@@ -39,11 +39,21 @@ SERVE = ("httpd", "-f", "-p", "8000", "-h", "/")
 def make_spec(**changes: object) -> KernelSpec:
     """A kernel of a service, ready as soon as its port accepts connections."""
     fields: dict[str, object] = {
-        "kernel_id": new_uuid(), "session_id": new_uuid(), "service_id": new_uuid(), "revision_id": None,
-        "project_id": new_uuid(), "kind": "inference", "name": "thing", "image": None,
-        "command": ("python", "-m", "http.server", "8000"), "port": 8000, "model_path": "/models", "health_check": None,
-        "slots": {"cpu": 1, "mem": "512m"}, "stop_grace_s": 5.0,
-    }  # fmt: skip
+        "kernel_id": new_uuid(),
+        "session_id": new_uuid(),
+        "service_id": new_uuid(),
+        "revision_id": None,
+        "project_id": new_uuid(),
+        "kind": "inference",
+        "name": "thing",
+        "image": None,
+        "command": ("python", "-m", "http.server", "8000"),
+        "port": 8000,
+        "model_path": "/models",
+        "health_check": None,
+        "slots": {"cpu": 1, "mem": "512m"},
+        "stop_grace_s": 5.0,
+    }
     fields |= changes
     fields["slots"] = parse_slots(fields["slots"])  # a plan says bytes
     return KernelSpec.model_validate(fields)
@@ -222,10 +232,17 @@ async def agent_under_test(
     """An agent that is not started yet. Everything it ran is ended on leaving."""
     with port_range() as ports:
         values = {
-            "ID": AGENT, "NATS_URL": servers.nats_url, "NATS_PASSWORD": servers.nats_user(AGENT)[1], "RUNTIME": "process",
-            "DATA_DIR": str(tmp_path / "agent"), "FOLDERS_ROOT": str(folders), "ADMIN_PORT": str(free_port()),
-            "PORT_RANGE": "-".join(map(str, ports)), "FIRST_SYNC": "PT0.3S", **settings,
-        }  # fmt: skip
+            "ID": AGENT,
+            "NATS_URL": servers.nats_url,
+            "NATS_PASSWORD": servers.nats_user(AGENT)[1],
+            "RUNTIME": "process",
+            "DATA_DIR": str(tmp_path / "agent"),
+            "FOLDERS_ROOT": str(folders),
+            "ADMIN_PORT": str(free_port()),
+            "PORT_RANGE": "-".join(map(str, ports)),
+            "FIRST_SYNC": "PT0.3S",
+            **settings,
+        }
         env = {f"HEADRACE_AGENT_{name}": value for name, value in values.items()}
         under_test = AgentUnderTest(bus, env, tmp_path / "agent", folders, tmp_path / "agent.log")
 
@@ -275,9 +292,12 @@ def busybox() -> Iterator[str]:
     passwd = b"root:x:0:0::/root:/bin/sh\nworker:x:1234:1235::/:/bin/sh\n"
     files: dict[str, bytes | str] = {"bin/busybox": program.read_bytes(), "tmp/": b"", "etc/passwd": passwd}
     tag = import_image(
-        f"agent-test-busybox:{uuid4().hex[:8]}", files | {f"bin/{name}": "busybox" for name in names},
-        "USER worker", "ENV PATH=/bin", 'CMD ["httpd", "-f", "-p", "8000", "-h", "/"]',
-    )  # fmt: skip
+        f"agent-test-busybox:{uuid4().hex[:8]}",
+        files | {f"bin/{name}": "busybox" for name in names},
+        "USER worker",
+        "ENV PATH=/bin",
+        'CMD ["httpd", "-f", "-p", "8000", "-h", "/"]',
+    )
     yield tag
     docker("image", "rm", "-f", tag)
 

@@ -190,9 +190,11 @@ ACTIONS = [
 async def test_all_five_actions_inside_the_container(docker_agent: AgentUnderTest, busybox: str) -> None:
     command = {"action": "run_command", "args": {"command": ["sh", "-c", "cat /opt/a/b/c.txt; id -u >&2; echo $MINE"]}}
     spec = container(
-        busybox, environ={"MINE": "mine"}, pre_start_actions=[*ACTIONS, command],
+        busybox,
+        environ={"MINE": "mine"},
+        pre_start_actions=[*ACTIONS, command],
         command=(*SH, "stat -c '%a %u' /opt/a/b/c.txt; stat -c '%a %u' /tmp; cat page.txt; echo; exec sleep 600"),
-    )  # fmt: skip
+    )
     await docker_agent.plan(spec)
     row = await docker_agent.kernel(spec, state="running")
     assert row.created_at is not None
@@ -218,12 +220,14 @@ async def test_files_need_no_shell_in_the_image(docker_agent: AgentUnderTest, ba
 @pytest.mark.parametrize(
     ("action", "words"),
     [
-        ({"action": "run_command", "args": {"command": ["sh", "-c", "echo fine; echo broken >&2; exit 3"]}},
-         ["exit code 3", "err: broken", "out: fine"]),
+        (
+            {"action": "run_command", "args": {"command": ["sh", "-c", "echo fine; echo broken >&2; exit 3"]}},
+            ["exit code 3", "err: broken", "out: fine"],
+        ),
         ({"action": "run_command", "args": {"command": ["no-such-program"]}}, ["no-such-program"]),
         ({"action": "write_file", "args": {"filename": "/models/x", "body": "x"}}, ["/models/x", "read-only"]),
     ],
-)  # fmt: skip
+)
 async def test_a_failing_action_stops_the_start_and_leaves_nothing(
     docker_agent: AgentUnderTest, busybox: str, folder: FolderId, action: dict[str, object], words: list[str]
 ) -> None:
@@ -304,9 +308,10 @@ async def test_set_user_id_programs_do_not_stay_in_shared_folders(
     place.chmod(0o777)
     script = "cp /bin/busybox /data/deep/sh; chmod 6755 /data/deep/sh; echo done; exec sleep 600"
     spec = container(
-        busybox, command=(*SH, f"mkdir /data/deep; {script}"),
+        busybox,
+        command=(*SH, f"mkdir /data/deep; {script}"),
         mounts=[{"folder_id": folder, "target": "/data", "read_only": False}],
-    )  # fmt: skip
+    )
     await docker_agent.plan(spec)
     await eventually(lambda: (place / "deep/sh").exists() and (place / "deep/sh").stat().st_mode & 0o6000 == 0o6000)
     await docker_agent.plan()
@@ -321,9 +326,10 @@ async def test_set_user_id_programs_of_a_start_that_failed_do_not_stay_either(
     place.chmod(0o777)
     script = "cp /bin/busybox /data/sh && chmod 6755 /data/sh && touch /data/done && exit 3"
     spec = container(
-        busybox, mounts=[{"folder_id": folder, "target": "/data", "read_only": False}],
+        busybox,
+        mounts=[{"folder_id": folder, "target": "/data", "read_only": False}],
         pre_start_actions=[{"action": "run_command", "args": {"command": [*SH, script]}}],
-    )  # fmt: skip
+    )
     await docker_agent.plan(spec)
     row = await docker_agent.kernel(spec, state="failed")
     assert row.reason.code == "pre-start-action-failed"

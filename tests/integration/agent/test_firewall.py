@@ -72,9 +72,11 @@ class Machine:
     def reached(self) -> set[str]:
         """What the container can connect to."""
         ways = {
-            "10.213.0.1": "the machine", "10.99.7.1": "a private address", "2001:db8:1::1": "the machine over IPv6",
+            "10.213.0.1": "the machine",
+            "10.99.7.1": "a private address",
+            "2001:db8:1::1": "the machine over IPv6",
             "2001:db8:2::2": "elsewhere over IPv6",
-        }  # fmt: skip
+        }
         found = self.do(sys.executable, "-c", _CONNECT, *ways, at="container").split()
         return {ways[host] for host in found}
 

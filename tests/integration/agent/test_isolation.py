@@ -238,8 +238,17 @@ async def test_networks_and_rules_go_with_what_needed_them(
         await agent.kernel(spec, state="running", health="healthy")
         assert len(rules_of(agent)) > 3
         agent.kill()
-        docker("network", "create", "--label", f"headrace.agent={AGENT}", "--label", f"headrace.data={agent.data}",
-               "--label", f"headrace.session={new_uuid()}", f"left-behind-{new_uuid().hex[:8]}")  # fmt: skip
+        docker(
+            "network",
+            "create",
+            "--label",
+            f"headrace.agent={AGENT}",
+            "--label",
+            f"headrace.data={agent.data}",
+            "--label",
+            f"headrace.session={new_uuid()}",
+            f"left-behind-{new_uuid().hex[:8]}",
+        )
         agent.start()
         await agent.kernel(spec, state="running")
 

@@ -65,9 +65,11 @@ async def test_what_the_program_sees(agent: AgentUnderTest, folder: FolderId) ->
         " cat /models/weights.txt; echo; cat {model_path}/weights.txt; echo; env | grep -c PASSWORD; exec sleep 600"
     )
     spec = make_spec(
-        command=(*SHELL, script), environ={"MINE": "/models/x", "PORT": "mine"}, port=8000,
+        command=(*SHELL, script),
+        environ={"MINE": "/models/x", "PORT": "mine"},
+        port=8000,
         mounts=[{"folder_id": folder, "target": "/models"}],
-    )  # fmt: skip
+    )
     await agent.plan(spec)
     row = await agent.kernel(spec, state="running")
 
@@ -89,9 +91,10 @@ async def test_a_strangers_answer_on_its_port_makes_no_replica_healthy(
     agent: AgentUnderTest, check: dict[str, object] | None
 ) -> None:
     spec = make_spec(
-        command=(*SHELL, "read x < /home/work/w; exec python -m http.server {port}"), health_check=check,
+        command=(*SHELL, "read x < /home/work/w; exec python -m http.server {port}"),
+        health_check=check,
         pre_start_actions=[{"action": "run_command", "args": {"command": ["mkfifo", "/home/work/w"]}}],
-    )  # fmt: skip
+    )
     await agent.plan(spec)
     await agent.kernel(spec, state="running")
     (record,) = (agent.data / "kernels").glob("*/record.json")
@@ -160,8 +163,12 @@ async def test_a_port_that_never_opens_is_told_with_where_it_listens_and_is_give
 async def test_an_exit_is_reported_at_once_with_code_and_last_lines(agent_without_timers: AgentUnderTest) -> None:
     agent = agent_without_timers
     spec = make_spec(command=(*SHELL, "echo out of luck >&2; read x < /home/work/wait; exit 7"))
-    spec = make_spec(**{**spec.model_dump(), "pre_start_actions": [
-        {"action": "run_command", "args": {"command": ["mkfifo", "/home/work/wait"]}}]})  # fmt: skip
+    spec = make_spec(
+        **{
+            **spec.model_dump(),
+            "pre_start_actions": [{"action": "run_command", "args": {"command": ["mkfifo", "/home/work/wait"]}}],
+        }
+    )
     await agent.plan(spec)
     await agent.kernel(spec, state="running")
     fifo = agent.data / "process" / "kernels" / str(spec.kernel_id) / "root/home/work/wait"
@@ -490,15 +497,20 @@ async def test_all_five_actions_in_order_and_in_the_log(agent: AgentUnderTest, f
 @pytest.mark.parametrize(
     ("action", "words"),
     [
-        ({"action": "run_command", "args": {"command": ["sh", "-c", "echo fine; echo broken >&2; exit 3"]}},
-         ["run_command", "exit code 3", "err: broken", "out: fine"]),
+        (
+            {"action": "run_command", "args": {"command": ["sh", "-c", "echo fine; echo broken >&2; exit 3"]}},
+            ["run_command", "exit code 3", "err: broken", "out: fine"],
+        ),
         ({"action": "run_command", "args": {"command": ["no-such-program"]}}, ["no-such-program"]),
-        ({"action": "write_file", "args": {"filename": "/etc/passwd", "body": "x"}}, ["/etc/passwd", "/home/work", "docker"]),
+        (
+            {"action": "write_file", "args": {"filename": "/etc/passwd", "body": "x"}},
+            ["/etc/passwd", "/home/work", "docker"],
+        ),
         ({"action": "write_file", "args": {"filename": "/home/work/../../x", "body": "x"}}, ["/home/work/../../x"]),
         ({"action": "write_file", "args": {"filename": "/models/x", "body": "x"}}, ["/models/x", "read-only"]),
         ({"action": "mkdir", "args": {"path": "/models/x"}}, ["/models/x", "read-only"]),
     ],
-)  # fmt: skip
+)
 async def test_a_failing_action_stops_the_start(
     agent: AgentUnderTest, folder: FolderId, action: dict[str, object], words: list[str]
 ) -> None:
@@ -567,9 +579,10 @@ async def test_a_start_that_takes_long_can_be_called_off(agent: AgentUnderTest) 
 
 async def test_health_goes_by_the_definition(agent: AgentUnderTest) -> None:
     spec = make_spec(
-        command=ENGINE, environ={"HEADRACE_ENGINE_LOAD_S": "1"},
+        command=ENGINE,
+        environ={"HEADRACE_ENGINE_LOAD_S": "1"},
         health_check={**QUICK, "initial_delay": 0.5, "max_retries": 10},
-    )  # fmt: skip
+    )
     await agent.plan(spec)
     row = await agent.kernel(spec, state="running")
     assert (row.health, row.reason.code) == ("degraded", "initial-delay")
@@ -692,7 +705,10 @@ async def test_simulated_gpus_are_reported_and_loaded(
         await agent.kernel(spec, state="running")
         report = await agent.until(lambda r: r.machine.gpus[0].utilization_percent > 20)
         assert {name: str(amount) for name, amount in report.machine.slots.items()} == {
-            "cpu": "3.5", "mem": "1000000000", "cuda.device": "2"}  # fmt: skip
+            "cpu": "3.5",
+            "mem": "1000000000",
+            "cuda.device": "2",
+        }
         assert report.machine.gpus[0].memory_used_bytes > 0
         assert report.machine.gpus[1].memory_used_bytes == 0
         await eventually(lambda: any(s.kernel.get("cuda_util", 0) > 20 for s in agent.samples))

@@ -26,8 +26,10 @@ async def test_requests_a_second(world: World, clock: Clock) -> None:
         world.apply(mine.model_copy(update={"clients": (*mine.clients, free)}))
         known = {"x-headrace-limits": "local", "limit-requests": "2", "reason": ""}
         assert says(await call(world)) == known | {
-            "status": "200", "remaining-requests": "1", "reset-requests": "500ms",
-        }  # fmt: skip
+            "status": "200",
+            "remaining-requests": "1",
+            "reset-requests": "500ms",
+        }
         assert says(await call(world)) == known | {"status": "200", "remaining-requests": "0", "reset-requests": "1s"}
         over = await call(world)
         assert over.headers["content-type"] == "application/problem+json"
@@ -35,8 +37,10 @@ async def test_requests_a_second(world: World, clock: Clock) -> None:
         assert says(over) == refusal | {"reset-requests": "1s", "retry-after": "1", "retry-after-ms": "500"}
         clock.now += 0.4375
         assert says(await call(world)) == refusal | {
-            "reset-requests": "563ms", "retry-after": "1", "retry-after-ms": "63",
-        }  # fmt: skip
+            "reset-requests": "563ms",
+            "retry-after": "1",
+            "retry-after-ms": "63",
+        }
         other = await call(world, user="free")
         assert says(other) == {"status": "200", "reason": ""}
         clock.now += 0.0625
@@ -70,8 +74,12 @@ async def test_an_engines_limits_are_told_to_callers_without_ours_only(world: Wo
             assert told.pop("limit-tokens") == "5000"
             assert told.keys() == {"status", "reason", "x-headrace-limits", "remaining-tokens", "reset-tokens"}
             assert says(await call(world, user="free")) == {
-                "status": "200", "reason": "", "limit-requests": "9", "reset-tokens": "1s", "retry-after-ms": "70",
-            }  # fmt: skip
+                "status": "200",
+                "reason": "",
+                "limit-requests": "9",
+                "reset-tokens": "1s",
+                "retry-after-ms": "70",
+            }
             assert "x-headrace-odd" not in ours.headers
 
 
@@ -95,9 +103,12 @@ async def test_a_place_is_given_back_however_it_ends(
         running = asyncio.create_task(call(world, hold=True, **asked))
         await eventually(lambda: engine.held == 1)
         assert says(await call(world)) == {
-            "status": "429", "reason": "caller-in-flight", "x-headrace-limits": "local", "retry-after": "1",
+            "status": "429",
+            "reason": "caller-in-flight",
+            "x-headrace-limits": "local",
+            "retry-after": "1",
             "retry-after-ms": "1000",
-        }  # fmt: skip
+        }
         await end(running, engine)
         await asyncio.wait([running])
         if not running.cancelled():
@@ -137,9 +148,12 @@ async def test_the_openai_client_waits_as_long_as_it_is_told(
     async with backend(Engine()) as replica:
         bound = TokenLimits(token_id=token_id, limits=RateLimits(requests_per_second=4, tokens_per_day=100))
         mine = table(
-            "chat", open_to_public=False, token_keys=(signer.public,), token_limits=(bound,),
+            "chat",
+            open_to_public=False,
+            token_keys=(signer.public,),
+            token_limits=(bound,),
             routes=(route(port=replica.port),),
-        )  # fmt: skip
+        )
         world.apply(mine)
         key = signer.token(mine.service_id, token_id=token_id)
         async with AsyncOpenAI(base_url=f"{world.url}/v1", api_key=key, max_retries=2) as openai:
@@ -180,8 +194,12 @@ async def test_whose_limits_count(world: World) -> None:
 
         assert await told_to_wait_s(chat, special) == 250
         for service, token_id in (
-            (chat, TokenId(new_uuid())), (chat, TokenId(new_uuid())), (chat, None), (talk, special), (talk, None),
-        ):  # fmt: skip
+            (chat, TokenId(new_uuid())),
+            (chat, TokenId(new_uuid())),
+            (chat, None),
+            (talk, special),
+            (talk, None),
+        ):
             assert await told_to_wait_s(service, token_id) == 500
 
 

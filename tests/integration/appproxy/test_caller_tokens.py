@@ -52,7 +52,7 @@ async def test_tokens_are_reserved_and_settled_by_usage(world: World, clock: Clo
         ({"usage": {"total_tokens": 77}}, 200, 77),
         ({"usage": {"prompt_tokens": 3, "completion_tokens": -1}}, 200, 3),
     ],
-)  # fmt: skip
+)
 async def test_what_a_request_costs(world: World, asked: dict[str, Any], status: int, cost: int | None) -> None:
     async with backend(Engine()) as replica:
         world.apply(robots(replica, RateLimits(tokens_per_day=10_000)))

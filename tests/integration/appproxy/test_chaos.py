@@ -52,9 +52,13 @@ async def test_nothing_is_lost_and_nothing_is_left(tmp_path: Path) -> None:
             world.apply(changed)
 
         churn = Churn(
-            table("chat", limits=Limits(max_in_flight_per_replica=50)), make=make, publish=publish,
-            idle=lambda session_id: world.in_flight(session_id) == 0, chance=Random(1), most=6,
-        )  # fmt: skip
+            table("chat", limits=Limits(max_in_flight_per_replica=50)),
+            make=make,
+            publish=publish,
+            idle=lambda session_id: world.in_flight(session_id) == 0,
+            chance=Random(1),
+            most=6,
+        )
         await churn.begin()
         churning = True
         async with asyncio.TaskGroup() as group:

@@ -28,10 +28,13 @@ async def test_a_worker_that_cannot_obey_ends_in_order(tmp_path: Path) -> None:
         backend() as collector,
         backend(Engine()) as replica,
         running(
-            tmp_path / "data", workers=1, redis_url=valkey.url, otel_share=1.0,
+            tmp_path / "data",
+            workers=1,
+            redis_url=valkey.url,
+            otel_share=1.0,
             otel_endpoint=f"http://127.0.0.1:{collector.port}/v1/traces",
         ) as world,
-    ):  # fmt: skip
+    ):
         traffic = world.proxy.traffic
         assert isinstance(traffic, WorkerPool)
         world.apply(robots(replica, LIMITS))

@@ -45,8 +45,12 @@ def reads(answer: httpx.Response, origin: str = APP) -> None:
 
 async def engine(request: web.Request) -> web.StreamResponse:
     """Answers like an engine that has CORS of its own; a stream where it is asked for one."""
-    own = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "x-engine", "Access-Control-Allow-Credentials": "true",
-           "Vary": "Accept-Encoding"}  # fmt: skip
+    own = {
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Expose-Headers": "x-engine",
+        "Access-Control-Allow-Credentials": "true",
+        "Vary": "Accept-Encoding",
+    }
     if request.query_string != "stream":
         return web.Response(text=request.method, headers=own)
     events = web.StreamResponse(headers={**own, "Content-Type": "text/event-stream"})
@@ -81,8 +85,10 @@ async def test_a_preflight_is_answered_without_a_token_and_without_the_replica(
             assert said(answer) == {
                 "access-control-allow-headers": ["authorization,x-stainless-os"],
                 "access-control-allow-methods": ["GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"],
-                "access-control-allow-origin": [APP], "access-control-max-age": ["60"], "vary": ["Origin"],
-            }  # fmt: skip
+                "access-control-allow-origin": [APP],
+                "access-control-max-age": ["60"],
+                "vary": ["Origin"],
+            }
             assert answer.headers["x-request-id"]
         assert replica.seen == []
         assert 'headrace_proxy_preflights_total{service="chat"} 3.0' in await world.metrics()
@@ -167,9 +173,11 @@ async def test_without_the_setting_nothing_changes(world: World, signer: Signer)
         passed = await world.http.options(f"{world.url}/open/x", headers=ASKS)
         assert (passed.status_code, passed.text) == (200, "OPTIONS")
         assert said(passed) == {
-            "access-control-allow-credentials": ["true"], "access-control-allow-origin": ["*"],
-            "access-control-expose-headers": ["x-engine"], "vary": ["Accept-Encoding"],
-        }  # fmt: skip
+            "access-control-allow-credentials": ["true"],
+            "access-control-allow-origin": ["*"],
+            "access-control-expose-headers": ["x-engine"],
+            "vary": ["Accept-Encoding"],
+        }
 
 
 async def test_a_change_holds_for_connections_that_are_open(world: World) -> None:

@@ -43,9 +43,12 @@ async def test_credentials_of_ours_in_odd_places_do_not_reach_a_public_replica(w
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         given = {
-            "X-Api-Key": SECRET, "Api-Key": token, "Cookie": f"theme=dark; auth={token}", "X-Odd": f"Token {SECRET}",
+            "X-Api-Key": SECRET,
+            "Api-Key": token,
+            "Cookie": f"theme=dark; auth={token}",
+            "X-Odd": f"Token {SECRET}",
             "Authorization": "Basic " + base64.b64encode(f"{SECRET}:".encode()).decode(),
-        }  # fmt: skip
+        }
         assert (await world.http.get(f"{world.url}/chat/x", headers=given)).status_code == 200
         seen = replica.seen[0].headers
         assert {name for name in given if name in seen} == {"Cookie"}
@@ -68,9 +71,16 @@ def choose(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol |
 
 @pytest.mark.parametrize(
     ("offered", "reaches", "chosen"),
-    [(["headrace", "headrace.token.{}"], "-", "headrace"), (["realtime", "headrace.token.{}"], "realtime", "realtime"),
-     (["realtime", "openai-insecure-api-key.{}", "openai-beta.realtime-v1"], "realtime, openai-beta.realtime-v1", "realtime")],
-)  # fmt: skip
+    [
+        (["headrace", "headrace.token.{}"], "-", "headrace"),
+        (["realtime", "headrace.token.{}"], "realtime", "realtime"),
+        (
+            ["realtime", "openai-insecure-api-key.{}", "openai-beta.realtime-v1"],
+            "realtime, openai-beta.realtime-v1",
+            "realtime",
+        ),
+    ],
+)
 async def test_a_browsers_websocket_brings_its_token_as_a_subprotocol(
     world: World, offered: list[str], reaches: str, chosen: str
 ) -> None:

@@ -101,10 +101,11 @@ async def test_what_is_open_at_the_deadline_is_told_cut_and_counted(old: Old) ->
     chunks = await old.ask("chunks")
     silent = await old.ask("silent", "POST", "Content-Length: 0\r\n")
     socket = await old.ask(
-        "socket", "GET",
+        "socket",
+        "GET",
         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-    )  # fmt: skip
+    )
     for reader in (events, chunks):
         await reader.readuntil(b"data: 1\n\n")
     await socket.readuntil(b"hello")

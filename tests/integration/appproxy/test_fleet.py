@@ -44,9 +44,15 @@ async def engine(request: web.Request) -> web.StreamResponse:
         return await _stream(request, body)
     message = {"role": "assistant", "content": f"{request.path} {body['model']}"}
     choices = [{"index": 0, "finish_reason": "stop", "message": message}]
-    return web.json_response({
-        "id": "c1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": choices,
-    })  # fmt: skip
+    return web.json_response(
+        {
+            "id": "c1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": body["model"],
+            "choices": choices,
+        }
+    )
 
 
 async def _stream(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
@@ -144,9 +150,11 @@ async def test_a_token_that_does_not_hold_is_told_so_before_the_model_is_looked_
     for name in ("mine", "open"):
         shop.world.apply(shop.tables[name].model_copy(update={"generation": 2, "revocations": (gone,)}))
     shown = {
-        "expired-token": signer.token(PROJECT, lasts=timedelta(seconds=-5)), "revoked-token": signer.token(PROJECT, token_id=revoked),
-        "bad-signature": Signer().token(PROJECT), "unknown-key": Signer("k2").token(PROJECT),
-    }  # fmt: skip
+        "expired-token": signer.token(PROJECT, lasts=timedelta(seconds=-5)),
+        "revoked-token": signer.token(PROJECT, token_id=revoked),
+        "bad-signature": Signer().token(PROJECT),
+        "unknown-key": Signer("k2").token(PROJECT),
+    }
     for why, token in shown.items():
         headers = {"authorization": f"Bearer {token}"}
         for model in ("mine", "home/open", "nobody"):
@@ -203,9 +211,11 @@ async def test_what_one_may_not_use_looks_as_if_it_were_not_there(shop: Shop, mo
     error = caught.value
     assert (error.code, error.type, error.param) == ("model_not_found", "invalid_request_error", "model")
     assert caught.value.body == {
-        "message": f"The model `{model}` does not exist or you do not have access to it.", "type": "invalid_request_error",
-        "param": "model", "code": "model_not_found",
-    }  # fmt: skip
+        "message": f"The model `{model}` does not exist or you do not have access to it.",
+        "type": "invalid_request_error",
+        "param": "model",
+        "code": "model_not_found",
+    }
     assert error.request_id, "which the log has too"
     assert all(not one.seen for one in shop.replicas.values())
 
@@ -294,14 +304,21 @@ async def test_what_is_held_of_bodies_is_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "fields", "status", "code", "word"),
     [
-        (gzip.compress(mtime=0, data=b'{"model":"home/open"}'), {"content-encoding": "gzip"}, 415, "compressed_body", "compressed"),
+        (
+            gzip.compress(mtime=0, data=b'{"model":"home/open"}'),
+            {"content-encoding": "gzip"},
+            415,
+            "compressed_body",
+            "compressed",
+        ),
         (gzip.compress(mtime=0, data=b'{"model":"home/open"}'), {}, 415, "compressed_body", "compressed"),
         (b'\xef\xbb\xbf{"model":"home/open"}', {}, 400, "byte_order_mark", "byte order mark"),
         ('{"model":"home/open"}'.encode("utf-16"), {}, 400, "byte_order_mark", "UTF-8"),
-        (b'{"model":"home/open",}', {}, 400, "not_json", "at character 21"), (b'{"model":"\xff"}', {}, 400, "not_json", "no UTF-8 at byte 10"),
+        (b'{"model":"home/open",}', {}, 400, "not_json", "at character 21"),
+        (b'{"model":"\xff"}', {}, 400, "not_json", "no UTF-8 at byte 10"),
         (b"model=open", {"content-type": "application/x-www-form-urlencoded"}, 400, "not_json", "multipart/form-data"),
     ],
-)  # fmt: skip
+)
 async def test_a_body_that_cannot_be_read_is_told_why(
     shop: Shop, content: bytes, fields: dict[str, str], status: int, code: str, word: str
 ) -> None:
@@ -314,10 +331,14 @@ async def test_a_body_that_cannot_be_read_is_told_why(
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        (b"{}", "missing_model"), (b"", "not-found"), (b"nothing", "not_json"), (b"[" * 3000, "not_json"),
-        (b'{"model": 1}', "wrong_type"), (b'{"model": "home/open", "model": "mine"}', "repeated_model"),
+        (b"{}", "missing_model"),
+        (b"", "not-found"),
+        (b"nothing", "not_json"),
+        (b"[" * 3000, "not_json"),
+        (b'{"model": 1}', "wrong_type"),
+        (b'{"model": "home/open", "model": "mine"}', "repeated_model"),
     ],
-)  # fmt: skip
+)
 async def test_a_body_that_names_no_model_is_told_what_is_missing(shop: Shop, content: bytes, code: str) -> None:
     answer = await shop.world.http.post(f"{shop.world.url}/v1/chat/completions", content=content)
     assert answer.status_code == (404 if code == "not-found" else 400)

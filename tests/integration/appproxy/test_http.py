@@ -68,9 +68,16 @@ async def test_headers_both_ways(world: World) -> None:
     async with backend(answer) as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         sent = {
-            "X-Forwarded-User": "root", "X-Forwarded-For": "6.6.6.6", "Cookie": "c=1", "User-Agent": "ua", "Accept-Encoding": "br",
-            "X-Request-Id": "req-7", "traceparent": TRACE, "Authorization": "Bearer engine-key", "X-Mine": "1",
-        }  # fmt: skip
+            "X-Forwarded-User": "root",
+            "X-Forwarded-For": "6.6.6.6",
+            "Cookie": "c=1",
+            "User-Agent": "ua",
+            "Accept-Encoding": "br",
+            "X-Request-Id": "req-7",
+            "traceparent": TRACE,
+            "Authorization": "Bearer engine-key",
+            "X-Mine": "1",
+        }
         got = await world.http.get(f"{world.url}/chat/", headers=sent)
         seen = replica.seen[0].headers
         assert "X-Forwarded-User" not in seen

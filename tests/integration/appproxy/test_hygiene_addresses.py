@@ -65,9 +65,12 @@ async def told(world: World, host: str, port: int, *, max_queued: int = 0) -> by
         (says(OK + b"Content-Length: 9\r\nContent-Length: 8\r\n\r\n"), b"bad-response"),
         (says(EVENTS, then="reset"), b"connection-lost"),
         (says(EVENTS, then="hang"), b"idle-timeout"),
-        (says(EVENTS.replace(b"\r\n\r\ndata: 1\n\n", b"\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")), b"bad-response"),
+        (
+            says(EVENTS.replace(b"\r\n\r\ndata: 1\n\n", b"\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")),
+            b"bad-response",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_no_failure_says_where_the_replica_is(world: World, script: Script, reason: bytes) -> None:
     async with raw_backend(script) as replica:
         assert reason in await told(world, "127.0.0.1", replica.port)

@@ -25,11 +25,23 @@ ROBOT = NamedClient(
 )
 BASIC = "Basic " + base64.b64encode(f"robot:{SECRET}".encode()).decode()
 CLAIMED = {
-    "X-Forwarded-For": "192.0.2.1, 192.0.2.2", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "public.example",
-    "X-Forwarded-User": "root", "X-Forwarded-Prefix": "/claimed", "X-Forwarded-Port": "443", "X-Forwarded-Email": "root@x",
-    "Forwarded": "for=192.0.2.3", "X-Real-IP": "192.0.2.4", "Remote-User": "root", "X-Remote-User": "root", "X_Forwarded_User": "root",
-    "X-Headrace-Caller": "root", "X-Auth-Request-User": "root", "CF-Connecting-IP": "192.0.2.5", "True-Client-IP": "192.0.2.6",
-}  # fmt: skip
+    "X-Forwarded-For": "192.0.2.1, 192.0.2.2",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "public.example",
+    "X-Forwarded-User": "root",
+    "X-Forwarded-Prefix": "/claimed",
+    "X-Forwarded-Port": "443",
+    "X-Forwarded-Email": "root@x",
+    "Forwarded": "for=192.0.2.3",
+    "X-Real-IP": "192.0.2.4",
+    "Remote-User": "root",
+    "X-Remote-User": "root",
+    "X_Forwarded_User": "root",
+    "X-Headrace-Caller": "root",
+    "X-Auth-Request-User": "root",
+    "CF-Connecting-IP": "192.0.2.5",
+    "True-Client-IP": "192.0.2.6",
+}
 TOLD = {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix"}
 
 
@@ -54,9 +66,11 @@ async def test_a_strangers_claims_are_replaced(world: World) -> None:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         await world.http.get(f"{world.url}/chat/x", headers=CLAIMED)
         assert claims(fields(replica)) == {
-            "x-forwarded-for": ["127.0.0.1"], "x-forwarded-proto": ["http"], "x-forwarded-host": [f"127.0.0.1:{world.port}"],
+            "x-forwarded-for": ["127.0.0.1"],
+            "x-forwarded-proto": ["http"],
+            "x-forwarded-host": [f"127.0.0.1:{world.port}"],
             "x-forwarded-prefix": ["/chat"],
-        }  # fmt: skip
+        }
 
 
 async def test_a_named_client_is_told_once_and_truly(world: World) -> None:
@@ -89,9 +103,11 @@ async def test_a_proxy_in_front_is_believed_where_it_came_from_and_never_who_it_
         behind.apply(table("chat", routes=(route(port=replica.port),)))
         await behind.http.get(f"{behind.url}/chat/x", headers=CLAIMED)
         assert claims(fields(replica)) == {
-            "x-forwarded-for": ["192.0.2.1, 192.0.2.2, 127.0.0.1"], "x-forwarded-proto": ["https"],
-            "x-forwarded-host": ["public.example"], "x-forwarded-prefix": ["/chat"],
-        }  # fmt: skip
+            "x-forwarded-for": ["192.0.2.1, 192.0.2.2, 127.0.0.1"],
+            "x-forwarded-proto": ["https"],
+            "x-forwarded-host": ["public.example"],
+            "x-forwarded-prefix": ["/chat"],
+        }
         await behind.http.get(f"{behind.url}/chat/x")
         assert fields(replica)["x-forwarded-for"] == "127.0.0.1"
         assert fields(replica)["x-forwarded-proto"] == "http"

@@ -29,9 +29,10 @@ HEAD = b"GET /chat/x HTTP/1.1\r\nHost: x\r\n"
     ],
 )
 async def test_head_limits_are_the_settings(tmp_path: Path, data: bytes, status: int, reason: str) -> None:
-    async with backend() as replica, running(
-        tmp_path, max_line_bytes=1024, max_header_bytes=1024, max_headers=16, max_head_bytes=4096
-    ) as world:  # fmt: skip
+    async with (
+        backend() as replica,
+        running(tmp_path, max_line_bytes=1024, max_header_bytes=1024, max_headers=16, max_head_bytes=4096) as world,
+    ):
         world.apply(table("chat", routes=(route(port=replica.port),)))
         told = await raw_request(world.port, data + b"\r\n\r\n")  # to the end: the connection is closed
         assert told.startswith(b"HTTP/1.1 %d " % status)
@@ -112,9 +113,10 @@ async def test_of_ipv6_a_whole_64_counts_as_one_address(tmp_path: Path) -> None:
 
 
 async def test_ones_own_proxies_in_front_are_not_bound_by_it(tmp_path: Path) -> None:
-    async with backend() as replica, running(
-        tmp_path, max_connections_per_address=2, trusted_peers=["127.0.0.1/32"]
-    ) as world:  # fmt: skip
+    async with (
+        backend() as replica,
+        running(tmp_path, max_connections_per_address=2, trusted_peers=["127.0.0.1/32"]) as world,
+    ):
         world.apply(table("chat", routes=(route(port=replica.port),)))
         held = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(5)]
         for reader, writer in held:

@@ -56,11 +56,21 @@ async def process(tmp_path: Path) -> AsyncIterator[Process]:
             world.apply(table("broken", routes=(route(port=broken.port),)))
         port, admin = free_port(), free_port()
         set_to = {
-            "NATS_URL": "nats://127.0.0.1:1", "NATS_PASSWORD": MARK, "REDIS_URL": f"redis://:{MARK}@127.0.0.1:1/0",
-            "LISTEN_HOST": "127.0.0.1", "LISTEN_PORT": port, "ADMIN_PORT": admin, "DATA_DIR": tmp_path, "LOG_FORMAT": "json",
-            "LOG_LEVEL": "debug", "ACCESS_LOG_SHARE": 1, "ERROR_LOG_LINES_PER_S": 10_000, "HEAD_TIMEOUT_S": 0.3,
-            "CALLER_IDLE_TIMEOUT_S": 0.3, "DOMAIN": "models.test",
-        }  # fmt: skip
+            "NATS_URL": "nats://127.0.0.1:1",
+            "NATS_PASSWORD": MARK,
+            "REDIS_URL": f"redis://:{MARK}@127.0.0.1:1/0",
+            "LISTEN_HOST": "127.0.0.1",
+            "LISTEN_PORT": port,
+            "ADMIN_PORT": admin,
+            "DATA_DIR": tmp_path,
+            "LOG_FORMAT": "json",
+            "LOG_LEVEL": "debug",
+            "ACCESS_LOG_SHARE": 1,
+            "ERROR_LOG_LINES_PER_S": 10_000,
+            "HEAD_TIMEOUT_S": 0.3,
+            "CALLER_IDLE_TIMEOUT_S": 0.3,
+            "DOMAIN": "models.test",
+        }
         env = {**os.environ, **{f"HEADRACE_APPPROXY_{name}": str(value) for name, value in set_to.items()}}
         log = tmp_path / "log"
         with log.open("wb") as out:
@@ -92,14 +102,24 @@ def shown(closed: RouteTable) -> dict[str, str]:
     """Credentials, good and bad."""
     good, service = SIGNER.token(closed.service_id), closed.service_id
     return {
-        "good": f"Bearer {good}", "good, by another name": f"BackendAI {good}",
-        "expired": f"Bearer {SIGNER.token(service, lasts=timedelta(hours=-1))}", "foreign": f"Bearer {SIGNER.token(new_uuid())}",
-        "forged": f"Bearer {Signer().token(service)}", "of another key": f"Bearer {Signer('k9').token(service)}",
-        "cut": f"Bearer {good[:-9]}", "no token": f"Bearer {MARK}", "three parts": f"Bearer {MARK}.{MARK}.{MARK}",
-        "no scheme": MARK, "unknown scheme": f"Digest {MARK}", "basic": f"Basic {_basic(f'robot:{MARK}')}",
-        "basic without a colon": f"Basic {_basic(MARK)}", "basic, not encoded": f"Basic robot:{MARK}", "empty": "Bearer",
-        "not ASCII": f"Bearer {MARK}\xff", "claims of the wrong kind": f"Bearer {SIGNER.token(service, exp=MARK)}",
-    }  # fmt: skip
+        "good": f"Bearer {good}",
+        "good, by another name": f"BackendAI {good}",
+        "expired": f"Bearer {SIGNER.token(service, lasts=timedelta(hours=-1))}",
+        "foreign": f"Bearer {SIGNER.token(new_uuid())}",
+        "forged": f"Bearer {Signer().token(service)}",
+        "of another key": f"Bearer {Signer('k9').token(service)}",
+        "cut": f"Bearer {good[:-9]}",
+        "no token": f"Bearer {MARK}",
+        "three parts": f"Bearer {MARK}.{MARK}.{MARK}",
+        "no scheme": MARK,
+        "unknown scheme": f"Digest {MARK}",
+        "basic": f"Basic {_basic(f'robot:{MARK}')}",
+        "basic without a colon": f"Basic {_basic(MARK)}",
+        "basic, not encoded": f"Basic robot:{MARK}",
+        "empty": "Bearer",
+        "not ASCII": f"Bearer {MARK}\xff",
+        "claims of the wrong kind": f"Bearer {SIGNER.token(service, exp=MARK)}",
+    }
 
 
 def _basic(text: str) -> str:

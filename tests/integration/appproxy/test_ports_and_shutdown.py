@@ -206,10 +206,15 @@ async def test_the_process_serves_from_disk_with_everybody_away_and_stops_on_sig
             world.apply(table("chat", routes=(route(port=replica.port),)))
         port, admin = free_port(), free_port()
         env = {
-            **os.environ, "HEADRACE_APPPROXY_ID": "proxy-1", "HEADRACE_APPPROXY_NATS_URL": "nats://127.0.0.1:1",
-            "HEADRACE_APPPROXY_LISTEN_HOST": "127.0.0.1", "HEADRACE_APPPROXY_LISTEN_PORT": str(port),
-            "HEADRACE_APPPROXY_ADMIN_PORT": str(admin), "HEADRACE_APPPROXY_DATA_DIR": str(tmp_path), "HEADRACE_APPPROXY_LOG_FORMAT": "json",
-        }  # fmt: skip
+            **os.environ,
+            "HEADRACE_APPPROXY_ID": "proxy-1",
+            "HEADRACE_APPPROXY_NATS_URL": "nats://127.0.0.1:1",
+            "HEADRACE_APPPROXY_LISTEN_HOST": "127.0.0.1",
+            "HEADRACE_APPPROXY_LISTEN_PORT": str(port),
+            "HEADRACE_APPPROXY_ADMIN_PORT": str(admin),
+            "HEADRACE_APPPROXY_DATA_DIR": str(tmp_path),
+            "HEADRACE_APPPROXY_LOG_FORMAT": "json",
+        }
         with (tmp_path / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "headrace.appproxy", env=env, stdout=log, stderr=log

@@ -94,9 +94,13 @@ def tokens(port: int, **shares: int) -> tuple[RouteTable, dict[str, dict[str, st
     signer = Signer()
     ids = {name: TokenId(new_uuid()) for name in shares}
     made = table(
-        "chat", open_to_public=False, token_keys=(signer.public,), limits=Limits(max_in_flight_per_replica=1, max_queued=50),
-        token_limits=tuple(TokenLimits(token_id=ids[name], share=share) for name, share in shares.items()), routes=(route(port=port),),
-    )  # fmt: skip
+        "chat",
+        open_to_public=False,
+        token_keys=(signer.public,),
+        limits=Limits(max_in_flight_per_replica=1, max_queued=50),
+        token_limits=tuple(TokenLimits(token_id=ids[name], share=share) for name, share in shares.items()),
+        routes=(route(port=port),),
+    )
     headers = {
         name: {"Authorization": f"Bearer {signer.token(made.service_id, token_id=ids[name])}", "X-Who": name}
         for name in shares

@@ -42,10 +42,15 @@ async def serve(request: web.Request) -> web.StreamResponse:
         case "/socket":
             return await _socket(request)
     body = await request.read()
-    return web.json_response({
-        "method": request.method, "sha256": hashlib.sha256(body).hexdigest(), "size": len(body),
-        "authorization": request.headers.get("Authorization"), "chunked": request.headers.get("Transfer-Encoding"),
-    })  # fmt: skip
+    return web.json_response(
+        {
+            "method": request.method,
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "size": len(body),
+            "authorization": request.headers.get("Authorization"),
+            "chunked": request.headers.get("Transfer-Encoding"),
+        }
+    )
 
 
 async def _events(request: web.Request) -> web.StreamResponse:
@@ -84,9 +89,17 @@ async def curl(*words: str) -> str:
     """Return what curl prints. AssertionError with its trace if it fails."""
     program = await asyncio.to_thread(installed, "curl", "curl")
     process = await asyncio.create_subprocess_exec(
-        program, "-sS", "--fail-with-body", "--max-time", "20", "--noproxy", "*", *words,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        program,
+        "-sS",
+        "--fail-with-body",
+        "--max-time",
+        "20",
+        "--noproxy",
+        "*",
+        *words,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
     output, errors = await process.communicate()
     assert process.returncode == 0, (output + errors).decode()
     return output.decode()

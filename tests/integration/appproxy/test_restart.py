@@ -38,9 +38,14 @@ async def environment(folder: Path, port: int, admin: int, *tables: RouteTable, 
     (folder / FOLDER).mkdir(parents=True)
     await TableStore(folder / FOLDER).save(known)
     settings = {
-        "NATS_URL": NOWHERE, "LISTEN_HOST": "127.0.0.1", "LISTEN_PORT": port, "ADMIN_PORT": admin, "DATA_DIR": folder, "WORKERS": workers,
+        "NATS_URL": NOWHERE,
+        "LISTEN_HOST": "127.0.0.1",
+        "LISTEN_PORT": port,
+        "ADMIN_PORT": admin,
+        "DATA_DIR": folder,
+        "WORKERS": workers,
         "SHUTDOWN_GRACE_S": 5,
-    }  # fmt: skip
+    }
     return {**os.environ, **{f"HEADRACE_APPPROXY_{name}": str(value) for name, value in settings.items()}}
 
 
@@ -133,10 +138,23 @@ async def test_a_socket_unit_brings_the_port(tmp_path: Path) -> None:
             env = await environment(tmp_path / "data", port, admin, table("chat", routes=(route(port=replica.port),)))
             early = asyncio.create_task(one(port))
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", LAUNCHER, str(os.getpid()), "9", "same", f"web={sock.fileno()}",
-                 sys.executable, "-m", "headrace.appproxy"],
-                pass_fds=[sock.fileno()], env=env, cwd=tmp_path,
-            )  # fmt: skip
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    LAUNCHER,
+                    str(os.getpid()),
+                    "9",
+                    "same",
+                    f"web={sock.fileno()}",
+                    sys.executable,
+                    "-m",
+                    "headrace.appproxy",
+                ],
+                pass_fds=[sock.fileno()],
+                env=env,
+                cwd=tmp_path,
+            )
             try:
                 assert await early == "200"
             finally:
@@ -152,8 +170,11 @@ async def test_at_the_limit_of_open_files_callers_hear_503_and_no_worker_ends(tm
         env = await environment(tmp_path / "data", port, admin, table("chat", routes=(route(port=replica.port),)))
         process = subprocess.Popen(
             ["/bin/sh", "-c", 'ulimit -n 600; exec "$@"', "sh", sys.executable, "-m", "headrace.appproxy"],
-            env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            env=env,
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         try:
             await eventually(lambda: answers_200(f"http://127.0.0.1:{admin}/readyz"))
             lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(400)]

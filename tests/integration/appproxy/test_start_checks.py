@@ -34,9 +34,13 @@ def taken() -> Iterator[int]:
 def start(data: Path, *how: str, **named: Any) -> tuple[int, str]:
     """Start an app-proxy; return its exit status and all that it said."""
     known = {
-        "NATS_URL": "nats://127.0.0.1:1", "LISTEN_HOST": "127.0.0.1", "LISTEN_PORT": 0, "ADMIN_PORT": 0, "DATA_DIR": data,
+        "NATS_URL": "nats://127.0.0.1:1",
+        "LISTEN_HOST": "127.0.0.1",
+        "LISTEN_PORT": 0,
+        "ADMIN_PORT": 0,
+        "DATA_DIR": data,
         "LOG_FORMAT": "json",
-    }  # fmt: skip
+    }
     env = {**os.environ, **{PREFIX + name: str(value) for name, value in (known | named).items()}}
     command = [sys.executable, *(how or ("-m", "headrace.appproxy"))]
     done = subprocess.run(
@@ -48,16 +52,23 @@ def start(data: Path, *how: str, **named: Any) -> tuple[int, str]:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, taken: int, workers: int) -> None:
     named = {
-        "WORKERS": workers, "REDIS_URL": "redis://:se/cret@127.0.0.1:1/0", "NATS_URL": "nats://me:secret@:x", "LISTEN_PORT": taken,
+        "WORKERS": workers,
+        "REDIS_URL": "redis://:se/cret@127.0.0.1:1/0",
+        "NATS_URL": "nats://me:secret@:x",
+        "LISTEN_PORT": taken,
         "OTEL_ENDPOINT": SPANS,
-    }  # fmt: skip
+    }
     status, said = start(tmp_path, "-c", WITHOUT_THE_EXTRA, **named)
     assert status == 2
     assert said.count("\n") == 1
     assert said.startswith("cannot start: ")
-    assert [one.partition(":")[0].removeprefix(PREFIX) for one in said.removeprefix("cannot start: ").split("; ")[:3]] == [
-        "NATS_URL", "LISTEN_PORT", "REDIS_URL",
-    ]  # fmt: skip
+    assert [
+        one.partition(":")[0].removeprefix(PREFIX) for one in said.removeprefix("cannot start: ").split("; ")[:3]
+    ] == [
+        "NATS_URL",
+        "LISTEN_PORT",
+        "REDIS_URL",
+    ]
     assert f"{PREFIX}LISTEN_PORT: {taken} on 127.0.0.1: Address already in use" in said
     assert f"{PREFIX}OTEL_ENDPOINT: tracing needs OpenTelemetry: pip install 'headrace[otel]'" in said
     assert "cret" not in said
@@ -89,10 +100,16 @@ def wrong(data: Path, **more: Any) -> list[str]:
 @pytest.mark.parametrize(
     "url",
     [
-        "localhost:6379", "http://127.0.0.1", "redis://:a/b@127.0.0.1:6379/0", "redis://127.0.0.1:99999", "redis://[::1",
-        "redis://127.0.0.1/0?speed=2", "redis://127.0.0.1/0?timeout=soon", "rediss://127.0.0.1/0?ssl_cert_reqs=maybe",
+        "localhost:6379",
+        "http://127.0.0.1",
+        "redis://:a/b@127.0.0.1:6379/0",
+        "redis://127.0.0.1:99999",
+        "redis://[::1",
+        "redis://127.0.0.1/0?speed=2",
+        "redis://127.0.0.1/0?timeout=soon",
+        "rediss://127.0.0.1/0?ssl_cert_reqs=maybe",
     ],
-)  # fmt: skip
+)
 def test_addresses_that_redis_client_does_not_take(tmp_path: Path, url: str) -> None:
     (said,) = wrong(tmp_path, workers=0, redis_url=SecretStr(url))
     assert said.startswith("REDIS_URL: not an address")

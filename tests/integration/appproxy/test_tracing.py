@@ -68,10 +68,13 @@ async def test_a_request_of_a_trace_is_a_span_of_it(tmp_path: Path) -> None:
             got = await world.http.post(
                 f"{world.url}/chat/v1/embeddings?api_key=query-secret",
                 headers={
-                    "Authorization": f"Bearer {token}", "traceparent": SAMPLED, "tracestate": "a=1", "Cookie": "c=cookie-secret",
+                    "Authorization": f"Bearer {token}",
+                    "traceparent": SAMPLED,
+                    "tracestate": "a=1",
+                    "Cookie": "c=cookie-secret",
                 },
                 content=b"body-secret",
-            )  # fmt: skip
+            )
             assert got.status_code == 200
             assert not spans, "nothing is sent while a request waits for it"
         (span,) = spans

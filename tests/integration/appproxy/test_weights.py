@@ -62,9 +62,14 @@ async def test_weights_set_by_the_api_are_the_split_that_is_seen(
         await stack.enter_async_context(agent.alive())
         await world.manager()
         body: dict[str, Any] = {
-            "name": "chat", "runtime": "cmd", "image": "any", "replicas": 4, "open_to_public": True, "balance": {"policy": "round-robin"},
+            "name": "chat",
+            "runtime": "cmd",
+            "image": "any",
+            "replicas": 4,
+            "open_to_public": True,
+            "balance": {"policy": "round-robin"},
             "slots": {"cpu": "1", "mem": "64m"},
-        }  # fmt: skip
+        }
         await api.admin.call("POST", "/v1/services", body)
 
         def weights() -> dict[int, int]:

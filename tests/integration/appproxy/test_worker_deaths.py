@@ -219,9 +219,15 @@ async def process(data: Path, *, grace_s: float) -> AsyncIterator[tuple[asyncio.
     """A whole app-proxy with two workers: its process, its port, its workers."""
     port, admin = free_port(), free_port()
     named = {
-        "NATS_URL": "nats://127.0.0.1:1", "LISTEN_HOST": "127.0.0.1", "LISTEN_PORT": port, "ADMIN_PORT": admin,
-        "DATA_DIR": data, "LOG_FORMAT": "json", "WORKERS": 2, "SHUTDOWN_GRACE_S": grace_s,
-    }  # fmt: skip
+        "NATS_URL": "nats://127.0.0.1:1",
+        "LISTEN_HOST": "127.0.0.1",
+        "LISTEN_PORT": port,
+        "ADMIN_PORT": admin,
+        "DATA_DIR": data,
+        "LOG_FORMAT": "json",
+        "WORKERS": 2,
+        "SHUTDOWN_GRACE_S": grace_s,
+    }
     env = {**os.environ, **{f"HEADRACE_APPPROXY_{name}": str(value) for name, value in named.items()}}
     with (data / "log").open("wb") as log:
         started = await asyncio.create_subprocess_exec(

@@ -65,10 +65,17 @@ class World:
 async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
     """An app-proxy on free ports, stopped in order at the end."""
     known = {
-        "nats_url": NOWHERE, "listen_host": "127.0.0.1", "listen_port": 0, "admin_port": 0, "data_dir": data_dir,
-        "shutdown_grace_s": 0.2, "workers": 0, "max_connections": 5000, "max_open_requests": 5000,
+        "nats_url": NOWHERE,
+        "listen_host": "127.0.0.1",
+        "listen_port": 0,
+        "admin_port": 0,
+        "data_dir": data_dir,
+        "shutdown_grace_s": 0.2,
+        "workers": 0,
+        "max_connections": 5000,
+        "max_open_requests": 5000,
         "first_tables_s": 0,
-    }  # fmt: skip
+    }
     stop = asyncio.Event()
     async with build(Settings(**(known | settings))) as proxy:
         ended = asyncio.create_task(run_tasks(proxy.tasks, stop))

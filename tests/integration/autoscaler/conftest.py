@@ -73,9 +73,15 @@ def environment(servers: EmbeddedServers) -> Environment:
     def make(**changes: Any) -> dict[str, Any]:
         user, password = servers.nats_user("autoscaler")
         return {
-            "id": "autoscaler-1", "nats_url": servers.nats_url, "nats_user": user, "nats_password": password,
-            "redis_url": servers.redis_url, "admin_port": free_port(), **QUICK, **changes,
-        }  # fmt: skip
+            "id": "autoscaler-1",
+            "nats_url": servers.nats_url,
+            "nats_user": user,
+            "nats_password": password,
+            "redis_url": servers.redis_url,
+            "admin_port": free_port(),
+            **QUICK,
+            **changes,
+        }
 
     return make
 

@@ -82,10 +82,13 @@ class StandInManager:
             await publish_last(
                 self.bus,
                 RuleTable(
-                    service_id=service.id, generation=service.generation, wanted=service.wanted, replicas=service.replicas,
+                    service_id=service.id,
+                    generation=service.generation,
+                    wanted=service.wanted,
+                    replicas=service.replicas,
                     rules=service.rules,
                 ),
-            )  # fmt: skip
+            )
 
     async def remove(self, service: Service) -> None:
         """Publish the tombstone."""
@@ -133,9 +136,14 @@ class Fleet:
     services: dict[ServiceId, Service] = field(default_factory=dict)
 
     def say(
-        self, service: Service, *, kernel: dict[str, float] | None = None, engine: dict[str, float] | None = None,
-        proxy: dict[str, float] | None = None, whole: dict[str, float] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        service: Service,
+        *,
+        kernel: dict[str, float] | None = None,
+        engine: dict[str, float] | None = None,
+        proxy: dict[str, float] | None = None,
+        whole: dict[str, float] | None = None,
+    ) -> None:
         """From now on report these values of the service's first replica, and of the service itself (`whole`)."""
         self.whole[service.id] = whole or {}
         self.services[service.id] = service

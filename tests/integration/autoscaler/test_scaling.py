@@ -23,9 +23,14 @@ LOW = {"cpu_util": 5.0}
 def out(**changes: Any) -> RuleSpec:
     """CPU above 80 ⇒ one more, up to five, at most each minute."""
     base: dict[str, Any] = {
-        "source": MetricSource.KERNEL, "metric": "cpu_util", "comparator": Comparator.GREATER_THAN, "threshold": 80, "step": 1,
-        "max_replicas": 5, "cooldown_s": 60,
-    }  # fmt: skip
+        "source": MetricSource.KERNEL,
+        "metric": "cpu_util",
+        "comparator": Comparator.GREATER_THAN,
+        "threshold": 80,
+        "step": 1,
+        "max_replicas": 5,
+        "cooldown_s": 60,
+    }
     return RuleSpec(**(base | changes))
 
 
@@ -53,8 +58,16 @@ async def test_out_and_in_with_engine_and_proxy_metrics(
     framework = MetricSource.INFERENCE_FRAMEWORK
     engine = Service.of(out(source=framework, metric="vllm:num_requests_waiting", threshold=3, cooldown_s=0))
     proxy = Service.of(
-        out(source=framework, metric="headrace_in_flight", threshold=1, comparator=Comparator.LESS_THAN, step=-1, cooldown_s=0), wanted=4
-    )  # fmt: skip
+        out(
+            source=framework,
+            metric="headrace_in_flight",
+            threshold=1,
+            comparator=Comparator.LESS_THAN,
+            step=-1,
+            cooldown_s=0,
+        ),
+        wanted=4,
+    )
     for service in (engine, proxy):
         await manager.put(service)
     fleet.say(engine, engine={"vllm:num_requests_waiting": 9})

@@ -21,9 +21,14 @@ from tests.unit.sdk.standin import KEY, NOW, StandIn, problem, service_view, uid
 
 DEPLOYING = service_view()
 VALIDATION = {
-    "id": uid(4), "kind": "validation", "status": "running", "done": False, "verdict": None, "started_at": NOW,
+    "id": uid(4),
+    "kind": "validation",
+    "status": "running",
+    "done": False,
+    "verdict": None,
+    "started_at": NOW,
     "reason": {"code": "validating", "text": "it is tried"},
-}  # fmt: skip
+}
 WAITS = {
     "wait": ["service", "wait", "echo"],
     "create": ["service", "create", "echo", "--runtime", "cmd", "--wait"],
@@ -61,9 +66,11 @@ def started(url: str, words: list[str]) -> Iterator[subprocess.Popen[str]]:
     """Run a command in a process of its own, which does not outlive this."""
     with subprocess.Popen(
         [sys.executable, "-m", "headrace.cli", *words],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "HEADRACE_URL": url, "HEADRACE_API_KEY": KEY},
-    ) as program:  # fmt: skip
+    ) as program:
         try:
             yield program
         finally:

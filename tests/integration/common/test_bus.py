@@ -193,9 +193,14 @@ async def test_a_message_that_speaks_for_another_is_dropped(bus: Bus) -> None:
 
 async def test_questions_are_answered_and_nobody_there_is_said(bus: Bus) -> None:
     question = ScaleRequest(
-        service_id=ServiceId(new_uuid()), rule_id=new_uuid(), from_wanted=1, wanted=2, observed=0.5, decided_at=utc_now(),
+        service_id=ServiceId(new_uuid()),
+        rule_id=new_uuid(),
+        from_wanted=1,
+        wanted=2,
+        observed=0.5,
+        decided_at=utc_now(),
         reason=Reason(code="above", text="0.5 > 0.1"),
-    )  # fmt: skip
+    )
 
     async def answer(request: ScaleRequest) -> ScaleReply:
         return ScaleReply(applied=True, wanted=request.wanted, reason=request.reason)
@@ -208,9 +213,14 @@ async def test_questions_are_answered_and_nobody_there_is_said(bus: Bus) -> None
 
 async def test_an_answer_goes_into_an_inbox_and_nowhere_else(bus: Bus) -> None:
     question = ScaleRequest(
-        service_id=ServiceId(new_uuid()), rule_id=new_uuid(), from_wanted=1, wanted=2, observed=0.5, decided_at=utc_now(),
+        service_id=ServiceId(new_uuid()),
+        rule_id=new_uuid(),
+        from_wanted=1,
+        wanted=2,
+        observed=0.5,
+        decided_at=utc_now(),
         reason=Reason(code="above", text="0.5 > 0.1"),
-    )  # fmt: skip
+    )
 
     async def answer(request: ScaleRequest) -> ScaleReply:
         return ScaleReply(applied=True, wanted=request.wanted, reason=request.reason)

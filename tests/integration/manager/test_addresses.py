@@ -38,11 +38,21 @@ class Fleet:
     def report(self, agent: str, address: str, kernels: tuple[KernelReport, ...] = ()) -> NodeReport:
         self._sequence += 1
         return NodeReport(
-            agent_id=AgentId(agent), incarnation="1", sequence=self._sequence, sent_at=utc_now(), applied_generation=1, kernels=kernels,
+            agent_id=AgentId(agent),
+            incarnation="1",
+            sequence=self._sequence,
+            sent_at=utc_now(),
+            applied_generation=1,
+            kernels=kernels,
             machine=Machine(
-                hostname=agent, architecture="x86_64", address=address, runtime="docker", version="1", slots={"cpu": "8", "mem": "8g"},
+                hostname=agent,
+                architecture="x86_64",
+                address=address,
+                runtime="docker",
+                version="1",
+                slots={"cpu": "8", "mem": "8g"},
             ),
-        )  # fmt: skip
+        )
 
     async def says(self, agent: str, address: str, *kernels: KernelReport) -> dict[str, Any]:
         await self.nodes.heard([self.report(agent, address, kernels)])
@@ -55,9 +65,15 @@ class Fleet:
 
         def kernel(host: str) -> KernelReport:
             return KernelReport(
-                kernel_id=kernel_id, session_id=session_id, service_id=service_id, state="running", health="healthy",
-                reason=Reason(code="healthy", text=""), host=host, port=20_001,
-            )  # fmt: skip
+                kernel_id=kernel_id,
+                session_id=session_id,
+                service_id=service_id,
+                state="running",
+                health="healthy",
+                reason=Reason(code="healthy", text=""),
+                host=host,
+                port=20_001,
+            )
 
         async def believed() -> tuple[str | None, str]:
             row = await self.api.pool.fetchrow("select host, reason_code from kernels where id = $1", kernel_id)
@@ -190,8 +206,15 @@ async def test_no_replica_is_placed_on_a_machine_that_is_not_where_it_may_be(fle
 async def test_machines_that_are_there_at_the_upgrade_keep_the_address_that_they_have(fleet: Fleet) -> None:
     pool = fleet.api.pool
     said = {
-        "a": "10.0.0.1", "b": "10.0.0.1", "c": "GPU-1.lan.", "d": "127.0.0.1", "e": "localhost", "f": "", "g": "FD00:0::1", "h": "fe80::1",
-    }  # fmt: skip
+        "a": "10.0.0.1",
+        "b": "10.0.0.1",
+        "c": "GPU-1.lan.",
+        "d": "127.0.0.1",
+        "e": "localhost",
+        "f": "",
+        "g": "FD00:0::1",
+        "h": "fe80::1",
+    }
     for agent, address in said.items():
         await fleet.nodes.heard([fleet.report(agent, address)])
     (migration,) = MIGRATIONS.glob("*_machine_addresses.sql")
@@ -202,7 +225,14 @@ async def test_machines_that_are_there_at_the_upgrade_keep_the_address_that_they
     await pool.execute(text)
     found = {row["id"]: row["addresses"] for row in await pool.fetch("select id, addresses from agents")}
     assert found == {
-        "a": ["10.0.0.1"], "b": ["10.0.0.1"], "c": ["gpu-1.lan"], "d": None, "e": None, "f": None, "g": ["fd00::1"], "h": None,
-    }  # fmt: skip
+        "a": ["10.0.0.1"],
+        "b": ["10.0.0.1"],
+        "c": ["gpu-1.lan"],
+        "d": None,
+        "e": None,
+        "f": None,
+        "g": ["fd00::1"],
+        "h": None,
+    }
     for agent in ("a", "b", "d"):
         assert (await fleet.says(agent, said[agent]))["address_problem"] is None

@@ -21,19 +21,50 @@ from tests.support.manager_api import SECRET, ManagerApi
 PUBLIC = {("GET", "/v1/openapi.json"), ("GET", "/v1/version"), ("OPTIONS", "/v1/folders/{folder}/uploads")}
 WITHOUT_PROJECT = {
     "/v1/users/{user}",
-    "/v1/whoami", "/v1/projects", "/v1/users", "/v1/folders", "/v1/services", "/v1/services/available", "/v1/validations",
-    "/v1/users/{user}/keys", "/v1/users/{user}/keys/{key_id}", "/v1/agents", "/v1/agents/{agent}",
-}  # fmt: skip
+    "/v1/whoami",
+    "/v1/projects",
+    "/v1/users",
+    "/v1/folders",
+    "/v1/services",
+    "/v1/services/available",
+    "/v1/validations",
+    "/v1/users/{user}/keys",
+    "/v1/users/{user}/keys/{key_id}",
+    "/v1/agents",
+    "/v1/agents/{agent}",
+}
 BODIES = {
-    "update_rule": {"enabled": False}, "update_agent": {"addresses": ["10.0.0.1"]},
+    "update_rule": {"enabled": False},
+    "update_agent": {"addresses": ["10.0.0.1"]},
     "send_selection": {"paths": ["a"]},
     "update_project": {"description": "x"},
-    "put_member": {"role": "viewer"}, "update_service": {"replicas": 2}, "roll_back_service": {"revision": 1}, "create_token": {},
-    "create_project_token": {}, "update_token": {"share": 2}, "update_project_token": {"share": 2}, "update_client": {"share": 2},
-    "create_client": {"name": "a-robot"}, "put_weight": {"weight": 1},
-    "add_rule": {"source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 1, "step": 1, "max_replicas": 2},
-    "replace_rule": {"source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 1, "step": 1, "max_replicas": 2},
-}  # fmt: skip
+    "put_member": {"role": "viewer"},
+    "update_service": {"replicas": 2},
+    "roll_back_service": {"revision": 1},
+    "create_token": {},
+    "create_project_token": {},
+    "update_token": {"share": 2},
+    "update_project_token": {"share": 2},
+    "update_client": {"share": 2},
+    "create_client": {"name": "a-robot"},
+    "put_weight": {"weight": 1},
+    "add_rule": {
+        "source": "kernel",
+        "metric": "cpu_util",
+        "comparator": "GREATER_THAN",
+        "threshold": 1,
+        "step": 1,
+        "max_replicas": 2,
+    },
+    "replace_rule": {
+        "source": "kernel",
+        "metric": "cpu_util",
+        "comparator": "GREATER_THAN",
+        "threshold": 1,
+        "step": 1,
+        "max_replicas": 2,
+    },
+}
 
 
 async def ask(http: httpx.AsyncClient, method: str, path: str, name: str = "") -> httpx.Response:
@@ -66,8 +97,16 @@ async def test_every_route_but_the_public_ones_needs_a_key(api: ManagerApi) -> N
                 assert answer.headers["WWW-Authenticate"].startswith("Bearer")
         for path in ("/livez", "/readyz", "/metrics"):
             assert (await stranger.get(path)).status_code == 200
-        for header in ("", "Bearer", "Bearer x", f"Basic {api.admin.key}", f"Bearer {api.admin.key[:-1]}", f"Bearer {api.admin.key}x",
-                       "Bearer hr_" + "0" * 32 + "_" + "x" * 43, api.admin.key[:36] + "A" * 43):  # fmt: skip
+        for header in (
+            "",
+            "Bearer",
+            "Bearer x",
+            f"Basic {api.admin.key}",
+            f"Bearer {api.admin.key[:-1]}",
+            f"Bearer {api.admin.key}x",
+            "Bearer hr_" + "0" * 32 + "_" + "x" * 43,
+            api.admin.key[:36] + "A" * 43,
+        ):
             answer = await stranger.get("/v1/whoami", headers={"Authorization": header})
             assert answer.status_code == 401, header
             assert api.admin.key not in answer.text
@@ -90,11 +129,20 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     upload = (await ask(red.http, "POST", f"/v1/folders/{folder}/uploads")).headers["Location"].rpartition("/")[2]
     project = (await red.call("GET", "/v1/projects/red"))["id"]
     places = {
-        "project": ("red", project), "folder": ("secret", folder), "service": ("red-service", service["id"]), "user": ("red-user",),
-        "validation": (run["id"],), "path": ("f",), "replica": (str(replica),), "revision": (1,),
-        "token_id": (token["id"],), "client": ("robot", client["id"]), "rule_id": (rule["id"],), "upload": (upload,),
+        "project": ("red", project),
+        "folder": ("secret", folder),
+        "service": ("red-service", service["id"]),
+        "user": ("red-user",),
+        "validation": (run["id"],),
+        "path": ("f",),
+        "replica": (str(replica),),
+        "revision": (1,),
+        "token_id": (token["id"],),
+        "client": ("robot", client["id"]),
+        "rule_id": (rule["id"],),
+        "upload": (upload,),
         "id": (revocation["id"],),
-    }  # fmt: skip
+    }
     looked_at = 0
     for endpoint in ENDPOINTS:
         if endpoint.shown_path in WITHOUT_PROJECT or endpoint.public:
@@ -130,11 +178,17 @@ async def test_roles(api: ManagerApi) -> None:
     await member.call("POST", "/v1/services", {"name": "a", "runtime": "cmd"})
     await viewer.call("GET", "/v1/services/a")
     for method, path, body in (
-        ("PATCH", "/v1/services/a", {"replicas": 2}), ("DELETE", "/v1/services/a", None), ("POST", "/v1/services/a/stop", None),
-        ("POST", "/v1/services/a/tokens", {}), ("POST", "/v1/folders", {"name": "f"}), ("POST", "/v1/validations", {"runtime": "cmd"}),
-        ("POST", "/v1/projects/default/tokens", {}), ("POST", "/v1/services/a/clients", {"name": "robot"}),
-        ("PUT", "/v1/projects/default/members/viewer-user", {"role": "owner"}), ("DELETE", "/v1/projects/default", None),
-    ):  # fmt: skip
+        ("PATCH", "/v1/services/a", {"replicas": 2}),
+        ("DELETE", "/v1/services/a", None),
+        ("POST", "/v1/services/a/stop", None),
+        ("POST", "/v1/services/a/tokens", {}),
+        ("POST", "/v1/folders", {"name": "f"}),
+        ("POST", "/v1/validations", {"runtime": "cmd"}),
+        ("POST", "/v1/projects/default/tokens", {}),
+        ("POST", "/v1/services/a/clients", {"name": "robot"}),
+        ("PUT", "/v1/projects/default/members/viewer-user", {"role": "owner"}),
+        ("DELETE", "/v1/projects/default", None),
+    ):
         await viewer.call(method, path, body, expect=403)
     await member.call("PUT", "/v1/projects/default/members/member-user", {"role": "owner"}, expect=403)
     await member.call("POST", "/v1/users", {"name": "x"}, expect=403)
@@ -275,11 +329,16 @@ async def test_paths_that_are_none(api: ManagerApi, path: str) -> None:
 async def test_bodies_that_cannot_be_read(api: ManagerApi) -> None:
     http = api.admin.http
     for content, kind, status in (
-        (b"{", "application/json", 400), (b"\xff", "application/json", 400), (b"[]", "application/json", 400), (b"", "application/json", 400),
-        (b'{"name": "a\\u0000"}', "application/json", 400), (b'{"name": "\\ud800"}', "application/json", 400),
-        (b"name=a", "application/x-www-form-urlencoded", 415), (b" " * (4 * 1024 * 1024 + 1), "application/json", 413),
+        (b"{", "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"", "application/json", 400),
+        (b'{"name": "a\\u0000"}', "application/json", 400),
+        (b'{"name": "\\ud800"}', "application/json", 400),
+        (b"name=a", "application/x-www-form-urlencoded", 415),
+        (b" " * (4 * 1024 * 1024 + 1), "application/json", 413),
         (b"[" * 100_000, "application/json", 400),
-    ):  # fmt: skip
+    ):
         answer = await http.post("/v1/services", content=content, headers={"Content-Type": kind})
         assert answer.status_code == status, (content[:20], answer.text)
         assert answer.headers["Content-Type"] == "application/problem+json"

@@ -51,13 +51,23 @@ async def test_an_archive_becomes_files_and_empty_directories(api: ManagerApi, f
     long = "/".join(["long-name-of-a-directory"] * 20) + "/ü b.txt"
     large = bytes(range(256)) * 12_000
     wanted = {"old": b"new", "a/b/c": b"x" * 511, "empty": b"", long: b"deep", "large": large}
-    receipt = await send(api, folder, tar(
-        entry("./", type=tarfile.DIRTYPE), entry("nothing/in/it/", type=tarfile.DIRTYPE),
-        *(entry(path, content) for path, content in wanted.items()), form=form,
-    ))  # fmt: skip
+    receipt = await send(
+        api,
+        folder,
+        tar(
+            entry("./", type=tarfile.DIRTYPE),
+            entry("nothing/in/it/", type=tarfile.DIRTYPE),
+            *(entry(path, content) for path, content in wanted.items()),
+            form=form,
+        ),
+    )
     assert receipt == {
-        "files": 5, "directories": 2, "bytes": sum(map(len, wanted.values())), "refused_count": 0, "refused": [],
-    }  # fmt: skip
+        "files": 5,
+        "directories": 2,
+        "bytes": sum(map(len, wanted.values())),
+        "refused_count": 0,
+        "refused": [],
+    }
     root = api.folders / folder
     assert content_of(root) == {**wanted, "kept": b"kept"}
     assert (root / "nothing/in/it").is_dir()
@@ -71,14 +81,21 @@ async def test_a_refused_entry_costs_itself_and_is_named(api: ManagerApi) -> Non
     folder = await api.admin.folder("m", {"a-file": b"1"})
     (api.folders / folder / "a-directory").mkdir()
     bad = {
-        "../out": entry("../out", b"1"), "/etc/x": entry("/etc/x", b"1"), "a//b": entry("a//b", b"1"), "a\\b": entry("a\\b", b"1"),
+        "../out": entry("../out", b"1"),
+        "/etc/x": entry("/etc/x", b"1"),
+        "a//b": entry("a//b", b"1"),
+        "a\\b": entry("a\\b", b"1"),
         "link": entry("link", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-        "hard": entry("hard", type=tarfile.LNKTYPE, linkname="a-file"), "pipe": entry("pipe", type=tarfile.FIFOTYPE),
-        "device": entry("device", type=tarfile.CHRTYPE), "a-file/below": entry("a-file/below", b"1"),
-        "a-directory": entry("a-directory", b"1"), "huge": entry("huge", bytes(10 * 1024 * 1024 + 1)),
+        "hard": entry("hard", type=tarfile.LNKTYPE, linkname="a-file"),
+        "pipe": entry("pipe", type=tarfile.FIFOTYPE),
+        "device": entry("device", type=tarfile.CHRTYPE),
+        "a-file/below": entry("a-file/below", b"1"),
+        "a-directory": entry("a-directory", b"1"),
+        "huge": entry("huge", bytes(10 * 1024 * 1024 + 1)),
         "wrong": entry("wrong", b"1", pax_headers={"HEADRACE.sha256": "0" * 64}),
-        "n" * 256: entry("n" * 256, b"1"), "a-file/": entry("a-file", type=tarfile.DIRTYPE),
-    }  # fmt: skip
+        "n" * 256: entry("n" * 256, b"1"),
+        "a-file/": entry("a-file", type=tarfile.DIRTYPE),
+    }
     right = entry("right", b"22", pax_headers={"HEADRACE.sha256": hashlib.sha256(b"22").hexdigest()})
     receipt = await send(api, folder, tar(*bad.values(), entry("between", b"b"), right))
     assert (receipt["files"], receipt["directories"], receipt["refused_count"]) == (2, 0, len(bad))

@@ -86,10 +86,12 @@ async def test_links_and_special_files_do_not_come_down(api: ManagerApi, tmp_pat
     assert left_out(whole) == {
         "count": 4,
         "entries": [
-            {"path": "d/bad\ufffd", "found": "a name that is not UTF-8"}, {"path": "out", "found": "a link"},
-            {"path": "pipe", "found": "a special file"}, {"path": "secret", "found": "a link"},
+            {"path": "d/bad\ufffd", "found": "a name that is not UTF-8"},
+            {"path": "out", "found": "a link"},
+            {"path": "pipe", "found": "a special file"},
+            {"path": "secret", "found": "a link"},
         ],
-    }  # fmt: skip
+    }
     for number in range(200):
         (root / f"link-{number}").symlink_to("a")
     told = left_out(await fetched(api, folder))

@@ -15,9 +15,18 @@ from headrace.manager.domain.bounds import Bounds
 from tests.support.manager_api import ManagerApi, serving
 
 FEW = Bounds(
-    services_per_project=2, folders_per_project=2, uploads_per_project=2, validations_per_project=2, members_per_project=2,
-    revisions_per_service=3, tokens_per_service=2, tokens_per_project=2, clients_per_service=2, rules_per_service=2, keys_per_user=3,
-)  # fmt: skip
+    services_per_project=2,
+    folders_per_project=2,
+    uploads_per_project=2,
+    validations_per_project=2,
+    members_per_project=2,
+    revisions_per_service=3,
+    tokens_per_service=2,
+    tokens_per_project=2,
+    clients_per_service=2,
+    rules_per_service=2,
+    keys_per_user=3,
+)
 SPEC = {"runtime": "cmd", "image": "img"}
 RULE = {
     "source": "kernel",

@@ -99,13 +99,27 @@ async def test_clients_page_by_page(api: ManagerApi) -> None:
     assert (len(first["items"]), len(rest["items"]), rest["next"]) == (2, 1, None)
 
 
-@pytest.mark.parametrize("body", [
-    {}, {"name": "Robot"}, {"name": "a:b"}, {"name": "x" * 64}, {"name": "a", "share": 0}, {"name": "a", "share": 1001},
-    {"name": "a", "limits": {"in_flght": 1}}, {"name": "a", "limits": {"in_flight": 0}}, {"name": "a", "limits": {"in_flight": 10**30}},
-    {"name": "a", "limits": {"requests_per_second": 0}}, {"name": "a", "limits": {"requests_per_second": 1e7}},
-    {"name": "a", "limits": {"requests_per_second": 9e-6}}, {"name": "a", "limits": {"requests_per_second": 5e-324}},
-    {"name": "a", "limits": {"tokens_per_minute": 1.5}}, {"name": "a", "limits": None}, {"name": "a", "secret": "mine"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"name": "Robot"},
+        {"name": "a:b"},
+        {"name": "x" * 64},
+        {"name": "a", "share": 0},
+        {"name": "a", "share": 1001},
+        {"name": "a", "limits": {"in_flght": 1}},
+        {"name": "a", "limits": {"in_flight": 0}},
+        {"name": "a", "limits": {"in_flight": 10**30}},
+        {"name": "a", "limits": {"requests_per_second": 0}},
+        {"name": "a", "limits": {"requests_per_second": 1e7}},
+        {"name": "a", "limits": {"requests_per_second": 9e-6}},
+        {"name": "a", "limits": {"requests_per_second": 5e-324}},
+        {"name": "a", "limits": {"tokens_per_minute": 1.5}},
+        {"name": "a", "limits": None},
+        {"name": "a", "secret": "mine"},
+    ],
+)
 async def test_bodies_that_are_refused(api: ManagerApi, body: dict[str, Any]) -> None:
     await service(api)
     await api.admin.call("POST", CLIENTS, body, expect=400)
@@ -138,8 +152,9 @@ async def test_limits_of_a_token_change_one_by_one_and_are_published_while_it_li
     )
     api.behind.poked.clear()
     assert await change({"limits": {"in_flight": 5, "requests_per_second": 0.5}}) == (
-        {"in_flight": 5, "requests_per_second": 0.5, "tokens_per_day": 1000}, 4,
-    )  # fmt: skip
+        {"in_flight": 5, "requests_per_second": 0.5, "tokens_per_day": 1000},
+        4,
+    )
     assert api.behind.poked == ["routes"]
     assert await change({"limits": {"tokens_per_day": None}, "share": 1}) == (
         {"in_flight": 5, "requests_per_second": 0.5},
@@ -276,8 +291,10 @@ async def test_what_the_manager_publishes_opens_the_gate(api: ManagerApi) -> Non
         f"token:{whole['id']}",
     ]
     assert [(caller.name, caller.limits, caller.share) for caller in callers] == [
-        (b"robot", RateLimits(in_flight=3), 1), (None, None, 5), (None, None, 1),
-    ]  # fmt: skip
+        (b"robot", RateLimits(in_flight=3), 1),
+        (None, None, 5),
+        (None, None, 1),
+    ]
     await api.admin.call("POST", f"{CLIENTS}/robot/rotate")
     for path, token in ((TOKENS, own), (PROJECT, whole)):
         await api.admin.call("DELETE", f"{path}/{token['id']}")

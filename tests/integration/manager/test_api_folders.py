@@ -199,14 +199,33 @@ async def test_creation_with_upload_and_empty_files(api: ManagerApi) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/.", "a\\b", "a\nb", "a\x00b", "x" * 256, "a/" * 101 + "b", "é" * 2049]
-)  # fmt: skip
+    "path",
+    [
+        "",
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "a//b",
+        "./a",
+        "a/.",
+        "a\\b",
+        "a\nb",
+        "a\x00b",
+        "x" * 256,
+        "a/" * 101 + "b",
+        "é" * 2049,
+    ],
+)
 async def test_paths_that_lead_elsewhere_are_refused(api: ManagerApi, path: str) -> None:
     folder = await api.admin.folder("m", {"a": b"1"})
     await begin(api, folder, path, 1, expect=400)
     for method in ("GET", "DELETE"):
-        answer = await api.admin.http.request(method, httpx.URL(f"{api.url}/v1/folders/{folder}/files/").copy_with(
-            raw_path=f"/v1/folders/{folder}/files/".encode() + "".join(f"%{b:02x}" for b in path.encode()).encode()))  # fmt: skip
+        answer = await api.admin.http.request(
+            method,
+            httpx.URL(f"{api.url}/v1/folders/{folder}/files/").copy_with(
+                raw_path=f"/v1/folders/{folder}/files/".encode() + "".join(f"%{b:02x}" for b in path.encode()).encode()
+            ),
+        )
         assert answer.status_code in (400, 404, 405), (method, answer.text)
     assert {p.name for p in api.folders.iterdir()} == {folder, ".uploads"}
     assert {p.name for p in (api.folders / folder).iterdir()} == {"a"}
@@ -239,8 +258,10 @@ async def test_browse_download_replace_delete(api: ManagerApi) -> None:
     folder = await api.admin.folder("m", {"b.txt": b"0123456789", "d/x": b"1", "d/e/y": b"22", "ü ?#.txt": b"odd"})
     listed = (await api.admin.call("GET", f"/v1/folders/{folder}/files"))["items"]
     assert [(item["path"], item["kind"], item["size_bytes"]) for item in listed] == [
-        ("b.txt", "file", 10), ("d", "directory", 0), ("ü ?#.txt", "file", 3),
-    ]  # fmt: skip
+        ("b.txt", "file", 10),
+        ("d", "directory", 0),
+        ("ü ?#.txt", "file", 3),
+    ]
     everything = (await api.admin.call("GET", f"/v1/folders/{folder}/files?recursive=1&limit=2"))["items"]
     assert [item["path"] for item in everything] == ["b.txt", "d"]
     rest = await api.admin.call("GET", f"/v1/folders/{folder}/files?recursive=1&limit=2&cursor=d")
@@ -253,9 +274,11 @@ async def test_browse_download_replace_delete(api: ManagerApi) -> None:
     assert (whole.status_code, whole.content, whole.headers["Accept-Ranges"]) == (200, b"0123456789", "bytes")
     assert (await http.get(f"{url}/%C3%BC%20%3F%23.txt")).content == b"odd"
     for wanted, content, where in (
-        ("bytes=2-4", b"234", "bytes 2-4/10"), ("bytes=7-", b"789", "bytes 7-9/10"), ("bytes=-3", b"789", "bytes 7-9/10"),
+        ("bytes=2-4", b"234", "bytes 2-4/10"),
+        ("bytes=7-", b"789", "bytes 7-9/10"),
+        ("bytes=-3", b"789", "bytes 7-9/10"),
         ("bytes=8-99", b"89", "bytes 8-9/10"),
-    ):  # fmt: skip
+    ):
         part = await http.get(f"{url}/b.txt", headers={"Range": wanted})
         assert (part.status_code, part.content, part.headers["Content-Range"]) == (206, content, where)
     past = await http.get(f"{url}/b.txt", headers={"Range": "bytes=10-"})

@@ -18,9 +18,14 @@ from tests.support.manager_api import ManagerApi
 from tests.support.wait import eventually
 
 RULE = {
-    "source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 50, "step": 1, "min_replicas": 1,
+    "source": "kernel",
+    "metric": "cpu_util",
+    "comparator": "GREATER_THAN",
+    "threshold": 50,
+    "step": 1,
+    "min_replicas": 1,
     "max_replicas": 5,
-}  # fmt: skip
+}
 
 
 async def create(api: ManagerApi, name: str = "chat", **body: Any) -> Any:
@@ -57,9 +62,12 @@ async def test_tokens_are_signed_shown_once_and_revoked(api: ManagerApi) -> None
     await api.admin.call("DELETE", f"/v1/services/other/tokens/{again['id']}", expect=404)
     await api.admin.call("DELETE", "/v1/services/chat/tokens/none", expect=404)
     for body in (
-        {"expires_at": "2020-01-01T00:00:00Z"}, {"expires_at": "2999-01-01T00:00:00Z"}, {"expires_in_s": 0},
-        {"expires_at": "2020-01-01T00:00:00"}, {"expires_in_s": 5, "expires_at": "2030-01-01T00:00:00Z"},
-    ):  # fmt: skip
+        {"expires_at": "2020-01-01T00:00:00Z"},
+        {"expires_at": "2999-01-01T00:00:00Z"},
+        {"expires_in_s": 0},
+        {"expires_at": "2020-01-01T00:00:00"},
+        {"expires_in_s": 5, "expires_at": "2030-01-01T00:00:00Z"},
+    ):
         await api.admin.call("POST", "/v1/services/chat/tokens", body, expect=400)
 
 
@@ -68,9 +76,12 @@ async def test_rules_show_what_they_did_last(api: ManagerApi) -> None:
     rule = await api.admin.call("POST", "/v1/services/chat/rules", RULE)
     assert (rule["outcome"], rule["spec"]["cooldown_s"], rule["spec"]["enabled"]) == (None, 300, True)
     outcome = RuleOutcome(
-        rule_id=RuleId(UUID(rule["id"])), at=datetime.now(UTC), observed=12.5, fired=False,
+        rule_id=RuleId(UUID(rule["id"])),
+        at=datetime.now(UTC),
+        observed=12.5,
+        fired=False,
         reason=Reason(code="below-threshold", text="12.5 is not above 50"),
-    )  # fmt: skip
+    )
     api.behind.outcomes[UUID(rule["id"])] = outcome
     listed = (await api.admin.call("GET", "/v1/services/chat/rules"))["items"]
     assert listed[0]["outcome"]["reason"]["code"] == "below-threshold"
@@ -83,8 +94,10 @@ async def test_rules_show_what_they_did_last(api: ManagerApi) -> None:
     await api.pool.execute(
         "insert into scale_decisions (id, service_id, source, rule_id, from_replicas, to_replicas, observed, reason_code, reason_text)"
         " values ($1, $2, 'rule', $3, 1, 2, 80, 'fired', 'it did')",
-        new_uuid(), service["id"], rule["id"],
-    )  # fmt: skip
+        new_uuid(),
+        service["id"],
+        rule["id"],
+    )
     decision = (await api.admin.call("GET", "/v1/services/chat/decisions"))["items"][0]
     assert (decision["source"], decision["rule_id"], decision["observed"]) == ("rule", rule["id"], 80)
     await api.admin.call("DELETE", f"/v1/services/chat/rules/{rule['id']}", expect=204)
@@ -308,8 +321,10 @@ async def test_what_is_stored_is_shown_whatever_the_rules_for_requests_say(api: 
     _, kernel = await api.runs("chat")
     for slot in ("cuda.device", "cuda.shares"):
         await api.pool.execute(
-            "insert into allocations (kernel_id, agent_id, slot, device, amount) values ($1, 'agent-1', $2, $2, 1)", kernel, slot
-        )  # fmt: skip
+            "insert into allocations (kernel_id, agent_id, slot, device, amount) values ($1, 'agent-1', $2, $2, 1)",
+            kernel,
+            slot,
+        )
     await api.pool.execute(
         'update agents set kernels = \'[{"host": 5}]\', machine = machine || \'{"gpus": [{}], "runtime": null}\''
     )

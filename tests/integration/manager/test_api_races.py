@@ -69,9 +69,16 @@ async def test_everything_at_once_on_one_service_ends_in_an_answer(api: ManagerA
         "max_replicas": 2,
     }
     requests: list[tuple[str, str, Any]] = [
-        ("PATCH", path, {"replicas": 2}), ("POST", f"{path}/stop", None), ("POST", f"{path}/start", None), ("POST", f"{path}/retry", None),
-        ("POST", f"{path}/rollback", {"revision": 1}), ("POST", f"{path}/tokens", {}), ("POST", f"{path}/rules", rule), ("GET", path, None),
-        ("DELETE", path, None), ("POST", "/v1/services", {"name": "other", "runtime": "cmd"}),
-    ]  # fmt: skip
+        ("PATCH", path, {"replicas": 2}),
+        ("POST", f"{path}/stop", None),
+        ("POST", f"{path}/start", None),
+        ("POST", f"{path}/retry", None),
+        ("POST", f"{path}/rollback", {"revision": 1}),
+        ("POST", f"{path}/tokens", {}),
+        ("POST", f"{path}/rules", rule),
+        ("GET", path, None),
+        ("DELETE", path, None),
+        ("POST", "/v1/services", {"name": "other", "runtime": "cmd"}),
+    ]
     answers = await statuses(api, requests * 3)
     assert set(answers) <= {200, 201, 202, 204, 404, 409}

@@ -53,8 +53,9 @@ async def test_a_token_is_refused_where_the_next_table_was_applied(api: ManagerA
     assert api.behind.poked == ["routes"]
     assert (seen["id"], seen["in_force"], seen["applied"]) == (made["id"], False, [])
     assert [(one["proxy_id"], one["reason"]["code"]) for one in seen["missing"]] == [
-        ("proxy-a", "app-proxy-behind"), ("proxy-b", "app-proxy-behind"),
-    ]  # fmt: skip
+        ("proxy-a", "app-proxy-behind"),
+        ("proxy-b", "app-proxy-behind"),
+    ]
     there = await published(api, chat)
     has(api, chat, proxy_a=there, proxy_b=there - 1)
     api.behind.proxies.silent["proxy-b"] = timedelta(seconds=12)

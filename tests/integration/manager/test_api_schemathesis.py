@@ -22,9 +22,13 @@ with warnings.catch_warnings():  # its imports use what other libraries deprecat
     from schemathesis import GenerationMode, checks
 
 CHECKS = [
-    checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
-    checks.response_schema_conformance, checks.ignored_auth, checks.unsupported_method,
-]  # fmt: skip
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.ignored_auth,
+    checks.unsupported_method,
+]
 EXAMPLES = 8
 
 
@@ -80,9 +84,13 @@ def _one(operation: Any, mode: GenerationMode, headers: dict[str, str]) -> None:
     count = itertools.count()
 
     @settings(
-        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck),
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
         phases=[Phase.explicit, Phase.generate],
-    )  # fmt: skip
+    )
     @given(case=operation.as_strategy(generation_mode=mode))
     def run(case: Any) -> None:
         if "follow" in (case.query or {}):

@@ -38,9 +38,16 @@ async def create(api: ManagerApi, name: str = "chat", **body: Any) -> Any:
 async def test_a_custom_service_takes_definition_and_defaults_and_the_request_wins(api: ManagerApi) -> None:
     folder = await api.admin.folder("m", {"model-definition.yaml": DEFINITION, "service-definition.toml": DEFAULTS})
     seen = await api.admin.call(
-        "POST", "/v1/services",
-        {"name": "chat", "folder": "m", "slots": {"cpu": 1, "cuda.device": 1}, "environ": {"MODEL_NAME": "asked"}, "replicas": 2},
-    )  # fmt: skip
+        "POST",
+        "/v1/services",
+        {
+            "name": "chat",
+            "folder": "m",
+            "slots": {"cpu": 1, "cuda.device": 1},
+            "environ": {"MODEL_NAME": "asked"},
+            "replicas": 2,
+        },
+    )
     assert (seen["status"], seen["phase"], seen["replicas"]) == ("unhealthy", "deploying", 2)
     assert seen["reason"]["code"] == "starting"
     assert seen["folder_id"] == folder
@@ -219,10 +226,23 @@ async def test_update_makes_a_revision_only_for_a_spec(api: ManagerApi) -> None:
 async def test_everything_that_is_set_of_a_service_can_be_taken_away_again(api: ManagerApi) -> None:
     new = await create(api, "plain")
     await create(
-        api, description="d", metadata={"a": "b"}, tags=["t"], models=["m"], endpoint_port=10_001, drain_grace_s=5,
-        balance={"policy": "session"}, limits={"max_queued": 3}, caller_limits={"in_flight": 2}, open_to_public=True,
-        rollout={"on_failure": "roll-back"}, environ={"A": "1"}, slots={"cpu": 3}, command="serve", port=90,
-    )  # fmt: skip
+        api,
+        description="d",
+        metadata={"a": "b"},
+        tags=["t"],
+        models=["m"],
+        endpoint_port=10_001,
+        drain_grace_s=5,
+        balance={"policy": "session"},
+        limits={"max_queued": 3},
+        caller_limits={"in_flight": 2},
+        open_to_public=True,
+        rollout={"on_failure": "roll-back"},
+        environ={"A": "1"},
+        slots={"cpu": 3},
+        command="serve",
+        port=90,
+    )
     emptied = dict(OF_THE_SERVICE.values())
     seen = await api.admin.call("PATCH", "/v1/services/chat", {**emptied, "spec": {"runtime": "cmd", "image": "img"}})
     same = [*emptied, "effective"]

@@ -265,8 +265,10 @@ async def test_open_uploads_are_listed_with_what_they_hold_and_can_be_cancelled(
     found = page["items"] + rest["items"]
     assert rest["next"] is None
     assert [(one["path"], one["size_bytes"], one["received_bytes"]) for one in found] == [
-        ("a", 3000, 0), ("b/c", 3000, 1000), ("d", 3000, 0),
-    ]  # fmt: skip
+        ("a", 3000, 0),
+        ("b/c", 3000, 1000),
+        ("d", 3000, 0),
+    ]
     assert [where.endswith(one["id"]) for where, one in zip((first, second, third), found, strict=True)] == [True] * 3
     assert all(one["created_by"] and one["created_at"] <= one["expires_at"] for one in found)
     assert (await used(small))[0] == 9000

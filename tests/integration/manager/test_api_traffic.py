@@ -45,9 +45,12 @@ async def test_a_new_service_has_the_defaults(api: ManagerApi) -> None:
 
 async def test_settings_are_kept_shown_and_published_without_a_rollout(api: ManagerApi) -> None:
     seen = await create(
-        api, balance={"policy": "session", "session_key": "body:user", "slow_start_s": 30}, limits={"max_queued": 0, "max_body_bytes": 10},
-        caller_limits={"in_flight": 2}, models=["org/Llama-3:latest", "ada"],
-    )  # fmt: skip
+        api,
+        balance={"policy": "session", "session_key": "body:user", "slow_start_s": 30},
+        limits={"max_queued": 0, "max_body_bytes": 10},
+        caller_limits={"in_flight": 2},
+        models=["org/Llama-3:latest", "ada"],
+    )
     assert seen["models"] == ["org/Llama-3:latest", "ada"]
     table = await published(api)
     assert table.balance == Balance(policy="session", session_key="body:user", slow_start_s=30)
@@ -56,9 +59,11 @@ async def test_settings_are_kept_shown_and_published_without_a_rollout(api: Mana
     assert table.models == ("org/Llama-3:latest", "ada")
     api.behind.poked.clear()
     change = {
-        "balance": {"policy": "prefix", "prefix_bytes": 64}, "limits": {"max_body_bytes": None, "first_byte_timeout_s": 5},
-        "caller_limits": {"in_flight": None, "tokens_per_day": 1000, "requests_per_second": 0.5}, "models": ["ada"],
-    }  # fmt: skip
+        "balance": {"policy": "prefix", "prefix_bytes": 64},
+        "limits": {"max_body_bytes": None, "first_byte_timeout_s": 5},
+        "caller_limits": {"in_flight": None, "tokens_per_day": 1000, "requests_per_second": 0.5},
+        "models": ["ada"],
+    }
     seen = await api.admin.call("PATCH", CHAT, {**change, "message": "busy"})
     assert "routes" in api.behind.poked
     assert seen["revision"] == 1
@@ -118,25 +123,46 @@ async def test_all_origins_and_their_cookies_do_not_go_together(api: ManagerApi)
     await api.admin.call("PATCH", CHAT, {"cors": every}, expect=400)
 
 
-@pytest.mark.parametrize(("field", "body"), [
-    ("cors.allow_origins[0]", {"cors": {"allow_origins": ["https://a.test/"]}}), ("cors.allow_origins", {"cors": {"allow_origins": "*"}}),
-    ("cors.allow_origins", {"cors": {"allow_origins": ["*", "https://a.test"]}}), ("cors.allow_methods", {"cors": {"allow_methods": []}}),
-    ("cors.allow_origins", {"cors": {"allow_origins": ["https://a.test:443"]}}), ("cors.max_age_s", {"cors": {"max_age_s": 86_401}}),
-    ("cors.allow_origins", {"cors": {"allow_origins": [f"https://{n}.test" for n in range(33)]}}),
-    ("cors.expose_headers[0]", {"cors": {"expose_headers": ["a b"]}}), ("cors.max_age_s", {"cors": {"max_age_s": None}}),
-    ("balance.polcy", {"balance": {"polcy": "prefix"}}), ("balance.policy", {"balance": {"policy": "random"}}),
-    ("balance.session_key", {"balance": {"session_key": "query:user"}}), ("balance.session_key", {"balance": {"session_key": "header:a b"}}),
-    ("balance.prefix_bytes", {"balance": {"prefix_bytes": 15}}), ("balance.load_factor", {"balance": {"load_factor": 0.9}}),
-    ("balance.slow_start_s", {"balance": {"slow_start_s": -1}}), ("balance.policy", {"balance": {"policy": None}}),
-    ("limits.max_in_flight_per_replica", {"limits": {"max_in_flight_per_replica": 0}}), ("limits.max_queued", {"limits": {"max_queued": -1}}),
-    ("limits.max_queued", {"limits": {"max_queued": 10**30}}), ("limits.queue_timeout_s", {"limits": {"queue_timeout_s": 0}}),
-    ("limits.idle_timeout_s", {"limits": {"idle_timeout_s": 1e9}}), ("limits.max_body_bytes", {"limits": {"max_body_bytes": 1.5}}),
-    ("limits.max_queued", {"limits": {"max_queued": True}}), ("balance.prefix_bytes", {"balance": {"prefix_bytes": "64"}}),
-    ("limits.max_queued", {"limits": {"max_queued": None}}), ("limits.queued", {"limits": {"queued": 1}}),
-    ("caller_limits.in_flight", {"caller_limits": {"in_flight": 0}}), ("caller_limits.rps", {"caller_limits": {"rps": 1}}),
-    ("models[0]", {"models": ["a b"]}), ("models[0]", {"models": [""]}), ("models[0]", {"models": ["/x"]}), ("models", {"models": ["a", "a"]}),
-    ("models", {"models": [f"m{n}" for n in range(101)]}), ("models[0]", {"models": ["x" * 201]}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        ("cors.allow_origins[0]", {"cors": {"allow_origins": ["https://a.test/"]}}),
+        ("cors.allow_origins", {"cors": {"allow_origins": "*"}}),
+        ("cors.allow_origins", {"cors": {"allow_origins": ["*", "https://a.test"]}}),
+        ("cors.allow_methods", {"cors": {"allow_methods": []}}),
+        ("cors.allow_origins", {"cors": {"allow_origins": ["https://a.test:443"]}}),
+        ("cors.max_age_s", {"cors": {"max_age_s": 86_401}}),
+        ("cors.allow_origins", {"cors": {"allow_origins": [f"https://{n}.test" for n in range(33)]}}),
+        ("cors.expose_headers[0]", {"cors": {"expose_headers": ["a b"]}}),
+        ("cors.max_age_s", {"cors": {"max_age_s": None}}),
+        ("balance.polcy", {"balance": {"polcy": "prefix"}}),
+        ("balance.policy", {"balance": {"policy": "random"}}),
+        ("balance.session_key", {"balance": {"session_key": "query:user"}}),
+        ("balance.session_key", {"balance": {"session_key": "header:a b"}}),
+        ("balance.prefix_bytes", {"balance": {"prefix_bytes": 15}}),
+        ("balance.load_factor", {"balance": {"load_factor": 0.9}}),
+        ("balance.slow_start_s", {"balance": {"slow_start_s": -1}}),
+        ("balance.policy", {"balance": {"policy": None}}),
+        ("limits.max_in_flight_per_replica", {"limits": {"max_in_flight_per_replica": 0}}),
+        ("limits.max_queued", {"limits": {"max_queued": -1}}),
+        ("limits.max_queued", {"limits": {"max_queued": 10**30}}),
+        ("limits.queue_timeout_s", {"limits": {"queue_timeout_s": 0}}),
+        ("limits.idle_timeout_s", {"limits": {"idle_timeout_s": 1e9}}),
+        ("limits.max_body_bytes", {"limits": {"max_body_bytes": 1.5}}),
+        ("limits.max_queued", {"limits": {"max_queued": True}}),
+        ("balance.prefix_bytes", {"balance": {"prefix_bytes": "64"}}),
+        ("limits.max_queued", {"limits": {"max_queued": None}}),
+        ("limits.queued", {"limits": {"queued": 1}}),
+        ("caller_limits.in_flight", {"caller_limits": {"in_flight": 0}}),
+        ("caller_limits.rps", {"caller_limits": {"rps": 1}}),
+        ("models[0]", {"models": ["a b"]}),
+        ("models[0]", {"models": [""]}),
+        ("models[0]", {"models": ["/x"]}),
+        ("models", {"models": ["a", "a"]}),
+        ("models", {"models": [f"m{n}" for n in range(101)]}),
+        ("models[0]", {"models": ["x" * 201]}),
+    ],
+)
 async def test_what_is_refused_names_the_field(api: ManagerApi, field: str, body: dict[str, Any]) -> None:
     problem = await create(api, expect=400, **body)
     assert [error["field"] for error in problem["errors"]] == [field]
@@ -212,9 +238,10 @@ async def test_of_two_who_want_a_name_at_once_one_gets_it(api: ManagerApi) -> No
     await create(api)
     await create(api, "other")
     bodies = [
-        ("PATCH", CHAT, {"models": ["m"]}), ("PATCH", "/v1/services/other", {"models": ["m"]}),
+        ("PATCH", CHAT, {"models": ["m"]}),
+        ("PATCH", "/v1/services/other", {"models": ["m"]}),
         ("POST", "/v1/services", {"name": "m", "runtime": "cmd"}),
-    ]  # fmt: skip
+    ]
     answers = await asyncio.gather(*(api.admin.http.request(method, path, json=body) for method, path, body in bodies))
     assert sorted(answer.status_code < 300 for answer in answers) == [False, False, True]
     assert {answer.status_code for answer in answers} <= {200, 201, 409}
@@ -309,8 +336,14 @@ async def drained(api: ManagerApi, number: int, **columns: Any) -> str:
     await api.pool.execute(
         "insert into drain_receipts (session_id, service_id, revision, replaced_by, reason_code, reason_text, began_at, ended_at, counted, shares)"
         " select $1, id, $2, $3, 'scaled-in', 'fewer are wanted', $4, $5, $6, $7 from services where name = 'chat'",
-        replica, row["revision"], row["replaced_by"], utc_now() - timedelta(seconds=number), row["ended_at"], row["counted"], row["shares"],
-    )  # fmt: skip
+        replica,
+        row["revision"],
+        row["replaced_by"],
+        utc_now() - timedelta(seconds=number),
+        row["ended_at"],
+        row["counted"],
+        row["shares"],
+    )
     return str(replica)
 
 

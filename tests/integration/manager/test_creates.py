@@ -41,10 +41,19 @@ async def test_a_create_is_a_handful_of_statements_and_answers_what_a_look_at_th
     pool, statements = counted
     async with serving(pool, tmp_path) as api:
         body = {
-            "runtime": "cmd", "slots": {"cpu": "0.50", "mem": "1g"}, "tags": ["a"], "metadata": {"k": "v"}, "models": ["llama"],
-            "balance": {"policy": "prefix"}, "limits": {"max_queued": 7}, "caller_limits": {"in_flight": 3},
-            "rollout": {"on_failure": "roll-back"}, "cors": {"allow_origins": ["https://a.example"]}, "description": "d", "replicas": 2,
-        }  # fmt: skip
+            "runtime": "cmd",
+            "slots": {"cpu": "0.50", "mem": "1g"},
+            "tags": ["a"],
+            "metadata": {"k": "v"},
+            "models": ["llama"],
+            "balance": {"policy": "prefix"},
+            "limits": {"max_queued": 7},
+            "caller_limits": {"in_flight": 3},
+            "rollout": {"on_failure": "roll-back"},
+            "cors": {"allow_origins": ["https://a.example"]},
+            "description": "d",
+            "replicas": 2,
+        }
         for number in range(2):
             statements.clear()
             made = await api.admin.call(

@@ -103,14 +103,22 @@ def unset(name: str) -> tuple[str, ...]:
 LIMITS = {"requests_per_second": None, "in_flight": None, "tokens_per_minute": None, "tokens_per_day": None}
 CALLER = {
     "limits": Field(
-        {"in_flight": 3, "requests_per_second": 0.5}, ("--in-flight", "3", "--requests-per-second", "0.5"), unset("limits"),
-        LIMITS, {**LIMITS, "in_flight": 3, "requests_per_second": 0.5},
+        {"in_flight": 3, "requests_per_second": 0.5},
+        ("--in-flight", "3", "--requests-per-second", "0.5"),
+        unset("limits"),
+        LIMITS,
+        {**LIMITS, "in_flight": 3, "requests_per_second": 0.5},
     ),
     "share": Field(4, ("--share", "4"), unset("share"), 1),
-}  # fmt: skip
+}
 RULE = {
-    "source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 50, "step": 1, "max_replicas": 4,
-}  # fmt: skip
+    "source": "kernel",
+    "metric": "cpu_util",
+    "comparator": "GREATER_THAN",
+    "threshold": 50,
+    "step": 1,
+    "max_replicas": 4,
+}
 
 
 async def _project(api: ManagerApi) -> str:
@@ -163,48 +171,95 @@ async def _agent(api: ManagerApi) -> str:
 
 RESOURCES: Final[Mapping[str, Resource]] = {
     "agent": Resource(
-        UpdateAgent, UpdateAgent, _agent, "/v1/agents/{0}", "/v1/agents/{0}",
-        lambda client, name, body: client.agents.update(name, body), ("agent", "address", "{0}"),
+        UpdateAgent,
+        UpdateAgent,
+        _agent,
+        "/v1/agents/{0}",
+        "/v1/agents/{0}",
+        lambda client, name, body: client.agents.update(name, body),
+        ("agent", "address", "{0}"),
         {"addresses": Field(["10.0.0.7", "gpu-1.lan"], ("10.0.0.7", "gpu-1.lan"), ("--unset",), None)},
     ),
     "project": Resource(
-        CreateProject, UpdateProject, _project, "/v1/projects/{0}", "/v1/projects/{0}",
-        lambda client, name, body: client.projects.update(name, body), ("project", "update", "{0}"),
+        CreateProject,
+        UpdateProject,
+        _project,
+        "/v1/projects/{0}",
+        "/v1/projects/{0}",
+        lambda client, name, body: client.projects.update(name, body),
+        ("project", "update", "{0}"),
         {
             "description": Field("eyes", ("--description", "eyes"), unset("description"), ""),
             "quota": Field(
-                {"cpu": 8, "mem": "1g"}, ("--quota", "cpu=8", "--quota", "mem=1g"), unset("quota"), None, {"cpu": "8", "mem": "1073741824"}
+                {"cpu": 8, "mem": "1g"},
+                ("--quota", "cpu=8", "--quota", "mem=1g"),
+                unset("quota"),
+                None,
+                {"cpu": "8", "mem": "1073741824"},
             ),
         },
     ),
     "user": Resource(
-        CreateUser, UpdateUser, _user, "/v1/users/{0}", "/v1/users",
-        lambda client, name, body: client.users.update(name, body), ("user", "update", "{0}"),
+        CreateUser,
+        UpdateUser,
+        _user,
+        "/v1/users/{0}",
+        "/v1/users",
+        lambda client, name, body: client.users.update(name, body),
+        ("user", "update", "{0}"),
         {"operator": Field(True, ("--operator",), unset("operator"), False)},
     ),
     "key": Resource(
-        CreateKey, UpdateKey, _key, "/v1/users/ann/keys/{0}", "/v1/users/ann/keys",
-        lambda client, key, body: client.users.update_key("ann", key, body), ("user", "update-key", "ann", "{0}"),
+        CreateKey,
+        UpdateKey,
+        _key,
+        "/v1/users/ann/keys/{0}",
+        "/v1/users/ann/keys",
+        lambda client, key, body: client.users.update_key("ann", key, body),
+        ("user", "update-key", "ann", "{0}"),
         {
             "name": Field("laptop", ("--name", "laptop"), unset("name"), "default"),
             "expires_in_s": Field(3600, ("--expires", "1h"), unset("expires"), None, "a time"),
         },
     ),
     "token": Resource(
-        CreateToken, UpdateToken, _token, "/v1/services/chat/tokens/{0}", "/v1/services/chat/tokens",
-        lambda client, token, body: client.tokens.update("chat", token, body), ("token", "update", "chat", "{0}"), TOKEN,
+        CreateToken,
+        UpdateToken,
+        _token,
+        "/v1/services/chat/tokens/{0}",
+        "/v1/services/chat/tokens",
+        lambda client, token, body: client.tokens.update("chat", token, body),
+        ("token", "update", "chat", "{0}"),
+        TOKEN,
     ),
     "project's token": Resource(
-        CreateToken, UpdateToken, _project_token, "/v1/projects/default/tokens/{0}", "/v1/projects/default/tokens",
-        lambda client, token, body: client.project_tokens.update("default", token, body), ("token", "update", "-p", "default", "{0}"), TOKEN,
+        CreateToken,
+        UpdateToken,
+        _project_token,
+        "/v1/projects/default/tokens/{0}",
+        "/v1/projects/default/tokens",
+        lambda client, token, body: client.project_tokens.update("default", token, body),
+        ("token", "update", "-p", "default", "{0}"),
+        TOKEN,
     ),
     "client": Resource(
-        CreateClient, UpdateCaller, _client, "/v1/services/chat/clients/{0}", "/v1/services/chat/clients",
-        lambda client, name, body: client.clients.update("chat", name, body), ("client", "update", "chat", "{0}"), CALLER,
+        CreateClient,
+        UpdateCaller,
+        _client,
+        "/v1/services/chat/clients/{0}",
+        "/v1/services/chat/clients",
+        lambda client, name, body: client.clients.update("chat", name, body),
+        ("client", "update", "chat", "{0}"),
+        CALLER,
     ),
     "rule": Resource(
-        RuleSpec, UpdateRule, _rule, "/v1/services/chat/rules/{0}", "/v1/services/chat/rules",
-        lambda client, rule, body: client.rules.update("chat", rule, body), ("rule", "update", "chat", "{0}"),
+        RuleSpec,
+        UpdateRule,
+        _rule,
+        "/v1/services/chat/rules/{0}",
+        "/v1/services/chat/rules",
+        lambda client, rule, body: client.rules.update("chat", rule, body),
+        ("rule", "update", "chat", "{0}"),
         {
             "source": Field("inference-framework", ("--source", "inference-framework"), unset("source"), ...),
             "metric": Field("mem_util", ("--metric", "mem_util"), unset("metric"), ...),
@@ -219,8 +274,13 @@ RESOURCES: Final[Mapping[str, Resource]] = {
         inside="spec",
     ),
     "service": Resource(
-        CreateService, UpdateService, _service, "/v1/services/{0}", "/v1/services/{0}",
-        lambda client, name, body: client.services.update(name, body), ("service", "update", "{0}"),
+        CreateService,
+        UpdateService,
+        _service,
+        "/v1/services/{0}",
+        "/v1/services/{0}",
+        lambda client, name, body: client.services.update(name, body),
+        ("service", "update", "{0}"),
         {
             "description": Field("talks", ("--description", "talks"), unset("description"), ""),
             "replicas": Field(2, ("--replicas", "2"), unset("replicas"), ...),
@@ -230,23 +290,40 @@ RESOURCES: Final[Mapping[str, Resource]] = {
             "drain_grace_s": Field(7, ("--drain-grace", "7"), unset("drain-grace"), 60),
             "endpoint_port": Field(10_500, ("--endpoint-port", "10500"), unset("endpoint-port"), None),
             "balance": Field(
-                {"policy": "round-robin"}, ("traffic", "--balance", "round-robin"), unset("balance"), {"policy": "least-in-flight"}, partly=True
+                {"policy": "round-robin"},
+                ("traffic", "--balance", "round-robin"),
+                unset("balance"),
+                {"policy": "least-in-flight"},
+                partly=True,
             ),
-            "limits": Field({"max_queued": 3}, ("traffic", "--max-queued", "3"), unset("limits"), {"max_queued": 1000}, partly=True),
+            "limits": Field(
+                {"max_queued": 3}, ("traffic", "--max-queued", "3"), unset("limits"), {"max_queued": 1000}, partly=True
+            ),
             "caller_limits": Field(
-                {"in_flight": 3}, ("traffic", "--caller-in-flight", "3"), unset("caller-limits"), {"in_flight": None}, partly=True
+                {"in_flight": 3},
+                ("traffic", "--caller-in-flight", "3"),
+                unset("caller-limits"),
+                {"in_flight": None},
+                partly=True,
             ),
             "models": Field(["org/m"], ("traffic", "--model", "org/m"), unset("models"), []),
             "cors": Field(
-                {"allow_origins": ["https://a.test"]}, ("traffic", "--cors-origin", "https://a.test"), unset("cors"), {"allow_origins": []},
+                {"allow_origins": ["https://a.test"]},
+                ("traffic", "--cors-origin", "https://a.test"),
+                unset("cors"),
+                {"allow_origins": []},
                 partly=True,
             ),
             "rollout": Field(
-                {"on_failure": "roll-back"}, ("--on-failed-rollout", "roll-back"), unset("rollout"), {"on_failure": "keep"}, partly=True
+                {"on_failure": "roll-back"},
+                ("--on-failed-rollout", "roll-back"),
+                unset("rollout"),
+                {"on_failure": "keep"},
+                partly=True,
             ),
         },
     ),
-}  # fmt: skip
+}
 
 FOLDER = {"folder": "weights"}
 SPEC: Final[Mapping[str, tuple[dict[str, Any], Field]]] = {
@@ -254,7 +331,10 @@ SPEC: Final[Mapping[str, tuple[dict[str, Any], Field]]] = {
     "runtime": (FOLDER, Field("vllm", ("--runtime", "vllm"), unset("runtime"), "custom")),
     "image": ({}, Field("other", ("--image", "other"), unset("image"))),
     "architecture": ({}, Field("aarch64", ("--architecture", "aarch64"), unset("architecture"))),
-    "definition_path": ({**FOLDER, "runtime": "custom"}, Field("other.yaml", ("--definition", "other.yaml"), unset("definition"))),
+    "definition_path": (
+        {**FOLDER, "runtime": "custom"},
+        Field("other.yaml", ("--definition", "other.yaml"), unset("definition")),
+    ),
     "model_destination": (FOLDER, Field("/weights", ("--model-destination", "/weights"), unset("model-destination"))),
     "command": ({}, Field("serve --x", ("--command", "serve --x"), unset("command"))),
     "port": ({}, Field(8001, ("--port", "8001"), unset("port"))),
@@ -263,11 +343,14 @@ SPEC: Final[Mapping[str, tuple[dict[str, Any], Field]]] = {
     "extra_mounts": (
         {},
         Field(
-            [{"folder": "corpus", "target": "/c"}], ("--mount", "corpus:/c"), unset("mount"), [],
+            [{"folder": "corpus", "target": "/c"}],
+            ("--mount", "corpus:/c"),
+            unset("mount"),
+            [],
             [{"folder": "corpus", "target": "/c", "read_only": True}],
         ),
     ),
-}  # fmt: skip
+}
 """Field of a spec, and what else the spec has while it is tried."""
 DEFINITION = "models:\n  - {name: m, model_path: /models, service: {start_command: [serve], port: 8000}}\n"
 

@@ -35,13 +35,22 @@ async def insert(pool: Pool, whose: Owner, status: str, kernel: str | None, heal
         await con.execute(
             "insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, status, health, created_by, ended_at) "
             "select $1, 'inference', $2, id, revision_id, 'default', $3, $4, $5, case when $3 = 'ended' then now() end from services",
-            session, whose.project, status, health, whose.user,
-        )  # fmt: skip
+            session,
+            whose.project,
+            status,
+            health,
+            whose.user,
+        )
         await con.execute(
             "insert into kernels (id, session_id, agent_id, state, health, ended_at) "
             "values ($1, $2, $3, $4, $5, case when $6 = 'ended' then now() end)",
-            new_uuid(), session, machine, kernel, health, status,
-        )  # fmt: skip
+            new_uuid(),
+            session,
+            machine,
+            kernel,
+            health,
+            status,
+        )
     return session
 
 
@@ -52,10 +61,11 @@ async def test_views_hold_what_the_predicates_say_for_sessions_of_every_kind(poo
         "active_sessions": {i for i, (status, *_) in rows.items() if status in states.ACTIVE},
         "planned_sessions": {i for i, (status, *_) in rows.items() if status in states.PLANNED},
         "serving_sessions": {
-            i for i, (status, kernel, health, machine) in rows.items()
+            i
+            for i, (status, kernel, health, machine) in rows.items()
             if machine is not None and states.serving(status, kernel, health, lost=machine == "m-2")
         },
-    }  # fmt: skip
+    }
     for view, ids in expected.items():
         assert {row["id"] for row in await pool.fetch(f"select id from {view}")} == ids, view
         assert ids

@@ -266,8 +266,11 @@ async def test_a_plan_names_the_metrics_that_rules_look_at_and_follows_their_cha
             spec = {"metric": metric, "source": source, "enabled": enabled}
             await world.pool.execute(
                 "insert into rules (id, service_id, spec, created_by) values ($1, $2, $3, $4)",
-                rules[-1], service, spec, world.user,
-            )  # fmt: skip
+                rules[-1],
+                service,
+                spec,
+                world.user,
+            )
         await eventually(lambda: agent.watched == {service: ("vllm:num_requests_running",)})
         await world.pool.execute("delete from rules where id = $1", rules[0])
         await eventually(lambda: agent.watched == {service: ()})

@@ -136,13 +136,23 @@ async def test_a_pass_without_the_bus_loses_nobody(world: World, bus: Bus) -> No
 
 
 async def _insert_agent(world: World, agent_id: str, silent_for: str, *, cpu: str = "8") -> None:
-    machine = {"hostname": agent_id, "architecture": "x86_64", "address": "127.0.0.1", "runtime": "process", "version": "0",
-               "slots": {"cpu": cpu, "mem": "68719476736"}, "gpus": []}  # fmt: skip
+    machine = {
+        "hostname": agent_id,
+        "architecture": "x86_64",
+        "address": "127.0.0.1",
+        "runtime": "process",
+        "version": "0",
+        "slots": {"cpu": cpu, "mem": "68719476736"},
+        "gpus": [],
+    }
     await world.pool.execute(
         "insert into agents (id, incarnation, sequence, machine, architecture, slots, last_seen_at) "
         "values ($1, '1', 1, $2, 'x86_64', $3, now() - $4::text::interval)",
-        agent_id, machine, machine["slots"], silent_for,
-    )  # fmt: skip
+        agent_id,
+        machine,
+        machine["slots"],
+        silent_for,
+    )
 
 
 async def _lost(world: World) -> list[str]:
@@ -155,12 +165,15 @@ async def _running(world: World, service: UUID, agent_id: str) -> tuple[UUID, UU
     await world.pool.execute(
         "insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, status, health, was_healthy) "
         "select $1, 'inference', project_id, id, revision_id, 'default', 'running', 'healthy', true from services where id = $2",
-        session, service,
-    )  # fmt: skip
+        session,
+        service,
+    )
     await world.pool.execute(
         "insert into kernels (id, session_id, agent_id, state, health, host, port) values ($1, $2, $3, 'running', 'healthy', '127.0.0.1', 9)",
-        kernel, session, agent_id,
-    )  # fmt: skip
+        kernel,
+        session,
+        agent_id,
+    )
     return session, kernel
 
 
@@ -364,8 +377,9 @@ async def test_a_machine_whose_plan_is_full_takes_no_more_and_says_so(world: Wor
         await world.pool.execute(
             "insert into revisions (id, service_id, number, spec, resolved, created_by) "
             "select $2, service_id, 2, spec, resolved, created_by from revisions where service_id = $1",
-            one, new_uuid(),
-        )  # fmt: skip
+            one,
+            new_uuid(),
+        )
         await world.set(one, wanted=3)
 
         async def told() -> bool:

@@ -48,9 +48,10 @@ async def running(world: World, service: ServiceId, revision: UUID) -> int:
     return int(
         await world.pool.fetchval(
             "select count(*) from sessions where service_id = $1 and revision_id = $2 and status = 'running' and health = 'healthy'",
-            service, revision,
+            service,
+            revision,
         )
-    )  # fmt: skip
+    )
 
 
 async def gave_up(world: World, service: ServiceId) -> bool:
@@ -136,8 +137,10 @@ async def test_ends_in_operation_are_kept_with_exit_code_counted_and_slowed_down
         assert [(row["exit_code"], row["revision"], row["agent_id"]) for row in kept] == [(137, 1, "agent-1")] * 3
         events = await world.pool.fetch("select details from events where action = 'replica.ended' order by id")
         assert [(e["details"]["signal"], e["details"]["in_a_row"]) for e in events] == [
-            ("SIGKILL", 1), ("SIGKILL", 2), ("SIGKILL", 3),
-        ]  # fmt: skip
+            ("SIGKILL", 1),
+            ("SIGKILL", 2),
+            ("SIGKILL", 3),
+        ]
 
 
 async def test_a_rollout_that_needs_its_own_gpus_gives_one_replica_up(world: World, monkeypatch: Any) -> None:
@@ -194,15 +197,29 @@ async def test_a_trial_run_gets_its_verdict_and_ends(world: World) -> None:
     async with (await world.agent()).alive() as agent:
         resolved = ResolvedSpec.model_validate(
             {
-                "runtime": "custom", "model_name": "m", "image": None, "architecture": None, "command": ["true"], "port": 8000,
-                "model_path": "/models", "health_check": None, "slots": {"cpu": "1", "mem": "1024"},
+                "runtime": "custom",
+                "model_name": "m",
+                "image": None,
+                "architecture": None,
+                "command": ["true"],
+                "port": 8000,
+                "model_path": "/models",
+                "health_check": None,
+                "slots": {"cpu": "1", "mem": "1024"},
             }
-        )  # fmt: skip
+        )
         async with world.pool.acquire() as con:
             await sessions.create(
-                con, session_id=SessionId(new_uuid()), kind="validation", project_id=world.project, service_id=None,
-                revision_id=None, resolved=resolved, resource_group="default", created_by=world.user,
-            )  # fmt: skip
+                con,
+                session_id=SessionId(new_uuid()),
+                kind="validation",
+                project_id=world.project,
+                service_id=None,
+                revision_id=None,
+                resolved=resolved,
+                resource_group="default",
+                created_by=world.user,
+            )
 
         async def ended() -> bool:
             row = await world.pool.fetchrow("select status, reason_code from sessions")

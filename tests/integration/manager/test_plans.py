@@ -33,8 +33,9 @@ async def _return(pool: Pool, machine: str, applied: int) -> None:
     await pool.execute(
         "insert into agents (id, incarnation, sequence, machine, architecture, slots, applied_generation) "
         "values ($1, '9', 1, '{}', 'x86_64', '{\"cpu\": \"64\"}', $2)",
-        machine, applied,
-    )  # fmt: skip
+        machine,
+        applied,
+    )
 
 
 async def test_the_plan_of_a_forgotten_machine_ends_and_one_that_comes_back_goes_on_above_what_it_has(

@@ -24,27 +24,60 @@ CASES: tuple[tuple[str, str, Any], ...] = (
     *(
         ("POST", "/v1/services", {**SERVICE, **wrong})
         for wrong in (
-            {"name": "No Name"}, {"name": "v1"}, {"name": "chat"}, {"runtime": "custom"}, {"runtime": "best"}, {"extra": 1},
-            {"slots": {"mem": "lots"}}, {"slots": {"cpu": 0}}, {"replicas": -1}, {"endpoint_port": 80}, {"environ": {"1A": "x"}},
-            {"environ": {"A": None}}, {"environ": {"A": [1]}}, {"models": ["m", "m"]}, {"folder": "absent"}, {"project": "absent"},
-            {"resource_group": "absent"}, {"balance": {"policy": "best"}}, {"limits": {"queue_timeout_s": 0}},
-            {"caller_limits": {"in_flight": 0}}, {"extra_mounts": [{"folder": "absent"}]}, {"command": []}, {"port": 70_000},
-            {"metadata": {"": "x"}}, {"tags": ["A"]}, {"image": "a b"}, {"rollout": {"max_unavailable": 2}},
-            {"cors": {"allow_origins": ["https://app.example.com/"]}}, {"cors": {"allow_origins": ["*"], "allow_credentials": True}},
+            {"name": "No Name"},
+            {"name": "v1"},
+            {"name": "chat"},
+            {"runtime": "custom"},
+            {"runtime": "best"},
+            {"extra": 1},
+            {"slots": {"mem": "lots"}},
+            {"slots": {"cpu": 0}},
+            {"replicas": -1},
+            {"endpoint_port": 80},
+            {"environ": {"1A": "x"}},
+            {"environ": {"A": None}},
+            {"environ": {"A": [1]}},
+            {"models": ["m", "m"]},
+            {"folder": "absent"},
+            {"project": "absent"},
+            {"resource_group": "absent"},
+            {"balance": {"policy": "best"}},
+            {"limits": {"queue_timeout_s": 0}},
+            {"caller_limits": {"in_flight": 0}},
+            {"extra_mounts": [{"folder": "absent"}]},
+            {"command": []},
+            {"port": 70_000},
+            {"metadata": {"": "x"}},
+            {"tags": ["A"]},
+            {"image": "a b"},
+            {"rollout": {"max_unavailable": 2}},
+            {"cors": {"allow_origins": ["https://app.example.com/"]}},
+            {"cors": {"allow_origins": ["*"], "allow_credentials": True}},
         )
     ),
-    ("POST", "/v1/services", {}), ("POST", "/v1/services", []), ("PATCH", "/v1/services/chat", {}),
-    ("PATCH", "/v1/services/absent", {"replicas": 1}), ("POST", "/v1/services/chat/rollback", {"revision": 9}),
-    ("GET", "/v1/services/chat/revisions/x", None), ("POST", "/v1/services/chat/tokens", {"expires_in_s": 0}),
+    ("POST", "/v1/services", {}),
+    ("POST", "/v1/services", []),
+    ("PATCH", "/v1/services/chat", {}),
+    ("PATCH", "/v1/services/absent", {"replicas": 1}),
+    ("POST", "/v1/services/chat/rollback", {"revision": 9}),
+    ("GET", "/v1/services/chat/revisions/x", None),
+    ("POST", "/v1/services/chat/tokens", {"expires_in_s": 0}),
     ("POST", "/v1/services/chat/tokens", {"expires_in_s": 5, "expires_at": "2030-01-01T00:00:00Z"}),
-    ("POST", "/v1/services/chat/rules", {}), ("POST", "/v1/services/chat/clients", {"name": ""}),
-    ("GET", "/v1/services/chat/logs?tail=x", None), ("GET", "/v1/services?status=best", None), ("GET", "/v1/services?limit=0", None),
-    ("POST", "/v1/folders", {"name": "a", "usage_mode": "x"}), ("POST", "/v1/projects", {"name": "p", "quota": {"cpu": -1}}),
-    ("POST", "/v1/users", {"name": "admin"}), ("PUT", "/v1/projects/default/members/absent", {"role": "member"}),
-    ("PUT", "/v1/projects/default/members/admin", {"role": "boss"}), ("DELETE", "/v1/projects/default", None),
+    ("POST", "/v1/services/chat/rules", {}),
+    ("POST", "/v1/services/chat/clients", {"name": ""}),
+    ("GET", "/v1/services/chat/logs?tail=x", None),
+    ("GET", "/v1/services?status=best", None),
+    ("GET", "/v1/services?limit=0", None),
+    ("POST", "/v1/folders", {"name": "a", "usage_mode": "x"}),
+    ("POST", "/v1/projects", {"name": "p", "quota": {"cpu": -1}}),
+    ("POST", "/v1/users", {"name": "admin"}),
+    ("PUT", "/v1/projects/default/members/absent", {"role": "member"}),
+    ("PUT", "/v1/projects/default/members/admin", {"role": "boss"}),
+    ("DELETE", "/v1/projects/default", None),
     ("POST", "/v1/validations", {"runtime": "cmd", "image": "img", "project": "absent"}),
-    ("GET", "/v1/absent", None), ("PUT", "/v1/services", {}),
-)  # fmt: skip
+    ("GET", "/v1/absent", None),
+    ("PUT", "/v1/services", {}),
+)
 
 
 @dataclass(frozen=True)
@@ -72,11 +105,19 @@ ODD: tuple[Odd, ...] = (
     Odd("POST", "/v1/projects", "by who is no operator", content=b'{"name": "mine"}', of="viewer"),
     Odd("PATCH", "/v1/services/chat", "by a viewer of its project", content=b'{"replicas": 2}', of="viewer"),
     Odd("POST", "/v1/services/rests/restart", "of a stopped service"),
-    Odd("POST", "/v1/services", 'with 2 cpu in a project with a quota of 1', content=json.dumps(
-        {**SERVICE, "project": "small", "slots": {"cpu": 2}}).encode()),
+    Odd(
+        "POST",
+        "/v1/services",
+        "with 2 cpu in a project with a quota of 1",
+        content=json.dumps({**SERVICE, "project": "small", "slots": {"cpu": 2}}).encode(),
+    ),
     Odd("DELETE", "/v1/projects/small", "that has a folder"),
-    Odd("POST", "/v1/services", "of a folder whose definition is wrong", content=json.dumps(
-        {"name": "x", "project": "default", "folder": "weights"}).encode()),
+    Odd(
+        "POST",
+        "/v1/services",
+        "of a folder whose definition is wrong",
+        content=json.dumps({"name": "x", "project": "default", "folder": "weights"}).encode(),
+    ),
     Odd("POST", "/v1/services", "with a body that is no JSON", content=b'{"name": '),
     Odd("POST", "/v1/services", "with a compressed body", {"Content-Encoding": "gzip"}, b"x"),
     Odd("POST", "/v1/services", "with a body above 1 MiB", content=b" " * (1024 * 1024 + 1)),
@@ -85,18 +126,40 @@ ODD: tuple[Odd, ...] = (
     Odd("POST", _UPLOADS, "without Tus-Resumable", {"Upload-Length": "3", "Upload-Metadata": _metadata(path="a")}),
     Odd("POST", _UPLOADS, "without a path", {**_PART, "Upload-Metadata": ""}, b"abc"),
     Odd("POST", _UPLOADS, "to a path that leads out", {**_PART, "Upload-Metadata": _metadata(path="../a")}, b"abc"),
-    Odd("POST", _UPLOADS, "with a digest that is none", {**_PART, "Upload-Metadata": _metadata(path="a", sha256="x")}, b"abc"),
-    Odd("POST", _UPLOADS, "with another content than its digest says", {
-        **_PART, "Upload-Metadata": _metadata(path="a", sha256=hashlib.sha256(b"abd").hexdigest())}, b"abc"),
-    Odd("POST", "/v1/folders/weights/archive", "with a Content-Type of another kind", {"Content-Type": "text/plain"}, b"abc"),
-)  # fmt: skip
+    Odd(
+        "POST",
+        _UPLOADS,
+        "with a digest that is none",
+        {**_PART, "Upload-Metadata": _metadata(path="a", sha256="x")},
+        b"abc",
+    ),
+    Odd(
+        "POST",
+        _UPLOADS,
+        "with another content than its digest says",
+        {**_PART, "Upload-Metadata": _metadata(path="a", sha256=hashlib.sha256(b"abd").hexdigest())},
+        b"abc",
+    ),
+    Odd(
+        "POST",
+        "/v1/folders/weights/archive",
+        "with a Content-Type of another kind",
+        {"Content-Type": "text/plain"},
+        b"abc",
+    ),
+)
 NEEDED = {
     "stale-revision": "callers never see it: the change is tried again",
-    "request-timeout": "the app-proxy's", "upstream-failed": "the app-proxy's", "upstream-timeout": "the app-proxy's",
-    "malformed-message": "of the message bus", "bus-unavailable": "needs a message bus that is away (test_logs.py)",
-    "unavailable": "needs parts that are away or busy", "locked": "needs two requests at once (test_api_folders.py)",
-    "too-many-requests": "needs many at once", "insufficient-storage": "needs a full disk (tests/e2e/test_full_disk.py)",
-}  # fmt: skip
+    "request-timeout": "the app-proxy's",
+    "upstream-failed": "the app-proxy's",
+    "upstream-timeout": "the app-proxy's",
+    "malformed-message": "of the message bus",
+    "bus-unavailable": "needs a message bus that is away (test_logs.py)",
+    "unavailable": "needs parts that are away or busy",
+    "locked": "needs two requests at once (test_api_folders.py)",
+    "too-many-requests": "needs many at once",
+    "insufficient-storage": "needs a full disk (tests/e2e/test_full_disk.py)",
+}
 """Types that this page shows no example of, and why."""
 
 
@@ -121,19 +184,29 @@ def _kinds(of: type[Problem] = Problem) -> Iterator[type[Problem]]:
 
 def _page(examples: list[tuple[str, str, str, dict[str, Any]]]) -> str:
     kinds = sorted({(kind.status, kind.type, " ".join((kind.__doc__ or "").split())) for kind in _kinds()})
-    return "\n".join([
-        "# Refusals", "",
-        "Written by a test (`make refusals`). Every refusal is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`",
-        "and `request_id`; wrong fields are listed in `errors` with `field`, `found` and `allowed`.", "",
-        "| status | type | when |", "|---|---|---|", *(f"| {status} | `{kind}` | {text} |" for status, kind, text in kinds), "",
-        "## As callers read them", "", "| request | answer |", "|---|---|",
-        *(
-            f"| `{method} {path}{' ' + body if body[:1] in ('{', '[') else ''}`{'' if body[:1] in ('{', '[', '') else ' ' + body}"
-            f" | {found['status']} `{found['type'].rpartition(':')[2]}`: {found['detail']} |"
-            for method, path, body, found in examples
-        ),
-        "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "# Refusals",
+            "",
+            "Written by a test (`make refusals`). Every refusal is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`",
+            "and `request_id`; wrong fields are listed in `errors` with `field`, `found` and `allowed`.",
+            "",
+            "| status | type | when |",
+            "|---|---|---|",
+            *(f"| {status} | `{kind}` | {text} |" for status, kind, text in kinds),
+            "",
+            "## As callers read them",
+            "",
+            "| request | answer |",
+            "|---|---|",
+            *(
+                f"| `{method} {path}{' ' + body if body[:1] in ('{', '[') else ''}`{'' if body[:1] in ('{', '[', '') else ' ' + body}"
+                f" | {found['status']} `{found['type'].rpartition(':')[2]}`: {found['detail']} |"
+                for method, path, body, found in examples
+            ),
+            "",
+        ]
+    )
 
 
 async def test_the_page_of_refusals_is_what_the_api_answers(api: ManagerApi) -> None:

@@ -24,9 +24,14 @@ def at(name: str) -> str:
 def machine(name: str, *, used: int = 0) -> Machine:
     gpu = Gpu(gpu_id=f"{name}-gpu", index=0, model="simulated", memory_bytes=100, memory_used_bytes=used)  # type: ignore[arg-type]
     return Machine(
-        hostname=name, architecture="x86_64", address=at(name), runtime="process", version="0",
-        slots={"cpu": "64", "mem": "64g", "cuda.device": 1}, gpus=(gpu,),  # type: ignore[dict-item]
-    )  # fmt: skip
+        hostname=name,
+        architecture="x86_64",
+        address=at(name),
+        runtime="process",
+        version="0",
+        slots={"cpu": "64", "mem": "64g", "cuda.device": 1},
+        gpus=(gpu,),  # type: ignore[dict-item]
+    )
 
 
 def report(
@@ -39,9 +44,14 @@ def report(
     incarnation: str = "1",
 ) -> NodeReport:
     return NodeReport(
-        agent_id=AgentId(name), incarnation=incarnation, sequence=sequence, sent_at=taken_at, applied_generation=1,
-        machine=machine(name, used=used), kernels=tuple(kernels),
-    )  # fmt: skip
+        agent_id=AgentId(name),
+        incarnation=incarnation,
+        sequence=sequence,
+        sent_at=taken_at,
+        applied_generation=1,
+        machine=machine(name, used=used),
+        kernels=tuple(kernels),
+    )
 
 
 async def shown_kernels(pool: Pool, **changes: Any) -> dict[str, list[KernelReport]]:
@@ -50,9 +60,15 @@ async def shown_kernels(pool: Pool, **changes: Any) -> dict[str, list[KernelRepo
         "select k.id, k.session_id, k.agent_id, x.service_id from kernels k join sessions x on x.id = k.session_id"
     ):
         facts = {
-            "kernel_id": row["id"], "session_id": row["session_id"], "service_id": row["service_id"], "state": "running", "health": "healthy",
-            "reason": Reason(code="healthy", text=""), "host": at(row["agent_id"]), "port": 20000,
-        }  # fmt: skip
+            "kernel_id": row["id"],
+            "session_id": row["session_id"],
+            "service_id": row["service_id"],
+            "state": "running",
+            "health": "healthy",
+            "reason": Reason(code="healthy", text=""),
+            "host": at(row["agent_id"]),
+            "port": 20000,
+        }
         found.setdefault(row["agent_id"], []).append(KernelReport(**{**facts, **changes}))
     return found
 

@@ -127,12 +127,18 @@ async def test_history_and_what_expired_goes_when_it_is_due(pool: Pool) -> None:
     for days in (40, 20, -20):
         await pool.execute(
             "insert into tokens (id, service_id, created_by, expires_at) values ($1, $2, $3, now() - $4 * interval '1 day')",
-            new_uuid(), service, whose.user, days,
-        )  # fmt: skip
+            new_uuid(),
+            service,
+            whose.user,
+            days,
+        )
         await pool.execute(
             "insert into api_keys (id, user_id, name, secret_hash, expires_at) values ($1, $2, 'k', $3, now() - $4 * interval '1 day')",
-            new_uuid(), whose.user, b"x" * 32, days,
-        )  # fmt: skip
+            new_uuid(),
+            whose.user,
+            b"x" * 32,
+            days,
+        )
     await Housekeeping(pool, lambda *_: None, Kept()).one_pass()
     assert await pool.fetchval("select count(*) from events") == 7
     assert await pool.fetchval("select count(*) from tokens") == 2
@@ -147,17 +153,22 @@ async def test_a_deleted_service_goes_with_all_that_was_its(pool: Pool) -> None:
     for service in await pool.fetch("select id from services"):
         await pool.execute(
             "insert into tokens (id, service_id, created_by, expires_at) values ($1, $2, $3, now() + interval '1 year')",
-            new_uuid(), service["id"], whose.user,
-        )  # fmt: skip
+            new_uuid(),
+            service["id"],
+            whose.user,
+        )
         await pool.execute(
             "insert into scale_decisions (id, service_id, source, from_replicas, to_replicas, reason_code, reason_text) "
             "values ($1, $2, 'user', 1, 2, 'x', 'x')",
-            new_uuid(), service["id"],
-        )  # fmt: skip
+            new_uuid(),
+            service["id"],
+        )
         await pool.execute(
             "insert into revisions (id, service_id, number, spec, resolved, created_by) values ($1, $2, 2, '{}', '{}', $3)",
-            new_uuid(), service["id"], whose.user,
-        )  # fmt: skip
+            new_uuid(),
+            service["id"],
+            whose.user,
+        )
         await pool.execute(
             "insert into publications (subject, generation, digest, published_at) values ($1, 3, '', now())",
             f"route.{service['id']}",

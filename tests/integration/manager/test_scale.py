@@ -81,12 +81,14 @@ async def test_reading_services_and_their_sessions_costs_the_same_whoever_else_i
         await pool.execute(before)
         async with pool.acquire() as con:
             ids = [row["id"] for row in await con.fetch("select id from services where name like 'first-%' limit 50")]
-            costs.append([
-                await blocks(con, sessions.SQL.services, ids),
-                await blocks(con, sessions.SQL.live, ids),
-                await blocks(con, sessions.SQL.tally, ["pending", "placed", "running", "draining", "stopping"]),
-                await blocks(con, sessions.SQL.finish_stopped),
-            ])  # fmt: skip
+            costs.append(
+                [
+                    await blocks(con, sessions.SQL.services, ids),
+                    await blocks(con, sessions.SQL.live, ids),
+                    await blocks(con, sessions.SQL.tally, ["pending", "placed", "running", "draining", "stopping"]),
+                    await blocks(con, sessions.SQL.finish_stopped),
+                ]
+            )
     for few, *_, many in zip(*costs, strict=True):
         assert many < 1.5 * few + 60, costs
 
@@ -192,8 +194,12 @@ async def test_what_a_machine_served_is_looked_at_when_it_is_lost(pool: Pool, mo
     watched = Watched(pool, monkeypatch)
     await watched.passes_until_quiet()
     await pool.execute("update agents set lost_at = now() where id = 'm-1'")
-    there = {row["service_id"] for row in await pool.fetch(
-        "select x.service_id from sessions x join kernels k on k.session_id = x.id where k.agent_id = 'm-1'")}  # fmt: skip
+    there = {
+        row["service_id"]
+        for row in await pool.fetch(
+            "select x.service_id from sessions x join kernels k on k.session_id = x.id where k.agent_id = 'm-1'"
+        )
+    }
     assert set(await watched.one()) == there != set()
 
 

@@ -87,9 +87,14 @@ class Grown:
             poked.extend(names)
 
         return cls(
-            pool, bus, whose, poked, Services(pool, Proxies(utc_now, poke), utc_now, poke, every=HOUR),
-            Publishing(pool, bus, NodePlan, Plans(), verify=HOUR), Publishing(pool, bus, RouteTable, Routes(), verify=HOUR),
-        )  # fmt: skip
+            pool,
+            bus,
+            whose,
+            poked,
+            Services(pool, Proxies(utc_now, poke), utc_now, poke, every=HOUR),
+            Publishing(pool, bus, NodePlan, Plans(), verify=HOUR),
+            Publishing(pool, bus, RouteTable, Routes(), verify=HOUR),
+        )
 
     async def services_until_quiet(self) -> None:
         """Run passes of the services loop until it asks for none."""
@@ -141,9 +146,11 @@ async def test_all_plans_and_tables_are_out_once_and_a_pass_without_news_asks_ne
     received = grown.received()
     placement = Placing(grown.pool, utc_now, lambda *_: None)
     for name, one_pass in (
-        ("services", grown.services.one_pass), ("placement", placement.one_pass), ("plans", grown.plans.one_pass),
+        ("services", grown.services.one_pass),
+        ("placement", placement.one_pass),
+        ("plans", grown.plans.one_pass),
         ("routes", grown.routes.one_pass),
-    ):  # fmt: skip
+    ):
         cost = await WORK.of(one_pass)
         assert cost.statements <= 12, (name, cost)
         assert cost.rows <= 5, (name, cost)
@@ -160,8 +167,9 @@ async def test_what_changed_costs_what_it_is(grown: Grown) -> None:
     await grown.pool.execute(
         "insert into tokens (id, service_id, created_by, expires_at) "
         "select $1, id, $2, now() + interval '1 day' from services where name = 's-7'",
-        token, grown.whose.user,
-    )  # fmt: skip
+        token,
+        grown.whose.user,
+    )
     await grown.pool.execute("update tokens set revoked_at = now() where id = $1", token)
     published = await grown.published("ROUTES")
     cost = await WORK.of(grown.routes.one_pass)

@@ -33,12 +33,19 @@ async def _service(
         await con.execute(
             "insert into services (id, project_id, name, wanted, goal, resource_group, revision_id, drain_grace_s, created_by) "
             "values ($1, $2, 's', 1, $5, 'default', $3, 1, $4)",
-            service, project, revision, user, goal,
-        )  # fmt: skip
+            service,
+            project,
+            revision,
+            user,
+            goal,
+        )
         await con.execute(
             "insert into revisions (id, service_id, number, spec, resolved, created_by) values ($1, $2, 1, '{}', $3, $4)",
-            revision, service, {"slots": {"cpu": "2"}}, user,
-        )  # fmt: skip
+            revision,
+            service,
+            {"slots": {"cpu": "2"}},
+            user,
+        )
         await con.execute(
             "insert into rules (id, service_id, spec, created_by) values ($1, $2, '{}', $3)", rule, service, user
         )
@@ -48,9 +55,14 @@ async def _service(
 async def _ask(pool: Pool, service: ServiceId, rule: RuleId, start: int, wanted: int) -> tuple[ScaleReply, list[Any]]:
     poked: list[Any] = []
     request = ScaleRequest(
-        service_id=service, rule_id=rule, from_wanted=start, wanted=wanted, observed=0.9, decided_at=utc_now(),
+        service_id=service,
+        rule_id=rule,
+        from_wanted=start,
+        wanted=wanted,
+        observed=0.9,
+        decided_at=utc_now(),
         reason=Reason(code="fired", text="0.9 > 0.8"),
-    )  # fmt: skip
+    )
     return await Scaling(pool, Poked(poked)).answer(request), poked
 
 
@@ -85,10 +97,15 @@ async def test_of_two_services_that_scale_at_once_only_what_fits_the_quota_is_ap
     await pool.execute(
         "insert into services (id, project_id, name, wanted, goal, resource_group, revision_id, drain_grace_s, created_by) "
         "select $2, project_id, 'other', 1, 'running', 'default', revision_id, 1, created_by from services where id = $1",
-        first, other,
-    )  # fmt: skip
-    await pool.execute("insert into rules (id, service_id, spec, created_by) select $2, $3, '{}', created_by from rules where id = $1",
-                       rule, other_rule, other)  # fmt: skip
+        first,
+        other,
+    )
+    await pool.execute(
+        "insert into rules (id, service_id, spec, created_by) select $2, $3, '{}', created_by from rules where id = $1",
+        rule,
+        other_rule,
+        other,
+    )
     replies = await asyncio.gather(_ask(pool, first, rule, 1, 3), _ask(pool, other, other_rule, 1, 3))
     assert sorted(reply.applied for reply, _ in replies) == [False, True]
     assert await pool.fetchval("select sum(wanted) from services") == 4

@@ -49,10 +49,17 @@ class FakeAgent:
         self.id = agent_id
         self._bus = bus
         self._machine = Machine(
-            hostname=agent_id, architecture="x86_64", address="127.0.0.1", runtime="process", version="0",
+            hostname=agent_id,
+            architecture="x86_64",
+            address="127.0.0.1",
+            runtime="process",
+            version="0",
             slots={"cpu": cpu, "mem": str(64 << 30), **({"cuda.device": gpus} if gpus else {})},
-            gpus=tuple(Gpu(gpu_id=f"{agent_id}-gpu-{n}", index=n, model="simulated", memory_bytes=1, simulated=True) for n in range(gpus)),
-        )  # fmt: skip
+            gpus=tuple(
+                Gpu(gpu_id=f"{agent_id}-gpu-{n}", index=n, model="simulated", memory_bytes=1, simulated=True)
+                for n in range(gpus)
+            ),
+        )
         self.outcome: Callable[[KernelSpec], Outcome] = lambda _spec: "healthy"
         self.ends: dict[KernelId, str] = {}
         """Kernels that ended by signal 9 after they ran."""
@@ -84,25 +91,40 @@ class FakeAgent:
     def _report(self) -> NodeReport:
         self._sequence += 1
         return NodeReport(
-            agent_id=self.id, incarnation="1", sequence=self._sequence, sent_at=utc_now(), applied_generation=self.generation,
-            machine=self._machine.model_copy(update=self.disks), kernels=tuple(self._kernel(spec) for spec in self.kernels.values()),
-        )  # fmt: skip
+            agent_id=self.id,
+            incarnation="1",
+            sequence=self._sequence,
+            sent_at=utc_now(),
+            applied_generation=self.generation,
+            machine=self._machine.model_copy(update=self.disks),
+            kernels=tuple(self._kernel(spec) for spec in self.kernels.values()),
+        )
 
     def _kernel(self, spec: KernelSpec) -> KernelReport:
         outcome = self.outcome(spec)
         if spec.kernel_id in self.ends:
             return KernelReport(
-                kernel_id=spec.kernel_id, session_id=spec.session_id, service_id=spec.service_id, state="exited", health="unhealthy",
-                reason=Reason(code="killed-by-signal", text="it ended by signal 9; last lines: out of memory"), exit_code=137,
+                kernel_id=spec.kernel_id,
+                session_id=spec.session_id,
+                service_id=spec.service_id,
+                state="exited",
+                health="unhealthy",
+                reason=Reason(code="killed-by-signal", text="it ended by signal 9; last lines: out of memory"),
+                exit_code=137,
                 created_at=utc_now(),
-            )  # fmt: skip
+            )
         port = self.ports.setdefault(spec.kernel_id, 20_000 + len(self.ports))
         return KernelReport(
-            kernel_id=spec.kernel_id, session_id=spec.session_id, service_id=spec.service_id,
-            state="failed" if outcome == "failed" else "running", health="healthy" if outcome == "healthy" else "degraded",
-            reason=Reason(code=outcome, text=f"the test says {outcome}"), host="127.0.0.1", port=None if outcome == "failed" else port,
+            kernel_id=spec.kernel_id,
+            session_id=spec.session_id,
+            service_id=spec.service_id,
+            state="failed" if outcome == "failed" else "running",
+            health="healthy" if outcome == "healthy" else "degraded",
+            reason=Reason(code=outcome, text=f"the test says {outcome}"),
+            host="127.0.0.1",
+            port=None if outcome == "failed" else port,
             created_at=utc_now(),
-        )  # fmt: skip
+        )
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[FakeAgent]:
@@ -233,15 +255,25 @@ class World:
         proxies = Proxies(utc_now, loops.poke)
         agents = AgentLiveness(self.pool, bus, loops.poke, lost_after=timedelta(seconds=lost_after_s))
         loops.build(
-            self.pool, bus, proxies, agents, utc_now, every=timedelta(seconds=0.3), verify=timedelta(seconds=2),
+            self.pool,
+            bus,
+            proxies,
+            agents,
+            utc_now,
+            every=timedelta(seconds=0.3),
+            verify=timedelta(seconds=2),
             kept=Kept(),
-        )  # fmt: skip
+        )
         side = BusSide(
-            bus, lambda: bus.open(self.servers.nats_url, user=user, password=password, name="manager"),
-            listening=agents.listening, proxies=proxies, outcomes=outcomes,
+            bus,
+            lambda: bus.open(self.servers.nats_url, user=user, password=password, name="manager"),
+            listening=agents.listening,
+            proxies=proxies,
+            outcomes=outcomes,
             nodes=NodeReports(self.pool, loops.poke, lost_after=timedelta(seconds=lost_after_s), places=ANY_PORT),
-            scale=Scaling(self.pool, loops).answer, poke=loops.poke,
-        )  # fmt: skip
+            scale=Scaling(self.pool, loops).answer,
+            poke=loops.poke,
+        )
         tasks = [asyncio.create_task(side.run()), asyncio.create_task(loops.run())]
         await eventually(lambda: side.check() is None, within_s=10)
         try:
@@ -260,8 +292,14 @@ class World:
             await con.execute(
                 "insert into services (id, project_id, name, wanted, resource_group, revision_id, drain_grace_s, created_by) "
                 "values ($1, $2, $3, $4, 'default', $5, $6, $7)",
-                service, self.project, name, replicas, revision, grace_s, self.user,
-            )  # fmt: skip
+                service,
+                self.project,
+                name,
+                replicas,
+                revision,
+                grace_s,
+                self.user,
+            )
             await self._insert_revision(con, service, revision, 1, slots)
         return ServiceId(service)
 
@@ -283,13 +321,24 @@ class World:
         self, con: Any, service: UUID, revision: UUID, number: int, slots: dict[str, str] | None
     ) -> None:
         resolved = {
-            "runtime": "custom", "model_name": "m", "image": None, "architecture": None, "command": ["true"], "port": 8000,
-            "model_path": "/models", "health_check": None, "slots": slots or {"cpu": "1", "mem": "1024"},
-        }  # fmt: skip
+            "runtime": "custom",
+            "model_name": "m",
+            "image": None,
+            "architecture": None,
+            "command": ["true"],
+            "port": 8000,
+            "model_path": "/models",
+            "health_check": None,
+            "slots": slots or {"cpu": "1", "mem": "1024"},
+        }
         await con.execute(
             "insert into revisions (id, service_id, number, spec, resolved, created_by) values ($1, $2, $3, '{}', $4, $5)",
-            revision, service, number, resolved, self.user,
-        )  # fmt: skip
+            revision,
+            service,
+            number,
+            resolved,
+            self.user,
+        )
 
     async def set(self, service: ServiceId, **columns: Any) -> None:
         for column, value in columns.items():

@@ -210,11 +210,19 @@ async def test_a_folder_goes_up_and_comes_down_as_it_was_and_what_is_no_file_is_
         came = client.folders.download_tree("m", to, "v1", progress=seen)
         assert files(to / "v1") == content == files(source)
         assert {str(path.relative_to(to / "v1")) for path in to.rglob("*") if path.is_dir()} == {
-            ".", "b", "b/d", "empty", "empty/too", "many", "no", "only",
-        }  # fmt: skip
+            ".",
+            "b",
+            "b/d",
+            "empty",
+            "empty/too",
+            "many",
+            "no",
+            "only",
+        }
         assert [(row.path, row.reason, row.lasting) for row in came.left_out] == [
-            ("v1/b/link", "a link", True), ("v1/only/pipe", "a special file", True),
-        ]  # fmt: skip
+            ("v1/b/link", "a link", True),
+            ("v1/only/pipe", "a special file", True),
+        ]
         assert seen.total == came.moved_bytes == sum(seen.done.values())
         again = client.folders.download_tree("m", to)
         assert (again.files, len(again.same), len(again.left_out)) == ((), len(content), 2)
@@ -264,9 +272,13 @@ async def test_services(api: ManagerApi, client: Client) -> None:
 
 async def test_tokens_and_rules(client: Client) -> None:
     rule = RuleSpec(
-        source=MetricSource.INFERENCE_FRAMEWORK, metric="vllm:num_requests_waiting", comparator=Comparator.GREATER_THAN,
-        threshold=3, step=1, max_replicas=4,
-    )  # fmt: skip
+        source=MetricSource.INFERENCE_FRAMEWORK,
+        metric="vllm:num_requests_waiting",
+        comparator=Comparator.GREATER_THAN,
+        threshold=3,
+        step=1,
+        max_replicas=4,
+    )
 
     def work() -> None:
         client.services.create(CreateService(name="chat", runtime="cmd", image="img"))

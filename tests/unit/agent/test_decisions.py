@@ -144,9 +144,15 @@ def test_usage_becomes_the_values_of_the_contract() -> None:
     first, second = Usage(10, 5, 250, 100, 200), Usage(12, 8, 250, 1100, 200)
     assert kernel_values(spec, first, None, {}, machine_mem_bytes=1) == {"mem": 250, "mem_util": 25}
     assert kernel_values(spec, second, first, gpus, machine_mem_bytes=1) == {
-        "mem": 250, "mem_util": 25, "cpu_used": 1.5, "cpu_util": 150, "net_rx": 500, "net_tx": 0, "cuda_util": 30,
+        "mem": 250,
+        "mem_util": 25,
+        "cpu_used": 1.5,
+        "cpu_util": 150,
+        "net_rx": 500,
+        "net_tx": 0,
+        "cuda_util": 30,
         "cuda_mem_util": 50,
-    }  # fmt: skip
+    }
     without = kernel_values(spec.model_copy(update={"slots": {}}), second, first, {}, machine_mem_bytes=500)
     assert without["mem_util"] == 50
 
@@ -172,8 +178,12 @@ untyped_total 4
 def test_over_labels_an_engines_counters_are_added_and_its_gauges_averaged() -> None:
     values, counters = read_exposition(PAGE)
     assert values == {
-        "vllm:num_requests_running": 2.5, "requests_total": 10, "seconds_sum": 3.5, "seconds_count": 2, "untyped_total": 4,
-    }  # fmt: skip
+        "vllm:num_requests_running": 2.5,
+        "requests_total": 10,
+        "seconds_sum": 3.5,
+        "seconds_count": 2,
+        "untyped_total": 4,
+    }
     assert counters == {"requests_total", "seconds_sum", "seconds_count", "untyped_total"}
     later = {**values, "requests_total": 30, "seconds_count": 1}
     rates = with_rates(later, values, counters, 2.0)
@@ -306,8 +316,10 @@ def test_listening_sockets_are_read_from_the_systems_tables() -> None:
     )
     found = [*listeners(v4), *listeners(v6)]
     assert [(one.inode, str(one)) for one in found] == [
-        ("11", "127.0.0.1:8000"), ("12", "0.0.0.0:80"), ("14", "[::1]:8002"),
-    ]  # fmt: skip
+        ("11", "127.0.0.1:8000"),
+        ("12", "0.0.0.0:80"),
+        ("14", "[::1]:8002"),
+    ]
     assert in_words(found) == "0.0.0.0:80, 127.0.0.1:8000, [::1]:8002"
     many = [Listener(str(n), "0.0.0.0", 9000 + n) for n in range(8)]
     assert in_words(many).endswith("0.0.0.0:9004 and 3 more")

@@ -24,10 +24,12 @@ IMAGE = Image(("entry",), ("cmd",), "", "/app")
 COMMON = Common("/data/agent", "127.0.0.1", pids=100, shm_bytes=2**20)
 SPEC = spec_of(KernelId(new_uuid())).model_copy(
     update={
-        "image": "thing:1", "port": 8000, "slots": {"cpu": Decimal("1.5"), "mem": Decimal(2**20)},
+        "image": "thing:1",
+        "port": 8000,
+        "slots": {"cpu": Decimal("1.5"), "mem": Decimal(2**20)},
         "environ": {"PORT": "9", "MINE": "a=b"},
     }
-)  # fmt: skip
+)
 
 
 def prepared(*, simulated: bool = False) -> Prepared:
@@ -58,8 +60,13 @@ def test_the_users_own_variables_win() -> None:
 
 
 def test_which_gpus_a_container_sees_is_not_the_tenants_choice() -> None:
-    wanted = {"NVIDIA_VISIBLE_DEVICES": "all", "CUDA_MPS_PIPE_DIRECTORY": "/x", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "100",
-              "HEADRACE_KERNEL_ID": "another", "MINE": "yes"}  # fmt: skip
+    wanted = {
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "CUDA_MPS_PIPE_DIRECTORY": "/x",
+        "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "100",
+        "HEADRACE_KERNEL_ID": "another",
+        "MINE": "yes",
+    }
     granted = {
         "void": (),
         "GPU-1": (GpuGrant(gpu_id="GPU-1", share=Decimal("0.25")),),
@@ -74,8 +81,11 @@ def test_which_gpus_a_container_sees_is_not_the_tenants_choice() -> None:
         mps = [row for row in rows if "MPS" in row]
         assert mps == (["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=25"] if shown == "GPU-1" else [])
     assert overridden(wanted) == (
-        "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", "CUDA_MPS_PIPE_DIRECTORY", "HEADRACE_KERNEL_ID", "NVIDIA_VISIBLE_DEVICES",
-    )  # fmt: skip
+        "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE",
+        "CUDA_MPS_PIPE_DIRECTORY",
+        "HEADRACE_KERNEL_ID",
+        "NVIDIA_VISIBLE_DEVICES",
+    )
 
 
 def test_on_the_process_runtime_too_the_granted_gpus_win(tmp_path: Path) -> None:

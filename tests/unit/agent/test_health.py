@@ -118,9 +118,11 @@ def test_with_no_retries_the_first_counted_failure_decides() -> None:
 
 
 @given(
-    delay=st.integers(0, 300), interval=st.integers(1, 10), retries=st.integers(0, 4),
+    delay=st.integers(0, 300),
+    interval=st.integers(1, 10),
+    retries=st.integers(0, 4),
     last_good=st.integers(0, 50),
-)  # fmt: skip
+)
 def test_the_two_formulas_hold_for_all_settings(delay: int, interval: int, retries: int, last_good: int) -> None:
     check = HealthCheck(path="/", initial_delay=delay, interval=interval, max_retries=retries)
     first = delay + interval * (retries + 1)

@@ -81,9 +81,7 @@ def check(**changes: object) -> HealthCheck:
     return HealthCheck.model_validate({"path": "/", "interval": 0.01, "max_retries": 0, "initial_delay": 0} | changes)
 
 
-@pytest.mark.parametrize(
-    ("retries", "most"), [(0, LEAST_AT_ONCE), (20, 22), (10_000, MOST_AT_ONCE)]
-)  # fmt: skip
+@pytest.mark.parametrize(("retries", "most"), [(0, LEAST_AT_ONCE), (20, 22), (10_000, MOST_AT_ONCE)])
 async def test_of_a_program_that_hangs_as_many_checks_are_under_way_as_decide_and_no_more(
     tmp_path: Path, retries: int, most: int
 ) -> None:

@@ -34,9 +34,16 @@ async def test_public_and_listed_registries_are_asked(image: str) -> None:
 
 @pytest.mark.parametrize(
     "image",
-    ["registry.corp/a", "rebinding.example/a", "v6.example/a", "10.0.0.1:5000/a", "localhost:5000/a", "169.254.169.254/a",
-     "100.64.0.1/a"],
-)  # fmt: skip
+    [
+        "registry.corp/a",
+        "rebinding.example/a",
+        "v6.example/a",
+        "10.0.0.1:5000/a",
+        "localhost:5000/a",
+        "169.254.169.254/a",
+        "100.64.0.1/a",
+    ],
+)
 async def test_registries_inside_the_network_are_not_asked(image: str) -> None:
     with pytest.raises(StartRefused, match="image_registries"):
         await registries("registry.corp:5000").check(parse_image(image))

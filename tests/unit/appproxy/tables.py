@@ -32,9 +32,14 @@ def route(number: int = 1, *, host: str = "127.0.0.1", port: int = 9, health: st
 def table(name: str = "chat", *, generation: int = 1, routes: tuple[Route, ...] = (), **more: object) -> RouteTable:
     """A public table, if nothing else is said."""
     known = {
-        "service_id": ServiceId(new_uuid()), "generation": generation, "name": name, "project_id": PROJECT,
-        "open_to_public": True, "wanted": len(routes), "routes": routes,
-    }  # fmt: skip
+        "service_id": ServiceId(new_uuid()),
+        "generation": generation,
+        "name": name,
+        "project_id": PROJECT,
+        "open_to_public": True,
+        "wanted": len(routes),
+        "routes": routes,
+    }
     return RouteTable.model_validate(known | more)
 
 
@@ -56,8 +61,11 @@ class Signer:
         """A token; `more` overrides claims (None removes one)."""
         now = datetime.now(UTC)
         claims = {
-            "iss": "headrace", "sub": str(service_id), "jti": str(token_id or new_uuid()),
-            "iat": int(now.timestamp()), "exp": (now + lasts).timestamp(),
-        } | more  # fmt: skip
+            "iss": "headrace",
+            "sub": str(service_id),
+            "jti": str(token_id or new_uuid()),
+            "iat": int(now.timestamp()),
+            "exp": (now + lasts).timestamp(),
+        } | more
         kept = {name: value for name, value in claims.items() if value is not None}
         return jwt.encode(kept, self._key, algorithm="EdDSA", headers={"kid": self.kid})

@@ -140,7 +140,12 @@ def test_every_code_of_the_fleet_s_base_url_is_documented() -> None:
     assert set(_WORDS) == unreadable | beside
     told = {(why.replace("-", "_"), 415 if why == "compressed-body" else 400) for why in _WORDS}
     told |= {("model_not_found", 404)}
-    written = {str(word.value.value) for _, name, call in calls() if name == "error" for word in call.keywords
-               if word.arg == "code" and isinstance(word.value, ast.Constant)}  # fmt: skip
+    written = {
+        str(word.value.value)
+        for _, name, call in calls()
+        if name == "error"
+        for word in call.keywords
+        if word.arg == "code" and isinstance(word.value, ast.Constant)
+    }
     assert written <= {code for code, _ in told}
     assert {(code, int(status)) for code, status, _ in rows("The fleet's base URL")} == told

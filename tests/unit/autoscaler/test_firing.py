@@ -16,10 +16,15 @@ PATIENCE = timedelta(seconds=10)
 @pytest.mark.parametrize(
     ("wanted", "after_s", "settled"),
     [
-        (2, 0, Settled.DONE), (2, 100, Settled.DONE), (1, 0, Settled.OPEN), (1, 9.9, Settled.OPEN), (1, 10, Settled.NOT_DONE),
-        (5, 0, Settled.NOT_DONE), (0, 100, Settled.NOT_DONE),
+        (2, 0, Settled.DONE),
+        (2, 100, Settled.DONE),
+        (1, 0, Settled.OPEN),
+        (1, 9.9, Settled.OPEN),
+        (1, 10, Settled.NOT_DONE),
+        (5, 0, Settled.NOT_DONE),
+        (0, 100, Settled.NOT_DONE),
     ],
-)  # fmt: skip
+)
 def test_a_lost_answer_is_settled_by_the_number_that_holds(wanted: int, after_s: float, settled: Settled) -> None:
     assert settle(PENDING, wanted, NOW + timedelta(seconds=after_s), patience=PATIENCE) is settled
 

@@ -16,8 +16,10 @@ from tests.unit.autoscaler.worlds import NOW, World, rule, spec
 
 @given(
     series=st.lists(st.sampled_from([0, 10, 50, 85, 100]), min_size=1, max_size=30),
-    out_cooldown=st.integers(0, 120), in_cooldown=st.integers(0, 120), most=st.integers(1, 6),
-)  # fmt: skip
+    out_cooldown=st.integers(0, 120),
+    in_cooldown=st.integers(0, 120),
+    most=st.integers(1, 6),
+)
 def test_scale_in_waits_for_scale_out(series: list[int], out_cooldown: int, in_cooldown: int, most: int) -> None:
     out = rule(1, spec(threshold=80, step=1, cooldown_s=out_cooldown, max_replicas=most))
     inward = rule(

@@ -27,9 +27,11 @@ def look(source: MetricSource, metric: str, made: Window, *replicas: int, kernel
 
 def test_kernel_metric_is_the_mean_over_live_kernels_of_their_own_means() -> None:
     made = window(
-        (Origin.KERNEL, kernel(1), "", "cpu_util", 3, 10), (Origin.KERNEL, kernel(1), "", "cpu_util", 2, 20),
-        (Origin.KERNEL, kernel(1), "", "cpu_util", 1, 30), (Origin.KERNEL, kernel(2), "", "cpu_util", 1, 100),
-    )  # fmt: skip
+        (Origin.KERNEL, kernel(1), "", "cpu_util", 3, 10),
+        (Origin.KERNEL, kernel(1), "", "cpu_util", 2, 20),
+        (Origin.KERNEL, kernel(1), "", "cpu_util", 1, 30),
+        (Origin.KERNEL, kernel(2), "", "cpu_util", 1, 100),
+    )
     assert look(KERNEL, "cpu_util", made, 1, 2) == Observation(value=60, reporting=2, living=2)
 
 
@@ -78,9 +80,11 @@ def test_counts_and_rates_of_proxies_are_added_and_times_averaged(metric: str, v
 
 def test_framework_metric_is_the_mean_over_replicas_whoever_reports_it() -> None:
     made = window(
-        (Origin.PROXY, session(1), "a", "queue", 1, 2), (Origin.PROXY, session(1), "b", "queue", 1, 4),
-        (Origin.ENGINE, kernel(2, 0), "", "queue", 1, 10), (Origin.ENGINE, kernel(2, 1), "", "queue", 1, 30),
-    )  # fmt: skip
+        (Origin.PROXY, session(1), "a", "queue", 1, 2),
+        (Origin.PROXY, session(1), "b", "queue", 1, 4),
+        (Origin.ENGINE, kernel(2, 0), "", "queue", 1, 10),
+        (Origin.ENGINE, kernel(2, 1), "", "queue", 1, 30),
+    )
     assert look(FRAMEWORK, "queue", made, 1, 2, 3, kernels=2) == Observation(value=13, reporting=2, living=3)
 
 
@@ -119,6 +123,7 @@ def test_what_proxies_say_of_the_service_is_not_divided_by_its_replicas(
 
 def test_a_silent_proxys_word_of_the_service_does_not_count() -> None:
     made = window(
-        (Origin.PROXY, WHOLE_SERVICE, "a", "headrace_queued", 6, 900), (Origin.PROXY, WHOLE_SERVICE, "b", "headrace_queued", 1, 5)
-    )  # fmt: skip
+        (Origin.PROXY, WHOLE_SERVICE, "a", "headrace_queued", 6, 900),
+        (Origin.PROXY, WHOLE_SERVICE, "b", "headrace_queued", 1, 5),
+    )
     assert look(FRAMEWORK, "headrace_queued", made).value == 5

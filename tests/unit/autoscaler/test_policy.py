@@ -18,9 +18,11 @@ from tests.unit.autoscaler.worlds import NOW, World, kernel, replica, rule, spec
 
 HORIZON = Horizon()
 HOLDS = {
-    Comparator.LESS_THAN: operator.lt, Comparator.LESS_THAN_OR_EQUAL: operator.le,
-    Comparator.GREATER_THAN: operator.gt, Comparator.GREATER_THAN_OR_EQUAL: operator.ge,
-}  # fmt: skip
+    Comparator.LESS_THAN: operator.lt,
+    Comparator.LESS_THAN_OR_EQUAL: operator.le,
+    Comparator.GREATER_THAN: operator.gt,
+    Comparator.GREATER_THAN_OR_EQUAL: operator.ge,
+}
 
 
 def verdict(world: World) -> Verdict:
@@ -124,8 +126,11 @@ def test_disabled_rules_and_inactive_services_do_not_fire() -> None:
 
 def test_the_largest_scale_out_wins_over_smaller_ones_and_over_scale_in() -> None:
     rules = [
-        rule(1, spec(step=-1, comparator=Comparator.GREATER_THAN, threshold=0)), rule(2, spec(step=1)), rule(3, spec(step=4)), rule(4, spec(step=2)),
-    ]  # fmt: skip
+        rule(1, spec(step=-1, comparator=Comparator.GREATER_THAN, threshold=0)),
+        rule(2, spec(step=1)),
+        rule(3, spec(step=4)),
+        rule(4, spec(step=2)),
+    ]
     seen = verdict(World(rules, wanted=5).kernels_say("cpu_util", 90))
     assert seen.fire is not None
     assert seen.fire.rule == rules[2]
@@ -157,10 +162,16 @@ steps = st.integers(-20, 20).filter(bool)
 def specs(draw: st.DrawFn) -> RuleSpec:
     low, high = sorted(draw(st.tuples(st.integers(0, 12), st.integers(0, 12))))
     return spec(
-        source=draw(st.sampled_from(MetricSource)), metric=draw(st.sampled_from(["a", "b", "c"])),
-        comparator=draw(st.sampled_from(Comparator)), threshold=draw(numbers), step=draw(steps), min_replicas=low,
-        max_replicas=high, cooldown_s=draw(st.sampled_from([0, 1, 60, 3600])), enabled=draw(st.booleans()),
-    )  # fmt: skip
+        source=draw(st.sampled_from(MetricSource)),
+        metric=draw(st.sampled_from(["a", "b", "c"])),
+        comparator=draw(st.sampled_from(Comparator)),
+        threshold=draw(numbers),
+        step=draw(steps),
+        min_replicas=low,
+        max_replicas=high,
+        cooldown_s=draw(st.sampled_from([0, 1, 60, 3600])),
+        enabled=draw(st.booleans()),
+    )
 
 
 @st.composite
@@ -168,9 +179,16 @@ def worlds(draw: st.DrawFn) -> World:
     rules = [rule(n, one) for n, one in enumerate(draw(st.lists(specs(), min_size=1, max_size=5)), start=1)]
     live = draw(st.integers(0, 3))
     world = World(
-        rules, wanted=draw(st.integers(0, 12)), replicas=[replica(n) for n in range(1, live + 1)], active=draw(st.booleans()),
-        fired={r.rule_id: NOW - timedelta(seconds=draw(st.sampled_from([0, 0.5, 59, 61, 4000]))) for r in rules if draw(st.booleans())},
-    )  # fmt: skip
+        rules,
+        wanted=draw(st.integers(0, 12)),
+        replicas=[replica(n) for n in range(1, live + 1)],
+        active=draw(st.booleans()),
+        fired={
+            r.rule_id: NOW - timedelta(seconds=draw(st.sampled_from([0, 0.5, 59, 61, 4000])))
+            for r in rules
+            if draw(st.booleans())
+        },
+    )
     for number in range(1, 5):  # replica 4 is never live
         for origin in (Origin.KERNEL, Origin.ENGINE):
             for metric in draw(st.sets(st.sampled_from(["a", "b"]))):
@@ -205,10 +223,13 @@ def test_what_may_fire_fires_unless_a_larger_step_does(world: World) -> None:
         said = look.rule.spec
         fired = world.fired.get(look.rule.rule_id)
         may = (
-            world.active and said.enabled and look.observed is not None and HOLDS[said.comparator](look.observed, said.threshold)
+            world.active
+            and said.enabled
+            and look.observed is not None
+            and HOLDS[said.comparator](look.observed, said.threshold)
             and said.min_replicas <= world.wanted + said.step <= said.max_replicas
             and (fired is None or fired + timedelta(seconds=said.cooldown_s) <= NOW)
-        )  # fmt: skip
+        )
         if may:
             assert seen.fire is not None
             assert seen.fire.rule.spec.step >= said.step
@@ -233,9 +254,12 @@ def test_every_look_explains_itself(world: World) -> None:
 
 
 @given(
-    value=numbers, threshold=numbers, step=st.integers(-20, -1), wanted=st.integers(0, 12),
+    value=numbers,
+    threshold=numbers,
+    step=st.integers(-20, -1),
+    wanted=st.integers(0, 12),
     comparator=st.sampled_from([Comparator.LESS_THAN, Comparator.LESS_THAN_OR_EQUAL]),
-)  # fmt: skip
+)
 @example(
     value=26.8, threshold=50, step=-1, wanted=3, comparator=Comparator.LESS_THAN
 )  # Backend.AI's report: it scaled out

@@ -126,20 +126,28 @@ async def test_only_metrics_that_a_rule_names_are_kept() -> None:
         )
     )
     await intake.take_replicas(
-        ProxyMetrics(proxy_id="p", at=NOW, samples=(
-            ReplicaSample(service_id=SERVICE, session_id=SessionId(UUID(int=1)), values={"queue": 2, "headrace_in_flight": 1}),
-            ReplicaSample(service_id=OTHER, session_id=SessionId(UUID(int=1)), values={"queue": 2}),
-        ))
-    )  # fmt: skip
+        ProxyMetrics(
+            proxy_id="p",
+            at=NOW,
+            samples=(
+                ReplicaSample(
+                    service_id=SERVICE, session_id=SessionId(UUID(int=1)), values={"queue": 2, "headrace_in_flight": 1}
+                ),
+                ReplicaSample(service_id=OTHER, session_id=SessionId(UUID(int=1)), values={"queue": 2}),
+            ),
+        )
+    )
     await intake.flush()
     one = str(UUID(int=1))
     assert windows.written == [
-        {SERVICE: {
-            (Origin.KERNEL, one, ""): {"cpu_util": [5, 1]},
-            (Origin.ENGINE, one, ""): {"queue": [3, 1]},
-            (Origin.PROXY, one, "p"): {"queue": [2, 1]},
-        }}
-    ]  # fmt: skip
+        {
+            SERVICE: {
+                (Origin.KERNEL, one, ""): {"cpu_util": [5, 1]},
+                (Origin.ENGINE, one, ""): {"queue": [3, 1]},
+                (Origin.PROXY, one, "p"): {"queue": [2, 1]},
+            }
+        }
+    ]
 
 
 async def test_what_an_app_proxy_says_of_the_service_itself_is_kept_apart_from_its_replicas() -> None:

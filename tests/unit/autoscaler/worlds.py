@@ -23,9 +23,15 @@ SERVICE = ServiceId(UUID(int=1))
 def spec(**changes: Any) -> RuleSpec:
     """More than 80 percent CPU ⇒ one more, up to ten."""
     defaults: dict[str, Any] = {
-        "source": MetricSource.KERNEL, "metric": "cpu_util", "comparator": Comparator.GREATER_THAN, "threshold": 80,
-        "step": 1, "min_replicas": 1, "max_replicas": 10, "cooldown_s": 60,
-    }  # fmt: skip
+        "source": MetricSource.KERNEL,
+        "metric": "cpu_util",
+        "comparator": Comparator.GREATER_THAN,
+        "threshold": 80,
+        "step": 1,
+        "min_replicas": 1,
+        "max_replicas": 10,
+        "cooldown_s": 60,
+    }
     return RuleSpec(**(defaults | changes))
 
 
@@ -77,9 +83,13 @@ class World:
 
     def subject(self) -> Subject:
         table = RuleTable(
-            service_id=SERVICE, generation=1, wanted=self.wanted, active=self.active, replicas=tuple(self.replicas),
+            service_id=SERVICE,
+            generation=1,
+            wanted=self.wanted,
+            active=self.active,
+            replicas=tuple(self.replicas),
             rules=tuple(self.rules),
-        )  # fmt: skip
+        )
         return Subject(
             table=table, live=Live.of(table.replicas), wanted=self.wanted, window=self.window, fired=self.fired
         )

@@ -12,9 +12,14 @@ from tests.unit.sdk.standin import NOW, StandIn, problem, service_view, uid
 
 TOKEN = {"id": uid(1), "name": "app", "created_by": "ada", "created_at": NOW, "expires_at": NOW, "revoked_at": None}
 CLIENT: dict[str, Any] = {
-    "id": uid(2), "name": "robot", "limits": {"in_flight": 3, "requests_per_second": 0.5}, "share": 2, "created_by": "ada",
-    "created_at": NOW, "rotated_at": None,
-}  # fmt: skip
+    "id": uid(2),
+    "name": "robot",
+    "limits": {"in_flight": 3, "requests_per_second": 0.5},
+    "share": 2,
+    "created_by": "ada",
+    "created_at": NOW,
+    "rotated_at": None,
+}
 CLIENTS = "/v1/services/echo/clients"
 
 
@@ -104,11 +109,23 @@ def test_a_revocation_that_is_not_in_force_in_time_is_said_where_and_why(
     assert cli("token", "revoke", "echo", uid(1), "--no-wait", "--json").json["missing"][0]["proxy_id"] == "proxy-b"
 
 
-@pytest.mark.parametrize("words", [
-    ["create"], ["create", "echo", "--project", "p"], ["ls"], ["revoke", uid(1)], ["revoke", "echo", "x"], ["revoke", "echo", "x", uid(1)],
-    ["revoke", "echo", uid(1), "--project", "p"], ["update", "echo", uid(1)], ["create", "echo", "--requests-per-second", "0"],
-    ["create", "echo", "--requests-per-second", "nan"], ["create", "echo", "--in-flight", "0"], ["create", "echo", "--share", "1001"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["create"],
+        ["create", "echo", "--project", "p"],
+        ["ls"],
+        ["revoke", uid(1)],
+        ["revoke", "echo", "x"],
+        ["revoke", "echo", "x", uid(1)],
+        ["revoke", "echo", uid(1), "--project", "p"],
+        ["update", "echo", uid(1)],
+        ["create", "echo", "--requests-per-second", "0"],
+        ["create", "echo", "--requests-per-second", "nan"],
+        ["create", "echo", "--in-flight", "0"],
+        ["create", "echo", "--share", "1001"],
+    ],
+)
 def test_words_that_are_refused(cli: Cli, words: list[str]) -> None:
     ran = cli("token", *words)
     assert (ran.code, ran.out) == (2, "")

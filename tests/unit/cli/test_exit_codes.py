@@ -122,8 +122,10 @@ def test_interrupting_ends_with_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -
 def test_a_reader_that_leaves_is_no_error_worth_a_traceback(home: Path) -> None:
     program = subprocess.Popen(
         [sys.executable, "-m", "headrace.cli", "completion", "bash"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "HOME": str(home)},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "HOME": str(home)},
+    )
     assert program.stdout is not None
     program.stdout.close()
     _, err = program.communicate(timeout=30)

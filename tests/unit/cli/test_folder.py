@@ -49,8 +49,13 @@ def test_files_go_where_they_are_told_to(cli: Cli, there: StandIn, model: Path) 
     assert ran.code == 0, ran.err
     assert sorted(there.files) == ["some/where/b.bin", "some/where/empty"]
     assert ran.json == {
-        "folder": "chat", "files": ["some/where/empty", "some/where/b.bin"], "bytes": 1000, "directories": [], "left_out": [], "skipped": [],
-    }  # fmt: skip
+        "folder": "chat",
+        "files": ["some/where/empty", "some/where/b.bin"],
+        "bytes": 1000,
+        "directories": [],
+        "left_out": [],
+        "skipped": [],
+    }
     assert ran.err == ""
 
 
@@ -107,12 +112,20 @@ def test_what_cannot_be_sent_is_named_with_its_reason_and_the_rest_goes_up(
     there.refused = {"refused": "a directory", "refused-large": "a directory"}
     ran = cli("folder", "upload", "chat", model)
     assert ran.code == 1
-    lines = {line.partition(": ")[0].rpartition("/")[2].removeprefix("left out "): line.partition(": ")[2]
-             for line in ran.err.splitlines() if line.startswith("left out ")}  # fmt: skip
+    lines = {
+        line.partition(": ")[0].rpartition("/")[2].removeprefix("left out "): line.partition(": ")[2]
+        for line in ran.err.splitlines()
+        if line.startswith("left out ")
+    }
     assert lines == {
-        "to-directory": "a link to a directory", "to-nothing": "a link to nothing", "pipe": "a named pipe", "sock": "a socket",
-        "\ufffd": "its name is not UTF-8", "refused": "found a directory; allowed: something else", "refused-large": "it is invalid-request",
-    }  # fmt: skip
+        "to-directory": "a link to a directory",
+        "to-nothing": "a link to nothing",
+        "pipe": "a named pipe",
+        "sock": "a socket",
+        "\ufffd": "its name is not UTF-8",
+        "refused": "found a directory; allowed: something else",
+        "refused-large": "it is invalid-request",
+    }
     assert "7 things left out" in ran.err
     assert set(there.files) == {"model-definition.yaml", "weights/a.bin", "weights/b.bin", "empty", "to-file"}
     assert there.files["to-file"] == b"b" * 1000

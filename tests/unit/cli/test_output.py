@@ -69,9 +69,16 @@ def test_live_lines_appear_once_where_there_is_no_terminal() -> None:
 
 def test_a_rule_is_told_in_one_line(cli: Cli, there: StandIn) -> None:
     spec = {
-        "source": "kernel", "metric": "cpu_util", "comparator": "GREATER_THAN", "threshold": 70, "step": 1,
-        "min_replicas": 1, "max_replicas": 3, "cooldown_s": 60, "enabled": True,
-    }  # fmt: skip
+        "source": "kernel",
+        "metric": "cpu_util",
+        "comparator": "GREATER_THAN",
+        "threshold": 70,
+        "step": 1,
+        "min_replicas": 1,
+        "max_replicas": 3,
+        "cooldown_s": 60,
+        "enabled": True,
+    }
     there.on("POST", "/v1/services/echo/rules", {"id": uid(3), "spec": spec, "created_at": NOW})
     words = (
         "rule add echo --source kernel --metric cpu_util --comparator > --threshold 70 --step 1 --max 3 --cooldown 1m"
@@ -90,9 +97,16 @@ def test_values_of_people() -> None:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (1_000_000, "1000000"), (1_234_567, "1234567"), (1073741824, "1073741824"), (600.0, "600"), (0.5, "0.5"), (0.0, "0"),
-        (1e-07, "0.0000001"), (1_234_567.25, "1234567.25"), (-3.0, "-3"),
+        (1_000_000, "1000000"),
+        (1_234_567, "1234567"),
+        (1073741824, "1073741824"),
+        (600.0, "600"),
+        (0.5, "0.5"),
+        (0.0, "0"),
+        (1e-07, "0.0000001"),
+        (1_234_567.25, "1234567.25"),
+        (-3.0, "-3"),
     ],
-)  # fmt: skip
+)
 def test_numbers_have_all_their_digits_and_no_power_of_ten(value: float, shown: str) -> None:
     assert number(value) == shown

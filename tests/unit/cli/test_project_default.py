@@ -11,8 +11,15 @@ from headrace.cli.config import Config
 from tests.unit.cli.conftest import Cli
 from tests.unit.sdk.standin import KEY, NOW, StandIn, uid
 
-FOLDER = {"id": uid(2), "name": "chat", "project": "blue", "project_id": uid(1), "usage_mode": "model",
-          "created_by": "ada", "created_at": NOW}  # fmt: skip
+FOLDER = {
+    "id": uid(2),
+    "name": "chat",
+    "project": "blue",
+    "project_id": uid(1),
+    "usage_mode": "model",
+    "created_by": "ada",
+    "created_at": NOW,
+}
 
 
 OTHER = "hr_00000000000000000000000000000002_another"

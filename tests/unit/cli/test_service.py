@@ -16,9 +16,17 @@ from tests.unit.sdk.standin import NOW, StandIn, problem, service_view, uid
 ECHO = "/v1/services/echo"
 HEALTHY = {"status": "healthy", "phase": "deployed", "healthy_replicas": 1}
 REPLICA = {
-    "id": uid(7), "kernel_id": uid(8), "revision": 1, "status": "running", "kernel_state": "running", "health": "degraded",
-    "reason": {"code": "no-checks-yet", "text": "no checks yet"}, "agent_id": "agent-1", "address": "10.0.0.1:20000", "created_at": NOW,
-}  # fmt: skip
+    "id": uid(7),
+    "kernel_id": uid(8),
+    "revision": 1,
+    "status": "running",
+    "kernel_state": "running",
+    "health": "degraded",
+    "reason": {"code": "no-checks-yet", "text": "no checks yet"},
+    "agent_id": "agent-1",
+    "address": "10.0.0.1:20000",
+    "created_at": NOW,
+}
 FAILED = service_view(
     phase="failed",
     errors=[{"at": NOW, "session_id": uid(7), "reason": {"code": "exited", "text": "ended with exit code 3"}}],
@@ -33,18 +41,52 @@ def test_create_sends_what_was_given_and_nothing_else(cli: Cli, there: StandIn, 
     there.on("POST", "/v1/services", service_view(), status=201)
     (tmp_path / "env").write_text("A=file\nB=file\n")
     ran = cli(
-        "service", "create", "echo", "--folder", "chat", "-n", 2, "--slot", "cpu=2", "--slot", "mem=4g", "--env-file", tmp_path / "env",
-        "-e", "B=flag", "--mount", "corpus:/data",
-        "--public", "--tag", "x", "--metadata", "k=v", "--runtime", "custom", "--drain-grace", 5, "--port", 9000,
-    )  # fmt: skip
+        "service",
+        "create",
+        "echo",
+        "--folder",
+        "chat",
+        "-n",
+        2,
+        "--slot",
+        "cpu=2",
+        "--slot",
+        "mem=4g",
+        "--env-file",
+        tmp_path / "env",
+        "-e",
+        "B=flag",
+        "--mount",
+        "corpus:/data",
+        "--public",
+        "--tag",
+        "x",
+        "--metadata",
+        "k=v",
+        "--runtime",
+        "custom",
+        "--drain-grace",
+        5,
+        "--port",
+        9000,
+    )
     assert ran.code == 0, ran.err
     assert there.bodies == [
         {
-            "name": "echo", "folder": "chat", "runtime": "custom", "replicas": 2, "slots": {"cpu": "2", "mem": str(4 * 2**30)},
-            "environ": {"A": "file", "B": "flag"}, "extra_mounts": [{"folder": "corpus", "target": "/data"}], "open_to_public": True,
-            "tags": ["x"], "metadata": {"k": "v"}, "drain_grace_s": 5.0, "port": 9000,
+            "name": "echo",
+            "folder": "chat",
+            "runtime": "custom",
+            "replicas": 2,
+            "slots": {"cpu": "2", "mem": str(4 * 2**30)},
+            "environ": {"A": "file", "B": "flag"},
+            "extra_mounts": [{"folder": "corpus", "target": "/data"}],
+            "open_to_public": True,
+            "tags": ["x"],
+            "metadata": {"k": "v"},
+            "drain_grace_s": 5.0,
+            "port": 9000,
         }
-    ]  # fmt: skip
+    ]
 
 
 def test_create_takes_a_file_and_flags_win(cli: Cli, there: StandIn, tmp_path: Path) -> None:
@@ -179,9 +221,14 @@ def test_lists(cli: Cli, there: StandIn) -> None:
     entry = {"id": uid(9), "at": NOW, "actor": "admin", "action": "service.created", "message": "", "details": {}}
     there.on("GET", f"{ECHO}/history", {"items": [entry], "next": None})
     decision = {
-        "at": NOW, "source": "rule", "rule_id": uid(3), "from_replicas": 1, "to_replicas": 2, "observed": 7.5,
+        "at": NOW,
+        "source": "rule",
+        "rule_id": uid(3),
+        "from_replicas": 1,
+        "to_replicas": 2,
+        "observed": 7.5,
         "reason": {"code": "fired", "text": "7.5 is above 5"},
-    }  # fmt: skip
+    }
     there.on("GET", f"{ECHO}/decisions", {"items": [decision], "next": None})
     there.on("GET", ECHO, FAILED)
     listed = cli("service", "ls", "--mine", "-q", "ec", "--status", "unhealthy")
@@ -198,8 +245,15 @@ def test_lists(cli: Cli, there: StandIn) -> None:
 
 
 EFFECTIVE = {
-    "runtime": "custom", "model_name": "m", "image": "img:1", "architecture": None, "command": ["sh", "-c", "serve it"],
-    "port": 8000, "model_path": "/models", "slots": {"cpu": "2"}, "environ": {"B": "two words", "A": "1"},
+    "runtime": "custom",
+    "model_name": "m",
+    "image": "img:1",
+    "architecture": None,
+    "command": ["sh", "-c", "serve it"],
+    "port": 8000,
+    "model_path": "/models",
+    "slots": {"cpu": "2"},
+    "environ": {"B": "two words", "A": "1"},
     "health_check": {"path": "/health", "initial_delay": 5},
     "mounts": [
         {"folder_id": uid(5), "folder": "chat", "target": "/models", "read_only": True},
@@ -209,7 +263,7 @@ EFFECTIVE = {
         {"action": "write_file", "args": {"filename": "/etc/x", "body": "hello"}},
         {"action": "run_command", "args": {"command": ["ls", "a b"]}},
     ],
-}  # fmt: skip
+}
 
 
 def _facts(out: str) -> list[str]:

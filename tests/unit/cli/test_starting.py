@@ -25,8 +25,12 @@ def loaded(home: Path, *words: str) -> set[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "XDG_"))}
     ran = subprocess.run(
         [sys.executable, "-c", LOADED, *words],
-        env={**kept, "HOME": str(home)}, capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+        env={**kept, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     return set(ran.stdout.splitlines()[-1].split()[1:])
 
 

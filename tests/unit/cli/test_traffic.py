@@ -12,37 +12,83 @@ from tests.unit.sdk.standin import NOW, StandIn, service_view, uid
 ECHO = "/v1/services/echo"
 COUNTS = {"started": 5, "finished": 3, "retried": 1, "failed": 0, "cut": 1, "slowest_s": 4.25}
 RECEIPT: dict[str, Any] = {
-    **COUNTS, "replica": uid(7), "revision": 1, "replaced_by": 2, "reason": {"code": "replaced-by-update", "text": "a newer one"},
-    "began_at": NOW, "ended_at": NOW, "proxies": ["proxy-1"], "waiting_for": [], "complete": True,
-}  # fmt: skip
+    **COUNTS,
+    "replica": uid(7),
+    "revision": 1,
+    "replaced_by": 2,
+    "reason": {"code": "replaced-by-update", "text": "a newer one"},
+    "began_at": NOW,
+    "ended_at": NOW,
+    "proxies": ["proxy-1"],
+    "waiting_for": [],
+    "complete": True,
+}
 ROLLOUT: dict[str, Any] = {
-    **COUNTS, "revision": 2, "replicas": 2, "draining": 0, "began_at": NOW, "ended_at": NOW, "waiting_for": [], "complete": True,
-}  # fmt: skip
+    **COUNTS,
+    "revision": 2,
+    "replicas": 2,
+    "draining": 0,
+    "began_at": NOW,
+    "ended_at": NOW,
+    "waiting_for": [],
+    "complete": True,
+}
 SERVES = {"status": "healthy", "phase": "deployed", "healthy_replicas": 1, "revision": 2}
 
 
 def test_settings_are_changed_one_by_one_and_zero_is_no_limit(cli: Cli, there: StandIn) -> None:
     there.on("PATCH", ECHO, service_view())
     ran = cli(
-        "service", "traffic", "echo", "--balance", "prefix", "--prefix-bytes", 64, "--max-queued", 0, "--max-in-flight-per-replica", 0,
-        "--max-body-bytes", 1000, "--queue-timeout", 2.5, "--caller-in-flight", 3, "--caller-tokens-per-day", 0, "--model", "org/m",
-        "--model", "ada", "-m", "why",
-    )  # fmt: skip
+        "service",
+        "traffic",
+        "echo",
+        "--balance",
+        "prefix",
+        "--prefix-bytes",
+        64,
+        "--max-queued",
+        0,
+        "--max-in-flight-per-replica",
+        0,
+        "--max-body-bytes",
+        1000,
+        "--queue-timeout",
+        2.5,
+        "--caller-in-flight",
+        3,
+        "--caller-tokens-per-day",
+        0,
+        "--model",
+        "org/m",
+        "--model",
+        "ada",
+        "-m",
+        "why",
+    )
     assert ran.code == 0, ran.err
     assert there.bodies == [
         {
             "balance": {"policy": "prefix", "prefix_bytes": 64},
-            "limits": {"max_in_flight_per_replica": None, "max_queued": 0, "queue_timeout_s": 2.5, "max_body_bytes": 1000},
-            "caller_limits": {"in_flight": 3, "tokens_per_day": None}, "models": ["org/m", "ada"], "message": "why",
+            "limits": {
+                "max_in_flight_per_replica": None,
+                "max_queued": 0,
+                "queue_timeout_s": 2.5,
+                "max_body_bytes": 1000,
+            },
+            "caller_limits": {"in_flight": 3, "tokens_per_day": None},
+            "models": ["org/m", "ada"],
+            "message": "why",
         }
-    ]  # fmt: skip
+    ]
 
 
 def test_without_a_setting_they_are_shown(cli: Cli, there: StandIn) -> None:
     view = service_view(
-        models=["org/m"], balance={"policy": "session", "session_key": "body:user"}, limits={"max_queued": 7, "queue_timeout_s": 2.5},
+        models=["org/m"],
+        balance={"policy": "session", "session_key": "body:user"},
+        limits={"max_queued": 7, "queue_timeout_s": 2.5},
         caller_limits={"in_flight": 3},
-    )  # fmt: skip
+    )
     there.on("GET", ECHO, view)
     for command in ("traffic", "show"):
         shown = cli("service", command, "echo").out
@@ -70,24 +116,40 @@ def test_all_goes_back_and_models_are_taken_away(cli: Cli, there: StandIn) -> No
     assert cli("service", "traffic", "echo", "--reset").code == 0
     assert cli("service", "traffic", "echo", "--model", "").code == 0
     assert there.bodies == [
-        {"balance": None, "limits": None, "caller_limits": None, "models": [], "cors": None, "message": ""}, {"models": [], "message": ""},
-    ]  # fmt: skip
+        {"balance": None, "limits": None, "caller_limits": None, "models": [], "cors": None, "message": ""},
+        {"models": [], "message": ""},
+    ]
     assert cli("service", "traffic", "echo", "--reset", "--max-queued", 1).code == 2
 
 
 def test_cors_is_set_shown_and_taken_away(cli: Cli, there: StandIn) -> None:
     there.on("PATCH", ECHO, service_view())
     ran = cli(
-        "service", "traffic", "echo", "--cors-origin", "https://app.example.com", "--cors-origin", "https://*.example.com",
-        "--cors-header", "Authorization", "--cors-expose", "X-Model", "--cors-credentials", "--cors-max-age", 0,
-    )  # fmt: skip
+        "service",
+        "traffic",
+        "echo",
+        "--cors-origin",
+        "https://app.example.com",
+        "--cors-origin",
+        "https://*.example.com",
+        "--cors-header",
+        "Authorization",
+        "--cors-expose",
+        "X-Model",
+        "--cors-credentials",
+        "--cors-max-age",
+        0,
+    )
     assert ran.code == 0, ran.err
     assert cli("service", "traffic", "echo", "--cors-origin", "", "--no-cors-credentials").code == 0
     assert cli("service", "update", "echo", "--unset", "cors").code == 0
     cors = {
-        "allow_origins": ["https://app.example.com", "https://*.example.com"], "allow_headers": ["Authorization"],
-        "expose_headers": ["X-Model"], "allow_credentials": True, "max_age_s": 0,
-    }  # fmt: skip
+        "allow_origins": ["https://app.example.com", "https://*.example.com"],
+        "allow_headers": ["Authorization"],
+        "expose_headers": ["X-Model"],
+        "allow_credentials": True,
+        "max_age_s": 0,
+    }
     assert [body["cors"] for body in there.bodies] == [cors, {"allow_origins": [], "allow_credentials": False}, None]
     there.on("GET", ECHO, service_view(cors=cors))
     for command in ("traffic", "show"):
@@ -116,14 +178,27 @@ def test_a_service_is_made_with_them_and_flags_win_over_the_file(cli: Cli, there
     ]
 
 
-@pytest.mark.parametrize("words", [
-    ["traffic", "echo", "--balance", "random"], ["traffic", "echo", "--session-key", "query:x"], ["traffic", "echo", "--prefix-bytes", "1"],
-    ["traffic", "echo", "--max-queued", "-1"], ["traffic", "echo", "--queue-timeout", "0"], ["traffic", "echo", "--load-factor", "nan"],
-    ["traffic", "echo", "--model", "a b"], ["traffic", "echo", "--model", "a", "--model", "a"], ["traffic", "echo", "-m", "why"],
-    ["traffic", "echo", "--cors-origin", "app.example.com"], ["traffic", "echo", "--cors-max-age", "-1"],
-    ["weight", "echo", uid(7), "0.5"], ["weight", "echo", uid(7), "-1"], ["weight", "echo", uid(7), "10001"], ["weight", "echo", uid(7)],
-    ["receipts", "echo", "--revision", "0"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["traffic", "echo", "--balance", "random"],
+        ["traffic", "echo", "--session-key", "query:x"],
+        ["traffic", "echo", "--prefix-bytes", "1"],
+        ["traffic", "echo", "--max-queued", "-1"],
+        ["traffic", "echo", "--queue-timeout", "0"],
+        ["traffic", "echo", "--load-factor", "nan"],
+        ["traffic", "echo", "--model", "a b"],
+        ["traffic", "echo", "--model", "a", "--model", "a"],
+        ["traffic", "echo", "-m", "why"],
+        ["traffic", "echo", "--cors-origin", "app.example.com"],
+        ["traffic", "echo", "--cors-max-age", "-1"],
+        ["weight", "echo", uid(7), "0.5"],
+        ["weight", "echo", uid(7), "-1"],
+        ["weight", "echo", uid(7), "10001"],
+        ["weight", "echo", uid(7)],
+        ["receipts", "echo", "--revision", "0"],
+    ],
+)
 def test_what_is_refused_is_not_sent(cli: Cli, there: StandIn, words: list[str]) -> None:
     ran = cli("service", *words)
     assert (ran.code, ran.out) == (2, "")
@@ -133,9 +208,18 @@ def test_what_is_refused_is_not_sent(cli: Cli, there: StandIn, words: list[str])
 
 def test_a_weight(cli: Cli, there: StandIn) -> None:
     replica = {
-        "id": uid(7), "kernel_id": uid(8), "revision": 1, "status": "running", "kernel_state": "running", "health": "healthy",
-        "reason": {"code": "ok", "text": "fine"}, "agent_id": "agent-1", "address": "10.0.0.1:20000", "weight": 0, "created_at": NOW,
-    }  # fmt: skip
+        "id": uid(7),
+        "kernel_id": uid(8),
+        "revision": 1,
+        "status": "running",
+        "kernel_state": "running",
+        "health": "healthy",
+        "reason": {"code": "ok", "text": "fine"},
+        "agent_id": "agent-1",
+        "address": "10.0.0.1:20000",
+        "weight": 0,
+        "created_at": NOW,
+    }
     there.on("PUT", f"{ECHO}/replicas/{uid(7)}/weight", replica)
     ran = cli("service", "weight", "echo", uid(7), 0)
     assert (ran.code, there.bodies) == (0, [{"weight": 0}])
@@ -188,11 +272,16 @@ def test_an_update_ends_with_what_it_cost(cli: Cli, there: StandIn) -> None:
     assert "receipt" not in cli("service", "update", "echo", "--description", "d", "--wait", "--json").json
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"started": 0, "replicas": 1}, "no request was open on 1 replica"), ({"replicas": 0, "started": 0}, "no replica that served"),
-    ({"started": 7}, "2 not told of"), ({"draining": 1, "complete": False}, "so far: 1 replica still drains"),
-    ({"waiting_for": ["proxy-2"], "complete": False}, "so far: proxy-2 has not told all"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"started": 0, "replicas": 1}, "no request was open on 1 replica"),
+        ({"replicas": 0, "started": 0}, "no replica that served"),
+        ({"started": 7}, "2 not told of"),
+        ({"draining": 1, "complete": False}, "so far: 1 replica still drains"),
+        ({"waiting_for": ["proxy-2"], "complete": False}, "so far: proxy-2 has not told all"),
+    ],
+)
 def test_the_words_of_a_receipt(cli: Cli, there: StandIn, change: dict[str, Any], words: str) -> None:
     there.on("GET", f"{ECHO}/receipts", {"items": [], "next": None})
     there.on("GET", f"{ECHO}/revisions/2/receipt", {**ROLLOUT, **change})

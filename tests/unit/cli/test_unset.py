@@ -16,10 +16,18 @@ from tests.unit.sdk.standin import NOW, StandIn, service_view, uid
 
 ECHO = "/v1/services/echo"
 SPEC: dict[str, Any] = {
-    "folder": "chat", "runtime": "vllm", "image": "img", "architecture": "x86_64", "definition_path": "other.yaml",
-    "model_destination": "/weights", "command": "serve", "port": 80, "slots": {"cpu": "1", "mem": "1g"},
-    "environ": {"A": "1", "B": "2"}, "extra_mounts": [{"folder": "corpus"}, {"folder": "cache", "read_only": False}],
-}  # fmt: skip
+    "folder": "chat",
+    "runtime": "vllm",
+    "image": "img",
+    "architecture": "x86_64",
+    "definition_path": "other.yaml",
+    "model_destination": "/weights",
+    "command": "serve",
+    "port": 80,
+    "slots": {"cpu": "1", "mem": "1g"},
+    "environ": {"A": "1", "B": "2"},
+    "extra_mounts": [{"folder": "corpus"}, {"folder": "cache", "read_only": False}],
+}
 
 
 @pytest.fixture

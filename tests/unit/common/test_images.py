@@ -30,9 +30,36 @@ def test_a_name_is_taken_apart(text: str, parts: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a/../b", "..", "../info", "a/./b", "a//b", "/a", "a/", "a..b", "A", "a:", "a:-x", "a@", "a@sha256:12", "a b", "a?x",
-     "a#x", "a%2e%2e/b", "-a", "a-", "host:70a/b", "ho..st/b", "-h.st/b", "a/b:c:d", "a" * 600, "a\n", "ü"],
-)  # fmt: skip
+    [
+        "",
+        "a/../b",
+        "..",
+        "../info",
+        "a/./b",
+        "a//b",
+        "/a",
+        "a/",
+        "a..b",
+        "A",
+        "a:",
+        "a:-x",
+        "a@",
+        "a@sha256:12",
+        "a b",
+        "a?x",
+        "a#x",
+        "a%2e%2e/b",
+        "-a",
+        "a-",
+        "host:70a/b",
+        "ho..st/b",
+        "-h.st/b",
+        "a/b:c:d",
+        "a" * 600,
+        "a\n",
+        "ü",
+    ],
+)
 def test_what_is_no_name_is_refused_with_what_is(text: str) -> None:
     with pytest.raises(ValueError, match="allowed: "):
         parse_image(text)

@@ -56,9 +56,14 @@ def test_every_problem_has_its_own_type() -> None:
 
 def _spec() -> dict[str, object]:
     return {
-        "image": "i", "command": ["serve"], "port": 8000, "model_path": "/models", "health_check": None,
-        "environ": {"A": "x" * 60_000}, "slots": {"cpu": "1", "mem": "1024"},
-    }  # fmt: skip
+        "image": "i",
+        "command": ["serve"],
+        "port": 8000,
+        "model_path": "/models",
+        "health_check": None,
+        "environ": {"A": "x" * 60_000},
+        "slots": {"cpu": "1", "mem": "1024"},
+    }
 
 
 def _kernel(number: int) -> dict[str, object]:

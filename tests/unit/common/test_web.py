@@ -48,9 +48,15 @@ async def test_a_problem_becomes_problem_json_with_the_request_id() -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["x-request-id"] == "abc"
     assert answer.json() == {
-        "type": "urn:headrace:problem:quota-exceeded", "title": "Quota exceeded", "status": 409, "detail": "too much",
-        "slot": "cpu", "limit": 1, "requested": 2, "request_id": "abc",
-    }  # fmt: skip
+        "type": "urn:headrace:problem:quota-exceeded",
+        "title": "Quota exceeded",
+        "status": 409,
+        "detail": "too much",
+        "slot": "cpu",
+        "limit": 1,
+        "requested": 2,
+        "request_id": "abc",
+    }
 
 
 async def test_what_a_handler_cannot_read_of_its_own_is_not_the_callers_mistake() -> None:

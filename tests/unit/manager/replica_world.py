@@ -40,9 +40,15 @@ def seen(
 ) -> ObservedReplica:
     """A healthy replica of revision `of`, `age_s` old, but for `facts`."""
     healthy = ObservedReplica(
-        id=session(number), revision_id=revision(of), status="running", health="healthy", was_healthy=True,
-        kernel_state="running", reason=WHY, created_at=now - timedelta(seconds=age_s),
-    )  # fmt: skip
+        id=session(number),
+        revision_id=revision(of),
+        status="running",
+        health="healthy",
+        was_healthy=True,
+        kernel_state="running",
+        reason=WHY,
+        created_at=now - timedelta(seconds=age_s),
+    )
     return replace(healthy, **facts)
 
 
@@ -61,9 +67,11 @@ def ill(number: int = 1, **facts: object) -> ObservedReplica:
 def starting(replica: ObservedReplica, want: DesiredReplicas) -> bool:
     """Counts towards the wanted number without serving yet."""
     return (
-        replica.status in {"pending", "placed", "running"} and replica.revision_id in {want.revision_id, want.served}
-        and not replica.ill and not replica.serving
-    )  # fmt: skip
+        replica.status in {"pending", "placed", "running"}
+        and replica.revision_id in {want.revision_id, want.served}
+        and not replica.ill
+        and not replica.serving
+    )
 
 
 @dataclass
@@ -200,9 +208,12 @@ class World:
                 self.change(key, status="running", kernel_state="running")
             case "running" if replica.health == "degraded" and not replica.dead:
                 self.change(
-                    key, kernel_state="running", health="healthy", was_healthy=True,
+                    key,
+                    kernel_state="running",
+                    health="healthy",
+                    was_healthy=True,
                     healthy_at=replica.healthy_at or self.now,
-                )  # fmt: skip
+                )
             case "draining":
                 self.change(key, released=True)
             case "stopping":

@@ -30,8 +30,13 @@ amounts = st.dictionaries(st.sampled_from(["cpu", "mem", "cuda.device"]), st.int
 def test_roles_contain_each_other() -> None:
     table = {(role, needed): may(SOMEBODY, role, needed) for role in (*ROLES, None) for needed in ROLES}
     assert {pair for pair, allowed in table.items() if allowed} == {
-        ("owner", "owner"), ("owner", "member"), ("owner", "viewer"), ("member", "member"), ("member", "viewer"), ("viewer", "viewer"),
-    }  # fmt: skip
+        ("owner", "owner"),
+        ("owner", "member"),
+        ("owner", "viewer"),
+        ("member", "member"),
+        ("member", "viewer"),
+        ("viewer", "viewer"),
+    }
     assert all(may(OPERATOR, role, needed) for role in (*ROLES, None) for needed in ROLES)
     assert not sees(SOMEBODY, None)
     assert sees(SOMEBODY, "viewer")
@@ -83,12 +88,27 @@ def test_quota_refuses_exactly_what_passes_a_limit(limits: quota.Slots, used: qu
 @pytest.mark.parametrize(
     ("limit", "used", "more", "text"),
     [
-        ({"mem": 2**31}, {"mem": 3 * 2**29}, {"mem": 3 * 2**29}, "3 GiB of mem: 1.5 GiB are held and 1.5 GiB are asked for; its limit is 2 GiB"),
-        ({"mem": 2**20}, {"mem": 2**20}, {"mem": 1}, "1048577 bytes of mem: 1048576 bytes are held and 1 bytes are asked for; its limit"),
+        (
+            {"mem": 2**31},
+            {"mem": 3 * 2**29},
+            {"mem": 3 * 2**29},
+            "3 GiB of mem: 1.5 GiB are held and 1.5 GiB are asked for; its limit is 2 GiB",
+        ),
+        (
+            {"mem": 2**20},
+            {"mem": 2**20},
+            {"mem": 1},
+            "1048577 bytes of mem: 1048576 bytes are held and 1 bytes are asked for; its limit",
+        ),
         ({"cpu": 4}, {"cpu": "3.5"}, {"cpu": 1}, "4.5 of cpu: 3.5 are held and 1 are asked for; its limit is 4"),
-        ({"cuda.device": 2}, {"cuda.shares": "1.5"}, {"cuda.device": 1}, "2.5 of cuda.device and cuda.shares together: 1.5 are held and 1"),
+        (
+            {"cuda.device": 2},
+            {"cuda.shares": "1.5"},
+            {"cuda.device": 1},
+            "2.5 of cuda.device and cuda.shares together: 1.5 are held and 1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_quota_shows_its_arithmetic(
     limit: dict[str, Any], used: dict[str, Any], more: dict[str, Any], text: str
 ) -> None:

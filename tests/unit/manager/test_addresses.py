@@ -15,9 +15,15 @@ from headrace.manager.domain.addresses import NOT_ALLOWED, Claim, Places, Said, 
 
 def kernel(host: str | None, port: int | None) -> KernelReport:
     return KernelReport(
-        kernel_id=KernelId(new_uuid()), session_id=SessionId(new_uuid()), service_id=None, state="running", health="healthy",
-        reason=Reason(code="healthy", text="it answers"), host=host, port=port,
-    )  # fmt: skip
+        kernel_id=KernelId(new_uuid()),
+        session_id=SessionId(new_uuid()),
+        service_id=None,
+        state="running",
+        health="healthy",
+        reason=Reason(code="healthy", text="it answers"),
+        host=host,
+        port=port,
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,12 +84,19 @@ def test_agents_that_share_a_machine_with_the_app_proxies_are_at_its_loopback_wh
 def test_a_machines_first_address_is_claimed_where_one_may_be() -> None:
     places = Places((ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8"), ip_network("fd00::/8")))
     said = [
-        Said("d", "fd00:0::1"), Said("c", "::ffff:10.0.0.3"), Said("b", "127.0.0.1"), Said("a", "192.168.0.1"), Said("e", ""),
-        Said("f", "10.0.0.9", ["10.0.0.6"]), Said("g", "gpu.lan"),
-    ]  # fmt: skip
+        Said("d", "fd00:0::1"),
+        Said("c", "::ffff:10.0.0.3"),
+        Said("b", "127.0.0.1"),
+        Said("a", "192.168.0.1"),
+        Said("e", ""),
+        Said("f", "10.0.0.9", ["10.0.0.6"]),
+        Said("g", "gpu.lan"),
+    ]
     assert claims(said, places) == [
-        Claim("b", "127.0.0.1", shared=True), Claim("c", "10.0.0.3", shared=False), Claim("d", "fd00::1", shared=False),
-    ]  # fmt: skip
+        Claim("b", "127.0.0.1", shared=True),
+        Claim("c", "10.0.0.3", shared=False),
+        Claim("d", "fd00::1", shared=False),
+    ]
     assert claims([Said("g", "GPU.lan.")], Places()) == [Claim("g", "gpu.lan", shared=False)]
 
 

@@ -107,12 +107,23 @@ def test_an_app_proxy_is_behind_only_after_it_had_time_to_apply_the_table() -> N
     [
         ("heard", {}, "healthy", "all-healthy", "1 of 1 replicas healthy"),
         ("unknown", {}, "healthy", "all-healthy", "1 of 1 replicas healthy"),
-        ("away", {}, "unhealthy", "app-proxy-away", "no app-proxy is heard of, so callers reach nobody; 1 of 1 replicas healthy"),
-        ("heard", {ONE: 2, OTHER: 0}, "degraded", "app-proxy-behind",
-         "the newest route table has not been applied at proxy-1 (has generation 2), proxy-2 (has none); 1 of 1 replicas healthy"),
+        (
+            "away",
+            {},
+            "unhealthy",
+            "app-proxy-away",
+            "no app-proxy is heard of, so callers reach nobody; 1 of 1 replicas healthy",
+        ),
+        (
+            "heard",
+            {ONE: 2, OTHER: 0},
+            "degraded",
+            "app-proxy-behind",
+            "the newest route table has not been applied at proxy-1 (has generation 2), proxy-2 (has none); 1 of 1 replicas healthy",
+        ),
         ("bus-away", {}, "degraded", "bus-away", CUT_OFF),
     ],
-)  # fmt: skip
+)
 def test_what_callers_cannot_reach_is_not_healthy(
     presence: str, late: dict[ProxyId, int], status: str, code: str, text: str
 ) -> None:

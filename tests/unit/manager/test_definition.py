@@ -56,8 +56,13 @@ def test_the_seeds_example_verbatim() -> None:
     check = model.service.health_check
     assert check is not None
     assert check.model_dump() == {
-        "path": "/", "interval": 10.0, "max_retries": 10, "max_wait_time": 15.0, "expected_status_code": 200, "initial_delay": 60.0,
-    }  # fmt: skip
+        "path": "/",
+        "interval": 10.0,
+        "max_retries": 10,
+        "max_wait_time": 15.0,
+        "expected_status_code": 200,
+        "initial_delay": 60.0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -162,32 +167,64 @@ WRONG = {
     "model_path is relative": (GOOD.replace("/models", "models"), "models[0].model_path", "models"),
     "no service": ("models: [{name: m, model_path: /m}]\n", "models[0].service", "nothing"),
     "no start_command": (GOOD.replace(COMMAND, "pre_start_actions: []"), f"{SERVICE}.start_command", "nothing"),
-    "empty start_command": (GOOD.replace('[python, -m, http.server, "8000"]', '""'), f"{SERVICE}.start_command", "an empty text"),
-    "start_command is a mapping": (GOOD.replace('[python, -m, http.server, "8000"]', "{run: it}"), f"{SERVICE}.start_command", "a mapping with run"),
+    "empty start_command": (
+        GOOD.replace('[python, -m, http.server, "8000"]', '""'),
+        f"{SERVICE}.start_command",
+        "an empty text",
+    ),
+    "start_command is a mapping": (
+        GOOD.replace('[python, -m, http.server, "8000"]', "{run: it}"),
+        f"{SERVICE}.start_command",
+        "a mapping with run",
+    ),
     "a boolean in start_command": (GOOD.replace('"8000"]', "true]"), f"{SERVICE}.start_command", "a list of 4"),
     "port 0": (GOOD.replace("port: 8000", "port: 0"), f"{SERVICE}.port", "0"),
     "port true": (GOOD.replace("port: 8000", "port: true"), f"{SERVICE}.port", "True"),
     "port 80.5": (GOOD.replace("port: 8000", "port: 80.5"), f"{SERVICE}.port", "80.5"),
     "an unknown key": (GOOD.replace("port:", "prot: 1\n      port:"), f"{SERVICE}.prot", "a field of this name"),
     "an unknown key at the top": ("version: 1\n" + GOOD, "version", "a field of this name"),
-    "health check without path": (GOOD.replace("path: /health", "interval: 1"), f"{SERVICE}.health_check.path", "nothing"),
+    "health check without path": (
+        GOOD.replace("path: /health", "interval: 1"),
+        f"{SERVICE}.health_check.path",
+        "nothing",
+    ),
     "health check path without /": (GOOD.replace("/health", "health"), f"{SERVICE}.health_check.path", "health"),
     "interval 0": (GOOD + "        interval: 0\n", f"{SERVICE}.health_check.interval", "0"),
     "interval is nan": (GOOD + "        interval: .nan\n", f"{SERVICE}.health_check.interval", "nan"),
     "max_retries is a text": (GOOD + "        max_retries: many\n", f"{SERVICE}.health_check.max_retries", "many"),
-    "status code 600": (GOOD + "        expected_status_code: 600\n", f"{SERVICE}.health_check.expected_status_code", "600"),
+    "status code 600": (
+        GOOD + "        expected_status_code: 600\n",
+        f"{SERVICE}.health_check.expected_status_code",
+        "600",
+    ),
     "initial_delay true": (GOOD + "        initial_delay: true\n", f"{SERVICE}.health_check.initial_delay", "True"),
     "an unknown action": (acting("{action: dance}"), f"{ACTION}.action", "dance"),
     "an action without its name": (acting("{args: {}}"), f"{ACTION}.action", "nothing"),
     "an action without args": (acting("{action: mkdir}"), f"{ACTION}.args", "nothing"),
-    "a mode that is none": (acting("{action: write_file, args: {filename: a, body: b, mode: 888}}"), f"{ACTION}.args.mode", "888"),
-    "an argument that is none": (acting("{action: mkdir, args: {path: a, mode: 700}}"), f"{ACTION}.args.mode", "a field of this name"),
-    "a command that is a text": (acting("{action: run_command, args: {command: ls -l}}"), f"{ACTION}.args.command", "ls -l"),
-    "the same key twice": (GOOD + "        path: /again\n", f"{SERVICE}.health_check.path", "the key stands twice (again in line 10)"),
+    "a mode that is none": (
+        acting("{action: write_file, args: {filename: a, body: b, mode: 888}}"),
+        f"{ACTION}.args.mode",
+        "888",
+    ),
+    "an argument that is none": (
+        acting("{action: mkdir, args: {path: a, mode: 700}}"),
+        f"{ACTION}.args.mode",
+        "a field of this name",
+    ),
+    "a command that is a text": (
+        acting("{action: run_command, args: {command: ls -l}}"),
+        f"{ACTION}.args.command",
+        "ls -l",
+    ),
+    "the same key twice": (
+        GOOD + "        path: /again\n",
+        f"{SERVICE}.health_check.path",
+        "the key stands twice (again in line 10)",
+    ),
     "a merge key": ("a: &a {name: m}\nmodels:\n  - <<: *a\n", "models[0].<<", "a merge key"),
     "a key that is a list": ("? [a, b]\n: 1\n", WHOLE, "line 1: a key that is not text"),
     "itself": ("models: &a [*a]\n", "models" + "[0]" * 50, "nested deeper than 50"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", WRONG)
@@ -221,9 +258,25 @@ def test_aliases_cannot_blow_up() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("0644", 644), ("0o644", 420), ("0x1F", 31), ("yes", "yes"), ("on", "on"), ("1:30", "1:30"), ("2024-01-01", "2024-01-01"), ("~", None),
-     ("1e3", 1000.0), ("1.", 1.0), (".5", 0.5), ("-7", -7), ("true", True), ("'true'", "true"), ("!!str 5", "5"), ("1_000", "1_000")],
-)  # fmt: skip
+    [
+        ("0644", 644),
+        ("0o644", 420),
+        ("0x1F", 31),
+        ("yes", "yes"),
+        ("on", "on"),
+        ("1:30", "1:30"),
+        ("2024-01-01", "2024-01-01"),
+        ("~", None),
+        ("1e3", 1000.0),
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("-7", -7),
+        ("true", True),
+        ("'true'", "true"),
+        ("!!str 5", "5"),
+        ("1_000", "1_000"),
+    ],
+)
 def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
     read = load_yaml(text)
     assert read == value

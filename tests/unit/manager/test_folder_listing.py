@@ -104,8 +104,12 @@ def test_links_and_special_files_are_listed_by_kind_where_everything_is_asked_fo
         page, more = tree.files((), recursive=True, everything=True, after=after, limit=2)
         found += [(file.path, file.kind, file.size_bytes) for file in page]
     assert found == [
-        ("a", "file", 2), ("d", "directory", 0), ("d/to-d", "link", 0), ("pipe", "special", 0), ("to-nothing", "link", 0),
-    ]  # fmt: skip
+        ("a", "file", 2),
+        ("d", "directory", 0),
+        ("d/to-d", "link", 0),
+        ("pipe", "special", 0),
+        ("to-nothing", "link", 0),
+    ]
     (one,), _ = tree.files(("d", "to-d"), recursive=True, everything=True, after="", limit=2)
     assert (one.path, one.kind) == ("d/to-d", "link")
     assert pages(tree, recursive=True, limit=2) == ["a", "d"]

@@ -108,14 +108,17 @@ VARIABLE = "a variable's name: at most 255 letters, digits and _, not beginning 
         ({"name": "x", "command": 5}, [("command", 5, f"a list, or {QUOTES}")]),
         ({"name": "x", "command": ["a", 5]}, [("command[1]", 5, QUOTES), ("command", "a list of 2", QUOTES)]),
         ({"name": "x", "slots": {"cpu": 0}}, [("slots.cpu", "0", "0.01 or more")]),
-        ({"name": "x", "slots": {"mem": "8q"}}, [("slots.mem", "8q", "a number of bytes, or a number with k, m, g, t (for example 8g)")]),
+        (
+            {"name": "x", "slots": {"mem": "8q"}},
+            [("slots.mem", "8q", "a number of bytes, or a number with k, m, g, t (for example 8g)")],
+        ),
         ({"name": ""}, [("name", "an empty text", NAME)]),
         ({"name": "x", "environ": {"A": {}}}, [("environ.A", "an empty mapping", "text, a number, true or false")]),
         ({"name": "x", "environ": {"a b": "1"}}, [("environ.a b", "a b", VARIABLE)]),
         ([], [("(body)", "an empty list", "a mapping")]),
         (b"", [("(body)", "an empty text", "JSON (EOF while parsing a value at line 1 column 0)")]),
     ],
-)  # fmt: skip
+)
 async def test_refusals_are_said_in_words(body: object, errors: list[tuple[str, object, str]]) -> None:
     found = (await refused(body)).extra["errors"]
     assert [(error["field"], error["found"], error["allowed"]) for error in found] == errors
@@ -132,9 +135,14 @@ BODIES = sorted(
     {endpoint.body for endpoint in ENDPOINTS if endpoint.body is not None}, key=lambda model: model.__name__
 )
 SAMPLES: dict[str, tuple[Any, ...]] = {
-    "string": ("yes", "true", "3", "1.5", ""), "boolean": (True, False), "integer": (1, 0), "number": (1.5,), "null": (None,),
-    "array": ([], [1]), "object": ({}, {"a": 1}),
-}  # fmt: skip
+    "string": ("yes", "true", "3", "1.5", ""),
+    "boolean": (True, False),
+    "integer": (1, 0),
+    "number": (1.5,),
+    "null": (None,),
+    "array": ([], [1]),
+    "object": ({}, {"a": 1}),
+}
 """Values of each type of JSON."""
 
 

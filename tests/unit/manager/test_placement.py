@@ -40,9 +40,14 @@ def machine(
     used = parse_slots(held or {})
     shares = {f"gpu-{number}": Decimal(free) for number, free in enumerate(gpus)}
     plain = Machine(
-        id=name, resource_group="default", architecture="x86_64", runtime="process",
-        free={slot: amount - used.get(slot, 0) for slot, amount in total.items()}, total=total, gpus=shares,
-    )  # fmt: skip
+        id=name,
+        resource_group="default",
+        architecture="x86_64",
+        runtime="process",
+        free={slot: amount - used.get(slot, 0) for slot, amount in total.items()},
+        total=total,
+        gpus=shares,
+    )
     return replace(plain, **facts)  # type: ignore[arg-type]  # test facts
 
 
@@ -50,9 +55,13 @@ def request(number: int = 1, *, age_s: float = 10, **facts: object) -> Request:
     """Asks for 2 cores and 4 GiB but for `slots`."""
     slots = parse_slots(facts.pop("slots", {"cpu": 2, "mem": "4g"}))
     plain = Request(
-        id=SessionId(UUID(int=number)), resource_group="default", architecture=None, without_image=True, slots=slots,
+        id=SessionId(UUID(int=number)),
+        resource_group="default",
+        architecture=None,
+        without_image=True,
+        slots=slots,
         created_at=NOW - timedelta(seconds=age_s),
-    )  # fmt: skip
+    )
     return replace(plain, **facts)  # type: ignore[arg-type]  # test facts
 
 
@@ -195,9 +204,10 @@ def test_what_does_not_fit_is_passed_over_until_it_has_waited() -> None:
 
 def test_one_machine_is_kept_for_each_group_the_one_with_most_of_what_is_asked() -> None:
     machines = [
-        machine("a", held={"cpu": 6}, leaving={"cpu": Decimal(6)}), machine("b", held={"cpu": 1}, leaving={"cpu": ONE}),
+        machine("a", held={"cpu": 6}, leaving={"cpu": Decimal(6)}),
+        machine("b", held={"cpu": 1}, leaving={"cpu": ONE}),
         machine("x", resource_group="lab"),
-    ]  # fmt: skip
+    ]
     first, second = request(1, age_s=90, slots={"cpu": 8}), request(2, age_s=80, slots={"cpu": 8})
     placed, waiting = place_all(machines, [first, second, request(3), request(4, resource_group="lab")], NOW)
     assert where(placed) == {3: "a", 4: "x"}
@@ -240,9 +250,10 @@ def test_what_was_placed_in_the_same_pass_does_not_leave() -> None:
 def test_who_makes_room_is_who_alone_holds_what_is_missing() -> None:
     enough, short, elsewhere = (SessionId(UUID(int=number)) for number in (7, 8, 9))
     without = {
-        enough: machine("a", held={"cpu": 6}), short: machine("b", held={"cpu": 7}),
+        enough: machine("a", held={"cpu": 6}),
+        short: machine("b", held={"cpu": 7}),
         elsewhere: machine("c", resource_group="lab"),
-    }  # fmt: skip
+    }
     assert who_makes_room(request(), without, NOW) == {enough}
 
 
@@ -264,18 +275,32 @@ def test_nothing_is_kept_for_what_can_never_fit() -> None:
         ({"held": {"cpu": 9}}, {"cpu": 1}, "insufficient-slots", "a needs 1 cpu, 0 of 8 free"),
         ({}, {"cuda.device": 1}, "insufficient-gpus", "a has no GPU"),
         ({"gpus": ["1", "0.5"]}, {"cuda.device": 2}, "insufficient-gpus", "a needs 2 whole GPUs, 1 of 2 free"),
-        ({"gpus": ["0.2"]}, {"cuda.shares": "0.5"}, "insufficient-gpus", "a needs 0.5 of a GPU, at most 0.2 of one free"),
-        ({"gpus": ["1", "0.2"]}, {"cuda.shares": "2"}, "insufficient-gpus", "a needs 2 whole GPUs as shares, 1 of 2 free"),
         (
-            {"gpus": ["1", "0.2"]}, {"cuda.shares": "1.5"}, "insufficient-gpus",
+            {"gpus": ["0.2"]},
+            {"cuda.shares": "0.5"},
+            "insufficient-gpus",
+            "a needs 0.5 of a GPU, at most 0.2 of one free",
+        ),
+        (
+            {"gpus": ["1", "0.2"]},
+            {"cuda.shares": "2"},
+            "insufficient-gpus",
+            "a needs 2 whole GPUs as shares, 1 of 2 free",
+        ),
+        (
+            {"gpus": ["1", "0.2"]},
+            {"cuda.shares": "1.5"},
+            "insufficient-gpus",
             "a needs 1 whole GPU and 0.5 of another, 1 of 2 free and at most 0.2 of another",
         ),
         (
-            {"gpus": ["0"], "held": {"cpu": 8}}, {"cuda.device": 1, "cpu": 1}, "insufficient-gpus",
+            {"gpus": ["0"], "held": {"cpu": 8}},
+            {"cuda.device": 1, "cpu": 1},
+            "insufficient-gpus",
             "a needs 1 whole GPU, 0 of 1 free and needs 1 cpu, 0 of 8 free",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_reason_has_the_arithmetic_in_it(
     place: dict[str, object], slots: dict[str, object], code: str, words: str
 ) -> None:
@@ -301,11 +326,21 @@ def test_reasons_speak_of_what_is_free_after_the_pass() -> None:
 
 SHAPES = st.sampled_from(
     [
-        {"cpu": 1}, {"cpu": 3, "mem": "4g"}, {"cpu": "0.5", "cuda.device": 1}, {"cuda.device": 2}, {"cuda.device": 4},
-        {"cuda.shares": "0.1"}, {"cuda.shares": "0.3", "cpu": 1}, {"cuda.shares": "0.5"}, {"cuda.shares": "1.2"},
-        {"cuda.shares": "2"}, {"cpu": 99}, {"mem": "31g"}, {"tpu": 1},
+        {"cpu": 1},
+        {"cpu": 3, "mem": "4g"},
+        {"cpu": "0.5", "cuda.device": 1},
+        {"cuda.device": 2},
+        {"cuda.device": 4},
+        {"cuda.shares": "0.1"},
+        {"cuda.shares": "0.3", "cpu": 1},
+        {"cuda.shares": "0.5"},
+        {"cuda.shares": "1.2"},
+        {"cuda.shares": "2"},
+        {"cpu": 99},
+        {"mem": "31g"},
+        {"tpu": 1},
     ]
-)  # fmt: skip
+)
 
 
 @st.composite
@@ -314,12 +349,14 @@ def fleets(draw: st.DrawFn) -> list[Machine]:
         free = draw(st.lists(st.sampled_from(["1", "1", "1", "0.7", "0.3", "0", "W"]), max_size=4))
         whole = frozenset(f"gpu-{at}" for at, amount in enumerate(free) if amount == "W")
         place = machine(
-            f"m{number}", gpus=["0" if amount == "W" else amount for amount in free], whole=whole,
+            f"m{number}",
+            gpus=["0" if amount == "W" else amount for amount in free],
+            whole=whole,
             held={"cpu": str(draw(st.integers(0, 9))), "mem": f"{draw(st.integers(0, 32))}g"},
             resource_group=draw(st.sampled_from(["default", "default", "lab"])),
             architecture=draw(st.sampled_from(["x86_64", "x86_64", "aarch64"])),
             runtime=draw(st.sampled_from(["process", "docker"])),
-        )  # fmt: skip
+        )
         most = {"cpu": Decimal(draw(st.integers(0, 9))), "mem": Decimal(4 * GIB * draw(st.integers(0, 9)))}
         goes = {slot: min(place.total[slot] - place.free[slot], amount) for slot, amount in most.items()}
         gone = {gpu: ONE - amount for gpu, amount in place.gpus.items() if amount < 1 and draw(st.booleans())}
@@ -336,12 +373,15 @@ def fleets(draw: st.DrawFn) -> list[Machine]:
 def queues(draw: st.DrawFn) -> list[Request]:
     return [
         request(
-            number, age_s=draw(st.sampled_from([5, 30, 60, 61, 300, 899, 900])), slots=draw(SHAPES),
+            number,
+            age_s=draw(st.sampled_from([5, 30, 60, 61, 300, 899, 900])),
+            slots=draw(SHAPES),
             resource_group=draw(st.sampled_from(["default", "default", "lab", "none"])),
-            architecture=draw(st.sampled_from([None, None, "x86_64", "aarch64"])), without_image=draw(st.booleans()),
+            architecture=draw(st.sampled_from([None, None, "x86_64", "aarch64"])),
+            without_image=draw(st.booleans()),
         )
         for number in range(draw(st.integers(0, 25)))
-    ]  # fmt: skip
+    ]
 
 
 class Ledger:
@@ -360,9 +400,10 @@ class Ledger:
     def may_go(self, name: str, ask: Request) -> bool:
         m = self.machines[name]
         return (
-            m.resource_group == ask.resource_group and ask.architecture in (None, m.architecture)
+            m.resource_group == ask.resource_group
+            and ask.architecture in (None, m.architecture)
             and (not ask.without_image or m.runtime == "process")
-        )  # fmt: skip
+        )
 
     def fits(self, name: str, ask: Request, *, empty: bool = False, once_left: bool = False) -> bool:
         m = self.machines[name]
@@ -482,12 +523,16 @@ def test_a_second_pass_places_nothing_more(machines: list[Machine], requests: li
         ledger.take(placement, asks[placement.id])
     left = [
         replace(
-            m, free={s: m.free[s] - sum((p.slots.get(s, Decimal(0)) for p in placed if p.machine_id == m.id), Decimal(0)) for s in m.free},
+            m,
+            free={
+                s: m.free[s] - sum((p.slots.get(s, Decimal(0)) for p in placed if p.machine_id == m.id), Decimal(0))
+                for s in m.free
+            },
             gpus={g: Decimal(f.numerator) / f.denominator for g, f in ledger.gpus[m.id].items()},
             whole=frozenset(g for (n, g), slot in ledger.used_as.items() if n == m.id and slot == "cuda.device"),
         )
         for m in machines
-    ]  # fmt: skip
+    ]
     again, still = place_all(left, [asks[w.id] for w in waiting], NOW)
     assert again == []
     assert {w.id for w in still} == {w.id for w in waiting}

@@ -38,13 +38,7 @@ def test_an_interruption_and_a_sleep_begin_anew() -> None:
 Step = tuple[float, bool, frozenset[str]]
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.floats(0.01, 12), st.booleans(), st.frozensets(st.sampled_from("abc"))
-        )
-    )
-)  # fmt: skip
+@given(st.lists(st.tuples(st.floats(0.01, 12), st.booleans(), st.frozensets(st.sampled_from("abc")))))
 def test_an_absent_machine_was_silent_through_unbroken_listening(steps: list[Step]) -> None:
     presence, now = Presence(8), 0.0
     last_break, last_heard = 0.0, dict.fromkeys("abc", -100.0)

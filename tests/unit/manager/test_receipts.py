@@ -20,8 +20,14 @@ OVER = replace(DRAIN, over=True)
 
 counts = st.integers(0, 1000)
 receipts = st.builds(
-    DrainReceipt, started=counts, finished=counts, retried=counts, failed=counts, cut=counts, slowest_s=st.floats(0, 100)
-)  # fmt: skip
+    DrainReceipt,
+    started=counts,
+    finished=counts,
+    retried=counts,
+    failed=counts,
+    cut=counts,
+    slowest_s=st.floats(0, 100),
+)
 parts = st.builds(Part, st.none() | counts, receipts)
 
 
@@ -32,9 +38,7 @@ def receipt(started: int = 3, **ended: float) -> DrainReceipt:
 
 
 def report(proxy: str, *draining: DrainingRoute, generation: int = 5, at: datetime = NOW) -> dict[str, Heard]:
-    said = ProxyReport(
-        proxy_id=proxy, sent_at=at, url="http://p", generations={SERVICE: generation}, draining=draining
-    )  # fmt: skip
+    said = ProxyReport(proxy_id=proxy, sent_at=at, url="http://p", generations={SERVICE: generation}, draining=draining)
     return {proxy: Heard(at, said)}
 
 
@@ -73,8 +77,10 @@ def test_managers_that_hear_reports_in_other_orders_keep_the_same(
 
 def test_the_sum_over_app_proxies() -> None:
     drain = heard(
-        DRAIN, report("p1", route(1, receipt(3, finished=2, slowest_s=1.5))), report("p2", route(0, receipt(2, retried=1, cut=1, slowest_s=4.0)))
-    )  # fmt: skip
+        DRAIN,
+        report("p1", route(1, receipt(3, finished=2, slowest_s=1.5))),
+        report("p2", route(0, receipt(2, retried=1, cut=1, slowest_s=4.0))),
+    )
     found = total(drain.parts.values())
     assert (found.started, found.finished, found.retried, found.cut, found.failed, found.slowest_s) == (
         5,

@@ -398,8 +398,9 @@ def ends_of(actions: list[Action]) -> list[tuple[int, int, float | None]]:
     """Count, replacements held back and the wait in seconds, of each end."""
     return [
         (a.ends, a.held, a.next_restart_at and (a.next_restart_at - NOW).total_seconds())
-        for a in actions if isinstance(a, Ended)
-    ]  # fmt: skip
+        for a in actions
+        if isinstance(a, Ended)
+    ]
 
 
 def test_the_first_end_in_operation_is_made_good_at_once_and_those_that_follow_wait_longer_and_longer() -> None:
@@ -441,8 +442,9 @@ def test_what_ends_while_it_drains_or_is_replaced_anyway_is_recorded_and_holds_n
     replaced = seen(2, kernel_state="exited")
     actions = decide(want(1, revision_id=revision(2)), [draining, replaced], NOW)
     assert [(a.id, a.counted, a.ends) for a in actions if isinstance(a, Ended)] == [
-        (session(1), False, 0), (session(2), False, 0),
-    ]  # fmt: skip
+        (session(1), False, 0),
+        (session(2), False, 0),
+    ]
     assert created(actions) == 1
 
 
@@ -620,9 +622,12 @@ def test_obeying_reaches_the_wanted_state_without_undoing_a_start(world: World, 
 
 @settings(deadline=None)
 @given(
-    replicas=st.integers(1, 5), scaled_to=st.integers(1, 5), seed=st.integers(0, 1000), roll_back=st.sampled_from([0, 1]),
+    replicas=st.integers(1, 5),
+    scaled_to=st.integers(1, 5),
+    seed=st.integers(0, 1000),
+    roll_back=st.sampled_from([0, 1]),
     room=st.none() | st.just(6),
-)  # fmt: skip
+)
 def test_a_service_whose_new_revision_never_starts_is_kept_at_what_is_wanted_by_the_one_that_served(
     replicas: int, scaled_to: int, seed: int, roll_back: int, room: int | None
 ) -> None:

@@ -193,9 +193,10 @@ class Managers(RuleBasedStateMachine):
         before = len(world.made)
         for _ in range(400):
             ours = {
-                key for key in world.made[before:]
+                key
+                for key in world.made[before:]
                 if key in world.sessions and world.sessions[key].revision_id == world.want.revision_id
-            }  # fmt: skip
+            }
             for action in world.one_pass():
                 assert not (isinstance(action, Retire) and action.id in ours)
             if world.settled():

@@ -42,12 +42,37 @@ WAITS = One(
 
 def service(wanted: int = 1, **facts: object) -> Service:
     plain = Service(
-        id=ServiceId(UUID(int=9)), project_id=ProjectId(UUID(int=8)), name="s", description="", wanted=wanted, goal="running",
-        open_to_public=False, resource_group="default", revision_id=NEW, metadata={}, tags=(), drain_grace_s=30, endpoint_port=None,
-        balance={}, limits={}, caller_limits={}, models=(), cors={},
-        rollout={}, served_revision_id=None, ends=0, next_restart_at=None, last_end_at=None, problem=None,
-        failed_starts=0, next_start_at=None, rev=1, created_by=UserId(UUID(int=7)), created_at=NOW, updated_at=NOW,
-    )  # fmt: skip
+        id=ServiceId(UUID(int=9)),
+        project_id=ProjectId(UUID(int=8)),
+        name="s",
+        description="",
+        wanted=wanted,
+        goal="running",
+        open_to_public=False,
+        resource_group="default",
+        revision_id=NEW,
+        metadata={},
+        tags=(),
+        drain_grace_s=30,
+        endpoint_port=None,
+        balance={},
+        limits={},
+        caller_limits={},
+        models=(),
+        cors={},
+        rollout={},
+        served_revision_id=None,
+        ends=0,
+        next_restart_at=None,
+        last_end_at=None,
+        problem=None,
+        failed_starts=0,
+        next_start_at=None,
+        rev=1,
+        created_by=UserId(UUID(int=7)),
+        created_at=NOW,
+        updated_at=NOW,
+    )
     return replace(plain, **facts)  # type: ignore[arg-type]  # test facts
 
 
@@ -73,10 +98,17 @@ def test_degraded_when_some_serve() -> None:
 @pytest.mark.parametrize(
     "replica",
     [
-        LOADING, ILL, WAITS, One(kernel_state="exited"), One(kernel_state="failed"), One(kernel_state="preparing"),
-        One(status="draining"), One(status="stopping"), One(status="placed"),
+        LOADING,
+        ILL,
+        WAITS,
+        One(kernel_state="exited"),
+        One(kernel_state="failed"),
+        One(kernel_state="preparing"),
+        One(status="draining"),
+        One(status="stopping"),
+        One(status="placed"),
     ],
-)  # fmt: skip
+)
 def test_unhealthy_when_no_replica_can_serve(replica: One) -> None:
     """Also with health from before the container ended, and with a degraded one (seen elsewhere: DEGRADED hid that no one serves)."""
     found = status(service(1), replica)
@@ -165,14 +197,18 @@ def test_long_words_are_cut() -> None:
 @given(
     have=st.lists(
         st.builds(
-            One, status=st.sampled_from(["pending", "placed", "running", "draining", "stopping"]),
+            One,
+            status=st.sampled_from(["pending", "placed", "running", "draining", "stopping"]),
             health=st.sampled_from(["degraded", "healthy", "unhealthy"]),
-            kernel_state=st.sampled_from([None, "preparing", "running", "exited", "failed"]), revision_id=st.sampled_from([OLD, NEW]),
+            kernel_state=st.sampled_from([None, "preparing", "running", "exited", "failed"]),
+            revision_id=st.sampled_from([OLD, NEW]),
         ),
         max_size=6,
     ),
-    wanted=st.integers(0, 5), goal=st.sampled_from(["running", "stopped", "deleting"]), failed=st.integers(0, 6),
-)  # fmt: skip
+    wanted=st.integers(0, 5),
+    goal=st.sampled_from(["running", "stopped", "deleting"]),
+    failed=st.integers(0, 6),
+)
 def test_it_is_healthy_only_while_somebody_answers_and_always_says_why(
     have: list[One], wanted: int, goal: str, failed: int
 ) -> None:

@@ -78,9 +78,12 @@ def test_long_words_are_cut() -> None:
 
 
 @given(
-    status=st.sampled_from(["pending", "placed", "running", "stopping"]), was_healthy=st.booleans(), lost=st.booleans(),
-    health=st.sampled_from(["degraded", "healthy", "unhealthy"]), state=st.sampled_from([None, "preparing", "running", "exited", "failed"]),
-)  # fmt: skip
+    status=st.sampled_from(["pending", "placed", "running", "stopping"]),
+    was_healthy=st.booleans(),
+    lost=st.booleans(),
+    health=st.sampled_from(["degraded", "healthy", "unhealthy"]),
+    state=st.sampled_from([None, "preparing", "running", "exited", "failed"]),
+)
 def test_every_run_has_a_verdict_in_the_end(
     *, status: str, was_healthy: bool, lost: bool, health: str, state: str | None
 ) -> None:

@@ -24,8 +24,9 @@ MODEL = FolderFacts(FolderId(new_uuid()), "weights", "model", ("a.gguf", "readme
 DATA = FolderFacts(FolderId(new_uuid()), "corpus", "data")
 DEFINITION: Model = parse_definition(
     b"models: [{name: mine, model_path: /models/v1, service: {start_command: serve it, port: 9000, health_check: {path: /up},"
-    b" pre_start_actions: [{action: mkdir, args: {path: /home/work/x}}]}}]", "f",
-)  # fmt: skip
+    b" pre_start_actions: [{action: mkdir, args: {path: /home/work/x}}]}}]",
+    "f",
+)
 
 
 def resolved(inputs: Inputs | None = None, **spec: Any) -> ResolvedSpec:
@@ -43,9 +44,14 @@ def refused(inputs: Inputs | None = None, **spec: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     ("runtime", "port", "path", "word"),
-    [("vllm", 8000, "/health", "serve"), ("sglang", 30000, "/health", "sglang.launch_server"), ("nim", 8000, "/v1/health/ready", None),
-     ("huggingface-tgi", 80, "/health", "text-generation-launcher"), ("llama-cpp", 8080, "/health", "-c")],
-)  # fmt: skip
+    [
+        ("vllm", 8000, "/health", "serve"),
+        ("sglang", 30000, "/health", "sglang.launch_server"),
+        ("nim", 8000, "/v1/health/ready", None),
+        ("huggingface-tgi", 80, "/health", "text-generation-launcher"),
+        ("llama-cpp", 8080, "/health", "-c"),
+    ],
+)
 def test_prebuilt_variants_need_no_definition(runtime: str, port: int, path: str, word: str | None) -> None:
     spec = resolved(runtime=runtime, folder="weights", image="img")
     assert spec.port == port
@@ -192,13 +198,17 @@ def test_reserved_names_are_refused_wherever_they_come_from() -> None:
     st.fixed_dictionaries(
         {"runtime": st.sampled_from(get_args(RuntimeVariant))},
         optional={
-            "folder": st.just("weights"), "port": st.integers(1, 65535), "command": st.sampled_from(["x", ("a", "b")]),
+            "folder": st.just("weights"),
+            "port": st.integers(1, 65535),
+            "command": st.sampled_from(["x", ("a", "b")]),
             "model_destination": st.sampled_from(["/m", "/", "/models"]),
-            "slots": st.dictionaries(st.sampled_from(["cpu", "mem", "cuda.device"]), st.integers(1, 9).map(lambda n: n * 2**24)),
+            "slots": st.dictionaries(
+                st.sampled_from(["cpu", "mem", "cuda.device"]), st.integers(1, 9).map(lambda n: n * 2**24)
+            ),
             "environ": st.dictionaries(st.sampled_from(["A", "HEADRACE_PORT"]), st.text(max_size=3)),
         },
     )
-)  # fmt: skip
+)
 def test_any_spec_is_resolved_the_same_twice_or_refused_with_fields(spec: dict[str, Any]) -> None:
     inputs = Inputs(
         "chat",

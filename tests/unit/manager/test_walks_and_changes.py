@@ -47,9 +47,11 @@ class World:
 
 
 @given(
-    st.dictionaries(names, sizes), st.builds(Amount, st.integers(-60, 60), st.integers(-4, 4)),
-    st.lists(changes, min_size=6, max_size=6), changes,
-)  # fmt: skip
+    st.dictionaries(names, sizes),
+    st.builds(Amount, st.integers(-60, 60), st.integers(-4, 4)),
+    st.lists(changes, min_size=6, max_size=6),
+    changes,
+)
 def test_a_walk_never_corrects_beyond_what_is_there_whatever_changes_meanwhile(
     files: dict[str, int], off: Amount, during: list[list[tuple[str, int | None]]], before: list[tuple[str, int | None]]
 ) -> None:

@@ -49,13 +49,34 @@ def lines_run(function: Callable[[], object]) -> int:
 
 
 YAML = {
-    "nested lists": "[[a: b],", "open lists": "[", "open mappings": "{a: ", "keys without values": "?\n", "dashes": "- ", "items": "-\n",
-    "lines": "a: b\n", "words": "b ", "comments": "# c\n", "quotes": "'", "escapes": '"\\n', "folds": " b\n\n", "anchors": "&a ", "flow": "[a, b], ",
-}  # fmt: skip
+    "nested lists": "[[a: b],",
+    "open lists": "[",
+    "open mappings": "{a: ",
+    "keys without values": "?\n",
+    "dashes": "- ",
+    "items": "-\n",
+    "lines": "a: b\n",
+    "words": "b ",
+    "comments": "# c\n",
+    "quotes": "'",
+    "escapes": '"\\n',
+    "folds": " b\n\n",
+    "anchors": "&a ",
+    "flow": "[a, b], ",
+}
 TOML = {
-    "dots": "a.", "lists": "[", "tables": "[[a]]\n", "strings": '"', "three quotes": '"""', "escapes": '\\"', "keys": "a=1\n",
-    "inline": "{a=", "dotted keys": "[a.b.c]\n", "apostrophes": "'", "comments": "#\n",
-}  # fmt: skip
+    "dots": "a.",
+    "lists": "[",
+    "tables": "[[a]]\n",
+    "strings": '"',
+    "three quotes": '"""',
+    "escapes": '\\"',
+    "keys": "a=1\n",
+    "inline": "{a=",
+    "dotted keys": "[a.b.c]\n",
+    "apostrophes": "'",
+    "comments": "#\n",
+}
 JSON = {"lists": "[", "mappings": '{"a":', "texts": '"', "escapes": '"\\', "items": "[0],", "commas": ","}
 
 
@@ -80,9 +101,23 @@ def test_twice_the_json_is_at_most_twice_the_work(kind: str) -> None:
 
 
 pieces = st.lists(
-    st.sampled_from([*YAML.values(), *TOML.values(), "models:\n", "- name: m\n", "  service: {", "[vllm.environ]\n", "]", "}", "\n", "é", "\0"]),
+    st.sampled_from(
+        [
+            *YAML.values(),
+            *TOML.values(),
+            "models:\n",
+            "- name: m\n",
+            "  service: {",
+            "[vllm.environ]\n",
+            "]",
+            "}",
+            "\n",
+            "é",
+            "\0",
+        ]
+    ),
     max_size=60,
-).map("".join)  # fmt: skip
+).map("".join)
 
 
 @settings(max_examples=examples(60), derandomize=True, deadline=None)

@@ -30,8 +30,12 @@ def uid(number: int) -> str:
 
 def problem(kind: str, status: int, **extra: Any) -> web.Response:
     document = {
-        "type": f"urn:headrace:problem:{kind}", "title": kind.title(), "status": status, "detail": f"it is {kind}", "request_id": "r1",
-    }  # fmt: skip
+        "type": f"urn:headrace:problem:{kind}",
+        "title": kind.title(),
+        "status": status,
+        "detail": f"it is {kind}",
+        "request_id": "r1",
+    }
     return web.json_response(document | extra, status=status, content_type="application/problem+json")
 
 
@@ -39,13 +43,36 @@ def service_view(
     name: str = "echo", *, status: str = "unhealthy", phase: str = "deploying", **changes: Any
 ) -> dict[str, Any]:
     return {
-        "id": uid(1), "name": name, "project_id": uid(2), "project": "default", "description": "", "status": status, "phase": phase,
-        "reason": {"code": "starting", "text": f"it is {phase}"}, "replicas": 1, "healthy_replicas": 0, "open_to_public": False,
-        "endpoint": "http://proxy/echo", "fleet_endpoint": "http://proxy/v1", "example": "curl …",
-        "resource_group": "default", "revision": 1, "runtime": "custom",
-        "image": None, "folder_id": None, "slots": {"cpu": "1"}, "metadata": {}, "tags": [], "drain_grace_s": 60, "created_by": "admin",
-        "created_at": NOW, "updated_at": NOW, "replica_list": [], "errors": [], **changes,
-    }  # fmt: skip
+        "id": uid(1),
+        "name": name,
+        "project_id": uid(2),
+        "project": "default",
+        "description": "",
+        "status": status,
+        "phase": phase,
+        "reason": {"code": "starting", "text": f"it is {phase}"},
+        "replicas": 1,
+        "healthy_replicas": 0,
+        "open_to_public": False,
+        "endpoint": "http://proxy/echo",
+        "fleet_endpoint": "http://proxy/v1",
+        "example": "curl …",
+        "resource_group": "default",
+        "revision": 1,
+        "runtime": "custom",
+        "image": None,
+        "folder_id": None,
+        "slots": {"cpu": "1"},
+        "metadata": {},
+        "tags": [],
+        "drain_grace_s": 60,
+        "created_by": "admin",
+        "created_at": NOW,
+        "updated_at": NOW,
+        "replica_list": [],
+        "errors": [],
+        **changes,
+    }
 
 
 @dataclass
@@ -159,11 +186,17 @@ class StandIn:
         if request.method == "GET":
             rows = [
                 {
-                    "id": key, "path": one.path, "size_bytes": one.length, "received_bytes": len(one.content), "created_by": "admin",
-                    "created_at": NOW, "written_at": NOW, "expires_at": NOW,
+                    "id": key,
+                    "path": one.path,
+                    "size_bytes": one.length,
+                    "received_bytes": len(one.content),
+                    "created_by": "admin",
+                    "created_at": NOW,
+                    "written_at": NOW,
+                    "expires_at": NOW,
                 }
                 for key, one in self.uploads.items()
-            ]  # fmt: skip
+            ]
             return web.json_response({"items": rows, "next": None})
         assert request.headers["Tus-Resumable"] == "1.0.0"
         if request.method == "DELETE":

@@ -29,9 +29,12 @@ USER = {"id": uid(3), "name": "ann", "operator": False, "created_at": NOW}
 KEY_VIEW = {"id": uid(4), "name": "default", "created_at": NOW, "expires_at": None}
 TOKEN = {"id": uid(5), "name": "", "created_by": "ann", "created_at": NOW, "expires_at": NOW, "revoked_at": None}
 REVOCATION = {
-    "id": uid(5), "in_force": False, "applied": [], "missing": [{"proxy_id": "proxy-1", "heard_s": 1, "reason": {"code": "a", "text": "b"}}],
+    "id": uid(5),
+    "in_force": False,
+    "applied": [],
+    "missing": [{"proxy_id": "proxy-1", "heard_s": 1, "reason": {"code": "a", "text": "b"}}],
     "reason": {"code": "a", "text": "b"},
-}  # fmt: skip
+}
 FOLDER = {"id": uid(6), "name": "f", "project_id": uid(2), "usage_mode": "model", "created_at": NOW}
 RULE = RuleSpec(
     source=MetricSource.KERNEL,
@@ -43,9 +46,14 @@ RULE = RuleSpec(
 )
 RULE_VIEW = {"id": uid(7), "spec": RULE.model_dump(mode="json"), "created_at": NOW}
 VALIDATION = {
-    "id": uid(8), "kind": "validation", "status": "pending", "done": False, "verdict": None, "reason": {"code": "a", "text": "b"},
+    "id": uid(8),
+    "kind": "validation",
+    "status": "pending",
+    "done": False,
+    "verdict": None,
+    "reason": {"code": "a", "text": "b"},
     "started_at": NOW,
-}  # fmt: skip
+}
 
 
 def page(*items: Any, next_: str | None = None) -> dict[str, Any]:
@@ -141,10 +149,18 @@ def test_tokens_rules_history_validations(there: StandIn, client: Client) -> Non
     there.on("GET", "/v1/services/echo/revisions", page(revision))
     assert next(client.services.revisions("echo")).spec.folder == "f"
     effective = {
-        "runtime": "custom", "model_name": "m", "image": "i", "architecture": None, "command": [], "port": 80,
-        "model_path": "/models", "health_check": None, "slots": {"cpu": "1"}, "later": 1,
+        "runtime": "custom",
+        "model_name": "m",
+        "image": "i",
+        "architecture": None,
+        "command": [],
+        "port": 80,
+        "model_path": "/models",
+        "health_check": None,
+        "slots": {"cpu": "1"},
+        "later": 1,
         "pre_start_actions": [{"action": "of a later version", "args": {}}],
-    }  # fmt: skip
+    }
     there.on("GET", "/v1/services/echo/revisions/1", {**revision, "effective": effective})
     assert client.services.revision("echo", 1).effective.port == 80, "parts that a later version knows do not matter"
     there.on("POST", "/v1/validations", VALIDATION, status=201)
@@ -316,8 +332,11 @@ def test_clients_project_tokens_and_limits(there: StandIn, client: Client) -> No
     there.on("DELETE", f"/v1/projects/p/tokens/{uid(5)}", REVOCATION)
     client.project_tokens.revoke("p", uid(5))
     assert there.bodies == [
-        {"name": "robot", "limits": {"in_flight": 3}}, {"limits": {"in_flight": None}, "share": 3}, {"limits": None}, {},
-    ]  # fmt: skip
+        {"name": "robot", "limits": {"in_flight": 3}},
+        {"limits": {"in_flight": None}, "share": 3},
+        {"limits": None},
+        {},
+    ]
 
 
 def test_an_older_manager_does_not_say_where_a_revocation_is_in_force(there: StandIn, client: Client) -> None:

@@ -14,8 +14,15 @@ PATH = "/v1/services/echo/revisions/2/receipt"
 
 def rollout(**changes: Any) -> dict[str, Any]:
     return {
-        "revision": 2, "replicas": 1, "draining": 0, "began_at": None, "ended_at": None, "waiting_for": [], "complete": True, **changes,
-    }  # fmt: skip
+        "revision": 2,
+        "replicas": 1,
+        "draining": 0,
+        "began_at": None,
+        "ended_at": None,
+        "waiting_for": [],
+        "complete": True,
+        **changes,
+    }
 
 
 def test_until_it_is_complete(there: StandIn, client: Client) -> None:

@@ -44,8 +44,16 @@ class Time:
 def transport(handle: Callable[[httpx.Request], httpx.Response], time: Time, **more: Any) -> Transport:
     """A transport whose server is a function."""
     made = Transport(
-        "http://there", KEY, timeout_s=1, connect_timeout_s=1, retries=0, verify=True, sleep=time.sleep, clock=lambda: time.now, **more
-    )  # fmt: skip
+        "http://there",
+        KEY,
+        timeout_s=1,
+        connect_timeout_s=1,
+        retries=0,
+        verify=True,
+        sleep=time.sleep,
+        clock=lambda: time.now,
+        **more,
+    )
     made._http = httpx.Client(base_url="http://there", transport=httpx.MockTransport(handle))
     return made
 
@@ -66,12 +74,10 @@ def at(ms: int) -> str:
 
 
 @given(
-    written=st.lists(
-        st.tuples(st.integers(0, 1), st.integers(0, 3), st.sampled_from("ab")), min_size=1, max_size=30
-    ),
+    written=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3), st.sampled_from("ab")), min_size=1, max_size=30),
     cuts=st.lists(st.integers(0, 30), max_size=3),
     tail=st.integers(1, 30),
-)  # fmt: skip
+)
 def test_whenever_the_connection_breaks_each_line_comes_once(
     written: list[tuple[int, int, str]], cuts: list[int], tail: int
 ) -> None:

@@ -126,8 +126,9 @@ def test_small_files_go_in_parts_and_those_that_cannot_be_read_are_named(
         )
     )
     assert [(row.path, row.found) for row in refused] == [
-        ("b", "a directory"), ("d", "it cannot be read: No such file or directory"),
-    ]  # fmt: skip
+        ("b", "a directory"),
+        ("d", "it cannot be read: No such file or directory"),
+    ]
     assert there.files == {"a": b"a", "c": b"c"}
     assert there.directories == {"e/f", *(f"g/{n}" for n in range(500))}
     assert told == [4]

@@ -131,8 +131,9 @@ def test_links_and_special_files_there_are_named_and_made_no_file_here(
     there.on("GET", FILES, {"items": rows, "next": None})
     done = client.folders.download_tree("chat", tmp_path / "to")
     assert [(row.path, row.reason, row.lasting) for row in done.left_out] == [
-        ("d/link", "a link", True), ("pipe", "a special file", True),
-    ]  # fmt: skip
+        ("d/link", "a link", True),
+        ("pipe", "a special file", True),
+    ]
     assert done.directories == ("d",)
     assert sorted(path.name for path in (tmp_path / "to").rglob("*")) == ["a", "d"]
     assert any("all=true" in path for _, path in there.seen)
@@ -148,8 +149,9 @@ def test_a_manager_that_cannot_say_what_is_no_file_is_asked_for_files(
     done = client.folders.download_tree("chat", tmp_path / "to")
     assert [file.path for file in done.files] == ["a"]
     assert [path.partition("?")[2] for _, path in there.seen if path.startswith(FILES)] == [
-        "limit=200&recursive=true&all=true", "limit=200&recursive=true",
-    ]  # fmt: skip
+        "limit=200&recursive=true&all=true",
+        "limit=200&recursive=true",
+    ]
 
 
 def test_a_large_file_that_went_meanwhile_costs_itself(there: StandIn, client: Client, tmp_path: Path) -> None:

@@ -9,9 +9,17 @@ PATH = "/v1/services/echo"
 HEALTHY = service_view(status="healthy", phase="deployed")
 FAILED = service_view(phase="failed", reason={"code": "start-failed", "text": "exited with 1"})
 REPLICA = {
-    "id": uid(7), "kernel_id": uid(8), "revision": 1, "status": "draining", "kernel_state": "running", "health": "healthy",
-    "reason": {"code": "scaled-in", "text": "0 replicas are wanted"}, "agent_id": "agent-1", "address": None, "created_at": NOW,
-}  # fmt: skip
+    "id": uid(7),
+    "kernel_id": uid(8),
+    "revision": 1,
+    "status": "draining",
+    "kernel_state": "running",
+    "health": "healthy",
+    "reason": {"code": "scaled-in", "text": "0 replicas are wanted"},
+    "agent_id": "agent-1",
+    "address": None,
+    "created_at": NOW,
+}
 
 
 def test_until_healthy_with_progress(there: StandIn, client: Client) -> None:

@@ -33,10 +33,12 @@ def _listed(title: str, rows: dict[str, str]) -> str:
     return "\n".join([f"{title}:", *(f"  {name:<{width}}  {text}" for name, text in rows.items())])
 
 
-EPILOG = "\b\n" + "\n\n\b\n".join([
-    _listed("Exit codes", {str(int(code)): text for code, text in EXIT_CODES.items()}),
-    _listed("Environment", ENVIRONMENT),
-])  # fmt: skip
+EPILOG = "\b\n" + "\n\n\b\n".join(
+    [
+        _listed("Exit codes", {str(int(code)): text for code, text in EXIT_CODES.items()}),
+        _listed("Environment", ENVIRONMENT),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -53,27 +55,39 @@ def _group(help: str, *modules: str) -> Entry:
 
 
 ENTRIES: Mapping[str, Entry] = {
-    "up": Entry(("stack",), "Start everything on this machine and run until Ctrl-C: servers, manager, agents, app-proxy, autoscaler."),
+    "up": Entry(
+        ("stack",),
+        "Start everything on this machine and run until Ctrl-C: servers, manager, agents, app-proxy, autoscaler.",
+    ),
     "down": Entry(("stack",), "Stop the stack that `up` started; its data stays."),
-    "status": Entry(("stack",), "Show what runs: servers, services, agents, where they listen and log; or the server that one is logged in to."),
+    "status": Entry(
+        ("stack",),
+        "Show what runs: servers, services, agents, where they listen and log; or the server that one is logged in to.",
+    ),
     "login": Entry(("login",), "Try a server and key, and keep them for later commands (only you can read the file)."),
     "logout": Entry(("login",), "Forget the stored login."),
     "whoami": Entry(("login",), "Show who one is to the server, and one's projects."),
     "migrate": Entry(("migrate",), "Bring the manager's database up to date; safe to repeat, and for many at once."),
     "version": Entry(("version",), "Show this program's version, and the server's if it can be reached."),
-    "completion": Entry(("completion",), "Print the shell's completion script; load it with: source <(headrace completion bash)."),
+    "completion": Entry(
+        ("completion",), "Print the shell's completion script; load it with: source <(headrace completion bash)."
+    ),
     "project": _group("Projects: members, quotas, what is used.", "project"),
     "user": _group("Users and their API keys (operators; one's own keys: everybody).", "user"),
     "folder": _group("Model folders: create, upload, browse, download.", "folder"),
     "service": _group(
         "Model services: one permanent endpoint and its replicas.",
-        "service", "service_changes", "service_traffic", "service_receipts", "service_logs",
+        "service",
+        "service_changes",
+        "service_traffic",
+        "service_receipts",
+        "service_logs",
     ),
     "token": _group("Tokens with which apps call a service, or all services of a project.", "token"),
     "client": _group("Named clients: apps that call a service with basic auth.", "client"),
     "rule": _group("Autoscaling rules of a service.", "rule"),
     "agent": _group("Agents: the machines, what they have and what runs on them (operators).", "agent"),
-}  # fmt: skip
+}
 
 
 class LazyGroup(TyperGroup):

@@ -42,9 +42,15 @@ class Failure:
     def document(self) -> dict[str, Any]:
         """Return what `--json` prints on standard error."""
         known = {
-            "type": self.type, "title": self.title, "detail": self.detail, "exit_code": int(self.code),
-            "errors": [dict(e) for e in self.errors], "hint": self.hint, "log": self.log, "request_id": self.request_id,
-        }  # fmt: skip
+            "type": self.type,
+            "title": self.title,
+            "detail": self.detail,
+            "exit_code": int(self.code),
+            "errors": [dict(e) for e in self.errors],
+            "hint": self.hint,
+            "log": self.log,
+            "request_id": self.request_id,
+        }
         return {**self.extra, **{name: value for name, value in known.items() if value not in ("", None, [])}}
 
     def lines(self) -> list[str]:

@@ -42,9 +42,13 @@ class Shown(AbstractContextManager["Shown"]):
         self._total = total_bytes
         if not self._quiet and sys.stderr.isatty():
             self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                DownloadColumn(binary_units=True),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
                 console=Console(stderr=True),
-            )  # fmt: skip
+            )
             self._open.enter_context(self._bar)
             self._task = self._bar.add_task(clean(self._what), total=max(self._total, 1))
 

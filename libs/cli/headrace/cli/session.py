@@ -86,9 +86,13 @@ class Session:
         if target.url.startswith("http://") and not is_local(target.url):
             self.output.note(f"warning: the key goes to {target.url} unencrypted; use https")
         return Client(
-            target.url, target.key, verify=str(target.ca_file) if target.ca_file else True, on_wait=self.output.note,
-            patience_s=PATIENCE_S if patient else 0.0, timeout_s=ANSWER_S if patient else THERE_S,
-        )  # fmt: skip
+            target.url,
+            target.key,
+            verify=str(target.ca_file) if target.ca_file else True,
+            on_wait=self.output.note,
+            patience_s=PATIENCE_S if patient else 0.0,
+            timeout_s=ANSWER_S if patient else THERE_S,
+        )
 
     def close(self) -> None:
         """Close the client, if one was made."""

@@ -11,11 +11,25 @@ from rich.table import Table
 from rich.text import Text
 
 _COLOURS = {
-    "healthy": "green", "deployed": "green", "running": "green", "alive": "green", "ready": "green", "passed": "green",
-    "degraded": "yellow", "deploying": "yellow", "pending": "yellow", "placed": "yellow", "draining": "yellow",
-    "starting": "yellow", "stopping": "yellow", "restarting": "yellow",
-    "unhealthy": "red", "failed": "red", "lost": "red", "down": "red",
-}  # fmt: skip
+    "healthy": "green",
+    "deployed": "green",
+    "running": "green",
+    "alive": "green",
+    "ready": "green",
+    "passed": "green",
+    "degraded": "yellow",
+    "deploying": "yellow",
+    "pending": "yellow",
+    "placed": "yellow",
+    "draining": "yellow",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "restarting": "yellow",
+    "unhealthy": "red",
+    "failed": "red",
+    "lost": "red",
+    "down": "red",
+}
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -177,8 +177,9 @@ class _Supervisor:
         options, host = self._options, self._options.listen_host
         ports.give_back("manager", "appproxy", *(f"{name}.admin" for name in there.admin_ports))
         for port, asked, what in (
-            (there.api_port, options.api_port, "the API"), (there.proxy_port, options.proxy_port, "the app-proxy")
-        ):  # fmt: skip
+            (there.api_port, options.api_port, "the API"),
+            (there.proxy_port, options.proxy_port, "the app-proxy"),
+        ):
             if asked is not None and not ports.usable(asked, host):
                 raise PortTakenError(port, host, what) from error
         taken = [port for port in (there.api_port, there.proxy_port) if not ports.usable(port, host)]

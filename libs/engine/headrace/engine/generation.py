@@ -13,10 +13,42 @@ from functools import lru_cache
 
 _PIECES = re.compile(r"\w+|[^\w\s]")
 _WORDS = (
-    "water", "wheel", "channel", "mill", "stone", "river", "gate", "sluice", "turns", "carries", "lifts", "slowly",
-    "again", "evenly", "grain", "flour", "morning", "field", "bridge", "steady", "quiet", "deep", "narrow", "level",
-    "flows", "and", "the", "over", "under", "beside", "through", "with", "from", "then", "here",
-)  # fmt: skip
+    "water",
+    "wheel",
+    "channel",
+    "mill",
+    "stone",
+    "river",
+    "gate",
+    "sluice",
+    "turns",
+    "carries",
+    "lifts",
+    "slowly",
+    "again",
+    "evenly",
+    "grain",
+    "flour",
+    "morning",
+    "field",
+    "bridge",
+    "steady",
+    "quiet",
+    "deep",
+    "narrow",
+    "level",
+    "flows",
+    "and",
+    "the",
+    "over",
+    "under",
+    "beside",
+    "through",
+    "with",
+    "from",
+    "then",
+    "here",
+)
 _SENTENCE_TOKENS = 12
 _EMBEDDED_WORDS = 64  # a long text must not hold up the event loop
 

@@ -46,9 +46,12 @@ __all__ = [
 ]
 
 _HOME = {
-    "Client": "client", "LogStream": "logs", "Until": "waiting", "ResumeFile": "trees.resume",
+    "Client": "client",
+    "LogStream": "logs",
+    "Until": "waiting",
+    "ResumeFile": "trees.resume",
     **dict.fromkeys(("LeftOut", "ResumeStore", "TreeFile", "TreeProgress", "TreeResult"), "trees.results"),
-}  # fmt: skip
+}
 """The module of each name; the others are errors."""
 
 

@@ -60,9 +60,11 @@ class Folders:
     ) -> Iterator[FileView]:
         """Yield what lies in the directory `path`, with `recursive` also below; with `everything` also links and special files."""
         query: Query = {
-            "path": path or None, "recursive": "true" if recursive else None, "all": "true" if everything else None,
+            "path": path or None,
+            "recursive": "true" if recursive else None,
+            "all": "true" if everything else None,
             "project": project,
-        }  # fmt: skip
+        }
         return self._transport.items(FileView, f"{_of(folder)}/files", query)
 
     def read(self, folder: object, path: str, *, project: str | None = None) -> bytes:
@@ -173,9 +175,13 @@ class Folders:
         there = self._view(folder, project)
         with self._transport.another() as own:
             return TreeUpload(Folders(own), there, own.url, resume, own.close).run(
-                [sources] if isinstance(sources, Path) else list(sources), to, only=only, skip_same=skip_same, progress=progress,
+                [sources] if isinstance(sources, Path) else list(sources),
+                to,
+                only=only,
+                skip_same=skip_same,
+                progress=progress,
                 parallel=parallel,
-            )  # fmt: skip
+            )
 
     def download_tree(
         self,

@@ -13,8 +13,9 @@ from headrace.sdk.transport import Transport, parsed
 _EVERY_S: Final = 0.2
 _NO_CONTENT: Final = 204
 _NOT_TOLD = Reason(
-    code="not-told", text="this manager is of an older version and does not say where that is in force; app-proxies follow in a second"
-)  # fmt: skip
+    code="not-told",
+    text="this manager is of an older version and does not say where that is in force; app-proxies follow in a second",
+)
 
 
 def revoked(transport: Transport, path: str, credential: UUID | str) -> RevocationView:

@@ -147,9 +147,13 @@ class Services:
         receipt = None
         still_until: float | None = None
         seen = polled(
-            lambda: self._receipt(service, revision, patience_s=0), reason=lambda _: _INCOMPLETE, what=f"receipt of {service}",
-            timeout_s=timeout_s, every_s=every_s, transport=self._transport,
-        )  # fmt: skip
+            lambda: self._receipt(service, revision, patience_s=0),
+            reason=lambda _: _INCOMPLETE,
+            what=f"receipt of {service}",
+            timeout_s=timeout_s,
+            every_s=every_s,
+            transport=self._transport,
+        )
         try:
             for receipt in seen:
                 if progress is not None:
@@ -196,9 +200,13 @@ class Services:
         WaitTimeoutError after `timeout_s`. A server that is away meanwhile is waited for.
         """
         seen = polled(
-            lambda: self._get_or_none(service), reason=lambda found: found.reason if found else _GONE,
-            what=f"{service} {until}", timeout_s=timeout_s, every_s=every_s, transport=self._transport,
-        )  # fmt: skip
+            lambda: self._get_or_none(service),
+            reason=lambda found: found.reason if found else _GONE,
+            what=f"{service} {until}",
+            timeout_s=timeout_s,
+            every_s=every_s,
+            transport=self._transport,
+        )
         for found in seen:
             if found is None:
                 if until == "gone":

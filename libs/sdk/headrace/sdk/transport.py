@@ -84,9 +84,17 @@ class Transport:
         self._closing = Event()
         self._others: set[Transport] = set()
         self._alike = partial(
-            Transport, url, key, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s, retries=retries, verify=verify,
-            patience_s=patience_s, on_wait=on_wait, clock=clock,
-        )  # fmt: skip
+            Transport,
+            url,
+            key,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            retries=retries,
+            verify=verify,
+            patience_s=patience_s,
+            on_wait=on_wait,
+            clock=clock,
+        )
         self._said_slow = False
         self._patience_s = patience_s
         self._timeout = httpx.Timeout(timeout_s, connect=connect_timeout_s, pool=timeout_s)

@@ -121,8 +121,11 @@ class Uploader:
                 self._progress(offset + sent, size)
 
         headers = {
-            **_TUS, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream", "Content-Length": str(length),
-        }  # fmt: skip
+            **_TUS,
+            "Upload-Offset": str(offset),
+            "Content-Type": "application/offset+octet-stream",
+            "Content-Length": str(length),
+        }
         answer = self._transport.send(
             "PATCH", self._one(upload_id), query=self._query, content=blocks(), headers=headers
         )

@@ -57,9 +57,13 @@ class Validations:
         """Yield the trial run as it is every `every_s`, and end once it is done. Raises WaitTimeoutError."""
         path = _of(validation)
         seen = polled(
-            lambda: self._transport.one(ValidationView, "GET", path, patience_s=0), reason=lambda found: found.reason,
-            what=f"validation {validation}", timeout_s=timeout_s, every_s=every_s, transport=self._transport,
-        )  # fmt: skip
+            lambda: self._transport.one(ValidationView, "GET", path, patience_s=0),
+            reason=lambda found: found.reason,
+            what=f"validation {validation}",
+            timeout_s=timeout_s,
+            every_s=every_s,
+            transport=self._transport,
+        )
         for found in seen:
             yield found
             if found.done:

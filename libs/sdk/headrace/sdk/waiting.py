@@ -15,8 +15,14 @@ Until = Literal["healthy", "stopped", "gone"]
 
 
 def polled(
-    read: Callable[[], T], *, reason: Callable[[T], Reason], what: str, timeout_s: float, every_s: float, transport: Transport,
-) -> Iterator[T]:  # fmt: skip
+    read: Callable[[], T],
+    *,
+    reason: Callable[[T], Reason],
+    what: str,
+    timeout_s: float,
+    every_s: float,
+    transport: Transport,
+) -> Iterator[T]:
     """Yield what `read` returns, every `every_s`; the caller stops when content. Raises WaitTimeoutError after `timeout_s`.
 
     A server that is away, or says 5xx, is waited for too: it may be restarting.

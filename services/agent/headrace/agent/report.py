@@ -43,9 +43,17 @@ def machine_of(
     if gpus:
         slots[GPU_DEVICE] = Decimal(len(gpus))
     return Machine(
-        hostname=capacity.hostname, architecture=capacity.architecture, address=address, runtime=runtime,
-        version=_VERSION, slots=slots, gpus=gpus, isolation=isolation, disk=disk, engine_disk=engine_disk,
-    )  # fmt: skip
+        hostname=capacity.hostname,
+        architecture=capacity.architecture,
+        address=address,
+        runtime=runtime,
+        version=_VERSION,
+        slots=slots,
+        gpus=gpus,
+        isolation=isolation,
+        disk=disk,
+        engine_disk=engine_disk,
+    )
 
 
 class Reporter:
@@ -99,7 +107,12 @@ class Reporter:
             KERNELS.labels(state).set(tally[state])
         self._sequence += 1
         report = NodeReport(
-            agent_id=self._agent_id, incarnation=self._incarnation, sequence=self._sequence, sent_at=self._now(),
-            applied_generation=self._plans.generation, machine=machine, kernels=kernels,
-        )  # fmt: skip
+            agent_id=self._agent_id,
+            incarnation=self._incarnation,
+            sequence=self._sequence,
+            sent_at=self._now(),
+            applied_generation=self._plans.generation,
+            machine=machine,
+            kernels=kernels,
+        )
         await publish(self._bus, report)

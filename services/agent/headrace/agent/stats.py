@@ -141,9 +141,12 @@ class Sampler:
         if spec.service_id is None or usage is None or self.capacity is None:
             return None
         kernel = kernel_values(
-            spec, usage, self._before.get(spec.kernel_id), {gpu.gpu_id: gpu for gpu in self.gpus},
+            spec,
+            usage,
+            self._before.get(spec.kernel_id),
+            {gpu.gpu_id: gpu for gpu in self.gpus},
             machine_mem_bytes=self.capacity.mem_bytes,
-        )  # fmt: skip
+        )
         return KernelSample(
             service_id=spec.service_id,
             session_id=spec.session_id,

@@ -88,22 +88,41 @@ def _tasks(
     anywhere = secrets.randbelow(len(settings.ports)) + settings.ports.first
     ports = HostPorts(settings.ports, settings.bind_address, after=anywhere)
     starter = Starter(
-        runtime, table, Folders(settings.folders_root), ports, disk,
-        concurrency=settings.start_concurrency, prestart_timeout=settings.prestart_timeout,
-        simulated_gpus=gpus.simulated, now=utc_now,
-    )  # fmt: skip
+        runtime,
+        table,
+        Folders(settings.folders_root),
+        ports,
+        disk,
+        concurrency=settings.start_concurrency,
+        prestart_timeout=settings.prestart_timeout,
+        simulated_gpus=gpus.simulated,
+        now=utc_now,
+    )
     converger = Converger(
-        runtime, plans, table, starter, archive, every=settings.reconcile_every, first_sync=settings.first_sync,
+        runtime,
+        plans,
+        table,
+        starter,
+        archive,
+        every=settings.reconcile_every,
+        first_sync=settings.first_sync,
         stop_on_exit=settings.exit_grace if settings.stop_kernels_on_exit else None,
         evict_over_memory=settings.memory_over_limit == "end",
-    )  # fmt: skip
+    )
     prober = Prober(table, checker, runtime, utc_now, port_open_timeout=settings.port_open_timeout)
     sampler = Sampler(
-        bus, settings.id, runtime, gpus, EngineMetrics(session, settings.probed_host), table,
-        every=settings.metrics_every, now=utc_now, on_machine=lambda: table.on_change(),  # noqa: PLW0108 - it is set below
+        bus,
+        settings.id,
+        runtime,
+        gpus,
+        EngineMetrics(session, settings.probed_host),
+        table,
+        every=settings.metrics_every,
+        now=utc_now,
+        on_machine=lambda: table.on_change(),  # noqa: PLW0108 - it is set below
         watched=lambda: plans.newest.watched if plans.newest is not None else None,
         on_over=converger.poke if settings.memory_over_limit == "end" else lambda: None,
-    )  # fmt: skip
+    )
 
     def machine() -> Machine | None:
         if sampler.capacity is None or not converger.has_looked:
@@ -122,9 +141,14 @@ def _tasks(
     reporter = Reporter(bus, settings.id, table, plans, machine, every=settings.report_every, now=utc_now)
     logs = LogServer(bus, settings.id, runtime, table, archive)
     link = BusLink(
-        bus, plans, logs, url=settings.nats_url, user=settings.bus_user,
-        password=settings.nats_password.get_secret_value(), agent_id=settings.id,
-    )  # fmt: skip
+        bus,
+        plans,
+        logs,
+        url=settings.nats_url,
+        user=settings.bus_user,
+        password=settings.nats_password.get_secret_value(),
+        agent_id=settings.id,
+    )
     table.on_change = reporter.poke
     plans.on_new = converger.poke
     converger.after_change = prober.sync
@@ -154,29 +178,41 @@ async def _runtime(settings: Settings, stack: AsyncExitStack) -> Runtime:
         Engine.open(settings.docker_host, timeout_s=settings.docker_timeout.total_seconds())
     )
     common = Common(
-        owner=str(settings.data_dir), bind_address=settings.bind_address, pids=settings.docker_pids,
+        owner=str(settings.data_dir),
+        bind_address=settings.bind_address,
+        pids=settings.docker_pids,
         shm_bytes=settings.docker_shm_bytes,
-    )  # fmt: skip
+    )
     policy = NetworkPolicy(
-        settings.docker_network, settings.docker_subnets, settings.docker_subnet_prefix, settings.docker_firewall,
+        settings.docker_network,
+        settings.docker_subnets,
+        settings.docker_subnet_prefix,
+        settings.docker_firewall,
         local_engine=settings.docker_host.startswith("unix://"),
-    )  # fmt: skip
+    )
     registries = Registries(settings.image_registries, only_listed=settings.image_registries_only)
     firewall = Firewall(common.owner, settings.docker_allowed_networks)
     networks = SessionNetworks(engine, settings.id, common.owner, policy, firewall)
     stack.push_async_callback(networks.close)
     return DockerRuntime(
-        engine, networks, registries, agent_id=settings.id, host=settings.advertise_host, common=common,
+        engine,
+        networks,
+        registries,
+        agent_id=settings.id,
+        host=settings.advertise_host,
+        common=common,
         pull_timeout_s=settings.image_pull_timeout.total_seconds(),
-    )  # fmt: skip
+    )
 
 
 def _gpus(settings: Settings, stack: AsyncExitStack) -> Gpus:
     if settings.simulated_gpus:
         return SimulatedGpus(
-            settings.id, count=settings.simulated_gpus, model=settings.simulated_gpu_model,
+            settings.id,
+            count=settings.simulated_gpus,
+            model=settings.simulated_gpu_model,
             memory_bytes=settings.simulated_gpu_memory_bytes,
-        )  # fmt: skip
+        )
     real = NvmlGpus()
     stack.callback(real.close)
     return real

@@ -39,10 +39,14 @@ QUEUE = "autoscaler"
 def open_redis(settings: Settings) -> Redis:
     """Return a client that connects when used, answers or fails within `redis_timeout_s`, and tries once more when a connection broke."""
     return Redis.from_url(
-        settings.redis_url.get_secret_value(), protocol=2, socket_timeout=settings.redis_timeout_s,
-        socket_connect_timeout=settings.redis_timeout_s, retry=Retry(NoBackoff(), 1), health_check_interval=0,
+        settings.redis_url.get_secret_value(),
+        protocol=2,
+        socket_timeout=settings.redis_timeout_s,
+        socket_connect_timeout=settings.redis_timeout_s,
+        retry=Retry(NoBackoff(), 1),
+        health_check_interval=0,
         client_name=f"headrace-autoscaler-{settings.id}",
-    )  # fmt: skip
+    )
 
 
 @asynccontextmanager
@@ -55,9 +59,13 @@ async def build(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[
         redis = open_redis(settings)
         stack.push_async_callback(redis.aclose)
         bus = await stack.enter_async_context(
-            open_bus(settings.nats_url, user=settings.nats_user, password=settings.nats_password.get_secret_value(),
-                     name=f"autoscaler-{settings.id}")
-        )  # fmt: skip
+            open_bus(
+                settings.nats_url,
+                user=settings.nats_user,
+                password=settings.nats_password.get_secret_value(),
+                name=f"autoscaler-{settings.id}",
+            )
+        )
         horizon = Horizon(timedelta(seconds=settings.window_s), timedelta(seconds=settings.freshness_s))
         tables, records = Tables(), Records(redis)
         windows = Windows(redis, keep=max(horizon.length, horizon.freshness))
@@ -67,8 +75,9 @@ async def build(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[
         reporter = Reporter(bus, every=timedelta(seconds=settings.report_s))
         tick = Tick(
             Parts(tables, windows, leases, records, trigger, reporter, clock),
-            horizon=horizon, patience=timedelta(seconds=settings.patience_s),
-        )  # fmt: skip
+            horizon=horizon,
+            patience=timedelta(seconds=settings.patience_s),
+        )
         intake = Intake(tables, windows)
         await stack.enter_async_context(subscribed(bus, KernelMetrics, intake.take_kernels, queue=QUEUE))
         await stack.enter_async_context(subscribed(bus, ProxyMetrics, intake.take_replicas, queue=QUEUE))

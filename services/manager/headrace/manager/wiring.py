@@ -84,26 +84,50 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         proxies = Proxies(utc_now, loops.poke, connected=lambda: bus.connected)
         agents = AgentLiveness(pool, bus, loops.poke, lost_after=settings.lost_after)
         loops.build(
-            pool, bus, proxies, agents, utc_now, every=settings.reconcile_every, verify=settings.verify_every,
+            pool,
+            bus,
+            proxies,
+            agents,
+            utc_now,
+            every=settings.reconcile_every,
+            verify=settings.verify_every,
             kept=Kept(
-                sessions=settings.forget_sessions_after, errors=settings.forget_errors_after, receipts=settings.forget_receipts_after,
-                events=settings.forget_events_after, deleted=settings.forget_deleted_after,
+                sessions=settings.forget_sessions_after,
+                errors=settings.forget_errors_after,
+                receipts=settings.forget_receipts_after,
+                events=settings.forget_events_after,
+                deleted=settings.forget_deleted_after,
             ),
-            storage=storage, measure=settings.measure_folders_every,
-        )  # fmt: skip
+            storage=storage,
+            measure=settings.measure_folders_every,
+        )
         password = settings.nats_password.get_secret_value()
         side = BusSide(
-            bus, lambda: bus.open(settings.nats_url, user=settings.nats_user, password=password, name="manager"),
-            listening=agents.listening, proxies=proxies, outcomes=outcomes,
+            bus,
+            lambda: bus.open(settings.nats_url, user=settings.nats_user, password=password, name="manager"),
+            listening=agents.listening,
+            proxies=proxies,
+            outcomes=outcomes,
             nodes=NodeReports(pool, loops.poke, places=places(settings), lost_after=settings.lost_after),
-            scale=Scaling(pool, loops).answer, poke=loops.poke,
-        )  # fmt: skip
+            scale=Scaling(pool, loops).answer,
+            poke=loops.poke,
+        )
         use = make_use_cases(
-            pool, storage, vault=vault, proxy_url=settings.public_proxy_url, pokes=loops, outcomes=outcomes, reader=BusLogReader(bus),
-            clock=utc_now, max_upload_bytes=settings.upload_limit_bytes, uploads_kept_for=timedelta(days=2),
+            pool,
+            storage,
+            vault=vault,
+            proxy_url=settings.public_proxy_url,
+            pokes=loops,
+            outcomes=outcomes,
+            reader=BusLogReader(bus),
+            clock=utc_now,
+            max_upload_bytes=settings.upload_limit_bytes,
+            uploads_kept_for=timedelta(days=2),
             most=Bounds(**{field.name: getattr(settings, field.name) for field in fields(Bounds)}),
-            own_ports=OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports), proxies=proxies, places=places(settings),
-        )  # fmt: skip
+            own_ports=OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports),
+            proxies=proxies,
+            places=places(settings),
+        )
         await use.clean()
         app = make_api(use, checks={"bus": side.check, "loops": loops.check})
         yield [
@@ -120,10 +144,22 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
 
 
 def make_use_cases(
-    pool: Pool, storage: FolderStorage, *, vault: Vault, proxy_url: str, pokes: Pokes, outcomes: RuleOutcomes,
-    reader: LogReader, clock: Clock, max_upload_bytes: int, uploads_kept_for: timedelta, own_ports: OwnPorts, proxies: AppProxies,
-    most: Bounds = USUAL, places: Places = Places(),  # noqa: B008 - frozen
-) -> UseCases:  # fmt: skip
+    pool: Pool,
+    storage: FolderStorage,
+    *,
+    vault: Vault,
+    proxy_url: str,
+    pokes: Pokes,
+    outcomes: RuleOutcomes,
+    reader: LogReader,
+    clock: Clock,
+    max_upload_bytes: int,
+    uploads_kept_for: timedelta,
+    own_ports: OwnPorts,
+    proxies: AppProxies,
+    most: Bounds = USUAL,
+    places: Places = Places(),  # noqa: B008 - frozen
+) -> UseCases:
     """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
     resolver = Resolver(pool, storage)
     services = Services(pool, resolver, Views(proxy_url, proxies), pokes, clock, own_ports, most)
@@ -131,13 +167,23 @@ def make_use_cases(
     folders = Folders(pool, storage, account, most)
     revocations = Revocations(pool, proxies, clock)
     return UseCases(
-        auth=Authentication(pool, vault), projects=Projects(pool, most), users=Users(pool, vault, most), folders=folders,
-        uploads=Uploads(pool, storage, folders, account, max_bytes=max_upload_bytes, kept_for=uploads_kept_for, most=most),
+        auth=Authentication(pool, vault),
+        projects=Projects(pool, most),
+        users=Users(pool, vault, most),
+        folders=folders,
+        uploads=Uploads(
+            pool, storage, folders, account, max_bytes=max_upload_bytes, kept_for=uploads_kept_for, most=most
+        ),
         archives=Archives(pool, storage, folders, account, max_bytes=max_upload_bytes),
-        services=services, changes=Changes(pool, resolver, services, pokes, own_ports, most), replicas=Replicas(pool, pokes),
+        services=services,
+        changes=Changes(pool, resolver, services, pokes, own_ports, most),
+        replicas=Replicas(pool, pokes),
         receipts=Receipts(pool),
-        tokens=Tokens(pool, SigningKeys(vault), pokes, clock, most, revocations), clients=Clients(pool, pokes, most, revocations),
+        tokens=Tokens(pool, SigningKeys(vault), pokes, clock, most, revocations),
+        clients=Clients(pool, pokes, most, revocations),
         rules=Rules(pool, outcomes, pokes, most),
-        history=History(pool), logs=Logs(pool, reader, clock), validations=Validations(pool, resolver, pokes, most),
+        history=History(pool),
+        logs=Logs(pool, reader, clock),
+        validations=Validations(pool, resolver, pokes, most),
         agents=Agents(pool, places),
-    )  # fmt: skip
+    )

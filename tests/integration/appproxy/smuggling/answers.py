@@ -1,5 +1,4 @@
 """What a replica may answer wrongly, and what its caller must get."""
-# ruff: noqa: E501 - rows of a table
 
 from __future__ import annotations
 
@@ -114,44 +113,168 @@ ANSWERS: tuple[AnswerCase, ...] = (
     *(AnswerCase(f"answer-{i}", ok(f, b"hello"), w, Fails(), closes=True) for i, f, w in _BAD_FIELDS),
     *(AnswerCase(f"line-{i}", sized(line=line), w, Fails(), closes=True) for i, line, w in _BAD_LINES),
     *(AnswerCase(f"chunk-{i}", (ok(_CHUNKED, b"1\r\nx\r\n"), b), w, Breaks()) for i, b, w in _BAD_CHUNKS),
-    AnswerCase("chunk-bad-at-once", (ok(_CHUNKED), b"5;\nxx\r\nhello\r\n", b"0\r\n\r\n"), "TERM.EXT in a read of its own", Breaks()),
+    AnswerCase(
+        "chunk-bad-at-once",
+        (ok(_CHUNKED), b"5;\nxx\r\nhello\r\n", b"0\r\n\r\n"),
+        "TERM.EXT in a read of its own",
+        Breaks(),
+    ),
     AnswerCase("plain", sized(), "the plain case must work", Gets(200, b"hello")),
     AnswerCase("chunked", ok(_CHUNKED, _HELLO), "chunks", Gets(200, b"hello")),
-    AnswerCase("chunked-in-pieces", (b"HTTP/1.1 200 O", b"K\r\nTransfer-Encod", b"ing: chunked\r\n\r", b"\n5", b"\r\nhel", b"lo\r\n0\r\n\r", b"\n"), "divided anywhere", Gets(200, b"hello")),
-    AnswerCase("chunk-extension", ok(_CHUNKED, b'5;a="b"\r\nhello\r\n0\r\n\r\n'), "extensions end here", Gets(200, b"hello")),
-    AnswerCase("trailers", ok(_CHUNKED + b"Trailer: X\r\n", b"5\r\nhello\r\n0\r\nX: y\r\nSet-Cookie: a=b\r\n\r\n"), "trailers are never merged into the head", Gets(200, b"hello", absent=(b"set-cookie",))),
-    AnswerCase("until-close", ok(b"", b"hello"), "no length: ends with the connection", Gets(200, b"hello"), closes=True),
-    AnswerCase("http10-until-close", ok(b"", b"hello", line=b"HTTP/1.0 200 OK"), "1.0 ends with the connection", Gets(200, b"hello"), closes=True),
+    AnswerCase(
+        "chunked-in-pieces",
+        (b"HTTP/1.1 200 O", b"K\r\nTransfer-Encod", b"ing: chunked\r\n\r", b"\n5", b"\r\nhel", b"lo\r\n0\r\n\r", b"\n"),
+        "divided anywhere",
+        Gets(200, b"hello"),
+    ),
+    AnswerCase(
+        "chunk-extension", ok(_CHUNKED, b'5;a="b"\r\nhello\r\n0\r\n\r\n'), "extensions end here", Gets(200, b"hello")
+    ),
+    AnswerCase(
+        "trailers",
+        ok(_CHUNKED + b"Trailer: X\r\n", b"5\r\nhello\r\n0\r\nX: y\r\nSet-Cookie: a=b\r\n\r\n"),
+        "trailers are never merged into the head",
+        Gets(200, b"hello", absent=(b"set-cookie",)),
+    ),
+    AnswerCase(
+        "until-close", ok(b"", b"hello"), "no length: ends with the connection", Gets(200, b"hello"), closes=True
+    ),
+    AnswerCase(
+        "http10-until-close",
+        ok(b"", b"hello", line=b"HTTP/1.0 200 OK"),
+        "1.0 ends with the connection",
+        Gets(200, b"hello"),
+        closes=True,
+    ),
     AnswerCase("http10-length", sized(line=b"HTTP/1.0 200 OK"), "1.0 with a length", Gets(200, b"hello")),
-    AnswerCase("http10-chunked", ok(_CHUNKED, _HELLO, line=b"HTTP/1.0 200 OK"), "1.0 has no transfer encodings", Fails(), closes=True),
+    AnswerCase(
+        "http10-chunked",
+        ok(_CHUNKED, _HELLO, line=b"HTTP/1.0 200 OK"),
+        "1.0 has no transfer encodings",
+        Fails(),
+        closes=True,
+    ),
     AnswerCase("early-end", ok(b"Content-Length: 10\r\n", b"hello"), "shorter than it says", Breaks(), closes=True),
     AnswerCase("early-end-chunk", ok(_CHUNKED, b"a\r\nhello"), "ends in a chunk", Breaks(), closes=True),
     AnswerCase("early-end-chunks", ok(_CHUNKED, b"5\r\nhello\r\n"), "no last chunk", Breaks(), closes=True),
     AnswerCase("early-end-head", b"HTTP/1.1 200 OK\r\nContent-Le", "ends in its head", Fails(), closes=True),
     AnswerCase("nothing", b"", "nothing at all", Fails(), closes=True),
-    AnswerCase("extra-bytes", sized() + b"extra", "bytes behind the end are nobody's", Gets(200, b"hello", absent=(b"extra",))),
-    AnswerCase("extra-answer", sized() + GOOD, "a second answer must not become the next caller's (response queue poisoning)", Gets(200, b"hello")),
+    AnswerCase(
+        "extra-bytes", sized() + b"extra", "bytes behind the end are nobody's", Gets(200, b"hello", absent=(b"extra",))
+    ),
+    AnswerCase(
+        "extra-answer",
+        sized() + GOOD,
+        "a second answer must not become the next caller's (response queue poisoning)",
+        Gets(200, b"hello"),
+    ),
     AnswerCase("extra-answer-chunked", ok(_CHUNKED, _HELLO) + GOOD, "behind the last chunk", Gets(200, b"hello")),
     AnswerCase("extra-lines", sized() + b"\r\n\r\n", "empty lines behind the end", Gets(200, b"hello")),
-    AnswerCase("204-body", ok(b"Content-Length: 5\r\n", b"hello", line=b"HTTP/1.1 204 No Content"), "204 has no body (RFC 9112 6.3 (1))", Gets(204, absent=(b"content-length",))),
-    AnswerCase("204-chunked", ok(_CHUNKED, _HELLO, line=b"HTTP/1.1 204 No Content"), "204 has no body", Gets(204, absent=(b"transfer-encoding",))),
-    AnswerCase("204-answer", ok(b"Content-Length: %d\r\n" % len(GOOD), GOOD, line=b"HTTP/1.1 204 No Content"), "the body of a 204 is an answer", Gets(204)),
-    AnswerCase("304-length", ok(b"Content-Length: 5\r\n", line=b"HTTP/1.1 304 Not Modified"), "304 has a length and no body", Gets(304)),
-    AnswerCase("304-body", ok(b"Content-Length: %d\r\n" % len(GOOD), GOOD, line=b"HTTP/1.1 304 Not Modified"), "304 with a body", Gets(304)),
-    AnswerCase("head", ok(b"Content-Length: 5\r\n"), "HEAD has a length and no body", Gets(200, present=(b"content-length: 5",)), method=b"HEAD"),
-    AnswerCase("head-body", ok(b"Content-Length: %d\r\n" % len(GOOD), GOOD), "HEAD with a body", Gets(200), method=b"HEAD"),
+    AnswerCase(
+        "204-body",
+        ok(b"Content-Length: 5\r\n", b"hello", line=b"HTTP/1.1 204 No Content"),
+        "204 has no body (RFC 9112 6.3 (1))",
+        Gets(204, absent=(b"content-length",)),
+    ),
+    AnswerCase(
+        "204-chunked",
+        ok(_CHUNKED, _HELLO, line=b"HTTP/1.1 204 No Content"),
+        "204 has no body",
+        Gets(204, absent=(b"transfer-encoding",)),
+    ),
+    AnswerCase(
+        "204-answer",
+        ok(b"Content-Length: %d\r\n" % len(GOOD), GOOD, line=b"HTTP/1.1 204 No Content"),
+        "the body of a 204 is an answer",
+        Gets(204),
+    ),
+    AnswerCase(
+        "304-length",
+        ok(b"Content-Length: 5\r\n", line=b"HTTP/1.1 304 Not Modified"),
+        "304 has a length and no body",
+        Gets(304),
+    ),
+    AnswerCase(
+        "304-body",
+        ok(b"Content-Length: %d\r\n" % len(GOOD), GOOD, line=b"HTTP/1.1 304 Not Modified"),
+        "304 with a body",
+        Gets(304),
+    ),
+    AnswerCase(
+        "head",
+        ok(b"Content-Length: 5\r\n"),
+        "HEAD has a length and no body",
+        Gets(200, present=(b"content-length: 5",)),
+        method=b"HEAD",
+    ),
+    AnswerCase(
+        "head-body", ok(b"Content-Length: %d\r\n" % len(GOOD), GOOD), "HEAD with a body", Gets(200), method=b"HEAD"
+    ),
     AnswerCase("head-chunked-body", ok(_CHUNKED, _HELLO + GOOD), "HEAD with chunks", Gets(200), method=b"HEAD"),
-    AnswerCase("interim", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + sized(), "an interim answer before the final one", Gets(200, b"hello")),
-    AnswerCase("interim-some", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + sized(), "several", Gets(200, b"hello")),
+    AnswerCase(
+        "interim",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + sized(),
+        "an interim answer before the final one",
+        Gets(200, b"hello"),
+    ),
+    AnswerCase(
+        "interim-some",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + sized(),
+        "several",
+        Gets(200, b"hello"),
+    ),
     AnswerCase("interim-unknown", b"HTTP/1.1 199 Odd\r\n\r\n" + sized(), "any 1xx is interim", Gets(200, b"hello")),
-    AnswerCase("interim-flood", b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000 + sized(), "interim answers without end", Fails(), closes=True),
-    AnswerCase("switched-unasked", ok(b"Connection: Upgrade\r\nUpgrade: websocket\r\n", GOOD, line=b"HTTP/1.1 101 Switching Protocols"), "a tunnel that nobody asked for", Fails(), closes=True),
-    AnswerCase("switched-bare", ok(b"", line=b"HTTP/1.1 101 Switching Protocols"), "101 without fields", Fails(), closes=True),
-    AnswerCase("huge-field", ok(b"X: " + b"a" * 200_000 + b"\r\nContent-Length: 5\r\n", b"hello"), "a head without measure", Fails(), closes=True),
-    AnswerCase("many-fields", ok(b"X: a\r\n" * 20_000 + b"Content-Length: 5\r\n", b"hello"), "fields without measure", Fails(), closes=True),
-    AnswerCase("reason-control", sized(line=b"HTTP/1.1 200 O\x00\x01K"), "the reason phrase is the proxy's own, or clean", Gets(200, b"hello", absent=(b"\x00", b"\x01"))),
+    AnswerCase(
+        "interim-flood",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000 + sized(),
+        "interim answers without end",
+        Fails(),
+        closes=True,
+    ),
+    AnswerCase(
+        "switched-unasked",
+        ok(b"Connection: Upgrade\r\nUpgrade: websocket\r\n", GOOD, line=b"HTTP/1.1 101 Switching Protocols"),
+        "a tunnel that nobody asked for",
+        Fails(),
+        closes=True,
+    ),
+    AnswerCase(
+        "switched-bare", ok(b"", line=b"HTTP/1.1 101 Switching Protocols"), "101 without fields", Fails(), closes=True
+    ),
+    AnswerCase(
+        "huge-field",
+        ok(b"X: " + b"a" * 200_000 + b"\r\nContent-Length: 5\r\n", b"hello"),
+        "a head without measure",
+        Fails(),
+        closes=True,
+    ),
+    AnswerCase(
+        "many-fields",
+        ok(b"X: a\r\n" * 20_000 + b"Content-Length: 5\r\n", b"hello"),
+        "fields without measure",
+        Fails(),
+        closes=True,
+    ),
+    AnswerCase(
+        "reason-control",
+        sized(line=b"HTTP/1.1 200 O\x00\x01K"),
+        "the reason phrase is the proxy's own, or clean",
+        Gets(200, b"hello", absent=(b"\x00", b"\x01")),
+    ),
     AnswerCase("reason-empty", sized(line=b"HTTP/1.1 200 "), "an empty reason", Gets(200, b"hello")),
-    AnswerCase("connection-named", sized(fields=b"Connection: X-Secret, Content-Length\r\nX-Secret: a\r\nKeep-Alive: timeout=9\r\n"), "hop-by-hop fields end here, the length does not", Gets(200, b"hello", absent=(b"x-secret", b"keep-alive: timeout"))),
-    AnswerCase("upgrade-offered", sized(fields=b"Connection: Upgrade\r\nUpgrade: h2c\r\n"), "an offer ends here", Gets(200, b"hello", absent=(b"h2c",))),
-    AnswerCase("length-zeros", ok(b"Content-Length: 0005\r\n", b"hello"), "legal digits, octal for some", Gets(200, b"hello")),
-)  # fmt: skip
+    AnswerCase(
+        "connection-named",
+        sized(fields=b"Connection: X-Secret, Content-Length\r\nX-Secret: a\r\nKeep-Alive: timeout=9\r\n"),
+        "hop-by-hop fields end here, the length does not",
+        Gets(200, b"hello", absent=(b"x-secret", b"keep-alive: timeout")),
+    ),
+    AnswerCase(
+        "upgrade-offered",
+        sized(fields=b"Connection: Upgrade\r\nUpgrade: h2c\r\n"),
+        "an offer ends here",
+        Gets(200, b"hello", absent=(b"h2c",)),
+    ),
+    AnswerCase(
+        "length-zeros", ok(b"Content-Length: 0005\r\n", b"hello"), "legal digits, octal for some", Gets(200, b"hello")
+    ),
+)

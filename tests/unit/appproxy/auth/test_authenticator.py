@@ -27,9 +27,12 @@ from tests.unit.appproxy.tables import PROJECT, Signer, table
 SIGNER = Signer()
 SECRET = "hrc_" + "s" * 43
 ROBOT = NamedClient(
-    client_id=ClientId(new_uuid()), name="robot", secret_sha256=hashlib.sha256(SECRET.encode()).hexdigest(),
-    limits=RateLimits(in_flight=3), share=5,
-)  # fmt: skip
+    client_id=ClientId(new_uuid()),
+    name="robot",
+    secret_sha256=hashlib.sha256(SECRET.encode()).hexdigest(),
+    limits=RateLimits(in_flight=3),
+    share=5,
+)
 TABLE = table(open_to_public=False, token_keys=(SIGNER.public,), clients=(ROBOT,))
 NOW = time.time()
 
@@ -65,8 +68,21 @@ def test_refusals() -> None:
     revoked = new_uuid()
     gone = entry(revocations=(Revocation(token_id=TokenId(revoked), expires_at="2100-01-01T00:00:00Z"),))
     assert reason(gate, where, None) == (401, "missing-token")
-    for junk in (b"", b" ", b"Bearer", b"Bearer \xff", b"Bearer a.b.c", b"Basic", b"Basic ####", b"Basic bm9jb2xvbg==", b"Digest x",
-                 b"Bearer " + b"x" * 5000, b"Basic " + b"QQ==" * 2000, b"\xff" * 10, b"Bearer " + b"." * 4000):  # fmt: skip
+    for junk in (
+        b"",
+        b" ",
+        b"Bearer",
+        b"Bearer \xff",
+        b"Bearer a.b.c",
+        b"Basic",
+        b"Basic ####",
+        b"Basic bm9jb2xvbg==",
+        b"Digest x",
+        b"Bearer " + b"x" * 5000,
+        b"Basic " + b"QQ==" * 2000,
+        b"\xff" * 10,
+        b"Bearer " + b"." * 4000,
+    ):
         assert reason(gate, where, junk) == (401, "malformed-token"), junk
     assert reason(gate, where, f"Bearer {Signer('other').token(TABLE.service_id)}".encode()) == (401, "unknown-key")
     assert reason(gate, where, f"Bearer {Signer().token(TABLE.service_id)}".encode()) == (401, "bad-signature")
@@ -133,8 +149,9 @@ def test_a_token_s_own_word_on_its_limits_holds_until_a_table_says_otherwise() -
 
 
 @pytest.mark.parametrize(
-    "claims", [{"limits": 5}, {"limits": {"in_flight": 0}}, {"limits": {"in_flight": "x"}}, {"share": 0}, {"share": 1001}]
-)  # fmt: skip
+    "claims",
+    [{"limits": 5}, {"limits": {"in_flight": 0}}, {"limits": {"in_flight": "x"}}, {"share": 0}, {"share": 1001}],
+)
 def test_a_token_whose_word_on_its_limits_cannot_be_read_opens_nothing(claims: dict[str, object]) -> None:
     assert reason(Authenticator(), entry(), bearer(**claims)) == (401, "malformed-token")
 
@@ -267,9 +284,11 @@ def everything_said(problem: BaseException | None) -> str:
 def test_no_secret_in_any_error_or_repr(kind: str) -> None:
     secret = "zzSECRETzz"
     shown = {
-        "basic": basic(secret=secret), "bearer": bearer(new_uuid(), name=secret), "broken-basic": b"Basic " + secret.encode() + b"\xff",
+        "basic": basic(secret=secret),
+        "bearer": bearer(new_uuid(), name=secret),
+        "broken-basic": b"Basic " + secret.encode() + b"\xff",
         "broken-bearer": f"Bearer {secret}.{secret}.{secret}".encode(),
-    }[kind]  # fmt: skip
+    }[kind]
     where = entry()
     with pytest.raises(Problem) as caught:
         Authenticator().authenticate(where, shown, NOW)
@@ -339,8 +358,14 @@ def test_of_the_many_services_with_a_client_of_one_name_only_those_with_its_secr
     assert tables.with_client(ROBOT.name, ROBOT.secret_sha256) == []
 
 
-@given(st.one_of(st.none(), st.binary(max_size=200), st.binary(max_size=100).map(lambda b: b"Bearer " + b),
-                 st.binary(max_size=100).map(lambda b: b"Basic " + base64.b64encode(b))))  # fmt: skip
+@given(
+    st.one_of(
+        st.none(),
+        st.binary(max_size=200),
+        st.binary(max_size=100).map(lambda b: b"Bearer " + b),
+        st.binary(max_size=100).map(lambda b: b"Basic " + base64.b64encode(b)),
+    )
+)
 def test_anything_may_come(header: bytes | None) -> None:
     gate = Authenticator()
     with pytest.raises(Unauthenticated):

@@ -48,9 +48,13 @@ def test_what_may_be_sent_again(found: str, expected: str) -> None:
 
 
 @given(
-    kind=st.sampled_from(get_args(FailureKind)), method=st.sampled_from(sorted(IDEMPOTENT | {"POST", "PATCH"})),
-    sent=st.sampled_from(get_args(Sent)), retries=st.integers(0, 5), reused=st.booleans(), seconds=st.floats(0, 10),
-)  # fmt: skip
+    kind=st.sampled_from(get_args(FailureKind)),
+    method=st.sampled_from(sorted(IDEMPOTENT | {"POST", "PATCH"})),
+    sent=st.sampled_from(get_args(Sent)),
+    retries=st.integers(0, 5),
+    reused=st.booleans(),
+    seconds=st.floats(0, 10),
+)
 def test_never_more_than_two_and_never_what_may_have_run(
     kind: FailureKind, method: str, sent: Sent, retries: int, *, reused: bool, seconds: float
 ) -> None:

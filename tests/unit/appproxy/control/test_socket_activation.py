@@ -24,14 +24,17 @@ def listening() -> Iterator[socket.socket]:
         yield sock
 
 
-@pytest.mark.parametrize(("environ", "expected"), [
-    ({}, []),
-    ({"LISTEN_FDS": "2", "LISTEN_PID": "8"}, []),
-    ({"LISTEN_FDS": "-1", "LISTEN_PID": "7"}, []),
-    ({"LISTEN_FDS": "\u0662", "LISTEN_PID": "7"}, []),
-    ({"LISTEN_FDS": "2", "LISTEN_PID": "7"}, [("", 3), ("unknown", 4)]),
-    ({"LISTEN_FDS": "2", "LISTEN_PID": "7", "LISTEN_FDNAMES": "web:own.9000.0"}, [("web", 3), ("own.9000.0", 4)]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, []),
+        ({"LISTEN_FDS": "2", "LISTEN_PID": "8"}, []),
+        ({"LISTEN_FDS": "-1", "LISTEN_PID": "7"}, []),
+        ({"LISTEN_FDS": "\u0662", "LISTEN_PID": "7"}, []),
+        ({"LISTEN_FDS": "2", "LISTEN_PID": "7"}, [("", 3), ("unknown", 4)]),
+        ({"LISTEN_FDS": "2", "LISTEN_PID": "7", "LISTEN_FDNAMES": "web:own.9000.0"}, [("web", 3), ("own.9000.0", 4)]),
+    ],
+)
 def test_what_the_environment_says_is_for_one_process(environ: dict[str, str], expected: list[tuple[str, int]]) -> None:
     assert inherited_descriptors(environ, 7) == expected
 

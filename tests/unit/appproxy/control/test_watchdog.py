@@ -18,9 +18,17 @@ from headrace.appproxy.control.workers.watchdog import (
 from headrace.appproxy.worker.worker import _TELL_EVERY_S
 
 
-@pytest.mark.parametrize(("state", "cpu_s", "why"), [
-    ("T", 0.0, "stopped"), ("t", 0.0, "stopped"), ("S", 0.0, "blocked"), ("R", SILENT_S, "busy without end"), ("R", 0.1, None), ("D", 0.0, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("state", "cpu_s", "why"),
+    [
+        ("T", 0.0, "stopped"),
+        ("t", 0.0, "stopped"),
+        ("S", 0.0, "blocked"),
+        ("R", SILENT_S, "busy without end"),
+        ("R", 0.1, None),
+        ("D", 0.0, None),
+    ],
+)
 def test_who_is_silent_without_an_excuse_hangs(state: str, cpu_s: float, why: str | None) -> None:
     assert hang_reason(SILENT_S + 0.1, ProcessStat(state, 10 + cpu_s), 10.0, reported_once=True) == why
     assert hang_reason(SILENT_S, ProcessStat(state, 10 + cpu_s), 10.0, reported_once=True) is None

@@ -22,18 +22,65 @@ FOREIGN = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()) for part
 @pytest.mark.parametrize(
     "name",
     [
-        "Client-IP", "X-Client-IP", "True-Client-IP", "Fastly-Client-IP", "Fly-Client-IP", "X-Azure-ClientIP", "X-Azure-SocketIP",
-        "CF-Connecting-IP", "CF-Connecting-IPv6", "Cf-Access-Authenticated-User-Email", "Cf-Access-Jwt-Assertion", "X-Original-URL",
-        "X-Original-URI", "X-Original-Forwarded-For", "X-Rewrite-URL", "X-Envoy-External-Address", "X-Envoy-Original-Path",
-        "X-MS-Client-Principal", "X-MS-Client-Principal-Name", "X-MS-Token-AAD-Id-Token", "X-Goog-Authenticated-User-Email",
-        "X-Goog-IAP-JWT-Assertion", "X-Appengine-User-Email", "X-Amzn-Oidc-Identity", "X-Amzn-Mtls-Clientcert", "X-ARR-ClientCert",
-        "X-SSL-Client-DN", "SSL-Client-Verify", "Ssl-Client-Subject-Dn", "X-Client-Cert", "Client-Cert", "Client-Cert-Chain",
-        "X-Tls-Client-Subject", "Remote-User", "X-Remote-Addr", "X-Consumer-Username", "X-Credential-Identifier", "X-Userinfo",
-        "X-Authenticated-Userid", "X-authentik-username", "X-Pomerium-Claim-Email", "X-Vouch-User", "OIDC_CLAIM_email", "X_User",
-        "WL-Proxy-Client-IP", "Proxy-Client-IP", "HTTP_CLIENT_IP", "X-Forwarded-Client-Cert", "Tailscale-User-Login", "Front-End-Https",
-        "Kubeflow-UserID", "X-User-Email", "X-ProxyUser-Ip", "X-Originating-IP", "X-Real-IP", "X-WebAuth-User", "X-Auth-Request-Email",
+        "Client-IP",
+        "X-Client-IP",
+        "True-Client-IP",
+        "Fastly-Client-IP",
+        "Fly-Client-IP",
+        "X-Azure-ClientIP",
+        "X-Azure-SocketIP",
+        "CF-Connecting-IP",
+        "CF-Connecting-IPv6",
+        "Cf-Access-Authenticated-User-Email",
+        "Cf-Access-Jwt-Assertion",
+        "X-Original-URL",
+        "X-Original-URI",
+        "X-Original-Forwarded-For",
+        "X-Rewrite-URL",
+        "X-Envoy-External-Address",
+        "X-Envoy-Original-Path",
+        "X-MS-Client-Principal",
+        "X-MS-Client-Principal-Name",
+        "X-MS-Token-AAD-Id-Token",
+        "X-Goog-Authenticated-User-Email",
+        "X-Goog-IAP-JWT-Assertion",
+        "X-Appengine-User-Email",
+        "X-Amzn-Oidc-Identity",
+        "X-Amzn-Mtls-Clientcert",
+        "X-ARR-ClientCert",
+        "X-SSL-Client-DN",
+        "SSL-Client-Verify",
+        "Ssl-Client-Subject-Dn",
+        "X-Client-Cert",
+        "Client-Cert",
+        "Client-Cert-Chain",
+        "X-Tls-Client-Subject",
+        "Remote-User",
+        "X-Remote-Addr",
+        "X-Consumer-Username",
+        "X-Credential-Identifier",
+        "X-Userinfo",
+        "X-Authenticated-Userid",
+        "X-authentik-username",
+        "X-Pomerium-Claim-Email",
+        "X-Vouch-User",
+        "OIDC_CLAIM_email",
+        "X_User",
+        "WL-Proxy-Client-IP",
+        "Proxy-Client-IP",
+        "HTTP_CLIENT_IP",
+        "X-Forwarded-Client-Cert",
+        "Tailscale-User-Login",
+        "Front-End-Https",
+        "Kubeflow-UserID",
+        "X-User-Email",
+        "X-ProxyUser-Ip",
+        "X-Originating-IP",
+        "X-Real-IP",
+        "X-WebAuth-User",
+        "X-Auth-Request-Email",
     ],
-)  # fmt: skip
+)
 def test_fields_that_say_who_somebody_is_are_known(name: str) -> None:
     assert is_identity_field(name.lower().encode())
 
@@ -41,10 +88,23 @@ def test_fields_that_say_who_somebody_is_are_known(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "Accept", "Content-Type", "OpenAI-Organization", "Anthropic-Version", "X-Stainless-Lang", "X-Session-Id", "X-Custom", "User-Agent",
-        "Origin", "Cookie", "X-Client-Version", "X-Client-Request-Id", "X-User-Preference", "X-Request-Start", "Client-Hints",
+        "Accept",
+        "Content-Type",
+        "OpenAI-Organization",
+        "Anthropic-Version",
+        "X-Stainless-Lang",
+        "X-Session-Id",
+        "X-Custom",
+        "User-Agent",
+        "Origin",
+        "Cookie",
+        "X-Client-Version",
+        "X-Client-Request-Id",
+        "X-User-Preference",
+        "X-Request-Start",
+        "Client-Hints",
     ],
-)  # fmt: skip
+)
 def test_others_pass(name: str) -> None:
     assert not is_identity_field(name.lower().encode())
 
@@ -52,10 +112,17 @@ def test_others_pass(name: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        TOKEN, SECRET, b"hr_" + b"a" * 40, b"Bearer " + TOKEN, b"session=1; token=" + SECRET + b"; x=2", b'{"key":"' + TOKEN + b'"}',
-        b"headrace.token." + TOKEN, b"openai-insecure-api-key." + SECRET, b"eyJ, " + TOKEN,
+        TOKEN,
+        SECRET,
+        b"hr_" + b"a" * 40,
+        b"Bearer " + TOKEN,
+        b"session=1; token=" + SECRET + b"; x=2",
+        b'{"key":"' + TOKEN + b'"}',
+        b"headrace.token." + TOKEN,
+        b"openai-insecure-api-key." + SECRET,
+        b"eyJ, " + TOKEN,
     ],
-)  # fmt: skip
+)
 def test_ours_is_found_wherever_it_stands(value: bytes) -> None:
     assert holds_credential(value)
 
@@ -82,13 +149,21 @@ def test_nothing_raises(value: bytes) -> None:
 @pytest.mark.parametrize(
     ("values", "shown", "passing", "answer"),
     [
-        ([], None, b"", b""), ([b"v1, v2"], None, b"v1, v2", b""), ([b"headrace"], None, b"headrace", b""),
-        ([b"headrace, headrace.token.T"], b"Bearer T", b"", b"headrace"), ([b"headrace.token.T"], b"Bearer T", b"", b"headrace.token.T"),
-        ([b"realtime, openai-insecure-api-key." + TOKEN], b"Bearer " + TOKEN, b"realtime", b"openai-insecure-api-key." + TOKEN),
+        ([], None, b"", b""),
+        ([b"v1, v2"], None, b"v1, v2", b""),
+        ([b"headrace"], None, b"headrace", b""),
+        ([b"headrace, headrace.token.T"], b"Bearer T", b"", b"headrace"),
+        ([b"headrace.token.T"], b"Bearer T", b"", b"headrace.token.T"),
+        (
+            [b"realtime, openai-insecure-api-key." + TOKEN],
+            b"Bearer " + TOKEN,
+            b"realtime",
+            b"openai-insecure-api-key." + TOKEN,
+        ),
         ([b"realtime, openai-insecure-api-key.sk-1"], None, b"realtime, openai-insecure-api-key.sk-1", b""),
         ([b"v1", b"headrace.token.T, v2,headrace"], b"Bearer T", b"v1, v2", b"headrace"),
     ],
-)  # fmt: skip
+)
 def test_a_token_by_subprotocol(values: list[bytes], shown: bytes | None, passing: bytes, answer: bytes) -> None:
     offer = parse_offer(values)
     field = b"Sec-WebSocket-Protocol: " + passing if passing else b""

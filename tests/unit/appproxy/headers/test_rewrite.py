@@ -26,13 +26,44 @@ def sent(*given: tuple[bytes, bytes]) -> list[bytes]:
 @pytest.mark.parametrize(
     "name",
     [
-        "X-Forwarded-User", "x-forwarded-email", "X_Forwarded_User", "X-FORWARDED-GROUPS", "Remote-User", "X-Remote-User", "Remote_User",
-        "X-Auth-Request-User", "X-Headrace-Anything", "Authorization", "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding",
-        "Upgrade", "Proxy-Authorization", "Proxy-Connection", "Expect", "Forwarded", "X-Real-IP", "HTTP2-Settings", "X-User", "x_real_ip",
-        "Proxy", "X-Client-IP", "True-Client-IP", "X-Cluster-Client-IP", "CF-Connecting-IP", "Content-Length", "content_length", "Host",
-        "X-Forwarded-For", "X-Request-Id", "Transfer_Encoding", "traceparent",
+        "X-Forwarded-User",
+        "x-forwarded-email",
+        "X_Forwarded_User",
+        "X-FORWARDED-GROUPS",
+        "Remote-User",
+        "X-Remote-User",
+        "Remote_User",
+        "X-Auth-Request-User",
+        "X-Headrace-Anything",
+        "Authorization",
+        "Connection",
+        "Keep-Alive",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+        "Proxy-Authorization",
+        "Proxy-Connection",
+        "Expect",
+        "Forwarded",
+        "X-Real-IP",
+        "HTTP2-Settings",
+        "X-User",
+        "x_real_ip",
+        "Proxy",
+        "X-Client-IP",
+        "True-Client-IP",
+        "X-Cluster-Client-IP",
+        "CF-Connecting-IP",
+        "Content-Length",
+        "content_length",
+        "Host",
+        "X-Forwarded-For",
+        "X-Request-Id",
+        "Transfer_Encoding",
+        "traceparent",
     ],
-)  # fmt: skip
+)
 def test_neither_identity_nor_hop_by_hop_fields_pass(name: str) -> None:
     assert sent((name.encode(), b"root"), (b"Accept", b"*/*")) == [b"Accept: */*", b"Via: 1.1 headrace"]
 
@@ -87,8 +118,15 @@ def answer(
 
 
 def test_repeated_fields_stay_repeated_and_hop_by_hop_ones_end() -> None:
-    given = ((b"Set-Cookie", b"a=1"), (b"Set-Cookie", b"b=2"), (b"Connection", b"keep-alive, X-A"), (b"Keep-Alive", b"timeout=5"), (b"x-a", b"1"),
-             (b"Content-Length", b"2"), (b"X-Request-Id", b"theirs"))  # fmt: skip
+    given = (
+        (b"Set-Cookie", b"a=1"),
+        (b"Set-Cookie", b"b=2"),
+        (b"Connection", b"keep-alive, X-A"),
+        (b"Keep-Alive", b"timeout=5"),
+        (b"x-a", b"1"),
+        (b"Content-Length", b"2"),
+        (b"X-Request-Id", b"theirs"),
+    )
     assert answer(*given).head == (
         b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 2\r\nDate: now\r\nX-Request-Id: r1\r\n\r\n"
     )
@@ -123,8 +161,15 @@ def test_a_reply_is_made_once_for_answers_alike_and_anew_for_other_callers() -> 
     assert not rewrite.rewrite_response(head, minor=1, closes=False, replica=b"r:1", prefix=b"/chat").closes
 
 
-LIMITED = ((b"X-RateLimit-Limit-Requests", b"9"), (b"x-ratelimit-remaining-tokens", b"8"), (b"Retry-After-Ms", b"70"),
-           (b"Retry-After", b"1"), (b"X-Headrace-Limits", b"shared"), (b"X_Headrace_Odd", b"x"), (b"X-Headraces", b"y"))  # fmt: skip
+LIMITED = (
+    (b"X-RateLimit-Limit-Requests", b"9"),
+    (b"x-ratelimit-remaining-tokens", b"8"),
+    (b"Retry-After-Ms", b"70"),
+    (b"Retry-After", b"1"),
+    (b"X-Headrace-Limits", b"shared"),
+    (b"X_Headrace_Odd", b"x"),
+    (b"X-Headraces", b"y"),
+)
 THEIRS = b"X-RateLimit-Limit-Requests: 9\r\nx-ratelimit-remaining-tokens: 8\r\nRetry-After-Ms: 70\r\n"
 OURS = b"x-ratelimit-limit-tokens: 5\r\nx-headrace-limits: local\r\n"
 
@@ -143,9 +188,17 @@ def test_a_replicas_limits_give_way_to_ours_and_are_told_where_we_have_none() ->
 
 
 def test_what_the_replica_tells_browsers_gives_way_to_what_the_service_has() -> None:
-    head = ResponseHead(200, b"OK", 1, [
-        (b"Access-Control-Allow-Origin", b"*"), (b"Vary", b"Origin"), (b"access-control-max-age", b"5"), (b"Connection", b"access-control-max-age"),
-    ])  # fmt: skip
+    head = ResponseHead(
+        200,
+        b"OK",
+        1,
+        [
+            (b"Access-Control-Allow-Origin", b"*"),
+            (b"Vary", b"Origin"),
+            (b"access-control-max-age", b"5"),
+            (b"Connection", b"access-control-max-age"),
+        ],
+    )
     head.length = 0
     head.connection = (b"access-control-max-age",)
     reply = rewrite.rewrite_response(head, minor=1, closes=False, replica=b"10.0.0.7:20001", prefix=b"")

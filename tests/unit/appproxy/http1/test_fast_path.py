@@ -12,11 +12,42 @@ from headrace.appproxy.dataplane.http1.field_names import name_of
 from headrace.appproxy.dataplane.http1.heads import FramingError, HeaderLine, HeadLimits
 from headrace.appproxy.dataplane.http1.requests import RequestReader
 
-PIECES = st.sampled_from([
-    b"GET", b"POST", b"get", b"TRACE", b" ", b"  ", b"\t", b"/", b"/a?b=%20", b"/a b", b"/\xc3\xa9", b"*", b"http://h/", b"#", b"HTTP/1.1",
-    b"HTTP/1.0", b"\r\n", b"\n", b"\r", b"Host: h", b"Host:h ", b"X-A:\t b c ", b"X-A : b", b" folded", b": x", b"X:", b"X: a\tb", b"X: \xff",
-    b"X: \x00", b"Content-Length: 5", b"Transfer-Encoding: chunked", b"Connection: close",
-])  # fmt: skip
+PIECES = st.sampled_from(
+    [
+        b"GET",
+        b"POST",
+        b"get",
+        b"TRACE",
+        b" ",
+        b"  ",
+        b"\t",
+        b"/",
+        b"/a?b=%20",
+        b"/a b",
+        b"/\xc3\xa9",
+        b"*",
+        b"http://h/",
+        b"#",
+        b"HTTP/1.1",
+        b"HTTP/1.0",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"Host: h",
+        b"Host:h ",
+        b"X-A:\t b c ",
+        b"X-A : b",
+        b" folded",
+        b": x",
+        b"X:",
+        b"X: a\tb",
+        b"X: \xff",
+        b"X: \x00",
+        b"Content-Length: 5",
+        b"Transfer-Encoding: chunked",
+        b"Connection: close",
+    ]
+)
 HEADS = st.lists(PIECES, max_size=14).map(b"".join) | st.lists(
     st.sampled_from([b"Host: h", b"X: a  b", b"X-Y:\t1\t", b"Cookie: a=b; c=d", b"A!#$%&'*+-.^_`|~: v", b"X: \x7f"]),
     max_size=5,
@@ -41,17 +72,37 @@ def test_what_is_plain_is_read_as_llhttp_reads_it(head: bytes) -> None:
         assert (judged.method, judged.target, judged.lines, judged.minor) == (*found, 1)
 
 
-@pytest.mark.parametrize("line", [
-    b"GET / HTTP/1.0", b"get / HTTP/1.1", b"CONNECT h:1 HTTP/1.1", b"GET  / HTTP/1.1", b"GET /a#b HTTP/1.1", b"GET /\xc3 HTTP/1.1",
-    b"GET http://h/ HTTP/1.1",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET / HTTP/1.0",
+        b"get / HTTP/1.1",
+        b"CONNECT h:1 HTTP/1.1",
+        b"GET  / HTTP/1.1",
+        b"GET /a#b HTTP/1.1",
+        b"GET /\xc3 HTTP/1.1",
+        b"GET http://h/ HTTP/1.1",
+    ],
+)
 def test_an_unusual_request_line_is_left_to_llhttp(line: bytes) -> None:
     assert read_plain_head([line]) is None
 
 
-@pytest.mark.parametrize("lines", [
-    b"X : a", b" X: a", b"X: a\r\n b", b"X: a\nY: b", b"X: \x01", b": a", b"no colon", b"X: a\rb", b"", b"Transfer-Encoding: chunked",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"X : a",
+        b" X: a",
+        b"X: a\r\n b",
+        b"X: a\nY: b",
+        b"X: \x01",
+        b": a",
+        b"no colon",
+        b"X: a\rb",
+        b"",
+        b"Transfer-Encoding: chunked",
+    ],
+)
 def test_unusual_fields_are_left_to_llhttp(lines: bytes) -> None:
     assert read_plain_head([b"GET / HTTP/1.1", *lines.split(b"\r\n")]) is None
 
@@ -62,9 +113,10 @@ def test_usual_requests_are_plain() -> None:
         found = read_plain_head(head.split(b"\r\n"))
         assert found is not None
         assert (found[0], found[1], [(line.name.text, line.value) for line in found[2]]) == (
-            b"POST", b"/chat/v1/chat/completions",
+            b"POST",
+            b"/chat/v1/chat/completions",
             [(b"Host", b"h:1"), (b"User-Agent", b"OpenAI/Python 1.9"), (b"X-Empty", b""), (b"Accept", b"*/*")],
-        )  # fmt: skip
+        )
 
 
 def read(*lines: bytes) -> list[HeaderLine]:

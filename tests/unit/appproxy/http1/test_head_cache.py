@@ -12,11 +12,23 @@ from headrace.appproxy.dataplane.http1.responses import ResponseReader
 from tests.support.facts import facts
 
 LIMITS = HeadLimits(head_bytes=400)
-FIELDS = st.sampled_from([
-    b"Host: h", b"Host: other", b"Content-Length: 5", b"Content-Length: 12", b"content-length:\t 7 ", b"Content-Length: 007",
-    b"Content-Length: 99999999999999999", b"Content-Length: +5", b"Content-Length: 9007199254740993", b"X: Content-Length: 3",
-    b"Transfer-Encoding: chunked", b"Connection: close", b"X-Long: " + b"a" * 250,
-])  # fmt: skip
+FIELDS = st.sampled_from(
+    [
+        b"Host: h",
+        b"Host: other",
+        b"Content-Length: 5",
+        b"Content-Length: 12",
+        b"content-length:\t 7 ",
+        b"Content-Length: 007",
+        b"Content-Length: 99999999999999999",
+        b"Content-Length: +5",
+        b"Content-Length: 9007199254740993",
+        b"X: Content-Length: 3",
+        b"Transfer-Encoding: chunked",
+        b"Connection: close",
+        b"X-Long: " + b"a" * 250,
+    ]
+)
 HEADS = st.lists(FIELDS, max_size=3).map(lambda lines: b"".join(line + b"\r\n" for line in lines) + b"\r\n")
 
 

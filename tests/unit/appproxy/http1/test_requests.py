@@ -112,12 +112,24 @@ def test_what_is_refused(data: bytes, status: int) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"-3\r\nabc\r\n0\r\n\r\n", b" 3\r\nabc\r\n0\r\n\r\n", b"+3\r\nabc\r\n0\r\n\r\n", b"0x3\r\nabc\r\n0\r\n\r\n", b"\r\n\r\n",
-        b"3\nabc\r\n0\r\n\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"3\r\nabc0\r\n\r\n", b"1" + b"0" * 20 + b"\r\n",
-        b"3;a\rb\r\nabc\r\n0\r\n\r\n", b"3;" + b"a" * 5000, b"0\r\nno colon\r\n\r\n", b"0\r\n a: b\r\n\r\n", b"0\r\na : b\r\n\r\n",
-        b"0\r\n" + b"t: " + b"v" * 5000, b"3\r\nabc\r\rn",
+        b"-3\r\nabc\r\n0\r\n\r\n",
+        b" 3\r\nabc\r\n0\r\n\r\n",
+        b"+3\r\nabc\r\n0\r\n\r\n",
+        b"0x3\r\nabc\r\n0\r\n\r\n",
+        b"\r\n\r\n",
+        b"3\nabc\r\n0\r\n\r\n",
+        b"3\r\nabcd\r\n0\r\n\r\n",
+        b"3\r\nabc0\r\n\r\n",
+        b"1" + b"0" * 20 + b"\r\n",
+        b"3;a\rb\r\nabc\r\n0\r\n\r\n",
+        b"3;" + b"a" * 5000,
+        b"0\r\nno colon\r\n\r\n",
+        b"0\r\n a: b\r\n\r\n",
+        b"0\r\na : b\r\n\r\n",
+        b"0\r\n" + b"t: " + b"v" * 5000,
+        b"3\r\nabc\r\rn",
     ],
-)  # fmt: skip
+)
 def test_chunks_that_are_refused(data: bytes) -> None:
     for pieces in ([data], [data[i : i + 1] for i in range(len(data))]):
         with pytest.raises(FramingError):

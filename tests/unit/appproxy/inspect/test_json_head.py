@@ -13,9 +13,15 @@ from headrace.appproxy.dataplane.inspect.json_head import JsonHead
 
 ALL = frozenset({"model", "user", "stream", "max_tokens", "prompt"})
 CHAT = {
-    "model": "llama", "user": "ann", "stream": True, "max_tokens": 7,
-    "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Hé 😀"}]}],
-}  # fmt: skip
+    "model": "llama",
+    "user": "ann",
+    "stream": True,
+    "max_tokens": 7,
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Hé 😀"}]},
+    ],
+}
 
 
 def read(body: bytes, *pieces: int, limit: int = 65_536, prompt_bytes: int = 512) -> tuple[Any, ...]:
@@ -39,16 +45,29 @@ def test_all_members_are_told() -> None:
 @pytest.mark.parametrize(
     ("body", "problem", "model"),
     [
-        (b"", "not-json", None), (b"[1]", "not-json", None), (b'"model"', "not-json", None), (b"model=a", "not-json", None),
-        (b"\xef\xbb\xbf{}", "not-json", None), ('{"model":"a"}'.encode("utf-16"), "not-json", None),
-        (b'{"model":"\xff"}', "not-json", None), (b'{"model":"a"', "not-json", None), (b'{"model":"a"} x', "not-json", None),
-        (b"{}", "", None), (b'{"model":null}', "", None), (b'{"model":7}', "wrong-type", None), (b'{"model":["a"]}', "wrong-type", None),
-        (b'{"model":"a\\u002fb\\ud83d\\ude00"}', "", "a/b😀"), (b'{"mod\\u0065l":"a"}', "", "a"),
-        (b'{"model":"a","model":"b"}', "repeated-model", None), (b'{"model":"a","mod\\u0065l":"a"}', "repeated-model", None),
-        (b'{"x":{"model":"b"},"model":"a","y":[{"model":"c"}]}', "", "a"), (b'{"x":{"model":"b"}}', "", None),
-        (b'{"x":' + b"[" * 60_000, "too-deep", None), (b'{"x":' + b'{"a":' * 60_000, "too-deep", None),
+        (b"", "not-json", None),
+        (b"[1]", "not-json", None),
+        (b'"model"', "not-json", None),
+        (b"model=a", "not-json", None),
+        (b"\xef\xbb\xbf{}", "not-json", None),
+        ('{"model":"a"}'.encode("utf-16"), "not-json", None),
+        (b'{"model":"\xff"}', "not-json", None),
+        (b'{"model":"a"', "not-json", None),
+        (b'{"model":"a"} x', "not-json", None),
+        (b"{}", "", None),
+        (b'{"model":null}', "", None),
+        (b'{"model":7}', "wrong-type", None),
+        (b'{"model":["a"]}', "wrong-type", None),
+        (b'{"model":"a\\u002fb\\ud83d\\ude00"}', "", "a/b😀"),
+        (b'{"mod\\u0065l":"a"}', "", "a"),
+        (b'{"model":"a","model":"b"}', "repeated-model", None),
+        (b'{"model":"a","mod\\u0065l":"a"}', "repeated-model", None),
+        (b'{"x":{"model":"b"},"model":"a","y":[{"model":"c"}]}', "", "a"),
+        (b'{"x":{"model":"b"}}', "", None),
+        (b'{"x":' + b"[" * 60_000, "too-deep", None),
+        (b'{"x":' + b'{"a":' * 60_000, "too-deep", None),
     ],
-)  # fmt: skip
+)
 def test_a_model_is_told_only_where_every_engine_would_read_it(body: bytes, problem: str, model: str | None) -> None:
     assert read(body)[:2] == (problem, model)
 
@@ -56,10 +75,15 @@ def test_a_model_is_told_only_where_every_engine_would_read_it(body: bytes, prob
 @pytest.mark.parametrize(
     ("members", "expected"),
     [
-        ({"max_completion_tokens": 9}, 9), ({"max_tokens": 5, "max_completion_tokens": 9}, 9), ({"max_tokens": True}, None),
-        ({"max_tokens": -1}, None), ({"max_tokens": 1e3}, None), ({"max_tokens": 10**30}, 10**9), ({"max_tokens": "5"}, None),
+        ({"max_completion_tokens": 9}, 9),
+        ({"max_tokens": 5, "max_completion_tokens": 9}, 9),
+        ({"max_tokens": True}, None),
+        ({"max_tokens": -1}, None),
+        ({"max_tokens": 1e3}, None),
+        ({"max_tokens": 10**30}, 10**9),
+        ({"max_tokens": "5"}, None),
     ],
-)  # fmt: skip
+)
 def test_bounds_of_tokens_are_whole_numbers(members: dict[str, Any], expected: int | None) -> None:
     assert read(json.dumps(members).encode())[4] == expected
 
@@ -67,11 +91,20 @@ def test_bounds_of_tokens_are_whole_numbers(members: dict[str, Any], expected: i
 @pytest.mark.parametrize(
     ("members", "prompt"),
     [
-        ({"prompt": "Once upon"}, b"Once upon"), ({"prompt": ["one", "two"]}, b"one"), ({"prompt": [1, 22, 3]}, b"1,22,3,"),
-        ({"prompt": [[1, 2], [3]]}, b"1,2,"), ({"prompt": []}, b""), ({"prompt": 5}, None), ({}, None), ({"prompt": "\ud800x"}, b"?x"),
-        ({"messages": [1, {"role": "user", "content": None}, {"content": [{"type": "image_url", "text": "no"}, 3]}]}, b"\nuser\n\n\n\n"),
+        ({"prompt": "Once upon"}, b"Once upon"),
+        ({"prompt": ["one", "two"]}, b"one"),
+        ({"prompt": [1, 22, 3]}, b"1,22,3,"),
+        ({"prompt": [[1, 2], [3]]}, b"1,2,"),
+        ({"prompt": []}, b""),
+        ({"prompt": 5}, None),
+        ({}, None),
+        ({"prompt": "\ud800x"}, b"?x"),
+        (
+            {"messages": [1, {"role": "user", "content": None}, {"content": [{"type": "image_url", "text": "no"}, 3]}]},
+            b"\nuser\n\n\n\n",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_prompt_begins_with_its_text(members: dict[str, Any], prompt: bytes | None) -> None:
     assert read(json.dumps(members).encode())[5] == prompt
 
@@ -92,8 +125,9 @@ json_values = st.recursive(
 contents = st.text() | st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": st.text()}), max_size=3)
 messages = st.lists(
     st.builds(lambda role, content: {"role": role, "content": content}, st.sampled_from(["system", "user"]), contents),
-    min_size=1, max_size=4,
-)  # fmt: skip
+    min_size=1,
+    max_size=4,
+)
 prompts = (
     st.text() | st.lists(st.text(), min_size=1, max_size=3) | st.lists(st.integers(0, 9999), min_size=1, max_size=30)
 )

@@ -33,18 +33,40 @@ def read(body: bytes, *sizes: int) -> tuple[str, str | None, bytes]:
     ("body", "problem", "model"),
     [
         (json.dumps({"messages": [{"content": LONG}], "model": "a"}).encode(), "", "a"),
-        (json.dumps({"messages": [{"content": 'say "model": "b" ' * 9000}], "n": 1, "x": None, "model": "a"}).encode(), "", "a"),
-        (b'{"x":{"model":"b"},"y":["model",{"model":"c"}],"z":-1e5,"m\\u006fdel" : "a\\u002fb\\ud83d\\ude00"}', "", "a/b😀"),
-        (b' \r\n{"x":"' + b"\\\\" * 50_000 + b'","model":"a"}', "", "a"), (b'{"x":"' + b'\\"' * 50_000 + b'","model":"a"}', "", "a"),
-        (b'{"x":' + b"[" * 60_000 + b"]" * 60_000 + b',"model":"a"}', "", "a"), (b'{"model":null,"x":1}', "", None),
-        (b"{}", "", None), (b'{"x":1}', "", None), (b'{"model":7}', "wrong-type", None), (b'{"model":{"model":"a"}}', "wrong-type", None),
-        (b"", "not-json", None), (b"[1]", "not-json", None), (b'{"x":1', "not-json", None), (b'{"x"}', "not-json", None),
-        (b'{"x":}', "not-json", None), (b'{"x":1,}', "not-json", None), (b'{"model":"\xff"}', "not-json", None), (b"{x:1}", "not-json", None),
-        (b'{"model":"' + b"a" * MOST_NAME + b'"}', "", "a" * MOST_NAME), (b'{"model":"' + b"a" * (MOST_NAME + 1) + b'"}', "name-too-long", None),
+        (
+            json.dumps(
+                {"messages": [{"content": 'say "model": "b" ' * 9000}], "n": 1, "x": None, "model": "a"}
+            ).encode(),
+            "",
+            "a",
+        ),
+        (
+            b'{"x":{"model":"b"},"y":["model",{"model":"c"}],"z":-1e5,"m\\u006fdel" : "a\\u002fb\\ud83d\\ude00"}',
+            "",
+            "a/b😀",
+        ),
+        (b' \r\n{"x":"' + b"\\\\" * 50_000 + b'","model":"a"}', "", "a"),
+        (b'{"x":"' + b'\\"' * 50_000 + b'","model":"a"}', "", "a"),
+        (b'{"x":' + b"[" * 60_000 + b"]" * 60_000 + b',"model":"a"}', "", "a"),
+        (b'{"model":null,"x":1}', "", None),
+        (b"{}", "", None),
+        (b'{"x":1}', "", None),
+        (b'{"model":7}', "wrong-type", None),
+        (b'{"model":{"model":"a"}}', "wrong-type", None),
+        (b"", "not-json", None),
+        (b"[1]", "not-json", None),
+        (b'{"x":1', "not-json", None),
+        (b'{"x"}', "not-json", None),
+        (b'{"x":}', "not-json", None),
+        (b'{"x":1,}', "not-json", None),
+        (b'{"model":"\xff"}', "not-json", None),
+        (b"{x:1}", "not-json", None),
+        (b'{"model":"' + b"a" * MOST_NAME + b'"}', "", "a" * MOST_NAME),
+        (b'{"model":"' + b"a" * (MOST_NAME + 1) + b'"}', "name-too-long", None),
         (b'{"' + b"k" * 70_000 + b'":1,"model":"a"}', "", "a"),
         (b"{" + b'"a":1,' * MOST_MEMBERS + b'"model":"a"}', "too-many-members", None),
     ],
-)  # fmt: skip
+)
 def test_model_is_told_wherever_it_stands(body: bytes, problem: str, model: str | None) -> None:
     assert read(body)[:2] == (problem, model)
     assert read(body, *[997] * (len(body) // 997 + 1))[:2] == (problem, model)

@@ -85,10 +85,17 @@ def test_an_older_managers_tables_have_their_projects_id_for_its_name() -> None:
 
 
 def test_a_name_that_leads_nowhere_is_told_in_openais_words() -> None:
-    assert unknown_model("gemma") == (404, {"error": {
-        "message": "The model `gemma` does not exist or you do not have access to it.", "type": "invalid_request_error",
-        "param": "model", "code": "model_not_found",
-    }})  # fmt: skip
+    assert unknown_model("gemma") == (
+        404,
+        {
+            "error": {
+                "message": "The model `gemma` does not exist or you do not have access to it.",
+                "type": "invalid_request_error",
+                "param": "model",
+                "code": "model_not_found",
+            }
+        },
+    )
 
 
 def test_what_is_said_of_a_name_is_bounded_and_printable() -> None:
@@ -124,11 +131,21 @@ def test_the_list_is_bounded_and_made_once_until_a_name_changes() -> None:
 names = st.sampled_from(["a", "b", "c"])
 tables = st.builds(
     lambda number, name, models, removed, mine, public: made(
-        number, name, *models, removed=removed, open_to_public=public,
-        project_id=PROJECT if mine else THEIRS, project="home" if mine else "acme",
+        number,
+        name,
+        *models,
+        removed=removed,
+        open_to_public=public,
+        project_id=PROJECT if mine else THEIRS,
+        project="home" if mine else "acme",
     ),
-    st.integers(1, 4), names, st.lists(names, max_size=3), st.booleans(), st.booleans(), st.booleans(),
-)  # fmt: skip
+    st.integers(1, 4),
+    names,
+    st.lists(names, max_size=3),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
 
 
 @given(st.lists(tables, max_size=12))

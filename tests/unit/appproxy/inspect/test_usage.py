@@ -54,12 +54,15 @@ def test_a_stream_tells_its_tokens_and_events() -> None:
 @pytest.mark.parametrize(
     ("usage", "tokens", "total"),
     [
-        ({"input_tokens": 3, "output_tokens": 4}, (3, 4, None), 7), ({"prompt_tokens": 5, "total_tokens": 5}, (5, None, 5), 5),
-        ({"total_tokens": 9}, (None, None, 9), 9), ({"prompt_tokens": -1, "completion_tokens": True}, (None, None, None), None),
+        ({"input_tokens": 3, "output_tokens": 4}, (3, 4, None), 7),
+        ({"prompt_tokens": 5, "total_tokens": 5}, (5, None, 5), 5),
+        ({"total_tokens": 9}, (None, None, 9), 9),
+        ({"prompt_tokens": -1, "completion_tokens": True}, (None, None, None), None),
         ({"prompt_tokens": 10**9, "completion_tokens": 10**9 - 1}, (None, 10**9 - 1, None), 10**9 - 1),
-        ({"prompt_tokens": 1.5, "completion_tokens": "7"}, (None, None, None), None), ({}, (None, None, None), None),
+        ({"prompt_tokens": 1.5, "completion_tokens": "7"}, (None, None, None), None),
+        ({}, (None, None, None), None),
     ],
-)  # fmt: skip
+)
 def test_only_whole_numbers_count(usage: dict[str, Any], tokens: tuple[int | None, ...], total: int | None) -> None:
     found = read("json", json.dumps({"usage": usage}, indent=1).encode())
     assert (found.tokens, cost(found.tokens)) == (tokens, total)
@@ -85,18 +88,38 @@ def test_tokens_asked_for_in_between_are_brought_up_to_date() -> None:
 @pytest.mark.parametrize(
     ("content_type", "expected"),
     [
-        (b"application/json", True), (b"Application/JSON; charset=utf-8", True), (b"text/event-stream;charset=utf-8", True),
-        (b"text/html", False), (b"", False), (b"application/jsonl", False),
+        (b"application/json", True),
+        (b"Application/JSON; charset=utf-8", True),
+        (b"text/event-stream;charset=utf-8", True),
+        (b"text/html", False),
+        (b"", False),
+        (b"application/jsonl", False),
     ],
-)  # fmt: skip
+)
 def test_other_types_are_not_read(content_type: bytes, expected: bool) -> None:  # noqa: FBT001
     assert (usage_kind(content_type) is not None) == expected
 
 
-parts = st.sampled_from([
-    event(usage=USAGE), event(usage=None), event(x='"usage":{'), b"\n", b"\r\n", b"\r", b"\n\n", b": ping\n\n", b'"usage":', b"{",
-    b'{"prompt_tokens":3}', b"}", b"\xff", b'"', b"x" * TAIL_BYTES, b"data: [DONE]\r\n\r\n",
-])  # fmt: skip
+parts = st.sampled_from(
+    [
+        event(usage=USAGE),
+        event(usage=None),
+        event(x='"usage":{'),
+        b"\n",
+        b"\r\n",
+        b"\r",
+        b"\n\n",
+        b": ping\n\n",
+        b'"usage":',
+        b"{",
+        b'{"prompt_tokens":3}',
+        b"}",
+        b"\xff",
+        b'"',
+        b"x" * TAIL_BYTES,
+        b"data: [DONE]\r\n\r\n",
+    ]
+)
 
 
 @given(st.lists(parts | st.binary(max_size=9), max_size=12).map(b"".join), st.lists(st.integers(0, 60), max_size=40))

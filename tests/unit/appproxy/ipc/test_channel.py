@@ -44,8 +44,9 @@ def test_frames_come_whole_whatever_the_cuts(sent: list[tuple[Message, int]], da
 
 
 @pytest.mark.parametrize(
-    "bad", [struct.pack("!IB", channels.MOST_BYTES + 1, 0), struct.pack("!IB", 2, 1) + b"{}", struct.pack("!IB", 1, 0) + b"{"]
-)  # fmt: skip
+    "bad",
+    [struct.pack("!IB", channels.MOST_BYTES + 1, 0), struct.pack("!IB", 2, 1) + b"{}", struct.pack("!IB", 1, 0) + b"{"],
+)
 def test_what_is_no_frame_is_refused(bad: bytes) -> None:
     with pytest.raises(ChannelError):
         FrameReader().feed(bad)

@@ -29,8 +29,11 @@ def test_callers_do_not_share() -> None:
     taken(limits, "b")
     refused = limits.reserve("a", ONE, 0)
     assert (refused.allowed, refused.code, refused.judged, refused.reservation) == (
-        False, "caller-in-flight", "local", None,
-    )  # fmt: skip
+        False,
+        "caller-in-flight",
+        "local",
+        None,
+    )
     limits.settle(first, None)
     limits.settle(first, None)
     taken(limits, "a")

@@ -41,9 +41,7 @@ class Caller:
         if code is None:
             reservation = Reservation("a", self.quota, tokens, self.now_s, int(self.now_s // DAY_S))
             charge(self.quota, self.usage, reservation, now_s=self.now_s)
-        found = verdict_of(
-            self.quota, self.usage, code, wait_s, now_s=self.now_s, unix_s=self.now_s, judged="local"
-        )  # fmt: skip
+        found = verdict_of(self.quota, self.usage, code, wait_s, now_s=self.now_s, unix_s=self.now_s, judged="local")
         found.reservation = reservation
         return found
 

@@ -98,12 +98,21 @@ def test_a_span_tells_of_its_request() -> None:
         assert (sent.name, sent.kind, sent.status.code) == ("POST /v1/chat/completions", 2, 0)
         assert sent.end_time_unix_nano >= sent.start_time_unix_nano > 0
         assert attributes(sent) == {
-            "http.request.method": "POST", "http.route": "/v1/chat/completions", "url.path": "/chat/v1/chat/completions",
-            "url.scheme": "http", "http.response.status_code": 200, "server.address": "models.example.com",
-            "headrace.service": "chat", "headrace.replica": "replica-1", "headrace.revision": "revision-1", "headrace.retries": 1,
-            "headrace.queue_seconds": 0.25, "headrace.first_byte_seconds": 0.5, "gen_ai.usage.input_tokens": 11,
+            "http.request.method": "POST",
+            "http.route": "/v1/chat/completions",
+            "url.path": "/chat/v1/chat/completions",
+            "url.scheme": "http",
+            "http.response.status_code": 200,
+            "server.address": "models.example.com",
+            "headrace.service": "chat",
+            "headrace.replica": "replica-1",
+            "headrace.revision": "revision-1",
+            "headrace.retries": 1,
+            "headrace.queue_seconds": 0.25,
+            "headrace.first_byte_seconds": 0.5,
+            "gen_ai.usage.input_tokens": 11,
             "gen_ai.usage.output_tokens": 7,
-        }  # fmt: skip
+        }
         assert "secret" not in str(sent)
 
 
@@ -131,10 +140,13 @@ def test_failures_are_marked() -> None:
 @pytest.mark.parametrize(
     ("parents", "share", "is_traced"),
     [
-        ([], 0.6, True), ([], 0.4, False), ([b"nonsense"], 0.6, True), ([b"00-" + TRACE + b"-" + SPAN + b"-01"], 0.0, True),
+        ([], 0.6, True),
+        ([], 0.4, False),
+        ([b"nonsense"], 0.6, True),
+        ([b"00-" + TRACE + b"-" + SPAN + b"-01"], 0.0, True),
         ([b"00-" + TRACE + b"-" + SPAN + b"-00"], 1.0, False),
     ],
-)  # fmt: skip
+)
 def test_the_parent_decides_else_chance(parents: list[bytes], share: float, is_traced: bool) -> None:  # noqa: FBT001
     with receiver() as (endpoint, spans):
         tracing = traced(endpoint, share)
@@ -164,9 +176,13 @@ def test_a_queue_that_is_full_drops_spans() -> None:
 @pytest.mark.parametrize(
     ("path", "route"),
     [
-        ("/chat/v1/models?x", "/v1/models"), ("/v1/embeddings", "/v1/embeddings"), ("/chat/secret/17", "/*"), ("/chatter/health", "/*"),
-        ("/chat", "/*"), ("", "/*"),
+        ("/chat/v1/models?x", "/v1/models"),
+        ("/v1/embeddings", "/v1/embeddings"),
+        ("/chat/secret/17", "/*"),
+        ("/chatter/health", "/*"),
+        ("/chat", "/*"),
+        ("", "/*"),
     ],
-)  # fmt: skip
+)
 def test_names_come_from_a_closed_set(path: str, route: str) -> None:
     assert route_of(path, "chat") == route

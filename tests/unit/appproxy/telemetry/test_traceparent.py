@@ -15,13 +15,30 @@ VALID = b"00-" + TRACE + b"-" + SPAN + b"-01"
 @pytest.mark.parametrize(
     ("value", "flags"),
     [
-        (VALID, 1), (VALID[:-2] + b"00", 0), (VALID[:-2] + b"ff", 255), (b"01" + VALID[2:], 1), (b"cc" + VALID[2:] + b"-more-later", 1),
-        (b"01" + VALID[2:] + b"-", 1), (VALID + b"-x", None), (VALID + b"-", None), (VALID + b"x", None), (b"01" + VALID[2:] + b"x", None),
-        (b"ff" + VALID[2:], None), (b"00-" + b"0" * 32 + b"-" + SPAN + b"-01", None), (b"00-" + TRACE + b"-" + b"0" * 16 + b"-01", None),
-        (VALID.upper(), None), (VALID[:-1], None), (VALID + b"\n", None), (b" " + VALID, None), (b"", None), (b"0" + VALID, None),
-        (VALID.replace(b"4", b"g"), None), (b"01" + VALID[2:] + b"-" + b"x" * 200, None), (VALID.replace(b"-", b"_"), None),
+        (VALID, 1),
+        (VALID[:-2] + b"00", 0),
+        (VALID[:-2] + b"ff", 255),
+        (b"01" + VALID[2:], 1),
+        (b"cc" + VALID[2:] + b"-more-later", 1),
+        (b"01" + VALID[2:] + b"-", 1),
+        (VALID + b"-x", None),
+        (VALID + b"-", None),
+        (VALID + b"x", None),
+        (b"01" + VALID[2:] + b"x", None),
+        (b"ff" + VALID[2:], None),
+        (b"00-" + b"0" * 32 + b"-" + SPAN + b"-01", None),
+        (b"00-" + TRACE + b"-" + b"0" * 16 + b"-01", None),
+        (VALID.upper(), None),
+        (VALID[:-1], None),
+        (VALID + b"\n", None),
+        (b" " + VALID, None),
+        (b"", None),
+        (b"0" + VALID, None),
+        (VALID.replace(b"4", b"g"), None),
+        (b"01" + VALID[2:] + b"-" + b"x" * 200, None),
+        (VALID.replace(b"-", b"_"), None),
     ],
-)  # fmt: skip
+)
 def test_only_valid_parents_are_taken_over(value: bytes, flags: int | None) -> None:
     assert parse([value]) == (None if flags is None else TraceParent(TRACE, SPAN, flags))
 
@@ -74,11 +91,24 @@ def test_nothing_raises(value: bytes, states: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("values", "passed"),
     [
-        ([], b""), ([b"a=1"], b"a=1"), ([b"a=1", b"b=2"], b"a=1,b=2"), ([b" a=1 ,, 1t@v=x y "], b"a=1,1t@v=x y"), ([b""], b""),
-        ([b"a=1,a=2"], b""), ([b"A=1"], b""), ([b"a"], b""), ([b"a="], b""), ([b"a=\r\nX: y"], b""), ([b"a=1=2"], b""), ([b"=1"], b""),
-        ([b"a=\xff"], b""), ([b",".join(b"k%d=1" % n for n in range(32))], b",".join(b"k%d=1" % n for n in range(32))),
-        ([b",".join(b"k%d=1" % n for n in range(33))], b""), ([b"a=" + b"x" * 256], b"a=" + b"x" * 256), ([b"a=" + b"x" * 600], b""),
+        ([], b""),
+        ([b"a=1"], b"a=1"),
+        ([b"a=1", b"b=2"], b"a=1,b=2"),
+        ([b" a=1 ,, 1t@v=x y "], b"a=1,1t@v=x y"),
+        ([b""], b""),
+        ([b"a=1,a=2"], b""),
+        ([b"A=1"], b""),
+        ([b"a"], b""),
+        ([b"a="], b""),
+        ([b"a=\r\nX: y"], b""),
+        ([b"a=1=2"], b""),
+        ([b"=1"], b""),
+        ([b"a=\xff"], b""),
+        ([b",".join(b"k%d=1" % n for n in range(32))], b",".join(b"k%d=1" % n for n in range(32))),
+        ([b",".join(b"k%d=1" % n for n in range(33))], b""),
+        ([b"a=" + b"x" * 256], b"a=" + b"x" * 256),
+        ([b"a=" + b"x" * 600], b""),
     ],
-)  # fmt: skip
+)
 def test_state_passes_whole_or_not_at_all(values: list[bytes], passed: bytes) -> None:
     assert state(values) == passed

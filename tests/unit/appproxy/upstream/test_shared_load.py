@@ -92,12 +92,13 @@ def test_among_those_who_wait_it_is_ones_turn_after_the_others(row: memoryview) 
 @given(
     st.lists(
         st.tuples(
-            st.integers(0, 3), st.one_of(st.integers(0, 1000).map(lambda n: ("show", n)), st.booleans().map(lambda b: ("claim", b)))
+            st.integers(0, 3),
+            st.one_of(st.integers(0, 1000).map(lambda n: ("show", n)), st.booleans().map(lambda b: ("claim", b))),
         ),
         max_size=60,
     ),
     st.integers(0, 10**12),
-)  # fmt: skip
+)
 def test_what_is_seen_is_the_sum_whatever_happens(steps: list[tuple[int, tuple[str, int]]], now_ns: int) -> None:
     bells = Bells()
     bells.now_ns = now_ns

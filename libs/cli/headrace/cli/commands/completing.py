@@ -29,9 +29,13 @@ def _names(read: Callable[[Client], Iterable[str]], incomplete: str) -> list[str
     try:
         target = Config().target()
         with Client(
-            target.url, target.key, timeout_s=_TIMEOUT_S, connect_timeout_s=_TIMEOUT_S, retries=0,
+            target.url,
+            target.key,
+            timeout_s=_TIMEOUT_S,
+            connect_timeout_s=_TIMEOUT_S,
+            retries=0,
             verify=str(target.ca_file) if target.ca_file else True,
-        ) as client:  # fmt: skip
+        ) as client:
             return [name for name in read(client) if name.startswith(incomplete)]
     except (CliError, HeadraceError, OSError):
         return []

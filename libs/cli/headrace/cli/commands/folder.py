@@ -48,10 +48,19 @@ _FILES: Columns[FileView] = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands(app, {
-        "create": create, "ls": ls, "show": show, "files": files, "upload": upload, "download": download, "uploads": uploads,
-        "rm": rm,
-    })  # fmt: skip
+    commands(
+        app,
+        {
+            "create": create,
+            "ls": ls,
+            "show": show,
+            "files": files,
+            "upload": upload,
+            "download": download,
+            "uploads": uploads,
+            "rm": rm,
+        },
+    )
 
 
 def create(
@@ -121,17 +130,26 @@ def upload(
     there = session.client.folders.get(folder, project=session.project(project, of=folder))
     with Shown(f"uploading to {there.name}", quiet=session.output.as_json) as shown:
         done = session.client.folders.upload_tree(
-            there, paths, to, skip_same=skip, progress=shown,
+            there,
+            paths,
+            to,
+            skip_same=skip,
+            progress=shown,
             resume=ResumeFile(state_folder(session.config.environ) / "uploads.json"),
-        )  # fmt: skip
+        )
     if done.nothing:
         raise CliError("there are no files in what was given")
     if session.output.as_json:
-        session.output.record({
-            "folder": there.name, "files": [file.path for file in done.files], "bytes": done.moved_bytes,
-            "skipped": [file.path for file in done.same], "directories": list(done.directories),
-            "left_out": _rows(done.left_out),
-        })  # fmt: skip
+        session.output.record(
+            {
+                "folder": there.name,
+                "files": [file.path for file in done.files],
+                "bytes": done.moved_bytes,
+                "skipped": [file.path for file in done.same],
+                "directories": list(done.directories),
+                "left_out": _rows(done.left_out),
+            }
+        )
     else:
         session.output.line(
             f"{count(len(done.files), 'file')}, {size(done.moved_bytes)} in {there.name}{_skipped(done.same)}"
@@ -172,10 +190,15 @@ def download(
     if done.nothing:
         raise CliError(f"{folder} has no files")
     if session.output.as_json:
-        session.output.record({
-            "folder": there.name, "files": [str(file.local) for file in done.files], "bytes": done.moved_bytes,
-            "skipped": [str(file.local) for file in done.same], "left_out": _rows(done.left_out),
-        })  # fmt: skip
+        session.output.record(
+            {
+                "folder": there.name,
+                "files": [str(file.local) for file in done.files],
+                "bytes": done.moved_bytes,
+                "skipped": [str(file.local) for file in done.same],
+                "left_out": _rows(done.left_out),
+            }
+        )
     else:
         session.output.line(f"{count(len(done.files), 'file')}, {size(done.moved_bytes)} in {to}{_skipped(done.same)}")
     _say_left_out(done.left_out)

@@ -33,10 +33,21 @@ _MEMBERS: Columns[MemberView] = (("USER", lambda m: m.user), ("ROLE", lambda m: 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands(app, {
-        "create": create, "ls": ls, "show": show, "update": update, "rm": rm, "use": use, "usage": usage,
-        "members": members, "add-member": add_member, "rm-member": rm_member,
-    })  # fmt: skip
+    commands(
+        app,
+        {
+            "create": create,
+            "ls": ls,
+            "show": show,
+            "update": update,
+            "rm": rm,
+            "use": use,
+            "usage": usage,
+            "members": members,
+            "add-member": add_member,
+            "rm-member": rm_member,
+        },
+    )
 
 
 def create(

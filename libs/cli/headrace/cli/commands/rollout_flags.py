@@ -17,17 +17,21 @@ class RolloutFlags:
     on_failed_rollout: Annotated[
         Literal["keep", "roll-back"] | None,
         typer.Option(
-            "--on-failed-rollout", metavar="keep|roll-back",
+            "--on-failed-rollout",
+            metavar="keep|roll-back",
             help="When a new revision does not start: keep the one that serves (default), or go back to it.",
         ),
-    ] = None  # fmt: skip
+    ] = None
     max_unavailable: Annotated[
         int | None,
         typer.Option(
-            "--max-unavailable", metavar="0|1", min=0, max=1,
+            "--max-unavailable",
+            metavar="0|1",
+            min=0,
+            max=1,
             help="Replicas that a rollout may give up when a new one finds no machine otherwise (default 1).",
         ),
-    ] = None  # fmt: skip
+    ] = None
 
     def given(self) -> dict[str, Any]:
         """Return the fields of a CreateService or UpdateService that were given."""

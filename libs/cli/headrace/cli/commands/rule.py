@@ -19,9 +19,11 @@ from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 
 RuleId = Annotated[UUID, typer.Argument(metavar="RULE_ID", help="See: headrace rule ls.")]
 _SIGNS = {
-    "<": Comparator.LESS_THAN, "<=": Comparator.LESS_THAN_OR_EQUAL,
-    ">": Comparator.GREATER_THAN, ">=": Comparator.GREATER_THAN_OR_EQUAL,
-}  # fmt: skip
+    "<": Comparator.LESS_THAN,
+    "<=": Comparator.LESS_THAN_OR_EQUAL,
+    ">": Comparator.GREATER_THAN,
+    ">=": Comparator.GREATER_THAN_OR_EQUAL,
+}
 _OF_KERNEL = frozenset(
     {"cpu_util", "cpu_used", "mem", "mem_util", "net_rx", "net_tx", "cuda_util", "cuda_mem_util"}
 )  # contracts/messages/metrics.py: KernelSample
@@ -81,9 +83,16 @@ def add(
 ) -> None:
     """Add a rule: when the metric compares so with the threshold, change the replicas by the step."""
     spec = RuleSpec(
-        source=source or _source_of(metric), metric=metric, comparator=_comparator(comparator), threshold=threshold, step=step,
-        min_replicas=min_replicas, max_replicas=max_replicas, cooldown_s=duration_s(cooldown, "--cooldown"), enabled=not disabled,
-    )  # fmt: skip
+        source=source or _source_of(metric),
+        metric=metric,
+        comparator=_comparator(comparator),
+        threshold=threshold,
+        step=step,
+        min_replicas=min_replicas,
+        max_replicas=max_replicas,
+        cooldown_s=duration_s(cooldown, "--cooldown"),
+        enabled=not disabled,
+    )
     _show(session, session.client.rules.create(service, spec))
 
 
@@ -106,11 +115,16 @@ def update(
 ) -> None:
     """Change a rule: what is given, the rest stays."""
     changes = {
-        "source": source or (_source_of(metric) if metric else None), "metric": metric,
-        "comparator": _comparator(comparator) if comparator else None, "threshold": threshold, "step": step,
-        "min_replicas": min_replicas, "max_replicas": max_replicas,
-        "cooldown_s": duration_s(cooldown, "--cooldown") if cooldown else None, "enabled": enabled,
-    }  # fmt: skip
+        "source": source or (_source_of(metric) if metric else None),
+        "metric": metric,
+        "comparator": _comparator(comparator) if comparator else None,
+        "threshold": threshold,
+        "step": step,
+        "min_replicas": min_replicas,
+        "max_replicas": max_replicas,
+        "cooldown_s": duration_s(cooldown, "--cooldown") if cooldown else None,
+        "enabled": enabled,
+    }
     given = emptied(unset, _UNSET) | {name: value for name, value in changes.items() if value is not None}
     if not given:
         raise usage("found nothing to change; see headrace rule update --help")

@@ -27,9 +27,19 @@ Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until it is so; e
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands(app, {
-        "create": create, "ls": ls, "show": show, "wait": wait, "scale": scale, "start": start, "stop": stop, "rm": rm,
-    })  # fmt: skip
+    commands(
+        app,
+        {
+            "create": create,
+            "ls": ls,
+            "show": show,
+            "wait": wait,
+            "scale": scale,
+            "start": start,
+            "stop": stop,
+            "rm": rm,
+        },
+    )
 
 
 def create(

@@ -48,10 +48,19 @@ _DECISIONS: Columns[ScaleDecisionView] = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands(app, {
-        "update": update, "rollback": rollback, "restart": restart, "retry": retry, "history": history,
-        "revisions": revisions, "decisions": decisions, "errors": errors,
-    })  # fmt: skip
+    commands(
+        app,
+        {
+            "update": update,
+            "rollback": rollback,
+            "restart": restart,
+            "retry": retry,
+            "history": history,
+            "revisions": revisions,
+            "decisions": decisions,
+            "errors": errors,
+        },
+    )
 
 
 def update(
@@ -183,10 +192,12 @@ def errors(session: Session, service: Service) -> None:
     """List the errors of failed starts, and the replicas that ended in operation; newest first."""
     found = session.client.services.get(service)
     if session.output.as_json:
-        session.output.record({
-            "errors": [error.model_dump(mode="json") for error in found.errors],
-            "ends": [end.model_dump(mode="json") for end in found.ends],
-        })  # fmt: skip
+        session.output.record(
+            {
+                "errors": [error.model_dump(mode="json") for error in found.errors],
+                "ends": [end.model_dump(mode="json") for end in found.ends],
+            }
+        )
         return
     if found.errors or not found.ends:
         session.output.table(found.errors, ERROR_COLUMNS, empty="no errors")

@@ -8,17 +8,33 @@ from typing import Any, Final
 from headrace.cli.parsing import usage
 
 OF_THE_SPEC: Final = {
-    "folder": "folder", "runtime": "runtime", "image": "image", "architecture": "architecture",
-    "definition": "definition_path", "model-destination": "model_destination", "command": "command", "port": "port",
-    "slot": "slots", "env": "environ", "mount": "extra_mounts",
-}  # fmt: skip
+    "folder": "folder",
+    "runtime": "runtime",
+    "image": "image",
+    "architecture": "architecture",
+    "definition": "definition_path",
+    "model-destination": "model_destination",
+    "command": "command",
+    "port": "port",
+    "slot": "slots",
+    "env": "environ",
+    "mount": "extra_mounts",
+}
 """Field of the spec by the flag that sets it."""
 OF_THE_SERVICE: Final[dict[str, tuple[str, Any]]] = {
-    "description": ("description", ""), "metadata": ("metadata", {}), "tag": ("tags", ()), "models": ("models", ()),
-    "endpoint-port": ("endpoint_port", 0), "balance": ("balance", None), "limits": ("limits", None),
-    "caller-limits": ("caller_limits", None), "cors": ("cors", None), "rollout": ("rollout", None), "drain-grace": ("drain_grace_s", 60.0),
+    "description": ("description", ""),
+    "metadata": ("metadata", {}),
+    "tag": ("tags", ()),
+    "models": ("models", ()),
+    "endpoint-port": ("endpoint_port", 0),
+    "balance": ("balance", None),
+    "limits": ("limits", None),
+    "caller-limits": ("caller_limits", None),
+    "cors": ("cors", None),
+    "rollout": ("rollout", None),
+    "drain-grace": ("drain_grace_s", 60.0),
     "public": ("open_to_public", False),
-}  # fmt: skip
+}
 """Field of the service, and the value that empties it."""
 _ONE_OF_MANY: Final = {"slot", "env", "mount"}
 FIELDS: Final = (*OF_THE_SPEC, *OF_THE_SERVICE)

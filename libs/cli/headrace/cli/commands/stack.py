@@ -81,9 +81,14 @@ def up(
     folder = _data(session, data)
     try:
         options = UpOptions(
-            data=folder, runtime=runtime.value, simulate_gpus=simulate_gpus, agents=agents,
-            api_port=port, proxy_port=proxy_port, listen_host=listen_host,
-        )  # fmt: skip
+            data=folder,
+            runtime=runtime.value,
+            simulate_gpus=simulate_gpus,
+            agents=agents,
+            api_port=port,
+            proxy_port=proxy_port,
+            listen_host=listen_host,
+        )
     except ValueError as error:
         raise usage(str(error)) from None
     warning = open_to_others(runtime.value, listen_host)
@@ -116,10 +121,14 @@ def _detached(session: Session, options: UpOptions) -> None:
     from headrace.cli.commands.stack_detached import start_detached  # noqa: PLC0415
 
     arguments = {
-        "--data": options.data, "--runtime": options.runtime, "--simulate-gpus": options.simulate_gpus,
-        "--agents": options.agents, "--port": options.api_port, "--proxy-port": options.proxy_port,
+        "--data": options.data,
+        "--runtime": options.runtime,
+        "--simulate-gpus": options.simulate_gpus,
+        "--agents": options.agents,
+        "--port": options.api_port,
+        "--proxy-port": options.proxy_port,
         "--listen-host": options.listen_host,
-    }  # fmt: skip
+    }
     words = [word for name, value in arguments.items() if value is not None for word in (name, str(value))]
     session.output.line(f"Headrace on {options.data} (`headrace down` stops it)")
     start_detached(options.data, words, lambda detail: session.output.line(f"  {detail}"))

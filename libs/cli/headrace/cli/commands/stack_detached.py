@@ -33,8 +33,11 @@ def start_detached(folder: Path, arguments: Sequence[str], on_progress: Callable
         begin = out.tell()
         child = subprocess.Popen(
             [sys.executable, "-m", "headrace.cli", "--json", "up", *arguments],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
     try:
         for record in _records(told, begin, child):
             if record.get("stage") == "ready":

@@ -25,8 +25,12 @@ Service = Annotated[
 ]
 Words = Annotated[
     list[str],
-    typer.Argument(metavar="SERVICE TOKEN_ID", help="The service (not with --project), then the token's id.", autocompletion=complete_service),
-]  # fmt: skip
+    typer.Argument(
+        metavar="SERVICE TOKEN_ID",
+        help="The service (not with --project), then the token's id.",
+        autocompletion=complete_service,
+    ),
+]
 Project = Annotated[
     str | None,
     typer.Option("--project", "-p", metavar="PROJECT", help="Of all services of this project, later ones too."),
@@ -88,8 +92,11 @@ def update(
     tokens, of, token_id = _one(session, words, project)
     token = tokens.update(of, token_id, UpdateToken.model_validate(given))
     facts = (
-        ("id", token.id), ("name", token.name or None), ("limits", limits_text(token.limits)), ("share", token.share),
-    )  # fmt: skip
+        ("id", token.id),
+        ("name", token.name or None),
+        ("limits", limits_text(token.limits)),
+        ("share", token.share),
+    )
     session.output.facts(token, facts)
 
 

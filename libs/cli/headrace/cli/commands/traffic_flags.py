@@ -28,9 +28,11 @@ class TrafficFlags:
     session_key: Annotated[
         str | None,
         typer.Option(
-            "--session-key", metavar="KEY", help="For session: header:NAME, cookie:NAME or body:user (default header:x-session-id)."
+            "--session-key",
+            metavar="KEY",
+            help="For session: header:NAME, cookie:NAME or body:user (default header:x-session-id).",
         ),
-    ] = None  # fmt: skip
+    ] = None
     prefix_bytes: Annotated[
         Count, typer.Option("--prefix-bytes", metavar="BYTES", help="For prefix: how much of a prompt counts.")
     ] = None
@@ -80,9 +82,11 @@ class TrafficFlags:
     model: Annotated[
         list[str] | None,
         typer.Option(
-            "--model", metavar="NAME", help="Found by it too at the fleet's base URL. All of them; '': none. Repeatable."
+            "--model",
+            metavar="NAME",
+            help="Found by it too at the fleet's base URL. All of them; '': none. Repeatable.",
         ),
-    ] = None  # fmt: skip
+    ] = None
     cors_origin: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,19 +95,23 @@ class TrafficFlags:
             help="Its pages may call in browsers: https://app.example.com, https://*.example.com or *. All of them; '': none."
             " Repeatable.",
         ),
-    ] = None  # fmt: skip
+    ] = None
     cors_header: Annotated[
         list[str] | None,
         typer.Option(
-            "--cors-header", metavar="NAME", help="Field that pages may send. All of them; '': what they ask for. Repeatable."
+            "--cors-header",
+            metavar="NAME",
+            help="Field that pages may send. All of them; '': what they ask for. Repeatable.",
         ),
-    ] = None  # fmt: skip
+    ] = None
     cors_expose: Annotated[
         list[str] | None,
         typer.Option(
-            "--cors-expose", metavar="NAME", help="Field of answers that pages may read, beside the proxy's own. All of them; '': none. Repeatable."
+            "--cors-expose",
+            metavar="NAME",
+            help="Field of answers that pages may read, beside the proxy's own. All of them; '': none. Repeatable.",
         ),
-    ] = None  # fmt: skip
+    ] = None
     cors_credentials: Annotated[
         bool | None,
         typer.Option("--cors-credentials/--no-cors-credentials", help="Whether browsers may send cookies along."),
@@ -118,21 +126,29 @@ class TrafficFlags:
         names = ("requests_per_second", "in_flight", "tokens_per_minute", "tokens_per_day")
         fields: dict[str, dict[str, Any]] = {
             "balance": {
-                "policy": self.balance, "session_key": self.session_key, "prefix_bytes": self.prefix_bytes,
-                "load_factor": self.load_factor, "slow_start_s": self.slow_start,
+                "policy": self.balance,
+                "session_key": self.session_key,
+                "prefix_bytes": self.prefix_bytes,
+                "load_factor": self.load_factor,
+                "slow_start_s": self.slow_start,
             },
             "limits": {
-                "max_in_flight_per_replica": self.max_in_flight_per_replica, "max_queued": self.max_queued,
-                "queue_timeout_s": self.queue_timeout, "max_body_bytes": self.max_body_bytes,
-                "first_byte_timeout_s": self.first_byte_timeout, "idle_timeout_s": self.idle_timeout,
+                "max_in_flight_per_replica": self.max_in_flight_per_replica,
+                "max_queued": self.max_queued,
+                "queue_timeout_s": self.queue_timeout,
+                "max_body_bytes": self.max_body_bytes,
+                "first_byte_timeout_s": self.first_byte_timeout,
+                "idle_timeout_s": self.idle_timeout,
             },
             "caller_limits": {name: getattr(self, f"caller_{name}") for name in names},
             "cors": {
-                "allow_origins": _named(self.cors_origin), "allow_headers": _named(self.cors_header),
-                "expose_headers": _named(self.cors_expose), "allow_credentials": self.cors_credentials,
+                "allow_origins": _named(self.cors_origin),
+                "allow_headers": _named(self.cors_header),
+                "expose_headers": _named(self.cors_expose),
+                "allow_credentials": self.cors_credentials,
                 "max_age_s": self.cors_max_age,
             },
-        }  # fmt: skip
+        }
         none_at_zero = {*_NONE_AT_ZERO, *names}
         found: dict[str, Any] = {
             group: {

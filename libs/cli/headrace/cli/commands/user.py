@@ -35,9 +35,18 @@ _KEYS: Columns[KeyView] = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands(app, {
-        "create": create, "ls": ls, "update": update, "key": key, "keys": keys, "update-key": update_key, "rm-key": rm_key,
-    })  # fmt: skip
+    commands(
+        app,
+        {
+            "create": create,
+            "ls": ls,
+            "update": update,
+            "key": key,
+            "keys": keys,
+            "update-key": update_key,
+            "rm-key": rm_key,
+        },
+    )
 
 
 def create(

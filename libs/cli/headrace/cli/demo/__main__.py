@@ -106,16 +106,26 @@ def _call(stack: Stack, service: ServiceDetail, token: str, teller: Teller) -> N
 def _summary(there: StackState, service: ServiceDetail, token: str, teller: Teller) -> None:
     headrace = _short(Path(sys.executable).with_name("headrace"))
     teller.step("it works")
-    teller.block([
-        "", f"endpoint   {service.endpoint}", f"token      {token}", f"logs       {there.data / 'logs'}",
-        "", "Call it:", "", calling.curl_line(service.endpoint, token), "",
-        "Try next (in another terminal):",
-        f"  {headrace} status",
-        f"  {headrace} service scale {service.name} 3 --wait",
-        f"  {headrace} service logs {service.name} --follow",
-        f"  {headrace} service show {service.name}      # then kill a replica's process and look again",
-        f"  {headrace} --help", "",
-    ])  # fmt: skip
+    teller.block(
+        [
+            "",
+            f"endpoint   {service.endpoint}",
+            f"token      {token}",
+            f"logs       {there.data / 'logs'}",
+            "",
+            "Call it:",
+            "",
+            calling.curl_line(service.endpoint, token),
+            "",
+            "Try next (in another terminal):",
+            f"  {headrace} status",
+            f"  {headrace} service scale {service.name} 3 --wait",
+            f"  {headrace} service logs {service.name} --follow",
+            f"  {headrace} service show {service.name}      # then kill a replica's process and look again",
+            f"  {headrace} --help",
+            "",
+        ]
+    )
 
 
 def _until_interrupted(stack: Stack, teller: Teller) -> None:

@@ -66,9 +66,16 @@ def similarity(one: Sequence[float], other: Sequence[float]) -> float:
 def _curl(endpoint: str, token: str) -> list[str]:
     body = json.dumps({"model": MODEL, "input": SENTENCE})
     return [
-        "curl", "-sS", f"{endpoint.rstrip('/')}/v1/embeddings",
-        "-H", f"Authorization: Bearer {token}", "-H", "Content-Type: application/json", "-d", body,
-    ]  # fmt: skip
+        "curl",
+        "-sS",
+        f"{endpoint.rstrip('/')}/v1/embeddings",
+        "-H",
+        f"Authorization: Bearer {token}",
+        "-H",
+        "Content-Type: application/json",
+        "-d",
+        body,
+    ]
 
 
 def _wrapped(words: Sequence[str]) -> str:

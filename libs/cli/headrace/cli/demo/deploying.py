@@ -63,11 +63,17 @@ def folder(client: Client, source: Path, memory: Path, teller: Teller) -> Folder
 
 def service(client: Client, source: FolderView, teller: Teller) -> ServiceDetail:
     """Have the service and wait until all its replicas are healthy. Raises CliError with the failed replica's log."""
-    body = CreateService.model_validate({
-        "name": SERVICE, "project": PROJECT, "folder": str(source.id), "replicas": REPLICAS, "drain_grace_s": 5.0,
-        "slots": {"cpu": "0.5", "mem": "512m"},  # both fit on a machine with one core
-        "description": "Sentences to vectors: all-MiniLM-L6-v2, OpenAI-compatible.",
-    })  # fmt: skip
+    body = CreateService.model_validate(
+        {
+            "name": SERVICE,
+            "project": PROJECT,
+            "folder": str(source.id),
+            "replicas": REPLICAS,
+            "drain_grace_s": 5.0,
+            "slots": {"cpu": "0.5", "mem": "512m"},  # both fit on a machine with one core
+            "description": "Sentences to vectors: all-MiniLM-L6-v2, OpenAI-compatible.",
+        }
+    )
     made, found = _had(lambda: client.services.get(SERVICE), lambda: client.services.create(body))
     teller.detail(f"service {SERVICE} {'is new' if made else 'is there from an earlier run'}")
     if found.phase == "stopped":

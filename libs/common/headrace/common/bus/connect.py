@@ -64,12 +64,22 @@ class Bus:
         try:
             async with asyncio.timeout(timeout_s):
                 await client.connect(
-                    url, user=user, password=password, name=name, inbox_prefix=f"_INBOX_{user}".encode(), connect_timeout=5,
-                    allow_reconnect=True, max_reconnect_attempts=-1, reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds; a float works
-                     ping_interval=5, max_outstanding_pings=2,
+                    url,
+                    user=user,
+                    password=password,
+                    name=name,
+                    inbox_prefix=f"_INBOX_{user}".encode(),
+                    connect_timeout=5,
+                    allow_reconnect=True,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds; a float works
+                    ping_interval=5,
+                    max_outstanding_pings=2,
                     pending_size=16 * 1024 * 1024,
-                    reconnected_cb=reconnected, disconnected_cb=disconnected, error_cb=failed,
-                )  # fmt: skip
+                    reconnected_cb=reconnected,
+                    disconnected_cb=disconnected,
+                    error_cb=failed,
+                )
         except (OSError, NatsError, TimeoutError) as error:
             with suppress(AssertionError):  # how it says that it never got as far as a connection: the URL is none
                 await client.close()

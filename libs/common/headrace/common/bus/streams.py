@@ -26,9 +26,15 @@ async def ensure_streams(bus: Bus, *, timeout_s: float = 10.0) -> None:
     js = JetStreamContext(bus.client, timeout=timeout_s)
     for name, message in STREAMS.items():
         config = StreamConfig(
-            name=name, subjects=[message.wildcard()], max_msgs_per_subject=1, retention=RetentionPolicy.LIMITS,
-            discard=DiscardPolicy.OLD, storage=StorageType.FILE, allow_direct=True, max_msg_size=8 * 1024 * 1024,
-        )  # fmt: skip
+            name=name,
+            subjects=[message.wildcard()],
+            max_msgs_per_subject=1,
+            retention=RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.OLD,
+            storage=StorageType.FILE,
+            allow_direct=True,
+            max_msg_size=8 * 1024 * 1024,
+        )
         try:
             await js.update_stream(config)
         except NotFoundError:

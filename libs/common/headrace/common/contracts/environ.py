@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-RESERVED = frozenset({
-    "NVIDIA_VISIBLE_DEVICES", "NVIDIA_MIG_CONFIG_DEVICES", "NVIDIA_MIG_MONITOR_DEVICES", "NVIDIA_IMEX_CHANNELS",
-    "HEADRACE_KERNEL_ID", "HEADRACE_SESSION_ID", "HEADRACE_SERVICE_ID", "HEADRACE_PORT", "HEADRACE_RUNTIME_DIR", "BACKENDAI_KERNEL_ID",
-    "BACKENDAI_SESSION_ID",
-})  # fmt: skip
+RESERVED = frozenset(
+    {
+        "NVIDIA_VISIBLE_DEVICES",
+        "NVIDIA_MIG_CONFIG_DEVICES",
+        "NVIDIA_MIG_MONITOR_DEVICES",
+        "NVIDIA_IMEX_CHANNELS",
+        "HEADRACE_KERNEL_ID",
+        "HEADRACE_SESSION_ID",
+        "HEADRACE_SERVICE_ID",
+        "HEADRACE_PORT",
+        "HEADRACE_RUNTIME_DIR",
+        "BACKENDAI_KERNEL_ID",
+        "BACKENDAI_SESSION_ID",
+    }
+)
 """They say which GPUs a container gets, and by which name the agent knows its processes."""
 RESERVED_PREFIX = "CUDA_MPS_"
 """They say how much of a shared GPU a program gets, and of which server."""

@@ -138,9 +138,10 @@ def _plain(slots: Mapping[str, Decimal]) -> dict[str, str]:
 
 
 def _changes(slots: Mapping[str, Decimal | None]) -> dict[str, str | None]:
-    return {**_plain({name: amount for name, amount in slots.items() if amount is not None}), **{
-        name: None for name, amount in slots.items() if amount is None
-    }}  # fmt: skip
+    return {
+        **_plain({name: amount for name, amount in slots.items() if amount is not None}),
+        **{name: None for name, amount in slots.items() if amount is None},
+    }
 
 
 _WRITTEN = PlainSerializer(_plain, return_type=dict[str, str])

@@ -84,7 +84,9 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], applied: dict[i
             await connection.execute(migration.sql)
             await connection.execute(
                 "insert into schema_migrations (number, name, checksum) values ($1, $2, $3)",
-                migration.number, migration.name, migration.checksum,
-            )  # fmt: skip
+                migration.number,
+                migration.name,
+                migration.checksum,
+            )
         done.append(migration.number)
     return done

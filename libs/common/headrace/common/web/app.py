@@ -118,9 +118,14 @@ class WebServer:
         self.name = name
         logging.getLogger("aiohttp.server").addFilter(_without_the_request)
         self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=drain_s, max_line_size=_MAX_LINE_BYTES,
-            keepalive_timeout=idle_s, auto_decompress=False,  # a body of a few KiB must not become GiB while it is read
-        )  # fmt: skip
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=drain_s,
+            max_line_size=_MAX_LINE_BYTES,
+            keepalive_timeout=idle_s,
+            auto_decompress=False,  # a body of a few KiB must not become GiB while it is read
+        )
         self._connections = app[CONNECTIONS]
         self._connections.head_s = head_s
         self._max_connections = max_connections

@@ -26,9 +26,11 @@ def problem_response(problem: Problem, *, request_id: str = "") -> web.Response:
     """Return the answer for `problem`."""
     document = problem.document() | ({"request_id": request_id} if request_id else {})
     return web.Response(
-        status=problem.status, headers=problem.headers, content_type="application/problem+json",
+        status=problem.status,
+        headers=problem.headers,
+        content_type="application/problem+json",
         body=json.dumps(document, default=str).encode(),
-    )  # fmt: skip
+    )
 
 
 def as_problem(error: Exception, path: str = "") -> Problem:

@@ -177,7 +177,8 @@ def _already_here(files: Sequence[TreeFile]) -> tuple[list[TreeFile], list[TreeF
             wanted.append(file)
             continue
         same = stat.S_ISREG(facts.st_mode) and (
-            facts.st_size, (facts.st_mtime_ns + 500) // 1000 * 1000,
-        ) == (file.size_bytes, file.modified_ns)  # fmt: skip
+            facts.st_size,
+            (facts.st_mtime_ns + 500) // 1000 * 1000,
+        ) == (file.size_bytes, file.modified_ns)
         (here if same else wanted).append(file)
     return wanted, here

@@ -37,9 +37,15 @@ class TreeUpload:
         self._left_out: list[LeftOut] = []
 
     def run(
-        self, sources: Sequence[Path], to: str, *, only: Callable[[str], bool] | None, skip_same: bool,
-        progress: TreeProgress | None, parallel: int,
-    ) -> TreeResult:  # fmt: skip
+        self,
+        sources: Sequence[Path],
+        to: str,
+        *,
+        only: Callable[[str], bool] | None,
+        skip_same: bool,
+        progress: TreeProgress | None,
+        parallel: int,
+    ) -> TreeResult:
         """Send what lies at `sources`. Raises TreeError before anything is sent, and what ends it."""
         plan = plan_upload(sources, to, only)
         self._left_out = plan.left_out
@@ -115,9 +121,13 @@ class TreeUpload:
         key = resume_key(self._url, self._folder, file)
         try:
             self._folders.upload(
-                self._folder.id, file.local, file.path, progress=progress, resume=store.find(key),
+                self._folder.id,
+                file.local,
+                file.path,
+                progress=progress,
+                resume=store.find(key),
                 on_created=lambda upload_id: store.remember(key, upload_id),
-            )  # fmt: skip
+            )
         except (ApiError, OSError) as error:
             if not isinstance(error, ApiError) or error.status in _THIS_FILE:
                 store.forget(key)

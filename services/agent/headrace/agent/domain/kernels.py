@@ -106,9 +106,12 @@ LOST = Ending(
 
 
 def report_of(
-    kernel_id: KernelId, record: KernelRecord | None, seen: SeenKernel | None, progress: Progress | None,
+    kernel_id: KernelId,
+    record: KernelRecord | None,
+    seen: SeenKernel | None,
+    progress: Progress | None,
     over: MemoryOver | None = None,
-) -> KernelReport | None:  # fmt: skip
+) -> KernelReport | None:
     """Return what is reported of a kernel; None when nothing is known of it. `over`: it uses more memory than it may."""
     if record is None:
         return None if seen is None else _unknown(seen)
@@ -118,9 +121,13 @@ def report_of(
         return KernelReport(**ids, state="failed", health="unhealthy", reason=record.failure)
     if record.ending is not None:
         return KernelReport(
-            **ids, state="exited", health="unhealthy", reason=record.ending.reason, exit_code=record.ending.exit_code,
+            **ids,
+            state="exited",
+            health="unhealthy",
+            reason=record.ending.reason,
+            exit_code=record.ending.exit_code,
             created_at=record.started_at,
-        )  # fmt: skip
+        )
     if record.started_at is None or seen is None:
         waiting = Reason(code="queued", text="its start has not begun yet")
         return KernelReport(
@@ -131,10 +138,15 @@ def report_of(
         reason = over.reason if status == "healthy" else _with(reason, over.reason)
     own = reason.code != PORT_TAKEN  # an address counts only while the kernel's own program listens there
     return KernelReport(
-        **ids, state="running", health=status, reason=reason, host=seen.host if own else None,
+        **ids,
+        state="running",
+        health=status,
+        reason=reason,
+        host=seen.host if own else None,
         port=seen.port if own else None,
-        created_at=record.started_at, failures=failures,
-    )  # fmt: skip
+        created_at=record.started_at,
+        failures=failures,
+    )
 
 
 def _health(record: KernelRecord, started_at: datetime, progress: Progress | None) -> tuple[HealthStatus, Reason, int]:
@@ -155,8 +167,14 @@ def _unknown(seen: SeenKernel) -> KernelReport:
     """A kernel found running without the agent's record of it: it is left alone until a plan tells."""
     running = seen.phase != "exited"
     return KernelReport(
-        kernel_id=seen.kernel_id, session_id=seen.session_id, service_id=seen.service_id,
-        state="running" if running else "exited", health="degraded" if running else "unhealthy",
+        kernel_id=seen.kernel_id,
+        session_id=seen.session_id,
+        service_id=seen.service_id,
+        state="running" if running else "exited",
+        health="degraded" if running else "unhealthy",
         reason=Reason(code="awaiting-plan", text="found on the machine; no plan that names it was seen yet"),
-        host=seen.host, port=seen.port, created_at=seen.created_at, exit_code=seen.exit_code,
-    )  # fmt: skip
+        host=seen.host,
+        port=seen.port,
+        created_at=seen.created_at,
+        exit_code=seen.exit_code,
+    )

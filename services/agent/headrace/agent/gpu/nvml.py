@@ -68,9 +68,13 @@ class NvmlGpus:
         with suppress(nvml.NVMLError):  # not known while the GPU is split into MIG instances
             busy = float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
         return Gpu(
-            gpu_id=_text(nvml.nvmlDeviceGetUUID(handle)), index=index, model=_text(nvml.nvmlDeviceGetName(handle)),
-            memory_bytes=int(memory.total), memory_used_bytes=int(memory.used), utilization_percent=busy,
-        )  # fmt: skip
+            gpu_id=_text(nvml.nvmlDeviceGetUUID(handle)),
+            index=index,
+            model=_text(nvml.nvmlDeviceGetName(handle)),
+            memory_bytes=int(memory.total),
+            memory_used_bytes=int(memory.used),
+            utilization_percent=busy,
+        )
 
 
 def _text(value: str | bytes) -> str:

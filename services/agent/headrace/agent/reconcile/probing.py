@@ -171,9 +171,12 @@ class Prober:
             after = too_late(policy, after, check, record.started_at or check.started_at)
         if after.status != before.status:
             log.info(
-                "kernel_health_changed", kernel_id=str(spec.kernel_id), name=spec.name, health=after.status,
+                "kernel_health_changed",
+                kernel_id=str(spec.kernel_id),
+                name=spec.name,
+                health=after.status,
                 reason=after.reason.code,
-            )  # fmt: skip
+            )
         self._take(watched, after)
 
     async def _seen(self, watched: _Watched, answer: Answer) -> str:

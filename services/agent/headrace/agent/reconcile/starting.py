@@ -152,9 +152,12 @@ class Starter:
         async def act(inside: Inside) -> None:
             prestart_log.begin()
             await run_actions(
-                spec.pre_start_actions, inside, prestart_log,
-                command_timeout_s=self._prestart_timeout_s, progress=prepared.progress,
-            )  # fmt: skip
+                spec.pre_start_actions,
+                inside,
+                prestart_log,
+                command_timeout_s=self._prestart_timeout_s,
+                progress=prepared.progress,
+            )
 
         return act
 

@@ -32,9 +32,13 @@ def routes_view(tables: RouteTables, snapshot: TrafficSnapshot) -> list[dict[str
             for route in table.routes
         ]
         return table.model_dump(mode="json", exclude=_HIDDEN) | {
-            "token_keys": len(table.token_keys), "revocations": len(table.revocations), "clients": len(table.clients),
-            "token_limits": len(table.token_limits), "queued": waiting.requests if waiting else 0, "routes": routes,
-        }  # fmt: skip
+            "token_keys": len(table.token_keys),
+            "revocations": len(table.revocations),
+            "clients": len(table.clients),
+            "token_limits": len(table.token_limits),
+            "queued": waiting.requests if waiting else 0,
+            "routes": routes,
+        }
 
     return [shown(table) for table in sorted(tables, key=lambda table: table.name)]
 

@@ -62,9 +62,10 @@ class TrafficCollector(Collector):
 
     def _per_replica(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
-            "headrace_proxy_requests", "Requests that went to a replica, by the status that the caller got (left: the caller went).",
+            "headrace_proxy_requests",
+            "Requests that went to a replica, by the status that the caller got (left: the caller went).",
             labels=[*_PER_REPLICA, "code"],
-        )  # fmt: skip
+        )
         broken = CounterMetricFamily(
             "headrace_proxy_broken_answers",
             "Answers that began and could not be finished.",

@@ -29,12 +29,17 @@ Numbers = dict[str, float]
 def replica_numbers(stats: ReplicaStats) -> Numbers:
     """Return what has been counted of a replica: numbers that only grow."""
     means: tuple[tuple[str, Histogram], ...] = (
-        ("duration", stats.durations), ("time_to_first_byte", stats.first_bytes), ("time_per_event", stats.per_event),
-    )  # fmt: skip
+        ("duration", stats.durations),
+        ("time_to_first_byte", stats.first_bytes),
+        ("time_per_event", stats.per_event),
+    )
     counts = {
-        "requests": stats.finished, "errors": stats.errors, "bytes_sent": stats.bytes_sent,
-        "prompt_tokens": stats.prompt_tokens, "completion_tokens": stats.completion_tokens,
-    }  # fmt: skip
+        "requests": stats.finished,
+        "errors": stats.errors,
+        "bytes_sent": stats.bytes_sent,
+        "prompt_tokens": stats.prompt_tokens,
+        "completion_tokens": stats.completion_tokens,
+    }
     return (
         {name: float(number) for name, number in counts.items()}
         | {f"{name}:sum": histogram.total for name, histogram in means}
@@ -45,9 +50,10 @@ def replica_numbers(stats: ReplicaStats) -> Numbers:
 def service_numbers(stats: ServiceStats) -> Numbers:
     """Return what has been counted of a service beside its replicas."""
     return {
-        "refused": float(sum(stats.refused.values())), "queue:sum": stats.queue_seconds.total,
+        "refused": float(sum(stats.refused.values())),
+        "queue:sum": stats.queue_seconds.total,
         "queue:count": float(stats.queue_seconds.count),
-    }  # fmt: skip
+    }
 
 
 def values(before: Numbers, now: Numbers, seconds: float) -> Numbers:
@@ -101,10 +107,14 @@ class Reporter:
         await publish(
             self._bus,
             ProxyReport(
-                proxy_id=self._proxy_id, sent_at=self._clock(), url=self._url(), generations=self._generations(),
-                draining=draining, ports_failed=dict(sorted(self._ports_failed().items())[:_MOST_PORTS]),
+                proxy_id=self._proxy_id,
+                sent_at=self._clock(),
+                url=self._url(),
+                generations=self._generations(),
+                draining=draining,
+                ports_failed=dict(sorted(self._ports_failed().items())[:_MOST_PORTS]),
             ),
-        )  # fmt: skip
+        )
         held = tuple(
             Held(service_id=ServiceId(UUID(service)), requests=waiting.requests, oldest_s=waiting.oldest_s)
             for service, waiting in sorted(snapshot.queues.items())

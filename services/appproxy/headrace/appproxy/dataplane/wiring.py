@@ -40,9 +40,11 @@ def build_data_plane(
     stats = StatsBook()
     coalescer = WriteCoalescer()
     head_limits = HeadLimits(
-        line_bytes=settings.max_line_bytes, field_bytes=settings.max_header_bytes, head_bytes=settings.max_head_bytes,
+        line_bytes=settings.max_line_bytes,
+        field_bytes=settings.max_header_bytes,
+        head_bytes=settings.max_head_bytes,
         fields=settings.max_headers,
-    )  # fmt: skip
+    )
 
     def replica(route: Route, stats: ReplicaStats) -> Replica:
         return Replica(route, stats, head_limits, coalescer, connect_s=settings.connect_timeout_s)

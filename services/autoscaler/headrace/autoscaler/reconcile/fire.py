@@ -36,13 +36,22 @@ class Trigger:
         service, generation = known.table.service_id, known.table.generation
         observed = look.observed if look.observed is not None else 0.0
         pending = Pending(
-            rule_id=look.rule.rule_id, at=now, from_wanted=known.wanted, wanted=look.wanted, observed=observed,
+            rule_id=look.rule.rule_id,
+            at=now,
+            from_wanted=known.wanted,
+            wanted=look.wanted,
+            observed=observed,
             text=look.reason.text,
-        )  # fmt: skip
+        )
         request = ScaleRequest(
-            service_id=service, rule_id=pending.rule_id, from_wanted=pending.from_wanted, wanted=pending.wanted,
-            observed=observed, decided_at=now, reason=look.reason,
-        )  # fmt: skip
+            service_id=service,
+            rule_id=pending.rule_id,
+            from_wanted=pending.from_wanted,
+            wanted=pending.wanted,
+            observed=observed,
+            decided_at=now,
+            reason=look.reason,
+        )
         await self._records.begin(service, pending)
         try:
             reply = await ask(self._bus, request, ScaleReply, timeout_s=self._timeout_s)

@@ -71,6 +71,10 @@ class Reporter:
 
 def _outcome(look: Look, now: datetime, *, fired: bool) -> RuleOutcome:
     return RuleOutcome(
-        rule_id=look.rule.rule_id, at=now, observed=look.observed, fired=fired, reason=look.reason,
+        rule_id=look.rule.rule_id,
+        at=now,
+        observed=look.observed,
+        fired=fired,
+        reason=look.reason,
         cooldown_until=look.cooldown_until,
-    )  # fmt: skip
+    )

@@ -103,9 +103,13 @@ class Tick:
         service = known.table.service_id
         blocked = await self._settle(known, now)
         subject = Subject(
-            table=known.table, live=known.live, wanted=known.wanted, window=self._parts.windows.of(service),
-            fired=self._parts.records.of(service).fired, blocked=blocked,
-        )  # fmt: skip
+            table=known.table,
+            live=known.live,
+            wanted=known.wanted,
+            window=self._parts.windows.of(service),
+            fired=self._parts.records.of(service).fired,
+            blocked=blocked,
+        )
         return decide(subject, self._horizon, now)
 
     async def _settle(self, known: Known, now: datetime) -> Reason | None:
@@ -166,9 +170,13 @@ class Tick:
 
 def _held_back(look: Look, code: str, text: str) -> Look:
     return Look(
-        rule=look.rule, observed=look.observed, would_fire=False, wanted=look.wanted,
-        reason=Reason(code=code, text=f"{look.reason.text}; {text}"[:4000]), cooldown_until=look.cooldown_until,
-    )  # fmt: skip
+        rule=look.rule,
+        observed=look.observed,
+        would_fire=False,
+        wanted=look.wanted,
+        reason=Reason(code=code, text=f"{look.reason.text}; {text}"[:4000]),
+        cooldown_until=look.cooldown_until,
+    )
 
 
 def _words(error: Exception) -> str:

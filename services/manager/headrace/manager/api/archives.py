@@ -40,10 +40,13 @@ class ArchiveQuery(FolderQuery):
 
 
 @routes.on(
-    "POST", "/v1/folders/{folder}/archive", query=ArchiveQuery, raw_body=TAR,
+    "POST",
+    "/v1/folders/{folder}/archive",
+    query=ArchiveQuery,
+    raw_body=TAR,
     replies={200: Reply("What was taken, and what was refused and why.", ArchiveReceipt)},
     problems=(Forbidden, Conflict, QuotaExceeded, TooLarge, InsufficientStorage, UnsupportedMediaType),
-)  # fmt: skip
+)
 async def take_archive(call: Call) -> web.Response:
     """Put the files and directories of a tar archive (not compressed) into the folder (members).
 
@@ -60,9 +63,12 @@ async def take_archive(call: Call) -> web.Response:
 
 
 @routes.on(
-    "GET", "/v1/folders/{folder}/archive", query=ArchiveQuery,
-    replies={200: Reply("A tar archive, not compressed.", media_type=TAR)}, problems=(Conflict,),
-)  # fmt: skip
+    "GET",
+    "/v1/folders/{folder}/archive",
+    query=ArchiveQuery,
+    replies={200: Reply("A tar archive, not compressed.", media_type=TAR)},
+    problems=(Conflict,),
+)
 async def send_archive(call: Call) -> web.StreamResponse:
     """Return the files and directories at `path` as a tar archive. One that breaks off has no end.
 
@@ -73,9 +79,13 @@ async def send_archive(call: Call) -> web.StreamResponse:
 
 
 @routes.on(
-    "POST", "/v1/folders/{folder}/archive/selection", query=FolderQuery, body=Selection,
-    replies={200: Reply("A tar archive, not compressed.", media_type=TAR)}, problems=(Conflict,),
-)  # fmt: skip
+    "POST",
+    "/v1/folders/{folder}/archive/selection",
+    query=FolderQuery,
+    body=Selection,
+    replies={200: Reply("A tar archive, not compressed.", media_type=TAR)},
+    problems=(Conflict,),
+)
 async def send_selection(call: Call) -> web.StreamResponse:
     """Return the files at these paths as a tar archive; what is no file, or gone, is not in it."""
     project, paths = call.query(FolderQuery).project, call.body(Selection).paths

@@ -17,9 +17,12 @@ ONE = f"{ALL}/{{client}}"
 
 
 @routes.on(
-    "POST", ALL, body=CreateClient, replies={201: Reply("The client, its secret shown once.", NewClient)},
+    "POST",
+    ALL,
+    body=CreateClient,
+    replies={201: Reply("The client, its secret shown once.", NewClient)},
     problems=(Forbidden, NameTaken, Conflict),
-)  # fmt: skip
+)
 async def create_client(call: Call) -> web.Response:
     """Make a client that calls with basic auth, `name:secret` (members). The secret is shown in this answer only."""
     client = await call.use.clients.create(call.actor, call["service"], call.body(CreateClient))
@@ -42,9 +45,11 @@ async def update_client(call: Call) -> web.Response:
 
 
 @routes.on(
-    "POST", f"{ONE}/rotate", replies={200: Reply("The client, its new secret shown once.", NewClient)},
+    "POST",
+    f"{ONE}/rotate",
+    replies={200: Reply("The client, its new secret shown once.", NewClient)},
     problems=(Forbidden,),
-)  # fmt: skip
+)
 async def rotate_client(call: Call) -> web.Response:
     """Give a client another secret (members); app-proxies refuse the old one within a second."""
     return json_reply(await call.use.clients.rotate(call.actor, call["service"], call["client"]))

@@ -63,9 +63,12 @@ class FilesQuery(FolderQuery):
 
 
 @routes.on(
-    "POST", "/v1/folders", body=CreateFolder, replies={201: Reply("The folder.", FolderView)},
+    "POST",
+    "/v1/folders",
+    body=CreateFolder,
+    replies={201: Reply("The folder.", FolderView)},
     problems=(Forbidden, NameTaken, NotFound, InsufficientStorage),
-)  # fmt: skip
+)
 async def create_folder(call: Call) -> web.Response:
     """Create an empty folder (members)."""
     folder = await call.use.folders.create(call.actor, call.body(CreateFolder))
@@ -105,28 +108,41 @@ async def delete_folder(call: Call) -> web.Response:
 
 
 @routes.on(
-    "GET", "/v1/folders/{folder}/files", query=FilesQuery, replies={200: Reply("Files.", Page[FileView])},
+    "GET",
+    "/v1/folders/{folder}/files",
+    query=FilesQuery,
+    replies={200: Reply("Files.", Page[FileView])},
     problems=(Conflict,),
-)  # fmt: skip
+)
 async def list_files(call: Call) -> web.Response:
     """Return the files at `path`, by path; with `recursive` also those in directories below."""
     query = call.query(FilesQuery)
     found = await call.use.folders.files(
-        call.actor, call["folder"], query.project, query.path, recursive=query.recursive, everything=query.all,
-        after=query.cursor or "", limit=query.limit,
-    )  # fmt: skip
+        call.actor,
+        call["folder"],
+        query.project,
+        query.path,
+        recursive=query.recursive,
+        everything=query.all,
+        after=query.cursor or "",
+        limit=query.limit,
+    )
     return json_reply(found)
 
 
 @routes.on(
-    "GET", "/v1/folders/{folder}/files/{path:.+}", query=FolderQuery,
+    "GET",
+    "/v1/folders/{folder}/files/{path:.+}",
+    query=FolderQuery,
     headers=(Header("Range", "One range of bytes"), Header("If-Range", "The entity tag that the range belongs to")),
     replies={
-        200: Reply("The file.", media_type="application/octet-stream", headers=(Header("ETag", "Differs for another content"),)),
+        200: Reply(
+            "The file.", media_type="application/octet-stream", headers=(Header("ETag", "Differs for another content"),)
+        ),
         206: Reply("The wanted part.", media_type="application/octet-stream"),
     },
     problems=(Conflict, RangeNotSatisfiable),
-)  # fmt: skip
+)
 async def download_file(call: Call) -> web.StreamResponse:
     """Return a file's bytes, or one range of them."""
     file = await call.use.folders.open(call.actor, call["folder"], call.query(FolderQuery).project, call["path"])
@@ -137,9 +153,12 @@ async def download_file(call: Call) -> web.StreamResponse:
 
 
 @routes.on(
-    "DELETE", "/v1/folders/{folder}/files/{path:.+}", query=FolderQuery, replies={204: Reply("Done.")},
+    "DELETE",
+    "/v1/folders/{folder}/files/{path:.+}",
+    query=FolderQuery,
+    replies={204: Reply("Done.")},
     problems=(Forbidden, Conflict),
-)  # fmt: skip
+)
 async def delete_file(call: Call) -> web.Response:
     """Delete a file, or a directory with all it holds (members)."""
     await call.use.folders.delete_file(call.actor, call["folder"], call.query(FolderQuery).project, call["path"])

@@ -29,9 +29,12 @@ async def list_keys(call: Call) -> web.Response:
 
 
 @routes.on(
-    "PATCH", "/v1/users/{user}/keys/{key_id}", body=UpdateKey, replies={200: Reply("The key.", KeyView)},
+    "PATCH",
+    "/v1/users/{user}/keys/{key_id}",
+    body=UpdateKey,
+    replies={200: Reply("The key.", KeyView)},
     problems=(Conflict,),
-)  # fmt: skip
+)
 async def update_key(call: Call) -> web.Response:
     """Change an API key's name and end (operators: anybody's; others: their own)."""
     return json_reply(await call.use.users.update_key(call.actor, call["user"], call["key_id"], call.body(UpdateKey)))

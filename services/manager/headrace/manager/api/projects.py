@@ -15,9 +15,12 @@ GONE = {204: Reply("Done.")}
 
 
 @routes.on(
-    "POST", "/v1/projects", body=CreateProject, replies={201: Reply("The project.", ProjectView)},
+    "POST",
+    "/v1/projects",
+    body=CreateProject,
+    replies={201: Reply("The project.", ProjectView)},
     problems=(Forbidden, NameTaken),
-)  # fmt: skip
+)
 async def create_project(call: Call) -> web.Response:
     """Create a project (operators). The caller becomes its owner."""
     project = await call.use.projects.create(call.actor, call.body(CreateProject))
@@ -38,9 +41,12 @@ async def show_project(call: Call) -> web.Response:
 
 
 @routes.on(
-    "PATCH", "/v1/projects/{project}", body=UpdateProject, replies={200: Reply("The project.", ProjectView)},
+    "PATCH",
+    "/v1/projects/{project}",
+    body=UpdateProject,
+    replies={200: Reply("The project.", ProjectView)},
     problems=(Forbidden,),
-)  # fmt: skip
+)
 async def update_project(call: Call) -> web.Response:
     """Change a project's description (owners) and quota (operators); a quota holds for what is asked for from then on."""
     return json_reply(await call.use.projects.update(call.actor, call["project"], call.body(UpdateProject)))
@@ -68,9 +74,12 @@ async def list_members(call: Call) -> web.Response:
 
 
 @routes.on(
-    "PUT", "/v1/projects/{project}/members/{user}", body=PutMember, replies={200: Reply("The member.", MemberView)},
+    "PUT",
+    "/v1/projects/{project}/members/{user}",
+    body=PutMember,
+    replies={200: Reply("The member.", MemberView)},
     problems=(Forbidden, Conflict),
-)  # fmt: skip
+)
 async def put_member(call: Call) -> web.Response:
     """Give a user a role in a project (owners)."""
     body = call.body(PutMember)

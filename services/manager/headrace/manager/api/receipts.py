@@ -22,9 +22,11 @@ class ReceiptsQuery(Paging):
 
 
 @routes.on(
-    "GET", "/v1/services/{service}/receipts", query=ReceiptsQuery,
+    "GET",
+    "/v1/services/{service}/receipts",
+    query=ReceiptsQuery,
     replies={200: Reply("Receipts.", Page[ReceiptView])},
-)  # fmt: skip
+)
 async def list_receipts(call: Call) -> web.Response:
     """Return what became of the requests that were open when replicas left, the newest drain first; kept for 90 days."""
     query = call.query(ReceiptsQuery)

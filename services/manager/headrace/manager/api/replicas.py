@@ -13,9 +13,12 @@ routes = Routes("services")
 
 
 @routes.on(
-    "PUT", "/v1/services/{service}/replicas/{replica}/weight", body=PutWeight,
-    replies={200: Reply("The replica.", ReplicaView)}, problems=(Forbidden, Conflict),
-)  # fmt: skip
+    "PUT",
+    "/v1/services/{service}/replicas/{replica}/weight",
+    body=PutWeight,
+    replies={200: Reply("The replica.", ReplicaView)},
+    problems=(Forbidden, Conflict),
+)
 async def put_weight(call: Call) -> web.Response:
     """Set a replica's share of new requests against the other replicas' (members); app-proxies know within a second.
 

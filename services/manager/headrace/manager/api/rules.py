@@ -14,9 +14,12 @@ routes = Routes("services")
 
 
 @routes.on(
-    "POST", "/v1/services/{service}/rules", body=RuleSpec, replies={201: Reply("The rule.", RuleView)},
+    "POST",
+    "/v1/services/{service}/rules",
+    body=RuleSpec,
+    replies={201: Reply("The rule.", RuleView)},
     problems=(Forbidden, Conflict),
-)  # fmt: skip
+)
 async def add_rule(call: Call) -> web.Response:
     """Add an autoscaling rule (members)."""
     return json_reply(await call.use.rules.add(call.actor, call["service"], call.body(RuleSpec)), status=201)
@@ -31,9 +34,12 @@ async def list_rules(call: Call) -> web.Response:
 
 
 @routes.on(
-    "PUT", "/v1/services/{service}/rules/{rule_id}", body=RuleSpec, replies={200: Reply("The rule.", RuleView)},
+    "PUT",
+    "/v1/services/{service}/rules/{rule_id}",
+    body=RuleSpec,
+    replies={200: Reply("The rule.", RuleView)},
     problems=(Forbidden,),
-)  # fmt: skip
+)
 async def replace_rule(call: Call) -> web.Response:
     """Write a rule anew (members)."""
     body = call.body(RuleSpec)
@@ -41,9 +47,12 @@ async def replace_rule(call: Call) -> web.Response:
 
 
 @routes.on(
-    "PATCH", "/v1/services/{service}/rules/{rule_id}", body=UpdateRule, replies={200: Reply("The rule.", RuleView)},
+    "PATCH",
+    "/v1/services/{service}/rules/{rule_id}",
+    body=UpdateRule,
+    replies={200: Reply("The rule.", RuleView)},
     problems=(Forbidden,),
-)  # fmt: skip
+)
 async def update_rule(call: Call) -> web.Response:
     """Change what is given of a rule (members)."""
     body = call.body(UpdateRule)

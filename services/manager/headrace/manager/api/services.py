@@ -54,9 +54,12 @@ class NameQuery(Query):
 
 
 @routes.on(
-    "POST", "/v1/services", body=CreateService, replies={201: Reply("The service.", ServiceDetail)},
+    "POST",
+    "/v1/services",
+    body=CreateService,
+    replies={201: Reply("The service.", ServiceDetail)},
     problems=(Forbidden, NotFound, NameTaken, QuotaExceeded, Conflict, InvalidDefinition),
-)  # fmt: skip
+)
 async def create_service(call: Call) -> web.Response:
     """Create a service and its first revision (members). It is deployed in the background."""
     service = await call.use.services.create(call.actor, call.body(CreateService))
@@ -64,17 +67,25 @@ async def create_service(call: Call) -> web.Response:
 
 
 @routes.on(
-    "GET", "/v1/services", query=ServicesQuery, replies={200: Reply("Services.", Page[ServiceView])},
+    "GET",
+    "/v1/services",
+    query=ServicesQuery,
+    replies={200: Reply("Services.", Page[ServiceView])},
     problems=(NotFound,),
-)  # fmt: skip
+)
 async def list_services(call: Call) -> web.Response:
     """Return the services of the caller's projects, oldest first."""
     query = call.query(ServicesQuery)
     found = await call.use.services.page(
-        call.actor, project=query.project, status=query.status, phase=query.phase,
-        owner=call.actor.name if query.mine else query.owner, text=query.q, after=query.after,
+        call.actor,
+        project=query.project,
+        status=query.status,
+        phase=query.phase,
+        owner=call.actor.name if query.mine else query.owner,
+        text=query.q,
+        after=query.after,
         limit=query.limit,
-    )  # fmt: skip
+    )
     return json_reply(found)
 
 
@@ -93,9 +104,12 @@ async def show_service(call: Call) -> web.Response:
 
 
 @routes.on(
-    "PATCH", "/v1/services/{service}", body=UpdateService, replies=DETAIL,
+    "PATCH",
+    "/v1/services/{service}",
+    body=UpdateService,
+    replies=DETAIL,
     problems=(Forbidden, NameTaken, Conflict, QuotaExceeded, InvalidDefinition),
-)  # fmt: skip
+)
 async def update_service(call: Call) -> web.Response:
     """Change what is given (members). A spec becomes a new revision, which replaces the replicas without downtime.
 
@@ -105,9 +119,11 @@ async def update_service(call: Call) -> web.Response:
 
 
 @routes.on(
-    "DELETE", "/v1/services/{service}", problems=(Forbidden,),
+    "DELETE",
+    "/v1/services/{service}",
+    problems=(Forbidden,),
     replies={204: Reply("It is gone."), 202: Reply("Its replicas stop first; then it is gone.", ServiceDetail)},
-)  # fmt: skip
+)
 async def delete_service(call: Call) -> web.Response:
     """Delete a service (members)."""
     detail = await call.use.changes.delete(call.actor, call["service"])
@@ -133,18 +149,23 @@ async def restart_service(call: Call) -> web.Response:
 
 
 @routes.on(
-    "POST", "/v1/services/{service}/retry", replies=DETAIL,
+    "POST",
+    "/v1/services/{service}/retry",
+    replies=DETAIL,
     problems=(Forbidden, Conflict, QuotaExceeded, InvalidDefinition),
-)  # fmt: skip
+)
 async def retry_service(call: Call) -> web.Response:
     """Clear the errors of failed starts and try again (members). Definition files that changed make a new revision."""
     return json_reply(await call.use.changes.retry(call.actor, call["service"]))
 
 
 @routes.on(
-    "POST", "/v1/services/{service}/rollback", body=Rollback, replies=DETAIL,
+    "POST",
+    "/v1/services/{service}/rollback",
+    body=Rollback,
+    replies=DETAIL,
     problems=(Forbidden, Conflict, QuotaExceeded),
-)  # fmt: skip
+)
 async def roll_back_service(call: Call) -> web.Response:
     """Make an earlier revision the newest one (members)."""
     return json_reply(await call.use.changes.rollback(call.actor, call["service"], call.body(Rollback)))

@@ -68,15 +68,19 @@ def _tus(handler: Handler) -> Handler:
 
 
 @routes.on(
-    "OPTIONS", "/v1/folders/{folder}/uploads", public=True,
+    "OPTIONS",
+    "/v1/folders/{folder}/uploads",
+    public=True,
     replies={204: Reply("What is supported.", headers=(Header("Tus-Max-Size", "Most bytes of a file"),))},
-)  # fmt: skip
+)
 async def options(call: Call) -> web.Response:
     """Say which parts of tus are supported."""
     return no_content(
-        Tus_Resumable=VERSION, Tus_Version=VERSION, Tus_Extension="creation,creation-with-upload,termination",
+        Tus_Resumable=VERSION,
+        Tus_Version=VERSION,
+        Tus_Extension="creation,creation-with-upload,termination",
         Tus_Max_Size=str(call.use.uploads.max_bytes),
-    )  # fmt: skip
+    )
 
 
 class UploadsQuery(Paging):
@@ -87,9 +91,11 @@ class UploadsQuery(Paging):
 
 
 @routes.on(
-    "GET", "/v1/folders/{folder}/uploads", query=UploadsQuery,
+    "GET",
+    "/v1/folders/{folder}/uploads",
+    query=UploadsQuery,
     replies={200: Reply("Uploads that are not complete.", Page[UploadView])},
-)  # fmt: skip
+)
 async def list_uploads(call: Call) -> web.StreamResponse:
     """Return the resumable uploads into the folder that are not complete, oldest first."""
     query = call.query(UploadsQuery)
@@ -99,10 +105,14 @@ async def list_uploads(call: Call) -> web.StreamResponse:
 
 
 @routes.on(
-    "POST", "/v1/folders/{folder}/uploads", query=FolderQuery, headers=(_TUS, _LENGTH, _METADATA), bytes_allowed=True,
+    "POST",
+    "/v1/folders/{folder}/uploads",
+    query=FolderQuery,
+    headers=(_TUS, _LENGTH, _METADATA),
+    bytes_allowed=True,
     replies={201: Reply("Begun.", headers=(Header("Location", "Where the parts go"), _OFFSET))},
     problems=(*_PROBLEMS, TooLarge, Conflict, QuotaExceeded, ChecksumMismatch, Locked),
-)  # fmt: skip
+)
 @_tus
 async def create_upload(call: Call) -> web.StreamResponse:
     """Begin an upload (members). The file takes its place, all at once, when its last byte has arrived."""
@@ -128,10 +138,13 @@ async def create_upload(call: Call) -> web.StreamResponse:
 
 
 @routes.on(
-    "HEAD", "/v1/folders/{folder}/uploads/{upload}", query=FolderQuery, headers=(_TUS,),
+    "HEAD",
+    "/v1/folders/{folder}/uploads/{upload}",
+    query=FolderQuery,
+    headers=(_TUS,),
     replies={200: Reply("How far it is.", headers=(_OFFSET, Header("Upload-Length", "Size of the file in bytes")))},
     problems=_PROBLEMS,
-)  # fmt: skip
+)
 @_tus
 async def show_upload(call: Call) -> web.StreamResponse:
     """Say how many bytes have arrived. 404 once the file is complete."""
@@ -141,10 +154,14 @@ async def show_upload(call: Call) -> web.StreamResponse:
 
 
 @routes.on(
-    "PATCH", "/v1/folders/{folder}/uploads/{upload}", query=FolderQuery, headers=(_TUS, _AT), raw_body=OCTETS,
+    "PATCH",
+    "/v1/folders/{folder}/uploads/{upload}",
+    query=FolderQuery,
+    headers=(_TUS, _AT),
+    raw_body=OCTETS,
     replies={204: Reply("The new offset.", headers=(_OFFSET,))},
     problems=(*_PROBLEMS, Conflict, TooLarge, UnsupportedMediaType, Locked, ChecksumMismatch),
-)  # fmt: skip
+)
 @_tus
 async def append_to_upload(call: Call) -> web.StreamResponse:
     """Add bytes at the offset. What arrives before the connection breaks is kept."""
@@ -159,9 +176,13 @@ async def append_to_upload(call: Call) -> web.StreamResponse:
 
 
 @routes.on(
-    "DELETE", "/v1/folders/{folder}/uploads/{upload}", query=FolderQuery, headers=(_TUS,),
-    replies={204: Reply("Forgotten.")}, problems=(*_PROBLEMS, Locked),
-)  # fmt: skip
+    "DELETE",
+    "/v1/folders/{folder}/uploads/{upload}",
+    query=FolderQuery,
+    headers=(_TUS,),
+    replies={204: Reply("Forgotten.")},
+    problems=(*_PROBLEMS, Locked),
+)
 @_tus
 async def cancel_upload(call: Call) -> web.StreamResponse:
     """Forget an upload that is not complete."""

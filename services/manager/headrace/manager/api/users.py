@@ -28,9 +28,12 @@ async def list_users(call: Call) -> web.Response:
 
 
 @routes.on(
-    "PATCH", "/v1/users/{user}", body=UpdateUser, replies={200: Reply("The user.", UserView)},
+    "PATCH",
+    "/v1/users/{user}",
+    body=UpdateUser,
+    replies={200: Reply("The user.", UserView)},
     problems=(Forbidden, Conflict),
-)  # fmt: skip
+)
 async def update_user(call: Call) -> web.Response:
     """Change a user (operators); it holds from the next request on."""
     return json_reply(await call.use.users.update(call.actor, call["user"], call.body(UpdateUser)))

@@ -12,9 +12,12 @@ routes = Routes("operation")
 
 
 @routes.on(
-    "POST", "/v1/validations", body=StartValidation, replies={201: Reply("The trial run.", ValidationView)},
+    "POST",
+    "/v1/validations",
+    body=StartValidation,
+    replies={201: Reply("The trial run.", ValidationView)},
     problems=(Forbidden, NotFound, Conflict, QuotaExceeded, InvalidDefinition),
-)  # fmt: skip
+)
 async def start_validation(call: Call) -> web.Response:
     """Try a spec once without creating a service (members)."""
     run = await call.use.validations.start(call.actor, call.body(StartValidation))

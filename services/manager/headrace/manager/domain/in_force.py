@@ -17,9 +17,14 @@ AWAY_AFTER: Final = timedelta(seconds=5)
 """An app-proxy that has not reported for so long is called away; it reports every second."""
 MOST_SHOWN: Final = 100
 _NOBODY: Final[Mapping[Presence, Reason]] = {
-    "away": Reason(code="app-proxy-away", text="no app-proxy is heard of; one that comes back applies it before it serves new callers"),
-    "bus-away": Reason(code="bus-away", text="the manager is cut off from the message bus, so no app-proxy hears of it"),
-}  # fmt: skip
+    "away": Reason(
+        code="app-proxy-away",
+        text="no app-proxy is heard of; one that comes back applies it before it serves new callers",
+    ),
+    "bus-away": Reason(
+        code="bus-away", text="the manager is cut off from the message bus, so no app-proxy hears of it"
+    ),
+}
 _GATHERING: Final = Reason(
     code="app-proxies-unknown", text="this manager has not had the time yet to hear of all app-proxies"
 )
@@ -47,9 +52,12 @@ def in_force(
             applied.append(proxy_id)
     everywhere = bool(applied) and not missing and gathered
     return RevocationView(
-        id=credential_id, in_force=everywhere, applied=tuple(applied[:MOST_SHOWN]), missing=tuple(missing[:MOST_SHOWN]),
+        id=credential_id,
+        in_force=everywhere,
+        applied=tuple(applied[:MOST_SHOWN]),
+        missing=tuple(missing[:MOST_SHOWN]),
         reason=_reason(len(applied), len(missing), presence, everywhere=everywhere),
-    )  # fmt: skip
+    )
 
 
 def _missing(proxy_id: ProxyId, lacking: int, silent: timedelta) -> NotInForce:

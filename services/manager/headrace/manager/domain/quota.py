@@ -45,8 +45,11 @@ def check(project: str, limits: Slots | None, used: Slots, more: Slots) -> None:
             what = slot if len(counted) == 1 else "cuda.device and cuda.shares together"
             raise QuotaExceeded(
                 f"project {project} would hold {whole} of {what}: {others} are held and {here} are asked for; its limit is {most}",
-                slot=slot, limit=str(limit), used=str(held), requested=str(asked),
-            )  # fmt: skip
+                slot=slot,
+                limit=str(limit),
+                used=str(held),
+                requested=str(asked),
+            )
 
 
 def _amounts(slot: str, *amounts: Decimal) -> list[str]:

@@ -50,9 +50,13 @@ def no_room(what: str, free: int, needed_bytes: int, reserve_bytes: int = 0) -> 
     most = max(0, free - reserve_bytes)
     return InsufficientStorage(
         f"the storage has no room for {what}: {needed}{_words(free)} are free{kept}",
-        field=what, found=f"{needed_bytes} bytes", allowed=f"at most {most} bytes now", needed_bytes=needed_bytes, free_bytes=free,
+        field=what,
+        found=f"{needed_bytes} bytes",
+        allowed=f"at most {most} bytes now",
+        needed_bytes=needed_bytes,
+        free_bytes=free,
         reserve_bytes=reserve_bytes,
-    )  # fmt: skip
+    )
 
 
 def _words(size: int) -> str:

@@ -20,8 +20,10 @@ ENOUGH_ENTRIES = 200_000
 """Entries of all directories together after which a page that has something ends."""
 
 _KINDS: Final[Mapping[int, Literal["file", "directory", "link"]]] = {
-    stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link",
-}  # fmt: skip
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "link",
+}
 _FIRST_S = datetime.min.replace(tzinfo=UTC).timestamp()
 _LAST_S = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 

@@ -39,8 +39,13 @@ class Packer:
     """
 
     def __init__(
-        self, tree: Tree, below: tuple[str, ...] = (), *, paths: Sequence[tuple[str, ...]] | None = None, piece_bytes: int = PIECE_BYTES
-    ) -> None:  # fmt: skip
+        self,
+        tree: Tree,
+        below: tuple[str, ...] = (),
+        *,
+        paths: Sequence[tuple[str, ...]] | None = None,
+        piece_bytes: int = PIECE_BYTES,
+    ) -> None:
         self._tree = tree
         self._below = below
         self._paths = paths

@@ -47,9 +47,13 @@ _EXTENDED: Final = {
 }
 _FILES: Final = {tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE}
 _KINDS: Final = {
-    tarfile.LNKTYPE: "a hard link", tarfile.SYMTYPE: "a symbolic link", tarfile.CHRTYPE: "a character device",
-    tarfile.BLKTYPE: "a block device", tarfile.FIFOTYPE: "a named pipe", tarfile.GNUTYPE_SPARSE: "a sparse file",
-}  # fmt: skip
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.CHRTYPE: "a character device",
+    tarfile.BLKTYPE: "a block device",
+    tarfile.FIFOTYPE: "a named pipe",
+    tarfile.GNUTYPE_SPARSE: "a sparse file",
+}
 
 
 @dataclass
@@ -74,8 +78,15 @@ class Unpacker:
     """Takes one archive into `tree` below `into`. Close it always: what is not whole is forgotten."""
 
     def __init__(
-        self, tree: Tree, partials: Partials, flushing: Flushing, new_id: Callable[[], UUID], *, into: tuple[str, ...], max_bytes: int
-    ) -> None:  # fmt: skip
+        self,
+        tree: Tree,
+        partials: Partials,
+        flushing: Flushing,
+        new_id: Callable[[], UUID],
+        *,
+        into: tuple[str, ...],
+        max_bytes: int,
+    ) -> None:
         self._tree = tree
         self._partials = partials
         self._flushing = flushing
@@ -136,9 +147,12 @@ class Unpacker:
         if not self._ended and (self._entry is not None or self._buffer):
             raise self._unreadable("the archive ends in the middle of an entry")
         return ArchiveReceipt(
-            files=self.files, directories=self.directories, bytes=self.bytes, refused_count=self.refused_count,
+            files=self.files,
+            directories=self.directories,
+            bytes=self.bytes,
+            refused_count=self.refused_count,
             refused=tuple(self._refused),
-        )  # fmt: skip
+        )
 
     def close(self) -> None:
         """Forget what is not whole, once a call that still runs in a thread has ended."""

@@ -28,9 +28,18 @@ def desired_replicas(service: ServiceRow) -> DesiredReplicas:
     """Return what is wanted of it. Raises ValueError for settings that this version cannot read."""
     rollout = Rollout.model_validate(service.rollout)
     return DesiredReplicas(
-        goal=service.goal, replicas=service.wanted, revision_id=service.revision_id, drain_grace_s=service.drain_grace_s,
-        failed_starts=service.failed_starts, next_start_at=service.next_start_at, last_failed_at=service.last_failed_at,
-        served=service.served_revision_id, ends=service.ends, held=service.ends_held,
-        next_restart_at=service.next_restart_at, last_end_at=service.last_end_at,
-        max_unavailable=rollout.max_unavailable, roll_back=rollout.on_failure == "roll-back",
-    )  # fmt: skip
+        goal=service.goal,
+        replicas=service.wanted,
+        revision_id=service.revision_id,
+        drain_grace_s=service.drain_grace_s,
+        failed_starts=service.failed_starts,
+        next_start_at=service.next_start_at,
+        last_failed_at=service.last_failed_at,
+        served=service.served_revision_id,
+        ends=service.ends,
+        held=service.ends_held,
+        next_restart_at=service.next_restart_at,
+        last_end_at=service.last_end_at,
+        max_unavailable=rollout.max_unavailable,
+        roll_back=rollout.on_failure == "roll-back",
+    )

@@ -45,10 +45,18 @@ class Housekeeping:
         self._batch = batch
         self._rounds = rounds
         ages: dict[retention.Kind, timedelta] = {
-            "start_errors": kept.errors, "lost_allocations": kept.deleted, "sessions": kept.sessions, "receipts": kept.receipts,
-            "scale_decisions": kept.events, "events": kept.events, "tokens": kept.deleted, "clients": kept.deleted,
-            "api_keys": kept.deleted, "machines": kept.deleted, "revocations": kept.revocations,
-        }  # fmt: skip
+            "start_errors": kept.errors,
+            "lost_allocations": kept.deleted,
+            "sessions": kept.sessions,
+            "receipts": kept.receipts,
+            "scale_decisions": kept.events,
+            "events": kept.events,
+            "tokens": kept.deleted,
+            "clients": kept.deleted,
+            "api_keys": kept.deleted,
+            "machines": kept.deleted,
+            "revocations": kept.revocations,
+        }
         self._steps: dict[str, Step] = {
             **{kind: partial(_drop, kind, age) for kind, age in ages.items()},
             "leftovers": lambda con, most: retention.drop_leftovers(con, kept.deleted, most),

@@ -31,7 +31,7 @@ class Measuring:
 
     def __init__(
         self, pool: Pool, storage: FolderStorage, poke: Callable[..., None], *, every: timedelta, busy: timedelta = BUSY
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._pool = pool
         self._storage = storage
         self._poke = poke

@@ -68,15 +68,22 @@ class Loops:
         routes = Publishing(pool, bus, RouteTable, tables.Routes(), verify=verify, claimed=proxies.claimed)
         rules = Publishing(pool, bus, RuleTable, tables.Rules(), verify=verify)
         passes = {
-            "services": services.one_pass, "placement": placing.one_pass, "plans": plans.one_pass, "routes": routes.one_pass,
-            "rules": rules.one_pass, "agents": agents.one_pass, "receipts": receipts.one_pass,
+            "services": services.one_pass,
+            "placement": placing.one_pass,
+            "plans": plans.one_pass,
+            "routes": routes.one_pass,
+            "rules": rules.one_pass,
+            "agents": agents.one_pass,
+            "receipts": receipts.one_pass,
             "housekeeping": Housekeeping(pool, self.poke, kept).one_pass,
-        }  # fmt: skip
+        }
         if storage is not None:
             passes["measuring"] = Measuring(pool, storage, self.poke, every=measure).one_pass
         periods = {
-            "agents": min(every, AGENTS_EVERY), "housekeeping": HOUSEKEEPING_EVERY, "measuring": HOUSEKEEPING_EVERY,
-        }  # fmt: skip
+            "agents": min(every, AGENTS_EVERY),
+            "housekeeping": HOUSEKEEPING_EVERY,
+            "measuring": HOUSEKEEPING_EVERY,
+        }
         self._loops = {
             name: Loop(name, one_pass, every=periods.get(name, every), rest=REST) for name, one_pass in passes.items()
         }

@@ -52,8 +52,12 @@ TURN = 500
 """Services that have their turn in each period although nothing is known of a change."""
 MOST_VALIDATIONS = 1000
 DATABASE_ERRORS = (
-    OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InsufficientResourcesError
-)  # fmt: skip
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InsufficientResourcesError,
+)
 """The database is away, or has no room or connections left: not a row's doing. They end the pass, which is tried again."""
 _FIRST = ServiceId(UUID(int=0))
 
@@ -252,10 +256,13 @@ class Services:
             case RollBack(revision_id):
                 before, after = await sessions.roll_back(con, service.id, revision_id)
                 await events.note(
-                    con, "service.rolled-back", project_id=service.project_id, service_id=service.id,
+                    con,
+                    "service.rolled-back",
+                    project_id=service.project_id,
+                    service_id=service.id,
                     message=f"revision {before} did not start; revision {after} is the current one again",
                     details={"from_revision": before, "revision": after},
-                )  # fmt: skip
+                )
 
     async def _with_room(
         self, want: DesiredReplicas, have: list[ObservedReplica], now: datetime
@@ -284,11 +291,22 @@ class Services:
         knows_kernel = row.kernel_state is not None
         reason = (row.kernel_code, row.kernel_text) if knows_kernel else (row.reason_code, row.reason_text)
         return ObservedReplica(
-            id=row.id, revision_id=row.revision_id, status=row.status, health=row.health, was_healthy=row.was_healthy,
-            kernel_state=row.kernel_state, reason=Reason(code=reason[0] or "unknown", text=reason[1] or ""), created_at=row.created_at,
-            drain_deadline=row.drain_deadline, lost=row.lost, failures=row.failures, healthy_at=row.healthy_at,
-            released=row.status == "draining" and service_id is not None and self._proxies.released(service_id, row.id, row.drain_generation),
-        )  # fmt: skip
+            id=row.id,
+            revision_id=row.revision_id,
+            status=row.status,
+            health=row.health,
+            was_healthy=row.was_healthy,
+            kernel_state=row.kernel_state,
+            reason=Reason(code=reason[0] or "unknown", text=reason[1] or ""),
+            created_at=row.created_at,
+            drain_deadline=row.drain_deadline,
+            lost=row.lost,
+            failures=row.failures,
+            healthy_at=row.healthy_at,
+            released=row.status == "draining"
+            and service_id is not None
+            and self._proxies.released(service_id, row.id, row.drain_generation),
+        )
 
 
 def _first(service: ServiceRow, now: datetime) -> Start | None:

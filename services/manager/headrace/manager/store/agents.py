@@ -23,13 +23,25 @@ def _detail(row: Mapping[str, Any]) -> AgentDetail:
     machine = row["machine"]
     told = {name: str(machine.get(name, "")) for name in ("hostname", "address", "runtime", "version")}
     values = {
-        **told, "id": row["id"], "status": "alive" if row["lost_at"] is None else "lost", "resource_group": row["resource_group"],
-        "architecture": row["architecture"], "slots": row["slots"], "allocated": row["allocated"],
-        "last_seen_at": row["last_seen_at"], "plan_generation": row["plan_generation"], "plan_problem": row["plan_problem"],
-        "applied_generation": row["applied_generation"], "gpus": _readable(Gpu, machine.get("gpus")),
-        "kernels": _readable(KernelReport, row["kernels"]), "isolation": machine.get("isolation"), "disk": machine.get("disk"),
-        "engine_disk": machine.get("engine_disk"), "addresses": row["addresses"], "address_problem": row["address_problem"],
-    }  # fmt: skip
+        **told,
+        "id": row["id"],
+        "status": "alive" if row["lost_at"] is None else "lost",
+        "resource_group": row["resource_group"],
+        "architecture": row["architecture"],
+        "slots": row["slots"],
+        "allocated": row["allocated"],
+        "last_seen_at": row["last_seen_at"],
+        "plan_generation": row["plan_generation"],
+        "plan_problem": row["plan_problem"],
+        "applied_generation": row["applied_generation"],
+        "gpus": _readable(Gpu, machine.get("gpus")),
+        "kernels": _readable(KernelReport, row["kernels"]),
+        "isolation": machine.get("isolation"),
+        "disk": machine.get("disk"),
+        "engine_disk": machine.get("engine_disk"),
+        "addresses": row["addresses"],
+        "address_problem": row["address_problem"],
+    }
     return stored.read(AgentDetail, values, isolation=None, disk=None, engine_disk=None, plan_problem=None)
 
 

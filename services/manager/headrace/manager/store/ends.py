@@ -43,13 +43,22 @@ async def keep(con: Connection, service_id: ServiceId, project_id: Any, ended: E
         return
     await con.execute(SQL.forget, service_id, KEPT - 1)
     details = {
-        "replica": str(ended.id), "revision": row["revision"], "agent_id": row["agent_id"], "exit_code": row["exit_code"],
-        "signal": signal_of(row["exit_code"]), "code": ended.reason.code, "in_a_row": ended.ends if ended.counted else None,
-    }  # fmt: skip
+        "replica": str(ended.id),
+        "revision": row["revision"],
+        "agent_id": row["agent_id"],
+        "exit_code": row["exit_code"],
+        "signal": signal_of(row["exit_code"]),
+        "code": ended.reason.code,
+        "in_a_row": ended.ends if ended.counted else None,
+    }
     await events.note(
-        con, "replica.ended", project_id=project_id, service_id=service_id, message=ended.reason.text[:_MAX_TEXT],
+        con,
+        "replica.ended",
+        project_id=project_id,
+        service_id=service_id,
+        message=ended.reason.text[:_MAX_TEXT],
         details={name: value for name, value in details.items() if value is not None},
-    )  # fmt: skip
+    )
 
 
 async def newest(con: Connection, service_id: ServiceId, limit: int) -> list[End]:

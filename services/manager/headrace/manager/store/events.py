@@ -27,9 +27,16 @@ async def record(
 ) -> None:
     """Write that `actor` did `action` (`noun.verb-in-the-past`). Never put a secret into `details`."""
     await con.execute(
-        SQL.insert, new_uuid(), actor.name, actor.source_address, project_id, service_id, action, message,
+        SQL.insert,
+        new_uuid(),
+        actor.name,
+        actor.source_address,
+        project_id,
+        service_id,
+        action,
+        message,
         dict(details or {}),
-    )  # fmt: skip
+    )
 
 
 async def note(

@@ -37,9 +37,12 @@ class ToMeasure:
 
 def _folder(row: Mapping[str, Any]) -> Folder:
     return Folder(
-        id=row["id"], project_id=row["project_id"], name=row["name"], usage_mode=row["usage_mode"],
+        id=row["id"],
+        project_id=row["project_id"],
+        name=row["name"],
+        usage_mode=row["usage_mode"],
         created_at=row["created_at"],
-    )  # fmt: skip
+    )
 
 
 async def insert(con: Connection, project_id: ProjectId, name: str, usage_mode: UsageMode) -> Folder:

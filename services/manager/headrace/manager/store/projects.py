@@ -23,9 +23,12 @@ SQL = Queries.beside(__file__)
 
 def _project(row: Mapping[str, Any]) -> Project:
     return Project(
-        id=row["id"], name=row["name"], description=row["description"], quota=rows.slots(row["quota"]),
+        id=row["id"],
+        name=row["name"],
+        description=row["description"],
+        quota=rows.slots(row["quota"]),
         created_at=row["created_at"],
-    )  # fmt: skip
+    )
 
 
 async def insert(con: Connection, new: CreateProject) -> Project:

@@ -48,11 +48,14 @@ async def keep(
         machine = report.machine.model_dump(mode="json")
         rows.append(
             {
-                **_heard(report, digests[report.agent_id]), "machine": machine, "architecture": report.machine.architecture,
-                "slots": machine["slots"], "kernels": [kernel.model_dump(mode="json") for kernel in report.kernels],
+                **_heard(report, digests[report.agent_id]),
+                "machine": machine,
+                "architecture": report.machine.architecture,
+                "slots": machine["slots"],
+                "kernels": [kernel.model_dump(mode="json") for kernel in report.kernels],
                 "applied_generation": report.applied_generation,
             }
-        )  # fmt: skip
+        )
     said = {report.agent_id: report.machine.address for report in reports}
     return {
         row["id"]: Kept(
@@ -86,18 +89,28 @@ async def apply_kernels(
 
 def _heard(report: NodeReport, digest: str) -> dict[str, Any]:
     return {
-        "agent_id": report.agent_id, "incarnation": report.incarnation, "sequence": report.sequence,
-        "taken_at": report.sent_at.isoformat(), "digest": digest,
-    }  # fmt: skip
+        "agent_id": report.agent_id,
+        "incarnation": report.incarnation,
+        "sequence": report.sequence,
+        "taken_at": report.sent_at.isoformat(),
+        "digest": digest,
+    }
 
 
 def _kernel(agent_id: AgentId, k: KernelReport) -> dict[str, Any]:
     return {
-        "agent_id": agent_id, "kernel_id": str(k.kernel_id), "state": k.state, "health": k.health, "reason_code": k.reason.code,
-        "reason_text": k.reason.text, "host": k.host, "port": k.port, "exit_code": k.exit_code,
+        "agent_id": agent_id,
+        "kernel_id": str(k.kernel_id),
+        "state": k.state,
+        "health": k.health,
+        "reason_code": k.reason.code,
+        "reason_text": k.reason.text,
+        "host": k.host,
+        "port": k.port,
+        "exit_code": k.exit_code,
         "failures": min(k.failures, _MOST_FAILURES),
         "created_at": k.created_at.isoformat() if k.created_at else None,
-    }  # fmt: skip
+    }
 
 
 async def lose_silent(con: Connection, after: timedelta, *, besides: Sequence[str]) -> list[AgentId]:

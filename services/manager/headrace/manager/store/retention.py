@@ -11,14 +11,33 @@ from headrace.common.db.queries import Queries
 SQL = Queries.beside(__file__)
 
 Kind = Literal[
-    "start_errors", "sessions", "receipts", "scale_decisions", "events", "tokens", "clients", "api_keys", "lost_allocations",
-    "revocations", "machines", "services",
-]  # fmt: skip
+    "start_errors",
+    "sessions",
+    "receipts",
+    "scale_decisions",
+    "events",
+    "tokens",
+    "clients",
+    "api_keys",
+    "lost_allocations",
+    "revocations",
+    "machines",
+    "services",
+]
 _STATEMENTS: dict[Kind, str] = {
-    "start_errors": SQL.start_errors, "sessions": SQL.sessions, "receipts": SQL.receipts, "scale_decisions": SQL.scale_decisions,
-    "events": SQL.events, "revocations": SQL.revocations, "tokens": SQL.tokens, "clients": SQL.clients, "api_keys": SQL.api_keys,
-    "lost_allocations": SQL.lost_allocations, "machines": SQL.machines, "services": SQL.services,
-}  # fmt: skip
+    "start_errors": SQL.start_errors,
+    "sessions": SQL.sessions,
+    "receipts": SQL.receipts,
+    "scale_decisions": SQL.scale_decisions,
+    "events": SQL.events,
+    "revocations": SQL.revocations,
+    "tokens": SQL.tokens,
+    "clients": SQL.clients,
+    "api_keys": SQL.api_keys,
+    "lost_allocations": SQL.lost_allocations,
+    "machines": SQL.machines,
+    "services": SQL.services,
+}
 
 
 async def drop(con: Connection, kind: Kind, older_than: timedelta, most: int) -> int:

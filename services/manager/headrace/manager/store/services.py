@@ -33,9 +33,20 @@ _COLUMNS = frozenset(Service.__dataclass_fields__)
 
 
 UNREADABLE: dict[str, Any] = {
-    "runtime": "custom", "model_name": "", "image": None, "architecture": None, "command": (), "port": 1, "model_path": "/",
-    "health_check": None, "pre_start_actions": (), "environ": {}, "slots": {}, "mounts": (), "folder_id": None,
-}  # fmt: skip
+    "runtime": "custom",
+    "model_name": "",
+    "image": None,
+    "architecture": None,
+    "command": (),
+    "port": 1,
+    "model_path": "/",
+    "health_check": None,
+    "pre_start_actions": (),
+    "environ": {},
+    "slots": {},
+    "mounts": (),
+    "folder_id": None,
+}
 """What is shown instead of parts of a stored spec that this version cannot read: the service stays in lists and can be changed."""
 
 
@@ -67,11 +78,18 @@ def _service(row: Mapping[str, Any]) -> Service:
 
 def _facts(row: Mapping[str, Any]) -> ServiceFacts:
     return ServiceFacts(
-        service=_service(row), project=row["project"], creator=row["creator"], revision=row["revision"],
-        resolved=stored.read(ResolvedSpec, row["resolved"], **UNREADABLE), role=row.get("role"),
-        served=row["served"], published=row["published"], published_at=row["published_at"],
-        routes_problem=row["routes_problem"], rules_problem=row["rules_problem"],
-    )  # fmt: skip
+        service=_service(row),
+        project=row["project"],
+        creator=row["creator"],
+        revision=row["revision"],
+        resolved=stored.read(ResolvedSpec, row["resolved"], **UNREADABLE),
+        role=row.get("role"),
+        served=row["served"],
+        published=row["published"],
+        published_at=row["published_at"],
+        routes_problem=row["routes_problem"],
+        rules_problem=row["rules_problem"],
+    )
 
 
 def _revision(row: Mapping[str, Any]) -> Revision:
@@ -109,12 +127,29 @@ async def create(con: Connection, new: NewService, actor: Actor) -> ServiceFacts
     details = {"revision": 1, "service": asked.model_dump(mode="json")}
     try:
         row = await con.fetchrow(
-            SQL.create, new.id, new.project.id, asked.name, asked.description, asked.replicas, asked.open_to_public,
-            asked.resource_group, new.revision_id, asked.metadata, list(asked.tags), asked.drain_grace_s, actor.user_id,
-            asked.endpoint_port, *traffic.documents(asked), asked.models and list(asked.models),
-            new.spec.model_dump(mode="json"), new.resolved.model_dump(mode="json"),
-            new_uuid(), actor.name, actor.source_address, details,
-        )  # fmt: skip
+            SQL.create,
+            new.id,
+            new.project.id,
+            asked.name,
+            asked.description,
+            asked.replicas,
+            asked.open_to_public,
+            asked.resource_group,
+            new.revision_id,
+            asked.metadata,
+            list(asked.tags),
+            asked.drain_grace_s,
+            actor.user_id,
+            asked.endpoint_port,
+            *traffic.documents(asked),
+            asked.models and list(asked.models),
+            new.spec.model_dump(mode="json"),
+            new.resolved.model_dump(mode="json"),
+            new_uuid(),
+            actor.name,
+            actor.source_address,
+            details,
+        )
     except asyncpg.UniqueViolationError as error:
         raise _taken(error, asked) from None
     except asyncpg.CheckViolationError as error:
@@ -136,14 +171,26 @@ def _taken(error: asyncpg.UniqueViolationError, asked: CreateService) -> NameTak
 
 
 async def insert_revision(
-    con: Connection, revision_id: RevisionId, service_id: ServiceId, number: int, spec: RevisionSpec, resolved: ResolvedSpec,
-    message: str, user_id: UserId,
-) -> None:  # fmt: skip
+    con: Connection,
+    revision_id: RevisionId,
+    service_id: ServiceId,
+    number: int,
+    spec: RevisionSpec,
+    resolved: ResolvedSpec,
+    message: str,
+    user_id: UserId,
+) -> None:
     """Keep a revision."""
     await con.execute(
-        SQL.insert_revision, revision_id, service_id, number, spec.model_dump(mode="json"),
-        resolved.model_dump(mode="json"), message, user_id,
-    )  # fmt: skip
+        SQL.insert_revision,
+        revision_id,
+        service_id,
+        number,
+        spec.model_dump(mode="json"),
+        resolved.model_dump(mode="json"),
+        message,
+        user_id,
+    )
 
 
 async def find(con: Connection, reference: str, actor: Actor) -> ServiceFacts | None:
@@ -200,16 +247,28 @@ async def set_wanted(con: Connection, service_id: ServiceId, wanted: int) -> Non
 
 
 async def update(
-    con: Connection, service_id: ServiceId, change: UpdateService | None = None, *, revision_id: RevisionId | None = None,
-    goal: Goal | None = None, forgive: bool = False,
-) -> None:  # fmt: skip
+    con: Connection,
+    service_id: ServiceId,
+    change: UpdateService | None = None,
+    *,
+    revision_id: RevisionId | None = None,
+    goal: Goal | None = None,
+    forgive: bool = False,
+) -> None:
     """Write what is given, and with `forgive` forget failed starts, so that starting is tried again at once. Raises Conflict."""
     values = (
-        service_id, change.description if change else None, change.replicas if change else None,
-        change.open_to_public if change else None, change.metadata if change else None,
-        list(change.tags) if change and change.tags is not None else None, change.drain_grace_s if change else None,
-        revision_id, goal, forgive, change.endpoint_port if change else None,
-    )  # fmt: skip
+        service_id,
+        change.description if change else None,
+        change.replicas if change else None,
+        change.open_to_public if change else None,
+        change.metadata if change else None,
+        list(change.tags) if change and change.tags is not None else None,
+        change.drain_grace_s if change else None,
+        revision_id,
+        goal,
+        forgive,
+        change.endpoint_port if change else None,
+    )
     try:
         await con.execute(SQL.update, *values)
     except asyncpg.UniqueViolationError:
@@ -305,8 +364,14 @@ async def decisions(
 
 
 async def insert_decision(
-    con: Connection, service_id: ServiceId, before: int, after: int, reason: Reason, rule_id: RuleId | None, observed: float | None
-) -> None:  # fmt: skip
+    con: Connection,
+    service_id: ServiceId,
+    before: int,
+    after: int,
+    reason: Reason,
+    rule_id: RuleId | None,
+    observed: float | None,
+) -> None:
     """Keep that the wanted replicas were changed: by a rule, which saw `observed`, or without one by a user."""
     source = "user" if rule_id is None else "rule"
     await con.execute(

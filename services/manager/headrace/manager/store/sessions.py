@@ -112,10 +112,15 @@ async def create_many(con: Connection, new: Sequence[tuple[ServiceRow, RevisionI
         return
     services = [service for service, _ in new]
     await con.execute(
-        SQL.insert_many, [new_uuid() for _ in new], [new_uuid() for _ in new], [service.id for service in services],
-        [revision_id for _, revision_id in new], [service.project_id for service in services],
-        [service.resource_group for service in services], [service.created_by for service in services],
-    )  # fmt: skip
+        SQL.insert_many,
+        [new_uuid() for _ in new],
+        [new_uuid() for _ in new],
+        [service.id for service in services],
+        [revision_id for _, revision_id in new],
+        [service.project_id for service in services],
+        [service.resource_group for service in services],
+        [service.created_by for service in services],
+    )
 
 
 async def stop(con: Connection, session_id: SessionId, reason_code: str, reason_text: str) -> None:
@@ -289,10 +294,19 @@ def _machine(row: Any) -> Machine:
     if not isinstance(runtime, str) or not all(isinstance(gpu, str) for gpu in gpus):
         raise TypeError("the runtime or a GPU's id is not a text")
     return Machine(
-        row["id"], row["resource_group"], row["architecture"], runtime, free, total, gpus, whole, leaving, leaving_gpus,
+        row["id"],
+        row["resource_group"],
+        row["architecture"],
+        runtime,
+        free,
+        total,
+        gpus,
+        whole,
+        leaving,
+        leaving_gpus,
         disk_low=any(disk is not None and disk["free_bytes"] < disk["reserve_bytes"] for disk in disks),
         address_refused=bool(row.get("address_refused", False)),
-    )  # fmt: skip
+    )
 
 
 async def place(con: Connection, batch: Iterable[tuple[Placement, int]]) -> int:
@@ -302,12 +316,14 @@ async def place(con: Connection, batch: Iterable[tuple[Placement, int]]) -> int:
     """
     rows = [
         {
-            "session_id": str(placement.id), "rev": rev, "agent_id": placement.machine_id,
+            "session_id": str(placement.id),
+            "rev": rev,
+            "agent_id": placement.machine_id,
             "held": [(slot, "", str(amount)) for slot, amount in placement.slots.items() if slot != PLAN]
             + [(grant.slot, grant.gpu_id, str(grant.amount)) for grant in placement.grants],
         }
         for placement, rev in batch
-    ]  # fmt: skip
+    ]
     return len(await con.fetch(SQL.place, rows))
 
 

@@ -132,9 +132,12 @@ def _plan(agent_id: str, rows: tuple[Any, ...], specs: dict[UUID, _Spec | ValueE
         kernels.append({**row, "gpus": gpus, "spec": key})
     watched = {row["service_id"]: tuple(row["watched"]) for row in rows if row["watched"] is not None}
     return NodePlan(
-        agent_id=AgentId(agent_id), generation=1, specs=used, kernels=_KERNELS.validate_python(kernels),
+        agent_id=AgentId(agent_id),
+        generation=1,
+        specs=used,
+        kernels=_KERNELS.validate_python(kernels),
         watched=dict(sorted(watched.items())),
-    )  # fmt: skip
+    )
 
 
 def _readable(found: _Spec | ValueError) -> ReplicaSpec:
@@ -215,12 +218,20 @@ def _route_table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
     wanted = row["wanted"] if row["goal"] == "running" else 0
     return RouteTable.model_validate(
         {
-            **facts, "open_to_public": row["open_to_public"], "token_keys": keys, "revocations": row["revocations"], "wanted": wanted,
-            "stopped": row["goal"] == "stopped", "gave_up": row["gave_up"],
-            "routes": row["routes"], "port": row["endpoint_port"], "clients": row["clients"], "token_limits": row["token_limits"],
+            **facts,
+            "open_to_public": row["open_to_public"],
+            "token_keys": keys,
+            "revocations": row["revocations"],
+            "wanted": wanted,
+            "stopped": row["goal"] == "stopped",
+            "gave_up": row["gave_up"],
+            "routes": row["routes"],
+            "port": row["endpoint_port"],
+            "clients": row["clients"],
+            "token_limits": row["token_limits"],
             **traffic.stored(row),
         }
-    )  # fmt: skip
+    )
 
 
 class Rules:
@@ -250,7 +261,12 @@ class Rules:
 def _rule_table(row: Any) -> RuleTable:
     return RuleTable.model_validate(
         {
-            "service_id": row["service_id"], "generation": 1, "removed": row["removed"] or not row["rules"], "wanted": row["wanted"],
-            "active": row["goal"] == "running", "replicas": row["replicas"], "rules": row["rules"],
+            "service_id": row["service_id"],
+            "generation": 1,
+            "removed": row["removed"] or not row["rules"],
+            "wanted": row["wanted"],
+            "active": row["goal"] == "running",
+            "replicas": row["replicas"],
+            "rules": row["rules"],
         }
-    )  # fmt: skip
+    )

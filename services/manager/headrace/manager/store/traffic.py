@@ -55,8 +55,9 @@ def taken(error: asyncpg.UniqueViolationError, asked: Sequence[str]) -> NameTake
     return NameTaken(
         f"models: {which} leads to another service of the project already, by its name or as one of its models; names of models are "
         "unique in a project",
-        field="models", found=which,
-    )  # fmt: skip
+        field="models",
+        found=which,
+    )
 
 
 def all_with_credentials() -> InvalidRequest:

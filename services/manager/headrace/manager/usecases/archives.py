@@ -152,9 +152,14 @@ class Archives:
         if not taken.granted:
             return
         details = {
-            "folder": folder.name, "folder_id": str(folder.id), "path": path, "files": taken.files,
-            "directories": taken.directories, "bytes": taken.bytes, "refused": taken.refused_count,
-        }  # fmt: skip
+            "folder": folder.name,
+            "folder_id": str(folder.id),
+            "path": path,
+            "files": taken.files,
+            "directories": taken.directories,
+            "bytes": taken.bytes,
+            "refused": taken.refused_count,
+        }
         async with transaction(self._pool) as con:
             await self._account.settle(con, folder, reservation, taken.change)
             if taken.files or taken.directories:

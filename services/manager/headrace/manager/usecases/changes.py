@@ -237,9 +237,14 @@ class Changes:
         self, con: Connection, actor: Actor, facts: ServiceFacts, action: str, message: str = "", **details: Any
     ) -> None:
         await events.record(
-            con, actor, action, project_id=facts.service.project_id, service_id=facts.service.id, message=message,
+            con,
+            actor,
+            action,
+            project_id=facts.service.project_id,
+            service_id=facts.service.id,
+            message=message,
             details=details,
-        )  # fmt: skip
+        )
 
     def _done(self, detail: ServiceDetail, note: Reason | None = None) -> ServiceDetail:
         """Tell the loops, now that it is committed, and return what the transaction read."""

@@ -116,6 +116,10 @@ async def _record(
     con: Connection, actor: Actor, action: str, facts: ServiceFacts, client_id: ClientId, **details: Any
 ) -> None:
     await events.record(
-        con, actor, action, project_id=facts.service.project_id, service_id=facts.service.id,
+        con,
+        actor,
+        action,
+        project_id=facts.service.project_id,
+        service_id=facts.service.id,
         details={"client_id": str(client_id), **details},
-    )  # fmt: skip
+    )

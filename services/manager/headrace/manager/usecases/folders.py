@@ -32,9 +32,12 @@ _REMOVAL_S = 600.0
 def view(folder: Folder) -> FolderView:
     """Return what callers see of a folder."""
     return FolderView(
-        id=folder.id, name=folder.name, project_id=folder.project_id, usage_mode=folder.usage_mode,
+        id=folder.id,
+        name=folder.name,
+        project_id=folder.project_id,
+        usage_mode=folder.usage_mode,
         created_at=folder.created_at,
-    )  # fmt: skip
+    )
 
 
 class Folders:
@@ -110,16 +113,28 @@ class Folders:
         await self._storage.call(self._storage.tree(folder.id).remove, timeout_s=_REMOVAL_S)
 
     async def files(
-        self, actor: Actor, reference: str, project: str | None, path: str, *, recursive: bool, everything: bool, after: str,
+        self,
+        actor: Actor,
+        reference: str,
+        project: str | None,
+        path: str,
+        *,
+        recursive: bool,
+        everything: bool,
+        after: str,
         limit: int,
-    ) -> Page[FileView]:  # fmt: skip
+    ) -> Page[FileView]:
         """Return what lies at `path` in the folder, by path. Raises NotFound, Conflict; Unavailable while the project lists much."""
         names = split_path(path, empty=True)
         folder = await self.find(actor, reference, project, "viewer")
         listing = partial(
-            self._storage.tree(folder.id).files, names, recursive=recursive, everything=everything, after=after,
+            self._storage.tree(folder.id).files,
+            names,
+            recursive=recursive,
+            everything=everything,
+            after=after,
             limit=limit + 1,
-        )  # fmt: skip
+        )
         end = await self.turns.take(folder.project_id)
         found, more = await self._storage.call(listing, ended=end)
         return Page(items=tuple(found[:limit]), next=found[:limit][-1].path if more else None)

@@ -66,21 +66,32 @@ class History:
 
 def _revision(revision: Revision) -> RevisionView:
     return RevisionView(
-        number=revision.number, spec=revision.spec, created_at=revision.created_at, created_by=revision.created_by,
+        number=revision.number,
+        spec=revision.spec,
+        created_at=revision.created_at,
+        created_by=revision.created_by,
         message=revision.message,
-    )  # fmt: skip
+    )
 
 
 def _entry(event: Event) -> HistoryEntry:
     return HistoryEntry(
-        id=EventId(event.id), at=event.at, actor=event.actor, action=event.action, message=event.message,
+        id=EventId(event.id),
+        at=event.at,
+        actor=event.actor,
+        action=event.action,
+        message=event.message,
         details=event.details,
-    )  # fmt: skip
+    )
 
 
 def _decision(row: Mapping[str, Any]) -> ScaleDecisionView:
     return ScaleDecisionView(
-        at=row["at"], source=row["source"], rule_id=row["rule_id"], from_replicas=row["from_replicas"],
-        to_replicas=row["to_replicas"], observed=row["observed"],
+        at=row["at"],
+        source=row["source"],
+        rule_id=row["rule_id"],
+        from_replicas=row["from_replicas"],
+        to_replicas=row["to_replicas"],
+        observed=row["observed"],
         reason=Reason(code=row["reason_code"], text=row["reason_text"]),
-    )  # fmt: skip
+    )

@@ -26,9 +26,13 @@ from headrace.manager.usecases.context import a_page, invalid, operators_only, p
 
 def _view(project: Project, note: Reason | None = None) -> ProjectView:
     return ProjectView(
-        id=project.id, name=project.name, description=project.description, quota=project.quota,
-        created_at=project.created_at, note=note,
-    )  # fmt: skip
+        id=project.id,
+        name=project.name,
+        description=project.description,
+        quota=project.quota,
+        created_at=project.created_at,
+        note=note,
+    )
 
 
 def _limits(project: Project, change: UpdateProject) -> dict[str, Decimal] | None:
@@ -110,8 +114,11 @@ class Projects:
             await projects.lock(con, project.id)
             services, folders = await projects.in_use(con, project.id)
             if services or folders:
-                has = [f"{number} {what}{'' if number == 1 else 's'}" for number, what in
-                       ((services, "service"), (folders, "folder")) if number]  # fmt: skip
+                has = [
+                    f"{number} {what}{'' if number == 1 else 's'}"
+                    for number, what in ((services, "service"), (folders, "folder"))
+                    if number
+                ]
                 raise InUse(f"project {project.name} still has {' and '.join(has)}; delete what is in it first")
             await projects.mark_deleted(con, project.id)
             await tokens.revoke_all(con, project.id)

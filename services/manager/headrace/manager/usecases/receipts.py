@@ -44,12 +44,17 @@ class Receipts:
 
 def _view(receipt: Receipt) -> ReceiptView:
     return ReceiptView(
-        **sums.total(receipt.parts.values()).model_dump(), replica=receipt.session_id, revision=receipt.revision,
-        replaced_by=receipt.replaced_by, reason=Reason(code=receipt.reason_code, text=receipt.reason_text),
-        began_at=receipt.began_at, ended_at=receipt.ended_at,
+        **sums.total(receipt.parts.values()).model_dump(),
+        replica=receipt.session_id,
+        revision=receipt.revision,
+        replaced_by=receipt.replaced_by,
+        reason=Reason(code=receipt.reason_code, text=receipt.reason_text),
+        began_at=receipt.began_at,
+        ended_at=receipt.ended_at,
         proxies=tuple(sorted(proxy_id for proxy_id, part in receipt.parts.items() if part.in_flight is not None)),
-        waiting_for=sums.waiting_for(receipt.parts), complete=sums.complete(receipt.parts, counted=receipt.counted),
-    )  # fmt: skip
+        waiting_for=sums.waiting_for(receipt.parts),
+        complete=sums.complete(receipt.parts, counted=receipt.counted),
+    )
 
 
 def _rollout(revision: int, found: list[Receipt], left: int) -> RolloutReceipt:
@@ -57,9 +62,11 @@ def _rollout(revision: int, found: list[Receipt], left: int) -> RolloutReceipt:
     ended = [receipt.ended_at for receipt in found if receipt.ended_at is not None]
     return RolloutReceipt(
         **sums.total(part for receipt in found for part in receipt.parts.values()).model_dump(),
-        revision=revision, replicas=len(found), draining=draining,
+        revision=revision,
+        replicas=len(found),
+        draining=draining,
         began_at=min((receipt.began_at for receipt in found), default=None),
         ended_at=max(ended, default=None) if not draining and not left else None,
         waiting_for=tuple(sorted({proxy_id for receipt in found for proxy_id in sums.waiting_for(receipt.parts)})),
         complete=not left and all(sums.complete(receipt.parts, counted=receipt.counted) for receipt in found),
-    )  # fmt: skip
+    )

@@ -57,8 +57,9 @@ class _Receiver:
             self._read_since = time.monotonic()
         await asyncio.wait(
             {work for work in (self._reading, self._taking) if work is not None},
-            timeout=self._until() - time.monotonic(), return_when=asyncio.FIRST_COMPLETED,
-        )  # fmt: skip
+            timeout=self._until() - time.monotonic(),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
         if self._taking is not None and self._taking.done():
             done, self._taking = self._taking, None
             await done

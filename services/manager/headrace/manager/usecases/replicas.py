@@ -35,8 +35,12 @@ class Replicas:
             if before is None:
                 raise Conflict(f"replica {replica} is {found.status}: it takes no new requests")
             await events.record(
-                con, actor, "replica.weighted", project_id=service.project_id, service_id=service.id,
+                con,
+                actor,
+                "replica.weighted",
+                project_id=service.project_id,
+                service_id=service.id,
                 details={"replica": str(session_id), "from": before, "to": weight},
-            )  # fmt: skip
+            )
         self._pokes.poke("routes")
         return replica_view(found)

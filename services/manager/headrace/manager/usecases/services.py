@@ -157,9 +157,17 @@ class Services:
         return NameAvailability(name=name, available=code == "name-free", reason=Reason(code=code, text=why))
 
     async def page(
-        self, actor: Actor, *, project: str | None, status: ServiceStatus | None, phase: ServicePhase | None,
-        owner: str | None, text: str | None, after: UUID, limit: int,
-    ) -> Page[ServiceView]:  # fmt: skip
+        self,
+        actor: Actor,
+        *,
+        project: str | None,
+        status: ServiceStatus | None,
+        phase: ServicePhase | None,
+        owner: str | None,
+        text: str | None,
+        after: UUID,
+        limit: int,
+    ) -> Page[ServiceView]:
         """Return the services that the caller sees and the filters keep, oldest first.
 
         A page may hold fewer than `limit`, even none, and have a next one: looking for a status ends after `_EXAMINED` services.

@@ -88,9 +88,15 @@ class Tokens:
             bounds.check(target.words, "tokens that have not expired", there, self._most[scope])
             key = await self._keys.current(con)
             view = await tokens.insert(
-                con, token_id, new, service_id=target.service_id, project_id=None if target.service_id else target.project_id,
-                user_id=actor.user_id, creator=actor.name, expires_at=expires_at,
-            )  # fmt: skip
+                con,
+                token_id,
+                new,
+                service_id=target.service_id,
+                project_id=None if target.service_id else target.project_id,
+                user_id=actor.user_id,
+                creator=actor.name,
+                expires_at=expires_at,
+            )
             details = {"name": new.name, "expires_at": expires_at.isoformat(), "limits": tokens.plain(new.limits)}
             await _record(con, actor, "token.created", target, token_id, **details, share=new.share)
         token = key.token(
@@ -171,9 +177,13 @@ async def _record(
     con: Connection, actor: Actor, action: str, target: ScopedTarget, token_id: TokenId, **details: Any
 ) -> None:
     await events.record(
-        con, actor, action, project_id=target.project_id, service_id=target.service_id,
+        con,
+        actor,
+        action,
+        project_id=target.project_id,
+        service_id=target.service_id,
         details={"token_id": str(token_id), **details},
-    )  # fmt: skip
+    )
 
 
 def _expiry(new: CreateToken, now: datetime) -> datetime:

@@ -19,9 +19,13 @@ class Turns:
     """Lets `at_once` requests of each project in; the next ones wait, up to a bound. `work`, `reason`: said to those refused."""
 
     def __init__(
-        self, *, at_once: int = AT_ONCE, most_waiting: int = MOST_WAITING, work: str = "list or move files",
+        self,
+        *,
+        at_once: int = AT_ONCE,
+        most_waiting: int = MOST_WAITING,
+        work: str = "list or move files",
         reason: str = "folders-busy",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._at_once = at_once
         self._most_waiting = most_waiting
         self._work = work

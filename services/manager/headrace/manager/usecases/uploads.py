@@ -37,9 +37,17 @@ class Uploads:
     """Uploads into folders. `idle_s`: how long a sender may be silent."""
 
     def __init__(
-        self, pool: Pool, storage: FolderStorage, folder_cases: Folders, account: Stored, *, max_bytes: int, kept_for: timedelta,
-        idle_s: float = 60.0, most: Bounds = USUAL,
-    ) -> None:  # fmt: skip
+        self,
+        pool: Pool,
+        storage: FolderStorage,
+        folder_cases: Folders,
+        account: Stored,
+        *,
+        max_bytes: int,
+        kept_for: timedelta,
+        idle_s: float = 60.0,
+        most: Bounds = USUAL,
+    ) -> None:
         self._pool = pool
         self._storage = storage
         self._folders = folder_cases
@@ -105,9 +113,15 @@ class Uploads:
             there = facts.get(upload.id)
             written = upload.created_at if there is None else moment(there.st_mtime)
             return UploadView(
-                id=upload.id, path=upload.path, size_bytes=upload.size_bytes, received_bytes=there.st_size if there else 0,
-                created_by=by, created_at=upload.created_at, written_at=written, expires_at=written + self._kept_for,
-            )  # fmt: skip
+                id=upload.id,
+                path=upload.path,
+                size_bytes=upload.size_bytes,
+                received_bytes=there.st_size if there else 0,
+                created_by=by,
+                created_at=upload.created_at,
+                written_at=written,
+                expires_at=written + self._kept_for,
+            )
 
         return a_page(found, limit, view, lambda row: row[0].id)
 

@@ -62,9 +62,16 @@ class Validations:
             await prepared.hold_folders(con)
             quota.check(project.name, locked.quota, await projects.used(con, project.id), prepared.resolved.slots)
             await sessions.create(
-                con, session_id=session_id, kind="validation", project_id=project.id, service_id=None, revision_id=None,
-                resolved=prepared.resolved, resource_group=new.resource_group, created_by=actor.user_id,
-            )  # fmt: skip
+                con,
+                session_id=session_id,
+                kind="validation",
+                project_id=project.id,
+                service_id=None,
+                revision_id=None,
+                resolved=prepared.resolved,
+                resource_group=new.resource_group,
+                created_by=actor.user_id,
+            )
             details = {"validation": str(session_id), "spec": spec.model_dump(mode="json")}
             await events.record(con, actor, "validation.started", project_id=project.id, details=details)
         self._pokes.poke("placement")
@@ -90,6 +97,11 @@ def _view(run: TrialRun) -> ValidationView:
     ended = states.leaving(run.status)
     verdict = "passed" if run.was_healthy else "failed" if ended else None
     return ValidationView(
-        id=run.id, kind="validation", status=run.status, done=verdict is not None, verdict=verdict,
-        reason=Reason(code=run.reason_code, text=run.reason_text[:4000]), started_at=run.created_at,
-    )  # fmt: skip
+        id=run.id,
+        kind="validation",
+        status=run.status,
+        done=verdict is not None,
+        verdict=verdict,
+        reason=Reason(code=run.reason_code, text=run.reason_text[:4000]),
+        started_at=run.created_at,
+    )

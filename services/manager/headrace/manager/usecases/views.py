@@ -47,9 +47,14 @@ class Views:
         return ServiceView(**self._fields(facts, replicas, now, ""))
 
     def detail(
-        self, facts: ServiceFacts, replicas: Sequence[Replica], errors: Sequence[StartError], ends: Sequence[End],
-        folders: Mapping[FolderId, str], now: datetime,
-    ) -> ServiceDetail:  # fmt: skip
+        self,
+        facts: ServiceFacts,
+        replicas: Sequence[Replica],
+        errors: Sequence[StartError],
+        ends: Sequence[End],
+        folders: Mapping[FolderId, str],
+        now: datetime,
+    ) -> ServiceDetail:
         """Return the service with its replicas, failed starts and ends in operation. `folders`: names of those that it mounts."""
         next_start, next_restart = facts.service.next_start_at, facts.service.next_restart_at
         return ServiceDetail(
@@ -72,20 +77,41 @@ class Views:
         if service.goal == "running":
             state = self._to_callers(state, facts, now)
         return {
-            "id": service.id, "name": service.name, "project_id": service.project_id, "project": facts.project,
-            "description": service.description, "status": state.status, "phase": state.phase, "reason": state.reason,
-            "replicas": service.wanted, "healthy_replicas": state.healthy_replicas,
-            "open_to_public": service.open_to_public, "endpoint": self.endpoint(service.name),
-            "fleet_endpoint": self.endpoint("v1"), "balance": service.balance, "limits": service.limits,
-            "caller_limits": service.caller_limits, "models": service.models, "cors": service.cors,
-            "example": self._example(facts), "resource_group": service.resource_group, "revision": facts.revision,
-            "served_revision": facts.served, "rollout": service.rollout,
-            "runtime": resolved.runtime, "image": resolved.image, "folder_id": resolved.folder_id,
-            "slots": resolved.slots, "metadata": service.metadata, "tags": service.tags,
-            "drain_grace_s": service.drain_grace_s, "endpoint_port": service.endpoint_port,
-            "created_by": facts.creator, "created_at": service.created_at,
+            "id": service.id,
+            "name": service.name,
+            "project_id": service.project_id,
+            "project": facts.project,
+            "description": service.description,
+            "status": state.status,
+            "phase": state.phase,
+            "reason": state.reason,
+            "replicas": service.wanted,
+            "healthy_replicas": state.healthy_replicas,
+            "open_to_public": service.open_to_public,
+            "endpoint": self.endpoint(service.name),
+            "fleet_endpoint": self.endpoint("v1"),
+            "balance": service.balance,
+            "limits": service.limits,
+            "caller_limits": service.caller_limits,
+            "models": service.models,
+            "cors": service.cors,
+            "example": self._example(facts),
+            "resource_group": service.resource_group,
+            "revision": facts.revision,
+            "served_revision": facts.served,
+            "rollout": service.rollout,
+            "runtime": resolved.runtime,
+            "image": resolved.image,
+            "folder_id": resolved.folder_id,
+            "slots": resolved.slots,
+            "metadata": service.metadata,
+            "tags": service.tags,
+            "drain_grace_s": service.drain_grace_s,
+            "endpoint_port": service.endpoint_port,
+            "created_by": facts.creator,
+            "created_at": service.created_at,
             "updated_at": service.updated_at,
-        }  # fmt: skip
+        }
 
     def _to_callers(self, state: StatusOfService, facts: ServiceFacts, now: datetime) -> StatusOfService:
         state = with_tables(state, facts.routes_problem, facts.rules_problem)
@@ -114,17 +140,31 @@ def replica_view(replica: Replica) -> ReplicaView:
     """Return one replica."""
     address = f"{replica.host}:{replica.port}" if replica.host and replica.port else None
     return ReplicaView(
-        id=replica.id, kernel_id=replica.kernel_id, revision=replica.revision, status=replica.status,
-        kernel_state=replica.kernel_state, health=replica.health, reason=_reason(replica.reason_code, replica.reason_text),
-        agent_id=replica.agent_id, address=address, weight=replica.weight, created_at=replica.created_at,
-    )  # fmt: skip
+        id=replica.id,
+        kernel_id=replica.kernel_id,
+        revision=replica.revision,
+        status=replica.status,
+        kernel_state=replica.kernel_state,
+        health=replica.health,
+        reason=_reason(replica.reason_code, replica.reason_text),
+        agent_id=replica.agent_id,
+        address=address,
+        weight=replica.weight,
+        created_at=replica.created_at,
+    )
 
 
 def _end(end: End) -> ReplicaEnd:
     return ReplicaEnd(
-        at=end.at, session_id=end.session_id, revision=end.revision, agent_id=end.agent_id, started_at=end.started_at,
-        reason=_reason(end.reason_code, end.reason_text), exit_code=end.exit_code, signal=signal_of(end.exit_code),
-    )  # fmt: skip
+        at=end.at,
+        session_id=end.session_id,
+        revision=end.revision,
+        agent_id=end.agent_id,
+        started_at=end.started_at,
+        reason=_reason(end.reason_code, end.reason_text),
+        exit_code=end.exit_code,
+        signal=signal_of(end.exit_code),
+    )
 
 
 def _reason(code: str, text: str) -> Reason:

@@ -1,5 +1,4 @@
 """Chunked bodies: RFC 9112 section 7.1. The head is in order, so a backend may have seen the request begin."""
-# ruff: noqa: E501 - rows of a table
 
 from __future__ import annotations
 
@@ -79,17 +78,72 @@ CASES = (
     Case("chunk-empty-body", chunked(b"0\r\n\r\n"), "no chunk at all", passed()),
     Case("chunk-leading-zeros", chunked(b"0005\r\nhello\r\n000\r\n\r\n"), "legal", passed(b"hello")),
     Case("chunk-upper-hex", chunked(b"A\r\nhelloworld\r\n0\r\n\r\n"), "upper case", passed(b"helloworld")),
-    Case("chunk-hides-request", chunked(b"%x\r\n%b\r\n0\r\n\r\n" % (len(NEXT), NEXT)), "a request inside a chunk is a body", passed(NEXT)),
-    Case("chunk-hides-end", chunked(b"5\r\n0\r\n\r\n\r\n0\r\n\r\n"), "the end inside a chunk is data", passed(b"0\r\n\r\n")),
-    Case("chunk-extension", chunked(b'5;a=b;c="d;e"\r\nhello\r\n0\r\n\r\n'), "legal; never passed on", passed(b"hello", absent=(b"a=b",))),
+    Case(
+        "chunk-hides-request",
+        chunked(b"%x\r\n%b\r\n0\r\n\r\n" % (len(NEXT), NEXT)),
+        "a request inside a chunk is a body",
+        passed(NEXT),
+    ),
+    Case(
+        "chunk-hides-end",
+        chunked(b"5\r\n0\r\n\r\n\r\n0\r\n\r\n"),
+        "the end inside a chunk is data",
+        passed(b"0\r\n\r\n"),
+    ),
+    Case(
+        "chunk-extension",
+        chunked(b'5;a=b;c="d;e"\r\nhello\r\n0\r\n\r\n'),
+        "legal; never passed on",
+        passed(b"hello", absent=(b"a=b",)),
+    ),
     Case("chunk-extension-at-end", chunked(b"5\r\nhello\r\n0;a=b\r\n\r\n"), "legal; never passed on", passed(b"hello")),
-    Case("chunk-trailer-te", chunked(b"5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n"), "framing in trailers (RFC 9110 6.5.1) is dropped with them", passed(b"hello")),
+    Case(
+        "chunk-trailer-te",
+        chunked(b"5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        "framing in trailers (RFC 9110 6.5.1) is dropped with them",
+        passed(b"hello"),
+    ),
     Case("chunk-trailer", chunked(b"5\r\nhello\r\n0\r\nX: y\r\n\r\n"), "legal", passed(b"hello")),
-    Case("chunk-trailer-host", chunked(b"5\r\nhello\r\n0\r\nHost: other\r\n\r\n"), "a field that must not be merged into the head (RFC 9110 6.5.1)", passed(b"hello", absent=(b"other",))),
-    Case("chunk-trailer-authorization", chunked(b"5\r\nhello\r\n0\r\nAuthorization: Basic eDp5\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"), "identity in trailers", passed(b"hello", absent=(b"basic", b"1.2.3.4"))),
-    Case("chunk-in-pieces", (chunked(b"5"), b"\r", b"\nhel", b"lo\r", b"\n0\r\n", b"\r\n"), "one byte here, one there", passed(b"hello")),
-    Case("chunk-pieces-lf", (chunked(b"5\r"), b"\n", b"hello\r\n", b"0", b"\r\n\r", b"\n"), "CRLF divided", passed(b"hello")),
-    Case("chunk-pieces-extension-lf", (chunked(b""), b"5;\nxx\r\nhello\r\n", b"0\r\n\r\n"), "TERM.EXT in a read of its own", refused(begun=True)),
-    Case("chunk-then-request", chunked(b"5\r\nhello\r\n0\r\n\r\n") + NEXT, "the next request begins right behind the end", passed(b"hello", b"")),
-    Case("chunk-blank-after", chunked(b"5 \r\nhello\r\n0\r\n\r\n"), "blanks after a size (BWS in RFC 7230, gone since): refused", refused(begun=True)),
-)  # fmt: skip
+    Case(
+        "chunk-trailer-host",
+        chunked(b"5\r\nhello\r\n0\r\nHost: other\r\n\r\n"),
+        "a field that must not be merged into the head (RFC 9110 6.5.1)",
+        passed(b"hello", absent=(b"other",)),
+    ),
+    Case(
+        "chunk-trailer-authorization",
+        chunked(b"5\r\nhello\r\n0\r\nAuthorization: Basic eDp5\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"),
+        "identity in trailers",
+        passed(b"hello", absent=(b"basic", b"1.2.3.4")),
+    ),
+    Case(
+        "chunk-in-pieces",
+        (chunked(b"5"), b"\r", b"\nhel", b"lo\r", b"\n0\r\n", b"\r\n"),
+        "one byte here, one there",
+        passed(b"hello"),
+    ),
+    Case(
+        "chunk-pieces-lf",
+        (chunked(b"5\r"), b"\n", b"hello\r\n", b"0", b"\r\n\r", b"\n"),
+        "CRLF divided",
+        passed(b"hello"),
+    ),
+    Case(
+        "chunk-pieces-extension-lf",
+        (chunked(b""), b"5;\nxx\r\nhello\r\n", b"0\r\n\r\n"),
+        "TERM.EXT in a read of its own",
+        refused(begun=True),
+    ),
+    Case(
+        "chunk-then-request",
+        chunked(b"5\r\nhello\r\n0\r\n\r\n") + NEXT,
+        "the next request begins right behind the end",
+        passed(b"hello", b""),
+    ),
+    Case(
+        "chunk-blank-after",
+        chunked(b"5 \r\nhello\r\n0\r\n\r\n"),
+        "blanks after a size (BWS in RFC 7230, gone since): refused",
+        refused(begun=True),
+    ),
+)

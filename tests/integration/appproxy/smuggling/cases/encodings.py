@@ -1,5 +1,4 @@
 """Transfer-Encoding: RFC 9112 section 6.1. Only the one word `chunked` is read; all else is refused."""
-# ruff: noqa: E501 - rows of a table
 
 from __future__ import annotations
 
@@ -68,16 +67,62 @@ _REFUSED = (
 
 CASES = (
     *(Case(f"te-{i}", post(f + b"\r\n", HELLO_CHUNKED), w, refused(501)) for i, f, w in _REFUSED),
-    Case("te-plain", post(b"Transfer-Encoding: chunked\r\n", HELLO_CHUNKED), "the plain case must work", passed(b"hello")),
-    Case("te-case", post(b"tRANSFER-eNCODING: ChUnKeD\r\n", HELLO_CHUNKED), "coding names have no case", passed(b"hello")),
-    Case("te-blanks", post(b"Transfer-Encoding: \tchunked \r\n", HELLO_CHUNKED), "OWS round the value is legal", passed(b"hello"), "nginx does not take off tabs; the field is written anew here"),
-    Case("te-tab-after", post(b"Transfer-Encoding: chunked\t\r\n", HELLO_CHUNKED), "OWS after the value; llhttp refuses it", refused(501)),
-    Case("te-http10", b"POST /chat/x HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + HELLO_CHUNKED, "1.0 has no transfer encodings: framing is faulty (RFC 9112 6.1)", refused()),
-    Case("te-http10-keep-alive", b"POST /chat/x HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n" + HELLO_CHUNKED, "the same on a kept connection", refused()),
-    Case("te-get", b"GET /chat/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + HELLO_CHUNKED, "GET with a chunked body", passed(b"hello")),
-    Case("te-underscore", post(b"Transfer_Encoding: chunked\r\n"), "CGI and WSGI servers see HTTP_TRANSFER_ENCODING", passed(absent=(b"transfer_encoding",))),
+    Case(
+        "te-plain", post(b"Transfer-Encoding: chunked\r\n", HELLO_CHUNKED), "the plain case must work", passed(b"hello")
+    ),
+    Case(
+        "te-case", post(b"tRANSFER-eNCODING: ChUnKeD\r\n", HELLO_CHUNKED), "coding names have no case", passed(b"hello")
+    ),
+    Case(
+        "te-blanks",
+        post(b"Transfer-Encoding: \tchunked \r\n", HELLO_CHUNKED),
+        "OWS round the value is legal",
+        passed(b"hello"),
+        "nginx does not take off tabs; the field is written anew here",
+    ),
+    Case(
+        "te-tab-after",
+        post(b"Transfer-Encoding: chunked\t\r\n", HELLO_CHUNKED),
+        "OWS after the value; llhttp refuses it",
+        refused(501),
+    ),
+    Case(
+        "te-http10",
+        b"POST /chat/x HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + HELLO_CHUNKED,
+        "1.0 has no transfer encodings: framing is faulty (RFC 9112 6.1)",
+        refused(),
+    ),
+    Case(
+        "te-http10-keep-alive",
+        b"POST /chat/x HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + HELLO_CHUNKED,
+        "the same on a kept connection",
+        refused(),
+    ),
+    Case(
+        "te-get",
+        b"GET /chat/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + HELLO_CHUNKED,
+        "GET with a chunked body",
+        passed(b"hello"),
+    ),
+    Case(
+        "te-underscore",
+        post(b"Transfer_Encoding: chunked\r\n"),
+        "CGI and WSGI servers see HTTP_TRANSFER_ENCODING",
+        passed(absent=(b"transfer_encoding",)),
+    ),
     Case("te-x-prefix", post(b"X-Transfer-Encoding: chunked\r\n"), "only the exact name counts", passed()),
     Case("te-te-header", post(b"TE: chunked\r\n"), "TE is another header, hop-by-hop", passed(absent=(b"\nte:",))),
-    Case("te-named-in-connection", post(b"Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n", HELLO_CHUNKED), "hop-by-hop by name: the body must keep a framing", passed(b"hello")),
-    Case("te-cl-named-in-connection", post(b"Connection: Content-Length\r\nContent-Length: 5\r\n", b"hello"), "dropping a length by Connection smuggles the body (Nathan Davison 2019)", passed(b"hello")),
-)  # fmt: skip
+    Case(
+        "te-named-in-connection",
+        post(b"Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n", HELLO_CHUNKED),
+        "hop-by-hop by name: the body must keep a framing",
+        passed(b"hello"),
+    ),
+    Case(
+        "te-cl-named-in-connection",
+        post(b"Connection: Content-Length\r\nContent-Length: 5\r\n", b"hello"),
+        "dropping a length by Connection smuggles the body (Nathan Davison 2019)",
+        passed(b"hello"),
+    ),
+)

@@ -1,5 +1,4 @@
 """Header sections and line ends: RFC 9112 sections 2.2, 3.2 and 5; limits; fields that must not pass."""
-# ruff: noqa: E501 - rows of a table
 
 from __future__ import annotations
 
@@ -102,23 +101,66 @@ CASES = (
     Case("host-http10-two", b"GET /chat/x HTTP/1.0\r\nHost: h\r\nHost: other\r\n\r\n", "two in 1.0", refused()),
     Case("host-port", get(host=b"Host: h:8080\r\n"), "host and port", passed()),
     Case("host-ipv6", get(host=b"Host: [::1]:80\r\n"), "an address in brackets", passed()),
-    Case("field-obs-text", get(b"X: caf\xc3\xa9 \xff\r\n"), "bytes above 0x7f pass as they are", passed(present=(b"x: caf\xc3\xa9 \xff\r\n",))),
+    Case(
+        "field-obs-text",
+        get(b"X: caf\xc3\xa9 \xff\r\n"),
+        "bytes above 0x7f pass as they are",
+        passed(present=(b"x: caf\xc3\xa9 \xff\r\n",)),
+    ),
     Case("field-empty", get(b"X:\r\n"), "an empty value", passed(present=(b"\nx:",))),
     Case("field-token-bytes", get(b"!#$%&'*+-.^_`|~9z: a\r\n"), "every byte that a token may have", passed()),
     Case("field-underscore", get(b"X_Y: a\r\n"), "legal; nginx drops it by default", passed()),
-    Case("field-lookalikes", get(_LOOKALIKES), "CGI servers read underscores as hyphens: identity from outside", passed(absent=(b"1.2.3.4", b"admin"))),
-    Case("field-identity", get(b"X-Forwarded-For: 1.2.3.4\r\nX-Headrace-Caller: admin\r\nRemote-User: root\r\nForwarded: for=1.2.3.4\r\n"), "identity is never taken from outside", passed(absent=(b"1.2.3.4", b"admin", b"root"))),
+    Case(
+        "field-lookalikes",
+        get(_LOOKALIKES),
+        "CGI servers read underscores as hyphens: identity from outside",
+        passed(absent=(b"1.2.3.4", b"admin")),
+    ),
+    Case(
+        "field-identity",
+        get(b"X-Forwarded-For: 1.2.3.4\r\nX-Headrace-Caller: admin\r\nRemote-User: root\r\nForwarded: for=1.2.3.4\r\n"),
+        "identity is never taken from outside",
+        passed(absent=(b"1.2.3.4", b"admin", b"root")),
+    ),
     Case("field-proxy", get(b"Proxy: http://evil\r\n"), "httpoxy (CVE-2016-5385)", passed(absent=(b"evil",))),
-    Case("field-value-request", get(b"X: GET /chat/smuggled HTTP/1.1\r\n"), "a request line as a value is a value", passed()),
+    Case(
+        "field-value-request",
+        get(b"X: GET /chat/smuggled HTTP/1.1\r\n"),
+        "a request line as a value is a value",
+        passed(),
+    ),
     Case("field-huge", get(b"X: " + b"a" * 100_000 + b"\r\n"), "one huge field", refused(431)),
     Case("field-huge-name", get(b"X" * 100_000 + b": y\r\n"), "one huge name", refused(431)),
     Case("field-many", get(b"X: a\r\n" * 5_000), "many fields", refused(431)),
-    Case("field-many-sized", get(b"".join(b"X-%d: %s\r\n" % (i, b"a" * 1000) for i in range(120))), "a large head of small fields", refused(431)),
-    Case("field-no-end", b"GET /chat/x HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 200_000, "a head without end", refused(431), alone=True),
-    Case("line-huge", get(line=b"GET /chat/" + b"a" * 100_000 + b" HTTP/1.1"), "a huge request line", refused(414, 431)),
+    Case(
+        "field-many-sized",
+        get(b"".join(b"X-%d: %s\r\n" % (i, b"a" * 1000) for i in range(120))),
+        "a large head of small fields",
+        refused(431),
+    ),
+    Case(
+        "field-no-end",
+        b"GET /chat/x HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 200_000,
+        "a head without end",
+        refused(431),
+        alone=True,
+    ),
+    Case(
+        "line-huge", get(line=b"GET /chat/" + b"a" * 100_000 + b" HTTP/1.1"), "a huge request line", refused(414, 431)
+    ),
     Case("line-no-end", b"GET /chat/" + b"a" * 200_000, "a request line without end", refused(414, 431), alone=True),
-    Case("tls-hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 600 + b"\r\n\r\n", "TLS on a plain port", refused(501)),
-    Case("unknown-service", get(line=b"GET /nobody/x HTTP/1.1") , "no service has this address", answered(404)),
+    Case(
+        "tls-hello",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 600 + b"\r\n\r\n",
+        "TLS on a plain port",
+        refused(501),
+    ),
+    Case("unknown-service", get(line=b"GET /nobody/x HTTP/1.1"), "no service has this address", answered(404)),
     Case("pipeline-three", get() + get() + NEXT, "answered in order", passed(b"", b"", b"")),
-    Case("pipeline-good-then-bad", get() + get(b"X : y\r\n"), "the first one is good, the second one ends the connection", refused(200)),
-)  # fmt: skip
+    Case(
+        "pipeline-good-then-bad",
+        get() + get(b"X : y\r\n"),
+        "the first one is good, the second one ends the connection",
+        refused(200),
+    ),
+)

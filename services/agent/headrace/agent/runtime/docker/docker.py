@@ -74,9 +74,12 @@ class DockerRuntime:
         info = await self._call("GET", "/info")
         root = str(info.get("DockerRootDir", ""))
         return Capacity(
-            info["Name"], architecture(info["Architecture"]), float(info["NCPU"]), int(info["MemTotal"]),
+            info["Name"],
+            architecture(info["Architecture"]),
+            float(info["NCPU"]),
+            int(info["MemTotal"]),
             data_root=Path(root) if root and self._engine.local else None,
-        )  # fmt: skip
+        )
 
     async def list(self) -> Mapping[KernelId, SeenKernel]:
         """Return this agent's containers."""

@@ -61,9 +61,16 @@ class ContainerStates:
         elif labels.get(f"{LABEL}gated") and not await self._was_released(container):
             phase = "created"
         return SeenKernel(
-            kernel_id, SessionId(UUID(labels[f"{LABEL}session"])), ServiceId(UUID(service)) if service else None, phase,
-            datetime.fromtimestamp(row["Created"], UTC), self._host, int(labels[f"{LABEL}port"]), code, reason,
-        )  # fmt: skip
+            kernel_id,
+            SessionId(UUID(labels[f"{LABEL}session"])),
+            ServiceId(UUID(service)) if service else None,
+            phase,
+            datetime.fromtimestamp(row["Created"], UTC),
+            self._host,
+            int(labels[f"{LABEL}port"]),
+            code,
+            reason,
+        )
 
     async def _has_died(self, container: str) -> bool:
         """The engine tells an end before its list shows it; the container itself is asked then."""

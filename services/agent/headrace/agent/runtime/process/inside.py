@@ -43,9 +43,19 @@ class LocalInside:
         words = self._rewriting.command(command)
         cwd = str(self._layout.here(HOME))
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", str(SHIM), "--bound", cwd, *words, env=dict(self._environ), start_new_session=True,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            sys.executable,
+            "-I",
+            "-S",
+            str(SHIM),
+            "--bound",
+            cwd,
+            *words,
+            env=dict(self._environ),
+            start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
         try:
             out, err = await process.communicate()
         finally:

@@ -101,9 +101,16 @@ class KernelFiles:
             text = f"it or a process of it was killed for using more memory than its mem slot (exit code {code})"
             reason = Reason(code="out-of-memory", text=text)
         return SeenKernel(
-            kernel_id, started.session_id, started.service_id, phase, started.created_at, self._host, started.port,
-            exit_code=code, exit_reason=reason,
-        )  # fmt: skip
+            kernel_id,
+            started.session_id,
+            started.service_id,
+            phase,
+            started.created_at,
+            self._host,
+            started.port,
+            exit_code=code,
+            exit_reason=reason,
+        )
 
     def ids(self, kernel_id: KernelId) -> Ids | None:
         """Return what the kernel's shim wrote; None while there is nothing."""

@@ -56,9 +56,14 @@ def read_stat(pid: int) -> Stat | None:
     if len(fields) < 22:
         return None
     return Stat(
-        pid, int(fields[1]), fields[0] not in {b"Z", b"X"}, int(fields[19]),
-        int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14]), int(fields[21]),
-    )  # fmt: skip
+        pid,
+        int(fields[1]),
+        fields[0] not in {b"Z", b"X"},
+        int(fields[19]),
+        int(fields[11]) + int(fields[12]),
+        int(fields[13]) + int(fields[14]),
+        int(fields[21]),
+    )
 
 
 @dataclass(frozen=True, slots=True)

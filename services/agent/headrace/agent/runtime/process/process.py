@@ -269,10 +269,22 @@ class ProcessRuntime:
         started = Started.read(layout)
         group = str(procs_of(started.group)) if started is not None and started.group is not None else NO_GROUP
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", str(SHIM), str(layout.folder), str(layout.lock), str(self._log_bytes),
-            str(layout.here(HOME)), group, *command, env=dict(environ), start_new_session=True,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+            sys.executable,
+            "-I",
+            "-S",
+            str(SHIM),
+            str(layout.folder),
+            str(layout.lock),
+            str(self._log_bytes),
+            str(layout.here(HOME)),
+            group,
+            *command,
+            env=dict(environ),
+            start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
 
     def _look(self, name: str) -> SeenKernel | None:
         """Return the kernel of the folder `name`, and learn of its end from now on."""

@@ -235,9 +235,14 @@ def run(folder: Path, log: LogWriter, cwd: str, group: str, program: list[str]) 
     output, into = os.pipe()
     try:
         child = subprocess.Popen(
-            program, stdin=subprocess.DEVNULL, stdout=into, stderr=into, cwd=cwd, start_new_session=True,
+            program,
+            stdin=subprocess.DEVNULL,
+            stdout=into,
+            stderr=into,
+            cwd=cwd,
+            start_new_session=True,
             preexec_fn=in_child,  # noqa: PLW1509 - this process has one thread
-        )  # fmt: skip
+        )
     except OSError as error:
         say(f"{program[0]}: {error.strerror}")
         return

@@ -169,9 +169,13 @@ class WorkerPool:
             if worker.leaving or self.stopping:
                 continue
             log.error(
-                "worker_died", worker=number, pid=worker.pid, how=worker.ended_how, lived_s=round(lived_s, 3),
+                "worker_died",
+                worker=number,
+                pid=worker.pid,
+                how=worker.ended_how,
+                lived_s=round(lived_s, 3),
                 again_in_s=pause_s,
-            )  # fmt: skip
+            )
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._stop.wait()
@@ -198,9 +202,14 @@ class WorkerPool:
     def _send_everything(self, worker: WorkerProcess, in_flight: InFlightTable) -> None:
         """Tell a fresh worker what there is. From then on it gets every change, so that it never serves by anything older."""
         start = {
-            "kind": "start", "number": worker.number, "workers": self._count, "column": worker.column, "rows": _ROWS,
-            "settings": settings_message(self._settings), "handover": self.handover,
-        }  # fmt: skip
+            "kind": "start",
+            "number": worker.number,
+            "workers": self._count,
+            "column": worker.column,
+            "rows": _ROWS,
+            "settings": settings_message(self._settings),
+            "handover": self.handover,
+        }
         worker.send(start, in_flight.fds)
         for message, _ in self._tables.values():
             worker.send(message)

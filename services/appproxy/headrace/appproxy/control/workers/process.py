@@ -59,9 +59,15 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", _MODULE, str(theirs.fileno()), str(self.number),
-                stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=_environment(os.environ),
-            )  # fmt: skip
+                sys.executable,
+                "-m",
+                _MODULE,
+                str(theirs.fileno()),
+                str(self.number),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=_environment(os.environ),
+            )
         except OSError:
             ours.close()
             raise

@@ -10,9 +10,15 @@ from uuid import UUID
 from headrace.common.contracts.messages.routes import LIMITS_CLAIM, SHARE_CLAIM, RateLimits, RouteTable, TokenLimits
 
 Denial = Literal[
-    "missing-token", "malformed-token", "unknown-key", "bad-signature", "expired-token", "other-service",
-    "revoked-token", "wrong-secret",
-]  # fmt: skip
+    "missing-token",
+    "malformed-token",
+    "unknown-key",
+    "bad-signature",
+    "expired-token",
+    "other-service",
+    "revoked-token",
+    "wrong-secret",
+]
 DENIALS: frozenset[str] = frozenset(get_args(Denial))
 _NO_LIMITS = RateLimits()
 

@@ -223,9 +223,12 @@ class Backend:
         if now_s >= waiter.wait_until_s or not may_wait(self.table, refusal):
             return refusal
         pushed = self.queue.push(
-            waiter, caller=waiter.caller_key, share=waiter.share, now_s=now_s,
+            waiter,
+            caller=waiter.caller_key,
+            share=waiter.share,
+            now_s=now_s,
             deadline_s=waiter.wait_until_s,
-        )  # fmt: skip
+        )
         if pushed.pushed_out is not None:
             self._leave_queue(pushed.pushed_out).turned_away(self._queue_full())
         if pushed.ticket is None:

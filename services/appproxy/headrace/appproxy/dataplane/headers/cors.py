@@ -11,9 +11,12 @@ from headrace.common.contracts.cors import EVERY, Cors
 
 _METHODS: Final = b"Access-Control-Allow-Methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 _OWN: Final = (
-    "X-Request-Id", "Retry-After", "Retry-After-Ms", "X-Headrace-Limits",
+    "X-Request-Id",
+    "Retry-After",
+    "Retry-After-Ms",
+    "X-Headrace-Limits",
     *(f"X-RateLimit-{what}-{of}" for of in ("Requests", "Tokens") for what in ("Limit", "Remaining", "Reset")),
-)  # fmt: skip
+)
 """Fields by which the proxy tells a caller something."""
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}\Z")
 _NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, \t-]+\Z")

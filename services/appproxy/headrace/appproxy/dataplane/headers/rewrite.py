@@ -23,12 +23,27 @@ from headrace.appproxy.dataplane.http1.heads import (
 from headrace.appproxy.dataplane.inspect.usage import UsageFormat, usage_kind
 
 _HOP_BY_HOP: Final[tuple[bytes, ...]] = (
-    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
-    b"transfer-encoding", b"upgrade", b"http2-settings",
-)  # fmt: skip
+    b"connection",
+    b"keep-alive",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+    b"http2-settings",
+)
 _OURS: Final[tuple[bytes, ...]] = (
-    b"host", b"expect", b"forwarded", b"x-request-id", b"x-real-ip", b"authorization", b"proxy", b"content-length",
-)  # fmt: skip
+    b"host",
+    b"expect",
+    b"forwarded",
+    b"x-request-id",
+    b"x-real-ip",
+    b"authorization",
+    b"proxy",
+    b"content-length",
+)
 _HOST: Final = re.compile(rb"^[A-Za-z0-9._~!$&'()*+;=%:\[\]-]{0,255}\Z")
 _OF_IDS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 _ONLY_IDS: Final = bytes(byte if byte in _OF_IDS else byte ^ 0xFF for byte in range(256))
@@ -51,10 +66,19 @@ SUBPROTOCOLS: Final = 12
 _COOKIE: Final = 13
 
 _REQUEST: Final[dict[bytes, int]] = dict.fromkeys((*_HOP_BY_HOP, *_OURS), DROP) | {
-    b"via": _VIA, b"authorization": AUTHORIZATION, b"x-request-id": REQUEST_ID, b"x-forwarded-for": CHAIN,
-    b"x-forwarded-proto": PROTO, b"x-forwarded-host": FORWARDED_HOST, b"traceparent": TRACEPARENT, b"tracestate": TRACESTATE,
-    b"x-api-key": X_API_KEY, b"api-key": API_KEY, b"sec-websocket-protocol": SUBPROTOCOLS, b"cookie": _COOKIE,
-}  # fmt: skip
+    b"via": _VIA,
+    b"authorization": AUTHORIZATION,
+    b"x-request-id": REQUEST_ID,
+    b"x-forwarded-for": CHAIN,
+    b"x-forwarded-proto": PROTO,
+    b"x-forwarded-host": FORWARDED_HOST,
+    b"traceparent": TRACEPARENT,
+    b"tracestate": TRACESTATE,
+    b"x-api-key": X_API_KEY,
+    b"api-key": API_KEY,
+    b"sec-websocket-protocol": SUBPROTOCOLS,
+    b"cookie": _COOKIE,
+}
 
 
 def _disposition(name: HeaderName) -> int:
@@ -88,10 +112,17 @@ def _other_response_field(name: bytes) -> int | None:
 
 _RESPONSE: Final = HeaderTable[int](
     dict.fromkeys((*_HOP_BY_HOP, b"x-request-id"), DROP)
-    | {b"content-length": _LENGTH, b"location": _REDIRECT, b"content-location": _REDIRECT, b"date": _DATE,
-       b"content-type": _CONTENT_TYPE, b"content-encoding": _ENCODED, b"retry-after-ms": _LIMITS},
+    | {
+        b"content-length": _LENGTH,
+        b"location": _REDIRECT,
+        b"content-location": _REDIRECT,
+        b"date": _DATE,
+        b"content-type": _CONTENT_TYPE,
+        b"content-encoding": _ENCODED,
+        b"retry-after-ms": _LIMITS,
+    },
     otherwise=_other_response_field,
-)  # fmt: skip
+)
 _response_kind: Final = _RESPONSE.get
 _LEFT_OUT: Final = frozenset({DROP, _LENGTH})
 _PLAIN: Final = frozenset({None, _LIMITS, _CORS})
@@ -291,9 +322,16 @@ def switching_head(head: ResponseHead, *, extra: bytes, request_id: bytes, subpr
             kept.append(name + b": " + value + b"\r\n")
     if subprotocol:
         kept.append(b"Sec-WebSocket-Protocol: " + subprotocol + b"\r\n")
-    return b"".join((
-        *kept, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", extra, b"X-Request-Id: ", request_id, b"\r\n\r\n",
-    ))  # fmt: skip
+    return b"".join(
+        (
+            *kept,
+            b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
+            extra,
+            b"X-Request-Id: ",
+            request_id,
+            b"\r\n\r\n",
+        )
+    )
 
 
 def external_location(address: bytes, replica: bytes, prefix: bytes) -> bytes:

@@ -17,9 +17,13 @@ EXPECT: Final = 4
 UPGRADE: Final = 5
 NONE: Final = -1
 _FRAMING: Final = {
-    b"host": HOST, b"content-length": LENGTH, b"transfer-encoding": ENCODING, b"connection": CONNECTION, b"expect": EXPECT,
+    b"host": HOST,
+    b"content-length": LENGTH,
+    b"transfer-encoding": ENCODING,
+    b"connection": CONNECTION,
+    b"expect": EXPECT,
     b"upgrade": UPGRADE,
-}  # fmt: skip
+}
 _MOST_NAMES: Final = 4096
 _LONGEST_NAME: Final = 128
 _seen: Final[dict[bytes, HeaderName]] = {}

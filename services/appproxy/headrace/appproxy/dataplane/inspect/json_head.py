@@ -36,9 +36,21 @@ class JsonHead:
     """
 
     __slots__ = (
-        "_chunks", "_limit", "_opened", "_prompt_bytes", "_size", "_wants",
-        "done", "max_tokens", "model", "problem", "prompt", "stream", "user", "where",
-    )  # fmt: skip
+        "_chunks",
+        "_limit",
+        "_opened",
+        "_prompt_bytes",
+        "_size",
+        "_wants",
+        "done",
+        "max_tokens",
+        "model",
+        "problem",
+        "prompt",
+        "stream",
+        "user",
+        "where",
+    )
 
     def __init__(self, wants: frozenset[str], *, limit: int = HEAD_BYTES, prompt_bytes: int = 512) -> None:
         self._wants = wants

@@ -52,7 +52,7 @@ class JsonSearch:
         "model",
         "problem",
         "span",
-    )  # fmt: skip
+    )
 
     def __init__(self) -> None:
         self.done = False

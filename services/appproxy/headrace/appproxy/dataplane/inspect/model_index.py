@@ -60,9 +60,12 @@ class ServiceNames:
     def same(self, other: ServiceNames | None) -> bool:
         """Return whether the names are as they were."""
         return other is not None and (
-            self.name == other.name and self.project == other.project and self.public == other.public
-            and self.declared == other.declared and self.qualified == other.qualified
-        )  # fmt: skip
+            self.name == other.name
+            and self.project == other.project
+            and self.public == other.public
+            and self.declared == other.declared
+            and self.qualified == other.qualified
+        )
 
 
 class ModelIndex:

@@ -32,8 +32,9 @@ IN_FLIGHT_RETRY_S: Final = 1.0
 _ROUNDING_S: Final = 1e-7
 
 _JUDGED: Final[dict[Judged, bytes]] = {
-    "shared": b"x-headrace-limits: shared\r\n", "local": b"x-headrace-limits: local\r\n",
-}  # fmt: skip
+    "shared": b"x-headrace-limits: shared\r\n",
+    "local": b"x-headrace-limits: local\r\n",
+}
 _TEXTS: Final[dict[Code, str]] = {
     "request-rate": "this caller sends more requests a second than it may",
     "caller-in-flight": "this caller has as many requests open as it may",
@@ -61,9 +62,15 @@ class Quota:
     """RateLimits made ready for arithmetic. Intervals are seconds for one; 0 is no bound."""
 
     __slots__ = (
-        "bounds_anything", "in_flight", "needs_settling", "request_burst_s", "request_interval_s", "token_interval_s",
-        "tokens_per_day", "tokens_per_minute",
-    )  # fmt: skip
+        "bounds_anything",
+        "in_flight",
+        "needs_settling",
+        "request_burst_s",
+        "request_interval_s",
+        "token_interval_s",
+        "tokens_per_day",
+        "tokens_per_minute",
+    )
 
     def __init__(self, limits: RateLimits, divided_by: int = 1) -> None:
         rate = limits.requests_per_second
@@ -88,8 +95,15 @@ class Usage:
     """What one caller has used. `now_s` goes forward; it and `day` (days since 1970, UTC) come from whoever judges."""
 
     __slots__ = (
-        "day", "day_tokens", "full_s", "in_flight", "request_full_s", "request_interval_s", "token_full_s", "token_interval_s",
-    )  # fmt: skip
+        "day",
+        "day_tokens",
+        "full_s",
+        "in_flight",
+        "request_full_s",
+        "request_interval_s",
+        "token_full_s",
+        "token_interval_s",
+    )
 
     def __init__(self) -> None:
         self.request_full_s = 0.0
@@ -129,9 +143,17 @@ class Verdict:
     """
 
     __slots__ = (
-        "code", "judged", "limit_requests", "limit_tokens", "remaining_requests", "remaining_tokens", "reservation",
-        "reset_requests_s", "reset_tokens_s", "wait_s",
-    )  # fmt: skip
+        "code",
+        "judged",
+        "limit_requests",
+        "limit_tokens",
+        "remaining_requests",
+        "remaining_tokens",
+        "reservation",
+        "reset_requests_s",
+        "reset_tokens_s",
+        "wait_s",
+    )
 
     def __init__(self, code: Code | None, wait_s: float, judged: Judged) -> None:
         self.code = code
@@ -171,14 +193,26 @@ class Verdict:
             return b""
         fields = _JUDGED[self.judged]
         if self.limit_tokens is not None:
-            fields = b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n%b" % (
-                self.limit_tokens, self.remaining_tokens, duration(self.reset_tokens_s), fields,
-            )  # fmt: skip
+            fields = (
+                b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n%b"
+                % (
+                    self.limit_tokens,
+                    self.remaining_tokens,
+                    duration(self.reset_tokens_s),
+                    fields,
+                )
+            )
         if self.limit_requests is not None:
             # A format that stands where it is used is compiled; a named one is read anew each time.
-            fields = b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n%b" % (
-                self.limit_requests, self.remaining_requests, duration(self.reset_requests_s), fields,
-            )  # fmt: skip
+            fields = (
+                b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n%b"
+                % (
+                    self.limit_requests,
+                    self.remaining_requests,
+                    duration(self.reset_requests_s),
+                    fields,
+                )
+            )
         return fields if self.allowed else fields + b"retry-after-ms: %d\r\n" % max(1, ceil(self.wait_s * 1000))
 
 

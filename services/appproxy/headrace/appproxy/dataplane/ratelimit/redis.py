@@ -52,9 +52,15 @@ class RedisRateLimiter:
         self._timeout_s = timeout_s
         self._lease_ms = int(lease_s * 1000)
         pool = BlockingConnectionPool.from_url(
-            url, max_connections=connections, timeout=timeout_s, protocol=2, socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0), health_check_interval=0,
-        )  # fmt: skip
+            url,
+            max_connections=connections,
+            timeout=timeout_s,
+            protocol=2,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+        )
         self._redis = Redis.from_pool(pool)
         # A Script sends EVALSHA, and loads itself where the server does not know it (NOSCRIPT).
         self._reserve, self._settle, self._renew = (
@@ -90,10 +96,20 @@ class RedisRateLimiter:
         )
         try:
             async with self._in_time():
-                answer = await self._reserve(keys=_keys(caller), args=[
-                    quota.request_interval_s, quota.request_burst_s, quota.in_flight, quota.token_interval_s, held.minute_tokens,
-                    quota.tokens_per_day, held.day_tokens, held.lease, self._lease_ms,
-                ])  # fmt: skip
+                answer = await self._reserve(
+                    keys=_keys(caller),
+                    args=[
+                        quota.request_interval_s,
+                        quota.request_burst_s,
+                        quota.in_flight,
+                        quota.token_interval_s,
+                        held.minute_tokens,
+                        quota.tokens_per_day,
+                        held.day_tokens,
+                        held.lease,
+                        self._lease_ms,
+                    ],
+                )
         except RateLimitStoreError as error:
             error.lease = held if held.lease else None
             raise
@@ -132,10 +148,19 @@ class RedisRateLimiter:
             more_minute = really - held.minute_tokens if held.quota.tokens_per_minute else 0
             more_day = really - held.day_tokens if held.quota.tokens_per_day else 0
         async with self._in_time():
-            await self._settle(keys=_keys(held.caller), args=[
-                held.lease, int(replayed), more_minute, held.at_s, MINUTE_S + MAX_DEBT_S, held.day, more_day,
-                held.quota.token_interval_s,
-            ])  # fmt: skip
+            await self._settle(
+                keys=_keys(held.caller),
+                args=[
+                    held.lease,
+                    int(replayed),
+                    more_minute,
+                    held.at_s,
+                    MINUTE_S + MAX_DEBT_S,
+                    held.day,
+                    more_day,
+                    held.quota.token_interval_s,
+                ],
+            )
         held.open = False
 
     async def renew(self) -> None:

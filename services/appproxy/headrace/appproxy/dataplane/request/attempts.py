@@ -144,10 +144,16 @@ class Attempts(Waiter):
         self.connection = connection
         if self.model_field is not None and body is not None:
             self.model_field.apply(body, connection.replica.models)
-        data = b"".join((
-            head.method, b" ", self.plan.target, connection.replica.host_field, self.fields,
-            b"\r\n" if body is None else body.field + b"\r\n",
-        ))  # fmt: skip
+        data = b"".join(
+            (
+                head.method,
+                b" ",
+                self.plan.target,
+                connection.replica.host_field,
+                self.fields,
+                b"\r\n" if body is None else body.field + b"\r\n",
+            )
+        )
         pieces = () if body is None else body.replay(whole=whole)
         if len(pieces) == 1:
             data += pieces[0]

@@ -165,7 +165,7 @@ class WorkerContext:
         "requests",
         "stats",
         "tracer",
-    )  # fmt: skip
+    )
 
     def __init__(
         self,

@@ -170,10 +170,14 @@ class Exchange(Attempts):
         self.record.reason = str(problem.extra.get("reason", problem.type))
         self.reply(
             problem_reply(
-                problem, request_id=self.record.request_id, closes=self.closes, extra=self.limit_fields + self.cors_fields, fleet=self.openai,
+                problem,
+                request_id=self.record.request_id,
+                closes=self.closes,
+                extra=self.limit_fields + self.cors_fields,
+                fleet=self.openai,
                 to_head=self.head.method == b"HEAD",
             )
-        )  # fmt: skip
+        )
 
     @property
     def closes(self) -> bool:

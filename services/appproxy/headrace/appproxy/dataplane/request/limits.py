@@ -9,9 +9,19 @@ class ProxyLimits:
     """The settings of the same names (docs/settings.md) as plain attributes: a model's cost a look-up each time."""
 
     __slots__ = (
-        "caller_idle_timeout_s", "domain", "head_timeout_s", "keepalive_timeout_s", "max_body_bytes", "max_open_requests",
-        "min_body_bytes_per_s", "replay_bytes", "replica_keepalive_s", "same_instant_s", "slow_body_grace_s", "trusted_peers",
-    )  # fmt: skip
+        "caller_idle_timeout_s",
+        "domain",
+        "head_timeout_s",
+        "keepalive_timeout_s",
+        "max_body_bytes",
+        "max_open_requests",
+        "min_body_bytes_per_s",
+        "replay_bytes",
+        "replica_keepalive_s",
+        "same_instant_s",
+        "slow_body_grace_s",
+        "trusted_peers",
+    )
 
     def __init__(self, settings: Settings) -> None:
         self.caller_idle_timeout_s = settings.caller_idle_timeout_s

@@ -82,9 +82,14 @@ def problem_reply(
         document, kind = {"error": error, "request_id": request_id.decode()}, b"application/json"
     fields = "".join(f"{name}: {value}\r\n" for name, value in problem.headers.items()).encode("latin-1")
     return local_reply(
-        problem.status, kind, json.dumps(document, default=str).encode(), request_id=request_id, closes=closes,
-        extra=fields + extra, to_head=to_head,
-    )  # fmt: skip
+        problem.status,
+        kind,
+        json.dumps(document, default=str).encode(),
+        request_id=request_id,
+        closes=closes,
+        extra=fields + extra,
+        to_head=to_head,
+    )
 
 
 def local_reply(
@@ -98,23 +103,31 @@ def local_reply(
     to_head: bool = False,
 ) -> bytes:
     """Return an answer of the proxy itself."""
-    return b"".join((
-        b"HTTP/1.1 %d %b\r\n" % (status, _phrase(status)),
-        b"Content-Type: %b\r\nContent-Length: %d\r\n" % (kind, len(content)),
-        b"Cache-Control: no-store\r\nServer: headrace\r\n",
-        extra,
-        b"Connection: close\r\n" if closes else b"",
-        b"X-Request-Id: " + request_id + b"\r\n\r\n" if request_id else b"\r\n",
-        b"" if to_head else content,
-    ))  # fmt: skip
+    return b"".join(
+        (
+            b"HTTP/1.1 %d %b\r\n" % (status, _phrase(status)),
+            b"Content-Type: %b\r\nContent-Length: %d\r\n" % (kind, len(content)),
+            b"Cache-Control: no-store\r\nServer: headrace\r\n",
+            extra,
+            b"Connection: close\r\n" if closes else b"",
+            b"X-Request-Id: " + request_id + b"\r\n\r\n" if request_id else b"\r\n",
+            b"" if to_head else content,
+        )
+    )
 
 
 def no_content(fields: bytes, *, request_id: bytes, closes: bool) -> bytes:
     """Return an answer of the proxy itself that has `fields` and no content (204, which has no length: RFC 9110 section 8.6)."""
-    return b"".join((
-        b"HTTP/1.1 204 No Content\r\nServer: headrace\r\n", fields, b"Connection: close\r\n" if closes else b"",
-        b"X-Request-Id: ", request_id, b"\r\n\r\n",
-    ))  # fmt: skip
+    return b"".join(
+        (
+            b"HTTP/1.1 204 No Content\r\nServer: headrace\r\n",
+            fields,
+            b"Connection: close\r\n" if closes else b"",
+            b"X-Request-Id: ",
+            request_id,
+            b"\r\n\r\n",
+        )
+    )
 
 
 def framing_problem(error: FramingError) -> Problem:
@@ -127,9 +140,12 @@ def framing_problem(error: FramingError) -> Problem:
 def framing_reply(error: FramingError) -> bytes:
     """Return the answer to bytes that are no request. The connection must end after it."""
     document = {
-        "type": "urn:headrace:problem:malformed-request", "title": "Malformed request", "status": error.status,
-        "detail": error.detail, "reason": error.code,
-    }  # fmt: skip
+        "type": "urn:headrace:problem:malformed-request",
+        "title": "Malformed request",
+        "status": error.status,
+        "detail": error.detail,
+        "reason": error.code,
+    }
     content = json.dumps(document).encode()
     return local_reply(error.status, b"application/problem+json", content, request_id=b"", closes=True)
 
@@ -138,8 +154,12 @@ def error_event(why: str, request_id: bytes) -> bytes:
     """Return what is put into an event stream that cannot be finished: OpenAI clients raise an `error` member."""
     problem = interruption_problem(why)
     error = {
-        "message": problem.detail, "type": problem.type, "param": None, "code": why, "request_id": request_id.decode(),
-    }  # fmt: skip
+        "message": problem.detail,
+        "type": problem.type,
+        "param": None,
+        "code": why,
+        "request_id": request_id.decode(),
+    }
     # The blank line first ends whatever the replica left unfinished; where it had finished, it means nothing.
     return b"\n\nevent: error\ndata: " + json.dumps({"error": error}).encode() + b"\n\n"
 

@@ -104,10 +104,15 @@ def _answer(exchange: Exchange, status: int, content: bytes, reason: str = "") -
     exchange.record.status, exchange.record.reason = status, reason
     exchange.reply(
         local_reply(
-            status, b"application/json", content, request_id=exchange.record.request_id, closes=exchange.closes,
-            extra=exchange.cors_fields, to_head=exchange.head.method == b"HEAD",
+            status,
+            b"application/json",
+            content,
+            request_id=exchange.record.request_id,
+            closes=exchange.closes,
+            extra=exchange.cors_fields,
+            to_head=exchange.head.method == b"HEAD",
         )
-    )  # fmt: skip
+    )
 
 
 def _named(exchange: Exchange, found: ModelReader, caller: ModelCaller) -> None:

@@ -39,13 +39,26 @@ class AccessLog:
         elif self._chance() >= self._share:
             return
         (log.warning if record.status >= 500 or record.broken else log.info)(
-            "request_ended", service=record.service or None, revision=record.revision or None,
-            session_id=record.replica_key or None, method=record.method, path=record.path, status=record.status,
-            reason=record.reason or None, broken=record.broken or None, left=record.caller_gone or None,
-            seconds=round(seconds, 6), queue_s=record.queued_s, first_byte_s=record.first_byte_s,
-            bytes_sent=record.bytes_sent, tokens=cost(record.tokens), retries=record.retries or None,
-            client=record.client_name or None, caller=record.client_address, request_id=record.request_id.decode(),
-        )  # fmt: skip
+            "request_ended",
+            service=record.service or None,
+            revision=record.revision or None,
+            session_id=record.replica_key or None,
+            method=record.method,
+            path=record.path,
+            status=record.status,
+            reason=record.reason or None,
+            broken=record.broken or None,
+            left=record.caller_gone or None,
+            seconds=round(seconds, 6),
+            queue_s=record.queued_s,
+            first_byte_s=record.first_byte_s,
+            bytes_sent=record.bytes_sent,
+            tokens=cost(record.tokens),
+            retries=record.retries or None,
+            client=record.client_name or None,
+            caller=record.client_address,
+            request_id=record.request_id.decode(),
+        )
 
     def _may_write(self) -> bool:
         second = int(self._now())

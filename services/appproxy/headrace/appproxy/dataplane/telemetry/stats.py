@@ -206,9 +206,12 @@ class ServiceStats:
     def dump(self) -> dict[str, Any]:
         """Return everything as JSON values."""
         return {
-            "refused": self.refused, "retries": self.retries, "ejections": self.ejections,
-            "preflights": self.preflights, "queue_seconds": self.queue_seconds.dump(),
-        }  # fmt: skip
+            "refused": self.refused,
+            "retries": self.retries,
+            "ejections": self.ejections,
+            "preflights": self.preflights,
+            "queue_seconds": self.queue_seconds.dump(),
+        }
 
     def add(self, dumped: dict[str, Any]) -> None:
         """Add what another one dumped."""

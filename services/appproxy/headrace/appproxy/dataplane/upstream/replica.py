@@ -82,7 +82,7 @@ class Replica:
         "share",
         "stats",
         "weight",
-    )  # fmt: skip
+    )
 
     def __init__(
         self, route: Route, stats: ReplicaStats, limits: HeadLimits, coalescer: WriteCoalescer, *, connect_s: float

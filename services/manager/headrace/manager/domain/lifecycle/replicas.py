@@ -60,7 +60,7 @@ __all__ = [
     "Served",
     "decide",
     "stuck",
-]  # fmt: skip
+]
 
 GIVE_WAY_AFTER = timedelta(seconds=60)
 """An ill replica leaves when its replacement has waited this long for a machine: it may hold what that needs."""

@@ -64,9 +64,14 @@ def serves(replica: LiveReplica) -> bool:
 
 
 def service_status(
-    service: Service, replicas: Sequence[LiveReplica], now: datetime, *, last_error: str = "", revision: int = 0,
+    service: Service,
+    replicas: Sequence[LiveReplica],
+    now: datetime,
+    *,
+    last_error: str = "",
+    revision: int = 0,
     served: int | None = None,
-) -> StatusOfService:  # fmt: skip
+) -> StatusOfService:
     """Return status, phase and reason.
 
     `replicas`: the live sessions. `last_error`: words of the newest failed start. `revision`, `served`: numbers of the
@@ -204,9 +209,14 @@ def _while_stopping(service: Service, live: int, phase: ServicePhase) -> Reason:
 
 
 def _while_deploying(
-    service: Service, replicas: Sequence[LiveReplica], serving: Sequence[LiveReplica], count: str, now: datetime, last_error: str,
+    service: Service,
+    replicas: Sequence[LiveReplica],
+    serving: Sequence[LiveReplica],
+    count: str,
+    now: datetime,
+    last_error: str,
     ended: str,
-) -> Reason:  # fmt: skip
+) -> Reason:
     worst = _worst(service, replicas)
     if worst is not None:
         text = f"{count}; {worst.reason_text}{_own_place(service, worst, serving)}{ended}"

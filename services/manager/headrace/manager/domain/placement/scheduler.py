@@ -149,10 +149,14 @@ class _DemandClass:
             if kept is not None and kept[1].fits(self.demand) and _obstacle(kept[1].machine, self._eligibility) is None:
                 in_the_way = (kept[1], kept[0].id)
             self._why = refusal(
-                self.demand, nearest, self._candidates.scale, excluded,
-                asked=len(self._index.nodes), possible=self.possible(),
+                self.demand,
+                nearest,
+                self._candidates.scale,
+                excluded,
+                asked=len(self._index.nodes),
+                possible=self.possible(),
                 kept=in_the_way,
-            )  # fmt: skip
+            )
         return self._why
 
 
@@ -191,9 +195,17 @@ class _Candidates:
     def _empty(self, machine: Machine) -> NodeCapacity:
         gpus = dict.fromkeys(machine.gpus, Decimal(1))
         return NodeCapacity(
-            Machine(machine.id, machine.resource_group, machine.architecture, machine.runtime, machine.total, machine.total, gpus),
+            Machine(
+                machine.id,
+                machine.resource_group,
+                machine.architecture,
+                machine.runtime,
+                machine.total,
+                machine.total,
+                gpus,
+            ),
             self.scale,
-        )  # fmt: skip
+        )
 
     def nearest(self, eligibility: _Eligibility, demand: Demand) -> list[NodeCapacity]:
         """Return the five nodes that have the most of what is asked for; the same for all that ask for the same kind of GPU."""
