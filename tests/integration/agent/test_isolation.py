@@ -58,6 +58,8 @@ def neighbour() -> Iterator[str]:
         if served is not None:
             served.kill()
             served.wait()
+        # The cable first: what ends with the namespace ends some time later, and its routes are in the next test's way.
+        subprocess.run(("ip", "link", "del", name), check=False, capture_output=True, timeout=30)
         run("ip", "netns", "del", name)
 
 

@@ -22,6 +22,7 @@ from headrace.embedded.private import FolderLock, lock_holder, private_folder, w
 from headrace.embedded.proc import ProcessId, start_ticks
 from headrace.embedded.records import forget, record, recorded
 from headrace.embedded.state import Phase, StackState, read_state, write_state
+from tests.support.ports import free_port
 
 
 def mode(path: Path) -> int:
@@ -95,9 +96,10 @@ class TestPorts:
             assert other.take("valkey", wanted=port) == port
 
     def test_the_wanted_port_wins_over_the_remembered_one(self, tmp_path: Path) -> None:
-        stand_in = take(tmp_path, "manager", wanted=8080, free=lambda port, _host: port != 8080)
-        assert stand_in != 8080
-        assert take(tmp_path, "manager", wanted=8080, free=lambda _p, _h: True) == 8080
+        wanted = free_port()  # no other stack on this machine holds it
+        stand_in = take(tmp_path, "manager", wanted=wanted, free=lambda port, _host: port != wanted)
+        assert stand_in != wanted
+        assert take(tmp_path, "manager", wanted=wanted, free=lambda _p, _h: True) == wanted
 
     def test_two_names_never_share_a_port(self, tmp_path: Path) -> None:
         with closing(Ports(tmp_path / "p", free=lambda _p, _h: True)) as ports:
