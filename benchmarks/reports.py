@@ -141,7 +141,7 @@ async def _send_all(url: str, user: str, password: str, rows: list[Row], silence
     await bus.open(url, user=user, password=password, name="machines")
     kernels: dict[AgentId, list[KernelReport]] = {}
     for agent, kernel, session in rows:
-        kernels.setdefault(agent, []).append(_kernel(kernel, session))
+        kernels.setdefault(agent, []).append(_kernel(kernel, session, _address(agent)))
     sequence = 0
     while True:
         sequence += 1
@@ -162,7 +162,13 @@ async def _send_all(url: str, user: str, password: str, rows: list[Row], silence
         await asyncio.sleep(max(0.0, started + EVERY_S - time.monotonic()))
 
 
-def _kernel(kernel: KernelId, session: SessionId) -> KernelReport:
+def _address(machine: AgentId) -> str:
+    """Return the machine's own address, as no two have the same: the number that its name ends with, below 10.0.0.0/8."""
+    number = int(machine.rsplit("-", 1)[-1])
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+def _kernel(kernel: KernelId, session: SessionId, host: str) -> KernelReport:
     reason = Reason(code="healthy", text="answered its health check")
     return KernelReport(
         kernel_id=kernel,
@@ -171,13 +177,13 @@ def _kernel(kernel: KernelId, session: SessionId) -> KernelReport:
         state="running",
         health="healthy",
         reason=reason,
-        host="10.0.0.1",
+        host=host,
         port=20_001,
         created_at=utc_now(),
     )
 
 
-def _machine(name: str, sequence: int) -> Machine:
+def _machine(name: AgentId, sequence: int) -> Machine:
     gpus = tuple(
         Gpu(
             gpu_id=f"{name}-{n}",
@@ -191,7 +197,13 @@ def _machine(name: str, sequence: int) -> Machine:
     )
     slots = {"cpu": Decimal(64), "mem": Decimal(10**12)}
     return Machine(
-        hostname=name, architecture="x86_64", address="10.0.0.1", runtime="docker", version="0", slots=slots, gpus=gpus
+        hostname=name,
+        architecture="x86_64",
+        address=_address(name),
+        runtime="docker",
+        version="0",
+        slots=slots,
+        gpus=gpus,
     )
 
 
