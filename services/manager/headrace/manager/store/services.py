@@ -1,4 +1,4 @@
-"""Services, their revisions and what the API shows of their replicas."""
+"""Services, and what the API shows of their replicas."""
 
 from __future__ import annotations
 
@@ -10,44 +10,25 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from pydantic import ValidationError
 
-from headrace.common.contracts import stored, wording
+from headrace.common.contracts import stored
 from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.http.services import CreateService, ServicePhase, UpdateService
-from headrace.common.contracts.ids import ProjectId, RevisionId, RuleId, ServiceId, SessionId, UserId, new_uuid
+from headrace.common.contracts.ids import ProjectId, RevisionId, RuleId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.problems import Conflict, NameTaken
-from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.slots import read_slots
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
-from headrace.manager.domain.records import Goal, Project, Replica, Revision, Service, StartError
+from headrace.manager.domain.records import Goal, Project, Replica, Service, StartError
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import rows, traffic
+from headrace.manager.store.revisions import UNREADABLE
 
 SQL = Queries.beside(__file__)
 _COLUMNS = frozenset(Service.__dataclass_fields__)
-
-
-UNREADABLE: dict[str, Any] = {
-    "runtime": "custom",
-    "model_name": "",
-    "image": None,
-    "architecture": None,
-    "command": (),
-    "port": 1,
-    "model_path": "/",
-    "health_check": None,
-    "pre_start_actions": (),
-    "environ": {},
-    "slots": {},
-    "mounts": (),
-    "folder_id": None,
-}
-"""What is shown instead of parts of a stored spec that this version cannot read: the service stays in lists and can be changed."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +70,6 @@ def _facts(row: Mapping[str, Any]) -> ServiceFacts:
         published_at=row["published_at"],
         routes_problem=row["routes_problem"],
         rules_problem=row["rules_problem"],
-    )
-
-
-def _revision(row: Mapping[str, Any]) -> Revision:
-    return Revision(
-        **dict(row)
-        | {
-            "spec": stored.read(RevisionSpec, row["spec"]),
-            "resolved": stored.read(ResolvedSpec, row["resolved"], **UNREADABLE),
-        }
     )
 
 
@@ -168,29 +139,6 @@ def _taken(error: asyncpg.UniqueViolationError, asked: CreateService) -> NameTak
     if traffic.taken_name(error) in (None, asked.name):
         return NameTaken(f"a service of the project is found as {asked.name} already: it is one of its models")
     return traffic.taken(error, asked.models or ())
-
-
-async def insert_revision(
-    con: Connection,
-    revision_id: RevisionId,
-    service_id: ServiceId,
-    number: int,
-    spec: RevisionSpec,
-    resolved: ResolvedSpec,
-    message: str,
-    user_id: UserId,
-) -> None:
-    """Keep a revision."""
-    await con.execute(
-        SQL.insert_revision,
-        revision_id,
-        service_id,
-        number,
-        spec.model_dump(mode="json"),
-        resolved.model_dump(mode="json"),
-        message,
-        user_id,
-    )
 
 
 async def find(con: Connection, reference: str, actor: Actor) -> ServiceFacts | None:
@@ -326,57 +274,6 @@ async def ended_since(con: Connection, service_id: ServiceId, since: datetime, *
 async def errors(con: Connection, service_id: ServiceId) -> list[StartError]:
     """Return the failed starts that were not cleared, newest first."""
     return [StartError(**row) for row in await con.fetch(SQL.errors, service_id)]
-
-
-async def revision(con: Connection, service_id: ServiceId, number: int) -> Revision | None:
-    """Return one revision. Raises Conflict when it was made under rules that no longer hold."""
-    row = await con.fetchrow(SQL.revision, service_id, number)
-    if row is None:
-        return None
-    try:
-        ResolvedSpec.model_validate(row["resolved"])
-    except ValidationError as error:
-        why = wording.summary(wording.rows(error), most=1)
-        raise Conflict(f"revision {number} cannot be run any more: {why}") from None
-    return _revision(row)
-
-
-async def revisions(con: Connection, service_id: ServiceId, *, after: int, limit: int) -> list[Revision]:
-    """Return a page of revisions, oldest first."""
-    return [_revision(row) for row in await con.fetch(SQL.revisions, service_id, after, limit)]
-
-
-async def forget_revisions(con: Connection, service_id: ServiceId, *, before: int) -> None:
-    """Delete revisions below the number `before` that nothing uses, the oldest first, a few at a time."""
-    await con.execute(SQL.forget_revisions, service_id, before)
-
-
-async def last_number(con: Connection, service_id: ServiceId) -> int:
-    """Return the newest revision's number."""
-    return int(await con.fetchval(SQL.last_number, service_id))
-
-
-async def decisions(
-    con: Connection, service_id: ServiceId, *, before: UUID | None, limit: int
-) -> list[Mapping[str, Any]]:
-    """Return a page of scale decisions, newest first."""
-    return list(await con.fetch(SQL.decisions, service_id, before, limit))
-
-
-async def insert_decision(
-    con: Connection,
-    service_id: ServiceId,
-    before: int,
-    after: int,
-    reason: Reason,
-    rule_id: RuleId | None,
-    observed: float | None,
-) -> None:
-    """Keep that the wanted replicas were changed: by a rule, which saw `observed`, or without one by a user."""
-    source = "user" if rule_id is None else "rule"
-    await con.execute(
-        SQL.insert_decision, new_uuid(), service_id, source, rule_id, before, after, observed, reason.code, reason.text
-    )
 
 
 async def exists(con: Connection, service_id: ServiceId) -> bool:

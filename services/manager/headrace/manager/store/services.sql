@@ -16,9 +16,6 @@ with made as (
 )
 select * from made
 
--- name: insert_revision
-insert into revisions (id, service_id, number, spec, resolved, message, created_by) values ($1, $2, $3, $4, $5, $6, $7)
-
 -- name: find
 -- by id or name, if the user sees it
 select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, m.role, v.number as served,
@@ -119,32 +116,5 @@ order by x.id desc limit $3
 -- name: errors
 select at, session_id, reason_code, reason_text from start_errors where service_id = $1 order by at desc limit 100
 
--- name: revision
-select r.id, r.service_id, r.number, r.spec, r.resolved, r.message, u.name as created_by, r.created_at
-from revisions r join users u on u.id = r.created_by where r.service_id = $1 and r.number = $2
-
--- name: revisions
-select r.id, r.service_id, r.number, r.spec, r.resolved, r.message, u.name as created_by, r.created_at
-from revisions r join users u on u.id = r.created_by where r.service_id = $1 and r.number > $2 order by r.number limit $3
-
--- name: last_number
-select max(number) from revisions where service_id = $1
-
--- name: decisions
-select id, at, source, rule_id, from_replicas, to_replicas, observed, reason_code, reason_text from scale_decisions
-where service_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3
-
--- name: insert_decision
-insert into scale_decisions (id, service_id, source, rule_id, from_replicas, to_replicas, observed, reason_code, reason_text)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-
 -- name: exists
 select exists (select 1 from services where id = $1 and deleted_at is null)
-
--- name: forget_revisions
--- A few: each new revision makes room for itself, and for some that could not go before.
-delete from revisions where id in (
-    select r.id from revisions r where r.service_id = $1 and r.number < $2
-      and not exists (select 1 from services s where s.revision_id = r.id or s.served_revision_id = r.id)
-      and not exists (select 1 from sessions x where x.revision_id = r.id)
-    order by r.number limit 10)

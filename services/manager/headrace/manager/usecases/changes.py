@@ -15,7 +15,7 @@ from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records import Goal, Revision
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
-from headrace.manager.store import events, services, traffic
+from headrace.manager.store import decisions, events, revisions, services, traffic
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases import scaling
 from headrace.manager.usecases.context import invalid, project_for, service_for
@@ -59,7 +59,7 @@ class Changes:
             await services.update(con, facts.service.id, change, revision_id=revision_id, forgive=prepared is not None)
             await traffic.write(con, facts.service.id, change)
             asked = Reason(code="asked-by-user", text=f"{actor.name} asked for {after} replicas instead of {wanted}")
-            await scaling.record_decision(con, facts.service.id, wanted, after, asked)
+            await decisions.insert(con, facts.service.id, wanted, after, asked)
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
             if note is None and prepared is not None:
@@ -192,7 +192,7 @@ class Changes:
         await scaling.check_quota(con, facts.service.project_id, facts.service.id, resolved.slots, replicas)
 
     async def _revision(self, con: Connection, facts: ServiceFacts, number: int) -> Revision:
-        found = await services.revision(con, facts.service.id, number)
+        found = await revisions.find(con, facts.service.id, number)
         if found is None:
             raise NotFound(f"service {facts.service.name} has no revision {number}")
         return found
@@ -209,7 +209,7 @@ class Changes:
             text = f"it comes to what revision {facts.revision} is already: no replica is replaced (restart does that)"
             return facts.revision, None, Reason(code="unchanged", text=text)
         if facts.served is not None and facts.served != facts.revision:
-            served = await services.revision(con, facts.service.id, facts.served)
+            served = await revisions.find(con, facts.service.id, facts.served)
             if served is not None and served.resolved == wanted.resolved:
                 text = f"it comes to revision {served.number}, which serves: that is the current one again, and stays as it is"
                 return served.number, served.id, Reason(code="unchanged", text=text)
@@ -225,12 +225,10 @@ class Changes:
         resolved: ResolvedSpec,
         message: str,
     ) -> tuple[int, RevisionId]:
-        number = await services.last_number(con, facts.service.id) + 1
+        number = await revisions.last_number(con, facts.service.id) + 1
         revision_id = RevisionId(new_uuid())
-        await services.insert_revision(
-            con, revision_id, facts.service.id, number, spec, resolved, message, actor.user_id
-        )
-        await services.forget_revisions(con, facts.service.id, before=number - self._most.revisions_per_service + 1)
+        await revisions.insert(con, revision_id, facts.service.id, number, spec, resolved, message, actor.user_id)
+        await revisions.forget(con, facts.service.id, before=number - self._most.revisions_per_service + 1)
         return number, revision_id
 
     async def _record(

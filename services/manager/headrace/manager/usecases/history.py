@@ -16,7 +16,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records import Event, Revision
-from headrace.manager.store import events, folders, services
+from headrace.manager.store import decisions, events, folders, revisions
 from headrace.manager.usecases.context import a_page, service_for
 from headrace.manager.usecases.views import effective_view
 
@@ -31,7 +31,7 @@ class History:
         """Return revisions, oldest first."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
-            found = await services.revisions(con, facts.service.id, after=after, limit=limit + 1)
+            found = await revisions.page(con, facts.service.id, after=after, limit=limit + 1)
         return a_page(found, limit, _revision, lambda revision: revision.number)
 
     async def revision(self, actor: Actor, reference: str, number: int) -> RevisionDetail:
@@ -41,7 +41,7 @@ class History:
         """
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
-            found = next(iter(await services.revisions(con, facts.service.id, after=number - 1, limit=1)), None)
+            found = next(iter(await revisions.page(con, facts.service.id, after=number - 1, limit=1)), None)
             if found is None or found.number != number:
                 raise NotFound(f"service {facts.service.name} has no revision {number}")
             names = await folders.names(con, [mount.folder_id for mount in found.resolved.mounts])
@@ -60,7 +60,7 @@ class History:
         """Return changes of the wanted replicas, newest first."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
-            found = await services.decisions(con, facts.service.id, before=before, limit=limit + 1)
+            found = await decisions.page(con, facts.service.id, before=before, limit=limit + 1)
         return a_page(found, limit, _decision, lambda row: row["id"])
 
 

@@ -11,7 +11,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.lifecycle import receipts as sums
-from headrace.manager.store import receipts, services
+from headrace.manager.store import receipts, revisions
 from headrace.manager.store.receipts import Receipt
 from headrace.manager.usecases.context import a_page, service_for
 
@@ -35,7 +35,7 @@ class Receipts:
         """Return what the change to this revision cost. Raises NotFound."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
-            if not 1 <= revision <= await services.last_number(con, facts.service.id):
+            if not 1 <= revision <= await revisions.last_number(con, facts.service.id):
                 raise NotFound(f"service {facts.service.name} has no revision {revision}")
             left = await receipts.left_behind(con, facts.service.id, revision)
             found = await receipts.page(con, facts.service.id, revision=revision, before=None, limit=None)

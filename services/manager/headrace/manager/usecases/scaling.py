@@ -1,31 +1,21 @@
 """Scaling: how many replicas a service wants, changed by users and by rules alike.
 
 Whoever asks, what decides is the same: what the service wants when its row is held, the bound on replicas, and the project's
-quota, counted by one transaction at a time. Each change leaves a decision that `scale-decisions` shows.
+quota, counted by one transaction at a time. Each change leaves a decision (`headrace service decisions`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from headrace.common.contracts.http.services import MOST_REPLICAS
-from headrace.common.contracts.ids import ProjectId, RuleId, ServiceId
+from headrace.common.contracts.ids import ProjectId, ServiceId
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.problems import QuotaExceeded
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import quota
-from headrace.manager.store import events, projects, services
+from headrace.manager.store import decisions, events, projects, services
 from headrace.manager.store.services import Scalable
 from headrace.manager.usecases.ports import Pokes
-
-
-@dataclass(frozen=True)
-class ByRule:
-    """The rule on whose behalf replicas change, and the value that it saw."""
-
-    id: RuleId
-    observed: float
 
 
 async def check_quota(
@@ -39,15 +29,6 @@ async def check_quota(
     if project is not None:
         used = await projects.used(con, project_id, except_service=service_id)
         quota.check(project.name, project.quota, used, quota.times(slots, replicas))
-
-
-async def record_decision(
-    con: Connection, service_id: ServiceId, before: int, after: int, reason: Reason, rule: ByRule | None = None
-) -> None:
-    """Keep why the wanted replicas changed, if they did. Without a rule it was a user."""
-    if before != after:
-        rule_id, observed = (rule.id, rule.observed) if rule else (None, None)
-        await services.insert_decision(con, service_id, before, after, reason, rule_id, observed)
 
 
 class Scaling:
@@ -81,9 +62,16 @@ class Scaling:
         return refusal
 
     async def _apply(self, con: Connection, service: Scalable, request: ScaleRequest) -> None:
-        rule = ByRule(request.rule_id, request.observed)
         await services.set_wanted(con, request.service_id, request.wanted)
-        await record_decision(con, request.service_id, request.from_wanted, request.wanted, request.reason, rule)
+        await decisions.insert(
+            con,
+            request.service_id,
+            request.from_wanted,
+            request.wanted,
+            request.reason,
+            request.rule_id,
+            request.observed,
+        )
         details = {
             "from": request.from_wanted,
             "to": request.wanted,

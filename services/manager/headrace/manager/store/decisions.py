@@ -1,0 +1,37 @@
+"""Scale decisions: each change of the wanted replicas, by users and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from headrace.common.contracts.ids import RuleId, ServiceId, new_uuid
+from headrace.common.contracts.reasons import Reason
+from headrace.common.db.pool import Connection
+from headrace.common.db.queries import Queries
+
+SQL = Queries.beside(__file__)
+
+
+async def page(con: Connection, service_id: ServiceId, *, before: UUID | None, limit: int) -> list[Mapping[str, Any]]:
+    """Return a page of scale decisions, newest first."""
+    return list(await con.fetch(SQL.page, service_id, before, limit))
+
+
+async def insert(
+    con: Connection,
+    service_id: ServiceId,
+    before: int,
+    after: int,
+    reason: Reason,
+    rule_id: RuleId | None = None,
+    observed: float | None = None,
+) -> None:
+    """Keep that the wanted replicas were changed, if they were: by a rule, which saw `observed`, or without one by a user."""
+    if before == after:
+        return
+    source = "user" if rule_id is None else "rule"
+    await con.execute(
+        SQL.insert, new_uuid(), service_id, source, rule_id, before, after, observed, reason.code, reason.text
+    )

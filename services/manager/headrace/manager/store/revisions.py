@@ -1,0 +1,97 @@
+"""Revisions of services: a row each, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from headrace.common.contracts import stored, wording
+from headrace.common.contracts.http.revisions import RevisionSpec
+from headrace.common.contracts.ids import RevisionId, ServiceId, UserId
+from headrace.common.contracts.problems import Conflict
+from headrace.common.db.pool import Connection
+from headrace.common.db.queries import Queries
+from headrace.manager.domain.records import Revision
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+
+SQL = Queries.beside(__file__)
+
+UNREADABLE: dict[str, Any] = {
+    "runtime": "custom",
+    "model_name": "",
+    "image": None,
+    "architecture": None,
+    "command": (),
+    "port": 1,
+    "model_path": "/",
+    "health_check": None,
+    "pre_start_actions": (),
+    "environ": {},
+    "slots": {},
+    "mounts": (),
+    "folder_id": None,
+}
+"""What is shown instead of parts of a stored spec that this version cannot read: the service stays in lists and can be changed."""
+
+
+def _revision(row: Mapping[str, Any]) -> Revision:
+    return Revision(
+        **dict(row)
+        | {
+            "spec": stored.read(RevisionSpec, row["spec"]),
+            "resolved": stored.read(ResolvedSpec, row["resolved"], **UNREADABLE),
+        }
+    )
+
+
+async def insert(
+    con: Connection,
+    revision_id: RevisionId,
+    service_id: ServiceId,
+    number: int,
+    spec: RevisionSpec,
+    resolved: ResolvedSpec,
+    message: str,
+    user_id: UserId,
+) -> None:
+    """Keep a revision."""
+    await con.execute(
+        SQL.insert,
+        revision_id,
+        service_id,
+        number,
+        spec.model_dump(mode="json"),
+        resolved.model_dump(mode="json"),
+        message,
+        user_id,
+    )
+
+
+async def find(con: Connection, service_id: ServiceId, number: int) -> Revision | None:
+    """Return one revision. Raises Conflict when it was made under rules that no longer hold."""
+    row = await con.fetchrow(SQL.find, service_id, number)
+    if row is None:
+        return None
+    try:
+        ResolvedSpec.model_validate(row["resolved"])
+    except ValidationError as error:
+        why = wording.summary(wording.rows(error), most=1)
+        raise Conflict(f"revision {number} cannot be run any more: {why}") from None
+    return _revision(row)
+
+
+async def page(con: Connection, service_id: ServiceId, *, after: int, limit: int) -> list[Revision]:
+    """Return a page of revisions, oldest first."""
+    return [_revision(row) for row in await con.fetch(SQL.page, service_id, after, limit)]
+
+
+async def forget(con: Connection, service_id: ServiceId, *, before: int) -> None:
+    """Delete revisions below the number `before` that nothing uses, the oldest first, a few at a time."""
+    await con.execute(SQL.forget, service_id, before)
+
+
+async def last_number(con: Connection, service_id: ServiceId) -> int:
+    """Return the newest revision's number."""
+    return int(await con.fetchval(SQL.last_number, service_id))

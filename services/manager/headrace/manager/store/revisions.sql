@@ -1,0 +1,21 @@
+-- name: insert
+insert into revisions (id, service_id, number, spec, resolved, message, created_by) values ($1, $2, $3, $4, $5, $6, $7)
+
+-- name: find
+select r.id, r.service_id, r.number, r.spec, r.resolved, r.message, u.name as created_by, r.created_at
+from revisions r join users u on u.id = r.created_by where r.service_id = $1 and r.number = $2
+
+-- name: page
+select r.id, r.service_id, r.number, r.spec, r.resolved, r.message, u.name as created_by, r.created_at
+from revisions r join users u on u.id = r.created_by where r.service_id = $1 and r.number > $2 order by r.number limit $3
+
+-- name: last_number
+select max(number) from revisions where service_id = $1
+
+-- name: forget
+-- A few: each new revision makes room for itself, and for some that could not go before.
+delete from revisions where id in (
+    select r.id from revisions r where r.service_id = $1 and r.number < $2
+      and not exists (select 1 from services s where s.revision_id = r.id or s.served_revision_id = r.id)
+      and not exists (select 1 from sessions x where x.revision_id = r.id)
+    order by r.number limit 10)
