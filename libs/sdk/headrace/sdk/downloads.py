@@ -87,8 +87,13 @@ def write_whole(to: Path, content: bytes, *, modified: float) -> None:
 
 def seconds_of(file: Path) -> str:
     """Return a file's time of change as it travels: seconds since 1970, with six decimals. Raises OSError."""
-    whole, rest = divmod((file.stat().st_mtime_ns + 500) // 1000, 1_000_000)
+    whole, rest = divmod(rounded_ns(file.stat()) // 1000, 1_000_000)
     return f"{whole}.{rest:06}"
+
+
+def rounded_ns(facts: os.stat_result) -> int:
+    """Return a time of change in nanoseconds, rounded to the whole microseconds that travel."""
+    return (facts.st_mtime_ns + 500) // 1000 * 1000
 
 
 def in_ns(seconds: float) -> int:

@@ -84,9 +84,8 @@ class Uploader:
                 if failures:
                     offset = self._offset(upload_id)[0]
                     self._progress(offset, size)
-                offset = self._patch(
-                    file, upload_id, offset, size
-                )  # of nothing: all came, and is to be put into its place
+                # of nothing, where all came: it is to be put into its place
+                offset = self._patch(file, upload_id, offset, size)
                 failures = 0
                 if offset == size:
                     return

@@ -70,9 +70,8 @@ async def open_pool(
         try:
             return await asyncpg.connect(*args, **options)
         except asyncpg.CannotConnectNowError:
-            await (
-                pool.expire_connections()
-            )  # each is closed when it is next used, the others when they were idle for a while
+            # each is closed when it is next used, the others when they were idle for a while
+            await pool.expire_connections()
             raise
 
     milliseconds = str(int(statement_timeout_s * 1000))

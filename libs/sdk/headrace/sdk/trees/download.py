@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.common.contracts.http.folders import FileView, FolderView
 from headrace.sdk.archives import SMALL_BYTES, Wanted, batches
+from headrace.sdk.downloads import rounded_ns
 from headrace.sdk.errors import ApiError, TreeError
 from headrace.sdk.trees.jobs import Job, Progress, Running, run
 from headrace.sdk.trees.results import LeftOut, TreeFile, TreeProgress, TreeResult, check_count, microseconds
@@ -176,9 +177,6 @@ def _already_here(files: Sequence[TreeFile]) -> tuple[list[TreeFile], list[TreeF
         except OSError:
             wanted.append(file)
             continue
-        same = stat.S_ISREG(facts.st_mode) and (
-            facts.st_size,
-            (facts.st_mtime_ns + 500) // 1000 * 1000,
-        ) == (file.size_bytes, file.modified_ns)
+        same = stat.S_ISREG(facts.st_mode) and (facts.st_size, rounded_ns(facts)) == (file.size_bytes, file.modified_ns)
         (here if same else wanted).append(file)
     return wanted, here

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from headrace.sdk.downloads import rounded_ns
 from headrace.sdk.errors import TreeError
 from headrace.sdk.trees.results import LeftOut, TreeFile, check_count
 
@@ -61,7 +62,7 @@ def _add(plan: Plan, taken: dict[str, Path], local: Path, remote: str) -> None:
     else:
         taken[remote] = local
         facts = local.stat()
-        plan.files.append(TreeFile(local, remote, facts.st_size, (facts.st_mtime_ns + 500) // 1000 * 1000))
+        plan.files.append(TreeFile(local, remote, facts.st_size, rounded_ns(facts)))
 
 
 def _walk(top: Path, plan: Plan, level: int = 1) -> Iterator[Path]:

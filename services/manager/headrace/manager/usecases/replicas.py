@@ -7,6 +7,7 @@ from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.lifecycle import states
 from headrace.manager.store import events, services, traffic
 from headrace.manager.usecases.context import as_id, service_for
 from headrace.manager.usecases.ports import Pokes
@@ -30,7 +31,7 @@ class Replicas:
             service = (await service_for(con, actor, reference, "member")).service
             before = await traffic.put_weight(con, service.id, session_id, weight)
             found = await services.replica(con, session_id, service.id)
-            if found is None or found.status == "ended":
+            if found is None or not states.live(found.status):
                 raise NotFound(f"service {service.name} has no replica {replica}")
             if before is None:
                 raise Conflict(f"replica {replica} is {found.status}: it takes no new requests")

@@ -82,9 +82,8 @@ class Uploads:
         await self._storage.call(partial(self._storage.tree(folder.id).check_free, names))
         await self._storage.call(partial(self._storage.room.check, path, size_bytes))
         async with transaction(self._pool) as con:
-            await self._account.check(
-                con, folder, Amount(size_bytes, len(names))
-            )  # one at a time, so that the count holds
+            # one at a time, so that the count holds
+            await self._account.check(con, folder, Amount(size_bytes, len(names)))
             there = await folders.open_uploads(con, folder.project_id)
             bounds.check("the project", "open uploads", there, self._most.uploads_per_project)
             upload = await folders.insert_upload(

@@ -1,4 +1,4 @@
--- Judges one request and enters it if it may come in; the arithmetic of domain/rates.py (follow, judge, charge).
+-- Judges one request and enters it if it may come in; the arithmetic of policy.py (follow, judge, charge).
 -- KEYS: usage (hash), open requests (sorted set: lease -> end of the lease in ms). One hash slot.
 -- ARGV: request interval s, request burst s, in flight, token interval s, minute's tokens, tokens a day, day's tokens,
 --       lease ('' if nothing is to be settled), lease ms. 0 is no bound.

@@ -1,4 +1,4 @@
--- Ends one request; the arithmetic of domain/rates.py (settle).
+-- Ends one request; the arithmetic of policy.py (settle).
 -- KEYS: usage (hash), open requests (sorted set). ARGV: lease, only if it is still open (0/1), tokens more of the minute's bucket,
 --       reserved at s, seconds more of debt at most, day (-1: the present one), tokens more of the day,
 --       seconds for a token of the minute when it was reserved (the rate may be another one now).

@@ -89,7 +89,7 @@ class ObservedReplica:
     @property
     def serving(self) -> bool:
         """Whether it surely takes new requests."""
-        return self.perhaps_serving and not self.lost
+        return states.serving(self.status, self.kernel_state, self.health, lost=self.lost)
 
     @property
     def ill(self) -> bool:
