@@ -33,7 +33,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.bounds import USUAL
-from headrace.manager.inbox.reports import Proxies
+from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops.housekeeping import Housekeeping, Kept
 from headrace.manager.loops.placement import Placing
 from headrace.manager.loops.publishing import Publishing

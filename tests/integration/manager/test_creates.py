@@ -11,7 +11,7 @@ import pytest
 
 from headrace.common.db.pool import Pool, _keep, _prepare
 from headrace.common.runtime.clock import utc_now
-from headrace.manager.inbox.reports import Proxies
+from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops.services import Services
 from headrace.manager.store import sessions
 from tests.support import many_rows

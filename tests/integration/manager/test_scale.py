@@ -18,7 +18,7 @@ from headrace.common.contracts.ids import ServiceId
 from headrace.common.db.pool import Connection, Pool, _prepare, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain.lifecycle import trial
-from headrace.manager.inbox.reports import Proxies
+from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops import services as services_loop
 from headrace.manager.loops.services import Services
 from headrace.manager.metrics import PASSED_OVER

@@ -26,7 +26,7 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.db.pool import Pool, _keep, _prepare
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain.bounds import USUAL
-from headrace.manager.inbox.reports import Proxies
+from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops import publishing as publishing_loop
 from headrace.manager.loops.housekeeping import Housekeeping, Kept
 from headrace.manager.loops.placement import Placing

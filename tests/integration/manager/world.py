@@ -31,8 +31,10 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.addresses import Places
+from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.inbox.bus import BusSide
-from headrace.manager.inbox.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.inbox.reports import NodeReports
+from headrace.manager.inbox.rule_outcomes import Outcomes
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.housekeeping import Kept
 from headrace.manager.loops.runner import Loops

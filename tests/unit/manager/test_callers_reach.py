@@ -17,7 +17,7 @@ from headrace.manager.domain.lifecycle.status import (
     with_app_proxies,
     with_tables,
 )
-from headrace.manager.inbox.reports import MOST_AWAY, Proxies
+from headrace.manager.inbox.app_proxies import MOST_AWAY, Proxies
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SERVICE = ServiceId(UUID(int=1))

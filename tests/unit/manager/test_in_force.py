@@ -13,7 +13,7 @@ from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.manager.domain.in_force import in_force
 from headrace.manager.domain.lifecycle.receipts import Heard
 from headrace.manager.domain.lifecycle.status import Presence
-from headrace.manager.inbox.reports import MOST_AWAY, REMEMBERED_FOR, Proxies
+from headrace.manager.inbox.app_proxies import MOST_AWAY, REMEMBERED_FOR, Proxies
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TOKEN = UUID(int=9)

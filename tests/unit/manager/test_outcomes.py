@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from headrace.common.contracts.ids import RuleId, ServiceId, new_uuid
 from headrace.common.contracts.messages.rulestates import RuleOutcome, RuleReport
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.inbox.reports import OUTCOMES_KEPT_S, Outcomes
+from headrace.manager.inbox.rule_outcomes import OUTCOMES_KEPT_S, Outcomes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

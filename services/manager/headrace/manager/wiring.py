@@ -18,9 +18,11 @@ from headrace.manager.domain.addresses import Places
 from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import FolderStorage, open_storage
+from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.inbox.bus import BusSide
 from headrace.manager.inbox.logs import BusLogReader
-from headrace.manager.inbox.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.inbox.reports import NodeReports
+from headrace.manager.inbox.rule_outcomes import Outcomes
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.housekeeping import Kept
 from headrace.manager.loops.runner import Loops

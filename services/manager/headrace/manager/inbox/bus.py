@@ -17,7 +17,9 @@ from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.problems import BusUnavailable
-from headrace.manager.inbox.reports import NodeReports, Outcomes, Proxies
+from headrace.manager.inbox.app_proxies import Proxies
+from headrace.manager.inbox.reports import NodeReports
+from headrace.manager.inbox.rule_outcomes import Outcomes
 
 log = structlog.get_logger()
 GROUP = "managers"

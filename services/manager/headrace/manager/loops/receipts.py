@@ -8,7 +8,7 @@ from headrace.common.contracts.ids import SessionId
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.lifecycle.receipts import Drain, after
-from headrace.manager.inbox.reports import Proxies
+from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.store import receipts
 
 

@@ -16,7 +16,7 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
 from headrace.manager.folders.storage import FolderStorage
-from headrace.manager.inbox.reports import Proxies
+from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.housekeeping import Housekeeping, Kept
 from headrace.manager.loops.measuring import Measuring

@@ -33,7 +33,7 @@ from headrace.manager.domain.lifecycle.replicas import (
     stuck,
 )
 from headrace.manager.domain.placement.scheduler import who_makes_room
-from headrace.manager.inbox.reports import Proxies
+from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops.desired import desired_replicas, settled
 from headrace.manager.loops.first_replicas import Start, create_first
 from headrace.manager.loops.passed_over import pass_over, words

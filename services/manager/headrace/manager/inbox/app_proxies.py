@@ -1,0 +1,126 @@
+"""Reports of app-proxies: which route tables each has and which drains it sees, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from headrace.common.contracts.ids import ProxyId, ServiceId, SessionId
+from headrace.common.contracts.messages.reports import ProxyReport
+from headrace.common.runtime.clock import Clock
+from headrace.manager.domain.lifecycle.receipts import Heard
+from headrace.manager.domain.lifecycle.status import Presence
+
+REMEMBERED_FOR = timedelta(minutes=10)
+MOST_AWAY = 32
+"""App-proxies that are not heard of any more and are remembered."""
+
+
+class Proxies:
+    """The app-proxies that are heard of, in memory: each manager hears all.
+
+    Those that went are remembered for REMEMBERED_FOR, for who asks what they have not heard of; they may still serve.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        poke: Callable[..., None],
+        *,
+        forget_after: timedelta = timedelta(seconds=10),
+        gather_for: timedelta = timedelta(seconds=3),
+        connected: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._connected = connected
+        self._listening_since: datetime | None = None
+        self._made_at = clock()
+        self._clock = clock
+        self._poke = poke
+        self._forget_after = forget_after
+        self.gather_for = gather_for
+        """By then all app-proxies have been heard of."""
+        self._since: datetime | None = None
+        self._reports: dict[ProxyId, Heard] = {}
+
+    async def heard(self, report: ProxyReport) -> None:
+        """Keep the newest report of this app-proxy."""
+        before = self.lately().get(report.proxy_id)
+        if before is not None and before.report.sent_at > report.sent_at:
+            return
+        now = self._clock()
+        if not self.lately():
+            self._since = now  # the others, if there are any, report within a second
+        self._reports = {**self.remembered(), report.proxy_id: Heard(now, report)}
+        if _tells_of_drains(before.report if before is not None else None, report):
+            self._poke("services", "receipts")
+
+    def released(self, service_id: ServiceId, session_id: SessionId, generation: int | None) -> bool:
+        """Whether every app-proxy heard of lately knows that the session drains (by table `generation`) and has no request open on it.
+
+        False while no app-proxy is heard of: then the grace decides. False also until all had time to be heard of (`gather_for`)
+        after this manager started or got the bus back.
+        """
+        if generation is None or not self.gathered():
+            return False
+        return all(_has_released(one.report, service_id, session_id, generation) for one in self.lately().values())
+
+    def claimed(self) -> dict[ServiceId, int]:
+        """Return every service that an app-proxy heard of lately routes, and the highest generation in which one has it."""
+        highest: dict[ServiceId, int] = {}
+        for one in self.lately().values():
+            for service_id, generation in one.report.generations.items():
+                highest[service_id] = max(generation, highest.get(service_id, 0))
+        return highest
+
+    def listening(self) -> None:
+        """Note that from now on reports arrive: at the start, and when the bus is back. What comes is waited for before it is missed."""
+        self._listening_since = self._clock()
+
+    def presence(self) -> Presence:
+        """Return whether app-proxies are heard of; `unknown` for `gather_for` after the start and after the bus came back."""
+        if self.lately():
+            return "heard"
+        since = self._listening_since if self._connected() else None
+        if self._clock() - (since or self._made_at) < self.gather_for:
+            return "unknown"
+        return "away" if since is not None else "bus-away"
+
+    def generations(self, service_id: ServiceId) -> dict[ProxyId, int]:
+        """Return which generation of the service's table each app-proxy heard of lately has; 0: none."""
+        return {proxy_id: one.report.generations.get(service_id, 0) for proxy_id, one in self.lately().items()}
+
+    def unopened(self, port: int) -> dict[ProxyId, str]:
+        """Return which app-proxies heard of lately could not open this port of a service, and why."""
+        lately = self.lately().items()
+        return {proxy_id: why for proxy_id, one in lately if (why := one.report.ports_failed.get(port)) is not None}
+
+    def gathered(self) -> bool:
+        """Whether there are app-proxies, and all had time to be heard of."""
+        return bool(self.lately()) and self._since is not None and self._clock() - self._since >= self.gather_for
+
+    def remembered(self) -> dict[ProxyId, Heard]:
+        """Return the newest report of each app-proxy, also of those that have been away for minutes; of these at most MOST_AWAY."""
+        now = self._clock()
+        known = {proxy_id: one for proxy_id, one in self._reports.items() if now - one.at <= REMEMBERED_FOR}
+        away = sorted((one.at, proxy_id) for proxy_id, one in known.items() if now - one.at > self._forget_after)
+        for _, proxy_id in away[:-MOST_AWAY]:
+            del known[proxy_id]
+        return known
+
+    def lately(self) -> dict[ProxyId, Heard]:
+        """Return the newest report of each app-proxy that is heard of."""
+        now = self._clock()
+        return {proxy_id: one for proxy_id, one in self._reports.items() if now - one.at <= self._forget_after}
+
+
+def _tells_of_drains(before: ProxyReport | None, report: ProxyReport) -> bool:
+    """Whether there is something new about them. A drain is named for minutes after its end."""
+    if before is None:
+        return bool(report.draining)
+    return report.draining != before.draining or (bool(report.draining) and report.generations != before.generations)
+
+
+def _has_released(report: ProxyReport, service_id: ServiceId, session_id: SessionId, generation: int) -> bool:
+    return report.generations.get(service_id, 0) >= generation and not any(
+        route.session_id == session_id and route.in_flight for route in report.draining
+    )
