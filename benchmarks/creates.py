@@ -25,18 +25,18 @@ import aiohttp
 import uvloop
 
 from benchmarks.judged import Case, judge
+from benchmarks.manager import READY_S, running_manager
 from benchmarks.reports import send_reports
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from tests.support import many_rows
-from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 SIZES, CLIENTS, MACHINES = (20, 5_000), (1, 16), 100
 ROUNDS, CREATES = 5, 200
-TARGETS, READY_S = {"20_1": 50, "20_16": 100, "5000_1": 50, "5000_16": 100}, 120.0
+TARGETS = {"20_1": 50, "20_16": 100, "5000_1": 50, "5000_16": 100}
 SERVICE = {
     "project": "p",
     "runtime": "cmd",
@@ -122,54 +122,17 @@ async def _installation(size: int, folder: Path) -> AsyncIterator[tuple[str, str
         sender = spawn.Process(target=send_reports, args=(servers.nats_url, user, password, rows, silence), daemon=True)
         sender.start()
         stack.callback(sender.terminate)
-        port, key_file = free_port(), folder / "admin.key"
-        settings = {
-            "DATABASE_URL": servers.database_url,
-            "NATS_URL": servers.nats_url,
-            "NATS_PASSWORD": password,
-            "LISTEN_PORT": str(port),
-            "FOLDERS_ROOT": str(folder / "folders"),
-            "ADMIN_KEY_FILE": str(key_file),
-            "SECRET_KEY": bytes(range(32)).hex(),
-            "SERVICES_PER_PROJECT": "100000",
-            "LOG_FORMAT": "json",
-            "LOST_AFTER": "PT60S",
-        }
-        with (folder / "manager.log").open("wb") as log:
-            manager = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "headrace.manager",
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **{f"HEADRACE_MANAGER_{name}": value for name, value in settings.items()}},
-            )
-        stack.push_async_callback(end, manager)
-        url = f"http://127.0.0.1:{port}"
-        await eventually(lambda: ready(url), within_s=READY_S, every_s=0.2)
+        manager = await stack.enter_async_context(
+            running_manager(servers, folder, SERVICES_PER_PROJECT="100000", LOST_AFTER="PT60S")
+        )
         await eventually(lambda: _quiet(pool, machines), within_s=READY_S, every_s=0.2)
-        yield url, key_file.read_text().strip(), pool, manager.pid
-
-
-async def ready(url: str) -> bool:
-    """Whether the manager at `url` is ready."""
-    try:
-        async with aiohttp.ClientSession(url) as http, http.get("/readyz") as answer:
-            return answer.status == 200
-    except aiohttp.ClientError:
-        return False
+        yield manager.url, manager.key, pool, manager.pid
 
 
 async def _quiet(pool: Pool, machines: int) -> bool:
     """Whether every machine has been heard, and all plans and tables are out."""
     heard = await pool.fetchval("select count(*) from agents where incarnation = '2' and lost_at is null") == machines
     return bool(heard and await _all_placed(pool))
-
-
-async def end(manager: asyncio.subprocess.Process) -> None:
-    """End it, and wait until it has."""
-    manager.terminate()
-    await manager.wait()
 
 
 def _cpu_s(process: int) -> float:

@@ -24,17 +24,15 @@ from statistics import median
 
 import uvloop
 
-from benchmarks.creates import end, ready
 from benchmarks.judged import Case, judge
+from benchmarks.manager import running_manager
 from headrace.common.db.migrate import migrate
 from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
-from tests.support.ports import free_port
-from tests.support.wait import eventually
 
 ROUNDS = 5
 SMALL_FILES, SMALL_BYTES, IN_DIRECTORY, LARGE_BYTES = 5_000, 4096, 100, 512 * 2**20
-LEAST_FILES_S, LEAST_SHARE, READY_S, COMMAND_S = 500, 0.5, 120.0, 600.0
+LEAST_FILES_S, LEAST_SHARE, COMMAND_S = 500, 0.5, 600.0
 
 
 async def measure(folder: Path) -> dict[str, float]:
@@ -114,33 +112,11 @@ async def _installation(folder: Path) -> AsyncIterator[dict[str, str]]:
         servers = EmbeddedServers(folder / "servers", only=("postgres", "nats"), users=embedded_users(1))
         await stack.enter_async_context(servers)
         await migrate(servers.database_url)
-        port, key_file = free_port(), folder / "admin.key"
-        settings = {
-            "DATABASE_URL": servers.database_url,
-            "NATS_URL": servers.nats_url,
-            "NATS_PASSWORD": servers.nats_user("manager")[1],
-            "LISTEN_PORT": str(port),
-            "FOLDERS_ROOT": str(folder / "folders"),
-            "ADMIN_KEY_FILE": str(key_file),
-            "SECRET_KEY": bytes(range(32)).hex(),
-            "LOG_FORMAT": "json",
-        }
-        with (folder / "manager.log").open("wb") as log:
-            manager = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "headrace.manager",
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **{f"HEADRACE_MANAGER_{name}": value for name, value in settings.items()}},
-            )
-        stack.push_async_callback(end, manager)
-        url = f"http://127.0.0.1:{port}"
-        await eventually(lambda: ready(url), within_s=READY_S, every_s=0.2)
+        manager = await stack.enter_async_context(running_manager(servers, folder))
         yield {
             **os.environ,
-            "HEADRACE_URL": url,
-            "HEADRACE_API_KEY": key_file.read_text().strip(),
+            "HEADRACE_URL": manager.url,
+            "HEADRACE_API_KEY": manager.key,
             "XDG_STATE_HOME": str(folder / "state"),
             "XDG_CONFIG_HOME": str(folder / "config"),
         }

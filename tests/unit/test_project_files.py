@@ -40,6 +40,14 @@ def test_each_service_and_library_has_a_readme_of_at_most_30_lines(folder: Path)
     assert len((folder / "README.md").read_text().splitlines()) <= 30
 
 
+@pytest.mark.parametrize("folder", sorted(ROOT.glob("services/*/")), ids=lambda folder: folder.name)
+def test_files_that_a_service_s_readme_names_exist(folder: Path) -> None:
+    named = re.findall(r"`([a-z_/]+(?:\.py|/))`", (folder / "README.md").read_text())
+    package = folder / "headrace" / folder.name
+    assert named
+    assert not [name for name in named if not list(package.glob(f"**/{name}")) and not (ROOT / name).exists()]
+
+
 def test_the_index_of_the_docs_names_every_page() -> None:
     index = (ROOT / "docs/index.md").read_text()
     assert not [

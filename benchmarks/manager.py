@@ -1,0 +1,65 @@
+"""A manager as a process of its own, on servers of the caller's, for benchmarks that call it over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from headrace.embedded.stack import EmbeddedServers
+from tests.support.ports import free_port
+from tests.support.wait import eventually
+
+READY_S = 120.0
+
+
+@dataclass(frozen=True)
+class RunningManager:
+    """Where it is, an operator's API key, and its process id."""
+
+    url: str
+    key: str
+    pid: int
+
+
+@asynccontextmanager
+async def running_manager(servers: EmbeddedServers, folder: Path, **settings: str) -> AsyncIterator[RunningManager]:
+    """Run a manager until the end; what it stores and logs is in `folder`. `settings`: fields of its Settings, in capitals."""
+    port, key_file = free_port(), folder / "admin.key"
+    given = {
+        "DATABASE_URL": servers.database_url,
+        "NATS_URL": servers.nats_url,
+        "NATS_PASSWORD": servers.nats_user("manager")[1],
+        "LISTEN_PORT": str(port),
+        "FOLDERS_ROOT": str(folder / "folders"),
+        "ADMIN_KEY_FILE": str(key_file),
+        "SECRET_KEY": bytes(range(32)).hex(),
+        "LOG_FORMAT": "json",
+        **settings,
+    }
+    environ = {**os.environ, **{f"HEADRACE_MANAGER_{name}": value for name, value in given.items()}}
+    with (folder / "manager.log").open("wb") as log:
+        manager = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "headrace.manager", stdout=log, stderr=log, env=environ
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await eventually(lambda: _ready(url), within_s=READY_S, every_s=0.2)
+        yield RunningManager(url, key_file.read_text().strip(), manager.pid)
+    finally:
+        manager.terminate()
+        await manager.wait()
+
+
+async def _ready(url: str) -> bool:
+    try:
+        async with aiohttp.ClientSession(url) as http, http.get("/readyz") as answer:
+            return answer.status == 200
+    except aiohttp.ClientError:
+        return False
