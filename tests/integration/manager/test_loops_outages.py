@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from statistics import median
 from typing import TypeVar
 from uuid import UUID
 
@@ -160,8 +159,9 @@ async def _settled_kernels(agent: FakeAgent, wanted: dict[UUID, int]) -> None:
     await eventually(counted, within_s=60, what=f"kernels {wanted}")
 
 
-async def test_a_crashed_replica_is_soon_out_of_every_table(world: World) -> None:
-    await world.manager()
+async def test_a_crashed_replica_is_out_of_every_table_without_a_periodic_pass(world: World) -> None:
+    """The report of its end is what takes it out: loops that would look by themselves do so in an hour."""
+    await world.manager(every_s=3600)
     proxy = await world.proxy()
     crashed: set[UUID] = set()
     async with (await world.agent()).alive() as agent:
@@ -172,16 +172,12 @@ async def test_a_crashed_replica_is_soon_out_of_every_table(world: World) -> Non
         agent.outcome = outcome  # type: ignore[assignment]
         service = await world.service("s", replicas=3)
         await _settled(agent, proxy, service, 3)
-        took = []
-        for _ in range(7):
+        for _ in range(3):
             victim = next(iter(agent.kernels.values()))
-            started = time.monotonic()
             crashed.add(victim.kernel_id)
             agent.report_now()
             await eventually(lambda: victim.session_id not in _active(proxy, service), every_s=0.005)  # noqa: B023
-            took.append(time.monotonic() - started)
             await _settled(agent, proxy, service, 3)
-    assert median(took) < 0.5, took
 
 
 def _active(proxy: FakeProxy, service: UUID) -> set[UUID]:

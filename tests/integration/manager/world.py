@@ -246,12 +246,12 @@ class World:
         user = "appproxy" if proxy_id == "proxy-1" else "manager"  # the servers know one app-proxy's user
         return FakeProxy(await self.bus(user), proxy_id)
 
-    async def manager(self, *, lost_after_s: float = 2.0) -> Loops:
+    async def manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3) -> Loops:
         """Start one manager's loops; stopped at the end of the test."""
-        return await self._stack.enter_async_context(self.running_manager(lost_after_s=lost_after_s))
+        return await self._stack.enter_async_context(self.running_manager(lost_after_s=lost_after_s, every_s=every_s))
 
     @asynccontextmanager
-    async def running_manager(self, *, lost_after_s: float = 2.0) -> AsyncIterator[Loops]:
+    async def running_manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3) -> AsyncIterator[Loops]:
         user, password = self.servers.nats_user("manager")
         bus, loops, outcomes = Bus(), Loops(), Outcomes()
         proxies = Proxies(utc_now, loops.poke)
@@ -262,7 +262,7 @@ class World:
             proxies,
             agents,
             utc_now,
-            every=timedelta(seconds=0.3),
+            every=timedelta(seconds=every_s),
             verify=timedelta(seconds=2),
             kept=Kept(),
         )
