@@ -21,6 +21,7 @@ structlog.configure(
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order and group what runs in parallel. Without a Docker engine its tests are skipped, saying so; in CI they fail instead."""
     order(items)
