@@ -11,6 +11,7 @@ import structlog
 from tests.support.groups import order
 
 pytest_plugins = ["tests.support.backends", "tests.support.effort"]
+MOST_OF_A_VALUE = 40
 # plain: a rich traceback takes a fifth of a second to draw, and outages log many
 structlog.configure(
     processors=[
@@ -29,6 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if wanting and not os.environ.get("CI") and (why := _no_docker()):
         for item in wanting:
             item.add_marker(pytest.mark.skip(reason=f"needs a Docker engine that this user may use: {why}"))
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a test by the beginning of a long value: all workers must make the same names, and signed tokens end differently in each."""
+    if isinstance(val, str | bytes) and len(val) > MOST_OF_A_VALUE:
+        text = val if isinstance(val, str) else val.decode("latin-1")
+        return text[:MOST_OF_A_VALUE].encode("unicode_escape").decode()
+    return None
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
