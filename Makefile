@@ -55,7 +55,6 @@ refusals: setup  ## Write docs/refusals.md anew from what the API answers
 
 lock: setup  ## Resolve the locked packages anew
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --all-extras --no-emit-index-url --no-header pyproject.toml -o requirements.lock
-	@echo uv | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -o requirements-uv.lock
 
 clean:  ## Remove build results and caches (not .headrace, where data lives)
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,7 @@
 """The files around the code: links that lead somewhere, READMEs that stay short, one owner's table that names what exists."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,18 @@ def test_hooks_before_a_commit_run_what_make_check_runs() -> None:
     tools = re.findall(r"\$\(BIN\)/(\S+)", recipe)
     assert tools
     assert not [tool for tool in tools if f".venv/bin/{tool}" not in hooks]
+
+
+def test_one_lock_file_pins_every_package_that_pyproject_names_by_hash_and_the_installer_too() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    names = {re.split(r"[<>=;\s]", name)[0].lower() for name in wanted}
+    assert [lock.name for lock in ROOT.glob("requirements*")] == ["requirements.lock"]
+    pinned = re.findall(
+        r"^([a-z0-9.-]+)==\S+.*\\\n +--hash=sha256:", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
+    assert "uv" in names
+    assert sorted(names - set(pinned)) == []
