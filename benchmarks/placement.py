@@ -23,10 +23,10 @@ from uuid import UUID
 import uvloop
 
 from benchmarks.judged import Case, judge
-from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.ids import KernelId, ProjectId, SessionId, new_uuid
 from headrace.common.contracts.messages.reports import Gpu
 from headrace.common.contracts.messages.reports import Machine as Report
+from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, parse_slots
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool

@@ -12,11 +12,11 @@ import pytest
 
 from headrace.common.contracts.http.folders import CreateFolder
 from headrace.common.contracts.http.projects import CreateProject
-from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.http.services import CreateService, ServiceDetail, UpdateService
 from headrace.common.contracts.http.tokens import CreateToken
 from headrace.common.contracts.http.users import CreateUser
 from headrace.common.contracts.http.validations import StartValidation
+from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 from headrace.common.db.pool import Pool
 from headrace.sdk import ApiError, Client, ResumeFile, TreeError, WaitTimeoutError, uploads

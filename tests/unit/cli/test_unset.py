@@ -9,8 +9,8 @@ import typer
 
 from headrace.cli.app import ENTRIES, build
 from headrace.cli.commands.service_unset import OF_THE_SERVICE, OF_THE_SPEC
-from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.http.services import CreateService, UpdateService
+from headrace.common.contracts.revision import RevisionSpec
 from tests.unit.cli.conftest import Cli
 from tests.unit.sdk.standin import NOW, StandIn, service_view, uid
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.ids import KeyId, ServiceId, TokenId, UserId, new_uuid
 from headrace.common.contracts.problems import InvalidRequest, QuotaExceeded, Unavailable
+from headrace.common.contracts.vocabulary import Role
 from headrace.manager.domain import names, quota
 from headrace.manager.domain.access import Actor, may, refusal, sees
 from headrace.manager.domain.paths import split_path

@@ -7,16 +7,14 @@ from uuid import UUID
 
 import pytest
 
-from headrace.common.contracts.http.tokens import RevocationView
 from headrace.common.contracts.ids import ProxyId, ServiceId
 from headrace.common.contracts.messages.reports import ProxyReport
-from headrace.manager.domain.in_force import in_force
+from headrace.manager.domain.in_force import Propagation, in_force
 from headrace.manager.domain.lifecycle.receipts import Heard
 from headrace.manager.domain.lifecycle.status import Presence
 from headrace.manager.inbox.app_proxies import MOST_AWAY, REMEMBERED_FOR, Proxies
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-TOKEN = UUID(int=9)
 CHAT, ECHO = ServiceId(UUID(int=1)), ServiceId(UUID(int=2))
 A, B = ProxyId("proxy-a"), ProxyId("proxy-b")
 NEEDED = {CHAT: 5, ECHO: 2}
@@ -27,9 +25,9 @@ def heard(proxy_id: ProxyId, *, chat: int = 5, echo: int = 2, ago_s: float = 0.4
     return Heard(NOW - timedelta(seconds=ago_s), report)
 
 
-def seen(*heard_of: Heard, presence: Presence = "heard", gathered: bool = True) -> RevocationView:
+def seen(*heard_of: Heard, presence: Presence = "heard", gathered: bool = True) -> Propagation:
     by_id = {one.report.proxy_id: one for one in heard_of}
-    return in_force(TOKEN, NEEDED, by_id, presence, NOW, gathered=gathered)
+    return in_force(NEEDED, by_id, presence, NOW, gathered=gathered)
 
 
 def test_it_is_in_force_where_every_table_is_new_enough() -> None:

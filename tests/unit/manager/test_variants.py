@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.common.contracts.http.revisions import RevisionSpec, RuntimeVariant
 from headrace.common.contracts.ids import FolderId, new_uuid
 from headrace.common.contracts.problems import InvalidRequest
+from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.vocabulary import RuntimeVariant
 from headrace.manager.domain.definitions.model_definition import Model, parse_definition
 from headrace.manager.domain.definitions.service_definition import ServiceDefaults
 from headrace.manager.domain.variants.engines import ENGINES, choose_weights

@@ -14,11 +14,11 @@ from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.folders import CreateFolder
 from headrace.common.contracts.http.keys import CreateKey
 from headrace.common.contracts.http.projects import CreateProject
-from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.http.tokens import CallerLimits, CreateToken, UpdateCaller
 from headrace.common.contracts.http.users import CreateUser
 from headrace.common.contracts.http.validations import StartValidation
+from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 from headrace.sdk import AnswerLostError, ApiError, Client, UnexpectedAnswerError, UnreachableError, transport
 from tests.support.ports import free_port

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from headrace.common.contracts.http.folders import (
-    CreateFolder,
-    FileView,
-    FolderView,
-    RefusedEntry,
-    UploadView,
-    UsageMode,
-)
+from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, RefusedEntry, UploadView
+from headrace.common.contracts.vocabulary import UsageMode
 from headrace.sdk.archives import BATCH_FILES, Small, Wanted, batches, fetch_archive, send_archive
 from headrace.sdk.downloads import download
 from headrace.sdk.transport import Query, Transport, segment

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headrace.common.contracts.http.projects import (
-    CreateProject,
-    MemberView,
-    ProjectView,
-    PutMember,
-    Role,
-    UpdateProject,
-)
+from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, PutMember, UpdateProject
 from headrace.common.contracts.http.services import Usage
+from headrace.common.contracts.vocabulary import Role
 from headrace.sdk.transport import Transport, segment
 
 

@@ -15,13 +15,12 @@ from headrace.common.contracts.http.services import (
     NameAvailability,
     ReplicaView,
     ServiceDetail,
-    ServicePhase,
-    ServiceStatus,
     ServiceView,
     UpdateService,
 )
 from headrace.common.contracts.http.traffic import PutWeight, ReceiptView, RolloutReceipt
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.sdk.errors import ApiError, WaitFailedError, WaitTimeoutError
 from headrace.sdk.logs import LogStream
 from headrace.sdk.transport import Transport, segment

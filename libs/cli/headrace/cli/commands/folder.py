@@ -18,7 +18,8 @@ from headrace.cli.output import Columns
 from headrace.cli.progress import Shown
 from headrace.cli.session import Session
 from headrace.cli.text import clean, count, size
-from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UploadView, UsageMode
+from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UploadView
+from headrace.common.contracts.vocabulary import UsageMode
 from headrace.sdk import ApiError, LeftOut, ResumeFile, TreeFile
 from headrace.sdk.errors import HeadraceError
 

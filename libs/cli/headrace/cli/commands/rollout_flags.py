@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from headrace.common.contracts.http.rollouts import Rollout
+from headrace.common.contracts.rollout import Rollout
 
 
 @dataclass(frozen=True)

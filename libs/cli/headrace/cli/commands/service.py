@@ -19,7 +19,8 @@ from headrace.cli.commands.service_waiting import wait_for, wait_for_receipt
 from headrace.cli.commands.traffic_flags import TrafficFlags
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
-from headrace.common.contracts.http.services import CreateService, ServiceDetail, ServicePhase, ServiceStatus
+from headrace.common.contracts.http.services import CreateService, ServiceDetail
+from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.sdk import Until
 
 Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until it is so; exit code 5 when it fails.")]

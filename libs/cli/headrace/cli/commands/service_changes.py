@@ -19,9 +19,10 @@ from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
 from headrace.cli.text import number
 from headrace.common.contracts.http.history import HistoryEntry
-from headrace.common.contracts.http.revisions import RevisionSpec, RevisionView
+from headrace.common.contracts.http.revisions import RevisionView
 from headrace.common.contracts.http.rules import ScaleDecisionView
 from headrace.common.contracts.http.services import UpdateService
+from headrace.common.contracts.revision import RevisionSpec
 
 _HISTORY: Columns[HistoryEntry] = (
     ("AT", lambda h: h.at),

@@ -10,7 +10,7 @@ import typer
 
 from headrace.cli.commands.completing import complete_folder
 from headrace.cli.parsing import env_file, mount, pairs
-from headrace.common.contracts.http.revisions import RuntimeVariant
+from headrace.common.contracts.vocabulary import RuntimeVariant
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
-from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
+from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.problems import (
     Conflict,
@@ -21,6 +21,7 @@ from headrace.common.contracts.problems import (
     NotFound,
     RangeNotSatisfiable,
 )
+from headrace.common.contracts.vocabulary import UsageMode
 from headrace.manager.api.routing import Call, Header, Paging, Query, Reference, Reply, Routes, json_reply, no_content
 from headrace.manager.folders.tree import OpenFile
 

@@ -13,8 +13,6 @@ from headrace.common.contracts.http.services import (
     CreateService,
     NameAvailability,
     ServiceDetail,
-    ServicePhase,
-    ServiceStatus,
     ServiceView,
     UpdateService,
 )
@@ -27,6 +25,7 @@ from headrace.common.contracts.problems import (
     NotFound,
     QuotaExceeded,
 )
+from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.manager.api.routing import Call, Paging, Query, Reference, Reply, Routes, json_reply, no_content
 
 routes = Routes("services")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.ids import UserId
+from headrace.common.contracts.vocabulary import Role
 
 _RANK: dict[Role, int] = {"viewer": 1, "member": 2, "owner": 3}
 _MAY: dict[Role, str] = {"viewer": "see", "member": "change things in", "owner": "manage"}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
 
-from headrace.common.contracts.http.tokens import NotInForce, RevocationView
 from headrace.common.contracts.ids import ProxyId, ServiceId
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.lifecycle.receipts import Heard
@@ -28,18 +27,41 @@ _NOBODY: Final[Mapping[Presence, Reason]] = {
 _GATHERING: Final = Reason(
     code="app-proxies-unknown", text="this manager has not had the time yet to hear of all app-proxies"
 )
-NOT_FOLLOWED: Final = Reason(code="not-followed", text="it was revoked more than a day ago, or opened no service")
+
+
+@dataclass(frozen=True)
+class Lagging:
+    """An app-proxy that is not known to refuse what was revoked."""
+
+    proxy_id: ProxyId
+    heard_s: float
+    """How long ago its last report came."""
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """How far a revocation has come. `in_force`: whether every app-proxy refuses; None where that is not followed."""
+
+    in_force: bool | None
+    reason: Reason
+    applied: tuple[ProxyId, ...] = ()
+    missing: tuple[Lagging, ...] = ()
+
+
+NOT_FOLLOWED: Final = Propagation(
+    None, Reason(code="not-followed", text="it was revoked more than a day ago, or opened no service")
+)
 
 
 def in_force(
-    credential_id: UUID,
     needed: Mapping[ServiceId, int],
     heard: Mapping[ProxyId, Heard],
     presence: Presence,
     now: datetime,
     *,
     gathered: bool,
-) -> RevocationView:
+) -> Propagation:
     """Return where it is refused. `needed`: the generations that say so; `heard`: every app-proxy's last report, also of those that
     are away; `gathered`: whether all app-proxies had time to be heard of."""
     applied, missing = [], []
@@ -51,8 +73,7 @@ def in_force(
         else:
             applied.append(proxy_id)
     everywhere = bool(applied) and not missing and gathered
-    return RevocationView(
-        id=credential_id,
+    return Propagation(
         in_force=everywhere,
         applied=tuple(applied[:MOST_SHOWN]),
         missing=tuple(missing[:MOST_SHOWN]),
@@ -60,16 +81,16 @@ def in_force(
     )
 
 
-def _missing(proxy_id: ProxyId, lacking: int, silent: timedelta) -> NotInForce:
+def _missing(proxy_id: ProxyId, lacking: int, silent: timedelta) -> Lagging:
     seconds = max(0.0, round(silent.total_seconds(), 1))
     if silent > AWAY_AFTER:
         text = (
             f"it has not reported for {seconds:.0f} s; if it still serves, it refuses once it reaches the message bus"
         )
-        return NotInForce(proxy_id=proxy_id, heard_s=seconds, reason=Reason(code="app-proxy-away", text=text))
+        return Lagging(proxy_id=proxy_id, heard_s=seconds, reason=Reason(code="app-proxy-away", text=text))
     tables = "the route table" if lacking == 1 else f"{lacking} route tables"
     text = f"it has not applied {tables} with it yet"
-    return NotInForce(proxy_id=proxy_id, heard_s=seconds, reason=Reason(code="app-proxy-behind", text=text))
+    return Lagging(proxy_id=proxy_id, heard_s=seconds, reason=Reason(code="app-proxy-behind", text=text))
 
 
 def _reason(applied: int, missing: int, presence: Presence, *, everywhere: bool) -> Reason:

@@ -8,12 +8,11 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from headrace.common.contracts.http.folders import UsageMode
-from headrace.common.contracts.http.revisions import RevisionSpec
-from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import FolderId, KernelId, ProjectId, RevisionId, ServiceId, SessionId, UserId
 from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
+from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.vocabulary import SessionStatus, UsageMode
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 Goal = Literal["running", "stopped", "deleting"]

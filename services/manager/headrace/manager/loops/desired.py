@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.common.contracts.http.rollouts import Rollout
+from headrace.common.contracts.rollout import Rollout
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replicas import DesiredReplicas
 from headrace.manager.store.sessions import LiveRow, ServiceRow

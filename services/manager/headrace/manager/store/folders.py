@@ -10,10 +10,9 @@ from uuid import UUID
 
 import asyncpg
 
-from headrace.common.contracts.http.folders import UsageMode
-from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.ids import FolderId, ProjectId, UserId, new_uuid
 from headrace.common.contracts.problems import NameTaken
+from headrace.common.contracts.vocabulary import Role, UsageMode
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor

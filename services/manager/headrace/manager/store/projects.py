@@ -10,9 +10,10 @@ from uuid import UUID
 
 import asyncpg
 
-from headrace.common.contracts.http.projects import CreateProject, Role
+from headrace.common.contracts.http.projects import CreateProject
 from headrace.common.contracts.ids import ProjectId, ServiceId, UserId, new_uuid
 from headrace.common.contracts.problems import NameTaken
+from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.records import Project

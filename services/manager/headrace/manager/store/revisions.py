@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from headrace.common.contracts import stored, wording
-from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.ids import RevisionId, ServiceId, UserId
 from headrace.common.contracts.problems import Conflict
+from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.records import Revision

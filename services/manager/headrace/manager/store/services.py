@@ -12,12 +12,12 @@ from uuid import UUID
 import asyncpg
 
 from headrace.common.contracts import stored
-from headrace.common.contracts.http.projects import Role
-from headrace.common.contracts.http.revisions import RevisionSpec
-from headrace.common.contracts.http.services import CreateService, ServicePhase, UpdateService
+from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.ids import ProjectId, RevisionId, RuleId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.problems import Conflict, NameTaken
+from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.slots import read_slots
+from headrace.common.contracts.vocabulary import Role, ServicePhase
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor

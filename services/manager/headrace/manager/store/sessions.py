@@ -8,10 +8,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import KernelId, ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
 from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.slots import GPU_DEVICE, read_slots
+from headrace.common.contracts.vocabulary import SessionStatus
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.lifecycle import states

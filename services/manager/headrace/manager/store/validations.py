@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from headrace.common.contracts.http.projects import Role
-from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import ProjectId, SessionId
+from headrace.common.contracts.vocabulary import Role, SessionStatus
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor

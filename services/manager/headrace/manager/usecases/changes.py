@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.common.contracts.http.revisions import RevisionSpec, Rollback
+from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.services import ServiceDetail, UpdateService
 from headrace.common.contracts.ids import RevisionId, new_uuid
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds

@@ -7,8 +7,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.problems import Forbidden, InvalidRequest, NotFound
+from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection
 from headrace.manager.domain import access
 from headrace.manager.domain.access import Actor

@@ -7,11 +7,11 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UsageMode
+from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.problems import InUse, NotFound, Problem
+from headrace.common.contracts.vocabulary import Role, UsageMode
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor

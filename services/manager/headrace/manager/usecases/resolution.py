@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.problems import Conflict
+from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection, Pool
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.definitions import filetext

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,9 +10,10 @@ from headrace.common.contracts.http.tokens import RevocationView
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.db.pool import Connection, Pool
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain.in_force import NOT_FOLLOWED, in_force
+from headrace.manager.domain.in_force import NOT_FOLLOWED, Propagation, in_force
 from headrace.manager.store import revocations
 from headrace.manager.usecases.ports import AppProxies
+from headrace.manager.views.revocations import revocation_view
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ class Revocations:
         """Return where it is in force."""
         async with self._pool.acquire() as con:
             needed = await revocations.needed(con, credential_id, subject)
+        return revocation_view(credential_id, self._propagation(needed))
+
+    def _propagation(self, needed: Mapping[ServiceId, int]) -> Propagation:
         if not needed:
-            return RevocationView(id=credential_id, in_force=None, reason=NOT_FOLLOWED)
+            return NOT_FOLLOWED
         proxies = self._proxies
-        return in_force(
-            credential_id, needed, proxies.remembered(), proxies.presence(), self._clock(), gathered=proxies.gathered()
-        )
+        return in_force(needed, proxies.remembered(), proxies.presence(), self._clock(), gathered=proxies.gathered())

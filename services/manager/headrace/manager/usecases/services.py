@@ -7,18 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.revisions import RevisionSpec
-from headrace.common.contracts.http.services import (
-    CreateService,
-    NameAvailability,
-    ServiceDetail,
-    ServicePhase,
-    ServiceStatus,
-    ServiceView,
-)
+from headrace.common.contracts.http.services import CreateService, NameAvailability, ServiceDetail, ServiceView
 from headrace.common.contracts.ids import FolderId, ProjectId, RevisionId, ServiceId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import bounds, names, quota

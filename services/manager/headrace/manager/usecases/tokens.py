@@ -8,10 +8,10 @@ from typing import Any, Literal
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
 from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId, new_uuid
 from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import bounds

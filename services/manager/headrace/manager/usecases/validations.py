@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from headrace.common.contracts.http.projects import Role
-from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.http.validations import StartValidation, ValidationView
 from headrace.common.contracts.ids import SessionId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import bounds, quota
 from headrace.manager.domain.access import Actor

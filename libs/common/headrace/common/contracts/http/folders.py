@@ -9,8 +9,7 @@ from pydantic import AwareDatetime, Field, NonNegativeInt, StringConstraints
 
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import FolderId, ProjectId, Slug
-
-UsageMode = Literal["model", "data", "general"]
+from headrace.common.contracts.vocabulary import UsageMode
 
 
 class CreateFolder(Body):

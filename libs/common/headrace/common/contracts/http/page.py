@@ -23,16 +23,8 @@ def _written_out(value: object) -> datetime:
     raise Refused(value, "a time with its zone, for example 2030-12-31T00:00:00Z")
 
 
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):
-        raise Refused(value, "a whole number")
-    return value
-
-
 GivenTime = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 """A time in a request: as RFC 3339 writes it, not a number of seconds."""
-NO_TRUTH = BeforeValidator(_no_truth)
-"""Beside a Literal of numbers: true is the same as 1 in Python, and none in JSON."""
 
 
 class Body(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AwareDatetime, StringConstraints
 
@@ -10,8 +10,8 @@ from headrace.common.contracts.http.page import Body, Change, View
 from headrace.common.contracts.ids import ProjectId, Slug
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.slots import QuotaChange, QuotaSlots, ResourceSlots
+from headrace.common.contracts.vocabulary import Role
 
-Role = Literal["owner", "member", "viewer"]
 Description = Annotated[str, StringConstraints(max_length=4000)]
 
 

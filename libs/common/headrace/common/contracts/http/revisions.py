@@ -2,88 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, field_validator
+from pydantic import AwareDatetime, Field, StringConstraints
 
-from headrace.common.contracts.http.page import NO_TRUTH, Body, View
+from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.model import HealthCheck, PreStartAction
-from headrace.common.contracts.slots import RequestedSlots, ResourceSlots
+from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.stored import as_stored
-from headrace.common.contracts.wording import Refused, pattern
-
-RuntimeVariant = Literal["vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp", "cmd", "custom"]
-ENVIRON_NAME = pattern(
-    r"^[A-Za-z_][A-Za-z0-9_]{0,254}$",
-    "a variable's name: at most 255 letters, digits and _, not beginning with a digit",
-)
-EnvironName = Annotated[str, StringConstraints(pattern=ENVIRON_NAME)]
-EnvironValue = Annotated[str, StringConstraints(max_length=32_768)]
-_IMAGE = pattern(
-    r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$",
-    "an image as a container engine names it, for example registry.example.com/vllm:v0.9",
-)
-Image = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_IMAGE)]
-ABSOLUTE = pattern(r"^/[^\x00]*$", "a path that begins with /")
-AbsolutePath = Annotated[str, StringConstraints(pattern=ABSOLUTE, max_length=4096)]
-CommandWords = Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
-CommandLine = Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
-
-
-def values_as_text(environ: object) -> object:
-    """Return variables with their values as text: `PORT: 8000` means the text 8000. Raises Refused for what has no text."""
-    return {name: _as_text(name, value) for name, value in environ.items()} if isinstance(environ, dict) else environ
-
-
-def _as_text(name: object, value: object) -> object:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    if not isinstance(value, str):
-        raise Refused(value, "text, a number, true or false", below=str(name))
-    return value
-
-
-class ExtraMount(Body):
-    """A `data` or `general` folder (name or id) at a path of its own (default `/home/work/<folder name>`)."""
-
-    folder: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    target: AbsolutePath | None = None
-    read_only: bool = True
-
-
-class RevisionSpec(Body):
-    """Everything needed to start one replica. What is left out comes from service-definition.toml, then from defaults."""
-
-    folder: Annotated[str | None, StringConstraints(min_length=1, max_length=64)] = None
-    """Model folder, by name or id. Needed for `custom`."""
-    runtime: RuntimeVariant = "custom"
-    image: Image | None = None
-    architecture: Literal["x86_64", "aarch64"] | None = None
-    definition_path: Annotated[str | None, StringConstraints(max_length=1024)] = None
-    """Path of the model definition in the folder; default model-definition.yaml, then .yml."""
-    model_destination: AbsolutePath | None = None
-    """Where the model folder is mounted; default /models. `custom` and `cmd` only."""
-    command: CommandWords | CommandLine | None = None
-    """For `cmd`: the command line. For others the definition or variant says it."""
-    port: Annotated[int | None, Field(ge=1, le=65535)] = None
-    slots: RequestedSlots | None = None
-    environ: Annotated[
-        dict[EnvironName, EnvironValue],
-        BeforeValidator(values_as_text, json_schema_input_type=dict[str, str | float | bool]),
-    ] = {}
-    """Numbers and booleans become text, as YAML and TOML write them: 4, 1.5, true."""
-    extra_mounts: Annotated[tuple[ExtraMount, ...], Field(max_length=100)] = ()
-    cluster_size: Annotated[Literal[1], NO_TRUTH] = 1
-
-    @field_validator("environ")
-    @classmethod
-    def _bounded(cls, environ: dict[str, str]) -> dict[str, str]:
-        if len(environ) > 500:
-            raise Refused(f"{len(environ)} variables", "at most 500")
-        return environ
+from headrace.common.contracts.vocabulary import RuntimeVariant
 
 
 class EffectiveMount(View):

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pydantic import AwareDatetime, ConfigDict
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
-
-from headrace.common.contracts.http.page import NO_TRUTH, View
+from headrace.common.contracts.http.page import View
 from headrace.common.contracts.ids import AgentId, SessionId
 from headrace.common.contracts.reasons import Reason
-
-
-class Rollout(BaseModel):
-    """What a rollout may do, and what becomes of one that fails."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    on_failure: Literal["keep", "roll-back"] = "keep"
-    """keep: the revision that served goes on serving, and the service says that the rollout failed. roll-back: it becomes the
-    current one again by itself."""
-    max_unavailable: Annotated[Literal[0, 1], NO_TRUTH] = 1
-    """How many of the wanted replicas a rollout may give up when a new one finds no machine otherwise, for example because the
-    service itself holds all GPUs."""
+from headrace.common.contracts.rollout import Rollout
 
 
 class RolloutSettings(Rollout):

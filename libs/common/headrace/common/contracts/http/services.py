@@ -15,9 +15,9 @@ from pydantic import (
 )
 
 from headrace.common.contracts.cors import Cors, CorsSettings
-from headrace.common.contracts.http.page import NO_TRUTH, Change, View
-from headrace.common.contracts.http.revisions import EffectiveSpec, RevisionSpec, RuntimeVariant
-from headrace.common.contracts.http.rollouts import ReplicaEnd, Rollout, RolloutSettings
+from headrace.common.contracts.http.page import Change, View
+from headrace.common.contracts.http.revisions import EffectiveSpec
+from headrace.common.contracts.http.rollouts import ReplicaEnd, RolloutSettings
 from headrace.common.contracts.http.tokens import CallerLimits
 from headrace.common.contracts.http.traffic import BalanceSettings, LimitSettings, Models
 from headrace.common.contracts.ids import (
@@ -31,19 +31,17 @@ from headrace.common.contracts.ids import (
 )
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits
+from headrace.common.contracts.numbers import NO_TRUTH
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.rollout import Rollout
 from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.stored import as_stored
+from headrace.common.contracts.vocabulary import RuntimeVariant, ServicePhase, ServiceStatus, SessionStatus
 from headrace.common.contracts.wording import Refused
 
-ServiceStatus = Literal["healthy", "degraded", "unhealthy"]
-ServicePhase = Literal["deploying", "deployed", "stopping", "stopped", "failed"]
 MOST_REPLICAS = 10_000
 """Replicas that one service may want."""
-
-SessionStatus = Literal["pending", "placed", "running", "draining", "stopping", "ended"]
-"""pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended: on the way out."""
-
 
 Metadata = Annotated[
     dict[

@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import AwareDatetime
 
 from headrace.common.contracts.http.page import View
-from headrace.common.contracts.http.revisions import RevisionSpec
-from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import SessionId, Slug
 from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.vocabulary import SessionStatus
 
 
 class StartValidation(RevisionSpec):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from headrace.common.contracts.http.page import View
-from headrace.common.contracts.http.projects import Role
 from headrace.common.contracts.http.users import UserView
+from headrace.common.contracts.vocabulary import Role
 
 
 class WhoAmI(View):

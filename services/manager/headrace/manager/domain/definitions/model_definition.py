@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from headrace.common.contracts.http.revisions import ABSOLUTE
 from headrace.common.contracts.model import HealthCheck, PreStartAction
+from headrace.common.contracts.revision import ABSOLUTE
 from headrace.common.contracts.slots import QuotaSlots
 from headrace.common.contracts.wording import Refused
 from headrace.common.text.yamltext import YamlError, load_yaml

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from headrace.common.contracts import wording
-from headrace.common.contracts.http.revisions import EnvironName, EnvironValue, Image, RuntimeVariant, values_as_text
+from headrace.common.contracts.revision import EnvironName, EnvironValue, Image, values_as_text
 from headrace.common.contracts.slots import RequestedSlots
+from headrace.common.contracts.vocabulary import RuntimeVariant
 from headrace.common.text.tomltext import TomlError, load_toml
 from headrace.manager.domain.definitions import filetext
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from headrace.common.contracts.http.traffic import Counts
 from headrace.common.contracts.ids import ProxyId, ServiceId, SessionId
 from headrace.common.contracts.messages.reports import DrainReceipt, ProxyReport
 
@@ -79,13 +78,13 @@ def after(drain: Drain, heard: Mapping[ProxyId, Heard], *, since: datetime, gath
     return replace(drain, parts=parts, counted=drain.counted or (drain.over and gathered))
 
 
-def total(parts: Iterable[Part]) -> Counts:
+def total(parts: Iterable[Part]) -> DrainReceipt:
     """Return the sum; of durations the longest."""
     counts = [part.counts for part in parts]
     sums = {
         name: sum(getattr(each, name) for each in counts) for name in DrainReceipt.model_fields if name != "slowest_s"
     }
-    return Counts(**sums, slowest_s=max((each.slowest_s for each in counts), default=0.0))
+    return DrainReceipt(**sums, slowest_s=max((each.slowest_s for each in counts), default=0.0))
 
 
 def waiting_for(parts: Parts) -> tuple[ProxyId, ...]:

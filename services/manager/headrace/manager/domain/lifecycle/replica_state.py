@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.ids import RevisionId, SessionId
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.vocabulary import SessionStatus
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.records import Goal
 

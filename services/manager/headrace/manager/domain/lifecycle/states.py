@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
-from headrace.common.contracts.http.services import SessionStatus
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.vocabulary import SessionStatus
 
 SILENT: Final = Reason(code="agent-lost", text="its machine is silent")
 """Why a session ends that nobody can stop."""

@@ -12,8 +12,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from headrace.common.contracts.http.revisions import RuntimeVariant
 from headrace.common.contracts.model import HealthCheck
+from headrace.common.contracts.vocabulary import RuntimeVariant
 
 _SPLIT = re.compile(r"-(\d{5})-of-\d{5}\.gguf$")
 

@@ -10,14 +10,14 @@ from decimal import Decimal
 from typing import Any
 
 from headrace.common.contracts.environ import is_reserved
-from headrace.common.contracts.http.folders import UsageMode
-from headrace.common.contracts.http.revisions import RevisionSpec
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
 from headrace.common.contracts.images import parse_image
 from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.problems import InvalidRequest
+from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, LEAST, MEM
+from headrace.common.contracts.vocabulary import UsageMode
 from headrace.manager.domain.definitions.model_definition import Model
 from headrace.manager.domain.definitions.service_definition import ServiceDefaults
 from headrace.manager.domain.variants.engines import ENGINES, choose_weights, start_words

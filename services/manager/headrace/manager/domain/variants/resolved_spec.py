@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.common.contracts.http.revisions import RuntimeVariant
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.slots import ResourceSlots
+from headrace.common.contracts.vocabulary import RuntimeVariant
 
 
 class ResolvedSpec(BaseModel):

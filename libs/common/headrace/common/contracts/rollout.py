@@ -1,0 +1,24 @@
+"""How a new revision takes the place of the one before, as it is stored with a service.
+
+REST settings (closed) and the services loop share it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from headrace.common.contracts.numbers import NO_TRUTH
+
+
+class Rollout(BaseModel):
+    """What a rollout may do, and what becomes of one that fails."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    on_failure: Literal["keep", "roll-back"] = "keep"
+    """keep: the revision that served goes on serving, and the service says that the rollout failed. roll-back: it becomes the
+    current one again by itself."""
+    max_unavailable: Annotated[Literal[0, 1], NO_TRUTH] = 1
+    """How many of the wanted replicas a rollout may give up when a new one finds no machine otherwise, for example because the
+    service itself holds all GPUs."""

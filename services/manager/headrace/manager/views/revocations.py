@@ -1,0 +1,21 @@
+"""Revocations as callers see them: how far each has come."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from headrace.common.contracts.http.tokens import NotInForce, RevocationView
+from headrace.manager.domain.in_force import Propagation
+
+
+def revocation_view(credential_id: UUID, found: Propagation) -> RevocationView:
+    """Return where the token or client is refused."""
+    return RevocationView(
+        id=credential_id,
+        in_force=found.in_force,
+        applied=found.applied,
+        missing=tuple(
+            NotInForce(proxy_id=one.proxy_id, heard_s=one.heard_s, reason=one.reason) for one in found.missing
+        ),
+        reason=found.reason,
+    )
