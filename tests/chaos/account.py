@@ -65,6 +65,8 @@ def disagreements(tally: Tally, numbers: Numbers, receipts: Iterable[DrainingRou
     # Who left may have been told just then that its answer broke off.
     if not ended_badly <= broken <= ended_badly + seen["left"]:
         wrong.append(f"callers saw {ended_badly} broken answers and {seen['left']} left, the proxy counted {broken}")
+    if illegal := numbers.of("headrace_proxy_illegal_transitions_total"):
+        wrong.append(f"{illegal} requests took a step that the table of their states does not know")
     wrong += [
         f"{name} is {left}"
         for name in ("headrace_proxy_in_flight", "headrace_proxy_queued", "headrace_proxy_connections")

@@ -14,7 +14,7 @@ from headrace.common.contracts import messages
 from headrace.common.contracts.messages.envelope import Message
 from headrace.manager.api.app import ENDPOINTS
 from headrace.manager.api.openapi import make_document
-from tests.contracts import lifecycle_table, settings_page
+from tests.contracts import lifecycle_table, request_states, settings_page
 
 ROOT = Path(__file__).parents[2]
 FOLDER = "tests/contracts"
@@ -45,7 +45,7 @@ def snapshots() -> dict[str, str]:
     }
     document = make_document(ENDPOINTS, version=_ANY_VERSION)
     pages = {"docs/contracts.md": _page(), "docs/settings.md": settings_page.page()}
-    pages |= {"docs/architecture.md": lifecycle_table.page()}
+    pages |= {"docs/architecture.md": lifecycle_table.page(), "docs/data-plane.md": request_states.page()}
     return texts | {f"{FOLDER}/openapi.json": _json(document)} | pages
 
 

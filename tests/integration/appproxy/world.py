@@ -21,6 +21,8 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.runtime.service import run_tasks
 
 NOWHERE = "nats://127.0.0.1:1"
+ILLEGAL = "headrace_proxy_illegal_transitions_total{"
+"""How a metric begins that is there only after a mistake of the proxy's own: no test with traffic may leave it."""
 
 
 @dataclass
@@ -31,6 +33,8 @@ class World:
     stop: asyncio.Event
     ended: asyncio.Task[None]
     http: httpx.AsyncClient
+    may_be_illegal: bool = False
+    """Whether the test takes steps that the states of requests do not allow."""
 
     @property
     def url(self) -> str:
@@ -84,8 +88,11 @@ async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
                 ended.result()
             await asyncio.sleep(0.005)
         async with httpx.AsyncClient(timeout=20) as http:
+            world = World(proxy, stop, ended, http)
             try:
-                yield World(proxy, stop, ended, http)
+                yield world
+                if not (ended.done() or world.may_be_illegal):
+                    assert ILLEGAL not in await world.metrics(), "a request took a step that its states do not allow"
             finally:
                 stop.set()
                 await ended

@@ -28,6 +28,7 @@ def shown() -> set[tuple[str, str, tuple[str, ...]]]:
     counted.retried("connect-failed")
     counted.preflights += 1
     book.count_malformed("bad-request")
+    book.count_illegal_transition("DONE", "ANSWERED")
     registry = CollectorRegistry()
     for own in (exposition.TABLES, exposition.BUS_CONNECTED, exposition.STORE_FAILURES, exposition.CONNECTION_LIMIT):
         registry.register(own)

@@ -124,6 +124,14 @@ class TrafficCollector(Collector):
         for why, number in sorted(self._book.malformed.items()):
             malformed.add_metric([why], number)
         yield malformed
+        illegal = CounterMetricFamily(
+            "headrace_proxy_illegal_transitions",
+            "Requests ended by a step that their state machine does not know: mistakes of the proxy's own.",
+            labels=["state", "event"],
+        )
+        for step, number in sorted(self._book.illegal_transitions.items()):
+            illegal.add_metric(step.split(), number)
+        yield illegal
 
     def _now(self, snapshot: TrafficSnapshot) -> Iterator[Metric]:
         names = {str(table.service_id): table.name for table in self._tables}

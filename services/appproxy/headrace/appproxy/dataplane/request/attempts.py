@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from headrace.appproxy.dataplane.balancing.admission import Refusal
 from headrace.appproxy.dataplane.balancing.backend import Backend
@@ -17,6 +17,7 @@ from headrace.appproxy.dataplane.inspect.usage import UsageReader
 from headrace.appproxy.dataplane.ratelimit.policy import Reservation
 from headrace.appproxy.dataplane.request.local_replies import failure_problem
 from headrace.appproxy.dataplane.request.relay import Relay
+from headrace.appproxy.dataplane.request.states import FOLLOWING, Event, State
 from headrace.appproxy.dataplane.request.tunnel import Tunnel
 from headrace.appproxy.dataplane.telemetry.record import RequestRecord
 from headrace.appproxy.dataplane.upstream.connection import HIGH_WATER, ReplicaConnection
@@ -64,7 +65,8 @@ class Attempts(Waiter):
     """A whole answer that says something of tokens."""
     usage: UsageReader | None = None
     """What reads the answer, where it comes in pieces."""
-    closed = False
+    state = State.ARRIVED
+    """Changed by `advance` only."""
     continued = False
     """Whether the caller was told to send its body."""
     fresh_only = False
@@ -99,7 +101,11 @@ class Attempts(Waiter):
         """Answer it ourselves."""
         raise NotImplementedError
 
-    def close(self) -> None:
+    def end(self, event: Event, last: bytes = b"") -> None:
+        """Take a way out."""
+        raise NotImplementedError
+
+    def release(self) -> None:
         """Give everything back and account for it."""
         raise NotImplementedError
 
@@ -111,10 +117,32 @@ class Attempts(Waiter):
         """Take a step; an error becomes the answer."""
         raise NotImplementedError
 
+    # --- states
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self.state is State.DONE
+
+    def advance(self, event: Event) -> None:
+        """Change to the state that follows by the table. Raises IllegalTransitionError where it has none: the request has ended then."""
+        following = FOLLOWING[self.state][event]
+        if following is None:
+            self.fault(event)
+        self.state = following
+
+    def fault(self, event: Event) -> NoReturn:
+        """End a request that takes a step which the table does not know."""
+        raise NotImplementedError
+
     # --- to a replica
 
     def send_to(self, replica: Replica) -> None:
-        """Send it to this replica."""
+        """It was chosen for this replica: send it there."""
+        self.advance(Event.REPLICA_CHOSEN)
+        self._try(replica)
+
+    def _try(self, replica: Replica) -> None:
         self.replica = replica
         self.record.stats = replica.stats
         connection = replica.acquire(self)
@@ -142,6 +170,7 @@ class Attempts(Waiter):
         now_s = self.context.now()
         head, body, whole = self.head, self.body, self.downstream.request_complete
         self.connection = connection
+        self.advance(Event.CONNECTED)
         if self.model_field is not None and body is not None:
             self.model_field.apply(body, connection.replica.models)
         data = b"".join(
@@ -240,8 +269,7 @@ class Attempts(Waiter):
             if head.status in (502, 503) and self._elsewhere(head.status):
                 return
         rewrite, begin = self.rewritten_head(head, replica.authority)
-        downstream.write(begin + content)
-        self.close()
+        self.end(Event.ANSWERED, begin + content)
         if content:  # accounted for after it has left
             self.record.first_byte_s = self.record.ended_s - self.record.started_s
             self.record.bytes_sent = len(content)
@@ -259,12 +287,14 @@ class Attempts(Waiter):
                 connection.drop()
                 self.lost("bad-response", "it switched protocols without being asked")
                 return
+            self.advance(Event.SWITCHED)
             Tunnel(self, connection).begin(head)
             return
         if backend.has_suspects or head.status >= 500:
             backend.record_status(self.replica, head.status)
         if head.status in (502, 503) and self._elsewhere(head.status):
             return
+        self.advance(Event.HEAD_CAME)
         Relay(self, connection, head)
 
     def _elsewhere(self, status: int) -> bool:
@@ -278,8 +308,7 @@ class Attempts(Waiter):
         if self.connection is not None:
             self.connection.drop()
         self._leave(moved=True)
-        self.retried(failure.kind)
-        self.send_to(chosen)
+        self._send_again(chosen, failure.kind)
         return True
 
     def lost(self, kind: FailureKind, text: str) -> None:
@@ -317,10 +346,11 @@ class Attempts(Waiter):
 
     # --- again
 
-    def retried(self, why: str) -> None:
-        """It is sent again."""
+    def _send_again(self, replica: Replica, why: str) -> None:
+        self.advance(Event.SENT_AGAIN)
         self.record.retries += 1
         self.backend.stats.retried(why)
+        self._try(replica)
 
     def _failed(self, failure: Failure) -> None:
         replica, backend = self.replica, self.backend
@@ -342,14 +372,14 @@ class Attempts(Waiter):
             self.answer(failure_problem(failure))
             return
         self.fresh_only = step == "same-replica"
-        self.retried(failure.kind)
-        self.safely(lambda: self.send_to(chosen))
+        self.safely(lambda: self._send_again(chosen, failure.kind))
 
     def _may_wait(self, failure: Failure) -> bool:
         return never_ran(failure, sent=self.body_sent) and self.backend.table.limits.max_queued > 0
 
     def _requeue(self) -> None:
         """Wait for a replica, as a request that has just come."""
+        self.advance(Event.NO_REPLICA_FREE)
         self.tried, self.fresh_only, self.record.stats = frozenset(), False, None
         self.downstream.deadline = _NEVER
         refusal = self.backend.requeue(self)
@@ -360,7 +390,7 @@ class Attempts(Waiter):
         """Leave a replica that was taken out before it answered, for another one. Return whether that is safe and there is one."""
         replica = self.replica
         was_sent = self.connection is not None
-        if replica is None or self.closed or self.downstream.exchange is not self:
+        if replica is None or self.state not in (State.CONNECT, State.AWAIT_HEAD):
             return False
         method = self.head.method.decode()
         if not may_move(method=method, was_sent=was_sent, sent=self.body_sent, retries=self.record.retries):
@@ -377,8 +407,7 @@ class Attempts(Waiter):
         if task is not None:
             task.cancel()
         self._leave(moved=True)
-        self.retried("replica-taken-out")
-        self.safely(lambda: self.send_to(chosen))
+        self.safely(lambda: self._send_again(chosen, "replica-taken-out"))
         return True
 
     @property

@@ -283,6 +283,12 @@ class DownstreamConnection(CoalescingProtocol):
         self.end()
         asyncio.get_running_loop().call_later(_FLUSH_S, self.abort)
 
+    def discard(self) -> None:
+        """End the connection at once, with what was not sent yet: there is nobody to tell, or nothing to tell."""
+        self.exchange = None
+        self._closing = True
+        self.abort()
+
     @property
     def idle(self) -> bool:
         """Whether no request is in hand."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
+
+import structlog
 
 from headrace.appproxy.dataplane.balancing.admission import Refusal
 from headrace.appproxy.dataplane.balancing.backend import Backend
@@ -15,19 +17,22 @@ from headrace.appproxy.dataplane.request.attempts import Attempts
 from headrace.appproxy.dataplane.request.local_replies import (
     as_problem,
     framing_problem,
+    internal_error,
     interruption_problem,
     problem_reply,
     refusal_problem,
 )
+from headrace.appproxy.dataplane.request.states import Event, IllegalTransitionError, State
 from headrace.appproxy.dataplane.upstream.failures import Failure
 from headrace.common.contracts.messages.routes import RateLimits
 from headrace.common.contracts.problems import Problem, RequestTimeout, TooManyRequests
 
+log = structlog.get_logger(__name__)
 _NEVER: Final = float("inf")
 
 
 class Exchange(Attempts):
-    """What it holds (a lease, a place in the queue, a reservation, a connection) is given back in `close`, however it ends.
+    """What it holds (a lease, a place in the queue, a reservation, a connection) is given back in `release`, however it ends.
 
     Waits in this order: for the head of the body where something in it decides (`inspect_body`), for the caller's limits, in the
     service's queue, for a connection, for the answer.
@@ -67,6 +72,7 @@ class Exchange(Attempts):
         if verdict is not None:
             self._judged(verdict)
         else:  # not to be cancelled: what it reserved has to be given back
+            self.advance(Event.STORE_ASKED)
             self.context.requests.spawn(self._reserve(caller, limits, tokens))
 
     async def _reserve(self, caller: str, limits: RateLimits, tokens: int) -> None:
@@ -95,6 +101,8 @@ class Exchange(Attempts):
             raise refusal_problem(chosen)
         if chosen is not None:
             self.send_to(chosen)
+        else:
+            self.advance(Event.NO_REPLICA_FREE)
 
     def cut_now(self, why: str) -> None:
         """End it by whoever has it in hand: this, or the Relay or Tunnel that took its place."""
@@ -140,7 +148,7 @@ class Exchange(Attempts):
         self.record.caller_gone = True
         if self.connection is not None:
             self.connection.drop()
-        self.close()
+        self.end(Event.CALLER_LEFT)
 
     def expired(self) -> None:
         """The downstream connection's deadline is over."""
@@ -192,15 +200,37 @@ class Exchange(Attempts):
     def reply(self, answer: bytes) -> None:
         """Write a whole answer of our own, and end."""
         closes = self.closes
-        self.downstream.write(answer)
-        self.close()
+        self.end(Event.REPLIED, answer)
         self.downstream.finished(closes=closes, now_s=self.record.ended_s)
 
-    def close(self) -> None:
-        """Give everything back and account for it. Safe to repeat."""
-        if self.closed:
-            return
-        self.closed = True
+    def end(self, event: Event, last: bytes = b"") -> None:
+        """Take a way out: write the `last` bytes for the caller, give everything back and account for it."""
+        self.advance(event)
+        if last:
+            self.downstream.write(last)
+        self.release()
+
+    def fault(self, event: Event) -> NoReturn:
+        """End a request that takes a step which the table does not know: with 500, or, in the middle of a response, with its
+        connection."""
+        state = self.state
+        self.context.stats.count_illegal_transition(state.name, event.name)
+        log.error(
+            "illegal_transition", state=state.name, transition=event.name, request_id=self.record.request_id.decode()
+        )
+        if state < State.STREAM:
+            self.answer(internal_error())
+        elif state is not State.DONE:
+            if self.connection is not None:
+                self.connection.drop()
+                self.connection = None
+            self.record.broken = "internal-error"
+            self.end(Event.FAULT)
+            self.downstream.discard()
+        raise IllegalTransitionError(state, event)
+
+    def release(self) -> None:
+        """Give everything back and account for it."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

@@ -58,6 +58,8 @@ def interruption_problem(why: str) -> Problem:
             return Unavailable("this app-proxy is stopping", reason=why)
         case "replica-stopped":
             return Unavailable("the replica was stopped before the answer was whole", reason=why)
+        case "internal-error":
+            return internal_error()
         case _:
             return UpstreamFailed("the replica's answer broke off", reason=why)
 
@@ -67,6 +69,11 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     log.error("request_failed", exc_info=error)
+    return internal_error()
+
+
+def internal_error() -> Problem:
+    """Return the Problem for a mistake of the proxy's own, which stands in the log."""
     return Problem("an internal error happened; the request id finds it in the log")
 
 

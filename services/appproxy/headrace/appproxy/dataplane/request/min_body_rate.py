@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headrace.appproxy.dataplane.request.states import State
 from headrace.common.contracts.problems import RequestTimeout
 
 if TYPE_CHECKING:
@@ -54,5 +55,4 @@ class MinBodyRate:
 
 def _uploads(exchange: Exchange) -> bool:
     """Whether its body is asked for and has not come to its end."""
-    asked = exchange.connection is not None or exchange.inspect_body is not None
-    return asked and not exchange.downstream.request_complete and not exchange.record.status
+    return exchange.state in (State.INSPECT_BODY, State.AWAIT_HEAD) and not exchange.downstream.request_complete

@@ -10,6 +10,7 @@ from headrace.appproxy.dataplane.headers.rewrite import field
 from headrace.appproxy.dataplane.inspect.form_head import MOST_PARTS, FormHead, boundary
 from headrace.appproxy.dataplane.inspect.json_head import JsonHead
 from headrace.appproxy.dataplane.inspect.json_search import MOST_MEMBERS, MOST_NAME, JsonSearch
+from headrace.appproxy.dataplane.request.states import Event
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.body import RequestBody
@@ -89,6 +90,7 @@ class ModelReader:
             self._reader.feed(piece)
         self._settle()
         if exchange.inspect_body is not None:
+            exchange.advance(Event.BODY_WANTED)
             exchange.wait_for_body()
 
     def model_field(self) -> ModelField | None:

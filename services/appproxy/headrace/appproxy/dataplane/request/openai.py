@@ -17,6 +17,7 @@ from headrace.appproxy.dataplane.inspect.model_index import PUBLIC_SCOPE, ModelS
 from headrace.appproxy.dataplane.ratelimit.policy import estimate_tokens
 from headrace.appproxy.dataplane.request.local_replies import local_reply
 from headrace.appproxy.dataplane.request.model_reader import ModelReader
+from headrace.appproxy.dataplane.request.states import Event
 from headrace.common.contracts.problems import MethodNotAllowed, NotFound
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ def read_head(
             break
     settle()
     if exchange.inspect_body is not None:
+        exchange.advance(Event.BODY_WANTED)
         exchange.wait_for_body()
 
 

@@ -12,6 +12,7 @@ from headrace.appproxy.dataplane.inspect.usage import UsageReader
 from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS
 from headrace.appproxy.dataplane.request.body import LAST_CHUNK, chunk
 from headrace.appproxy.dataplane.request.local_replies import error_event
+from headrace.appproxy.dataplane.request.states import Event
 from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Relay:
             self.flush()
         self._exchange.connection = None
         closes = self._rewrite.closes
-        self._exchange.close()
+        self._exchange.end(Event.ANSWERED)
         self._downstream.finished(closes=closes, now_s=self._exchange.record.ended_s)
 
     def broke_off(self, why: str) -> None:
@@ -94,9 +95,9 @@ class Relay:
         transport = self._downstream.transport
         self.flush()
         self._exchange.connection = None
-        self._exchange.close()
+        self._exchange.end(Event.BROKE_OFF)
         if why == "caller-stalled":
-            self._downstream.abort()
+            self._downstream.discard()
             return
         if self._rewrite.events:
             event = error_event(why, self._exchange.record.request_id)
@@ -136,7 +137,7 @@ class Relay:
         self._exchange.record.caller_gone = True
         self._connection.drop()
         self._exchange.connection = None
-        self._exchange.close()
+        self._exchange.end(Event.CALLER_LEFT)
 
     def body_came(self, content: bytes) -> None:
         """The rest of a request's body, of which the replica answered the beginning."""

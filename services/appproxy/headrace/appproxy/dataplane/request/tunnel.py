@@ -16,6 +16,7 @@ from headrace.appproxy.dataplane.http1.heads import FramingError, ResponseHead
 from headrace.appproxy.dataplane.http1.websocket import POLICY_VIOLATION, FrameTracker, close_frame
 from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS
 from headrace.appproxy.dataplane.request.local_replies import interruption_problem
+from headrace.appproxy.dataplane.request.states import Event
 from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
 
 if TYPE_CHECKING:
@@ -73,24 +74,27 @@ class Tunnel:
 
     def ended(self) -> None:
         """The replica ended."""
-        self._close()
+        self._end(Event.ANSWERED)
         self._downstream.close_gracefully()
 
     def caller_left(self) -> None:
         """The caller ended: what it sent before still goes to the replica, whose transport flushes as it closes."""
-        connection = self._connection
-        connection.release()
-        connection.end()
-        self._close()
+        self._close_upstream()
+        self._end(Event.CALLER_LEFT)
 
-    def _close(self) -> None:
+    def _close_upstream(self) -> None:
+        self._connection.release()
+        self._connection.end()
+
+    def _end(self, event: Event) -> None:
         self._exchange.connection = None
-        self._exchange.close()
+        self._exchange.end(event)
 
     def expired(self) -> None:
         """Nobody said anything."""
         self._exchange.record.broken = "idle-timeout"
-        self.caller_left()
+        self._close_upstream()
+        self._end(Event.BROKE_OFF)
         self._downstream.close_gracefully()
 
     def cut(self, why: str) -> None:
@@ -99,7 +103,8 @@ class Tunnel:
         denied = why in DENIALS
         if denied and self._frames.between:
             self._downstream.write(close_frame(POLICY_VIOLATION, interruption_problem(why).detail))
-        self.caller_left()
+        self._close_upstream()
+        self._end(Event.BROKE_OFF)
         self._downstream.close_gracefully(unread=denied)  # what the caller still sends must not reset the frame away
 
     def caller_full(self, *, full: bool) -> None:

@@ -236,6 +236,8 @@ class StatsBook:
         """Requests refused before their service was known, by why."""
         self.preflights = 0
         """Of browsers at the fleet's base URL, that were answered."""
+        self.illegal_transitions: dict[str, int] = {}
+        """Steps of requests that their table does not know, by state and event."""
 
     def service(self, service_id: str, name: str) -> ServiceStats:
         """Return the numbers of a service; makes them."""
@@ -259,6 +261,10 @@ class StatsBook:
         """Count a request refused before its service was known."""
         _count(self.unknown, reason)
 
+    def count_illegal_transition(self, state: str, event: str) -> None:
+        """Count a step of a request that its table does not know: a mistake of the proxy's own."""
+        _count(self.illegal_transitions, f"{state} {event}")
+
     def forget(self, *, replicas: set[str], services: set[str]) -> None:
         """Drop the numbers of these."""
         for key in replicas & self.replicas.keys():
@@ -274,6 +280,7 @@ class StatsBook:
             "malformed": self.malformed,
             "unknown": self.unknown,
             "preflights": self.preflights,
+            "illegal_transitions": self.illegal_transitions,
         }
         for service in self.services.values():
             if service.busy:
@@ -281,7 +288,7 @@ class StatsBook:
         for replica in self:
             if replica.busy:
                 replica.clear()
-        self.malformed, self.unknown, self.preflights = {}, {}, 0
+        self.malformed, self.unknown, self.preflights, self.illegal_transitions = {}, {}, 0, {}
         return taken
 
     def merge(self, dumped: dict[str, Any]) -> None:
@@ -291,7 +298,8 @@ class StatsBook:
         for service_id, name, revision_id, session_id, numbers in dumped["replicas"]:
             self.replica(service_id, name, revision_id, session_id).add(numbers)
         self.preflights += dumped["preflights"]
-        for own, more in ((self.malformed, dumped["malformed"]), (self.unknown, dumped["unknown"])):
+        for name in ("malformed", "unknown", "illegal_transitions"):
+            own, more = getattr(self, name), dumped[name]
             for key, number in more.items():
                 own[key] = own.get(key, 0) + number
 
