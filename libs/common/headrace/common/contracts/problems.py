@@ -31,15 +31,20 @@ Problem
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 MOST_ERRORS = 20
 """Rows of a refusal."""
 
 
-def further(count: int, *, place: str = "field") -> dict[str, str]:
+def row(where: str, found: object, allowed: str, *, place: str = "field") -> dict[str, Any]:
+    """Return one error of a refusal. `place`: what `where` is, a field of the request or the path in a file."""
+    return {place: where, "found": found, "allowed": allowed}
+
+
+def further(count: int, *, place: str = "field") -> dict[str, Any]:
     """Return the row that stands for errors that are not shown."""
-    return {place: "…", "found": f"{count} more errors", "allowed": "none"}
+    return row("…", f"{count} more errors", "none", place=place)
 
 
 def at_most(errors: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -81,6 +86,11 @@ class InvalidRequest(Problem):
 
     def __init__(self, detail: str, *, errors: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(detail, errors=at_most(errors))
+
+    @classmethod
+    def of(cls, field: str, found: object, allowed: str, *, more: str = "") -> Self:
+        """Return the problem of one field. `more`: what is to be said beside."""
+        return cls(f"{field}: found {found}; allowed: {allowed}{more}", errors=[row(field, found, allowed)])
 
 
 class Unauthenticated(Problem):

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from headrace.common.contracts.problems import MOST_ERRORS, further
+from headrace.common.contracts.problems import MOST_ERRORS, InvalidRequest, further, row
 
 LONGEST_FOUND: Final = 200
 LONGEST_PATH: Final = 300
@@ -185,10 +185,15 @@ def rows(
         if len(made) == MOST_ERRORS - 1 and index < len(items) - 1:
             made["…"] = further(len(items) - index, place=name)
             break
-        made[where] = {name: where, "found": found(item), "allowed": allowed(item)}
+        made[where] = row(where, found(item), allowed(item), place=name)
         if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
             made[where]["allowed"] += meant(str(item["loc"][0]), known)
     return list(made.values())
+
+
+def refusal(errors: Sequence[dict[str, Any]]) -> InvalidRequest:
+    """Return the problem of a request with these rows."""
+    return InvalidRequest(summary(errors), errors=errors)
 
 
 def meant(name: str, known: Sequence[str]) -> str:
@@ -197,13 +202,13 @@ def meant(name: str, known: Sequence[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-def _add_choice(row: dict[str, Any], choice: str) -> None:
-    if choice not in str(row["allowed"]).split(", or "):
-        row["allowed"] = f"{row['allowed']}, or {choice}"
+def _add_choice(error: dict[str, Any], choice: str) -> None:
+    if choice not in str(error["allowed"]).split(", or "):
+        error["allowed"] = f"{error['allowed']}, or {choice}"
 
 
 def summary(found_rows: Sequence[Mapping[str, Any]], *, name: str = "field", most: int = 3) -> str:
     """Return the first rows as one line."""
-    lines = [f"{row[name]}: found {row['found']}; allowed: {row['allowed']}" for row in found_rows[:most]]
+    lines = [f"{one[name]}: found {one['found']}; allowed: {one['allowed']}" for one in found_rows[:most]]
     more = len(found_rows) - most
     return "; ".join(lines) + (f" (and {more} more)" if more > 0 else "")

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from headrace.common.contracts import wording
-from headrace.common.contracts.problems import InvalidRequest, NotFound, TooLarge, UnsupportedMediaType
+from headrace.common.contracts.problems import InvalidRequest, NotFound, TooLarge, UnsupportedMediaType, row
 from headrace.manager.api.routing import Query
 from headrace.manager.domain.jsontext import too_much
 
@@ -31,7 +31,7 @@ def check_encoding(request: web.Request) -> None:
         allowed = "identity (no compression)"
         raise UnsupportedMediaType(
             f"Content-Encoding: found {found[:80]}; allowed: {allowed}",
-            errors=[{"field": "Content-Encoding", "found": found[:80], "allowed": allowed}],
+            errors=[row("Content-Encoding", found[:80], allowed)],
         )
 
 
@@ -40,9 +40,9 @@ def read_query(request: web.Request, model: type[Query]) -> Query:
     values: dict[str, str] = {}
     for name, value in request.query.items():
         if name in values:
-            raise _refuse(name, "given twice", "once")
+            raise InvalidRequest.of(name, "given twice", "once")
         if "\x00" in value or not _writable(value):
-            raise _refuse(name, "characters that are not text", "text")
+            raise InvalidRequest.of(name, "characters that are not text", "text")
         values[name] = value
     try:
         return model.model_validate(values)
@@ -63,9 +63,9 @@ async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"the body is too large; allowed: {MAX_BODY_BYTES} bytes", limit=MAX_BODY_BYTES) from None
     if (passed := too_much(raw)) is not None:
-        raise _refuse("(body)", *passed)
+        raise InvalidRequest.of("(body)", *passed)
     if b"\\u0000" in raw and _has_nul(_parsed(raw)):
-        raise _refuse("(body)", "a NUL character", "text without NUL")
+        raise InvalidRequest.of("(body)", "a NUL character", "text without NUL")
     try:
         return model.model_validate_json(raw, strict=True)  # JSON has types: "yes" is no truth, "3" no number
     except ValidationError as error:
@@ -102,11 +102,4 @@ def _writable(text: str) -> bool:
 
 
 def _wrong(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
-    rows = wording.rows(error, known=tuple(model.model_fields))
-    return InvalidRequest(wording.summary(rows), errors=rows)
-
-
-def _refuse(field: str, found: str, allowed: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{field}: found {found}; allowed: {allowed}", errors=[{"field": field, "found": found, "allowed": allowed}]
-    )
+    return wording.refusal(wording.rows(error, known=tuple(model.model_fields)))

@@ -27,7 +27,6 @@ from headrace.common.contracts.problems import (
 )
 from headrace.manager.api.folders import FolderQuery
 from headrace.manager.api.routing import Call, Handler, Header, Paging, Reference, Reply, Routes, json_reply, no_content
-from headrace.manager.usecases.context import invalid
 
 routes = Routes("uploads")
 VERSION = "1.0.0"
@@ -202,7 +201,7 @@ async def body_parts(request: web.Request) -> AsyncIterator[bytes]:
 def _number(request: web.Request, name: str) -> int:
     text = request.headers.get(name, "")
     if not _NUMBER.match(text):
-        raise invalid(name, text[:50] or "nothing", "a number of bytes")
+        raise InvalidRequest.of(name, text[:50] or "nothing", "a number of bytes")
     return int(text)
 
 
@@ -215,5 +214,5 @@ def _metadata(text: str) -> dict[str, str]:
             pairs[key] = base64.b64decode(value.strip(), validate=True).decode()
         except (binascii.Error, UnicodeDecodeError, ValueError):
             if key in {"path", "sha256"}:
-                raise invalid(f"Upload-Metadata: {key}", value[:80], "base64 of UTF-8 text") from None
+                raise InvalidRequest.of(f"Upload-Metadata: {key}", value[:80], "base64 of UTF-8 text") from None
     return pairs

@@ -22,12 +22,12 @@ def split_path(path: str, *, field: str = "path", empty: bool = False) -> tuple[
     try:
         size = len(path.encode())
     except UnicodeEncodeError:
-        raise _refuse(field, path, "text that can be written as UTF-8") from None
+        raise InvalidRequest.of(field, path, "text that can be written as UTF-8") from None
     if not 0 < size <= MAX_PATH_BYTES:
-        raise _refuse(field, f"{size} bytes", f"1 to {MAX_PATH_BYTES} bytes")
+        raise InvalidRequest.of(field, f"{size} bytes", f"1 to {MAX_PATH_BYTES} bytes")
     names = tuple(path.removesuffix("/").split("/"))
     if len(names) > MAX_DEPTH:
-        raise _refuse(field, f"{len(names)} levels", f"at most {MAX_DEPTH} levels")
+        raise InvalidRequest.of(field, f"{len(names)} levels", f"at most {MAX_DEPTH} levels")
     for name in names:
         _check(field, path, name)
     return names
@@ -43,16 +43,10 @@ def modified_ns(text: str) -> int | None:
 
 def _check(field: str, path: str, name: str) -> None:
     if name == "":
-        raise _refuse(field, path, "a relative path without empty names (no / at the start, no //)")
+        raise InvalidRequest.of(field, path, "a relative path without empty names (no / at the start, no //)")
     if name in {".", ".."}:
-        raise _refuse(field, path, "a path inside the folder, without . and ..")
+        raise InvalidRequest.of(field, path, "a path inside the folder, without . and ..")
     if len(name.encode()) > MAX_NAME_BYTES:
-        raise _refuse(field, name[:80] + "…", f"names of at most {MAX_NAME_BYTES} bytes")
+        raise InvalidRequest.of(field, name[:80] + "…", f"names of at most {MAX_NAME_BYTES} bytes")
     if "\\" in name or any(ord(character) < 32 or ord(character) == 127 for character in name):
-        raise _refuse(field, repr(path)[:200], "names without backslash and control characters")
-
-
-def _refuse(field: str, found: str, allowed: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{field}: found {found}; allowed: {allowed}", errors=[{"field": field, "found": found, "allowed": allowed}]
-    )
+        raise InvalidRequest.of(field, repr(path)[:200], "names without backslash and control characters")

@@ -351,12 +351,8 @@ class Unpacker:
         return part
 
     def _unreadable(self, found: str) -> InvalidRequest:
-        where = f"byte {self._at} of the archive"
-        allowed = "a POSIX tar archive, not compressed"
-        return InvalidRequest(
-            f"{where}: found {found}; allowed: {allowed}{self.so_far()}",
-            errors=[{"field": where, "found": found, "allowed": allowed}],
-        )
+        where, allowed = f"byte {self._at} of the archive", "a POSIX tar archive, not compressed"
+        return InvalidRequest.of(where, found, allowed, more=self.so_far())
 
     def so_far(self) -> str:
         """Return what came before a refusal, in words."""

@@ -63,8 +63,7 @@ def taken(error: asyncpg.UniqueViolationError, asked: Sequence[str]) -> NameTake
 def all_with_credentials() -> InvalidRequest:
     """Return the problem of CORS settings that are wrong together, be they given together or one after the other."""
     found, allowed = "true, with * as allow_origins", "false with *, or true with the origins that are meant"
-    row = {"field": "cors.allow_credentials", "found": found, "allowed": allowed}
-    return InvalidRequest(f"cors.allow_credentials: found {found}; allowed: {allowed}", errors=[row])
+    return InvalidRequest.of("cors.allow_credentials", found, allowed)
 
 
 def taken_name(error: asyncpg.UniqueViolationError) -> str | None:

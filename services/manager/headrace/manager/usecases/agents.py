@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from headrace.common.contracts.http.agents import AgentDetail, AgentView, UpdateAgent
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.problems import InvalidRequest, NotFound
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.addresses import Places
 from headrace.manager.store import addresses, agents, events
-from headrace.manager.usecases.context import a_page, invalid, operators_only
+from headrace.manager.usecases.context import a_page, operators_only
 
 
 class Agents:
@@ -41,7 +41,7 @@ class Agents:
         operators_only(actor, "change agents")
         for number, address in enumerate(change.addresses or ()):
             if self._places.refuses(address) is not None:
-                raise invalid(f"addresses.{number}", address, f"{self._places.allowed} (replica_networks)")
+                raise InvalidRequest.of(f"addresses.{number}", address, f"{self._places.allowed} (replica_networks)")
         async with transaction(self._pool) as con:
             if not await addresses.set_allowed(con, agent_id, change.addresses):
                 raise NotFound(f"there is no agent {agent_id}")

@@ -7,7 +7,7 @@ from typing import Any
 from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.services import ServiceDetail, UpdateService
 from headrace.common.contracts.ids import RevisionId, new_uuid
-from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection, Pool, transaction
@@ -19,7 +19,7 @@ from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import decisions, events, revisions, services, traffic
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases import scaling
-from headrace.manager.usecases.context import invalid, project_for, service_for
+from headrace.manager.usecases.context import project_for, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Prepared, Resolver
 from headrace.manager.usecases.services import Services
@@ -46,7 +46,7 @@ class Changes:
         InvalidRequest, QuotaExceeded; then nothing has changed.
         """
         if allowed := self._own_ports.allowed(change.endpoint_port):
-            raise invalid("endpoint_port", change.endpoint_port, allowed)
+            raise InvalidRequest.of("endpoint_port", change.endpoint_port, allowed)
         prepared = await self._prepare(actor, reference, change.spec) if change.spec is not None else None
         async with transaction(self._pool) as con:
             facts, goal, wanted = await self._hold(con, actor, reference)

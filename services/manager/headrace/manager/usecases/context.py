@@ -21,18 +21,11 @@ V = TypeVar("V")
 _MOST_NAMES = 20
 
 
-def invalid(field: str, found: object, allowed: str) -> InvalidRequest:
-    """Return the problem for one field."""
-    return InvalidRequest(
-        f"{field}: found {found}; allowed: {allowed}", errors=[{"field": field, "found": found, "allowed": allowed}]
-    )
-
-
 async def no_group(con: Connection, name: str) -> InvalidRequest:
     """Return the problem of a resource group that is not there, with those that are."""
     names = await services.group_names(con, most=_MOST_NAMES + 1)
     more = ", …" if len(names) > _MOST_NAMES else ""
-    return invalid("resource_group", name, f"one of {', '.join(names[:_MOST_NAMES])}{more}")
+    return InvalidRequest.of("resource_group", name, f"one of {', '.join(names[:_MOST_NAMES])}{more}")
 
 
 def operators_only(actor: Actor, what: str) -> None:
@@ -64,7 +57,9 @@ async def project_or_only(con: Connection, actor: Actor, reference: str | None, 
     mine = await projects.of_user(con, actor.user_id)
     if len(mine) != 1:
         names = ", ".join(project.name for project, _ in mine[:10]) or "none"
-        raise invalid("project", "nothing", f"a project's name or id, since you are a member of {len(mine)} ({names})")
+        raise InvalidRequest.of(
+            "project", "nothing", f"a project's name or id, since you are a member of {len(mine)} ({names})"
+        )
     project, role = mine[0]
     authorise(actor, project.name, role, needed)
     return project
@@ -79,7 +74,7 @@ async def folder_for(
         raise NotFound(f"there is no folder {reference}" + (f" in project {project.name}" if project else ""))
     folder, project_name, role = found[0]
     if len(found) > 1 and str(folder.id) != reference:
-        raise invalid("project", "nothing", f"a project's name or id: several have a folder {reference}")
+        raise InvalidRequest.of("project", "nothing", f"a project's name or id: several have a folder {reference}")
     authorise(actor, project_name, role, needed)
     return folder
 

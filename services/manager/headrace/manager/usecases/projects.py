@@ -11,7 +11,7 @@ from headrace.common.contracts.http.projects import CreateProject, MemberView, P
 from headrace.common.contracts.http.services import Usage
 from headrace.common.contracts.http.users import UserView
 from headrace.common.contracts.http.whoami import WhoAmI
-from headrace.common.contracts.problems import Conflict, InUse, NotFound
+from headrace.common.contracts.problems import Conflict, InUse, InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
@@ -21,7 +21,7 @@ from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records import Project, User
 from headrace.manager.store import agents, events, folders, projects, tokens, users
-from headrace.manager.usecases.context import a_page, invalid, operators_only, project_for
+from headrace.manager.usecases.context import a_page, operators_only, project_for
 
 
 def _view(project: Project, note: Reason | None = None) -> ProjectView:
@@ -39,7 +39,7 @@ def _limits(project: Project, change: UpdateProject) -> dict[str, Decimal] | Non
     try:
         return quota.changed(project.quota, change.quota)
     except Refused as refused:
-        raise invalid("quota", refused.found, refused.allowed) from None
+        raise InvalidRequest.of("quota", refused.found, refused.allowed) from None
 
 
 class Projects:

@@ -10,7 +10,7 @@ from headrace.common.contracts import wording
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.rules import RuleView, UpdateRule
 from headrace.common.contracts.ids import ServiceId
-from headrace.common.contracts.problems import InvalidRequest, NotFound
+from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.rule import RuleSpec
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import bounds
@@ -102,5 +102,4 @@ def _applied(change: UpdateRule, spec: RuleSpec) -> RuleSpec:
     try:
         return change.applied(spec)
     except ValidationError as error:
-        rows = wording.rows(error)
-        raise InvalidRequest(wording.summary(rows), errors=rows) from None
+        raise wording.refusal(wording.rows(error)) from None

@@ -9,7 +9,7 @@ from uuid import UUID
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.services import CreateService, NameAvailability, ServiceDetail, ServiceView
 from headrace.common.contracts.ids import FolderId, ProjectId, RevisionId, ServiceId, new_uuid
-from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.problems import InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
@@ -22,7 +22,7 @@ from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.store import agents, ends, folders, projects, services, traffic
 from headrace.manager.store.services import NewService, ServiceFacts
-from headrace.manager.usecases.context import a_page, invalid, no_group, project_for, project_or_only, service_for
+from headrace.manager.usecases.context import a_page, no_group, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Prepared, Resolver
 from headrace.manager.usecases.views import Views
@@ -62,9 +62,9 @@ class Services:
         Raises NotFound, Forbidden, NameTaken, InvalidDefinition, InvalidRequest, QuotaExceeded; then nothing has changed.
         """
         if why := names.why_unusable(new.name):
-            raise invalid("name", new.name, f"another name: {why}")
+            raise InvalidRequest.of("name", new.name, f"another name: {why}")
         if allowed := self._own_ports.allowed(new.endpoint_port):
-            raise invalid("endpoint_port", new.endpoint_port, allowed)
+            raise InvalidRequest.of("endpoint_port", new.endpoint_port, allowed)
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
         spec = RevisionSpec(**{name: getattr(new, name) for name in RevisionSpec.model_fields})

@@ -10,7 +10,7 @@ from uuid import UUID
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
 from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId, new_uuid
-from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
@@ -19,7 +19,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.signing import SigningKey, Vault
 from headrace.manager.store import events, projects, services, tokens
-from headrace.manager.usecases.context import a_page, as_id, invalid, project_for, service_for
+from headrace.manager.usecases.context import a_page, as_id, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations
 
@@ -188,13 +188,15 @@ async def _record(
 
 def _expiry(new: CreateToken, now: datetime) -> datetime:
     if new.expires_at is not None and new.expires_in_s is not None:
-        raise invalid("expires_at", "expires_at and expires_in_s", "one of them")
+        raise InvalidRequest.of("expires_at", "expires_at and expires_in_s", "one of them")
     if new.expires_at is None:
         lifetime = DEFAULT_LIFETIME if new.expires_in_s is None else timedelta(seconds=new.expires_in_s)
         expires_at = now + lifetime
     else:
         expires_at = new.expires_at
     if not now < expires_at <= now + LONGEST:
-        raise invalid("expires_at", expires_at.isoformat(), f"a time after now and at most {LONGEST.days} days away")
+        raise InvalidRequest.of(
+            "expires_at", expires_at.isoformat(), f"a time after now and at most {LONGEST.days} days away"
+        )
     whole = expires_at.replace(microsecond=0)  # a JWT's exp counts seconds
     return whole if whole == expires_at else whole + timedelta(seconds=1)

@@ -11,7 +11,7 @@ from uuid import UUID
 from headrace.common.contracts.http.folders import UploadView
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.ids import new_uuid
-from headrace.common.contracts.problems import ChecksumMismatch, Conflict, NotFound, TooLarge
+from headrace.common.contracts.problems import ChecksumMismatch, Conflict, InvalidRequest, NotFound, TooLarge
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
@@ -23,7 +23,7 @@ from headrace.manager.folders.listing import moment
 from headrace.manager.folders.partials import Appender
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.store import events, folders
-from headrace.manager.usecases.context import a_page, as_id, invalid
+from headrace.manager.usecases.context import a_page, as_id
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.receiving import receive
 from headrace.manager.usecases.stored import Stored
@@ -77,7 +77,7 @@ class Uploads:
         if size_bytes > self.max_bytes:
             raise TooLarge(f"the file has {size_bytes} bytes; allowed: {self.max_bytes}", limit=self.max_bytes)
         if sha256 is not None and not _SHA256.fullmatch(sha256):
-            raise invalid("Upload-Metadata: sha256", sha256[:80], "64 hexadecimal digits in lower case")
+            raise InvalidRequest.of("Upload-Metadata: sha256", sha256[:80], "64 hexadecimal digits in lower case")
         folder = await self._folders.find(actor, reference, project, "member")
         await self._storage.call(partial(self._storage.tree(folder.id).check_free, names))
         await self._storage.call(partial(self._storage.room.check, path, size_bytes))

@@ -9,7 +9,7 @@ from headrace.common.contracts.http.keys import CreateKey, KeyView, NewKey, Upda
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserView
 from headrace.common.contracts.ids import KeyId, new_uuid
-from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import access, bounds
 from headrace.manager.domain.access import Actor
@@ -17,7 +17,7 @@ from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.records import User
 from headrace.manager.signing import Vault, new_api_key
 from headrace.manager.store import events, users
-from headrace.manager.usecases.context import a_page, as_id, invalid, operators_only
+from headrace.manager.usecases.context import a_page, as_id, operators_only
 
 
 def _view(user: User) -> UserView:
@@ -124,4 +124,4 @@ class Users:
 
 def _check_end(expires_in_s: int | None, latest: datetime | None, now: datetime) -> None:
     if (passed := access.lasts_too_long(expires_in_s, latest, now)) is not None:
-        raise invalid("expires_in_s", *passed)
+        raise InvalidRequest.of("expires_in_s", *passed)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headrace.common.contracts import wording
+from headrace.common.contracts import problems, wording
 from headrace.common.contracts.problems import MOST_ERRORS, InvalidDefinition, further
 from headrace.common.contracts.wording import Refused, joined, shown
 
@@ -15,12 +15,12 @@ MAX_FILE_BYTES = 128 * 1024
 """Twice what a service may hold of it: command, environment, pre-start actions and mounts are 64 KiB at most."""
 
 
-def row(path: str, found: object, allowed: str) -> dict[str, str]:
+def row(path: str, found: object, allowed: str) -> dict[str, Any]:
     """Return one error as callers see it."""
-    return {"path": path, "found": str(shown(found)), "allowed": allowed}
+    return problems.row(path, str(shown(found)), allowed, place="path")
 
 
-def refuse(file: str, rows: Sequence[dict[str, str]]) -> InvalidDefinition:
+def refuse(file: str, rows: Sequence[dict[str, Any]]) -> InvalidDefinition:
     """Return the problem for a file with these errors."""
     named = [item if item["path"] else {**item, "path": "(file)"} for item in rows]
     return InvalidDefinition(f"{file}: {wording.summary(named, name='path', most=1)}", file=file, errors=named)
@@ -39,7 +39,7 @@ def decode(content: bytes, file: str) -> str:
     return text
 
 
-def rows_of(error: ValidationError, known: Mapping[str, Sequence[str]], tags: frozenset[str]) -> list[dict[str, str]]:
+def rows_of(error: ValidationError, known: Mapping[str, Sequence[str]], tags: frozenset[str]) -> list[dict[str, Any]]:
     """Return the rows of a pydantic error.
 
     `known`: the fields allowed below a key, by the last key of the path ('' at the top). `tags`: names that pydantic puts
@@ -52,7 +52,7 @@ def rows_of(error: ValidationError, known: Mapping[str, Sequence[str]], tags: fr
     return [*first, further(len(items) - len(first), place="path")]
 
 
-def _row(item: Any, known: Mapping[str, Sequence[str]], tags: frozenset[str]) -> dict[str, str]:
+def _row(item: Any, known: Mapping[str, Sequence[str]], tags: frozenset[str]) -> dict[str, Any]:
     tag = next((part for part in item["loc"] if part in tags), "")
     parts = [part for part in wording.parts(item["loc"]) if part not in tags]
     refused = (item.get("ctx") or {}).get("error")

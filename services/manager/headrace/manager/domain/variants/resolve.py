@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from headrace.common.contracts import wording
 from headrace.common.contracts.environ import is_reserved
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
 from headrace.common.contracts.images import parse_image
 from headrace.common.contracts.messages.plans import Mount
-from headrace.common.contracts.problems import InvalidRequest
+from headrace.common.contracts.problems import row
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, LEAST, MEM
 from headrace.common.contracts.vocabulary import UsageMode
@@ -69,9 +70,7 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
         *_of_the_mounts(spec, inputs),
     ]
     if errors:
-        raise InvalidRequest(
-            "; ".join(f"{e['field']}: found {e['found']}; allowed: {e['allowed']}" for e in errors[:3]), errors=errors
-        )
+        raise wording.refusal(errors)
     defaults = inputs.defaults or ServiceDefaults()
     environment = defaults.environment
     port, command = _program(spec, inputs)
@@ -102,7 +101,7 @@ def _check_size(resolved: ResolvedSpec) -> None:
         largest = max(parts, key=lambda name: len(json.dumps(parts[name])))
         found = f"{size} bytes in command, environment, pre-start actions and mounts together"
         error = _error(largest, found, f"at most {_MOST_BYTES} bytes; put large texts into files of the model folder")
-        raise InvalidRequest(f"{largest}: found {found}; allowed: {error['allowed']}", errors=[error])
+        raise wording.refusal([error])
 
 
 def _program(spec: RevisionSpec, inputs: Inputs) -> tuple[int, tuple[str, ...]]:
@@ -151,7 +150,7 @@ def _mounts(spec: RevisionSpec, inputs: Inputs) -> tuple[Mount, ...]:
 
 
 def _error(field: str, found: object, allowed: str) -> dict[str, Any]:
-    return {"field": field, "found": "nothing" if found is None else str(found)[:200], "allowed": allowed}
+    return row(field, "nothing" if found is None else str(found)[:200], allowed)
 
 
 def _of_the_variant(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
