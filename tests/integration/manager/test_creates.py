@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,33 @@ import pytest
 
 from headrace.common.db.pool import Pool, _keep, _prepare
 from headrace.common.runtime.clock import utc_now
+from headrace.manager.domain.bounds import USUAL
 from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops.services import Services
-from headrace.manager.store import sessions
+from headrace.manager.store import services, sessions
 from tests.support import many_rows
 from tests.support.manager_api import serving
+
+VISIT = "visit to the pool"
+KEY = 1
+"""Visits of every request: the API key is looked up."""
+
+
+def visits(asked: list[str]) -> int:
+    """Return how many visits to the pool a request made beside the look-up of its key."""
+    return asked.count(VISIT) - KEY
 
 
 @pytest.fixture
 async def counted(database_url: str) -> AsyncIterator[tuple[Pool, list[str]]]:
-    """A pool, and the statements that were sent over it."""
+    """A pool, and the statements that were sent over it, after a line for each visit."""
     statements: list[str] = []
 
     def note(record: Any) -> None:
         statements.append(record.query)
 
     async def setup(con: Any) -> None:
+        statements.append(VISIT)
         con.add_query_logger(note)
 
     async with asyncpg.create_pool(
@@ -59,7 +71,8 @@ async def test_a_create_is_a_handful_of_statements_and_answers_what_a_look_at_th
             made = await api.admin.call(
                 "POST", "/v1/services", {**body, "name": f"s-{number}", "models": [f"llama-{number}"]}, expect=201
             )
-        assert len(statements) <= 6, statements
+        assert len([asked for asked in statements if asked != VISIT]) <= 6, statements
+        assert visits(statements) == 2, statements
         assert made == await api.admin.call("GET", "/v1/services/s-1")
         history = await api.admin.call("GET", "/v1/services/s-1/history")
         assert [event["action"] for event in history["items"]] == ["service.created"]
@@ -70,6 +83,42 @@ async def test_a_create_is_a_handful_of_statements_and_answers_what_a_look_at_th
         refused = await api.admin.call("POST", "/v1/services", {**taken, "name": "llama-0", "models": []}, expect=409)
         assert "found as llama-0 already" in refused["detail"]
         assert await pool.fetchval("select count(*) from services") == 2
+
+
+@pytest.mark.parametrize("quota", [None, {"cpu": "100"}])
+async def test_a_create_visits_the_pool_twice_however_much_has_to_be_looked_up(
+    counted: tuple[Pool, list[str]], tmp_path: Path, quota: dict[str, str] | None
+) -> None:
+    pool, statements = counted
+    async with serving(pool, tmp_path) as api:
+        await api.admin.call("PATCH", "/v1/projects/default", {"quota": quota})
+        for name, usage in (("m", "model"), ("d", "data"), ("e", "data")):
+            await api.admin.call("POST", "/v1/folders", {"name": name, "usage_mode": usage}, expect=201)
+        body = {"runtime": "vllm", "image": "i", "folder": "m", "extra_mounts": [{"folder": "d"}, {"folder": "e"}]}
+        statements.clear()
+        await api.admin.call("POST", "/v1/services", {"name": "s", **body}, expect=201)
+        assert visits(statements) == 2, statements
+        statements.clear()
+        await api.admin.call("PATCH", "/v1/services/s", {"spec": {**body, "image": "j"}})
+        assert visits(statements) == 2, statements
+        await pool.execute("update services set failed_starts = 1")
+        statements.clear()
+        await api.admin.call("POST", "/v1/services/s/retry")
+        assert visits(statements) == 2, statements
+
+
+async def test_a_create_near_the_bound_on_services_still_visits_the_pool_twice(
+    counted: tuple[Pool, list[str]], tmp_path: Path
+) -> None:
+    pool, statements = counted
+    async with serving(pool, tmp_path, most=replace(USUAL, services_per_project=1)) as api:
+        statements.clear()
+        await api.admin.call("POST", "/v1/services", {"name": "s", "runtime": "cmd"}, expect=201)
+        assert visits(statements) == 2, statements
+        statements.clear()
+        refused = await api.admin.call("POST", "/v1/services", {"name": "t", "runtime": "cmd"}, expect=409)
+        assert "found 1 services; allowed: at most 1" in refused["detail"]
+        assert visits(statements) == 2, statements
 
 
 async def test_a_change_answers_what_its_transaction_read_and_asks_nothing_after_the_commit(
@@ -90,6 +139,10 @@ async def test_a_change_answers_what_its_transaction_read_and_asks_nothing_after
             statements.clear()
             answer = await api.admin.call(*call, expect=201 if call[1] == "/v1/services" else 200)
             assert statements[-1] == "COMMIT;", (call, statements)
+            assert visits(statements) <= 2, (call, statements)
+            if call[1] != "/v1/services":
+                held = statements[statements.index(services.SQL.hold) :]
+                assert held.count(services.SQL.find) == 2, "once under its lock, once for the answer"
             found = await api.admin.call("GET", "/v1/services/s")
             assert {**answer, "note": None} == {**found, "note": None}, call
 
@@ -102,8 +155,8 @@ async def test_first_replicas_of_many_services_are_as_many_statements_as_those_o
     poked: list[str] = []
     loop = Services(pool, Proxies(utc_now, lambda *_: None), utc_now, lambda *names: poked.extend(names))
     costs = []
-    for prefix, services in (("warm", 1), ("one", 1), ("many", 100)):
-        await many_rows.services(pool, whose, services, prefix=prefix, wanted=3)
+    for prefix, count in (("warm", 1), ("one", 1), ("many", 100)):
+        await many_rows.services(pool, whose, count, prefix=prefix, wanted=3)
         statements.clear()
         poked.clear()
         await loop.one_pass()

@@ -163,7 +163,7 @@ def make_use_cases(
     places: Places = Places(),  # noqa: B008 - frozen
 ) -> UseCases:
     """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
-    resolver = Resolver(pool, storage)
+    resolver = Resolver(storage)
     services = Services(pool, resolver, Views(proxy_url, proxies), pokes, clock, own_ports, most)
     account = Stored(pool, most)
     folders = Folders(pool, storage, account, most)

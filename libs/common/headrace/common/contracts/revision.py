@@ -82,6 +82,11 @@ class RevisionSpec(_Closed):
     extra_mounts: Annotated[tuple[ExtraMount, ...], Field(max_length=100)] = ()
     cluster_size: Annotated[Literal[1], NO_TRUTH] = 1
 
+    @classmethod
+    def of(cls, asked: RevisionSpec) -> RevisionSpec:
+        """Return the spec alone of a request that asks for more."""
+        return RevisionSpec(**{name: getattr(asked, name) for name in RevisionSpec.model_fields})
+
     @field_validator("environ")
     @classmethod
     def _bounded(cls, environ: dict[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headrace.common.contracts.problems import Conflict
+from headrace.common.contracts.problems import Conflict, row
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,5 @@ def check(whose: str, what: str, there: int, most: int) -> None:
     """Raise Conflict when one more of `what` would pass the bound."""
     if there >= most:
         found = f"{there} {what}"
-        raise Conflict(
-            f"{whose}: found {found}; allowed: at most {most}", field=what, found=found, allowed=f"at most {most}"
-        )
+        allowed = f"at most {most}"
+        raise Conflict(f"{whose}: found {found}; allowed: {allowed}", **row(what, found, allowed))

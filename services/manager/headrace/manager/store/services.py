@@ -51,6 +51,11 @@ class ServiceFacts:
     rules_problem: str | None = None
     """Why its newest rule table cannot be made."""
 
+    @property
+    def running(self) -> bool:
+        """Whether replicas of it are wanted; else it is stopped, or being deleted."""
+        return self.service.goal == "running"
+
 
 def _service(row: Mapping[str, Any]) -> Service:
     columns = {name: row[name] for name in _COLUMNS} | {"tags": tuple(row["tags"]), "models": tuple(row["models"])}
@@ -165,10 +170,20 @@ async def page(
     return [_facts(row) for row in found]
 
 
-async def lock(con: Connection, service_id: ServiceId) -> tuple[Goal, int] | None:
-    """Hold the service until the transaction ends and return its goal and wanted replicas; None when it is gone."""
-    row = await con.fetchrow(SQL.lock, service_id)
-    return (row["goal"], row["wanted"]) if row else None
+async def hold(con: Connection, reference: str, actor: Actor) -> ServiceId | None:
+    """Hold the service with this id or name, if the caller may see it, until the transaction ends; return its id.
+
+    It is read afterwards: a row that was waited for is not the one that the query began with.
+    """
+    found: ServiceId | None = await con.fetchval(
+        SQL.hold, rows.as_uuid(reference), reference, actor.user_id, actor.operator
+    )
+    return found
+
+
+async def lock(con: Connection, service_id: ServiceId) -> None:
+    """Hold the service until the transaction ends, so that one caller at a time counts what it has."""
+    await con.execute(SQL.lock, service_id)
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,15 @@ where s.deleted_at is null and s.id > $1
                     when 'deployed' then s.goal = 'running' else true end
 order by s.id limit $7
 
+-- name: hold
+-- by id or name, if the user sees it
+select s.id from services s
+where s.deleted_at is null and (s.id = $1 or s.name = $2)
+  and ($4 or exists (select 1 from memberships m where m.project_id = s.project_id and m.user_id = $3))
+order by s.id = $1 desc nulls last limit 1 for no key update of s
+
 -- name: lock
-select goal, wanted, revision_id, rev from services where id = $1 and deleted_at is null for no key update
+select id from services where id = $1 and deleted_at is null for no key update
 
 -- name: lock_for_rule
 select s.name, s.wanted, s.goal, s.project_id, r.resolved -> 'slots' as slots,

@@ -14,14 +14,14 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
-from headrace.manager.domain.records import Goal, Revision
+from headrace.manager.domain.records import Revision
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import decisions, events, revisions, services, traffic
 from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases import scaling
-from headrace.manager.usecases.context import project_for, service_for
+from headrace.manager.usecases.context import held_service, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
-from headrace.manager.usecases.resolution import Prepared, Resolver
+from headrace.manager.usecases.resolution import Resolver, SpecFolders, find_folders, hold_folders
 from headrace.manager.usecases.services import Services
 
 
@@ -47,33 +47,34 @@ class Changes:
         """
         if allowed := self._own_ports.allowed(change.endpoint_port):
             raise InvalidRequest.of("endpoint_port", change.endpoint_port, allowed)
-        prepared = await self._prepare(actor, reference, change.spec) if change.spec is not None else None
+        spec = change.spec
+        resolved = None if spec is None else await self._resolve(actor, reference, spec)
         async with transaction(self._pool) as con:
-            facts, goal, wanted = await self._hold(con, actor, reference)
-            resolved = prepared.resolved if prepared else facts.resolved
+            facts = await self._hold(con, actor, reference)
+            wanted = facts.service.wanted
             after = wanted if change.replicas is None else change.replicas
-            if goal == "running" and (prepared or after > wanted):
-                await self._check_quota(con, facts, resolved, after)
+            if facts.running and (resolved is not None or after > wanted):
+                await self._check_quota(con, facts, resolved or facts.resolved, after)
             number, revision_id, note = facts.revision, None, None
-            if prepared:
-                number, revision_id, note = await self._revise(con, actor, facts, prepared, change.message)
-            await services.update(con, facts.service.id, change, revision_id=revision_id, forgive=prepared is not None)
+            if spec is not None and resolved is not None:
+                number, revision_id, note = await self._revise(con, actor, facts, spec, resolved, change.message)
+            await services.update(con, facts.service.id, change, revision_id=revision_id, forgive=resolved is not None)
             await traffic.write(con, facts.service.id, change)
             asked = Reason(code="asked-by-user", text=f"{actor.name} asked for {after} replicas instead of {wanted}")
             await decisions.insert(con, facts.service.id, wanted, after, asked)
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
-            if note is None and prepared is not None:
-                note = await self._services.slots_note(con, prepared.resolved.slots)
+            if note is None and resolved is not None:
+                note = await self._services.slots_note(con, resolved.slots)
             detail = await self._services.read(con, actor, facts.service.id)
         return self._done(detail, note)
 
     async def start(self, actor: Actor, reference: str) -> ServiceDetail:
         """Run its wanted replicas (again). Raises NotFound, Forbidden, Conflict, QuotaExceeded."""
         async with transaction(self._pool) as con:
-            facts, goal, wanted = await self._hold(con, actor, reference)
-            if goal != "running":
-                await self._check_quota(con, facts, facts.resolved, wanted)
+            facts = await self._hold(con, actor, reference)
+            if not facts.running:
+                await self._check_quota(con, facts, facts.resolved)
                 await services.update(con, facts.service.id, goal="running", forgive=True)
                 await self._record(con, actor, facts, "service.started", revision=facts.revision)
             detail = await self._services.read(con, actor, facts.service.id)
@@ -82,8 +83,8 @@ class Changes:
     async def stop(self, actor: Actor, reference: str) -> ServiceDetail:
         """End all replicas and keep the configuration. Raises NotFound, Forbidden, Conflict."""
         async with transaction(self._pool) as con:
-            facts, goal, _ = await self._hold(con, actor, reference)
-            if goal == "running":
+            facts = await self._hold(con, actor, reference)
+            if facts.running:
                 await services.update(con, facts.service.id, goal="stopped")
                 await self._record(con, actor, facts, "service.stopped", revision=facts.revision)
             detail = await self._services.read(con, actor, facts.service.id)
@@ -95,12 +96,12 @@ class Changes:
         Raises NotFound, Forbidden, Conflict when it is not running, QuotaExceeded.
         """
         async with transaction(self._pool) as con:
-            facts, goal, wanted = await self._hold(con, actor, reference)
-            if goal != "running":
-                raise Conflict(f"service {facts.service.name} is {goal}; start it instead")
+            facts = await self._hold(con, actor, reference)
+            if not facts.running:
+                raise Conflict(f"service {facts.service.name} is {facts.service.goal}; start it instead")
             current = await self._revision(con, facts, facts.revision)
-            await _prepared(current).hold_folders(con)
-            await self._check_quota(con, facts, current.resolved, wanted)
+            await hold_folders(con, current.resolved)
+            await self._check_quota(con, facts, current.resolved)
             number, revision_id = await self._new_revision(con, actor, facts, current.spec, current.resolved, "restart")
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             await self._record(con, actor, facts, "service.restarted", revision=number, from_revision=facts.revision)
@@ -113,15 +114,15 @@ class Changes:
         The definition files are read again: where they changed, a new revision is made of them. Raises NotFound,
         Forbidden, Conflict, InvalidDefinition, InvalidRequest, QuotaExceeded.
         """
-        before, prepared = await self._read_again(actor, reference)
+        before, spec, resolved = await self._read_again(actor, reference)
         async with transaction(self._pool) as con:
-            facts, goal, wanted = await self._hold(con, actor, reference)
+            facts = await self._hold(con, actor, reference)
             number, revision_id, note = facts.revision, None, None
-            if prepared is not None and before == facts.revision and prepared.resolved != facts.resolved:
-                if goal == "running":
-                    await self._check_quota(con, facts, prepared.resolved, wanted)
+            if resolved is not None and before == facts.revision and resolved != facts.resolved:
+                if facts.running:
+                    await self._check_quota(con, facts, resolved)
                 message = "retry: the definition files have changed"
-                number, revision_id, _ = await self._revise(con, actor, facts, prepared, message)
+                number, revision_id, _ = await self._revise(con, actor, facts, spec, resolved, message)
                 text = f"the definition files have changed: revision {number} is made of them"
                 note = Reason(code="definition-read-again", text=text)
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
@@ -129,13 +130,15 @@ class Changes:
             detail = await self._services.read(con, actor, facts.service.id)
         return self._done(detail, note)
 
-    async def _read_again(self, actor: Actor, reference: str) -> tuple[int, Prepared | None]:
-        """Return the current revision's number, and its spec resolved anew if a start of it failed."""
+    async def _read_again(self, actor: Actor, reference: str) -> tuple[int, RevisionSpec, ResolvedSpec | None]:
+        """Return the current revision's number and spec, and that resolved anew if a start of it failed."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "member")
             failing = facts.service.failed_starts or await services.errors(con, facts.service.id)
             spec = (await self._revision(con, facts, facts.revision)).spec
-        return facts.revision, await self._prepare(actor, reference, spec) if failing else None
+            found = await self._folders(con, actor, facts, spec) if failing else None
+        resolved = None if found is None else await self._resolver.resolve(spec, facts.service.name, found)
+        return facts.revision, spec, resolved
 
     async def rollback(self, actor: Actor, reference: str, body: Rollback) -> ServiceDetail:
         """Make an earlier revision the newest one, exactly as it was resolved then; one that serves already replaces nothing.
@@ -143,11 +146,11 @@ class Changes:
         Raises NotFound, Forbidden, Conflict, QuotaExceeded.
         """
         async with transaction(self._pool) as con:
-            facts, goal, wanted = await self._hold(con, actor, reference)
+            facts = await self._hold(con, actor, reference)
             old = await self._revision(con, facts, body.revision)
-            if goal == "running":
-                await self._check_quota(con, facts, old.resolved, wanted)
-            number, revision_id, note = await self._revise(con, actor, facts, _prepared(old), body.message)
+            if facts.running:
+                await self._check_quota(con, facts, old.resolved)
+            number, revision_id, note = await self._revise(con, actor, facts, old.spec, old.resolved, body.message)
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             spec = old.spec.model_dump(mode="json")
             facts_for_history = {"revision": number, "from_revision": body.revision, "changes": {"spec": spec}}
@@ -158,39 +161,42 @@ class Changes:
     async def delete(self, actor: Actor, reference: str) -> ServiceDetail | None:
         """Delete the service: None when it is gone at once, else what it is while its replicas stop. Raises NotFound, Forbidden."""
         async with transaction(self._pool) as con:
-            facts = await service_for(con, actor, reference, "member")
-            locked = await services.lock(con, facts.service.id)
-            if locked is None:
-                raise NotFound(f"there is no service {reference}")
+            facts = await held_service(con, actor, reference, "member")
             gone = await services.live_sessions(con, facts.service.id) == 0
             if gone:
                 await services.mark_deleted(con, facts.service.id)
-            elif locked[0] != "deleting":
+            elif facts.service.goal != "deleting":
                 await services.update(con, facts.service.id, goal="deleting")
-            if locked[0] != "deleting":
+            if facts.service.goal != "deleting":
                 await self._record(con, actor, facts, "service.deleted", revision=facts.revision)
             detail = None if gone else await self._services.read(con, actor, facts.service.id)
         self._pokes.poke("services", "routes", "rules")
         return detail
 
-    async def _prepare(self, actor: Actor, reference: str, spec: RevisionSpec) -> Prepared:
+    async def _resolve(self, actor: Actor, reference: str, spec: RevisionSpec) -> ResolvedSpec:
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "member")
-            project = await project_for(con, actor, str(facts.service.project_id), "member")
-        return await self._resolver.resolve(actor, project, spec, facts.service.name)
+            found = await self._folders(con, actor, facts, spec)
+        return await self._resolver.resolve(spec, facts.service.name, found)
 
-    async def _hold(self, con: Connection, actor: Actor, reference: str) -> tuple[ServiceFacts, Goal, int]:
-        """Return the service as it is, with its goal and wanted replicas held until the transaction ends."""
-        first = await service_for(con, actor, reference, "member")
-        locked = await services.lock(con, first.service.id)
-        if locked is None:
-            raise NotFound(f"there is no service {reference}")
-        if locked[0] == "deleting":
-            raise Conflict(f"service {first.service.name} is being deleted")
-        return await service_for(con, actor, str(first.service.id), "member"), *locked
+    async def _folders(self, con: Connection, actor: Actor, facts: ServiceFacts, spec: RevisionSpec) -> SpecFolders:
+        project = await project_for(con, actor, str(facts.service.project_id), "member")
+        return await find_folders(con, actor, project, spec)
 
-    async def _check_quota(self, con: Connection, facts: ServiceFacts, resolved: ResolvedSpec, replicas: int) -> None:
-        await scaling.check_quota(con, facts.service.project_id, facts.service.id, resolved.slots, replicas)
+    async def _hold(self, con: Connection, actor: Actor, reference: str) -> ServiceFacts:
+        """Return the service, held until the transaction ends. Raises NotFound, Forbidden, Conflict while it is being deleted."""
+        facts = await held_service(con, actor, reference, "member")
+        if facts.service.goal == "deleting":
+            raise Conflict(f"service {facts.service.name} is being deleted")
+        return facts
+
+    async def _check_quota(
+        self, con: Connection, facts: ServiceFacts, resolved: ResolvedSpec, replicas: int | None = None
+    ) -> None:
+        """Raise QuotaExceeded if the project may not hold that many replicas, by default those that are wanted."""
+        service = facts.service
+        wanted = service.wanted if replicas is None else replicas
+        await scaling.check_quota(con, service.project_id, service.id, resolved.slots, wanted)
 
     async def _revision(self, con: Connection, facts: ServiceFacts, number: int) -> Revision:
         found = await revisions.find(con, facts.service.id, number)
@@ -199,22 +205,28 @@ class Changes:
         return found
 
     async def _revise(
-        self, con: Connection, actor: Actor, facts: ServiceFacts, wanted: Prepared, message: str
+        self,
+        con: Connection,
+        actor: Actor,
+        facts: ServiceFacts,
+        spec: RevisionSpec,
+        resolved: ResolvedSpec,
+        message: str,
     ) -> tuple[int, RevisionId | None, Reason | None]:
         """Make a revision of what is wanted, unless it is the current one, or the one that serves while that does not start.
 
         Returns its number, its id (None: the current one stays) and what is to be said of it. Raises Conflict.
         """
-        await wanted.hold_folders(con)
-        if wanted.resolved == facts.resolved:
+        await hold_folders(con, resolved)
+        if resolved == facts.resolved:
             text = f"it comes to what revision {facts.revision} is already: no replica is replaced (restart does that)"
             return facts.revision, None, Reason(code="unchanged", text=text)
         if facts.served is not None and facts.served != facts.revision:
             served = await revisions.find(con, facts.service.id, facts.served)
-            if served is not None and served.resolved == wanted.resolved:
+            if served is not None and served.resolved == resolved:
                 text = f"it comes to revision {served.number}, which serves: that is the current one again, and stays as it is"
                 return served.number, served.id, Reason(code="unchanged", text=text)
-        number, revision_id = await self._new_revision(con, actor, facts, wanted.spec, wanted.resolved, message)
+        number, revision_id = await self._new_revision(con, actor, facts, spec, resolved, message)
         return number, revision_id, None
 
     async def _new_revision(
@@ -249,7 +261,3 @@ class Changes:
         """Tell the loops, now that it is committed, and return what the transaction read."""
         self._pokes.poke("services", "routes", "rules")
         return detail if note is None else detail.model_copy(update={"note": note})
-
-
-def _prepared(old: Revision) -> Prepared:
-    return Prepared(old.spec, old.resolved, tuple(mount.folder_id for mount in old.resolved.mounts))

@@ -15,9 +15,9 @@ from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.signing import new_client_secret
-from headrace.manager.store import clients, events, services, tokens
+from headrace.manager.store import clients, events, tokens
 from headrace.manager.store.services import ServiceFacts
-from headrace.manager.usecases.context import a_page, service_for
+from headrace.manager.usecases.context import a_page, held_service, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations
 
@@ -36,8 +36,7 @@ class Clients:
         client_id = ClientId(new_uuid())
         secret, digest = new_client_secret()
         async with transaction(self._pool) as con:
-            facts = await service_for(con, actor, reference, "member")
-            await services.lock(con, facts.service.id)  # one at a time, so that the count holds
+            facts = await held_service(con, actor, reference, "member")  # one at a time, so that the count holds
             there = await clients.living(con, facts.service.id)
             bounds.check(f"service {facts.service.name}", "clients", there, self._most.clients_per_service)
             view = await clients.insert(

@@ -88,6 +88,14 @@ async def service_for(con: Connection, actor: Actor, reference: str, needed: Rol
     return facts
 
 
+async def held_service(con: Connection, actor: Actor, reference: str, needed: Role) -> ServiceFacts:
+    """Return the service, held until the transaction ends. Raises NotFound, Forbidden."""
+    held = await services.hold(con, reference, actor)
+    if held is None:
+        raise NotFound(f"there is no service {reference}")
+    return await service_for(con, actor, str(held), needed)
+
+
 def a_page(found: Sequence[T], limit: int, view: Callable[[T], V], cursor: Callable[[T], object]) -> Page[V]:
     """Return the page of `limit` items from `limit + 1` that were looked up."""
     shown = found[:limit]

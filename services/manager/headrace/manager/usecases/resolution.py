@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.problems import Conflict
 from headrace.common.contracts.revision import RevisionSpec
-from headrace.common.db.pool import Connection, Pool
+from headrace.common.db.pool import Connection
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.definitions import filetext
 from headrace.manager.domain.definitions.model_definition import DEFAULT_NAMES, Model, parse_definition
@@ -27,45 +25,45 @@ from headrace.manager.usecases.parsing import Parsing
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A resolved spec and the folders that it depends on."""
+class SpecFolders:
+    """The folders that a spec names; `extra` in the order of its mounts."""
 
-    spec: RevisionSpec
-    resolved: ResolvedSpec
-    folder_ids: tuple[FolderId, ...]
+    model: Folder | None
+    extra: tuple[Folder, ...]
 
-    async def hold_folders(self, con: Connection) -> None:
-        """Keep the folders until the transaction ends. Raises Conflict, with their names, when some were deleted."""
-        if self.folder_ids and len(await folders.hold(con, self.folder_ids)) < len(set(self.folder_ids)):
-            names = ", ".join(await folders.names_of_deleted(con, self.folder_ids))
-            raise Conflict(f"folder {names} was deleted, and this revision needs it; nothing has changed")
+
+async def find_folders(con: Connection, actor: Actor, project: Project, spec: RevisionSpec) -> SpecFolders:
+    """Return the folders that the spec names. Raises NotFound for one that is not in the project."""
+    model = await folder_for(con, actor, spec.folder, "viewer", project=project) if spec.folder else None
+    extra = [await folder_for(con, actor, mount.folder, "viewer", project=project) for mount in spec.extra_mounts]
+    return SpecFolders(model, tuple(extra))
+
+
+async def hold_folders(con: Connection, resolved: ResolvedSpec) -> None:
+    """Keep the folders of a revision until the transaction ends. Raises Conflict, with their names, when some were deleted."""
+    needed = tuple(mount.folder_id for mount in resolved.mounts)
+    if needed and len(await folders.hold(con, needed)) < len(set(needed)):
+        names = ", ".join(await folders.names_of_deleted(con, needed))
+        raise Conflict(f"folder {names} was deleted, and this revision needs it; nothing has changed")
 
 
 class Resolver:
-    """Resolves specs. Reads the database and the storage, and writes neither."""
+    """Resolver of specs: reads the files of their folders, while nobody holds a connection to the database."""
 
-    def __init__(self, pool: Pool, storage: FolderStorage) -> None:
-        self._pool = pool
+    def __init__(self, storage: FolderStorage) -> None:
         self._storage = storage
         self._parsing = Parsing()
 
-    async def resolve(self, actor: Actor, project: Project, spec: RevisionSpec, name: str) -> Prepared:
-        """Resolve `spec` for a service called `name` in `project`.
+    async def resolve(self, spec: RevisionSpec, name: str, found: SpecFolders) -> ResolvedSpec:
+        """Return what the spec comes to for a service called `name`.
 
-        Raises NotFound for a folder that is not in the project, InvalidDefinition for a wrong file, InvalidRequest for
-        fields that do not fit each other.
+        Raises InvalidDefinition for a wrong file, InvalidRequest for fields that do not fit each other, Unavailable.
         """
-        async with self._pool.acquire() as con:
-            model = await folder_for(con, actor, spec.folder, "viewer", project=project) if spec.folder else None
-            extra = [
-                await folder_for(con, actor, mount.folder, "viewer", project=project) for mount in spec.extra_mounts
-            ]
-        inputs = await self._inputs(spec, name, model, extra)
-        resolved = resolve.resolve(spec, inputs)
-        return Prepared(spec, resolved, tuple(folder.id for folder in ([model] if model else []) + extra))
+        return resolve.resolve(spec, await self._inputs(spec, name, found))
 
-    async def _inputs(self, spec: RevisionSpec, name: str, model: Folder | None, extra: Sequence[Folder]) -> Inputs:
-        others = tuple(FolderFacts(folder.id, folder.name, folder.usage_mode) for folder in extra)
+    async def _inputs(self, spec: RevisionSpec, name: str, found: SpecFolders) -> Inputs:
+        model = found.model
+        others = tuple(FolderFacts(folder.id, folder.name, folder.usage_mode) for folder in found.extra)
         if model is None:
             return Inputs(name=name, extra=others)
         read = partial(_read, self._storage.tree(model.id), spec)

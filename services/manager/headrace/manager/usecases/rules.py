@@ -16,9 +16,9 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
-from headrace.manager.store import events, rules, services
+from headrace.manager.store import events, rules
 from headrace.manager.store.services import ServiceFacts
-from headrace.manager.usecases.context import a_page, as_id, service_for
+from headrace.manager.usecases.context import a_page, as_id, held_service, service_for
 from headrace.manager.usecases.ports import Pokes, RuleOutcomes
 
 
@@ -34,8 +34,7 @@ class Rules:
     async def add(self, actor: Actor, reference: str, spec: RuleSpec) -> RuleView:
         """Add a rule. Raises NotFound, Forbidden, Conflict when the service has too many."""
         async with transaction(self._pool) as con:
-            facts = await service_for(con, actor, reference, "member")
-            await services.lock(con, facts.service.id)
+            facts = await held_service(con, actor, reference, "member")  # one at a time, so that the count holds
             there = await rules.count(con, facts.service.id)
             bounds.check(f"service {facts.service.name}", "rules", there, self._most.rules_per_service)
             view = await rules.insert(con, facts.service.id, spec, actor.user_id)

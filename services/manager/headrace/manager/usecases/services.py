@@ -13,7 +13,7 @@ from headrace.common.contracts.problems import InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
-from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.common.db.pool import Connection, Pool
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import bounds, names, quota
 from headrace.manager.domain.access import Actor
@@ -24,7 +24,7 @@ from headrace.manager.store import agents, ends, folders, projects, services, tr
 from headrace.manager.store.services import NewService, ServiceFacts
 from headrace.manager.usecases.context import a_page, no_group, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import Pokes
-from headrace.manager.usecases.resolution import Prepared, Resolver
+from headrace.manager.usecases.resolution import Resolver, find_folders, hold_folders
 from headrace.manager.usecases.views import Views
 
 _BATCH = 100
@@ -67,17 +67,19 @@ class Services:
             raise InvalidRequest.of("endpoint_port", new.endpoint_port, allowed)
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
-        spec = RevisionSpec(**{name: getattr(new, name) for name in RevisionSpec.model_fields})
-        prepared = await self._resolver.resolve(actor, project, spec, new.name)
-        made = NewService(ServiceId(new_uuid()), project, RevisionId(new_uuid()), new, prepared.spec, prepared.resolved)
-        detail = None
-        if project.quota is None:
-            async with transaction(self._pool) as con:
-                facts = await self._beside_others(con, actor, made, prepared)
-                detail = await self._fresh(con, facts) if facts else None
-        if detail is None:
-            async with transaction(self._pool) as con:
-                detail = await self._fresh(con, await self._alone(con, actor, made, prepared))
+            found = await find_folders(con, actor, project, new)
+        spec = RevisionSpec.of(new)
+        resolved = await self._resolver.resolve(spec, new.name, found)
+        made = NewService(ServiceId(new_uuid()), project, RevisionId(new_uuid()), new, spec, resolved)
+        async with self._pool.acquire() as con:
+            detail = None
+            if project.quota is None:
+                async with con.transaction():
+                    facts = await self._beside_others(con, actor, made)
+                    detail = await self._fresh(con, facts) if facts else None
+            if detail is None:  # a transaction of its own: it has to hold the project before anything else
+                async with con.transaction():
+                    detail = await self._fresh(con, await self._alone(con, actor, made))
         self._pokes.poke("services", "routes")
         return detail
 
@@ -87,9 +89,7 @@ class Services:
             return None
         return known_slots.note_of(slots, await agents.slot_names(con))
 
-    async def _beside_others(
-        self, con: Connection, actor: Actor, new: NewService, prepared: Prepared
-    ) -> ServiceFacts | None:
+    async def _beside_others(self, con: Connection, actor: Actor, new: NewService) -> ServiceFacts | None:
         """Create it while others of the project are being created; None where a quota or the bound is near."""
         room = await projects.room(con, new.project.id, new.asked.resource_group)
         if room is None:
@@ -98,10 +98,10 @@ class Services:
             raise await no_group(con, new.asked.resource_group)
         if room.project.quota is not None or room.services + _AT_ONCE > self._most.services_per_project:
             return None
-        await prepared.hold_folders(con)
+        await hold_folders(con, new.resolved)
         return await services.create(con, new, actor)
 
-    async def _alone(self, con: Connection, actor: Actor, new: NewService, prepared: Prepared) -> ServiceFacts:
+    async def _alone(self, con: Connection, actor: Actor, new: NewService) -> ServiceFacts:
         """Create it as the only one of the project at this time, so that what is counted holds."""
         if not await services.group_exists(con, new.asked.resource_group):
             raise await no_group(con, new.asked.resource_group)
@@ -110,7 +110,7 @@ class Services:
             raise NotFound(f"there is no project {new.project.name}")
         there, _ = await projects.in_use(con, new.project.id)
         bounds.check(f"project {new.project.name}", "services", there, self._most.services_per_project)
-        await prepared.hold_folders(con)
+        await hold_folders(con, new.resolved)
         used = await projects.used(con, new.project.id) if locked.quota is not None else {}
         quota.check(new.project.name, locked.quota, used, quota.times(new.resolved.slots, new.asked.replicas))
         return await services.create(con, new, actor)

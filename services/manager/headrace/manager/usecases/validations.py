@@ -19,7 +19,7 @@ from headrace.manager.store import events, projects, services, sessions, validat
 from headrace.manager.store.validations import TrialRun
 from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only
 from headrace.manager.usecases.ports import Pokes
-from headrace.manager.usecases.resolution import Resolver
+from headrace.manager.usecases.resolution import Resolver, find_folders, hold_folders
 
 _NAME = "validation"
 
@@ -46,8 +46,9 @@ class Validations:
         """Start a trial run. Raises NotFound, Forbidden, InvalidDefinition, InvalidRequest, QuotaExceeded."""
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
-        spec = RevisionSpec(**{name: getattr(new, name) for name in RevisionSpec.model_fields})
-        prepared = await self._resolver.resolve(actor, project, spec, _NAME)
+            found = await find_folders(con, actor, project, new)
+        spec = RevisionSpec.of(new)
+        resolved = await self._resolver.resolve(spec, _NAME, found)
         session_id = SessionId(new_uuid())
         async with transaction(self._pool) as con:
             locked = await projects.lock(con, project.id)
@@ -59,8 +60,8 @@ class Validations:
             bounds.check(
                 f"project {project.name}", "validations that have not ended", there, self._most.validations_per_project
             )
-            await prepared.hold_folders(con)
-            quota.check(project.name, locked.quota, await projects.used(con, project.id), prepared.resolved.slots)
+            await hold_folders(con, resolved)
+            quota.check(project.name, locked.quota, await projects.used(con, project.id), resolved.slots)
             await sessions.create(
                 con,
                 session_id=session_id,
@@ -68,14 +69,15 @@ class Validations:
                 project_id=project.id,
                 service_id=None,
                 revision_id=None,
-                resolved=prepared.resolved,
+                resolved=resolved,
                 resource_group=new.resource_group,
                 created_by=actor.user_id,
             )
             details = {"validation": str(session_id), "spec": spec.model_dump(mode="json")}
             await events.record(con, actor, "validation.started", project_id=project.id, details=details)
+            started = await trial_run(con, actor, session_id, "viewer")
         self._pokes.poke("placement")
-        return await self.show(actor, str(session_id))
+        return _view(started)
 
     async def show(self, actor: Actor, reference: str) -> ValidationView:
         """Return how it stands. Raises NotFound."""
