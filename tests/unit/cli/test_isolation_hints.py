@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.cli.commands.stack_status import hints_of, open_to_others
+from headrace.cli.commands.stack_exposure import open_to_others
+from headrace.cli.commands.stack_status import hints_of
 from headrace.common.contracts.http.agents import AgentView
 from headrace.common.contracts.http.services import ServiceView
 from headrace.common.contracts.ids import AgentId

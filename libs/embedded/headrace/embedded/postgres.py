@@ -42,6 +42,7 @@ _SETTINGS = {
     "max_wal_senders": "0",
     "max_wal_size": "512MB",
     "io_method": "sync",  # no worker processes for a small database
+    "io_max_concurrency": "1",  # of which sync uses none; each of max_connections has so many places in shared memory
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",

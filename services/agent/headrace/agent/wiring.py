@@ -19,7 +19,6 @@ from headrace.agent.checks import Checker
 from headrace.agent.disk import DiskRoom
 from headrace.agent.folders import Folders
 from headrace.agent.gpu.interface import Gpus
-from headrace.agent.gpu.nvml import NvmlGpus
 from headrace.agent.gpu.simulated import SimulatedGpus
 from headrace.agent.hostports import HostPorts
 from headrace.agent.logs import LogServer
@@ -213,6 +212,8 @@ def _gpus(settings: Settings, stack: AsyncExitStack) -> Gpus:
             model=settings.simulated_gpu_model,
             memory_bytes=settings.simulated_gpu_memory_bytes,
         )
+    from headrace.agent.gpu.nvml import NvmlGpus  # noqa: PLC0415 - the driver's binding is 2 MB
+
     real = NvmlGpus()
     stack.callback(real.close)
     return real

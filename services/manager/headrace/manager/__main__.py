@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from headrace.common.runtime.lean import without_rich
+from headrace.common.runtime.lean import load_lean
 
 if __name__ == "__main__":
-    without_rich()
+    load_lean()
     from headrace.manager.running import main
 
     sys.exit(main())

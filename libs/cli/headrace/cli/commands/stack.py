@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace.cli.command import command
-from headrace.cli.commands.stack_status import open_to_others, show_status
+from headrace.cli.commands.stack_exposure import open_to_others
 from headrace.cli.config import default_data
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
+from headrace.common.runtime.lean import load_lean
 from headrace.embedded.state import StackState, read_state
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def up(
     ] = False,
 ) -> None:
     """Start everything on this machine and run until Ctrl-C: servers, manager, agents, app-proxy, autoscaler."""
+    load_lean()
     from headrace.embedded.services import UpOptions  # noqa: PLC0415 - the supervisor's imports are needed by `up` only
     from headrace.embedded.supervisor import Stage, run  # noqa: PLC0415
 
@@ -162,6 +164,8 @@ def down(
 
 def status(session: Session, data: Data = None) -> None:
     """Show what runs: servers, services, agents, where they listen and log; or the server that one is logged in to."""
+    from headrace.cli.commands.stack_status import show_status  # noqa: PLC0415 - `up` stays for long, and needs none of it
+
     folder = _found(session, data)
     state = read_state(folder)
     remote = data is None and session.data is None and (state is None or session.url is not None)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from headrace.cli.commands.agent import AGENT_COLUMNS, shortages
 from headrace.cli.commands.service_view import SERVICE_COLUMNS
+from headrace.cli.commands.stack_exposure import open_to_others
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
@@ -119,16 +120,6 @@ def _seen(session: Session) -> tuple[tuple[AgentView, ...], tuple[ServiceView, .
         if error.status in {403, 404}:  # machines are for operators
             return (), services
         raise
-
-
-def open_to_others(runtime: str, listen_host: str) -> str | None:
-    """Return the warning for a stack without isolation that others can reach; None where there is nothing to warn of."""
-    if runtime != "process" or listen_host == "localhost" or listen_host.startswith("127.") or listen_host == "::1":
-        return None
-    return (
-        f"API and endpoints listen at {listen_host}, and replicas run as your own account (--runtime process): a model, and "
-        "whoever may start one, reads every secret of this stack and every file of yours. Use --runtime docker for others"
-    )
 
 
 def _shared(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from headrace.common.runtime.lean import without_rich
+from headrace.common.runtime.lean import load_lean
 
 if __name__ == "__main__":
-    without_rich()
+    load_lean()
     from headrace.appproxy.worker.worker import main
 
     main()

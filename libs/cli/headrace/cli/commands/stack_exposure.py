@@ -1,0 +1,13 @@
+"""Exposure of a local stack: who can reach it, and what keeps them from its secrets."""
+
+from __future__ import annotations
+
+
+def open_to_others(runtime: str, listen_host: str) -> str | None:
+    """Return the warning for a stack without isolation that others can reach; None where there is nothing to warn of."""
+    if runtime != "process" or listen_host == "localhost" or listen_host.startswith("127.") or listen_host == "::1":
+        return None
+    return (
+        f"API and endpoints listen at {listen_host}, and replicas run as your own account (--runtime process): a model, and "
+        "whoever may start one, reads every secret of this stack and every file of yours. Use --runtime docker for others"
+    )
