@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.cli.app import ENTRIES, LazyGroup
+from headrace.cli.command import Commands
 
 HEAVY = ("pydantic", "httpx", "rich", "yaml", "asyncio")
 LOADED = """
@@ -20,11 +21,11 @@ print("loaded", *(name for name, module in sys.modules.items() if module is not 
 """
 
 
-def loaded(home: Path, *words: str) -> set[str]:
-    """Return the modules that a run of `headrace WORDS` has imported."""
+def loaded(home: Path, *words: str, program: str = LOADED) -> set[str]:
+    """Return the modules that a run of the program, or of `headrace WORDS`, has imported."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "XDG_"))}
     ran = subprocess.run(
-        [sys.executable, "-c", LOADED, *words],
+        [sys.executable, "-c", program, *words],
         env={**kept, "HOME": str(home)},
         capture_output=True,
         text=True,
@@ -42,6 +43,39 @@ def test_a_command_loads_no_terminal_painter_and_no_file_reader(tmp_path: Path) 
     modules = loaded(tmp_path, "service", "ls")
     assert "headrace.cli.commands.service" in modules
     assert modules.isdisjoint({"rich", "yaml", "httpx._main", "headrace.cli.commands.folder"})
+
+
+NOUNS = ("agents", "clients", "folders", "projects", "rules", "services", "tokens", "users", "validations")
+CALLED = """
+import sys
+from headrace.cli.__main__ import main
+from headrace.cli.app import LazyGroup
+from headrace.sdk import Client
+word, noun = sys.argv[1:]
+LazyGroup(name="headrace").get_command(None, word).get_command(None, "ls")
+getattr(Client("http://127.0.0.1:9", "key"), noun)
+print("loaded", *(name for name, module in sys.modules.items() if module is not None))
+"""
+
+
+@pytest.mark.parametrize(
+    ("word", "noun"), [("service", "services"), ("project", "projects"), ("agent", "agents"), ("token", "tokens")]
+)
+def test_a_command_loads_the_calls_and_commands_of_its_own_noun_only(tmp_path: Path, word: str, noun: str) -> None:
+    modules = loaded(tmp_path, word, noun, program=CALLED)
+    assert f"headrace.sdk.{noun}" in modules
+    assert modules.isdisjoint(f"headrace.sdk.{other}" for other in NOUNS if other != noun)
+    others = {"service_changes", "service_logs", "stack_status", "rule", "folder"}
+    assert modules.isdisjoint(f"headrace.cli.commands.{other}" for other in others)
+    assert modules.isdisjoint({"asyncio", "anyio", "rich", "yaml"})
+
+
+def test_the_commands_of_a_group_are_those_that_its_modules_register() -> None:
+    for entry in ENTRIES.values():
+        for module, names in entry.elsewhere.items():
+            holder = Commands(help="")
+            holder.add(f"headrace.cli.commands.{module}")
+            assert list(holder.waiting) == names.split(), module
 
 
 @pytest.mark.parametrize("name", ENTRIES)

@@ -27,9 +27,7 @@ print(*(name for name, module in sys.modules.items() if module is not None))
 
 def loaded(module: str) -> set[str]:
     """Return the modules of a process that starts as a service does and imports `module`."""
-    ran = subprocess.run(
-        [sys.executable, "-c", LOADED, module], capture_output=True, text=True, check=True, timeout=60
-    )
+    ran = subprocess.run([sys.executable, "-c", LOADED, module], capture_output=True, text=True, check=True, timeout=60)
     return set(ran.stdout.split())
 
 

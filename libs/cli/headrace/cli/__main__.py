@@ -12,9 +12,10 @@ from headrace.cli.app import build
 from headrace.cli.errors import ExitCode
 from headrace.cli.session import Session
 
-# What the command line never uses, and would load at each start: httpx's own command line (with rich and pygments;
-# httpx imports it only where it can), and pydantic's search of all installed packages for plugins.
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: its import fails, as if not installed
+# What the command line never uses, and would load at each start: httpx's own command line (with rich and pygments) and its
+# asynchronous half, which it imports only where it can, and pydantic's search of all installed packages for plugins.
+for unused in ("httpx._main", "anyio", "trio"):
+    sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # None: its import fails, as if not installed
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 RAISED_AGAIN_S = 0.5

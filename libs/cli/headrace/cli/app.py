@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from headrace.cli.command import Commands
 from headrace.cli.errors import EXIT_CODES
 from headrace.cli.session import current
 
@@ -43,34 +43,36 @@ EPILOG = "\b\n" + "\n\n\b\n".join(
 
 @dataclass(frozen=True)
 class Entry:
-    """A top-level word: the modules in headrace.cli.commands that register it, and its line in the list."""
+    """A top-level word: the module in headrace.cli.commands that registers its commands, and its line in the list."""
 
-    modules: tuple[str, ...]
+    module: str
     help: str
     is_group: bool = False
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Commands of a group that other modules register: their names, with blanks between them, by the module."""
 
 
-def _group(help: str, *modules: str) -> Entry:
-    return Entry(modules, help, is_group=True)
+def _group(help: str, module: str, **elsewhere: str) -> Entry:
+    return Entry(module, help, is_group=True, elsewhere=elsewhere)
 
 
 ENTRIES: Mapping[str, Entry] = {
     "up": Entry(
-        ("stack",),
+        "stack",
         "Start everything on this machine and run until Ctrl-C: servers, manager, agents, app-proxy, autoscaler.",
     ),
-    "down": Entry(("stack",), "Stop the stack that `up` started; its data stays."),
+    "down": Entry("stack", "Stop the stack that `up` started; its data stays."),
     "status": Entry(
-        ("stack",),
+        "stack",
         "Show what runs: servers, services, agents, where they listen and log; or the server that one is logged in to.",
     ),
-    "login": Entry(("login",), "Try a server and key, and keep them for later commands (only you can read the file)."),
-    "logout": Entry(("login",), "Forget the stored login."),
-    "whoami": Entry(("login",), "Show who one is to the server, and one's projects."),
-    "migrate": Entry(("migrate",), "Bring the manager's database up to date; safe to repeat, and for many at once."),
-    "version": Entry(("version",), "Show this program's version, and the server's if it can be reached."),
+    "login": Entry("login", "Try a server and key, and keep them for later commands (only you can read the file)."),
+    "logout": Entry("login", "Forget the stored login."),
+    "whoami": Entry("login", "Show who one is to the server, and one's projects."),
+    "migrate": Entry("migrate", "Bring the manager's database up to date; safe to repeat, and for many at once."),
+    "version": Entry("version", "Show this program's version, and the server's if it can be reached."),
     "completion": Entry(
-        ("completion",), "Print the shell's completion script; load it with: source <(headrace completion bash)."
+        "completion", "Print the shell's completion script; load it with: source <(headrace completion bash)."
     ),
     "project": _group("Projects: members, quotas, what is used.", "project"),
     "user": _group("Users and their API keys (operators; one's own keys: everybody).", "user"),
@@ -78,10 +80,10 @@ ENTRIES: Mapping[str, Entry] = {
     "service": _group(
         "Model services: one permanent endpoint and its replicas.",
         "service",
-        "service_changes",
-        "service_traffic",
-        "service_receipts",
-        "service_logs",
+        service_changes="update rollback restart retry history revisions decisions errors",
+        service_traffic="traffic weight",
+        service_receipts="receipts",
+        service_logs="logs validate",
     ),
     "token": _group("Tokens with which apps call a service, or all services of a project.", "token"),
     "client": _group("Named clients: apps that call a service with basic auth.", "client"),
@@ -103,7 +105,7 @@ class LazyGroup(TyperGroup):
         if entry is None:
             return None
         if cmd_name not in self.commands:
-            self.commands[cmd_name] = _loaded(cmd_name, entry)
+            self.commands[cmd_name] = _loaded(cmd_name)
         return self.commands[cmd_name]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
@@ -114,14 +116,14 @@ class LazyGroup(TyperGroup):
 
 
 @cache
-def _loaded(name: str, entry: Entry) -> Any:
-    modules = [import_module(f"headrace.cli.commands.{module}") for module in entry.modules]
-    holder = typer.Typer(help=entry.help, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-    for module in modules:
-        module.register(holder)
-    made = typer.main.get_group(holder)
-    made.name = name
-    return made if entry.is_group else made.commands[name]
+def _loaded(name: str) -> Any:
+    entry = ENTRIES[name]
+    holder = Commands(help=entry.help)
+    holder.add(f"headrace.cli.commands.{entry.module}")
+    for module, names in entry.elsewhere.items():
+        holder.add_later(f"headrace.cli.commands.{module}", names.split())
+    group = holder.group(name)
+    return group if entry.is_group else group.get_command(None, name)
 
 
 def _short(text: str, width: int) -> str:

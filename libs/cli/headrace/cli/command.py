@@ -9,11 +9,14 @@ A parameter whose type is a dataclass stands for all its fields, so that several
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import partial
+from importlib import import_module
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
 from headrace.cli.session import current
 
@@ -21,28 +24,84 @@ F = TypeVar("F", bound=Callable[..., None])
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON: objects, arrays for lists, a line each for streams.")]
 
 
-def command(where: typer.Typer, name: str, **options: Any) -> Callable[[F], F]:
+class CommandGroup(TyperGroup):
+    """A group that makes each of its commands when it is asked for: `service ls` does not pay for the twenty others."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.waiting: dict[str, Callable[[typer.Typer], None]] = {}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order in which they were registered."""
+        return [*self.waiting, *(name for name in super().list_commands(ctx) if name not in self.waiting)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command `cmd_name`, or None."""
+        if cmd_name not in self.commands and (make := self.waiting.get(cmd_name)) is not None:
+            single = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+            make(single)
+            self.commands[cmd_name] = typer.main.get_group(single).commands[cmd_name]
+        return super().get_command(ctx, cmd_name)
+
+
+class Commands(typer.Typer):
+    """What the modules of one word register their commands with."""
+
+    def __init__(self, *, help: str) -> None:
+        super().__init__(
+            cls=CommandGroup, help=help, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+        )
+        self.waiting: dict[str, Callable[[typer.Typer], None]] = {}
+
+    def add(self, module: str) -> None:
+        """Let the module register its commands."""
+        import_module(module).register(self)
+
+    def add_later(self, module: str, names: Iterable[str]) -> None:
+        """Take note of the commands that the module will register; it is imported when one of them is asked for."""
+        for name in names:
+            self.waiting[name] = partial(_from_module, module, name)
+
+    def group(self, name: str) -> CommandGroup:
+        """Return the group of all that was registered."""
+        made = typer.main.get_group(self)
+        assert isinstance(made, CommandGroup)  # noqa: S101 - the class that was asked for above
+        made.name, made.waiting = name, self.waiting
+        return made
+
+
+def command(where: Commands, name: str) -> Callable[[F], F]:
     """Register the decorated function as the command `name`; its first parameter gets the Session."""
 
     def register(function: F) -> F:
-        parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        shared: dict[str, Any] = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
-
-        def call(ctx: typer.Context, json: bool, **values: Any) -> None:
-            session = current(ctx)
-            session.output.as_json = session.output.as_json or json
-            for parameter, flags in shared.items():
-                values[parameter] = flags(**{field.name: values.pop(field.name) for field in fields(flags)})
-            function(session, **values)
-
-        _pretend(call, function, [*_spread(parameters)])
-        where.command(name, **options)(call)
+        where.waiting[name] = partial(_make, name, function)
         return function
 
     return register
 
 
-def commands(where: typer.Typer, functions: Mapping[str, Callable[..., None]]) -> None:
+def _from_module(module: str, name: str, where: typer.Typer) -> None:
+    holder = Commands(help="")
+    holder.add(module)
+    holder.waiting[name](where)
+
+
+def _make(name: str, function: Callable[..., None], where: typer.Typer) -> None:
+    parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    shared: dict[str, Any] = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
+
+    def call(ctx: typer.Context, json: bool, **values: Any) -> None:
+        session = current(ctx)
+        session.output.as_json = session.output.as_json or json
+        for parameter, flags in shared.items():
+            values[parameter] = flags(**{field.name: values.pop(field.name) for field in fields(flags)})
+        function(session, **values)
+
+    _pretend(call, function, [*_spread(parameters)])
+    where.command(name)(call)
+
+
+def commands(where: Commands, functions: Mapping[str, Callable[..., None]]) -> None:
     """Register several under their names."""
     for name, function in functions.items():
         command(where, name)(function)

@@ -30,7 +30,7 @@ _HOW = "headrace login --url URL, or set HEADRACE_URL and HEADRACE_API_KEY, or s
 class Login(BaseModel):
     """What `login` stored: a server with a key, or a data folder whose running stack has both."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     url: str | None = None
     key: str | None = Field(default=None, repr=False)
     ca_file: Path | None = None
@@ -78,7 +78,7 @@ def default_data(environ: Mapping[str, str]) -> Path:
 class Defaults(BaseModel):
     """What `project use` stored: the project that commands mean where none is given, per server and key."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
     projects: dict[str, str] = {}
     """Server's URL, a blank and the key's fingerprint → project, '' for none; the latest last, MAX_DEFAULTS at most.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Sequence
@@ -61,6 +60,8 @@ class ProcessId:
 
     async def gone(self, timeout_s: float) -> bool:
         """Wait until the process is gone, at most `timeout_s`; return whether it is."""
+        import asyncio  # noqa: PLC0415 - most commands only ask whether a process is alive
+
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while self.alive:  # noqa: ASYNC110 - not our child: there is nothing to wait on but /proc

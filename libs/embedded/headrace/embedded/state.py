@@ -23,7 +23,7 @@ class Phase(StrEnum):
 class ProcessState(BaseModel):
     """One child process."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     name: str
     pid: int | None
@@ -36,7 +36,7 @@ class ProcessState(BaseModel):
 class StackState(BaseModel):
     """The stack as its supervisor sees it; no secrets."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     v: int = 1
     phase: Phase

@@ -1,22 +1,29 @@
-"""The entry: one server, one API key, a group of calls per noun."""
+"""The entry: one server, one API key, a group of calls per noun.
+
+A group, and the models of its answers, are imported when it is first used: making all of them costs as much as a command.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from headrace.common.contracts.http.installation import Version
-from headrace.common.contracts.http.whoami import WhoAmI
-from headrace.sdk.agents import Agents
-from headrace.sdk.clients import Clients
-from headrace.sdk.folders import Folders
-from headrace.sdk.projects import Projects
-from headrace.sdk.rules import Rules
-from headrace.sdk.services import Services
-from headrace.sdk.tokens import Tokens
 from headrace.sdk.transport import Transport
-from headrace.sdk.users import Users
-from headrace.sdk.validations import Validations
+
+if TYPE_CHECKING:
+    from headrace.common.contracts.http.installation import Version
+    from headrace.common.contracts.http.whoami import WhoAmI
+    from headrace.sdk.agents import Agents
+    from headrace.sdk.clients import Clients
+    from headrace.sdk.folders import Folders
+    from headrace.sdk.projects import Projects
+    from headrace.sdk.rules import Rules
+    from headrace.sdk.services import Services
+    from headrace.sdk.tokens import Tokens
+    from headrace.sdk.users import Users
+    from headrace.sdk.validations import Validations
 
 
 class Client:
@@ -56,16 +63,76 @@ class Client:
             patience_s=patience_s,
             on_wait=on_wait,
         )
-        self.projects = Projects(self._transport)
-        self.users = Users(self._transport)
-        self.folders = Folders(self._transport)
-        self.services = Services(self._transport)
-        self.tokens = Tokens(self._transport)
-        self.project_tokens = Tokens(self._transport, "projects")
-        self.clients = Clients(self._transport)
-        self.rules = Rules(self._transport)
-        self.agents = Agents(self._transport)
-        self.validations = Validations(self._transport)
+
+    @cached_property
+    def projects(self) -> Projects:
+        """Projects, their members and quotas."""
+        from headrace.sdk.projects import Projects  # noqa: PLC0415
+
+        return Projects(self._transport)
+
+    @cached_property
+    def users(self) -> Users:
+        """Users and their API keys."""
+        from headrace.sdk.users import Users  # noqa: PLC0415
+
+        return Users(self._transport)
+
+    @cached_property
+    def folders(self) -> Folders:
+        """Model folders and the files in them."""
+        from headrace.sdk.folders import Folders  # noqa: PLC0415
+
+        return Folders(self._transport)
+
+    @cached_property
+    def services(self) -> Services:
+        """Model services: revisions, replicas, logs, history."""
+        from headrace.sdk.services import Services  # noqa: PLC0415
+
+        return Services(self._transport)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Tokens with which apps call a service."""
+        from headrace.sdk.tokens import Tokens  # noqa: PLC0415
+
+        return Tokens(self._transport)
+
+    @cached_property
+    def project_tokens(self) -> Tokens:
+        """Tokens with which apps call all services of a project."""
+        from headrace.sdk.tokens import Tokens  # noqa: PLC0415
+
+        return Tokens(self._transport, "projects")
+
+    @cached_property
+    def clients(self) -> Clients:
+        """Named clients of a service."""
+        from headrace.sdk.clients import Clients  # noqa: PLC0415
+
+        return Clients(self._transport)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """Autoscaling rules of a service."""
+        from headrace.sdk.rules import Rules  # noqa: PLC0415
+
+        return Rules(self._transport)
+
+    @cached_property
+    def agents(self) -> Agents:
+        """The machines, for operators."""
+        from headrace.sdk.agents import Agents  # noqa: PLC0415
+
+        return Agents(self._transport)
+
+    @cached_property
+    def validations(self) -> Validations:
+        """Trial runs of a definition."""
+        from headrace.sdk.validations import Validations  # noqa: PLC0415
+
+        return Validations(self._transport)
 
     @property
     def url(self) -> str:
@@ -74,10 +141,14 @@ class Client:
 
     def whoami(self) -> WhoAmI:
         """Return the caller and its roles."""
+        from headrace.common.contracts.http.whoami import WhoAmI  # noqa: PLC0415
+
         return self._transport.one(WhoAmI, "GET", "/v1/whoami")
 
     def version(self) -> Version:
         """Return which version of Headrace the server runs."""
+        from headrace.common.contracts.http.installation import Version  # noqa: PLC0415
+
         return self._transport.one(Version, "GET", "/v1/version")
 
     def close(self) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import builtins
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from headrace.common.contracts.http.history import HistoryEntry
 from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView, Rollback
-from headrace.common.contracts.http.rules import ScaleDecisionView
 from headrace.common.contracts.http.services import (
     CreateService,
     NameAvailability,
@@ -25,6 +25,9 @@ from headrace.sdk.errors import ApiError, WaitFailedError, WaitTimeoutError
 from headrace.sdk.logs import LogStream
 from headrace.sdk.transport import Transport, segment
 from headrace.sdk.waiting import Until, polled, reached
+
+if TYPE_CHECKING:
+    from headrace.common.contracts.http.rules import ScaleDecisionView
 
 _INCOMPLETE = Reason(code="receipt-incomplete", text="not all app-proxies have told what became of open requests")
 _GONE = Reason(code="not-found", text="the service does not exist")
@@ -110,6 +113,8 @@ class Services:
 
     def decisions(self, service: object) -> Iterator[ScaleDecisionView]:
         """Yield the changes of the wanted replicas, newest first."""
+        from headrace.common.contracts.http.rules import ScaleDecisionView  # noqa: PLC0415 - see client.py
+
         return self._transport.items(ScaleDecisionView, f"{_of(service)}/decisions")
 
     def weigh(self, service: object, replica: UUID | str, weight: int) -> ReplicaView:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import command
+from headrace.cli.command import Commands, command
 from headrace.cli.output import Columns
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
@@ -40,7 +40,7 @@ def disk(found: Disk | None) -> str:
     return f"{words}; it starts no replicas before {size(found.reserve_bytes)} are free"
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     command(app, "ls")(ls)
     command(app, "show")(show)

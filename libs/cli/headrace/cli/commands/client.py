@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import commands
+from headrace.cli.command import Commands, commands
 from headrace.cli.commands.caller_flags import CallerFlags, Unlimited, UnsetCaller, limits_text
 from headrace.cli.commands.flags import Service, Yes, confirmed
 from headrace.cli.commands.in_force import NoWait, told, words
@@ -31,7 +31,7 @@ _COLUMNS: Columns[ClientView] = (
 )
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     commands(app, {"create": create, "ls": ls, "update": update, "rotate": rotate, "rm": rm})
 

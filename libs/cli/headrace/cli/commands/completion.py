@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.completion import get_completion_script  # type: ignore[attr-defined]  # public, but not listed as re-exported
 
-from headrace.cli.command import command
+from headrace.cli.command import Commands, command
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
 
@@ -23,7 +23,7 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the command."""
     command(app, "completion")(completion)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import commands
+from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Folder, OfProject, Project, Yes, confirmed
 from headrace.cli.config import state_folder
 from headrace.cli.errors import CliError
@@ -47,7 +47,7 @@ _FILES: Columns[FileView] = (
 )
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     commands(
         app,

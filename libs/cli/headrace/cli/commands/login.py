@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import command
+from headrace.cli.command import Commands, command
 from headrace.cli.config import Login, Target, checked_key, checked_url
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.output import interactive
@@ -18,7 +18,7 @@ from headrace.cli.text import mapping
 from headrace.common.contracts.http.whoami import WhoAmI
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     command(app, "login")(login)
     command(app, "logout")(logout)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
-from headrace.cli.command import command
+from headrace.cli.command import Commands, command
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.session import Session
 
@@ -19,7 +19,7 @@ class Migrated(BaseModel):
     applied: tuple[int, ...]
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the command."""
     command(app, "migrate")(migrate)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import commands
+from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Yes, confirmed
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
@@ -32,7 +32,7 @@ _UNSET = ("description", "quota")
 _MEMBERS: Columns[MemberView] = (("USER", lambda m: m.user), ("ROLE", lambda m: m.role))
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     commands(
         app,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import commands
+from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Service, Yes, confirmed
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
@@ -48,7 +48,7 @@ def told(spec: RuleSpec) -> str:
     )
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     commands(app, {"add": add, "ls": ls, "update": update, "rm": rm})
 

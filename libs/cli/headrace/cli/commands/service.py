@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import commands
+from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Message, OfProject, Project, Service, Timeout, Yes, confirmed
 from headrace.cli.commands.rollout_flags import RolloutFlags
 from headrace.cli.commands.service_flags import SpecFlags, overlaid
@@ -26,7 +26,7 @@ from headrace.sdk import Until
 Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until it is so; exit code 5 when it fails.")]
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     commands(
         app,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import commands
+from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Message, Service, Timeout
 from headrace.cli.commands.rollout_flags import RolloutFlags
 from headrace.cli.commands.service import Wait, finish
@@ -47,7 +47,7 @@ _DECISIONS: Columns[ScaleDecisionView] = (
 )
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     commands(
         app,

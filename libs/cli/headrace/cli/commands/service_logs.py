@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import command
+from headrace.cli.command import Commands, command
 from headrace.cli.commands.flags import Project, Service, Timeout
 from headrace.cli.commands.service_flags import SpecFlags, overlaid
 from headrace.cli.errors import ExitCode
@@ -32,7 +32,7 @@ _LINE = re.compile(
 )
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     command(app, "logs")(logs)
     command(app, "validate")(validate)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import commands
+from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Service
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
@@ -37,7 +37,7 @@ _COLUMNS: Columns[ReceiptView] = (
 )
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     commands(app, {"receipts": receipts})
 

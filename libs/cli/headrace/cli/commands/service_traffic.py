@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import commands
+from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Message, Service
 from headrace.cli.commands.service_view import replica_lines
 from headrace.cli.commands.traffic_flags import TrafficFlags, traffic_facts
@@ -16,7 +16,7 @@ from headrace.common.contracts.http.services import ServiceView, UpdateService
 from headrace.common.contracts.http.traffic import MOST_WEIGHT
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     commands(app, {"traffic": traffic, "weight": weight})
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace.cli.command import command
+from headrace.cli.command import Commands, command
 from headrace.cli.commands.stack_exposure import open_to_others
 from headrace.cli.config import default_data
 from headrace.cli.errors import CliError, ExitCode
@@ -36,7 +36,7 @@ class Runtime(StrEnum):
     DOCKER = "docker"
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     command(app, "up")(up)
     command(app, "down")(down)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import commands
+from headrace.cli.command import Commands, commands
 from headrace.cli.commands.caller_flags import UNSET_CALLER, CallerFlags, Unlimited, limits_text
 from headrace.cli.commands.completing import complete_service
 from headrace.cli.commands.in_force import NoWait, told
@@ -47,7 +47,7 @@ _COLUMNS: Columns[TokenView] = (
 )
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     commands(app, {"create": create, "ls": ls, "update": update, "revoke": revoke})
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import commands
+from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Yes, confirmed
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
@@ -33,7 +33,7 @@ _KEYS: Columns[KeyView] = (
 )
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the commands."""
     commands(
         app,

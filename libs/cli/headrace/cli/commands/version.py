@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-import typer
 from pydantic import BaseModel
 
-from headrace.cli.command import command
+from headrace.cli.command import Commands, command
 from headrace.cli.errors import CliError
 from headrace.cli.session import Session
 from headrace.sdk import HeadraceError
@@ -21,7 +20,7 @@ class Versions(BaseModel):
     url: str | None = None
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Commands) -> None:
     """Add the command."""
     command(app, "version")(show)
 
