@@ -63,7 +63,7 @@ class CompileHook(BuildHookInterface[Any]):
 def _compile(into: Path) -> dict[str, str]:
     """Compile below `into`, and return the names in the wheel of the files that were made."""
     from mypyc.build import mypycify  # noqa: PLC0415 - only where something is compiled
-    from setuptools import Distribution  # noqa: PLC0415
+    from setuptools import Distribution  # type: ignore[import-untyped]  # noqa: PLC0415
 
     os.chdir(ROOT)  # where mypy's paths begin
     paths = [str(file.relative_to(ROOT)) for file in modules()]

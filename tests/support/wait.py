@@ -9,8 +9,10 @@ from inspect import isawaitable
 from typing import Any
 
 
-async def eventually(probe: Callable[[], Any], *, within_s: float = 60.0, every_s: float = 0.02, what: str = "") -> Any:
-    """Return the first truthy result of `probe`; AssertionErrors in it count as 'not yet'. Raises AssertionError after `within_s`."""
+async def eventually(
+    probe: Callable[..., Any], *, within_s: float = 60.0, every_s: float = 0.02, what: str = ""
+) -> Any:
+    """Return the first truthy result of `probe()`; AssertionErrors in it count as 'not yet'. Raises AssertionError after `within_s`."""
     deadline = time.monotonic() + within_s
     last: object = None
     while True:

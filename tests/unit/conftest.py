@@ -35,7 +35,7 @@ def _connect(self: socket.socket, address: Any) -> None:
 @pytest.fixture(autouse=True)
 def _no_network() -> Iterator[None]:
     """Refuse connections to other machines."""
-    socket.socket.connect = _connect  # type: ignore[method-assign]
+    socket.socket.connect = _connect  # type: ignore[method-assign, assignment]
     yield
     socket.socket.connect = _CONNECTS  # type: ignore[method-assign]
 

@@ -116,7 +116,7 @@ class AgentUnderTest:
             return self.reports[-1] if self.reports and test(self.reports[-1]) else None
 
         try:
-            found = await eventually(look, within_s=within_s, every_s=0.005)
+            found: NodeReport | None = await eventually(look, within_s=within_s, every_s=0.005)
         except AssertionError as error:
             newest = self.reports[-1].kernels if self.reports else "none"
             raise AssertionError(f"{error}\nnewest: {newest}\n{self.log.read_text()[-6000:]}") from None
@@ -131,6 +131,17 @@ class AgentUnderTest:
             return row is not None and all(getattr(row, name) == value for name, value in wanted.items())
 
         row = row_of(await self.until(fits, within_s), spec.kernel_id)
+        assert row is not None
+        return row
+
+    async def ended(self, spec: KernelSpec) -> KernelReport:
+        """Return the kernel's report once its program has ended, or could not begin."""
+
+        def has_ended(report: NodeReport) -> bool:
+            row = row_of(report, spec.kernel_id)
+            return row is not None and row.state in {"exited", "failed"}
+
+        row = row_of(await self.until(has_ended), spec.kernel_id)
         assert row is not None
         return row
 

@@ -341,12 +341,7 @@ async def test_a_program_that_is_not_in_the_image(docker_agent: AgentUnderTest, 
     lost, shellless = container(busybox, command=("no-such-program",)), container(bare, command=(*SH, "true"))
     await docker_agent.plan(lost, shellless)
     for spec in (lost, shellless):
-        row = await docker_agent.until(
-            lambda r, spec=spec: any(
-                k.kernel_id == spec.kernel_id and k.state in {"exited", "failed"} for k in r.kernels
-            )
-        )
-        found = next(k for k in row.kernels if k.kernel_id == spec.kernel_id)
+        found = await docker_agent.ended(spec)
         assert "no-such-program" in found.reason.text or "/bin/sh" in found.reason.text
 
 

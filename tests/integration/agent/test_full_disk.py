@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -21,7 +21,7 @@ QUICK = {"path": "/health", "interval": 0.2, "max_retries": 2, "max_wait_time": 
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> SmallDisk:
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     with small_disk(tmp_path / "disk", 32) as disk:
         yield disk
 

@@ -101,16 +101,16 @@ async def test_a_strangers_answer_on_its_port_makes_no_replica_healthy(
     port = json.loads(record.read_text())["host_port"]
     stranger = subprocess.Popen([sys.executable, "-m", "http.server", str(port)], stderr=subprocess.DEVNULL)
     try:
-        row = await agent.until(lambda r: r.kernels[0].reason.code == "port-taken")
-        assert (row.kernels[0].health, row.kernels[0].host, row.kernels[0].port) == ("unhealthy", None, None)
-        assert str(stranger.pid) in row.kernels[0].reason.text
+        (taken,) = (await agent.until(lambda r: r.kernels[0].reason.code == "port-taken")).kernels
+        assert (taken.health, taken.host, taken.port) == ("unhealthy", None, None)
+        assert str(stranger.pid) in taken.reason.text
         assert not any(k.health == "healthy" for report in agent.reports for k in report.kernels)
     finally:
         stranger.kill()
         stranger.wait()
     fifo = agent.data / "process" / "kernels" / str(spec.kernel_id) / "root/home/work/w"
     await asyncio.to_thread(fifo.write_text, "go\n")
-    row = await agent.kernel(spec, health="healthy", port=port)
+    await agent.kernel(spec, health="healthy", port=port)
 
 
 async def test_who_joins_a_replicas_port_beside_it_is_found(agent: AgentUnderTest) -> None:
@@ -191,9 +191,9 @@ async def test_a_killed_program_is_out_at_once_and_is_not_started_again(agent_wi
     other = make_spec(command=ENGINE)
     await agent.plan(spec, other)  # a new generation with the same kernel
     report = await agent.until(lambda r: (row := row_of(r, other.kernel_id)) is not None and row.state == "running")
-    row = row_of(report, spec.kernel_id)
-    assert row is not None
-    assert row.state == "exited"
+    ended = row_of(report, spec.kernel_id)
+    assert ended is not None
+    assert ended.state == "exited"
 
 
 async def test_a_replica_serves_as_soon_as_it_can_whatever_the_interval(agent: AgentUnderTest) -> None:

@@ -31,7 +31,7 @@ class Clock:
 
 def judge_by(world: World, limits: RateLimiter) -> None:
     """Use these; the plane closes them."""
-    world.proxy.traffic.plane.context.rate_limiter = limits
+    world.plane.context.rate_limiter = limits
 
 
 class Engine:

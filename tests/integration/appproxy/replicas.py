@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -61,7 +62,7 @@ async def fleet(number: int, *, held: bool = False) -> AsyncIterator[Fleet]:
         made.gate.set()
     async with AsyncExitStack() as stack:
         for n in range(1, number + 1):
-            made.replicas[n] = await stack.enter_async_context(backend(lambda request, n=n: made.answer(n, request)))
+            made.replicas[n] = await stack.enter_async_context(backend(partial(made.answer, n)))
         yield made
         made.gate.set()
 
@@ -79,14 +80,14 @@ class Clock:
 def stop_time(world: World) -> Clock:
     """Return the clock that the services of the tables so far go by from now on: queue, health and retries."""
     clock = Clock()
-    for serving in world.proxy.traffic.plane.backends:
+    for serving in world.plane.backends:
         serving._now = clock
     return clock
 
 
 def serving(world: World, name: str = "chat") -> ServiceBackend:
     """Return the live side of a service."""
-    found = world.proxy.traffic.plane.backends.by_name(name)
+    found = world.plane.backends.by_name(name)
     assert found is not None
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import TypeAlias
 
 import httpx
 import pytest
@@ -15,7 +16,8 @@ from tests.support.wait import eventually
 from tests.unit.appproxy.tables import route, table
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+Reader: TypeAlias = asyncio.StreamReader
+Writer: TypeAlias = asyncio.StreamWriter
 
 
 async def hang(reader: Reader, _writer: Writer, _n: int) -> None:

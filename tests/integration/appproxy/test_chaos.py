@@ -71,7 +71,7 @@ async def test_nothing_is_lost_and_nothing_is_left(tmp_path: Path) -> None:
             churning = False
         await churn.end()
 
-        plane = world.proxy.traffic.plane
+        plane = world.plane
         await eventually(
             lambda: not (plane.open_requests or plane.context.downstreams.open or plane.context.requests.tasks)
         )

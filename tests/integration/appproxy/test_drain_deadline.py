@@ -51,7 +51,7 @@ class Old:
 
     @property
     def receipt(self) -> DrainCounts:
-        servings = self.world.proxy.traffic.plane.backends
+        servings = self.world.plane.backends
         serving = servings.by_name("chat")
         assert serving is not None
         replica = serving.replicas.get(self.route.session_id) or servings.retired[self.route.session_id][0]

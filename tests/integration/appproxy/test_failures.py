@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import TypeAlias
 
 import pytest
 from aiohttp import web
@@ -17,7 +18,8 @@ from tests.support.wait import eventually
 from tests.unit.appproxy.tables import route, table
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+Reader: TypeAlias = asyncio.StreamReader
+Writer: TypeAlias = asyncio.StreamWriter
 
 
 async def hang(reader: Reader, _writer: Writer, _n: int) -> None:

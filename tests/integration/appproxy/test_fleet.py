@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import openai
@@ -29,6 +29,9 @@ ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
 ELSEWHERE = ProjectId(UUID(int=99))
 
 
+Form: TypeAlias = dict[str, tuple[str | None, bytes | str]]
+
+
 async def engine(request: web.Request) -> web.StreamResponse:
     """Answer as OpenAI's API does; what it says is the path and the model that it was asked for."""
     request._client_max_size = 1 << 30
@@ -38,7 +41,7 @@ async def engine(request: web.Request) -> web.StreamResponse:
         form = await request.post()
         heard = form["file"]
         assert isinstance(heard, web.FileField)
-        return web.json_response({"text": f"{form['model']} heard {len(heard.file.read())}"})
+        return web.json_response({"text": f"{form['model']!s} heard {len(heard.file.read())}"})
     body = await request.json()
     if body.get("stream"):
         return await _stream(request, body)
@@ -106,7 +109,7 @@ class Shop:
             world.apply(one)
 
     def _table(self, name: str, **more: Any) -> RouteTable:
-        known = {"open_to_public": False, "token_keys": (self.signer.public,), "project": "home"}
+        known: dict[str, Any] = {"open_to_public": False, "token_keys": (self.signer.public,), "project": "home"}
         routes = (route(len(name), port=self.replicas[name].port),)
         return table(name, routes=routes, **(known | more))
 
@@ -246,7 +249,7 @@ async def test_an_upload_is_routed_by_its_field(shop: Shop, first: str) -> None:
         if first == "model":
             heard = (await client.audio.transcriptions.create(model="ada-adapter", file=sound)).text
         else:
-            form = {"file": ("speech.wav", sound.getvalue()), "model": (None, "ada-adapter")}
+            form: Form = {"file": ("speech.wav", sound.getvalue()), "model": (None, "ada-adapter")}
             url, headers = f"{shop.world.url}/v1/audio/transcriptions", client.auth_headers
             heard = (await shop.world.http.post(url, files=form, headers=headers)).json()["text"]
     assert heard == "ada-adapter heard 20004"
@@ -267,12 +270,12 @@ async def test_the_model_may_stand_behind_a_long_prompt(shop: Shop) -> None:
 
     chunked = await shop.world.http.post(url, content=pieces())
     assert (chunked.status_code, chunked.json()["model"]) == (200, "home/open")
-    assert shop.world.proxy.traffic.plane.context.held_bodies.size == 0, "nothing is held any more"
+    assert shop.world.plane.context.held_bodies.size == 0, "nothing is held any more"
 
 
 async def test_a_form_may_have_its_file_first(shop: Shop) -> None:
     sound = os.urandom(3_000_000)
-    form = {"file": ("speech.wav", sound), "model": (None, "home/open")}
+    form: Form = {"file": ("speech.wav", sound), "model": (None, "home/open")}
     heard = await shop.world.http.post(f"{shop.world.url}/v1/audio/transcriptions", files=form)
     assert heard.json() == {"text": "home/open heard 3000000"}
 
@@ -290,7 +293,7 @@ async def test_what_is_held_of_bodies_is_bounded(tmp_path: Path) -> None:
         head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(late)
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
         writer.write(head + late[:-100])
-        held = world.proxy.traffic.plane.context.held_bodies
+        held = world.plane.context.held_bodies
         await eventually(lambda: held.size > 600_000)
         second = await world.http.post(url, content=late)
         assert (second.status_code, second.json()["error"]["code"]) == (503, "bodies-full")
@@ -392,7 +395,7 @@ async def test_the_name_that_is_listed_works_at_the_engine(world: World, names: 
             yield b'"model": "chat"}'
 
         assert (await world.http.post(url, content=chunks(), headers=headers)).json()["model"] == used
-        form = {"file": ("speech.wav", b"x" * 100_000), "model": (None, "chat"), "n": (None, "1")}
+        form: Form = {"file": ("speech.wav", b"x" * 100_000), "model": (None, "chat"), "n": (None, "1")}
         heard = await world.http.post(f"{world.url}/v1/audio/transcriptions", files=form, headers=headers)
         assert heard.json() == {"text": f"{used} heard 100000"}
         assert sum(request.path == "/v1/models" for request in replica.seen) == 1, "it is asked once"

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
@@ -19,7 +19,8 @@ from tests.support.wait import eventually
 from tests.unit.appproxy.tables import route, table
 
 IN_TURN = Balance(policy="round-robin")
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+Reader: TypeAlias = asyncio.StreamReader
+Writer: TypeAlias = asyncio.StreamWriter
 
 
 async def post(world: World, **more: Any) -> httpx.Response:

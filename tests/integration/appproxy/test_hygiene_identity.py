@@ -173,7 +173,7 @@ async def test_requests_of_one_connection_do_not_inherit_from_each_other(behind:
 
 
 async def test_an_ipv4_peer_on_a_socket_for_both_is_itself(behind: World) -> None:
-    line = DownstreamConnection(behind.proxy.traffic.plane.context, Listener(None))
+    line = DownstreamConnection(behind.plane.context, Listener(None))
     transport = Mock()
     transport.get_extra_info.return_value = ("::ffff:127.0.0.1", 1, 0, 0)
     line.connection_made(transport)

@@ -182,7 +182,7 @@ async def test_a_stream_of_a_revoked_token_does_not_look_whole(service: Service)
         ("revoked-token", "warning")
     }
     await asyncio.wait_for(service.replica.cancelled.wait(), 10)
-    errors = [stats.errors for stats in service.world.proxy.traffic.plane.context.stats]
+    errors = [stats.errors for stats in service.world.plane.context.stats]
     assert errors == [0], "no fault of the service's"
 
 
@@ -206,7 +206,7 @@ async def test_an_idle_connection_of_a_revoked_token_gets_its_401_with_the_next_
     await reader.readuntil(b"whole")
     service.revoke()
     for _ in range(3):
-        service.world.proxy.traffic.plane._reauthorizer.sweep()
+        service.world.plane._reauthorizer.sweep()
     service.writers[0].write(f"GET /chat/whole HTTP/1.1\r\nHost: x\r\nAuthorization: {shown}\r\n\r\n".encode())
     assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 401 ")
 
@@ -253,7 +253,7 @@ async def test_a_revoked_token_keeps_what_is_open_to_everybody(service: Service)
     events = await service.ask("/chat/events", f"Bearer {service.token()}")
     await events.readuntil(b"data: 1\n\n")
     service.revoke()
-    await eventually(lambda: not service.world.proxy.traffic.plane._reauthorizer._due)
+    await eventually(lambda: not service.world.plane._reauthorizer._due)
     assert service.world.open_requests == 1
 
 
@@ -270,7 +270,7 @@ class Looked(set[Any]):
 async def test_open_requests_are_looked_at_only_when_a_right_was_taken_away(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = service.world.proxy.traffic.plane.context
+    parts = service.world.plane.context
     monkeypatch.setattr(parts.requests, "open", Looked())
     monkeypatch.setattr(Looked, "looks", 0)
     events = await service.ask("/chat/events", f"Bearer {service.token()}")
@@ -279,7 +279,7 @@ async def test_open_requests_are_looked_at_only_when_a_right_was_taken_away(
         service.update(wanted=number)
     service.update(token_keys=(*service.table.token_keys, Signer("k2").public))
     for _ in range(3):
-        service.world.proxy.traffic.plane._reauthorizer.sweep()
+        service.world.plane._reauthorizer.sweep()
     assert Looked.looks == 0
     service.revoke()
     assert Looked.looks == 1
@@ -293,7 +293,7 @@ async def test_thousands_are_cut_by_several_sweeps(service: Service, monkeypatch
     token = service.token()
     readers = [await service.ask("/chat/events", f"Bearer {token}") for _ in range(5)]
     service.revoke()
-    plane = service.world.proxy.traffic.plane
+    plane = service.world.plane
     plane._reauthorizer.sweep()
     assert service.world.open_requests == 3
     for reader in readers:
@@ -306,7 +306,7 @@ async def test_what_loses_its_right_twice_is_due_once(service: Service) -> None:
         await reader.readuntil(b"data: 1\n\n")
     service.update(token_keys=())
     service.revoke()
-    assert len(service.world.proxy.traffic.plane._reauthorizer._due) == 3
+    assert len(service.world.plane._reauthorizer._due) == 3
     for reader in readers:
         await rest(reader)
 

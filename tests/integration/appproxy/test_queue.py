@@ -178,7 +178,7 @@ async def test_a_wait_has_an_end(world: World) -> None:
         first = ask(world)
         await eventually(lambda: some.served[1] == 1)
         (late,) = await queue_up(world, 1)
-        now_s = world.proxy.traffic.plane.context.now()
+        now_s = world.plane.context.now()
         serving(world).expire_queued(now_s + 3500)
         assert waiting(world) == 1
         serving(world).expire_queued(now_s + 3601)

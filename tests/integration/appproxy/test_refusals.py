@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -106,7 +107,7 @@ async def test_body_limits(world: World) -> None:
         world.apply(table("chat", limits=Limits(max_body_bytes=1000), routes=(route(port=replica.port),)))
         assert (await world.http.post(f"{world.url}/chat/", content=b"x" * 1000)).status_code == 200
 
-        async def chunks():
+        async def chunks() -> AsyncIterator[bytes]:
             for _ in range(20):
                 yield b"x" * 100
 

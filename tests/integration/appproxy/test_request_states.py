@@ -26,13 +26,13 @@ def world(world: World) -> World:
 
 async def the_request(world: World, state: State) -> Any:
     """Return the one request that is open, once it is in this state."""
-    requests = world.proxy.traffic.plane.context.requests.open
+    requests = world.plane.context.requests.open
     await eventually(lambda: [one.state for one in requests] == [state], what=f"a request is in {state.name}")
     return next(iter(requests))
 
 
 async def nothing_is_left(world: World) -> None:
-    plane = world.proxy.traffic.plane
+    plane = world.plane
     await eventually(
         lambda: not (plane.open_requests or any(plane.snapshot()["open"].values())), what="nothing is open any more"
     )

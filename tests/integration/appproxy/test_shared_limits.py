@@ -246,7 +246,7 @@ async def test_the_documented_user_may_do_all_that_is_needed_and_nothing_else(ow
     page = (Path(__file__).parents[3] / "docs/caller-limits.md").read_text()
     rule = next(line for line in page.splitlines() if line.startswith("ACL SETUSER "))
     async with Redis.from_url(own.url) as admin:
-        await admin.execute_command(*rule.replace("PASSWORD", "theirs").split())
+        await admin.execute_command(*rule.replace("PASSWORD", "theirs").split())  # type: ignore[no-untyped-call]
     url = own.url.replace("//:secret@", "//headrace-limits:theirs@")
     limits = RedisRateLimiter(url, timeout_s=20)
     bound = RateLimits(requests_per_second=100, in_flight=9, tokens_per_minute=900, tokens_per_day=900)
@@ -259,7 +259,7 @@ async def test_the_documented_user_may_do_all_that_is_needed_and_nothing_else(ow
     async with Redis.from_url(url) as theirs:
         for command in (("KEYS", "*"), ("GET", "headrace:limits:x"), ("HMGET", "other", "x"), ("FLUSHALL",)):
             with pytest.raises(NoPermissionError):
-                await theirs.execute_command(*command)
+                await theirs.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
 async def shared_again(limits: RateLimiter) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from headrace.appproxy.dataplane.request.min_body_rate import MinBodyRate
 from headrace.common.contracts.messages.routes import Limits
 from tests.integration.appproxy.world import World, backend, running
 from tests.support.wait import eventually
@@ -24,6 +25,17 @@ async def strict(tmp_path: Path) -> AsyncIterator[World]:
     """A proxy that wants 1000 bytes a second after a second."""
     async with running(tmp_path, min_body_bytes_per_s=1000, slow_body_grace_s=1.0) as world:
         yield world
+
+
+async def looked_at(rate: MinBodyRate, *, times: int) -> None:
+    """Return when the uploads were looked at so often from now on."""
+    looks: set[float] = set()
+
+    def look() -> bool:
+        looks.add(rate._checked_s)
+        return len(looks) > times
+
+    await eventually(look)
 
 
 @asynccontextmanager
@@ -90,10 +102,9 @@ async def test_a_replica_that_does_not_keep_up_is_not_its_callers_fault(strict: 
     async with backend(late) as replica:
         strict.apply(table("chat", limits=Limits(first_byte_timeout_s=60), routes=(route(port=replica.port),)))
         sending = asyncio.create_task(strict.http.post(f"{strict.url}/chat/x", content=b"x" * size))
-        pace = strict.proxy.traffic.plane._min_body_rate
+        pace = strict.plane._min_body_rate
         await eventually(lambda: len(replica.seen) == 1)
-        looks: set[float] = set()
-        await eventually(lambda: looks.add(pace._checked_s) or len(looks) > 4)
+        await looked_at(pace, times=4)
         assert not sending.done()
         read.set()
         assert (await sending).text == str(size)
@@ -109,10 +120,9 @@ async def test_an_upload_into_an_answer_that_has_begun_is_the_replicas_affair(st
 
     async with backend(echo) as replica:
         strict.apply(table("chat", routes=(route(port=replica.port),)))
-        pace = strict.proxy.traffic.plane._min_body_rate
+        pace = strict.plane._min_body_rate
         async with dripping(strict, CHUNKED.format("/chat/x"), b"1\r\nx\r\n") as reader, asyncio.timeout(20):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
-            looks: set[float] = set()
-            await eventually(lambda: looks.add(pace._checked_s) or len(looks) > 4)
+            await looked_at(pace, times=4)
             assert strict.open_requests == 1
             assert await reader.read(1)

@@ -28,7 +28,7 @@ def unhealthy(one: Route) -> tuple[Route, ...]:
 
 def sweep(world: World) -> None:
     """Do what the sweep does about replicas."""
-    serving(world).sweep(world.proxy.traffic.plane.context.now(), 4.0)
+    serving(world).sweep(world.plane.context.now(), 4.0)
 
 
 def gone(_: Route) -> tuple[Route, ...]:

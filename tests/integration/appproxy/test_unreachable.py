@@ -79,7 +79,7 @@ async def test_the_wait_has_the_queues_bounds(world: World) -> None:
     await eventually(lambda: sum(task.done() for task in tasks) == 3)
     refused = [task.result() for task in tasks if task.done()]
     assert {(one.status_code, one.json()["reason"]) for one in refused} == {(429, "queue-full")}
-    serving(world).expire_queued(world.proxy.traffic.plane.context.now() + 3601)
+    serving(world).expire_queued(world.plane.context.now() + 3601)
     late = [answer for answer in await asyncio.gather(*tasks) if answer not in refused]
     assert {answer.status_code for answer in late} == {503}
     assert {(one.json()["reason"], one.headers["retry-after"]) for one in late} == {("unreachable", "5")}

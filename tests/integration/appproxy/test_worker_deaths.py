@@ -136,7 +136,7 @@ async def test_a_dead_workers_load_weighs_no_more(tmp_path: Path) -> None:
 async def test_one_worker_alone_is_replaced_without_a_refused_connection(tmp_path: Path) -> None:
     async with fleet(1) as replicas, running(tmp_path / "data", workers=1, shutdown_grace_s=5) as world:
         world.apply(table("chat", routes=replicas.routes()))
-        traffic = world.proxy.traffic
+        traffic = world.pool
         await eventually(traffic.generations)
         assert (await ask(world.port)).status == 200
         (pid,) = traffic.pids
@@ -151,7 +151,7 @@ async def test_a_stopped_worker_is_replaced_and_who_waits_for_it_is_served(tmp_p
     """It is found by its silence; who connected to it meanwhile is in the queue of a socket that its successor gets."""
     async with fleet(1) as replicas, running(tmp_path / "data", workers=1, shutdown_grace_s=5) as world:
         world.apply(table("chat", routes=replicas.routes()))
-        traffic = world.proxy.traffic
+        traffic = world.pool
         await eventually(traffic.generations)
         assert (await ask(world.port)).status == 200
         (pid,) = traffic.pids
@@ -180,7 +180,7 @@ async def test_a_leaving_worker_answers_the_next_request_of_a_connection_whose_l
 
     async with backend(stream) as replica, running(tmp_path / "data", workers=1, shutdown_grace_s=20) as world:
         world.apply(table("chat", routes=(route(port=replica.port),)))
-        traffic = world.proxy.traffic
+        traffic = world.pool
         await eventually(traffic.generations)
         line, other = await Line.to(world.port), await Line.to(world.port)
         answer = asyncio.create_task(line.ask("/chat/long"))

@@ -14,8 +14,11 @@ from typing import Any
 import httpx
 from aiohttp import web
 
+from headrace.appproxy.control.workers.pool import WorkerPool
+from headrace.appproxy.dataplane.server import DataPlane
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.wiring import AppProxy, build
+from headrace.appproxy.worker.inline import InlineWorker
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.runtime.service import run_tasks
@@ -48,6 +51,18 @@ class World:
     def admin(self) -> str:
         return f"http://127.0.0.1:{self.proxy.admin.port}"
 
+    @property
+    def plane(self) -> DataPlane:
+        """The data plane, which works in this process unless there are workers."""
+        assert isinstance(self.proxy.traffic, InlineWorker)
+        return self.proxy.traffic.plane
+
+    @property
+    def pool(self) -> WorkerPool:
+        """The workers, where there are some."""
+        assert isinstance(self.proxy.traffic, WorkerPool)
+        return self.proxy.traffic
+
     def apply(self, table: RouteTable) -> None:
         """Put a table in use as if the bus had brought it."""
         assert self.proxy.deliver(table)
@@ -55,7 +70,7 @@ class World:
     @property
     def open_requests(self) -> int:
         """Requests that have not ended."""
-        return self.proxy.traffic.plane.open_requests
+        return self.plane.open_requests
 
     def in_flight(self, session_id: SessionId) -> int:
         """Requests open on one replica."""
@@ -68,7 +83,7 @@ class World:
 @asynccontextmanager
 async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
     """An app-proxy on free ports, stopped in order at the end."""
-    known = {
+    known: dict[str, Any] = {
         "nats_url": NOWHERE,
         "listen_host": "127.0.0.1",
         "listen_port": 0,

@@ -80,16 +80,18 @@ class Bert:
             wide = self.dense(p + "intermediate.dense", x)
             wide = wide * 0.5 * (1 + erf(wide / math.sqrt(2)))
             x = self.norm(p + "output.LayerNorm", x + self.dense(p + "output.dense", wide))
-        mean = x.mean(0)
+        mean: NDArray[np.float64] = x.mean(0)
         return mean / np.linalg.norm(mean)
 
     def dense(self, name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return x @ self.tensors[name + ".weight"].T + self.tensors[name + ".bias"]
+        made: NDArray[np.float64] = x @ self.tensors[name + ".weight"].T + self.tensors[name + ".bias"]
+        return made
 
     def norm(self, name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
         spread = x - x.mean(-1, keepdims=True)
         spread /= np.sqrt((spread**2).mean(-1, keepdims=True) + 1e-12)
-        return spread * self.tensors[name + ".weight"] + self.tensors[name + ".bias"]
+        made: NDArray[np.float64] = spread * self.tensors[name + ".weight"] + self.tensors[name + ".bias"]
+        return made
 
 
 def test_the_vectors_are_those_of_a_forward_pass_in_numpy(client: openai.OpenAI, wheel: Path) -> None:

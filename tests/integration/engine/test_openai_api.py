@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 
 from tests.integration.engine.conftest import Start
 from tests.support.servers import ModelServer
 
-ASK = [{"role": "user", "content": "How does a mill work?"}]
+ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How does a mill work?"}]
 
 
 @pytest.fixture

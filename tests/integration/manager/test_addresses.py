@@ -56,7 +56,8 @@ class Fleet:
 
     async def says(self, agent: str, address: str, *kernels: KernelReport) -> dict[str, Any]:
         await self.nodes.heard([self.report(agent, address, kernels)])
-        return await self.api.admin.call("GET", f"/v1/agents/{agent}")
+        shown: dict[str, Any] = await self.api.admin.call("GET", f"/v1/agents/{agent}")
+        return shown
 
     async def replica(self, agent: str, service: str) -> tuple[Any, Any]:
         """A replica of the service runs on the machine; returns its kernel at an address, and how to see where it is believed."""

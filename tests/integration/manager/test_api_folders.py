@@ -36,7 +36,7 @@ async def begin(api: ManagerApi, folder: str, path: str, size: int, *, expect: i
     )
     assert answer.status_code == expect, answer.text
     assert answer.headers["Tus-Resumable"] == "1.0.0"
-    return answer.headers.get("Location", "")
+    return str(answer.headers.get("Location", ""))
 
 
 async def patch(api: ManagerApi, where: str, offset: int, content: Any, *, expect: int = 204) -> httpx.Response:
@@ -73,6 +73,7 @@ async def _parts(api: ManagerApi, client: TusClient, stream: BinaryIO, folder: s
         metadata={"path": "deep/er/weights.bin", "sha256": digest, "filename": "x"},
     )
     await asyncio.to_thread(first.upload_chunk)
+    assert first.url is not None
     assert await offset(api, first.url) == 100_000
     assert not (api.folders / folder / "deep").exists(), "nothing is in place before the last byte"
     second = await asyncio.to_thread(client.uploader, file_stream=stream, chunk_size=100_000, url=first.url)

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from openapi_spec_validator import validate
+from schemathesis.core.result import Ok
 
 from headrace.manager.api.app import ENDPOINTS
 from tests.support.manager_api import ManagerApi
@@ -61,6 +62,7 @@ def _explore(url: str, key: str) -> list[str]:
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(base_url=url, headers=headers) as http:
         for result in schema.get_all_operations():
+            assert isinstance(result, Ok)
             operation = result.ok()
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
                 _make_what_is_missing(http)

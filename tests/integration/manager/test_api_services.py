@@ -64,7 +64,7 @@ async def test_a_custom_service_takes_definition_and_defaults_and_the_request_wi
 
 
 async def test_what_replicas_are_started_with_is_shown_of_the_current_and_of_older_revisions(api: ManagerApi) -> None:
-    files = {"model-definition.yaml": DEFINITION, "service-definition.toml": DEFAULTS}
+    files: dict[str, bytes | str] = {"model-definition.yaml": DEFINITION, "service-definition.toml": DEFAULTS}
     folder = await api.admin.folder("m", files)
     data = await api.admin.folder("corpus", {}, usage_mode="data")
     mounts = [{"folder": "corpus", "target": "/data", "read_only": False}]
@@ -134,7 +134,7 @@ async def test_a_wrong_definition_creates_nothing(api: ManagerApi) -> None:
 async def test_every_wrong_field_is_named(api: ManagerApi) -> None:
     data = await api.admin.folder("data", {}, usage_mode="data")
     model = await api.admin.folder("model", {})
-    wrong = {
+    wrong: dict[str, dict[str, Any]] = {
         "folder": {"folder": "data", "runtime": "vllm"},
         "command": {"folder": "model", "runtime": "vllm", "command": "x"},
         "model_destination": {"folder": "model", "runtime": "sglang", "model_destination": "/weights"},

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -203,7 +204,7 @@ async def test_a_walk_corrects_what_was_not_counted_and_leaves_alone_what_change
         async def uploads_meanwhile(function: Any, **more: Any) -> Any:
             storage.call = seen  # type: ignore[method-assign]
             async with transaction(small.pool) as con:
-                await folders.reserve(con, FolderId(folder), held, Amount(1000, 2))
+                await folders.reserve(con, FolderId(UUID(folder)), held, Amount(1000, 2))
             return await seen(function, **more)
 
         (root / "by/another").write_bytes(b"z" * 30)
@@ -211,7 +212,7 @@ async def test_a_walk_corrects_what_was_not_counted_and_leaves_alone_what_change
         await loop.one_pass()
         assert await used(small) == (1150, 8)  # walked again when it has ended
         async with transaction(small.pool) as con:
-            await folders.settle(con, FolderId(folder), held, Change())
+            await folders.settle(con, FolderId(UUID(folder)), held, Change())
         await small.pool.execute("update folders set measured_at = null")
         await loop.one_pass()
         assert await used(small) == (180, 7)
@@ -232,7 +233,7 @@ async def test_a_folder_is_walked_when_it_is_due_also_where_it_changed_just_now(
 async def test_what_a_manager_that_was_killed_had_reserved_counts_for_a_quarter_of_an_hour(small: ManagerApi) -> None:
     folder = await small.admin.folder("m", {})
     async with transaction(small.pool) as con:
-        await folders.reserve(con, FolderId(folder), new_uuid(), Amount(9000, 5))
+        await folders.reserve(con, FolderId(UUID(folder)), new_uuid(), Amount(9000, 5))
     await begin(small, folder, "a", 2000, expect=409)
     assert await used(small) == (9000, 5)
     await small.pool.execute("update reservations set touched_at = now() - interval '16 minutes'")

@@ -8,12 +8,13 @@ import asyncpg
 import pytest
 
 from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.lifecycle import states
 from tests.support.many_rows import Owner, machines, owner, services
 
-KERNELS = (None, "preparing", "running", "exited", "failed")
-HEALTH = ("degraded", "healthy", "unhealthy")
+KERNELS: tuple[KernelState | None, ...] = (None, "preparing", "running", "exited", "failed")
+HEALTH: tuple[HealthStatus, ...] = ("degraded", "healthy", "unhealthy")
 MACHINES = ("m-1", "m-2", None)
 """One that is heard, one that is lost, none."""
 

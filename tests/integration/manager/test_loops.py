@@ -60,7 +60,7 @@ async def test_scale_in_drains_then_stops_then_frees(world: World) -> None:
         await eventually(lambda: len(agent.kernels) == 1)
 
         async def freed() -> bool:
-            return await world.pool.fetchval("select count(*) from allocations where slot = 'cpu'") == 1
+            return bool(await world.pool.fetchval("select count(*) from allocations where slot = 'cpu'") == 1)
 
         await eventually(freed)
         assert await world.statuses(service) == ["running"]
@@ -81,9 +81,9 @@ async def test_slots_stay_held_until_the_machine_shows_the_kernel_no_more(world:
         second = await world.service("second")
 
         async def waits() -> str | None:
-            return await world.pool.fetchval(
-                "select reason_text from sessions where service_id = $1 and reason_code = 'insufficient-slots'", second
-            )
+            query = "select reason_text from sessions where service_id = $1 and reason_code = 'insufficient-slots'"
+            text: str | None = await world.pool.fetchval(query, second)
+            return text
 
         assert "needs 1 cpu, 0 of 1 free" in str(await eventually(waits))
         agent.clings = False
@@ -115,7 +115,7 @@ async def test_nothing_is_placed_where_a_disk_has_less_than_its_reserve_until_it
 
         async def waits() -> bool:
             query = "select reason_code from sessions where service_id = $1"
-            return await world.pool.fetchval(query, service) == "disk-low"
+            return bool(await world.pool.fetchval(query, service) == "disk-low")
 
         await eventually(waits)
         agent.disks[which] = Disk(free_bytes=2, total_bytes=2**30, reserve_bytes=2)
@@ -151,7 +151,9 @@ async def test_a_lost_machine_is_replaced_and_returns_to_nothing(world: World) -
             await eventually(lambda: one.kernels == {}, within_s=15)
 
             async def freed() -> bool:
-                return await world.pool.fetchval("select count(*) from allocations where agent_id = 'agent-1'") == 0
+                return bool(
+                    await world.pool.fetchval("select count(*) from allocations where agent_id = 'agent-1'") == 0
+                )
 
             await eventually(freed)
 
@@ -163,7 +165,7 @@ async def test_failed_starts_back_off_then_stop_with_their_errors(world: World) 
         service = await world.service("s")
 
         async def given_up() -> bool:
-            return await world.pool.fetchval("select failed_starts from services where id = $1", service) == 5
+            return bool(await world.pool.fetchval("select failed_starts from services where id = $1", service) == 5)
 
         await eventually(given_up, within_s=40, every_s=0.1)
         errors = await world.pool.fetch("select reason_text from start_errors where service_id = $1", service)
@@ -214,7 +216,7 @@ async def test_a_bad_update_leaves_the_old_replicas_serving(world: World) -> Non
         agent.outcome = lambda spec: "failed" if spec.revision_id == revision else "healthy"
 
         async def given_up() -> bool:
-            return await world.pool.fetchval("select failed_starts from services where id = $1", service) >= 5
+            return bool(await world.pool.fetchval("select failed_starts from services where id = $1", service) >= 5)
 
         await eventually(given_up, within_s=40, every_s=0.1)
         assert proxy.serving(service) == 2

@@ -14,7 +14,7 @@ from nats.js.errors import ServerError
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish_last
 from headrace.common.bus.stored import stored_generations, stored_values
-from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
+from headrace.common.contracts.ids import ProjectId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.reasons import Reason
@@ -159,9 +159,9 @@ async def _lost(world: World) -> list[str]:
     return [row["id"] for row in await world.pool.fetch("select id from agents where lost_at is not null order by id")]
 
 
-async def _running(world: World, service: UUID, agent_id: str) -> tuple[UUID, UUID]:
+async def _running(world: World, service: UUID, agent_id: str) -> tuple[SessionId, UUID]:
     """Insert a running, healthy replica; return its session and kernel."""
-    session, kernel = new_uuid(), new_uuid()
+    session, kernel = SessionId(new_uuid()), new_uuid()
     await world.pool.execute(
         "insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, status, health, was_healthy) "
         "select $1, 'inference', project_id, id, revision_id, 'default', 'running', 'healthy', true from services where id = $2",

@@ -126,7 +126,7 @@ async def test_ends_in_operation_are_kept_with_exit_code_counted_and_slowed_down
             agent.report_now()
 
             async def counted(times: int = round_) -> bool:
-                return await column(world, service, "ends") == times
+                return bool(await column(world, service, "ends") == times)
 
             await eventually(counted)
         wait = await world.pool.fetchval("select next_restart_at - last_end_at from services where id = $1", service)

@@ -107,7 +107,7 @@ async def test_a_pass_cut_anywhere_is_made_good(world: World) -> None:
 
             async def free() -> bool:
                 query = "select count(*) from allocations where slot = 'cpu'"
-                return await _persist(lambda: world.pool.fetchval(query)) == 1
+                return bool(await _persist(lambda: world.pool.fetchval(query)) == 1)
 
             await eventually(free)
             live = await world.pool.fetch("select service_id, status from sessions where status <> 'ended'")

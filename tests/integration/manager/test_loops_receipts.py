@@ -48,12 +48,13 @@ class Looking:
 
     async def draining(self, service: ServiceId) -> SessionId:
         async def found() -> SessionId | None:
-            return await self.world.pool.fetchval(
-                "select id from sessions where service_id = $1 and status = 'draining' and drain_generation is not null",
-                service,
+            query = (
+                "select id from sessions where service_id = $1 and status = 'draining' and drain_generation is not null"
             )
+            session_id: SessionId | None = await self.world.pool.fetchval(query, service)
+            return session_id
 
-        session_id = await eventually(found)
+        session_id: SessionId | None = await eventually(found)
         assert session_id is not None
         return session_id
 

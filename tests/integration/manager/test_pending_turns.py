@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from headrace.common.bus.connect import Bus
-from headrace.common.contracts.ids import ServiceId, new_uuid
+from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
@@ -42,7 +42,7 @@ async def _wait(world: World, service: ServiceId, count: int) -> list[UUID]:
 async def test_projects_and_in_them_services_take_turns(world: World) -> None:
     first = await _wait(world, await world.service("huge"), 20)
     [sibling] = await _wait(world, await world.service("sibling"), 1)
-    world.project = new_uuid()
+    world.project = ProjectId(new_uuid())
     await world.pool.execute("insert into projects (id, name) values ($1, 'other')", world.project)
     others = await _wait(world, await world.service("other"), 3)
     async with world.pool.acquire() as con:

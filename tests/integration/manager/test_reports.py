@@ -22,7 +22,7 @@ def at(name: str) -> str:
 
 
 def machine(name: str, *, used: int = 0) -> Machine:
-    gpu = Gpu(gpu_id=f"{name}-gpu", index=0, model="simulated", memory_bytes=100, memory_used_bytes=used)  # type: ignore[arg-type]
+    gpu = Gpu(gpu_id=f"{name}-gpu", index=0, model="simulated", memory_bytes=100, memory_used_bytes=used)
     return Machine(
         hostname=name,
         architecture="x86_64",
@@ -30,7 +30,7 @@ def machine(name: str, *, used: int = 0) -> Machine:
         runtime="process",
         version="0",
         slots={"cpu": "64", "mem": "64g", "cuda.device": 1},
-        gpus=(gpu,),  # type: ignore[dict-item]
+        gpus=(gpu,),
     )
 
 

@@ -18,6 +18,7 @@ from headrace.common.contracts.ids import ServiceId
 from headrace.common.db.pool import Connection, Pool, _prepare, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain.lifecycle import trial
+from headrace.manager.domain.lifecycle.replicas import decide
 from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops import services as services_loop
 from headrace.manager.loops.services import Services
@@ -272,7 +273,6 @@ async def test_one_bad_service_costs_itself(pool: Pool, monkeypatch: pytest.Monk
     whose = await many_rows.owner(pool)
     await many_rows.services(pool, whose, 10)
     bad = await pool.fetchval("select id from services order by id limit 1")
-    decide = services_loop.decide
 
     def failing(want: Any, have: Any, now: Any) -> Any:
         if want.revision_id == revision:
@@ -301,7 +301,6 @@ async def test_one_bad_service_costs_itself(pool: Pool, monkeypatch: pytest.Monk
 async def test_a_full_disk_of_the_database_is_no_services_problem(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     whose = await many_rows.owner(pool)
     await many_rows.services(pool, whose, 3)
-    decide = services_loop.decide
 
     def full(*_: Any) -> Any:
         raise asyncpg.DiskFullError("could not extend file")

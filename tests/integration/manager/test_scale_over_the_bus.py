@@ -47,7 +47,7 @@ class Work:
     statements: int = 0
     rows: int = 0
 
-    async def of(self, doing: Callable[[], Awaitable[object]]) -> Work:
+    async def of(self, doing: Callable[..., Awaitable[object]]) -> Work:
         """Return what this costs."""
         before = replace(self)
         await doing()
@@ -57,7 +57,7 @@ class Work:
 WORK = Work()
 
 
-class Counting(asyncpg.Connection):  # type: ignore[type-arg]
+class Counting(asyncpg.Connection):  # type: ignore[misc]
     """Counts into WORK."""
 
     async def fetch(self, *arguments: Any, **options: Any) -> Any:

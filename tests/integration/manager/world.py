@@ -13,7 +13,7 @@ from uuid import UUID
 from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.bus.consume import LastValues
 from headrace.common.bus.publish import publish
-from headrace.common.contracts.ids import KernelId, ServiceId, SessionId, new_uuid
+from headrace.common.contracts.ids import KernelId, ProjectId, ServiceId, SessionId, UserId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
 from headrace.common.contracts.messages.reports import (
     Disk,
@@ -98,7 +98,7 @@ class FakeAgent:
             sequence=self._sequence,
             sent_at=utc_now(),
             applied_generation=self.generation,
-            machine=self._machine.model_copy(update=self.disks),
+            machine=self._machine.model_copy(update={str(name): disk for name, disk in self.disks.items()}),
             kernels=tuple(self._kernel(spec) for spec in self.kernels.values()),
         )
 
@@ -224,7 +224,7 @@ class World:
         self.pool = pool
         self.servers = servers
         self._stack = stack
-        self.user, self.project = new_uuid(), new_uuid()
+        self.user, self.project = UserId(new_uuid()), ProjectId(new_uuid())
 
     async def prepare(self) -> None:
         await self.pool.execute("insert into users (id, name) values ($1, 'someone')", self.user)

@@ -198,7 +198,8 @@ def test_a_ratio_that_four_ranks_report_is_still_a_ratio() -> None:
         values, _ = read_exposition(typed + ranks)
         assert values["sglang:token_usage"] == pytest.approx(0.3)
     counted, counters = read_exposition(f"# TYPE done counter\n{ranks.replace('sglang:token_usage', 'done_total')}")
-    assert (counted, counters) == ({"done_total": pytest.approx(1.2)}, {"done_total"})
+    assert counted == {"done_total": pytest.approx(1.2)}
+    assert counters == {"done_total"}
 
 
 def test_a_page_with_too_many_names_is_cut_and_nonsense_is_refused() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from headrace.agent import disk as disk_module
-from headrace.agent import files
 from headrace.agent.archive import LogArchive
 from headrace.agent.disk import DiskRoom
 from headrace.agent.domain.kernels import KernelRecord
@@ -37,7 +36,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Fill:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     def fill(is_full: bool) -> None:  # noqa: FBT001 - a switch
-        monkeypatch.setattr(files.os, "open", no_room if is_full else real)
+        monkeypatch.setattr(os, "open", no_room if is_full else real)
 
     return fill
 
@@ -98,7 +97,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     def no_room(fd: int) -> None:
         raise OSError(errno.ENOSPC, "no room")
 
-    monkeypatch.setattr(files.os, "fsync", no_room)
+    monkeypatch.setattr(os, "fsync", no_room)
     with pytest.raises(OSError, match="no room"):
         write_whole(path, b"new", durable=True)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("f", b"old")]
@@ -131,11 +130,11 @@ def test_the_log_of_a_program_goes_on_in_the_old_file_while_no_new_one_can_be_ma
     def no_room(path: object, flags: int, mode: int = 0o777) -> int:
         raise OSError(errno.ENOSPC, "no room")
 
-    monkeypatch.setattr(shim.os, "open", no_room)
+    monkeypatch.setattr(os, "open", no_room)
     for _ in range(100):
         writer.feed(line)
     other = real(tmp_path / "other", os.O_RDWR | os.O_CREAT)  # must not get the log's descriptor
-    monkeypatch.setattr(shim.os, "open", real)
+    monkeypatch.setattr(os, "open", real)
     writer.feed(line)
     writer.feed(b"after\n")
     assert os.fstat(other).st_size == 0

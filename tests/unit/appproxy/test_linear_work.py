@@ -9,6 +9,7 @@ import pytest
 
 from headrace.appproxy.dataplane.auth import credentials
 from headrace.appproxy.dataplane.headers import forwarded, rewrite
+from headrace.appproxy.dataplane.headers.identity import is_identity_field
 from headrace.appproxy.dataplane.http1 import fast_path, websocket
 from headrace.appproxy.dataplane.http1.bodies import ChunkedBody
 from headrace.appproxy.dataplane.http1.field_names import lines_of
@@ -93,7 +94,7 @@ def _fed(made: Any, data: bytes, size: int, *more: Any) -> None:
         made.feed(piece, *more)
 
 
-def _usage(kind: usage.Kind, data: bytes, size: int) -> None:
+def _usage(kind: usage.UsageFormat, data: bytes, size: int) -> None:
     reader = usage.UsageReader(kind)
     _fed(reader, data, size, 0.0)
     assert reader.tokens is not None
@@ -133,7 +134,7 @@ PARSERS: dict[str, Callable[[bytes, int], Any]] = {
     "usage-of-json": lambda data, size: _usage("json", data, size),
     "fields": lambda data, _: rewrite.rewrite_request(_head(data)),
     "a-cookie": lambda data, _: rewrite.cookie(_head(data), b"a"),
-    "field-name": lambda data, _: rewrite.is_identity_field(b"x-" + data),
+    "field-name": lambda data, _: is_identity_field(b"x-" + data),
     "options": lambda data, _: options(data),
     "forwarded": lambda data, _: forwarded.client_address("10.0.0.1", [data], []),
     "traceparent": lambda data, _: traceparent.parse([data]),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from headrace.appproxy.control.tables_on_disk import TableStore
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.messages.routes import RouteTable
 from tests.unit.appproxy.tables import route, table
 
 S1, S2 = ServiceId(UUID(int=101)), ServiceId(UUID(int=102))
@@ -33,7 +34,8 @@ S1, S2 = ServiceId(UUID(int=101)), ServiceId(UUID(int=102))
 def test_the_highest_generation_rules_whatever_the_order(
     messages: list[tuple[ServiceId, int, bool, str, int | None]],
 ) -> None:
-    tables, best = RouteTables(), {}
+    tables = RouteTables()
+    best: dict[ServiceId, RouteTable] = {}
     for service_id, generation, removed, name, port in messages:
         message = table(name, service_id=service_id, generation=generation, removed=removed, port=port)
         applied = tables.apply(message)

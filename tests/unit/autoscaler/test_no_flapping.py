@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +25,8 @@ def test_scale_in_waits_for_scale_out(series: list[int], out_cooldown: int, in_c
     inward = rule(
         2, spec(comparator=Comparator.LESS_THAN, threshold=90, step=-1, cooldown_s=in_cooldown, max_replicas=9)
     )
-    wanted, fired = 1, {}
+    wanted = 1
+    fired: dict[RuleId, datetime] = {}
     for tick, value in enumerate(series):
         now = NOW + timedelta(seconds=10 * tick)
         world = World([out, inward], wanted=wanted, fired=dict(fired)).said_at(now, value)

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -36,6 +36,12 @@ from headrace.common.contracts.reasons import Reason
 from tests.support.effort import examples
 from tests.unit.autoscaler.worlds import NOW, SERVICE, kernel, replica, spec
 from tests.unit.autoscaler.worlds import rule as a_rule
+
+if TYPE_CHECKING:
+    from headrace.autoscaler.leases import Leases
+    from headrace.autoscaler.records import Records
+    from headrace.autoscaler.windows import Windows
+    from headrace.common.bus.connect import Bus
 
 LEASE = timedelta(seconds=3)
 PATIENCE = timedelta(seconds=10)
@@ -212,11 +218,11 @@ class Autoscaler:
 
     def __init__(self, world: World, me: int) -> None:
         self.tables = Tables()
-        records, bus = FakeRecords(world), FakeBus(world)
+        records, bus = cast("Records", FakeRecords(world)), cast("Bus", FakeBus(world))
         parts = Parts(
             tables=self.tables,
-            windows=FakeWindows(world),
-            leases=FakeLeases(world, me),
+            windows=cast("Windows", FakeWindows(world)),
+            leases=cast("Leases", FakeLeases(world, me)),
             records=records,
             trigger=Trigger(bus, self.tables, records, ask_timeout=timedelta(seconds=1)),
             reporter=Reporter(bus, every=timedelta(seconds=10)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from headrace.cli.commands.stack_exposure import open_to_others
@@ -10,6 +12,7 @@ from headrace.common.contracts.http.agents import AgentView
 from headrace.common.contracts.http.services import ServiceView
 from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import Isolation
+from tests.unit.sdk.standin import service_view
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.internal"])
@@ -30,11 +33,20 @@ def test_a_stack_of_ones_own_is_not(host: str) -> None:
 def agents(*levels: str | None) -> list[AgentView]:
     """Machines, each with what keeps replicas apart there; None: its agent does not say."""
     return [
-        AgentView.model_construct(
+        AgentView(
             id=AgentId(f"agent-{number}"),
             status="alive",
-            disk=None,
-            engine_disk=None,
+            resource_group="default",
+            hostname=f"host-{number}",
+            architecture="x86_64",
+            address="10.0.0.1",
+            runtime="process",
+            version="1",
+            slots={"cpu": "8"},
+            allocated={},
+            plan_generation=1,
+            applied_generation=1,
+            last_seen_at=datetime(2026, 1, 1, tzinfo=UTC),
             isolation=None if level is None else Isolation.model_validate({"level": level, "text": "…"}),
         )
         for number, level in enumerate(levels)
@@ -43,7 +55,10 @@ def agents(*levels: str | None) -> list[AgentView]:
 
 def services(*projects: str) -> list[ServiceView]:
     """Services that serve, each of a project."""
-    return [ServiceView.model_construct(name=f"s-{project}", project=project, phase="serving") for project in projects]
+    return [
+        ServiceView.model_validate(service_view(f"s-{project}", project=project, phase="deployed"))
+        for project in projects
+    ]
 
 
 def test_services_of_several_projects_on_machines_that_keep_nothing_apart_are_warned_of() -> None:

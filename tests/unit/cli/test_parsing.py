@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_mounts(typed: str, meant: dict[str, object]) -> None:
         lambda: mount(":/b"),
     ],
 )
-def test_what_is_wrong_is_a_usage_error_that_says_what_is_allowed(wrong) -> None:
+def test_what_is_wrong_is_a_usage_error_that_says_what_is_allowed(wrong: Callable[[], object]) -> None:
     with pytest.raises(CliError, match="allowed") as caught:
         wrong()
     assert caught.value.code is ExitCode.USAGE

@@ -14,7 +14,7 @@ from tests.unit.cli.conftest import Cli
 from tests.unit.sdk.standin import NOW, StandIn, problem, service_view, uid
 
 ECHO = "/v1/services/echo"
-HEALTHY = {"status": "healthy", "phase": "deployed", "healthy_replicas": 1}
+HEALTHY: dict[str, Any] = {"status": "healthy", "phase": "deployed", "healthy_replicas": 1}
 REPLICA = {
     "id": uid(7),
     "kernel_id": uid(8),

@@ -33,7 +33,7 @@ ROLLOUT: dict[str, Any] = {
     "waiting_for": [],
     "complete": True,
 }
-SERVES = {"status": "healthy", "phase": "deployed", "healthy_replicas": 1, "revision": 2}
+SERVES: dict[str, Any] = {"status": "healthy", "phase": "deployed", "healthy_replicas": 1, "revision": 2}
 
 
 def test_settings_are_changed_one_by_one_and_zero_is_no_limit(cli: Cli, there: StandIn) -> None:

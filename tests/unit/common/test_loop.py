@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 
 import pytest
@@ -105,8 +106,8 @@ async def test_a_loop_that_is_poked_all_the_time_rests_as_long_as_its_passes_tak
         if len(pauses) == 3:
             loop.stop()
 
-    monkeypatch.setattr(loops.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(loops.asyncio, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     loop = Loop("t", one_pass, every=LONG, rest=1.0)
     await loop.run()
     assert pauses == [0.01, 0.05, loops.MOST_REST_S]

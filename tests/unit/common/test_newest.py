@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def report(agent: str, sequence: int) -> NodeReport:
     machine = Machine(
         hostname=agent, architecture="x86_64", address="a", runtime="process", version="0", slots={"cpu": "1"}
-    )  # type: ignore[dict-item]
+    )
     return NodeReport(
         agent_id=AgentId(agent),
         incarnation="1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from headrace.common.contracts.ids import RevisionId, SessionId
@@ -35,9 +36,7 @@ def session(number: int) -> SessionId:
     return SessionId(UUID(int=10_000 + number))
 
 
-def seen(
-    number: int = 1, *, of: int = 1, age_s: float = 100.0, now: datetime = START, **facts: object
-) -> ObservedReplica:
+def seen(number: int = 1, *, of: int = 1, age_s: float = 100.0, now: datetime = START, **facts: Any) -> ObservedReplica:
     """A healthy replica of revision `of`, `age_s` old, but for `facts`."""
     healthy = ObservedReplica(
         id=session(number),
@@ -52,15 +51,15 @@ def seen(
     return replace(healthy, **facts)
 
 
-def loading(number: int = 1, **facts: object) -> ObservedReplica:
+def loading(number: int = 1, **facts: Any) -> ObservedReplica:
     return seen(number, **{"health": "degraded", "was_healthy": False, **facts})
 
 
-def pending(number: int = 1, **facts: object) -> ObservedReplica:
+def pending(number: int = 1, **facts: Any) -> ObservedReplica:
     return loading(number, **{"status": "pending", "kernel_state": None, **facts})
 
 
-def ill(number: int = 1, **facts: object) -> ObservedReplica:
+def ill(number: int = 1, **facts: Any) -> ObservedReplica:
     return seen(number, **{"health": "unhealthy", **facts})
 
 
@@ -103,8 +102,8 @@ class World:
     """How many sessions the machines hold; None: any number."""
 
     @classmethod
-    def of(cls, want: DesiredReplicas, have: list[ObservedReplica], **facts: object) -> World:
-        return cls(want, {r.id: r for r in have}, {r.id: 1 for r in have}, **facts)  # type: ignore[arg-type]  # test facts
+    def of(cls, want: DesiredReplicas, have: list[ObservedReplica], **facts: Any) -> World:
+        return cls(want, {r.id: r for r in have}, {r.id: 1 for r in have}, **facts)
 
     # What is seen
 
@@ -183,11 +182,11 @@ class World:
 
     # What machines and proxies do
 
-    def change(self, key: SessionId, **facts: object) -> None:
-        self.sessions[key] = replace(self.sessions[key], **facts)  # type: ignore[arg-type]  # test facts
+    def change(self, key: SessionId, **facts: Any) -> None:
+        self.sessions[key] = replace(self.sessions[key], **facts)
         self.revs[key] += 1
 
-    def fault(self, key: SessionId, **facts: object) -> None:
+    def fault(self, key: SessionId, **facts: Any) -> None:
         """As change(), for what goes wrong."""
         before = self.sessions[key].serving
         self.change(key, **facts)

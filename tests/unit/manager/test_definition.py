@@ -142,11 +142,12 @@ def test_metadata_is_read_and_numbers_in_it_are_text() -> None:
     )
     metadata = parse_definition(text.encode(), FILE).metadata
     assert metadata is not None
-    assert (metadata.version, metadata.label, metadata.min_resource["mem"]) == ("1.10", ("x",), 8 * 2**30)
+    assert (metadata.version, metadata.label) == ("1.10", ("x",))
+    assert metadata.min_resource["mem"] == 8 * 2**30
 
 
 WHOLE = "(file)"
-WRONG = {
+WRONG: dict[str, tuple[str | bytes, str, str]] = {
     "empty": ("", WHOLE, "an empty file"),
     "only a comment": ("# nothing\n", WHOLE, "an empty file"),
     "a list": ("- a\n", WHOLE, "a list of 1"),

@@ -70,7 +70,7 @@ def test_a_page_asks_for_the_facts_of_what_it_shows_only(tmp_path: Path, monkeyp
     calls: Counter[str] = Counter()
     for name in ("stat", "scandir"):
         real = getattr(os, name)
-        monkeypatch.setattr(listing.os, name, lambda *a, _n=name, _r=real, **k: (calls.update([_n]), _r(*a, **k))[1])
+        monkeypatch.setattr(os, name, lambda *a, _n=name, _r=real, **k: (calls.update([_n]), _r(*a, **k))[1])
     page, more = Tree(tmp_path, "f").files((), recursive=True, after="d10/050", limit=3)
     assert ([file.path for file in page], more) == (["d10/051", "d10/052", "d10/053"], True)
     assert calls["stat"] <= 5

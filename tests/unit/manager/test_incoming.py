@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,7 +49,7 @@ async def refused(body: object, model: type[BaseModel] = CreateService) -> Inval
     return caught.value
 
 
-WRONG_LISTS = {
+WRONG_LISTS: dict[str, Callable[[int], object]] = {
     "command": lambda many: {"name": "x", "command": [0] * many},
     "tags": lambda many: {"name": "x", "tags": ["A B"] * many},
     "extra_mounts": lambda many: {"name": "x", "extra_mounts": [{"a": 1}] * many},

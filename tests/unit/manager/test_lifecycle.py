@@ -4,13 +4,14 @@ from itertools import product
 
 import pytest
 
+from headrace.common.contracts.vocabulary import SessionStatus
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.states import ACTIVE, PLANNED, STATES, TRANSITIONS
 
 
-def reachable(state: states.SessionStatus) -> set[states.SessionStatus]:
+def reachable(state: SessionStatus) -> set[SessionStatus]:
     """Return the states that may come after this one, sooner or later."""
-    found: set[states.SessionStatus] = set()
+    found: set[SessionStatus] = set()
     ways = list(TRANSITIONS[state])
     while ways:
         after = ways.pop()
@@ -25,7 +26,7 @@ def test_every_state_has_a_meaning_and_its_transitions() -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_state_but_the_last_leads_to_the_end_and_none_leads_back(state: states.SessionStatus) -> None:
+def test_every_state_but_the_last_leads_to_the_end_and_none_leads_back(state: SessionStatus) -> None:
     after = reachable(state)
     assert ("ended" in after) is (state != "ended")
     assert state not in after

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +32,7 @@ from headrace.manager.domain.lifecycle.replicas import (
     Served,
     decide,
 )
+from headrace.manager.domain.records import Goal
 from tests.unit.manager.replica_world import (
     START,
     WHY,
@@ -110,7 +112,7 @@ def test_a_draining_replica_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("goal", ["stopped", "deleting"])
-def test_a_service_that_is_not_to_run_lets_go_of_everything_and_starts_nothing(goal: str) -> None:
+def test_a_service_that_is_not_to_run_lets_go_of_everything_and_starts_nothing(goal: Goal) -> None:
     have = [seen(1), loading(2), pending(3), ill(4), loading(5, kernel_state="failed"), seen(6, lost=True)]
     actions = decide(want(9, goal=goal), have, NOW)
     assert left(actions) == {
@@ -156,7 +158,7 @@ def test_a_replica_whose_machine_is_heard_of_again_goes_on_and_its_replacement_l
 
 
 @pytest.mark.parametrize("goal", ["stopped", "deleting"])
-def test_nobody_waits_for_a_silent_machine(goal: str) -> None:
+def test_nobody_waits_for_a_silent_machine(goal: Goal) -> None:
     assert left(decide(replace(want(1), goal=goal), [seen(1, lost=True)], NOW)) == {1: ("ended", "agent-lost")}
 
 
@@ -397,7 +399,7 @@ def test_a_rollout_on_full_machines_goes_through_one_by_one(replicas: int) -> No
 def ends_of(actions: list[Action]) -> list[tuple[int, int, float | None]]:
     """Count, replacements held back and the wait in seconds, of each end."""
     return [
-        (a.ends, a.held, a.next_restart_at and (a.next_restart_at - NOW).total_seconds())
+        (a.ends, a.held, (a.next_restart_at - NOW).total_seconds() if a.next_restart_at else None)
         for a in actions
         if isinstance(a, Ended)
     ]
@@ -449,7 +451,7 @@ def test_what_ends_while_it_drains_or_is_replaced_anyway_is_recorded_and_holds_n
 
 
 @pytest.mark.parametrize("goal", ["stopped", "deleting"])
-def test_what_ends_in_a_service_that_stops_is_no_end_in_operation(goal: str) -> None:
+def test_what_ends_in_a_service_that_stops_is_no_end_in_operation(goal: Goal) -> None:
     assert ends_of(decide(replace(want(1), goal=goal), [seen(1, kernel_state="exited")], NOW)) == []
 
 
@@ -493,11 +495,13 @@ def test_scale_in_during_an_update_takes_old_ones_first_and_never_too_many() -> 
 
 # Any world
 
+OUT_OF_SERVICE: list[dict[str, Any]] = [{"kernel_state": "exited"}, {"lost": True}]
+
 
 @st.composite
 def replicas(draw: st.DrawFn, number: int) -> ObservedReplica:
     """A session in a state in which a machine and a manager can have put it."""
-    facts: dict[str, object] = {"of": draw(st.integers(1, 3)), "age_s": draw(st.integers(0, 300))}
+    facts: dict[str, Any] = {"of": draw(st.integers(1, 3)), "age_s": draw(st.integers(0, 300))}
     status = draw(st.sampled_from(["pending", "placed", "running", "running", "running", "draining", "stopping"]))
     if status == "pending":
         return pending(number, **facts)
@@ -647,7 +651,7 @@ def test_a_service_whose_new_revision_never_starts_is_kept_at_what_is_wanted_by_
             faults -= 1
             serving = [r.id for r in world.have if r.serving]
             if serving:
-                world.fault(chance.choice(serving), **chance.choice([{"kernel_state": "exited"}, {"lost": True}]))
+                world.fault(chance.choice(serving), **chance.choice(OUT_OF_SERVICE))
             world.ask(replicas=scaled_to)
         world.now += timedelta(seconds=2)
     assert world.serving == scaled_to

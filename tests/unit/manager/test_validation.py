@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from headrace.manager.domain.lifecycle.trial import PREPARATION, WAITING, decide
 from tests.unit.manager.replica_world import START, ill, loading, pending, seen
 
 NOW = START
-CHECK = {"health_check": {"path": "/health", "interval": 10, "max_retries": 2, "initial_delay": 100}}
+CHECK: dict[str, object] = {"health_check": {"path": "/health", "interval": 10, "max_retries": 2, "initial_delay": 100}}
 
 
 def verdict(
@@ -44,7 +45,7 @@ def test_a_lost_machine_does_not_take_back_that_it_passed() -> None:
 
 
 @pytest.mark.parametrize("how", [{"kernel_state": "exited"}, {"kernel_state": "failed"}, {"health": "unhealthy"}])
-def test_it_failed_with_the_words_of_what_went_wrong(how: dict[str, object]) -> None:
+def test_it_failed_with_the_words_of_what_went_wrong(how: dict[str, Any]) -> None:
     leave = decide(loading(reason=Reason(code="exited", text="exit code 3: no such model"), **how), {}, NOW)
     assert leave == Retire(
         loading().id, "stopping", Reason(code="validation-failed", text="exit code 3: no such model")

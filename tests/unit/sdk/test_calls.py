@@ -15,7 +15,7 @@ from headrace.common.contracts.http.folders import CreateFolder
 from headrace.common.contracts.http.keys import CreateKey
 from headrace.common.contracts.http.projects import CreateProject
 from headrace.common.contracts.http.services import CreateService, UpdateService
-from headrace.common.contracts.http.tokens import CallerLimits, CreateToken, UpdateCaller
+from headrace.common.contracts.http.tokens import CallerLimits, CreateToken, UpdateCaller, UpdateToken
 from headrace.common.contracts.http.users import CreateUser
 from headrace.common.contracts.http.validations import StartValidation
 from headrace.common.contracts.revision import RevisionSpec
@@ -284,7 +284,12 @@ def test_a_broken_answer_is_asked_for_again_only_if_that_is_safe() -> None:
 def test_a_client_of_a_server_without_tls_reads_no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     create = ssl.create_default_context
-    monkeypatch.setattr(ssl, "create_default_context", lambda **more: asked.append(more) or create(**more))
+
+    def counted(**more: Any) -> ssl.SSLContext:
+        asked.append(more)
+        return create(**more)
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
     Client("http://127.0.0.1:9", KEY).close()
     assert asked == []
     Client("https://127.0.0.1:9", KEY).close()
@@ -326,7 +331,7 @@ def test_clients_project_tokens_and_limits(there: StandIn, client: Client) -> No
     there.on("DELETE", f"{at}/robot", REVOCATION)
     assert client.clients.revoke("echo", "robot").in_force is False
     there.on("PATCH", f"/v1/services/echo/tokens/{uid(5)}", TOKEN)
-    client.tokens.update("echo", uid(5), UpdateCaller(limits=None))
+    client.tokens.update("echo", uid(5), UpdateToken(limits=None))
     there.on("POST", "/v1/projects/p/tokens", {**TOKEN, "token": "ey"}, status=201)
     assert client.project_tokens.create("p").token == "ey"
     there.on("DELETE", f"/v1/projects/p/tokens/{uid(5)}", REVOCATION)

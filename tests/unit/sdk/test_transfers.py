@@ -237,10 +237,11 @@ def test_logs_of_nothing(there: StandIn, client: Client) -> None:
 
 
 def test_a_log_that_breaks_is_not_taken_for_its_end(there: StandIn, client: Client) -> None:
-    async def cut(request):
+    async def cut(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"one\ntw")
+        assert request.transport is not None
         request.transport.abort()
         return response
 

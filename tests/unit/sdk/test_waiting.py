@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from headrace.sdk import ApiError, Client, WaitFailedError, WaitTimeoutError
@@ -101,7 +103,7 @@ def test_it_ends_in_time_and_says_how_things_stood(there: StandIn, client: Clien
 
 
 def test_a_scale_in_is_waited_for_until_no_more_than_wanted_are_left(there: StandIn, client: Client) -> None:
-    scaled: dict[str, object] = {"status": "healthy", "phase": "deployed", "replicas": 0}
+    scaled: dict[str, Any] = {"status": "healthy", "phase": "deployed", "replicas": 0}
     none_left = service_view(**{**scaled, "status": "unhealthy", "healthy_replicas": 0})
     there.on(
         "GET",

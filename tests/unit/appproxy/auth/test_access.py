@@ -17,7 +17,7 @@ REVOKED, OTHER = (Revocation(token_id=TokenId(new_uuid()), expires_at=utc_now())
 ROBOT = NamedClient(client_id=ClientId(new_uuid()), name="robot", secret_sha256="0" * 64)
 ROTATED = ROBOT.model_copy(update={"secret_sha256": "1" * 64})
 NEWER = ROBOT.model_copy(update={"name": "newer"})
-GIVEN = {"token_keys": (KEY,), "revocations": (REVOKED,), "clients": (ROBOT,)}
+GIVEN: dict[str, Any] = {"token_keys": (KEY,), "revocations": (REVOKED,), "clients": (ROBOT,)}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sized
 from math import ceil
 
 import pytest
@@ -182,6 +183,6 @@ def test_memory_stays_bounded_when_everybody_gives_up() -> None:
         pushed = queue.push(number, caller=f"c{number}", share=1, now_s=number, deadline_s=number + 1e6)
         assert pushed.ticket is not None
         queue.cancel(pushed.ticket)
-    kept = (queue._deadlines, queue._arrivals, queue._due, queue._fullest or [])
+    kept: tuple[Sized, ...] = (queue._deadlines, queue._arrivals, queue._due, queue._fullest or [])
     assert max(map(len, kept)) < 500
     assert len(queue._flows) == 1

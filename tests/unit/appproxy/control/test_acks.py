@@ -79,7 +79,7 @@ def test_a_worker_has_the_settings_of_its_parent_and_not_the_bus() -> None:
         nats_user="me",
         workers=3,
         trusted_peers=["10.0.0.0/8"],
-    )  # type: ignore[arg-type]
+    )
     message = settings_message(settings)
     assert "bus" not in message.values()
     again = Settings(**message)

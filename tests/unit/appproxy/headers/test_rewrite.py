@@ -102,7 +102,7 @@ def test_cookies() -> None:
 class Told:
     """A reply with the whole head of one answer."""
 
-    def __init__(self, reply: rewrite.Reply, head: bytes) -> None:
+    def __init__(self, reply: rewrite.ResponseRewrite, head: bytes) -> None:
         self.reply, self.head = reply, head
 
 

@@ -38,7 +38,7 @@ def heads_after(*lines: bytes) -> st.SearchStrategy[list[bytes]]:
 
 def refusal(reader: RequestReader | ResponseReader, raw: bytes, **more: bool) -> FramingError:
     with pytest.raises(FramingError) as caught:
-        reader.head(raw, **more)  # type: ignore[call-arg]
+        reader.head(raw, **more)
     return caught.value
 
 

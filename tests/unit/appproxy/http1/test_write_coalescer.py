@@ -75,7 +75,8 @@ async def test_nothing_overtakes_and_nothing_is_lost_before_an_end() -> None:
 
 
 async def test_what_may_wait_is_done_after_all_has_left_and_its_failures_stay_its_own() -> None:
-    outbox, order = WriteCoalescer(), []
+    outbox = WriteCoalescer()
+    order: list[object] = []
     sender, wire = CoalescingProtocol(outbox), Wire()
     sender.transport = wire
     raised: list[object] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -25,8 +26,8 @@ THEIRS = ProjectId(UUID(int=99))
 MINE, OTHERS = ModelScope(PROJECT), ModelScope(THEIRS)
 
 
-def made(number: int, name: str, *models: str, removed: bool = False, **more: object) -> RouteTable:
-    known: dict[str, object] = {"project": "home", "open_to_public": False}
+def made(number: int, name: str, *models: str, removed: bool = False, **more: Any) -> RouteTable:
+    known: dict[str, Any] = {"project": "home", "open_to_public": False}
     return table(
         name, service_id=ServiceId(UUID(int=number << 80 | 7 << 76)), models=models, removed=removed, **(known | more)
     )
