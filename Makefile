@@ -47,7 +47,7 @@ chaos: setup  ## Ten minutes of faults under load, every request accounted for (
 fuzz: setup  ## Fuzz the framing, two processes, 5 million inputs each (FUZZ_RUNS=…; ARGS=short: CI's seeded run)
 	@fuzz/run.sh $(or $(ARGS),long)
 
-contracts: setup  ## Write the contract snapshots, docs/contracts.md and docs/settings.md anew
+contracts: setup  ## Write the contract snapshots and the generated docs (contracts, settings, reasons) anew
 	@$(BIN)/python -m tests.contracts.update
 
 refusals: setup  ## Write docs/refusals.md anew from what the API answers

@@ -1,4 +1,4 @@
-"""What is checked in of the contracts: a JSON Schema per bus message, the OpenAPI document, docs/contracts.md, docs/settings.md."""
+"""What is checked in of the contracts: a JSON Schema per bus message, the OpenAPI document, and the generated docs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headrace.common.contracts import messages
 from headrace.common.contracts.messages.envelope import Message
 from headrace.manager.api.app import ENDPOINTS
 from headrace.manager.api.openapi import make_document
-from tests.contracts import lifecycle_table, request_states, settings_page
+from tests.contracts import lifecycle_table, reasons_page, request_states, settings_page
 
 ROOT = Path(__file__).parents[2]
 FOLDER = "tests/contracts"
@@ -46,6 +46,7 @@ def snapshots() -> dict[str, str]:
     document = make_document(ENDPOINTS, version=_ANY_VERSION)
     pages = {"docs/contracts.md": _page(), "docs/settings.md": settings_page.page()}
     pages |= {"docs/architecture.md": lifecycle_table.page(), "docs/data-plane.md": request_states.page()}
+    pages |= {"docs/reasons.md": reasons_page.page()}
     return texts | {f"{FOLDER}/openapi.json": _json(document)} | pages
 
 

@@ -1,4 +1,4 @@
-"""Write the contract snapshots, docs/contracts.md and docs/settings.md anew: `make contracts`, or `python -m tests.contracts.update`."""
+"""Write the contract snapshots and the generated docs anew: `make contracts`, or `python -m tests.contracts.update`."""
 
 from __future__ import annotations
 

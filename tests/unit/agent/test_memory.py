@@ -14,7 +14,7 @@ import pytest
 
 from headrace.agent.domain.convergence import Evict, World, decide
 from headrace.agent.domain.health import Policy, begin
-from headrace.agent.domain.kernels import MAX_REASON, KernelRecord, ending_of, report_of
+from headrace.agent.domain.kernels import KernelRecord, ending_of, report_of
 from headrace.agent.domain.memory import MemoryOver, over_limit
 from headrace.agent.domain.usage import Usage
 from headrace.agent.runtime.process import cgroups
@@ -22,6 +22,7 @@ from headrace.agent.runtime.process.cgroups import MemoryGroups, kills_in
 from headrace.agent.runtime.process.proc import held_memory, trees
 from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId, new_uuid
+from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE
 from tests.unit.agent.test_convergence import NOW, seen_of, spec_of
 
 ONE, TWO = KernelId(new_uuid()), KernelId(new_uuid())
@@ -190,7 +191,7 @@ def test_a_healthy_replica_stays_healthy_and_its_reason_says_that_it_uses_too_mu
     assert said is not None
     assert said.reason.code == health.reason.code
     assert over.reason.text in said.reason.text
-    assert len(said.reason.text) <= MAX_REASON
+    assert len(said.reason.text) <= MAX_TEXT_OF_ONE
     sub = KernelRecord(spec=spec_of(ONE).model_copy(update={"role": "sub"}), started_at=NOW)
     said = report_of(ONE, sub, seen_of(ONE, "running"), None, over)
     assert said is not None

@@ -10,7 +10,8 @@ import pytest
 from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
 from headrace.common.contracts.messages.reports import KernelReport
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.addresses import NOT_ALLOWED, Claim, Places, Said, claims, problem
+from headrace.common.contracts.reasons.kernel import KernelReason
+from headrace.manager.domain.addresses import Claim, Places, Said, claims, problem
 
 
 def kernel(host: str | None, port: int | None) -> KernelReport:
@@ -54,7 +55,12 @@ def test_an_address_that_is_not_allowed_is_not_handed_on_and_the_reason_is_told(
     host: str | None, port: int, machine: str, why: str
 ) -> None:
     judged = Places().judge(kernel(host, port), machine)
-    assert (judged.host, judged.port, judged.health, judged.reason.code) == (None, None, "unhealthy", NOT_ALLOWED)
+    assert (judged.host, judged.port, judged.health, judged.reason.code) == (
+        None,
+        None,
+        "unhealthy",
+        KernelReason.ADDRESS_NOT_ALLOWED,
+    )
     assert re.search(why, judged.reason.text)
 
 
@@ -71,14 +77,14 @@ def test_an_operator_names_the_networks_and_ports() -> None:
     good = kernel("10.1.2.3", 30_010)
     assert places.judge(good, "10.1.2.3") is good
     for host, port in (("127.0.0.1", 30_000), ("10.2.0.1", 30_000), ("gpu-1.lan", 30_000), ("10.1.2.3", 20_000)):
-        assert places.judge(kernel(host, port), host).reason.code == NOT_ALLOWED, host
+        assert places.judge(kernel(host, port), host).reason.code == KernelReason.ADDRESS_NOT_ALLOWED, host
 
 
 def test_agents_that_share_a_machine_with_the_app_proxies_are_at_its_loopback_where_the_operator_says_so() -> None:
     places = Places((ip_network("127.0.0.0/8"),))
     good = kernel("127.0.0.1", 20_001)
     assert places.judge(good, "127.0.0.1") is good
-    assert places.judge(kernel("10.0.0.7", 20_001), "10.0.0.7").reason.code == NOT_ALLOWED
+    assert places.judge(kernel("10.0.0.7", 20_001), "10.0.0.7").reason.code == KernelReason.ADDRESS_NOT_ALLOWED
 
 
 def test_a_machines_first_address_is_claimed_where_one_may_be() -> None:
@@ -129,5 +135,5 @@ def test_an_address_that_is_not_the_machines_own_is_told_with_what_is_allowed(
 def test_replicas_of_a_machine_at_an_address_that_is_not_its_own_get_no_requests() -> None:
     judged = Places().judge(kernel("10.0.0.8", 20_001), "10.0.0.8", "it says that it is elsewhere")
     assert (judged.host, judged.port, judged.health) == (None, None, "unhealthy")
-    assert judged.reason == Reason(code=NOT_ALLOWED, text="it says that it is elsewhere")
+    assert judged.reason == Reason(code=KernelReason.ADDRESS_NOT_ALLOWED, text="it says that it is elsewhere")
     assert Places().judge(kernel(None, None), "10.0.0.8", "it says that it is elsewhere").health == "healthy"

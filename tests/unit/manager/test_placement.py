@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.slots import parse_slots
 from headrace.manager.domain.placement.scheduler import (
     RESERVE_AFTER,
@@ -124,7 +125,7 @@ def test_what_names_an_image_runs_on_every_kind_of_machine() -> None:
 
 def test_without_machines_the_reason_says_so() -> None:
     assert refused([], request()) == Waiting(
-        SessionId(UUID(int=1)), "no-machines", "no machine is alive; add one or start its agent"
+        SessionId(UUID(int=1)), PlacementReason.NO_MACHINES, "no machine is alive; add one or start its agent"
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, UserId
+from headrace.common.contracts.reasons import MAX_TEXT
 from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.lifecycle.status import StatusOfService, service_status
@@ -191,7 +192,7 @@ def test_on_the_way_out(goal: str, have: tuple[One, ...], expected: tuple[str, s
 
 
 def test_long_words_are_cut() -> None:
-    assert len(status(service(1), replace(LOADING, reason_text="x" * 9000)).reason.text) == 1500
+    assert len(status(service(1), replace(LOADING, reason_text="x" * 9000)).reason.text) == MAX_TEXT
 
 
 @given(

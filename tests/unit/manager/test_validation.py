@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE, Reason
 from headrace.manager.domain.lifecycle.replicas import ObservedReplica, Retire
 from headrace.manager.domain.lifecycle.trial import PREPARATION, WAITING, decide
 from tests.unit.manager.replica_world import START, ill, loading, pending, seen
@@ -74,7 +74,7 @@ def test_long_words_are_cut() -> None:
     run = loading(reason=Reason(code="loading", text="x" * 4000))
     leave = decide(run, {}, NOW + timedelta(days=1))
     assert leave is not None
-    assert len(leave.reason.text) == 1500
+    assert len(leave.reason.text) == MAX_TEXT_OF_ONE
     assert leave.reason.text.startswith("no verdict after 1800 s: xxx")
 
 

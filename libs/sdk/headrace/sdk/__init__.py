@@ -20,6 +20,19 @@ if TYPE_CHECKING:
         WaitTimeoutError,
     )
     from headrace.sdk.logs import LogStream
+    from headrace.sdk.reasons import (
+        KernelReason,
+        NameReason,
+        NoteReason,
+        PlacementReason,
+        Reason,
+        ReasonCode,
+        RevocationReason,
+        ScalingReason,
+        ServiceReason,
+        SessionReason,
+        WaitReason,
+    )
     from headrace.sdk.trees.results import LeftOut, ResumeStore, TreeFile, TreeProgress, TreeResult
     from headrace.sdk.trees.resume import ResumeFile
     from headrace.sdk.waiting import Until
@@ -29,10 +42,20 @@ __all__ = [
     "ApiError",
     "Client",
     "HeadraceError",
+    "KernelReason",
     "LeftOut",
     "LogStream",
+    "NameReason",
+    "NoteReason",
+    "PlacementReason",
+    "Reason",
+    "ReasonCode",
     "ResumeFile",
     "ResumeStore",
+    "RevocationReason",
+    "ScalingReason",
+    "ServiceReason",
+    "SessionReason",
     "TransferError",
     "TreeError",
     "TreeFile",
@@ -42,6 +65,7 @@ __all__ = [
     "UnreachableError",
     "Until",
     "WaitFailedError",
+    "WaitReason",
     "WaitTimeoutError",
 ]
 
@@ -50,6 +74,22 @@ _HOME = {
     "LogStream": "logs",
     "Until": "waiting",
     "ResumeFile": "trees.resume",
+    **dict.fromkeys(
+        (
+            "KernelReason",
+            "NameReason",
+            "NoteReason",
+            "PlacementReason",
+            "Reason",
+            "ReasonCode",
+            "RevocationReason",
+            "ScalingReason",
+            "ServiceReason",
+            "SessionReason",
+            "WaitReason",
+        ),
+        "reasons",
+    ),
     **dict.fromkeys(("LeftOut", "ResumeStore", "TreeFile", "TreeProgress", "TreeResult"), "trees.results"),
 }
 """The module of each name; the others are errors."""

@@ -8,13 +8,14 @@ from uuid import UUID
 
 from headrace.common.contracts.http.tokens import RevocationView
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.service import RevocationReason
 from headrace.sdk.transport import Transport, parsed
 
 _EVERY_S: Final = 0.2
 _NO_CONTENT: Final = 204
-_NOT_TOLD = Reason(
-    code="not-told",
-    text="this manager is of an older version and does not say where that is in force; app-proxies follow in a second",
+_NOT_TOLD = Reason.of(
+    RevocationReason.NOT_TOLD,
+    "this manager is of an older version and does not say where that is in force; app-proxies follow in a second",
 )
 
 

@@ -20,6 +20,7 @@ from headrace.common.contracts.http.services import (
 )
 from headrace.common.contracts.http.traffic import PutWeight, ReceiptView, RolloutReceipt
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.client import WaitReason
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.sdk.errors import ApiError, WaitFailedError, WaitTimeoutError
 from headrace.sdk.logs import LogStream
@@ -29,8 +30,8 @@ from headrace.sdk.waiting import Until, polled, reached
 if TYPE_CHECKING:
     from headrace.common.contracts.http.rules import ScaleDecisionView
 
-_INCOMPLETE = Reason(code="receipt-incomplete", text="not all app-proxies have told what became of open requests")
-_GONE = Reason(code="not-found", text="the service does not exist")
+_INCOMPLETE = Reason.of(WaitReason.RECEIPT_INCOMPLETE, "not all app-proxies have told what became of open requests")
+_GONE = Reason.of(WaitReason.NOT_FOUND, "the service does not exist")
 
 
 class Services:

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 from headrace.common.contracts.http.services import ServiceDetail
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.client import WaitReason
 from headrace.sdk.errors import AnswerLostError, ApiError, UnreachableError, WaitFailedError, WaitTimeoutError
 from headrace.sdk.transport import Outage, Transport
 
@@ -34,12 +35,12 @@ def polled(
         try:
             seen = read()
         except (UnreachableError, AnswerLostError) as error:
-            last = Reason(code="server-unreachable", text=str(error)[:4000])
+            last = Reason.of(WaitReason.SERVER_UNREACHABLE, str(error))
             outage.seen(error, deadline)
         except ApiError as error:
             if error.status < 500:
                 raise
-            last = Reason(code="server-failing", text=str(error)[:4000])
+            last = Reason.of(WaitReason.SERVER_FAILING, str(error))
             outage.seen(error, deadline)
         else:
             outage.over()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headrace.agent.runtime.interface import PreparedMount, StartRefused
 from headrace.common.contracts.messages.plans import KernelSpec, Mount
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class Folders:
@@ -26,12 +27,14 @@ class Folders:
             mode = source.lstat().st_mode
         except OSError as error:
             raise StartRefused(
-                "folder-missing",
+                KernelReason.FOLDER_MISSING,
                 f"folder {mount.folder_id} for {mount.target} is not on this machine: {error.strerror}",
             ) from error
         if not stat.S_ISDIR(mode):  # a link here would lead out of the storage
-            raise StartRefused("folder-missing", f"folder {mount.folder_id} for {mount.target} is not a folder")
+            raise StartRefused(
+                KernelReason.FOLDER_MISSING, f"folder {mount.folder_id} for {mount.target} is not a folder"
+            )
         target = posixpath.normpath(mount.target)
         if not target.startswith("/") or target.startswith("//") or target == "/":
-            raise StartRefused("mount-refused", f"{mount.target} is not an absolute path below /")
+            raise StartRefused(KernelReason.MOUNT_REFUSED, f"{mount.target} is not an absolute path below /")
         return PreparedMount(source.resolve(), target, mount.read_only)

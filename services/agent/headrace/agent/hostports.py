@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from headrace.agent.domain.ports import PortRange, choose_port
 from headrace.agent.runtime.interface import StartRefused
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class HostPorts:
@@ -40,7 +41,9 @@ class HostPorts:
             self._claim(port)
         chosen = choose_port(self._pool, taken, self._is_free, after=self._last)
         if chosen is None:
-            raise StartRefused("no-free-port", f"all {len(self._pool)} ports of {self._pool} are taken on this machine")
+            raise StartRefused(
+                KernelReason.NO_FREE_PORT, f"all {len(self._pool)} ports of {self._pool} are taken on this machine"
+            )
         self._last = chosen
         self._bind(chosen)
         return chosen

@@ -25,6 +25,7 @@ from headrace.common.contracts.model import (
     WriteTempfile,
     WriteTempfileAction,
 )
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 _MAX_SHOWN = 300
 
@@ -74,7 +75,7 @@ async def run_actions(
             said = await _do(action, inside, command_timeout_s)
         except ActionFailed as error:
             log.add(f"[{where}] failed: {error}")
-            raise StartRefused("pre-start-action-failed", f"{where} failed: {error}") from error
+            raise StartRefused(KernelReason.PRE_START_ACTION_FAILED, f"{where} failed: {error}") from error
         log.add(said if isinstance(action, LogAction) else f"[{where}] {said}")
 
 

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from headrace.agent.domain.health import PORT_TAKEN
 from headrace.agent.domain.memory import over_limit
 from headrace.agent.domain.usage import Usage, cores_used, kernel_values
 from headrace.agent.gpu.interface import Gpus, Load
@@ -19,6 +18,7 @@ from headrace.common.contracts.ids import KernelId, ServiceId
 from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Gpu, Isolation
+from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
 
@@ -135,7 +135,7 @@ class Sampler:
     def _serves(self, kernel_id: KernelId) -> bool:
         """Return whether what listens on its port was seen to be its own."""
         health = self._table.records[kernel_id].health
-        return health is not None and health.was_healthy and health.reason.code != PORT_TAKEN
+        return health is not None and health.was_healthy and health.reason.code != KernelReason.PORT_TAKEN
 
     def _sample(self, spec: KernelSpec, usage: Usage | None, engine: dict[str, float]) -> KernelSample | None:
         if spec.service_id is None or usage is None or self.capacity is None:

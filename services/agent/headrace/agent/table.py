@@ -108,9 +108,9 @@ class KernelTable:
         shutil.rmtree(self._folder / str(kernel_id), ignore_errors=True)
         self.on_change()
 
-    def progress(self, kernel_id: KernelId, operation: Operation, code: str, text: str) -> None:
+    def progress(self, kernel_id: KernelId, operation: Operation, reason: Reason) -> None:
         """Note what an operation is at."""
-        self._progress[kernel_id] = Progress(operation, Reason(code=code, text=text[:1000]))
+        self._progress[kernel_id] = Progress(operation, reason)
         self.on_change()
 
     def done(self, kernel_id: KernelId) -> None:

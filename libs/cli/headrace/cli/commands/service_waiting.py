@@ -11,6 +11,7 @@ from headrace.cli.session import Session
 from headrace.cli.text import count
 from headrace.common.contracts.http.services import ServiceDetail
 from headrace.common.contracts.http.traffic import RolloutReceipt
+from headrace.common.contracts.reasons.client import WaitReason
 from headrace.sdk import Client, HeadraceError, Until, WaitFailedError, WaitTimeoutError
 
 _TAIL_LINES = 20
@@ -31,7 +32,7 @@ def wait_for(session: Session, service: str, until: Until, timeout_s: float) -> 
                 service, until, timeout_s=timeout_s, progress=lambda seen: show(progress_lines(seen))
             )
     except WaitFailedError as error:
-        if error.reason.code == "not-found":
+        if error.reason.code == WaitReason.NOT_FOUND:
             raise CliError(str(error), ExitCode.WAITED) from error
         failure = error
     except WaitTimeoutError as error:

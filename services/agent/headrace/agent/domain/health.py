@@ -24,17 +24,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt
 
 from headrace.common.contracts.messages.reports import HealthStatus
 from headrace.common.contracts.model import HealthCheck
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import MAX_QUOTED, Reason
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 LOOK_S = 0.1
 """Between looks until the first success. One costs well under a millisecond while nothing listens yet."""
 LEAST_AT_ONCE, MOST_AT_ONCE = 8, 64
-_MAX_DETAIL = 500
-_MAX_TOLD = 1_000
-NEVER_OPENED = "port-never-opened"
-"""Reason code: no connection to its port was accepted in the time allowed from its start."""
-PORT_TAKEN = "port-taken"
-"""Reason code: somebody else listens on the kernel's port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +95,18 @@ def begin(policy: Policy, started_at: datetime) -> Health:
     """Return the health of a program that started at `started_at`."""
     first = started_at + timedelta(seconds=policy.initial_delay_s)
     if policy.by_port:
-        reason = Reason(code="waiting-for-port", text="it does not accept connections on its port yet")
+        reason = Reason.of(KernelReason.WAITING_FOR_PORT, "it does not accept connections on its port yet")
     else:
         when = first.isoformat(timespec="seconds")
-        reason = Reason(
-            code="initial-delay", text=f"no health checks before {when} (initial_delay {policy.initial_delay_s:g} s)"
+        reason = Reason.of(
+            KernelReason.INITIAL_DELAY, f"no health checks before {when} (initial_delay {policy.initial_delay_s:g} s)"
         )
     return Health(reason=reason, next_check_at=first)
 
 
 def resume(health: Health, now: datetime) -> Health:
     """Return the health of an adopted kernel: as it was, with a look at once unless its initial delay still runs."""
-    if health.reason.code == "initial-delay" and health.next_check_at > now:
+    if health.reason.code == KernelReason.INITIAL_DELAY and health.next_check_at > now:
         return health
     return health.model_copy(update={"next_check_at": now, "next_look_at": None, "look": True, "heard_at": None})
 
@@ -144,7 +139,7 @@ def finish_check(policy: Policy, health: Health, check: Check, *, passed: bool, 
     """Return the health after the answer to `check`; `detail` says what was seen."""
     if health.heard_at is not None and check.started_at < health.heard_at:
         return health
-    said = detail[:_MAX_DETAIL]
+    said = detail[:MAX_QUOTED]
     if passed:
         changes: dict[str, object] = {
             "status": "healthy",
@@ -169,28 +164,28 @@ def too_late(policy: Policy, health: Health, check: Check, started_at: datetime)
     text = (
         f"its port did not open within {policy.open_within_s:g} s (the agent's port_open_timeout): {health.reason.text}"
     )
-    return health.model_copy(update={"status": "unhealthy", "reason": Reason(code=NEVER_OPENED, text=text[:_MAX_TOLD])})
+    return health.model_copy(update={"status": "unhealthy", "reason": Reason.of(KernelReason.PORT_NEVER_OPENED, text)})
 
 
 def not_its_own(health: Health, check: Check, words: str) -> Health:
     """Return the health after an answer that came from somebody else's program: out at once, whatever it was before."""
     if health.heard_at is not None and check.started_at < health.heard_at:
         return health
-    reason = Reason(code=PORT_TAKEN, text=words[:_MAX_DETAIL])
+    reason = Reason.of(KernelReason.PORT_TAKEN, words[:MAX_QUOTED])
     return health.model_copy(update={"status": "unhealthy", "reason": reason, "heard_at": check.started_at})
 
 
 def _failed(policy: Policy, health: Health, said: str) -> dict[str, object]:
     failures = health.failures + 1
     if failures > policy.max_retries:
-        code = "health-check-failed" if not policy.by_port else "port-closed"
+        code = KernelReason.PORT_CLOSED if policy.by_port else KernelReason.HEALTH_CHECK_FAILED
         text = f"{policy.what} failed {_times(failures)} in a row (allowed: {policy.max_retries}): {said}"
-        return {"status": "unhealthy", "failures": failures, "reason": Reason(code=code, text=text)}
+        return {"status": "unhealthy", "failures": failures, "reason": Reason.of(code, text)}
     if health.status == "degraded":
         return {"failures": failures, "reason": _not_yet(policy, said, failures)}
     text = f"{policy.what} failed {_times(failures)} in a row (allowed: {policy.max_retries}): {said}"
-    code = "health-check-failing" if health.status == "healthy" else "health-check-failed"
-    return {"failures": failures, "reason": Reason(code=code, text=text)}
+    code = KernelReason.HEALTH_CHECK_FAILING if health.status == "healthy" else KernelReason.HEALTH_CHECK_FAILED
+    return {"failures": failures, "reason": Reason.of(code, text)}
 
 
 def _times(number: int) -> str:
@@ -198,14 +193,14 @@ def _times(number: int) -> str:
 
 
 def _passed(policy: Policy, said: str) -> Reason:
-    code = "health-check-passed" if not policy.by_port else "port-open"
-    return Reason(code=code, text=f"{policy.what}: {said}")
+    code = KernelReason.PORT_OPEN if policy.by_port else KernelReason.HEALTH_CHECK_PASSED
+    return Reason.of(code, f"{policy.what}: {said}")
 
 
 def _not_yet(policy: Policy, said: str, failures: int) -> Reason:
     if policy.by_port:
-        return Reason(code="waiting-for-port", text=f"it does not accept connections on its port yet: {said}")
-    return Reason(
-        code="not-yet-healthy",
-        text=f"{policy.what} has not succeeded yet (failures counted: {failures}, allowed: {policy.max_retries}): {said}",
+        return Reason.of(KernelReason.WAITING_FOR_PORT, f"it does not accept connections on its port yet: {said}")
+    return Reason.of(
+        KernelReason.NOT_YET_HEALTHY,
+        f"{policy.what} has not succeeded yet (failures counted: {failures}, allowed: {policy.max_retries}): {said}",
     )

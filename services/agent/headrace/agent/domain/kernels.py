@@ -9,18 +9,17 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from headrace.agent.domain.health import PORT_TAKEN, Health, Policy, begin
+from headrace.agent.domain.health import Health, Policy, begin
 from headrace.agent.domain.memory import MemoryOver
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import HealthStatus, KernelReport
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE, Reason
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 Phase = Literal["created", "running", "exited"]
 """created: something of it exists, but its program was never started."""
 Operation = Literal["start", "stop", "remove"]
-MAX_REASON = 1_000
-"""Characters of a reason's text, last log lines included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +78,20 @@ def ending_of(seen: SeenKernel, last_lines: Sequence[str], ended_for: Reason | N
     elif seen.exit_reason is not None:
         reason = seen.exit_reason
     elif seen.exit_code is None:
-        reason = Reason(code="exited", text="it ended; its exit code is not known")
+        reason = Reason.of(KernelReason.EXITED, "it ended; its exit code is not known")
     elif seen.exit_code > 128:
-        reason = Reason(
-            code="killed-by-signal", text=f"it ended by signal {seen.exit_code - 128} (exit code {seen.exit_code})"
+        reason = Reason.of(
+            KernelReason.KILLED_BY_SIGNAL, f"it ended by signal {seen.exit_code - 128} (exit code {seen.exit_code})"
         )
     else:
-        reason = Reason(code="exited", text=f"its program ended with exit code {seen.exit_code}")
+        reason = Reason.of(KernelReason.EXITED, f"its program ended with exit code {seen.exit_code}")
     return Ending(reason=with_log(reason, last_lines), exit_code=seen.exit_code)
 
 
 def with_log(reason: Reason, last_lines: Sequence[str]) -> Reason:
-    """Return `reason` with as many of the last log lines as fit into MAX_REASON characters."""
-    text = reason.text[:MAX_REASON]
-    room = MAX_REASON - len(text) - len("; last lines: ")
+    """Return `reason` with as many of the last log lines as fit into its text."""
+    text = reason.text[:MAX_TEXT_OF_ONE]
+    room = MAX_TEXT_OF_ONE - len(text) - len("; last lines: ")
     tail = "\n".join(line.partition(" ")[2] for line in last_lines).strip()
     if tail and room > 20:
         text += "; last lines: " + (tail if len(tail) <= room else "…" + tail[-(room - 1) :])
@@ -100,7 +99,7 @@ def with_log(reason: Reason, last_lines: Sequence[str]) -> Reason:
 
 
 LOST = Ending(
-    reason=Reason(code="vanished", text="the runtime does not know it any more; it was removed by somebody else"),
+    reason=Reason.of(KernelReason.VANISHED, "the runtime does not know it any more; it was removed by somebody else"),
     exit_code=None,
 )
 
@@ -129,14 +128,14 @@ def report_of(
             created_at=record.started_at,
         )
     if record.started_at is None or seen is None:
-        waiting = Reason(code="queued", text="its start has not begun yet")
+        waiting = Reason.of(KernelReason.QUEUED, "its start has not begun yet")
         return KernelReport(
             **ids, state="preparing", health="degraded", reason=progress.reason if progress is not None else waiting
         )
     status, reason, failures = _health(record, record.started_at, progress)
     if over is not None:
         reason = over.reason if status == "healthy" else _with(reason, over.reason)
-    own = reason.code != PORT_TAKEN  # an address counts only while the kernel's own program listens there
+    own = reason.code != KernelReason.PORT_TAKEN  # an address counts only while the kernel's own program listens there
     return KernelReport(
         **ids,
         state="running",
@@ -152,7 +151,7 @@ def report_of(
 def _health(record: KernelRecord, started_at: datetime, progress: Progress | None) -> tuple[HealthStatus, Reason, int]:
     if record.health is None:
         if record.spec.role == "sub":
-            return "healthy", Reason(code="not-probed", text="only main kernels are probed"), 0
+            return "healthy", Reason.of(KernelReason.NOT_PROBED, "only main kernels are probed"), 0
         # Its first check is about to be planned: what that plan will say is said now.
         return "degraded", begin(Policy.of(record.spec.health_check), started_at).reason, 0
     reason = progress.reason if progress is not None and progress.operation == "stop" else record.health.reason
@@ -160,7 +159,7 @@ def _health(record: KernelRecord, started_at: datetime, progress: Progress | Non
 
 
 def _with(reason: Reason, more: Reason) -> Reason:
-    return reason.model_copy(update={"text": f"{reason.text}; {more.text}"[:MAX_REASON]})
+    return reason.model_copy(update={"text": f"{reason.text}; {more.text}"[:MAX_TEXT_OF_ONE]})
 
 
 def _unknown(seen: SeenKernel) -> KernelReport:
@@ -172,7 +171,7 @@ def _unknown(seen: SeenKernel) -> KernelReport:
         service_id=seen.service_id,
         state="running" if running else "exited",
         health="degraded" if running else "unhealthy",
-        reason=Reason(code="awaiting-plan", text="found on the machine; no plan that names it was seen yet"),
+        reason=Reason.of(KernelReason.AWAITING_PLAN, "found on the machine; no plan that names it was seen yet"),
         host=seen.host,
         port=seen.port,
         created_at=seen.created_at,

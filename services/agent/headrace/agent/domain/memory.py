@@ -9,9 +9,9 @@ from headrace.agent.domain.usage import Usage
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.slots import MEM
 
-OVER = "memory-over-limit"
 _NEWS = 1.25
 """By how much more a kernel must use to be told of anew: each text that differs is written by the manager."""
 
@@ -26,12 +26,12 @@ class MemoryOver:
     @property
     def reason(self) -> Reason:
         """What is reported of it."""
-        return Reason(code=OVER, text=f"it uses {self._numbers}; nothing on its machine bounds it")
+        return Reason.of(KernelReason.MEMORY_OVER_LIMIT, f"it uses {self._numbers}; nothing on its machine bounds it")
 
     @property
     def end(self) -> Reason:
         """Why it is ended, where the agent's setting says so."""
-        return Reason(code="out-of-memory", text=f"it was ended for using {self._numbers} (memory_over_limit)")
+        return Reason.of(KernelReason.OUT_OF_MEMORY, f"it was ended for using {self._numbers} (memory_over_limit)")
 
     @property
     def _numbers(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from datetime import timedelta
+from typing import Final
 
 import structlog
 
@@ -19,12 +20,19 @@ from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
 from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.runtime.loop import Loop
 
 log = structlog.get_logger()
 _TAIL_LINES = 20
 _TAIL_S = 0.15
 """For the end of a dead kernel's log; the report of its death must not wait longer."""
+
+_BEGUN: Final[Mapping[Operation, Reason]] = {
+    "start": Reason.of(KernelReason.PREPARING, "its start has begun"),
+    "stop": Reason.of(KernelReason.STOPPING, "it is not in the plan any more and is being stopped"),
+    "remove": Reason.of(KernelReason.REMOVING, "its remains are being removed"),
+}
 
 
 class Converger:
@@ -178,10 +186,7 @@ class Converger:
     def _begin(
         self, kernel_id: KernelId, operation: Operation, call: Callable[[], Awaitable[None]], why: Reason | None = None
     ) -> None:
-        words = {"start": "its start has begun", "stop": "it is not in the plan any more and is being stopped"}
-        code = {"start": "preparing", "stop": "stopping"}.get(operation, "removing")
-        reason = why or Reason(code=code, text=words.get(operation, "its remains are being removed"))
-        self._table.progress(kernel_id, operation, reason.code, reason.text)
+        self._table.progress(kernel_id, operation, why or _BEGUN[operation])
         self._operations[kernel_id] = self._group.create_task(
             self._operate(kernel_id, operation, call), name=f"{operation}-{kernel_id}"
         )

@@ -27,7 +27,8 @@ from headrace.agent.runtime.interface import (
 )
 from headrace.agent.table import KernelTable
 from headrace.common.contracts.messages.plans import KernelSpec
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import MAX_QUOTED, Reason
+from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.disk import is_full
 
@@ -70,7 +71,7 @@ class Starter:
         self._table.put(KernelRecord(spec=spec))
         while True:
             await self._room(spec)
-            self._say(spec, "queued", "waits for other starts on this machine")
+            self._say(spec, KernelReason.QUEUED, "waits for other starts on this machine")
             async with self._slots:
                 if self._disk.shortage() is None:
                     await self._start_or_say_why(spec)
@@ -78,7 +79,7 @@ class Starter:
 
     async def _room(self, spec: KernelSpec) -> None:
         while (shortage := self._disk.shortage()) is not None:
-            self._say(spec, "disk-low", shortage)
+            self._say(spec, KernelReason.DISK_LOW, shortage)
             await asyncio.sleep(_DISK_POLL_S)
 
     async def _start_or_say_why(self, spec: KernelSpec) -> None:
@@ -92,7 +93,7 @@ class Starter:
             if is_full(refused.__cause__):
                 raise RuntimeUnavailable(f"the disk is full: {refused.reason.text}") from refused
             reason = refused.reason
-            if reason.code != "pre-start-action-failed":  # whose log repeats what the reason says
+            if reason.code != KernelReason.PRE_START_ACTION_FAILED:  # whose log repeats what the reason says
                 reason = with_log(reason, self._table.prestart_log(spec.kernel_id).lines()[-10:])
             log.warning("kernel_start_failed", kernel_id=str(spec.kernel_id), name=spec.name, reason=reason.code)
             self._table.change(spec.kernel_id, failure=reason, host_port=None)
@@ -111,13 +112,11 @@ class Starter:
     def _note_broken(self, spec: KernelSpec, error: Exception) -> None:
         record = self._table.records.get(spec.kernel_id)
         if record is not None and record.started_at is None:  # else it runs, and only writing that down failed
-            text = (
-                f"the agent could not start it: {str(error)[:500] or type(error).__name__}; the agent's log says more"
-            )
-            self._table.change(spec.kernel_id, failure=Reason(code="start-failed", text=text), host_port=None)
+            text = f"the agent could not start it: {str(error)[:MAX_QUOTED] or type(error).__name__}; the agent's log says more"
+            self._table.change(spec.kernel_id, failure=Reason.of(KernelReason.START_FAILED, text), host_port=None)
 
     async def _start(self, spec: KernelSpec) -> None:
-        self._say(spec, "preparing", "looking for its folders")
+        self._say(spec, KernelReason.PREPARING, "looking for its folders")
         ignored = overridden(spec.environ)
         if ignored:
             log.warning(
@@ -131,7 +130,7 @@ class Starter:
                 port,
                 mounts,
                 self._simulated_gpus,
-                progress=lambda text: self._say(spec, "preparing", text),
+                progress=lambda text: self._say(spec, KernelReason.PREPARING, text),
                 release_port=partial(self._ports.release, port),
             )
             try:
@@ -161,5 +160,5 @@ class Starter:
 
         return act
 
-    def _say(self, spec: KernelSpec, code: str, text: str) -> None:
-        self._table.progress(spec.kernel_id, "start", code, text)
+    def _say(self, spec: KernelSpec, code: KernelReason, text: str) -> None:
+        self._table.progress(spec.kernel_id, "start", Reason.of(code, text))

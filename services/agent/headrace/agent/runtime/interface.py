@@ -14,6 +14,7 @@ from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Architecture, Isolation
 from headrace.common.contracts.problems import Unavailable
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class RuntimeUnavailable(Unavailable):
@@ -25,9 +26,9 @@ class RuntimeUnavailable(Unavailable):
 class StartRefused(Exception):  # noqa: N818 - a verdict about the kernel, not a fault of the agent
     """The kernel cannot be started as its spec stands. Trying again would not help; `reason` is reported."""
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: KernelReason, text: str) -> None:
         super().__init__(text)
-        self.reason = Reason(code=code, text=text[:1000])
+        self.reason = Reason.of(code, text)
 
 
 class PortTaken(StartRefused):

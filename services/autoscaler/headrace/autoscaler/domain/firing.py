@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.scaling import ScalingReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +49,6 @@ def settle(pending: Pending, wanted: int, now: datetime, *, patience: timedelta)
 def waiting(pending: Pending, now: datetime) -> Reason:
     """Return why nothing fires meanwhile."""
     asked = f"{pending.from_wanted} → {pending.wanted} replicas, asked {(now - pending.at).total_seconds():.0f} s ago"
-    return Reason(code="awaiting-answer", text=f"the manager's answer to an earlier request is not known ({asked})")
+    return Reason.of(
+        ScalingReason.AWAITING_ANSWER, f"the manager's answer to an earlier request is not known ({asked})"
+    )

@@ -22,6 +22,7 @@ from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.messages.metrics import SERVICE_METRICS
 from headrace.common.contracts.messages.rules import Rule, RuleTable
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.scaling import ScalingReason
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 
 _HOLDS: Final[Mapping[Comparator, tuple[str, Callable[[float, float], bool]]]] = {
@@ -96,8 +97,8 @@ def _look(rule: Rule, seen: Observation, subject: Subject, horizon: Horizon, now
     cooling = until if until is not None and until > now else None
     wanted = subject.wanted + rule.spec.step
     why_not = _why_not(rule.spec, seen, subject, horizon, cooling, now)
-    reason = why_not or Reason(
-        code="rule-fired", text=f"{_comparison(rule.spec, seen)}: {subject.wanted} → {wanted} replicas"
+    reason = why_not or Reason.of(
+        ScalingReason.RULE_FIRED, f"{_comparison(rule.spec, seen)}: {subject.wanted} → {wanted} replicas"
     )
     return Look(
         rule=rule, observed=seen.value, would_fire=why_not is None, wanted=wanted, reason=reason, cooldown_until=cooling
@@ -109,17 +110,17 @@ def _why_not(
 ) -> Reason | None:
     """Return the first thing that keeps the rule from firing, None if nothing does."""
     if not spec.enabled:
-        return Reason(code="rule-disabled", text="the rule is disabled")
+        return Reason.of(ScalingReason.RULE_DISABLED, "the rule is disabled")
     if not subject.table.active:
-        return Reason(code="service-inactive", text="the service is stopped or being deleted")
+        return Reason.of(ScalingReason.SERVICE_INACTIVE, "the service is stopped or being deleted")
     if seen.value is None:
         return _missing(spec, seen, subject.window, horizon, now)
     if not _HOLDS[spec.comparator][1](seen.value, spec.threshold):
-        return Reason(code="condition-not-met", text=f"not the case: {_comparison(spec, seen)}")
+        return Reason.of(ScalingReason.CONDITION_NOT_MET, f"not the case: {_comparison(spec, seen)}")
     if cooling is not None:
         left = (cooling - now).total_seconds()
         text = f"{_comparison(spec, seen)}, but it fired {spec.cooldown_s - left:.0f} s ago; cooldown for another {left:.0f} s"
-        return Reason(code="cooling-down", text=text)
+        return Reason.of(ScalingReason.COOLING_DOWN, text)
     return _beyond(spec, seen, subject.wanted) or subject.blocked
 
 
@@ -129,10 +130,12 @@ def _beyond(spec: RuleSpec, seen: Observation, wanted: int) -> Reason | None:
         return None
     over = result > spec.max_replicas
     code, bound = (
-        ("above-maximum", f"maximum {spec.max_replicas}") if over else ("below-minimum", f"minimum {spec.min_replicas}")
+        (ScalingReason.ABOVE_MAXIMUM, f"maximum {spec.max_replicas}")
+        if over
+        else (ScalingReason.BELOW_MINIMUM, f"minimum {spec.min_replicas}")
     )
     text = f"{_comparison(spec, seen)}, but {wanted} {spec.step:+d} = {result} replicas would pass the {bound}"
-    return Reason(code=code, text=text)
+    return Reason.of(code, text)
 
 
 def _missing(spec: RuleSpec, seen: Observation, window: Window, horizon: Horizon, now: datetime) -> Reason:
@@ -141,16 +144,18 @@ def _missing(spec: RuleSpec, seen: Observation, window: Window, horizon: Horizon
     last = window.newest_ms(spec.metric)
     ago = "" if last is None else f"; last heard of {now.timestamp() - last / 1000:.0f} s ago"
     if spec.metric in SERVICE_METRICS and spec.source is not MetricSource.KERNEL:
-        return Reason(code="metric-missing", text=f"no app-proxy reported {spec.metric} {bound}{ago}")
+        return Reason.of(ScalingReason.METRIC_MISSING, f"no app-proxy reported {spec.metric} {bound}{ago}")
     if not seen.living:
-        return Reason(code="no-live-replicas", text=f"no live {what}, so nobody reports {spec.metric}")
+        return Reason.of(ScalingReason.NO_LIVE_REPLICAS, f"no live {what}, so nobody reports {spec.metric}")
     text = f"none of {seen.living} live {what} reported {spec.metric} ({spec.source}) {bound}{ago}"
-    return Reason(code="metric-missing", text=text)
+    return Reason.of(ScalingReason.METRIC_MISSING, text)
 
 
 def _holds_back(look: Look) -> bool:
     """Whether it is a scale-out that does not fire although it wants to, or whose cooldown lasts."""
-    return look.rule.spec.step > 0 and (look.cooldown_until is not None or look.reason.code == "above-maximum")
+    return look.rule.spec.step > 0 and (
+        look.cooldown_until is not None or look.reason.code == ScalingReason.ABOVE_MAXIMUM
+    )
 
 
 def _held_back(look: Look, out: Look) -> Look:
@@ -158,7 +163,7 @@ def _held_back(look: Look, out: Look) -> Look:
     if not look.would_fire or look.rule.spec.step > 0:
         return look
     text = f"it could fire ({look.reason.text}), but the scale-out rule {out.rule.rule_id} holds it back: {out.reason.text}"
-    return replace(look, would_fire=False, reason=Reason(code="held-by-scale-out", text=text))
+    return replace(look, would_fire=False, reason=Reason.of(ScalingReason.HELD_BY_SCALE_OUT, text))
 
 
 def _outvoted(look: Look, first: Look) -> Look:
@@ -168,7 +173,7 @@ def _outvoted(look: Look, first: Look) -> Look:
     text = f"it could fire ({look.reason.text}), but rule {first.rule.rule_id} has the larger step {first.rule.spec.step:+d}"
     if look.rule.spec.step == first.rule.spec.step:
         text = f"it could fire ({look.reason.text}), but rule {first.rule.rule_id} with the same step comes first"
-    return replace(look, would_fire=False, reason=Reason(code="outvoted", text=text))
+    return replace(look, would_fire=False, reason=Reason.of(ScalingReason.OUTVOTED, text))
 
 
 def _comparison(spec: RuleSpec, seen: Observation) -> str:

@@ -18,6 +18,7 @@ from headrace.common.bus.publish import ask
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.problems import BusUnavailable, MalformedMessage
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.scaling import ScalingReason
 
 log = structlog.get_logger()
 
@@ -63,7 +64,7 @@ class Trigger:
             DECISIONS.labels("refused").inc()
             log.info("scale_refused", service_id=str(service), rule_id=str(pending.rule_id), why=reply.reason.text)
             text = f"{look.reason.text}; the manager refused: {reply.reason.text}"
-            return replace(look, reason=Reason(code="refused", text=text[:4000])), False
+            return replace(look, reason=Reason.of(ScalingReason.REFUSED, text)), False
         await self._records.done(service, pending)
         DECISIONS.labels("applied").inc()
         log.info(
@@ -76,7 +77,9 @@ class Trigger:
         log.warning("scale_unanswered", service_id=str(known.table.service_id), why=problem.detail)
         if isinstance(problem.__cause__, NoRespondersError):  # nobody got it: it surely was not done
             await self._records.dropped(known.table.service_id)
-            return replace(look, reason=Reason(code="manager-away", text=f"{look.reason.text}; no manager listens"))
+            return replace(
+                look, reason=Reason.of(ScalingReason.MANAGER_AWAY, f"{look.reason.text}; no manager listens")
+            )
         # Else it may have been done: the record stays, and the next looks settle it (domain/firing.py).
         text = f"{look.reason.text}; the manager did not answer: {problem.detail}"
-        return replace(look, reason=Reason(code="no-answer", text=text[:4000]))
+        return replace(look, reason=Reason.of(ScalingReason.NO_ANSWER, text))

@@ -28,6 +28,7 @@ from headrace.autoscaler.tables import Known, Tables
 from headrace.autoscaler.windows import Windows
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.scaling import ScalingReason
 from headrace.common.runtime.clock import Clock
 
 log = structlog.get_logger()
@@ -139,14 +140,14 @@ class Tick:
     async def _ask(self, known: Known, look: Look, now: datetime) -> tuple[Look, bool]:
         service = known.table.service_id
         if not self._parts.leases.holds(service):
-            return _held_back(look, "lease-lost", "the pass took too long; the next one looks again"), False
+            return _held_back(look, ScalingReason.LEASE_LOST, "the pass took too long; the next one looks again"), False
         try:
             return await self._parts.trigger.fire(known, look, now)
         except RedisError as error:
             self._recorded.discard(service)
             DECISIONS.labels("unrecorded").inc()
             log.warning("firing_unrecorded", service_id=str(service), why=_words(error))
-            return _held_back(look, "redis-away", f"Redis does not answer: {_words(error)}"), False
+            return _held_back(look, ScalingReason.REDIS_AWAY, f"Redis does not answer: {_words(error)}"), False
 
     async def _pause(self, services: Mapping[ServiceId, Known], error: RedisError) -> None:
         if self.paused != _words(error):
@@ -154,8 +155,8 @@ class Tick:
         self.paused = _words(error)
         self._recorded.clear()
         PAUSED.set(1)
-        reason = Reason(
-            code="redis-away", text=f"rules are not evaluated while Redis does not answer: {_words(error)}"[:4000]
+        reason = Reason.of(
+            ScalingReason.REDIS_AWAY, f"rules are not evaluated while Redis does not answer: {_words(error)}"
         )
         for service in self._parts.leases.had():  # not those that another autoscaler may still evaluate
             if service in services:
@@ -168,13 +169,13 @@ class Tick:
         PAUSED.set(0)
 
 
-def _held_back(look: Look, code: str, text: str) -> Look:
+def _held_back(look: Look, code: ScalingReason, text: str) -> Look:
     return Look(
         rule=look.rule,
         observed=look.observed,
         would_fire=False,
         wanted=look.wanted,
-        reason=Reason(code=code, text=f"{look.reason.text}; {text}"[:4000]),
+        reason=Reason.of(code, f"{look.reason.text}; {text}"),
         cooldown_until=look.cooldown_until,
     )
 

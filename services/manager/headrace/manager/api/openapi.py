@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from headrace.common.contracts.problems import Problem
+from headrace.common.contracts.reasons.catalogue import CATALOGUES
 from headrace.manager.api.routing import Endpoint, Header, Reply
 
 _REF = "#/components/schemas/{model}"
@@ -76,7 +77,19 @@ def _schemas(endpoints: Iterable[Endpoint]) -> tuple[dict[str, Any], References]
             if reply.model is not None:
                 wanted[reply.model, "serialization"] = None
     references, definitions = models_json_schema(list(wanted), ref_template=_REF)
-    return definitions.get("$defs", {}), references
+    schemas = definitions.get("$defs", {})
+    _name_codes(schemas)
+    return schemas, references
+
+
+def _name_codes(schemas: Mapping[str, Any]) -> None:
+    """Say which codes of reasons are known, beside a type that stays open: a client of today reads the codes of tomorrow."""
+    fields = [field for schema in schemas.values() for field in schema.get("properties", {}).values()]
+    said = {name for field in fields for name in field.get("x-reasons", ())}
+    if said:
+        schemas["Reason"]["properties"]["code"]["x-known-values"] = {
+            name: {code.value: code.meaning for code in CATALOGUES[name]} for name in sorted(said)
+        }
 
 
 def _operation(endpoint: Endpoint, references: References) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from ipaddress import IPv4Network, IPv6Network
 from headrace.common.contracts.messages.reports import KernelReport
 from headrace.common.contracts.places import NEVER_IN_WORDS, as_written, is_nowhere, read_address
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 Network = IPv4Network | IPv6Network
-NOT_ALLOWED = "address-not-allowed"
 _MOST_NAMED = 4
 
 
@@ -37,7 +37,7 @@ class Places:
         why = self._refusal(kernel.host or "", kernel.port, machine, problem)
         if why is None:
             return kernel
-        reason = kernel.reason if kernel.state != "running" else Reason(code=NOT_ALLOWED, text=why)
+        reason = kernel.reason if kernel.state != "running" else Reason.of(KernelReason.ADDRESS_NOT_ALLOWED, why)
         return kernel.model_copy(update={"host": None, "port": None, "health": "unhealthy", "reason": reason})
 
     def refuses(self, host: str) -> str | None:

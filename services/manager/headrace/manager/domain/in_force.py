@@ -9,6 +9,7 @@ from typing import Final
 
 from headrace.common.contracts.ids import ProxyId, ServiceId
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.service import RevocationReason
 from headrace.manager.domain.lifecycle.receipts import Heard
 from headrace.manager.domain.lifecycle.status import Presence
 
@@ -16,16 +17,16 @@ AWAY_AFTER: Final = timedelta(seconds=5)
 """An app-proxy that has not reported for so long is called away; it reports every second."""
 MOST_SHOWN: Final = 100
 _NOBODY: Final[Mapping[Presence, Reason]] = {
-    "away": Reason(
-        code="app-proxy-away",
-        text="no app-proxy is heard of; one that comes back applies it before it serves new callers",
+    "away": Reason.of(
+        RevocationReason.APP_PROXY_AWAY,
+        "no app-proxy is heard of; one that comes back applies it before it serves new callers",
     ),
-    "bus-away": Reason(
-        code="bus-away", text="the manager is cut off from the message bus, so no app-proxy hears of it"
+    "bus-away": Reason.of(
+        RevocationReason.BUS_AWAY, "the manager is cut off from the message bus, so no app-proxy hears of it"
     ),
 }
-_GATHERING: Final = Reason(
-    code="app-proxies-unknown", text="this manager has not had the time yet to hear of all app-proxies"
+_GATHERING: Final = Reason.of(
+    RevocationReason.APP_PROXIES_UNKNOWN, "this manager has not had the time yet to hear of all app-proxies"
 )
 
 
@@ -50,7 +51,7 @@ class Propagation:
 
 
 NOT_FOLLOWED: Final = Propagation(
-    None, Reason(code="not-followed", text="it was revoked more than a day ago, or opened no service")
+    None, Reason.of(RevocationReason.NOT_FOLLOWED, "it was revoked more than a day ago, or opened no service")
 )
 
 
@@ -87,10 +88,10 @@ def _missing(proxy_id: ProxyId, lacking: int, silent: timedelta) -> Lagging:
         text = (
             f"it has not reported for {seconds:.0f} s; if it still serves, it refuses once it reaches the message bus"
         )
-        return Lagging(proxy_id=proxy_id, heard_s=seconds, reason=Reason(code="app-proxy-away", text=text))
+        return Lagging(proxy_id=proxy_id, heard_s=seconds, reason=Reason.of(RevocationReason.APP_PROXY_AWAY, text))
     tables = "the route table" if lacking == 1 else f"{lacking} route tables"
     text = f"it has not applied {tables} with it yet"
-    return Lagging(proxy_id=proxy_id, heard_s=seconds, reason=Reason(code="app-proxy-behind", text=text))
+    return Lagging(proxy_id=proxy_id, heard_s=seconds, reason=Reason.of(RevocationReason.APP_PROXY_BEHIND, text))
 
 
 def _reason(applied: int, missing: int, presence: Presence, *, everywhere: bool) -> Reason:
@@ -98,5 +99,5 @@ def _reason(applied: int, missing: int, presence: Presence, *, everywhere: bool)
         return _NOBODY[presence]
     if not everywhere and not missing:
         return _GATHERING
-    code = "in-force" if everywhere else "not-in-force"
-    return Reason(code=code, text=f"in force at {applied} of {applied + missing} app-proxies")
+    code = RevocationReason.IN_FORCE if everywhere else RevocationReason.NOT_IN_FORCE
+    return Reason.of(code, f"in force at {applied} of {applied + missing} app-proxies")

@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.placement.scheduler import Placement, Waiting, place_all
@@ -54,7 +55,7 @@ class Placing:
         WAITING.set(len(waiting))
         for batch in _batches([(placement, facts[placement.id][0]) for placement in placed]):
             await self._commit(batch)
-        news = [(w, facts[w.id][0]) for w in waiting if facts[w.id][1] != w.text[: sessions.MAX_REASON]]
+        news = [(w, facts[w.id][0]) for w in waiting if facts[w.id][1] != w.code.bounded(w.text)]
         for some in _batches(news):
             async with transaction(self._pool) as con:
                 await sessions.explain(con, some)
@@ -89,9 +90,10 @@ class Placing:
 
 def _not_placeable(session_id: SessionId, reason: str, error: Exception, where: str = "") -> Waiting:
     """Return why a session is passed over; `reason` is what it says now."""
-    text = f"it cannot be placed{where} with what is stored: {words(error)}"[: sessions.MAX_REASON]
+    code = PlacementReason.NOT_PLACEABLE
+    text = code.bounded(f"it cannot be placed{where} with what is stored: {words(error)}")
     pass_over("placement", error, known=text == reason, session_id=str(session_id))
-    return Waiting(session_id, "not-placeable", text)
+    return Waiting(session_id, code, text)
 
 
 def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -13,7 +13,8 @@ import asyncpg
 import structlog
 
 from headrace.common.contracts.ids import ServiceId, SessionId
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE, Reason
+from headrace.common.contracts.reasons.session import SessionReason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.lifecycle import states, trial
@@ -195,7 +196,7 @@ class Services:
         except DATABASE_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it
-            problem = words(error)[: sessions.MAX_REASON]
+            problem = words(error)[:MAX_TEXT_OF_ONE]
             pass_over("services", error, known=problem == service.problem, service_id=str(service.id))
         if problem != service.problem:
             async with transaction(self._pool) as con:
@@ -297,7 +298,7 @@ class Services:
             health=row.health,
             was_healthy=row.was_healthy,
             kernel_state=row.kernel_state,
-            reason=Reason(code=reason[0] or "unknown", text=reason[1] or ""),
+            reason=Reason.read(reason[0] or SessionReason.UNKNOWN, reason[1] or ""),
             created_at=row.created_at,
             drain_deadline=row.drain_deadline,
             lost=row.lost,

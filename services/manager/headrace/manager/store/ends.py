@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.lifecycle.replica_state import Ended
@@ -16,8 +17,6 @@ from headrace.manager.store import events
 SQL = Queries.beside(__file__)
 KEPT = 100
 """Of each service."""
-_MAX_TEXT = 1000
-"""Of the reason in an event: with the end of the log."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ async def keep(con: Connection, service_id: ServiceId, project_id: Any, ended: E
         "replica.ended",
         project_id=project_id,
         service_id=service_id,
-        message=ended.reason.text[:_MAX_TEXT],
+        message=ended.reason.text[:MAX_TEXT_OF_ONE],
         details={name: value for name, value in details.items() if value is not None},
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace.common.contracts.ids import KernelId, ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
 from headrace.common.contracts.messages.plans import SessionKind
+from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.slots import GPU_DEVICE, read_slots
 from headrace.common.contracts.vocabulary import SessionStatus
 from headrace.common.db.pool import Connection
@@ -22,7 +23,6 @@ from headrace.manager.domain.records import Goal
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 SQL = Queries.beside(__file__)
-MAX_REASON = 1000
 ERRORS_KEPT = 100
 """Failed starts of each service: as many as are shown."""
 
@@ -123,12 +123,12 @@ async def create_many(con: Connection, new: Sequence[tuple[ServiceRow, RevisionI
     )
 
 
-async def stop(con: Connection, session_id: SessionId, reason_code: str, reason_text: str) -> None:
+async def stop(con: Connection, session_id: SessionId, reason: Reason) -> None:
     """Send a session out without a drain; what was never placed ends at once. Nothing happens to one on its way out."""
     row = await con.fetchrow(SQL.lock_session, session_id)
     if row is not None and row["status"] in states.ACTIVE:
         status = states.way_out(row["status"], served=False, lost=False)
-        await con.fetchrow(SQL.leave, session_id, row["rev"], status, reason_code, reason_text, None)
+        await con.fetchrow(SQL.leave, session_id, row["rev"], status, reason.code, reason.text, None)
 
 
 async def lowest_unseen(con: Connection) -> int:
@@ -330,7 +330,7 @@ async def place(con: Connection, batch: Iterable[tuple[Placement, int]]) -> int:
 async def explain(con: Connection, batch: Iterable[tuple[Waiting, int]]) -> None:
     """Keep why each of these sessions waits."""
     rows = [
-        {"session_id": str(entry.id), "rev": rev, "code": entry.code, "text": entry.text[:MAX_REASON]}
+        {"session_id": str(entry.id), "rev": rev, "code": entry.code, "text": entry.code.bounded(entry.text)}
         for entry, rev in batch
     ]
     await con.execute(SQL.explain, rows)

@@ -9,6 +9,8 @@ from headrace.common.contracts.http.services import ServiceDetail, UpdateService
 from headrace.common.contracts.ids import RevisionId, new_uuid
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.scaling import ScalingReason
+from headrace.common.contracts.reasons.service import NoteReason
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
@@ -60,7 +62,9 @@ class Changes:
                 number, revision_id, note = await self._revise(con, actor, facts, spec, resolved, change.message)
             await services.update(con, facts.service.id, change, revision_id=revision_id, forgive=resolved is not None)
             await traffic.write(con, facts.service.id, change)
-            asked = Reason(code="asked-by-user", text=f"{actor.name} asked for {after} replicas instead of {wanted}")
+            asked = Reason.of(
+                ScalingReason.ASKED_BY_USER, f"{actor.name} asked for {after} replicas instead of {wanted}"
+            )
             await decisions.insert(con, facts.service.id, wanted, after, asked)
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
@@ -124,7 +128,7 @@ class Changes:
                 message = "retry: the definition files have changed"
                 number, revision_id, _ = await self._revise(con, actor, facts, spec, resolved, message)
                 text = f"the definition files have changed: revision {number} is made of them"
-                note = Reason(code="definition-read-again", text=text)
+                note = Reason.of(NoteReason.DEFINITION_READ_AGAIN, text)
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             await self._record(con, actor, facts, "service.retried", revision=number)
             detail = await self._services.read(con, actor, facts.service.id)
@@ -220,12 +224,12 @@ class Changes:
         await hold_folders(con, resolved)
         if resolved == facts.resolved:
             text = f"it comes to what revision {facts.revision} is already: no replica is replaced (restart does that)"
-            return facts.revision, None, Reason(code="unchanged", text=text)
+            return facts.revision, None, Reason.of(NoteReason.UNCHANGED, text)
         if facts.served is not None and facts.served != facts.revision:
             served = await revisions.find(con, facts.service.id, facts.served)
             if served is not None and served.resolved == resolved:
                 text = f"it comes to revision {served.number}, which serves: that is the current one again, and stays as it is"
-                return served.number, served.id, Reason(code="unchanged", text=text)
+                return served.number, served.id, Reason.of(NoteReason.UNCHANGED, text)
         number, revision_id = await self._new_revision(con, actor, facts, spec, resolved, message)
         return number, revision_id, None
 

@@ -93,5 +93,5 @@ def _decision(row: Mapping[str, Any]) -> ScaleDecisionView:
         from_replicas=row["from_replicas"],
         to_replicas=row["to_replicas"],
         observed=row["observed"],
-        reason=Reason(code=row["reason_code"], text=row["reason_text"]),
+        reason=Reason.read(row["reason_code"], row["reason_text"]),
     )

@@ -48,7 +48,7 @@ def _view(receipt: Receipt) -> ReceiptView:
         replica=receipt.session_id,
         revision=receipt.revision,
         replaced_by=receipt.replaced_by,
-        reason=Reason(code=receipt.reason_code, text=receipt.reason_text),
+        reason=Reason.read(receipt.reason_code, receipt.reason_text),
         began_at=receipt.began_at,
         ended_at=receipt.ended_at,
         proxies=tuple(sorted(proxy_id for proxy_id, part in receipt.parts.items() if part.in_flight is not None)),

@@ -11,6 +11,7 @@ from headrace.common.contracts.ids import ProjectId, ServiceId
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.problems import QuotaExceeded
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.scaling import ScalingReason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import quota
 from headrace.manager.store import decisions, events, projects, services
@@ -43,7 +44,7 @@ class Scaling:
         async with transaction(self._pool) as con:
             service = await services.lock_for_rule(con, request.service_id, request.rule_id)
             if service is None:
-                gone = Reason(code="service-gone", text="there is no such service")
+                gone = Reason.of(ScalingReason.SERVICE_GONE, "there is no such service")
                 return ScaleReply(applied=False, wanted=0, reason=gone)
             refusal = await self._refusal(con, service, request)
             if refusal is not None:
@@ -58,7 +59,7 @@ class Scaling:
             try:
                 await check_quota(con, service.project_id, request.service_id, service.slots, request.wanted)
             except QuotaExceeded as problem:
-                return Reason(code=problem.type, text=problem.detail)
+                return Reason.of(ScalingReason.QUOTA_EXCEEDED, problem.detail)
         return refusal
 
     async def _apply(self, con: Connection, service: Scalable, request: ScaleRequest) -> None:
@@ -91,12 +92,12 @@ class Scaling:
 
 def _refusal(service: Scalable, request: ScaleRequest) -> Reason | None:
     if service.goal != "running":
-        return Reason(code="service-not-running", text=f"{service.name} is {service.goal}")
+        return Reason.of(ScalingReason.SERVICE_NOT_RUNNING, f"{service.name} is {service.goal}")
     if not service.rule_exists:
-        return Reason(code="rule-gone", text="the rule was removed")
+        return Reason.of(ScalingReason.RULE_GONE, "the rule was removed")
     if service.wanted != request.from_wanted:
         text = f"{service.name} wants {service.wanted} replicas now, not {request.from_wanted}"
-        return Reason(code="wanted-changed", text=text)
+        return Reason.of(ScalingReason.WANTED_CHANGED, text)
     if request.wanted > MOST_REPLICAS:
-        return Reason(code="too-many-replicas", text=f"{request.wanted} is above {MOST_REPLICAS}")
+        return Reason.of(ScalingReason.TOO_MANY_REPLICAS, f"{request.wanted} is above {MOST_REPLICAS}")
     return None

@@ -11,6 +11,7 @@ from headrace.common.contracts.http.services import CreateService, NameAvailabil
 from headrace.common.contracts.ids import FolderId, ProjectId, RevisionId, ServiceId, new_uuid
 from headrace.common.contracts.problems import InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.service import NameReason
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.common.db.pool import Connection, Pool
@@ -141,14 +142,14 @@ class Services:
 
     async def available(self, name: str) -> NameAvailability:
         """Return whether a service may be called so. Names are unique in the installation, so every caller may ask."""
-        why, code = names.why_unusable(name), "name-reserved"
+        why, code = names.why_unusable(name), NameReason.NAME_RESERVED
         if why is None:
             async with self._pool.acquire() as con:
                 if await traffic.service_has(con, name):
-                    why, code = f"there is a service {name} already", "name-taken"
+                    why, code = f"there is a service {name} already", NameReason.NAME_TAKEN
         if why is None:
-            why, code = f"no service is called {name}", "name-free"
-        return NameAvailability(name=name, available=code == "name-free", reason=Reason(code=code, text=why))
+            why, code = f"no service is called {name}", NameReason.NAME_FREE
+        return NameAvailability(name=name, available=code is NameReason.NAME_FREE, reason=Reason.of(code, why))
 
     async def page(
         self,

@@ -8,6 +8,7 @@ from headrace.common.contracts.http.validations import StartValidation, Validati
 from headrace.common.contracts.ids import SessionId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.session import SessionReason
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection, Pool, transaction
@@ -89,7 +90,7 @@ class Validations:
         async with transaction(self._pool) as con:
             found = await trial_run(con, actor, as_id(reference, "validation"), "member")
             if found.status in states.ACTIVE:
-                await sessions.stop(con, found.id, "stopped-by-user", f"stopped by {actor.name}")
+                await sessions.stop(con, found.id, Reason.of(SessionReason.STOPPED_BY_USER, f"stopped by {actor.name}"))
                 details = {"validation": str(found.id)}
                 await events.record(con, actor, "validation.stopped", project_id=found.project_id, details=details)
         self._pokes.poke("services", "plans")
@@ -104,6 +105,6 @@ def _view(run: TrialRun) -> ValidationView:
         status=run.status,
         done=verdict is not None,
         verdict=verdict,
-        reason=Reason(code=run.reason_code, text=run.reason_text[:4000]),
+        reason=Reason.read(run.reason_code, run.reason_text),
         started_at=run.created_at,
     )

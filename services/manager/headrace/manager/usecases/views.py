@@ -28,7 +28,6 @@ from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.ports import AppProxies
 
 _OPENAI = frozenset({"vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"})
-_MAX_REASON = 4000
 
 
 class Views:
@@ -62,7 +61,7 @@ class Views:
             effective=effective_view(facts.resolved, folders),
             replica_list=tuple(replica_view(replica) for replica in replicas),
             errors=tuple(
-                RouteError(at=e.at, session_id=e.session_id, reason=_reason(e.reason_code, e.reason_text))
+                RouteError(at=e.at, session_id=e.session_id, reason=Reason.read(e.reason_code, e.reason_text))
                 for e in errors
             ),
             next_retry_at=next_start if next_start is not None and next_start > now else None,
@@ -146,7 +145,7 @@ def replica_view(replica: Replica) -> ReplicaView:
         status=replica.status,
         kernel_state=replica.kernel_state,
         health=replica.health,
-        reason=_reason(replica.reason_code, replica.reason_text),
+        reason=Reason.read(replica.reason_code, replica.reason_text),
         agent_id=replica.agent_id,
         address=address,
         weight=replica.weight,
@@ -161,11 +160,7 @@ def _end(end: End) -> ReplicaEnd:
         revision=end.revision,
         agent_id=end.agent_id,
         started_at=end.started_at,
-        reason=_reason(end.reason_code, end.reason_text),
+        reason=Reason.read(end.reason_code, end.reason_text),
         exit_code=end.exit_code,
         signal=signal_of(end.exit_code),
     )
-
-
-def _reason(code: str, text: str) -> Reason:
-    return Reason(code=code, text=text[:_MAX_REASON])

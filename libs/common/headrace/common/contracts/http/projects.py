@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, StringConstraints
 
 from headrace.common.contracts.http.page import Body, Change, View
 from headrace.common.contracts.ids import ProjectId, Slug
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.slots import QuotaChange, QuotaSlots, ResourceSlots
 from headrace.common.contracts.vocabulary import Role
 
@@ -42,7 +42,7 @@ class ProjectView(View):
     description: str
     quota: ResourceSlots | None
     created_at: AwareDatetime
-    note: Reason | None = None
+    note: Annotated[Reason | None, said_of("note")] = None
     """What is to be said of a change of the quota, in the answer to it: a slot that no machine has."""
 
 

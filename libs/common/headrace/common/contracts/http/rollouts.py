@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import AwareDatetime, ConfigDict
 
 from headrace.common.contracts.http.page import View
 from headrace.common.contracts.ids import AgentId, SessionId
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.rollout import Rollout
 
 
@@ -24,7 +26,7 @@ class ReplicaEnd(View):
     revision: int
     agent_id: AgentId | None
     started_at: AwareDatetime
-    reason: Reason
+    reason: Annotated[Reason, said_of("kernel", "session")]
     """With the last lines of its log, as far as its machine had them."""
     exit_code: int | None
     signal: str | None

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, model_validator
 from headrace.common.contracts.http.page import Change, View
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.messages.rulestates import RuleOutcome
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.rule import (
     Comparator,
     Cooldown,
@@ -72,4 +72,4 @@ class ScaleDecisionView(View):
     from_replicas: int
     to_replicas: int
     observed: float | None
-    reason: Reason
+    reason: Annotated[Reason, said_of("scaling")]

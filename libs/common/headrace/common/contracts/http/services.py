@@ -32,7 +32,7 @@ from headrace.common.contracts.ids import (
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits
 from headrace.common.contracts.numbers import NO_TRUTH
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.rollout import Rollout
 from headrace.common.contracts.slots import ResourceSlots
@@ -135,7 +135,7 @@ class ReplicaView(View):
     status: SessionStatus
     kernel_state: KernelState | None
     health: HealthStatus
-    reason: Reason
+    reason: Annotated[Reason, said_of("session", "placement", "kernel")]
     agent_id: AgentId | None
     address: str | None
     weight: int = 100
@@ -148,7 +148,7 @@ class RouteError(View):
 
     at: AwareDatetime
     session_id: SessionId
-    reason: Reason
+    reason: Annotated[Reason, said_of("kernel", "session")]
 
 
 class ServiceView(View):
@@ -161,7 +161,7 @@ class ServiceView(View):
     description: str
     status: ServiceStatus
     phase: ServicePhase
-    reason: Reason
+    reason: Annotated[Reason, said_of("service", "placement", "session", "kernel")]
     replicas: NonNegativeInt
     """Wanted."""
     healthy_replicas: NonNegativeInt
@@ -210,7 +210,7 @@ class ServiceDetail(ServiceView):
     """Without one that ran well for ten minutes in between."""
     next_restart_at: AwareDatetime | None = None
     """Until then the replacement of one that ended waits."""
-    note: Reason | None = None
+    note: Annotated[Reason | None, said_of("note")] = None
     """In the answer to a change: what it left as it was, and why."""
 
 
@@ -219,7 +219,7 @@ class NameAvailability(View):
 
     name: str
     available: bool
-    reason: Reason
+    reason: Annotated[Reason, said_of("name")]
 
 
 class Usage(View):

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 from headrace.common.contracts.http.page import Body, Change, GivenTime, View
 from headrace.common.contracts.ids import ProxyId, TokenId
 from headrace.common.contracts.messages.routes import LEAST_RATE, RateLimits
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import Reason, said_of
 
 _MANY = 1_000_000_000_000
 Share = Annotated[int, Field(ge=1, le=1000)]
@@ -81,7 +81,7 @@ class NotInForce(View):
     proxy_id: ProxyId
     heard_s: float
     """How long ago its last report came, in seconds."""
-    reason: Reason
+    reason: Annotated[Reason, said_of("revocation")]
     """`app-proxy-behind`: it lacks the tables that say so. `app-proxy-away`: it has not reported for a while, and may serve all the same."""
 
 
@@ -97,4 +97,4 @@ class RevocationView(View):
     """The app-proxies that refuse it, by the generations of route tables that they report; at most 100."""
     missing: tuple[NotInForce, ...] = ()
     """Those that are not known to; at most 100."""
-    reason: Reason
+    reason: Annotated[Reason, said_of("revocation")]

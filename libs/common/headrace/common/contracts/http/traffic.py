@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, NonNegati
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import ProxyId, SessionId
 from headrace.common.contracts.messages.routes import Balance, Limits, ModelName
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.wording import Refused
 
 _DAY_S = 86_400
@@ -79,7 +79,7 @@ class ReceiptView(Counts):
     """What it ran."""
     replaced_by: int | None
     """Revision whose rollout it made way for; None where it left for another reason."""
-    reason: Reason
+    reason: Annotated[Reason, said_of("session", "kernel")]
     began_at: AwareDatetime
     ended_at: AwareDatetime | None
     """When it took no more requests at all; None while it drains."""

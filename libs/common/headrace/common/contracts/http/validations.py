@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime
 
 from headrace.common.contracts.http.page import View
 from headrace.common.contracts.ids import SessionId, Slug
 from headrace.common.contracts.messages.plans import SessionKind
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import SessionStatus
 
@@ -29,5 +29,5 @@ class ValidationView(View):
     status: SessionStatus
     done: bool
     verdict: Literal["passed", "failed"] | None
-    reason: Reason
+    reason: Annotated[Reason, said_of("session", "placement", "kernel")]
     started_at: AwareDatetime

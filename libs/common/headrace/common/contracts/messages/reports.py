@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt
 
 from headrace.common.contracts.ids import AgentId, GpuId, KernelId, ProxyId, ServiceId, SessionId
 from headrace.common.contracts.messages.envelope import Message, Part
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.slots import ResourceSlots
 
 KernelState = Literal["preparing", "running", "exited", "failed"]
@@ -83,7 +83,7 @@ class KernelReport(Part):
     service_id: ServiceId | None
     state: KernelState
     health: HealthStatus
-    reason: Reason
+    reason: Annotated[Reason, said_of("kernel")]
     host: str | None = None
     port: int | None = None
     created_at: AwareDatetime | None = None

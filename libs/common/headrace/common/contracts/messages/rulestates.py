@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime
 
 from headrace.common.contracts.ids import RuleId, ServiceId
 from headrace.common.contracts.messages.envelope import Message, Part
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import Reason, said_of
 
 
 class RuleOutcome(Part):
@@ -18,7 +18,7 @@ class RuleOutcome(Part):
     at: AwareDatetime
     observed: float | None
     fired: bool
-    reason: Reason
+    reason: Annotated[Reason, said_of("scaling")]
     cooldown_until: AwareDatetime | None = None
 
 

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, NonNegativeInt
 
 from headrace.common.contracts.ids import RuleId, ServiceId
 from headrace.common.contracts.messages.envelope import Message
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import Reason, said_of
 
 
 class ScaleRequest(Message):
@@ -22,7 +22,7 @@ class ScaleRequest(Message):
     wanted: NonNegativeInt
     observed: Annotated[float, Field(allow_inf_nan=False)]
     decided_at: AwareDatetime
-    reason: Reason
+    reason: Annotated[Reason, said_of("scaling")]
 
 
 class ScaleReply(Message):
@@ -32,4 +32,4 @@ class ScaleReply(Message):
     v: Literal[1] = 1
     applied: bool
     wanted: NonNegativeInt
-    reason: Reason
+    reason: Annotated[Reason, said_of("scaling")]

@@ -11,6 +11,7 @@ from headrace.agent.domain.rewriting import Rewriting
 from headrace.agent.runtime.environment import HOME, identity, permitted
 from headrace.agent.runtime.interface import Prepared, StartRefused
 from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.slots import CPU, MEM
 
 LABEL = "headrace."
@@ -125,7 +126,9 @@ def _program(spec: KernelSpec, image: Image) -> tuple[str, ...]:
         return Rewriting(spec.port, spec.model_path).command(spec.command)
     program = (*image.entrypoint, *image.command)
     if not program:
-        raise StartRefused("no-command", f"there is no start command, and image {spec.image} names none either")
+        raise StartRefused(
+            KernelReason.NO_COMMAND, f"there is no start command, and image {spec.image} names none either"
+        )
     return program
 
 

@@ -40,6 +40,7 @@ from headrace.agent.runtime.listening import in_words
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Isolation
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 log = structlog.get_logger()
 _EVENTS = ["start", "die", "oom", "destroy"]
@@ -92,7 +93,7 @@ class DockerRuntime:
     async def start(self, spec: KernelSpec, prepared: Prepared, before: Before | None) -> None:
         """Create the container, act inside it, start it. With commands to run inside, it waits behind a gate meanwhile."""
         if spec.image is None:
-            raise StartRefused("no-image", "the docker runtime needs an image, and none is given")
+            raise StartRefused(KernelReason.NO_IMAGE, "the docker runtime needs an image, and none is given")
         gated = any(action.action == "run_command" for action in spec.pre_start_actions)
         image = await self._images.ensure(spec.image, prepared.progress)
         await self._check_architecture(spec.image, image)
@@ -106,7 +107,7 @@ class DockerRuntime:
                 await self._begin(name, image, prepared, before, gated=gated)
             done = True
         except ActionFailed as error:
-            raise StartRefused("start-failed", str(error)) from error
+            raise StartRefused(KernelReason.START_FAILED, str(error)) from error
         finally:
             if not done:
                 with suppress(RuntimeUnavailable):
@@ -195,7 +196,7 @@ class DockerRuntime:
         machine = (await self.capacity()).architecture
         if image.architecture and image.architecture not in ENGINE_NAMES[machine]:
             raise StartRefused(
-                "image-architecture",
+                KernelReason.IMAGE_ARCHITECTURE,
                 f"image {name} is made for {image.architecture}, and this machine is {machine}; name an image for {machine}, "
                 "or set the service's architecture so that it is placed where the image runs",
             )
@@ -213,7 +214,7 @@ class DockerRuntime:
         try:
             await self._call("POST", "/containers/create", query={"name": name}, body=request)
         except EngineError as error:
-            raise StartRefused("start-failed", f"the container cannot be created: {error}") from error
+            raise StartRefused(KernelReason.START_FAILED, f"the container cannot be created: {error}") from error
 
     async def _begin(self, name: str, image: Image, prepared: Prepared, before: Before | None, *, gated: bool) -> None:
         inside = ContainerInside(self._engine, name, image)
@@ -229,7 +230,7 @@ class DockerRuntime:
         try:
             await (inside.open_gate() if gated else self._run(name))
         except EngineError as error:
-            raise StartRefused("start-failed", f"the program could not be started: {error}") from error
+            raise StartRefused(KernelReason.START_FAILED, f"the program could not be started: {error}") from error
 
     async def _run(self, name: str) -> None:
         try:
@@ -240,7 +241,7 @@ class DockerRuntime:
                 if "port is already allocated" in str(error) or "address already in use" in str(error)
                 else StartRefused
             )
-            raise kind("start-failed", f"the container cannot be started: {error}") from error
+            raise kind(KernelReason.START_FAILED, f"the container cannot be started: {error}") from error
 
     async def _remove(self, name: str) -> None:
         """Remove the container, also one of a start that did not come to its end, and the rights of what it left behind."""

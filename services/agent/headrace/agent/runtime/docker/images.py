@@ -12,6 +12,7 @@ from headrace.agent.runtime.docker.registries import Registries
 from headrace.agent.runtime.docker.streams import json_lines
 from headrace.agent.runtime.interface import StartRefused
 from headrace.common.contracts.images import parse_image
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class Images:
@@ -29,7 +30,7 @@ class Images:
         try:
             parsed = parse_image(name)
         except ValueError as error:  # also: what would lead to another call of the engine
-            raise StartRefused("image-refused", str(error)) from error
+            raise StartRefused(KernelReason.IMAGE_REFUSED, str(error)) from error
         async with self._locks.setdefault(name, asyncio.Lock()):
             image = await self._inspect(name)
             if image is not None:
@@ -41,13 +42,13 @@ class Images:
                     await self._pull(name, progress)
             except TimeoutError:
                 raise StartRefused(
-                    "image-pull-failed", f"image {name} was not pulled within {self._pull_timeout_s:g} s"
+                    KernelReason.IMAGE_PULL_FAILED, f"image {name} was not pulled within {self._pull_timeout_s:g} s"
                 ) from None
             except EngineError as error:
-                raise StartRefused("image-pull-failed", f"image {name} cannot be pulled: {error}") from error
+                raise StartRefused(KernelReason.IMAGE_PULL_FAILED, f"image {name} cannot be pulled: {error}") from error
         image = await self._inspect(name)
         if image is None:
-            raise StartRefused("image-pull-failed", f"image {name} was pulled and is gone again")
+            raise StartRefused(KernelReason.IMAGE_PULL_FAILED, f"image {name} was pulled and is gone again")
         return image
 
     async def _inspect(self, name: str) -> Image | None:
@@ -56,7 +57,7 @@ class Images:
         except EngineError as error:
             if error.status == 404:
                 return None
-            raise StartRefused("image-pull-failed", f"image {name}: {error}") from error
+            raise StartRefused(KernelReason.IMAGE_PULL_FAILED, f"image {name}: {error}") from error
 
     async def _pull(self, name: str, progress: Callable[[str], None]) -> None:
         # Without a tag the engine would pull all of them.

@@ -22,6 +22,7 @@ from headrace.agent.runtime.docker.firewall import Firewall
 from headrace.agent.runtime.interface import RuntimeUnavailable, StartRefused
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.reports import Isolation
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 log = structlog.get_logger()
 _TRIES = 16
@@ -158,7 +159,7 @@ class SessionNetworks:
         problem = await self._filtered(now=True)
         if problem is not None and self._policy.firewall == "required":
             raise StartRefused(
-                "isolation-unavailable",
+                KernelReason.ISOLATION_UNAVAILABLE,
                 f"containers cannot be kept from the machine and from other tenants: {problem}; give the agent the right "
                 "(CAP_NET_ADMIN and iptables), or set docker_firewall to preferred, which goes without",
             )
@@ -177,7 +178,7 @@ class SessionNetworks:
                 continue
             await self._check_bridge(name, session_id)
             return name
-        raise StartRefused("network-unavailable", f"no network could be made for its session: {words}")
+        raise StartRefused(KernelReason.NETWORK_UNAVAILABLE, f"no network could be made for its session: {words}")
 
     async def _check_bridge(self, name: str, session_id: SessionId) -> None:
         """The rules hold only for bridges in the network namespace in which the agent set them."""
@@ -186,7 +187,7 @@ class SessionNetworks:
             with suppress(EngineError):
                 await self._engine.call("DELETE", f"/networks/{name}")
             raise StartRefused(
-                "isolation-unavailable",
+                KernelReason.ISOLATION_UNAVAILABLE,
                 "the engine's bridges are not in the agent's network namespace, so that its packet filter does not hold; "
                 "run the agent in the machine's own, or set docker_firewall to preferred",
             )

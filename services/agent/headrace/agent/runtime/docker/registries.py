@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from headrace.agent.runtime.interface import StartRefused
 from headrace.common.contracts.images import HUB, ImageName
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 _LOOKUP_S = 5.0
 Address = IPv4Address | IPv6Address
@@ -36,13 +37,14 @@ class Registries:
         if self._only_listed:
             allowed = ", ".join(sorted(self._listed)) or "none"
             raise StartRefused(
-                "image-registry-refused", f"images are not pulled from {image.registry} here; allowed: {allowed}"
+                KernelReason.IMAGE_REGISTRY_REFUSED,
+                f"images are not pulled from {image.registry} here; allowed: {allowed}",
             )
         if image.registry == HUB:
             return
         if any(not address.is_global for address in await self._look_up(image.host)):
             raise StartRefused(
-                "image-registry-refused",
+                KernelReason.IMAGE_REGISTRY_REFUSED,
                 f"{image.registry} is not a public registry; images are pulled from one inside the network only if the "
                 "agent's setting image_registries lists it",
             )

@@ -12,7 +12,8 @@ from headrace.agent.runtime.docker.container import LABEL, Image
 from headrace.agent.runtime.docker.engine import Engine, EngineError
 from headrace.agent.runtime.docker.inside import ContainerInside
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
-from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons import MAX_QUOTED, Reason
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class ContainerStates:
@@ -96,11 +97,11 @@ class ContainerStates:
                 return None, None
             if state.get("OOMKilled"):
                 self._out_of_memory.add(container)
-            words = str(state.get("Error") or "")[:500]
-            explained = Reason(code="exited", text=f"exit code {state['ExitCode']}: {words}") if words else None
+            words = str(state.get("Error") or "")[:MAX_QUOTED]
+            explained = Reason.of(KernelReason.EXITED, f"exit code {state['ExitCode']}: {words}") if words else None
             self._ended[container] = (int(state["ExitCode"]), explained)
         code, reason = self._ended[container]
         if container in self._out_of_memory:
             text = f"it or a process of it was killed for using more memory than its mem slot (exit code {code})"
-            reason = Reason(code="out-of-memory", text=text)
+            reason = Reason.of(KernelReason.OUT_OF_MEMORY, text)
         return code, reason

@@ -15,6 +15,7 @@ from headrace.agent.runtime.interface import Prepared, StartRefused
 from headrace.agent.runtime.process.family import HOME_MARK
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.runtime.removal import remove_tree
 
 TMP = "/tmp"  # noqa: S108 - a path inside the kernel's own folder
@@ -82,7 +83,8 @@ class Layout:
             link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if link.exists() or not link.parent.resolve().is_relative_to(self.root.resolve()):
                 raise StartRefused(
-                    "mount-refused", f"{mount.target} overlaps another mount; the process runtime cannot nest them"
+                    KernelReason.MOUNT_REFUSED,
+                    f"{mount.target} overlaps another mount; the process runtime cannot nest them",
                 )
             link.symlink_to(mount.source, target_is_directory=True)
 

@@ -20,6 +20,7 @@ from headrace.agent.runtime.process.layout import Layout
 from headrace.agent.runtime.process.proc import Ids
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.kernel import KernelReason
 
 T = TypeVar("T")
 
@@ -99,7 +100,7 @@ class KernelFiles:
         reason = None
         if phase == "exited" and code != 0 and started.group is not None and kills_in(started.group):
             text = f"it or a process of it was killed for using more memory than its mem slot (exit code {code})"
-            reason = Reason(code="out-of-memory", text=text)
+            reason = Reason.of(KernelReason.OUT_OF_MEMORY, text)
         return SeenKernel(
             kernel_id,
             started.session_id,

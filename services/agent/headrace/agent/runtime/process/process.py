@@ -41,6 +41,7 @@ from headrace.agent.runtime.process.proc import Ids, held_memory, trees
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Isolation
+from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.slots import MEM
 from headrace.common.runtime.removal import remove_tree
 
@@ -96,12 +97,13 @@ class ProcessRuntime:
             return
         if not spec.command:
             raise StartRefused(
-                "no-command", "there is no start command, and the process runtime knows no images that have one"
+                KernelReason.NO_COMMAND,
+                "there is no start command, and the process runtime knows no images that have one",
             )
         try:
             await asyncio.to_thread(self._make, layout, spec, prepared)
         except OSError as error:
-            raise StartRefused("start-failed", f"its folder cannot be made: {error.strerror}") from error
+            raise StartRefused(KernelReason.START_FAILED, f"its folder cannot be made: {error.strerror}") from error
         await self._end_kernel(spec.kernel_id)  # of a start that was cut: an action, or what it left running
         rewriting = layout.rewriting(spec, prepared)
         environ = kernel_environment(spec, prepared, layout, rewriting, self._environ)
@@ -251,7 +253,9 @@ class ProcessRuntime:
         try:
             process = await self._shim(layout, command, environ)
         except OSError as error:
-            raise StartRefused("start-failed", f"the program could not be started: {error.strerror}") from error
+            raise StartRefused(
+                KernelReason.START_FAILED, f"the program could not be started: {error.strerror}"
+            ) from error
         try:
             async with asyncio.timeout(_SHIM_S):
                 said = await process.stdout.readline() if process.stdout else b""
@@ -260,7 +264,9 @@ class ProcessRuntime:
             raise RuntimeUnavailable(f"the program's shim did not answer within {_SHIM_S:g} s") from error
         answer = said.decode("utf-8", "replace").strip()
         if answer not in {"ok", "running already"}:
-            raise StartRefused("start-failed", f"the program could not be started: {answer or 'its shim ended'}")
+            raise StartRefused(
+                KernelReason.START_FAILED, f"the program could not be started: {answer or 'its shim ended'}"
+            )
         ids = Ids.read(layout.state)
         if ids is not None:
             self._exits.add(layout.kernel_id, ids.shim)

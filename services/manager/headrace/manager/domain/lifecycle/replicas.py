@@ -18,12 +18,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from headrace.common.contracts.ids import RevisionId
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.session import SessionReason
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replica_failures import (
     MAX_BACKOFF_S,
@@ -45,6 +47,7 @@ from headrace.manager.domain.lifecycle.replica_state import (
     RollBack,
     Served,
 )
+from headrace.manager.domain.records import Goal
 
 __all__ = [
     "MAX_BACKOFF_S",
@@ -71,6 +74,12 @@ STUCK_AFTER = timedelta(seconds=10)
 CUT_FIRST = timedelta(seconds=2)
 """App-proxies tell and cut what is open at a drain's deadline; one that has not said so by then is not waited for."""
 
+_AWAY: Final[Mapping[Goal, SessionReason]] = {
+    "stopped": SessionReason.SERVICE_STOPPED,
+    "deleting": SessionReason.SERVICE_DELETING,
+}
+"""Why replicas of a service go that is to run no more."""
+
 
 def decide(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetime) -> list[Action]:
     """Return the actions that bring `have` nearer to `want`; none once they agree."""
@@ -90,7 +99,7 @@ def decide(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetime
     ended_now = ends(want, [r for r in over if is_end(want, r)], kept or want.revision_id, now)
     actions += [*failures(want, failed, now), *ended_now]
     if want.goal != "running":
-        away = Reason(code=f"service-{want.goal}", text=f"the service is {want.goal}")
+        away = Reason.of(_AWAY[want.goal], f"the service is {want.goal}")
         return [*actions, *(_dismiss(want, r, now, away) for r in active)]
     if want.roll_back and want.gave_up and want.before is not None and not failed:
         return [*actions, RollBack(want.before)]  # the next pass sees what is wanted then
@@ -124,12 +133,12 @@ def _ended(replica: ObservedReplica, now: datetime) -> Retire | None:
         return Retire(replica.id, "stopping", replica.reason)
     if replica.status == "draining":
         if replica.released:
-            return Retire(replica.id, "stopping", Reason(code="drained", text="no request is open on it any more"))
+            return Retire(replica.id, "stopping", Reason.of(SessionReason.DRAINED, "no request is open on it any more"))
         if replica.drain_deadline is None or now >= replica.drain_deadline + CUT_FIRST:
             return Retire(
                 replica.id,
                 "stopping",
-                Reason(code="drain-grace-over", text="requests were still open when the drain's grace was over"),
+                Reason.of(SessionReason.DRAIN_GRACE_OVER, "requests were still open when the drain's grace was over"),
             )
         return None
     if replica.health == "unhealthy" and not replica.was_healthy:
@@ -190,8 +199,8 @@ def _surplus(
 ) -> list[Retire]:
     serving = sum(r.serving for r in active)
     proven = any(r.serving and r.revision_id == want.revision_id for r in active)
-    updated = Reason(code="replaced-by-update", text="a newer revision takes its place")
-    too_many = Reason(code="scaled-in", text=f"{want.replicas} replicas are wanted")
+    updated = Reason.of(SessionReason.REPLACED_BY_UPDATE, "a newer revision takes its place")
+    too_many = Reason.of(SessionReason.SCALED_IN, f"{want.replicas} replicas are wanted")
     leaving: list[Retire] = []
     starting = 0
     for replica in sorted((r for r in active if r.revision_id != want.revision_id), key=_worst_first):
@@ -220,9 +229,9 @@ def _given_up(want: DesiredReplicas, active: Sequence[ObservedReplica], now: dat
     if waiting is None:
         return []
     old = sorted((r for r in active if r.makes_room and r.revision_id != want.revision_id), key=_worst_first)
-    why = Reason(
-        code="made-room-for-update",
-        text=f"the newer revision's replica {waiting.id} found no machine; it takes this place",
+    why = Reason.of(
+        SessionReason.MADE_ROOM_FOR_UPDATE,
+        f"the newer revision's replica {waiting.id} found no machine; it takes this place",
     )
     return [_dismiss(want, r, now, why) for r in old[:1]]
 
@@ -236,7 +245,7 @@ def _replaced(
     """
     ill = [r for r in active if r.was_healthy and not r.serving and (r.ill or r.revision_id != want.revision_id)]
     kept = max(0, min(want.replicas - serving, len(ill) - cramped))
-    replaced = Reason(code="unhealthy-replaced", text="it did not answer, and another takes its place")
+    replaced = Reason.of(SessionReason.UNHEALTHY_REPLACED, "it did not answer, and another takes its place")
     worst = sorted(ill, key=lambda r: (r.revision_id == want.revision_id, *_worst_first(r)))
     return [_dismiss(want, r, now, replaced) for r in worst[: len(ill) - kept]]
 

@@ -12,9 +12,10 @@ from typing import Final, Literal, get_args
 
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.session import SessionReason
 from headrace.common.contracts.vocabulary import SessionStatus
 
-SILENT: Final = Reason(code="agent-lost", text="its machine is silent")
+SILENT: Final = Reason.of(SessionReason.AGENT_LOST, "its machine is silent")
 """Why a session ends that nobody can stop."""
 
 Leaving = Literal["draining", "stopping", "ended"]

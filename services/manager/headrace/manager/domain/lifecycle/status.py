@@ -14,14 +14,12 @@ from typing import Literal, Protocol
 from headrace.common.contracts.ids import ProxyId, RevisionId
 from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.service import ServiceReason
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus, SessionStatus
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.records import Service
-
-_MAX_TEXT = 1500
-
 
 Presence = Literal["unknown", "heard", "away", "bus-away"]
 """Whether this manager hears app-proxies; unknown: they had no time yet to be heard of."""
@@ -82,7 +80,9 @@ def service_status(
     rollout = _Rollout(revision, served) if served not in {None, revision} else None
     reason = _reason(service, replicas, serving, phase, now, last_error, rollout)
     if service.problem is not None:
-        reason = _because("not-handled", f"its replicas are not looked after: {service.problem}; {reason.text}")
+        reason = Reason.of(
+            ServiceReason.NOT_HANDLED, f"its replicas are not looked after: {service.problem}; {reason.text}"
+        )
     return StatusOfService(_status(service, len(serving)), phase, reason, len(serving))
 
 
@@ -92,19 +92,25 @@ def with_own_port(state: StatusOfService, port: int, unopened: Mapping[ProxyId, 
         return state
     proxies = ", ".join(f"{proxy_id} ({why})" for proxy_id, why in sorted(unopened.items())[:5])
     text = f"port {port} is not open at {proxies}; path and host name serve; {state.reason.text}"
-    return replace(state, status="degraded", reason=_because("endpoint-port-failed", text[:_MAX_TEXT]))
+    return replace(state, status="degraded", reason=Reason.of(ServiceReason.ENDPOINT_PORT_FAILED, text))
 
 
 def with_tables(state: StatusOfService, routes: str | None, rules: str | None) -> StatusOfService:
     """Return the status of a service whose route or rule table cannot be made, and why: those before stay in force."""
     if routes is not None:
-        code, why = "route-table-not-built", f"app-proxies keep its route table before the newest change: {routes}"
+        code, why = (
+            ServiceReason.ROUTE_TABLE_NOT_BUILT,
+            f"app-proxies keep its route table before the newest change: {routes}",
+        )
     elif rules is not None:
-        code, why = "rule-table-not-built", f"the autoscaler keeps its rules before the newest change: {rules}"
+        code, why = (
+            ServiceReason.RULE_TABLE_NOT_BUILT,
+            f"the autoscaler keeps its rules before the newest change: {rules}",
+        )
     else:
         return state
     status: ServiceStatus = "unhealthy" if state.status == "unhealthy" else "degraded"
-    return replace(state, status=status, reason=_because(code, f"{why}; {state.reason.text}"[:_MAX_TEXT]))
+    return replace(state, status=status, reason=Reason.of(code, f"{why}; {state.reason.text}"))
 
 
 def with_app_proxies(state: StatusOfService, presence: Presence, behind: Mapping[ProxyId, int]) -> StatusOfService:
@@ -113,17 +119,21 @@ def with_app_proxies(state: StatusOfService, presence: Presence, behind: Mapping
         return state
     if presence == "away":
         why = "no app-proxy is heard of, so callers reach nobody"
-        return replace(state, status="unhealthy", reason=_because("app-proxy-away", f"{why}; {state.reason.text}"))
+        return replace(
+            state, status="unhealthy", reason=Reason.of(ServiceReason.APP_PROXY_AWAY, f"{why}; {state.reason.text}")
+        )
     if presence == "bus-away":
         why = "the manager is cut off from the message bus, so it hears of no change and cannot tell whether callers get through"
-        return replace(state, status="degraded", reason=_because("bus-away", f"{why}; {state.reason.text}"))
+        return replace(
+            state, status="degraded", reason=Reason.of(ServiceReason.BUS_AWAY, f"{why}; {state.reason.text}")
+        )
     if not behind:
         return state
     proxies = ", ".join(
         f"{proxy_id} (has {f'generation {has}' if has else 'none'})" for proxy_id, has in sorted(behind.items())[:5]
     )
     text = f"the newest route table has not been applied at {proxies}; {state.reason.text}"
-    return replace(state, status="degraded", reason=_because("app-proxy-behind", text))
+    return replace(state, status="degraded", reason=Reason.of(ServiceReason.APP_PROXY_BEHIND, text))
 
 
 def behind(
@@ -167,14 +177,14 @@ def _reason(
     if phase == "failed":
         why = f"{service.failed_starts} starts in a row failed, so no more are tried until you retry"
         if rollout is None:
-            return _because("start-failed", f"{count}; {why}{_and(last_error)}")
+            return Reason.of(ServiceReason.START_FAILED, f"{count}; {why}{_and(last_error)}")
         who = f"the rollout of revision {rollout.to} failed, revision {rollout.served} is the one that serves"
-        return _because("rollout-failed", f"{count}; {who}; {why}{_and(last_error)}")
+        return Reason.of(ServiceReason.ROLLOUT_FAILED, f"{count}; {who}; {why}{_and(last_error)}")
     ended = _ended_lately(service, now)
     if phase == "deployed":
         if service.wanted == 0:
-            return _because("scaled-to-zero", "0 replicas are wanted")
-        return _because("restarted-lately" if ended else "all-healthy", f"{count}{ended}")
+            return Reason.of(ServiceReason.SCALED_TO_ZERO, "0 replicas are wanted")
+        return Reason.of(ServiceReason.RESTARTED_LATELY if ended else ServiceReason.ALL_HEALTHY, f"{count}{ended}")
     return _while_deploying(service, replicas, serving, count, now, last_error, ended)
 
 
@@ -201,11 +211,11 @@ def _ended_lately(service: Service, now: datetime) -> str:
 
 def _while_stopping(service: Service, live: int, phase: ServicePhase) -> Reason:
     if phase == "stopped":
-        return _because("stopped", "stopped by a user; its configuration is kept")
+        return Reason.of(ServiceReason.STOPPED, "stopped by a user; its configuration is kept")
     still = "1 replica is still being stopped" if live == 1 else f"{live} replicas are still being stopped"
     if service.goal == "deleting":
-        return _because("deleting", f"{still}; then the service is gone")
-    return _because("stopping", still)
+        return Reason.of(ServiceReason.DELETING, f"{still}; then the service is gone")
+    return Reason.of(ServiceReason.STOPPING, still)
 
 
 def _while_deploying(
@@ -220,15 +230,15 @@ def _while_deploying(
     worst = _worst(service, replicas)
     if worst is not None:
         text = f"{count}; {worst.reason_text}{_own_place(service, worst, serving)}{ended}"
-        return _because(worst.reason_code, text)
+        return Reason.read(worst.reason_code, text)
     if service.failed_starts and service.next_start_at is not None and service.next_start_at > now:
         wait = max(1, round((service.next_start_at - now).total_seconds()))
         text = f"{count}; start {service.failed_starts} of {MAX_FAILED_STARTS} failed, the next is in {wait} s"
-        return _because("start-failed-retrying", f"{text}{_and(last_error)}")
+        return Reason.of(ServiceReason.START_FAILED_RETRYING, f"{text}{_and(last_error)}")
     if ended and service.next_restart_at is not None and service.next_restart_at > now:
         wait = max(1, round((service.next_restart_at - now).total_seconds()))
-        return _because("ended-restarting", f"{count}{ended}; the next start is in {wait} s")
-    return _because("starting", f"{count}; replicas are about to be started")
+        return Reason.of(ServiceReason.ENDED_RESTARTING, f"{count}{ended}; the next start is in {wait} s")
+    return Reason.of(ServiceReason.STARTING, f"{count}; replicas are about to be started")
 
 
 def _own_place(service: Service, worst: LiveReplica, serving: Sequence[LiveReplica]) -> str:
@@ -251,7 +261,3 @@ def _worst(service: Service, replicas: Sequence[LiveReplica]) -> LiveReplica | N
 
 def _and(error: str) -> str:
     return f": {error}" if error else ""
-
-
-def _because(code: str, text: str) -> Reason:
-    return Reason(code=code, text=text[:_MAX_TEXT])

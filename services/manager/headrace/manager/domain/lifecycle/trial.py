@@ -9,6 +9,7 @@ from typing import Any
 from headrace.common.contracts import stored
 from headrace.common.contracts.model import HealthCheck
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.session import SessionReason
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replicas import ObservedReplica, Retire
 
@@ -17,12 +18,10 @@ PREPARATION = timedelta(minutes=30)
 WAITING = timedelta(minutes=5)
 """For finding a machine: somebody watches a trial run, and one that was left behind must not keep a machine from others."""
 
-_MAX_TEXT = 1500
-
 
 def decide(run: ObservedReplica, resolved: Mapping[str, Any], now: datetime) -> Retire | None:
     """Return how the run ends, None while it goes on. It passed if it was healthy once, whatever came after."""
-    passed = Reason(code="validation-passed", text="the model answered its health check")
+    passed = Reason.of(SessionReason.VALIDATION_PASSED, "the model answered its health check")
     if states.leaving(run.status):
         return Retire(run.id, "ended", passed if run.was_healthy else run.reason) if run.lost else None
     if run.was_healthy:
@@ -30,12 +29,16 @@ def decide(run: ObservedReplica, resolved: Mapping[str, Any], now: datetime) -> 
     if run.lost:
         return Retire(run.id, "ended", states.SILENT)
     if run.dead or run.health == "unhealthy":
-        return Retire(run.id, "stopping", Reason(code="validation-failed", text=run.reason.text or run.reason.code))
+        return Retire(
+            run.id, "stopping", Reason.of(SessionReason.VALIDATION_FAILED, run.reason.text or run.reason.code)
+        )
     allowed = WAITING if run.status == "pending" else _allowed(resolved)
     if now > run.created_at + allowed:
-        text = f"no verdict after {allowed.total_seconds():.0f} s: {run.reason.text}"[:_MAX_TEXT]
+        text = f"no verdict after {allowed.total_seconds():.0f} s: {run.reason.text}"
         return Retire(
-            run.id, "ended" if run.status == "pending" else "stopping", Reason(code="validation-timed-out", text=text)
+            run.id,
+            "ended" if run.status == "pending" else "stopping",
+            Reason.of(SessionReason.VALIDATION_TIMED_OUT, text),
         )
     return None
 

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.service import NoteReason
 from headrace.common.contracts.slots import CPU, FILES, GPU_DEVICE, GPU_SHARES, MEM, STORAGE
 
 WAITS: Final = "Replicas wait for a machine that has it"
@@ -36,4 +37,4 @@ def note_of(asked: Iterable[str], of_machines: Collection[str], until: str = WAI
     near = [name for slot in missing for name in get_close_matches(slot, known, n=1)]
     meant = f" (did you mean {', '.join(near)}?)" if near else ""
     text = f"no machine has {', '.join(missing)}{meant}; known: {', '.join(known)}. {until}"
-    return Reason(code="slot-unknown", text=text[:4000])
+    return Reason.of(NoteReason.SLOT_UNKNOWN, text)

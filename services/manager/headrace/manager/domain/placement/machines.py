@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.reasons.placement import PlacementReason
 
 PLAN = "plan-kib"
 """A slot that nobody asks for by name: KiB of the machine's plan, which is one message. It is counted in placement and not kept."""
@@ -89,5 +90,5 @@ class Waiting:
     """Why a session was not placed, with the arithmetic."""
 
     id: SessionId
-    code: str
+    code: PlacementReason
     text: str

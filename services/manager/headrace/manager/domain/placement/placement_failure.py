@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.slots import MEM
-from headrace.manager.domain.addresses import NOT_ALLOWED
 from headrace.manager.domain.placement.capacity import Demand, NodeCapacity, ResourceScale
 from headrace.manager.domain.placement.machines import PLAN
 
@@ -19,21 +19,21 @@ class ExcludedMachines:
     """Machines that cannot be asked: how many for which reason, the nearest reason first."""
 
     def __init__(self, *, group: str, architecture: str | None) -> None:
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[PlacementReason] = Counter()
         self._words = {
-            "disk-low": "have less disk free than their agents keep in reserve (`headrace agent show` has the numbers)",
-            NOT_ALLOWED: "say that they are at an address that is not allowed for them (`headrace agent show` says why)",
-            "no-image": "run containers only, and the service names no image",
-            "other-architecture": f"are not {architecture}, as the image is",
-            "other-group": f"are not in resource group {group}",
+            PlacementReason.DISK_LOW: "have less disk free than their agents keep in reserve (`headrace agent show` has the numbers)",
+            PlacementReason.ADDRESS_NOT_ALLOWED: "say that they are at an address that is not allowed for them (`headrace agent show` says why)",
+            PlacementReason.NO_IMAGE: "run containers only, and the service names no image",
+            PlacementReason.OTHER_ARCHITECTURE: f"are not {architecture}, as the image is",
+            PlacementReason.OTHER_GROUP: f"are not in resource group {group}",
         }
 
-    def add(self, obstacle: str | None) -> None:
+    def add(self, obstacle: PlacementReason | None) -> None:
         """Count one machine; None is one that can be asked."""
         if obstacle is not None:
             self._counts[obstacle] += 1
 
-    def all(self) -> list[tuple[str, str]]:
+    def all(self) -> list[tuple[PlacementReason, str]]:
         """Return (code, words) of each reason that there is."""
         return [(code, f"{self._counts[code]} {words}") for code, words in self._words.items() if self._counts[code]]
 
@@ -47,22 +47,24 @@ def refusal(
     asked: int,
     possible: bool,
     kept: tuple[NodeCapacity, SessionId] | None,
-) -> tuple[str, str]:
+) -> tuple[PlacementReason, str]:
     """Return (code, text): the nearest misses one by one, how many more of the `asked` machines there are, and those not asked.
 
     `kept` is the machine that fits but is kept for an older session; `possible`: some machine would do when empty.
     """
-    misses = []
+    misses: list[tuple[PlacementReason, str]] = []
     if kept is not None:
         node, older = kept
-        misses.append(("kept-for-older", f"{node.machine.id} is kept for session {older}, which has waited longer"))
+        misses.append(
+            (PlacementReason.KEPT_FOR_OLDER, f"{node.machine.id} is kept for session {older}, which has waited longer")
+        )
         nearest = [other for other in nearest if other is not node]
     for node in nearest:
         code, words = _miss(node, demand, scale)
         misses.append((code, f"{node.machine.id} {words}"))
     away = excluded.all()
     if not misses and not away:
-        return "no-machines", "no machine is alive; add one or start its agent"
+        return PlacementReason.NO_MACHINES, "no machine is alive; add one or start its agent"
     parts = [words for _, words in misses]
     if asked > len(misses):
         parts.append(f"{asked - len(misses)} more do not fit either")
@@ -71,7 +73,7 @@ def refusal(
     return (misses or away)[0][0], f"{start}: {'; '.join(parts)}"
 
 
-def _miss(node: NodeCapacity, demand: Demand, scale: ResourceScale) -> tuple[str, str]:
+def _miss(node: NodeCapacity, demand: Demand, scale: ResourceScale) -> tuple[PlacementReason, str]:
     """Return (code, words) for all that is missing on this machine."""
     short = []
     for (index, amount), (name, asked) in zip(demand.amounts, demand.counted.items(), strict=True):
@@ -81,8 +83,8 @@ def _miss(node: NodeCapacity, demand: Demand, scale: ResourceScale) -> tuple[str
             short.append(_counted(name, asked, max(Decimal(0), free - taken), total))
     gpus = _gpus(node, demand, scale)
     if gpus is not None:
-        return "insufficient-gpus", " and ".join([gpus, *short])
-    return "insufficient-slots", " and ".join(short)
+        return PlacementReason.INSUFFICIENT_GPUS, " and ".join([gpus, *short])
+    return PlacementReason.INSUFFICIENT_SLOTS, " and ".join(short)
 
 
 def _gpus(node: NodeCapacity, demand: Demand, scale: ResourceScale) -> str | None:

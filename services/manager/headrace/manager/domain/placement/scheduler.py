@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from headrace.common.contracts.ids import SessionId
-from headrace.manager.domain.addresses import NOT_ALLOWED
+from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.manager.domain.placement.capacity import CandidateIndex, Demand, NodeCapacity, ResourceScale
 from headrace.manager.domain.placement.machines import Grant, Machine, Placement, Request, Waiting
 from headrace.manager.domain.placement.placement_failure import ExcludedMachines, refusal
@@ -109,7 +109,7 @@ class _DemandClass:
         self._eligibility = eligibility
         self._index, self._sizes = candidates.index(eligibility)
         self._start = 0
-        self._why: tuple[str, str] | None = None
+        self._why: tuple[PlacementReason, str] | None = None
         self._possible: bool | None = None
         self._nothing_leaves = False
 
@@ -140,7 +140,7 @@ class _DemandClass:
             self._possible = any(empty.fits(self.demand) for empty, _ in self._sizes)
         return self._possible
 
-    def why(self, kept: tuple[Request, NodeCapacity] | None) -> tuple[str, str]:
+    def why(self, kept: tuple[Request, NodeCapacity] | None) -> tuple[PlacementReason, str]:
         """Return (code, text), made once for all sessions of this kind; call it when all are placed."""
         if self._why is None:
             nearest = self._candidates.nearest(self._eligibility, self.demand)
@@ -232,17 +232,17 @@ class _Candidates:
         return self._excluded[eligibility]
 
 
-def _obstacle(machine: Machine, eligibility: _Eligibility) -> str | None:
+def _obstacle(machine: Machine, eligibility: _Eligibility) -> PlacementReason | None:
     """Return the code of what keeps such sessions off this machine, whatever is free there."""
     group, architecture, without_image = eligibility
     if machine.resource_group != group:
-        return "other-group"
+        return PlacementReason.OTHER_GROUP
     if architecture not in (None, machine.architecture):
-        return "other-architecture"
+        return PlacementReason.OTHER_ARCHITECTURE
     if without_image and machine.runtime != "process":
-        return "no-image"
+        return PlacementReason.NO_IMAGE
     if machine.disk_low:
-        return "disk-low"
+        return PlacementReason.DISK_LOW
     if machine.address_refused:
-        return NOT_ALLOWED
+        return PlacementReason.ADDRESS_NOT_ALLOWED
     return None

@@ -1,0 +1,78 @@
+"""Reasons: why something is as it is, with a stable code for machines and words for people.
+
+What the codes are is catalogued in the modules beside this one, one closed enum for each thing that reasons are given of; the page
+docs/reasons.md and the OpenAPI document are made from them.
+
+Who gives a reason takes a member (`Reason.of`), so that the type checker knows every code that is written. Who reads one takes any
+text: versions mix during an upgrade, and rows outlive the release that wrote them. A code on the bus, in a row or in an answer is
+therefore open, as enums are in Protobuf: one that is not known is kept and passed on as it came, and never breaks a pass.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_TEXT = 4000
+"""Characters of a reason's text, wherever it stands; a service's and a rule's quote those of others."""
+MAX_TEXT_OF_ONE = 1000
+"""Characters of a text that is said of one session or kernel: it is stored with each, and stands in every report of its machine."""
+
+MAX_QUOTED = 500
+"""Characters of another program's words (an engine's, a server's) inside such a text, so that the rest of it has room."""
+
+
+class ReasonCode(StrEnum):
+    """A catalogue of codes; every member says what it means."""
+
+    meaning: str
+
+    def __new__(cls, code: str, meaning: str) -> Self:
+        """Make a member: its code (kebab-case, stable), and what it means in a line."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    @property
+    def max_text(self) -> int:
+        """How many characters a text with this code may have."""
+        return MAX_TEXT
+
+    def bounded(self, text: str) -> str:
+        """Return as much of `text` as may be said with this code."""
+        return text[: self.max_text]
+
+
+class CodeOfOne(ReasonCode):
+    """A catalogue of codes that are said of one session or kernel, in shorter texts."""
+
+    @property
+    def max_text(self) -> int:
+        """How many characters a text with this code may have."""
+        return MAX_TEXT_OF_ONE
+
+
+class Reason(BaseModel):
+    """Stable `code` (kebab-case) and `text` that names the numbers. docs/reasons.md lists the codes; there may be new ones."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+    code: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+    text: Annotated[str, StringConstraints(max_length=MAX_TEXT)]
+
+    @classmethod
+    def of(cls, code: ReasonCode, text: str) -> Self:
+        """Give a reason. What is too long of the text is left out."""
+        return cls(code=code, text=code.bounded(text))
+
+    @classmethod
+    def read(cls, code: str, text: str) -> Reason:
+        """Return a reason that another part, or another version, gave: as it came, also where its code is not known here."""
+        return cls.model_construct(code=code, text=text[:MAX_TEXT])
+
+
+def said_of(*catalogues: str) -> Any:
+    """Annotate a field of type Reason with the names of the catalogues (`catalogue.CATALOGUES`) that its codes are of."""
+    return Field(json_schema_extra={"x-reasons": list(catalogues)})

@@ -1,0 +1,26 @@
+"""All catalogues of codes, by a name each: what docs/reasons.md and the OpenAPI document are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from headrace.common.contracts.reasons import ReasonCode
+from headrace.common.contracts.reasons.client import WaitReason
+from headrace.common.contracts.reasons.kernel import KernelReason
+from headrace.common.contracts.reasons.placement import PlacementReason
+from headrace.common.contracts.reasons.scaling import ScalingReason
+from headrace.common.contracts.reasons.service import NameReason, NoteReason, RevocationReason, ServiceReason
+from headrace.common.contracts.reasons.session import SessionReason
+
+CATALOGUES: Final[Mapping[str, type[ReasonCode]]] = {
+    "service": ServiceReason,
+    "placement": PlacementReason,
+    "session": SessionReason,
+    "kernel": KernelReason,
+    "scaling": ScalingReason,
+    "note": NoteReason,
+    "name": NameReason,
+    "revocation": RevocationReason,
+    "wait": WaitReason,
+}

@@ -1,0 +1,14 @@
+"""What the SDK itself says while it waits for something."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.reasons import ReasonCode
+
+
+class WaitReason(ReasonCode):
+    """Waiting: of the SDK's WaitFailedError and WaitTimeoutError, where it is not the reason of what is waited for."""
+
+    NOT_FOUND = "not-found", "what is waited for does not exist"
+    SERVER_UNREACHABLE = "server-unreachable", "the management API could not be reached"
+    SERVER_FAILING = "server-failing", "the management API answered 5xx"
+    RECEIPT_INCOMPLETE = "receipt-incomplete", "not all app-proxies have told what became of open requests"

@@ -1,0 +1,25 @@
+"""Why a session is in the state in which it is, where that is the manager's doing."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.reasons import CodeOfOne
+
+
+class SessionReason(CodeOfOne):
+    """Sessions: why the manager placed, drained, stopped or ended a replica or trial run."""
+
+    PLACED = "placed", "it has a machine, whose agent has not reported it yet"
+    AGENT_LOST = "agent-lost", "its machine is silent"
+    SCALED_IN = "scaled-in", "fewer replicas are wanted"
+    REPLACED_BY_UPDATE = "replaced-by-update", "a newer revision takes its place"
+    MADE_ROOM_FOR_UPDATE = "made-room-for-update", "the newer revision found no machine but its place"
+    UNHEALTHY_REPLACED = "unhealthy-replaced", "it did not answer any more, and another takes its place"
+    SERVICE_STOPPED = "service-stopped", "its service was stopped"
+    SERVICE_DELETING = "service-deleting", "its service was deleted"
+    DRAINED = "drained", "its drain has ended: no request was open on it any more"
+    DRAIN_GRACE_OVER = "drain-grace-over", "its drain has ended: requests were still open when the grace was over"
+    VALIDATION_PASSED = "validation-passed", "the trial run answered its health check"
+    VALIDATION_FAILED = "validation-failed", "the trial run ended, or failed its health check"
+    VALIDATION_TIMED_OUT = "validation-timed-out", "the trial run had no verdict in the time for it"
+    STOPPED_BY_USER = "stopped-by-user", "a user stopped the trial run"
+    UNKNOWN = "unknown", "its machine gave no reason"

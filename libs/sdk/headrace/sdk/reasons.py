@@ -1,0 +1,23 @@
+"""The codes of reasons, to switch on: `service.reason.code == ServiceReason.SCALED_TO_ZERO`. New ones may come with any version."""
+
+from headrace.common.contracts.reasons import Reason, ReasonCode
+from headrace.common.contracts.reasons.client import WaitReason
+from headrace.common.contracts.reasons.kernel import KernelReason
+from headrace.common.contracts.reasons.placement import PlacementReason
+from headrace.common.contracts.reasons.scaling import ScalingReason
+from headrace.common.contracts.reasons.service import NameReason, NoteReason, RevocationReason, ServiceReason
+from headrace.common.contracts.reasons.session import SessionReason
+
+__all__ = [
+    "KernelReason",
+    "NameReason",
+    "NoteReason",
+    "PlacementReason",
+    "Reason",
+    "ReasonCode",
+    "RevocationReason",
+    "ScalingReason",
+    "ServiceReason",
+    "SessionReason",
+    "WaitReason",
+]

@@ -1,0 +1,62 @@
+"""docs/reasons.md, made from the catalogues of codes (headrace.common.contracts.reasons)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from headrace.common.contracts.reasons import MAX_TEXT, MAX_TEXT_OF_ONE, ReasonCode
+from headrace.common.contracts.reasons.catalogue import CATALOGUES
+
+_INTRODUCTION = f"""\
+# Reasons
+
+Generated from the code (`headrace.common.contracts.reasons`) by `make contracts`; a test fails when it is not current.
+
+Whatever waits, fails, is refused or was changed says why: a stable `code` for programs, and a `text` for people that names the
+numbers. A text has at most {MAX_TEXT_OF_ONE:,} characters where it is said of one replica, and {MAX_TEXT:,} elsewhere; programs do
+not read it.
+
+Switch on codes as the SDK exports them:
+
+```python
+from headrace.sdk import Client, ServiceReason
+
+match Client().services.get("chat").reason.code:
+    case ServiceReason.SCALED_TO_ZERO:
+        ...
+    case other:  # a code of a newer version, or of a replica: `status` and `phase` say enough
+        ...
+```
+
+Codes do not change their meaning. A new version may bring new ones, also where an older one reads them: one that is not known is
+passed on as it came. The OpenAPI document lists the codes that are known (`x-known-values` of `Reason`, and `x-reasons` of each
+field that has one), and leaves the type open.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    lines = [_INTRODUCTION]
+    for catalogue in CATALOGUES.values():
+        lines += _section(catalogue)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _section(catalogue: type[ReasonCode]) -> list[str]:
+    title, text = _said(catalogue)
+    rows = ((f"`{code}`", code.meaning) for code in catalogue)
+    return [f"## {title}", "", text, "", *_table(("`code`", "meaning"), rows), ""]
+
+
+def _said(catalogue: type[ReasonCode]) -> tuple[str, str]:
+    """Return the heading and the sentence under it, as the class' docstring has them."""
+    title, _, text = " ".join((catalogue.__doc__ or "").split()).partition(": ")
+    return title, text[0].upper() + text[1:]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [_row(head), _row(["---"] * len(head)).replace(" ", ""), *map(_row, rows)]
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
