@@ -11,9 +11,9 @@ import pytest
 
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.db.pool import Connection, transaction
+from headrace.manager.domain.records.publications import Content
 from headrace.manager.loops.housekeeping import Housekeeping, Kept
 from headrace.manager.store import publications
-from headrace.manager.store.publications import Content
 from tests.support.manager_api import ManagerApi
 from tests.support.wait import eventually
 

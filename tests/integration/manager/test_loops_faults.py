@@ -22,11 +22,11 @@ from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.lifecycle.replicas import Retire
+from headrace.manager.domain.records.sessions import Revs
 from headrace.manager.inbox import bus as bus_listener
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.services import Services
 from headrace.manager.store import sessions, tables
-from headrace.manager.store.sessions import Revs
 from tests.integration.manager.world import World
 from tests.support.wait import eventually
 

@@ -19,6 +19,8 @@ from headrace.common.db.pool import Connection, Pool, _prepare, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain.lifecycle import trial
 from headrace.manager.domain.lifecycle.replicas import decide
+from headrace.manager.domain.records.services import ServiceFacts
+from headrace.manager.domain.records.sessions import ServiceRow
 from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops import services as services_loop
 from headrace.manager.loops.services import Services
@@ -106,7 +108,7 @@ class Watched:
         )
         read = sessions.services
 
-        async def noting(con: Connection, ids: Sequence[ServiceId]) -> list[sessions.ServiceRow]:
+        async def noting(con: Connection, ids: Sequence[ServiceId]) -> list[ServiceRow]:
             self.looked_at += ids
             return await read(con, ids)
 
@@ -339,7 +341,7 @@ async def test_a_list_by_status_examines_a_bounded_number_of_services_a_request(
     examined: list[int] = []
     page = services.page
 
-    async def noting(*arguments: Any, **filters: Any) -> list[services.ServiceFacts]:
+    async def noting(*arguments: Any, **filters: Any) -> list[ServiceFacts]:
         found = await page(*arguments, **filters)
         examined.append(len(found))
         return found

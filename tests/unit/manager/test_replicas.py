@@ -32,7 +32,7 @@ from headrace.manager.domain.lifecycle.replicas import (
     Served,
     decide,
 )
-from headrace.manager.domain.records import Goal
+from headrace.manager.domain.records.services import Goal
 from tests.unit.manager.replica_world import (
     START,
     WHY,

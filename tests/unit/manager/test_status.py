@@ -15,7 +15,7 @@ from headrace.common.contracts.reasons import MAX_TEXT
 from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.lifecycle.status import StatusOfService, service_status
-from headrace.manager.domain.records import Service
+from headrace.manager.domain.records.services import Service
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NEW, OLD = RevisionId(UUID(int=2)), RevisionId(UUID(int=1))

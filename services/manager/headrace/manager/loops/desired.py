@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headrace.common.contracts.rollout import Rollout
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replicas import DesiredReplicas
-from headrace.manager.store.sessions import LiveRow, ServiceRow
+from headrace.manager.domain.records.sessions import LiveRow, ServiceRow
 
 
 def settled(service: ServiceRow, rows: Sequence[LiveRow]) -> bool:

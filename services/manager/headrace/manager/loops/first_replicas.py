@@ -9,8 +9,8 @@ import structlog
 
 from headrace.common.contracts.ids import RevisionId, ServiceId
 from headrace.common.db.pool import Pool, transaction
+from headrace.manager.domain.records.sessions import Revs, ServiceRow
 from headrace.manager.store import sessions
-from headrace.manager.store.sessions import Revs, ServiceRow
 
 log = structlog.get_logger()
 

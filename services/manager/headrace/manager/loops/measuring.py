@@ -11,12 +11,12 @@ import structlog
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain import stored
+from headrace.manager.domain.records.folders import ToMeasure
 from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.measuring import Walk
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.metrics import FOLDERS_MEASURED
 from headrace.manager.store import folders
-from headrace.manager.store.folders import ToMeasure
 
 log = structlog.get_logger()
 BUSY = timedelta(minutes=10)

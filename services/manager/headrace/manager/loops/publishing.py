@@ -22,10 +22,10 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain.records.publications import Content, Publication
 from headrace.manager.loops.passed_over import words
 from headrace.manager.metrics import TABLES_PUBLISHED, TABLES_UNBUILT
 from headrace.manager.store import publications
-from headrace.manager.store.publications import Content, Publication
 from headrace.manager.store.tables import PendingPublication
 
 log = structlog.get_logger()

@@ -34,13 +34,13 @@ from headrace.manager.domain.lifecycle.replicas import (
     stuck,
 )
 from headrace.manager.domain.placement.scheduler import who_makes_room
+from headrace.manager.domain.records.sessions import LiveRow, Revs, ServiceRow
 from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops.desired import desired_replicas, settled
 from headrace.manager.loops.first_replicas import Start, create_first
 from headrace.manager.loops.passed_over import pass_over, words
 from headrace.manager.metrics import ENDED, SESSIONS, STARTS_FAILED
 from headrace.manager.store import ends, events, receipts, sessions
-from headrace.manager.store.sessions import LiveRow, Revs, ServiceRow
 
 log = structlog.get_logger()
 CHUNK = 200

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.lifecycle.replica_state import Ended
 from headrace.manager.domain.lifecycle.signals import signal_of
+from headrace.manager.domain.records.replicas import End
 from headrace.manager.store import events
 
 SQL = Queries.beside(__file__)
 KEPT = 100
 """Of each service."""
-
-
-@dataclass(frozen=True)
-class End:
-    """How a replica ended."""
-
-    session_id: SessionId
-    revision: int
-    agent_id: str | None
-    reason_code: str
-    reason_text: str
-    exit_code: int | None
-    started_at: datetime
-    at: datetime
 
 
 async def keep(con: Connection, service_id: ServiceId, project_id: Any, ended: Ended) -> None:

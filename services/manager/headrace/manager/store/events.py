@@ -10,7 +10,7 @@ from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records import Event
+from headrace.manager.domain.records.events import Event
 
 SQL = Queries.beside(__file__)
 

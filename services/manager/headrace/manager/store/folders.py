@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -16,22 +15,14 @@ from headrace.common.contracts.vocabulary import Role, UsageMode
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records import Folder, Upload
+from headrace.manager.domain.records.folders import Folder, ToMeasure
+from headrace.manager.domain.records.uploads import Upload
 from headrace.manager.domain.stored import Amount, Change
 from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
 RESERVED_FOR: Final = timedelta(minutes=15)
 """A reservation that nobody touched for so long is of a process that ended."""
-
-
-@dataclass(frozen=True)
-class ToMeasure:
-    """A folder that is to be walked, with what is counted of it, and what ever came to it and went from it."""
-
-    id: FolderId
-    counted: Amount
-    ever: Change
 
 
 def _folder(row: Mapping[str, Any]) -> Folder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,7 @@ from headrace.common.contracts.problems import NameTaken
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.records import Project
+from headrace.manager.domain.records.projects import Project, Room
 from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
@@ -61,17 +60,6 @@ async def lock(con: Connection, project_id: ProjectId) -> Project | None:
     """Return the project and hold it until the transaction ends, so that one caller at a time counts against its quota."""
     row = await con.fetchrow(SQL.lock, project_id)
     return _project(row) if row else None
-
-
-@dataclass(frozen=True)
-class Room:
-    """What decides whether a project takes another service."""
-
-    project: Project
-    services: int
-    """Those that live."""
-    has_group: bool
-    """Whether there is such a resource group."""
 
 
 async def room(con: Connection, project_id: ProjectId, resource_group: str) -> Room | None:

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
+from headrace.manager.domain.records.publications import Content, Publication
 
 SQL = Queries.beside(__file__)
 MAX_PROBLEM = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """What was published last of a subject: generation 0 is nothing yet."""
-
-    generation: int
-    digest: bytes
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a table's bytes come to."""
-
-    digest: bytes
-    bytes: int
 
 
 async def changes(con: Connection, kind: str, most: int) -> list[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,25 +10,11 @@ from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.reports import DrainReceipt
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.lifecycle.receipts import Drain, Part, Parts
+from headrace.manager.domain.lifecycle.receipts import Drain, Part
 from headrace.manager.domain.lifecycle.replicas import Retire
+from headrace.manager.domain.records.receipts import Receipt
 
 SQL = Queries.beside(__file__)
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """The receipt of one replica."""
-
-    session_id: SessionId
-    revision: int
-    replaced_by: int | None
-    reason_code: str
-    reason_text: str
-    began_at: datetime
-    ended_at: datetime | None
-    counted: bool
-    parts: Parts
 
 
 async def left(con: Connection, action: Retire) -> None:

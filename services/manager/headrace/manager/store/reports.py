@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -12,18 +11,11 @@ from headrace.common.contracts.messages.reports import KernelReport, NodeReport
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.addresses import Places, Said
+from headrace.manager.domain.records.reports import Kept
 
 SQL = Queries.beside(__file__)
 FIRST_REPORTS = 3
 """A restarted agent may not have found all its kernels when it sends its first reports."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A machine whose report counts."""
-
-    changed_capacity: bool
-    said: Said
 
 
 _MOST_FAILURES = 100

@@ -13,7 +13,7 @@ from headrace.common.contracts.problems import Conflict
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.records import Revision
+from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 SQL = Queries.beside(__file__)

@@ -3,58 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from headrace.common.contracts import stored
-from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.ids import ProjectId, RevisionId, RuleId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.problems import Conflict, NameTaken
-from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.slots import read_slots
-from headrace.common.contracts.vocabulary import Role, ServicePhase
+from headrace.common.contracts.vocabulary import ServicePhase
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
-from headrace.manager.domain.records import Goal, Project, Replica, Service, StartError
+from headrace.manager.domain.records.replicas import Replica, StartError
+from headrace.manager.domain.records.services import Goal, NewService, Scalable, Service, ServiceChange, ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import rows, traffic
 from headrace.manager.store.revisions import UNREADABLE
 
 SQL = Queries.beside(__file__)
 _COLUMNS = frozenset(Service.__dataclass_fields__)
-
-
-@dataclass(frozen=True)
-class ServiceFacts:
-    """A service with what its views show beside its own columns."""
-
-    service: Service
-    project: str
-    creator: str
-    revision: int
-    resolved: ResolvedSpec
-    role: Role | None = None
-    served: int | None = None
-    """Number of the revision that served last while no other one did."""
-    published: int | None = None
-    """Newest generation of its route table; None before the first."""
-    published_at: datetime | None = None
-    routes_problem: str | None = None
-    """Why its newest route table cannot be made."""
-    rules_problem: str | None = None
-    """Why its newest rule table cannot be made."""
-
-    @property
-    def running(self) -> bool:
-        """Whether replicas of it are wanted; else it is stopped, or being deleted."""
-        return self.service.goal == "running"
 
 
 def _service(row: Mapping[str, Any]) -> Service:
@@ -85,40 +56,26 @@ def _port_taken(port: int | None) -> Conflict:
     return Conflict(f"endpoint_port: {port} is another service's", field="endpoint_port", found=port)
 
 
-@dataclass(frozen=True)
-class NewService:
-    """A service that is to be made, with its first revision."""
-
-    id: ServiceId
-    project: Project
-    revision_id: RevisionId
-    asked: CreateService
-    spec: RevisionSpec
-    resolved: ResolvedSpec
-
-
 async def create(con: Connection, new: NewService, actor: Actor) -> ServiceFacts:
     """Create the service, its first revision and the event of it. Raises NameTaken, Conflict, InvalidRequest."""
-    asked = new.asked
-    details = {"revision": 1, "service": asked.model_dump(mode="json")}
+    details = {"revision": 1, "service": new.asked}
     try:
         row = await con.fetchrow(
             SQL.create,
             new.id,
             new.project.id,
-            asked.name,
-            asked.description,
-            asked.replicas,
-            asked.open_to_public,
-            asked.resource_group,
+            new.name,
+            new.description,
+            new.wanted,
+            new.open_to_public,
+            new.resource_group,
             new.revision_id,
-            asked.metadata,
-            list(asked.tags),
-            asked.drain_grace_s,
+            new.metadata,
+            list(new.tags),
+            new.drain_grace_s,
             actor.user_id,
-            asked.endpoint_port,
-            *traffic.documents(asked),
-            asked.models and list(asked.models),
+            new.endpoint_port,
+            *traffic.arguments(new.documents),
             new.spec.model_dump(mode="json"),
             new.resolved.model_dump(mode="json"),
             new_uuid(),
@@ -127,7 +84,7 @@ async def create(con: Connection, new: NewService, actor: Actor) -> ServiceFacts
             details,
         )
     except asyncpg.UniqueViolationError as error:
-        raise _taken(error, asked) from None
+        raise _taken(error, new) from None
     except asyncpg.CheckViolationError as error:
         if error.constraint_name != traffic.CORS:
             raise
@@ -136,14 +93,14 @@ async def create(con: Connection, new: NewService, actor: Actor) -> ServiceFacts
     return ServiceFacts(_service(row), new.project.name, actor.name, 1, new.resolved)
 
 
-def _taken(error: asyncpg.UniqueViolationError, asked: CreateService) -> NameTaken | Conflict:
+def _taken(error: asyncpg.UniqueViolationError, new: NewService) -> NameTaken | Conflict:
     if error.constraint_name == _ENDPOINT_PORTS:
-        return _port_taken(asked.endpoint_port)
+        return _port_taken(new.endpoint_port)
     if error.constraint_name != traffic.NAMES:
-        return NameTaken(f"there is a service {asked.name} already; names are unique in the whole installation")
-    if traffic.taken_name(error) in (None, asked.name):
-        return NameTaken(f"a service of the project is found as {asked.name} already: it is one of its models")
-    return traffic.taken(error, asked.models or ())
+        return NameTaken(f"there is a service {new.name} already; names are unique in the whole installation")
+    if traffic.taken_name(error) in (None, new.name):
+        return NameTaken(f"a service of the project is found as {new.name} already: it is one of its models")
+    return traffic.taken(error, new.documents.models or ())
 
 
 async def find(con: Connection, reference: str, actor: Actor) -> ServiceFacts | None:
@@ -186,18 +143,6 @@ async def lock(con: Connection, service_id: ServiceId) -> None:
     await con.execute(SQL.lock, service_id)
 
 
-@dataclass(frozen=True)
-class Scalable:
-    """What decides whether a rule may change the wanted replicas."""
-
-    name: str
-    wanted: int
-    goal: Goal
-    project_id: ProjectId
-    slots: Mapping[str, Decimal]
-    rule_exists: bool
-
-
 async def lock_for_rule(con: Connection, service_id: ServiceId, rule_id: RuleId) -> Scalable | None:
     """Hold the service until the transaction ends, and return what a rule's wish is judged by; None when it is gone."""
     row = await con.fetchrow(SQL.lock_for_rule, service_id, rule_id)
@@ -212,7 +157,7 @@ async def set_wanted(con: Connection, service_id: ServiceId, wanted: int) -> Non
 async def update(
     con: Connection,
     service_id: ServiceId,
-    change: UpdateService | None = None,
+    change: ServiceChange | None = None,
     *,
     revision_id: RevisionId | None = None,
     goal: Goal | None = None,
@@ -222,7 +167,7 @@ async def update(
     values = (
         service_id,
         change.description if change else None,
-        change.replicas if change else None,
+        change.wanted if change else None,
         change.open_to_public if change else None,
         change.metadata if change else None,
         list(change.tags) if change and change.tags is not None else None,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -19,71 +17,12 @@ from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replica_state import Failed, Retire
 from headrace.manager.domain.placement.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
 from headrace.manager.domain.placement.scheduler import Machine, Placement, Request, Waiting
-from headrace.manager.domain.records import Goal
+from headrace.manager.domain.records.sessions import LiveRow, Revs, ServiceRow
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 SQL = Queries.beside(__file__)
 ERRORS_KEPT = 100
 """Failed starts of each service: as many as are shown."""
-
-
-@dataclass(frozen=True)
-class ServiceRow:
-    """A service as the services loop reads it."""
-
-    id: ServiceId
-    goal: Goal
-    wanted: int
-    revision_id: RevisionId
-    drain_grace_s: float
-    failed_starts: int
-    next_start_at: datetime | None
-    problem: str | None
-    rev: int
-    project_id: ProjectId
-    resource_group: str
-    created_by: UserId
-    last_failed_at: datetime | None
-    served_revision_id: RevisionId | None
-    rollout: dict[str, Any]
-    ends: int
-    ends_held: int
-    next_restart_at: datetime | None
-    last_end_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Revs:
-    """In which state a service and its live sessions were seen."""
-
-    service: int
-    live: Mapping[SessionId, int]
-
-
-@dataclass(frozen=True)
-class LiveRow:
-    """A session that has not ended, with its main kernel."""
-
-    id: SessionId
-    kind: SessionKind
-    service_id: ServiceId | None
-    revision_id: RevisionId | None
-    status: SessionStatus
-    health: Any
-    was_healthy: bool
-    reason_code: str
-    reason_text: str
-    created_at: datetime
-    drain_deadline: datetime | None
-    drain_generation: int | None
-    rev: int
-    resolved: dict[str, Any] | None
-    kernel_state: Any
-    kernel_code: str | None
-    kernel_text: str | None
-    healthy_at: datetime | None
-    failures: int
-    lost: bool
 
 
 async def create(

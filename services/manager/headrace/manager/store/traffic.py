@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
-from pydantic import BaseModel
 
-from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.problems import InvalidRequest, NameTaken
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
+from headrace.manager.domain.records.services import Documents
 
 SQL = Queries.beside(__file__)
 NAMES = "fleet_names_pkey"
@@ -21,23 +20,20 @@ CORS = "services_cors"
 _TAKEN = re.compile(r"\(project_id, name\)=\([^,]*, (.*)\)")
 
 
-_SETTINGS = ("balance", "limits", "caller_limits", "rollout", "cors", "models")
+_DOCUMENTS = ("balance", "limits", "caller_limits", "rollout", "cors")
+"""In the order of the statements' arguments; the models come last."""
 
 
-def documents(given: CreateService | UpdateService) -> list[dict[str, Any] | None]:
-    """Return of each setting but the models what is said of it, None for nothing."""
-    settings: list[BaseModel | None] = [getattr(given, name) for name in _SETTINGS[:-1]]
-    return [None if setting is None else setting.model_dump(exclude_unset=True) for setting in settings]
+def arguments(given: Documents) -> list[Any]:
+    """Return what is said of each setting, as a create takes it."""
+    return [*(getattr(given, name) for name in _DOCUMENTS), given.models and list(given.models)]
 
 
-async def write(con: Connection, service_id: ServiceId, given: CreateService | UpdateService) -> None:
-    """Write the settings that are given; a setting that is given as None goes back to its default.
-
-    Raises NameTaken, InvalidRequest.
-    """
+async def write(con: Connection, service_id: ServiceId, given: Documents) -> None:
+    """Write what is said of the settings. Raises NameTaken, InvalidRequest."""
     values: list[Any] = []
-    for name, said in zip(_SETTINGS, documents(given), strict=False):
-        values += [said is None and name in given.model_fields_set, said]
+    for name in _DOCUMENTS:
+        values += [name in given.reset, getattr(given, name)]
     models = None if given.models is None else list(given.models)
     try:
         await con.execute(SQL.write, service_id, *values, models)

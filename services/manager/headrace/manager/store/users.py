@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,29 +13,11 @@ from headrace.common.contracts.ids import KeyId, UserId, new_uuid
 from headrace.common.contracts.problems import NameTaken
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.records import User
+from headrace.manager.domain.records.keys import KeyEnd, StoredKey
+from headrace.manager.domain.records.users import User
 from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
-
-
-@dataclass(frozen=True)
-class StoredKey:
-    """What an API key is checked against."""
-
-    secret_hash: bytes
-    expired: bool
-    ends_at: datetime | None
-    user: User
-
-
-@dataclass(frozen=True)
-class KeyEnd:
-    """When a key ends, and what time it is in the database, by which that is judged."""
-
-    there: bool
-    ends_at: datetime | None
-    now: datetime
 
 
 def _user(row: Mapping[str, Any]) -> User:

@@ -16,7 +16,7 @@ from headrace.common.contracts.problems import QuotaExceeded
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.paths import split_path
-from headrace.manager.domain.records import Folder
+from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.packing import Packer
 from headrace.manager.folders.storage import FolderStorage

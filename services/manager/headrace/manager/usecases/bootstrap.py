@@ -10,7 +10,7 @@ from headrace.common.contracts.http.projects import CreateProject
 from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records import User
+from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault, new_api_key, parse_api_key
 from headrace.manager.store import events, installation, projects, users
 from headrace.manager.usecases.tokens import SigningKeys

@@ -16,14 +16,15 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
-from headrace.manager.domain.records import Revision
+from headrace.manager.domain.records.revisions import Revision
+from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import decisions, events, revisions, services, traffic
-from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases import scaling
 from headrace.manager.usecases.context import held_service, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Resolver, SpecFolders, find_folders, hold_folders
+from headrace.manager.usecases.service_bodies import documents, service_change
 from headrace.manager.usecases.services import Services
 
 
@@ -60,8 +61,10 @@ class Changes:
             number, revision_id, note = facts.revision, None, None
             if spec is not None and resolved is not None:
                 number, revision_id, note = await self._revise(con, actor, facts, spec, resolved, change.message)
-            await services.update(con, facts.service.id, change, revision_id=revision_id, forgive=resolved is not None)
-            await traffic.write(con, facts.service.id, change)
+            await services.update(
+                con, facts.service.id, service_change(change), revision_id=revision_id, forgive=resolved is not None
+            )
+            await traffic.write(con, facts.service.id, documents(change))
             asked = Reason.of(
                 ScalingReason.ASKED_BY_USER, f"{actor.name} asked for {after} replicas instead of {wanted}"
             )

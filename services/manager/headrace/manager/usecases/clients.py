@@ -14,9 +14,9 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.signing import new_client_secret
 from headrace.manager.store import clients, events, tokens
-from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.context import a_page, held_service, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations

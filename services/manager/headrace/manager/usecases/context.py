@@ -12,9 +12,10 @@ from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection
 from headrace.manager.domain import access
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records import Folder, Project
+from headrace.manager.domain.records.folders import Folder
+from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.store import folders, projects, services
-from headrace.manager.store.services import ServiceFacts
 
 T = TypeVar("T")
 V = TypeVar("V")

@@ -17,7 +17,7 @@ from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.paths import split_path
-from headrace.manager.domain.records import Folder
+from headrace.manager.domain.records.folders import Folder
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.tree import OpenFile
 from headrace.manager.store import events, folders, projects

@@ -14,7 +14,7 @@ from headrace.common.contracts.problems import NotFound, Problem
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import Clock
 from headrace.common.text.logposition import LogPosition
-from headrace.manager.domain.records import Replica
+from headrace.manager.domain.records.replicas import Replica
 from headrace.manager.store import services
 
 LOOK_AGAIN_S: Final = 1.0

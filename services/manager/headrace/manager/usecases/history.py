@@ -15,7 +15,8 @@ from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records import Event, Revision
+from headrace.manager.domain.records.events import Event
+from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.store import decisions, events, folders, revisions
 from headrace.manager.usecases.context import a_page, service_for
 from headrace.manager.usecases.views import effective_view

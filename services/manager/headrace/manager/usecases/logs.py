@@ -16,7 +16,7 @@ from headrace.common.db.pool import Connection, Pool
 from headrace.common.runtime.clock import Clock
 from headrace.common.text.loglines import From
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records import Replica
+from headrace.manager.domain.records.replicas import Replica
 from headrace.manager.store import services
 from headrace.manager.usecases.context import as_id, service_for
 from headrace.manager.usecases.following import LOOK_AGAIN_S, Following, Part, closing, note, utc

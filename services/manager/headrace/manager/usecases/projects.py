@@ -19,7 +19,8 @@ from headrace.manager.domain import bounds, quota, stored
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.placement import known_slots
-from headrace.manager.domain.records import Project, User
+from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain.records.users import User
 from headrace.manager.store import agents, events, folders, projects, tokens, users
 from headrace.manager.usecases.context import a_page, operators_only, project_for
 

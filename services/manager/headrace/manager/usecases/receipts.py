@@ -11,8 +11,8 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.lifecycle import receipts as sums
+from headrace.manager.domain.records.receipts import Receipt
 from headrace.manager.store import receipts, revisions
-from headrace.manager.store.receipts import Receipt
 from headrace.manager.usecases.context import a_page, service_for
 
 

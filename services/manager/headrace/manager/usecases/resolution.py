@@ -13,7 +13,8 @@ from headrace.manager.domain.definitions import filetext
 from headrace.manager.domain.definitions.model_definition import DEFAULT_NAMES, Model, parse_definition
 from headrace.manager.domain.definitions.service_definition import FILE, ServiceDefaults, parse_service_definition
 from headrace.manager.domain.paths import split_path
-from headrace.manager.domain.records import Folder, Project
+from headrace.manager.domain.records.folders import Folder
+from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.variants import resolve
 from headrace.manager.domain.variants.resolve import FolderFacts, Inputs
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec

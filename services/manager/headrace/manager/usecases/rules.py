@@ -16,8 +16,8 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.store import events, rules
-from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.context import a_page, as_id, held_service, service_for
 from headrace.manager.usecases.ports import Pokes, RuleOutcomes
 

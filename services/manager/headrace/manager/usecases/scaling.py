@@ -14,8 +14,8 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.scaling import ScalingReason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import quota
+from headrace.manager.domain.records.services import Scalable
 from headrace.manager.store import decisions, events, projects, services
-from headrace.manager.store.services import Scalable
 from headrace.manager.usecases.ports import Pokes
 
 

@@ -8,11 +8,10 @@ from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.services import CreateService, NameAvailability, ServiceDetail, ServiceView
-from headrace.common.contracts.ids import FolderId, ProjectId, RevisionId, ServiceId, new_uuid
+from headrace.common.contracts.ids import FolderId, ProjectId, ServiceId
 from headrace.common.contracts.problems import InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import NameReason
-from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.common.db.pool import Connection, Pool
 from headrace.common.runtime.clock import Clock
@@ -21,11 +20,12 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.placement import known_slots
+from headrace.manager.domain.records.services import NewService, ServiceFacts
 from headrace.manager.store import agents, ends, folders, projects, services, traffic
-from headrace.manager.store.services import NewService, ServiceFacts
 from headrace.manager.usecases.context import a_page, no_group, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Resolver, find_folders, hold_folders
+from headrace.manager.usecases.service_bodies import new_service
 from headrace.manager.usecases.views import Views
 
 _BATCH = 100
@@ -69,9 +69,8 @@ class Services:
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
             found = await find_folders(con, actor, project, new)
-        spec = RevisionSpec.of(new)
-        resolved = await self._resolver.resolve(spec, new.name, found)
-        made = NewService(ServiceId(new_uuid()), project, RevisionId(new_uuid()), new, spec, resolved)
+        resolved = await self._resolver.resolve(new, new.name, found)
+        made = new_service(new, project, resolved)
         async with self._pool.acquire() as con:
             detail = None
             if project.quota is None:
@@ -92,11 +91,11 @@ class Services:
 
     async def _beside_others(self, con: Connection, actor: Actor, new: NewService) -> ServiceFacts | None:
         """Create it while others of the project are being created; None where a quota or the bound is near."""
-        room = await projects.room(con, new.project.id, new.asked.resource_group)
+        room = await projects.room(con, new.project.id, new.resource_group)
         if room is None:
             raise NotFound(f"there is no project {new.project.name}")
         if not room.has_group:
-            raise await no_group(con, new.asked.resource_group)
+            raise await no_group(con, new.resource_group)
         if room.project.quota is not None or room.services + _AT_ONCE > self._most.services_per_project:
             return None
         await hold_folders(con, new.resolved)
@@ -104,8 +103,8 @@ class Services:
 
     async def _alone(self, con: Connection, actor: Actor, new: NewService) -> ServiceFacts:
         """Create it as the only one of the project at this time, so that what is counted holds."""
-        if not await services.group_exists(con, new.asked.resource_group):
-            raise await no_group(con, new.asked.resource_group)
+        if not await services.group_exists(con, new.resource_group):
+            raise await no_group(con, new.resource_group)
         locked = await projects.lock(con, new.project.id)
         if locked is None:
             raise NotFound(f"there is no project {new.project.name}")
@@ -113,7 +112,7 @@ class Services:
         bounds.check(f"project {new.project.name}", "services", there, self._most.services_per_project)
         await hold_folders(con, new.resolved)
         used = await projects.used(con, new.project.id) if locked.quota is not None else {}
-        quota.check(new.project.name, locked.quota, used, quota.times(new.resolved.slots, new.asked.replicas))
+        quota.check(new.project.name, locked.quota, used, quota.times(new.resolved.slots, new.wanted))
         return await services.create(con, new, actor)
 
     async def _fresh(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:

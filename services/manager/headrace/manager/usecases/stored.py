@@ -8,7 +8,7 @@ from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import stored
 from headrace.manager.domain.bounds import Bounds
-from headrace.manager.domain.records import Folder
+from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.stored import Amount, Change
 from headrace.manager.store import folders, projects
 

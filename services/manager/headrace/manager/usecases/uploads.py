@@ -17,7 +17,8 @@ from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.paths import modified_ns, split_path
-from headrace.manager.domain.records import Folder, Upload
+from headrace.manager.domain.records.folders import Folder
+from headrace.manager.domain.records.uploads import Upload
 from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.listing import moment
 from headrace.manager.folders.partials import Appender

@@ -14,7 +14,7 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import access, bounds
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
-from headrace.manager.domain.records import User
+from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault, new_api_key
 from headrace.manager.store import events, users
 from headrace.manager.usecases.context import a_page, as_id, operators_only

@@ -16,8 +16,8 @@ from headrace.manager.domain import bounds, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.lifecycle import states
+from headrace.manager.domain.records.validations import TrialRun
 from headrace.manager.store import events, projects, services, sessions, validations
-from headrace.manager.store.validations import TrialRun
 from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Resolver, find_folders, hold_folders

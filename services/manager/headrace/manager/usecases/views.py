@@ -21,10 +21,9 @@ from headrace.manager.domain.lifecycle.status import (
     with_own_port,
     with_tables,
 )
-from headrace.manager.domain.records import Replica, StartError
+from headrace.manager.domain.records.replicas import End, Replica, StartError
+from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
-from headrace.manager.store.ends import End
-from headrace.manager.store.services import ServiceFacts
 from headrace.manager.usecases.ports import AppProxies
 
 _OPENAI = frozenset({"vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"})

@@ -11,7 +11,7 @@ from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.vocabulary import SessionStatus
 from headrace.manager.domain.lifecycle import states
-from headrace.manager.domain.records import Goal
+from headrace.manager.domain.records.services import Goal
 
 MAX_FAILED_STARTS = 5
 """Starts that may fail in a row before a revision stops trying; the error stays until it is cleared."""

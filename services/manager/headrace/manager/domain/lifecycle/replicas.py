@@ -47,7 +47,7 @@ from headrace.manager.domain.lifecycle.replica_state import (
     RollBack,
     Served,
 )
-from headrace.manager.domain.records import Goal
+from headrace.manager.domain.records.services import Goal
 
 __all__ = [
     "MAX_BACKOFF_S",

@@ -19,7 +19,7 @@ from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus, Se
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
-from headrace.manager.domain.records import Service
+from headrace.manager.domain.records.services import Service
 
 Presence = Literal["unknown", "heard", "away", "bus-away"]
 """Whether this manager hears app-proxies; unknown: they had no time yet to be heard of."""

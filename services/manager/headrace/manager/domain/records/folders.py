@@ -1,0 +1,33 @@
+"""Rows of model folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from headrace.common.contracts.ids import (
+    FolderId,
+    ProjectId,
+)
+from headrace.common.contracts.vocabulary import UsageMode
+from headrace.manager.domain.stored import Amount, Change
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that is not deleted."""
+
+    id: FolderId
+    project_id: ProjectId
+    name: str
+    usage_mode: UsageMode
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ToMeasure:
+    """A folder that is to be walked, with what is counted of it, and what ever came to it and went from it."""
+
+    id: FolderId
+    counted: Amount
+    ever: Change

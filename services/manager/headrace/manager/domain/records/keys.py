@@ -1,0 +1,27 @@
+"""Rows of API keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from headrace.manager.domain.records.users import User
+
+
+@dataclass(frozen=True)
+class StoredKey:
+    """What an API key is checked against."""
+
+    secret_hash: bytes
+    expired: bool
+    ends_at: datetime | None
+    user: User
+
+
+@dataclass(frozen=True)
+class KeyEnd:
+    """When a key ends, and what time it is in the database, by which that is judged."""
+
+    there: bool
+    ends_at: datetime | None
+    now: datetime

@@ -1,0 +1,33 @@
+"""Rows of projects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from headrace.common.contracts.ids import (
+    ProjectId,
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A tenant."""
+
+    id: ProjectId
+    name: str
+    description: str
+    quota: dict[str, Decimal] | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Room:
+    """What decides whether a project takes another service."""
+
+    project: Project
+    services: int
+    """Those that live."""
+    has_group: bool
+    """Whether there is such a resource group."""

@@ -1,0 +1,24 @@
+"""Rows of receipts of drains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from headrace.common.contracts.ids import SessionId
+from headrace.manager.domain.lifecycle.receipts import Parts
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The receipt of one replica."""
+
+    session_id: SessionId
+    revision: int
+    replaced_by: int | None
+    reason_code: str
+    reason_text: str
+    began_at: datetime
+    ended_at: datetime | None
+    counted: bool
+    parts: Parts

@@ -1,0 +1,59 @@
+"""Rows of replicas, of starts of them that failed, and of their ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from headrace.common.contracts.ids import KernelId, RevisionId, ServiceId, SessionId
+from headrace.common.contracts.messages.plans import SessionKind
+from headrace.common.contracts.messages.reports import HealthStatus, KernelState
+from headrace.common.contracts.vocabulary import SessionStatus
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A session and its main kernel, as views and status need them. Kernel fields are None before placement."""
+
+    id: SessionId
+    kind: SessionKind
+    service_id: ServiceId | None
+    revision_id: RevisionId | None
+    revision: int
+    status: SessionStatus
+    health: HealthStatus
+    was_healthy: bool
+    reason_code: str
+    reason_text: str
+    created_at: datetime
+    ended_at: datetime | None
+    kernel_id: KernelId | None
+    agent_id: str | None
+    kernel_state: KernelState | None
+    host: str | None
+    port: int | None
+    weight: int
+
+
+@dataclass(frozen=True)
+class StartError:
+    """A failed start that was not cleared."""
+
+    at: datetime
+    session_id: SessionId
+    reason_code: str
+    reason_text: str
+
+
+@dataclass(frozen=True)
+class End:
+    """How a replica ended."""
+
+    session_id: SessionId
+    revision: int
+    agent_id: str | None
+    reason_code: str
+    reason_text: str
+    exit_code: int | None
+    started_at: datetime
+    at: datetime

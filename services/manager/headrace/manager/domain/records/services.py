@@ -1,0 +1,150 @@
+"""Rows of services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from headrace.common.contracts.ids import (
+    ProjectId,
+    RevisionId,
+    ServiceId,
+    UserId,
+)
+from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.vocabulary import Role
+from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+
+Goal = Literal["running", "stopped", "deleting"]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as it is wanted."""
+
+    id: ServiceId
+    project_id: ProjectId
+    name: str
+    description: str
+    wanted: int
+    goal: Goal
+    open_to_public: bool
+    resource_group: str
+    revision_id: RevisionId
+    metadata: dict[str, str]
+    tags: tuple[str, ...]
+    drain_grace_s: float
+    endpoint_port: int | None
+    balance: dict[str, Any]
+    """What differs from the default; so with the limits."""
+    limits: dict[str, Any]
+    caller_limits: dict[str, Any]
+    models: tuple[str, ...]
+    cors: dict[str, Any]
+    rollout: dict[str, Any]
+    served_revision_id: RevisionId | None
+    failed_starts: int
+    next_start_at: datetime | None
+    ends: int
+    next_restart_at: datetime | None
+    last_end_at: datetime | None
+    problem: str | None
+    """Why the services loop cannot handle it."""
+    rev: int
+    created_by: UserId
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class ServiceFacts:
+    """A service with what its views show beside its own columns."""
+
+    service: Service
+    project: str
+    creator: str
+    revision: int
+    resolved: ResolvedSpec
+    role: Role | None = None
+    served: int | None = None
+    """Number of the revision that served last while no other one did."""
+    published: int | None = None
+    """Newest generation of its route table; None before the first."""
+    published_at: datetime | None = None
+    routes_problem: str | None = None
+    """Why its newest route table cannot be made."""
+    rules_problem: str | None = None
+    """Why its newest rule table cannot be made."""
+
+    @property
+    def running(self) -> bool:
+        """Whether replicas of it are wanted; else it is stopped, or being deleted."""
+        return self.service.goal == "running"
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What is said of a service's settings that are documents: keys of each, None for nothing. null in a document takes a key away."""
+
+    balance: Mapping[str, Any] | None = None
+    limits: Mapping[str, Any] | None = None
+    caller_limits: Mapping[str, Any] | None = None
+    rollout: Mapping[str, Any] | None = None
+    cors: Mapping[str, Any] | None = None
+    models: tuple[str, ...] | None = None
+    """All of them."""
+    reset: frozenset[str] = frozenset()
+    """Which of the others go back to their defaults first."""
+
+
+@dataclass(frozen=True)
+class NewService:
+    """A service that is to be made, with its first revision."""
+
+    id: ServiceId
+    project: Project
+    name: str
+    description: str
+    wanted: int
+    open_to_public: bool
+    resource_group: str
+    metadata: Mapping[str, str]
+    tags: tuple[str, ...]
+    drain_grace_s: float
+    endpoint_port: int | None
+    documents: Documents
+    revision_id: RevisionId
+    spec: RevisionSpec
+    resolved: ResolvedSpec
+    asked: Mapping[str, Any]
+    """The request, for the history."""
+
+
+@dataclass(frozen=True)
+class ServiceChange:
+    """What is to change of a service's own columns; None: nothing."""
+
+    description: str | None = None
+    wanted: int | None = None
+    open_to_public: bool | None = None
+    metadata: Mapping[str, str] | None = None
+    tags: tuple[str, ...] | None = None
+    drain_grace_s: float | None = None
+    endpoint_port: int | None = None
+    """0 takes it away."""
+
+
+@dataclass(frozen=True)
+class Scalable:
+    """What decides whether a rule may change the wanted replicas."""
+
+    name: str
+    wanted: int
+    goal: Goal
+    project_id: ProjectId
+    slots: Mapping[str, Decimal]
+    rule_exists: bool

@@ -1,0 +1,18 @@
+"""Rows of users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from headrace.common.contracts.ids import UserId
+
+
+@dataclass(frozen=True)
+class User:
+    """A person or program."""
+
+    id: UserId
+    name: str
+    operator: bool
+    created_at: datetime

@@ -1,0 +1,62 @@
+"""Bodies of requests about services, as the records that the store takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from headrace.common.contracts.http.services import CreateService, UpdateService
+from headrace.common.contracts.ids import RevisionId, ServiceId, new_uuid
+from headrace.common.contracts.revision import RevisionSpec
+from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain.records.services import Documents, NewService, ServiceChange
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+
+_DOCUMENTS = ("balance", "limits", "caller_limits", "rollout", "cors")
+
+
+def new_service(body: CreateService, project: Project, resolved: ResolvedSpec) -> NewService:
+    """Return the service that is asked for, with ids of its own."""
+    return NewService(
+        id=ServiceId(new_uuid()),
+        project=project,
+        name=body.name,
+        description=body.description,
+        wanted=body.replicas,
+        open_to_public=body.open_to_public,
+        resource_group=body.resource_group,
+        metadata=body.metadata,
+        tags=body.tags,
+        drain_grace_s=body.drain_grace_s,
+        endpoint_port=body.endpoint_port,
+        documents=documents(body),
+        revision_id=RevisionId(new_uuid()),
+        spec=RevisionSpec.of(body),
+        resolved=resolved,
+        asked=body.model_dump(mode="json"),
+    )
+
+
+def service_change(body: UpdateService) -> ServiceChange:
+    """Return what is to change of the service's own columns."""
+    return ServiceChange(
+        description=body.description,
+        wanted=body.replicas,
+        open_to_public=body.open_to_public,
+        metadata=body.metadata,
+        tags=body.tags,
+        drain_grace_s=body.drain_grace_s,
+        endpoint_port=body.endpoint_port,
+    )
+
+
+def documents(body: CreateService | UpdateService) -> Documents:
+    """Return what is said of the settings that are documents: of a new service, or as a change."""
+    given = {name: getattr(body, name) for name in _DOCUMENTS}
+    reset = frozenset(name for name, setting in given.items() if setting is None and name in body.model_fields_set)
+    return Documents(**{name: _said(setting) for name, setting in given.items()}, models=body.models, reset=reset)
+
+
+def _said(setting: BaseModel | None) -> dict[str, Any] | None:
+    return None if setting is None else setting.model_dump(exclude_unset=True)
