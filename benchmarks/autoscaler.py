@@ -41,13 +41,13 @@ from headrace.autoscaler.windows import Windows
 from headrace.autoscaler.wiring import QUEUE, open_redis
 from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.bus.consume import subscribed
+from headrace.common.bus.permissions import embedded_users
 from headrace.common.contracts.ids import AgentId, KernelId, RuleId, ServiceId, SessionId
 from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample
 from headrace.common.contracts.messages.rules import LiveReplica, Rule, RuleTable
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 from headrace.common.runtime.clock import utc_now
 from headrace.common.runtime.loop import Loop
-from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.wait import eventually
 

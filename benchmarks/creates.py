@@ -27,9 +27,9 @@ import uvloop
 from benchmarks.judged import Case, judge
 from benchmarks.manager import READY_S, running_manager
 from benchmarks.reports import send_reports
+from headrace.common.bus.permissions import embedded_users
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
-from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from tests.support import many_rows
 from tests.support.wait import eventually

@@ -26,8 +26,8 @@ import uvloop
 
 from benchmarks.judged import Case, judge
 from benchmarks.manager import running_manager
+from headrace.common.bus.permissions import embedded_users
 from headrace.common.db.migrate import migrate
-from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 
 ROUNDS = 5

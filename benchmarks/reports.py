@@ -22,13 +22,13 @@ from pathlib import Path
 import uvloop
 
 from headrace.common.bus.connect import Bus
+from headrace.common.bus.permissions import embedded_users
 from headrace.common.contracts.ids import AgentId, KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.reports import Gpu, KernelReport, Machine, NodeReport
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import utc_now
-from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.inbox.bus import BusSide

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from headrace.common.bus.streams import STREAMS
+from headrace.common.bus.subjects import STREAMS
 from headrace.common.contracts import messages
 from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.logs import LogChunk
 from headrace.manager.api.app import ENDPOINTS
 from headrace.manager.api.openapi import make_document
 from tests.contracts import lifecycle_table, reasons_page, request_states, settings_page
@@ -94,7 +95,7 @@ def _page() -> str:
 
 
 def _subject(kind: type[Message]) -> str:
-    return {"_reply": "(reply)", "_stream": "(the reader's subject)"}.get(kind.subject, kind.subject)
+    return "(reply)" if kind.subject == "_reply" else kind.subject
 
 
 def _kind(kind: type[Message]) -> str:
@@ -102,7 +103,7 @@ def _kind(kind: type[Message]) -> str:
         return "JetStream, last value per subject"
     if kind.subject == "_reply":
         return "reply"
-    return "request" if kind.subject.startswith(("rpc.", "_stream")) else "core"
+    return "request" if kind.subject.startswith(("rpc.", LogChunk.prefix())) else "core"
 
 
 def _first(kind: type[Message]) -> str:

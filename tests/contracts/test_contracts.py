@@ -7,8 +7,8 @@ import json
 import pytest
 from openapi_spec_validator import validate
 
-from headrace.common.bus.streams import STREAMS
-from headrace.embedded.permissions import BusUser, UserKind, permissions
+from headrace.common.bus.permissions import BusUser, UserKind, permissions
+from headrace.common.bus.subjects import STREAMS
 from tests.contracts.snapshots import FOLDER, ROOT, all_messages, snapshots
 
 NAMES = sorted(snapshots())
@@ -58,7 +58,7 @@ def test_every_subject_is_allowed_to_somebody_besides_the_manager() -> None:
 
     for kind in all_messages():
         if not kind.subject.startswith("_"):
-            concrete = kind.subject.format(agent_id="agent-1", proxy_id="proxy-1", service_id="s")
+            concrete = kind.subject.format(agent_id="agent-1", proxy_id="proxy-1", service_id="s", reader="r")
             assert covered(concrete), kind
 
 

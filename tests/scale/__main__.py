@@ -23,6 +23,7 @@ import uvloop
 
 from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.bus.consume import LastValues
+from headrace.common.bus.permissions import embedded_users
 from headrace.common.bus.streams import ensure_streams
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.plans import NodePlan
@@ -30,7 +31,6 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import utc_now
-from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.bounds import USUAL
 from headrace.manager.inbox.app_proxies import Proxies

@@ -14,11 +14,12 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from headrace.common.bus.connect import Bus, open_bus
-from headrace.common.bus.streams import STREAMS, ensure_streams
+from headrace.common.bus.permissions import embedded_users
+from headrace.common.bus.streams import ensure_streams
+from headrace.common.bus.subjects import STREAMS
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.embedded.blocking import servers_in_thread
-from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.lifecycle.states import TRANSITIONS
 from tests.support.wait import eventually

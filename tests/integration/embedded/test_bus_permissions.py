@@ -15,8 +15,8 @@ from nats.aio.subscription import Subscription
 from nats.errors import NoRespondersError
 from nats.js.api import StreamConfig
 
+from headrace.common.bus.permissions import embedded_users
 from headrace.embedded.blocking import servers_in_thread
-from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.wait import eventually
 

@@ -16,11 +16,11 @@ import asyncpg
 import pytest
 
 from headrace.common.bus.connect import open_bus
+from headrace.common.bus.permissions import embedded_users
 from headrace.common.bus.streams import ensure_streams
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import open_pool
-from headrace.embedded.permissions import embedded_users
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.manager.world import FakeAgent, FakeProxy, World
 from tests.support.wait import eventually

@@ -14,6 +14,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from headrace.common.bus.connect import Bus, open_bus
+from headrace.common.bus.permissions import BusUser, UserKind
 from headrace.common.bus.publish import publish_last
 from headrace.common.bus.stored import stored_generations
 from headrace.common.bus.streams import ensure_streams
@@ -22,7 +23,6 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.db.pool import Pool
 from headrace.embedded.nats import nats_program
-from headrace.embedded.permissions import BusUser, UserKind
 from tests.integration.manager.test_publishing import Facts, publishing_of
 from tests.support.ports import free_port
 from tests.support.wait import eventually

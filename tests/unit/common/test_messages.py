@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from headrace.common.bus.streams import STREAMS
+from headrace.common.bus.subjects import STREAMS
 from headrace.common.contracts.ids import KernelId, ProjectId, ServiceId, new_uuid
 from headrace.common.contracts.messages.envelope import in_generation
 from headrace.common.contracts.messages.logs import LogsRequest

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from headrace.common.bus.permissions import BusUser, UserKind, embedded_users, permissions
 from headrace.embedded.nats import nats_config, password_variable
-from headrace.embedded.permissions import BusUser, UserKind, embedded_users, permissions
 
 
 def allowed(pattern: str, subject: str) -> bool:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.appproxy.settings import Settings as AppProxySettings
+from headrace.common.bus.permissions import UserKind, embedded_users
 from headrace.embedded.keeper import LONGEST_BACKOFF_S, backoff_s
-from headrace.embedded.permissions import UserKind, embedded_users
 from headrace.embedded.services import (
     MAX_AGENTS,
     Installation,

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
-from headrace.embedded.permissions import BusUser, embedded_users
+from headrace.common.bus.permissions import BusUser, embedded_users
 from headrace.embedded.stack import SERVERS, EmbeddedServers
 
 

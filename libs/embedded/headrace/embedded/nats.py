@@ -9,10 +9,10 @@ import signal
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from headrace.common.bus.permissions import EDGE_SIDE, STORE_SIDE, BusUser, Side, UserKind, permissions
 from headrace.embedded.binaries import nats_server
 from headrace.embedded.fulldisk import FullDisk
 from headrace.embedded.keeper import Program
-from headrace.embedded.permissions import EDGE_SIDE, STORE_SIDE, BusUser, Side, UserKind, permissions
 from headrace.embedded.ports import HOST
 from headrace.embedded.private import private_folder, write_private
 from headrace.embedded.process import Command

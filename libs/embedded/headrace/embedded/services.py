@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from headrace.embedded.permissions import UserKind
+from headrace.common.bus.permissions import UserKind
 from headrace.embedded.ports import HOST
 
 Runtime = Literal["process", "docker"]

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from headrace.common.bus.permissions import BusUser, embedded_users
 from headrace.embedded.credentials import Credentials
 from headrace.embedded.keeper import Keeper, Program, start_all
 from headrace.embedded.logs import rotate
 from headrace.embedded.nats import nats_program
-from headrace.embedded.permissions import BusUser, embedded_users
 from headrace.embedded.ports import HOST, Ports
 from headrace.embedded.postgres import PostgresFacts, postgres_program
 from headrace.embedded.private import FolderLock, private_folder

@@ -28,10 +28,10 @@ from pathlib import Path
 
 import structlog
 
+from headrace.common.bus.permissions import embedded_users
 from headrace.embedded.descriptors import DescriptorStore
 from headrace.embedded.errors import PortTakenError, StartFailedError
 from headrace.embedded.keeper import Keeper, Program, start_all
-from headrace.embedded.permissions import embedded_users
 from headrace.embedded.ports import HOST, Ports
 from headrace.embedded.private import lock_holder
 from headrace.embedded.proc import ProcessId

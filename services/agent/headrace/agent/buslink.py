@@ -48,8 +48,10 @@ class BusLink:
 
     async def _serve(self) -> None:
         await self._connect()
-        values = LastValues(self._bus, NodePlan, self._plans.offer, subject=f"plan.agent.{self._agent_id}")
-        question = f"rpc.agent.{self._agent_id}.logs"
+        values = LastValues(
+            self._bus, NodePlan, self._plans.offer, subject=NodePlan.subject_for(agent_id=self._agent_id)
+        )
+        question = LogsRequest.subject_for(agent_id=self._agent_id)
         async with answering(self._bus, LogsRequest, self._logs.answer, subject=question):
             await values.run()
 

@@ -37,7 +37,7 @@ class LogServer:
 
     def __init__(self, bus: Bus, agent_id: str, runtime: Runtime, table: KernelTable, archive: LogArchive) -> None:
         self._bus = bus
-        self._own = f"logs.agent.{agent_id}."
+        self._own = LogChunk.subject_for(agent_id=agent_id, reader="")
         self._runtime = runtime
         self._table = table
         self._archive = archive

@@ -14,7 +14,7 @@ from nats.errors import Error as NatsError
 
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.stored import StoredValue, stored_value, stored_values
-from headrace.common.bus.streams import stream_of
+from headrace.common.bus.subjects import stream_of
 from headrace.common.contracts.messages.envelope import Message
 from headrace.common.contracts.problems import BusUnavailable, Problem
 from headrace.common.obs.metrics import BUS_MESSAGES, BUS_REFUSED

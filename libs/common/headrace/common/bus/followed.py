@@ -12,7 +12,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.stored import stored_values
-from headrace.common.bus.streams import stream_of
+from headrace.common.bus.subjects import stream_of
 from headrace.common.contracts.messages.envelope import Message
 from headrace.common.contracts.problems import BusUnavailable
 

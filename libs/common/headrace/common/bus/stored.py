@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from headrace.common.bus.connect import Bus
-from headrace.common.bus.streams import stream_of
+from headrace.common.bus.subjects import direct_get, stream_of
 from headrace.common.contracts.messages.envelope import Message
 from headrace.common.contracts.problems import BusUnavailable
 
@@ -61,7 +61,7 @@ async def stored_values(bus: Bus, stream: str, subject: str, *, start: int = 1) 
 async def stored_value(bus: Bus, stream: str, subject: str) -> StoredValue | None:
     """Return the last value of one subject, None without one. Raises BusUnavailable."""
     try:
-        message = await bus.client.request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", timeout=_TIMEOUT_S)
+        message = await bus.client.request(direct_get(stream, subject), b"", timeout=_TIMEOUT_S)
     except (NatsError, TimeoutError, OSError) as error:
         raise BusUnavailable(f"direct get: {error or type(error).__name__}") from error
     return None if _status(message) else _value(message)
@@ -84,7 +84,7 @@ async def _page(bus: Bus, stream: str, subject: str, start: int) -> tuple[list[S
     try:
         subscription = await bus.client.subscribe(inbox, pending_bytes_limit=_PENDING_BYTES)
         try:
-            await bus.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(ask).encode(), reply=inbox)
+            await bus.client.publish(direct_get(stream), json.dumps(ask).encode(), reply=inbox)
             while True:
                 message = await subscription.next_msg(timeout=_TIMEOUT_S)
                 if status := _status(message):

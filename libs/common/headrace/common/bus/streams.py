@@ -7,18 +7,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import NotFoundError
 
 from headrace.common.bus.connect import Bus
-from headrace.common.contracts.messages.envelope import Message
-from headrace.common.contracts.messages.plans import NodePlan
-from headrace.common.contracts.messages.routes import RouteTable
-from headrace.common.contracts.messages.rules import RuleTable
-
-STREAMS: dict[str, type[Message]] = {"PLANS": NodePlan, "ROUTES": RouteTable, "RULES": RuleTable}
-"""Stream name → the message whose last value per subject it keeps."""
-
-
-def stream_of(message: type[Message]) -> str:
-    """Return the stream that keeps this kind of message."""
-    return next(name for name, kind in STREAMS.items() if kind is message)
+from headrace.common.bus.subjects import STREAMS
 
 
 async def ensure_streams(bus: Bus, *, timeout_s: float = 10.0) -> None:

@@ -44,7 +44,7 @@ class BusLogReader:
         An empty string is a sign of life while nothing is written. Raises NotFound when the agent has no such kernel,
         TooManyRequests when as many logs are read there as may be, BusUnavailable when the agent does not answer or falls silent.
         """
-        subject = f"logs.agent.{agent_id}.{uuid4().hex}"
+        subject = LogChunk.subject_for(agent_id=agent_id, reader=uuid4().hex)
         chunks: asyncio.Queue[Msg] = asyncio.Queue(maxsize=4)
         subscription = await self._bus.client.subscribe(subject, cb=chunks.put)
         try:

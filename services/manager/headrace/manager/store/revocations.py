@@ -5,18 +5,21 @@ from __future__ import annotations
 from uuid import UUID
 
 from headrace.common.contracts.ids import ServiceId
+from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.store import publications
 
 SQL = Queries.beside(__file__)
-_PREFIX = "route."
 
 
 async def hold(con: Connection, subject: UUID) -> dict[ServiceId, int]:
     """Lock the tables of this service, or of all services of this project, until the transaction ends; return the generation that
     the next table of each has at least. It is read after this transaction, so it says what this one writes."""
-    subjects = {f"{_PREFIX}{row['id']}": ServiceId(row["id"]) for row in await con.fetch(SQL.services_of, subject)}
+    subjects = {
+        RouteTable.subject_for(service_id=row["id"]): ServiceId(row["id"])
+        for row in await con.fetch(SQL.services_of, subject)
+    }
     if not subjects:
         return {}
     published = await publications.lock(con, sorted(subjects))

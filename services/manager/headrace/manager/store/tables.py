@@ -52,7 +52,7 @@ class PendingPublication(Generic[T]):
 class Plans:
     """Plans of machines."""
 
-    kind, prefix, told = "plan", "plan.agent.", False
+    kind, prefix, told = "plan", NodePlan.prefix(), False
 
     def __init__(self) -> None:
         self._specs: OrderedDict[UUID, _Spec] = OrderedDict()
@@ -154,7 +154,7 @@ def _spec(resolved: Any) -> ReplicaSpec:
 class Routes:
     """Route tables of services; that of a deleted one says that it is `removed`."""
 
-    kind, prefix, told = "route", "route.", True
+    kind, prefix, told = "route", RouteTable.prefix(), True
 
     async def keys(self, con: Connection, after: str, most: int) -> list[str]:
         """Return the ids of the next services, in their order."""
@@ -237,7 +237,7 @@ def _route_table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
 class Rules:
     """Rule tables of services that have rules; that of a service without any more says that it is `removed`."""
 
-    kind, prefix, told = "rules", "rules.", True
+    kind, prefix, told = "rules", RuleTable.prefix(), True
 
     async def keys(self, con: Connection, after: str, most: int) -> list[str]:
         """Return the ids of the next services, in their order."""

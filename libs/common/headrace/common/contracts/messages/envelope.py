@@ -19,11 +19,21 @@ class Message(Part):
     """A whole state or a question, never a delta."""
 
     subject: ClassVar[str]
-    """Subject with `{field}` places that `address()` fills from the message's own fields."""
+    """Subject with `{field}` places. Subjects are written here alone; everybody else asks the message for its own."""
 
     def address(self) -> str:
-        """Return the subject that this message is published on."""
+        """Return the subject that this message is published on: the places are filled from its own fields."""
         return self.subject.format_map(self.__dict__)
+
+    @classmethod
+    def subject_for(cls, **places: object) -> str:
+        """Return the subject of the messages with these values in its places; raises KeyError where one is not given."""
+        return cls.subject.format_map(places)
+
+    @classmethod
+    def prefix(cls) -> str:
+        """Return what stands before the first place of the subject."""
+        return cls.subject.partition("{")[0]
 
     @classmethod
     def wildcard(cls) -> str:

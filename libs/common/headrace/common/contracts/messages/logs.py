@@ -22,7 +22,7 @@ class LogsRequest(Message):
     since: str | None = None
     """With it, lines from this time on only (UTC, as lines have it). An agent that does not know it sends those before too."""
     reply_to: str
-    """A subject `logs.agent.<agent_id>.<random>` that the reader listens on."""
+    """The subject of the chunks, `LogChunk.subject_for(…)`, that the reader listens on."""
 
 
 class LogsAccepted(Message):
@@ -38,9 +38,12 @@ class LogsAccepted(Message):
 
 
 class LogChunk(Message):
-    """Lines, each `<RFC 3339 UTC timestamp> <text>`. Sent as a request: the empty acknowledgement is the back-pressure."""
+    """Lines, each `<RFC 3339 UTC timestamp> <text>`. Sent as a request: the empty acknowledgement is the back-pressure.
 
-    subject: ClassVar = "_stream"
+    `reader` is a random word of whoever asked.
+    """
+
+    subject: ClassVar = "logs.agent.{agent_id}.{reader}"
     v: Literal[1] = 1
     sequence: NonNegativeInt
     lines: tuple[str, ...] = ()

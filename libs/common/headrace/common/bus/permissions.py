@@ -15,6 +15,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from headrace.common.bus.subjects import STREAMS, direct_get, stream_of
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.logs import LogChunk, LogsRequest
+from headrace.common.contracts.messages.metrics import KernelMetrics, ProxyMetrics
+from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.contracts.messages.reports import HeldReport, NodeReport, ProxyReport
+from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.messages.rules import RuleTable
+from headrace.common.contracts.messages.rulestates import RuleReport
+from headrace.common.contracts.messages.scaling import ScaleRequest
+
 
 class UserKind(StrEnum):
     """What a bus user is."""
@@ -63,18 +74,19 @@ class Side:
     takes: tuple[Crossing, ...]
 
 
+_REPORTS, _WAITS, _METRICS = (kind.subject.split(".")[0] for kind in (NodeReport, HeldReport, ProxyMetrics))
+"""First words of what the edge says without being asked."""
+
 _FROM_STORE = (
-    *(Crossing("stream", subject) for subject in ("plan.agent.*", "route.*", "rules.*")),
-    *(Crossing("service", f"$JS.API.DIRECT.GET.{stream}", many=True) for stream in ("ROUTES", "RULES")),
-    Crossing("service", "$JS.API.DIRECT.GET.PLANS.plan.agent.*"),
-    Crossing("service", "$JS.API.DIRECT.GET.ROUTES.route.*"),
-    Crossing("service", "$JS.API.DIRECT.GET.RULES.rules.*"),
-    Crossing("service", "rpc.manager.scale"),
-    Crossing("service", "logs.agent.*.*"),
+    *(Crossing("stream", kind.wildcard()) for kind in STREAMS.values()),
+    *(Crossing("service", direct_get(stream_of(kind)), many=True) for kind in (RouteTable, RuleTable)),
+    *(Crossing("service", direct_get(stream, kind.wildcard())) for stream, kind in STREAMS.items()),
+    Crossing("service", ScaleRequest.subject),
+    Crossing("service", LogChunk.wildcard()),
 )
 _FROM_EDGE = (
-    *(Crossing("stream", subject) for subject in ("report.>", "held.>", "metrics.>")),
-    Crossing("service", "rpc.agent.*.logs"),
+    *(Crossing("stream", f"{family}.>") for family in (_REPORTS, _WAITS, _METRICS)),
+    Crossing("service", LogsRequest.wildcard()),
 )
 STORE_SIDE = Side("EDGE", offers=_FROM_STORE, takes=_FROM_EDGE)
 EDGE_SIDE = Side("HEADRACE", offers=_FROM_EDGE, takes=_FROM_STORE)
@@ -87,32 +99,42 @@ def permissions(user: BusUser) -> Permissions:
         case UserKind.MANAGER:
             return Permissions((">",), (">",), allow_responses=True)
         case UserKind.AGENT:
+            plan = NodePlan.subject_for(agent_id=user.id)
             return Permissions(
                 (
-                    f"report.agent.{user.id}",
-                    f"metrics.kernel.{user.id}",
-                    f"logs.agent.{user.id}.>",
-                    f"$JS.API.DIRECT.GET.PLANS.plan.agent.{user.id}",
+                    NodeReport.subject_for(agent_id=user.id),
+                    KernelMetrics.subject_for(agent_id=user.id),
+                    LogChunk.subject_for(agent_id=user.id, reader=">"),
+                    direct_get(stream_of(NodePlan), plan),
                 ),
-                (f"plan.agent.{user.id}", f"rpc.agent.{user.id}.>", inbox),
+                (plan, _any_question(LogsRequest.subject_for(agent_id=user.id)), inbox),
                 allow_responses=True,
             )
         case UserKind.APPPROXY:
             return Permissions(
                 (
-                    f"metrics.proxy.{user.id}",
-                    f"report.proxy.{user.id}",
-                    f"held.proxy.{user.id}",
-                    "$JS.API.DIRECT.GET.ROUTES",
-                    "$JS.API.DIRECT.GET.ROUTES.route.*",
+                    ProxyMetrics.subject_for(proxy_id=user.id),
+                    ProxyReport.subject_for(proxy_id=user.id),
+                    HeldReport.subject_for(proxy_id=user.id),
+                    *_stored(RouteTable),
                 ),
-                ("route.*", inbox),
+                (RouteTable.wildcard(), inbox),
             )
         case UserKind.AUTOSCALER:
             return Permissions(
-                ("rpc.manager.scale", "report.rules.*", "$JS.API.DIRECT.GET.RULES", "$JS.API.DIRECT.GET.RULES.rules.*"),
-                ("rules.*", "metrics.>", inbox),
+                (ScaleRequest.subject, RuleReport.wildcard(), *_stored(RuleTable)),
+                (RuleTable.wildcard(), f"{_METRICS}.>", inbox),
             )
+
+
+def _stored(kind: type[Message]) -> tuple[str, str]:
+    """Return where all stored messages of a kind are asked for."""
+    return direct_get(stream_of(kind)), direct_get(stream_of(kind), kind.wildcard())
+
+
+def _any_question(subject: str) -> str:
+    """Return the pattern of all questions to the one who is asked on `subject`."""
+    return f"{subject.rpartition('.')[0]}.>"
 
 
 def embedded_users(agents: int) -> tuple[BusUser, ...]:

@@ -1,0 +1,21 @@
+"""Subjects that are not a message's own: streams and their Direct Get."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.messages.rules import RuleTable
+
+STREAMS: dict[str, type[Message]] = {"PLANS": NodePlan, "ROUTES": RouteTable, "RULES": RuleTable}
+"""Stream name → the message whose last value per subject it keeps."""
+
+
+def stream_of(message: type[Message]) -> str:
+    """Return the stream that keeps this kind of message."""
+    return next(name for name, kind in STREAMS.items() if kind is message)
+
+
+def direct_get(stream: str, subject: str | None = None) -> str:
+    """Return where a stream is asked for its messages without the JetStream API: pages of them, or the last one of `subject`."""
+    return ".".join(("$JS.API.DIRECT.GET", stream, *([subject] if subject is not None else [])))
