@@ -14,7 +14,6 @@ from headrace.agent import disk as disk_module
 from headrace.agent.archive import LogArchive
 from headrace.agent.disk import DiskRoom
 from headrace.agent.domain.kernels import KernelRecord
-from headrace.agent.files import write_whole
 from headrace.agent.plans import Plans
 from headrace.agent.prestart import PrestartLog
 from headrace.agent.runtime.process import shim
@@ -86,21 +85,6 @@ async def test_a_plan_is_followed_without_a_disk_and_the_older_copy_does_not_out
     again = Plans(path, "agent-1")
     again.load()
     assert again.generation == 2
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "f"
-    write_whole(path, b"old")
-
-    def no_room(fd: int) -> None:
-        raise OSError(errno.ENOSPC, "no room")
-
-    monkeypatch.setattr(os, "fsync", no_room)
-    with pytest.raises(OSError, match="no room"):
-        write_whole(path, b"new", durable=True)
-    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("f", b"old")]
 
 
 async def test_a_kernel_can_be_removed_though_its_log_cannot_be_kept(

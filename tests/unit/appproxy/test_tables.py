@@ -79,11 +79,11 @@ def test_tables_come_back_from_disk(tmp_path: Path) -> None:
     assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
 
     (folder / "broken.json").write_text("{")
-    (folder / ".x.tmp").write_text("half")
+    (folder / ".x.json.7.new").write_text("half")
     again = RouteTables()
     assert TableStore(folder).load_into(again) == 1
     assert list(again) == [kept.model_copy(update={"generation": 2})]
-    assert not (folder / ".x.tmp").exists()
+    assert not (folder / ".x.json.7.new").exists()
 
 
 def test_only_what_changed_is_written(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from headrace.embedded.credentials import Credentials
 from headrace.embedded.errors import AlreadyRunningError, FolderNotUsableError
 from headrace.embedded.logs import bound, rotate, tail
 from headrace.embedded.ports import HIGH, HOST, LOW, Ports, is_free
-from headrace.embedded.private import FolderLock, lock_holder, private_folder, write_private
+from headrace.embedded.private import FolderLock, lock_holder, private_folder
 from headrace.embedded.proc import ProcessId, start_ticks
 from headrace.embedded.records import forget, record, recorded
 from headrace.embedded.state import Phase, StackState, read_state, write_state
@@ -46,13 +46,6 @@ class TestPrivateFolder:
         os.chown(tmp_path, 65534, 65534)
         with pytest.raises(FolderNotUsableError, match="belongs to uid 65534"):
             private_folder(tmp_path)
-
-    def test_files_are_private_and_replaced_whole(self, tmp_path: Path) -> None:
-        file = tmp_path / "f"
-        write_private(file, "one")
-        write_private(file, "two")
-        assert (file.read_text(), mode(file)) == ("two", 0o600)
-        assert list(tmp_path.iterdir()) == [file]
 
 
 class TestLock:

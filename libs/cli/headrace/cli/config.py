@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.stacks import Stacks
-from headrace.embedded.private import lock_holder, write_private
+from headrace.common.runtime.files import write_atomically
+from headrace.embedded.private import lock_holder
 from headrace.embedded.state import Phase, StackState, read_state
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
@@ -107,7 +108,7 @@ class Config:
     def store(self, login: Login) -> None:
         """Keep `login`, readable by nobody else. Raises OSError."""
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self.file, login.model_dump_json(exclude_none=True, indent=1) + "\n")
+        write_atomically(self.file, login.model_dump_json(exclude_none=True, indent=1) + "\n")
 
     def forget(self) -> bool:
         """Remove the stored login; return whether there was one."""
@@ -137,7 +138,7 @@ class Config:
         forgotten = project is None and url not in others
         kept = list((others | ({} if forgotten else {mine: project or ""})).items())[-MAX_DEFAULTS:]
         self._defaults_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self._defaults_file, Defaults(projects=dict(kept)).model_dump_json(indent=1) + "\n")
+        write_atomically(self._defaults_file, Defaults(projects=dict(kept)).model_dump_json(indent=1) + "\n")
 
     def _defaults(self) -> Defaults:
         try:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from headrace.embedded.private import write_private
+from headrace.common.runtime.files import write_atomically
 from headrace.embedded.state import StackState, read_state
 
 _KEPT: Final = 20
@@ -32,7 +32,7 @@ class Stacks:
         kept = [data, *(folder for folder in self.folders() if folder != data)][:_KEPT]
         with suppress(OSError):
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(self._file, json.dumps([str(folder) for folder in kept]) + "\n")
+            write_atomically(self._file, json.dumps([str(folder) for folder in kept]) + "\n")
 
     def running(self) -> list[StackState]:
         """Return the stacks that run now, the latest first."""

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from headrace.embedded.private import write_private
+from headrace.common.runtime.files import write_atomically
 
 
 class Credentials:
@@ -35,5 +35,5 @@ class Credentials:
     def _get(self, name: str, make: Callable[[], str]) -> str:
         if name not in self._known:
             self._known[name] = make()
-            write_private(self._file, json.dumps(self._known, indent=1, sort_keys=True) + "\n")
+            write_atomically(self._file, json.dumps(self._known, indent=1, sort_keys=True) + "\n")
         return self._known[name]

@@ -10,11 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from headrace.common.bus.permissions import EDGE_SIDE, STORE_SIDE, BusUser, Side, UserKind, permissions
+from headrace.common.runtime.files import write_atomically
 from headrace.embedded.binaries import nats_server
 from headrace.embedded.fulldisk import FullDisk
 from headrace.embedded.keeper import Program
 from headrace.embedded.ports import HOST
-from headrace.embedded.private import private_folder, write_private
+from headrace.embedded.private import private_folder
 from headrace.embedded.process import Command
 
 SERVER_NAME = "headrace-embedded"
@@ -59,7 +60,9 @@ def nats_program(*, data: Path, log: Path, port: int, passwords: Mapping[BusUser
     """
     private_folder(data)
     config = data / "nats.conf"
-    write_private(config, nats_config(host=HOST, port=port, store_dir=str(data / "jetstream"), users=list(passwords)))
+    write_atomically(
+        config, nats_config(host=HOST, port=port, store_dir=str(data / "jetstream"), users=list(passwords))
+    )
     return Program(
         name="nats",
         # What the process wrote outlives it, so dying at once loses nothing.

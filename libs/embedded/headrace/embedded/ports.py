@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from headrace.embedded.private import write_private
+from headrace.common.runtime.files import write_atomically
 
 LOW, HIGH = 10_000, 19_999
 """Below the agents' kernel ports (20000 and up) and below Linux' range for outgoing connections (32768 and up),
@@ -46,7 +46,7 @@ class Ports:
         port = next((port for port in candidates if self._claim(port, host)), None) or self._new(host)
         if self._known.get(name) != port:
             self._known[name] = port
-            write_private(self._file, json.dumps(self._known, indent=1, sort_keys=True) + "\n")
+            write_atomically(self._file, json.dumps(self._known, indent=1, sort_keys=True) + "\n")
         return port
 
     def usable(self, port: int, host: str) -> bool:

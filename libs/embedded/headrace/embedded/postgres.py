@@ -13,13 +13,13 @@ from typing import Final
 
 import asyncpg
 
+from headrace.common.runtime.files import write_atomically
 from headrace.embedded.binaries import postgres_bin
 from headrace.embedded.errors import EmbeddedError, StartFailedError
 from headrace.embedded.identity import choose_identity, give
 from headrace.embedded.keeper import Program
 from headrace.embedded.logs import tail
 from headrace.embedded.ports import HOST
-from headrace.embedded.private import write_private
 from headrace.embedded.proc import ProcessId
 from headrace.embedded.process import Command, run_to_end
 
@@ -103,7 +103,7 @@ async def _make_cluster(facts: PostgresFacts, binaries: Path, identity: str) -> 
     await asyncio.to_thread(shutil.rmtree, new, ignore_errors=True)
     new.mkdir(mode=0o700)
     password_file = facts.data.with_name(f"{facts.data.name}.password")
-    write_private(password_file, facts.superuser_password + "\n")
+    write_atomically(password_file, facts.superuser_password + "\n")
     give(new, identity)
     give(password_file, identity)
     command = Command(

@@ -1,10 +1,9 @@
-"""The data folder: private to its owner, held by one process at a time, its files written whole."""
+"""The data folder: private to its owner, held by one process at a time."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -28,27 +27,6 @@ def private_folder(path: Path) -> Path:
     except OSError as error:
         raise FolderNotUsableError(f"{path} cannot be used: {error.strerror}") from error
     return path.resolve()
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace `path` by `text`, mode 0600; a reader, or a crash in between, sees the old or the new, never a part.
-
-    Raises OSError, with nothing of the new one left: on a full disk a part would only take room.
-    """
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        new.unlink()  # left by a process of the same number that was killed here
-    try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except OSError:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
-        raise
 
 
 class FolderLock:

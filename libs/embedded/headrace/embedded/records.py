@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from headrace.embedded.private import write_private
+from headrace.common.runtime.files import write_atomically
 from headrace.embedded.proc import ProcessId
 
 log = structlog.get_logger(__name__)
@@ -20,7 +20,7 @@ LEFTOVER_WAIT_S = 30.0
 
 def record(run: Path, name: str, process: ProcessId) -> None:
     """Remember that `process` is the child `name`."""
-    write_private(_file(run, name), json.dumps(asdict(process)) + "\n")
+    write_atomically(_file(run, name), json.dumps(asdict(process)) + "\n")
 
 
 def forget(run: Path, name: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from headrace.embedded.private import write_private
+from headrace.common.runtime.files import write_atomically
 from headrace.embedded.proc import ProcessId
 
 
@@ -70,7 +70,7 @@ def state_file(data: Path) -> Path:
 
 def write_state(state: StackState) -> None:
     """Replace the state file."""
-    write_private(state_file(state.data), state.model_dump_json(indent=1) + "\n")
+    write_atomically(state_file(state.data), state.model_dump_json(indent=1) + "\n")
 
 
 def remove_state(data: Path) -> None:

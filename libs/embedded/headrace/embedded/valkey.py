@@ -6,10 +6,11 @@ import asyncio
 import signal
 from pathlib import Path
 
+from headrace.common.runtime.files import write_atomically
 from headrace.embedded.binaries import valkey_server
 from headrace.embedded.keeper import Program
 from headrace.embedded.ports import HOST
-from headrace.embedded.private import private_folder, write_private
+from headrace.embedded.private import private_folder
 from headrace.embedded.process import Command
 
 MAX_MEMORY = "256mb"
@@ -40,7 +41,7 @@ def valkey_program(*, data: Path, port: int, password: str) -> Program:
     """Return the server as a Program, its configuration written into `data`. Raises ServerMissingError."""
     private_folder(data)
     config = data / "valkey.conf"
-    write_private(config, valkey_config(data=data, port=port, password=password))
+    write_atomically(config, valkey_config(data=data, port=port, password=password))
     return Program(
         name="valkey",
         # What it acknowledged it has written to the file; only the machine's death can lose the last second.

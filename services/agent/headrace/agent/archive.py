@@ -10,10 +10,10 @@ from contextlib import aclosing, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from headrace.agent.files import write_whole
 from headrace.agent.prestart import PrestartLog
 from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
 from headrace.common.contracts.ids import KernelId
+from headrace.common.runtime.files import write_atomically
 
 KEPT_LINES = 2_000
 _MAX_FILES = 200
@@ -49,7 +49,7 @@ class LogArchive:
     def _store(self, kernel_id: KernelId, lines: Sequence[str]) -> None:
         with suppress(OSError):  # a full disk must not keep a kernel from being removed
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_whole(self._path(kernel_id), "".join(f"{line}\n" for line in lines).encode())
+            write_atomically(self._path(kernel_id), "".join(f"{line}\n" for line in lines).encode(), durable=False)
         newest_first = sorted(self._folder.glob("*.log"), key=lambda path: path.stat().st_mtime, reverse=True)
         oldest = time.time() - self._retention_s
         for number, path in enumerate(newest_first):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import structlog
 
-from headrace.agent.files import write_whole
 from headrace.agent.metrics import APPLIED_GENERATION, DISK_WRITES_FAILED, PLANS_REFUSED
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
 from headrace.common.contracts.problems import MalformedMessage
+from headrace.common.runtime.files import write_atomically
 
 log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ class Plans:
         if self._saved or self.newest is None:
             return
         try:
-            write_whole(self._path, self.newest.encode(), durable=True)
+            write_atomically(self._path, self.newest.encode())
         except OSError as error:
             DISK_WRITES_FAILED.inc()
             log.warning("plan_not_saved", generation=self.newest.generation, error=error.strerror)

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 
 from headrace.agent.domain.kernels import KernelRecord, Operation, Progress, SeenKernel, report_of
 from headrace.agent.domain.memory import MemoryOver
-from headrace.agent.files import write_whole
 from headrace.agent.metrics import DISK_WRITES_FAILED
 from headrace.agent.prestart import PrestartLog
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.reports import KernelReport
 from headrace.common.contracts.reasons import Reason
+from headrace.common.runtime.files import write_atomically
 
 log = structlog.get_logger()
 
@@ -84,7 +84,7 @@ class KernelTable:
         folder = self._folder / str(kernel_id)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_whole(folder / "record.json", record.model_dump_json().encode())
+            write_atomically(folder / "record.json", record.model_dump_json().encode(), durable=False)
         except OSError as error:
             DISK_WRITES_FAILED.inc()
             if kernel_id not in self._unsaved:

@@ -43,6 +43,7 @@ from headrace.agent.table import KernelTable
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.messages.reports import Machine
 from headrace.common.runtime.clock import utc_now
+from headrace.common.runtime.files import remove_leftovers
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer, make_app
 
@@ -56,6 +57,8 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
     async with AsyncExitStack() as stack:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         stack.callback(os.close, _lock(settings.data_dir))
+        for folder in (settings.data_dir, settings.data_dir / "logs"):
+            remove_leftovers(folder)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         checker = Checker(settings.probed_host)

@@ -6,8 +6,6 @@ So the proxy serves after a restart while everybody else is unavailable.
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +15,7 @@ from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.problems import MalformedMessage
+from headrace.common.runtime.files import remove_leftovers, sync_folder, write_atomically
 
 log = structlog.get_logger()
 FOLDER: Final = "routes"
@@ -34,8 +33,7 @@ class TableStore:
     def load_into(self, tables: RouteTables) -> int:
         """Make the folder (0700) if it is missing, apply every stored table and return how many there are. Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for leftover in self._folder.glob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
+        remove_leftovers(self._folder)
         for path in sorted(self._folder.glob("*.json")):
             table = _read(path)
             if table is not None and tables.apply(table):
@@ -52,16 +50,12 @@ class TableStore:
 
     def _write_all(self, changed: list[RouteTable], gone: list[ServiceId]) -> None:
         for table in changed:
-            _write(self._folder, f"{table.service_id}.json", table.encode())
+            write_atomically(self._folder / f"{table.service_id}.json", table.encode(), names_too=False)
             self._saved[table.service_id] = table.generation
         for service_id in gone:
             (self._folder / f"{service_id}.json").unlink(missing_ok=True)
             del self._saved[service_id]
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._folder)
 
 
 def _read(path: Path) -> RouteTable | None:
@@ -73,16 +67,3 @@ def _read(path: Path) -> RouteTable | None:
     except (OSError, MalformedMessage) as error:
         log.warning("stored_table_refused", file=str(path), why=str(error))
         return None
-
-
-def _write(folder: Path, name: str, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=folder)  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(folder / name)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 from headrace.common.contracts.http.projects import CreateProject
 from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.common.runtime.files import write_atomically
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault, new_api_key, parse_api_key
@@ -66,12 +66,6 @@ def _read(path: Path) -> str | None:
 
 
 def _write(path: Path, key: str) -> None:
-    """Write the key so that nobody else can read it at any moment, and the file is whole or not there."""
+    """Write the key so that nobody else can read it at any moment."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(f"{key}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    write_atomically(path, f"{key}\n")

@@ -14,13 +14,13 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from headrace.agent.domain.kernels import Phase, SeenKernel
-from headrace.agent.files import write_whole
 from headrace.agent.runtime.process.cgroups import kills_in
 from headrace.agent.runtime.process.layout import Layout
 from headrace.agent.runtime.process.proc import Ids
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
+from headrace.common.runtime.files import write_atomically
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class Started:
             "mem_bytes": self.mem_bytes,
             "group": str(self.group) if self.group else None,
         }
-        write_whole(layout.spec, json.dumps(found).encode())
+        write_atomically(layout.spec, json.dumps(found).encode(), durable=False)
 
 
 class KernelFiles:

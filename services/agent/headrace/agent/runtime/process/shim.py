@@ -47,7 +47,7 @@ def stamp() -> str:
 
 
 def write_json(path: Path, value: dict[str, object]) -> None:
-    """Replace `path` whole."""
+    """Replace `path` whole. As common's write_atomically() does it, which no program without site packages can import."""
     new = path.with_name(f".{path.name}.new")
     new.write_text(json.dumps(value), encoding="utf-8")
     new.replace(path)
