@@ -101,5 +101,5 @@ async def passed_over(world: World, name: str = "chat") -> list[int]:
 
 def waiting(world: World, name: str = "chat") -> int:
     """Return how many requests wait in the queue."""
-    seen = world.proxy.traffic.snapshot().queues.get(serving(world, name).key)
+    seen = world.proxy.traffic.snapshot().queues.get(serving(world, name).table.service_id)
     return seen.requests if seen is not None else 0

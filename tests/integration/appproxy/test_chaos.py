@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from random import Random
-from uuid import UUID
 
-from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.reports import DrainingRoute
 from headrace.common.contracts.messages.routes import Limits, RouteTable
 from tests.chaos.account import Numbers, disagreements
@@ -79,8 +77,8 @@ async def test_nothing_is_lost_and_nothing_is_left(tmp_path: Path) -> None:
         await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before, what="every task has ended")
         drains = world.proxy.traffic.snapshot().drains
         receipts = [
-            DrainingRoute(session_id=SessionId(UUID(key)), in_flight=drain.in_flight, receipt=drain.receipt)
-            for key, drain in drains.items()
+            DrainingRoute(session_id=session_id, in_flight=drain.in_flight, receipt=drain.receipt)
+            for session_id, drain in drains.items()
         ]
         assert {receipt.session_id for receipt in receipts} == churn.left
         numbers.take(await world.metrics())

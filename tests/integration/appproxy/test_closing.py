@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from headrace.appproxy.control.workers.pool import WorkerPool
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.wiring import build_data_plane
+from headrace.appproxy.ipc.codec import EncodedMessage
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.messages.routes import RateLimits
 from tests.integration.appproxy.callers import Engine, call, robots, says
@@ -42,7 +43,7 @@ async def test_a_worker_that_cannot_obey_ends_in_order(tmp_path: Path) -> None:
         assert says(await call(world))["x-headrace-limits"] == "shared"
         pids = traffic.pids
         (worker,) = traffic._workers
-        worker.send({"kind": "table", "step": 99, "table": "no table", "rows": {}})
+        worker.send_encoded(EncodedMessage(b'{"kind":"apply-table","sequence":99,"table":"no table","rows":{}}'))
         await eventually(lambda: worker.ended)
         assert worker.ended_how == "exit status 1"
         assert [request.path for request in collector.seen] == ["/v1/traces"]

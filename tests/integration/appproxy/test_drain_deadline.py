@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp import web
 
-from headrace.appproxy.dataplane.upstream.replica import DrainCounts
+from headrace.appproxy.dataplane.upstream.replica import DrainCounter
 from headrace.common.contracts.messages.routes import Route
 from tests.integration.appproxy.world import Backend, World, backend
 from tests.support.wait import eventually
@@ -50,7 +50,7 @@ class Old:
         return draining
 
     @property
-    def receipt(self) -> DrainCounts:
+    def receipt(self) -> DrainCounter:
         servings = self.world.plane.backends
         serving = servings.by_name("chat")
         assert serving is not None

@@ -33,9 +33,7 @@ async def the_request(world: World, state: State) -> Any:
 
 async def nothing_is_left(world: World) -> None:
     plane = world.plane
-    await eventually(
-        lambda: not (plane.open_requests or any(plane.snapshot()["open"].values())), what="nothing is open any more"
-    )
+    await eventually(lambda: not (plane.open_requests or plane.snapshot().in_flight), what="nothing is open any more")
 
 
 async def test_before_a_response_has_begun_the_caller_gets_500(world: World) -> None:

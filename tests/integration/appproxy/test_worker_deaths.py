@@ -106,7 +106,7 @@ async def test_sigkill_of_a_worker_costs_what_was_open_on_it_and_nothing_else(tm
         lived = [answer for answer in await asyncio.gather(*calls) if answer.status]
         assert {answer.status for answer in lived} == {200}
         assert len(lived) == 20 - len(died)
-        session = str(path.session_id)
+        session = path.session_id
         await eventually(lambda: two.traffic.snapshot().drains[session].in_flight == 0)
         receipt = two.traffic.snapshot().drains[session].receipt
         assert (receipt.started, receipt.finished, receipt.cut) == (20, len(lived), len(died))

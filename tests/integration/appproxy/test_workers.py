@@ -174,16 +174,16 @@ async def test_the_receipt_of_a_drain_is_of_both_workers(two: Two) -> None:
         draining = route.model_copy(update={"state": "draining", "drain_until": until})
         await two.apply(first.model_copy(update={"generation": 2, "routes": (draining,)}))
         # A generation is told as applied only together with what drains under it.
-        drain = two.traffic.snapshot().drains[str(route.session_id)]
+        drain = two.traffic.snapshot().drains[route.session_id]
         assert (drain.in_flight, drain.receipt.started) == (20, 20)
         replicas.gate.set()
         answers = await asyncio.gather(*calls)
         assert len({answer.worker for answer in answers}) == 2
-        await eventually(lambda: two.traffic.snapshot().drains[str(route.session_id)].in_flight == 0)
-        receipt = two.traffic.snapshot().drains[str(route.session_id)].receipt
+        await eventually(lambda: two.traffic.snapshot().drains[route.session_id].in_flight == 0)
+        receipt = two.traffic.snapshot().drains[route.session_id].receipt
         assert (receipt.started, receipt.finished, receipt.cut, receipt.failed) == (20, 20, 0, 0)
         await two.apply(first.model_copy(update={"generation": 3, "routes": ()}))
-        assert two.traffic.snapshot().drains[str(route.session_id)].receipt.finished == 20
+        assert two.traffic.snapshot().drains[route.session_id].receipt.finished == 20
 
 
 def _waiting(two: Two) -> int:

@@ -121,7 +121,7 @@ class Two:
     @property
     def open(self) -> int:
         """Requests open on all replicas, as the workers told last."""
-        return self.traffic.snapshot().total
+        return sum(self.traffic.snapshot().in_flight.values())
 
     async def apply(self, table: RouteTable) -> None:
         """Put a table in use, and return once both workers have it."""

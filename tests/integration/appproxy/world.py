@@ -74,7 +74,7 @@ class World:
 
     def in_flight(self, session_id: SessionId) -> int:
         """Requests open on one replica."""
-        return self.proxy.traffic.snapshot().in_flight.get(str(session_id), 0)
+        return self.proxy.traffic.snapshot().in_flight.get(session_id, 0)
 
     async def metrics(self) -> str:
         return (await self.http.get(f"{self.admin}/metrics")).text

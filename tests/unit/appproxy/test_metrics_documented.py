@@ -13,14 +13,15 @@ from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
 from headrace.appproxy.dataplane.telemetry.stats import StatsBook
 from headrace.appproxy.ipc.snapshot import QueueDepth, TrafficSnapshot
+from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId
 from tests.unit.appproxy.accounts import ended
 from tests.unit.appproxy.test_reasons_documented import rows
 
 
 def shown() -> set[tuple[str, str, tuple[str, ...]]]:
     """Every family that the proxy shows: name as it is asked for, kind, labels."""
-    book, service, replica = StatsBook(), str(uuid4()), str(uuid4())
-    stats = book.replica(service, "chat", str(uuid4()), replica)
+    book, service = StatsBook(), ServiceId(uuid4())
+    stats = book.replica(service, "chat", RevisionId(uuid4()), SessionId(uuid4()))
     stats.ended(200, 0.1, 0.1)
     stats.broke("connection-lost")
     counted = book.service(service, "chat")
@@ -32,7 +33,7 @@ def shown() -> set[tuple[str, str, tuple[str, ...]]]:
     registry = CollectorRegistry()
     for own in (exposition.TABLES, exposition.BUS_CONNECTED, exposition.STORE_FAILURES, exposition.CONNECTION_LIMIT):
         registry.register(own)
-    view = TrafficSnapshot(queues={service: QueueDepth(requests=1)})
+    view = TrafficSnapshot(queues={service: QueueDepth(requests=1, oldest_s=0.0, held=False)})
     registry.register(exposition.TrafficCollector(book, lambda: view, RouteTables(), lambda: 1))
     found = set()
     for family in text_string_to_metric_families(generate_latest(registry).decode()):

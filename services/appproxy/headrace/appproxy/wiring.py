@@ -104,8 +104,8 @@ async def build(settings: Settings, inherited: InheritedSockets | None = None) -
         )
 
         async def sample() -> None:
-            live = {str(session_id) for session_id in tables.sessions()} | {str(t.service_id) for t in tables}
-            forgetting.sweep(live | traffic.snapshot().in_flight.keys(), time.monotonic())
+            replicas = tables.sessions().keys() | traffic.snapshot().in_flight.keys()
+            forgetting.sweep(replicas, {table.service_id for table in tables}, time.monotonic())
             exposition.TABLES.set(len(tables))
             exposition.BUS_CONNECTED.set(bus.connected)
             exposition.CONNECTION_LIMIT.set(capacity.connections)

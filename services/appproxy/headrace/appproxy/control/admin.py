@@ -22,12 +22,12 @@ def routes_view(tables: RouteTables, snapshot: TrafficSnapshot) -> list[dict[str
     """Return the tables as JSON values with each route's load; keys, revocations, clients and tokens as numbers only."""
 
     def shown(table: RouteTable) -> dict[str, Any]:
-        waiting = snapshot.queues.get(str(table.service_id))
+        waiting = snapshot.queues.get(table.service_id)
         routes = [
             route.model_dump(mode="json")
             | {
-                "in_flight": snapshot.in_flight.get(str(route.session_id), 0),
-                "ejected": str(route.session_id) in snapshot.ejected,
+                "in_flight": snapshot.in_flight.get(route.session_id, 0),
+                "ejected": route.session_id in snapshot.ejected,
             }
             for route in table.routes
         ]

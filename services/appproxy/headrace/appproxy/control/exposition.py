@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from itertools import accumulate
+from typing import TypeVar
 
 from prometheus_client import Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -15,6 +16,9 @@ from prometheus_client.registry import Collector
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.telemetry.stats import Histogram, ReplicaStats, StatsBook
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
+from headrace.common.contracts.ids import ServiceId, SessionId
+
+Id = TypeVar("Id", ServiceId, SessionId)
 
 TABLES = Gauge("headrace_proxy_route_tables", "Route tables in use.")
 BUS_CONNECTED = Gauge("headrace_proxy_bus_connected", "1 while the message bus is connected.")
@@ -134,22 +138,22 @@ class TrafficCollector(Collector):
         yield illegal
 
     def _now(self, snapshot: TrafficSnapshot) -> Iterator[Metric]:
-        names = {str(table.service_id): table.name for table in self._tables}
+        names = {table.service_id: table.name for table in self._tables}
         in_flight = GaugeMetricFamily("headrace_proxy_in_flight", "Requests open at this moment.", labels=_PER_REPLICA)
         replicas = {stats.session_id: _labels(stats) for stats in self._book}
         for table in self._tables:  # the book knows a replica only once a request on it has ended
-            replicas |= {str(r.session_id): [table.name, str(r.revision_id), str(r.session_id)] for r in table.routes}
-        for session, labels in replicas.items():
-            in_flight.add_metric(labels, snapshot.in_flight.get(session, 0))
+            replicas |= {r.session_id: [table.name, str(r.revision_id), str(r.session_id)] for r in table.routes}
+        for session_id, labels in replicas.items():
+            in_flight.add_metric(labels, snapshot.in_flight.get(session_id, 0))
         queued = GaugeMetricFamily("headrace_proxy_queued", "Requests that wait for a replica.", labels=["service"])
-        for service, waiting in snapshot.queues.items():
-            queued.add_metric([names.get(service, "")], waiting.requests)
+        for service_id, waiting in snapshot.queues.items():
+            queued.add_metric([names.get(service_id, "")], waiting.requests)
         yield in_flight
         yield queued
 
 
 def _labels(stats: ReplicaStats) -> list[str]:
-    return [stats.service, stats.revision_id, stats.session_id]
+    return [stats.service, str(stats.revision_id), str(stats.session_id)]
 
 
 def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
@@ -163,14 +167,25 @@ class StatsExpiry:
     def __init__(self, book: StatsBook, *, after_s: float = 120.0) -> None:
         self._book = book
         self._after_s = after_s
-        self._seen: dict[str, float] = {}
+        self._replicas: dict[SessionId, float] = {}
+        self._services: dict[ServiceId, float] = {}
+        """When each was last there."""
 
-    def sweep(self, live: set[str], now_s: float) -> None:
-        """Note which ids live at `now_s` (any clock that only goes forward), and drop what has not lived for long enough."""
-        for key in (*self._book.replicas, *self._book.services):
-            self._seen.setdefault(key, now_s)
-        self._seen.update(dict.fromkeys(live, now_s))
-        past = {key for key, at in self._seen.items() if now_s - at > self._after_s}
-        for key in past:
-            del self._seen[key]
-        self._book.forget(replicas=past, services=past)
+    def sweep(self, replicas: Set[SessionId], services: Set[ServiceId], now_s: float) -> None:
+        """Note who is there at `now_s` (any clock that only goes forward), and drop what has been gone for long enough."""
+        before_s = now_s - self._after_s
+        self._book.forget(
+            replicas=_gone(self._replicas, self._book.replicas, replicas, now_s, before_s),
+            services=_gone(self._services, self._book.services, services, now_s, before_s),
+        )
+
+
+def _gone(seen: dict[Id, float], known: Iterable[Id], live: Set[Id], now_s: float, before_s: float) -> list[Id]:
+    """Bring `seen` up to date, and take from it those that were there last before that time."""
+    for key in known:
+        seen.setdefault(key, now_s)
+    seen.update(dict.fromkeys(live, now_s))
+    gone = [key for key, at_s in seen.items() if at_s < before_s]
+    for key in gone:
+        del seen[key]
+    return gone

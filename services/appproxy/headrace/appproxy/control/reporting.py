@@ -14,7 +14,7 @@ from headrace.appproxy.dataplane.telemetry.stats import Histogram, ReplicaStats,
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
-from headrace.common.contracts.ids import ProxyId, ServiceId, SessionId
+from headrace.common.contracts.ids import ProxyId, ServiceId
 from headrace.common.contracts.messages.metrics import ProxyMetrics, ReplicaSample, ServiceSample
 from headrace.common.contracts.messages.reports import DrainingRoute, Held, HeldReport, ProxyReport
 from headrace.common.runtime.clock import Clock
@@ -94,15 +94,15 @@ class Reporter:
         self._clock = clock
         self._monotonic = monotonic
         self._sampled_s = monotonic()
-        self._before: dict[str, Numbers] = {}
+        self._before: dict[UUID, Numbers] = {}
         self._held = False
 
     async def report(self) -> None:
         """Tell the manager what is applied and what drains, and whoever scales what is held."""
         snapshot = self._snapshot()
         draining = tuple(
-            DrainingRoute(session_id=SessionId(UUID(session)), in_flight=drain.in_flight, receipt=drain.receipt)
-            for session, drain in sorted(snapshot.drains.items())
+            DrainingRoute(session_id=session_id, in_flight=drain.in_flight, receipt=drain.receipt)
+            for session_id, drain in sorted(snapshot.drains.items())
         )
         await publish(
             self._bus,
@@ -116,8 +116,8 @@ class Reporter:
             ),
         )
         held = tuple(
-            Held(service_id=ServiceId(UUID(service)), requests=waiting.requests, oldest_s=waiting.oldest_s)
-            for service, waiting in sorted(snapshot.queues.items())
+            Held(service_id=service_id, requests=waiting.requests, oldest_s=waiting.oldest_s)
+            for service_id, waiting in sorted(snapshot.queues.items())
             if waiting.held and waiting.requests
         )
         if held or self._held:
@@ -133,18 +133,17 @@ class Reporter:
         before, self._before = self._before, {}
         replicas = []
         for session_id, service_id in self._tables.sessions().items():
-            stats = self._book.replicas.get(str(session_id))
-            numbers = self._before[str(session_id)] = replica_numbers(stats) if stats else {}
-            seen = values(before.get(str(session_id), {}), numbers, seconds)
-            seen["headrace_in_flight"] = float(snapshot.in_flight.get(str(session_id), 0))
+            stats = self._book.replicas.get(session_id)
+            numbers = self._before[session_id] = replica_numbers(stats) if stats else {}
+            seen = values(before.get(session_id, {}), numbers, seconds)
+            seen["headrace_in_flight"] = float(snapshot.in_flight.get(session_id, 0))
             replicas.append(ReplicaSample(service_id=service_id, session_id=session_id, values=_at_rest() | seen))
         services = []
         for table in self._tables:
-            key = str(table.service_id)
-            counted = self._book.services.get(key)
-            numbers = self._before[key] = service_numbers(counted) if counted else {}
-            seen = values(before.get(key, {}), numbers, seconds)
-            waiting = snapshot.queues.get(key)
+            counted = self._book.services.get(table.service_id)
+            numbers = self._before[table.service_id] = service_numbers(counted) if counted else {}
+            seen = values(before.get(table.service_id, {}), numbers, seconds)
+            waiting = snapshot.queues.get(table.service_id)
             seen["headrace_queued"] = float(waiting.requests) if waiting else 0.0
             services.append(ServiceSample(service_id=table.service_id, values=_SERVICE_AT_REST | seen))
         message = ProxyMetrics(

@@ -19,7 +19,7 @@ from headrace.appproxy.dataplane.request.reauthorization import Reauthorizer
 from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
 from headrace.appproxy.dataplane.upstream.replica import Replica
 from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
-from headrace.appproxy.ipc.snapshot import WorkerSnapshot
+from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import RouteTable
 
@@ -92,9 +92,9 @@ class DataPlane:
         """Requests that have not ended."""
         return len(self.context.requests.open)
 
-    def snapshot(self) -> WorkerSnapshot:
-        """Return what is in hand now (ipc.snapshot.WorkerSnapshot)."""
-        return self.backends.snapshot(self.context.now()) | {"connections": len(self.context.downstreams.open)}
+    def snapshot(self) -> TrafficSnapshot:
+        """Return what is open, queued and draining now."""
+        return self.backends.snapshot(self.context.now(), connections=len(self.context.downstreams.open))
 
     async def drain(self, grace_s: float) -> None:
         """Stop accepting, let every connection end with the answer in hand, and cut what is left after the grace."""

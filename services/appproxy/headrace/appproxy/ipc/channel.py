@@ -1,113 +1,135 @@
-"""Framed JSON messages with file descriptors over a Unix socket pair, between the parent and a worker.
+"""Channel: framed messages with file descriptors over a Unix socket pair, between the parent and a worker.
 
-A frame is four bytes of length, one byte that says how many descriptors belong to it, and the JSON of one object, whose `kind` says
-what it is. A descriptor comes no later than the first byte of its frame.
-
-Parent to worker: `start` (settings, number, workers, column, rows, handover; the shared memory's descriptors), then all and what changes, each
-with its `step`: `table` (table, rows), `listen` (own_port; the socket), `unlisten` (own_port), `begin`; at last `drain` (grace_s).
-Worker to parent: `told` (step, news, state, stats), `leaving`.
+A frame is four bytes of length, one byte that says how many descriptors belong to it, and a message (messages.py). A descriptor comes
+no later than the first byte of its frame.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import struct
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Final, Generic, NamedTuple
 
-Message = dict[str, Any]
-ReceivedMessage = tuple[Message, list[int]]
-"""A message with its descriptors."""
-OnMessage = Callable[[Message, list[int]], None]
-MOST_BYTES = 64 * 1024 * 1024
-"""Of one frame."""
+import structlog
+
+from headrace.appproxy.ipc.codec import MOST_DESCRIPTORS, ChannelError, Codec, EncodedMessage, M
+
+log = structlog.get_logger()
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Of one message."""
 _MOST_WAITING = 4 * MOST_BYTES
 """Bytes that may wait for the other side: one that takes nothing any more is given up."""
 _HEAD = struct.Struct("!IB")
 _READ = 256 * 1024
-_MOST_FDS = 250
-"""SCM_MAX_FD is 253 (Linux, net/scm.h)."""
 
 
-class ChannelError(Exception):
-    """What came is no frame, or too large, or lost its descriptors."""
+class FrameError(ChannelError):
+    """Bytes that are no frame: too large a one, or one whose descriptors are missing."""
 
 
-def frame(message: Message, fds: int = 0) -> bytes:
-    """Return the bytes of a message that `fds` descriptors go with. Raises ChannelError when it is too large."""
-    content = json.dumps(message, separators=(",", ":")).encode()
-    if len(content) > MOST_BYTES or fds > _MOST_FDS:
-        raise ChannelError(f"a frame of {len(content)} bytes with {fds} descriptors")
-    return _HEAD.pack(len(content), fds) + content
+class TruncatedFrameError(FrameError):
+    """A frame that the other side's end has cut off."""
 
 
-class FrameReader:
-    """Puts frames together, however they were cut."""
+class Received(NamedTuple, Generic[M]):
+    """A message with its descriptors, which are the receiver's now."""
 
-    def __init__(self) -> None:
+    message: M
+    descriptors: list[int]
+
+
+def frame(content: EncodedMessage, descriptors: int = 0) -> bytes:
+    """Return the frame of a message that so many descriptors go with. Raises FrameError when it is too large."""
+    if len(content) > MOST_BYTES or descriptors > MOST_DESCRIPTORS:
+        raise FrameError(_too_large(len(content), descriptors))
+    return _HEAD.pack(len(content), descriptors) + content
+
+
+def _too_large(size: int, descriptors: int) -> str:
+    return f"a message of {size} bytes with {descriptors} descriptors; allowed: {MOST_BYTES} with {MOST_DESCRIPTORS}"
+
+
+class FrameReader(Generic[M]):
+    """Puts frames together, however they were cut, and decodes their messages."""
+
+    def __init__(self, codec: Codec[M]) -> None:
+        self._codec = codec
         self._data = bytearray()
-        self._fds: deque[int] = deque()
+        self._descriptors: deque[int] = deque()
 
-    def feed(self, data: bytes, fds: Sequence[int] = ()) -> list[ReceivedMessage]:
-        """Return the messages that are whole now, with their descriptors, in order. Raises ChannelError."""
+    def feed(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Take in what came."""
         self._data += data
-        self._fds.extend(fds)
-        found: list[ReceivedMessage] = []
-        at = 0
-        while len(self._data) - at >= _HEAD.size:
-            size, number = _HEAD.unpack_from(self._data, at)
-            if size > MOST_BYTES or number > len(self._fds):
-                raise ChannelError(f"a frame of {size} bytes with {number} of {len(self._fds)} descriptors")
-            end = at + _HEAD.size + size
-            if len(self._data) < end:
-                break
-            try:
-                message = json.loads(self._data[at + _HEAD.size : end])
-            except ValueError:
-                raise ChannelError("a frame that is not JSON") from None
-            found.append((message, [self._fds.popleft() for _ in range(number)]))
-            at = end
-        del self._data[:at]
-        return found
+        self._descriptors.extend(descriptors)
+
+    def take(self) -> Received[M] | None:
+        """Return the next message that is whole, or None. Raises ChannelError, after all that came before what is wrong was taken."""
+        if len(self._data) < _HEAD.size:
+            return None
+        size, number = _HEAD.unpack_from(self._data)
+        if size > MOST_BYTES:
+            raise FrameError(_too_large(size, number))
+        if number > len(self._descriptors):
+            raise FrameError(f"a message with {number} descriptors, of which {len(self._descriptors)} came")
+        end = _HEAD.size + size
+        if len(self._data) < end:
+            return None
+        message = self._codec.decode(self._data[_HEAD.size : end], number)
+        del self._data[:end]
+        return Received(message, [self._descriptors.popleft() for _ in range(number)])
+
+    def end(self) -> None:
+        """Nothing more will come, and all that is whole was taken. Raises TruncatedFrameError where bytes are left."""
+        if self._data:
+            raise TruncatedFrameError(f"it ends after {len(self._data)} bytes of a message")
 
     def close(self) -> None:
         """Close the descriptors that came without their frame."""
-        while self._fds:
-            os.close(self._fds.popleft())
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
 
 
-def receive(sock: socket.socket, reader: FrameReader) -> list[ReceivedMessage] | None:
-    """Read once, and return the messages that are whole now; None at the end. Raises BlockingIOError and ChannelError."""
-    fds = array("i")
+def receive(sock: socket.socket, reader: FrameReader[M]) -> bool:
+    """Read once into the reader; return whether more may come. Raises BlockingIOError and ChannelError."""
+    descriptors = array("i")
     try:  # socket.recv_fds forgets the flags that it is given
         data, ancillary, flags, _ = sock.recvmsg(
-            _READ, socket.CMSG_SPACE(_MOST_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+            _READ, socket.CMSG_SPACE(MOST_DESCRIPTORS * descriptors.itemsize), socket.MSG_CMSG_CLOEXEC
         )
     except ConnectionError:
-        return None
+        data, ancillary, flags = b"", [], 0
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    reader.feed(data, descriptors)
     if flags & socket.MSG_CTRUNC:
-        raise ChannelError("descriptors were lost: too many are open")
-    return reader.feed(data, fds) if data else None
+        raise FrameError("descriptors were lost: too many files are open")
+    return bool(data)
 
 
-class Channel:
-    """One end, on the running event loop. Takes the socket over; `ended` is called once, when the other side is gone or not to be had."""
+class Channel(Generic[M]):
+    """One end, on the running event loop. Takes the socket over. `ended` is called once: with None when the other side is gone or not
+    to be had, else with what was wrong with what it sent, which is logged.
+    """
 
     def __init__(
-        self, sock: socket.socket, *, heard: OnMessage, ended: Callable[[], None], reader: FrameReader | None = None
+        self,
+        sock: socket.socket,
+        reader: FrameReader[M],
+        *,
+        heard: Callable[[Received[M]], None],
+        ended: Callable[[ChannelError | None], None],
     ) -> None:
         self._sock = sock
+        self._reader = reader
         self._heard = heard
         self._ended = ended
-        self._reader = reader or FrameReader()
         self._out: deque[tuple[memoryview, list[int]]] = deque()
         self._waiting = 0
         self._open = True
@@ -116,15 +138,17 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         sock.setblocking(False)
         self._loop.add_reader(sock, self._readable)
+        self._loop.call_soon(self._readable)  # the reader may hold messages that are whole
 
-    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+    def send(self, content: EncodedMessage, descriptors: Sequence[int] = ()) -> None:
         """Send, or keep until there is room. Descriptors may be closed afterwards. Nothing happens once it has ended."""
         if not self._open:
             return
-        data = frame(message, len(fds))
-        self._out.append((memoryview(data), [os.dup(fd) for fd in fds]))
+        data = frame(content, len(descriptors))
+        self._out.append((memoryview(data), [os.dup(fd) for fd in descriptors]))
         self._waiting += len(data)
         if self._waiting > _MOST_WAITING:
+            log.error("channel_failed", why=f"{self._waiting} bytes wait for the other side; allowed: {_MOST_WAITING}")
             self.close()
         elif len(self._out) == 1:
             self._writable()
@@ -135,6 +159,9 @@ class Channel:
 
     def close(self) -> None:
         """End it; what waits is dropped. Safe to repeat."""
+        self._end(None)
+
+    def _end(self, error: ChannelError | None) -> None:
         if not self._open:
             return
         self._open = False
@@ -146,20 +173,23 @@ class Channel:
             _close(fds)
         self._out.clear()
         self._empty.set()
-        self._loop.call_soon(self._ended)
+        self._loop.call_soon(self._ended, error)
 
     def _readable(self) -> None:
+        if not self._open:
+            return
         try:
-            messages = receive(self._sock, self._reader)
-        except BlockingIOError:
-            return
-        except ChannelError:
-            messages = None
-        if messages is None:
-            self.close()
-            return
-        for message, fds in messages:
-            self._heard(message, fds)
+            more = True
+            with suppress(BlockingIOError):
+                more = receive(self._sock, self._reader)
+            while self._open and (received := self._reader.take()) is not None:
+                self._heard(received)
+            if not more:
+                self._reader.end()
+                self.close()
+        except ChannelError as error:
+            log.error("channel_failed", why=str(error))  # noqa: TRY400 - the other side's doing, its place here says nothing
+            self._end(error)
 
     def _writable(self) -> None:
         while self._out:

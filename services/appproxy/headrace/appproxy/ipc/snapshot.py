@@ -1,79 +1,101 @@
-"""Snapshots: what workers have open, queued and draining at this moment, and the sum over workers."""
+"""TrafficSnapshot: what is open, queued and draining at this moment, in one worker or, added up, in all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
+from pydantic import NonNegativeInt
+
+from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.reports import DrainReceipt
 
-WorkerSnapshot = dict[str, Any]
-"""One worker's part, as JSON values: `open` {session: requests}, `drains` {session: [open, started, finished, retried, failed, cut,
-slowest_s]}, `queued` {service: [requests, oldest_s, whether nobody serves]}, `out` [session], `connections` number."""
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueDepth:
     """Requests that wait for a replica of one service. `held`: nobody serves at all."""
 
-    requests: int = 0
-    oldest_s: float = 0.0
-    held: bool = False
+    requests: NonNegativeInt
+    oldest_s: float
+    held: bool
 
-
-@dataclass(slots=True)
-class DrainingReplica:
-    """A replica that takes no new requests: what is open on it, and what became of the others."""
-
-    in_flight: int = 0
-    counts: list[int] = field(default_factory=lambda: [0, 0, 0, 0, 0])
-    slowest_s: float = 0.0
-
-    @property
-    def receipt(self) -> DrainReceipt:
-        """Return it as it is told."""
-        started, finished, retried, failed, cut = self.counts
-        return DrainReceipt(
-            started=started, finished=finished, retried=retried, failed=failed, cut=cut, slowest_s=self.slowest_s
+    def __add__(self, other: QueueDepth) -> QueueDepth:
+        return QueueDepth(
+            requests=self.requests + other.requests,
+            oldest_s=max(self.oldest_s, other.oldest_s),
+            held=self.held and other.held,
         )
 
 
-@dataclass(slots=True)
-class TrafficSnapshot:
-    """The sums. Keys are ids as text."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainCounts:
+    """A replica that takes no new requests: what is open on it, and what became of the others (contracts: DrainReceipt)."""
 
-    in_flight: dict[str, int] = field(default_factory=dict)
-    drains: dict[str, DrainingReplica] = field(default_factory=dict)
-    queues: dict[str, QueueDepth] = field(default_factory=dict)
-    ejected: frozenset[str] = frozenset()
-    """Replicas that some worker passes over."""
-    connections: int = 0
+    in_flight: NonNegativeInt
+    started: NonNegativeInt
+    finished: NonNegativeInt
+    retried: NonNegativeInt
+    failed: NonNegativeInt
+    cut: NonNegativeInt
+    slowest_s: float
+
+    def __add__(self, other: DrainCounts) -> DrainCounts:
+        return DrainCounts(
+            in_flight=self.in_flight + other.in_flight,
+            started=self.started + other.started,
+            finished=self.finished + other.finished,
+            retried=self.retried + other.retried,
+            failed=self.failed + other.failed,
+            cut=self.cut + other.cut,
+            slowest_s=max(self.slowest_s, other.slowest_s),
+        )
+
+    def all_cut(self) -> DrainCounts:
+        """Return the counts of a worker that has exited: what was still open there was cut with it."""
+        return replace(self, in_flight=0, cut=self.cut + self.in_flight)
 
     @property
-    def total(self) -> int:
-        """All requests open on replicas."""
-        return sum(self.in_flight.values())
+    def receipt(self) -> DrainReceipt:
+        """Return what the manager is told."""
+        return DrainReceipt(
+            started=self.started,
+            finished=self.finished,
+            retried=self.retried,
+            failed=self.failed,
+            cut=self.cut,
+            slowest_s=self.slowest_s,
+        )
 
 
-def merge_snapshots(states: Iterable[WorkerSnapshot]) -> TrafficSnapshot:
-    """Return the sum of the workers' states."""
-    view = TrafficSnapshot()
-    out: set[str] = set()
-    for state in states:
-        for session, number in state["open"].items():
-            view.in_flight[session] = view.in_flight.get(session, 0) + number
-        for session, (in_flight, *counts, slowest_s) in state["drains"].items():
-            drain = view.drains.setdefault(session, DrainingReplica())
-            drain.in_flight += in_flight
-            drain.counts = [own + more for own, more in zip(drain.counts, counts, strict=True)]
-            drain.slowest_s = max(drain.slowest_s, slowest_s)
-        for service, (requests, oldest_s, held) in state["queued"].items():
-            waiting = view.queues.setdefault(service, QueueDepth(held=True))
-            waiting.requests += requests
-            waiting.oldest_s = max(waiting.oldest_s, oldest_s)
-            waiting.held = waiting.held and held
-        out.update(state["out"])
-        view.connections += state["connections"]
-    view.ejected = frozenset(out)
-    return view
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficSnapshot:
+    """Replicas and services of which nothing is open, draining or queued are left out."""
+
+    in_flight: dict[SessionId, NonNegativeInt] = field(default_factory=dict)
+    drains: dict[SessionId, DrainCounts] = field(default_factory=dict)
+    queues: dict[ServiceId, QueueDepth] = field(default_factory=dict)
+    ejected: frozenset[SessionId] = frozenset()
+    """Replicas that some worker's outlier detection has ejected."""
+    connections: NonNegativeInt = 0
+    """Callers' connections."""
+
+
+def merge_snapshots(snapshots: Iterable[TrafficSnapshot]) -> TrafficSnapshot:
+    """Return the sum."""
+    in_flight: dict[SessionId, int] = {}
+    drains: dict[SessionId, DrainCounts] = {}
+    queues: dict[ServiceId, QueueDepth] = {}
+    ejected: set[SessionId] = set()
+    connections = 0
+    for one in snapshots:
+        for session_id, number in one.in_flight.items():
+            in_flight[session_id] = in_flight.get(session_id, 0) + number
+        for session_id, drain in one.drains.items():
+            drains[session_id] = drains[session_id] + drain if session_id in drains else drain
+        for service_id, queue in one.queues.items():
+            queues[service_id] = queues[service_id] + queue if service_id in queues else queue
+        ejected |= one.ejected
+        connections += one.connections
+    return TrafficSnapshot(
+        in_flight=in_flight, drains=drains, queues=queues, ejected=frozenset(ejected), connections=connections
+    )

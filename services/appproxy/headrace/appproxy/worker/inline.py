@@ -14,7 +14,7 @@ from headrace.appproxy.dataplane.server import DataPlane
 from headrace.appproxy.dataplane.telemetry.stats import StatsBook
 from headrace.appproxy.dataplane.wiring import build_data_plane
 from headrace.appproxy.file_limit import descriptor_limit
-from headrace.appproxy.ipc.snapshot import TrafficSnapshot, merge_snapshots
+from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.worker.shares import settings_for
 from headrace.common.contracts.ids import ServiceId
@@ -70,7 +70,7 @@ class InlineWorker:
     def snapshot(self) -> TrafficSnapshot:
         """Return what is open, waits and drains now, and add what was counted to the book."""
         self._book.merge(self.plane.context.stats.take())
-        return merge_snapshots([self.plane.snapshot()])
+        return self.plane.snapshot()
 
     def generations(self) -> dict[ServiceId, int]:
         """Return the generation of each service that is in use."""

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from typing import assert_never
 
 import structlog
 import uvloop
@@ -22,9 +23,22 @@ from headrace.appproxy.dataplane.server import DataPlane
 from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell, InFlightTable
 from headrace.appproxy.dataplane.wiring import build_data_plane
 from headrace.appproxy.file_limit import descriptor_limit
-from headrace.appproxy.ipc.channel import Channel, FrameReader, Message, ReceivedMessage, receive
+from headrace.appproxy.ipc.channel import Channel, FrameReader, Received, receive
+from headrace.appproxy.ipc.codec import ChannelError, UnknownMessageError
 from headrace.appproxy.ipc.handover import successor_serves
-from headrace.appproxy.settings import Settings
+from headrace.appproxy.ipc.messages import (
+    PARENT_MESSAGES,
+    WORKER_MESSAGES,
+    ApplyTable,
+    Drain,
+    Leaving,
+    Listen,
+    ParentMessage,
+    Report,
+    Start,
+    Synced,
+    Unlisten,
+)
 from headrace.appproxy.worker.shares import settings_for, table_for
 from headrace.appproxy.worker.waker import QueueWaker
 from headrace.common.contracts.ids import ServiceId, SessionId
@@ -32,9 +46,9 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.obs.logging import configure_logging
 
 log = structlog.get_logger()
-_TELL_EVERY_S = 0.25
+_REPORT_EVERY_S = 0.25
 """More often than the parent sums up, so that its rates do not swing."""
-_TELL_PAUSE_S = 0.05
+_REPORT_PAUSE_S = 0.05
 _HANDOVER_S = 10.0
 """Longest wait for a successor before it stops accepting without one."""
 _ORPHANS_GRACE_S = 5.0
@@ -44,31 +58,31 @@ _COLLECT_AFTER = (20_000, 20, 50)
 
 
 class Worker:
-    """Obeys the parent's messages in their order, and tells it what it does. `came`: those that came before the event loop ran."""
+    """Obeys the parent's messages in their order, and tells it what it does. `reader` may hold messages that came with the start."""
 
-    def __init__(self, received: list[ReceivedMessage], sock: socket.socket, reader: FrameReader) -> None:
-        (start, fds), *orders = received
-        self._workers: int = start["workers"]
-        self._column: int = start["column"]
-        self._handover: str = start["handover"]
-        self._settings = settings_for(Settings(**start["settings"]), self._workers, descriptors=descriptor_limit())
-        self._in_flight = InFlightTable(fds[0], fds[1:], rows=start["rows"])
+    def __init__(
+        self, start: Start, descriptors: list[int], sock: socket.socket, reader: FrameReader[ParentMessage]
+    ) -> None:
+        self._workers = start.workers
+        self._column = start.column
+        self._handover = start.handover
+        self._settings = settings_for(start.settings, self._workers, descriptors=descriptor_limit())
+        self._in_flight = InFlightTable(descriptors[0], descriptors[1:], rows=start.rows)
         self._cells: dict[SessionId, InFlightCell] = {}
         self._of_service: dict[ServiceId, set[SessionId]] = {}
-        self._messages: asyncio.Queue[ReceivedMessage] = asyncio.Queue()
-        for order in orders:
-            self._messages.put_nowait(order)
-        self._channel = Channel(
-            sock, reader=reader, heard=lambda *order: self._messages.put_nowait(order), ended=self._orphaned
-        )
+        self._messages: asyncio.Queue[Received[ParentMessage] | ChannelError] = asyncio.Queue()
+        """And what was wrong with the one after them."""
+        self._channel = Channel(sock, reader, heard=self._messages.put_nowait, ended=self._channel_ended)
         self._plane: DataPlane = build_data_plane(
             self._settings, RouteTables(), notify=self._noticed, workers=self._workers
         )
         self._queue_waker = QueueWaker(self._plane.backends, self._cells)
         self._succession: asyncio.Task[None] | None = None
-        self._step = 0
+        self._sequence = 0
+        """Of the parent's last change that is applied."""
         self._ready = False
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
+        """Set when something happened that the parent should hear of at once."""
         self._grace: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         """Set once it is to end: how long open requests may take."""
 
@@ -102,29 +116,36 @@ class Worker:
 
     async def _apply_messages(self) -> None:
         while True:
-            message, fds = await self._messages.get()
-            await self._do(message, fds)
-            self._step = message.get("step", self._step)
-            self._news.set()
+            received = await self._messages.get()
+            if isinstance(received, ChannelError):
+                raise received
+            await self._do(*received)
+            self._changed.set()
 
-    async def _do(self, message: Message, fds: list[int]) -> None:
-        match message["kind"]:
-            case "table":
-                self._apply(RouteTable.decode(message["table"].encode()), message["rows"])
-            case "listen":
-                await self._plane.listen(socket.socket(fileno=fds[0]), message["own_port"])
-            case "unlisten":
-                await self._plane.unlisten(message["own_port"])
-            case "begin":
+    async def _do(self, message: ParentMessage, descriptors: list[int]) -> None:
+        match message:
+            case ApplyTable():
+                self._apply(message.table, message.rows)
+            case Listen():
+                await self._plane.listen(socket.socket(fileno=descriptors[0]), message.own_port)
+            case Unlisten():
+                await self._plane.unlisten(message.own_port)
+            case Synced():
                 freeze_heap()
                 self._ready = True
-            case "drain":
-                self._end(message["grace_s"])
+            case Drain():
+                self._end(message.grace_s)
+                return
+            case Start():
+                raise UnknownMessageError("a second start")
+            case _:
+                assert_never(message)
+        self._sequence = message.sequence
 
-    def _apply(self, table: RouteTable, rows: dict[str, int]) -> None:
+    def _apply(self, table: RouteTable, rows: dict[SessionId, int]) -> None:
         mine: dict[SessionId, InFlightCell] = {}
         for route in () if table.removed else table.routes:
-            row = rows.get(str(route.session_id))
+            row = rows.get(route.session_id)
             if row is not None:
                 mine[route.session_id] = self._cells.get(route.session_id) or self._in_flight.cell(row, self._column)
         for gone in self._of_service.pop(table.service_id, set()) - mine.keys():
@@ -139,7 +160,7 @@ class Worker:
     def _noticed(self) -> None:
         """Something happened that others wait for; comes from the middle of a request's work."""
         self._queue_waker.poke()
-        self._news.set()
+        self._changed.set()
 
     def _woken(self) -> None:
         self._in_flight.clear_wakeup(self._column)
@@ -147,27 +168,37 @@ class Worker:
 
     async def _keep_reporting(self) -> None:
         while True:
-            news = self._news.is_set()
-            self._news.clear()
-            self._report(news=news)
-            await asyncio.sleep(_TELL_PAUSE_S)
+            changed = self._changed.is_set()
+            self._changed.clear()
+            self._report(changed=changed)
+            await asyncio.sleep(_REPORT_PAUSE_S)
             with suppress(TimeoutError):
-                async with asyncio.timeout(_TELL_EVERY_S):
-                    await self._news.wait()
+                async with asyncio.timeout(_REPORT_EVERY_S):
+                    await self._changed.wait()
 
-    def _report(self, *, news: bool = True) -> None:
-        report = {"kind": "told", "step": self._step, "ready": self._ready, "news": news}
-        self._channel.send(report | {"state": self._plane.snapshot(), "stats": self._plane.context.stats.take()})
+    def _report(self, *, changed: bool = True) -> None:
+        report = Report(
+            sequence=self._sequence,
+            ready=self._ready,
+            changed=changed,
+            snapshot=self._plane.snapshot(),
+            stats=self._plane.context.stats.take(),
+        )
+        self._channel.send(WORKER_MESSAGES.encode(report))
 
     # --- the end
 
     def _asked_to_leave(self) -> None:
-        self._channel.send({"kind": "leaving"})
+        self._channel.send(WORKER_MESSAGES.encode(Leaving()))
         asyncio.get_running_loop().call_later(_HANDOVER_S, self._end, self._settings.shutdown_grace_s)
 
+    def _channel_ended(self, error: ChannelError | None) -> None:
+        if error is not None:
+            self._messages.put_nowait(error)
+        elif not self._grace.done():
+            self._orphaned()
+
     def _orphaned(self) -> None:
-        if self._grace.done():
-            return
         log.warning("parent_lost")
         if self._handover:
             self._succession = asyncio.get_running_loop().create_task(self._until_succeeded())
@@ -192,27 +223,36 @@ def freeze_heap() -> None:
     gc.set_threshold(*_COLLECT_AFTER)
 
 
-def _first_orders(sock: socket.socket, reader: FrameReader) -> list[ReceivedMessage]:
-    """Wait for the parent's first messages; none if the parent is gone."""
-    received: list[ReceivedMessage] | None = []
-    while received == []:
-        received = receive(sock, reader)
-    return received or []
+def _start_message(sock: socket.socket, reader: FrameReader[ParentMessage]) -> tuple[Start, list[int]] | None:
+    """Wait for the parent's first message; None if the parent is gone. Raises ChannelError."""
+    more = True
+    while (first := reader.take()) is None and more:
+        more = receive(sock, reader)
+    if first is None:
+        reader.end()
+        return None
+    message, descriptors = first
+    if not isinstance(message, Start):
+        raise UnknownMessageError(f"the first message is {message.kind!r}; allowed: 'start'")
+    return message, descriptors
 
 
-async def _serve(received: list[ReceivedMessage], sock: socket.socket, reader: FrameReader) -> None:
-    await Worker(received, sock, reader).run()
+async def _serve(start: Start, descriptors: list[int], sock: socket.socket, reader: FrameReader[ParentMessage]) -> None:
+    await Worker(start, descriptors, sock, reader).run()
 
 
 def main() -> None:
     """Run one worker. The parent minds Ctrl-C, which reaches the whole process group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sock = socket.socket(fileno=int(sys.argv[1]))
-    reader = FrameReader()
-    received = _first_orders(sock, reader)
-    if not received:
+    reader = FrameReader(PARENT_MESSAGES)
+    try:
+        first = _start_message(sock, reader)
+    except ChannelError as error:
+        sys.exit(f"worker {sys.argv[2]} cannot start: {error}")
+    if first is None:
         return
-    start, _ = received[0]
-    configure_logging("appproxy", level=start["settings"]["log_level"], log_format=start["settings"]["log_format"])
-    structlog.contextvars.bind_contextvars(worker=start["number"])
-    uvloop.run(_serve(received, sock, reader))
+    start, descriptors = first
+    configure_logging("appproxy", level=start.settings.log_level, log_format=start.settings.log_format)
+    structlog.contextvars.bind_contextvars(worker=start.number)
+    uvloop.run(_serve(start, descriptors, sock, reader))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Container
 
-from headrace.appproxy.ipc.snapshot import WorkerSnapshot
-from headrace.common.contracts.ids import ServiceId
+from headrace.appproxy.ipc.snapshot import DrainCounts, TrafficSnapshot
+from headrace.common.contracts.ids import ServiceId, SessionId
 
 _KEPT_S = 600.0
 """How long drain counts are reported on (contracts: ProxyReport)."""
@@ -22,14 +22,14 @@ class AppliedGenerations:
         self._confirmed: dict[ServiceId, int] = {}
         self._pending: deque[tuple[int, ServiceId, int | None]] = deque()
 
-    def sent(self, step: int, service_id: ServiceId, generation: int | None) -> None:
-        """Note a table that was sent as `step`; None where it ended the service."""
-        self._pending.append((step, service_id, generation))
+    def sent(self, sequence: int, service_id: ServiceId, generation: int | None) -> None:
+        """Note a table that was sent with this number; None where it ended the service."""
+        self._pending.append((sequence, service_id, generation))
 
-    def reached(self, step: int) -> bool:
-        """Note that every worker is at `step`, and return whether that confirmed anything."""
+    def acknowledged(self, sequence: int) -> bool:
+        """Note that every worker has applied all up to this number, and return whether that confirmed anything."""
         confirmed = False
-        while self._pending and self._pending[0][0] <= step:
+        while self._pending and self._pending[0][0] <= sequence:
             _, service_id, generation = self._pending.popleft()
             self._confirmed.pop(service_id, None)
             if generation is not None:
@@ -46,26 +46,22 @@ class DrainTotals:
     """Drain counts of workers that exited. What was still open there was cut with them."""
 
     def __init__(self) -> None:
-        self._drains: dict[str, tuple[list[float], float]] = {}
+        self._drains: dict[SessionId, tuple[DrainCounts, float]] = {}
 
-    def add(self, state: WorkerSnapshot, now_s: float) -> None:
+    def add(self, last: TrafficSnapshot, now_s: float) -> None:
         """Add the last snapshot of a worker that exited."""
-        for session, (still_open, *counts, cut, slowest_s) in state["drains"].items():
-            mine = [0, *counts, cut + still_open, slowest_s]
-            known, _ = self._drains.get(session, ([0] * len(mine), 0.0))
-            *numbers, slowest_known_s = known
-            *more, slowest_more_s = mine
-            summed = [a + b for a, b in zip(numbers, more, strict=True)]
-            self._drains[session] = [*summed, max(slowest_known_s, slowest_more_s)], now_s
+        for session_id, drain in last.drains.items():
+            counts = drain.all_cut()
+            known = self._drains.get(session_id)
+            self._drains[session_id] = counts if known is None else known[0] + counts, now_s
 
-    def forget(self, live: Container[str], now_s: float) -> None:
+    def forget(self, live: Container[SessionId], now_s: float) -> None:
         """Drop what was reported long enough, of replicas that are not in the tables any more."""
-        for session in [known for known, (_, at_s) in self._drains.items() if now_s - at_s > _KEPT_S]:
-            if session not in live:
-                del self._drains[session]
+        for session_id in [known for known, (_, at_s) in self._drains.items() if now_s - at_s > _KEPT_S]:
+            if session_id not in live:
+                del self._drains[session_id]
 
     @property
-    def snapshot(self) -> WorkerSnapshot:
+    def snapshot(self) -> TrafficSnapshot:
         """Return them as the snapshot of one more worker."""
-        drains = {session: numbers for session, (numbers, _) in self._drains.items()}
-        return {"open": {}, "drains": drains, "queued": {}, "out": [], "connections": 0}
+        return TrafficSnapshot(drains={session_id: counts for session_id, (counts, _) in self._drains.items()})

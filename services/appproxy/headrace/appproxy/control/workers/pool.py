@@ -7,15 +7,29 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import assert_never
 
 import structlog
 
 from headrace.appproxy.control.workers.acks import AppliedGenerations, DrainTotals
-from headrace.appproxy.control.workers.process import EMPTY_SNAPSHOT, WorkerProcess, settings_message
+from headrace.appproxy.control.workers.process import WorkerProcess
 from headrace.appproxy.control.workers.rows import RowAllocator
 from headrace.appproxy.dataplane.telemetry.stats import StatsBook
 from headrace.appproxy.dataplane.upstream.shared_load import InFlightTable
-from headrace.appproxy.ipc.channel import Message
+from headrace.appproxy.ipc.codec import EncodedMessage
+from headrace.appproxy.ipc.messages import (
+    PARENT_MESSAGES,
+    ApplyTable,
+    Drain,
+    Leaving,
+    Listen,
+    ParentMessage,
+    Report,
+    Start,
+    Synced,
+    Unlisten,
+    WorkerMessage,
+)
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot, merge_snapshots
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.ids import ServiceId, SessionId
@@ -63,10 +77,12 @@ class WorkerPool:
         self._rows = RowAllocator(_ROWS)
         self._generations = AppliedGenerations()
         self._drain_totals = DrainTotals()
-        self._step = 0
+        self._sequence = 0
+        """Number of the last change that was sent to all workers (messages.py)."""
         self.handover = ""
         """Word of this process for workers that may serve on without it, until another one serves (handover.py)."""
-        self._tables: dict[ServiceId, tuple[Message, frozenset[SessionId]]] = {}
+        self._tables: dict[ServiceId, tuple[EncodedMessage, frozenset[SessionId]]] = {}
+        """By service: the message that has its table, for workers that start later, and its replicas."""
         self._ports: dict[int | None, list[socket.socket]] = {}
         self._group = asyncio.TaskGroup()
         for table in tables:
@@ -84,8 +100,7 @@ class WorkerPool:
                 minding = group.create_task(self._watch_all())
                 await self._stop.wait()
                 self._close_ports()
-                for worker in self._workers:
-                    worker.send({"kind": "drain", "grace_s": self._settings.shutdown_grace_s})
+                self._broadcast(Drain(grace_s=self._settings.shutdown_grace_s))
                 await self._all_ended(self._settings.shutdown_grace_s + _END_S)
                 minding.cancel()
         finally:
@@ -102,41 +117,39 @@ class WorkerPool:
         self._heard.set()
 
     def apply(self, table: RouteTable) -> None:
-        """Bring a table to all workers."""
-        self._step += 1
+        """Send a table to all workers; it is encoded once."""
+        self._sequence += 1
         sessions = frozenset(() if table.removed else (route.session_id for route in table.routes))
-        found = {str(session_id): self._rows.take(session_id) for session_id in sessions}
-        rows = {key: row for key, row in found.items() if row is not None}
-        if len(rows) < len(found):
-            log.warning("board_full", service=table.name, replicas=len(found), on_board=len(rows))
+        rows = {session_id: row for session_id in sessions if (row := self._rows.take(session_id)) is not None}
+        if len(rows) < len(sessions):
+            log.warning("in_flight_table_full", service=table.name, replicas=len(sessions), with_row=len(rows))
         _, before = self._tables.pop(table.service_id, (None, frozenset[SessionId]()))
-        self._rows.release(before - sessions, self._step)
-        message = {"kind": "table", "step": self._step, "table": table.encode().decode(), "rows": rows}
+        self._rows.release(before - sessions, self._sequence)
+        message = PARENT_MESSAGES.encode(ApplyTable(sequence=self._sequence, table=table, rows=rows))
         if not table.removed:
             self._tables[table.service_id] = message, sessions
-        self._generations.sent(self._step, table.service_id, None if table.removed else table.generation)
+        self._generations.sent(self._sequence, table.service_id, None if table.removed else table.generation)
         for worker in self._workers:
-            worker.send(message)
+            worker.send_encoded(message)
         self._settle()
 
     async def opened(self, own_port: int | None, sockets: list[socket.socket]) -> None:
         """Let callers in there; returns once every worker accepts, or at the end."""
-        self._step += 1
+        self._sequence += 1
         mine = self._ports[own_port] = [sock.dup() for sock in sockets]
         for worker in self._workers:
             if not worker.leaving:
                 self._send_port(worker, own_port, mine)
-        step = self._step
-        while not (self.stopping or self._all_at(step)):
+        sequence = self._sequence
+        while not (self.stopping or self._all_applied(sequence)):
             self._heard.clear()
             await self._heard.wait()
 
     async def closed(self, own_port: int) -> None:
         """Let nobody in there any more."""
-        self._step += 1
+        self._sequence += 1
         _close(self._ports.pop(own_port, []))
-        for worker in self._workers:
-            worker.send({"kind": "unlisten", "step": self._step, "own_port": own_port})
+        self._broadcast(Unlisten(sequence=self._sequence, own_port=own_port))
 
     def snapshot(self) -> TrafficSnapshot:
         """Return the sum of the workers' last snapshots."""
@@ -201,28 +214,26 @@ class WorkerPool:
 
     def _send_everything(self, worker: WorkerProcess, in_flight: InFlightTable) -> None:
         """Tell a fresh worker what there is. From then on it gets every change, so that it never serves by anything older."""
-        start = {
-            "kind": "start",
-            "number": worker.number,
-            "workers": self._count,
-            "column": worker.column,
-            "rows": _ROWS,
-            "settings": settings_message(self._settings),
-            "handover": self.handover,
-        }
+        start = Start(
+            number=worker.number,
+            workers=self._count,
+            column=worker.column,
+            rows=_ROWS,
+            settings=self._settings,
+            handover=self.handover,
+        )
         worker.send(start, in_flight.fds)
         for message, _ in self._tables.values():
-            worker.send(message)
+            worker.send_encoded(message)
         for own_port, sockets in self._ports.items():
             self._send_port(worker, own_port, sockets)
-        worker.send({"kind": "begin", "step": self._step})
-        worker.step = self._step
+        worker.send(Synced(sequence=self._sequence))
+        worker.acknowledged = self._sequence
         if self.stopping:
-            worker.send({"kind": "drain", "grace_s": 0.0})
+            worker.send(Drain(grace_s=0.0))
 
     def _send_port(self, worker: WorkerProcess, own_port: int | None, sockets: list[socket.socket]) -> None:
-        message = {"kind": "listen", "step": self._step, "own_port": own_port}
-        worker.send(message, [sockets[worker.number].fileno()])
+        worker.send(Listen(sequence=self._sequence, own_port=own_port), [sockets[worker.number].fileno()])
 
     async def _watch(self, worker: WorkerProcess, in_flight: InFlightTable) -> None:
         """Clean up after a worker once it has ended."""
@@ -230,12 +241,12 @@ class WorkerPool:
         self._workers.remove(worker)
         for session_id, row in self._rows.items():
             lost = in_flight.in_flight(row, worker.column)
-            if lost and (stats := self._book.replicas.get(str(session_id))):
+            if lost and (stats := self._book.replicas.get(session_id)):
                 stats.broken["worker-died"] = stats.broken.get("worker-died", 0) + lost
         in_flight.clear(worker.column)
         self._columns.append(worker.column)
         self._drain_totals.add(worker.snapshot, time.monotonic())
-        worker.snapshot = EMPTY_SNAPSHOT
+        worker.snapshot = TrafficSnapshot()
         if worker.leaving:
             log.info("worker_left", worker=worker.number, pid=worker.pid, how=worker.ended_how)
         self._settle()
@@ -254,9 +265,7 @@ class WorkerPool:
                 self._end_hanging(now_s)
             turn += 1
             if turn % _EACH_SECOND == 0:
-                self._drain_totals.forget(
-                    {str(one) for _, sessions in self._tables.values() for one in sessions}, now_s
-                )
+                self._drain_totals.forget({one for _, sessions in self._tables.values() for one in sessions}, now_s)
                 self._settle()
 
     def _end_hanging(self, now_s: float) -> None:
@@ -283,37 +292,45 @@ class WorkerPool:
 
     # --- hearing
 
-    def _listen(self, worker: WorkerProcess, message: Message) -> None:
-        if message["kind"] == "leaving":
-            worker.leave()
-            return
-        self._book.merge(message["stats"])
-        worker.snapshot = message["state"]
-        worker.step = max(worker.step, message["step"])
-        if message["ready"] and not worker.ready:
-            self._now_ready(worker)
-        if self._settle() or message["news"]:
-            self.notify()
-        self._heard.set()
+    def _listen(self, worker: WorkerProcess, message: WorkerMessage) -> None:
+        match message:
+            case Leaving():
+                worker.leave()
+            case Report():
+                self._book.merge(message.stats)
+                worker.snapshot = message.snapshot
+                worker.acknowledged = max(worker.acknowledged, message.sequence)
+                if message.ready and not worker.ready:
+                    self._now_ready(worker)
+                if self._settle() or message.changed:
+                    self.notify()
+                self._heard.set()
+            case _:
+                assert_never(message)
 
     def _now_ready(self, worker: WorkerProcess) -> None:
         worker.ready = True
         for other in self._workers:
             if other.leaving and other.number == worker.number:
-                other.send({"kind": "drain", "grace_s": self._settings.shutdown_grace_s})
+                other.send(Drain(grace_s=self._settings.shutdown_grace_s))
         if self.alive() == self._count:
             self.ready.set()
 
     def _settle(self) -> bool:
-        """See what all workers have reached by now; return whether that is news for the manager."""
-        applied = min((worker.step for worker in self._workers), default=self._step)
+        """Take note of what all workers have applied by now; return whether that is news for the manager."""
+        applied = min((worker.acknowledged for worker in self._workers), default=self._sequence)
         if self._in_flight is not None:
             self._rows.sweep(applied, self._in_flight.is_empty)
-        return self._generations.reached(applied)
+        return self._generations.acknowledged(applied)
 
-    def _all_at(self, step: int) -> bool:
+    def _all_applied(self, sequence: int) -> bool:
         serving = [worker for worker in self._workers if worker.ready and not worker.leaving]
-        return len(serving) == self._count and all(worker.step >= step for worker in serving)
+        return len(serving) == self._count and all(worker.acknowledged >= sequence for worker in serving)
+
+    def _broadcast(self, message: ParentMessage) -> None:
+        content = PARENT_MESSAGES.encode(message)
+        for worker in self._workers:
+            worker.send_encoded(content)
 
 
 def _close(sockets: list[socket.socket]) -> None:

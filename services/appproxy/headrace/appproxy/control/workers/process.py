@@ -11,32 +11,29 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-from pydantic import SecretStr
 
 from headrace.appproxy.control.workers.watchdog import ProcessStat, hang_reason, read_stat
-from headrace.appproxy.ipc.channel import Channel, Message
-from headrace.appproxy.ipc.snapshot import WorkerSnapshot
-from headrace.appproxy.settings import Settings
+from headrace.appproxy.ipc.channel import Channel, FrameReader, Received
+from headrace.appproxy.ipc.codec import EncodedMessage
+from headrace.appproxy.ipc.messages import PARENT_MESSAGES, WORKER_MESSAGES, ParentMessage, WorkerMessage
+from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 
 _MODULE = "headrace.appproxy.worker"
 _PREFIX = "HEADRACE_APPPROXY_"
 _LAST_WORDS_S = 2.0
 _TICKS_PER_S = float(os.sysconf("SC_CLK_TCK"))
-EMPTY_SNAPSHOT: WorkerSnapshot = {"open": {}, "drains": {}, "queued": {}, "out": [], "connections": 0}
-"""Of a worker that has reported nothing yet."""
 
 
 class WorkerProcess:
     """Started by start(). `turned` is set when it asks to be replaced, or has ended."""
 
-    def __init__(self, number: int, column: int, heard: Callable[[WorkerProcess, Message], None]) -> None:
+    def __init__(self, number: int, column: int, heard: Callable[[WorkerProcess, WorkerMessage], None]) -> None:
         self.number = number
         self.column = column
-        self.snapshot = EMPTY_SNAPSHOT
-        self.step = 0
-        """What it has reached of the parent's steps."""
+        self.snapshot = TrafficSnapshot()
+        """The last that it reported; an empty one before the first, and once it was added to the totals of those that exited."""
+        self.acknowledged = 0
+        """Sequence number of the parent's last change that it has applied."""
         self.ready = False
         self.leaving = False
         self.ended = False
@@ -46,7 +43,7 @@ class WorkerProcess:
         self._cpu_when_heard_s = 0.0
         self._heard = heard
         self._process: asyncio.subprocess.Process | None = None
-        self._channel: Channel | None = None
+        self._channel: Channel[WorkerMessage] | None = None
         self._silent = asyncio.Event()
 
     @property
@@ -73,14 +70,16 @@ class WorkerProcess:
             raise
         finally:
             theirs.close()
-        self._channel = Channel(ours, heard=self._listen, ended=self._silent.set)
+        self._channel = Channel(
+            ours, FrameReader(WORKER_MESSAGES), heard=self._listen, ended=lambda _: self._silent.set()
+        )
 
-    def _listen(self, message: Message, _fds: list[int]) -> None:
+    def _listen(self, received: Received[WorkerMessage]) -> None:
         self.heard_s = time.monotonic()
         self._reported_once = True
         if (stat := self._stat()) is not None:
             self._cpu_when_heard_s = stat.cpu_s
-        self._heard(self, message)
+        self._heard(self, received.message)
 
     def _stat(self) -> ProcessStat | None:
         """Return how the system shows the process; None if it is gone."""
@@ -95,10 +94,14 @@ class WorkerProcess:
             now_s - self.heard_s, self._stat(), self._cpu_when_heard_s, reported_once=self._reported_once
         )
 
-    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Tell it something; nothing happens if it is gone."""
+    def send(self, message: ParentMessage, descriptors: Sequence[int] = ()) -> None:
+        """Send it a message; nothing happens if it is gone."""
+        self.send_encoded(PARENT_MESSAGES.encode(message), descriptors)
+
+    def send_encoded(self, content: EncodedMessage, descriptors: Sequence[int] = ()) -> None:
+        """Send it a message that was encoded once for all workers."""
         if self._channel is not None:
-            self._channel.send(message, fds)
+            self._channel.send(content, descriptors)
 
     def leave(self) -> None:
         """Note that it asks to be replaced."""
@@ -130,13 +133,6 @@ class WorkerProcess:
         if code is None:
             return "not started"
         return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
-
-
-def settings_message(settings: Settings) -> dict[str, Any]:
-    """Return the settings as a worker needs them: secrets in clear, but for the bus, which is not a worker's business."""
-    secret = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
-    del secret["nats_password"]
-    return settings.model_dump(mode="json", exclude={*secret, "nats_password", "nats_user"}) | secret
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:

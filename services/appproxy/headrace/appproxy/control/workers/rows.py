@@ -20,7 +20,7 @@ class RowAllocator:
         self._free = deque(range(number))
         self._taken: dict[SessionId, int] = {}
         self._left: dict[SessionId, int] = {}
-        """Replicas that no table names any more, and the step since when."""
+        """Replicas that no table names any more, and the sequence number of the table that was the first not to."""
 
     def take(self, session_id: SessionId) -> int | None:
         """Return the replica's row; None where all are taken."""
@@ -30,14 +30,14 @@ class RowAllocator:
             row = self._taken[session_id] = self._free.popleft()
         return row
 
-    def release(self, sessions: Iterable[SessionId], step: int) -> None:
-        """Note that no table names these from `step` on."""
-        self._left.update((session_id, step) for session_id in sessions if session_id in self._taken)
+    def release(self, sessions: Iterable[SessionId], sequence: int) -> None:
+        """Note that no table names these from the one with this number on."""
+        self._left.update((session_id, sequence) for session_id in sessions if session_id in self._taken)
 
     def sweep(self, applied: int, empty: Callable[[int], bool]) -> None:
-        """Take back what is unused. `applied`: the step that every worker has reached."""
-        for session_id, step in list(self._left.items()):
-            if step <= applied and empty(self._taken[session_id]):
+        """Take back what is unused. `applied`: up to which number every worker has applied the parent's changes."""
+        for session_id, sequence in list(self._left.items()):
+            if sequence <= applied and empty(self._taken[session_id]):
                 del self._left[session_id]
                 self._free.append(self._taken.pop(session_id))
 

@@ -24,7 +24,7 @@ from headrace.appproxy.dataplane.balancing.waiter import Waiter
 from headrace.appproxy.dataplane.route_table import RouteEntry
 from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats, StatsBook
 from headrace.appproxy.dataplane.upstream.failures import Failure
-from headrace.appproxy.dataplane.upstream.replica import DrainCounts, Replica
+from headrace.appproxy.dataplane.upstream.replica import DrainCounter, Replica
 from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Route
@@ -61,7 +61,7 @@ class Backend:
         """All that came to a choice of a replica."""
         self.name: str = table.name
         self.key = str(table.service_id)
-        self.stats = stats.service(self.key, self.name)
+        self.stats = stats.service(table.service_id, self.name)
         self.replicas: dict[SessionId, Replica] = {}
         self.queue: FairQueue[Waiter] = FairQueue(table.limits.max_queued)
         self._stats = stats
@@ -100,7 +100,7 @@ class Backend:
         for session_id, route in routes.items():
             replica = self.replicas.get(session_id)
             if replica is None:
-                numbers = self._stats.replica(self.key, self.name, str(route.revision_id), str(session_id))
+                numbers = self._stats.replica(table.service_id, self.name, route.revision_id, session_id)
                 replica = self.replicas[session_id] = self._make(route, numbers)
             else:
                 replica.update(route)
@@ -118,7 +118,7 @@ class Backend:
         """The table does not name it any more. What is open on it goes on for as long as the replica lives."""
         replica = self.replicas.pop(session_id)
         if replica.drain is None:
-            replica.drain = DrainCounts(len(replica.open))
+            replica.drain = DrainCounter(len(replica.open))
         replica.retired = True
         replica.close_idle()
         self._retire(replica, self._now())
@@ -321,8 +321,13 @@ class Backend:
         replica.close_idle()
 
     def ejected(self) -> frozenset[str]:
-        """Return the replicas that are ejected."""
+        """Return the keys of the replicas that are ejected."""
         return self._outliers.ejected() if self._outliers.suspects else frozenset()
+
+    def ejected_replicas(self) -> list[Replica]:
+        """Return the replicas that are ejected."""
+        ejected = self.ejected()
+        return [replica for replica in self.replicas.values() if replica.key in ejected] if ejected else []
 
     def may_retry(self) -> bool:
         """Whether the retry budget allows one more."""

@@ -11,7 +11,7 @@ from headrace.appproxy.dataplane.inspect.model_index import ModelIndex
 from headrace.appproxy.dataplane.route_table import RouteEntry, RouteTables
 from headrace.appproxy.dataplane.upstream.replica import Replica
 from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
-from headrace.appproxy.ipc.snapshot import WorkerSnapshot
+from headrace.appproxy.ipc.snapshot import QueueDepth, TrafficSnapshot
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import RouteTable
 
@@ -45,25 +45,25 @@ class BackendRegistry:
         for session_id in [known for known, (_, until_s) in self.retired.items() if until_s <= now_s]:
             del self.retired[session_id]
 
-    def snapshot(self, now_s: float) -> WorkerSnapshot:
-        """Return what is in hand now (ipc.snapshot.WorkerSnapshot), without the connections."""
+    def snapshot(self, now_s: float, *, connections: int) -> TrafficSnapshot:
+        """Return what is open, queued and draining now, beside so many downstream connections."""
         live = [replica for backend in self for replica in backend.replicas.values()]
         drains = [r for r in live if r.drain is not None] + [replica for replica, _ in self.retired.values()]
-        return {
-            "open": {r.key: len(r.open) for r in live if r.open},
-            "drains": {r.key: [len(r.open), *r.drain.numbers] for r in drains if r.drain is not None},
-            "queued": {
-                backend.key: [
-                    len(backend.queue),
-                    now_s - (backend.queue.oldest_s or now_s),
-                    backend.waits_for_first_replica,
-                ]
-                for backend in self
+        return TrafficSnapshot(
+            in_flight={r.session_id: len(r.open) for r in live if r.open},
+            drains={r.session_id: r.drain.counts(len(r.open)) for r in drains if r.drain is not None},
+            queues={
+                service_id: QueueDepth(
+                    requests=len(backend.queue),
+                    oldest_s=now_s - (backend.queue.oldest_s or now_s),
+                    held=backend.waits_for_first_replica,
+                )
+                for service_id, backend in self._backends.items()
                 if backend.queue
             },
-            "out": [key for backend in self for key in backend.ejected()],
-            "connections": 0,
-        }
+            ejected=frozenset([r.session_id for backend in self for r in backend.ejected_replicas()]),
+            connections=connections,
+        )
 
     def load(self, now_s: float) -> None:
         """Take over the tables that are there already (from disk)."""

@@ -70,12 +70,12 @@ class RequestRecord:
     @property
     def replica_key(self) -> str:
         """The last replica's session id, or nothing."""
-        return self.stats.session_id if self.stats is not None else ""
+        return str(self.stats.session_id) if self.stats is not None else ""
 
     @property
     def revision(self) -> str:
         """The last replica's revision id, or nothing."""
-        return self.stats.revision_id if self.stats is not None else ""
+        return str(self.stats.revision_id) if self.stats is not None else ""
 
     @property
     def client_name(self) -> str:

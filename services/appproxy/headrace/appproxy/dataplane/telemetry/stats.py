@@ -6,10 +6,14 @@ Everything is bounded by the fleet: services and replicas come from the tables, 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeVar
 
 from headrace.appproxy.dataplane.auth.access import DENIALS
+from headrace.appproxy.ipc.stats import HistogramCounts, ReplicaCounts, ServiceCounts, StatsDelta
+from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId
+
+Key = TypeVar("Key", str, int)
 
 SECONDS: Final[tuple[float, ...]] = (
     0.001,
@@ -77,31 +81,50 @@ class Histogram:
         """How many values were counted."""
         return sum(self.counts)
 
-    def dump(self) -> list[float]:
-        """Return the counts and the sum; nothing where nothing was counted."""
-        return [*self.counts, self.total] if any(self.counts) else []
+    @property
+    def delta(self) -> HistogramCounts | None:
+        """The counts and the sum; None where nothing was counted."""
+        return HistogramCounts(tuple(self.counts), self.total) if any(self.counts) else None
 
-    def add(self, dumped: list[float]) -> None:
-        """Add what another one dumped."""
-        if dumped:
-            *counts, total = dumped
-            self.counts = [own + int(more) for own, more in zip(self.counts, counts, strict=True)]
-            self.total += total
+    def add(self, delta: HistogramCounts | None) -> None:
+        """Add what another process counted."""
+        if delta is not None:
+            self.counts = [own + more for own, more in zip(self.counts, delta.buckets, strict=True)]
+            self.total += delta.total
 
 
-def _count(counts: dict[Any, int], name: Any) -> None:
+def _count(counts: dict[str, int], name: str) -> None:
     if name in counts or len(counts) < _MOST_REASONS:
         counts[name] = counts.get(name, 0) + 1
+
+
+def _add(counts: dict[Key, int], more: dict[Key, int]) -> None:
+    for key, number in more.items():
+        counts[key] = counts.get(key, 0) + number
 
 
 class ReplicaStats:
     """What one replica did. `codes`: answers by status, 0 for callers who left before one."""
 
-    _COUNTS = ("bytes_received", "bytes_sent", "completion_tokens", "cut", "prompt_tokens", "retried")
-    _HISTOGRAMS = ("durations", "first_bytes", "per_event")
-    __slots__ = (*_COUNTS, *_HISTOGRAMS, "broken", "codes", "revision_id", "service", "service_id", "session_id")
+    __slots__ = (
+        "broken",
+        "bytes_received",
+        "bytes_sent",
+        "codes",
+        "completion_tokens",
+        "cut",
+        "durations",
+        "first_bytes",
+        "per_event",
+        "prompt_tokens",
+        "retried",
+        "revision_id",
+        "service",
+        "service_id",
+        "session_id",
+    )
 
-    def __init__(self, service_id: str, service: str, revision_id: str, session_id: str) -> None:
+    def __init__(self, service_id: ServiceId, service: str, revision_id: RevisionId, session_id: SessionId) -> None:
         self.service_id, self.service = service_id, service
         self.revision_id, self.session_id = revision_id, session_id
         self.clear()
@@ -152,33 +175,48 @@ class ReplicaStats:
         broken = sum(number for why, number in self.broken.items() if why not in DENIALS)
         return sum(number for code, number in self.codes.items() if code >= 500) + broken
 
-    def dump(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        return (
-            {name: value for name in self._COUNTS if (value := getattr(self, name))}
-            | {name: value for name in self._HISTOGRAMS if (value := getattr(self, name).dump())}
-            | {"codes": {str(code): number for code, number in self.codes.items()}, "broken": self.broken}
+    @property
+    def delta(self) -> ReplicaCounts:
+        """What was counted since it was cleared."""
+        return ReplicaCounts(
+            service_id=self.service_id,
+            service=self.service,
+            revision_id=self.revision_id,
+            session_id=self.session_id,
+            codes=self.codes,
+            broken=self.broken,
+            bytes_received=self.bytes_received,
+            bytes_sent=self.bytes_sent,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            retried=self.retried,
+            cut=self.cut,
+            durations=self.durations.delta,
+            first_bytes=self.first_bytes.delta,
+            per_event=self.per_event.delta,
         )
 
-    def add(self, dumped: dict[str, Any]) -> None:
-        """Add what another one dumped."""
-        for name in self._COUNTS:
-            setattr(self, name, getattr(self, name) + dumped.get(name, 0))
-        for name in self._HISTOGRAMS:
-            getattr(self, name).add(dumped.get(name, []))
-        for code, number in dumped["codes"].items():
-            self.codes[int(code)] = self.codes.get(int(code), 0) + number
-        for why, number in dumped["broken"].items():
-            self.broken[why] = self.broken.get(why, 0) + number
+    def add(self, delta: ReplicaCounts) -> None:
+        """Add what another process counted."""
+        _add(self.codes, delta.codes)
+        _add(self.broken, delta.broken)
+        self.bytes_received += delta.bytes_received
+        self.bytes_sent += delta.bytes_sent
+        self.prompt_tokens += delta.prompt_tokens
+        self.completion_tokens += delta.completion_tokens
+        self.retried += delta.retried
+        self.cut += delta.cut
+        self.durations.add(delta.durations)
+        self.first_bytes.add(delta.first_bytes)
+        self.per_event.add(delta.per_event)
 
 
 class ServiceStats:
     """What one service refused, kept waiting and sent again."""
 
-    _COUNTED = ("refused", "retries")
-    __slots__ = (*_COUNTED, "ejections", "preflights", "queue_seconds", "service", "service_id")
+    __slots__ = ("ejections", "preflights", "queue_seconds", "refused", "retries", "service", "service_id")
 
-    def __init__(self, service_id: str, service: str) -> None:
+    def __init__(self, service_id: ServiceId, service: str) -> None:
         self.service_id, self.service = service_id, service
         self.clear()
 
@@ -203,33 +241,34 @@ class ServiceStats:
         """Count a request that was sent again."""
         _count(self.retries, why)
 
-    def dump(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        return {
-            "refused": self.refused,
-            "retries": self.retries,
-            "ejections": self.ejections,
-            "preflights": self.preflights,
-            "queue_seconds": self.queue_seconds.dump(),
-        }
+    @property
+    def delta(self) -> ServiceCounts:
+        """What was counted since it was cleared."""
+        return ServiceCounts(
+            service_id=self.service_id,
+            service=self.service,
+            refused=self.refused,
+            retries=self.retries,
+            ejections=self.ejections,
+            preflights=self.preflights,
+            queue_seconds=self.queue_seconds.delta,
+        )
 
-    def add(self, dumped: dict[str, Any]) -> None:
-        """Add what another one dumped."""
-        for name in self._COUNTED:
-            own = getattr(self, name)
-            for key, number in dumped[name].items():
-                own[key] = own.get(key, 0) + number
-        self.ejections += dumped["ejections"]
-        self.preflights += dumped["preflights"]
-        self.queue_seconds.add(dumped["queue_seconds"])
+    def add(self, delta: ServiceCounts) -> None:
+        """Add what another process counted."""
+        _add(self.refused, delta.refused)
+        _add(self.retries, delta.retries)
+        self.ejections += delta.ejections
+        self.preflights += delta.preflights
+        self.queue_seconds.add(delta.queue_seconds)
 
 
 class StatsBook:
     """All numbers of a process. `take` hands over what came since the last call; `merge` adds what another one handed over."""
 
     def __init__(self) -> None:
-        self.services: dict[str, ServiceStats] = {}
-        self.replicas: dict[str, ReplicaStats] = {}
+        self.services: dict[ServiceId, ServiceStats] = {}
+        self.replicas: dict[SessionId, ReplicaStats] = {}
         self.malformed: dict[str, int] = {}
         """Bytes that were no request, by why."""
         self.unknown: dict[str, int] = {}
@@ -239,14 +278,16 @@ class StatsBook:
         self.illegal_transitions: dict[str, int] = {}
         """Steps of requests that their table does not know, by state and event."""
 
-    def service(self, service_id: str, name: str) -> ServiceStats:
+    def service(self, service_id: ServiceId, name: str) -> ServiceStats:
         """Return the numbers of a service; makes them."""
         found = self.services.get(service_id)
         if found is None:
             found = self.services[service_id] = ServiceStats(service_id, name)
         return found
 
-    def replica(self, service_id: str, service: str, revision_id: str, session_id: str) -> ReplicaStats:
+    def replica(
+        self, service_id: ServiceId, service: str, revision_id: RevisionId, session_id: SessionId
+    ) -> ReplicaStats:
         """Return the numbers of a replica; makes them."""
         found = self.replicas.get(session_id)
         if found is None:
@@ -265,43 +306,42 @@ class StatsBook:
         """Count a step of a request that its table does not know: a mistake of the proxy's own."""
         _count(self.illegal_transitions, f"{state} {event}")
 
-    def forget(self, *, replicas: set[str], services: set[str]) -> None:
+    def forget(self, *, replicas: Iterable[SessionId], services: Iterable[ServiceId]) -> None:
         """Drop the numbers of these."""
-        for key in replicas & self.replicas.keys():
-            del self.replicas[key]
-        for key in services & self.services.keys():
-            del self.services[key]
+        for session_id in replicas:
+            self.replicas.pop(session_id, None)
+        for service_id in services:
+            self.services.pop(service_id, None)
 
-    def take(self) -> dict[str, Any]:
-        """Return as JSON values what was counted since the last call, of those that counted anything."""
-        taken = {
-            "services": [[s.service_id, s.service, s.dump()] for s in self.services.values() if s.busy],
-            "replicas": [[r.service_id, r.service, r.revision_id, r.session_id, r.dump()] for r in self if r.busy],
-            "malformed": self.malformed,
-            "unknown": self.unknown,
-            "preflights": self.preflights,
-            "illegal_transitions": self.illegal_transitions,
-        }
-        for service in self.services.values():
-            if service.busy:
-                service.clear()
-        for replica in self:
-            if replica.busy:
-                replica.clear()
+    def take(self) -> StatsDelta:
+        """Return what was counted since the last call, of those that counted anything."""
+        services = [service for service in self.services.values() if service.busy]
+        replicas = [replica for replica in self if replica.busy]
+        taken = StatsDelta(
+            services=tuple([service.delta for service in services]),
+            replicas=tuple([replica.delta for replica in replicas]),
+            malformed=self.malformed,
+            unknown=self.unknown,
+            preflights=self.preflights,
+            illegal_transitions=self.illegal_transitions,
+        )
+        for service in services:
+            service.clear()
+        for replica in replicas:
+            replica.clear()
         self.malformed, self.unknown, self.preflights, self.illegal_transitions = {}, {}, 0, {}
         return taken
 
-    def merge(self, dumped: dict[str, Any]) -> None:
+    def merge(self, delta: StatsDelta) -> None:
         """Add what another process took."""
-        for service_id, name, numbers in dumped["services"]:
-            self.service(service_id, name).add(numbers)
-        for service_id, name, revision_id, session_id, numbers in dumped["replicas"]:
-            self.replica(service_id, name, revision_id, session_id).add(numbers)
-        self.preflights += dumped["preflights"]
-        for name in ("malformed", "unknown", "illegal_transitions"):
-            own, more = getattr(self, name), dumped[name]
-            for key, number in more.items():
-                own[key] = own.get(key, 0) + number
+        for service in delta.services:
+            self.service(service.service_id, service.service).add(service)
+        for replica in delta.replicas:
+            self.replica(replica.service_id, replica.service, replica.revision_id, replica.session_id).add(replica)
+        _add(self.malformed, delta.malformed)
+        _add(self.unknown, delta.unknown)
+        _add(self.illegal_transitions, delta.illegal_transitions)
+        self.preflights += delta.preflights
 
     def __iter__(self) -> Iterator[ReplicaStats]:
         return iter(self.replicas.values())

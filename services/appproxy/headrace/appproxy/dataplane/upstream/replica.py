@@ -17,6 +17,7 @@ from headrace.appproxy.dataplane.upstream.model_names import fetch_model_names
 from headrace.appproxy.dataplane.upstream.open_request import OpenRequest
 from headrace.appproxy.dataplane.upstream.peer_check import is_forbidden_peer
 from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
+from headrace.appproxy.ipc.snapshot import DrainCounts
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Route
 from headrace.common.runtime.clock import utc_now
@@ -25,8 +26,8 @@ _MOST_IDLE: Final = 512
 """Idle connections kept to one replica."""
 
 
-class DrainCounts:
-    """What became of a replica's requests since it began to drain (contracts: DrainReceipt)."""
+class DrainCounter:
+    """Counts what becomes of a replica's requests from when it began to drain."""
 
     __slots__ = ("cut", "failed", "finished", "retried", "slowest_s", "started")
 
@@ -45,10 +46,17 @@ class DrainCounts:
         else:
             self.finished += 1
 
-    @property
-    def numbers(self) -> list[float]:
-        """Return started, finished, retried, failed, cut, slowest_s."""
-        return [self.started, self.finished, self.retried, self.failed, self.cut, self.slowest_s]
+    def counts(self, in_flight: int) -> DrainCounts:
+        """Return them as they are reported, beside what is open."""
+        return DrainCounts(
+            in_flight=in_flight,
+            started=self.started,
+            finished=self.finished,
+            retried=self.retried,
+            failed=self.failed,
+            cut=self.cut,
+            slowest_s=self.slowest_s,
+        )
 
 
 ASK_AGAIN_S: Final = 60.0
@@ -92,7 +100,7 @@ class Replica:
         self.stats = stats
         self.open: set[OpenRequest] = set()
         self.idle: list[ReplicaConnection] = []
-        self.drain: DrainCounts | None = None
+        self.drain: DrainCounter | None = None
         self.retired = False
         """Whether the table names it no more."""
         self.share = 1.0
@@ -125,7 +133,7 @@ class Replica:
         self.route = route
         self.weight = route.weight
         if route.state == "draining" and self.drain is None:
-            self.drain = DrainCounts(len(self.open))
+            self.drain = DrainCounter(len(self.open))
 
     def share_count(self, shared: InFlightCell) -> None:
         """Share the count of open requests with the other workers."""

@@ -90,7 +90,7 @@ class InFlightTable:
     @classmethod
     def make(cls, *, rows: int, columns: int) -> InFlightTable:
         """Return a new one, all zero. Memory is used by the page, as rows are."""
-        memory = os.memfd_create("headrace-board", os.MFD_CLOEXEC)
+        memory = os.memfd_create("headrace-in-flight", os.MFD_CLOEXEC)
         os.ftruncate(memory, rows * columns * _WORD)
         return cls(memory, [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(columns)], rows=rows)
 

@@ -1,0 +1,155 @@
+"""Messages between the app-proxy's parent and its workers: one union for each direction.
+
+The parent's changes (tables, sockets) have a sequence number each, and go to every worker in that order; a worker's reports
+acknowledge the last one that it has applied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
+
+from headrace.appproxy.ipc.codec import MOST_DESCRIPTORS, Codec, ControlMessage
+from headrace.appproxy.ipc.snapshot import TrafficSnapshot
+from headrace.appproxy.ipc.stats import StatsDelta
+from headrace.appproxy.settings import Settings
+from headrace.common.contracts.ids import SessionId
+from headrace.common.contracts.messages.routes import RouteTable
+
+_NOT_FOR_WORKERS: Final = frozenset({"nats_user", "nats_password"})
+
+
+def _plain_settings(settings: Settings) -> dict[str, object]:
+    """Return the settings as JSON values: secrets in clear, but for the bus, which is not a worker's business."""
+    secrets = {
+        name: value.get_secret_value()
+        for name, value in settings
+        if isinstance(value, SecretStr) and name not in _NOT_FOR_WORKERS
+    }
+    return settings.model_dump(mode="json", exclude={*secrets, *_NOT_FOR_WORKERS}) | secrets
+
+
+def _settings(found: object) -> Settings:
+    if isinstance(found, Settings):
+        return found
+    if not isinstance(found, dict):
+        raise ValueError("settings are an object")
+    try:
+        return Settings(**found)
+    except ValidationError as error:  # its own text would say what was found, secrets too
+        raise ValueError("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())) from None
+
+
+WorkerSettings = Annotated[Settings, PlainSerializer(_plain_settings), PlainValidator(_settings)]
+
+
+# --- parent to worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start(ControlMessage):
+    """The first message. Its descriptors: the in-flight table's memory, then an eventfd for each of its columns."""
+
+    descriptors: ClassVar[range] = range(2, MOST_DESCRIPTORS + 1)
+    number: NonNegativeInt
+    """Which worker this is; its successor has the same."""
+    workers: NonNegativeInt
+    """How many share limits and load."""
+    column: NonNegativeInt
+    """Its column of the in-flight table."""
+    rows: NonNegativeInt
+    settings: WorkerSettings
+    handover: str
+    """Word of the parent, by which workers without one know its successor (handover.py); empty where they are not to wait for it."""
+    kind: Literal["start"] = "start"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyTable(ControlMessage):
+    """Put a service's route table in use."""
+
+    sequence: NonNegativeInt
+    table: RouteTable
+    rows: dict[SessionId, NonNegativeInt]
+    """Its replicas' rows of the in-flight table."""
+    kind: Literal["apply-table"] = "apply-table"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen(ControlMessage):
+    """Accept callers on a listening socket, its descriptor. `own_port`: the port that one service has for its own; None: the shared one."""
+
+    descriptors: ClassVar[range] = range(1, 2)
+    sequence: NonNegativeInt
+    own_port: int | None
+    kind: Literal["listen"] = "listen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlisten(ControlMessage):
+    """Accept no more callers at a service's own port."""
+
+    sequence: NonNegativeInt
+    own_port: int
+    kind: Literal["unlisten"] = "unlisten"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synced(ControlMessage):
+    """All tables and sockets that there are at a worker's start have been sent: once it has applied them, it is ready."""
+
+    sequence: NonNegativeInt
+    kind: Literal["synced"] = "synced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain(ControlMessage):
+    """Accept no more, let open requests end within the grace, and exit."""
+
+    grace_s: Annotated[float, Field(ge=0)]
+    kind: Literal["drain"] = "drain"
+
+
+ParentMessage = Annotated[Start | ApplyTable | Listen | Unlisten | Synced | Drain, Discriminator("kind")]
+
+
+# --- worker to parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(ControlMessage):
+    """What a worker has applied, has open now, and has counted since its last report. Sent four times a second, and soon on change."""
+
+    sequence: NonNegativeInt
+    """The parent's last change that it has applied."""
+    ready: bool
+    """Whether it serves by all that there was at its start."""
+    changed: bool
+    """Whether something happened that the manager should hear of at once."""
+    snapshot: TrafficSnapshot
+    stats: StatsDelta
+    kind: Literal["report"] = "report"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaving(ControlMessage):
+    """It got SIGTERM: it goes on until the parent has a successor and sends Drain."""
+
+    kind: Literal["leaving"] = "leaving"
+
+
+WorkerMessage = Annotated[Report | Leaving, Discriminator("kind")]
+
+PARENT_MESSAGES: Final[Codec[ParentMessage]] = Codec(TypeAdapter(ParentMessage))
+WORKER_MESSAGES: Final[Codec[WorkerMessage]] = Codec(TypeAdapter(WorkerMessage))

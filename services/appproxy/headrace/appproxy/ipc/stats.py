@@ -1,0 +1,69 @@
+"""StatsDelta: what one worker has counted since its last report. Telemetry makes it of its counters, and adds it to those of the parent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import NonNegativeInt
+
+from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramCounts:
+    """Values in each bucket, the last one beyond all bounds, and their sum. Both ends have the same bounds."""
+
+    buckets: tuple[NonNegativeInt, ...]
+    total: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaCounts:
+    """Of one replica. A histogram in which nothing was counted is None."""
+
+    service_id: ServiceId
+    service: str
+    revision_id: RevisionId
+    session_id: SessionId
+    codes: dict[NonNegativeInt, NonNegativeInt]
+    """Answers by status, 0 for callers who left before one."""
+    broken: dict[str, NonNegativeInt]
+    """Answers that began and could not be finished, by why."""
+    bytes_received: NonNegativeInt
+    bytes_sent: NonNegativeInt
+    prompt_tokens: NonNegativeInt
+    completion_tokens: NonNegativeInt
+    retried: NonNegativeInt
+    cut: NonNegativeInt
+    durations: HistogramCounts | None
+    first_bytes: HistogramCounts | None
+    per_event: HistogramCounts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCounts:
+    """Of one service, beside its replicas."""
+
+    service_id: ServiceId
+    service: str
+    refused: dict[str, NonNegativeInt]
+    retries: dict[str, NonNegativeInt]
+    ejections: NonNegativeInt
+    preflights: NonNegativeInt
+    queue_seconds: HistogramCounts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsDelta:
+    """Of one worker: those services and replicas of which anything was counted."""
+
+    services: tuple[ServiceCounts, ...] = ()
+    replicas: tuple[ReplicaCounts, ...] = ()
+    malformed: dict[str, NonNegativeInt]
+    """Bytes that were no request, by why."""
+    unknown: dict[str, NonNegativeInt]
+    """Requests refused before their service was known, by why."""
+    illegal_transitions: dict[str, NonNegativeInt]
+    """Steps of requests that their table does not know, by state and event."""
+    preflights: NonNegativeInt = 0
+    """Of browsers at the fleet's base URL, that were answered."""
