@@ -11,8 +11,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice, product
-from re import _constants as c  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as c
+from re import _parser as parser
 from typing import Any
 
 Then = Callable[[int], bool]
