@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -166,6 +168,61 @@ def test_a_large_file_that_went_meanwhile_costs_itself(there: StandIn, client: C
     assert [file.path for file in done.files] == ["a"]
     assert (tmp_path / "to/a").stat().st_mtime == MODIFIED
     assert list((tmp_path / "to").iterdir()) == [tmp_path / "to/a"]
+
+
+def files_of(there: StandIn, sizes: dict[str, int]) -> None:
+    """The folder has these files, with content of these sizes."""
+    there.files = {path: b"x" * size for path, size in sizes.items()}
+    rows = [{"path": path, "kind": "file", "size_bytes": size, "modified_at": NOW} for path, size in sizes.items()]
+    there.on("GET", FILES, {"items": rows, "next": None})
+
+
+@pytest.mark.parametrize("size", [1, 2_000_000])
+def test_names_of_255_bytes_come_in_whatever_script_they_are(
+    there: StandIn, client: Client, tmp_path: Path, size: int
+) -> None:
+    names = {"a" * 255: size, "\u6c34" * 85: size, "x" + "\u00e9" * 127: size}
+    files_of(there, names)
+    done = client.folders.download_tree("chat", tmp_path / "to")
+    assert {file.path for file in done.files} == set(names), done.left_out
+    assert {path.name: path.stat().st_size for path in (tmp_path / "to").iterdir()} == names
+
+
+@pytest.mark.parametrize("size", [1, 2_000_000])
+def test_a_file_that_cannot_be_written_here_costs_itself(
+    there: StandIn, client: Client, tmp_path: Path, size: int
+) -> None:
+    too_long, deep = "n" * 300, "/".join(["d" * 200] * 25)  # more than a name, and than a path, may have here
+    files_of(there, {"a": size, too_long: size, f"{'m' * 300}/b": size, f"{deep}/c": size, "z": size})
+    done = client.folders.download_tree("chat", tmp_path / "to")
+    assert [file.path for file in done.files] == ["a", "z"]
+    assert {row.path for row in done.left_out} == {too_long, f"{'m' * 300}/b", f"{deep}/c"}
+    assert all("it cannot be written here: File name too long" in row.reason for row in done.left_out)
+    assert not [path for path in (tmp_path / "to").iterdir() if path.suffix == ".part"]
+
+
+def test_a_directory_that_cannot_be_made_here_costs_itself(there: StandIn, client: Client, tmp_path: Path) -> None:
+    rows = [{"path": path, "kind": "directory", "size_bytes": 0, "modified_at": NOW} for path in ("a", "n" * 300, "z")]
+    there.on("GET", FILES, {"items": rows, "next": None})
+    done = client.folders.download_tree("chat", tmp_path / "to")
+    assert done.directories == ("a", "z")
+    assert [(row.path, row.reason) for row in done.left_out] == [
+        ("n" * 300, "it cannot be written here: File name too long")
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 2_000_000])
+def test_a_full_disk_here_ends_a_download(
+    there: StandIn, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    files_of(there, {"a": size})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        client.folders.download_tree("chat", tmp_path / "to")
 
 
 def test_more_than_one_transfer_plans_is_refused_before_anything_moves(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry, Selection
-from headrace.sdk.downloads import remove_abandoned, seconds_of, write_whole
+from headrace.sdk.downloads import not_here, remove_abandoned, seconds_of, write_whole
 from headrace.sdk.errors import AnswerLostError, ApiError, TransferError, UnreachableError
 from headrace.sdk.transport import Query, Transport, parsed
 
@@ -85,7 +85,7 @@ def send_archive(
 def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence[Wanted]) -> Iterator[RefusedEntry]:
     """Fetch the files in one request, and yield those that did not come, with the reason. Each is there whole or not at all.
 
-    Raises ApiError, TransferError when the server stays away, OSError when the disk does not take it.
+    Raises ApiError, TransferError when the server stays away, OSError when the disk takes none of them.
     """
     body = Selection(paths=tuple(file.path for file in files))
     names: dict[Path, set[str]] = {}
@@ -95,6 +95,7 @@ def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence
         remove_abandoned(directory, some)
     answer = _patiently(transport, lambda: transport.send("POST", path, query=query, body=body), "download")
     missing = {file.path: file for file in files}
+    unwritten: list[RefusedEntry] = []
     with tarfile.open(fileobj=io.BytesIO(answer.content), mode="r:") as archive:
         for entry in archive:
             file = missing.pop(entry.name, None)  # what was not asked for goes nowhere
@@ -105,8 +106,12 @@ def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence
             digest = entry.pax_headers.get(_DIGEST)
             if len(data) != entry.size or (digest is not None and digest != hashlib.sha256(data).hexdigest()):
                 raise TransferError(f"{entry.name} did not come as the server read it")
-            write_whole(file.to, data, modified=entry.mtime)
+            try:
+                write_whole(file.to, data, modified=entry.mtime)
+            except OSError as error:
+                unwritten.append(RefusedEntry(path=file.path, found=not_here(error), allowed="a writable place"))
         changed = archive.pax_headers.get(_CHANGED)
+    yield from unwritten
     for gone in missing:
         yield RefusedEntry(
             path=gone,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -21,12 +22,33 @@ from headrace.sdk.transport import Query, Transport
 _PATIENCE: Final = 8
 _CHUNK_BYTES: Final = 1024 * 1024
 _PART_NAME: Final = 100
-"""Characters of a file's name that its part has."""
+"""Bytes of a file's name that its part has."""
 _PART = re.compile(r"^(\..+)\.[a-z0-9_]{8}\.part$", re.DOTALL)
+_OF_THIS_FILE: Final = {
+    errno.EACCES,
+    errno.EBUSY,
+    errno.EEXIST,
+    errno.EILSEQ,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+}
+"""Errors that say something of one place; others, as of a full disk, are of all."""
 _FRESH_S: Final = 60.0
 """A part that was written to since is left alone, whoever holds it."""
 _MOST_LOOKED_AT: Final = 10_000
 _RANGE = re.compile(r"^bytes (\d+)-\d+/(\d+)$")
+
+
+def not_here(error: OSError) -> str:
+    """Return why one file or directory cannot be written here. Raises the error where it says something of all of them."""
+    if error.errno not in _OF_THIS_FILE:
+        raise error
+    return f"it cannot be written here: {error.strerror}"
 
 
 def remove_abandoned(directory: Path, names: Collection[str]) -> None:
@@ -34,7 +56,7 @@ def remove_abandoned(directory: Path, names: Collection[str]) -> None:
 
     A directory with very many entries is looked at in part; what is left there costs room only.
     """
-    wanted = {f".{name[:_PART_NAME]}" for name in names}
+    wanted = {_part_prefix(name) for name in names}
     with suppress(OSError), os.scandir(directory) as entries:
         for entry in islice(entries, _MOST_LOOKED_AT):
             match = _PART.match(entry.name)
@@ -51,10 +73,15 @@ def _remove_if_abandoned(part: Path) -> None:
             part.unlink()
 
 
+def _part_prefix(name: str) -> str:
+    """Return how the part of a file with this name begins; cut by bytes, since a name has room for 255 of them."""
+    return "." + os.fsencode(name)[:_PART_NAME].decode(errors="ignore")
+
+
 @contextmanager
 def _part_of(to: Path) -> Iterator[IO[bytes]]:
     """A new file beside `to`, held against remove_abandoned() of other processes, and removed where what is inside fails."""
-    with NamedTemporaryFile(dir=to.parent, prefix=f".{to.name[:_PART_NAME]}.", suffix=".part", delete=False) as file:
+    with NamedTemporaryFile(dir=to.parent, prefix=f"{_part_prefix(to.name)}.", suffix=".part", delete=False) as file:
         try:
             with suppress(OSError):  # a file system that has no locks
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.common.contracts.http.folders import FileView, FolderView
 from headrace.sdk.archives import SMALL_BYTES, Wanted, batches
-from headrace.sdk.downloads import rounded_ns
+from headrace.sdk.downloads import not_here, rounded_ns
 from headrace.sdk.errors import ApiError, TreeError
 from headrace.sdk.trees.jobs import Job, Progress, Running, run
 from headrace.sdk.trees.results import LeftOut, TreeFile, TreeProgress, TreeResult, check_count, microseconds
@@ -144,12 +144,15 @@ class TreeDownload:
                 raise
             self._left_out.append(LeftOut(file.path, str(error)))
             return
+        except OSError as error:
+            self._left_out.append(LeftOut(file.path, not_here(error)))
+            return
         if file.modified_ns is not None:
             os.utime(file.local, ns=(file.modified_ns, file.modified_ns))
 
 
 def _made(directories: Iterable[Path]) -> dict[Path, str]:
-    """Make directories; return those that cannot be, because something else is there, with what. Raises OSError."""
+    """Make directories; return those that cannot be, with the reason. Raises OSError where it is one of all of them."""
     blocked: dict[Path, str] = {}
     for directory in sorted(directories):
         try:
@@ -158,12 +161,17 @@ def _made(directories: Iterable[Path]) -> dict[Path, str]:
             ways = (*reversed(directory.parents), directory)
             there = next((path for path in ways if not path.is_dir()), directory)
             blocked[directory] = f"{there} is here, and is no directory"
+        except OSError as error:
+            blocked[directory] = not_here(error)
     return blocked
 
 
 def _in_the_way(local: Path, blocked: Mapping[Path, str]) -> str | None:
-    if local.is_dir() and not local.is_symlink():
-        return f"{local} is here, and is a directory"
+    try:
+        if stat.S_ISDIR(local.lstat().st_mode):
+            return f"{local} is here, and is a directory"
+    except OSError:  # nothing is there, or nothing can be
+        pass
     return blocked.get(local.parent)
 
 
