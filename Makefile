@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test unit check format bench bench-proxy compile chaos fuzz lock contracts refusals clean
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE # else each worker and each service compiles all anew, and each worker rewrites the assertions
 PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
 
 help:  ## Show this list

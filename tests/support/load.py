@@ -11,8 +11,9 @@ import httpx
 
 @dataclass
 class Answer:
-    """One request: when it was sent (monotonic seconds), how long it took, what came."""
+    """One request: the how manieth it was, when it was sent (monotonic seconds), how long it took, what came."""
 
+    number: int
     sent_at: float
     seconds: float
     outcome: str
@@ -28,6 +29,7 @@ class Load:
     workers: int = 8
     body: dict[str, object] | None = None
     pause_s: float = 0.0
+    sent: int = 0
     answers: list[Answer] = field(default_factory=list)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -50,6 +52,8 @@ class Load:
         async with httpx.AsyncClient(headers=headers, timeout=20) as client:
             while not self._stop.is_set():
                 sent = time.monotonic()
+                self.sent += 1
+                number = self.sent
                 try:
                     answer = await (client.post(self.url, json=self.body) if self.body else client.get(self.url))
                     outcome = (
@@ -59,6 +63,6 @@ class Load:
                     )
                 except httpx.HTTPError as error:
                     outcome = f"{type(error).__name__} {error}"
-                self.answers.append(Answer(sent, time.monotonic() - sent, outcome))
+                self.answers.append(Answer(number, sent, time.monotonic() - sent, outcome))
                 if self.pause_s:
                     await asyncio.sleep(self.pause_s)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.ports import free_port
+from tests.support.wait import until
 
 
 @dataclass
@@ -39,11 +39,15 @@ class ModelServer:
 
     def wait_healthy(self, within_s: float = 30.0) -> None:
         """Return once /health answers 200. AssertionError with the log if the process ends or it takes too long."""
-        deadline = time.monotonic() + within_s
-        while self.health() != 200:
+
+        def healthy() -> bool:
             assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.log.read_text()}"
-            assert time.monotonic() < deadline, f"not healthy within {within_s} s:\n{self.log.read_text()}"
-            time.sleep(0.02)
+            return self.health() == 200
+
+        try:
+            until(healthy, within_s=within_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log.read_text()}") from None
 
     def stop(self, number: int = signal.SIGTERM, within_s: float = 20.0) -> int:
         """Send the signal and return the exit code."""

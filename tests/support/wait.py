@@ -9,6 +9,14 @@ from inspect import isawaitable
 from typing import Any
 
 
+def until(probe: Callable[[], object], what: str = "", *, within_s: float = 60.0) -> None:
+    """Return once `probe()` is true, asked again and again. Raises AssertionError after `within_s`."""
+    deadline = time.monotonic() + within_s
+    while not probe():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what or probe}"
+        time.sleep(0.01)
+
+
 async def eventually(
     probe: Callable[..., Any], *, within_s: float = 60.0, every_s: float = 0.02, what: str = ""
 ) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -70,8 +69,8 @@ async def fleet(number: int, *, held: bool = False) -> AsyncIterator[Fleet]:
 class Clock:
     """A clock that goes on only when told."""
 
-    def __init__(self) -> None:
-        self.now_s = time.monotonic()
+    def __init__(self, world: World) -> None:
+        self.now_s = world.plane.context.now()
 
     def __call__(self) -> float:
         return self.now_s
@@ -79,7 +78,7 @@ class Clock:
 
 def stop_time(world: World) -> Clock:
     """Return the clock that the services of the tables so far go by from now on: queue, health and retries."""
-    clock = Clock()
+    clock = Clock(world)
     for serving in world.plane.backends:
         serving._now = clock
     return clock

@@ -172,7 +172,7 @@ async def test_prompts_that_begin_alike_meet_until_their_replica_is_full(world: 
 
 async def test_a_fresh_replica_starts_slowly(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Balance(policy="round-robin", slow_start_s=1000)
-    parts, clock = world.plane.context, Clock()
+    parts, clock = world.plane.context, Clock(world)
     monkeypatch.setattr(parts, "now", clock)
     async with fleet(2) as some:
         first = table("chat", balance=slow, routes=(some.route(1),))

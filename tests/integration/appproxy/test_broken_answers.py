@@ -25,23 +25,32 @@ async def hang(reader: Reader, _writer: Writer, _n: int) -> None:
         raise ConnectionResetError
 
 
+async def _read(world: World, arrived: asyncio.Event) -> None:
+    """Read an answer to its end, and say when something of its body is here."""
+    async with world.http.stream("GET", f"{world.url}/chat/") as answer:
+        async for _ in answer.aiter_raw():
+            arrived.set()
+
+
 @pytest.mark.parametrize(
     "head", [b"Content-Length: 100\r\n\r\npartial", b"Transfer-Encoding: chunked\r\n\r\n7\r\npartial\r\n"]
 )
 @pytest.mark.parametrize("how", ["reset", "close"])
 async def test_a_cut_answer_never_looks_whole(world: World, head: bytes, how: str) -> None:
+    arrived = asyncio.Event()
+
     async def script(_reader: Reader, writer: Writer, _n: int) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + head)
-        await writer.drain()
-        await asyncio.sleep(0.05)
+        await arrived.wait()
+        arrived.clear()
         if how == "reset":
             reset(writer)
 
     async with raw_backend(script) as replica:
         world.apply(table("chat", routes=(route(number=881, port=replica.port),)))
         with pytest.raises(httpx.RemoteProtocolError):
-            await world.http.get(f"{world.url}/chat/")
-        raw = await raw_request(world.port, b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
+            await _read(world, arrived)
+        raw = await raw_request(world.port, b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n", then=(b"partial", arrived.set))
         assert b"partial" in raw
         assert not raw.endswith(b"0\r\n\r\n")
         assert (
@@ -51,26 +60,28 @@ async def test_a_cut_answer_never_looks_whole(world: World, head: bytes, how: st
 
 
 async def test_http_1_0_callers_see_the_loss_too(world: World) -> None:
+    arrived = asyncio.Event()
+
     async def script(_reader: Reader, writer: Writer, _n: int) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\npartial\r\n")
-        await writer.drain()
-        await asyncio.sleep(0.05)
+        await arrived.wait()
         reset(writer)
 
     async with raw_backend(script) as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         with pytest.raises(ConnectionResetError):
-            await raw_request(world.port, b"GET /chat/ HTTP/1.0\r\n\r\n")
+            await raw_request(world.port, b"GET /chat/ HTTP/1.0\r\n\r\n", then=(b"partial", arrived.set))
 
 
 async def test_a_broken_event_stream_says_so_in_an_event(world: World) -> None:
+    arrived = asyncio.Event()
+
     async def script(_reader: Reader, writer: Writer, _n: int) -> None:
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
         writer.write(b"9\r\ndata: 1\n\n\r\n")
-        await writer.drain()
-        await asyncio.sleep(0.05)
+        await arrived.wait()
         reset(writer)
 
     async with raw_backend(script) as replica:
@@ -80,7 +91,8 @@ async def test_a_broken_event_stream_says_so_in_an_event(world: World) -> None:
         async def read() -> None:
             async with world.http.stream("GET", f"{world.url}/chat/") as answer:
                 async for line in answer.aiter_lines():
-                    lines.append(line)  # noqa: PERF401 - what came before the error counts
+                    arrived.set()
+                    lines.append(line)
 
         with pytest.raises(httpx.RemoteProtocolError):
             await read()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,11 +39,11 @@ def client(world: World, engine: ModelServer) -> AsyncOpenAI:
 
 async def test_events_arrive_one_by_one(world: World, engine: ModelServer) -> None:
     async with client(world, engine) as openai:
-        stream = await openai.chat.completions.create(**ASK, stream=True, max_tokens=12)
-        at = [time.monotonic() async for chunk in stream if chunk.choices and chunk.choices[0].delta.content]
-        gaps = [b - a for a, b in itertools.pairwise(at)]
-        assert len(at) >= 10
-        assert sum(gap > 0.02 for gap in gaps) >= len(gaps) * 0.8
+        stream = await openai.chat.completions.create(**ASK, stream=True, max_tokens=4000)
+        for _ in range(10):
+            assert (await anext(stream)).choices
+        assert (await debug(engine))["running"] == 1, "they came while it went on"
+        await stream.close()
         whole = await openai.chat.completions.create(**ASK, max_tokens=3)
         assert whole.choices[0].message.content
         vectors = await openai.embeddings.create(model="m", input=["a", "b"])
@@ -110,11 +108,12 @@ async def test_a_replica_killed_under_load_costs_only_what_ran_on_it(
             f"{world.url}/chat/v1/chat/completions", None, workers=8, body={**ASK, "max_tokens": 4}
         ) as load:
             await eventually(lambda: len(load.answers) > 100)
-            killed = time.monotonic()
+            killed = load.sent
             await asyncio.to_thread(one.stop, 9)
-            await eventually(lambda: sum(a.sent_at > killed + 0.5 for a in load.answers) > 100)
+            ended = load.sent
+            await eventually(lambda: sum(a.number > ended for a in load.answers) > 100)
         assert len(load.failures) <= 8
-        assert [a for a in load.failures if a.sent_at > killed] == []
+        assert [a for a in load.failures if a.number > killed] == []
         assert all("connection-lost" in a.outcome for a in load.failures)
 
 

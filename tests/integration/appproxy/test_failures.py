@@ -126,7 +126,9 @@ async def test_a_lost_kept_connection_is_no_excuse_to_run_a_post_twice(world: Wo
         await reader.readexactly(1)
         writer.write(OK)
         await reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(0.1)  # it works on it, then dies
+        await reader.readexactly(1)
+        came = world.plane.context.now()  # it works on it for longer than `same_instant_s`, then dies
+        await eventually(lambda: world.plane.context.now() > came + 0.05)
         reset(writer)
 
     async with raw_backend(dies_at_work) as replica:
@@ -165,9 +167,12 @@ async def test_a_slow_upload_is_not_a_slow_answer(world: World) -> None:
     async with backend() as replica:
         world.apply(table("chat", limits=Limits(first_byte_timeout_s=0.3), routes=(route(port=replica.port),)))
 
+        began = world.plane.context.now()
+
         async def chunks() -> AsyncIterator[bytes]:
-            for _ in range(6):
-                await asyncio.sleep(0.1)
+            now = world.plane.context.now
+            for number in range(1, 7):
+                await eventually(lambda at=began + 0.1 * number: now() >= at)
                 yield b"x"
 
         assert (await world.http.post(f"{world.url}/chat/", content=chunks())).status_code == 200
@@ -202,7 +207,7 @@ async def test_a_caller_who_leaves_cancels_the_work_at_once(world: World, when: 
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
             await response.prepare(request)
             await response.write(b"data: 1\n\n")
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         return web.Response()
 
     async with backend(work) as replica:
@@ -233,14 +238,16 @@ async def test_a_hung_replica_holds_up_nobody_else(world: World) -> None:
 
 
 async def test_an_early_answer_to_an_unread_upload(world: World) -> None:
+    told = asyncio.Event()
+
     async def script(_reader: Reader, writer: Writer, _n: int) -> None:
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
-        await writer.drain()
-        await asyncio.sleep(0.2)
+        await told.wait()
 
     async with raw_backend(script) as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         got = await raw_request(
             world.port, b"POST /chat/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 1000, until=b"big"
         )
+        told.set()
         assert got.startswith(b"HTTP/1.1 413 ")

@@ -227,11 +227,11 @@ async def test_an_upload_goes_to_the_living_as_long_as_nothing_was_sent(world: W
     async with fleet(2) as some:
         split(world, route(1, port=port), some.route(2))
 
-        async def slowly() -> AsyncIterator[bytes]:
-            for _ in range(5):
-                await asyncio.sleep(0.02)
-                yield b"x" * 100
+        async def slowly(number: int) -> AsyncIterator[bytes]:
+            yield b"x" * 100
+            await eventually(lambda: len(some.replicas[2].seen) == number)
+            yield b"x" * 400
 
-        for _ in range(2):
-            assert (await world.http.post(f"{world.url}/chat/", content=slowly())).status_code == 200
+        for number in (1, 2):
+            assert (await world.http.post(f"{world.url}/chat/", content=slowly(number))).status_code == 200
         assert some.replicas[2].bodies == [b"x" * 500] * 2

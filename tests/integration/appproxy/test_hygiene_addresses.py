@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
@@ -20,27 +20,30 @@ from tests.unit.appproxy.tables import route, table
 ASK = b"POST /chat/x HTTP/1.1\r\nHost: public.example\r\nX-Request-Id: r\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
-Script = Callable[[Reader, Writer, int], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\n"
 EVENTS = OK + b"Content-Type: text/event-stream\r\n\r\ndata: 1\n\n"
 
 
-def says(answer: bytes, *, then: str = "close") -> Script:
-    """A replica that says this, and closes, resets or hangs."""
+class says:  # noqa: N801 - read as a verb
+    """A replica that says this, and closes, resets (when its caller has the answer), or hangs."""
 
-    async def script(reader: Reader, writer: Writer, _: int) -> None:
-        writer.write(answer)
-        await writer.drain()
-        if then == "reset":
-            await asyncio.sleep(0.05)
+    def __init__(self, answer: bytes, *, then: str = "close") -> None:
+        self.answer, self.then = answer, then
+        self.arrived = asyncio.Event()
+
+    async def __call__(self, reader: Reader, writer: Writer, _: int) -> None:
+        writer.write(self.answer)
+        if self.then == "reset":
+            if self.answer:
+                await self.arrived.wait()
             reset(writer)
-        elif then == "hang":
+        elif self.then == "hang":
             await reader.read()
 
-    return script
 
-
-async def told(world: World, host: str, port: int, *, max_queued: int = 0) -> bytes:
+async def told(
+    world: World, host: str, port: int, *, max_queued: int = 0, arrived: asyncio.Event | None = None
+) -> bytes:
     """Return all that a caller gets of a service with this one replica; fails where it says where that is."""
     limits = Limits(first_byte_timeout_s=0.2, idle_timeout_s=0.2, queue_timeout_s=0.2, max_queued=max_queued)
     world.apply(table("chat", limits=limits, routes=(route(host=host, port=port),)))
@@ -51,6 +54,8 @@ async def told(world: World, host: str, port: int, *, max_queued: int = 0) -> by
         with suppress(ConnectionResetError):
             while data := await reader.read(65536):
                 got += data
+                if arrived is not None:
+                    arrived.set()
     writer.close()
     for leak in (host, str(port), "127.0.0.1", "localhost"):
         assert leak.encode() not in got, got
@@ -73,9 +78,9 @@ async def told(world: World, host: str, port: int, *, max_queued: int = 0) -> by
         ),
     ],
 )
-async def test_no_failure_says_where_the_replica_is(world: World, script: Script, reason: bytes) -> None:
+async def test_no_failure_says_where_the_replica_is(world: World, script: says, reason: bytes) -> None:
     async with raw_backend(script) as replica:
-        assert reason in await told(world, "127.0.0.1", replica.port)
+        assert reason in await told(world, "127.0.0.1", replica.port, arrived=script.arrived)
 
 
 async def test_no_failed_connect_says_where_the_replica_is(world: World) -> None:

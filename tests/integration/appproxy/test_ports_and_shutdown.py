@@ -127,13 +127,13 @@ async def test_stop_waits_then_cuts_with_an_explicit_error(tmp_path: Path) -> No
 
     async def work(request: web.Request) -> web.StreamResponse:
         if request.path == "/none":
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream" if request.path == "/sse" else "text/plain"}
         )
         await response.prepare(request)
         await response.write(b"data: 1\n\n")
-        await (finish.wait() if request.path == "/quick" else asyncio.sleep(60))
+        await (finish if request.path == "/quick" else asyncio.Event()).wait()
         return response
 
     async with backend(work) as replica:

@@ -35,7 +35,7 @@ async def test_when_the_only_replica_dies_what_never_ran_waits_for_the_next_one(
 
     async def work(request: web.Request) -> web.StreamResponse:
         started.append(await request.read())
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         return web.Response()
 
     async with AsyncExitStack() as stack:

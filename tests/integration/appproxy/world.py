@@ -22,6 +22,7 @@ from headrace.appproxy.worker.inline import InlineWorker
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.runtime.service import run_tasks
+from tests.support.wait import eventually
 
 NOWHERE = "nats://127.0.0.1:1"
 ILLEGAL = "headrace_proxy_illegal_transitions_total{"
@@ -98,10 +99,13 @@ async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
     stop = asyncio.Event()
     async with build(Settings(**(known | settings))) as proxy:
         ended = asyncio.create_task(run_tasks(proxy.tasks, stop))
-        while not (proxy.listeners.started.is_set() and proxy.admin.started.is_set()):
+
+        def serves() -> bool:
             if ended.done():
                 ended.result()
-            await asyncio.sleep(0.005)
+            return proxy.listeners.started.is_set() and proxy.admin.started.is_set()
+
+        await eventually(serves, every_s=0.005)
         async with httpx.AsyncClient(timeout=20) as http:
             world = World(proxy, stop, ended, http)
             try:
@@ -203,12 +207,18 @@ def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def raw_request(port: int, data: bytes, *, until: bytes | None = None) -> bytes:
-    """Send bytes, return what comes until `until` or the end."""
+async def raw_request(
+    port: int, data: bytes, *, until: bytes | None = None, then: tuple[bytes, Callable[[], None]] | None = None
+) -> bytes:
+    """Send bytes, return what comes until `until` or the end; `then`: what is called when these bytes are here."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(data)
         async with asyncio.timeout(10):
+            if then is not None:
+                first = await reader.readuntil(then[0])
+                then[1]()
+                return first + await reader.read()
             return await (reader.readuntil(until) if until else reader.read())
     finally:
         writer.close()

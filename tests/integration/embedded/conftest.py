@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.embedded.world import living, until
+from tests.integration.embedded.world import living
+from tests.support.wait import until
 
 
 @pytest.fixture

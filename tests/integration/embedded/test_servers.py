@@ -25,8 +25,8 @@ from headrace.embedded.identity import ACCOUNT, NAMESPACE
 from headrace.embedded.ports import HOST
 from headrace.embedded.process import SAME
 from headrace.embedded.stack import EmbeddedServers
-from tests.integration.embedded.world import line, living, python, until
-from tests.support.wait import eventually
+from tests.integration.embedded.world import line, living, python
+from tests.support.wait import eventually, until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to choose an identity")
 

@@ -18,8 +18,9 @@ from headrace.embedded.ports import HOST
 from headrace.embedded.proc import ProcessId
 from headrace.embedded.state import Phase, ProcessState, StackState
 from headrace.embedded.supervisor import StopResult, read_state, stop
-from tests.integration.embedded.world import line, living, python, until
+from tests.integration.embedded.world import line, living, python
 from tests.support.ports import free_port
+from tests.support.wait import until
 
 MAIN = "import sys; from tests.integration.embedded.standing_in import main; sys.exit(main(*sys.argv[1:]))"
 ALL = ["postgres", "nats", "valkey", "manager", "agent-1", "agent-2", "appproxy", "autoscaler"]

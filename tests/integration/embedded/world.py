@@ -7,8 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,14 +16,6 @@ SOURCES = os.pathsep.join(
     [str(ROOT / "libs/embedded"), str(ROOT / "libs/common"), sysconfig.get_path("purelib"), str(ROOT)]
 )
 NOBODY = 65534
-
-
-def until(condition: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
-    """Return once `condition` holds; AssertionError naming `what` if it takes too long."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.02)
 
 
 def living(marker: Path) -> dict[int, str]:

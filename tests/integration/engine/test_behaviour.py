@@ -6,8 +6,6 @@ import asyncio
 import signal
 import socket
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.engine.conftest import Start
 from tests.support.servers import ModelServer
+from tests.support.wait import until
 
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "How does a mill work?"}]}
 CHAT = "/v1/chat/completions"
-
-
-def wait_for(condition: Callable[[], bool], within_s: float = 10.0) -> float:
-    """Return after how many seconds the condition held."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < within_s
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 def counts(engine: ModelServer) -> dict[str, Any]:
@@ -52,7 +42,7 @@ async def ask(engine: ModelServer, **body: Any) -> httpx.Response:
 
 def test_health_is_503_until_the_load_time_is_over(start: Start) -> None:
     engine = start("--load-s", "0.7", healthy=False)
-    wait_for(lambda: engine.health() is not None)
+    until(lambda: engine.health() is not None)
     assert engine.health() == 503
     refused = engine.http.post(CHAT, json=ASK)
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_loading")
@@ -68,7 +58,7 @@ def test_a_caller_who_leaves_a_stream_frees_the_slot_at_once(start: Start) -> No
         next(lines)
         assert (counts(engine)["running"], gauges(engine)["vllm:num_requests_running"]) == (1, 1)
         assert gauges(engine)["vllm:kv_cache_usage_perc"] > 0
-    assert wait_for(lambda: counts(engine)["cancelled"] == 1) < 1
+    until(lambda: counts(engine)["cancelled"] == 1)
     assert counts(engine)["running"] == 0
     assert gauges(engine)["vllm:num_requests_running"] == 0
     assert 'finished_reason="abort"} 1.0' in engine.http.get("/metrics").text
@@ -78,19 +68,19 @@ def test_a_caller_who_leaves_a_stream_frees_the_slot_at_once(start: Start) -> No
 def test_callers_who_leave_before_the_first_byte_are_noticed_running_and_waiting(start: Start, flag: str) -> None:
     engine = start("--time-to-first-token-s", "600", "--max-running", "1", flag)
     with _sent(engine):
-        wait_for(lambda: counts(engine)["running"] == 1)
+        until(lambda: counts(engine)["running"] == 1)
         with _sent(engine):
-            wait_for(lambda: counts(engine)["waiting"] == 1)
-        assert wait_for(lambda: counts(engine)["waiting"] == 0) < 1
+            until(lambda: counts(engine)["waiting"] == 1)
+        until(lambda: counts(engine)["waiting"] == 0)
         assert counts(engine)["running"] == 1
-    assert wait_for(lambda: counts(engine)["cancelled"] == 2) < 1
+    until(lambda: counts(engine)["cancelled"] == 2)
     assert counts(engine)["running"] == 0
 
 
 async def test_requests_wait_for_a_slot_and_are_refused_when_the_queue_is_full(start: Start) -> None:
     engine = start("--max-running", "2", "--max-waiting", "3", "--hang")
     asked = [asyncio.create_task(ask(engine)) for _ in range(5)]
-    await asyncio.to_thread(wait_for, lambda: gauges(engine)["vllm:num_requests_waiting"] == 3)
+    await asyncio.to_thread(until, lambda: gauges(engine)["vllm:num_requests_waiting"] == 3)
     assert gauges(engine)["vllm:num_requests_running"] == 2
     refused = await ask(engine)
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
@@ -189,7 +179,7 @@ def test_a_stop_finishes_open_requests(start: Start, stop: int) -> None:
         lines = response.iter_lines()
         next(lines)
         engine.process.send_signal(stop)
-        wait_for(lambda: _refuses_connections(engine.port))
+        until(lambda: _refuses_connections(engine.port))
         assert [line for line in lines if line][-1] == "data: [DONE]"
     assert engine.process.wait(5) == 0
 
@@ -206,7 +196,7 @@ def test_a_stop_does_not_wait_for_ever(start: Start) -> None:
 
     caller = threading.Thread(target=hang)
     caller.start()
-    wait_for(lambda: counts(engine)["running"] == 1)
+    until(lambda: counts(engine)["running"] == 1)
     assert engine.stop(within_s=5) == 0
     caller.join(5)
     assert len(failures) == 1
@@ -220,7 +210,7 @@ async def test_the_websocket_echoes_text_and_bytes_and_is_closed_at_the_stop(eng
         async with websockets.connect(f"ws://127.0.0.1:{engine.port}/echo") as other:
             await other.send("a")
             assert await other.recv() == "a"
-        await asyncio.to_thread(wait_for, lambda: counts(engine)["finished"] == 1)
+        await asyncio.to_thread(until, lambda: counts(engine)["finished"] == 1)
         assert counts(engine)["running"] == 1
         engine.process.send_signal(signal.SIGTERM)
         with pytest.raises(websockets.ConnectionClosedOK) as closed:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -139,13 +138,10 @@ async def _cutting(world: World) -> AsyncIterator[None]:
 
 async def _persist(call: Callable[[], Awaitable[T]]) -> T:
     """Repeat what the cutter interrupted; all of these calls may be made twice, since a cut commit may have been one."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return await call()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
-            if time.monotonic() > deadline:
-                raise
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+                return await call()
 
 
 async def _settled_kernels(agent: FakeAgent, wanted: dict[UUID, int]) -> None:

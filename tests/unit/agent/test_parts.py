@@ -186,17 +186,18 @@ class Engine:
     def __init__(self) -> None:
         self.status = 200
         self.page = PAGE
-        self.delay_s = 0.0
+        self.free = asyncio.Event()
+        self.free.set()
         self.asked = 0
         self.port = 0
 
     async def health(self, request: web.Request) -> web.Response:
-        await asyncio.sleep(self.delay_s)
+        await self.free.wait()
         return web.Response(status=self.status)
 
     async def metrics(self, request: web.Request) -> web.Response:
         self.asked += 1
-        await asyncio.sleep(self.delay_s)
+        await self.free.wait()
         return web.Response(status=self.status, text=self.page)
 
 
@@ -230,10 +231,11 @@ async def test_engines_are_read_and_those_without_a_page_left_in_peace(
     assert not any(":rate" in name for name in first[kernel_id])
     second = await engines.read({kernel_id: engine.port})
     assert second[kernel_id]["requests_total:rate"] == 0
-    engine.delay_s = 0.8  # longer than the others are kept waiting, but its values are not lost
+    engine.free.clear()  # longer than the others are kept waiting, but its values are not lost
     assert await engines.read({kernel_id: engine.port}) == {}
+    engine.free.set()
     assert kernel_id in await engines.read({kernel_id: engine.port})
-    engine.delay_s, engine.status = 0, 404
+    engine.status = 404
     asked = engine.asked
     for _ in range(3):
         assert await engines.read({kernel_id: engine.port}) == {}

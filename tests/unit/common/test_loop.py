@@ -74,17 +74,18 @@ async def test_a_pass_that_hangs_is_cut() -> None:
 
 
 async def test_stop_lets_the_pass_in_hand_finish() -> None:
-    entered, finished = asyncio.Event(), []
+    entered, leave, finished = asyncio.Event(), asyncio.Event(), []
 
     async def one_pass() -> None:
         entered.set()
-        await asyncio.sleep(0.01)
+        await leave.wait()
         finished.append(1)
 
     loop = Loop("t", one_pass, every=LONG)
     task = asyncio.create_task(loop.run())
     await entered.wait()
     loop.stop()
+    leave.set()
     await asyncio.wait_for(task, 5)
     assert finished == [1]
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.wait import eventually
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = "hr_00000000000000000000000000000001_secret"
 NOW = "2026-01-01T12:00:00Z"
@@ -258,8 +260,10 @@ class StandIn:
         if fault:
             if fault == "changed":
                 self.files[path], self.tag = content[::-1], '"2"'
-            await asyncio.sleep(0.05)  # so that the first half is on its way before the connection ends
             assert request.transport is not None
+            transport = request.transport
+            # The first half is on its way before the connection ends.
+            await eventually(lambda: not transport.get_write_buffer_size(), every_s=0)
             request.transport.abort()
         return response
 

@@ -1,0 +1,92 @@
+"""What tests do not do: pause, judge by a stop-watch, set what is private, or take from another layer's folder."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ("unit", "integration", "contracts", "e2e", "support")
+CLOCKS = {"monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns"}
+PAUSES = {
+    "integration/appproxy/smuggling/recorder.py::send": "a hint to the kernel to deliver apart; any division must do",
+    "integration/appproxy/smuggling/test_answers.py::serve": "a hint to the kernel to deliver apart; any division must do",
+    "integration/appproxy/test_chaos.py::test_nothing_is_lost_and_nothing_is_left": "load between two deeds",
+    "integration/appproxy/test_health_passive.py::work": "a replica's work, during which it is killed",
+    "integration/appproxy/test_real_clients.py::_events": "a replica's pace",
+    "integration/appproxy/test_scaling.py::work": "a replica's work, during which replicas come and go",
+    "integration/appproxy/test_slow_bodies.py::drip": "a caller that is slow on purpose",
+    "integration/appproxy/test_slow_callers.py::dripping": "a caller that is slow on purpose",
+    "integration/appproxy/test_workers.py::work": "a replica's work, in which others queue",
+    "integration/autoscaler/standin.py::_send": "a machine's interval of samples",
+    "support/load.py::_work": "a caller's pace",
+    "support/wait.py::eventually": "the one place that waits for conditions",
+    "support/wait.py::until": "the one place that waits for conditions",
+    "unit/sdk/standin.py::logs": "a followed log's pace",
+}
+"""Pauses that stand for no condition, and why each is one all the same."""
+STOPWATCHES = {
+    "e2e/test_traffic.py::test_a_killed_replica_is_replaced_and_nobody_notices_after_half_a_second": "promised in seconds",
+    "integration/engine/test_openai_api.py::test_tokens_arrive_one_by_one_at_the_pace_that_is_set": "at least so long",
+    "integration/embedded/stand_in.py::": "a service that is ready after a while on purpose",
+    "integration/embedded/stand_in.py::do_GET": "a service that is ready after a while on purpose",
+    "integration/embedded/stand_in.py::on_signal": "a service that ends after a while on purpose",
+    "support/load.py::_work": "told with a failure",
+    "support/wait.py::eventually": "the one place that waits for conditions",
+    "support/wait.py::until": "the one place that waits for conditions",
+}
+"""Where tests read a clock that only goes on, and why."""
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    files = (file for layer in LAYERS for file in sorted((ROOT / "tests" / layer).rglob("*.py")))
+    return {file.relative_to(ROOT / "tests").as_posix(): ast.parse(file.read_text()) for file in files}
+
+
+def calls(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, ast.AST, ast.Call]]:
+    """Every call, with the function that it stands in and the statement around it."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from calls(node, node.name)
+        else:
+            if isinstance(node, ast.Call):
+                yield inside, tree, node
+            yield from calls(node, inside)
+
+
+def name_of(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def polls(tree: ast.Module) -> set[ast.Call]:
+    """Pauses that are all of a loop on a condition: of child processes, which have nothing of the tests."""
+    loops = (node for node in ast.walk(tree) if isinstance(node, ast.While) and not isinstance(node.test, ast.Constant))
+    return {
+        node for loop in loops if len(loop.body) == 1 for node in ast.walk(loop.body[0]) if isinstance(node, ast.Call)
+    }
+
+
+def test_tests_pause_for_conditions_and_not_for_a_time() -> None:
+    found = {
+        f"{name}::{inside}"
+        for name, tree in modules().items()
+        for inside, _, call in calls(tree)
+        if name_of(call) == "sleep"
+        and call not in polls(tree)
+        and call.args
+        and not (isinstance(call.args[0], ast.Constant) and not call.args[0].value)
+    }
+    assert found == set(PAUSES)
+
+
+def test_tests_do_not_judge_by_a_stop_watch() -> None:
+    found = {
+        f"{name}::{inside}"
+        for name, tree in modules().items()
+        for inside, _, call in calls(tree)
+        if name_of(call) in CLOCKS
+    }
+    assert found == set(STOPWATCHES)
