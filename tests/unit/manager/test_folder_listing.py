@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from headrace.common.contracts.problems import Conflict
 from headrace.manager.folders import listing
-from headrace.manager.folders.listing import view
+from headrace.manager.folders.listing import entry_of
 from headrace.manager.folders.tree import Tree
 from tests.support.effort import examples
 
@@ -139,6 +139,6 @@ def test_a_directory_of_too_many_entries_is_refused_by_name(tmp_path: Path, monk
 @pytest.mark.parametrize(("seconds", "year"), [(2**40, 9999), (-(2**40), 1), (1_800_000_000, 2027)])
 def test_a_time_that_no_year_can_say_is_told_as_the_nearest(seconds: int, year: int) -> None:
     facts = os.stat_result((stat.S_IFREG, 0, 0, 1, 0, 0, 0, 0, seconds, 0))
-    found = view("a", facts).modified_at
+    found = entry_of("a", facts).modified_at
     assert found.year == year
     assert found.utcoffset() == timedelta()

@@ -52,7 +52,6 @@ from headrace.manager.usecases.tokens import SigningKeys, Tokens
 from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
-from headrace.manager.usecases.views import Views
 
 _FILE_THREADS = 8
 _FILE_TIMEOUT_S = 60.0
@@ -164,7 +163,7 @@ def make_use_cases(
 ) -> UseCases:
     """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
     resolver = Resolver(storage)
-    services = Services(pool, resolver, Views(proxy_url, proxies), pokes, clock, own_ports, most)
+    services = Services(pool, resolver, proxies, pokes, clock, own_ports, most, proxy_url=proxy_url)
     account = Stored(pool, most)
     folders = Folders(pool, storage, account, most)
     revocations = Revocations(pool, proxies, clock)

@@ -42,6 +42,8 @@ def as_stored(model: type[BaseModel]) -> WrapValidator:
     """A field of an answer that holds what was once accepted: rules that came later do not refuse it."""
 
     def lenient(value: object, handler: Callable[[object], Any]) -> Any:
+        if isinstance(value, model):
+            return value  # read already
         try:
             return handler(value)
         except ValidationError:

@@ -13,6 +13,9 @@ Role = Literal["owner", "member", "viewer"]
 UsageMode = Literal["model", "data", "general"]
 """What a folder is for."""
 
+FileKind = Literal["file", "directory", "link", "special"]
+"""Of what lies in a folder. Links and special files (pipes, sockets, devices) are neither read nor followed."""
+
 RuntimeVariant = Literal["vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp", "cmd", "custom"]
 """How a model is started."""
 

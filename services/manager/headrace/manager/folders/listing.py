@@ -8,18 +8,19 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
-from headrace.common.contracts.http.folders import FileView
 from headrace.common.contracts.problems import Conflict, NotFound
+from headrace.common.contracts.vocabulary import FileKind
 from headrace.manager.domain.paths import MAX_DEPTH, MAX_NAME_BYTES
+from headrace.manager.domain.records.folders import FileEntry
 
 MOST_IN_DIRECTORY = 100_000
 """Entries of one directory that can be listed. A page asks for the facts of those only that it shows."""
 ENOUGH_ENTRIES = 200_000
 """Entries of all directories together after which a page that has something ends."""
 
-_KINDS: Final[Mapping[int, Literal["file", "directory", "link"]]] = {
+_KINDS: Final[Mapping[int, FileKind]] = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: "link",
@@ -48,10 +49,10 @@ class Listing:
         self._everything = everything
         self._after = after
         self._limit = limit
-        self._found: list[FileView] = []
+        self._found: list[FileEntry] = []
         self._looked_at = 0
 
-    def page(self, names: tuple[str, ...]) -> tuple[list[FileView], bool]:
+    def page(self, names: tuple[str, ...]) -> tuple[list[FileEntry], bool]:
         """Return what comes first in the directory at `names`, and whether there may be more. Raises NotFound, Conflict."""
         self._walk(names, self._first(names))
         return self._found, self._full()
@@ -110,7 +111,7 @@ class Listing:
                     with suppress(FileNotFoundError):
                         facts = os.stat(name, dir_fd=fd, follow_symlinks=False)
                         if self._everything or stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode):
-                            self._found.append(view(path, facts))
+                            self._found.append(entry_of(path, facts))
         except (NotFound, Conflict):
             return len(keys)
         return at
@@ -156,8 +157,8 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(min(max(seconds, _FIRST_S), _LAST_S), tz=UTC)
 
 
-def view(path: str, facts: os.stat_result) -> FileView:
-    """Return what callers see of something that lies in a folder."""
-    kind = _KINDS.get(stat.S_IFMT(facts.st_mode), "special")
+def entry_of(path: str, facts: os.stat_result) -> FileEntry:
+    """Return what lies at the path."""
+    kind: FileKind = _KINDS.get(stat.S_IFMT(facts.st_mode), "special")
     size = facts.st_size if kind == "file" else 0
-    return FileView(path=path, kind=kind, size_bytes=size, modified_at=moment(facts.st_mtime))
+    return FileEntry(path=path, kind=kind, size_bytes=size, modified_at=moment(facts.st_mtime))

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from headrace.common.contracts.http.folders import FileView
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.runtime.removal import remove_tree
+from headrace.manager.domain.records.folders import FileEntry
 from headrace.manager.domain.stored import Amount, Change
 from headrace.manager.folders.arriving import FILE_MODE
 from headrace.manager.folders.errors import problems
-from headrace.manager.folders.listing import MOST_IN_DIRECTORY, Listing, moment, names_after, shown, view
+from headrace.manager.folders.listing import MOST_IN_DIRECTORY, Listing, entry_of, moment, names_after, shown
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -104,7 +104,7 @@ class Tree:
 
     def files(
         self, names: Sequence[str], *, recursive: bool, after: str, limit: int, everything: bool = False
-    ) -> tuple[list[FileView], bool]:
+    ) -> tuple[list[FileEntry], bool]:
         """Return the first `limit` of what lies at `names`, by path, past the path `after`, and whether there may be more.
 
         Links and special files are left out, but with `everything`.
@@ -115,7 +115,7 @@ class Tree:
         with self.directory(names[:-1]) as parent, problems(path or "the folder"):
             facts = os.stat(names[-1], dir_fd=parent, follow_symlinks=False) if names else os.fstat(parent)
         if stat.S_ISREG(facts.st_mode) or (everything and not stat.S_ISDIR(facts.st_mode)):
-            return ([view(path, facts)] if path > after else []), False
+            return ([entry_of(path, facts)] if path > after else []), False
         return Listing(self, recursive=recursive, everything=everything, after=after, limit=limit).page(tuple(names))
 
     def entries(

@@ -15,10 +15,10 @@ from threading import Lock
 from typing import Final
 from uuid import UUID
 
-from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound, TooLarge
 from headrace.manager.domain import stored
 from headrace.manager.domain.paths import modified_ns, split_path
+from headrace.manager.domain.records.archives import LeftOut, Unpacked
 from headrace.manager.domain.stored import Amount, Change
 from headrace.manager.folders.arriving import ArrivingFile
 from headrace.manager.folders.flushing import Flushing
@@ -104,7 +104,7 @@ class Unpacker:
         self._lacking = Amount()
         self._ended = False
         self.files = self.directories = self.bytes = self.refused_count = 0
-        self._refused: list[RefusedEntry] = []
+        self._refused: list[LeftOut] = []
         self._lock = Lock()
 
     @property
@@ -142,11 +142,11 @@ class Unpacker:
                 self._buffer.clear()  # what follows the end is padding
             return self._lacking
 
-    def finish(self) -> ArchiveReceipt:
+    def finish(self) -> Unpacked:
         """Return what was taken. Raises InvalidRequest when the archive ends in the middle of an entry."""
         if not self._ended and (self._entry is not None or self._buffer):
             raise self._unreadable("the archive ends in the middle of an entry")
-        return ArchiveReceipt(
+        return Unpacked(
             files=self.files,
             directories=self.directories,
             bytes=self.bytes,
@@ -342,7 +342,7 @@ class Unpacker:
         self.refused_count += 1
         if len(self._refused) < MOST_REFUSED:
             path = entry.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:4096]
-            self._refused.append(RefusedEntry(path=path, found=found[:_SHOWN], allowed=allowed[:_SHOWN]))
+            self._refused.append(LeftOut(path=path, found=found[:_SHOWN], allowed=allowed[:_SHOWN]))
 
     def _consume(self, size: int) -> bytes:
         part = bytes(self._buffer[:size])

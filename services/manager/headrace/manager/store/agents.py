@@ -8,41 +8,23 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from headrace.common.contracts import stored
-from headrace.common.contracts.http.agents import AgentDetail
 from headrace.common.contracts.messages.reports import Gpu, KernelReport
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
+from headrace.manager.domain.records.agents import Agent
 
 M = TypeVar("M", bound=BaseModel)
 _MOST_SLOT_NAMES = 256
+_COLUMNS = frozenset(Agent.__dataclass_fields__) - {"gpus"}
 SQL = Queries.beside(__file__)
 
 
-def _detail(row: Mapping[str, Any]) -> AgentDetail:
+def _agent(row: Mapping[str, Any]) -> Agent:
     machine = row["machine"]
-    told = {name: str(machine.get(name, "")) for name in ("hostname", "address", "runtime", "version")}
-    values = {
-        **told,
-        "id": row["id"],
-        "status": "alive" if row["lost_at"] is None else "lost",
-        "resource_group": row["resource_group"],
-        "architecture": row["architecture"],
-        "slots": row["slots"],
-        "allocated": row["allocated"],
-        "last_seen_at": row["last_seen_at"],
-        "plan_generation": row["plan_generation"],
-        "plan_problem": row["plan_problem"],
-        "applied_generation": row["applied_generation"],
-        "gpus": _readable(Gpu, machine.get("gpus")),
-        "kernels": _readable(KernelReport, row["kernels"]),
-        "isolation": machine.get("isolation"),
-        "disk": machine.get("disk"),
-        "engine_disk": machine.get("engine_disk"),
-        "addresses": row["addresses"],
-        "address_problem": row["address_problem"],
-    }
-    return stored.read(AgentDetail, values, isolation=None, disk=None, engine_disk=None, plan_problem=None)
+    given = {name: row[name] for name in _COLUMNS}
+    addresses = None if row["addresses"] is None else tuple(row["addresses"])
+    gpus, kernels = _readable(Gpu, machine.get("gpus")), _readable(KernelReport, row["kernels"])
+    return Agent(**{**given, "addresses": addresses, "gpus": gpus, "kernels": kernels})
 
 
 def _readable(model: type[M], told: object) -> tuple[M, ...]:
@@ -59,12 +41,12 @@ async def slot_names(con: Connection) -> list[str]:
     return [row["name"] for row in await con.fetch(SQL.slot_names, _MOST_SLOT_NAMES)]
 
 
-async def page(con: Connection, *, after: str, limit: int) -> list[AgentDetail]:
+async def page(con: Connection, *, after: str, limit: int) -> list[Agent]:
     """Return a page of machines, by id."""
-    return [_detail(row) for row in await con.fetch(SQL.page, after, None, limit)]
+    return [_agent(row) for row in await con.fetch(SQL.page, after, None, limit)]
 
 
-async def one(con: Connection, agent_id: str) -> AgentDetail | None:
+async def one(con: Connection, agent_id: str) -> Agent | None:
     """Return one machine."""
     row = await con.fetchrow(SQL.page, "", agent_id, 1)
-    return _detail(row) if row else None
+    return _agent(row) if row else None

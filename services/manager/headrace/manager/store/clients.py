@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from headrace.common.contracts.http.clients import ClientView, CreateClient
-from headrace.common.contracts.http.tokens import UpdateCaller
 from headrace.common.contracts.ids import ClientId, ServiceId, UserId
+from headrace.common.contracts.messages.routes import RateLimits
 from headrace.common.contracts.problems import NameTaken
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
+from headrace.manager.domain.records.clients import Client
+from headrace.manager.domain.records.tokens import CallerChange
 from headrace.manager.store import rows, tokens
 
 SQL = Queries.beside(__file__)
+
+
+def _client(row: Mapping[str, Any]) -> Client:
+    return Client(**{**row, "limits": RateLimits.model_validate(row["limits"])})
 
 
 async def insert(
     con: Connection,
     client_id: ClientId,
     service_id: ServiceId,
-    new: CreateClient,
+    name: str,
     digest: str,
+    limits: RateLimits,
+    share: int,
     *,
     user_id: UserId,
     creator: str,
-) -> ClientView:
+) -> Client:
     """Keep a new client. `digest`: SHA-256 of its secret, in hex. Raises NameTaken."""
     try:
-        row = await con.fetchrow(
-            SQL.insert, client_id, service_id, new.name, digest, tokens.plain(new.limits), new.share, user_id
-        )
+        row = await con.fetchrow(SQL.insert, client_id, service_id, name, digest, tokens.plain(limits), share, user_id)
     except asyncpg.UniqueViolationError:
-        raise NameTaken(f"the service has a client {new.name} already") from None
-    return ClientView(**row, created_by=creator)
+        raise NameTaken(f"the service has a client {name} already") from None
+    return _client({**row, "created_by": creator})
 
 
 async def living(con: Connection, service_id: ServiceId) -> int:
@@ -42,9 +49,9 @@ async def living(con: Connection, service_id: ServiceId) -> int:
     return int(await con.fetchval(SQL.living, service_id))
 
 
-async def page(con: Connection, service_id: ServiceId, *, after: UUID, limit: int) -> list[ClientView]:
+async def page(con: Connection, service_id: ServiceId, *, after: UUID, limit: int) -> list[Client]:
     """Return a page of the service's clients."""
-    return [ClientView(**row) for row in await con.fetch(SQL.page, service_id, after, limit)]
+    return [_client(row) for row in await con.fetch(SQL.page, service_id, after, limit)]
 
 
 async def find(con: Connection, service_id: ServiceId, reference: str) -> ClientId | None:
@@ -53,16 +60,16 @@ async def find(con: Connection, service_id: ServiceId, reference: str) -> Client
     return ClientId(row["id"]) if row else None
 
 
-async def rotate(con: Connection, client_id: ClientId, digest: str) -> ClientView | None:
+async def rotate(con: Connection, client_id: ClientId, digest: str) -> Client | None:
     """Replace the secret; None when the client was revoked meanwhile."""
     row = await con.fetchrow(SQL.rotate, client_id, digest)
-    return ClientView(**row) if row else None
+    return _client(row) if row else None
 
 
-async def update(con: Connection, client_id: ClientId, change: UpdateCaller) -> ClientView | None:
+async def update(con: Connection, client_id: ClientId, change: CallerChange) -> Client | None:
     """Change limits and share; None when the client was revoked meanwhile."""
-    row = await con.fetchrow(SQL.update, client_id, *tokens.changes(change))
-    return ClientView(**row) if row else None
+    row = await con.fetchrow(SQL.update, client_id, change.limits, change.clear, change.share)
+    return _client(row) if row else None
 
 
 async def revoke(con: Connection, client_id: ClientId) -> str | None:

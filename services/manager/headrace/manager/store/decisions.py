@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from headrace.common.contracts.ids import RuleId, ServiceId, new_uuid
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
+from headrace.manager.domain.records.decisions import ScaleDecision
 
 SQL = Queries.beside(__file__)
 
 
-async def page(con: Connection, service_id: ServiceId, *, before: UUID | None, limit: int) -> list[Mapping[str, Any]]:
+async def page(con: Connection, service_id: ServiceId, *, before: UUID | None, limit: int) -> list[ScaleDecision]:
     """Return a page of scale decisions, newest first."""
-    return list(await con.fetch(SQL.page, service_id, before, limit))
+    return [ScaleDecision(**row) for row in await con.fetch(SQL.page, service_id, before, limit)]
 
 
 async def insert(

@@ -9,13 +9,12 @@ from uuid import UUID
 
 import asyncpg
 
-from headrace.common.contracts.http.projects import CreateProject
 from headrace.common.contracts.ids import ProjectId, ServiceId, UserId, new_uuid
 from headrace.common.contracts.problems import NameTaken
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.records.projects import Project, Room
+from headrace.manager.domain.records.projects import Member, Project, Room
 from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
@@ -31,12 +30,12 @@ def _project(row: Mapping[str, Any]) -> Project:
     )
 
 
-async def insert(con: Connection, new: CreateProject) -> Project:
+async def insert(con: Connection, name: str, description: str, quota: Mapping[str, Decimal] | None) -> Project:
     """Create a project. Raises NameTaken."""
     try:
-        row = await con.fetchrow(SQL.insert, new_uuid(), new.name, new.description, rows.plain(new.quota))
+        row = await con.fetchrow(SQL.insert, new_uuid(), name, description, rows.plain(quota))
     except asyncpg.UniqueViolationError:
-        raise NameTaken(f"there is a project {new.name} already") from None
+        raise NameTaken(f"there is a project {name} already") from None
     return _project(row)
 
 
@@ -103,9 +102,11 @@ async def remove_member(con: Connection, project_id: ProjectId, user_id: UserId)
     return await con.fetchval(SQL.remove_member, project_id, user_id) is not None
 
 
-async def members(con: Connection, project_id: ProjectId, *, after: UUID, limit: int) -> list[tuple[UUID, str, Role]]:
-    """Return (user id, name, role)."""
-    return [tuple(row) for row in await con.fetch(SQL.members, project_id, after, limit)]
+async def members(con: Connection, project_id: ProjectId, *, after: UUID, limit: int) -> list[Member]:
+    """Return a page of its members."""
+    return [
+        Member(row["id"], row["name"], row["role"]) for row in await con.fetch(SQL.members, project_id, after, limit)
+    ]
 
 
 async def owners(con: Connection, project_id: ProjectId) -> list[UserId]:

@@ -7,31 +7,37 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from headrace.common.contracts.http.tokens import CallerLimits, CreateToken, TokenView, UpdateCaller, UpdateToken
 from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId, UserId
+from headrace.common.contracts.messages.routes import RateLimits
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
+from headrace.manager.domain.records.tokens import CallerChange, Token
 
 SQL = Queries.beside(__file__)
-USUAL_SHARE = 1
+
+
+def _token(row: Mapping[str, Any]) -> Token:
+    return Token(**{**row, "limits": RateLimits.model_validate(row["limits"])})
 
 
 async def insert(
     con: Connection,
     token_id: TokenId,
-    new: CreateToken,
+    name: str,
+    limits: RateLimits,
+    share: int,
     *,
     service_id: ServiceId | None,
     project_id: ProjectId | None,
     user_id: UserId,
     creator: str,
     expires_at: datetime,
-) -> TokenView:
+) -> Token:
     """Keep a new token's facts. One of `service_id` and `project_id`: what it opens."""
     row = await con.fetchrow(
-        SQL.insert, token_id, service_id, project_id, new.name, user_id, expires_at, plain(new.limits), new.share
+        SQL.insert, token_id, service_id, project_id, name, user_id, expires_at, plain(limits), share
     )
-    return TokenView(**row, created_by=creator)
+    return _token({**row, "created_by": creator})
 
 
 async def living(con: Connection, subject: UUID) -> int:
@@ -39,16 +45,17 @@ async def living(con: Connection, subject: UUID) -> int:
     return int(await con.fetchval(SQL.living, subject))
 
 
-async def page(con: Connection, subject: UUID, *, after: UUID, limit: int) -> list[TokenView]:
+async def page(con: Connection, subject: UUID, *, after: UUID, limit: int) -> list[Token]:
     """Return a page of the service's or project's tokens."""
-    return [TokenView(**row) for row in await con.fetch(SQL.page, subject, after, limit)]
+    return [_token(row) for row in await con.fetch(SQL.page, subject, after, limit)]
 
 
-async def update(con: Connection, subject: UUID, token_id: UUID, change: UpdateToken) -> TokenView | None:
-    """Change name, limits and share; None when there is no such token."""
-    name = (change.name or "") if "name" in change.model_fields_set else None
-    row = await con.fetchrow(SQL.update, subject, token_id, *changes(change), name)
-    return TokenView(**row) if row else None
+async def update(
+    con: Connection, subject: UUID, token_id: UUID, name: str | None, change: CallerChange
+) -> Token | None:
+    """Change the name, if one is given, limits and share; None when there is no such token."""
+    row = await con.fetchrow(SQL.update, subject, token_id, change.limits, change.clear, change.share, name)
+    return _token(row) if row else None
 
 
 async def revoke(con: Connection, subject: UUID, token_id: UUID) -> bool | None:
@@ -62,17 +69,9 @@ async def revoke_all(con: Connection, project_id: ProjectId) -> None:
     await con.execute(SQL.revoke_all, project_id)
 
 
-def plain(limits: CallerLimits) -> Mapping[str, Any]:
+def plain(limits: RateLimits) -> Mapping[str, Any]:
     """Return limits as they are stored: only those that bound something."""
     return limits.model_dump(exclude_none=True)
-
-
-def changes(change: UpdateCaller) -> tuple[Mapping[str, Any] | None, bool, int | None]:
-    """Return (limits to set, None among them to take away; whether all others go; the share), as `update` statements take them."""
-    away = change.limits is None and "limits" in change.model_fields_set
-    given = None if change.limits is None else change.limits.model_dump(exclude_unset=True)
-    share = (change.share or USUAL_SHARE) if "share" in change.model_fields_set else None
-    return given, away, share
 
 
 async def signing_key(con: Connection) -> tuple[str, bytes] | None:

@@ -8,12 +8,11 @@ from uuid import UUID
 
 import asyncpg
 
-from headrace.common.contracts.http.keys import CreateKey, KeyView, UpdateKey
 from headrace.common.contracts.ids import KeyId, UserId, new_uuid
 from headrace.common.contracts.problems import NameTaken
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.records.keys import KeyEnd, StoredKey
+from headrace.manager.domain.records.keys import Key, KeyEnd, StoredKey
 from headrace.manager.domain.records.users import User
 from headrace.manager.store import rows
 
@@ -61,23 +60,23 @@ async def update(con: Connection, user_id: UserId, *, operator: bool) -> User:
 
 async def insert_key(
     con: Connection, key_id: KeyId, user_id: UserId, name: str, secret_hash: bytes, expires_in_s: int | None
-) -> KeyView:
+) -> Key:
     """Keep a new key."""
     row = await con.fetchrow(SQL.insert_key, key_id, user_id, name, secret_hash, expires_in_s)
-    return KeyView.model_validate(dict(row))
+    return Key(**row)
 
 
-async def keys(con: Connection, user_id: UserId, *, after: UUID, limit: int) -> list[KeyView]:
+async def keys(con: Connection, user_id: UserId, *, after: UUID, limit: int) -> list[Key]:
     """Return a page of the user's keys."""
-    return [KeyView.model_validate(dict(row)) for row in await con.fetch(SQL.keys, user_id, after, limit)]
+    return [Key(**row) for row in await con.fetch(SQL.keys, user_id, after, limit)]
 
 
-async def update_key(con: Connection, user_id: UserId, key_id: UUID, change: UpdateKey) -> KeyView | None:
-    """Change what is given; None when the user has no such key."""
-    given = change.model_fields_set
-    name = (change.name or CreateKey().name) if "name" in given else None
-    row = await con.fetchrow(SQL.update_key, user_id, key_id, name, "expires_in_s" in given, change.expires_in_s)
-    return KeyView.model_validate(dict(row)) if row else None
+async def update_key(
+    con: Connection, user_id: UserId, key_id: UUID, name: str | None, *, set_end: bool, expires_in_s: int | None
+) -> Key | None:
+    """Change the name, if one is given, and with `set_end` the end (None: it has none); None when the user has no such key."""
+    row = await con.fetchrow(SQL.update_key, user_id, key_id, name, set_end, expires_in_s)
+    return Key(**row) if row else None
 
 
 async def delete_key(con: Connection, user_id: UserId, key_id: UUID) -> bool:

@@ -10,6 +10,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.addresses import Places
 from headrace.manager.store import addresses, agents, events
 from headrace.manager.usecases.context import a_page, operators_only
+from headrace.manager.views.agents import agent_detail, agent_view
 
 
 class Agents:
@@ -24,7 +25,7 @@ class Agents:
         operators_only(actor, "list agents")
         async with self._pool.acquire() as con:
             found = await agents.page(con, after=after, limit=limit + 1)
-        return a_page(found, limit, lambda agent: AgentView(**agent.model_dump()), lambda agent: agent.id)
+        return a_page(found, limit, agent_view, lambda agent: agent.id)
 
     async def show(self, actor: Actor, agent_id: str) -> AgentDetail:
         """Return one machine with its GPUs and kernels. Raises Forbidden, NotFound."""
@@ -33,7 +34,7 @@ class Agents:
             agent = await agents.one(con, agent_id)
         if agent is None:
             raise NotFound(f"there is no agent {agent_id}")
-        return agent
+        return agent_detail(agent)
 
     async def update(self, actor: Actor, agent_id: str, change: UpdateAgent) -> AgentDetail:
         """Say at which addresses the machine's replicas may be; it holds from its next report on. Raises Forbidden, NotFound,
@@ -49,4 +50,4 @@ class Agents:
             await events.record(con, actor, "agent.updated", details=details)
             agent = await agents.one(con, agent_id)
         assert agent is not None  # noqa: S101 - it was just updated
-        return agent
+        return agent_detail(agent)

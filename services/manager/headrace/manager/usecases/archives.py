@@ -26,6 +26,7 @@ from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.receiving import receive
 from headrace.manager.usecases.stored import Stored
 from headrace.manager.usecases.turns import Turns
+from headrace.manager.views.archives import archive_receipt
 
 log = structlog.get_logger()
 READ_AT_ONCE = 4
@@ -88,7 +89,7 @@ class Archives:
             )
             try:
                 await self._take(folder, reservation, unpacker, body, _step(length))
-                return unpacker.finish()
+                return archive_receipt(unpacker.finish())
             finally:
                 await self._storage.call(unpacker.close)
                 await self._record(actor, folder, reservation, path, unpacker)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from headrace.common.contracts.http.projects import CreateProject
 from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.files import write_atomically
@@ -33,7 +32,7 @@ async def bootstrap(pool: Pool, vault: Vault, keys: SigningKeys, admin_key_file:
         actor = Actor(admin.id, "headrace", operator=True)
         await keys.current(con)
         if await installation.first_start(con):
-            project = await projects.insert(con, CreateProject(name=DEFAULT_PROJECT, description="The first project"))
+            project = await projects.insert(con, DEFAULT_PROJECT, "The first project", None)
             await projects.put_member(con, project.id, admin.id, "owner")
             await events.record(con, actor, "installation.created", project_id=project.id)
         if admin_key_file and not await _is_known(con, vault, present):

@@ -14,12 +14,15 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.records.clients import Client
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.signing import new_client_secret
 from headrace.manager.store import clients, events, tokens
+from headrace.manager.usecases.caller_bodies import caller_change
 from headrace.manager.usecases.context import a_page, held_service, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations
+from headrace.manager.views.clients import client_view, new_client_view
 
 
 class Clients:
@@ -39,20 +42,28 @@ class Clients:
             facts = await held_service(con, actor, reference, "member")  # one at a time, so that the count holds
             there = await clients.living(con, facts.service.id)
             bounds.check(f"service {facts.service.name}", "clients", there, self._most.clients_per_service)
-            view = await clients.insert(
-                con, client_id, facts.service.id, new, digest, user_id=actor.user_id, creator=actor.name
+            made = await clients.insert(
+                con,
+                client_id,
+                facts.service.id,
+                new.name,
+                digest,
+                new.limits,
+                new.share,
+                user_id=actor.user_id,
+                creator=actor.name,
             )
             details = {"name": new.name, "limits": tokens.plain(new.limits), "share": new.share}
             await _record(con, actor, "client.created", facts, client_id, **details)
         self._pokes.poke("routes")
-        return NewClient(**view.model_dump(), secret=secret)
+        return new_client_view(made, secret)
 
     async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[ClientView]:
         """Return the service's clients without their secrets. Raises NotFound."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await clients.page(con, facts.service.id, after=after, limit=limit + 1)
-        return a_page(found, limit, lambda client: client, lambda client: client.id)
+        return a_page(found, limit, client_view, lambda client: client.id)
 
     async def rotate(self, actor: Actor, reference: str, client: str) -> NewClient:
         """Give a client another secret, shown this once; the old one is refused within a second. Raises NotFound, Forbidden."""
@@ -60,21 +71,21 @@ class Clients:
         async with transaction(self._pool) as con:
             facts, client_id = await _client(con, actor, reference, client)
             following = await self._revocations.begin(con, facts.service.id)
-            view = _there(await clients.rotate(con, client_id, digest), facts, client)
+            rotated = _there(await clients.rotate(con, client_id, digest), facts, client)
             await following.note(con, client_id)
-            await _record(con, actor, "client.rotated", facts, client_id, name=view.name)
+            await _record(con, actor, "client.rotated", facts, client_id, name=rotated.name)
         self._pokes.poke("routes")
-        return NewClient(**view.model_dump(), secret=secret)
+        return new_client_view(rotated, secret)
 
     async def update(self, actor: Actor, reference: str, client: str, change: UpdateCaller) -> ClientView:
         """Change limits and share. Raises NotFound, Forbidden."""
         async with transaction(self._pool) as con:
             facts, client_id = await _client(con, actor, reference, client)
-            view = _there(await clients.update(con, client_id, change), facts, client)
+            after = _there(await clients.update(con, client_id, caller_change(change)), facts, client)
             details = change.model_dump(mode="json", exclude_unset=True)
-            await _record(con, actor, "client.updated", facts, client_id, name=view.name, **details)
+            await _record(con, actor, "client.updated", facts, client_id, name=after.name, **details)
         self._pokes.poke("routes")
-        return view
+        return client_view(after)
 
     async def revoke(self, actor: Actor, reference: str, client: str) -> RevocationView:
         """End a client; its name is free at once, its secret refused within a second. Return where it is already.
@@ -101,10 +112,10 @@ async def _client(con: Connection, actor: Actor, reference: str, client: str) ->
     return facts, client_id
 
 
-def _there(view: ClientView | None, facts: ServiceFacts, client: str) -> ClientView:
-    if view is None:
+def _there(found: Client | None, facts: ServiceFacts, client: str) -> Client:
+    if found is None:
         raise _missing(facts, client)
-    return view
+    return found
 
 
 def _missing(facts: ServiceFacts, client: str) -> NotFound:

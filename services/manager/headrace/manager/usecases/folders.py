@@ -24,20 +24,10 @@ from headrace.manager.store import events, folders, projects
 from headrace.manager.usecases.context import a_page, folder_for, project_for, project_or_only
 from headrace.manager.usecases.stored import Stored
 from headrace.manager.usecases.turns import Turns
+from headrace.manager.views.folders import file_view, folder_view
 
 T = TypeVar("T")
 _REMOVAL_S = 600.0
-
-
-def view(folder: Folder) -> FolderView:
-    """Return what callers see of a folder."""
-    return FolderView(
-        id=folder.id,
-        name=folder.name,
-        project_id=folder.project_id,
-        usage_mode=folder.usage_mode,
-        created_at=folder.created_at,
-    )
 
 
 class Folders:
@@ -67,7 +57,7 @@ class Folders:
             async with transaction(self._pool) as con:  # a folder without a place for its files is none
                 await folders.mark_deleted(con, folder.id)
             raise
-        return view(folder)
+        return folder_view(folder)
 
     async def page(
         self, actor: Actor, *, project: str | None, usage_mode: UsageMode | None, after: UUID, limit: int
@@ -78,11 +68,11 @@ class Folders:
             found = await folders.page(
                 con, actor, project_id=project_id, usage_mode=usage_mode, after=after, limit=limit + 1
             )
-        return a_page(found, limit, view, lambda folder: folder.id)
+        return a_page(found, limit, folder_view, lambda folder: folder.id)
 
     async def show(self, actor: Actor, reference: str, project: str | None) -> FolderView:
         """Return one folder. Raises NotFound."""
-        return view(await self.find(actor, reference, project, "viewer"))
+        return folder_view(await self.find(actor, reference, project, "viewer"))
 
     async def find(self, actor: Actor, reference: str, project: str | None, needed: Role) -> Folder:
         """Return the folder, if the caller may do with it what `needed` may. Raises NotFound, Forbidden."""
@@ -137,7 +127,8 @@ class Folders:
         )
         end = await self.turns.take(folder.project_id)
         found, more = await self._storage.call(listing, ended=end)
-        return Page(items=tuple(found[:limit]), next=found[:limit][-1].path if more else None)
+        items = tuple(file_view(entry) for entry in found[:limit])
+        return Page(items=items, next=found[:limit][-1].path if more else None)
 
     async def open(self, actor: Actor, reference: str, project: str | None, path: str) -> OpenFile:
         """Return a file, open; the caller closes it. Raises NotFound, Conflict when it is a directory."""

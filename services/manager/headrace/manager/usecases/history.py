@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from headrace.common.contracts.http.history import HistoryEntry
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView
 from headrace.common.contracts.http.rules import ScaleDecisionView
-from headrace.common.contracts.ids import EventId
 from headrace.common.contracts.problems import NotFound
-from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records.events import Event
-from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.store import decisions, events, folders, revisions
 from headrace.manager.usecases.context import a_page, service_for
-from headrace.manager.usecases.views import effective_view
+from headrace.manager.views.decisions import decision_view
+from headrace.manager.views.history import history_entry
+from headrace.manager.views.revisions import revision_detail, revision_view
 
 
 class History:
@@ -33,7 +29,7 @@ class History:
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await revisions.page(con, facts.service.id, after=after, limit=limit + 1)
-        return a_page(found, limit, _revision, lambda revision: revision.number)
+        return a_page(found, limit, revision_view, lambda revision: revision.number)
 
     async def revision(self, actor: Actor, reference: str, number: int) -> RevisionDetail:
         """Return one revision, with what its replicas are started with. Raises NotFound for one that is not kept too.
@@ -46,14 +42,14 @@ class History:
             if found is None or found.number != number:
                 raise NotFound(f"service {facts.service.name} has no revision {number}")
             names = await folders.names(con, [mount.folder_id for mount in found.resolved.mounts])
-        return RevisionDetail(**dict(_revision(found)), effective=effective_view(found.resolved, names))
+        return revision_detail(found, names)
 
     async def entries(self, actor: Actor, reference: str, *, before: UUID | None, limit: int) -> Page[HistoryEntry]:
         """Return changes, newest first."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await events.of_service(con, facts.service.id, before=before, limit=limit + 1)
-        return a_page(found, limit, _entry, lambda event: event.id)
+        return a_page(found, limit, history_entry, lambda event: event.id)
 
     async def decisions(
         self, actor: Actor, reference: str, *, before: UUID | None, limit: int
@@ -62,37 +58,4 @@ class History:
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await decisions.page(con, facts.service.id, before=before, limit=limit + 1)
-        return a_page(found, limit, _decision, lambda row: row["id"])
-
-
-def _revision(revision: Revision) -> RevisionView:
-    return RevisionView(
-        number=revision.number,
-        spec=revision.spec,
-        created_at=revision.created_at,
-        created_by=revision.created_by,
-        message=revision.message,
-    )
-
-
-def _entry(event: Event) -> HistoryEntry:
-    return HistoryEntry(
-        id=EventId(event.id),
-        at=event.at,
-        actor=event.actor,
-        action=event.action,
-        message=event.message,
-        details=event.details,
-    )
-
-
-def _decision(row: Mapping[str, Any]) -> ScaleDecisionView:
-    return ScaleDecisionView(
-        at=row["at"],
-        source=row["source"],
-        rule_id=row["rule_id"],
-        from_replicas=row["from_replicas"],
-        to_replicas=row["to_replicas"],
-        observed=row["observed"],
-        reason=Reason.read(row["reason_code"], row["reason_text"]),
-    )
+        return a_page(found, limit, decision_view, lambda decision: decision.id)

@@ -9,7 +9,6 @@ from uuid import UUID
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, PutMember, UpdateProject
 from headrace.common.contracts.http.services import Usage
-from headrace.common.contracts.http.users import UserView
 from headrace.common.contracts.http.whoami import WhoAmI
 from headrace.common.contracts.problems import Conflict, InUse, InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
@@ -23,17 +22,8 @@ from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.users import User
 from headrace.manager.store import agents, events, folders, projects, tokens, users
 from headrace.manager.usecases.context import a_page, operators_only, project_for
-
-
-def _view(project: Project, note: Reason | None = None) -> ProjectView:
-    return ProjectView(
-        id=project.id,
-        name=project.name,
-        description=project.description,
-        quota=project.quota,
-        created_at=project.created_at,
-        note=note,
-    )
+from headrace.manager.views.projects import member_view, project_view, usage_view
+from headrace.manager.views.whoami import whoami_view
 
 
 def _limits(project: Project, change: UpdateProject) -> dict[str, Decimal] | None:
@@ -57,31 +47,30 @@ class Projects:
             mine = await projects.of_user(con, actor.user_id)
         if user is None:
             raise NotFound("you are not known any more")
-        view = UserView(id=user.id, name=user.name, operator=user.operator, created_at=user.created_at)
-        return WhoAmI(user=view, projects={project.name: role for project, role in mine})
+        return whoami_view(user, mine)
 
     async def create(self, actor: Actor, new: CreateProject) -> ProjectView:
         """Create a project; the caller owns it. Raises Forbidden, NameTaken."""
         operators_only(actor, "create projects")
         async with transaction(self._pool) as con:
-            project = await projects.insert(con, new)
+            project = await projects.insert(con, new.name, new.description, new.quota)
             await projects.put_member(con, project.id, actor.user_id, "owner")
             await events.record(
                 con, actor, "project.created", project_id=project.id, details=new.model_dump(mode="json")
             )
             note = await self._quota_note(con, new.quota or {})
-        return _view(project, note)
+        return project_view(project, note)
 
     async def page(self, actor: Actor, *, after: UUID, limit: int) -> Page[ProjectView]:
         """Return the projects that the caller sees."""
         async with self._pool.acquire() as con:
             found = await projects.visible(con, actor.user_id, every=actor.operator, after=after, limit=limit + 1)
-        return a_page(found, limit, _view, lambda project: project.id)
+        return a_page(found, limit, project_view, lambda project: project.id)
 
     async def show(self, actor: Actor, reference: str) -> ProjectView:
         """Return one project. Raises NotFound."""
         async with self._pool.acquire() as con:
-            return _view(await project_for(con, actor, reference, "viewer"))
+            return project_view(await project_for(con, actor, reference, "viewer"))
 
     async def update(self, actor: Actor, reference: str, change: UpdateProject) -> ProjectView:
         """Change description (owners) and quota (operators). Raises NotFound, Forbidden, InvalidRequest for too many limits."""
@@ -99,7 +88,7 @@ class Projects:
             details = change.model_dump(mode="json", exclude_unset=True)
             await events.record(con, actor, "project.updated", project_id=project.id, details=details)
             note = await self._quota_note(con, [name for name in change.quota or {} if name in (limits or {})])
-        return _view(after, note)
+        return project_view(after, note)
 
     async def _quota_note(self, con: Connection, limits: Iterable[str]) -> Reason | None:
         """Return what is to be said of limits on slots that no machine has: mistyped ones bound nothing."""
@@ -132,14 +121,14 @@ class Projects:
             used = await projects.used(con, project.id)
             held = await folders.stored(con, project.id)
         limits = {**(project.quota or {}), **stored.limits(project.quota, self._most)}
-        return Usage(used={**used, **held.slots()}, limits=limits)
+        return usage_view({**used, **held.slots()}, limits)
 
     async def members(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[MemberView]:
         """Return users and roles. Raises NotFound."""
         async with self._pool.acquire() as con:
             project = await project_for(con, actor, reference, "viewer")
             found = await projects.members(con, project.id, after=after, limit=limit + 1)
-        return a_page(found, limit, lambda row: MemberView(user=row[1], role=row[2]), lambda row: row[0])
+        return a_page(found, limit, lambda member: member_view(member.name, member.role), lambda member: member.user_id)
 
     async def put_member(self, actor: Actor, reference: str, user_reference: str, body: PutMember) -> MemberView:
         """Give a user a role. Raises NotFound, Forbidden, Conflict when the last owner would be gone."""
@@ -152,7 +141,7 @@ class Projects:
             await projects.put_member(con, project.id, user.id, body.role)
             details = {"user": user.name, "role": body.role}
             await events.record(con, actor, "member.put", project_id=project.id, details=details)
-        return MemberView(user=user.name, role=body.role)
+        return member_view(user.name, body.role)
 
     async def remove_member(self, actor: Actor, reference: str, user_reference: str) -> None:
         """Take a user's role. Raises NotFound, Forbidden, Conflict when the last owner would be gone."""

@@ -11,7 +11,7 @@ from headrace.manager.domain.lifecycle import states
 from headrace.manager.store import events, services, traffic
 from headrace.manager.usecases.context import as_id, service_for
 from headrace.manager.usecases.ports import Pokes
-from headrace.manager.usecases.views import replica_view
+from headrace.manager.views.replicas import replica_view
 
 
 class Replicas:

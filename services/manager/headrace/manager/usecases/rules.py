@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -16,10 +17,12 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import bounds
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.records.rules import Rule
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.store import events, rules
 from headrace.manager.usecases.context import a_page, as_id, held_service, service_for
 from headrace.manager.usecases.ports import Pokes, RuleOutcomes
+from headrace.manager.views.rules import rule_view
 
 
 class Rules:
@@ -37,29 +40,29 @@ class Rules:
             facts = await held_service(con, actor, reference, "member")  # one at a time, so that the count holds
             there = await rules.count(con, facts.service.id)
             bounds.check(f"service {facts.service.name}", "rules", there, self._most.rules_per_service)
-            view = await rules.insert(con, facts.service.id, spec, actor.user_id)
-            await self._record(con, actor, facts, "rule.added", view.id, spec)
+            made = await rules.insert(con, facts.service.id, spec, actor.user_id)
+            await self._record(con, actor, facts, "rule.added", made.id, spec)
         self._pokes.poke("rules", "plans")
-        return view
+        return rule_view(made)
 
     async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[RuleView]:
         """Return the service's rules and what each did last. Raises NotFound."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await rules.page(con, facts.service.id, after=after, limit=limit + 1)
-        return a_page(found, limit, lambda rule: self._with_outcome(facts.service.id, rule), lambda rule: rule.id)
+        return a_page(found, limit, lambda rule: self._view(facts.service.id, rule), lambda rule: rule.id)
 
     async def replace(self, actor: Actor, reference: str, rule: str, spec: RuleSpec) -> RuleView:
         """Write a rule anew. Raises NotFound, Forbidden."""
         rule_id = as_id(rule, "rule")
         async with transaction(self._pool) as con:
             facts = await service_for(con, actor, reference, "member")
-            view = await rules.replace(con, facts.service.id, rule_id, spec)
-            if view is None:
+            after = await rules.replace(con, facts.service.id, rule_id, spec)
+            if after is None:
                 raise NotFound(f"service {facts.service.name} has no rule {rule}")
             await self._record(con, actor, facts, "rule.replaced", rule_id, spec)
         self._pokes.poke("rules", "plans")
-        return self._with_outcome(facts.service.id, view)
+        return self._view(facts.service.id, after)
 
     async def update(self, actor: Actor, reference: str, rule: str, change: UpdateRule) -> RuleView:
         """Change what is given of a rule. Raises NotFound, Forbidden, InvalidRequest when the fields do not go together."""
@@ -73,7 +76,7 @@ class Rules:
             await rules.replace(con, facts.service.id, rule_id, spec)
             await self._record(con, actor, facts, "rule.replaced", rule_id, spec)
         self._pokes.poke("rules", "plans")
-        return self._with_outcome(facts.service.id, before.model_copy(update={"spec": spec}))
+        return self._view(facts.service.id, replace(before, spec=spec))
 
     async def remove(self, actor: Actor, reference: str, rule: str) -> None:
         """Remove a rule. Raises NotFound, Forbidden."""
@@ -85,8 +88,8 @@ class Rules:
             await self._record(con, actor, facts, "rule.removed", rule_id, None)
         self._pokes.poke("rules", "plans")
 
-    def _with_outcome(self, service_id: ServiceId, view: RuleView) -> RuleView:
-        return view.model_copy(update={"outcome": self._outcomes.of(service_id, view.id)})
+    def _view(self, service_id: ServiceId, rule: Rule) -> RuleView:
+        return rule_view(rule, self._outcomes.of(service_id, rule.id))
 
     async def _record(
         self, con: Connection, actor: Actor, facts: ServiceFacts, action: str, rule_id: UUID, spec: RuleSpec | None

@@ -18,15 +18,16 @@ from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import bounds, names, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.lifecycle.status import Reach
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.services import NewService, ServiceFacts
 from headrace.manager.store import agents, ends, folders, projects, services, traffic
 from headrace.manager.usecases.context import a_page, no_group, project_for, project_or_only, service_for
-from headrace.manager.usecases.ports import Pokes
+from headrace.manager.usecases.ports import AppProxies, Pokes
 from headrace.manager.usecases.resolution import Resolver, find_folders, hold_folders
 from headrace.manager.usecases.service_bodies import new_service
-from headrace.manager.usecases.views import Views
+from headrace.manager.views.services import service_detail, service_view
 
 _BATCH = 100
 _EXAMINED = 500
@@ -43,16 +44,19 @@ class Services:
         self,
         pool: Pool,
         resolver: Resolver,
-        views: Views,
+        proxies: AppProxies,
         pokes: Pokes,
         clock: Clock,
         own_ports: OwnPorts,
         most: Bounds,
+        *,
+        proxy_url: str,
     ) -> None:
         self._own_ports = own_ports
         self._pool = pool
         self._resolver = resolver
-        self._views = views
+        self._proxies = proxies
+        self._proxy_url = proxy_url.rstrip("/")
         self._pokes = pokes
         self._clock = clock
         self._most = most
@@ -120,8 +124,10 @@ class Services:
         names: dict[FolderId, str] = {}
         if facts.resolved.mounts:
             names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
-        detail = self._views.detail(facts, (), (), (), names, self._clock())
-        return detail.model_copy(update={"note": await self.slots_note(con, facts.resolved.slots)})
+        note = await self.slots_note(con, facts.resolved.slots)
+        return service_detail(
+            facts, self._reach(facts), self._clock(), proxy_url=self._proxy_url, folders=names, note=note
+        )
 
     async def detail(self, actor: Actor, reference: str) -> ServiceDetail:
         """Return one service with its replicas. Raises NotFound."""
@@ -137,7 +143,21 @@ class Services:
         errors = await services.errors(con, facts.service.id)
         ended = await ends.newest(con, facts.service.id, _SHOWN_ENDS)
         names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
-        return self._views.detail(facts, replicas[facts.service.id], errors, ended, names, self._clock())
+        return service_detail(
+            facts,
+            self._reach(facts),
+            self._clock(),
+            proxy_url=self._proxy_url,
+            replicas=replicas[facts.service.id],
+            errors=errors,
+            ends=ended,
+            folders=names,
+        )
+
+    def _reach(self, facts: ServiceFacts) -> Reach:
+        port, proxies = facts.service.endpoint_port, self._proxies
+        unopened = {} if port is None else proxies.unopened(port)
+        return Reach(proxies.presence(), proxies.generations(facts.service.id), unopened)
 
     async def available(self, name: str) -> NameAvailability:
         """Return whether a service may be called so. Names are unique in the installation, so every caller may ask."""
@@ -187,4 +207,7 @@ class Services:
     async def _views_of(self, con: Connection, batch: Sequence[ServiceFacts]) -> list[ServiceView]:
         replicas = await services.replicas(con, [facts.service.id for facts in batch])
         now = self._clock()
-        return [self._views.service(facts, replicas[facts.service.id], now) for facts in batch]
+        return [
+            service_view(facts, replicas[facts.service.id], self._reach(facts), now, proxy_url=self._proxy_url)
+            for facts in batch
+        ]

@@ -19,9 +19,11 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.signing import SigningKey, Vault
 from headrace.manager.store import events, projects, services, tokens
+from headrace.manager.usecases.caller_bodies import caller_change
 from headrace.manager.usecases.context import a_page, as_id, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations
+from headrace.manager.views.tokens import new_token_view, token_view
 
 DEFAULT_LIFETIME = timedelta(days=30)
 LONGEST = timedelta(days=3651)
@@ -87,10 +89,12 @@ class Tokens:
             there = await tokens.living(con, target.subject)
             bounds.check(target.words, "tokens that have not expired", there, self._most[scope])
             key = await self._keys.current(con)
-            view = await tokens.insert(
+            made = await tokens.insert(
                 con,
                 token_id,
-                new,
+                new.name,
+                new.limits,
+                new.share,
                 service_id=target.service_id,
                 project_id=None if target.service_id else target.project_id,
                 user_id=actor.user_id,
@@ -103,7 +107,7 @@ class Tokens:
             target.subject, token_id, issued_at=now, expires_at=expires_at, limits=new.limits, share=new.share
         )
         self._pokes.poke("routes")
-        return NewToken(**view.model_dump(), token=token)
+        return new_token_view(made, token)
 
     async def page(
         self, actor: Actor, scope: TokenScope, reference: str, *, after: UUID, limit: int
@@ -112,7 +116,7 @@ class Tokens:
         async with self._pool.acquire() as con:
             target = await _target(con, actor, scope, reference, "viewer")
             found = await tokens.page(con, target.subject, after=after, limit=limit + 1)
-        return a_page(found, limit, lambda token: token, lambda token: token.id)
+        return a_page(found, limit, token_view, lambda token: token.id)
 
     async def update(
         self, actor: Actor, scope: TokenScope, reference: str, token: str, change: UpdateToken
@@ -121,18 +125,19 @@ class Tokens:
         token_id = TokenId(as_id(token, "token"))
         async with transaction(self._pool) as con:
             target = await _target(con, actor, scope, reference, "member")
-            view = await tokens.update(con, target.subject, token_id, change)
-            if view is None:
+            name = (change.name or "") if "name" in change.model_fields_set else None
+            after = await tokens.update(con, target.subject, token_id, name, caller_change(change))
+            if after is None:
                 raise NotFound(f"{target.words} has no token {token}")
-            if view.revoked_at is not None or view.expires_at <= self._clock():
-                over = "was revoked" if view.revoked_at is not None else "has expired"
+            if after.revoked_at is not None or after.expires_at <= self._clock():
+                over = "was revoked" if after.revoked_at is not None else "has expired"
                 raise Conflict(
                     f"token {token} of {target.words} {over}: nothing of it counts any more; make another one"
                 )
             details = change.model_dump(mode="json", exclude_unset=True)
             await _record(con, actor, "token.updated", target, token_id, **details)
         self._pokes.poke("routes")
-        return view
+        return token_view(after)
 
     async def revoke(self, actor: Actor, scope: TokenScope, reference: str, token: str) -> RevocationView:
         """Revoke a token; app-proxies refuse it within a second. Return where they do already. Raises NotFound, Forbidden."""

@@ -28,6 +28,7 @@ from headrace.manager.usecases.context import a_page, as_id
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.receiving import receive
 from headrace.manager.usecases.stored import Stored
+from headrace.manager.views.uploads import upload_view
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SLOWEST_DISK_BYTES_S = 20_000_000
@@ -112,16 +113,8 @@ class Uploads:
             upload, by = row
             there = facts.get(upload.id)
             written = upload.created_at if there is None else moment(there.st_mtime)
-            return UploadView(
-                id=upload.id,
-                path=upload.path,
-                size_bytes=upload.size_bytes,
-                received_bytes=there.st_size if there else 0,
-                created_by=by,
-                created_at=upload.created_at,
-                written_at=written,
-                expires_at=written + self._kept_for,
-            )
+            received = there.st_size if there else 0
+            return upload_view(upload, by, received_bytes=received, written_at=written, kept_for=self._kept_for)
 
         return a_page(found, limit, view, lambda row: row[0].id)
 

@@ -18,10 +18,8 @@ from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault, new_api_key
 from headrace.manager.store import events, users
 from headrace.manager.usecases.context import a_page, as_id, operators_only
-
-
-def _view(user: User) -> UserView:
-    return UserView(id=user.id, name=user.name, operator=user.operator, created_at=user.created_at)
+from headrace.manager.views.keys import key_view, new_key_view
+from headrace.manager.views.users import user_view
 
 
 class Users:
@@ -38,14 +36,14 @@ class Users:
         async with transaction(self._pool) as con:
             user = await users.insert(con, new.name, operator=new.operator)
             await events.record(con, actor, "user.created", details={"user": new.name, "operator": new.operator})
-        return _view(user)
+        return user_view(user)
 
     async def page(self, actor: Actor, *, after: UUID, limit: int) -> Page[UserView]:
         """Return all users. Raises Forbidden."""
         operators_only(actor, "list users")
         async with self._pool.acquire() as con:
             found = await users.page(con, after=after, limit=limit + 1)
-        return a_page(found, limit, _view, lambda user: user.id)
+        return a_page(found, limit, user_view, lambda user: user.id)
 
     async def update(self, actor: Actor, reference: str, change: UpdateUser) -> UserView:
         """Change who is an operator. Raises Forbidden, NotFound, Conflict when no operator would be left."""
@@ -60,7 +58,7 @@ class Users:
                 raise Conflict(f"{user.name} is the last operator; make another one first")
             after = await users.update(con, user.id, operator=operator)
             await events.record(con, actor, "user.updated", details={"user": user.name, "operator": operator})
-        return _view(after)
+        return user_view(after)
 
     async def create_key(self, actor: Actor, reference: str, new: CreateKey) -> NewKey:
         """Make an API key; this is the only time that it is shown. Raises NotFound, InvalidRequest when it would outlast the
@@ -74,17 +72,17 @@ class Users:
             _check_end(new.expires_in_s, access.latest_key_end(actor, user.id), end.now)
             bounds.check(f"user {user.name}", "keys", await users.count_keys(con, user.id), self._most.keys_per_user)
             await users.drop_expired(con, user.id, keep=self._most.keys_per_user)
-            view = await users.insert_key(con, key_id, user.id, new.name, self._vault.hash(secret), new.expires_in_s)
+            made = await users.insert_key(con, key_id, user.id, new.name, self._vault.hash(secret), new.expires_in_s)
             details = {"user": user.name, "key_id": str(key_id), "name": new.name}
             await events.record(con, actor, "key.created", details=details)
-        return NewKey(**view.model_dump(), key=key)
+        return new_key_view(made, key)
 
     async def keys(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[KeyView]:
         """Return the user's keys without their secrets. Raises NotFound."""
         async with self._pool.acquire() as con:
             user = await self._user(con, actor, reference)
             found = await users.keys(con, user.id, after=after, limit=limit + 1)
-        return a_page(found, limit, lambda key: key, lambda key: key.id)
+        return a_page(found, limit, key_view, lambda key: key.id)
 
     async def update_key(self, actor: Actor, reference: str, key: str, change: UpdateKey) -> KeyView:
         """Change a key's name and end; the key itself stays. Raises NotFound, InvalidRequest when it would outlast both its
@@ -96,15 +94,19 @@ class Users:
             end = await users.ending(con, user.id, key_id)
             if end.there and "expires_in_s" in change.model_fields_set and end.ends_at is not None:
                 _check_end(change.expires_in_s, access.latest_key_end(actor, user.id, end.ends_at), end.now)
-            view = await users.update_key(con, user.id, key_id, change)
-            if view is None:
+            given = change.model_fields_set
+            name = (change.name or CreateKey().name) if "name" in given else None
+            after = await users.update_key(
+                con, user.id, key_id, name, set_end="expires_in_s" in given, expires_in_s=change.expires_in_s
+            )
+            if after is None:
                 raise NotFound(f"{user.name} has no key {key}")
             bounds.check(
                 f"user {user.name}", "keys", await users.count_keys(con, user.id) - 1, self._most.keys_per_user
             )
             details = {"user": user.name, "key_id": str(key_id), **change.model_dump(mode="json", exclude_unset=True)}
             await events.record(con, actor, "key.updated", details=details)
-        return view
+        return key_view(after)
 
     async def delete_key(self, actor: Actor, reference: str, key: str) -> None:
         """Delete a key; it is refused from the next request on. Raises NotFound."""

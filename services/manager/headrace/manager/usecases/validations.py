@@ -21,6 +21,7 @@ from headrace.manager.store import events, projects, services, sessions, validat
 from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Resolver, find_folders, hold_folders
+from headrace.manager.views.validations import validation_view
 
 _NAME = "validation"
 
@@ -78,12 +79,12 @@ class Validations:
             await events.record(con, actor, "validation.started", project_id=project.id, details=details)
             started = await trial_run(con, actor, session_id, "viewer")
         self._pokes.poke("placement")
-        return _view(started)
+        return validation_view(started)
 
     async def show(self, actor: Actor, reference: str) -> ValidationView:
         """Return how it stands. Raises NotFound."""
         async with self._pool.acquire() as con:
-            return _view(await trial_run(con, actor, as_id(reference, "validation"), "viewer"))
+            return validation_view(await trial_run(con, actor, as_id(reference, "validation"), "viewer"))
 
     async def stop(self, actor: Actor, reference: str) -> None:
         """End it, if it has not ended. Raises NotFound, Forbidden."""
@@ -94,17 +95,3 @@ class Validations:
                 details = {"validation": str(found.id)}
                 await events.record(con, actor, "validation.stopped", project_id=found.project_id, details=details)
         self._pokes.poke("services", "plans")
-
-
-def _view(run: TrialRun) -> ValidationView:
-    ended = states.leaving(run.status)
-    verdict = "passed" if run.was_healthy else "failed" if ended else None
-    return ValidationView(
-        id=run.id,
-        kind="validation",
-        status=run.status,
-        done=verdict is not None,
-        verdict=verdict,
-        reason=Reason.read(run.reason_code, run.reason_text),
-        started_at=run.created_at,
-    )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, StringConstraints
 
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import FolderId, ProjectId, Slug
-from headrace.common.contracts.vocabulary import UsageMode
+from headrace.common.contracts.vocabulary import FileKind, UsageMode
 
 
 class CreateFolder(Body):
@@ -34,7 +34,7 @@ class FileView(View):
     """A file or directory in a folder, and for who asks for all also a link or special file; `path` is relative to the folder."""
 
     path: str
-    kind: Literal["file", "directory", "link", "special"]
+    kind: FileKind
     """Links and special files (pipes, sockets, devices), which containers may leave, are neither read nor followed."""
     size_bytes: NonNegativeInt
     modified_at: AwareDatetime

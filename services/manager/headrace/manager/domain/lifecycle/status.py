@@ -19,7 +19,7 @@ from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus, Se
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
-from headrace.manager.domain.records.services import Service
+from headrace.manager.domain.records.services import Service, ServiceFacts
 
 Presence = Literal["unknown", "heard", "away", "bus-away"]
 """Whether this manager hears app-proxies; unknown: they had no time yet to be heard of."""
@@ -54,6 +54,32 @@ class StatusOfService:
     phase: ServicePhase
     reason: Reason
     healthy_replicas: int
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What app-proxies report that decides whether a service's callers reach its replicas."""
+
+    presence: Presence
+    generations: Mapping[ProxyId, int]
+    """Which generation of its route table each app-proxy has."""
+    unopened: Mapping[ProxyId, str]
+    """Which app-proxies could not open its own port, and why."""
+
+
+def status_of(
+    facts: ServiceFacts, replicas: Sequence[LiveReplica], reach: Reach, now: datetime, *, last_error: str = ""
+) -> StatusOfService:
+    """Return the status of a service by its replicas, and by what is between them and callers."""
+    service = facts.service
+    state = service_status(service, replicas, now, last_error=last_error, revision=facts.revision, served=facts.served)
+    if not facts.running:
+        return state
+    state = with_tables(state, facts.routes_problem, facts.rules_problem)
+    if service.endpoint_port is not None:
+        state = with_own_port(state, service.endpoint_port, reach.unopened)
+    late = behind(reach.generations, facts.published, facts.published_at, now)
+    return with_app_proxies(state, reach.presence, late)
 
 
 def serves(replica: LiveReplica) -> bool:

@@ -9,7 +9,7 @@ from headrace.common.contracts.ids import (
     FolderId,
     ProjectId,
 )
-from headrace.common.contracts.vocabulary import UsageMode
+from headrace.common.contracts.vocabulary import FileKind, UsageMode
 from headrace.manager.domain.stored import Amount, Change
 
 
@@ -31,3 +31,13 @@ class ToMeasure:
     id: FolderId
     counted: Amount
     ever: Change
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """What lies in a folder at a path, relative to it."""
+
+    path: str
+    kind: FileKind
+    size_bytes: int
+    modified_at: datetime

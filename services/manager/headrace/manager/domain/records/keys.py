@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from headrace.common.contracts.ids import KeyId
 from headrace.manager.domain.records.users import User
 
 
@@ -25,3 +26,13 @@ class KeyEnd:
     there: bool
     ends_at: datetime | None
     now: datetime
+
+
+@dataclass(frozen=True)
+class Key:
+    """An API key without its secret."""
+
+    id: KeyId
+    name: str
+    created_at: datetime
+    expires_at: datetime | None

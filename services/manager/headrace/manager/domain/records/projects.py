@@ -8,7 +8,9 @@ from decimal import Decimal
 
 from headrace.common.contracts.ids import (
     ProjectId,
+    UserId,
 )
+from headrace.common.contracts.vocabulary import Role
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,12 @@ class Room:
     """Those that live."""
     has_group: bool
     """Whether there is such a resource group."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A user's role in a project."""
+
+    user_id: UserId
+    name: str
+    role: Role

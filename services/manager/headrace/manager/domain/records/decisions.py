@@ -1,0 +1,25 @@
+"""Rows of scale decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from headrace.common.contracts.ids import RuleId
+
+
+@dataclass(frozen=True)
+class ScaleDecision:
+    """A change of the wanted replicas, whoever made it."""
+
+    id: UUID
+    at: datetime
+    source: Literal["rule", "user"]
+    rule_id: RuleId | None
+    from_replicas: int
+    to_replicas: int
+    observed: float | None
+    reason_code: str
+    reason_text: str

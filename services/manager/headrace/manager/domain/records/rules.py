@@ -1,0 +1,18 @@
+"""Rows of autoscaling rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from headrace.common.contracts.ids import RuleId
+from headrace.common.contracts.rule import RuleSpec
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule as it was stored: rules that came later do not refuse it."""
+
+    id: RuleId
+    spec: RuleSpec
+    created_at: datetime

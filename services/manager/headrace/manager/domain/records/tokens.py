@@ -1,0 +1,36 @@
+"""Rows of tokens, and what changes of callers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from headrace.common.contracts.ids import TokenId
+from headrace.common.contracts.messages.routes import RateLimits
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token without its secret."""
+
+    id: TokenId
+    name: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    limits: RateLimits
+    share: int
+
+
+@dataclass(frozen=True)
+class CallerChange:
+    """What is to change of a token or a named client."""
+
+    limits: Mapping[str, Any] | None
+    """Limits to set, None among them to take away; None: they stay."""
+    clear: bool
+    """Whether all limits go."""
+    share: int | None

@@ -1,0 +1,42 @@
+"""Machines as operators see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.common.contracts import stored
+from headrace.common.contracts.http.agents import AgentDetail, AgentView
+from headrace.manager.domain.records.agents import Agent
+
+_UNKNOWN: dict[str, Any] = {"isolation": None, "disk": None, "engine_disk": None, "plan_problem": None}
+"""Shown instead of what an agent of another version reported otherwise."""
+
+
+def agent_view(agent: Agent) -> AgentView:
+    """Return a machine without its GPUs and kernels."""
+    return stored.read(AgentView, _fields(agent), **_UNKNOWN)
+
+
+def agent_detail(agent: Agent) -> AgentDetail:
+    """Return a machine with its GPUs and kernels as last reported."""
+    return stored.read(AgentDetail, {**_fields(agent), "gpus": agent.gpus, "kernels": agent.kernels}, **_UNKNOWN)
+
+
+def _fields(agent: Agent) -> dict[str, Any]:
+    machine = agent.machine
+    return {
+        **{name: str(machine.get(name, "")) for name in ("hostname", "address", "runtime", "version")},
+        **{name: machine.get(name) for name in ("isolation", "disk", "engine_disk")},
+        "id": agent.id,
+        "status": "alive" if agent.lost_at is None else "lost",
+        "resource_group": agent.resource_group,
+        "architecture": agent.architecture,
+        "slots": agent.slots,
+        "allocated": agent.allocated,
+        "last_seen_at": agent.last_seen_at,
+        "plan_generation": agent.plan_generation,
+        "plan_problem": agent.plan_problem,
+        "applied_generation": agent.applied_generation,
+        "addresses": agent.addresses,
+        "address_problem": agent.address_problem,
+    }

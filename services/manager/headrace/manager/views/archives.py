@@ -1,0 +1,17 @@
+"""What came of archives, as callers see it."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry
+from headrace.manager.domain.records.archives import Unpacked
+
+
+def archive_receipt(taken: Unpacked) -> ArchiveReceipt:
+    """Return what was taken of an archive, and what was refused."""
+    return ArchiveReceipt(
+        files=taken.files,
+        directories=taken.directories,
+        bytes=taken.bytes,
+        refused_count=taken.refused_count,
+        refused=tuple(RefusedEntry(path=one.path, found=one.found, allowed=one.allowed) for one in taken.refused),
+    )

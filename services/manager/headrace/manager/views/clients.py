@@ -1,0 +1,24 @@
+"""Named clients as callers see them."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.http.clients import ClientView, NewClient
+from headrace.manager.domain.records.clients import Client
+
+
+def client_view(client: Client) -> ClientView:
+    """Return a client without its secret."""
+    return ClientView(
+        id=client.id,
+        name=client.name,
+        limits=client.limits,
+        share=client.share,
+        created_by=client.created_by,
+        created_at=client.created_at,
+        rotated_at=client.rotated_at,
+    )
+
+
+def new_client_view(client: Client, secret: str) -> NewClient:
+    """Return a client with its secret, this once."""
+    return NewClient(**dict(client_view(client)), secret=secret)

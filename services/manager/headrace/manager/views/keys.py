@@ -1,0 +1,16 @@
+"""API keys as callers see them."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.http.keys import KeyView, NewKey
+from headrace.manager.domain.records.keys import Key
+
+
+def key_view(key: Key) -> KeyView:
+    """Return a key without its secret."""
+    return KeyView(id=key.id, name=key.name, created_at=key.created_at, expires_at=key.expires_at)
+
+
+def new_key_view(key: Key, secret: str) -> NewKey:
+    """Return a key with its secret, this once."""
+    return NewKey(**dict(key_view(key)), key=secret)

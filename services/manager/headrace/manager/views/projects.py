@@ -1,0 +1,34 @@
+"""Projects, their members and what they hold, as callers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from headrace.common.contracts.http.projects import MemberView, ProjectView
+from headrace.common.contracts.http.services import Usage
+from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.vocabulary import Role
+from headrace.manager.domain.records.projects import Project
+
+
+def project_view(project: Project, note: Reason | None = None) -> ProjectView:
+    """Return a project; `note`: what is to be said of a change of its quota."""
+    return ProjectView(
+        id=project.id,
+        name=project.name,
+        description=project.description,
+        quota=project.quota,
+        created_at=project.created_at,
+        note=note,
+    )
+
+
+def member_view(user: str, role: Role) -> MemberView:
+    """Return a user's role."""
+    return MemberView(user=user, role=role)
+
+
+def usage_view(used: Mapping[str, Decimal], limits: Mapping[str, Decimal]) -> Usage:
+    """Return what a project holds, and its limits, per slot."""
+    return Usage(used=dict(used), limits=dict(limits))

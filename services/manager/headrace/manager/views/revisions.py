@@ -1,0 +1,33 @@
+"""Revisions as callers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headrace.common.contracts import stored
+from headrace.common.contracts.http.revisions import EffectiveSpec, RevisionDetail, RevisionView
+from headrace.common.contracts.ids import FolderId
+from headrace.manager.domain.records.revisions import Revision
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+
+
+def revision_view(revision: Revision) -> RevisionView:
+    """Return what was asked for."""
+    return RevisionView(
+        number=revision.number,
+        spec=revision.spec,
+        created_at=revision.created_at,
+        created_by=revision.created_by,
+        message=revision.message,
+    )
+
+
+def revision_detail(revision: Revision, folders: Mapping[FolderId, str]) -> RevisionDetail:
+    """Return what was asked for, and what replicas are started with; `folders`: names of those that are mounted."""
+    return RevisionDetail(**dict(revision_view(revision)), effective=effective_view(revision.resolved, folders))
+
+
+def effective_view(resolved: ResolvedSpec, folders: Mapping[FolderId, str]) -> EffectiveSpec:
+    """Return what replicas are started with; `folders`: names of those that are mounted."""
+    mounts = [{**mount.model_dump(), "folder": folders.get(mount.folder_id)} for mount in resolved.mounts]
+    return stored.read(EffectiveSpec, {**dict(resolved), "mounts": mounts})

@@ -1,0 +1,12 @@
+"""Autoscaling rules as callers see them."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.http.rules import RuleView
+from headrace.common.contracts.messages.rulestates import RuleOutcome
+from headrace.manager.domain.records.rules import Rule
+
+
+def rule_view(rule: Rule, outcome: RuleOutcome | None = None) -> RuleView:
+    """Return a rule with what it did last."""
+    return RuleView(id=rule.id, spec=rule.spec, created_at=rule.created_at, outcome=outcome)

@@ -1,0 +1,25 @@
+"""Tokens as callers see them."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.http.tokens import NewToken, TokenView
+from headrace.manager.domain.records.tokens import Token
+
+
+def token_view(token: Token) -> TokenView:
+    """Return a token without itself."""
+    return TokenView(
+        id=token.id,
+        name=token.name,
+        created_by=token.created_by,
+        created_at=token.created_at,
+        expires_at=token.expires_at,
+        revoked_at=token.revoked_at,
+        limits=token.limits,
+        share=token.share,
+    )
+
+
+def new_token_view(token: Token, signed: str) -> NewToken:
+    """Return a token with itself, this once."""
+    return NewToken(**dict(token_view(token)), token=signed)

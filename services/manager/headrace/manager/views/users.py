@@ -1,0 +1,11 @@
+"""Users as callers see them."""
+
+from __future__ import annotations
+
+from headrace.common.contracts.http.users import UserView
+from headrace.manager.domain.records.users import User
+
+
+def user_view(user: User) -> UserView:
+    """Return a user."""
+    return UserView(id=user.id, name=user.name, operator=user.operator, created_at=user.created_at)
