@@ -35,7 +35,7 @@ from headrace.manager.inbox.bus import BusSide
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import Outcomes
 from headrace.manager.loops.agents import AgentLiveness
-from headrace.manager.loops.runner import Loops
+from headrace.manager.loops.pokes import LoopPokes
 from headrace.manager.usecases.scaling import Scaling
 from tests.support import many_rows
 from tests.support.wait import eventually
@@ -76,7 +76,7 @@ async def _measure() -> dict[str, float]:
             nodes=NodeReports(pool, lambda *_: None),
             proxies=Proxies(utc_now, lambda *_: None),
             outcomes=Outcomes(),
-            scale=Scaling(pool, Loops()).answer,
+            scale=Scaling(pool, LoopPokes()).answer,
             poke=lambda *_: None,
         )
         task = asyncio.create_task(side.run())

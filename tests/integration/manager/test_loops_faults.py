@@ -53,7 +53,7 @@ async def test_a_manager_that_was_away_loses_no_machine(world: World) -> None:
         await world.pool.execute("update agents set last_seen_at = now() - interval '1 hour'")
         seen = len(proxy.history)
         async with world.running_manager(lost_after_s=2) as loops:
-            passes = loops._loops["agents"]
+            passes = loops.by_name["agents"]
             await eventually(lambda: passes.passes >= 8)
             await eventually(lambda: _heard_lately(world))
         assert await _live(world) == before

@@ -185,7 +185,7 @@ async def test_a_rollout_that_may_give_none_up_waits(world: World, monkeypatch: 
         async def ten_passes() -> bool:
             nonlocal passes
             passes += 1
-            loops.poke("services")
+            loops.by_name["services"].poke()
             return passes > 10
 
         await eventually(ten_passes)

@@ -37,8 +37,10 @@ from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import Outcomes
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.housekeeping import Kept
+from headrace.manager.loops.pokes import LoopPokes
 from headrace.manager.loops.runner import Loops
 from headrace.manager.usecases.scaling import Scaling
+from headrace.manager.wiring import make_loops
 from tests.support.wait import eventually
 
 Outcome = Literal["healthy", "starting", "failed"]
@@ -253,15 +255,16 @@ class World:
     @asynccontextmanager
     async def running_manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3) -> AsyncIterator[Loops]:
         user, password = self.servers.nats_user("manager")
-        bus, loops, outcomes = Bus(), Loops(), Outcomes()
-        proxies = Proxies(utc_now, loops.poke)
-        agents = AgentLiveness(self.pool, bus, loops.poke, lost_after=timedelta(seconds=lost_after_s))
-        loops.build(
+        bus, pokes, outcomes = Bus(), LoopPokes(), Outcomes()
+        proxies = Proxies(utc_now, pokes.poke)
+        agents = AgentLiveness(self.pool, bus, pokes.poke, lost_after=timedelta(seconds=lost_after_s))
+        loops = make_loops(
             self.pool,
             bus,
             proxies,
             agents,
             utc_now,
+            pokes,
             every=timedelta(seconds=every_s),
             verify=timedelta(seconds=2),
             kept=Kept(),
@@ -272,9 +275,9 @@ class World:
             listening=agents.listening,
             proxies=proxies,
             outcomes=outcomes,
-            nodes=NodeReports(self.pool, loops.poke, lost_after=timedelta(seconds=lost_after_s), places=ANY_PORT),
-            scale=Scaling(self.pool, loops).answer,
-            poke=loops.poke,
+            nodes=NodeReports(self.pool, pokes.poke, lost_after=timedelta(seconds=lost_after_s), places=ANY_PORT),
+            scale=Scaling(self.pool, pokes).answer,
+            poke=pokes.poke,
         )
         tasks = [asyncio.create_task(side.run()), asyncio.create_task(loops.run())]
         await eventually(lambda: side.check() is None, within_s=10)

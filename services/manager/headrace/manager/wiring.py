@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import fields
 from datetime import timedelta
 
 from headrace.common.bus.connect import Bus
+from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import Clock, utc_now
+from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
@@ -24,10 +28,17 @@ from headrace.manager.inbox.logs import BusLogReader
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import Outcomes
 from headrace.manager.loops.agents import AgentLiveness
-from headrace.manager.loops.housekeeping import Kept
+from headrace.manager.loops.housekeeping import Housekeeping, Kept
+from headrace.manager.loops.measuring import Measuring
+from headrace.manager.loops.placement import Placing
+from headrace.manager.loops.pokes import LoopPokes
+from headrace.manager.loops.publishing import Publishing
+from headrace.manager.loops.receipts import Receipts as ReceiptsLoop
 from headrace.manager.loops.runner import Loops
+from headrace.manager.loops.services import Services as ServicesLoop
 from headrace.manager.settings import Settings, places, secret_bytes
 from headrace.manager.signing import Vault
+from headrace.manager.store import tables
 from headrace.manager.usecases.agents import Agents
 from headrace.manager.usecases.archives import Archives
 from headrace.manager.usecases.auth import Authentication
@@ -38,7 +49,7 @@ from headrace.manager.usecases.facade import UseCases
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
 from headrace.manager.usecases.logs import Logs
-from headrace.manager.usecases.ports import AppProxies, LogReader, Pokes, RuleOutcomes
+from headrace.manager.usecases.ports import AppProxies, LogReader, LoopName, Pokes, RuleOutcomes
 from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
@@ -53,6 +64,11 @@ from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
 
+AGENTS_EVERY = timedelta(seconds=0.5)
+"""A lost machine is to be replaced within 10 s, of which `lost_after` takes most."""
+HOUSEKEEPING_EVERY = timedelta(minutes=1)
+REST = 1.0
+"""A loop that is poked all the time works at most half of it, so that what comes meanwhile is handled in one pass."""
 _FILE_THREADS = 8
 _FILE_TIMEOUT_S = 60.0
 
@@ -80,16 +96,17 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
             )
         )
 
-        bus, loops, outcomes = Bus(), Loops(), Outcomes()
+        bus, pokes, outcomes = Bus(), LoopPokes(), Outcomes()
         stack.push_async_callback(bus.close)
-        proxies = Proxies(utc_now, loops.poke, connected=lambda: bus.connected)
-        agents = AgentLiveness(pool, bus, loops.poke, lost_after=settings.lost_after)
-        loops.build(
+        proxies = Proxies(utc_now, pokes.poke, connected=lambda: bus.connected)
+        agents = AgentLiveness(pool, bus, pokes.poke, lost_after=settings.lost_after)
+        loops = make_loops(
             pool,
             bus,
             proxies,
             agents,
             utc_now,
+            pokes,
             every=settings.reconcile_every,
             verify=settings.verify_every,
             kept=Kept(
@@ -109,16 +126,16 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
             listening=agents.listening,
             proxies=proxies,
             outcomes=outcomes,
-            nodes=NodeReports(pool, loops.poke, places=places(settings), lost_after=settings.lost_after),
-            scale=Scaling(pool, loops).answer,
-            poke=loops.poke,
+            nodes=NodeReports(pool, pokes.poke, places=places(settings), lost_after=settings.lost_after),
+            scale=Scaling(pool, pokes).answer,
+            poke=pokes.poke,
         )
         use = make_use_cases(
             pool,
             storage,
             vault=vault,
             proxy_url=settings.public_proxy_url,
-            pokes=loops,
+            pokes=pokes,
             outcomes=outcomes,
             reader=BusLogReader(bus),
             clock=utc_now,
@@ -142,6 +159,44 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
                 max_connections=settings.max_connections,
             ),
         ]
+
+
+def make_loops(
+    pool: Pool,
+    bus: Bus,
+    proxies: Proxies,
+    agents: AgentLiveness,
+    clock: Clock,
+    pokes: LoopPokes,
+    *,
+    every: timedelta,
+    verify: timedelta,
+    kept: Kept,
+    storage: FolderStorage | None = None,
+    measure: timedelta = timedelta(days=1),
+) -> Loops:
+    """Return all loops on these parts. Without a `storage` what folders hold is not measured."""
+    services = ServicesLoop(pool, proxies, clock, pokes.poke, every=every)
+    routes = Publishing(pool, bus, RouteTable, tables.Routes(), verify=verify, claimed=proxies.claimed)
+    passes: dict[LoopName, Callable[[], Awaitable[None]]] = {
+        "services": services.one_pass,
+        "placement": Placing(pool, clock, pokes.poke).one_pass,
+        "plans": Publishing(pool, bus, NodePlan, tables.Plans(), verify=verify).one_pass,
+        "routes": routes.one_pass,
+        "rules": Publishing(pool, bus, RuleTable, tables.Rules(), verify=verify).one_pass,
+        "agents": agents.one_pass,
+        "receipts": ReceiptsLoop(pool, proxies, clock).one_pass,
+        "housekeeping": Housekeeping(pool, pokes.poke, kept).one_pass,
+    }
+    if storage is not None:
+        passes["measuring"] = Measuring(pool, storage, pokes.poke, every=measure).one_pass
+    periods = {"agents": min(every, AGENTS_EVERY), "housekeeping": HOUSEKEEPING_EVERY, "measuring": HOUSEKEEPING_EVERY}
+    return Loops(
+        [
+            Loop(name, one_pass, every=periods.get(name, every), rest=REST, poked=pokes.event(name))
+            for name, one_pass in passes.items()
+        ]
+    )
 
 
 def make_use_cases(

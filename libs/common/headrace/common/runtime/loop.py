@@ -22,6 +22,8 @@ class Loop:
     With `rest` it pauses that many times as long as the pass took, up to `MOST_REST_S`: under many pokes passes take a bounded part
     of the time, and each finds more to do at once.
 
+    `poked`: the event that a poke sets, where others than the loop's owner poke it.
+
     A pass that raises is logged and counted; the next pass is the retry. A pass longer than `deadline` is cancelled.
     """
 
@@ -34,6 +36,7 @@ class Loop:
         pause: timedelta = timedelta(milliseconds=10),
         deadline: timedelta = timedelta(seconds=60),
         rest: float = 0.0,
+        poked: asyncio.Event | None = None,
     ) -> None:
         self.name = name
         self._one_pass = one_pass
@@ -41,7 +44,7 @@ class Loop:
         self._pause = pause
         self._deadline = deadline
         self._rest = rest
-        self._poked = asyncio.Event()
+        self._poked = poked or asyncio.Event()
         self._stopping = False
         self.passes = 0
         self.last_success: float | None = None

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from headrace.common.contracts.ids import KernelId, ProxyId, RuleId, ServiceId
 from headrace.common.contracts.messages.rulestates import RuleOutcome
 from headrace.manager.domain.lifecycle.receipts import Heard
 from headrace.manager.domain.lifecycle.status import Presence
 
+LoopName = Literal[
+    "services",
+    "placement",
+    "plans",
+    "routes",
+    "rules",
+    "agents",
+    "receipts",
+    "housekeeping",
+    "measuring",
+]
+
 
 class Pokes(Protocol):
-    """The loops, by name: services, placement, plans, routes, rules, receipts."""
+    """The loops, by name."""
 
-    def poke(self, *loops: str) -> None:
+    def poke(self, *loops: LoopName) -> None:
         """Ask these loops to look soon. Carries no data and never fails."""
 
 
