@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.cli.commands.service_unset import OF_THE_SERVICE
+from headrace.cli.commands.service.unset import OF_THE_SERVICE
 from tests.support.manager_api import PROXY, ManagerApi
 
 DEFINITION = """

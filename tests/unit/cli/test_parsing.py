@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.cli import text
-from headrace.cli.commands.service_flags import overlaid
+from headrace.cli.commands.service.spec_flags import overlaid
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.parsing import document, duration_s, env_file, expiry, lifetime_s, mount, pairs
 

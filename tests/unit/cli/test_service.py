@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from headrace.cli.commands import service_logs
+from headrace.cli.commands.service import logs as service_logs
 from tests.unit.cli.conftest import Cli
 from tests.unit.sdk.standin import NOW, StandIn, problem, service_view, uid
 

@@ -41,7 +41,7 @@ def test_help_loads_nothing_that_only_calls_need(tmp_path: Path) -> None:
 
 def test_a_command_loads_no_terminal_painter_and_no_file_reader(tmp_path: Path) -> None:
     modules = loaded(tmp_path, "service", "ls")
-    assert "headrace.cli.commands.service" in modules
+    assert "headrace.cli.commands.service.core" in modules
     assert modules.isdisjoint({"rich", "yaml", "httpx._main", "headrace.cli.commands.folder"})
 
 
@@ -65,7 +65,7 @@ def test_a_command_loads_the_calls_and_commands_of_its_own_noun_only(tmp_path: P
     modules = loaded(tmp_path, word, noun, program=CALLED)
     assert f"headrace.sdk.{noun}" in modules
     assert modules.isdisjoint(f"headrace.sdk.{other}" for other in NOUNS if other != noun)
-    others = {"service_changes", "service_logs", "stack_status", "rule", "folder"}
+    others = {"service.changes", "service.logs", "stack_status", "rule", "folder"}
     assert modules.isdisjoint(f"headrace.cli.commands.{other}" for other in others)
     assert modules.isdisjoint({"asyncio", "anyio", "rich", "yaml"})
 

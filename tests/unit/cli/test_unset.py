@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from headrace.cli.app import ENTRIES, build
-from headrace.cli.commands.service_unset import OF_THE_SERVICE, OF_THE_SPEC
+from headrace.cli.commands.service.unset import OF_THE_SERVICE, OF_THE_SPEC
 from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.revision import RevisionSpec
 from tests.unit.cli.conftest import Cli

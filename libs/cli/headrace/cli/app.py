@@ -52,8 +52,8 @@ class Entry:
     """Commands of a group that other modules register: their names, with blanks between them, by the module."""
 
 
-def _group(help: str, module: str, **elsewhere: str) -> Entry:
-    return Entry(module, help, is_group=True, elsewhere=elsewhere)
+def _group(help: str, module: str, elsewhere: Mapping[str, str] | None = None) -> Entry:
+    return Entry(module, help, is_group=True, elsewhere=elsewhere or {})
 
 
 ENTRIES: Mapping[str, Entry] = {
@@ -79,11 +79,13 @@ ENTRIES: Mapping[str, Entry] = {
     "folder": _group("Model folders: create, upload, browse, download.", "folder"),
     "service": _group(
         "Model services: one permanent endpoint and its replicas.",
-        "service",
-        service_changes="update rollback restart retry history revisions decisions errors",
-        service_traffic="traffic weight",
-        service_receipts="receipts",
-        service_logs="logs validate",
+        "service.core",
+        {
+            "service.changes": "update rollback restart retry history revisions decisions errors",
+            "service.traffic": "traffic weight",
+            "service.receipts": "receipts",
+            "service.logs": "logs validate",
+        },
     ),
     "token": _group("Tokens with which apps call a service, or all services of a project.", "token"),
     "client": _group("Named clients: apps that call a service with basic auth.", "client"),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headrace.cli.command import Commands, commands
-from headrace.cli.commands.caller_flags import CallerFlags, Unlimited, UnsetCaller, limits_text
+from headrace.cli.commands.callers import CallerFlags, Unlimited, UnsetCaller, limits_text
 from headrace.cli.commands.flags import Service, Yes, confirmed
 from headrace.cli.commands.in_force import NoWait, told, words
 from headrace.cli.output import Columns

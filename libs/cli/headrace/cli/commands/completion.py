@@ -1,4 +1,7 @@
-"""`headrace completion`: the shell's completion script."""
+"""`headrace completion`: prints the script that makes a shell complete this command line.
+
+The names that are completed come from `suggestions.py`.
+"""
 
 from __future__ import annotations
 

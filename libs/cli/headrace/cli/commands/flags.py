@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.commands.completing import complete_folder, complete_service
+from headrace.cli.commands.suggestions import complete_folder, complete_service
 from headrace.cli.output import interactive
 from headrace.cli.parsing import usage
 

@@ -8,9 +8,9 @@ from uuid import UUID
 import typer
 
 from headrace.cli.command import Commands, commands
-from headrace.cli.commands.caller_flags import UNSET_CALLER, CallerFlags, Unlimited, limits_text
-from headrace.cli.commands.completing import complete_service
+from headrace.cli.commands.callers import UNSET_CALLER, CallerFlags, Unlimited, limits_text
 from headrace.cli.commands.in_force import NoWait, told
+from headrace.cli.commands.suggestions import complete_service
 from headrace.cli.commands.unset import unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import expiry, usage

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from headrace.cli.commands.service_waiting import failed_log
+from headrace.cli.commands.service.waiting import failed_log
 from headrace.cli.demo.telling import Teller
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.progress import Shown

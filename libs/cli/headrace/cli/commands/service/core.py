@@ -10,13 +10,13 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Message, OfProject, Project, Service, Timeout, Yes, confirmed
-from headrace.cli.commands.rollout_flags import RolloutFlags
-from headrace.cli.commands.service_flags import SpecFlags, overlaid
-from headrace.cli.commands.service_receipts import receipt_line
-from headrace.cli.commands.service_spec import show_revision
-from headrace.cli.commands.service_view import SERVICE_COLUMNS, show_service
-from headrace.cli.commands.service_waiting import wait_for, wait_for_receipt
-from headrace.cli.commands.traffic_flags import TrafficFlags
+from headrace.cli.commands.service.receipts import receipt_line
+from headrace.cli.commands.service.rollout_flags import RolloutFlags
+from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
+from headrace.cli.commands.service.spec_view import show_revision
+from headrace.cli.commands.service.traffic_flags import TrafficFlags
+from headrace.cli.commands.service.view import SERVICE_COLUMNS, show_service
+from headrace.cli.commands.service.waiting import wait_for, wait_for_receipt
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
 from headrace.common.contracts.http.services import CreateService, ServiceDetail

@@ -1,4 +1,4 @@
-"""The flags that bound a caller, shared by tokens and named clients; and how limits are shown."""
+"""Flags that bound a caller, shared by tokens and named clients; and how limits are shown."""
 
 from __future__ import annotations
 

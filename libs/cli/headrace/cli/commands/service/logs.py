@@ -13,7 +13,7 @@ import typer
 
 from headrace.cli.command import Commands, command
 from headrace.cli.commands.flags import Project, Service, Timeout
-from headrace.cli.commands.service_flags import SpecFlags, overlaid
+from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
 from headrace.cli.errors import ExitCode
 from headrace.cli.output import Output
 from headrace.cli.parsing import document

@@ -9,11 +9,11 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Message, Service, Timeout
-from headrace.cli.commands.rollout_flags import RolloutFlags
-from headrace.cli.commands.service import Wait, finish
-from headrace.cli.commands.service_flags import SpecFlags, overlaid
-from headrace.cli.commands.service_unset import FIELDS, OF_THE_SPEC, unset_of_service, without
-from headrace.cli.commands.service_view import END_COLUMNS, ERROR_COLUMNS
+from headrace.cli.commands.service.core import Wait, finish
+from headrace.cli.commands.service.rollout_flags import RolloutFlags
+from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
+from headrace.cli.commands.service.unset import FIELDS, OF_THE_SPEC, unset_of_service, without
+from headrace.cli.commands.service.view import END_COLUMNS, ERROR_COLUMNS
 from headrace.cli.output import Columns
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session

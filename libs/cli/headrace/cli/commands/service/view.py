@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headrace.cli.commands.rollout_flags import rollout_words
-from headrace.cli.commands.service_spec import spec_facts
-from headrace.cli.commands.traffic_flags import traffic_facts
+from headrace.cli.commands.service.rollout_flags import rollout_words
+from headrace.cli.commands.service.spec_view import spec_facts
+from headrace.cli.commands.service.traffic_flags import traffic_facts
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import cell, mapping, slots

@@ -1,4 +1,7 @@
-"""Names for shell completion, asked of the server. Whatever goes wrong, nothing is offered and nothing is printed."""
+"""Names that shell completion suggests for an argument, asked of the server.
+
+A shell waits for them while one types: whatever goes wrong, nothing is suggested and nothing is printed.
+"""
 
 from __future__ import annotations
 

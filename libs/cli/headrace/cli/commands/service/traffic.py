@@ -8,8 +8,8 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Message, Service
-from headrace.cli.commands.service_view import replica_lines
-from headrace.cli.commands.traffic_flags import TrafficFlags, traffic_facts
+from headrace.cli.commands.service.traffic_flags import TrafficFlags, traffic_facts
+from headrace.cli.commands.service.view import replica_lines
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
 from headrace.common.contracts.http.services import ServiceView, UpdateService

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-from headrace.cli.commands.service_view import progress_lines
+from headrace.cli.commands.service.view import progress_lines
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.session import Session
 from headrace.cli.text import count

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.commands.completing import complete_folder
+from headrace.cli.commands.suggestions import complete_folder
 from headrace.cli.parsing import env_file, mount, pairs
 from headrace.common.contracts.vocabulary import RuntimeVariant
 
