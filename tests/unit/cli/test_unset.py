@@ -108,8 +108,9 @@ def test_flags_that_may_be_repeated_say_whether_they_add_or_replace() -> None:
     said: dict[tuple[str, str, str], str] = {}
     for name in ENTRIES:
         group = root.get_command(None, name)
-        for command in getattr(group, "commands", {}).values():
-            if command.name in {"update", "traffic"}:
+        for word in group.list_commands(None) if ENTRIES[name].is_group else ():
+            command = group.get_command(None, word)
+            if word in {"update", "traffic"}:
                 said |= {
                     (name, command.name, option.name): option.help
                     for option in command.params
