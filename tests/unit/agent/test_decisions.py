@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -241,6 +242,14 @@ def test_reports_of_every_state() -> None:
     stranger = report_of(SPEC.kernel_id, None, SEEN, None)
     assert stranger is not None
     assert (stranger.state, stranger.health, stranger.reason.code) == ("running", "degraded", "awaiting-plan")
+
+
+def test_the_last_lines_of_a_log_are_told_in_one_line() -> None:
+    lines = [f"2026-01-01T00:00:00Z {line}" for line in ("loading", "", "  ", "Traceback:", "  no such weights")]
+    ending = ending_of(replace(SEEN, phase="exited", exit_code=1), lines)
+    assert (
+        ending.reason.text == "its program ended with exit code 1; last lines: loading | Traceback: | no such weights"
+    )
 
 
 def test_a_container_that_exited_is_out_whatever_its_health_was() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -373,3 +374,24 @@ def test_uploads_that_are_not_complete_are_listed_and_cancelled(cli: Cli, there:
     assert cli("folder", "uploads", "chat", "--cancel-all", "--yes").out == "cancelled 2 uploads into chat\n"
     assert there.uploads == {}
     assert "no uploads" in cli("folder", "uploads", "chat").err
+
+
+def test_an_upload_that_is_not_there_costs_none_of_those_named_with_it(cli: Cli, there: StandIn) -> None:
+    there.uploads = {uid(n): Upload(1, f"weights/{n}", "", bytearray()) for n in (1, 2, 3)}
+    named = [word for number in (9, 1, 1, 2) for word in ("--cancel", uid(number))]
+    done = cli("folder", "uploads", "chat", *named, "--yes")
+    assert (done.code, done.out) == (1, "cancelled 2 uploads into chat\n")
+    assert f"there is no upload {uid(9)} into chat" in done.err
+    assert list(there.uploads) == [uid(3)]
+
+
+def test_cancelling_all_counts_those_that_were_still_there(cli: Cli, there: StandIn) -> None:
+    class Completing(dict[str, Upload]):
+        """Of the uploads that were listed, the first one completes before it is cancelled."""
+
+        def pop(self, key: str, default: Any = None) -> Any:
+            return default if key == uid(1) else super().pop(key, default)
+
+    there.uploads = Completing({uid(n): Upload(1, f"weights/{n}", "", bytearray()) for n in (1, 2)})
+    done = cli("--json", "folder", "uploads", "chat", "--cancel-all", "--yes")
+    assert (done.code, done.json) == (0, {"cancelled": [uid(2)]})

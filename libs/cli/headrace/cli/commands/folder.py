@@ -236,15 +236,21 @@ def uploads(
     if not cancel and not cancel_all:
         session.output.table(found, _UPLOADS, empty="no uploads that are not complete")
         return
-    ids = [str(one.id) for one in found] if cancel_all else list(cancel or ())
+    ids = [str(one.id) for one in found] if cancel_all else list(dict.fromkeys(cancel or ()))
     confirmed(f"cancel {count(len(ids), 'upload')} into {there.name}?", yes=yes)
+    cancelled, gone = list[str](), list[str]()
     for upload_id in ids:
         try:
             session.client.folders.cancel_upload(there.id, upload_id)
         except ApiError as error:
-            if not cancel_all or error.status != _GONE:  # complete, or cancelled by another
+            if error.status != _GONE:
                 raise
-    session.output.done(f"cancelled {count(len(ids), 'upload')} into {there.name}", cancelled=ids)
+            gone.append(upload_id)
+        else:
+            cancelled.append(upload_id)
+    session.output.done(f"cancelled {count(len(cancelled), 'upload')} into {there.name}", cancelled=cancelled)
+    if gone and not cancel_all:  # with it, they are complete meanwhile, or somebody else cancelled them
+        raise CliError(f"there is no upload {', '.join(gone)} into {there.name}")
 
 
 def _rows(left_out: Sequence[LeftOut]) -> list[dict[str, str]]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
 from headrace.common.contracts.problems import MOST_ERRORS, InvalidRequest, further, row
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 LONGEST_FOUND: Final = 200
 LONGEST_PATH: Final = 300
@@ -74,7 +77,8 @@ def found(item: Mapping[str, Any]) -> bool | float | str:
     if kind == "string_too_long":
         return f"{len(item['input'])} characters"
     if kind in {"too_long", "too_short"} and isinstance(item.get("input"), Mapping | list | tuple):
-        return f"{len(item['input'])} items" if item["input"] else shown(item["input"])
+        count = len(item["input"])
+        return f"{count} item{'' if count == 1 else 's'}" if count else shown(item["input"])
     return shown(item.get("input"))
 
 
@@ -174,7 +178,7 @@ def rows(
     `known`: the fields at the top, to propose one for a mistyped name.
     """
     made: dict[str, dict[str, Any]] = {}
-    items = error.errors(include_url=False)
+    items = errors_of(error)
     for index, item in enumerate(items):
         context = item.get("ctx") or {}
         below = context["error"].below if isinstance(context.get("error"), Refused) else ""
@@ -189,6 +193,16 @@ def rows(
         if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
             made[where]["allowed"] += meant(str(item["loc"][0]), known)
     return list(made.values())
+
+
+def errors_of(error: ValidationError) -> list[ErrorDetails]:
+    """Return pydantic's errors, without lists that are too short only because pydantic counts no item that is wrong."""
+    return [item for item in error.errors(include_url=False) if not _is_long_enough(item)]
+
+
+def _is_long_enough(item: Mapping[str, Any]) -> bool:
+    given = item.get("input")
+    return item["type"] == "too_short" and isinstance(given, Sized) and len(given) >= item["ctx"]["min_length"]
 
 
 def refusal(errors: Sequence[dict[str, Any]]) -> InvalidRequest:

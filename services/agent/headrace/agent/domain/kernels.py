@@ -89,10 +89,10 @@ def ending_of(seen: SeenKernel, last_lines: Sequence[str], ended_for: Reason | N
 
 
 def with_log(reason: Reason, last_lines: Sequence[str]) -> Reason:
-    """Return `reason` with as many of the last log lines as fit into its text."""
+    """Return `reason` with as many of the last log lines as fit into its text, which is one line."""
     text = reason.text[:MAX_TEXT_OF_ONE]
     room = MAX_TEXT_OF_ONE - len(text) - len("; last lines: ")
-    tail = "\n".join(line.partition(" ")[2] for line in last_lines).strip()
+    tail = " | ".join(text for line in last_lines if (text := line.partition(" ")[2].strip()))
     if tail and room > 20:
         text += "; last lines: " + (tail if len(tail) <= room else "…" + tail[-(room - 1) :])
     return reason.model_copy(update={"text": text})

@@ -42,7 +42,7 @@ class Agents:
         operators_only(actor, "change agents")
         for number, address in enumerate(change.addresses or ()):
             if self._places.refuses(address) is not None:
-                raise InvalidRequest.of(f"addresses.{number}", address, f"{self._places.allowed} (replica_networks)")
+                raise InvalidRequest.of(f"addresses[{number}]", address, f"{self._places.allowed} (replica_networks)")
         async with transaction(self._pool) as con:
             if not await addresses.set_allowed(con, agent_id, change.addresses):
                 raise NotFound(f"there is no agent {agent_id}")

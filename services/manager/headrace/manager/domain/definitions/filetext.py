@@ -45,7 +45,7 @@ def rows_of(error: ValidationError, known: Mapping[str, Sequence[str]], tags: fr
     `known`: the fields allowed below a key, by the last key of the path ('' at the top). `tags`: names that pydantic puts
     into a path although they do not stand in the file.
     """
-    items = error.errors(include_url=False)
+    items = wording.errors_of(error)
     if len(items) <= MOST_ERRORS:
         return [_row(item, known, tags) for item in items]
     first = [_row(item, known, tags) for item in items[: MOST_ERRORS - 1]]
