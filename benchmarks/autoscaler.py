@@ -27,6 +27,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from benchmarks.judged import Case, judge
+from headrace.autoscaler.bus import QUEUE
 from headrace.autoscaler.domain.observation import Horizon
 from headrace.autoscaler.intake import Intake
 from headrace.autoscaler.leases import Leases
@@ -38,7 +39,7 @@ from headrace.autoscaler.records import Records
 from headrace.autoscaler.settings import Settings
 from headrace.autoscaler.tables import Tables
 from headrace.autoscaler.windows import Windows
-from headrace.autoscaler.wiring import QUEUE, open_redis
+from headrace.autoscaler.wiring import open_redis
 from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.bus.consume import subscribed
 from headrace.common.bus.permissions import embedded_users

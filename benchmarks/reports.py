@@ -21,7 +21,7 @@ from pathlib import Path
 
 import uvloop
 
-from headrace.common.bus.connect import Bus
+from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.permissions import embedded_users
 from headrace.common.contracts.ids import AgentId, KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.reports import Gpu, KernelReport, Machine, NodeReport
@@ -71,7 +71,7 @@ async def _measure() -> dict[str, float]:
         agents = AgentLiveness(pool, bus, lambda *_: None, lost_after=timedelta(seconds=8))
         side = BusSide(
             bus,
-            lambda: bus.open(servers.nats_url, user=user, password=password, name="manager"),
+            Login(servers.nats_url, user, password, "manager"),
             listening=agents.listening,
             nodes=NodeReports(pool, lambda *_: None),
             proxies=Proxies(utc_now, lambda *_: None),
@@ -140,7 +140,7 @@ def send_reports(url: str, user: str, password: str, rows: list[Row], silence: E
 
 async def _send_all(url: str, user: str, password: str, rows: list[Row], silence: Event) -> None:
     bus = Bus()
-    await bus.open(url, user=user, password=password, name="machines")
+    await bus.open(Login(url, user, password, "machines"))
     kernels: dict[AgentId, list[KernelReport]] = {}
     for agent, kernel, session in rows:
         kernels.setdefault(agent, []).append(_kernel(kernel, session, _address(agent)))

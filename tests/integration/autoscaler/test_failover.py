@@ -1,4 +1,4 @@
-"""Several autoscalers, and a Redis that goes away."""
+"""Several autoscalers, a bus that comes later, and a Redis that goes away."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 from redis.asyncio import Redis
 
 from headrace.embedded.stack import EmbeddedServers
+from tests.chaos.stack.relays import Relay
 from tests.integration.autoscaler.conftest import Process, Running, ready
 from tests.integration.autoscaler.standin import Fleet, Service, StandInManager
 from tests.integration.autoscaler.test_scaling import HIGH, out
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 
@@ -28,6 +31,36 @@ async def test_two_autoscalers_fire_once(manager: StandInManager, fleet: Fleet, 
         await eventually(lambda: all(len(manager.outcomes[s.rules[0].rule_id]) > looks[s.id] + 1 for s in services))
     assert [service.wanted for service in services] == [2] * 10
     assert len(manager.requests) == 10
+
+
+async def test_one_that_starts_before_the_bus_says_so_and_begins_when_it_comes(
+    manager: StandInManager, fleet: Fleet, process: Callable[..., Process], servers: EmbeddedServers
+) -> None:
+    service = Service.of(out())
+    await manager.put(service)
+    fleet.say(service, kernel=HIGH)
+    bus = Relay("bus", free_port(), lambda: urlsplit(servers.nats_url).port)
+    early = process(nats_url=f"nats://127.0.0.1:{bus.port}")
+    async with httpx.AsyncClient() as http:
+
+        async def told() -> str:
+            try:
+                answer = await http.get(f"{early.url}/readyz")
+            except httpx.TransportError:
+                return ""
+            assert early.child.poll() is None
+            return str(answer.json()["failing"].get("bus", "")) if answer.status_code == 503 else ""
+
+        async def why() -> bool:
+            return "refused" in (said := await told()).lower() and said.startswith("not connected to NATS for ")
+
+        await eventually(why, within_s=60)
+    await bus.open()
+    try:
+        await ready(early.url)
+        await eventually(lambda: service.wanted == 2, within_s=15)
+    finally:
+        await bus.close()
 
 
 async def test_when_one_is_killed_the_other_continues_with_its_cooldowns(

@@ -11,7 +11,7 @@ import pytest
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from headrace.common.bus.connect import Bus, open_bus
+from headrace.common.bus.connect import Bus, Login, open_bus
 from headrace.common.bus.consume import LastValues, answering, subscribed
 from headrace.common.bus.newest import newest
 from headrace.common.bus.publish import ask, publish, publish_last
@@ -281,9 +281,7 @@ async def test_an_attempt_that_failed_has_closed_its_connection_before_the_next_
     server = await asyncio.start_server(taken, "127.0.0.1", 0)
     bus = Bus()
     async with server:
-        await bus.open(
-            f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", user=user, password=password, name="test"
-        )
+        await bus.open(Login(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", user, password, "test"))
         first[0].close()
         await eventually(lambda: len(open_at_begin) >= 3)
         assert open_at_begin[:3] == [0, 0, 0]

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from typing import Any, Literal
 from uuid import UUID
 
-from headrace.common.bus.connect import Bus, open_bus
+from headrace.common.bus.connect import Bus, Login, open_bus
 from headrace.common.bus.consume import LastValues
 from headrace.common.bus.publish import publish
 from headrace.common.contracts.ids import KernelId, ProjectId, ServiceId, SessionId, UserId, new_uuid
@@ -271,7 +271,7 @@ class World:
         )
         side = BusSide(
             bus,
-            lambda: bus.open(self.servers.nats_url, user=user, password=password, name="manager"),
+            Login(self.servers.nats_url, user, password, "manager"),
             listening=agents.listening,
             proxies=proxies,
             outcomes=outcomes,

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 
 from headrace.agent.archive import LogArchive
-from headrace.agent.buslink import BusLink
+from headrace.agent.bus import serve
 from headrace.agent.checks import Checker
 from headrace.agent.disk import DiskRoom
 from headrace.agent.folders import Folders
@@ -40,7 +40,8 @@ from headrace.agent.scrape import EngineMetrics
 from headrace.agent.settings import Settings
 from headrace.agent.stats import Sampler
 from headrace.agent.table import KernelTable
-from headrace.common.bus.connect import Bus
+from headrace.common.bus.connect import Bus, Login
+from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.reports import Machine
 from headrace.common.runtime.clock import utc_now
 from headrace.common.runtime.files import remove_leftovers
@@ -142,21 +143,16 @@ def _tasks(
 
     reporter = Reporter(bus, settings.id, table, plans, machine, every=settings.report_every, now=utc_now)
     logs = LogServer(bus, settings.id, runtime, table, archive)
-    link = BusLink(
-        bus,
-        plans,
-        logs,
-        url=settings.nats_url,
-        user=settings.bus_user,
-        password=settings.nats_password.get_secret_value(),
-        agent_id=settings.id,
+    login = Login(
+        settings.nats_url, settings.bus_user, settings.nats_password.get_secret_value(), f"agent {settings.id}"
     )
+    link = Link(bus, login, lambda: serve(bus, settings.id, plans, logs))
     table.on_change = reporter.poke
     plans.on_new = converger.poke
     converger.after_change = prober.sync
     app = make_app(
         checks={
-            "bus": lambda: None if bus.connected else "not connected to NATS",
+            "bus": link.check,
             "runtime": lambda: converger.runtime_error,
         }
     )

@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 
 from headrace.appproxy.control import exposition
 from headrace.appproxy.control.admin import admin_app
-from headrace.appproxy.control.bus import BusLink
+from headrace.appproxy.control.bus import TableFeed
 from headrace.appproxy.control.listeners import Listeners
 from headrace.appproxy.control.reporting import EVERY, Reporter
 from headrace.appproxy.control.socket_activation import InheritedSockets
@@ -30,7 +30,8 @@ from headrace.appproxy.dataplane.telemetry.stats import StatsBook
 from headrace.appproxy.file_limit import ConnectionCapacity, descriptor_limit
 from headrace.appproxy.ipc.handover import Handover
 from headrace.appproxy.settings import Settings
-from headrace.common.bus.connect import Bus
+from headrace.common.bus.connect import Bus, Login
+from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.runtime.clock import utc_now
 from headrace.common.runtime.loop import Loop
@@ -131,13 +132,14 @@ async def build(settings: Settings, inherited: InheritedSockets | None = None) -
         async def heard(table: RouteTable) -> None:
             deliver(table)
 
-        link = BusLink(settings, bus, heard)
-        listeners.before_serving = link.wait_for_tables
+        feed = TableFeed(bus, heard, first_tables_s=settings.first_tables_s)
+        link = Link(bus, _login(settings), feed.serve)
+        listeners.before_serving = feed.wait_for_tables
         admin = WebServer(
             admin_app(
-                checks=_checks(traffic, listeners, link, tables),
+                checks=_checks(traffic, listeners, feed, tables),
                 warnings={
-                    "bus": lambda: None if bus.connected else "not connected: serving from the last tables",
+                    "bus": lambda: f"{away}; serving from the last tables" if (away := link.check()) else None,
                     "open-files": lambda: capacity.warning,
                     "connections": lambda: capacity.full(traffic.snapshot().connections),
                     "own-ports": lambda: "; ".join(f"{p}: {why}" for p, why in listeners.failed.items()) or None,
@@ -158,6 +160,11 @@ async def build(settings: Settings, inherited: InheritedSockets | None = None) -
             await store.save(tables)
         except OSError as error:  # the bus still has them
             log.warning("tables_not_saved", error=str(error))
+
+
+def _login(settings: Settings) -> Login:
+    password = settings.nats_password.get_secret_value()
+    return Login(settings.nats_url, settings.nats_user, password, f"appproxy-{settings.id}")
 
 
 async def _stored(settings: Settings, tables: RouteTables) -> TableStore:
@@ -187,13 +194,13 @@ def _traffic(settings: Settings, tables: RouteTables, book: StatsBook) -> Traffi
     return InlineWorker(settings, list(tables), book)
 
 
-def _checks(traffic: Traffic, listeners: Listeners, link: BusLink, tables: RouteTables) -> dict[str, Check]:
+def _checks(traffic: Traffic, listeners: Listeners, feed: TableFeed, tables: RouteTables) -> dict[str, Check]:
     def serving() -> str | None:
         if traffic.stopping:
             return "stopping"
         return None if listeners.started.is_set() and traffic.alive() else "not listening yet"
 
     def routes() -> str | None:
-        return None if link.synced or len(tables) else "no route tables: none on disk, and the bus was not read yet"
+        return None if feed.synced or len(tables) else "no route tables: none on disk, and the bus was not read yet"
 
     return {"traffic": serving, "tables": routes}

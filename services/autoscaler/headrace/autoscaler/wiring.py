@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from headrace.autoscaler.bus import serve
 from headrace.autoscaler.domain.observation import Horizon
 from headrace.autoscaler.intake import Intake
 from headrace.autoscaler.leases import Leases
@@ -22,9 +23,9 @@ from headrace.autoscaler.records import Records
 from headrace.autoscaler.settings import Settings
 from headrace.autoscaler.tables import Tables
 from headrace.autoscaler.windows import Windows
-from headrace.common.bus.connect import Bus, open_bus
-from headrace.common.bus.consume import LastValues, subscribed
-from headrace.common.contracts.messages.metrics import KernelMetrics, ProxyMetrics
+from headrace.common.bus.connect import Bus, Login
+from headrace.common.bus.consume import LastValues
+from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.runtime.clock import Clock, utc_now
 from headrace.common.runtime.loop import Loop
@@ -32,8 +33,6 @@ from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer, make_app
 
 log = structlog.get_logger()
-QUEUE = "autoscaler"
-"""Queue group: each sample reaches one autoscaler."""
 
 
 def open_redis(settings: Settings) -> Redis:
@@ -53,19 +52,13 @@ def open_redis(settings: Settings) -> Redis:
 async def build(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Sequence[Task]]:
     """The autoscaler's tasks, connected; everything is closed and all leases are given up on leaving.
 
-    Raises BusUnavailable when NATS does not answer at the start. Redis may come later.
+    Bus and Redis may come later.
     """
     async with AsyncExitStack() as stack:
         redis = open_redis(settings)
         stack.push_async_callback(redis.aclose)
-        bus = await stack.enter_async_context(
-            open_bus(
-                settings.nats_url,
-                user=settings.nats_user,
-                password=settings.nats_password.get_secret_value(),
-                name=f"autoscaler-{settings.id}",
-            )
-        )
+        bus = Bus()
+        stack.push_async_callback(bus.close)
         horizon = Horizon(timedelta(seconds=settings.window_s), timedelta(seconds=settings.freshness_s))
         tables, records = Tables(), Records(redis)
         windows = Windows(redis, keep=max(horizon.length, horizon.freshness))
@@ -79,20 +72,21 @@ async def build(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[
             patience=timedelta(seconds=settings.patience_s),
         )
         intake = Intake(tables, windows)
-        await stack.enter_async_context(subscribed(bus, KernelMetrics, intake.take_kernels, queue=QUEUE))
-        await stack.enter_async_context(subscribed(bus, ProxyMetrics, intake.take_replicas, queue=QUEUE))
         rules = LastValues(bus, RuleTable, tables.deliver, forget=tables.forget)
+        password = settings.nats_password.get_secret_value()
+        login = Login(settings.nats_url, settings.nats_user, password, f"autoscaler-{settings.id}")
+        link = Link(bus, login, lambda: serve(bus, rules, intake))
         yield [
-            _admin(settings, bus, tick, rules),
-            rules,
+            _admin(settings, link, tick, rules),
+            link,
             Loop("flush", intake.flush, every=timedelta(seconds=settings.flush_s)),
             Loop("tick", tick.one_pass, every=timedelta(seconds=settings.tick_s)),
         ]
 
 
-def _admin(settings: Settings, bus: Bus, tick: Tick, rules: LastValues[RuleTable]) -> WebServer:
+def _admin(settings: Settings, link: Link, tick: Tick, rules: LastValues[RuleTable]) -> WebServer:
     checks = {
-        "bus": lambda: None if bus.connected else "not connected to NATS",
+        "bus": link.check,
         "rules": lambda: None if rules.synced.is_set() else "the rule tables were not read yet",
         "redis": lambda: tick.paused,
     }

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import fields
 from datetime import timedelta
 
-from headrace.common.bus.connect import Bus
+from headrace.common.bus.connect import Bus, Login
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
@@ -122,7 +122,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         password = settings.nats_password.get_secret_value()
         side = BusSide(
             bus,
-            lambda: bus.open(settings.nats_url, user=settings.nats_user, password=password, name="manager"),
+            Login(settings.nats_url, settings.nats_user, password, "manager"),
             listening=agents.listening,
             proxies=proxies,
             outcomes=outcomes,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
 import structlog
 from nats.aio.client import Client
@@ -15,12 +17,25 @@ from headrace.common.contracts.problems import BusUnavailable
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where the bus is and who comes. Holds a secret."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+    name: str
+    """What the server calls the connection."""
+
+
 class Bus:
     """A connection and the functions to call when it comes back."""
 
     def __init__(self) -> None:
         self._client: Client | None = None
         self._on_reconnect: list[Callable[[], None]] = []
+        self._away_since: float | None = time.monotonic()
+        self._why = "no attempt has ended yet"
 
     @property
     def client(self) -> Client:
@@ -34,28 +49,45 @@ class Bus:
         """Whether the connection stands at this moment."""
         return self._client is not None and self._client.is_connected
 
-    def on_reconnect(self, call: Callable[[], None]) -> None:
-        """Call `call` after each reconnect (and not at the first connect)."""
-        self._on_reconnect.append(call)
+    @property
+    def opened(self) -> bool:
+        """Whether there is a connection that stands or repairs itself; False before the first one, and after one that was refused."""
+        return self._client is not None and not self._client.is_closed
 
-    async def open(self, url: str, *, user: str, password: str, name: str, timeout_s: float = 5.0) -> None:
+    def unreachable(self) -> str | None:
+        """Return for how long there has been no connection and what the last attempt came to; None while there is one."""
+        if self.connected:
+            return None
+        seconds = time.monotonic() - self._away_since if self._away_since is not None else 0.0
+        return f"not connected to NATS for {seconds:.0f} s: {self._why}"
+
+    def on_reconnect(self, call: Callable[[], None]) -> None:
+        """Call `call` after each reconnect (and not at the first connect). The same one again changes nothing."""
+        if call not in self._on_reconnect:
+            self._on_reconnect.append(call)
+
+    async def open(self, login: Login, *, timeout_s: float = 5.0) -> None:
         """Connect; after that reconnect for ever. Raises BusUnavailable when the first connect has not succeeded in time."""
 
         said: set[str] = set()
 
         async def reconnected() -> None:
             said.clear()
+            self._away_since = None
             log.info("bus_reconnected")
             for call in self._on_reconnect:
                 call()
 
         async def disconnected() -> None:
+            self._away_since, self._why = time.monotonic(), "the connection was lost"
             log.warning("bus_disconnected")
 
         async def failed(error: Exception) -> None:
             if client.is_connecting or client.is_reconnecting:
                 _close_attempt(client)
             text = str(error) or type(error).__name__
+            if self._away_since is not None:
+                self._why = text
             if text not in said:  # the same for each of many attempts
                 said.add(text)
                 log.warning("bus_error", error=text)
@@ -64,11 +96,11 @@ class Bus:
         try:
             async with asyncio.timeout(timeout_s):
                 await client.connect(
-                    url,
-                    user=user,
-                    password=password,
-                    name=name,
-                    inbox_prefix=f"_INBOX_{user}".encode(),
+                    login.url,
+                    user=login.user,
+                    password=login.password,
+                    name=login.name,
+                    inbox_prefix=f"_INBOX_{login.user}".encode(),
                     connect_timeout=5,
                     allow_reconnect=True,
                     max_reconnect_attempts=-1,
@@ -83,8 +115,9 @@ class Bus:
         except (OSError, NatsError, TimeoutError) as error:
             with suppress(AssertionError):  # how it says that it never got as far as a connection: the URL is none
                 await client.close()
-            raise BusUnavailable(f"cannot connect to NATS: {error or type(error).__name__}") from error
-        self._client = client
+            self._why = str(error) or type(error).__name__
+            raise BusUnavailable(f"cannot connect to NATS: {self._why}") from error
+        self._client, self._away_since = client, None
 
     async def close(self) -> None:
         """Flush what was published and close. Safe when never opened."""
@@ -111,7 +144,7 @@ async def open_bus(url: str, *, user: str, password: str, name: str) -> AsyncIte
     """A connected Bus, closed on leaving. Raises BusUnavailable when NATS does not answer within 5 s."""
     bus = Bus()
     try:
-        await bus.open(url, user=user, password=password, name=name)
+        await bus.open(Login(url, user, password, name))
         yield bus
     finally:
         await bus.close()

@@ -1,22 +1,21 @@
-"""The manager's side of the bus: connects (again and again at the start), makes the streams, listens and answers."""
+"""What the manager hears and answers on the bus, and the streams, which it makes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import structlog
-from nats.errors import Error as NatsError
 
-from headrace.common.bus.connect import Bus
+from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.consume import answering, subscribed
+from headrace.common.bus.link import UNREADY, Link
 from headrace.common.bus.newest import newest
 from headrace.common.bus.streams import ensure_streams
 from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
-from headrace.common.contracts.problems import BusUnavailable
 from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import Outcomes
@@ -25,7 +24,6 @@ log = structlog.get_logger()
 GROUP = "managers"
 RETRY_S = 1.0
 CHECK_STREAMS_S = 30.0
-UNREADY = (BusUnavailable, NatsError, TimeoutError, OSError)
 
 
 class BusSide:
@@ -37,7 +35,7 @@ class BusSide:
     def __init__(
         self,
         bus: Bus,
-        connect: Callable[[], Awaitable[None]],
+        login: Login,
         *,
         listening: Callable[[], AbstractAsyncContextManager[None]],
         nodes: NodeReports,
@@ -47,39 +45,29 @@ class BusSide:
         poke: Callable[..., None],
     ) -> None:
         self._bus = bus
-        self._connect = connect
+        self._link = Link(bus, login, self._serve)
         self._listening = listening
         self._nodes = nodes
         self._proxies = proxies
         self._outcomes = outcomes
         self._scale = scale
         self._poke = poke
-        self._stop = asyncio.Event()
         self._ready = False
         bus.on_reconnect(proxies.listening)
 
     def stop(self) -> None:
         """End run()."""
-        self._stop.set()
+        self._link.stop()
 
     def check(self) -> str | None:
         """Readiness: None, or why not."""
-        if not self._ready:
-            return "not connected to NATS yet" if not self._bus.connected else "NATS has not made the streams yet"
-        return None if self._bus.connected else "the connection to NATS is lost"
+        return self._link.check() or (None if self._ready else "NATS has not made the streams yet")
 
     async def run(self) -> None:
-        """Listen until stop(); what fails at the start is tried again."""
-        while not self._stop.is_set():
-            try:
-                await self._listen()
-            except UNREADY as error:
-                _log_unready(error)
-                await self._pause(RETRY_S)
+        """Listen until stop(); what fails is tried again."""
+        await self._link.run()
 
-    async def _listen(self) -> None:
-        if not self._bus.connected:
-            await self._connect()
+    async def _serve(self) -> None:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._listening())
             await stack.enter_async_context(newest(self._bus, NodeReport, self._nodes.heard, queue=GROUP))
@@ -87,8 +75,8 @@ class BusSide:
             await stack.enter_async_context(subscribed(self._bus, RuleReport, self._outcomes.heard))
             await stack.enter_async_context(answering(self._bus, ScaleRequest, self._scale, queue=GROUP))
             self._proxies.listening()
-            while not self._stop.is_set():
-                await self._pause(CHECK_STREAMS_S if await self._streams_stand() else RETRY_S)
+            while True:  # noqa: ASYNC110 - the streams tell nobody that they are gone
+                await asyncio.sleep(CHECK_STREAMS_S if await self._streams_stand() else RETRY_S)
 
     async def _streams_stand(self) -> bool:
         """Make the streams where they are missing: a bus that lost its data gets them back.
@@ -100,18 +88,9 @@ class BusSide:
         try:
             await ensure_streams(self._bus)
         except UNREADY as error:
-            _log_unready(error)
+            log.warning("bus_not_ready", why=str(error) or type(error).__name__)
             return False
         if not self._ready:
             self._ready = True
             self._poke("plans", "routes", "rules")
         return True
-
-    async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-
-
-def _log_unready(error: Exception) -> None:
-    log.warning("bus_not_ready", why=str(error) or type(error).__name__)

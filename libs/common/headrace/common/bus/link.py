@@ -1,0 +1,65 @@
+"""A service's connection to the message bus, as a task: found and kept in the background, so that a service starts without it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from nats.errors import Error as NatsError
+
+from headrace.common.bus.connect import Bus, Login
+from headrace.common.contracts.problems import BusUnavailable
+
+log = structlog.get_logger()
+FIRST_WAIT_S = 0.25
+MOST_WAIT_S = 5.0
+UNREADY = (BusUnavailable, NatsError, TimeoutError, OSError)
+
+
+class Link:
+    """Connects, as often as it takes, then runs `serve`: what the service hears and answers, which only returns by being cancelled.
+
+    A connection that is lost repairs itself, with its subscriptions. Where `serve` fails for the bus (an answer that did not come
+    in time), it is begun anew; it closes what it opened on its way out. The wait between two attempts grows from FIRST_WAIT_S to
+    MOST_WAIT_S, and begins anew after one that held longer than that: a bus that comes back is not hammered by a fleet.
+    """
+
+    name = "bus"
+
+    def __init__(self, bus: Bus, login: Login, serve: Callable[[], Awaitable[None]]) -> None:
+        self._bus = bus
+        self._login = login
+        self._serve = serve
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """End run(); what `serve` holds is closed in reverse. The connection stays, for what other tasks still have to say."""
+        self._stop.set()
+
+    def check(self) -> str | None:
+        """Readiness: None, or since when the bus is not reachable, and why."""
+        return self._bus.unreachable()
+
+    async def run(self) -> None:
+        """Serve until stop()."""
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(self._keep(), name="bus-serve")
+            await self._stop.wait()
+            keeping.cancel()
+
+    async def _keep(self) -> None:
+        clock = asyncio.get_running_loop().time
+        wait_s = FIRST_WAIT_S
+        while True:
+            began = clock()
+            try:
+                if not self._bus.opened:
+                    await self._bus.open(self._login)
+                await self._serve()
+            except UNREADY as error:
+                wait_s = FIRST_WAIT_S if clock() - began > MOST_WAIT_S else wait_s
+                why = error.detail if isinstance(error, BusUnavailable) else str(error) or type(error).__name__
+                log.warning("bus_unreachable", why=why, again_in_s=wait_s)
+            await asyncio.sleep(wait_s)
+            wait_s = min(MOST_WAIT_S, wait_s * 2)

@@ -1,0 +1,21 @@
+"""What the autoscaler hears on the bus: rule tables, and samples of kernels and replicas."""
+
+from __future__ import annotations
+
+from headrace.autoscaler.intake import Intake
+from headrace.common.bus.connect import Bus
+from headrace.common.bus.consume import LastValues, subscribed
+from headrace.common.contracts.messages.metrics import KernelMetrics, ProxyMetrics
+from headrace.common.contracts.messages.rules import RuleTable
+
+QUEUE = "autoscaler"
+"""Queue group: each sample reaches one autoscaler."""
+
+
+async def serve(bus: Bus, rules: LastValues[RuleTable], intake: Intake) -> None:
+    """Hear until cancelled. Raises BusUnavailable."""
+    async with (
+        subscribed(bus, KernelMetrics, intake.take_kernels, queue=QUEUE),
+        subscribed(bus, ProxyMetrics, intake.take_replicas, queue=QUEUE),
+    ):
+        await rules.run()
