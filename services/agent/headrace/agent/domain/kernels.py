@@ -92,7 +92,8 @@ def with_log(reason: Reason, last_lines: Sequence[str]) -> Reason:
     """Return `reason` with as many of the last log lines as fit into its text, which is one line."""
     text = reason.text[:MAX_TEXT_OF_ONE]
     room = MAX_TEXT_OF_ONE - len(text) - len("; last lines: ")
-    tail = " | ".join(text for line in last_lines if (text := line.partition(" ")[2].strip()))
+    lines = (line.partition(" ")[2].strip() for line in last_lines)
+    tail = " | ".join(line for line in lines if line)
     if tail and room > 20:
         text += "; last lines: " + (tail if len(tail) <= room else "…" + tail[-(room - 1) :])
     return reason.model_copy(update={"text": text})
