@@ -1,6 +1,6 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test unit check format bench bench-proxy compile chaos fuzz lock contracts refusals clean
+.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile chaos fuzz lock contracts refusals clean
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE # else each worker and each service compiles all anew, and each worker rewrites the assertions
 PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
@@ -20,8 +20,16 @@ up: setup  ## Start the embedded stack and the four services (the same as `.venv
 test: setup  ## Run the whole test suite in parallel (ARGS='-k name' or paths for some of it, ARGS=-n0 for one process)
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-unit: setup  ## Run the unit tests, with a fifth of the random examples: no server, no network
+unit: setup  ## Run the unit tests, with half of the random examples: no server, no network
 	@$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=quick tests/unit $(ARGS)
+
+nightly: setup  ## What is too long for each change: all random examples, more fuzzing, ten minutes of faults under load
+	@$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=nightly tests/unit tests/integration $(ARGS)
+	@fuzz/run.sh short
+	@$(BIN)/python -m tests.chaos
+
+coverage: setup  ## Run the unit and integration tests with coverage of lines and branches, and print it (ARGS as for test)
+	@scripts/coverage $(ARGS)
 
 check: setup  ## Lint, types, layers
 	@$(BIN)/ruff check .

@@ -41,10 +41,14 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores, since tests wait for servers and containers half of their time; none for tests by name."""
+    """One more than there are cores, since tests wait for servers and containers half of their time; none for tests by name.
+
+    As many as there are cores for unit tests, which wait for nothing.
+    """
     if all("::" in word for word in config.args):
         return 0
-    return len(os.sched_getaffinity(0)) + 1
+    units = all(word.startswith("tests/unit") for word in config.args)
+    return len(os.sched_getaffinity(0)) + (not units)
 
 
 def _no_docker() -> str:

@@ -167,7 +167,7 @@ async def test_whatever_waits_goes_on_when_the_manager_is_back(
     gates.shut("rollback")
     gates.shut("restart")  # what starts from now on waits
 
-    async with httpx.AsyncClient(timeout=300) as http, asyncio.TaskGroup() as held:
+    async with httpx.AsyncClient(verify=False, timeout=300) as http, asyncio.TaskGroup() as held:
         for name in ("stop", "rm"):  # a request in hand, so that their replicas drain
             held.create_task(http.get(f"{stack.proxy}/w-{name}/hold"))
         later = [word for name, path in gates.env("later").items() for word in ("--env", f"{name}={path}")]

@@ -102,7 +102,7 @@ async def test_tokens_expired_foreign_and_revoked(any_stack: Stack, chat: str) -
     await api.until_healthy("other", replicas=1)
     good, foreign = await api.token(chat), await api.token("other")
     short = await api.token(chat, expires_in_s=1)
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient(verify=False, timeout=10) as client:
 
         async def status(header: str | None) -> int:
             return (await client.get(url, headers={"Authorization": header} if header else {})).status_code
@@ -131,7 +131,7 @@ async def test_tokens_expired_foreign_and_revoked(any_stack: Stack, chat: str) -
 async def test_the_public_toggle_is_live(any_stack: Stack, chat: str) -> None:
     api = any_stack.api
     before = await api.service(chat)
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient(verify=False, timeout=10) as client:
         for public, expected in ((True, 200), (False, 401)):
             await api.call("PATCH", f"/v1/services/{chat}", {"open_to_public": public})
 
@@ -151,7 +151,7 @@ async def test_a_service_is_reached_by_path_by_host_name_and_by_a_port_of_its_ow
     second = any_stack.spec("second", folder="engine", replicas=0, endpoint_port=port)
     problem = await api.call("POST", "/v1/services", second, expect=409)
     assert problem["field"] == "endpoint_port"
-    async with httpx.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {token}"}) as client:
+    async with httpx.AsyncClient(verify=False, timeout=10, headers={"Authorization": f"Bearer {token}"}) as client:
 
         async def status(url: str, **headers: str) -> int:
             try:
@@ -182,7 +182,7 @@ def _free(port: int) -> bool:
 async def test_sse_arrives_event_by_event(any_stack: Stack, chat: str) -> None:
     token = (await any_stack.api.token(chat))["token"]
     async with (
-        httpx.AsyncClient(timeout=20, headers={"Authorization": f"Bearer {token}"}) as client,
+        httpx.AsyncClient(verify=False, timeout=20, headers={"Authorization": f"Bearer {token}"}) as client,
         client.stream(
             "POST",
             f"{any_stack.proxy}/{chat}/v1/chat/completions",
@@ -257,7 +257,7 @@ async def test_the_engine_sees_a_callers_disconnect_within_a_second(any_stack: S
     await api.call("PATCH", f"/v1/services/{chat}", {"replicas": 1})
     await api.until_healthy(chat, replicas=1)
     token = (await api.token(chat))["token"]
-    async with httpx.AsyncClient(timeout=20, headers={"Authorization": f"Bearer {token}"}) as client:
+    async with httpx.AsyncClient(verify=False, timeout=20, headers={"Authorization": f"Bearer {token}"}) as client:
 
         async def cancelled() -> int:
             return int((await client.get(f"{any_stack.proxy}/{chat}/debug/requests")).json()["cancelled"])

@@ -1,18 +1,32 @@
-"""How many random examples are tried: all in the whole suite, a part of them in `make unit`, which one waits for."""
+"""How much is tried: most of it every night, less in the whole suite, least in `make unit`, which one waits for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from hypothesis import HealthCheck, settings
 
-USUAL, QUICK = 100, 20
+T = TypeVar("T")
+NIGHTLY, USUAL, QUICK = 100, 40, 20
 _ON_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """How long an example takes is said by how busy the machine is."""
-settings.register_profile("whole", _ON_ANY_MACHINE, max_examples=USUAL)
+settings.register_profile("nightly", _ON_ANY_MACHINE, max_examples=NIGHTLY)
+settings.register_profile("usual", _ON_ANY_MACHINE, max_examples=USUAL)
 settings.register_profile("quick", _ON_ANY_MACHINE, max_examples=QUICK)
-settings.load_profile("whole")
+settings.load_profile("usual")
+
+
+def _tried() -> int:
+    assert settings.default is not None
+    return settings.default.max_examples
 
 
 def examples(full: int) -> int:
-    """Return the number that stands for `full` in this run."""
-    assert settings.default is not None
-    return max(1, full * settings.default.max_examples // USUAL)
+    """Return the number of random examples that stands for `full` in this run."""
+    return max(1, full * _tried() // NIGHTLY)
+
+
+def some_of(given: Sequence[T]) -> Sequence[T]:
+    """Return all that is given, or the first of it where one waits for the run."""
+    return given[:1] if _tried() <= QUICK else given

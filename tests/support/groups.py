@@ -11,12 +11,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FIRST = ("docker", "e2e")
+FIRST = ("e2e-docker", "e2e-process", "docker", "embeddings")
 """Groups that begin first, as they last longest."""
-SHARED = {
-    "tests/e2e": "e2e",  # one stack per runtime for all
-    "tests/integration/embeddings": "embeddings",  # prepares one folder, and runs one server for most
-}
+LONG = (
+    "tests/e2e",
+    "tests/integration/manager/test_api_schemathesis.py",
+    "tests/integration/appproxy/test_fuzz_short.py",
+    "tests/integration/appproxy/test_chaos.py",
+    "tests/integration/manager/test_loops",
+    "tests/integration/agent",
+)
+"""What comes next, so that no worker is alone with one of these at the end."""
+STACKS = {"stack": "e2e-process", "docker_stack": "e2e-docker"}
+"""Fixtures of which one serves all tests that ask for it."""
+SHARED = {"tests/integration/embeddings": "embeddings"}
+"""Folders that prepare one thing for all of their tests."""
 
 
 def order(items: list[pytest.Item]) -> None:
@@ -24,8 +33,22 @@ def order(items: list[pytest.Item]) -> None:
     groups = {item: name for item in items if (name := group_of(item))}
     for item, name in groups.items():
         item.add_marker(pytest.mark.xdist_group(name))
-    ranks = {name: rank for rank, name in enumerate(FIRST)}
-    items.sort(key=lambda item: ranks.get(groups.get(item, ""), len(ranks)))
+    items.sort(key=lambda item: _rank(item, groups.get(item, "")))
+
+
+def _rank(item: pytest.Item, group: str) -> int:
+    if group in FIRST:
+        return FIRST.index(group)
+    name = item.path.relative_to(ROOT).as_posix()
+    return len(FIRST) + next((at for at, path in enumerate(LONG) if name.startswith(path)), len(LONG))
+
+
+def _stack_of(item: pytest.Item) -> str | None:
+    """Return the group of the tests that share this one's stack; None where it shares none."""
+    names = set(getattr(item, "fixturenames", ()))
+    if "any_stack" in names:
+        return STACKS["docker_stack" if item.get_closest_marker("docker") else "stack"]
+    return next((group for fixture, group in STACKS.items() if fixture in names), None)
 
 
 def group_of(item: pytest.Item) -> str:
@@ -33,6 +56,8 @@ def group_of(item: pytest.Item) -> str:
     folder = item.path.parent.relative_to(ROOT).as_posix()
     if folder in SHARED:
         return SHARED[folder]
+    if (stack := _stack_of(item)) is not None:
+        return stack
     if item.get_closest_marker("docker"):
         return "docker"  # one engine, and one set of firewall rules
     fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009 - pytest has no public way

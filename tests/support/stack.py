@@ -143,7 +143,7 @@ class Stack:
 
     def _replicas(self, name: str) -> list[dict[str, Any]]:
         headers = {"Authorization": f"Bearer {self.api.key}"}
-        answer = httpx.get(f"{self.api.url}/v1/services/{name}", headers=headers, timeout=10)
+        answer = httpx.get(f"{self.api.url}/v1/services/{name}", headers=headers, timeout=10, verify=False)
         return list(answer.json()["replica_list"]) if answer.status_code == 200 else []
 
     def replica_identities(self, name: str) -> dict[str, str]:

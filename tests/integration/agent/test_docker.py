@@ -33,7 +33,7 @@ async def test_a_container_with_its_limits(docker_agent: AgentUnderTest, busybox
     spec = container(busybox, command=serve, mounts=[mount], health_check=check, environ={"SECRET": "x"})
     await agent.plan(spec)
     row = await agent.kernel(spec, state="running", health="healthy")
-    assert httpx.get(f"http://{row.host}:{row.port}/weights.txt", timeout=5).text == "weights"
+    assert httpx.get(f"http://{row.host}:{row.port}/weights.txt", timeout=5, verify=False).text == "weights"
     found = inspect(spec)
     host = found["HostConfig"]
     assert (host["NanoCpus"], host["Memory"], host["MemorySwap"]) == (500_000_000, 64 * 2**20, 64 * 2**20)
@@ -103,7 +103,7 @@ async def test_the_images_own_command_runs_where_none_is_given(docker_agent: Age
     spec = container(busybox, command=())
     await docker_agent.plan(spec)
     row = await docker_agent.kernel(spec, state="running", health="healthy")
-    assert httpx.get(f"http://{row.host}:{row.port}/etc/passwd", timeout=5).status_code == 200
+    assert httpx.get(f"http://{row.host}:{row.port}/etc/passwd", timeout=5, verify=False).status_code == 200
 
 
 async def test_a_port_that_nobody_listens_on_yet_is_not_ready(docker_agent: AgentUnderTest, busybox: str) -> None:
@@ -214,7 +214,7 @@ async def test_files_need_no_shell_in_the_image(docker_agent: AgentUnderTest, ba
     spec = container(bare, command=("/httpd", "-f", "-p", "8000", "-h", "/home/work"), pre_start_actions=ACTIONS)
     await docker_agent.plan(spec)
     row = await docker_agent.kernel(spec, state="running", health="healthy")
-    assert httpx.get(f"http://{row.host}:{row.port}/page.txt", timeout=5).text == "home"
+    assert httpx.get(f"http://{row.host}:{row.port}/page.txt", timeout=5, verify=False).text == "home"
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ async def test_a_planned_kernel_runs_answers_and_goes_with_the_plan(agent: Agent
     spec = make_spec(command=["python", "-m", "http.server", "--directory", "/home/work", "8000"])
     await agent.plan(spec)
     row = await agent.kernel(spec, state="running", health="healthy")
-    assert httpx.get(f"http://{row.host}:{row.port}/", timeout=5).status_code == 200
+    assert httpx.get(f"http://{row.host}:{row.port}/", timeout=5, verify=False).status_code == 200
     assert row.created_at is not None
     assert row.reason.code == "port-open"
     ids = ids_of(agent, spec)
@@ -348,7 +348,7 @@ async def test_kernels_survive_a_killed_agent_and_are_adopted_with_their_health(
     ids = ids_of(agent, spec)
     agent.kill(signal.SIGKILL)
     assert ids.child_alive
-    assert httpx.get(f"http://{before.host}:{before.port}/health", timeout=5).status_code == 200
+    assert httpx.get(f"http://{before.host}:{before.port}/health", timeout=5, verify=False).status_code == 200
     incarnation = agent.reports[-1].incarnation
     agent.reports.clear()
     agent.start()
@@ -589,11 +589,11 @@ async def test_health_goes_by_the_definition(agent: AgentUnderTest) -> None:
     await agent.until(lambda r: r.kernels[0].reason.code == "not-yet-healthy")
     row = await agent.kernel(spec, health="healthy")
     url = f"http://{row.host}:{row.port}/debug/settings"
-    httpx.post(url, json={"fail_health": True}, timeout=5)
+    httpx.post(url, json={"fail_health": True}, timeout=5, verify=False)
     await agent.until(lambda r: r.kernels[0].reason.code == "health-check-failing")
     row = await agent.kernel(spec, health="unhealthy", failures=11)
     assert "503" in row.reason.text
-    httpx.post(url, json={"fail_health": False}, timeout=5)
+    httpx.post(url, json={"fail_health": False}, timeout=5, verify=False)
     await agent.kernel(spec, health="healthy", failures=0)
 
 
@@ -718,9 +718,9 @@ async def test_simulated_gpus_are_reported_and_loaded(
 async def test_the_admin_pages(agent: AgentUnderTest) -> None:
     await agent.until(lambda r: True)
     base = f"http://127.0.0.1:{agent.env['HEADRACE_AGENT_ADMIN_PORT']}"
-    assert httpx.get(f"{base}/livez", timeout=5).status_code == 200
-    assert httpx.get(f"{base}/readyz", timeout=5).json() == {"status": "ok", "failing": {}}
-    page = httpx.get(f"{base}/metrics", timeout=5).text
+    assert httpx.get(f"{base}/livez", timeout=5, verify=False).status_code == 200
+    assert httpx.get(f"{base}/readyz", timeout=5, verify=False).json() == {"status": "ok", "failing": {}}
+    page = httpx.get(f"{base}/metrics", timeout=5, verify=False).text
     assert "headrace_agent_kernels" in page
     assert agent.env["HEADRACE_AGENT_NATS_PASSWORD"] not in agent.log.read_text()
 

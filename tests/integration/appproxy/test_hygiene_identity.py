@@ -146,7 +146,9 @@ async def test_another_peer_is_not_believed_whose_limits_count(behind: World) ->
     async with backend() as replica:
         once = RateLimits(requests_per_second=0.01)
         behind.apply(table("chat", caller_limits=once, routes=(route(port=replica.port),)))
-        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2")) as http:
+        async with httpx.AsyncClient(
+            verify=False, transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+        ) as http:
             came = [await http.get(f"{behind.url}/chat/x", headers={"X-Forwarded-For": f"192.0.2.{n}"}) for n in (1, 2)]
         assert [answer.status_code for answer in came] == [200, 429]
 
@@ -154,7 +156,9 @@ async def test_another_peer_is_not_believed_whose_limits_count(behind: World) ->
 async def test_another_peer_is_not(behind: World) -> None:
     async with backend() as replica:
         behind.apply(table("chat", routes=(route(port=replica.port),)))
-        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2")) as http:
+        async with httpx.AsyncClient(
+            verify=False, transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+        ) as http:
             await http.get(f"{behind.url}/chat/x", headers=CLAIMED)
         assert fields(replica)["x-forwarded-for"] == "127.0.0.2"
         assert claims(fields(replica)).keys() == TOLD

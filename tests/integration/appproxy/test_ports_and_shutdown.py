@@ -220,7 +220,7 @@ async def test_the_process_serves_from_disk_with_everybody_away_and_stops_on_sig
                 sys.executable, "-m", "headrace.appproxy", env=env, stdout=log, stderr=log
             )
         try:
-            async with httpx.AsyncClient() as http:
+            async with httpx.AsyncClient(verify=False) as http:
 
                 async def ready() -> bool:
                     try:

@@ -126,7 +126,7 @@ async def test_redis_killed_and_back(
     fleet.say(quiet, kernel=HIGH)
     async with (
         EmbeddedServers(tmp_path / "own", only={"valkey"}) as own,
-        httpx.AsyncClient() as http,
+        httpx.AsyncClient(verify=False) as http,
         autoscaler(redis_url=own.redis_url, redis_timeout_s=0.5) as url,
     ):
         await eventually(lambda: manager.codes(service)[-1:] == ["cooling-down"])

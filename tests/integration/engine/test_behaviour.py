@@ -36,7 +36,7 @@ def gauges(engine: ModelServer) -> dict[str, float]:
 
 
 async def ask(engine: ModelServer, **body: Any) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=engine.url, timeout=20) as http:
+    async with httpx.AsyncClient(verify=False, base_url=engine.url, timeout=20) as http:
         return await http.post(CHAT, json={**ASK, **body})
 
 
@@ -104,7 +104,7 @@ def test_health_can_be_made_to_fail_and_to_hang(engine: ModelServer) -> None:
     change(engine, fail_health=True)
     assert engine.health() == 503
     change(engine, fail_health=False, hang_health=True)
-    with httpx.Client(base_url=engine.url, timeout=0.3) as impatient, pytest.raises(httpx.ReadTimeout):
+    with httpx.Client(verify=False, base_url=engine.url, timeout=0.3) as impatient, pytest.raises(httpx.ReadTimeout):
         impatient.get("/health")
     change(engine, hang_health=False)
     assert engine.health() == 200
@@ -190,7 +190,7 @@ def test_a_stop_does_not_wait_for_ever(start: Start) -> None:
 
     def hang() -> None:
         try:
-            httpx.post(f"{engine.url}{CHAT}", json=ASK, timeout=20)
+            httpx.post(f"{engine.url}{CHAT}", json=ASK, timeout=20, verify=False)
         except httpx.TransportError as error:
             failures.append(error)
 
@@ -227,7 +227,9 @@ async def test_many_streams_at_once_are_all_finished(start: Start) -> None:
         async with http.stream("POST", CHAT, json={**ASK, "stream": True}) as response:
             return [line async for line in response.aiter_lines() if line][-1]
 
-    async with httpx.AsyncClient(base_url=engine.url, timeout=60, limits=httpx.Limits(max_connections=None)) as http:
+    async with httpx.AsyncClient(
+        verify=False, base_url=engine.url, timeout=60, limits=httpx.Limits(max_connections=None)
+    ) as http:
         assert await asyncio.gather(*(one(http) for _ in range(300))) == ["data: [DONE]"] * 300
     assert counts(engine)["finished"] == 300
 

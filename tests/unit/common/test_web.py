@@ -24,7 +24,7 @@ async def served(app: web.Application) -> AsyncIterator[httpx.AsyncClient]:
     server = WebServer(app, host="127.0.0.1", port=0)
     task = asyncio.create_task(server.run())
     await server.started.wait()
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
+    async with httpx.AsyncClient(verify=False, base_url=f"http://127.0.0.1:{server.port}") as client:
         yield client
     server.stop()
     await task
@@ -137,7 +137,7 @@ async def test_half_sent_requests_keep_nobody_out() -> None:
     halves = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(60)]
     for _, writer in halves:
         writer.write(b"GET /livez HTTP/1.1\r\n")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
+    async with httpx.AsyncClient(verify=False, base_url=f"http://127.0.0.1:{server.port}") as client:
         assert [(await client.get("/livez")).status_code for _ in range(5)] == [200] * 5
     first = await asyncio.wait_for(halves[0][0].read(), 10)
     assert first.startswith(b"HTTP/1.1 503 ")
@@ -179,7 +179,7 @@ def test_the_event_loop_of_the_services_serves() -> None:
         server = WebServer(make_app(), host="127.0.0.1", port=0)
         running = asyncio.create_task(server.run())
         await server.started.wait()
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(verify=False) as http:
             status = (await http.get(f"http://127.0.0.1:{server.port}/livez")).status_code
         server.stop()
         await running

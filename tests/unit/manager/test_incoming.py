@@ -20,6 +20,7 @@ from headrace.common.contracts.http.tokens import CreateToken
 from headrace.common.contracts.problems import InvalidRequest
 from headrace.manager.api.app import ENDPOINTS
 from headrace.manager.api.incoming import MAX_BODY_BYTES, read_body
+from tests.support.effort import some_of
 
 
 def request(body: bytes) -> web.Request:
@@ -196,7 +197,7 @@ async def test_no_field_takes_a_value_of_another_type(model: type[BaseModel]) ->
     schema, tried = model.model_json_schema(), 0
     for path, allowed in places(schema, schema):
         for kind in set(SAMPLES) - allowed:
-            for value in SAMPLES[kind]:
+            for value in some_of(SAMPLES[kind]):
                 problem = await refused(body_with(path, value), model)
                 where = shown_path(path)
                 found = [error for error in problem.document()["errors"] if error["field"] == where]

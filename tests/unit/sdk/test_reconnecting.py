@@ -54,7 +54,7 @@ def transport(handle: Callable[[httpx.Request], httpx.Response], time: Time, **m
         clock=lambda: time.now,
         **more,
     )
-    made._http = httpx.Client(base_url="http://there", transport=httpx.MockTransport(handle))
+    made._http = httpx.Client(verify=False, base_url="http://there", transport=httpx.MockTransport(handle))
     return made
 
 
@@ -240,7 +240,9 @@ def test_a_request_waits_for_a_server_that_restarts_and_is_sent_once() -> None:
                 done.append(request.method)
                 return httpx.Response(201, json=service_view())
 
-            client._transport._http = httpx.Client(base_url=client.url, transport=httpx.MockTransport(handle))
+            client._transport._http = httpx.Client(
+                verify=False, base_url=client.url, transport=httpx.MockTransport(handle)
+            )
             assert client.services.create(CreateService(name="echo")).name == "echo"
     assert done == ["POST"]
     assert len(told) == 1
