@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
+from headrace.appproxy.dataplane.request.local_replies import interruption_problem
 from headrace.common.contracts.reasons import MAX_TEXT, MAX_TEXT_OF_ONE, ReasonCode
 from headrace.common.contracts.reasons.catalogue import CATALOGUES
+from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason, Retry
 
+_RETRY: Final[Mapping[Retry, str]] = {
+    Retry.NO: "the same request is refused again",
+    Retry.LATER: "nothing of it ran, and time can cure it; Retry-After says when to come back where it is known",
+    Retry.PERHAPS: "it may have run, whole or in part",
+}
 _INTRODUCTION = f"""\
 # Reasons
 
@@ -44,8 +52,47 @@ def page() -> str:
 
 def _section(catalogue: type[ReasonCode]) -> list[str]:
     title, text = _said(catalogue)
-    rows = ((f"`{code}`", code.meaning) for code in catalogue)
-    return [f"## {title}", "", text, "", *_table(("`code`", "meaning"), rows), ""]
+    if catalogue is ProxyReason:
+        return [f"## {title}", "", text, "", *_of_the_app_proxy()]
+    if catalogue is ModelReason:
+        head: Sequence[str] = ("`code`", "in logs and metrics", "status", "meaning")
+        rows = ((f"`{code.shown}`", f"`{code}`", str(code.status), code.meaning) for code in ModelReason)
+        return [f"## {title}", "", text, "", *_table(head, rows), ""]
+    return [f"## {title}", "", text, "", *_table(("`code`", "meaning"), _rows(catalogue)), ""]
+
+
+def _rows(catalogue: type[ReasonCode]) -> Iterator[Sequence[str]]:
+    return ((f"`{code}`", code.meaning) for code in catalogue)
+
+
+def _of_the_app_proxy() -> list[str]:
+    answers = (
+        (f"`{code}`", " or ".join(map(str, _statuses(code))), code.retry.value, code.meaning)
+        for code in sorted(ProxyReason, key=_statuses)
+        if code.meaning
+    )
+    broken = ((f"`{code}`", f"`{interruption_problem(code).type}`", code.broken) for code in ProxyReason if code.broken)
+    retried = ((f"`{code}`", code.retried) for code in ProxyReason if code.retried)
+    return [
+        "### Answers",
+        "",
+        "Whether a retry helps: " + "; ".join(f"*{retry.value}*: {_RETRY[retry]}" for retry in Retry) + ".",
+        "",
+        *_table(("`reason`", "status", "retry", "meaning"), answers),
+        "",
+        "### Answers that broke off",
+        "",
+        *_table(("`code`", "`type`", "meaning"), broken),
+        "",
+        "### Requests that were sent again",
+        "",
+        *_table(("`why`", "meaning"), retried),
+        "",
+    ]
+
+
+def _statuses(code: ProxyReason) -> list[int]:
+    return sorted(status for status in (code.status, code.other_status) if status is not None)
 
 
 def _said(catalogue: type[ReasonCode]) -> tuple[str, str]:

@@ -28,6 +28,7 @@ from headrace.appproxy.dataplane.ratelimit.policy import (
 )
 from headrace.appproxy.dataplane.ratelimit.redis import RedisRateLimiter
 from headrace.common.contracts.messages.routes import RateLimits
+from headrace.common.contracts.reasons.proxy import ProxyReason
 from headrace.embedded.ports import HOST
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.facts import facts
@@ -67,7 +68,7 @@ async def test_two_proxies_together_never_pass_the_limit_of_open_requests(two: l
         nonlocal open_now, most
         verdict = await shared.reserve(name, bound, 0)
         if verdict.reservation is None:
-            assert verdict.code == "caller-in-flight"
+            assert verdict.code == ProxyReason.CALLER_IN_FLIGHT
             return False
         open_now += 1
         most = max(most, open_now)
@@ -212,7 +213,7 @@ async def test_a_changed_limit_holds_for_the_next_request(two: list[RedisRateLim
     held = (await two[0].reserve(name, few, 10)).reservation
     assert held is not None
     await two[0].settle(held, 100)
-    assert (await two[0].reserve(name, few, 1)).code == "token-rate"
+    assert (await two[0].reserve(name, few, 1)).code == ProxyReason.TOKEN_RATE
     found = await two[1].reserve(name, many, 1)
     assert found.allowed
     assert 9890 <= found.remaining_tokens <= 9910
@@ -308,7 +309,9 @@ async def test_a_killed_valkey_is_judged_without_and_found_again(own: OwnValkey)
         await shared_again(limits)
         second = await limits.reserve(name, bound, 0)
         assert (second.allowed, second.judged) == (True, "shared")
-        assert (await limits.reserve(name, bound, 0)).code == "caller-in-flight", "the first one is open still"
+        assert (await limits.reserve(name, bound, 0)).code == ProxyReason.CALLER_IN_FLIGHT, (
+            "the first one is open still"
+        )
         await limits.settle(first.reservation, None)
         assert (await limits.reserve(name, bound, 0)).allowed
     finally:

@@ -148,6 +148,7 @@ ODD: tuple[Odd, ...] = (
 )
 NEEDED = {
     "stale-revision": "callers never see it: the change is tried again",
+    "malformed-request": "the app-proxy's",
     "request-timeout": "the app-proxy's",
     "upstream-failed": "the app-proxy's",
     "upstream-timeout": "the app-proxy's",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import uuid4
 
 import structlog
@@ -15,7 +16,15 @@ from headrace.appproxy.dataplane.telemetry.stats import StatsBook
 from headrace.appproxy.ipc.snapshot import QueueDepth, TrafficSnapshot
 from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId
 from tests.unit.appproxy.accounts import ended
-from tests.unit.appproxy.test_reasons_documented import rows
+
+PAGE = (Path(__file__).parents[3] / "docs/data-plane.md").read_text()
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table under this heading of the page, without code marks."""
+    section = PAGE.split(f"\n### {heading}\n", 1)[1].split("\n#", 1)[0]
+    _, _, *lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip().strip("`") for cell in line.removeprefix("|").removesuffix("|").split("|")] for line in lines]
 
 
 def shown() -> set[tuple[str, str, tuple[str, ...]]]:

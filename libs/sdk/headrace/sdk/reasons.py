@@ -1,20 +1,26 @@
 """The codes of reasons, to switch on: `service.reason.code == ServiceReason.SCALED_TO_ZERO`. New ones may come with any version."""
 
 from headrace.common.contracts.reasons import Reason, ReasonCode
+from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.contracts.reasons.client import WaitReason
 from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.reasons.placement import PlacementReason
+from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason, Retry
 from headrace.common.contracts.reasons.scaling import ScalingReason
 from headrace.common.contracts.reasons.service import NameReason, NoteReason, RevocationReason, ServiceReason
 from headrace.common.contracts.reasons.session import SessionReason
 
 __all__ = [
+    "ApiReason",
     "KernelReason",
+    "ModelReason",
     "NameReason",
     "NoteReason",
     "PlacementReason",
+    "ProxyReason",
     "Reason",
     "ReasonCode",
+    "Retry",
     "RevocationReason",
     "ScalingReason",
     "ServiceReason",

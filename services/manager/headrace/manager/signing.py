@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from headrace.common.contracts.ids import KeyId, ProjectId, ServiceId, TokenId
 from headrace.common.contracts.messages.routes import LIMITS_CLAIM, SHARE_CLAIM, RateLimits
 from headrace.common.contracts.problems import Unavailable
+from headrace.common.contracts.reasons.api import ApiReason
 
 _KEY = re.compile(r"hr_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
 _NONCE_BYTES = 12
@@ -56,7 +57,7 @@ class Vault:
         except InvalidTag:
             raise Unavailable(
                 "a stored secret cannot be read: the secret key differs from the one it was stored with",
-                reason="secret-key-changed",
+                reason=ApiReason.SECRET_KEY_CHANGED,
             ) from None
 
 

@@ -22,6 +22,7 @@ from headrace.appproxy.dataplane.route_table import Principal, RouteEntry, Route
 from headrace.common.contracts.ids import ClientId, TokenId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, Revocation, TokenLimits
 from headrace.common.contracts.problems import Forbidden, Problem, Unauthenticated
+from headrace.common.contracts.reasons.proxy import ProxyReason
 from tests.unit.appproxy.tables import PROJECT, Signer, table
 
 SIGNER = Signer()
@@ -325,14 +326,14 @@ def test_who_asks_at_the_fleets_base_url(monkeypatch: pytest.MonkeyPatch) -> Non
     assert gate.model_scope(*known, bearer(new_uuid()), NOW) == PUBLIC_SCOPE, (
         "of a service that is gone: it opens nothing"
     )
-    assert gate.model_scope(*known, None, NOW) == "missing-token"
-    assert gate.model_scope(*known, b"Bearer junk", NOW) == "malformed-token"
-    assert gate.model_scope(*known, bearer(lasts=timedelta(days=-1)), NOW) == "expired-token"
+    assert gate.model_scope(*known, None, NOW) == ProxyReason.MISSING_TOKEN
+    assert gate.model_scope(*known, b"Bearer junk", NOW) == ProxyReason.MALFORMED_TOKEN
+    assert gate.model_scope(*known, bearer(lasts=timedelta(days=-1)), NOW) == ProxyReason.EXPIRED_TOKEN
     token_id = new_uuid()
     gone = Revocation(token_id=TokenId(token_id), expires_at="2100-01-01T00:00:00Z")
     revoked = directory(entry(revocations=(gone,)))
-    assert gate.model_scope(*revoked, bearer(token_id=token_id), NOW) == "revoked-token"
-    assert gate.model_scope(*revoked, bearer(PROJECT, token_id=token_id), NOW) == "revoked-token"
+    assert gate.model_scope(*revoked, bearer(token_id=token_id), NOW) == ProxyReason.REVOKED_TOKEN
+    assert gate.model_scope(*revoked, bearer(PROJECT, token_id=token_id), NOW) == ProxyReason.REVOKED_TOKEN
     verified, verify = [], signatures._verify
 
     def counted(token: SignedToken, key: str) -> Claims | str:
@@ -352,7 +353,7 @@ def test_of_the_many_services_with_a_client_of_one_name_only_those_with_its_secr
     assert [one.table.service_id for one in tables.with_client(ROBOT.name, ROBOT.secret_sha256)] == [TABLE.service_id]
     only = ModelScope(PROJECT, frozenset({TABLE.service_id}))
     assert Authenticator().model_scope(tables, index, basic(), NOW) == only
-    assert Authenticator().model_scope(tables, index, basic(secret="guessed"), NOW) == "wrong-secret"
+    assert Authenticator().model_scope(tables, index, basic(secret="guessed"), NOW) == ProxyReason.WRONG_SECRET
     rotated = TABLE.model_copy(update={"generation": TABLE.generation + 1, "clients": (others,)})
     assert tables.apply(rotated)
     assert tables.with_client(ROBOT.name, ROBOT.secret_sha256) == []

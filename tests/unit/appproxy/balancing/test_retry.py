@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from headrace.appproxy.dataplane.balancing.retry import IDEMPOTENT, RetryBudget, Sent, may_move, never_ran, next_step
 from headrace.appproxy.dataplane.upstream.failures import Failure, FailureKind
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 
 def step(
@@ -28,19 +29,19 @@ def step(
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (step("connect-failed"), "other-replica"),
-        (step("connect-timeout", sent="kept"), "other-replica"),
-        (step("connection-lost", "GET"), "other-replica"),
-        (step("connection-lost", "PUT", "kept"), "other-replica"),
-        (step("connection-lost", "PUT", "gone"), "give-up"),
-        (step("connection-lost", "POST"), "give-up"),
-        (step("connection-lost", "POST", reused=True, seconds=0.001), "same-replica"),
-        (step("connection-lost", "POST", "kept", reused=True, seconds=0.001), "same-replica"),
-        (step("connection-lost", "POST", "gone", reused=True, seconds=0.001), "give-up"),
-        (step("connection-lost", "POST", reused=True, seconds=0.5), "give-up"),
-        (step("connection-lost", "GET", reused=True, seconds=0.5), "same-replica"),
-        (step("first-byte-timeout", "GET"), "give-up"),
-        (step("bad-response", "GET"), "give-up"),
+        (step(ProxyReason.CONNECT_FAILED), "other-replica"),
+        (step(ProxyReason.CONNECT_TIMEOUT, sent="kept"), "other-replica"),
+        (step(ProxyReason.CONNECTION_LOST, "GET"), "other-replica"),
+        (step(ProxyReason.CONNECTION_LOST, "PUT", "kept"), "other-replica"),
+        (step(ProxyReason.CONNECTION_LOST, "PUT", "gone"), "give-up"),
+        (step(ProxyReason.CONNECTION_LOST, "POST"), "give-up"),
+        (step(ProxyReason.CONNECTION_LOST, "POST", reused=True, seconds=0.001), "same-replica"),
+        (step(ProxyReason.CONNECTION_LOST, "POST", "kept", reused=True, seconds=0.001), "same-replica"),
+        (step(ProxyReason.CONNECTION_LOST, "POST", "gone", reused=True, seconds=0.001), "give-up"),
+        (step(ProxyReason.CONNECTION_LOST, "POST", reused=True, seconds=0.5), "give-up"),
+        (step(ProxyReason.CONNECTION_LOST, "GET", reused=True, seconds=0.5), "same-replica"),
+        (step(ProxyReason.FIRST_BYTE_TIMEOUT, "GET"), "give-up"),
+        (step(ProxyReason.BAD_RESPONSE, "GET"), "give-up"),
     ],
 )
 def test_what_may_be_sent_again(found: str, expected: str) -> None:

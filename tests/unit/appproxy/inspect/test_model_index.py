@@ -16,10 +16,12 @@ from headrace.appproxy.dataplane.inspect.model_index import (
     ModelIndex,
     ModelScope,
     created_s,
+    error,
     unknown_model,
 )
 from headrace.common.contracts.ids import ProjectId, ServiceId
 from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.reasons.proxy import ModelReason
 from tests.unit.appproxy.tables import PROJECT, table
 
 THEIRS = ProjectId(UUID(int=99))
@@ -86,23 +88,20 @@ def test_an_older_managers_tables_have_their_projects_id_for_its_name() -> None:
 
 
 def test_a_name_that_leads_nowhere_is_told_in_openais_words() -> None:
-    assert unknown_model("gemma") == (
-        404,
-        {
-            "error": {
-                "message": "The model `gemma` does not exist or you do not have access to it.",
-                "type": "invalid_request_error",
-                "param": "model",
-                "code": "model_not_found",
-            }
-        },
-    )
+    assert error(unknown_model("gemma"), code=ModelReason.UNKNOWN_MODEL.shown) == {
+        "error": {
+            "message": "The model `gemma` does not exist or you do not have access to it.",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        }
+    }
 
 
 def test_what_is_said_of_a_name_is_bounded_and_printable() -> None:
-    _, body = unknown_model("\x1b[0m\ud800\n" + "x" * 10_000)
-    assert len(body["error"]["message"]) < 300
-    assert body["error"]["message"].isprintable()
+    said = unknown_model("\x1b[0m\ud800\n" + "x" * 10_000)
+    assert len(said) < 300
+    assert said.isprintable()
 
 
 def test_models_are_listed_by_name_ones_own_first() -> None:

@@ -9,6 +9,7 @@ from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
 from headrace.appproxy.dataplane.ratelimit.local import LocalRateLimiter
 from headrace.appproxy.dataplane.ratelimit.policy import DAY_S, UNLIMITED, Quota, Reservation
 from headrace.common.contracts.messages.routes import RateLimits
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 ONE = RateLimits(in_flight=1)
 
@@ -65,7 +66,7 @@ def test_new_limits_count_at_once_and_what_was_used_stays_used() -> None:
     limits = limits_at([0.0])
     wide, narrow = RateLimits(tokens_per_day=100), RateLimits(tokens_per_day=50)
     taken(limits, "a", wide, 60)
-    assert limits.reserve("a", narrow, 1).code == "token-budget"
+    assert limits.reserve("a", narrow, 1).code == ProxyReason.TOKEN_BUDGET
     taken(limits, "a", RateLimits(tokens_per_day=100), 40)
     assert limits.reserve("a", RateLimits(), 1) is UNLIMITED
 
@@ -139,7 +140,7 @@ async def test_with_a_redis_it_has_to_be_asked_until_it_is_away() -> None:
         assert (verdict.allowed, verdict.judged, limits.judged) == (True, "local", "local")
         refused = limits.reserve_now("a", ONE, 0)
         assert refused is not None
-        assert refused.code == "caller-in-flight"
+        assert refused.code == ProxyReason.CALLER_IN_FLIGHT
         assert limits.settle_now(shared, 0), "kept until Redis is back"
         assert limits.settle_now(verdict.reservation, 0)
         await limits.close()

@@ -26,6 +26,7 @@ from headrace.appproxy.dataplane.ratelimit.policy import (
     verdict_of,
 )
 from headrace.common.contracts.messages.routes import LEAST_RATE, RateLimits
+from headrace.common.contracts.reasons.proxy import ProxyReason
 from tests.support.facts import facts
 
 
@@ -85,11 +86,11 @@ def test_a_seconds_worth_may_come_at_once_and_one_always() -> None:
 def test_in_flight_is_freed_by_settling_once() -> None:
     caller = Caller(in_flight=2)
     first, second = caller.enter(), caller.enter()
-    assert caller.why() == "caller-in-flight"
+    assert caller.why() == ProxyReason.CALLER_IN_FLIGHT
     caller.end(first, None)
     caller.end(first, None)
     caller.enter()
-    assert caller.why() == "caller-in-flight"
+    assert caller.why() == ProxyReason.CALLER_IN_FLIGHT
     caller.end(second, 0)
     assert caller.why() is None
 
@@ -124,7 +125,7 @@ def test_the_day_ends_at_midnight_utc_and_what_began_before_counts_to_it() -> No
 def test_tokens_given_back_can_be_used_at_once() -> None:
     caller = Caller(tokens_per_minute=1000)
     first = caller.enter(900)
-    assert caller.why(200) == "token-rate"
+    assert caller.why(200) == ProxyReason.TOKEN_RATE
     caller.end(first, 100)
     found = caller.verdict(900)
     assert found.allowed
@@ -147,7 +148,7 @@ def test_what_flowed_back_by_itself_is_not_given_back_again() -> None:
     caller.now_s += 90
     caller.enter(50)
     caller.end(first, 0)
-    assert caller.why(11) == "token-rate"
+    assert caller.why(11) == ProxyReason.TOKEN_RATE
     assert caller.why(10) is None
 
 
@@ -176,10 +177,10 @@ def test_never_more_is_used_than_the_bucket_and_what_flowed_in(steps: list[tuple
 def test_an_estimate_above_the_whole_limit_waits_for_a_full_bucket() -> None:
     caller = Caller(tokens_per_minute=60, tokens_per_day=100)
     one = caller.enter(5000)
-    assert caller.why(5000) == "token-budget"
+    assert caller.why(5000) == ProxyReason.TOKEN_BUDGET
     caller.end(one, 10)
     caller.now_s += 60
-    assert caller.why(5000) == "token-budget", "90 of the day are left"
+    assert caller.why(5000) == ProxyReason.TOKEN_BUDGET, "90 of the day are left"
     assert caller.why(90) is None
 
 
@@ -194,8 +195,8 @@ def test_of_several_bounds_the_longest_wait_is_told_and_a_refusal_costs_nothing(
     caller = Caller(requests_per_second=1, in_flight=1, tokens_per_minute=60, tokens_per_day=1000)
     caller.enter(60)
     before = facts(caller.usage)
-    assert caller.why(30) == "token-rate"
-    assert caller.why(0) == "request-rate"
+    assert caller.why(30) == ProxyReason.TOKEN_RATE
+    assert caller.why(0) == ProxyReason.REQUEST_RATE
     assert facts(caller.usage) == before
 
 

@@ -2,6 +2,7 @@
 
 Problem
 ├── InvalidRequest          400 invalid-request
+├── MalformedRequest        400 malformed-request   (bytes that are no HTTP request; or another status, by its reason)
 ├── Unauthenticated         401 unauthenticated
 ├── Forbidden               403 forbidden
 ├── NotFound                404 not-found           (also what a caller may not see)
@@ -31,7 +32,10 @@ Problem
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+if TYPE_CHECKING:  # pydantic comes with it, which who only handles errors does without
+    from headrace.common.contracts.reasons import ReasonCode
 
 MOST_ERRORS = 20
 """Rows of a refusal."""
@@ -56,16 +60,20 @@ def at_most(errors: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
-    """A refusal with a stable type. `extra` members are shown to the caller; never put a secret there."""
+    """A refusal with a stable type, and a `reason` where the type alone does not tell what to do about it.
+
+    `extra` members are shown to the caller; never put a secret there.
+    """
 
     type: ClassVar[str] = "internal-error"
-    status: ClassVar[int] = 500
+    status: int = 500
     title: ClassVar[str] = "Internal error"
 
-    def __init__(self, detail: str, **extra: Any) -> None:
+    def __init__(self, detail: str, *, reason: ReasonCode | None = None, **extra: Any) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.extra = extra
+        self.reason = reason
+        self.extra = extra if reason is None else {"reason": reason.value, **extra}
         self.headers: dict[str, str] = {}
 
     def document(self) -> dict[str, Any]:
@@ -84,8 +92,8 @@ class InvalidRequest(Problem):
 
     type, status, title = "invalid-request", 400, "Invalid request"
 
-    def __init__(self, detail: str, *, errors: Sequence[dict[str, Any]] = ()) -> None:
-        super().__init__(detail, errors=at_most(errors))
+    def __init__(self, detail: str, *, errors: Sequence[dict[str, Any]] = (), reason: ReasonCode | None = None) -> None:
+        super().__init__(detail, reason=reason, errors=at_most(errors))
 
     @classmethod
     def of(cls, field: str, found: object, allowed: str, *, more: str = "") -> Self:
@@ -93,13 +101,23 @@ class InvalidRequest(Problem):
         return cls(f"{field}: found {found}; allowed: {allowed}{more}", errors=[row(field, found, allowed)])
 
 
+class MalformedRequest(Problem):
+    """The bytes are no HTTP request that the app-proxy serves (or 405, 414, 431, 501, …, as `reason` says). The connection ends."""
+
+    type, status, title = "malformed-request", 400, "Malformed request"
+
+    def __init__(self, detail: str, *, status: int, reason: ReasonCode) -> None:
+        super().__init__(detail, reason=reason)
+        self.status = status
+
+
 class Unauthenticated(Problem):
     """No usable credential came with the request."""
 
     type, status, title = "unauthenticated", 401, "Authentication needed"
 
-    def __init__(self, detail: str, **extra: Any) -> None:
-        super().__init__(detail, **extra)
+    def __init__(self, detail: str, *, reason: ReasonCode | None = None, **extra: Any) -> None:
+        super().__init__(detail, reason=reason, **extra)
         self.headers = {"WWW-Authenticate": 'Bearer realm="headrace"'}
 
 
@@ -205,8 +223,8 @@ class TooManyRequests(Problem):
 
     type, status, title = "too-many-requests", 429, "Too many requests"
 
-    def __init__(self, detail: str, *, retry_after_s: int, **extra: Any) -> None:
-        super().__init__(detail, **extra)
+    def __init__(self, detail: str, *, retry_after_s: int, reason: ReasonCode | None = None, **extra: Any) -> None:
+        super().__init__(detail, reason=reason, **extra)
         self.headers = {"Retry-After": str(retry_after_s)}
 
 

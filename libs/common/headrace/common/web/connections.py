@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from headrace.common.contracts.problems import Problem, RequestTimeout, Unavailable
+from headrace.common.contracts.reasons.api import ApiReason
 
 log = structlog.get_logger()
 RESERVE = 256
@@ -53,7 +54,7 @@ class Connections:
             if not self._idle:
                 return False
             self._open[next(iter(self._idle))].end(
-                Unavailable("others need the connection", reason="too-many-connections")
+                Unavailable("others need the connection", reason=ApiReason.TOO_MANY_CONNECTIONS)
             )
         self._open[connection.transport] = connection
         self._idle[connection.transport] = None
@@ -86,7 +87,7 @@ class _Connection(asyncio.Protocol):
         if self._admitted:
             self._inner.connection_made(transport)
         else:
-            self.end(Unavailable("all connections are in use; try again", reason="too-many-connections"))
+            self.end(Unavailable("all connections are in use; try again", reason=ApiReason.TOO_MANY_CONNECTIONS))
 
     def data_received(self, data: bytes) -> None:
         if not self._admitted:

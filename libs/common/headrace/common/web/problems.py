@@ -17,6 +17,7 @@ from headrace.common.contracts.problems import (
     TooLarge,
     Unavailable,
 )
+from headrace.common.contracts.reasons.api import ApiReason
 
 log = structlog.get_logger()
 REQUEST_ID = "X-Request-Id"
@@ -54,7 +55,7 @@ def _known(error: Exception) -> Problem | None:
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return TooLarge("the body is too large")
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return Unavailable("too many files and connections are open; try again", reason="too-many-files")
+        return Unavailable("too many files and connections are open; try again", reason=ApiReason.TOO_MANY_FILES)
     if isinstance(error, web.HTTPBadRequest | UnicodeDecodeError):
         return InvalidRequest("the request cannot be read")
     return _known_of_database(error)
@@ -72,16 +73,18 @@ def _known_of_database(error: Exception) -> Problem | None:
         ConnectionError,
     )
     if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
-        return Unavailable("it took too long; look before you repeat a change", reason="timeout")
+        return Unavailable("it took too long; look before you repeat a change", reason=ApiReason.TIMEOUT)
     if isinstance(error, away):
         return Unavailable(
-            "the database cannot be reached; look before you repeat a change", reason="database-unreachable"
+            "the database cannot be reached; look before you repeat a change", reason=ApiReason.DATABASE_UNREACHABLE
         )
     if isinstance(error, asyncpg.DiskFullError):
         return InsufficientStorage(
             "the database's disk has no room for it; nothing has changed, and it works again once there is room",
-            reason="database-disk-full",
+            reason=ApiReason.DATABASE_DISK_FULL,
         )
     if isinstance(error, asyncpg.TransactionRollbackError):
-        return Unavailable("others changed the same at that moment; nothing has changed", reason="database-busy")
+        return Unavailable(
+            "others changed the same at that moment; nothing has changed", reason=ApiReason.DATABASE_BUSY
+        )
     return None

@@ -22,6 +22,7 @@ from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 log = structlog.get_logger()
 _SWEEP_S = 0.1
@@ -113,7 +114,7 @@ class DataPlane:
         if self.context.requests.open:
             log.warning("requests_cut", open=len(self.context.requests.open))
         for exchange in list(self.context.requests.open):
-            exchange.cut_now("shutting-down")
+            exchange.cut_now(ProxyReason.SHUTTING_DOWN)
         await asyncio.sleep(0)
         for downstream in list(self.context.downstreams.open):
             downstream.close_gracefully()

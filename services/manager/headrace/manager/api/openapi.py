@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from headrace.common.contracts.problems import Problem
+from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.contracts.reasons.catalogue import CATALOGUES
 from headrace.manager.api.routing import Endpoint, Header, Reply
 
@@ -38,6 +39,9 @@ class ProblemDocument(BaseModel):
     status: int
     detail: str
     request_id: str | None = None
+    reason: Annotated[
+        str | None, Field(json_schema_extra={"x-known-values": {c.value: c.meaning for c in ApiReason}})
+    ] = None
     errors: list[dict[str, Any]] | None = None
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from headrace.common.contracts.problems import Conflict, InsufficientStorage, NotFound, Problem, Unavailable
+from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.runtime.disk import free_bytes, in_words, is_full, total_bytes
 
 _IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP}
@@ -74,7 +75,7 @@ def _problem(error: OSError, what: str, storage: Path | None, needed_bytes: int)
         return Conflict(f"{what}: something else is in the way (a file where a folder is needed, or a link)")
     if error.errno == errno.ENAMETOOLONG:
         return Conflict(f"{what} is too long for the storage")
-    return Unavailable(f"the storage cannot be used: {error.strerror}", reason="storage-failed")
+    return Unavailable(f"the storage cannot be used: {error.strerror}", reason=ApiReason.STORAGE_FAILED)
 
 
 def _full(what: str, storage: Path | None, needed_bytes: int) -> InsufficientStorage:

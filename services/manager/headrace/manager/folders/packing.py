@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Final
 
 from headrace.common.contracts.problems import Conflict, NotFound, Unavailable
+from headrace.common.contracts.reasons.api import ApiReason
 from headrace.manager.domain.paths import MAX_DEPTH
 from headrace.manager.folders.tree import OpenFile, Tree
 from headrace.manager.folders.unpacking import SHA256
@@ -140,7 +141,7 @@ class Packer:
             at += len(content)
             content = file.read_at(at, min(self._piece_bytes, entry.size - at)) if at < entry.size else b""
         if at < entry.size:
-            raise Unavailable(f"{'/'.join(names)} was cut while it was read", reason="file-changed")
+            raise Unavailable(f"{'/'.join(names)} was cut while it was read", reason=ApiReason.FILE_CHANGED)
         yield bytes(-at % tarfile.BLOCKSIZE)
         self._changed_last = not file.is_unchanged()
         if self._changed_last:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from headrace.common.contracts.problems import Unavailable
+from headrace.common.contracts.reasons.api import ApiReason
 from headrace.manager.folders.errors import RESERVE_BYTES, Room
 from headrace.manager.folders.flushing import AT_ONCE, Flushing
 from headrace.manager.folders.partials import Partials
@@ -46,7 +47,7 @@ class FolderStorage:
         try:
             return await in_thread(self._threads, function, timeout_s=limit, ended=ended)
         except TimeoutError:
-            raise Unavailable(f"the storage did not answer within {limit:g} s", reason="storage-slow") from None
+            raise Unavailable(f"the storage did not answer within {limit:g} s", reason=ApiReason.STORAGE_SLOW) from None
 
 
 @contextmanager

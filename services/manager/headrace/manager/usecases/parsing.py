@@ -8,13 +8,14 @@ from typing import TypeVar
 
 from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import Unavailable
+from headrace.common.contracts.reasons.api import ApiReason
 from headrace.manager.threads import in_thread
 from headrace.manager.usecases.turns import MOST_WAITING, Turns
 
 T = TypeVar("T")
 _THREADS = 2
 _TIMEOUT_S = 60.0
-_BUSY = "definitions-busy"
+_BUSY = ApiReason.DEFINITIONS_BUSY
 
 
 class Parsing:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import Unavailable
+from headrace.common.contracts.reasons.api import ApiReason
 
 AT_ONCE = 2
 """Of the threads for files; others are left for the other projects."""
@@ -24,7 +25,7 @@ class Turns:
         at_once: int = AT_ONCE,
         most_waiting: int = MOST_WAITING,
         work: str = "list or move files",
-        reason: str = "folders-busy",
+        reason: ApiReason = ApiReason.FOLDERS_BUSY,
     ) -> None:
         self._at_once = at_once
         self._most_waiting = most_waiting

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from headrace.common.contracts.reasons import ReasonCode
+from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.contracts.reasons.client import WaitReason
 from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.reasons.placement import PlacementReason
+from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason
 from headrace.common.contracts.reasons.scaling import ScalingReason
 from headrace.common.contracts.reasons.service import NameReason, NoteReason, RevocationReason, ServiceReason
 from headrace.common.contracts.reasons.session import SessionReason
@@ -22,5 +24,8 @@ CATALOGUES: Final[Mapping[str, type[ReasonCode]]] = {
     "note": NoteReason,
     "name": NameReason,
     "revocation": RevocationReason,
+    "api": ApiReason,
+    "proxy": ProxyReason,
+    "model": ModelReason,
     "wait": WaitReason,
 }

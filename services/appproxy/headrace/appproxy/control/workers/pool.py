@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import assert_never
+from typing import Final, assert_never
 
 import structlog
 
@@ -34,8 +34,10 @@ from headrace.appproxy.ipc.snapshot import TrafficSnapshot, merge_snapshots
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 log = structlog.get_logger()
+_DIED: Final = ProxyReason.WORKER_DIED.value
 _ROWS = 8192
 """Replicas that workers see each other's load on; of further ones each sees its own."""
 _SOON_S = 5.0
@@ -242,7 +244,7 @@ class WorkerPool:
         for session_id, row in self._rows.items():
             lost = in_flight.in_flight(row, worker.column)
             if lost and (stats := self._book.replicas.get(session_id)):
-                stats.broken["worker-died"] = stats.broken.get("worker-died", 0) + lost
+                stats.broken[_DIED] = stats.broken.get(_DIED, 0) + lost
         in_flight.clear(worker.column)
         self._columns.append(worker.column)
         self._drain_totals.add(worker.snapshot, time.monotonic())

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeGuard, get_args
 from uuid import UUID
 
 from headrace.common.contracts.messages.routes import LIMITS_CLAIM, SHARE_CLAIM, RateLimits, RouteTable, TokenLimits
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 Denial = Literal[
-    "missing-token",
-    "malformed-token",
-    "unknown-key",
-    "bad-signature",
-    "expired-token",
-    "other-service",
-    "revoked-token",
-    "wrong-secret",
+    ProxyReason.MISSING_TOKEN,
+    ProxyReason.MALFORMED_TOKEN,
+    ProxyReason.UNKNOWN_KEY,
+    ProxyReason.BAD_SIGNATURE,
+    ProxyReason.EXPIRED_TOKEN,
+    ProxyReason.OTHER_SERVICE,
+    ProxyReason.REVOKED_TOKEN,
+    ProxyReason.WRONG_SECRET,
 ]
 DENIALS: frozenset[str] = frozenset(get_args(Denial))
+
+
+def is_denial(reason: ProxyReason) -> TypeGuard[Denial]:
+    """Return whether a caller may not call, for this reason."""
+    return reason in DENIALS
+
+
 _NO_LIMITS = RateLimits()
 
 
@@ -55,13 +63,13 @@ def denial(
 ) -> Denial | None:
     """Return why `claims` do not open the service at `now_s`, or None if they do."""
     if keys.get(claims.kid) != claims.key:
-        return "unknown-key"
+        return ProxyReason.UNKNOWN_KEY
     if claims.expires_s <= now_s:
-        return "expired-token"
+        return ProxyReason.EXPIRED_TOKEN
     if claims.subject not in (service_id, project_id):
-        return "other-service"
+        return ProxyReason.OTHER_SERVICE
     if claims.token_id in revoked:
-        return "revoked-token"
+        return ProxyReason.REVOKED_TOKEN
     return None
 
 

@@ -19,18 +19,18 @@ from headrace.appproxy.dataplane.route_table import Principal, RouteEntry, Route
 from headrace.common.contracts.ids import ProjectId, ServiceId
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits
 from headrace.common.contracts.problems import Forbidden, Problem, Unauthenticated
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _WORDS: dict[Denial, str] = {
-    "missing-token": "this service needs a token: Authorization: Bearer <token>",
-    "malformed-token": "what was shown as a token is none of this installation; allowed is one Authorization: Bearer <token>",
-    "unknown-key": "the token was signed with a key that this installation does not use",
-    "bad-signature": "the token's signature is wrong",
-    "expired-token": "the token has expired",
-    "other-service": "the token is for another service",
-    "revoked-token": "the token was revoked",
-    "wrong-secret": "this service has no client with this name and secret",
+    ProxyReason.MISSING_TOKEN: "this service needs a token: Authorization: Bearer <token>",
+    ProxyReason.MALFORMED_TOKEN: "what was shown as a token is none of this installation; allowed is one Authorization: Bearer <token>",
+    ProxyReason.UNKNOWN_KEY: "the token was signed with a key that this installation does not use",
+    ProxyReason.BAD_SIGNATURE: "the token's signature is wrong",
+    ProxyReason.EXPIRED_TOKEN: "the token has expired",
+    ProxyReason.OTHER_SERVICE: "the token is for another service",
+    ProxyReason.REVOKED_TOKEN: "the token was revoked",
+    ProxyReason.WRONG_SECRET: "this service has no client with this name and secret",
 }
-_FORBIDDEN: frozenset[Denial] = frozenset({"other-service"})
 _CHALLENGES: Final = 'Basic realm="headrace", charset="UTF-8", Bearer realm="headrace"'
 _NOBODYS_DIGEST: Final = "0" * 64
 _MOST_CALLERS = 2048
@@ -72,7 +72,7 @@ class Authenticator:
             entries = tables.with_client(credential.name, credential.digest)
             opened = [entry.table for entry in entries if not isinstance(_by_secret(entry, credential), str)]
             if not opened:
-                return "wrong-secret"
+                return ProxyReason.WRONG_SECRET
             return ModelScope(opened[0].project_id, frozenset(table.service_id for table in opened))
         return credential
 
@@ -83,7 +83,7 @@ class Authenticator:
         if isinstance(claims, str):
             return claims
         if claims.expires_s <= now_s:
-            return "expired-token"
+            return ProxyReason.EXPIRED_TOKEN
         service_id = ServiceId(claims.subject)
         entry = tables.get(service_id)
         if entry is None:
@@ -144,7 +144,7 @@ def _by_secret(entry: RouteEntry, credential: BasicCredentials) -> NamedClient |
     client = entry.clients.get(credential.name)
     expected = _NOBODYS_DIGEST if client is None else client.secret_sha256
     same = hmac.compare_digest(credential.digest, expected)
-    return client if same and client is not None else "wrong-secret"
+    return client if same and client is not None else ProxyReason.WRONG_SECRET
 
 
 def _is_known_client(entry: RouteEntry, credential: Credential) -> bool:
@@ -173,8 +173,8 @@ def _principal_of(entry: RouteEntry, opened: Claims | NamedClient) -> Principal:
 
 def denial_problem(why: Denial, *, basic: bool) -> Problem:
     """Return the problem for a caller that is not let in. `basic`: whether there are clients that could call by name and secret."""
-    kind: type[Problem] = Forbidden if why in _FORBIDDEN else Unauthenticated
+    kind: type[Problem] = Forbidden if why.status == Forbidden.status else Unauthenticated
     problem = kind(_WORDS[why], reason=why)
-    if kind is Unauthenticated and (why == "wrong-secret" or basic):
+    if kind is Unauthenticated and (why == ProxyReason.WRONG_SECRET or basic):
         problem.headers = {"WWW-Authenticate": _CHALLENGES}
     return problem

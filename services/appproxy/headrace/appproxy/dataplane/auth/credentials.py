@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace.appproxy.dataplane.auth.access import Denial, split_scheme
 from headrace.appproxy.dataplane.headers.identity import SECRET_PREFIXES, holds_credential
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 MOST_BYTES = 4096
 """Longer credentials are none of ours: a token has about 320."""
@@ -40,13 +41,13 @@ Credential = SignedToken | BasicCredentials | Denial
 def parse_credential(authorization: bytes | None) -> Credential:
     """Return what the header holds, or why that is nothing usable. Work is bounded by MOST_BYTES."""
     if authorization is None:
-        return "missing-token"
+        return ProxyReason.MISSING_TOKEN
     scheme, rest = split_scheme(_text(authorization))
     if not rest or len(rest) > MOST_BYTES:
-        return "malformed-token"
+        return ProxyReason.MALFORMED_TOKEN
     if scheme in ("bearer", "backendai"):
         return _signed(rest)
-    return _name_and_secret(rest) if scheme == "basic" else "malformed-token"
+    return _name_and_secret(rest) if scheme == "basic" else ProxyReason.MALFORMED_TOKEN
 
 
 def forwardable(authorization: bytes | None, credential: Credential) -> bytes | None:
@@ -68,7 +69,7 @@ def _text(authorization: bytes) -> str:
 def _signed(text: str) -> SignedToken | Denial:
     head = _json(text.partition(".")[0])
     if head is None or text.count(".") != 2:
-        return "malformed-token"
+        return ProxyReason.MALFORMED_TOKEN
     kid = head.get("kid")
     return SignedToken(text, hashlib.sha256(text.encode("latin-1")).digest(), kid if isinstance(kid, str) else "")
 
@@ -80,7 +81,7 @@ def _name_and_secret(text: str) -> BasicCredentials | Denial:
         plain = b""
     name, colon, secret = plain.partition(b":")  # RFC 7617: the first colon ends the name
     if not colon:
-        return "malformed-token"
+        return ProxyReason.MALFORMED_TOKEN
     ours = _is_issued_here(secret.decode("latin-1")) or _is_issued_here(name.decode("latin-1"))
     return BasicCredentials(name.decode("latin-1"), hashlib.sha256(secret).hexdigest(), ours)
 

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from headrace.appproxy.dataplane.auth.access import Claims, Denial, token_terms
 from headrace.appproxy.dataplane.auth.credentials import SignedToken, unpadded
 from headrace.appproxy.dataplane.headers.identity import ISSUER
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _MOST_REFUSED = 1000
 _LATEST_S = 253_402_300_800.0
@@ -35,7 +36,7 @@ class Signatures:
         if known is not None:
             return known
         if key is None:
-            return "unknown-key"
+            return ProxyReason.UNKNOWN_KEY
         refused = self._refused.get((token.digest, key))
         if refused is not None:
             return refused
@@ -73,7 +74,7 @@ def _verify(token: SignedToken, key: str) -> Claims | Denial:
         token_id = UUID(payload["jti"])
         claims = Claims(UUID(payload["sub"]), token_id, expires_s, token.kid, key, token_terms(token_id, payload))
     except jwt.InvalidSignatureError:
-        return "bad-signature"
+        return ProxyReason.BAD_SIGNATURE
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, AttributeError):
-        return "malformed-token"
-    return claims if 0 <= expires_s < _LATEST_S else "malformed-token"  # also refuses NaN
+        return ProxyReason.MALFORMED_TOKEN
+    return claims if 0 <= expires_s < _LATEST_S else ProxyReason.MALFORMED_TOKEN  # also refuses NaN

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headrace.common.contracts.messages.routes import Route, RouteTable
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why no replica takes the request. `code` is stable; 429 means 'busy', 503 means 'nobody there'."""
+    """Why no replica takes the request."""
 
-    status: int
-    code: str
+    code: ProxyReason
     text: str
     retry_after_s: int
 
 
-NO_OTHER = Refusal(502, "no-other-replica", "no other replica is left to try", 1)
+NO_OTHER = Refusal(ProxyReason.NO_OTHER_REPLICA, "no other replica is left to try", 1)
 
 
 def is_routable(route: Route) -> bool:
@@ -28,12 +28,12 @@ def is_routable(route: Route) -> bool:
 def replicas_full(number: int, limit: int | None) -> Refusal:
     """Return the refusal while every replica has its limit of requests."""
     text = f"all {number} replicas that serve have {limit} requests in flight, which is their limit"
-    return Refusal(429, "replicas-full", text, 1)
+    return Refusal(ProxyReason.REPLICAS_FULL, text, 1)
 
 
 def unreachable(table: RouteTable, number: int) -> Refusal:
     """Return the refusal while none of the `number` replicas that serve can be connected to."""
-    return Refusal(503, "unreachable", f"none of the {number} replicas of {table.name} can be connected to", 5)
+    return Refusal(ProxyReason.UNREACHABLE, f"none of the {number} replicas of {table.name} can be connected to", 5)
 
 
 def no_replica(table: RouteTable) -> Refusal:
@@ -41,23 +41,23 @@ def no_replica(table: RouteTable) -> Refusal:
     routes = table.routes
     name = table.name
     if table.removed:
-        return Refusal(503, "service-removed", f"service {name} was removed", 30)
+        return Refusal(ProxyReason.SERVICE_REMOVED, f"service {name} was removed", 30)
     if table.stopped:
-        return Refusal(503, "stopped", f"service {name} was stopped by a user", 30)
+        return Refusal(ProxyReason.STOPPED, f"service {name} was stopped by a user", 30)
     if table.wanted == 0:
         if table.scale_from_zero:
-            return Refusal(503, "starting", f"service {name} has no replica yet: one is being started", 5)
-        return Refusal(503, "no-replicas", f"service {name} is scaled to 0 replicas", 30)
+            return Refusal(ProxyReason.STARTING, f"service {name} has no replica yet: one is being started", 5)
+        return Refusal(ProxyReason.NO_REPLICAS, f"service {name} is scaled to 0 replicas", 30)
     healths = {r.health for r in routes if r.state == "active"}
     if table.gave_up and not healths:
         text = f"service {name} has no replica: its starts failed, and no more are tried until somebody retries"
-        return Refusal(503, "start-failed", text, 30)
+        return Refusal(ProxyReason.START_FAILED, text, 30)
     if "healthy" in healths:
-        return Refusal(503, "no-weight", f"every healthy replica of {name} has weight 0", 30)
+        return Refusal(ProxyReason.NO_WEIGHT, f"every healthy replica of {name} has weight 0", 30)
     if "degraded" in healths or not healths:
         text = f"no replica of {name} is ready yet: {len(routes)} of {table.wanted} started, none healthy"
-        return Refusal(503, "starting", text, 5)
-    return Refusal(503, "all-unhealthy", f"all {len(routes)} replicas of {name} fail their health checks", 5)
+        return Refusal(ProxyReason.STARTING, text, 5)
+    return Refusal(ProxyReason.ALL_UNHEALTHY, f"all {len(routes)} replicas of {name} fail their health checks", 5)
 
 
 def may_wait(table: RouteTable, refusal: Refusal) -> bool:
@@ -65,4 +65,9 @@ def may_wait(table: RouteTable, refusal: Refusal) -> bool:
     comes to serve."""
     if table.limits.max_queued == 0:
         return False
-    return refusal.code in ("replicas-full", "starting", "all-unhealthy", "unreachable")
+    return refusal.code in (
+        ProxyReason.REPLICAS_FULL,
+        ProxyReason.STARTING,
+        ProxyReason.ALL_UNHEALTHY,
+        ProxyReason.UNREACHABLE,
+    )

@@ -28,13 +28,14 @@ from headrace.appproxy.dataplane.upstream.replica import DrainCounter, Replica
 from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Route
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _NONE: frozenset[str] = frozenset()
 _FAULTS: dict[str, Fault] = {
-    "connect-failed": "connect",
-    "connect-timeout": "connect",
-    "connection-lost": "dropped",
-    "first-byte-timeout": "slow",
+    ProxyReason.CONNECT_FAILED: "connect",
+    ProxyReason.CONNECT_TIMEOUT: "connect",
+    ProxyReason.CONNECTION_LOST: "dropped",
+    ProxyReason.FIRST_BYTE_TIMEOUT: "slow",
 }
 
 
@@ -239,7 +240,9 @@ class Backend:
         return None
 
     def _queue_full(self) -> Refusal:
-        return Refusal(429, "queue-full", f"{len(self.queue)} requests wait already, which is the queue's limit", 1)
+        return Refusal(
+            ProxyReason.QUEUE_FULL, f"{len(self.queue)} requests wait already, which is the queue's limit", 1
+        )
 
     def _leave_queue(self, ticket: Ticket[Waiter]) -> Waiter:
         waiter = ticket.item

@@ -10,6 +10,7 @@ from collections import deque
 from typing import Literal
 
 from headrace.appproxy.dataplane.upstream.failures import Failure
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -31,12 +32,12 @@ def next_step(
     """
     if retries >= most or sent == "gone":
         return "give-up"
-    if failure.kind in ("connect-failed", "connect-timeout"):
+    if failure.kind in (ProxyReason.CONNECT_FAILED, ProxyReason.CONNECT_TIMEOUT):
         return "other-replica"
-    if failure.kind == "engine-unavailable":
+    if failure.kind == ProxyReason.ENGINE_UNAVAILABLE:
         # An engine that says 503 may have run a part all the same (RFC 9110 section 15.6.4 promises nothing).
         return "other-replica" if method in IDEMPOTENT else "give-up"
-    if failure.kind == "connection-lost":
+    if failure.kind == ProxyReason.CONNECTION_LOST:
         if failure.reused and (failure.seconds <= same_instant_s or method in IDEMPOTENT):
             return "same-replica"
         if method in IDEMPOTENT:
@@ -57,7 +58,7 @@ def never_ran(failure: Failure, *, sent: Sent) -> bool:
 
     Where it was sent before, that was on a kept connection that was being closed, or it may run twice (`next_step`).
     """
-    return failure.kind in ("connect-failed", "connect-timeout") and sent != "gone"
+    return failure.kind in (ProxyReason.CONNECT_FAILED, ProxyReason.CONNECT_TIMEOUT) and sent != "gone"
 
 
 class RetryBudget:

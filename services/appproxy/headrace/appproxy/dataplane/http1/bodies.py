@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from headrace.appproxy.dataplane.http1.heads import CHUNKED, UNTIL_CLOSE, FramingError
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
@@ -119,13 +120,13 @@ class ChunkedBody:
         if end > at and data[end - 1] == 13:
             return end - 1
         if end >= 0 or len(data) - at >= _LINE or (self._state == _AFTER and data[at : at + 2] not in {b"\r", b""}):
-            raise FramingError("bad-chunk", "a chunk is not framed by CRLF lines of a reasonable length")
+            raise FramingError(ProxyReason.BAD_CHUNK, "a chunk is not framed by CRLF lines of a reasonable length")
         return -1
 
     def _line(self, line: bytes) -> None:
         if self._state == _AFTER:
             if line:
-                raise FramingError("bad-chunk", "a chunk is longer than its size says")
+                raise FramingError(ProxyReason.BAD_CHUNK, "a chunk is longer than its size says")
             self._state = _SIZE
         elif self._state == _SIZE:
             self._left = _size(line)
@@ -134,7 +135,7 @@ class ChunkedBody:
             self.trailers += line + b"\r\n"
             name, colon, _ = line.partition(b":")
             if not colon or not name or name.strip() != name or len(self.trailers) > _LINE or _CONTROL.search(line):
-                raise FramingError("bad-trailer", "the trailer section is malformed or too large")
+                raise FramingError(ProxyReason.BAD_TRAILER, "the trailer section is malformed or too large")
         else:
             self.done = True
 
@@ -145,9 +146,9 @@ def _size(line: bytes) -> int:
     if semicolon:
         digits = digits.rstrip(b" \t")
         if _CONTROL.search(extension):
-            raise FramingError("bad-chunk", "a chunk extension has control characters")
+            raise FramingError(ProxyReason.BAD_CHUNK, "a chunk extension has control characters")
     if not 0 < len(digits) <= _MOST_DIGITS or not _HEX.issuperset(digits):
-        raise FramingError("bad-chunk", "a chunk size is not a hexadecimal number")
+        raise FramingError(ProxyReason.BAD_CHUNK, "a chunk size is not a hexadecimal number")
     return int(digits, 16)
 
 

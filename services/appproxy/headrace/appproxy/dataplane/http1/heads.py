@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+from headrace.common.contracts.reasons.proxy import ProxyReason
+
 Headers = list[tuple[bytes, bytes]]
 """Names as they were sent, values without the whitespace around them; in order, duplicates kept."""
 
@@ -86,14 +88,15 @@ class HeaderLine:
 class FramingError(Exception):
     """Bytes that are no valid message. Nothing after them on the connection can be understood.
 
-    `status` and `code` are what a caller gets; of replicas' mistakes only the `code`.
+    `status` and `code` are what a caller gets (of replicas' mistakes only the `code`); `other_status`: of the two that the code has, the
+    second one.
     """
 
-    def __init__(self, code: str, detail: str, status: int = 400) -> None:
+    def __init__(self, code: ProxyReason, detail: str, *, other_status: bool = False) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
-        self.status = status
+        self.status: int = (other_status and code.other_status) or code.status
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from headrace.appproxy.dataplane.http1.heads import (
     options,
     persists,
 )
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _BLANK: Final[tuple[bytes, ...]] = (b"\r", b"\n")
 _MOST_BLANKS: Final = 16
@@ -82,7 +83,7 @@ class RequestReader:
             self._hold(data, begun)
             return None
         if end > self._limits.head_bytes:
-            raise FramingError("head-too-large", f"the head is larger than {self._limits.head_bytes} bytes", 431)
+            raise FramingError(ProxyReason.HEAD_TOO_LARGE, f"the head is larger than {self._limits.head_bytes} bytes")
         self._blanks = 0
         raw, self.rest = data[:end], data[end:]
         head = self._read(raw)
@@ -96,19 +97,19 @@ class RequestReader:
         self._blanks += start
         rest = data[start:]
         if self._blanks > _MOST_BLANKS or (rest[:1] in _BLANK and rest != b"\r"):
-            raise FramingError("bad-request", "what comes before the request line is not a few empty lines")
+            raise FramingError(ProxyReason.BAD_REQUEST, "what comes before the request line is not a few empty lines")
         return rest
 
     def _hold(self, data: bytes, begun: int) -> None:
         """Keep a head that is not whole; the first `begun` bytes were looked at before, and are not again: heads come in any pieces."""
         limits = self._limits
         if len(data) > limits.head_bytes:
-            raise FramingError("head-too-large", f"the head is larger than {limits.head_bytes} bytes", 431)
+            raise FramingError(ProxyReason.HEAD_TOO_LARGE, f"the head is larger than {limits.head_bytes} bytes")
         if _LINE_FEED in data:
             if _BARE_LF.search(data, begun):
-                raise FramingError("bad-request", "a line of the head does not end with CRLF")
+                raise FramingError(ProxyReason.BAD_REQUEST, "a line of the head does not end with CRLF")
         elif len(data) - data.endswith(b"\r") > limits.line_bytes:
-            raise FramingError("line-too-long", f"the request line is longer than {limits.line_bytes} bytes", 414)
+            raise FramingError(ProxyReason.LINE_TOO_LONG, f"the request line is longer than {limits.line_bytes} bytes")
         self._held = data
 
     def _read(self, raw: bytes) -> RequestHead:
@@ -142,24 +143,24 @@ class RequestReader:
         except HttpParserUpgrade:  # what follows is ours to read: only a 101 makes it something else than HTTP
             pass
         except HttpParserInvalidMethodError:
-            raise FramingError("unknown-method", "the method is none that is served", 501) from None
+            raise FramingError(ProxyReason.UNKNOWN_METHOD, "the method is none that is served") from None
         except HttpParserError as error:  # its words name the rule that was broken, never the bytes
-            raise FramingError("bad-request", f"the head is malformed: {str(error)[:100]}") from None
+            raise FramingError(ProxyReason.BAD_REQUEST, f"the head is malformed: {str(error)[:100]}") from None
         method = parser.get_method()
         if method not in _METHODS:
             raise FramingError(
-                "unknown-method", "the method is none that is served", 405 if method in _REFUSED else 501
+                ProxyReason.UNKNOWN_METHOD, "the method is none that is served", other_status=method in _REFUSED
             )
         url, self._url, self._headers = self._url, b"", _NO_HEADERS  # an idle connection holds no request
         if _FRAGMENT in url:
-            raise FramingError("bad-request", "a request target has no fragment")
+            raise FramingError(ProxyReason.BAD_REQUEST, "a request target has no fragment")
         return RequestHead(method, url, minor, lines_of(headers))
 
     def _bad_line(self, line: int) -> FramingError:
         most = self._limits.line_bytes
         if line > most:
-            return FramingError("line-too-long", f"the request line is longer than {most} bytes", 414)
-        return FramingError("bad-request", "the request line is not METHOD SP target SP version")
+            return FramingError(ProxyReason.LINE_TOO_LONG, f"the request line is longer than {most} bytes")
+        return FramingError(ProxyReason.BAD_REQUEST, "the request line is not METHOD SP target SP version")
 
     def _bound(self, lines: list[bytes]) -> None:
         """Refuse what is too large before it is read: lines as they came, with their names and blanks."""
@@ -167,10 +168,10 @@ class RequestReader:
         if len(lines) - 1 > limits.fields:
             raise self._too_many()
         if any(len(line) > limits.field_bytes for line in lines[1:]):
-            raise FramingError("field-too-large", f"a field is larger than {limits.field_bytes} bytes", 431)
+            raise FramingError(ProxyReason.FIELD_TOO_LARGE, f"a field is larger than {limits.field_bytes} bytes")
 
     def _too_many(self) -> FramingError:
-        return FramingError("too-many-fields", f"the head has more than {self._limits.fields} fields", 431)
+        return FramingError(ProxyReason.TOO_MANY_FIELDS, f"the head has more than {self._limits.fields} fields")
 
 
 def _frame(head: RequestHead) -> None:
@@ -190,9 +191,9 @@ def _frame(head: RequestHead) -> None:
             framings += kind == ENCODING
             _rare(head, kind, line.value)
     if hosts != 1 and (hosts or head.minor):
-        raise FramingError("bad-host", f"the request has {hosts} Host fields; allowed: one")
+        raise FramingError(ProxyReason.BAD_HOST, f"the request has {hosts} Host fields; allowed: one")
     if framings > 1:
-        raise FramingError("bad-framing", "the request does not say in one way how long its body is")
+        raise FramingError(ProxyReason.BAD_FRAMING, "the request does not say in one way how long its body is")
     if head.connection:
         head.keep_alive = persists(head.connection, head.keep_alive)
 
@@ -205,13 +206,13 @@ def _rare(head: RequestHead, kind: int, value: bytes) -> None:
         head.upgrade = value.lower()
     elif kind == EXPECT:
         if value.lower() != b"100-continue":
-            raise FramingError("bad-expectation", "the only expectation that is met is 100-continue", 417)
+            raise FramingError(ProxyReason.BAD_EXPECTATION, "the only expectation that is met is 100-continue")
         head.expects = head.minor == 1
     else:
         if value.lower() != b"chunked":
-            raise FramingError("bad-transfer-encoding", "the only transfer encoding that is read is chunked", 501)
+            raise FramingError(ProxyReason.BAD_TRANSFER_ENCODING, "the only transfer encoding that is read is chunked")
         if not head.minor:
-            raise FramingError("bad-framing", "HTTP/1.0 has no transfer encodings")
+            raise FramingError(ProxyReason.BAD_FRAMING, "HTTP/1.0 has no transfer encodings")
         head.length = CHUNKED
 
 
@@ -219,7 +220,7 @@ def length_of(value: bytes) -> int:
     """Return the number in a Content-Length. Raises FramingError."""
     length = _number(value) if 0 < len(value) <= _MOST_DIGITS else -1
     if length < 0 or length > MOST_LENGTH:
-        raise FramingError("bad-framing", "Content-Length is not a number of bytes")
+        raise FramingError(ProxyReason.BAD_FRAMING, "Content-Length is not a number of bytes")
     return length
 
 
@@ -239,5 +240,5 @@ def _older(raw: bytes, line: int) -> int:
     if raw[: line + 1].endswith(b" HTTP/1.0\r"):
         return 0
     if _OTHER_VERSION.fullmatch(raw[: line + 1]):
-        raise FramingError("bad-version", "the versions that are served are HTTP/1.1 and HTTP/1.0", 505)
-    raise FramingError("bad-request", "the request line is not METHOD SP target SP HTTP-version")
+        raise FramingError(ProxyReason.BAD_VERSION, "the versions that are served are HTTP/1.1 and HTTP/1.0")
+    raise FramingError(ProxyReason.BAD_REQUEST, "the request line is not METHOD SP target SP HTTP-version")

@@ -23,6 +23,7 @@ from headrace.appproxy.dataplane.http1.heads import (
     persists,
 )
 from headrace.appproxy.dataplane.http1.requests import length_of
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _USUAL: Final = frozenset(status.phrase.encode() for status in HTTPStatus)
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -71,10 +72,10 @@ class ResponseReader:
             return known
         end = data.find(b"\r\n\r\n", max(begun - 3, 0)) + 4
         if end > self._limits.head_bytes or (end < 4 and len(data) > self._limits.head_bytes):
-            raise FramingError("bad-response", "the answer's head is too large")
+            raise FramingError(ProxyReason.BAD_RESPONSE, "the answer's head is too large")
         if end < 4:
             if not b"HTTP/1.".startswith(data[:7]) or data.find(b"\n\n", max(begun - 1, 0)) >= 0:
-                raise FramingError("bad-response", "what came is not HTTP/1.x")
+                raise FramingError(ProxyReason.BAD_RESPONSE, "what came is not HTTP/1.x")
             self._held = data
             return None
         data, self.rest = data[:end], data[end:]
@@ -90,7 +91,7 @@ class ResponseReader:
         elif start == b"HTTP/1.0 ":
             minor = 0
         else:
-            raise FramingError("bad-response", "what came is not HTTP/1.1 or HTTP/1.0")
+            raise FramingError(ProxyReason.BAD_RESPONSE, "what came is not HTTP/1.1 or HTTP/1.0")
         headers: Headers = []
         self._headers = headers
         self._reason = b""
@@ -100,10 +101,12 @@ class ResponseReader:
         except HttpParserUpgrade:
             pass
         except HttpParserError as error:
-            raise FramingError("bad-response", f"the answer's head is malformed: {str(error)[:100]}") from None
+            raise FramingError(
+                ProxyReason.BAD_RESPONSE, f"the answer's head is malformed: {str(error)[:100]}"
+            ) from None
         status = parser.get_status_code()
         if not 100 <= status <= 599 or len(headers) > self._limits.fields:
-            raise FramingError("bad-response", "the answer's head has no usable status, or too many fields")
+            raise FramingError(ProxyReason.BAD_RESPONSE, "the answer's head has no usable status, or too many fields")
         reason = self._reason
         if reason not in _USUAL and _CONTROL.search(reason):
             reason = b""
@@ -129,7 +132,7 @@ def _frame(head: ResponseHead, *, to_head: bool) -> None:  # noqa: C901 - one pa
             framings += 1
             head.length = _chunked(value, head.minor)
     if framings > 1 or (framings and head.status < 200):
-        raise FramingError("bad-response", "the answer does not say in one way how long it is")
+        raise FramingError(ProxyReason.BAD_RESPONSE, "the answer does not say in one way how long it is")
     if head.connection:
         head.keep_alive = persists(head.connection, head.keep_alive)
     if to_head or head.status in _BODILESS or head.status < 200:
@@ -140,5 +143,5 @@ def _frame(head: ResponseHead, *, to_head: bool) -> None:  # noqa: C901 - one pa
 
 def _chunked(value: bytes, minor: int) -> int:
     if value.lower() != b"chunked" or not minor:
-        raise FramingError("bad-response", "the answer has a transfer encoding that was not asked for")
+        raise FramingError(ProxyReason.BAD_RESPONSE, "the answer has a transfer encoding that was not asked for")
     return CHUNKED

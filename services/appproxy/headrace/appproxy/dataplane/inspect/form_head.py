@@ -12,8 +12,16 @@ from typing import Final, Literal
 
 from headrace.appproxy.dataplane.inspect.json_head import HEAD_BYTES
 from headrace.appproxy.dataplane.inspect.json_search import MOST_NAME
+from headrace.common.contracts.reasons.proxy import ModelReason
 
-Unreadable = Literal["", "not-a-form", "name-too-long", "repeated-model", "wrong-type", "too-many-parts"]
+Unreadable = Literal[
+    "",
+    ModelReason.NOT_A_FORM,
+    ModelReason.NAME_TOO_LONG,
+    ModelReason.REPEATED_MODEL,
+    ModelReason.WRONG_TYPE,
+    ModelReason.TOO_MANY_PARTS,
+]
 MOST_PARTS: Final = 1000
 _MOST_HEAD = 8192
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\\\r\n]{1,70})"|([^\s";,]{1,70}))', re.IGNORECASE)
@@ -73,7 +81,7 @@ class FormHead:
     def end(self) -> None:
         """The body has ended."""
         if not self.done:
-            self._finish("" if self.model is not None else "not-a-form")
+            self._finish("" if self.model is not None else ModelReason.NOT_A_FORM)
 
     def _finish(self, problem: Unreadable) -> None:
         self.problem = problem
@@ -101,7 +109,7 @@ class FormHead:
         if self._rest.startswith(b"--"):
             self._finish("")
         elif self._parts >= MOST_PARTS:
-            self._finish("too-many-parts")
+            self._finish(ModelReason.TOO_MANY_PARTS)
         else:
             # The part's head begins with the line end after the boundary, so that a head without fields ends as any other.
             self._step = self._head if self._rest.startswith(_NEXT) else self._skip
@@ -113,7 +121,7 @@ class FormHead:
         at = self._rest.find(b"\r\n\r\n", 0, _MOST_HEAD)
         if at < 0:
             if len(self._rest) >= _MOST_HEAD:
-                self._finish("not-a-form")
+                self._finish(ModelReason.NOT_A_FORM)
             return False
         head = bytes(self._rest[2:at])
         del self._rest[: at + 2]  # the line end stays: an empty value's boundary begins with it
@@ -121,9 +129,9 @@ class FormHead:
         if named.get(b"name") != b"model":
             self._step = self._skip
         elif self.model is not None:
-            self._finish("repeated-model")
+            self._finish(ModelReason.REPEATED_MODEL)
         elif b"filename" in named or b"filename*" in named:
-            self._finish("wrong-type")
+            self._finish(ModelReason.WRONG_TYPE)
         else:
             self._step = self._value
         return not self.done
@@ -133,14 +141,14 @@ class FormHead:
         at = self._rest.find(self._mark, 0, MOST_NAME + len(self._mark) + 2)
         if at < 0:
             if len(self._rest) >= MOST_NAME + len(self._mark) + 2:
-                self._finish("name-too-long")
+                self._finish(ModelReason.NAME_TOO_LONG)
             return False
         begin = self._seen - len(self._rest)
         self.span = (begin + 2, begin + at)
         try:
             self.model = self._rest[2:at].decode()
         except UnicodeDecodeError:
-            self._finish("wrong-type")
+            self._finish(ModelReason.WRONG_TYPE)
             return False
         self._step = self._skip
         if self._seen > self._limit:

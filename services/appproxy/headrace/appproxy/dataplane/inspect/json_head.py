@@ -18,8 +18,11 @@ from codecs import utf_8_decode
 from typing import Any, Final, Literal
 
 from headrace.appproxy.dataplane.inspect.prompts import beginning, cut_beginning, members_of
+from headrace.common.contracts.reasons.proxy import ModelReason
 
-Unreadable = Literal["", "not-json", "too-deep", "too-long", "repeated-model", "wrong-type"]
+Unreadable = Literal[
+    "", ModelReason.NOT_JSON, ModelReason.TOO_DEEP, "too-long", ModelReason.REPEATED_MODEL, ModelReason.WRONG_TYPE
+]
 
 HEAD_BYTES: Final = 65_536
 _MOST_TOKENS = 10**9
@@ -85,7 +88,7 @@ class JsonHead:
             if begun and self._size + len(chunk) - len(begun) < self._limit:  # what comes after the head does not count
                 self._opened = begun.startswith(b"{")
                 if not self._opened:
-                    self._finish("not-json")
+                    self._finish(ModelReason.NOT_JSON)
                     return True
         self._chunks.append(chunk)
         self._size += len(chunk)
@@ -102,15 +105,15 @@ class JsonHead:
         try:
             self._finish(read(content))
         except RecursionError:
-            self._finish("too-deep")
+            self._finish(ModelReason.TOO_DEEP)
         except json.JSONDecodeError as error:
             self.where = f": {error.msg} at character {error.pos}"
-            self._finish("not-json")
+            self._finish(ModelReason.NOT_JSON)
         except UnicodeDecodeError as error:
             self.where = f": no UTF-8 at byte {error.start}"
-            self._finish("not-json")
+            self._finish(ModelReason.NOT_JSON)
         except ValueError:  # a number with more digits than Python reads
-            self._finish("not-json")
+            self._finish(ModelReason.NOT_JSON)
 
     def _finish(self, problem: Unreadable) -> None:
         self.problem = problem
@@ -121,7 +124,7 @@ class JsonHead:
         text = body.decode()
         members = _decode(text)
         if "model" in self._wants and _may_repeat_model(body) and _repeats_model(text):
-            return "repeated-model"
+            return ModelReason.REPEATED_MODEL
         if "prompt" in self._wants:
             self.prompt = _utf8(beginning(members, self._prompt_bytes), self._prompt_bytes)
         return self._take(members)
@@ -138,7 +141,7 @@ class JsonHead:
             keys.append(cut[0])
             members.pop(cut[0], None)  # the later one counts, and it is not known
         if "model" in self._wants and keys.count("model") > 1:
-            return "repeated-model"
+            return ModelReason.REPEATED_MODEL
         if "prompt" in self._wants:
             self.prompt = _utf8(cut_beginning(text, members, cut, self._prompt_bytes), self._prompt_bytes)
         problem = self._take(members)
@@ -161,7 +164,7 @@ class JsonHead:
             if isinstance(model, str):
                 self.model = model
             elif model is not None:
-                return "wrong-type"
+                return ModelReason.WRONG_TYPE
         return ""
 
 

@@ -11,7 +11,11 @@ import json
 import re
 from typing import Final, Literal
 
-Unfound = Literal["", "not-json", "name-too-long", "wrong-type", "too-many-members"]
+from headrace.common.contracts.reasons.proxy import ModelReason
+
+Unfound = Literal[
+    "", ModelReason.NOT_JSON, ModelReason.NAME_TOO_LONG, ModelReason.WRONG_TYPE, ModelReason.TOO_MANY_MEMBERS
+]
 
 MOST_NAME: Final = 512
 """Longest name of a model, in bytes as it is written."""
@@ -96,7 +100,7 @@ class JsonSearch:
     def end(self) -> None:
         """The body has ended."""
         if not self.done:
-            self._finish("not-json")
+            self._finish(ModelReason.NOT_JSON)
 
     def _finish(self, problem: Unfound) -> None:
         self.problem = problem
@@ -119,7 +123,7 @@ class JsonSearch:
         elif state == _VALUE:
             return self._open_value(char, at)
         else:
-            self._finish("not-json")
+            self._finish(ModelReason.NOT_JSON)
         return at + 1
 
     def _open_value(self, char: bytes, at: int) -> int:
@@ -128,9 +132,9 @@ class JsonSearch:
             self._in_text, self._kept = True, b"" if self._key else None
             return at + 1
         if char in (b",", b":", b"}", b"]"):
-            self._finish("not-json")
+            self._finish(ModelReason.NOT_JSON)
         elif self._key and char != b"n":
-            self._finish("wrong-type")
+            self._finish(ModelReason.WRONG_TYPE)
         elif self._key:
             self._finish("")  # null: as if it were not there
         elif char in (b"[", b"{"):
@@ -196,7 +200,7 @@ class JsonSearch:
         if len(kept) > (MOST_NAME if value else _MOST_KEY):
             self._kept, self._key = None, False
             if value:
-                self._finish("name-too-long")
+                self._finish(ModelReason.NAME_TOO_LONG)
             elif not self._in_text:
                 self._end_text()
             return
@@ -205,7 +209,7 @@ class JsonSearch:
         text = _decoded(kept)
         self._kept = None
         if text is None:
-            self._finish("not-json")
+            self._finish(ModelReason.NOT_JSON)
         elif value:
             self.model, self.span = text, (self._value_at, after)
             self._finish("")
@@ -220,7 +224,7 @@ class JsonSearch:
         self._state = _COLON
         self._members += 1
         if self._members > MOST_MEMBERS:
-            self._finish("too-many-members")
+            self._finish(ModelReason.TOO_MANY_MEMBERS)
 
 
 def _decoded(text: bytes) -> str | None:

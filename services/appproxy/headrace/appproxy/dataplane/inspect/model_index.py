@@ -22,7 +22,6 @@ MOST_LISTED = 1000
 """Models in one answer; those of the caller's project come first."""
 _MOST_PAGES = 256
 _MOST_SHOWN = 200
-ErrorBody = tuple[int, dict[str, Any]]
 """Status and body of an answer in OpenAI's error shape."""
 ProjectName = tuple[ProjectId, str]
 
@@ -198,10 +197,9 @@ def _take_out(names: dict[Any, list[ServiceId]], name: Any, service_id: ServiceI
         del names[name]
 
 
-def unknown_model(model: str) -> ErrorBody:
-    """Return the answer for a name that leads nowhere this caller may go."""
-    message = f"The model {_quoted(model)} does not exist or you do not have access to it."
-    return 404, error(message, code="model_not_found")
+def unknown_model(model: str) -> str:
+    """Return the words for a name that leads nowhere this caller may go."""
+    return f"The model {_quoted(model)} does not exist or you do not have access to it."
 
 
 def error(message: str, *, code: str, param: str | None = "model") -> dict[str, Any]:

@@ -15,8 +15,9 @@ from math import ceil, floor
 from typing import Final, Literal
 
 from headrace.common.contracts.messages.routes import LEAST_RATE, RateLimits
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
-Code = Literal["request-rate", "caller-in-flight", "token-rate", "token-budget"]
+Code = Literal[ProxyReason.REQUEST_RATE, ProxyReason.CALLER_IN_FLIGHT, ProxyReason.TOKEN_RATE, ProxyReason.TOKEN_BUDGET]
 Judged = Literal["shared", "local"]
 
 DAY_S: Final = 86_400
@@ -36,10 +37,10 @@ _JUDGED: Final[dict[Judged, bytes]] = {
     "local": b"x-headrace-limits: local\r\n",
 }
 _TEXTS: Final[dict[Code, str]] = {
-    "request-rate": "this caller sends more requests a second than it may",
-    "caller-in-flight": "this caller has as many requests open as it may",
-    "token-rate": "this caller has used its tokens of the minute",
-    "token-budget": "this caller has used its tokens of the day (UTC)",
+    ProxyReason.REQUEST_RATE: "this caller sends more requests a second than it may",
+    ProxyReason.CALLER_IN_FLIGHT: "this caller has as many requests open as it may",
+    ProxyReason.TOKEN_RATE: "this caller has used its tokens of the minute",
+    ProxyReason.TOKEN_BUDGET: "this caller has used its tokens of the day (UTC)",
 }
 
 
@@ -254,19 +255,19 @@ def judge(quota: Quota, usage: Usage, tokens: int, *, now_s: float, unix_s: floa
     if quota.request_interval_s:
         due_s = max(usage.request_full_s, now_s) + quota.request_interval_s - quota.request_burst_s - now_s
         if due_s > _ROUNDING_S:
-            code, wait_s = "request-rate", due_s
+            code, wait_s = ProxyReason.REQUEST_RATE, due_s
     if quota.in_flight and usage.in_flight >= quota.in_flight and wait_s < IN_FLIGHT_RETRY_S:
-        code, wait_s = "caller-in-flight", IN_FLIGHT_RETRY_S
+        code, wait_s = ProxyReason.CALLER_IN_FLIGHT, IN_FLIGHT_RETRY_S
     if quota.tokens_per_minute:
         cost = min(tokens, quota.tokens_per_minute) * quota.token_interval_s
         due_s = max(usage.token_full_s, now_s) + cost - MINUTE_S - now_s
         if due_s > _ROUNDING_S and due_s > wait_s:
-            code, wait_s = "token-rate", due_s
+            code, wait_s = ProxyReason.TOKEN_RATE, due_s
     if quota.tokens_per_day:
         used = usage.day_tokens if usage.day == int(unix_s // DAY_S) else 0
         left_s = DAY_S - unix_s % DAY_S
         if used + min(tokens, quota.tokens_per_day) > quota.tokens_per_day and left_s > wait_s:
-            code, wait_s = "token-budget", left_s
+            code, wait_s = ProxyReason.TOKEN_BUDGET, left_s
     return code, wait_s
 
 

@@ -33,6 +33,7 @@ from headrace.appproxy.dataplane.ratelimit.policy import (
 )
 from headrace.appproxy.dataplane.ratelimit.unavailable import RateLimitStoreError
 from headrace.common.contracts.messages.routes import RateLimits
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _FOLDER: Final = Path(__file__).parent
 _BATCH: Final = 500
@@ -124,7 +125,13 @@ class RedisRateLimiter:
             code, wait_s = judge(quota, usage, tokens, now_s=now_s, unix_s=unix_s)
             # The same arithmetic on the same numbers; the script's word counts all the same.
             return verdict_of(
-                quota, usage, code or "request-rate", wait_s or 1.0, now_s=now_s, unix_s=unix_s, judged="shared"
+                quota,
+                usage,
+                code or ProxyReason.REQUEST_RATE,
+                wait_s or 1.0,
+                now_s=now_s,
+                unix_s=unix_s,
+                judged="shared",
             )
         verdict = verdict_of(quota, usage, None, 0.0, now_s=now_s, unix_s=unix_s, judged="shared")
         if held.lease:

@@ -9,11 +9,12 @@ from headrace.appproxy.dataplane.inspect.usage import NOTHING, cost, tokens_of
 from headrace.appproxy.dataplane.telemetry.record import RequestRecord
 from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats
 from headrace.appproxy.dataplane.upstream.replica import Replica
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.attempts import Attempts
 
-GRACE_REASONS: Final = frozenset({"shutting-down", "replica-stopped"})
+GRACE_REASONS: Final = frozenset({ProxyReason.SHUTTING_DOWN, ProxyReason.REPLICA_STOPPED})
 """Why a request is cut at the end of a grace."""
 _COUNTED: Final[tuple[int, ...]] = (401, 403, 429, 503)
 """Refused also where a replica was chosen already."""

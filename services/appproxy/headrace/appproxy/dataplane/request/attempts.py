@@ -15,7 +15,7 @@ from headrace.appproxy.dataplane.http1.bodies import Body
 from headrace.appproxy.dataplane.http1.heads import RequestHead, ResponseHead
 from headrace.appproxy.dataplane.inspect.usage import UsageReader
 from headrace.appproxy.dataplane.ratelimit.policy import Reservation
-from headrace.appproxy.dataplane.request.local_replies import failure_problem
+from headrace.appproxy.dataplane.request.local_replies import failure_problem, problem_of
 from headrace.appproxy.dataplane.request.relay import Relay
 from headrace.appproxy.dataplane.request.states import FOLLOWING, Event, State
 from headrace.appproxy.dataplane.request.tunnel import Tunnel
@@ -23,7 +23,8 @@ from headrace.appproxy.dataplane.telemetry.record import RequestRecord
 from headrace.appproxy.dataplane.upstream.connection import HIGH_WATER, ReplicaConnection
 from headrace.appproxy.dataplane.upstream.failures import Failure, FailureKind
 from headrace.appproxy.dataplane.upstream.replica import Replica
-from headrace.common.contracts.problems import Problem, TooLarge, Unavailable
+from headrace.common.contracts.problems import Problem
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.body import RequestBody
@@ -209,13 +210,10 @@ class Attempts(Waiter):
         held = self.context.held_bodies
         if size > held.most:
             words = f"the first {held.most} bytes of the body name no model; allowed: `model` before that"
-            raise TooLarge(words, reason="body-too-large", limit=held.most)
+            raise problem_of(ProxyReason.BODY_TOO_LARGE, words, limit=held.most)
         if not held.change(size - self.held_bytes):
-            problem = Unavailable(
-                "this app-proxy holds as many bytes of request bodies as it may", reason="bodies-full"
-            )
-            problem.headers = {"Retry-After": "1"}
-            raise problem
+            text = "this app-proxy holds as many bytes of request bodies as it may"
+            raise problem_of(ProxyReason.BODIES_FULL, text, retry_after_s=1)
         self.held_bytes = size
 
     def wait_for_body(self) -> None:
@@ -285,7 +283,7 @@ class Attempts(Waiter):
         if head.status == 101:
             if not self.plan.upgrade:
                 connection.drop()
-                self.lost("bad-response", "it switched protocols without being asked")
+                self.lost(ProxyReason.BAD_RESPONSE, "it switched protocols without being asked")
                 return
             self.advance(Event.SWITCHED)
             Tunnel(self, connection).begin(head)
@@ -299,7 +297,7 @@ class Attempts(Waiter):
 
     def _elsewhere(self, status: int) -> bool:
         """Whether the engine's own 'not now' is not passed on, because another replica is asked instead."""
-        failure = Failure("engine-unavailable", f"replica {self.record.replica_key} answered {status}")
+        failure = Failure(ProxyReason.ENGINE_UNAVAILABLE, f"replica {self.record.replica_key} answered {status}")
         if self._step(failure) != "other-replica":
             return False
         chosen = self._another()
@@ -320,7 +318,7 @@ class Attempts(Waiter):
             Failure(kind, f"replica {connection.replica.key}: {text}", reused=connection.reused, seconds=seconds)
         )
 
-    def broke_off(self, why: str) -> None:
+    def broke_off(self, why: ProxyReason) -> None:
         """Not called: Relay takes its place with the head."""
 
     def relay(self, content: bytes, body: Body) -> None:
@@ -346,10 +344,10 @@ class Attempts(Waiter):
 
     # --- again
 
-    def _send_again(self, replica: Replica, why: str) -> None:
+    def _send_again(self, replica: Replica, why: ProxyReason) -> None:
         self.advance(Event.SENT_AGAIN)
         self.record.retries += 1
-        self.backend.stats.retried(why)
+        self.backend.stats.retried(why.value)
         self._try(replica)
 
     def _failed(self, failure: Failure) -> None:
@@ -407,7 +405,7 @@ class Attempts(Waiter):
         if task is not None:
             task.cancel()
         self._leave(moved=True)
-        self.safely(lambda: self._send_again(chosen, "replica-taken-out"))
+        self.safely(lambda: self._send_again(chosen, ProxyReason.REPLICA_TAKEN_OUT))
         return True
 
     @property
@@ -423,7 +421,9 @@ class Attempts(Waiter):
             retries=self.record.retries,
             same_instant_s=self.context.proxy_limits.same_instant_s,
         )
-        runs_twice = failure.kind in ("connection-lost", "engine-unavailable") and step == "other-replica"
+        runs_twice = (
+            failure.kind in (ProxyReason.CONNECTION_LOST, ProxyReason.ENGINE_UNAVAILABLE) and step == "other-replica"
+        )
         if runs_twice and not self.backend.may_retry():
             return "give-up"
         return step

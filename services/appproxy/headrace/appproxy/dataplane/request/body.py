@@ -6,7 +6,9 @@ from typing import Final
 
 from headrace.appproxy.dataplane.balancing.retry import Sent
 from headrace.appproxy.dataplane.http1.heads import CHUNKED
-from headrace.common.contracts.problems import TooLarge
+from headrace.appproxy.dataplane.request.local_replies import problem_of
+from headrace.common.contracts.problems import Problem
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _SMALL: Final = 4096
 """Pieces that make no more than this together are kept as one, so that many tiny ones take no more memory than they have bytes."""
@@ -108,5 +110,5 @@ class RequestBody:
         return self._kept or []
 
 
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"the request body is larger than {limit} bytes", reason="body-too-large", limit=limit)
+def _too_large(limit: int) -> Problem:
+    return problem_of(ProxyReason.BODY_TOO_LARGE, f"the request body is larger than {limit} bytes", limit=limit)

@@ -22,6 +22,7 @@ from headrace.appproxy.dataplane.ratelimit.policy import Reservation
 from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
 from headrace.appproxy.dataplane.telemetry.stats import StatsBook
 from headrace.appproxy.dataplane.telemetry.tracing import Tracer
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
@@ -56,9 +57,9 @@ class Downstreams:
             crowded = len(mine) > self._most_per_address
         self.open.add(downstream)
         if len(self.open) > self._most:
-            return FramingError("proxy-full", "this app-proxy has too many connections", 503)
+            return FramingError(ProxyReason.PROXY_FULL, "this app-proxy has too many connections")
         if crowded:
-            return FramingError("too-many-connections", "this address has too many connections open", 429)
+            return FramingError(ProxyReason.TOO_MANY_CONNECTIONS, "this address has too many connections open")
         return None
 
     def remove(self, downstream: DownstreamConnection) -> None:
@@ -216,6 +217,6 @@ class WorkerContext:
         """Return whether X-Forwarded-* from this peer are believed."""
         return is_trusted(address, self.proxy_limits.trusted_peers)
 
-    def malformed(self, code: str) -> None:
+    def malformed(self, code: ProxyReason) -> None:
         """Count bytes that were no request."""
-        self.stats.count_malformed(code)
+        self.stats.count_malformed(code.value)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.appproxy.dataplane.headers.rewrite import field
-from headrace.appproxy.dataplane.request.local_replies import no_content
-from headrace.common.contracts.problems import Forbidden, TooManyRequests
+from headrace.appproxy.dataplane.request.local_replies import no_content, problem_of
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.exchange import Exchange
@@ -23,7 +23,7 @@ def answer(exchange: Exchange, backend: Backend | None, allowed: bytes) -> None:
     if not allowed:
         setting = "the app-proxy's fleet_cors_origins" if backend is None else "the service's cors.allow_origins"
         page = field(exchange.head, b"origin")[:_LONGEST_SHOWN].decode("latin-1")
-        raise Forbidden(f"pages of {page} may not call: it is none of {setting}", reason="origin-not-allowed")
+        raise problem_of(ProxyReason.ORIGIN_NOT_ALLOWED, f"pages of {page} may not call: it is none of {setting}")
     exchange.record.status = 204
     if backend is None:
         exchange.context.stats.preflights += 1
@@ -40,4 +40,4 @@ def _meter(exchange: Exchange) -> None:
     verdict = exchange.context.preflights.judge(exchange.record.client_address)
     if not verdict.allowed:
         text = "this address sends more preflight requests a second than it may"
-        raise TooManyRequests(text, retry_after_s=verdict.retry_after_s, reason="preflight-rate")
+        raise problem_of(ProxyReason.PREFLIGHT_RATE, text, retry_after_s=verdict.retry_after_s)

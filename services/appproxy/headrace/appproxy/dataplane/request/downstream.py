@@ -17,6 +17,7 @@ from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol
 from headrace.appproxy.dataplane.request.exchange import Exchange
 from headrace.appproxy.dataplane.request.local_replies import framing_reply
 from headrace.appproxy.dataplane.upstream.connection import HIGH_WATER
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.context import Listener, WorkerContext
@@ -219,8 +220,8 @@ class DownstreamConnection(CoalescingProtocol):
         if self.exchange is not None:
             self.exchange.expired()
         elif self.reader.begun:
-            self.context.malformed("head-timeout")
-            self.reply_and_close(framing_reply(FramingError("head-timeout", "the head did not come in time", 408)))
+            self.context.malformed(ProxyReason.HEAD_TIMEOUT)
+            self.reply_and_close(framing_reply(FramingError(ProxyReason.HEAD_TIMEOUT, "the head did not come in time")))
         else:
             self.end()
 

@@ -19,13 +19,15 @@ from headrace.appproxy.dataplane.request.local_replies import (
     framing_problem,
     internal_error,
     interruption_problem,
+    problem_of,
     problem_reply,
     refusal_problem,
 )
 from headrace.appproxy.dataplane.request.states import Event, IllegalTransitionError, State
 from headrace.appproxy.dataplane.upstream.failures import Failure
 from headrace.common.contracts.messages.routes import RateLimits
-from headrace.common.contracts.problems import Problem, RequestTimeout, TooManyRequests
+from headrace.common.contracts.problems import Problem
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 log = structlog.get_logger(__name__)
 _NEVER: Final = float("inf")
@@ -90,8 +92,8 @@ class Exchange(Attempts):
     def _judged(self, verdict: Verdict) -> None:
         self.reservation = verdict.reservation
         self.limit_fields = verdict.fields
-        if not verdict.allowed:
-            raise TooManyRequests(verdict.text, retry_after_s=verdict.retry_after_s, reason=verdict.code)
+        if verdict.code is not None:
+            raise problem_of(verdict.code, verdict.text, retry_after_s=verdict.retry_after_s)
         self.admit()
 
     def admit(self) -> None:
@@ -104,7 +106,7 @@ class Exchange(Attempts):
         else:
             self.advance(Event.NO_REPLICA_FREE)
 
-    def cut_now(self, why: str) -> None:
+    def cut_now(self, why: ProxyReason) -> None:
         """End it by whoever has it in hand: this, or the Relay or Tunnel that took its place."""
         (self.downstream.exchange or self).cut(why)
 
@@ -154,15 +156,15 @@ class Exchange(Attempts):
         """The downstream connection's deadline is over."""
         if not self.downstream.request_complete:
             seconds = self.context.proxy_limits.caller_idle_timeout_s
-            self.answer(RequestTimeout(f"no byte of the request body came for {seconds:g} s", reason="caller-idle"))
+            self.answer(problem_of(ProxyReason.CALLER_IDLE, f"no byte of the request body came for {seconds:g} s"))
         elif self.connection is not None:
             self.connection.drop()
             text = f"no answer from replica {self.record.replica_key} within {self.backend.first_byte_timeout_s:g} s"
-            self._failed(Failure("first-byte-timeout", text))
+            self._failed(Failure(ProxyReason.FIRST_BYTE_TIMEOUT, text))
 
-    def cut(self, why: str) -> None:
+    def cut(self, why: ProxyReason) -> None:
         """End it now, and say why; what may still go to another replica does."""
-        if why == "replica-stopped" and self.move():
+        if why == ProxyReason.REPLICA_STOPPED and self.move():
             return
         self.record.was_cut = why in GRACE_REASONS
         self.answer(interruption_problem(why))
@@ -224,7 +226,7 @@ class Exchange(Attempts):
             if self.connection is not None:
                 self.connection.drop()
                 self.connection = None
-            self.record.broken = "internal-error"
+            self.record.broken = ProxyReason.INTERNAL_ERROR
             self.end(Event.FAULT)
             self.downstream.discard()
         raise IllegalTransitionError(state, event)

@@ -8,8 +8,9 @@ from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.appproxy.dataplane.ratelimit.policy import counts_tokens
 from headrace.appproxy.dataplane.request import cors_preflight, openai
 from headrace.appproxy.dataplane.request.body import RequestBody
+from headrace.appproxy.dataplane.request.local_replies import problem_of
 from headrace.appproxy.dataplane.request.plan import RequestPlan, plan_for
-from headrace.common.contracts.problems import Unavailable
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.exchange import Exchange
@@ -34,11 +35,9 @@ def enter(exchange: Exchange) -> None:
             cors_preflight.answer(exchange, plan.backend, plan.preflight)
             return
     if context.requests.stopping:
-        raise Unavailable("this app-proxy is stopping", reason="shutting-down")
+        raise problem_of(ProxyReason.SHUTTING_DOWN, "this app-proxy is stopping")
     if len(context.requests.open) > context.proxy_limits.max_open_requests:
-        problem = Unavailable("this app-proxy has too many open requests", reason="proxy-full")
-        problem.headers = {"Retry-After": "1"}
-        raise problem
+        raise problem_of(ProxyReason.PROXY_FULL, "this app-proxy has too many open requests", retry_after_s=1)
     if head.length:
         bounds = context.proxy_limits
         body = exchange.body = RequestBody(head.length, limit=bounds.max_body_bytes, keep=bounds.replay_bytes)

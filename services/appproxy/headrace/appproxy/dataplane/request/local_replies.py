@@ -3,65 +3,85 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Final
 
 import structlog
 
-from headrace.appproxy.dataplane.auth.access import DENIALS, Denial
+from headrace.appproxy.dataplane.auth.access import is_denial
 from headrace.appproxy.dataplane.auth.authenticator import denial_problem
 from headrace.appproxy.dataplane.balancing.admission import Refusal
 from headrace.appproxy.dataplane.http1.heads import FramingError
 from headrace.appproxy.dataplane.upstream.failures import Failure
 from headrace.common.contracts.problems import (
+    Forbidden,
     InvalidRequest,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
     Problem,
+    RequestTimeout,
+    TooLarge,
     TooManyRequests,
     Unavailable,
     UpstreamFailed,
     UpstreamTimeout,
 )
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 log = structlog.get_logger(__name__)
 
 
-def refusal_problem(denial_problem: Refusal) -> Problem:
-    """Return the problem for a request that no replica takes now."""
-    if denial_problem.status == 429:
-        return TooManyRequests(
-            denial_problem.text, retry_after_s=denial_problem.retry_after_s, reason=denial_problem.code
-        )
-    if denial_problem.status == 502:
-        return UpstreamFailed(denial_problem.text, reason=denial_problem.code)
-    problem = Unavailable(denial_problem.text, reason=denial_problem.code)
-    problem.headers = {"Retry-After": str(denial_problem.retry_after_s)}
+_PROBLEMS: Final[Mapping[int, type[Problem]]] = {
+    kind.status: kind
+    for kind in (
+        Forbidden,
+        NotFound,
+        MethodNotAllowed,
+        RequestTimeout,
+        TooLarge,
+        UpstreamFailed,
+        Unavailable,
+        UpstreamTimeout,
+    )
+}
+_INTERRUPTED: Final[Mapping[ProxyReason, str]] = {
+    ProxyReason.IDLE_TIMEOUT: "the replica sent nothing for too long",
+    ProxyReason.CALLER_STALLED: "the caller did not take the answer",
+    ProxyReason.SHUTTING_DOWN: "this app-proxy is stopping",
+    ProxyReason.REPLICA_STOPPED: "the replica was stopped before the answer was whole",
+}
+
+
+def problem_of(reason: ProxyReason, text: str, *, retry_after_s: int | None = None, **extra: Any) -> Problem:
+    """Return the problem for `reason`, of the type that its status has."""
+    if reason.status == TooManyRequests.status:
+        return TooManyRequests(text, retry_after_s=retry_after_s or 1, reason=reason, **extra)
+    problem = _PROBLEMS[reason.status](text, reason=reason, **extra)
+    if retry_after_s is not None:
+        problem.headers = {"Retry-After": str(retry_after_s)}
     return problem
+
+
+def refusal_problem(refusal: Refusal) -> Problem:
+    """Return the problem for a request that no replica takes now."""
+    after_s = None if refusal.code is ProxyReason.NO_OTHER_REPLICA else refusal.retry_after_s
+    return problem_of(refusal.code, refusal.text, retry_after_s=after_s)
 
 
 def failure_problem(failure: Failure) -> Problem:
     """Return the problem for a request that a replica did not answer: 504 where it was too slow, else 502."""
-    if failure.kind in ("connect-timeout", "first-byte-timeout"):
-        return UpstreamTimeout(failure.text, reason=failure.kind)
-    return UpstreamFailed(failure.text, reason=failure.kind)
+    return problem_of(failure.kind, failure.text)
 
 
-def interruption_problem(why: str) -> Problem:
+def interruption_problem(why: ProxyReason) -> Problem:
     """Return what the caller is told of an answer that ended for the reason `why`."""
-    if why in DENIALS:  # of a caller who was let in before
-        return denial_problem(cast("Denial", why), basic=False)
-    match why:
-        case "idle-timeout":
-            return UpstreamTimeout("the replica sent nothing for too long", reason=why)
-        case "caller-stalled":
-            return UpstreamFailed("the caller did not take the answer", reason=why)
-        case "shutting-down":
-            return Unavailable("this app-proxy is stopping", reason=why)
-        case "replica-stopped":
-            return Unavailable("the replica was stopped before the answer was whole", reason=why)
-        case "internal-error":
-            return internal_error()
-        case _:
-            return UpstreamFailed("the replica's answer broke off", reason=why)
+    if is_denial(why):  # of a caller who was let in before
+        return denial_problem(why, basic=False)
+    if why is ProxyReason.INTERNAL_ERROR:
+        return internal_error()
+    return problem_of(why, _INTERRUPTED.get(why, "the replica's answer broke off"))
 
 
 def as_problem(error: Exception) -> Problem:
@@ -74,7 +94,7 @@ def as_problem(error: Exception) -> Problem:
 
 def internal_error() -> Problem:
     """Return the Problem for a mistake of the proxy's own, which stands in the log."""
-    return Problem("an internal error happened; the request id finds it in the log")
+    return Problem("an internal error happened; the request id finds it in the log", reason=ProxyReason.INTERNAL_ERROR)
 
 
 def problem_reply(
@@ -139,25 +159,17 @@ def no_content(fields: bytes, *, request_id: bytes, closes: bool) -> bytes:
 
 def framing_problem(error: FramingError) -> Problem:
     """Return the problem for a body that is not framed as its head says."""
-    problem = InvalidRequest(error.detail)
-    problem.extra["reason"] = error.code
-    return problem
+    return InvalidRequest(error.detail, reason=error.code)
 
 
 def framing_reply(error: FramingError) -> bytes:
     """Return the answer to bytes that are no request. The connection must end after it."""
-    document = {
-        "type": "urn:headrace:problem:malformed-request",
-        "title": "Malformed request",
-        "status": error.status,
-        "detail": error.detail,
-        "reason": error.code,
-    }
-    content = json.dumps(document).encode()
-    return local_reply(error.status, b"application/problem+json", content, request_id=b"", closes=True)
+    problem = MalformedRequest(error.detail, status=error.status, reason=error.code)
+    content = json.dumps(problem.document()).encode()
+    return local_reply(problem.status, b"application/problem+json", content, request_id=b"", closes=True)
 
 
-def error_event(why: str, request_id: bytes) -> bytes:
+def error_event(why: ProxyReason, request_id: bytes) -> bytes:
     """Return what is put into an event stream that cannot be finished: OpenAI clients raise an `error` member."""
     problem = interruption_problem(why)
     error = {

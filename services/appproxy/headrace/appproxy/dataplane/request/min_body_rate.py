@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headrace.appproxy.dataplane.request.local_replies import problem_of
 from headrace.appproxy.dataplane.request.states import State
-from headrace.common.contracts.problems import RequestTimeout
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.context import WorkerContext
@@ -47,7 +48,7 @@ class MinBodyRate:
             if seconds >= grace_s:
                 if size - before < least * seconds:
                     text = f"fewer than {least} bytes of the request body came in a second, for {seconds:.0f} s"
-                    exchange.answer(RequestTimeout(text, reason="body-too-slow"))
+                    exchange.answer(problem_of(ProxyReason.BODY_TOO_SLOW, text))
                     continue
                 seconds, before = 0.0, size
             self._stretches[exchange] = seconds, before

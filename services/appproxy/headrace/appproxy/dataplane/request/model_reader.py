@@ -11,6 +11,7 @@ from headrace.appproxy.dataplane.inspect.form_head import MOST_PARTS, FormHead, 
 from headrace.appproxy.dataplane.inspect.json_head import JsonHead
 from headrace.appproxy.dataplane.inspect.json_search import MOST_MEMBERS, MOST_NAME, JsonSearch
 from headrace.appproxy.dataplane.request.states import Event
+from headrace.common.contracts.reasons.proxy import ModelReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.body import RequestBody
@@ -20,17 +21,17 @@ _MODEL = frozenset({"model"})
 _KINDS = "allowed is a JSON object, or multipart/form-data"
 _NO_MODEL = "the request names no model: a JSON object or a form needs the field `model`"
 _WORDS = {
-    "missing-model": _NO_MODEL,
-    "not-json": f"the body is no JSON object; {_KINDS}",
-    "not-a-form": "the body is not the multipart/form-data that its Content-Type says",
-    "too-deep": "the body is nested too deep to be read",
-    "repeated-model": "the request names its model more than once",
-    "wrong-type": "the request's `model` is not a text",
-    "name-too-long": f"the request's `model` is longer than {MOST_NAME} bytes",
-    "too-many-members": f"more than {MOST_MEMBERS} members come before `model`",
-    "too-many-parts": f"more than {MOST_PARTS} parts come before `model`",
-    "byte-order-mark": "the body begins with a byte order mark, or is no UTF-8; allowed is UTF-8 without one (RFC 8259 section 8.1)",
-    "compressed-body": f"the body is compressed; {_KINDS}, not compressed",
+    ModelReason.MISSING_MODEL: _NO_MODEL,
+    ModelReason.NOT_JSON: f"the body is no JSON object; {_KINDS}",
+    ModelReason.NOT_A_FORM: "the body is not the multipart/form-data that its Content-Type says",
+    ModelReason.TOO_DEEP: "the body is nested too deep to be read",
+    ModelReason.REPEATED_MODEL: "the request names its model more than once",
+    ModelReason.WRONG_TYPE: "the request's `model` is not a text",
+    ModelReason.NAME_TOO_LONG: f"the request's `model` is longer than {MOST_NAME} bytes",
+    ModelReason.TOO_MANY_MEMBERS: f"more than {MOST_MEMBERS} members come before `model`",
+    ModelReason.TOO_MANY_PARTS: f"more than {MOST_PARTS} parts come before `model`",
+    ModelReason.BYTE_ORDER_MARK: "the body begins with a byte order mark, or is no UTF-8; allowed is UTF-8 without one (RFC 8259 section 8.1)",
+    ModelReason.COMPRESSED_BODY: f"the body is compressed; {_KINDS}, not compressed",
 }
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 """How gzip, zstd, bzip2 and xz begin."""
@@ -74,8 +75,8 @@ class ModelReader:
         self._reader: JsonHead | FormHead | JsonSearch = JsonHead(_MODEL) if mark is None else FormHead(mark)
         self._then = then
         self.model: str | None = None
-        self.problem = ""
-        """Why there is none; a stable word."""
+        self.problem: ModelReason | None = None
+        """Why there is none."""
         self.words = ""
         """That in words."""
 
@@ -83,7 +84,7 @@ class ModelReader:
         """Look at what is here, and ask for more where that does not tell. Raises Problem."""
         exchange = self._exchange
         if field(exchange.head, b"content-encoding").strip().lower() not in (b"", b"identity"):
-            self._fail("compressed-body")
+            self._fail(ModelReason.COMPRESSED_BODY)
             return
         exchange.inspect_body = self.feed
         for piece in self._body.pieces():
@@ -130,19 +131,19 @@ class ModelReader:
             return
         exchange.inspect_body = None
         if reader.model is None:
-            self._fail(reader.problem or "missing-model")
+            self._fail(reader.problem if isinstance(reader.problem, ModelReason) else ModelReason.MISSING_MODEL)
         else:
             self.model = reader.model
             self._then(self)
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: ModelReason) -> None:
         begun = b"".join(self._body.pieces()[:2])[:8]
-        if why == "not-json" and begun.startswith(_COMPRESSED):
-            why = "compressed-body"
-        elif why == "not-json" and begun.startswith(_MARKS):
-            why = "byte-order-mark"
+        if why == ModelReason.NOT_JSON and begun.startswith(_COMPRESSED):
+            why = ModelReason.COMPRESSED_BODY
+        elif why == ModelReason.NOT_JSON and begun.startswith(_MARKS):
+            why = ModelReason.BYTE_ORDER_MARK
         self.problem = why
         self.words = _WORDS[why]
-        if why == "not-json" and isinstance(self._reader, JsonHead):
+        if why == ModelReason.NOT_JSON and isinstance(self._reader, JsonHead):
             self.words += self._reader.where
         self._then(self)

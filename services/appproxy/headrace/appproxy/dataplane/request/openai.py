@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote
 
 from headrace.appproxy.dataplane.auth.access import Denial
@@ -15,10 +15,10 @@ from headrace.appproxy.dataplane.inspect.form_head import FormHead, boundary
 from headrace.appproxy.dataplane.inspect.json_head import JsonHead
 from headrace.appproxy.dataplane.inspect.model_index import PUBLIC_SCOPE, ModelScope, error, unknown_model
 from headrace.appproxy.dataplane.ratelimit.policy import estimate_tokens
-from headrace.appproxy.dataplane.request.local_replies import local_reply
+from headrace.appproxy.dataplane.request.local_replies import local_reply, problem_of
 from headrace.appproxy.dataplane.request.model_reader import ModelReader
 from headrace.appproxy.dataplane.request.states import Event
-from headrace.common.contracts.problems import MethodNotAllowed, NotFound
+from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.exchange import Exchange
@@ -27,6 +27,7 @@ BodyHead = JsonHead | FormHead
 _MODELS = b"/v1/models"
 _REALTIME = b"/v1/realtime"
 _MOST_PARAMETERS = 100
+_NOT_JSON: Final = ModelReason.NOT_JSON  # a member of an enum is looked up; each request with limits on tokens asks
 
 
 def enter(exchange: Exchange, authorization: bytes | None) -> None:
@@ -45,7 +46,7 @@ def enter(exchange: Exchange, authorization: bytes | None) -> None:
         return
     if exchange.body is None:
         words = "the fleet's base URL serves /v1/models, requests that name their model in the body, and WebSockets of /v1/realtime?model="
-        raise NotFound(words, reason="not-found")
+        raise problem_of(ProxyReason.NOT_FOUND, words)
     ModelReader(exchange, exchange.body, lambda found: _named(exchange, found, caller)).begin()
 
 
@@ -68,7 +69,7 @@ def _caller_of(exchange: Exchange, authorization: bytes | None) -> ModelCaller:
         return ModelCaller(found, authorization, None)
     # Clients of public services send what their libraries insist on; but a token of ours that does not hold is told so.
     if not backends.model_index.has_public or (
-        found != "missing-token" and forwardable(authorization, parse_credential(authorization)) is None
+        found != ProxyReason.MISSING_TOKEN and forwardable(authorization, parse_credential(authorization)) is None
     ):
         raise denial_problem(found, basic=False)
     return ModelCaller(PUBLIC_SCOPE, authorization, found)
@@ -77,7 +78,7 @@ def _caller_of(exchange: Exchange, authorization: bytes | None) -> ModelCaller:
 def _models(exchange: Exchange, name: str, caller: ModelCaller) -> None:
     index = exchange.context.backends.model_index
     if exchange.head.method not in (b"GET", b"HEAD"):
-        raise MethodNotAllowed("models are listed by GET")
+        raise problem_of(ProxyReason.METHOD_NOT_ALLOWED, "models are listed by GET")
     if not name:
         _answer(exchange, 200, index.page(caller.scope))
         return
@@ -93,7 +94,11 @@ def _unknown(exchange: Exchange, model: str, caller: ModelCaller) -> None:
     if caller.denial is not None:
         exchange.answer(denial_problem(caller.denial, basic=False))
     else:
-        _own(exchange, *unknown_model(model), "unknown-model")
+        _refuse(exchange, ModelReason.UNKNOWN_MODEL, unknown_model(model))
+
+
+def _refuse(exchange: Exchange, why: ModelReason, words: str) -> None:
+    _own(exchange, why.status, error(words, code=why.shown), why.value)
 
 
 def _own(exchange: Exchange, status: int, content: dict[str, Any], reason: str = "") -> None:
@@ -118,8 +123,7 @@ def _answer(exchange: Exchange, status: int, content: bytes, reason: str = "") -
 
 def _named(exchange: Exchange, found: ModelReader, caller: ModelCaller) -> None:
     if found.model is None:
-        status = 415 if found.problem == "compressed-body" else 400
-        _own(exchange, status, error(found.words, code=found.problem.replace("-", "_")), found.problem)
+        _refuse(exchange, found.problem or ModelReason.MISSING_MODEL, found.words)
         return
     _go(exchange, found.model, caller, found)
 
@@ -131,9 +135,8 @@ def _realtime(exchange: Exchange, caller: ModelCaller) -> None:
     if len(models) == 1:
         _go(exchange, models[0], caller)
         return
-    why = "repeated-model" if models else "missing-model"
-    words = "the address has to name one model: /v1/realtime?model=<model>"
-    _own(exchange, 400, error(words, code=why.replace("-", "_")), why)
+    why = ModelReason.REPEATED_MODEL if models else ModelReason.MISSING_MODEL
+    _refuse(exchange, why, "the address has to name one model: /v1/realtime?model=<model>")
 
 
 def _go(exchange: Exchange, model: str, caller: ModelCaller, found: ModelReader | None = None) -> None:
@@ -188,6 +191,6 @@ def tokens_of(exchange: Exchange, found: BodyHead | None) -> int:
     body = exchange.body
     if body is None:
         return 0
-    if not isinstance(found, JsonHead) or found.problem == "not-json":
+    if not isinstance(found, JsonHead) or found.problem is _NOT_JSON:
         return estimate_tokens(None, None)
     return estimate_tokens(max(exchange.head.length, body.size), found.max_tokens)

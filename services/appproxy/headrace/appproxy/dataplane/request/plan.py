@@ -14,6 +14,7 @@ from headrace.appproxy.dataplane.headers.subprotocols import parse_offer
 from headrace.appproxy.dataplane.http1.heads import RequestHead
 from headrace.appproxy.dataplane.request.resolve import resolve_destination
 from headrace.common.contracts.problems import Unauthenticated
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.exchange import Exchange
@@ -117,7 +118,7 @@ def _authorization(consumed: ConsumedFields) -> bytes | None:
     if values is None:
         return None
     if len(values) > 1:
-        raise Unauthenticated("allowed is one Authorization field", reason="malformed-token")
+        raise Unauthenticated("allowed is one Authorization field", reason=ProxyReason.MALFORMED_TOKEN)
     return values[0]
 
 

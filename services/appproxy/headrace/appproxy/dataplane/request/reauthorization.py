@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
 from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.common.contracts.problems import Problem
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.context import WorkerContext
@@ -58,6 +59,6 @@ class Reauthorizer:
             self._context.authenticator.authenticate(exchange.backend.entry, exchange.plan.authorization, now_s)
         except Problem as problem:
             try:
-                exchange.cut_now(str(problem.extra["reason"]))
+                exchange.cut_now(cast("ProxyReason", problem.reason))
             except Exception:
                 log.exception("cut_failed")

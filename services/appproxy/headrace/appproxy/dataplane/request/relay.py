@@ -14,6 +14,8 @@ from headrace.appproxy.dataplane.request.body import LAST_CHUNK, chunk
 from headrace.appproxy.dataplane.request.local_replies import error_event
 from headrace.appproxy.dataplane.request.states import Event
 from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
+from headrace.appproxy.dataplane.upstream.failures import FailureKind
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.attempts import Attempts
@@ -82,21 +84,21 @@ class Relay:
         self._exchange.end(Event.ANSWERED)
         self._downstream.finished(closes=closes, now_s=self._exchange.record.ended_s)
 
-    def broke_off(self, why: str) -> None:
+    def broke_off(self, why: ProxyReason) -> None:
         """End an answer that cannot be finished so that nobody can take it for whole.
 
         An event stream gets an `event: error` first. Then the connection ends: chunked and counted bodies show the loss by
         themselves; a body that lasts until the close is reset.
         """
-        if why == "connection-lost" and self._connection.replica.retired:
-            why = "replica-stopped"  # its grace was over
+        if why == ProxyReason.CONNECTION_LOST and self._connection.replica.retired:
+            why = ProxyReason.REPLICA_STOPPED  # its grace was over
             self._exchange.record.was_cut = True
-        self._exchange.record.broken = why
+        self._exchange.record.broken = why.value
         transport = self._downstream.transport
         self.flush()
         self._exchange.connection = None
         self._exchange.end(Event.BROKE_OFF)
-        if why == "caller-stalled":
+        if why == ProxyReason.CALLER_STALLED:
             self._downstream.discard()
             return
         if self._rewrite.events:
@@ -114,7 +116,7 @@ class Relay:
     def answered(self, head: ResponseHead) -> None:
         """Not called: it was answered."""
 
-    def lost(self, kind: str, text: str) -> None:
+    def lost(self, kind: FailureKind, text: str) -> None:
         """Not called: it was answered."""
 
     def from_replica(self, data: bytes) -> None:
@@ -145,13 +147,13 @@ class Relay:
 
     def bad_body(self, _error: FramingError) -> None:
         """The rest of the request's body is not framed as its head says."""
-        self.cut("connection-lost")
+        self.cut(ProxyReason.CONNECTION_LOST)
 
     def expired(self) -> None:
         """One side was silent for too long."""
-        self.cut("idle-timeout" if self._downstream.writable else "caller-stalled")
+        self.cut(ProxyReason.IDLE_TIMEOUT if self._downstream.writable else ProxyReason.CALLER_STALLED)
 
-    def cut(self, why: str) -> None:
+    def cut(self, why: ProxyReason) -> None:
         """End it now, and say why."""
         self._exchange.record.was_cut = why in GRACE_REASONS
         self._connection.drop()

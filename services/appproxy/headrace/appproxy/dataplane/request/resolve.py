@@ -8,7 +8,9 @@ from headrace.appproxy.dataplane.balancing.destination import Destination
 from headrace.appproxy.dataplane.headers.rewrite import is_host
 from headrace.appproxy.dataplane.http1.heads import RequestHead
 from headrace.appproxy.dataplane.inspect.routing import locate, origin_form
-from headrace.common.contracts.problems import InvalidRequest, NotFound
+from headrace.appproxy.dataplane.request.local_replies import problem_of
+from headrace.common.contracts.problems import InvalidRequest
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.context import WorkerContext
@@ -35,20 +37,20 @@ def resolve_destination(context: WorkerContext, head: RequestHead, own_port: int
         or "#" in target
         or any(c <= " " or c == "\x7f" for c in target)
     ):
-        raise InvalidRequest("the request target is not a path")
+        raise InvalidRequest("the request target is not a path", reason=ProxyReason.INVALID_REQUEST)
     if not is_host(host.encode("latin-1")):
-        raise InvalidRequest("the Host header is not a host")
+        raise InvalidRequest("the Host header is not a host", reason=ProxyReason.INVALID_REQUEST)
     if own_port is not None:
         backend = context.backends.by_port(own_port)
         if backend is None:
-            raise NotFound("no service has this address", reason="unknown-service")
+            raise problem_of(ProxyReason.UNKNOWN_SERVICE, "no service has this address")
         return Destination(backend, b"", host.encode("latin-1")), target.encode()
     address = locate(target, host, context.proxy_limits.domain)
     if address is not None and address.name == FLEET[1:] and address.prefix:
         return Destination(None, b"", host.encode("latin-1")), target.encode()
     backend = context.backends.by_name(address.name) if address else None
     if backend is None or address is None:
-        raise NotFound("no service has this address", reason="unknown-service")
+        raise problem_of(ProxyReason.UNKNOWN_SERVICE, "no service has this address")
     found = Destination(backend, address.prefix.encode(), host.encode("latin-1"))
     if segment:
         context.backends.destinations.put((segment, head.host), found)

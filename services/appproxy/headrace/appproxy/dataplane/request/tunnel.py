@@ -18,6 +18,8 @@ from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS
 from headrace.appproxy.dataplane.request.local_replies import interruption_problem
 from headrace.appproxy.dataplane.request.states import Event
 from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
+from headrace.appproxy.dataplane.upstream.failures import FailureKind
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.request.attempts import Attempts
@@ -92,14 +94,14 @@ class Tunnel:
 
     def expired(self) -> None:
         """Nobody said anything."""
-        self._exchange.record.broken = "idle-timeout"
+        self._exchange.record.broken = ProxyReason.IDLE_TIMEOUT.value
         self._close_upstream()
         self._end(Event.BROKE_OFF)
         self._downstream.close_gracefully()
 
-    def cut(self, why: str) -> None:
+    def cut(self, why: ProxyReason) -> None:
         """End it now. A caller who lost the right to call is told so, unless a frame has begun: then there is no place for it."""
-        self._exchange.record.broken, self._exchange.record.was_cut = why, why in GRACE_REASONS
+        self._exchange.record.broken, self._exchange.record.was_cut = why.value, why in GRACE_REASONS
         denied = why in DENIALS
         if denied and self._frames.between:
             self._downstream.write(close_frame(POLICY_VIOLATION, interruption_problem(why).detail))
@@ -127,10 +129,10 @@ class Tunnel:
     def flush(self) -> None:
         """Not called: nothing is held back."""
 
-    def lost(self, kind: str, text: str) -> None:
+    def lost(self, kind: FailureKind, text: str) -> None:
         """Not called: it was answered."""
 
-    def broke_off(self, why: str) -> None:
+    def broke_off(self, why: ProxyReason) -> None:
         """Not called: a tunnel has no framing that could break."""
 
     def body_came(self, content: bytes) -> None:

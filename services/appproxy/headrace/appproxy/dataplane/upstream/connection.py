@@ -9,6 +9,7 @@ from headrace.appproxy.dataplane.http1.heads import FramingError, HeadLimits, Re
 from headrace.appproxy.dataplane.http1.responses import ResponseReader
 from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol, WriteCoalescer
 from headrace.appproxy.dataplane.upstream.failures import FailureKind
+from headrace.common.contracts.reasons.proxy import ProxyReason
 
 if TYPE_CHECKING:
     from headrace.appproxy.dataplane.upstream.replica import Replica
@@ -39,7 +40,7 @@ class ResponseHandler(Protocol):
     def lost(self, kind: FailureKind, text: str) -> None:
         """The connection ended, or sent no HTTP, before a head came."""
 
-    def broke_off(self, why: str) -> None:
+    def broke_off(self, why: ProxyReason) -> None:
         """The answer cannot be finished."""
 
     def replica_full(self, *, full: bool) -> None:
@@ -114,9 +115,9 @@ class ReplicaConnection(CoalescingProtocol):
             except FramingError as error:
                 self.drop()
                 if self._head is None:
-                    handler.lost("bad-response", error.detail)
+                    handler.lost(ProxyReason.BAD_RESPONSE, error.detail)
                 else:
-                    handler.broke_off("bad-response")
+                    handler.broke_off(ProxyReason.BAD_RESPONSE)
 
     def _begin(self, handler: ResponseHandler, data: bytes) -> None:
         """Read a head, and what came with it."""
@@ -125,7 +126,7 @@ class ReplicaConnection(CoalescingProtocol):
         while head is not None and head.status < 200 and head.status != 101:
             self._interim += 1  # RFC 9110 section 15.2: a proxy may keep interim answers to itself
             if self._interim > _MOST_INTERIM:
-                raise FramingError("bad-response", "too many interim answers")
+                raise FramingError(ProxyReason.BAD_RESPONSE, "too many interim answers")
             head = reader.head(reader.rest, to_head=self._to_head)
         if head is None:
             return
@@ -202,9 +203,9 @@ class ReplicaConnection(CoalescingProtocol):
         if self.tunnel or whole:
             handler.ended()
         elif head is None:
-            handler.lost("connection-lost", "the connection was closed before an answer came")
+            handler.lost(ProxyReason.CONNECTION_LOST, "the connection was closed before an answer came")
         else:
-            handler.broke_off("connection-lost")
+            handler.broke_off(ProxyReason.CONNECTION_LOST)
 
     def pause_writing(self) -> None:
         """The event loop's callback: the replica does not take what it is sent."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from headrace.common.contracts.reasons.proxy import ProxyReason
+
 FailureKind = Literal[
-    "connect-failed",  # refused, unreachable, name unknown: nothing was sent
-    "connect-timeout",
-    "connection-lost",  # reset or closed before the first byte
-    "bad-response",
-    "first-byte-timeout",
-    "engine-unavailable",  # its own 502 or 503
+    ProxyReason.CONNECT_FAILED,  # refused, unreachable, name unknown: nothing was sent
+    ProxyReason.CONNECT_TIMEOUT,
+    ProxyReason.CONNECTION_LOST,  # reset or closed before the first byte
+    ProxyReason.BAD_RESPONSE,
+    ProxyReason.FIRST_BYTE_TIMEOUT,
+    ProxyReason.ENGINE_UNAVAILABLE,  # its own 502 or 503
 ]
 
 

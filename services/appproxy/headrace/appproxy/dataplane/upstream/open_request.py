@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from headrace.common.contracts.reasons.proxy import ProxyReason
+
 
 class OpenRequest(ABC):
     """A request that is open on a replica."""
 
     @abstractmethod
-    def cut_now(self, why: str) -> None:
+    def cut_now(self, why: ProxyReason) -> None:
         """End it now, whatever has come of its response, and say why."""
 
     @abstractmethod

@@ -20,6 +20,7 @@ from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
 from headrace.appproxy.ipc.snapshot import DrainCounts
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Route
+from headrace.common.contracts.reasons.proxy import ProxyReason
 from headrace.common.runtime.clock import utc_now
 
 _MOST_IDLE: Final = 512
@@ -163,7 +164,7 @@ class Replica:
         """Once the drain's grace is over: tell and cut what is still open."""
         if now_s >= self._drain_deadline_s:
             for request in list(self.open):
-                request.cut_now("replica-stopped")
+                request.cut_now(ProxyReason.REPLICA_STOPPED)
 
     def move_requests(self) -> None:
         """It was taken out: what is open and has no answer yet goes to another replica, where that is safe."""
@@ -233,13 +234,14 @@ class Replica:
                     lambda: ReplicaConnection(self, self._limits, self._coalescer), self.route.host, self.route.port
                 )
         except TimeoutError:
-            return Failure("connect-timeout", f"no connection to replica {self.key} in time")
+            return Failure(ProxyReason.CONNECT_TIMEOUT, f"no connection to replica {self.key} in time")
         except OSError as error:
             words = os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__
-            return Failure("connect-failed", f"no connection to replica {self.key}: {words}")
+            return Failure(ProxyReason.CONNECT_FAILED, f"no connection to replica {self.key}: {words}")
         if is_forbidden_peer(self.route.host, connection.transport):
             connection.drop()
             return Failure(
-                "connect-failed", f"no connection to replica {self.key}: its machine's name leads where none may be"
+                ProxyReason.CONNECT_FAILED,
+                f"no connection to replica {self.key}: its machine's name leads where none may be",
             )
         return connection
