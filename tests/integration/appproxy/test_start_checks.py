@@ -19,9 +19,13 @@ from tests.support.ports import free_port
 
 PREFIX = "HEADRACE_APPPROXY_"
 SPANS = "http://127.0.0.1:4318/v1/traces"
-WITHOUT_THE_EXTRA = (
-    "import sys; sys.modules['opentelemetry'] = None; from headrace.appproxy.running import main; main()"
-)
+WITHOUT_THE_EXTRA = """
+import sys
+sys.modules["opentelemetry"] = None
+from headrace.appproxy.running import SERVICE
+from headrace.common.runtime.service import main
+main(SERVICE)
+"""
 
 
 @pytest.fixture

@@ -4,13 +4,20 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+from pydantic_settings import SettingsConfigDict
 
-from headrace.common.obs.logging import configure_logging
-from headrace.common.runtime.service import main, run_tasks
+from headrace.common.obs.logging import LogFormat
+from headrace.common.runtime.service import CannotStartError, Service, main, run_tasks
+from headrace.common.runtime.settings import ServiceSettings
 from headrace.common.web.app import WebServer, make_app
+
+
+class JsonSettings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_TESTED_")
+    log_format: LogFormat = "json"
 
 
 class Recorder:
@@ -63,13 +70,42 @@ def test_what_comes_from_outside_ends_a_service_with_one_line(capfd: pytest.Capt
         port = taken.getsockname()[1]
 
         @asynccontextmanager
-        async def build() -> AsyncIterator[list[WebServer]]:
+        async def build(_: ServiceSettings) -> AsyncIterator[list[WebServer]]:
             yield [WebServer(make_app(), host="127.0.0.1", port=port)]
 
-        configure_logging("agent", level="info", log_format="json")
         with pytest.raises(SystemExit) as ended:
-            main(build, service="agent")
+            main(Service("agent", JsonSettings, build), [])
     assert ended.value.code == 1
     said = "".join(capfd.readouterr())
     assert "Traceback" not in said
     assert f"'127.0.0.1', {port}" in json.loads(said.splitlines()[-1])["why"]
+
+
+def _nothing(_: ServiceSettings) -> AbstractAsyncContextManager[list[WebServer]]:
+    raise CannotStartError("port 1 is taken; port 2 is taken")
+
+
+def test_surroundings_in_which_a_service_cannot_start_are_one_line_and_status_2(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(Service("agent", JsonSettings, _nothing), [])
+    assert ended.value.code == 2
+    assert capfd.readouterr().err == "cannot start: port 1 is taken; port 2 is taken\n"
+
+
+async def _migrated(settings: ServiceSettings) -> str:
+    return f"applied with {settings.log_format} logs"
+
+
+def test_a_word_of_the_service_is_done_instead_of_running_it(capfd: pytest.CaptureFixture[str]) -> None:
+    main(Service("manager", JsonSettings, _nothing, commands={"migrate": _migrated}), ["migrate"])
+    assert capfd.readouterr().out == "applied with json logs\n"
+
+
+@pytest.mark.parametrize("words", [["drop"], ["migrate", "now"]])
+def test_other_words_are_refused_with_those_that_there_are(capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(Service("manager", JsonSettings, _nothing, commands={"migrate": _migrated}), words)
+    assert ended.value.code == 2
+    assert capfd.readouterr().err == "usage: python -m headrace.manager [migrate]\n"

@@ -12,7 +12,6 @@ from pydantic_settings import SettingsConfigDict
 
 from headrace.agent.domain.ports import PortRange
 from headrace.common.contracts.ids import AgentId
-from headrace.common.obs.logging import LogFormat
 from headrace.common.runtime.settings import ServiceSettings
 
 _EVERYWHERE = ("0.0.0.0", "::", "")
@@ -113,8 +112,6 @@ class Settings(ServiceSettings):
 
     admin_host: str = "127.0.0.1"
     admin_port: Annotated[int, Field(ge=0, le=65535)] = 8091
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: LogFormat = "auto"
 
     @field_validator("port_range")
     @classmethod

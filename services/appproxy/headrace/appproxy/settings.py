@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from headrace.common.contracts.cors import Origins
 from headrace.common.contracts.ids import ProxyId
-from headrace.common.obs.logging import LogFormat
 from headrace.common.runtime.settings import ServiceSettings
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -112,5 +111,3 @@ class Settings(ServiceSettings):
     """Where spans go (OTLP over HTTP), for example http://127.0.0.1:4318/v1/traces; needs the extra `otel`."""
     otel_share: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of requests without a trace of their own that are traced."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: LogFormat = "auto"

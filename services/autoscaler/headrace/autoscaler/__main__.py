@@ -6,6 +6,7 @@ from headrace.common.runtime.lean import load_lean
 
 if __name__ == "__main__":
     load_lean()
-    from headrace.autoscaler.running import main
+    from headrace.autoscaler.running import SERVICE
+    from headrace.common.runtime.service import main
 
-    main()
+    main(SERVICE)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from headrace.common.contracts.ids import Slug
-from headrace.common.obs.logging import LogFormat
 from headrace.common.runtime.settings import ServiceSettings
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -49,5 +48,3 @@ class Settings(ServiceSettings):
     """How long a lost answer blocks a service before the request counts as not done. More than ask_timeout_s."""
     redis_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Longest silence of Redis in one command."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: LogFormat = "auto"

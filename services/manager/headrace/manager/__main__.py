@@ -1,13 +1,12 @@
-"""`python -m headrace.manager` runs the service; `python -m headrace.manager migrate` only brings the database up to date."""
+"""Run the manager: `python -m headrace.manager`; `python -m headrace.manager migrate` only brings the database up to date."""
 
 from __future__ import annotations
-
-import sys
 
 from headrace.common.runtime.lean import load_lean
 
 if __name__ == "__main__":
     load_lean()
-    from headrace.manager.running import main
+    from headrace.common.runtime.service import main
+    from headrace.manager.running import SERVICE
 
-    sys.exit(main())
+    main(SERVICE)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import SettingsConfigDict
 
-from headrace.common.obs.logging import LogFormat
 from headrace.common.runtime.settings import ServiceSettings
 from headrace.manager.domain.addresses import Places
 from headrace.manager.domain.bounds import USUAL
@@ -96,8 +95,6 @@ class Settings(ServiceSettings):
     """History and scale decisions are kept so long."""
     forget_deleted_after: timedelta = timedelta(days=30)
     """Services that were deleted (with all that is theirs), tokens, clients and keys that are over, and machines that are away."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: LogFormat = "auto"
 
 
 def places(settings: Settings) -> Places:

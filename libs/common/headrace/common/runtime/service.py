@@ -1,19 +1,26 @@
-"""How a service process runs: build, serve until a signal, shut down in reverse."""
+"""The process of a service: settings, logs, tasks until a signal, shutdown in reverse."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 import structlog
 import uvloop
 
 from headrace.common.contracts.problems import Problem
+from headrace.common.obs.logging import configure_logging
+from headrace.common.runtime.settings import ServiceSettings, load_settings
 
 log = structlog.get_logger()
+S = TypeVar("S", bound=ServiceSettings)
+GRACE_S = 20.0
 
 
 class Task(Protocol):
@@ -41,7 +48,7 @@ class Stopper:
             loop.add_signal_handler(number, self.event.set)
 
 
-async def run_tasks(tasks: Iterable[Task], stop: asyncio.Event, *, grace_s: float = 20.0) -> None:
+async def run_tasks(tasks: Iterable[Task], stop: asyncio.Event, *, grace_s: float = GRACE_S) -> None:
     """Run all tasks until `stop` is set, then stop them in reverse order and wait at most `grace_s` each.
 
     A task that ends by itself or raises stops all others; its error is raised after them.
@@ -63,25 +70,64 @@ async def run_tasks(tasks: Iterable[Task], stop: asyncio.Event, *, grace_s: floa
             raise result
 
 
-def main(
-    build: Callable[[], AbstractAsyncContextManager[Iterable[Task]]], *, service: str, grace_s: float = 20.0
-) -> None:
-    """Run a service process on uvloop until SIGTERM or SIGINT. `build` opens everything and closes it in reverse.
+class CannotStartError(Exception):
+    """What a service found wrong with its surroundings before it opened anything: in words, for one line."""
 
-    Each task gets at most `grace_s` to end. What comes from outside (a port that is taken, a server that refuses) ends it with
-    one line and exit status 1.
+
+@dataclass(frozen=True)
+class Service(Generic[S]):
+    """What makes a service: `main(Service(…))` is the whole of its process."""
+
+    name: str
+    settings: type[S]
+    build: Callable[[S], AbstractAsyncContextManager[Iterable[Task]]]
+    """Called before the logs are set up, where it may raise CannotStartError; entered, it opens everything, and closes it in
+    reverse."""
+    grace_s: Callable[[S], float] = lambda _: GRACE_S
+    """How long each task may take to end."""
+    commands: Mapping[str, Callable[[S], Awaitable[str]]] = field(default_factory=dict)
+    """What `python -m headrace.<name> WORD` does instead of running the service; what it returns is printed."""
+
+
+def main(service: Service[S], arguments: Sequence[str] | None = None) -> None:
+    """Run a service's process: settings, logs, and its tasks on uvloop until SIGTERM or SIGINT.
+
+    Exit status 0: ended as asked. 1: what comes from outside ended it (a port that is taken, a server that refuses), in one line
+    of its log; or a task failed. 2: wrong usage, or surroundings in which it cannot start. 78: wrong settings.
     """
-
-    async def serve() -> None:
-        stopper = Stopper()
-        stopper.install()
-        async with build() as tasks:
-            log.info("service_started", service=service)
-            await run_tasks(tasks, stopper.event, grace_s=grace_s)
-        log.info("service_stopped", service=service)
-
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and (len(words) > 1 or words[0] not in service.commands):
+        choice = f" [{'|'.join(service.commands)}]" if service.commands else ""
+        _end(2, f"usage: python -m headrace.{service.name}{choice}")
+    settings = load_settings(service.settings)
     try:
-        uvloop.run(serve())
+        if words:
+            run = partial(_command, service.commands[words[0]], settings)
+        else:
+            run = partial(_serve, service.name, service.build(settings), service.grace_s(settings))
+    except CannotStartError as error:
+        _end(2, f"cannot start: {error}")
+    configure_logging(service.name, level=settings.log_level, log_format=settings.log_format)
+    try:
+        uvloop.run(run())
     except (Problem, OSError) as error:
-        log.error("service_failed", service=service, why=str(error))  # noqa: TRY400 - whose doing it is, the words say
+        log.error("service_failed", service=service.name, why=str(error))  # noqa: TRY400 - whose doing it is, the words say
         raise SystemExit(1) from None
+
+
+async def _serve(name: str, built: AbstractAsyncContextManager[Iterable[Task]], grace_s: float) -> None:
+    stopper = Stopper()
+    stopper.install()
+    async with built as tasks:
+        log.info("service_started", service=name)
+        await run_tasks(tasks, stopper.event, grace_s=grace_s)
+    log.info("service_stopped", service=name)
+
+
+async def _command(run: Callable[[S], Awaitable[str]], settings: S) -> None:
+    sys.stdout.write(f"{await run(settings)}\n")
+
+
+def _end(status: int, words: str) -> NoReturn:
+    sys.stderr.write(f"{words}\n")
+    raise SystemExit(status)

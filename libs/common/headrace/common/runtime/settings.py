@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from headrace.common.obs.logging import LogFormat
 
 
 class ServiceSettings(BaseSettings):
     """Base of all services' settings. Subclasses set `env_prefix` and `toml_file`."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: LogFormat = "auto"
 
     @classmethod
     def settings_customise_sources(
