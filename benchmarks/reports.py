@@ -31,7 +31,7 @@ from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.inbox.app_proxies import Proxies
-from headrace.manager.inbox.bus import BusSide
+from headrace.manager.inbox.bus import BusInbox
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import Outcomes
 from headrace.manager.loops.agents import AgentLiveness
@@ -69,7 +69,7 @@ async def _measure() -> dict[str, float]:
         bus = Bus()
         stack.push_async_callback(bus.close)
         agents = AgentLiveness(pool, bus, lambda *_: None, lost_after=timedelta(seconds=8))
-        side = BusSide(
+        side = BusInbox(
             bus,
             Login(servers.nats_url, user, password, "manager"),
             listening=agents.listening,

@@ -34,7 +34,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.bounds import USUAL
 from headrace.manager.inbox.app_proxies import Proxies
-from headrace.manager.loops.housekeeping import Housekeeping, Kept
+from headrace.manager.loops.housekeeping import Housekeeping, Retention
 from headrace.manager.loops.placement import Placing
 from headrace.manager.loops.publishing import Publishing
 from headrace.manager.loops.services import Services
@@ -96,7 +96,7 @@ async def _measure(pool: Pool, api: ManagerApi) -> None:
     await pool.execute("update services set served_revision_id = null where deleted_at is null")
     await _timed("services: every service acted on, once", first)
     await _timed("placement: a pass with nothing pending", Placing(pool, utc_now, poke).one_pass)
-    await _timed("housekeeping: a pass (5,000 of a kind at most)", Housekeeping(pool, poke, Kept()).one_pass)
+    await _timed("housekeeping: a pass (5,000 of a kind at most)", Housekeeping(pool, poke, Retention()).one_pass)
     # a client of its own: the other one's connection may have been closed while the tables were filled
     async with httpx.AsyncClient(verify=False, headers=api.admin.http.headers, base_url=api.url, timeout=60) as client:
         for query in ("", "?limit=100", "?limit=500", "?phase=failed", "?status=unhealthy", "?q=s-49", "/s-2500"):

@@ -20,7 +20,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
 from headrace.manager.domain.bounds import USUAL, Bounds
-from headrace.manager.domain.lifecycle.receipts import Heard
+from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import open_storage
@@ -61,11 +61,11 @@ class Proxies:
     def gathered(self) -> bool:
         return self.heard == "heard"
 
-    def remembered(self) -> dict[ProxyId, Heard]:
+    def remembered(self) -> dict[ProxyId, LastReport]:
         proxies = {ProxyId(proxy_id) for tables in self.has.values() for proxy_id in tables}
         now = utc_now()
         return {
-            proxy_id: Heard(
+            proxy_id: LastReport(
                 now - self.silent.get(proxy_id, timedelta()),
                 ProxyReport(
                     proxy_id=proxy_id,

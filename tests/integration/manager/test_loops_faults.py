@@ -22,7 +22,7 @@ from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.lifecycle.replicas import Retire
-from headrace.manager.domain.records.sessions import Revs
+from headrace.manager.domain.records.sessions import ObservedRevs
 from headrace.manager.inbox import bus as bus_listener
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.services import Services
@@ -212,12 +212,12 @@ async def test_decisions_on_a_replica_set_that_changed_are_not_carried_out(world
     rev = await world.pool.fetchval("select rev from services where id = $1", service)
     other = await world.service("other")
     async with transaction(world.pool) as con:
-        seen = {service: Revs(rev, {session: 1}), other: Revs(rev, {})}
+        seen = {service: ObservedRevs(rev, {session: 1}), other: ObservedRevs(rev, {})}
         assert await sessions.unchanged(con, seen) == {service, other}
-        assert await sessions.unchanged(con, {**seen, service: Revs(rev + 1, {session: 1})}) == {other}
-        assert await sessions.unchanged(con, {**seen, service: Revs(rev, {session: 2})}) == {other}
-        assert await sessions.unchanged(con, {**seen, service: Revs(rev, {})}) == {other}
-        assert await sessions.unchanged(con, {**seen, ServiceId(new_uuid()): Revs(1, {})}) == {service, other}
+        assert await sessions.unchanged(con, {**seen, service: ObservedRevs(rev + 1, {session: 1})}) == {other}
+        assert await sessions.unchanged(con, {**seen, service: ObservedRevs(rev, {session: 2})}) == {other}
+        assert await sessions.unchanged(con, {**seen, service: ObservedRevs(rev, {})}) == {other}
+        assert await sessions.unchanged(con, {**seen, ServiceId(new_uuid()): ObservedRevs(1, {})}) == {service, other}
         reason = Reason(code="c", text="t")
         assert await sessions.leave(con, Retire(session, "stopping", reason), 1)
         assert not await sessions.leave(con, Retire(session, "ended", reason), 1)

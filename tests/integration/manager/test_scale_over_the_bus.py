@@ -28,7 +28,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain.bounds import USUAL
 from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops import publishing as publishing_loop
-from headrace.manager.loops.housekeeping import Housekeeping, Kept
+from headrace.manager.loops.housekeeping import Housekeeping, Retention
 from headrace.manager.loops.placement import Placing
 from headrace.manager.loops.publishing import Publishing
 from headrace.manager.loops.services import Services
@@ -237,7 +237,7 @@ async def test_what_is_over_goes_in_bounded_statements_and_lists_cost_what_they_
             cost = await WORK.of(lambda query=query: api.admin.call("GET", f"/v1/services{query}"))
             assert cost.statements <= 8, (query, cost)
             assert cost.rows <= 2 * shown + 10, (query, cost)
-    keeping = Housekeeping(grown.pool, lambda *names: grown.poked.extend(names), Kept())
+    keeping = Housekeeping(grown.pool, lambda *names: grown.poked.extend(names), Retention())
     grown.poked.append("housekeeping")
     passes = 0
     while "housekeeping" in grown.poked:

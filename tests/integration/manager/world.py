@@ -32,11 +32,11 @@ from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.addresses import Places
 from headrace.manager.inbox.app_proxies import Proxies
-from headrace.manager.inbox.bus import BusSide
+from headrace.manager.inbox.bus import BusInbox
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import Outcomes
 from headrace.manager.loops.agents import AgentLiveness
-from headrace.manager.loops.housekeeping import Kept
+from headrace.manager.loops.housekeeping import Retention
 from headrace.manager.loops.pokes import LoopPokes
 from headrace.manager.loops.runner import Loops
 from headrace.manager.usecases.scaling import Scaling
@@ -267,9 +267,9 @@ class World:
             pokes,
             every=timedelta(seconds=every_s),
             verify=timedelta(seconds=2),
-            kept=Kept(),
+            kept=Retention(),
         )
-        side = BusSide(
+        side = BusInbox(
             bus,
             Login(self.servers.nats_url, user, password, "manager"),
             listening=agents.listening,

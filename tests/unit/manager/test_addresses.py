@@ -11,7 +11,7 @@ from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
 from headrace.common.contracts.messages.reports import KernelReport
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
-from headrace.manager.domain.addresses import Claim, Places, Said, claims, problem
+from headrace.manager.domain.addresses import Claim, Places, ReportedAddress, claims, problem
 
 
 def kernel(host: str | None, port: int | None) -> KernelReport:
@@ -90,20 +90,20 @@ def test_agents_that_share_a_machine_with_the_app_proxies_are_at_its_loopback_wh
 def test_a_machines_first_address_is_claimed_where_one_may_be() -> None:
     places = Places((ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8"), ip_network("fd00::/8")))
     said = [
-        Said("d", "fd00:0::1"),
-        Said("c", "::ffff:10.0.0.3"),
-        Said("b", "127.0.0.1"),
-        Said("a", "192.168.0.1"),
-        Said("e", ""),
-        Said("f", "10.0.0.9", ["10.0.0.6"]),
-        Said("g", "gpu.lan"),
+        ReportedAddress("d", "fd00:0::1"),
+        ReportedAddress("c", "::ffff:10.0.0.3"),
+        ReportedAddress("b", "127.0.0.1"),
+        ReportedAddress("a", "192.168.0.1"),
+        ReportedAddress("e", ""),
+        ReportedAddress("f", "10.0.0.9", ["10.0.0.6"]),
+        ReportedAddress("g", "gpu.lan"),
     ]
     assert claims(said, places) == [
         Claim("b", "127.0.0.1", shared=True),
         Claim("c", "10.0.0.3", shared=False),
         Claim("d", "fd00::1", shared=False),
     ]
-    assert claims([Said("g", "GPU.lan.")], Places()) == [Claim("g", "gpu.lan", shared=False)]
+    assert claims([ReportedAddress("g", "GPU.lan.")], Places()) == [Claim("g", "gpu.lan", shared=False)]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_machines_first_address_is_claimed_where_one_may_be() -> None:
 def test_an_address_that_is_not_the_machines_own_is_told_with_what_is_allowed(
     address: str, allowed: list[str] | None, taken: dict[str, str], why: str | None
 ) -> None:
-    found = problem(Said("m", address, allowed), Places(), taken)
+    found = problem(ReportedAddress("m", address, allowed), Places(), taken)
     assert found is None if why is None else re.search(why, found or "")
 
 

@@ -10,7 +10,7 @@ import pytest
 from headrace.common.contracts.ids import ProxyId, ServiceId
 from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.manager.domain.in_force import Propagation, in_force
-from headrace.manager.domain.lifecycle.receipts import Heard
+from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
 from headrace.manager.inbox.app_proxies import MOST_AWAY, REMEMBERED_FOR, Proxies
 
@@ -20,12 +20,12 @@ A, B = ProxyId("proxy-a"), ProxyId("proxy-b")
 NEEDED = {CHAT: 5, ECHO: 2}
 
 
-def heard(proxy_id: ProxyId, *, chat: int = 5, echo: int = 2, ago_s: float = 0.4) -> Heard:
+def heard(proxy_id: ProxyId, *, chat: int = 5, echo: int = 2, ago_s: float = 0.4) -> LastReport:
     report = ProxyReport(proxy_id=proxy_id, sent_at=NOW, url="http://p", generations={CHAT: chat, ECHO: echo})
-    return Heard(NOW - timedelta(seconds=ago_s), report)
+    return LastReport(NOW - timedelta(seconds=ago_s), report)
 
 
-def seen(*heard_of: Heard, presence: Presence = "heard", gathered: bool = True) -> Propagation:
+def seen(*heard_of: LastReport, presence: Presence = "heard", gathered: bool = True) -> Propagation:
     by_id = {one.report.proxy_id: one for one in heard_of}
     return in_force(NEEDED, by_id, presence, NOW, gathered=gathered)
 

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.reports import DrainingRoute, DrainReceipt, ProxyReport
-from headrace.manager.domain.lifecycle.receipts import Drain, Heard, Part, after, complete, joined, total, waiting_for
+from headrace.manager.domain.lifecycle.receipts import (
+    Drain,
+    DrainShare,
+    LastReport,
+    after,
+    complete,
+    joined,
+    total,
+    waiting_for,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SERVICE, ONE, OTHER = ServiceId(UUID(int=1)), SessionId(UUID(int=2)), SessionId(UUID(int=3))
@@ -28,7 +37,7 @@ receipts = st.builds(
     cut=counts,
     slowest_s=st.floats(0, 100),
 )
-parts = st.builds(Part, st.none() | counts, receipts)
+parts = st.builds(DrainShare, st.none() | counts, receipts)
 
 
 def receipt(started: int = 3, **ended: float) -> DrainReceipt:
@@ -37,9 +46,9 @@ def receipt(started: int = 3, **ended: float) -> DrainReceipt:
     )
 
 
-def report(proxy: str, *draining: DrainingRoute, generation: int = 5, at: datetime = NOW) -> dict[str, Heard]:
+def report(proxy: str, *draining: DrainingRoute, generation: int = 5, at: datetime = NOW) -> dict[str, LastReport]:
     said = ProxyReport(proxy_id=proxy, sent_at=at, url="http://p", generations={SERVICE: generation}, draining=draining)
-    return {proxy: Heard(at, said)}
+    return {proxy: LastReport(at, said)}
 
 
 def route(in_flight: int, told: DrainReceipt | None = None, session: SessionId = ONE) -> DrainingRoute:
@@ -47,17 +56,17 @@ def route(in_flight: int, told: DrainReceipt | None = None, session: SessionId =
 
 
 def heard(
-    drain: Drain, *reports: dict[str, Heard], since: datetime = NOW - timedelta(seconds=1), gathered: bool = True
+    drain: Drain, *reports: dict[str, LastReport], since: datetime = NOW - timedelta(seconds=1), gathered: bool = True
 ) -> Drain:
     return after(drain, {name: one for said in reports for name, one in said.items()}, since=since, gathered=gathered)
 
 
 @given(parts, parts, parts)
-def test_order_and_repetition_do_not_matter(one: Part, two: Part, three: Part) -> None:
+def test_order_and_repetition_do_not_matter(one: DrainShare, two: DrainShare, three: DrainShare) -> None:
     assert joined(one, two) == joined(two, one)
     assert joined(joined(one, two), three) == joined(one, joined(two, three))
     assert joined(one, one) == one
-    assert joined(one, Part()) == one
+    assert joined(one, DrainShare()) == one
 
 
 @given(st.lists(st.tuples(st.sampled_from(["p1", "p2", "p3"]), counts, receipts), min_size=1, max_size=6), st.randoms())

@@ -45,7 +45,7 @@ class CommandGroup(TyperGroup):
 
 
 class Commands(typer.Typer):
-    """What the modules of one word register their commands with."""
+    """Registry of one word's commands, filled by its modules."""
 
     def __init__(self, *, help: str) -> None:
         super().__init__(

@@ -1,4 +1,7 @@
-"""Which server, and with which key: flags, then environment, then what `login` stored, then a stack that runs here."""
+"""Configuration of the command line: which server is meant, and with which key.
+
+Flags win over the environment, that over what `login` stored, and that over a stack that runs here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How every expected error becomes words and an exit code."""
+"""Mapping of expected errors to words and an exit code.
+
+It is one place, so that the same failure looks the same from every command.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from headrace.sdk.errors import (
 
 @dataclass(frozen=True)
 class Failure:
-    """An error as it is shown."""
+    """An error as it is shown: words, hints and the exit code."""
 
     code: ExitCode
     title: str

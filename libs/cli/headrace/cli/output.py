@@ -1,4 +1,7 @@
-"""What commands print: tables and facts for people, JSON for programs. Results go to standard output, all else to standard error."""
+"""Output of commands: tables and facts for people, JSON for programs.
+
+Results go to standard output, all else to standard error, so that a pipe gets results only.
+"""
 
 from __future__ import annotations
 

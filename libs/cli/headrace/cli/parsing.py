@@ -1,4 +1,4 @@
-"""Values that are typed on the command line: NAME=VALUE pairs, durations, mounts, definition files."""
+"""Parsing of command-line values: NAME=VALUE pairs, durations, mounts, definition files."""
 
 from __future__ import annotations
 

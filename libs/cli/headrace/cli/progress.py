@@ -1,4 +1,4 @@
-"""How far a transfer of many files is: a bar on a terminal, else a line now and then."""
+"""Progress of transfers of many files: a bar on a terminal, else a line now and then."""
 
 from __future__ import annotations
 

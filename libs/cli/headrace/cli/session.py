@@ -1,4 +1,4 @@
-"""What every command has: its output, the configuration, and a client made when it is first needed."""
+"""Session of one command: its output, the configuration, and a client made when it is first needed."""
 
 from __future__ import annotations
 

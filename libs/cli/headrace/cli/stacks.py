@@ -1,4 +1,7 @@
-"""The data folders on which `headrace up` ran, so that other commands find a running stack without being told."""
+"""Registry of the data folders on which `headrace up` ran.
+
+Other commands find a running stack by it, without being told.
+"""
 
 from __future__ import annotations
 

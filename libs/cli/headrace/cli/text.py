@@ -1,4 +1,7 @@
-"""Values as people read them: times in UTC, sizes, durations; and nothing that moves the cursor."""
+"""Formatting of values for people: times in UTC, sizes, durations.
+
+Text of a server is stripped of control characters, so that it cannot move the cursor.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Many small files in one request, up or down: a tar archive in memory, sent or fetched again when its answer was lost."""
+"""Batched transfers of small files: a tar archive in memory, sent or fetched again when its answer was lost.
+
+A request per file costs more than a small file does.
+"""
 
 from __future__ import annotations
 

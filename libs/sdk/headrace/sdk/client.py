@@ -1,4 +1,4 @@
-"""The entry: one server, one API key, a group of calls per noun.
+"""Client of a server: one API key, a group of calls per noun.
 
 A group, and the models of its answers, are imported when it is first used: making all of them costs as much as a command.
 """

@@ -1,4 +1,4 @@
-"""Downloads that are whole or not there, and continue where a connection broke."""
+"""Downloads of single files: whole or not there, resumed where a connection broke."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reading logs line by line while they come."""
+"""Log streaming: lines as they come.
+
+A lost connection is made again, and the log goes on where it was.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting until app-proxies refuse what was revoked."""
+"""Waits for revocations to be in force at all app-proxies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP to the manager: one connection pool, bounded times, problems as exceptions, pages as iterators."""
+"""HTTP transport to the manager: one connection pool, timeouts, problems as exceptions, pages as iterators."""
 
 from __future__ import annotations
 

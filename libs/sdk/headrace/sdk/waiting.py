@@ -1,4 +1,7 @@
-"""Waiting for a state that the server brings about, with an end also when it cannot come."""
+"""Waits for a state that the server brings about.
+
+A wait ends also when the state cannot come any more, with the server's reason.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Blocking functions in threads, as the event loop waits for them: each call with a bound on its time."""
+"""Thread pool calls with timeouts.
+
+A blocking function cannot be cancelled: its thread is given up on, and whoever waits is told in time.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The only place that constructs the manager's parts."""
+"""Composition root: constructs the manager's parts, and nothing else does.
+
+Tests build with the same functions, and give their own clock and edges.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,12 @@ from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import FolderStorage, open_storage
 from headrace.manager.inbox.app_proxies import Proxies
-from headrace.manager.inbox.bus import BusSide
+from headrace.manager.inbox.bus import BusInbox
 from headrace.manager.inbox.logs import BusLogReader
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import Outcomes
 from headrace.manager.loops.agents import AgentLiveness
-from headrace.manager.loops.housekeeping import Housekeeping, Kept
+from headrace.manager.loops.housekeeping import Housekeeping, Retention
 from headrace.manager.loops.measuring import Measuring
 from headrace.manager.loops.placement import Placing
 from headrace.manager.loops.pokes import LoopPokes
@@ -58,7 +61,7 @@ from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.scaling import Scaling
 from headrace.manager.usecases.services import Services
-from headrace.manager.usecases.stored import Stored
+from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.usecases.tokens import SigningKeys, Tokens
 from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
@@ -109,7 +112,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
             pokes,
             every=settings.reconcile_every,
             verify=settings.verify_every,
-            kept=Kept(
+            kept=Retention(
                 sessions=settings.forget_sessions_after,
                 errors=settings.forget_errors_after,
                 receipts=settings.forget_receipts_after,
@@ -120,7 +123,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
             measure=settings.measure_folders_every,
         )
         password = settings.nats_password.get_secret_value()
-        side = BusSide(
+        side = BusInbox(
             bus,
             Login(settings.nats_url, settings.nats_user, password, "manager"),
             listening=agents.listening,
@@ -171,7 +174,7 @@ def make_loops(
     *,
     every: timedelta,
     verify: timedelta,
-    kept: Kept,
+    kept: Retention,
     storage: FolderStorage | None = None,
     measure: timedelta = timedelta(days=1),
 ) -> Loops:
@@ -219,7 +222,7 @@ def make_use_cases(
     """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
     resolver = Resolver(storage)
     services = Services(pool, resolver, proxies, pokes, clock, own_ports, most, proxy_url=proxy_url)
-    account = Stored(pool, most)
+    account = StorageAccount(pool, most)
     folders = Folders(pool, storage, account, most)
     revocations = Revocations(pool, proxies, clock)
     return UseCases(

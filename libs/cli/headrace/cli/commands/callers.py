@@ -1,4 +1,7 @@
-"""Flags that bound a caller, shared by tokens and named clients; and how limits are shown."""
+"""Flags and output of callers' limits, shared by tokens and named clients.
+
+Limits mean the same for both, so that they are given and shown alike.
+"""
 
 from __future__ import annotations
 

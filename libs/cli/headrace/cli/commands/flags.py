@@ -1,4 +1,7 @@
-"""Flags that several nouns share."""
+"""Flags that several nouns share.
+
+A flag that means the same is called the same, and explained in one place.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Saying where something that was revoked is refused, and waiting for it."""
+"""Output of revocations: where a token or client is refused, and the wait for it.
+
+Who revokes a leaked secret should not have to ask whether that has come everywhere.
+"""
 
 from __future__ import annotations
 

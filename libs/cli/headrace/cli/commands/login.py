@@ -1,4 +1,4 @@
-"""`login`, `logout`, `whoami`."""
+"""`headrace login`, `logout`, `whoami`: the stored login."""
 
 from __future__ import annotations
 

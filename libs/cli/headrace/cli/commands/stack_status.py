@@ -1,4 +1,4 @@
-"""What `headrace status` shows: the local stack's processes, or a server's state, with agents, services and hints."""
+"""Output of `headrace status`: the local stack's processes, or a server's state, with agents, services and hints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The flag `--unset FIELD` of update commands: what is named is then as for a new one."""
+"""Flag `--unset FIELD` of update commands.
+
+An empty value on a command line is a text: how to take a setting away has to be said otherwise.
+"""
 
 from __future__ import annotations
 

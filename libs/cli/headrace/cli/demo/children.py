@@ -1,4 +1,4 @@
-"""Programs that the demo starts: their output is passed on line by line, and they do not outlive the demo."""
+"""Child processes of the demo: their output is passed on line by line, and they do not outlive it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""From a folder of files to a healthy service; every step finds what an earlier run left and goes on from there."""
+"""Deployment of the demo's model: from a folder of files to a healthy service.
+
+Every step finds what an earlier run left and goes on from there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo says: each line with the seconds since the start."""
+"""Output of the demo: each line with the seconds since the start."""
 
 from __future__ import annotations
 

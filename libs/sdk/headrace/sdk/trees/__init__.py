@@ -1,1 +1,1 @@
-"""Whole folders and directories up and down: `Folders.upload_tree` and `Folders.download_tree`."""
+"""Transfers of directory trees: `Folders.upload_tree` and `Folders.download_tree`."""

@@ -1,4 +1,4 @@
-"""Many files down: small ones many in one request, large ones one by one, each whole or not at all."""
+"""Tree download: small files many in one request, large ones one by one, each whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Requests of one transfer, several at once; when one fails, or the person stops it, the others stop as well."""
+"""Concurrent requests of one transfer.
+
+When one fails, or the person stops it, the others stop as well.
+"""
 
 from __future__ import annotations
 

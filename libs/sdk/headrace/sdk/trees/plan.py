@@ -1,4 +1,4 @@
-"""What of local files and directories is uploaded, and what is left out and why."""
+"""Upload plan: which local files and directories go, and what is left out and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a transfer of many files came to, and what it tells and asks its caller meanwhile."""
+"""Results and callbacks of transfers of many files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Ids of uploads that are not complete, in a file, so that the same transfer, run again, goes on where it stopped."""
+"""Resume file: ids of uploads that are not complete.
+
+The same transfer, run again, goes on where it stopped.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many files up: small ones many in one request, large ones one by one, each whole or not at all."""
+"""Tree upload: small files many in one request, large ones one by one, each whole or not at all."""
 
 from __future__ import annotations
 

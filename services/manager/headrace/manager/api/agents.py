@@ -16,7 +16,7 @@ routes = Routes("operation")
 
 
 class AgentsQuery(Query):
-    """Which machines."""
+    """Query parameters of machines."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = 100
     cursor: Annotated[str, StringConstraints(max_length=63)] | None = None

@@ -33,7 +33,7 @@ TAR = "application/x-tar"
 
 
 class ArchiveQuery(FolderQuery):
-    """Where to."""
+    """Query parameters of the place of an archive."""
 
     path: Annotated[str, StringConstraints(max_length=4096)] = ""
     """A directory in the folder; empty is the folder itself."""

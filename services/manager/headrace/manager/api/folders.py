@@ -31,28 +31,28 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 class FolderQuery(Query):
-    """Which project a folder's name is looked for in."""
+    """Query parameters of a folder: in which project its name is looked for."""
 
     project: Reference | None = None
     """Name or id, needed when several of the caller's projects have a folder of this name."""
 
 
 class DeleteFolderQuery(FolderQuery):
-    """Which folder."""
+    """Query parameters of the deletion of a folder."""
 
     force: bool = False
     """Also when older revisions of services can then not be rolled back to."""
 
 
 class FoldersQuery(Paging):
-    """Which folders."""
+    """Query parameters of a list of folders."""
 
     project: Reference | None = None
     usage_mode: UsageMode | None = None
 
 
 class FilesQuery(FolderQuery):
-    """Which files."""
+    """Query parameters of a list of files."""
 
     path: Annotated[str, StringConstraints(max_length=4096)] = ""
     """A directory or file in the folder; empty is the folder itself."""

@@ -1,4 +1,7 @@
-"""Reading requests: query parameters and JSON bodies against their models."""
+"""Request validation: query parameters and JSON bodies against their models.
+
+All of it happens before a use case, so that these take models and never text.
+"""
 
 from __future__ import annotations
 

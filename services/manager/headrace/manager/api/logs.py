@@ -26,7 +26,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 class LogQuery(Query):
-    """How much of a log."""
+    """Query parameters of a log."""
 
     tail: Annotated[int, Field(ge=0, le=1_000_000)] = 2000
     """The last lines; with follow also those that come."""
@@ -38,7 +38,7 @@ class LogQuery(Query):
 
 
 class ServiceLogQuery(LogQuery):
-    """Whose log, and how much of it."""
+    """Query parameters of a service's log."""
 
     replica: UUID | None = None
     """One replica. Without it: all, each line after the replica's id."""

@@ -15,7 +15,7 @@ routes = Routes("services")
 
 
 class ReceiptsQuery(Paging):
-    """Which receipts."""
+    """Query parameters of a list of receipts."""
 
     revision: Annotated[int, Field(ge=1, le=MOST_REVISION)] | None = None
     """Only of replicas that made way for this revision."""

@@ -15,7 +15,7 @@ routes = Routes("services")
 
 
 class RevisionsQuery(Query):
-    """Which revisions."""
+    """Query parameters of a list of revisions."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = 100
     cursor: Annotated[int, Field(ge=0, le=MOST_REVISION)] | None = None

@@ -1,4 +1,7 @@
-"""A route is declared once: the declaration drives the router, the checks of what comes in, and the OpenAPI document."""
+"""Route declarations: method, path, models and problems of each endpoint, once.
+
+The router, the validation of requests and the OpenAPI document are all made from them, so that they cannot differ.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class Query(BaseModel):
 
 
 class Paging(Query):
-    """Which part of a list."""
+    """Query parameters of a page: cursor and size."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = 100
     """Most items to return."""
@@ -54,7 +57,7 @@ class Paging(Query):
 
 
 class Nothing(Query):
-    """No query parameters."""
+    """Query parameters of a route that has none."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ DETAIL = {200: Reply("The service.", ServiceDetail)}
 
 
 class ServicesQuery(Paging):
-    """Which services."""
+    """Query parameters of a list of services."""
 
     project: Reference | None = None
     status: ServiceStatus | None = None
@@ -47,7 +47,7 @@ class ServicesQuery(Paging):
 
 
 class NameQuery(Query):
-    """A name that a service could have."""
+    """Query parameters of the question whether a name is free."""
 
     name: Slug
 

@@ -83,7 +83,7 @@ async def options(call: Call) -> web.Response:
 
 
 class UploadsQuery(Paging):
-    """Which uploads."""
+    """Query parameters of a list of uploads."""
 
     project: Reference | None = None
     """Name or id, needed when several of the caller's projects have a folder of this name."""

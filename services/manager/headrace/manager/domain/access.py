@@ -1,4 +1,7 @@
-"""Who may do what. Roles contain each other: an owner may do what a member may, a member what a viewer may."""
+"""Role-based access control: which role a caller needs for what.
+
+Roles contain each other: an owner may do what a member may, a member what a viewer may.
+"""
 
 from __future__ import annotations
 

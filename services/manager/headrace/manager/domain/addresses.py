@@ -1,4 +1,7 @@
-"""Which addresses of replicas the manager believes: what it hands to app-proxies is where they send requests of callers."""
+"""Validation of replicas' addresses, by machine, network and port.
+
+What the manager hands to app-proxies is where they send callers' requests, so an agent's word is not enough.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Said:
+class ReportedAddress:
     """The address that a machine says it has, and those that are allowed for it; None: its first one will be."""
 
     machine: str
@@ -92,7 +95,7 @@ class Claim:
     shared: bool
 
 
-def claims(said: Sequence[Said], places: Places) -> list[Claim]:
+def claims(said: Sequence[ReportedAddress], places: Places) -> list[Claim]:
     """Return the first addresses of those machines that have none yet, where one may be, by the machines' ids."""
     return [
         Claim(one.machine, as_written(one.address), _is_loopback(one.address))
@@ -101,7 +104,7 @@ def claims(said: Sequence[Said], places: Places) -> list[Claim]:
     ]
 
 
-def problem(said: Said, places: Places, taken: Mapping[str, str]) -> str | None:
+def problem(said: ReportedAddress, places: Places, taken: Mapping[str, str]) -> str | None:
     """Return why the address of a machine does not count, or None if it does.
 
     `taken`: of machines whose first address could not be allowed, the machine that has it.

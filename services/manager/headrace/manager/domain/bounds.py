@@ -1,4 +1,7 @@
-"""How many things of a kind there may be: of a project, a service, a user."""
+"""Resource limits: how many objects of a kind a project, a service or a user may have.
+
+They bound what one tenant can cost the others; amounts of slots are bounded by quotas.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from headrace.common.contracts.problems import Conflict, row
 
 @dataclass(frozen=True)
 class Bounds:
-    """Most of each kind. The settings have the same names."""
+    """Limits of an installation, by kind. The settings have the same names."""
 
     services_per_project: int = 2000
     folders_per_project: int = 1000

@@ -1,4 +1,7 @@
-"""At which app-proxies a revocation is in force, by the route tables that they report. Pure."""
+"""Propagation of revocations to app-proxies, by the generations of route tables that they report. Pure.
+
+A revocation is in force where every table that says so is applied; tokens are checked offline, so nothing else tells.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Final
 from headrace.common.contracts.ids import ProxyId, ServiceId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import RevocationReason
-from headrace.manager.domain.lifecycle.receipts import Heard
+from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
 
 AWAY_AFTER: Final = timedelta(seconds=5)
@@ -57,7 +60,7 @@ NOT_FOLLOWED: Final = Propagation(
 
 def in_force(
     needed: Mapping[ServiceId, int],
-    heard: Mapping[ProxyId, Heard],
+    heard: Mapping[ProxyId, LastReport],
     presence: Presence,
     now: datetime,
     *,

@@ -1,4 +1,7 @@
-"""Bounds of a JSON text before it is parsed: how many values it has and how deep they nest."""
+"""Structural limits of JSON texts: values and depth, counted before the text is parsed.
+
+A parser's memory grows with both, and a body of a megabyte can hold hundreds of thousands of values.
+"""
 
 from __future__ import annotations
 

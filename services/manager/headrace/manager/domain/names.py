@@ -1,4 +1,7 @@
-"""Names that a service cannot have, because its address would be something else's."""
+"""Reserved names of services.
+
+A service's name is a path of the app-proxy: these are paths of something else already.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which ports services may have for their own at the app-proxies."""
+"""Allocation range of services' own ports at the app-proxies.
+
+A port that something else of the installation listens on could not be opened, so it is refused first.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,16 @@
-"""Which machines a manager has heard lately, and since when it can tell. Times are seconds of one clock. Pure."""
+"""Failure detector of machines: which were heard of lately, and since when this manager can tell. Pure.
+
+A manager that did not listen itself cannot call anybody silent. Times are seconds of one clock.
+"""
 
 from __future__ import annotations
 
 
 class Presence:
-    """What one pair of ears knows. Nobody is absent before it has listened for `lost_after_s` without a break."""
+    """Failure detector: the machines that one manager heard, and since when it listens.
+
+    Nobody is absent before it has listened for `lost_after_s` without a break.
+    """
 
     def __init__(self, lost_after_s: float) -> None:
         self._lost_after_s = lost_after_s

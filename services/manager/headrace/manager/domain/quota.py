@@ -1,4 +1,7 @@
-"""How much a project may hold: per slot, over all replicas that its running services want."""
+"""Project quotas: the most of each slot over all replicas that its running services want.
+
+What is wanted counts, not what runs: a quota is not passed by starting slowly.
+"""
 
 from __future__ import annotations
 

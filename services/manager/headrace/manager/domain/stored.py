@@ -1,4 +1,7 @@
-"""What model folders store: bytes and files, and how much more of them a project may have."""
+"""Storage accounting: bytes and files of model folders, and how much more a project may store. Pure.
+
+Counts are kept with each change, since walking a folder to know its size costs as much as it holds.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ AMPLE = 4
 
 @dataclass(frozen=True)
 class Amount:
-    """So many bytes in so many files and directories; as a difference also below 0."""
+    """An amount of storage: bytes, in files and directories. As a difference it may be below 0."""
 
     bytes: int = 0
     files: int = 0
@@ -37,7 +40,7 @@ class Amount:
 
 @dataclass(frozen=True)
 class Change:
-    """What came to a folder and what went from it."""
+    """A change of a folder's content: what came to it and what went."""
 
     gained: Amount = field(default_factory=Amount)
     lost: Amount = field(default_factory=Amount)

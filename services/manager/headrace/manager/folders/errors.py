@@ -1,4 +1,7 @@
-"""What the operating system says, as Problems."""
+"""Errors of the file system as Problems.
+
+A full disk or a path that is too long is an answer to whoever asked, not a failure of the manager.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ def problems(what: str, *, storage: Path | None = None, needed_bytes: int = 0) -
         raise _problem(error, what, storage, needed_bytes) from error
 
 
-class Room:
-    """The free room of the storage below `root`, of which `reserve_bytes` are kept: other programs write to the disk too."""
+class DiskReserve:
+    """Free space of the storage below `root`, of which `reserve_bytes` are kept: other programs write to the disk too."""
 
     def __init__(self, root: Path, reserve_bytes: int = RESERVE_BYTES) -> None:
         self.root = root

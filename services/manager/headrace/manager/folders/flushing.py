@@ -1,4 +1,7 @@
-"""Writing to the disk many at once: a file system's journal takes what several threads wait for in one write."""
+"""Group commit of fsync calls.
+
+A file system's journal takes what several threads wait for in one write, so many at once cost little more than one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ AT_ONCE: Final = 16
 
 
 class Flushing:
-    """Runs calls that wait for the disk. Used by threads, never by the event loop."""
+    """Runner of calls that wait for the disk. Used by threads, never by the event loop."""
 
     def __init__(self, threads: ThreadPoolExecutor) -> None:
         self._threads = threads

@@ -30,14 +30,14 @@ _LAST_S = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 
 class Directories(Protocol):
-    """Where directories are opened."""
+    """Opener of directories."""
 
     def directory(self, names: Sequence[str]) -> AbstractContextManager[int]:
         """A descriptor of the directory at `names`. Raises NotFound, Conflict."""
 
 
 class Listing:
-    """The walk of one page.
+    """Walk that finds one page of a folder's files.
 
     A directory's content stands right after its path followed by `/`, so that the order is that of whole paths, and a walk
     from the cursor on enters no directory whose content comes before it.

@@ -1,4 +1,7 @@
-"""The walk that says what a folder holds: step by step, each in bounded time, with memory by the depth only. All blocks."""
+"""Disk usage walk of one folder, in steps of bounded time and with memory by the depth only. All blocks.
+
+It finds what accounting missed: what containers wrote themselves, and what a crash lost.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Final
 from uuid import UUID
 
 from headrace.common.contracts.problems import Locked, NotFound
-from headrace.manager.folders.errors import Room, problems
+from headrace.manager.folders.errors import DiskReserve, problems
 
 _BLOCK = 1024 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,7 +29,7 @@ MOST_DIGESTS: Final = 1000
 class Partials:
     """The uploads below `<root>/.uploads`."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: DiskReserve) -> None:
         self.path = room.root / ".uploads"
         self.room = room
         self._digests = Digests()
@@ -139,7 +139,12 @@ class Appender:
     """
 
     def __init__(
-        self, fd: int, path: Path, room: Room, digest: hashlib._Hash | None, keep: Callable[[int, hashlib._Hash], None]
+        self,
+        fd: int,
+        path: Path,
+        room: DiskReserve,
+        digest: hashlib._Hash | None,
+        keep: Callable[[int, hashlib._Hash], None],
     ) -> None:
         self._file = os.fdopen(fd, "ab", buffering=0)
         self._lock = threading.Lock()

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from headrace.common.contracts.problems import Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
-from headrace.manager.folders.errors import RESERVE_BYTES, Room
+from headrace.manager.folders.errors import RESERVE_BYTES, DiskReserve
 from headrace.manager.folders.flushing import AT_ONCE, Flushing
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.tree import Tree
@@ -23,7 +23,7 @@ class FolderStorage:
     """Trees and partial uploads below one root. A storage that hangs costs its callers `timeout_s`, and nobody else."""
 
     def __init__(
-        self, room: Room, threads: ThreadPoolExecutor, flushers: ThreadPoolExecutor, *, timeout_s: float
+        self, room: DiskReserve, threads: ThreadPoolExecutor, flushers: ThreadPoolExecutor, *, timeout_s: float
     ) -> None:
         self.root = room.root
         self.room = room
@@ -59,7 +59,7 @@ def open_storage(
     executor = ThreadPoolExecutor(threads, thread_name_prefix="folders")
     flushers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="flushers")
     try:
-        yield FolderStorage(Room(root, reserve_bytes), executor, flushers, timeout_s=timeout_s)
+        yield FolderStorage(DiskReserve(root, reserve_bytes), executor, flushers, timeout_s=timeout_s)
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
         flushers.shutdown(wait=False, cancel_futures=True)

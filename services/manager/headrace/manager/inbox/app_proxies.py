@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from headrace.common.contracts.ids import ProxyId, ServiceId, SessionId
 from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain.lifecycle.receipts import Heard
+from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
 
 REMEMBERED_FOR = timedelta(minutes=10)
@@ -17,7 +17,7 @@ MOST_AWAY = 32
 
 
 class Proxies:
-    """The app-proxies that are heard of, in memory: each manager hears all.
+    """Newest reports of the app-proxies, in memory: each manager hears all.
 
     Those that went are remembered for REMEMBERED_FOR, for who asks what they have not heard of; they may still serve.
     """
@@ -40,7 +40,7 @@ class Proxies:
         self.gather_for = gather_for
         """By then all app-proxies have been heard of."""
         self._since: datetime | None = None
-        self._reports: dict[ProxyId, Heard] = {}
+        self._reports: dict[ProxyId, LastReport] = {}
 
     async def heard(self, report: ProxyReport) -> None:
         """Keep the newest report of this app-proxy."""
@@ -50,7 +50,7 @@ class Proxies:
         now = self._clock()
         if not self.lately():
             self._since = now  # the others, if there are any, report within a second
-        self._reports = {**self.remembered(), report.proxy_id: Heard(now, report)}
+        self._reports = {**self.remembered(), report.proxy_id: LastReport(now, report)}
         if _tells_of_drains(before.report if before is not None else None, report):
             self._poke("services", "receipts")
 
@@ -98,7 +98,7 @@ class Proxies:
         """Whether there are app-proxies, and all had time to be heard of."""
         return bool(self.lately()) and self._since is not None and self._clock() - self._since >= self.gather_for
 
-    def remembered(self) -> dict[ProxyId, Heard]:
+    def remembered(self) -> dict[ProxyId, LastReport]:
         """Return the newest report of each app-proxy, also of those that have been away for minutes; of these at most MOST_AWAY."""
         now = self._clock()
         known = {proxy_id: one for proxy_id, one in self._reports.items() if now - one.at <= REMEMBERED_FOR}
@@ -107,7 +107,7 @@ class Proxies:
             del known[proxy_id]
         return known
 
-    def lately(self) -> dict[ProxyId, Heard]:
+    def lately(self) -> dict[ProxyId, LastReport]:
         """Return the newest report of each app-proxy that is heard of."""
         now = self._clock()
         return {proxy_id: one for proxy_id, one in self._reports.items() if now - one.at <= self._forget_after}

@@ -1,4 +1,7 @@
-"""What the manager hears and answers on the bus, and the streams, which it makes."""
+"""Bus adapter of the manager: what it hears and answers on the bus, and the streams, which it makes.
+
+They are made again where they are missing, so that a bus that lost its data gets them back.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,12 @@ RETRY_S = 1.0
 CHECK_STREAMS_S = 30.0
 
 
-class BusSide:
-    """A Task. Reports of machines go to one manager of the group; what is kept in memory is heard by all, as is each
-    sign of life of a machine (`listening`)."""
+class BusInbox:
+    """Subscriptions of a manager, as a Task.
+
+    Reports of machines go to one manager of the group; what is kept in memory is heard by all, as is each sign of life of a machine
+    (`listening`).
+    """
 
     name = "bus"
 

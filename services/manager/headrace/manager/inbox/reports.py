@@ -13,7 +13,7 @@ import structlog
 from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import NodeReport
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain.addresses import Places, Said, claims, problem
+from headrace.manager.domain.addresses import Places, ReportedAddress, claims, problem
 from headrace.manager.store import addresses, events, reports
 
 log = structlog.get_logger()
@@ -91,7 +91,7 @@ class NodeReports:
         if news or any(one.changed_capacity for one in kept.values()):
             self._poke("plans", "placement")
 
-    async def _addresses(self, con: Connection, said: Sequence[Said]) -> tuple[dict[str, str | None], bool]:
+    async def _addresses(self, con: Connection, said: Sequence[ReportedAddress]) -> tuple[dict[str, str | None], bool]:
         """Return why machines' addresses do not count, and whether that is another reason than before. A machine's first address
         is kept as the one that is allowed, and what is refused is told."""
         first = claims(said, self._places)

@@ -14,7 +14,7 @@ OUTCOMES_KEPT_S = 600.0
 
 
 class Outcomes:
-    """What the autoscaler made of each rule last, in memory; forgotten when it was not said again for `OUTCOMES_KEPT_S`."""
+    """Newest outcome of each rule, in memory; forgotten when it was not said again for `OUTCOMES_KEPT_S`."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic

@@ -1,4 +1,7 @@
-"""A service's row as the decision about its replicas takes it."""
+"""Desired replicas of a service, from its row.
+
+Settings that this version cannot read cost the service its turn, and no other one.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from collections.abc import Sequence
 from headrace.common.contracts.rollout import Rollout
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replicas import DesiredReplicas
-from headrace.manager.domain.records.sessions import LiveRow, ServiceRow
+from headrace.manager.domain.records.sessions import LiveSession, ServiceRow
 
 
-def settled(service: ServiceRow, rows: Sequence[LiveRow]) -> bool:
+def settled(service: ServiceRow, rows: Sequence[LiveSession]) -> bool:
     """Whether only a change can make something to do: time alone, or an app-proxy's word, does not."""
     if service.goal != "running":
         return not rows

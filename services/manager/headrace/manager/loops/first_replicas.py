@@ -1,4 +1,7 @@
-"""First replicas of services that have none: those of many services in one transaction, so that a create costs few round trips."""
+"""Batched start of first replicas: those of many services in one transaction.
+
+A create costs few round trips so, and thousands of creates at once do not queue.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import structlog
 
 from headrace.common.contracts.ids import RevisionId, ServiceId
 from headrace.common.db.pool import Pool, transaction
-from headrace.manager.domain.records.sessions import Revs, ServiceRow
+from headrace.manager.domain.records.sessions import ObservedRevs, ServiceRow
 from headrace.manager.store import sessions
 
 log = structlog.get_logger()
@@ -28,7 +31,9 @@ async def create_first(pool: Pool, starts: Mapping[ServiceId, Start]) -> set[Ser
     if not starts:
         return set()
     async with transaction(pool) as con:
-        still = await sessions.unchanged(con, {id_: Revs(start.service.rev, {}) for id_, start in starts.items()})
+        still = await sessions.unchanged(
+            con, {id_: ObservedRevs(start.service.rev, {}) for id_, start in starts.items()}
+        )
         given = [starts[service_id] for service_id in starts if service_id in still]
         await sessions.create_many(con, [(start.service, revision) for start in given for revision in start.revisions])
     for start in given:

@@ -23,8 +23,8 @@ Step = Callable[[Connection, int], Awaitable[int]]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """How long what is over is kept."""
+class Retention:
+    """Retention periods: how long what is over is kept."""
 
     sessions: timedelta = timedelta(days=7)
     errors: timedelta = timedelta(days=30)
@@ -38,7 +38,7 @@ class Housekeeping:
     """Reads and changes: rows that are over for longer than they are kept. Any number of managers may; each takes other rows."""
 
     def __init__(
-        self, pool: Pool, poke: Callable[..., None], kept: Kept, *, batch: int = BATCH, rounds: int = ROUNDS
+        self, pool: Pool, poke: Callable[..., None], kept: Retention, *, batch: int = BATCH, rounds: int = ROUNDS
     ) -> None:
         self._pool = pool
         self._poke = poke

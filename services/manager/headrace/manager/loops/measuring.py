@@ -11,7 +11,7 @@ import structlog
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain import stored
-from headrace.manager.domain.records.folders import ToMeasure
+from headrace.manager.domain.records.folders import DueFolder
 from headrace.manager.domain.stored import Amount
 from headrace.manager.folders.measuring import Walk
 from headrace.manager.folders.storage import FolderStorage
@@ -37,7 +37,7 @@ class Measuring:
         self._poke = poke
         self._every = every
         self._busy = busy
-        self._now: tuple[ToMeasure, Walk] | None = None
+        self._now: tuple[DueFolder, Walk] | None = None
 
     async def one_pass(self) -> None:
         """Go on with the folder in hand, or take the next one that is due."""
@@ -71,7 +71,7 @@ class Measuring:
                 return False
         return True
 
-    async def _tell(self, due: ToMeasure, walk: Walk) -> None:
+    async def _tell(self, due: DueFolder, walk: Walk) -> None:
         by = Amount()
         async with transaction(self._pool) as con:
             meanwhile = await folders.since(con, due)

@@ -1,4 +1,7 @@
-"""Rows that a loop cannot handle: each is logged, counted and passed over, so that it costs itself and not the pass."""
+"""Error isolation of rows: one that a loop cannot handle is logged, counted and skipped.
+
+A bad row costs itself, and never the pass.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Publishes last values: the state is read again while the subjects' rows are locked, so generations follow the order of reads."""
+"""Publication of last values: plans, route tables, rule tables.
+
+The state is read again while the subjects' rows are locked, so generations follow the order of reads.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ NOTHING = Content(b"", 0)
 
 
 class Source(Protocol[T]):
-    """Where one kind of table comes from."""
+    """Source of one kind of table."""
 
     kind: str
     prefix: str
@@ -71,7 +74,7 @@ class Source(Protocol[T]):
 
 
 class Publishing(Generic[T]):
-    """The loop of one kind of table.
+    """Loop that publishes one kind of table.
 
     Reads: what changed (`table_changes`, which triggers write), and of those tables everything they are made of; each pass
     besides looks at some of all tables in turn, as the slow certainty. Changes: the generation of a table whose content changed,

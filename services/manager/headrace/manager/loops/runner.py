@@ -1,4 +1,7 @@
-"""All loops of a manager as one task."""
+"""Task that runs all loops of a manager.
+
+It is ready while each of them has a pass that ends well now and then.
+"""
 
 from __future__ import annotations
 

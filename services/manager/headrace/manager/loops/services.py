@@ -34,7 +34,7 @@ from headrace.manager.domain.lifecycle.replicas import (
     stuck,
 )
 from headrace.manager.domain.placement.scheduler import who_makes_room
-from headrace.manager.domain.records.sessions import LiveRow, Revs, ServiceRow
+from headrace.manager.domain.records.sessions import LiveSession, ObservedRevs, ServiceRow
 from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops.desired import desired_replicas, settled
 from headrace.manager.loops.first_replicas import Start, create_first
@@ -145,7 +145,7 @@ class Services:
         async with transaction(self._pool, isolation="repeatable_read") as con:
             wanted = await sessions.services(con, some)
             live = await sessions.live(con, some)
-        by_service: dict[ServiceId, list[LiveRow]] = defaultdict(list)
+        by_service: dict[ServiceId, list[LiveSession]] = defaultdict(list)
         for row in live:
             if row.service_id is not None:
                 by_service[row.service_id].append(row)
@@ -188,7 +188,7 @@ class Services:
             self._poke("placement")
         return set(starts)
 
-    async def _attempt(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:
+    async def _attempt(self, service: ServiceRow, rows: list[LiveSession], now: datetime) -> int:
         """Handle one service. What cannot be handled costs itself, says so, and has its turn again."""
         acted, problem = 0, None
         try:
@@ -218,7 +218,7 @@ class Services:
         self._ill_validations = frozenset(ill)
         return acted
 
-    async def _one_service(self, service: ServiceRow, rows: list[LiveRow], now: datetime) -> int:
+    async def _one_service(self, service: ServiceRow, rows: list[LiveSession], now: datetime) -> int:
         want = desired_replicas(service)
         have = await self._with_room(want, [self._seen(service.id, row) for row in rows], now)
         actions = decide(want, have, now)
@@ -226,7 +226,7 @@ class Services:
             return 0
         revs = {row.id: row.rev for row in rows}
         async with transaction(self._pool) as con:
-            if not await sessions.unchanged(con, {service.id: Revs(service.rev, revs)}):
+            if not await sessions.unchanged(con, {service.id: ObservedRevs(service.rev, revs)}):
                 self._attention.again(service.id)
                 self._poke("services")
                 return 0
@@ -280,7 +280,7 @@ class Services:
         room = await asyncio.to_thread(who_makes_room, request, without, now)  # of thousands, where so many serve
         return [replace(r, makes_room=r.id in room) for r in have]
 
-    async def _one_validation(self, row: LiveRow, now: datetime) -> int:
+    async def _one_validation(self, row: LiveSession, now: datetime) -> int:
         action = trial.decide(self._seen(None, row), row.resolved or {}, now)
         if action is None:
             return 0
@@ -288,7 +288,7 @@ class Services:
             await sessions.leave(con, action, row.rev)
         return 1
 
-    def _seen(self, service_id: ServiceId | None, row: LiveRow) -> ObservedReplica:
+    def _seen(self, service_id: ServiceId | None, row: LiveSession) -> ObservedReplica:
         knows_kernel = row.kernel_state is not None
         reason = (row.kernel_code, row.kernel_text) if knows_kernel else (row.reason_code, row.reason_text)
         return ObservedReplica(

@@ -1,4 +1,4 @@
-"""Which addresses are allowed for a machine."""
+"""Queries: addresses that are allowed for machines."""
 
 from __future__ import annotations
 

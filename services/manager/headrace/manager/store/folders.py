@@ -15,7 +15,7 @@ from headrace.common.contracts.vocabulary import Role, UsageMode
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records.folders import Folder, ToMeasure
+from headrace.manager.domain.records.folders import DueFolder, Folder
 from headrace.manager.domain.records.uploads import Upload
 from headrace.manager.domain.stored import Amount, Change
 from headrace.manager.store import rows
@@ -181,13 +181,13 @@ async def drop_stale_reservations(con: Connection, *, limit: int) -> None:
     await con.execute(SQL.drop_stale_reservations, RESERVED_FOR, limit)
 
 
-async def next_to_measure(con: Connection, every: timedelta) -> ToMeasure | None:
+async def next_to_measure(con: Connection, every: timedelta) -> DueFolder | None:
     """Return the folder whose walk is due longest; the next caller gets another one."""
     row = await con.fetchrow(SQL.next_to_measure, every)
-    return ToMeasure(row["id"], Amount(row["stored_bytes"], row["stored_files"]), _ever(row)) if row else None
+    return DueFolder(row["id"], Amount(row["stored_bytes"], row["stored_files"]), _ever(row)) if row else None
 
 
-async def since(con: Connection, walked: ToMeasure) -> Change | None:
+async def since(con: Connection, walked: DueFolder) -> Change | None:
     """Return what came and went since the walk began, and hold the folder; None while a request that changes it has not ended.
 
     A folder that is gone has not changed.

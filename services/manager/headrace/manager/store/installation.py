@@ -1,4 +1,4 @@
-"""What a first start asks and writes."""
+"""Queries of a first start."""
 
 from __future__ import annotations
 

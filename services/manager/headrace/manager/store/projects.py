@@ -14,7 +14,7 @@ from headrace.common.contracts.problems import NameTaken
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.records.projects import Member, Project, Room
+from headrace.manager.domain.records.projects import Member, Project, ProjectCapacity
 from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
@@ -61,10 +61,10 @@ async def lock(con: Connection, project_id: ProjectId) -> Project | None:
     return _project(row) if row else None
 
 
-async def room(con: Connection, project_id: ProjectId, resource_group: str) -> Room | None:
+async def room(con: Connection, project_id: ProjectId, resource_group: str) -> ProjectCapacity | None:
     """Keep the project from changing until the transaction ends, as others may at the same time. None when it is gone."""
     row = await con.fetchrow(SQL.room, project_id, resource_group)
-    return Room(_project(row), row["services"], row["has_group"]) if row else None
+    return ProjectCapacity(_project(row), row["services"], row["has_group"]) if row else None
 
 
 async def used(

@@ -10,7 +10,7 @@ from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.reports import DrainReceipt
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.lifecycle.receipts import Drain, Part
+from headrace.manager.domain.lifecycle.receipts import Drain, DrainShare
 from headrace.manager.domain.lifecycle.replicas import Retire
 from headrace.manager.domain.records.receipts import Receipt
 
@@ -57,7 +57,7 @@ async def left_behind(con: Connection, service_id: ServiceId, revision: int) -> 
 
 def _with_parts(row: Mapping[str, Any]) -> dict[str, Any]:
     parts = {
-        proxy_id: Part(share["in_flight"], DrainReceipt.model_validate(share))
+        proxy_id: DrainShare(share["in_flight"], DrainReceipt.model_validate(share))
         for proxy_id, share in row["shares"].items()
     }
     return {**{name: value for name, value in row.items() if name != "shares"}, "parts": parts}

@@ -1,4 +1,4 @@
-"""What machines said last."""
+"""Queries: newest reports of machines, and the state of kernels that follows from them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import KernelReport, NodeReport
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.addresses import Places, Said
-from headrace.manager.domain.records.reports import Kept
+from headrace.manager.domain.addresses import Places, ReportedAddress
+from headrace.manager.domain.records.reports import AcceptedReport
 
 SQL = Queries.beside(__file__)
 FIRST_REPORTS = 3
@@ -32,7 +32,7 @@ async def same(
 
 async def keep(
     con: Connection, reports: Sequence[NodeReport], digests: Mapping[AgentId, str], lost_after: timedelta
-) -> dict[AgentId, Kept]:
+) -> dict[AgentId, AcceptedReport]:
     """Write the machines' rows. Returns those whose report counts (neither old nor long on its way), whether each one's
     capacity may have changed (it is new, back, or has other slots), and what is allowed of its addresses."""
     rows = []
@@ -50,8 +50,9 @@ async def keep(
         )
     said = {report.agent_id: report.machine.address for report in reports}
     return {
-        row["id"]: Kept(
-            row["changed_capacity"], Said(row["id"], said[row["id"]], row["addresses"], row["address_problem"])
+        row["id"]: AcceptedReport(
+            row["changed_capacity"],
+            ReportedAddress(row["id"], said[row["id"]], row["addresses"], row["address_problem"]),
         )
         for row in await con.fetch(SQL.heard, rows, lost_after)
     }

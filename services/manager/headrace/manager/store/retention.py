@@ -1,4 +1,4 @@
-"""Dropping what is kept for a while only, a bounded batch at a time."""
+"""Queries: deletion of what is over for longer than it is kept, in bounded batches."""
 
 from __future__ import annotations
 

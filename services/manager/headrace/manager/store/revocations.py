@@ -1,4 +1,4 @@
-"""Which generation of each service's route table is the first that says of a token or a client that it is refused."""
+"""Queries: the generation of each route table from which on a token or client is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading rows: references that are a name or an id, and slots."""
+"""Conversions of columns: references that are a name or an id, and slots."""
 
 from __future__ import annotations
 

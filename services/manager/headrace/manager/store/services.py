@@ -19,7 +19,7 @@ from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.records.replicas import Replica, StartError
-from headrace.manager.domain.records.services import Goal, NewService, Scalable, Service, ServiceChange, ServiceFacts
+from headrace.manager.domain.records.services import Goal, NewService, ScaleTarget, Service, ServiceChange, ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import rows, traffic
 from headrace.manager.store.revisions import UNREADABLE
@@ -143,10 +143,10 @@ async def lock(con: Connection, service_id: ServiceId) -> None:
     await con.execute(SQL.lock, service_id)
 
 
-async def lock_for_rule(con: Connection, service_id: ServiceId, rule_id: RuleId) -> Scalable | None:
+async def lock_for_rule(con: Connection, service_id: ServiceId, rule_id: RuleId) -> ScaleTarget | None:
     """Hold the service until the transaction ends, and return what a rule's wish is judged by; None when it is gone."""
     row = await con.fetchrow(SQL.lock_for_rule, service_id, rule_id)
-    return Scalable(**{**row, "slots": read_slots(row["slots"] or {})}) if row else None
+    return ScaleTarget(**{**row, "slots": read_slots(row["slots"] or {})}) if row else None
 
 
 async def set_wanted(con: Connection, service_id: ServiceId, wanted: int) -> None:

@@ -17,7 +17,7 @@ from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replica_state import Failed, Retire
 from headrace.manager.domain.placement.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
 from headrace.manager.domain.placement.scheduler import Machine, Placement, Request, Waiting
-from headrace.manager.domain.records.sessions import LiveRow, Revs, ServiceRow
+from headrace.manager.domain.records.sessions import LiveSession, ObservedRevs, ServiceRow
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 SQL = Queries.beside(__file__)
@@ -95,14 +95,14 @@ async def services(con: Connection, ids: Sequence[ServiceId]) -> list[ServiceRow
     return [ServiceRow(**row) for row in await con.fetch(SQL.services, ids)]
 
 
-async def live(con: Connection, service_ids: Sequence[ServiceId]) -> list[LiveRow]:
+async def live(con: Connection, service_ids: Sequence[ServiceId]) -> list[LiveSession]:
     """Return the sessions of these services that have not ended, in order of creation."""
-    return [LiveRow(**row) for row in await con.fetch(SQL.live, service_ids)]
+    return [LiveSession(**row) for row in await con.fetch(SQL.live, service_ids)]
 
 
-async def alone(con: Connection, limit: int) -> list[LiveRow]:
+async def alone(con: Connection, limit: int) -> list[LiveSession]:
     """Return live sessions without a service, in order of creation."""
-    return [LiveRow(**row) for row in await con.fetch(SQL.alone, limit)]
+    return [LiveSession(**row) for row in await con.fetch(SQL.alone, limit)]
 
 
 async def leave(con: Connection, action: Retire, rev: int) -> bool:
@@ -113,7 +113,7 @@ async def leave(con: Connection, action: Retire, rev: int) -> bool:
     return row is not None
 
 
-async def unchanged(con: Connection, seen: Mapping[ServiceId, Revs]) -> set[ServiceId]:
+async def unchanged(con: Connection, seen: Mapping[ServiceId, ObservedRevs]) -> set[ServiceId]:
     """Return those of these services that are still as they were seen, with their live sessions.
 
     The rows of all of them are locked until the transaction ends.
@@ -122,7 +122,7 @@ async def unchanged(con: Connection, seen: Mapping[ServiceId, Revs]) -> set[Serv
     live: dict[ServiceId, dict[SessionId, int]] = {service_id: {} for service_id in revs}
     for row in await con.fetch(SQL.lock_live, list(revs)):
         live[row["service_id"]][row["id"]] = row["rev"]
-    return {service_id for service_id in revs if Revs(revs[service_id], live[service_id]) == seen[service_id]}
+    return {service_id for service_id in revs if ObservedRevs(revs[service_id], live[service_id]) == seen[service_id]}
 
 
 async def record_failure(con: Connection, service_id: ServiceId, failed: Failed) -> None:

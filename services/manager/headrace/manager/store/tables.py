@@ -1,4 +1,7 @@
-"""Reading what plans, route tables and rule tables are made of. Generation 1 stands for 'not given yet'."""
+"""Queries: what plans, route tables and rule tables are made of.
+
+Tables are read in generation 1, which stands for one that is not given yet; whoever publishes gives it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ _KERNELS = TypeAdapter(tuple[PlannedKernel, ...])
 
 @dataclass(frozen=True)
 class PendingPublication(Generic[T]):
-    """A table that has not been made yet. `build` raises ValueError or TypeError for rows that make none."""
+    """A table that is not made yet.
+
+    `build` raises ValueError or TypeError for rows that make none, so that they cost their table only.
+    """
 
     subject: str
     key: str
@@ -50,7 +56,7 @@ class PendingPublication(Generic[T]):
 
 
 class Plans:
-    """Plans of machines."""
+    """Source of machines' plans."""
 
     kind, prefix, told = "plan", NodePlan.prefix(), False
 
@@ -152,7 +158,7 @@ def _spec(resolved: Any) -> ReplicaSpec:
 
 
 class Routes:
-    """Route tables of services; that of a deleted one says that it is `removed`."""
+    """Source of services' route tables; that of a deleted one says that it is `removed`."""
 
     kind, prefix, told = "route", RouteTable.prefix(), True
 
@@ -168,9 +174,9 @@ class Routes:
         )
         rows = await con.fetch(SQL.routed, keys, MAX_FAILED_STARTS)
         return [
-            *(_draft(self.prefix, row, partial(_route_table, row, signing)) for row in rows),
+            *(_pending(self.prefix, row, partial(_route_table, row, signing)) for row in rows),
             *(
-                _draft(self.prefix, row, partial(_no_routes, row))
+                _pending(self.prefix, row, partial(_no_routes, row))
                 for row in await _unknown(con, self.prefix, keys, rows)
             ),
         ]
@@ -200,7 +206,7 @@ def _no_rules(row: Any) -> RuleTable:
     return RuleTable(service_id=row["service_id"], generation=1, removed=True)
 
 
-def _draft(prefix: str, row: Any, build: Callable[[], T]) -> PendingPublication[T]:
+def _pending(prefix: str, row: Any, build: Callable[[], T]) -> PendingPublication[T]:
     key = str(row["service_id"])
     return PendingPublication(prefix + key, key, row["unmarked"], build)
 
@@ -235,7 +241,7 @@ def _route_table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
 
 
 class Rules:
-    """Rule tables of services that have rules; that of a service without any more says that it is `removed`."""
+    """Source of services' rule tables; that of a service without rules any more says that it is `removed`."""
 
     kind, prefix, told = "rules", RuleTable.prefix(), True
 
@@ -247,9 +253,9 @@ class Rules:
         """Return the table of each of these services."""
         rows = await con.fetch(SQL.ruled, keys)
         return [
-            *(_draft(self.prefix, row, partial(_rule_table, row)) for row in rows),
+            *(_pending(self.prefix, row, partial(_rule_table, row)) for row in rows),
             *(
-                _draft(self.prefix, row, partial(_no_rules, row))
+                _pending(self.prefix, row, partial(_no_rules, row))
                 for row in await _unknown(con, self.prefix, keys, rows)
             ),
         ]

@@ -1,4 +1,4 @@
-"""Settings of services that are documents (traffic, rollouts), the names that the fleet's base URL finds them by, and weights of replicas."""
+"""Queries: services' settings that are documents, their names at the fleet's base URL, weights of replicas."""
 
 from __future__ import annotations
 

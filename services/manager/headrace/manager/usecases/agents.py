@@ -14,7 +14,7 @@ from headrace.manager.views.agents import agent_detail, agent_view
 
 
 class Agents:
-    """Looking at machines, and saying where they may be."""
+    """Use cases of machines, for operators."""
 
     def __init__(self, pool: Pool, places: Places) -> None:
         self._pool = pool

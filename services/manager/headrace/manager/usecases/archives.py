@@ -23,9 +23,9 @@ from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.unpacking import Unpacker
 from headrace.manager.store import events
 from headrace.manager.usecases.folders import Folders
+from headrace.manager.usecases.project_limiter import ProjectLimiter
 from headrace.manager.usecases.receiving import receive
-from headrace.manager.usecases.stored import Stored
-from headrace.manager.usecases.turns import Turns
+from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.views.archives import archive_receipt
 
 log = structlog.get_logger()
@@ -38,14 +38,14 @@ _COUNTED_EVERY_S = 300.0
 
 
 class Archives:
-    """Archives of folders' files. `idle_s`: how long a sender may be silent."""
+    """Use cases of archives of folders' files. `idle_s`: how long a sender may be silent."""
 
     def __init__(
         self,
         pool: Pool,
         storage: FolderStorage,
         folder_cases: Folders,
-        account: Stored,
+        account: StorageAccount,
         *,
         max_bytes: int,
         idle_s: float = 60.0,
@@ -56,8 +56,8 @@ class Archives:
         self._account = account
         self._max_bytes = max_bytes
         self._idle_s = idle_s
-        self._turns = Turns()
-        self._readers = Turns(at_once=READ_AT_ONCE)
+        self._turns = ProjectLimiter()
+        self._readers = ProjectLimiter(at_once=READ_AT_ONCE)
 
     async def take(
         self,

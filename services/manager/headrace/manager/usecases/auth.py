@@ -1,4 +1,7 @@
-"""Who is calling."""
+"""Authentication by API key.
+
+Nothing is cached: a key that was deleted is refused by the next request.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from headrace.manager.store import users
 
 
 class Authentication:
-    """Checks API keys. Nothing is cached: a key that was deleted is refused by the next request."""
+    """Authenticator of API keys."""
 
     def __init__(self, pool: Pool, vault: Vault) -> None:
         self._pool = pool

@@ -1,4 +1,7 @@
-"""What a first start makes: the user admin, the project default, the signing key, and an API key in a file."""
+"""Bootstrap of an empty installation: the user admin, the project default, the signing key, a first API key.
+
+Without these nobody could make them; it is safe to repeat and to run by many managers at once.
+"""
 
 from __future__ import annotations
 

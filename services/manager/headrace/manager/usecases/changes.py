@@ -29,7 +29,7 @@ from headrace.manager.usecases.services import Services
 
 
 class Changes:
-    """What can be changed about a service."""
+    """Use cases: changes of services."""
 
     def __init__(
         self, pool: Pool, resolver: Resolver, services: Services, pokes: Pokes, own_ports: OwnPorts, most: Bounds

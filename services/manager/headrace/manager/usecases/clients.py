@@ -26,7 +26,7 @@ from headrace.manager.views.clients import client_view, new_client_view
 
 
 class Clients:
-    """What can be done with named clients. App-proxies know of each change within a second."""
+    """Use cases of named clients. App-proxies know of each change within a second."""
 
     def __init__(self, pool: Pool, pokes: Pokes, most: Bounds, revocations: Revocations) -> None:
         self._pool = pool

@@ -1,4 +1,7 @@
-"""What every use case begins with: finding what is named, if the caller may see it, and asking whether it may be done."""
+"""Look-up and authorisation, with which every use case begins.
+
+What a caller may not see is not found; what may be seen but not done is forbidden.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""All use cases, as the API is given them: one object per noun."""
+"""Use cases of the API, one object per noun.
+
+The API is given this one object, so that routes need no wiring of their own.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class UseCases:
-    """One object per noun; wiring makes them."""
+    """The use cases, one object per noun; wiring makes them."""
 
     auth: Authentication
     projects: Projects

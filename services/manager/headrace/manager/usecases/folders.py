@@ -22,8 +22,8 @@ from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.tree import OpenFile
 from headrace.manager.store import events, folders, projects
 from headrace.manager.usecases.context import a_page, folder_for, project_for, project_or_only
-from headrace.manager.usecases.stored import Stored
-from headrace.manager.usecases.turns import Turns
+from headrace.manager.usecases.project_limiter import ProjectLimiter
+from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.views.folders import file_view, folder_view
 
 T = TypeVar("T")
@@ -31,14 +31,14 @@ _REMOVAL_S = 600.0
 
 
 class Folders:
-    """What can be done with folders. `project` disambiguates a name that several projects use."""
+    """Use cases of folders and their files. `project` disambiguates a name that several projects use."""
 
-    def __init__(self, pool: Pool, storage: FolderStorage, account: Stored, most: Bounds) -> None:
+    def __init__(self, pool: Pool, storage: FolderStorage, account: StorageAccount, most: Bounds) -> None:
         self._pool = pool
         self._storage = storage
         self._account = account
         self._most = most
-        self.turns = Turns()
+        self.turns = ProjectLimiter()
         """Of projects, at work that takes long."""
 
     async def create(self, actor: Actor, new: CreateFolder) -> FolderView:

@@ -19,7 +19,7 @@ from headrace.manager.views.revisions import revision_detail, revision_view
 
 
 class History:
-    """Looking back. All of it raises NotFound for a service that the caller does not see."""
+    """Use cases: revisions, history and scale decisions of services. All raise NotFound for a service that the caller does not see."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

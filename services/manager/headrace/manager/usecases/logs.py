@@ -1,4 +1,4 @@
-"""Logs of replicas and trial runs, as lines of text while they come."""
+"""Use cases: logs of replicas and trial runs, streamed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records.replicas import Replica
 from headrace.manager.store import services
 from headrace.manager.usecases.context import as_id, service_for
-from headrace.manager.usecases.following import LOOK_AGAIN_S, Following, Part, closing, note, utc
+from headrace.manager.usecases.log_follower import LOOK_AGAIN_S, LogFollower, LogRange, closing, note, utc
 from headrace.manager.usecases.ports import LogReader
 from headrace.manager.usecases.validations import trial_run
 
@@ -30,7 +30,7 @@ MOST_ENDED = 20
 
 @dataclass(frozen=True)
 class LogSource:
-    """Whose logs: the replicas found at first, and where to look for those that come. `whole`: lines say which replica wrote them."""
+    """Source of logs: the replicas found at first, and where to look for those that come. `whole`: lines say which replica wrote them."""
 
     replicas: tuple[Replica, ...]
     service_id: ServiceId | None
@@ -38,7 +38,7 @@ class LogSource:
 
 
 class Logs:
-    """Reading logs. Finding comes first, so that a refusal is an answer; copying then streams."""
+    """Use cases of logs. Finding comes first, so that a refusal is an answer; copying then streams."""
 
     def __init__(self, pool: Pool, reader: LogReader, clock: Clock) -> None:
         self._pool = pool
@@ -89,13 +89,13 @@ class Logs:
         A log that cannot be read is a line of its own among several, and where it is followed; alone it raises what the reader
         raises.
         """
-        part = Part(tail, None if since is None else utc(since))
+        part = LogRange(tail, None if since is None else utc(since))
         if follow:
             await self._follow(source, write, part)
         else:
             await self._merge(source, write, part)
 
-    async def _merge(self, source: LogSource, write: Write, part: Part) -> None:
+    async def _merge(self, source: LogSource, write: Write, part: LogRange) -> None:
         readers: list[AsyncIterator[str]] = [self._once(source, r, part) for r in source.replicas]
         async with AsyncExitStack() as stack:
             for reader in readers:
@@ -110,7 +110,7 @@ class Logs:
                 if following is not None:
                     waiting.append((following, index))
 
-    async def _once(self, source: LogSource, replica: Replica, part: Part) -> AsyncIterator[str]:
+    async def _once(self, source: LogSource, replica: Replica, part: LogRange) -> AsyncIterator[str]:
         try:
             if replica.agent_id is None or replica.kernel_id is None:
                 raise NotFound(f"{replica.id} has no log yet: {replica.reason_text}")
@@ -124,7 +124,7 @@ class Logs:
                 raise
             yield note(self._clock(), f"log cannot be read: {problem.detail}")
 
-    async def _follow(self, source: LogSource, write: Write, part: Part) -> None:
+    async def _follow(self, source: LogSource, write: Write, part: LogRange) -> None:
         """Follow the replicas found at first and, for a whole service, those that come later, until it is gone."""
         lock = asyncio.Lock()
 
@@ -133,7 +133,7 @@ class Logs:
                 async with lock:
                     await write(self._shown(source, replica, line))
 
-            following = Following(self._pool, self._lines, write_alone, self._clock)
+            following = LogFollower(self._pool, self._lines, write_alone, self._clock)
             await following.run(replica, source.service_id, part)
 
         if not source.whole:
@@ -161,7 +161,7 @@ class Logs:
             return (await services.replicas(con, [service_id]))[service_id]
 
     async def _lines(
-        self, agent_id: str, kernel_id: KernelId, part: Part, *, follow: bool
+        self, agent_id: str, kernel_id: KernelId, part: LogRange, *, follow: bool
     ) -> AsyncGenerator[str, None]:
         late = From(part.since and part.since.removesuffix("Z"))  # an agent of an earlier version sends all
         lines = self._reader.lines(agent_id, kernel_id, tail=part.tail, since=part.since, follow=follow)

@@ -1,4 +1,7 @@
-"""Parsing of what callers wrote: in threads of its own, one parse of a project at a time, so that nobody takes them from others."""
+"""Thread pool for parsing definition files, one parse of a project at a time.
+
+Parsing takes time that its writer chooses: it must not take threads from other projects or from folders.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.manager.threads import in_thread
-from headrace.manager.usecases.turns import MOST_WAITING, Turns
+from headrace.manager.usecases.project_limiter import MOST_WAITING, ProjectLimiter
 
 T = TypeVar("T")
 _THREADS = 2
@@ -23,7 +26,7 @@ class Parsing:
 
     def __init__(self, *, most_waiting: int = MOST_WAITING) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="parsing")
-        self._turns = Turns(at_once=1, most_waiting=most_waiting, work="read definition files", reason=_BUSY)
+        self._turns = ProjectLimiter(at_once=1, most_waiting=most_waiting, work="read definition files", reason=_BUSY)
 
     async def run(self, project: ProjectId, function: Callable[[], T]) -> T:
         """Return what the function does. Raises what it raises, Unavailable when too many of the project wait already."""

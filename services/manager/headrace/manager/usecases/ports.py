@@ -1,4 +1,7 @@
-"""What use cases ask of the rest of the manager."""
+"""Ports of the use cases: protocols of what they need of loops and inbox.
+
+They keep use cases from knowing either, and tests give stand-ins here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Literal, Protocol
 
 from headrace.common.contracts.ids import KernelId, ProxyId, RuleId, ServiceId
 from headrace.common.contracts.messages.rulestates import RuleOutcome
-from headrace.manager.domain.lifecycle.receipts import Heard
+from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
 
 LoopName = Literal[
@@ -24,14 +27,14 @@ LoopName = Literal[
 
 
 class Pokes(Protocol):
-    """The loops, by name."""
+    """Wake-ups of the loops, by name."""
 
     def poke(self, *loops: LoopName) -> None:
         """Ask these loops to look soon. Carries no data and never fails."""
 
 
 class LogReader(Protocol):
-    """A kernel's log, wherever it runs."""
+    """Reader of kernels' logs, wherever they run."""
 
     def check(self) -> None:
         """Raise BusUnavailable while no agent can be asked."""
@@ -48,14 +51,14 @@ class LogReader(Protocol):
 
 
 class RuleOutcomes(Protocol):
-    """What the autoscaler made of each rule last."""
+    """Newest outcomes of rules, as autoscalers reported them."""
 
     def of(self, service_id: ServiceId, rule_id: RuleId) -> RuleOutcome | None:
         """Return the last outcome that was heard of, None before the first."""
 
 
 class AppProxies(Protocol):
-    """What app-proxies reported last."""
+    """Newest reports of app-proxies."""
 
     def presence(self) -> Presence:
         """Return whether app-proxies are heard of."""
@@ -69,5 +72,5 @@ class AppProxies(Protocol):
     def gathered(self) -> bool:
         """Whether there are app-proxies, and all had time to be heard of."""
 
-    def remembered(self) -> Mapping[ProxyId, Heard]:
+    def remembered(self) -> Mapping[ProxyId, LastReport]:
         """Return the newest report of each app-proxy that was heard of in the last minutes, also of those that are away now."""

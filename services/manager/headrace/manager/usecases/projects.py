@@ -34,7 +34,7 @@ def _limits(project: Project, change: UpdateProject) -> dict[str, Decimal] | Non
 
 
 class Projects:
-    """What can be done with projects."""
+    """Use cases of projects, their members and quotas."""
 
     def __init__(self, pool: Pool, most: Bounds) -> None:
         self._pool = pool

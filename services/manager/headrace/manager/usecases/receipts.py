@@ -15,7 +15,7 @@ from headrace.manager.views.receipts import receipt_view, rollout_view
 
 
 class Receipts:
-    """Looking at receipts. All of it raises NotFound for a service that the caller does not see."""
+    """Use cases of drain summaries. All raise NotFound for a service that the caller does not see."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

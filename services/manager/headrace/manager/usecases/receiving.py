@@ -1,4 +1,7 @@
-"""Bodies that are stored while they come: in parts that are worth a thread, the next one read while one is taken."""
+"""Request bodies stored as they arrive, in parts; the next part is read while one is written.
+
+Each write takes a thread, so a part gathers chunks until it is worth one.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from headrace.manager.views.replicas import replica_view
 
 
 class Replicas:
-    """What can be done with one replica."""
+    """Use cases of single replicas."""
 
     def __init__(self, pool: Pool, pokes: Pokes) -> None:
         self._pool = pool

@@ -1,4 +1,7 @@
-"""From a spec to what it means: folders found, their files read, defaults filled."""
+"""Resolver of specs: finds the folders, reads their definition files, and resolves.
+
+Files are read while no connection to the database is held; folders are held again when the revision is made.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ async def hold_folders(con: Connection, resolved: ResolvedSpec) -> None:
 
 
 class Resolver:
-    """Resolver of specs: reads the files of their folders, while nobody holds a connection to the database."""
+    """Resolver of specs."""
 
     def __init__(self, storage: FolderStorage) -> None:
         self._storage = storage

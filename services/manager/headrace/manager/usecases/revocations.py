@@ -1,4 +1,7 @@
-"""Following a revocation until app-proxies have applied it."""
+"""Tracking of revocations until app-proxies have applied them.
+
+Whoever revokes a leaked token wants to know when it is refused everywhere.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from headrace.manager.views.revocations import revocation_view
 
 
 @dataclass(frozen=True)
-class Following:
-    """The generations of route tables that say what this transaction writes."""
+class NeededGenerations:
+    """Generations of route tables that say what this transaction writes."""
 
     generations: dict[ServiceId, int]
 
@@ -28,16 +31,16 @@ class Following:
 
 
 class Revocations:
-    """Where tokens and clients that were revoked are refused."""
+    """Tracker of revocations of tokens and clients."""
 
     def __init__(self, pool: Pool, proxies: AppProxies, clock: Clock) -> None:
         self._pool = pool
         self._proxies = proxies
         self._clock = clock
 
-    async def begin(self, con: Connection, subject: UUID) -> Following:
+    async def begin(self, con: Connection, subject: UUID) -> NeededGenerations:
         """Hold the tables of a service, or of all services of a project, until the transaction ends. Call before anything is revoked."""
-        return Following(await revocations.hold(con, subject))
+        return NeededGenerations(await revocations.hold(con, subject))
 
     async def look(self, credential_id: UUID, subject: UUID) -> RevocationView:
         """Return where it is in force."""

@@ -26,7 +26,7 @@ from headrace.manager.views.rules import rule_view
 
 
 class Rules:
-    """What can be done with rules."""
+    """Use cases of autoscaling rules."""
 
     def __init__(self, pool: Pool, outcomes: RuleOutcomes, pokes: Pokes, most: Bounds) -> None:
         self._pool = pool

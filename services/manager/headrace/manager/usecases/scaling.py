@@ -14,7 +14,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.scaling import ScalingReason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import quota
-from headrace.manager.domain.records.services import Scalable
+from headrace.manager.domain.records.services import ScaleTarget
 from headrace.manager.store import decisions, events, projects, services
 from headrace.manager.usecases.ports import Pokes
 
@@ -53,7 +53,7 @@ class Scaling:
         self._pokes.poke("services", "rules")
         return ScaleReply(applied=True, wanted=request.wanted, reason=request.reason)
 
-    async def _refusal(self, con: Connection, service: Scalable, request: ScaleRequest) -> Reason | None:
+    async def _refusal(self, con: Connection, service: ScaleTarget, request: ScaleRequest) -> Reason | None:
         refusal = _refusal(service, request)
         if refusal is None and request.wanted > service.wanted:
             try:
@@ -62,7 +62,7 @@ class Scaling:
                 return Reason.of(ScalingReason.QUOTA_EXCEEDED, problem.detail)
         return refusal
 
-    async def _apply(self, con: Connection, service: Scalable, request: ScaleRequest) -> None:
+    async def _apply(self, con: Connection, service: ScaleTarget, request: ScaleRequest) -> None:
         await services.set_wanted(con, request.service_id, request.wanted)
         await decisions.insert(
             con,
@@ -90,7 +90,7 @@ class Scaling:
         )
 
 
-def _refusal(service: Scalable, request: ScaleRequest) -> Reason | None:
+def _refusal(service: ScaleTarget, request: ScaleRequest) -> Reason | None:
     if service.goal != "running":
         return Reason.of(ScalingReason.SERVICE_NOT_RUNNING, f"{service.name} is {service.goal}")
     if not service.rule_exists:

@@ -38,7 +38,7 @@ _AT_ONCE = 200
 
 
 class Services:
-    """Creating and looking at services."""
+    """Use cases: creating and reading services."""
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ TokenScope = Literal["service", "project"]
 
 
 class SigningKeys:
-    """The key that signs tokens: one per installation, made once, its private part sealed."""
+    """Signing key of tokens: one per installation, made once, its private part sealed."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
@@ -66,7 +66,7 @@ class ScopedTarget:
 
 
 class Tokens:
-    """What can be done with tokens. `opens` says whether the reference is a service's or a project's."""
+    """Use cases of tokens. `scope` says whether the reference is a service's or a project's."""
 
     def __init__(
         self, pool: Pool, keys: SigningKeys, pokes: Pokes, clock: Clock, most: Bounds, revocations: Revocations

@@ -27,7 +27,7 @@ from headrace.manager.store import events, folders
 from headrace.manager.usecases.context import a_page, as_id
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.receiving import receive
-from headrace.manager.usecases.stored import Stored
+from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.views.uploads import upload_view
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -36,14 +36,14 @@ _CLEANED_AT_ONCE = 1000
 
 
 class Uploads:
-    """Uploads into folders. `idle_s`: how long a sender may be silent."""
+    """Use cases of resumable uploads. `idle_s`: how long a sender may be silent."""
 
     def __init__(
         self,
         pool: Pool,
         storage: FolderStorage,
         folder_cases: Folders,
-        account: Stored,
+        account: StorageAccount,
         *,
         max_bytes: int,
         kept_for: timedelta,

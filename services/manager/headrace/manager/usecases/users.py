@@ -23,7 +23,7 @@ from headrace.manager.views.users import user_view
 
 
 class Users:
-    """What can be done with users. Operators act for everybody, others for themselves."""
+    """Use cases of users and API keys. Operators act for everybody, others for themselves."""
 
     def __init__(self, pool: Pool, vault: Vault, most: Bounds) -> None:
         self._pool = pool

@@ -36,7 +36,7 @@ async def trial_run(con: Connection, actor: Actor, session_id: UUID, needed: Rol
 
 
 class Validations:
-    """Starting, watching and stopping trial runs. The services loop gives the verdict and ends them."""
+    """Use cases of trial runs. The services loop gives the verdict and ends them."""
 
     def __init__(self, pool: Pool, resolver: Resolver, pokes: Pokes, most: Bounds) -> None:
         self._pool = pool

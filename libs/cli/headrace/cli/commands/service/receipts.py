@@ -1,4 +1,4 @@
-"""What drains and rollouts cost callers: `headrace service receipts`, and the line at the end of an update."""
+"""Output of drain summaries: `headrace service receipts`, and the line at the end of an update."""
 
 from __future__ import annotations
 

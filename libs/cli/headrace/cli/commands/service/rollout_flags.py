@@ -1,4 +1,4 @@
-"""The flags that say how a new revision is rolled out, shared by `service create` and `update`."""
+"""Flags of rollouts, shared by `service create` and `update`."""
 
 from __future__ import annotations
 

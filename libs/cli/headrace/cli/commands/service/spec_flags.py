@@ -1,4 +1,7 @@
-"""The flags that describe a replica, shared by `service create`, `update` and `validate`; and what they become."""
+"""Flags of a replica's spec, shared by `service create`, `update` and `validate`.
+
+Flags win over `--file`, so that one file serves several services.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a replica is started with, in lines for people: `headrace service show`, also of an earlier revision."""
+"""Output of what a replica is started with: `headrace service show`, also of an earlier revision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flags that say how a service's requests are spread, queued, bounded and named; and how that is shown."""
+"""Flags and output of traffic settings: load balancing, queue, limits, CORS, names of models."""
 
 from __future__ import annotations
 

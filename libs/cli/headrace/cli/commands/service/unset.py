@@ -1,4 +1,4 @@
-"""What `headrace service update --unset` takes away: settings go back to what they are for a new service."""
+"""Fields of `headrace service update --unset`: settings go back to what they are for a new service."""
 
 from __future__ import annotations
 

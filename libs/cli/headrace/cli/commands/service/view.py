@@ -1,4 +1,4 @@
-"""How services are shown: a row, all facts, and the lines that change while one waits."""
+"""Output of services: a row, all facts, and the lines that change while one waits."""
 
 from __future__ import annotations
 

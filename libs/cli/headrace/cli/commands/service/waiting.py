@@ -1,4 +1,7 @@
-"""Waiting for a service with its state in sight, and with the failed replica's log when it does not get there."""
+"""Wait for a service's state, shown as it changes.
+
+When it does not get there, the failed replica's log says why, without another command.
+"""
 
 from __future__ import annotations
 

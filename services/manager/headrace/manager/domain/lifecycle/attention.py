@@ -1,4 +1,7 @@
-"""Which services a pass looks at: those that changed, those that are under way, and a page of all the others in turn. Pure."""
+"""Work queue of the services loop: changed services, those under way, and a page of all others in turn. Pure.
+
+Looking at all services in each pass would cost as much as there are; the page makes good what was missed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from headrace.common.contracts.ids import ServiceId
 
 
 class Attention:
-    """What one manager still has to look at. A service that is looked at in vain too often costs time, one that is missed waits for its turn."""
+    """Work queue of one manager.
+
+    A service that is looked at in vain costs time, one that is missed waits for its turn.
+    """
 
     def __init__(self) -> None:
         self._due: dict[ServiceId, None] = {}

@@ -1,4 +1,7 @@
-"""What is counted when replicas do not start, or end in operation, and how long the next start waits. Pure."""
+"""Restart backoff: what failed starts and ends in operation count, and how long the next start waits. Pure.
+
+Starts of a new revision are bounded, since it may never run; ends of one that served are not.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is wanted of one service's replicas, what is seen of them, and what can be done about them."""
+"""State and actions of the replica decision: what is wanted of a service's replicas, what is observed, what can be done.
+
+They are apart from the decision so that the loop and the store know them without it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ MAX_FAILED_STARTS = 5
 
 @dataclass(frozen=True)
 class DesiredReplicas:
-    """A service as the decision needs it."""
+    """Desired state of a service's replicas."""
 
     goal: Goal
     replicas: int
@@ -54,7 +57,7 @@ class DesiredReplicas:
 
 @dataclass(frozen=True)
 class ObservedReplica:
-    """A live session with its main kernel."""
+    """Observed state of a live session with its main kernel."""
 
     id: SessionId
     revision_id: RevisionId | None

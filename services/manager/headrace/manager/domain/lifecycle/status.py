@@ -48,7 +48,7 @@ class LiveReplica(Protocol):
 
 @dataclass(frozen=True)
 class StatusOfService:
-    """What views show."""
+    """Status, phase and reason of a service, as views show them."""
 
     status: ServiceStatus
     phase: ServicePhase
@@ -58,7 +58,7 @@ class StatusOfService:
 
 @dataclass(frozen=True)
 class Reach:
-    """What app-proxies report that decides whether a service's callers reach its replicas."""
+    """Reachability of a service: what app-proxies report that decides whether callers reach its replicas."""
 
     presence: Presence
     generations: Mapping[ProxyId, int]

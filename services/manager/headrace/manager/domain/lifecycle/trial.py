@@ -1,4 +1,7 @@
-"""When a trial run has its verdict. Pure."""
+"""Verdict of trial runs. Pure.
+
+It passes if it was healthy once, whatever came after; a run that comes to nothing ends in bounded time.
+"""
 
 from __future__ import annotations
 

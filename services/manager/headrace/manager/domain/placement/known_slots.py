@@ -1,4 +1,7 @@
-"""Slots that no machine has: a mistyped name, or an accelerator that comes with a later machine."""
+"""Unknown slot names in requests and quotas: what is said of slots that no machine has.
+
+They are not refused: the machine with that accelerator may come later, and a mistyped name should be seen at once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What placement reads and says: machines, pending sessions, where they go and why they wait."""
+"""Input and output of the scheduler: machines, pending sessions, placements and reasons.
+
+They are apart from it so that the store can read and write them without knowing how it decides.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def with_plan(slots: Mapping[str, Decimal], spec_bytes: int) -> dict[str, Decima
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine that is heard of, and what is free on it."""
+    """A live machine with its free capacity."""
 
     id: str
     resource_group: str
@@ -76,7 +79,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a session goes, and which GPUs it gets there."""
+    """A placement: the machine of a session, and the GPUs that it gets there."""
 
     id: SessionId
     machine_id: str
@@ -87,7 +90,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Why a session was not placed, with the arithmetic."""
+    """A placement failure: why a session waits, with the arithmetic."""
 
     id: SessionId
     code: PlacementReason

@@ -1,4 +1,4 @@
-"""Rows of machines, as they were reported."""
+"""Records of machines, as they were reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of archives that were unpacked into folders."""
+"""Results of archives that were unpacked into folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of named clients."""
+"""Records of named clients."""
 
 from __future__ import annotations
 

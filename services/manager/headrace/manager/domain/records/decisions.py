@@ -1,4 +1,4 @@
-"""Rows of scale decisions."""
+"""Records of scale decisions."""
 
 from __future__ import annotations
 

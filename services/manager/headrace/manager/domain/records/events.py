@@ -1,4 +1,4 @@
-"""Rows of the history."""
+"""Records of the history."""
 
 from __future__ import annotations
 

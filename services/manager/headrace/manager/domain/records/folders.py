@@ -1,4 +1,4 @@
-"""Rows of model folders."""
+"""Records of model folders."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class ToMeasure:
-    """A folder that is to be walked, with what is counted of it, and what ever came to it and went from it."""
+class DueFolder:
+    """A folder whose walk is due, with what is counted of it, and what ever came and went."""
 
     id: FolderId
     counted: Amount

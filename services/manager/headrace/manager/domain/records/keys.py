@@ -1,4 +1,4 @@
-"""Rows of API keys."""
+"""Records of API keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace.manager.domain.records.users import User
 
 @dataclass(frozen=True)
 class StoredKey:
-    """What an API key is checked against."""
+    """The stored side of an API key, against which a caller's secret is checked."""
 
     secret_hash: bytes
     expired: bool

@@ -1,4 +1,4 @@
-"""Rows of projects."""
+"""Records of projects and their members."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headrace.common.contracts.vocabulary import Role
 
 @dataclass(frozen=True)
 class Project:
-    """A tenant."""
+    """A project: a tenant."""
 
     id: ProjectId
     name: str
@@ -25,7 +25,7 @@ class Project:
 
 
 @dataclass(frozen=True)
-class Room:
+class ProjectCapacity:
     """What decides whether a project takes another service."""
 
     project: Project

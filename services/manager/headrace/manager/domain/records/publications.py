@@ -1,4 +1,4 @@
-"""Rows of what was published last of each subject."""
+"""Records of what was published last of each subject."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a table's bytes come to."""
+    """Digest and size of a table's bytes."""
 
     digest: bytes
     bytes: int

@@ -1,4 +1,4 @@
-"""Rows of receipts of drains."""
+"""Records of drain summaries (receipts)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from headrace.common.contracts.ids import SessionId
-from headrace.manager.domain.lifecycle.receipts import Parts
+from headrace.manager.domain.lifecycle.receipts import DrainShares
 
 
 @dataclass(frozen=True)
@@ -21,4 +21,4 @@ class Receipt:
     began_at: datetime
     ended_at: datetime | None
     counted: bool
-    parts: Parts
+    parts: DrainShares

@@ -1,4 +1,4 @@
-"""Rows of replicas, of starts of them that failed, and of their ends."""
+"""Records of replicas, of starts of them that failed, and of their ends."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class StartError:
 
 @dataclass(frozen=True)
 class End:
-    """How a replica ended."""
+    """The end of a replica in operation."""
 
     session_id: SessionId
     revision: int

@@ -1,15 +1,15 @@
-"""Rows of what machines reported."""
+"""Records of machines' reports."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headrace.manager.domain.addresses import Said
+from headrace.manager.domain.addresses import ReportedAddress
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A machine whose report counts."""
+class AcceptedReport:
+    """An accepted report: a machine whose report is neither old nor long on its way."""
 
     changed_capacity: bool
-    said: Said
+    said: ReportedAddress

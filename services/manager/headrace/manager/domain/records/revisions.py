@@ -1,4 +1,4 @@
-"""Rows of revisions."""
+"""Records of revisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of autoscaling rules."""
+"""Records of autoscaling rules."""
 
 from __future__ import annotations
 

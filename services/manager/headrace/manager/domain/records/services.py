@@ -1,4 +1,4 @@
-"""Rows of services."""
+"""Records of services."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Service:
 
 @dataclass(frozen=True)
 class ServiceFacts:
-    """A service with what its views show beside its own columns."""
+    """A service joined with what decisions and views need beside its own columns."""
 
     service: Service
     project: str
@@ -139,8 +139,8 @@ class ServiceChange:
 
 
 @dataclass(frozen=True)
-class Scalable:
-    """What decides whether a rule may change the wanted replicas."""
+class ScaleTarget:
+    """What decides whether a rule may scale a service."""
 
     name: str
     wanted: int

@@ -1,4 +1,4 @@
-"""Rows of sessions and their services, as the services loop reads them."""
+"""Records of sessions and their services, as the services loop reads them."""
 
 from __future__ import annotations
 
@@ -39,16 +39,19 @@ class ServiceRow:
 
 
 @dataclass(frozen=True)
-class Revs:
-    """In which state a service and its live sessions were seen."""
+class ObservedRevs:
+    """Row versions of a service and its live sessions, as they were when a pass read them.
+
+    A write that finds others decides nothing: the next pass reads again.
+    """
 
     service: int
     live: Mapping[SessionId, int]
 
 
 @dataclass(frozen=True)
-class LiveRow:
-    """A session that has not ended, with its main kernel."""
+class LiveSession:
+    """A live session with its main kernel, as the services loop reads it."""
 
     id: SessionId
     kind: SessionKind

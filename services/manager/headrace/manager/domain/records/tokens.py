@@ -1,4 +1,4 @@
-"""Rows of tokens, and what changes of callers."""
+"""Records of tokens, and changes of callers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of uploads into folders."""
+"""Records of uploads into folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of users."""
+"""Records of users."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headrace.common.contracts.ids import UserId
 
 @dataclass(frozen=True)
 class User:
-    """A person or program."""
+    """A user: a person or program."""
 
     id: UserId
     name: str

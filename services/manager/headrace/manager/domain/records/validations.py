@@ -1,4 +1,4 @@
-"""Rows of trial runs."""
+"""Records of trial runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""From what a user asked for to what a replica is: request over service-definition.toml over defaults."""
+"""Resolution of a spec: the request over service-definition.toml over the runtime's defaults. Pure.
+
+All fields that do not fit are told at once, since each try of a caller is a round trip.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A revision with nothing left open: what its spec, the files in its folder and the variant's defaults come to."""
+"""Resolved spec of a revision: spec, definition files and defaults merged, with nothing left open.
+
+It is kept with the revision, so that what a revision starts never changes when files or defaults do.
+"""
 
 from __future__ import annotations
 

@@ -12,17 +12,17 @@ import pytest
 
 from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import Unavailable
-from headrace.manager.folders.errors import Room
+from headrace.manager.folders.errors import DiskReserve
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.usecases.parsing import Parsing
-from headrace.manager.usecases.turns import Turns
+from headrace.manager.usecases.project_limiter import ProjectLimiter
 from tests.support.wait import eventually
 
 ONE, OTHER = ProjectId(UUID(int=1)), ProjectId(UUID(int=2))
 
 
 async def test_a_project_waits_for_itself_and_not_for_others() -> None:
-    turns = Turns(at_once=1, most_waiting=1)
+    turns = ProjectLimiter(at_once=1, most_waiting=1)
     end = await turns.take(ONE)
     waiting = asyncio.create_task(turns.take(ONE))
     await asyncio.sleep(0)
@@ -39,7 +39,7 @@ async def test_a_project_waits_for_itself_and_not_for_others() -> None:
 
 
 async def test_one_who_gives_up_waiting_leaves_his_place() -> None:
-    turns = Turns(at_once=1, most_waiting=1)
+    turns = ProjectLimiter(at_once=1, most_waiting=1)
     end = await turns.take(ONE)
     for _ in range(5):
         waiting = asyncio.create_task(turns.take(ONE))
@@ -53,7 +53,7 @@ async def test_one_who_gives_up_waiting_leaves_his_place() -> None:
 
 
 async def test_a_turn_lasts_as_long_as_the_thread_works_also_when_the_caller_has_gone(tmp_path: Path) -> None:
-    turns = Turns(at_once=1, most_waiting=0)
+    turns = ProjectLimiter(at_once=1, most_waiting=0)
     begun, go_on = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -61,7 +61,7 @@ async def test_a_turn_lasts_as_long_as_the_thread_works_also_when_the_caller_has
         go_on.wait(10)
 
     with ThreadPoolExecutor(1) as threads:
-        storage = FolderStorage(Room(tmp_path), threads, threads, timeout_s=10)
+        storage = FolderStorage(DiskReserve(tmp_path), threads, threads, timeout_s=10)
         end = await turns.take(ONE)
         call = asyncio.create_task(storage.call(work, ended=end))
         await asyncio.to_thread(begun.wait, 10)

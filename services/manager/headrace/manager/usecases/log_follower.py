@@ -1,4 +1,7 @@
-"""Following one replica's log: from before it has a machine until it ends, also over the silence of its machine."""
+"""Log follower of one replica: from before it has a machine until it ends.
+
+It goes on where it was when the machine was silent for a while.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,17 @@ MOST_WAIT_S: Final = 10.0
 
 
 @dataclass(frozen=True)
-class Part:
-    """How much of each log."""
+class LogRange:
+    """The part of a log that is read."""
 
     tail: int | None
     since: str | None
 
 
-class Lines(Protocol):
+class ReadLines(Protocol):
     """Reads a kernel's log; an empty line is a sign of life."""
 
-    def __call__(self, agent_id: str, kernel_id: KernelId, part: Part, *, follow: bool) -> AsyncIterator[str]:
+    def __call__(self, agent_id: str, kernel_id: KernelId, part: LogRange, *, follow: bool) -> AsyncIterator[str]:
         """Yield lines. Raises Problem."""
 
 
@@ -57,10 +60,13 @@ def note(now: datetime, text: str) -> str:
     return f"{now.isoformat(timespec='milliseconds').replace('+00:00', 'Z')} headrace: {text}"
 
 
-class Following:
-    """Writes one log as it grows. One that cannot be read is said once, tried again, and read on where it was."""
+class LogFollower:
+    """Follower of one log as it grows.
 
-    def __init__(self, pool: Pool, lines: Lines, write: Callable[[str], Awaitable[None]], clock: Clock) -> None:
+    When it cannot be read that is said once, and tried again; it is read on where it was.
+    """
+
+    def __init__(self, pool: Pool, lines: ReadLines, write: Callable[[str], Awaitable[None]], clock: Clock) -> None:
         self._pool = pool
         self._lines = lines
         self._write = write
@@ -71,7 +77,7 @@ class Following:
         self._told = False
         """Whether the reader knows."""
 
-    async def run(self, replica: Replica, service_id: ServiceId | None, part: Part) -> None:
+    async def run(self, replica: Replica, service_id: ServiceId | None, part: LogRange) -> None:
         """Write until the log ends, or its replica is over."""
         wait_s = LOOK_AGAIN_S
         current: Replica | None = replica
@@ -83,7 +89,7 @@ class Following:
                 wait_s = min(MOST_WAIT_S, wait_s * 2) if self._problem is not None else LOOK_AGAIN_S
                 await self._failed(current, problem)
                 if (since := self._position.since()) is not None:
-                    part = Part(None, since)
+                    part = LogRange(None, since)
             if current.status in {"stopping", "ended"}:
                 break
             await asyncio.sleep(LOOK_AGAIN_S / 4 if current.status in {"pending", "placed"} else wait_s)
@@ -93,7 +99,7 @@ class Following:
             why = "it is gone" if current is None else current.reason_text
             await self._write(note(self._clock(), f"log is not read on: {why}"))
 
-    async def _read(self, agent_id: str, kernel_id: KernelId, part: Part) -> Problem | None:
+    async def _read(self, agent_id: str, kernel_id: KernelId, part: LogRange) -> Problem | None:
         """Write the log to its end, or up to what is in the way."""
         lines = self._lines(agent_id, kernel_id, part, follow=True)
         try:

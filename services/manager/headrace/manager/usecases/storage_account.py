@@ -1,4 +1,7 @@
-"""What a project's folders store: counted with each change, and bounded by its quota."""
+"""Storage account of projects: counted with each change, bounded by quota.
+
+Whoever stores reserves first and settles afterwards, so that many at once do not pass a quota together.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from headrace.manager.domain.stored import Amount, Change
 from headrace.manager.store import folders, projects
 
 
-class Stored:
-    """The account of bytes and files. Its callers have authorised."""
+class StorageAccount:
+    """Account of the bytes and files that projects store. Its callers have authorised."""
 
     def __init__(self, pool: Pool, most: Bounds) -> None:
         self._pool = pool

@@ -1,4 +1,7 @@
-"""Turns of projects: how much of the work that takes long may be done for one project at once."""
+"""Concurrency limiter per project for work that takes long.
+
+Threads are few: one project that lists large folders must leave some for the others.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,11 @@ MOST_WAITING = 16
 _TIMEOUT_S = 60.0
 
 
-class Turns:
-    """Lets `at_once` requests of each project in; the next ones wait, up to a bound. `work`, `reason`: said to those refused."""
+class ProjectLimiter:
+    """Limiter that lets `at_once` requests of each project in; the next ones wait, up to a bound.
+
+    `work`, `reason`: said to those that are refused.
+    """
 
     def __init__(
         self,
@@ -31,22 +37,22 @@ class Turns:
         self._most_waiting = most_waiting
         self._work = work
         self._reason = reason
-        self._lines: dict[ProjectId, _Line] = {}
+        self._queues: dict[ProjectId, _Queue] = {}
 
     async def take(self, project: ProjectId) -> Callable[[], None]:
         """Wait for a turn of the project and return what ends it (once: further calls do nothing).
 
         Raises Unavailable when too many wait already, or when the turn does not come in time.
         """
-        line = self._lines.setdefault(project, _Line(self._at_once))
-        if line.there >= (most := self._at_once + self._most_waiting):
-            raise self._busy(f"found {line.there} requests of the project that {self._work}; allowed: {most}")
-        line.there += 1
+        queue = self._queues.setdefault(project, _Queue(self._at_once))
+        if queue.there >= (most := self._at_once + self._most_waiting):
+            raise self._busy(f"found {queue.there} requests of the project that {self._work}; allowed: {most}")
+        queue.there += 1
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                await line.turn.acquire()
+                await queue.turn.acquire()
         except BaseException as error:
-            self._leave(project, line)
+            self._leave(project, queue)
             if isinstance(error, TimeoutError):
                 raise self._busy(f"the project's turn did not come within {_TIMEOUT_S:g} s") from None
             raise
@@ -56,8 +62,8 @@ class Turns:
             nonlocal ended
             if not ended:
                 ended = True
-                line.turn.release()
-                self._leave(project, line)
+                queue.turn.release()
+                self._leave(project, queue)
 
         return end
 
@@ -70,10 +76,10 @@ class Turns:
         finally:
             end()
 
-    def _leave(self, project: ProjectId, line: _Line) -> None:
-        line.there -= 1
-        if not line.there:
-            self._lines.pop(project, None)
+    def _leave(self, project: ProjectId, queue: _Queue) -> None:
+        queue.there -= 1
+        if not queue.there:
+            self._queues.pop(project, None)
 
     def _busy(self, why: str) -> Unavailable:
         problem = Unavailable(f"{why}; try again", reason=self._reason)
@@ -81,7 +87,7 @@ class Turns:
         return problem
 
 
-class _Line:
+class _Queue:
     """The requests of one project."""
 
     def __init__(self, at_once: int) -> None:
