@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from headrace.appproxy.dataplane.auth.access import Denial, split_scheme
 from headrace.appproxy.dataplane.headers.identity import SECRET_PREFIXES, holds_credential
@@ -14,6 +14,9 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 MOST_BYTES = 4096
 """Longer credentials are none of ours: a token has about 320."""
+MISSING: Final = ProxyReason.MISSING_TOKEN
+MALFORMED: Final = ProxyReason.MALFORMED_TOKEN
+"""Looked up once: callers of public services are let in with nothing, or with a key that is none of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,13 @@ Credential = SignedToken | BasicCredentials | Denial
 def parse_credential(authorization: bytes | None) -> Credential:
     """Return what the header holds, or why that is nothing usable. Work is bounded by MOST_BYTES."""
     if authorization is None:
-        return ProxyReason.MISSING_TOKEN
+        return MISSING
     scheme, rest = split_scheme(_text(authorization))
     if not rest or len(rest) > MOST_BYTES:
-        return ProxyReason.MALFORMED_TOKEN
+        return MALFORMED
     if scheme in ("bearer", "backendai"):
         return _signed(rest)
-    return _name_and_secret(rest) if scheme == "basic" else ProxyReason.MALFORMED_TOKEN
+    return _name_and_secret(rest) if scheme == "basic" else MALFORMED
 
 
 def forwardable(authorization: bytes | None, credential: Credential) -> bytes | None:
@@ -69,7 +72,7 @@ def _text(authorization: bytes) -> str:
 def _signed(text: str) -> SignedToken | Denial:
     head = _json(text.partition(".")[0])
     if head is None or text.count(".") != 2:
-        return ProxyReason.MALFORMED_TOKEN
+        return MALFORMED
     kid = head.get("kid")
     return SignedToken(text, hashlib.sha256(text.encode("latin-1")).digest(), kid if isinstance(kid, str) else "")
 
@@ -81,7 +84,7 @@ def _name_and_secret(text: str) -> BasicCredentials | Denial:
         plain = b""
     name, colon, secret = plain.partition(b":")  # RFC 7617: the first colon ends the name
     if not colon:
-        return ProxyReason.MALFORMED_TOKEN
+        return MALFORMED
     ours = _is_issued_here(secret.decode("latin-1")) or _is_issued_here(name.decode("latin-1"))
     return BasicCredentials(name.decode("latin-1"), hashlib.sha256(secret).hexdigest(), ours)
 

@@ -226,7 +226,7 @@ class Exchange(Attempts):
             if self.connection is not None:
                 self.connection.drop()
                 self.connection = None
-            self.record.broken = ProxyReason.INTERNAL_ERROR
+            self.record.broken = ProxyReason.INTERNAL_ERROR.value
             self.end(Event.FAULT)
             self.downstream.discard()
         raise IllegalTransitionError(state, event)

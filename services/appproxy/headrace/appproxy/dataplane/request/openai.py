@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote
 
 from headrace.appproxy.dataplane.auth.access import Denial
 from headrace.appproxy.dataplane.auth.authenticator import denial_problem
-from headrace.appproxy.dataplane.auth.credentials import forwardable, parse_credential
+from headrace.appproxy.dataplane.auth.credentials import MISSING, forwardable, parse_credential
 from headrace.appproxy.dataplane.headers.rewrite import field
 from headrace.appproxy.dataplane.inspect.form_head import FormHead, boundary
 from headrace.appproxy.dataplane.inspect.json_head import JsonHead
@@ -27,7 +27,8 @@ BodyHead = JsonHead | FormHead
 _MODELS = b"/v1/models"
 _REALTIME = b"/v1/realtime"
 _MOST_PARAMETERS = 100
-_NOT_JSON: Final = ModelReason.NOT_JSON  # a member of an enum is looked up; each request with limits on tokens asks
+_NOT_JSON: Final = ModelReason.NOT_JSON
+"""Looked up once: each request with limits on tokens asks for it."""
 
 
 def enter(exchange: Exchange, authorization: bytes | None) -> None:
@@ -69,7 +70,7 @@ def _caller_of(exchange: Exchange, authorization: bytes | None) -> ModelCaller:
         return ModelCaller(found, authorization, None)
     # Clients of public services send what their libraries insist on; but a token of ours that does not hold is told so.
     if not backends.model_index.has_public or (
-        found != ProxyReason.MISSING_TOKEN and forwardable(authorization, parse_credential(authorization)) is None
+        found is not MISSING and forwardable(authorization, parse_credential(authorization)) is None
     ):
         raise denial_problem(found, basic=False)
     return ModelCaller(PUBLIC_SCOPE, authorization, found)
