@@ -15,8 +15,9 @@ import pytest
 from headrace.agent.runtime.process import cgroups, proc
 from headrace.agent.runtime.process.cgroups import MemoryGroups, members
 from headrace.agent.runtime.process.family import MARK, end_marked
-from headrace.agent.runtime.process.proc import end_all, read_stat
+from headrace.agent.runtime.process.proc import end_all
 from headrace.common.contracts.ids import new_uuid
+from headrace.common.runtime.procfs import read_stat
 
 
 @contextmanager

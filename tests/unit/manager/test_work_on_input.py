@@ -19,8 +19,9 @@ from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.http.validations import StartValidation
 from headrace.common.contracts.problems import InvalidDefinition, InvalidRequest
 from headrace.common.contracts.rule import RuleSpec
-from headrace.common.text.tomltext import TomlError, load_toml
-from headrace.common.text.yamltext import YamlError, load_yaml
+from headrace.common.text.plain import TextError
+from headrace.common.text.tomltext import load_toml
+from headrace.common.text.yamltext import load_yaml
 from headrace.manager.api.incoming import read_body
 from headrace.manager.domain.definitions.model_definition import parse_definition
 from headrace.manager.domain.definitions.service_definition import parse_service_definition
@@ -41,7 +42,7 @@ def lines_run(function: Callable[..., object], *given: object) -> int:
     before = sys.gettrace()
     sys.settrace(seen)
     try:
-        with suppress(YamlError, TomlError, InvalidDefinition, InvalidRequest):
+        with suppress(TextError, InvalidDefinition, InvalidRequest):
             function(*given)
     finally:
         sys.settrace(before)

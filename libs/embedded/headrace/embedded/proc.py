@@ -1,4 +1,4 @@
-"""Facts about processes from /proc, safe against reused process ids."""
+"""Identity of child processes across restarts of their parent, and their bounded ending."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+
+from headrace.common.runtime.procfs import boot_id, read_stat
 
 StopSteps = Sequence[tuple[signal.Signals, float]]
 """Signals to send in order, each with how many seconds to wait for the end before the next."""
@@ -16,21 +16,10 @@ StopSteps = Sequence[tuple[signal.Signals, float]]
 _POLL_S = 0.02
 
 
-@cache
-def boot_id() -> str:
-    """Return the id of this boot of the machine: start times count from it."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
 def start_ticks(pid: int) -> int | None:
     """Return when `pid` started, in clock ticks since boot; None if it is not alive (a zombie is dead)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    # The command name (field 2) may hold spaces and parentheses; fields are counted after its end.
-    state, *fields = stat.rpartition(")")[2].split()
-    return None if state in {"Z", "X"} else int(fields[18])
+    found = read_stat(pid)
+    return found.started if found is not None and found.alive else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,3 +25,13 @@ class WrittenFloat(float):
 
     def __str__(self) -> str:
         return self._text
+
+
+class TextError(ValueError):
+    """A text is not usable YAML or TOML. `path` is where in the data, as far as it is known; `found` and `allowed` say why."""
+
+    def __init__(self, path: str, found: str, allowed: str) -> None:
+        super().__init__(f"{path or 'file'}: {found}; allowed: {allowed}")
+        self.path = path
+        self.found = found
+        self.allowed = allowed

@@ -6,7 +6,7 @@ import re
 import tomllib
 from typing import Any
 
-from headrace.common.text.plain import WrittenFloat, is_text
+from headrace.common.text.plain import TextError, WrittenFloat, is_text
 
 MAX_DOTS = 100
 MAX_VALUES = 5_000
@@ -21,29 +21,19 @@ _QUOTED = re.compile(
 _MARK = re.compile(r"[=,\[\]{}.\n]")
 
 
-class TomlError(ValueError):
-    """The text is not usable TOML. `path` is where in the data, as far as it is known; `found` and `allowed` say why."""
-
-    def __init__(self, path: str, found: str, allowed: str) -> None:
-        super().__init__(f"{path or 'file'}: {found}; allowed: {allowed}")
-        self.path = path
-        self.found = found
-        self.allowed = allowed
-
-
 def load_toml(text: str) -> dict[str, Any]:
-    """Return the data in `text`. Raises TomlError."""
+    """Return the data in `text`. Raises TextError."""
     _check_bounds(text)
     try:
         data = tomllib.loads(text, parse_float=WrittenFloat)
     except (RecursionError, ValueError) as error:
-        raise TomlError("", str(error)[:200], "TOML text") from None
+        raise TextError("", str(error)[:200], "TOML text") from None
     _check(data)
     return data
 
 
 def _check_bounds(text: str) -> None:
-    """Raise TomlError for too many values, too deep ones, and keys with too many parts."""
+    """Raise TextError for too many values, too deep ones, and keys with too many parts."""
     values = depth = dots = 0
     line = 1
     for match in _MARK.finditer(_QUOTED.sub(_only_breaks, text)):
@@ -53,11 +43,11 @@ def _check_bounds(text: str) -> None:
         values += mark in "=,[{"
         depth += (mark in "[{") - (mark in "]}")
         if dots > MAX_DOTS:
-            raise TomlError("", f"line {line}: a key with more than {MAX_DOTS} dots", f"at most {MAX_DOTS}")
+            raise TextError("", f"line {line}: a key with more than {MAX_DOTS} dots", f"at most {MAX_DOTS}")
         if depth > MAX_DEPTH:
-            raise TomlError("", f"line {line}: nested deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
+            raise TextError("", f"line {line}: nested deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
         if values > MAX_VALUES:
-            raise TomlError("", f"line {line}: more than {MAX_VALUES} values", f"at most {MAX_VALUES}")
+            raise TextError("", f"line {line}: more than {MAX_VALUES} values", f"at most {MAX_VALUES}")
 
 
 def _only_breaks(quoted: re.Match[str]) -> str:
@@ -69,11 +59,11 @@ def _check(data: dict[str, Any]) -> None:
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, str) and not is_text(value):
-            raise TomlError(path, "a NUL character", "text")
+            raise TextError(path, "a NUL character", "text")
         if isinstance(value, dict):
             for key, item in value.items():
                 if not is_text(key):
-                    raise TomlError(path, "a key with a NUL character", "text")
+                    raise TextError(path, "a key with a NUL character", "text")
                 waiting.append((f"{path}.{key}" if path else key, item))
         elif isinstance(value, list):
             waiting += [(f"{path}[{i}]", item) for i, item in enumerate(value)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from headrace.common.text.plain import WrittenFloat, is_text
+from headrace.common.text.plain import TextError, WrittenFloat, is_text
 
 MAX_NODES = 5_000
 MAX_TOKENS = 20_000
@@ -32,26 +32,16 @@ _NOT_TEXT = "a NUL, or half of a character", "text"
 _STR = "tag:yaml.org,2002:str"
 
 
-class YamlError(ValueError):
-    """The text is not usable YAML. `path` is where in the data, as far as it is known; `found` and `allowed` say why."""
-
-    def __init__(self, path: str, found: str, allowed: str) -> None:
-        super().__init__(f"{path or 'file'}: {found}; allowed: {allowed}")
-        self.path = path
-        self.found = found
-        self.allowed = allowed
-
-
 def load_yaml(text: str) -> Any:
-    """Return the one document in `text` (None when it is empty). Raises YamlError."""
+    """Return the one document in `text` (None when it is empty). Raises TextError."""
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise YamlError("", f"{where}{error.problem or error.context}", "YAML text, one document") from None
+        raise TextError("", f"{where}{error.problem or error.context}", "YAML text, one document") from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise YamlError("", str(error).partition("\n")[0][:200], "YAML text, one document") from None
+        raise TextError("", str(error).partition("\n")[0][:200], "YAML text, one document") from None
     return None if node is None else _Reader().value(node, "", 0)
 
 
@@ -61,14 +51,14 @@ class _Loader(yaml.SafeLoader):
     _fetched = 0
 
     def fetch_more_tokens(self) -> None:
-        """Find the next token. Raises YamlError at a bound."""
+        """Find the next token. Raises TextError at a bound."""
         super().fetch_more_tokens()
         self._fetched += 1
         where = f"line {self.line + 1}: "
         if self._fetched > MAX_TOKENS:
-            raise YamlError("", f"{where}more than {MAX_TOKENS} keys, values and marks", f"at most {MAX_TOKENS}")
+            raise TextError("", f"{where}more than {MAX_TOKENS} keys, values and marks", f"at most {MAX_TOKENS}")
         if self.flow_level > MAX_DEPTH or len(self.indents) > MAX_DEPTH:
-            raise YamlError("", f"{where}nested deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
+            raise TextError("", f"{where}nested deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
 
 
 class _Reader:
@@ -80,32 +70,32 @@ class _Reader:
     def value(self, node: yaml.Node, path: str, depth: int) -> Any:
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise YamlError(path, f"more than {MAX_NODES} values (aliases counted)", f"at most {MAX_NODES}")
+            raise TextError(path, f"more than {MAX_NODES} values (aliases counted)", f"at most {MAX_NODES}")
         if depth > MAX_DEPTH:
-            raise YamlError(path, f"nested deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
+            raise TextError(path, f"nested deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
             if not is_text(str(node.value)):
-                raise YamlError(path, *_NOT_TEXT)
+                raise TextError(path, *_NOT_TEXT)
             return _scalar(node)
-        raise YamlError(path, type(node).__name__, "a mapping, a list or a value")
+        raise TextError(path, type(node).__name__, "a mapping, a list or a value")
 
     def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise YamlError(path, f"line {key_node.start_mark.line + 1}: a key that is not text", "text as key")
+                raise TextError(path, f"line {key_node.start_mark.line + 1}: a key that is not text", "text as key")
             key = str(key_node.value)
             if not is_text(key):
-                raise YamlError(path, *_NOT_TEXT)
+                raise TextError(path, *_NOT_TEXT)
             where = f"{path}.{key}" if path else key
             if key == "<<" and key_node.style is None:
-                raise YamlError(where, "a merge key", "the keys themselves")
+                raise TextError(where, "a merge key", "the keys themselves")
             if key in result:
-                raise YamlError(where, f"the key stands twice (again in line {key_node.start_mark.line + 1})", "once")
+                raise TextError(where, f"the key stands twice (again in line {key_node.start_mark.line + 1})", "once")
             result[key] = self.value(value_node, where, depth + 1)
         return result
 

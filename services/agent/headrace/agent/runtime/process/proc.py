@@ -1,4 +1,4 @@
-"""Facts about processes from /proc, safe against reused process ids."""
+"""Kernels' process trees: identity, CPU time, memory, and the ending of all that belongs to one."""
 
 from __future__ import annotations
 
@@ -10,60 +10,15 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+
+from headrace.common.runtime.procfs import Stat, boot_id, read_stat
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PASSES = 100
 _LAST_MOMENT_S = 0.02
 """For what processes that are being killed start in their last moment."""
-
-
-@cache
-def boot_id() -> str:
-    """Return the id of this boot of the machine: start times count from it."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Stat:
-    """One process. CPU times in clock ticks, memory in pages."""
-
-    pid: int
-    parent: int
-    alive: bool
-    started: int
-    own_ticks: int
-    """User and system time of the process itself."""
-    reaped_ticks: int
-    """The same of its children that have ended."""
-    resident: int
-
-
-def read_stat(pid: int) -> Stat | None:
-    """Return the facts of `pid`; None if there is no such process."""
-    try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)  # of every process, and a Path each is slow
-        try:
-            text = os.read(fd, 4096)
-        finally:
-            os.close(fd)
-    except OSError:
-        return None
-    # The name (field 2) may hold spaces and parentheses; fields are counted after its end.
-    fields = text.rpartition(b")")[2].split(None, 23)
-    if len(fields) < 22:
-        return None
-    return Stat(
-        pid,
-        int(fields[1]),
-        fields[0] not in {b"Z", b"X"},
-        int(fields[19]),
-        int(fields[11]) + int(fields[12]),
-        int(fields[13]) + int(fields[14]),
-        int(fields[21]),
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.revision import ABSOLUTE
 from headrace.common.contracts.slots import QuotaSlots
 from headrace.common.contracts.wording import Refused
-from headrace.common.text.yamltext import YamlError, load_yaml
+from headrace.common.text.plain import TextError
+from headrace.common.text.yamltext import load_yaml
 from headrace.manager.domain.definitions import filetext
 
 DEFAULT_NAMES = ("model-definition.yaml", "model-definition.yml")
@@ -123,7 +124,7 @@ def parse_definition(content: bytes, file: str) -> Model:
     text = filetext.decode(content, file)
     try:
         data = load_yaml(text)
-    except YamlError as error:
+    except TextError as error:
         raise filetext.refuse(file, [filetext.row(error.path, error.found, error.allowed)]) from None
     if not isinstance(data, dict):
         found = "an empty file" if data is None else data

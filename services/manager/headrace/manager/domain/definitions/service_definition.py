@@ -10,7 +10,8 @@ from headrace.common.contracts import wording
 from headrace.common.contracts.revision import EnvironName, EnvironValue, Image, values_as_text
 from headrace.common.contracts.slots import RequestedSlots
 from headrace.common.contracts.vocabulary import RuntimeVariant
-from headrace.common.text.tomltext import TomlError, load_toml
+from headrace.common.text.plain import TextError
+from headrace.common.text.tomltext import load_toml
 from headrace.manager.domain.definitions import filetext
 
 FILE = "service-definition.toml"
@@ -48,7 +49,7 @@ def parse_service_definition(content: bytes, file: str = FILE) -> dict[str, Serv
     text = filetext.decode(content, file)
     try:
         data = load_toml(text)
-    except TomlError as error:
+    except TextError as error:
         raise filetext.refuse(file, [filetext.row(error.path, error.found, error.allowed)]) from None
     rows: list[dict[str, str]] = []
     result: dict[str, ServiceDefaults] = {}
