@@ -25,11 +25,11 @@ from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.folders import CreateFolder, Selection
 from headrace.common.contracts.http.keys import CreateKey, UpdateKey
 from headrace.common.contracts.http.projects import CreateProject, PutMember, UpdateProject
+from headrace.common.contracts.http.replicas import PutWeight
 from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.rules import UpdateRule
 from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.http.tokens import CreateToken, UpdateCaller, UpdateToken
-from headrace.common.contracts.http.traffic import PutWeight
 from headrace.common.contracts.http.users import CreateUser, UpdateUser
 from headrace.common.contracts.http.validations import StartValidation
 from headrace.common.contracts.revision import RevisionSpec

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from headrace.common.bus.connect import Bus
-from headrace.common.contracts.http.traffic import ReceiptView, RolloutReceipt
+from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
 from headrace.common.contracts.ids import ServiceId, SessionId, UserId
 from headrace.common.contracts.messages.reports import DrainReceipt
 from headrace.common.db.pool import Pool

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
-from headrace.common.contracts.http.tokens import RevocationView, UpdateCaller
+from headrace.common.contracts.http.revocations import RevocationView
+from headrace.common.contracts.http.tokens import UpdateCaller
 from headrace.sdk.revocations import revoked, until_in_force
 from headrace.sdk.transport import Transport, segment
 

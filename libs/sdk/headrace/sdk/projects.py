@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, PutMember, UpdateProject
-from headrace.common.contracts.http.services import Usage
+from headrace.common.contracts.http.projects import (
+    CreateProject,
+    MemberView,
+    ProjectView,
+    PutMember,
+    UpdateProject,
+    Usage,
+)
 from headrace.common.contracts.vocabulary import Role
 from headrace.sdk.transport import Transport, segment
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from headrace.common.contracts.http.tokens import RevocationView
+from headrace.common.contracts.http.revocations import RevocationView
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import RevocationReason
 from headrace.sdk.transport import Transport, parsed

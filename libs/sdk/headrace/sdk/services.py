@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from headrace.common.contracts.http.history import HistoryEntry
+from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
+from headrace.common.contracts.http.replicas import PutWeight, ReplicaView
 from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView, Rollback
 from headrace.common.contracts.http.services import (
     CreateService,
     NameAvailability,
-    ReplicaView,
     ServiceDetail,
     ServiceView,
     UpdateService,
 )
-from headrace.common.contracts.http.traffic import PutWeight, ReceiptView, RolloutReceipt
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.client import WaitReason
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
@@ -28,7 +28,7 @@ from headrace.sdk.transport import Transport, segment
 from headrace.sdk.waiting import Until, polled, reached
 
 if TYPE_CHECKING:
-    from headrace.common.contracts.http.rules import ScaleDecisionView
+    from headrace.common.contracts.http.decisions import ScaleDecisionView
 
 _INCOMPLETE = Reason.of(WaitReason.RECEIPT_INCOMPLETE, "not all app-proxies have told what became of open requests")
 _GONE = Reason.of(WaitReason.NOT_FOUND, "the service does not exist")
@@ -114,7 +114,7 @@ class Services:
 
     def decisions(self, service: object) -> Iterator[ScaleDecisionView]:
         """Yield the changes of the wanted replicas, newest first."""
-        from headrace.common.contracts.http.rules import ScaleDecisionView  # noqa: PLC0415 - see client.py
+        from headrace.common.contracts.http.decisions import ScaleDecisionView  # noqa: PLC0415 - see client.py
 
         return self._transport.items(ScaleDecisionView, f"{_of(service)}/decisions")
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Literal
 from uuid import UUID
 
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
+from headrace.common.contracts.http.revocations import RevocationView
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateToken
 from headrace.sdk.revocations import revoked, until_in_force
 from headrace.sdk.transport import Transport, segment
 

@@ -12,7 +12,7 @@ import typer
 
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.session import Session
-from headrace.common.contracts.http.tokens import RevocationView
+from headrace.common.contracts.http.revocations import RevocationView
 
 _WAIT_S = 5.0
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait (5 s at most) until all app-proxies refuse it.")]

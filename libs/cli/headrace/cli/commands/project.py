@@ -15,8 +15,7 @@ from headrace.cli.parsing import pairs
 from headrace.cli.parsing import usage as wrong
 from headrace.cli.session import Session
 from headrace.cli.text import slots
-from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, UpdateProject
-from headrace.common.contracts.http.services import Usage
+from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, UpdateProject, Usage
 from headrace.common.contracts.vocabulary import Role
 
 Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id.")]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from headrace.common.contracts.http.decisions import ScaleDecisionView
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.rules import ScaleDecisionView
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
 
 routes = Routes("services")

@@ -5,8 +5,14 @@ from __future__ import annotations
 from aiohttp import web
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, PutMember, UpdateProject
-from headrace.common.contracts.http.services import Usage
+from headrace.common.contracts.http.projects import (
+    CreateProject,
+    MemberView,
+    ProjectView,
+    PutMember,
+    UpdateProject,
+    Usage,
+)
 from headrace.common.contracts.problems import Conflict, Forbidden, InUse, NameTaken
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply, no_content
 

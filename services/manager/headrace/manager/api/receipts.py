@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import Field
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.traffic import ReceiptView, RolloutReceipt
+from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
 from headrace.manager.api.routing import MOST_REVISION, Call, Paging, Reply, Routes, json_reply, revision_of
 
 routes = Routes("services")

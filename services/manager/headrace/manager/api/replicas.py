@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from headrace.common.contracts.http.services import ReplicaView
-from headrace.common.contracts.http.traffic import PutWeight
+from headrace.common.contracts.http.replicas import PutWeight, ReplicaView
 from headrace.common.contracts.problems import Conflict, Forbidden
 from headrace.manager.api.routing import Call, Reply, Routes, json_reply
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from headrace.common.contracts.http.tokens import RevocationView
+from headrace.common.contracts.http.revocations import RevocationView
 from headrace.manager.api.routing import Call, Reply, Routes, json_reply
 
 routes = Routes("tokens")

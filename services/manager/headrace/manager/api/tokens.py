@@ -5,7 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
+from headrace.common.contracts.http.revocations import RevocationView
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateToken
 from headrace.common.contracts.problems import Conflict, Forbidden
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
 from headrace.manager.usecases.tokens import TokenScope

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.tokens import RevocationView, UpdateCaller
+from headrace.common.contracts.http.revocations import RevocationView
+from headrace.common.contracts.http.tokens import UpdateCaller
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from headrace.common.contracts.http.decisions import ScaleDecisionView
 from headrace.common.contracts.http.history import HistoryEntry
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView
-from headrace.common.contracts.http.rules import ScaleDecisionView
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor

@@ -7,8 +7,14 @@ from decimal import Decimal
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, PutMember, UpdateProject
-from headrace.common.contracts.http.services import Usage
+from headrace.common.contracts.http.projects import (
+    CreateProject,
+    MemberView,
+    ProjectView,
+    PutMember,
+    UpdateProject,
+    Usage,
+)
 from headrace.common.contracts.http.whoami import WhoAmI
 from headrace.common.contracts.problems import Conflict, InUse, InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.traffic import ReceiptView, RolloutReceipt
+from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor

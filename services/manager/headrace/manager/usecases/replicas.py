@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.common.contracts.http.services import ReplicaView
+from headrace.common.contracts.http.replicas import ReplicaView
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Pool, transaction

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from headrace.common.contracts.http.tokens import RevocationView
+from headrace.common.contracts.http.revocations import RevocationView
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.db.pool import Connection, Pool
 from headrace.common.runtime.clock import Clock

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.tokens import CreateToken, NewToken, RevocationView, TokenView, UpdateToken
+from headrace.common.contracts.http.revocations import RevocationView
+from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateToken
 from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId, new_uuid
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.contracts.vocabulary import Role

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.common.contracts.http.rules import ScaleDecisionView
+from headrace.common.contracts.http.decisions import ScaleDecisionView
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.records.decisions import ScaleDecision
 

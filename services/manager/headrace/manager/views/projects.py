@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from headrace.common.contracts.http.projects import MemberView, ProjectView
-from headrace.common.contracts.http.services import Usage
+from headrace.common.contracts.http.projects import MemberView, ProjectView, Usage
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.vocabulary import Role
 from headrace.manager.domain.records.projects import Project

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.common.contracts.http.traffic import ReceiptView, RolloutReceipt
+from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.lifecycle import receipts as sums
 from headrace.manager.domain.records.receipts import Receipt

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.common.contracts.http.rollouts import ReplicaEnd
-from headrace.common.contracts.http.services import ReplicaView, RouteError
+from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.lifecycle.signals import signal_of
 from headrace.manager.domain.records.replicas import End, Replica, StartError

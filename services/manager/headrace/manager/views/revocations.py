@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from headrace.common.contracts.http.tokens import NotInForce, RevocationView
+from headrace.common.contracts.http.revocations import NotInForce, RevocationView
 from headrace.manager.domain.in_force import Propagation
 
 

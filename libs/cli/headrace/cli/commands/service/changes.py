@@ -18,9 +18,9 @@ from headrace.cli.output import Columns
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
 from headrace.cli.text import number
+from headrace.common.contracts.http.decisions import ScaleDecisionView
 from headrace.common.contracts.http.history import HistoryEntry
 from headrace.common.contracts.http.revisions import RevisionView
-from headrace.common.contracts.http.rules import ScaleDecisionView
 from headrace.common.contracts.http.services import UpdateService
 from headrace.common.contracts.revision import RevisionSpec
 

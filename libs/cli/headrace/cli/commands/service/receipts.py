@@ -12,7 +12,7 @@ from headrace.cli.commands.flags import Service
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import count
-from headrace.common.contracts.http.traffic import Counts, ReceiptView, RolloutReceipt
+from headrace.common.contracts.http.receipts import Counts, ReceiptView, RolloutReceipt
 
 
 def _state(receipt: ReceiptView) -> str:

@@ -12,8 +12,8 @@ from headrace.cli.commands.service.traffic_flags import TrafficFlags, traffic_fa
 from headrace.cli.commands.service.view import replica_lines
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
+from headrace.common.contracts.http.replicas import MOST_WEIGHT
 from headrace.common.contracts.http.services import ServiceView, UpdateService
-from headrace.common.contracts.http.traffic import MOST_WEIGHT
 
 
 def register(app: Commands) -> None:

@@ -10,8 +10,8 @@ from headrace.cli.commands.service.traffic_flags import traffic_facts
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import cell, mapping, slots
-from headrace.common.contracts.http.rollouts import ReplicaEnd
-from headrace.common.contracts.http.services import ReplicaView, RouteError, ServiceDetail, ServiceView
+from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError
+from headrace.common.contracts.http.services import ServiceDetail, ServiceView
 
 SERVICE_COLUMNS: Columns[ServiceView] = (
     ("SERVICE", lambda s: s.name),

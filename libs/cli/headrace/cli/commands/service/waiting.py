@@ -12,8 +12,8 @@ from headrace.cli.commands.service.view import progress_lines
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.session import Session
 from headrace.cli.text import count
+from headrace.common.contracts.http.receipts import RolloutReceipt
 from headrace.common.contracts.http.services import ServiceDetail
-from headrace.common.contracts.http.traffic import RolloutReceipt
 from headrace.common.contracts.reasons.client import WaitReason
 from headrace.sdk import Client, HeadraceError, Until, WaitFailedError, WaitTimeoutError
 

@@ -1,7 +1,8 @@
-"""Projects, their members, and the roles of these."""
+"""Projects, their members and the roles of these, and what they hold."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AwareDatetime, StringConstraints
@@ -57,3 +58,11 @@ class MemberView(View):
 
     user: str
     role: Role
+
+
+class Usage(View):
+    """What a project holds now, per slot: of `storage` (bytes) and `files` what its folders hold and open uploads will need."""
+
+    used: dict[str, Decimal]
+    limits: dict[str, Decimal] = {}
+    """Of its quota, and of the installation for `storage` and `files`; a slot that is missing is unlimited."""

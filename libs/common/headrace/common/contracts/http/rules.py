@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AwareDatetime, model_validator
 
 from headrace.common.contracts.http.page import Change, View
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.messages.rulestates import RuleOutcome
-from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.rule import (
     Comparator,
     Cooldown,
@@ -61,15 +60,3 @@ class RuleView(View):
     created_at: AwareDatetime
     outcome: RuleOutcome | None = None
     """The autoscaler's last look; None until it had one."""
-
-
-class ScaleDecisionView(View):
-    """A change of the wanted replicas, whoever made it."""
-
-    at: AwareDatetime
-    source: Literal["rule", "user"]
-    rule_id: RuleId | None
-    from_replicas: int
-    to_replicas: int
-    observed: float | None
-    reason: Annotated[Reason, said_of("scaling")]

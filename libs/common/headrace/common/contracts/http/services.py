@@ -1,9 +1,8 @@
-"""Services, their replicas, and trial runs."""
+"""Services: what one asks for, and how they stand."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
@@ -16,20 +15,17 @@ from pydantic import (
 
 from headrace.common.contracts.cors import Cors, CorsSettings
 from headrace.common.contracts.http.page import Change, View
+from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError
 from headrace.common.contracts.http.revisions import EffectiveSpec
-from headrace.common.contracts.http.rollouts import ReplicaEnd, RolloutSettings
+from headrace.common.contracts.http.rollouts import RolloutSettings
 from headrace.common.contracts.http.tokens import CallerLimits
 from headrace.common.contracts.http.traffic import BalanceSettings, LimitSettings, Models
 from headrace.common.contracts.ids import (
-    AgentId,
     FolderId,
-    KernelId,
     ProjectId,
     ServiceId,
-    SessionId,
     Slug,
 )
-from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits
 from headrace.common.contracts.numbers import NO_TRUTH
 from headrace.common.contracts.reasons import Reason, said_of
@@ -37,7 +33,7 @@ from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.rollout import Rollout
 from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.stored import as_stored
-from headrace.common.contracts.vocabulary import RuntimeVariant, ServicePhase, ServiceStatus, SessionStatus
+from headrace.common.contracts.vocabulary import RuntimeVariant, ServicePhase, ServiceStatus
 from headrace.common.contracts.wording import Refused
 
 MOST_REPLICAS = 10_000
@@ -126,31 +122,6 @@ class UpdateService(Change):
         return self
 
 
-class ReplicaView(View):
-    """One replica: where it is, how it is, and why."""
-
-    id: SessionId
-    kernel_id: KernelId | None
-    revision: int
-    status: SessionStatus
-    kernel_state: KernelState | None
-    health: HealthStatus
-    reason: Annotated[Reason, said_of("session", "placement", "kernel")]
-    agent_id: AgentId | None
-    address: str | None
-    weight: int = 100
-    """Share of new requests against the other replicas' weights."""
-    created_at: AwareDatetime
-
-
-class RouteError(View):
-    """A failed start, kept until cleared."""
-
-    at: AwareDatetime
-    session_id: SessionId
-    reason: Annotated[Reason, said_of("kernel", "session")]
-
-
 class ServiceView(View):
     """A service: status (can it serve), phase (is it where it was told to be), and why."""
 
@@ -220,11 +191,3 @@ class NameAvailability(View):
     name: str
     available: bool
     reason: Annotated[Reason, said_of("name")]
-
-
-class Usage(View):
-    """What a project holds now, per slot: of `storage` (bytes) and `files` what its folders hold and open uploads will need."""
-
-    used: dict[str, Decimal]
-    limits: dict[str, Decimal] = {}
-    """Of its quota, and of the installation for `storage` and `files`; a slot that is missing is unlimited."""

@@ -1,4 +1,4 @@
-"""How a service's requests are spread, queued, bounded and named; and what its drains cost callers.
+"""Traffic settings of a service: how its requests are spread, queued, bounded and named.
 
 The settings are the parts of the route table (headrace.common.contracts.messages.routes), here closed and with upper bounds.
 """
@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, NonNegativeInt
+from pydantic import AfterValidator, ConfigDict, Field
 
-from headrace.common.contracts.http.page import Body, View
-from headrace.common.contracts.ids import ProxyId, SessionId
 from headrace.common.contracts.messages.routes import Balance, Limits, ModelName
-from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.wording import Refused
 
 _DAY_S = 86_400
-MOST_WEIGHT = 10_000
 
 
 class BalanceSettings(Balance):
@@ -45,63 +41,3 @@ def _once(models: tuple[str, ...]) -> tuple[str, ...]:
 
 Models = Annotated[tuple[ModelName, ...], Field(max_length=100), AfterValidator(_once)]
 """Names of models and adapters beside the service's own name, under which the fleet's base URL finds it."""
-
-
-class PutWeight(Body):
-    """A replica's share of new requests against the others': 100 is usual, 0 takes it out of turn."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-    weight: Annotated[int, Field(ge=0, le=MOST_WEIGHT)]
-
-
-class Counts(View):
-    """What became of the requests that were open when replicas began to leave. Counts only grow."""
-
-    started: NonNegativeInt = 0
-    """Open when the drain began."""
-    finished: NonNegativeInt = 0
-    """Answered whole, or left by their callers."""
-    retried: NonNegativeInt = 0
-    """Moved to another replica before a byte of an answer."""
-    failed: NonNegativeInt = 0
-    """Ended in an error that was the replica's doing."""
-    cut: NonNegativeInt = 0
-    """Still open at the end of the grace: told so, and cut."""
-    slowest_s: Annotated[float, Field(ge=0)] = 0.0
-    """Longest duration of those that ended, from the request's head, in seconds."""
-
-
-class ReceiptView(Counts):
-    """The receipt of one replica that left, summed over app-proxies."""
-
-    replica: SessionId
-    revision: int
-    """What it ran."""
-    replaced_by: int | None
-    """Revision whose rollout it made way for; None where it left for another reason."""
-    reason: Annotated[Reason, said_of("session", "kernel")]
-    began_at: AwareDatetime
-    ended_at: AwareDatetime | None
-    """When it took no more requests at all; None while it drains."""
-    proxies: tuple[ProxyId, ...]
-    """App-proxies that told their part."""
-    waiting_for: tuple[ProxyId, ...]
-    """App-proxies that were heard of, and whose last word is missing: they have requests open, or fell silent."""
-    complete: bool
-    """Whether the drain is over, and every app-proxy that was heard of has told that no request is open."""
-
-
-class RolloutReceipt(Counts):
-    """What the change to one revision cost callers: the sum over the replicas that it replaced."""
-
-    revision: int
-    replicas: NonNegativeInt
-    """That were replaced and drained so far."""
-    draining: NonNegativeInt
-    """Of those: how many still drain."""
-    began_at: AwareDatetime | None
-    ended_at: AwareDatetime | None
-    """When the last of them had left; None before."""
-    waiting_for: tuple[ProxyId, ...]
-    complete: bool
-    """Whether all of the receipts are complete, and no replica of an earlier revision is left."""

@@ -1,0 +1,70 @@
+"""Replicas of a service, their weights, and how they ended."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import (
+    AwareDatetime,
+    ConfigDict,
+    Field,
+)
+
+from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.ids import (
+    AgentId,
+    KernelId,
+    SessionId,
+)
+from headrace.common.contracts.messages.reports import HealthStatus, KernelState
+from headrace.common.contracts.reasons import Reason, said_of
+from headrace.common.contracts.vocabulary import SessionStatus
+
+MOST_WEIGHT = 10_000
+
+
+class PutWeight(Body):
+    """A replica's share of new requests against the others': 100 is usual, 0 takes it out of turn."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+    weight: Annotated[int, Field(ge=0, le=MOST_WEIGHT)]
+
+
+class ReplicaView(View):
+    """One replica: where it is, how it is, and why."""
+
+    id: SessionId
+    kernel_id: KernelId | None
+    revision: int
+    status: SessionStatus
+    kernel_state: KernelState | None
+    health: HealthStatus
+    reason: Annotated[Reason, said_of("session", "placement", "kernel")]
+    agent_id: AgentId | None
+    address: str | None
+    weight: int = 100
+    """Share of new requests against the other replicas' weights."""
+    created_at: AwareDatetime
+
+
+class RouteError(View):
+    """A failed start, kept until cleared."""
+
+    at: AwareDatetime
+    session_id: SessionId
+    reason: Annotated[Reason, said_of("kernel", "session")]
+
+
+class ReplicaEnd(View):
+    """How a replica ended in operation: after it had served, or of a revision that had. The newest 100 of a service are kept."""
+
+    at: AwareDatetime
+    session_id: SessionId
+    revision: int
+    agent_id: AgentId | None
+    started_at: AwareDatetime
+    reason: Annotated[Reason, said_of("kernel", "session")]
+    """With the last lines of its log, as far as its machine had them."""
+    exit_code: int | None
+    signal: str | None
+    """Name of the signal that ended it."""
