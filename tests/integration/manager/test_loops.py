@@ -66,6 +66,20 @@ async def test_scale_in_drains_then_stops_then_frees(world: World) -> None:
         assert await world.statuses(service) == ["running"]
 
 
+async def test_codes_of_reasons_that_another_version_wrote_break_no_pass(world: World) -> None:
+    await world.manager()
+    proxy = await world.proxy()
+    async with (await world.agent()).alive() as agent:  # whose codes are in no catalogue
+        service = await world.service("s", replicas=2, grace_s=0)
+        await eventually(lambda: proxy.serving(service) == 2)
+        for rows in ("sessions", "kernels"):
+            await world.pool.execute(f"update {rows} set reason_code = 'Of Yesterday!'")
+        await world.set(service, wanted=1)
+        await eventually(lambda: proxy.serving(service) == 1)
+        await eventually(lambda: len(agent.kernels) == 1)
+    assert await world.pool.fetchval("select problem from services where id = $1", service) is None
+
+
 async def test_slots_stay_held_until_the_machine_shows_the_kernel_no_more(world: World) -> None:
     await world.manager()
     async with (await world.agent(cpu="1")).alive() as agent:

@@ -66,6 +66,13 @@ def test_no_code_is_written_as_a_text() -> None:
     assert written == []
 
 
+def test_codes_that_sql_writes_are_catalogued() -> None:
+    written = set(re.findall(r"reason_code(?: text not null default)?(?: =)? '([^']+)'", SQL))
+    written |= set(re.findall(r"case when k\.lost then '([^']+)' when k\.shows then k\.reason_code", SQL))
+    assert {"waiting-for-machine", "placed", "kernel-vanished", "agent-lost"} <= written
+    assert written <= {member.value for member in MEMBERS}
+
+
 def test_nobody_makes_a_reason_without_saying_whether_its_code_is_ours() -> None:
     assert [file for file, text in SOURCES.items() if re.search(r"\bReason\(", text)] == []
 

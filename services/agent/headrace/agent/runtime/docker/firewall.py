@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from headrace.agent.domain.networks import Filter, resolvers_in
+from headrace.common.contracts.reasons import MAX_QUOTED
 
 log = structlog.get_logger()
 _IPTABLES = ("iptables", "iptables-nft")
@@ -124,7 +125,7 @@ def _run_now(command: tuple[str, ...], text: str) -> str | None:
     except OSError as error:
         return f"{command[0]}: {error.strerror}"
     words = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if not line.startswith("#")]
-    return None if done.returncode == 0 else (" ".join(words)[:300] or f"{command[0]} failed")
+    return None if done.returncode == 0 else (" ".join(words)[:MAX_QUOTED] or f"{command[0]} failed")
 
 
 def _text(path: Path) -> str:
