@@ -55,10 +55,9 @@ def test_the_highest_generation_rules_whatever_the_order(
     assert tables.ports() == {t.port for t in living.values() if t.port is not None}
 
 
-def test_draining_routes_and_sessions() -> None:
+def test_every_replica_is_known_with_its_service() -> None:
     tables = RouteTables()
     tables.apply(table(service_id=S1, routes=(route(1), route(2, state="draining"))))
-    assert tables.draining() == {SessionId(UUID(int=2))}
     assert tables.sessions() == {SessionId(UUID(int=1)): S1, SessionId(UUID(int=2)): S1}
 
 

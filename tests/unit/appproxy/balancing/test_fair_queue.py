@@ -81,7 +81,6 @@ def test_no_item_is_lost_or_doubled(steps: list[tuple[str, str, int]], bound: in
             queue.max_queued = number
         assert len(queue) == len(waiting)
         assert queue.oldest_s == min((one.pushed_s for one in waiting.values()), default=None)
-        assert queue.next_deadline_s == min((one.deadline_s for one in waiting.values()), default=None)
         assert all(queue.held_by(name) == sum(one.caller == name for one in waiting.values()) for name in SHARES)
     assert {ticket.item for ticket in iter(queue.pop, None)} == set(waiting)
     assert len(queue) == 0

@@ -90,14 +90,6 @@ class Listeners:
                 for sock in sockets:
                     sock.close()
 
-    def open_ports(self) -> dict[int | None, list[socket.socket]]:
-        """Return the sockets of every open port, for a worker that starts later."""
-        ports: dict[int | None, list[socket.socket]] = {}
-        ports.update(self._own.items())
-        if self._shared:
-            ports[None] = self._shared
-        return ports
-
     def _bind(self, port: int, kind: str) -> list[socket.socket]:
         """Return a socket for each worker: first those that are there already. Where those are fewer, and belong to nobody else,
         workers share them."""

@@ -87,7 +87,6 @@ class RouteTables:
         self._keys: OrderedDict[str, str] = OrderedDict()
         self._removed: OrderedDict[ServiceId, int] = OrderedDict()
         self._sessions: dict[SessionId, ServiceId] | None = None
-        self._draining: frozenset[SessionId] | None = None
 
     def apply(self, table: RouteTable) -> bool:
         """Put `table` in use. Return False, and change nothing, unless its generation is above the one in use."""
@@ -96,7 +95,7 @@ class RouteTables:
         known = old.table.generation if old else self._removed.get(service_id, 0)
         if table.generation <= known:
             return False
-        self._sessions = self._draining = None
+        self._sessions = None
         if old is not None:
             self._unlist(old.table)
         if table.removed:
@@ -175,12 +174,6 @@ class RouteTables:
         if self._sessions is None:
             self._sessions = {r.session_id: t.service_id for t in self for r in t.routes}
         return self._sessions
-
-    def draining(self) -> frozenset[SessionId]:
-        """Return the replicas that take no new requests."""
-        if self._draining is None:
-            self._draining = frozenset(r.session_id for t in self for r in t.routes if r.state == "draining")
-        return self._draining
 
     def __iter__(self) -> Iterator[RouteTable]:
         return (entry.table for entry in self._entries.values())

@@ -93,14 +93,6 @@ class FairQueue(Generic[T]):
             arrivals.popleft()
         return arrivals[0].pushed_s if arrivals else None
 
-    @property
-    def next_deadline_s(self) -> float | None:
-        """The earliest deadline of all that wait: when to call expired() next; None if nothing waits."""
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][2]._flow is None:  # noqa: SLF001
-            heappop(deadlines)
-        return deadlines[0][0] if deadlines else None
-
     def held_by(self, caller: str) -> int:
         """Return how many items of `caller` wait."""
         flow = self._flows.get(caller)

@@ -67,11 +67,6 @@ def is_canonical(value: bytes) -> bool:
     )
 
 
-def child(parent: TraceParent, span_id: bytes) -> TraceParent:
-    """Return the same trace with another span, which is what a replica gets as its parent."""
-    return parent._replace(span_id=span_id)
-
-
 def write(parent: TraceParent) -> bytes:
     """Return the value of a `traceparent` field, in version 00, which knows no flag but the sampled one (section 3.2.2.5)."""
     return b"00-%b-%b-%02x" % (parent.trace_id, parent.span_id, parent.flags & SAMPLED)
