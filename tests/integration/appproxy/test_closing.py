@@ -45,7 +45,7 @@ async def test_a_worker_that_cannot_obey_ends_in_order(tmp_path: Path) -> None:
         (worker,) = traffic._workers
         worker.send_encoded(EncodedMessage(b'{"kind":"apply-table","sequence":99,"table":"no table","rows":{}}'))
         await eventually(lambda: worker.ended)
-        assert worker.ended_how == "exit status 1"
+        assert worker.exit_reason == "exit status 1"
         assert [request.path for request in collector.seen] == ["/v1/traces"]
         await eventually(lambda: traffic.pids not in ([], pids))
         assert (await call(world)).status_code == 200

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from headrace.appproxy.control import exposition
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
-from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.ipc.snapshot import QueueDepth, TrafficSnapshot
 from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId
 from tests.unit.appproxy.accounts import ended
@@ -29,7 +29,7 @@ def rows(heading: str) -> list[list[str]]:
 
 def shown() -> set[tuple[str, str, tuple[str, ...]]]:
     """Every family that the proxy shows: name as it is asked for, kind, labels."""
-    book, service = StatsBook(), ServiceId(uuid4())
+    book, service = StatsRegistry(), ServiceId(uuid4())
     stats = book.replica(service, "chat", RevisionId(uuid4()), SessionId(uuid4()))
     stats.ended(200, 0.1, 0.1)
     stats.broke("connection-lost")

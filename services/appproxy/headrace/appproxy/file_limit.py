@@ -18,7 +18,7 @@ LEAST: Final = 2 * RESERVE
 
 
 class Fit(NamedTuple):
-    """What one worker may have at once."""
+    """Connections and open requests that one worker has descriptors for."""
 
     connections: int
     open_requests: int
@@ -37,14 +37,14 @@ def fit_descriptors(descriptors: int, *, connections: int, open_requests: int) -
 
 @dataclass(frozen=True, slots=True)
 class ConnectionCapacity:
-    """What all workers together may have at once. `words`: why it is less than what is set, None where it is not."""
+    """Connections that all workers together have descriptors for. `warning`: why it is less than what is set, None where it is not."""
 
     connections: int
     warning: str | None
 
     @classmethod
     def of(cls, workers: int, descriptors: int, connections: int, open_requests: int) -> ConnectionCapacity:
-        """Return the room of so many workers with so many descriptors each."""
+        """Return the capacity of so many workers with so many descriptors each."""
         number = max(workers, 1)
         wanted = Fit(-(-connections // number), -(-open_requests // number))
         fits = fit_descriptors(descriptors, connections=wanted.connections, open_requests=wanted.open_requests)

@@ -26,7 +26,7 @@ from headrace.appproxy.control.tables_on_disk import FOLDER, TableStore
 from headrace.appproxy.control.workers.pool import WorkerPool
 from headrace.appproxy.dataplane import route_table
 from headrace.appproxy.dataplane.route_table import RouteTables
-from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.file_limit import ConnectionCapacity, descriptor_limit
 from headrace.appproxy.ipc.handover import Handover
 from headrace.appproxy.settings import Settings
@@ -76,27 +76,27 @@ async def build(settings: Settings, inherited: InheritedSockets | None = None) -
         log.info("data_plane", workers=settings.workers, compiled=not (route_table.__file__ or "").endswith(".py"))
         bus = Bus()
         stack.push_async_callback(bus.close)
-        book = StatsBook()
-        forgetting = exposition.StatsExpiry(book)
-        traffic = _traffic(settings, tables, book)
+        stats = StatsRegistry()
+        forgetting = exposition.StatsExpiry(stats)
+        traffic = _traffic(settings, tables, stats)
         listeners = Listeners(
             settings,
             tables,
             workers=settings.workers,
-            opened=traffic.opened,
-            closed=traffic.closed,
+            listen=traffic.listen,
+            unlisten=traffic.unlisten,
             inherited=inherited,
         )
         handover = Handover(settings.data_dir)
         listeners.on_serving = handover.announce
         if isinstance(traffic, WorkerPool) and inherited is not None and inherited.has_store:
-            traffic.handover = handover.word
+            traffic.handover = handover.instance_id
         reporter = Reporter(
             proxy_id=settings.id,
             url=lambda: settings.advertise_url or f"http://{settings.listen_host}:{listeners.port}",
             bus=bus,
             tables=tables,
-            book=book,
+            registry=stats,
             snapshot=traffic.snapshot,
             generations=traffic.generations,
             ports_failed=lambda: listeners.failed,
@@ -116,10 +116,10 @@ async def build(settings: Settings, inherited: InheritedSockets | None = None) -
             with exposition.STORE_FAILURES.count_exceptions():
                 await store.save(tables)
 
-        reports = Loop("proxy-report", reporter.report, every=EVERY, pause=_REPORT_PAUSE)
+        reports = Loop("status-report", reporter.report, every=EVERY, pause=_REPORT_PAUSE)
         traffic.notify = reports.poke
-        samples = Loop("proxy-metrics", sample, every=EVERY)
-        saving = Loop("table-store", save, every=timedelta(seconds=30), pause=_SAVE_PAUSE)
+        samples = Loop("metrics-report", sample, every=EVERY)
+        saving = Loop("tables-on-disk", save, every=timedelta(seconds=30), pause=_SAVE_PAUSE)
 
         def deliver(table: RouteTable) -> bool:
             if not tables.apply(table):
@@ -151,7 +151,7 @@ async def build(settings: Settings, inherited: InheritedSockets | None = None) -
             port=settings.admin_port,
             name="admin",
         )
-        collector = exposition.TrafficCollector(book, traffic.snapshot, tables, traffic.alive)
+        collector = exposition.TrafficCollector(stats, traffic.snapshot, tables, traffic.alive)
         REGISTRY.register(collector)
         stack.callback(REGISTRY.unregister, collector)
         tasks: list[Task] = [admin, saving, link, samples, reports, traffic, listeners]
@@ -185,13 +185,13 @@ def _capacity(settings: Settings) -> ConnectionCapacity:
     return capacity
 
 
-def _traffic(settings: Settings, tables: RouteTables, book: StatsBook) -> Traffic:
+def _traffic(settings: Settings, tables: RouteTables, registry: StatsRegistry) -> Traffic:
     """Return what carries the traffic."""
     if settings.workers:
-        return WorkerPool(settings, list(tables), book)
+        return WorkerPool(settings, list(tables), registry)
     from headrace.appproxy.worker.inline import InlineWorker  # noqa: PLC0415 - a parent of workers does without all that they work with
 
-    return InlineWorker(settings, list(tables), book)
+    return InlineWorker(settings, list(tables), registry)
 
 
 def _checks(traffic: Traffic, listeners: Listeners, feed: TableFeed, tables: RouteTables) -> dict[str, Check]:

@@ -73,7 +73,7 @@ def test_retries_stay_below_a_fifth_of_the_requests(steps: list[tuple[str, float
         now_s += later_s
         if what == "request":
             requests.append(now_s)
-            budget.mind(len(requests), now_s)
+            budget.count_requests(len(requests), now_s)
         elif budget.may_retry(len(requests), now_s):
             retries.append(now_s)
         lately = [at for at in requests if at > now_s - 13]
@@ -84,7 +84,7 @@ def test_a_quiet_service_may_retry_and_a_failing_one_may_not_go_on() -> None:
     budget = RetryBudget()
     assert budget.may_retry(0, 5.0)
     assert sum(budget.may_retry(1000, 6.0) for _ in range(1000)) == 229
-    budget.mind(1000, 10.0)
+    budget.count_requests(1000, 10.0)
     assert not budget.may_retry(1000, 15.0)
     assert budget.may_retry(1000, 30.0)
 

@@ -11,7 +11,7 @@ from headrace.appproxy.control.workers.acks import AppliedGenerations, DrainTota
 from headrace.appproxy.control.workers.process import _environment
 from headrace.appproxy.ipc.snapshot import DrainCounts, TrafficSnapshot, merge_snapshots
 from headrace.appproxy.settings import Settings
-from headrace.appproxy.worker.shares import part, settings_for, table_for
+from headrace.appproxy.worker.shares import settings_for, share, table_for
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import Limits
 from tests.unit.appproxy.tables import table
@@ -82,7 +82,7 @@ def test_receipts_are_forgotten_ten_minutes_after_but_not_while_the_replica_is_i
 
 @given(st.integers(0, 10**6), st.integers(1, 64))
 def test_the_parts_cover_the_bound_and_little_more(bound: int, workers: int) -> None:
-    mine = part(bound, workers)
+    mine = share(bound, workers)
     assert bound <= mine * workers < bound + workers
     assert bool(mine) == bool(bound)
 

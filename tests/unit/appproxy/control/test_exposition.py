@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from headrace.appproxy.control import exposition
 from headrace.appproxy.dataplane.route_table import RouteTables
-from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.common.contracts.ids import ServiceId, SessionId
 from tests.unit.appproxy.tables import REVISION, route, table
@@ -16,7 +16,7 @@ from tests.unit.appproxy.tables import REVISION, route, table
 
 def test_a_replica_is_shown_from_its_first_request_on_and_until_its_last() -> None:
     fresh, gone, rests = (SessionId(UUID(int=number)) for number in (1, 2, 3))
-    tables, book, registry = RouteTables(), StatsBook(), CollectorRegistry()
+    tables, book, registry = RouteTables(), StatsRegistry(), CollectorRegistry()
     tables.apply(table(routes=(route(1), route(3))))
     book.replica(ServiceId(UUID(int=9)), "chat", REVISION, gone)
     registry.register(
@@ -32,7 +32,7 @@ def test_a_replica_is_shown_from_its_first_request_on_and_until_its_last() -> No
 
 
 def test_numbers_of_who_is_gone_are_kept_until_they_were_scraped() -> None:
-    book = StatsBook()
+    book = StatsRegistry()
     service, stays, goes = ServiceId(UUID(int=9)), SessionId(UUID(int=1)), SessionId(UUID(int=2))
     book.service(service, "chat")
     for session_id in (stays, goes):

@@ -110,7 +110,7 @@ async def opened(port: int, workers: int, kept: InheritedSockets) -> list[socket
         raise AssertionError
 
     settings = Settings(listen_port=port, listen_host="127.0.0.1")
-    listeners = Listeners(settings, RouteTables(), workers=workers, opened=take, closed=closed, inherited=kept)
+    listeners = Listeners(settings, RouteTables(), workers=workers, listen=take, unlisten=closed, inherited=kept)
     listeners.on_serving = listeners.stop
     await listeners.run()
     return found

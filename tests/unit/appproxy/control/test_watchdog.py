@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.appproxy.control.workers.pool import _LOOK_S
+from headrace.appproxy.control.workers.pool import _WATCH_EVERY_S
 from headrace.appproxy.control.workers.watchdog import (
     SILENT_S,
     STARTING_S,
@@ -48,7 +48,7 @@ def test_who_starts_may_take_its_time() -> None:
 def test_it_is_found_and_ended_within_three_seconds() -> None:
     """After its last word: its silence, and two looks, as one is passed over where this process itself was late."""
     assert _REPORT_EVERY_S < SILENT_S / 4, "a few words that are late are no silence"
-    assert SILENT_S + 2 * _LOOK_S + _REPORT_EVERY_S < 3
+    assert SILENT_S + 2 * _WATCH_EVERY_S + _REPORT_EVERY_S < 3
 
 
 def test_the_system_is_read_whatever_a_process_calls_itself() -> None:

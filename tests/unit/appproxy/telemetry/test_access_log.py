@@ -53,7 +53,7 @@ Then = Callable[[AccessLog], None]
 
 @pytest.mark.parametrize(
     ("then", "further"),
-    [(lambda log: _fails(log, 1), ["request_ended"]), (lambda log: log.tell(), [])],
+    [(lambda log: _fails(log, 1), ["request_ended"]), (lambda log: log.log_suppressed(), [])],
     ids=["by the next one", "when asked"],
 )
 def test_what_was_left_out_of_a_second_is_said_once_it_is_over(then: Then, further: list[str]) -> None:
@@ -62,11 +62,11 @@ def test_what_was_left_out_of_a_second_is_said_once_it_is_over(then: Then, furth
     with capture_logs() as said:
         _fails(log, 1000)
         clock.now_s = 5.9
-        log.tell()
+        log.log_suppressed()
         assert [line["event"] for line in said] == ["request_ended"] * 3
         clock.now_s = 6.1
         then(log)
-        log.tell()
+        log.log_suppressed()
     assert [line["event"] for line in said[3:]] == ["requests_not_logged", *further]
     assert (said[3]["failed"], said[3]["allowed_per_s"]) == (997, 3)
 
@@ -75,6 +75,6 @@ def test_at_the_end_nothing_is_waited_for() -> None:
     log = made()
     with capture_logs() as said:
         _fails(log, 5)
-        log.tell(last=True)
-        log.tell(last=True)
+        log.log_suppressed(last=True)
+        log.log_suppressed(last=True)
     assert [line["event"] for line in said] == ["request_ended"] * 3 + ["requests_not_logged"]

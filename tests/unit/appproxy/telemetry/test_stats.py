@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.dataplane.telemetry.stats import SECONDS, ReplicaStats, StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import SECONDS, ReplicaStats, StatsRegistry
 from headrace.appproxy.ipc.stats import StatsDelta
 from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId
 
@@ -29,7 +29,7 @@ def test_durations_are_counted_up_to_and_with_the_bound(seconds: float) -> None:
 Event = tuple[int, SessionId, int, float]
 
 
-def count(book: StatsBook, events: list[Event]) -> None:
+def count(book: StatsRegistry, events: list[Event]) -> None:
     """Count something different for each kind of event."""
     for kind, session_id, number, seconds in events:
         replica = book.replica(SERVICE, "chat", REVISION, session_id)
@@ -77,7 +77,7 @@ def ordered(delta: StatsDelta) -> StatsDelta:
 
 @given(events, st.lists(st.integers(0, 2), max_size=30))
 def test_what_workers_take_adds_up_to_what_one_book_would_have_counted(happened: list[Event], turns: list[int]) -> None:
-    workers, parent, one = [StatsBook() for _ in range(3)], StatsBook(), StatsBook()
+    workers, parent, one = [StatsRegistry() for _ in range(3)], StatsRegistry(), StatsRegistry()
     count(one, happened)
     for at, event in enumerate(happened):
         worker = workers[turns[at % len(turns)] if turns else 0]

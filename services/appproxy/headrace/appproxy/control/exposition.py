@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from headrace.appproxy.dataplane.route_table import RouteTables
-from headrace.appproxy.dataplane.telemetry.stats import Histogram, ReplicaStats, StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import Histogram, ReplicaStats, StatsRegistry
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.common.contracts.ids import ServiceId, SessionId
 
@@ -41,12 +41,16 @@ _COUNTS = (
 
 
 class TrafficCollector(Collector):
-    """The workers' numbers, added up. `look` returns what is in hand, and brings `book` up to date."""
+    """Prometheus collector of all workers' statistics. `snapshot` returns what is open now, and brings `registry` up to date."""
 
     def __init__(
-        self, book: StatsBook, snapshot: Callable[[], TrafficSnapshot], tables: RouteTables, alive: Callable[[], int]
+        self,
+        registry: StatsRegistry,
+        snapshot: Callable[[], TrafficSnapshot],
+        tables: RouteTables,
+        alive: Callable[[], int],
     ) -> None:
-        self._book = book
+        self._registry = registry
         self._snapshot = snapshot
         self._tables = tables
         self._alive = alive
@@ -75,7 +79,7 @@ class TrafficCollector(Collector):
             "Answers that began and could not be finished.",
             labels=[*_PER_REPLICA, "why"],
         )
-        for stats in self._book:
+        for stats in self._registry:
             labels = _labels(stats)
             for code, number in sorted(stats.codes.items()):
                 requests.add_metric([*labels, str(code) if code else "left"], number)
@@ -85,12 +89,12 @@ class TrafficCollector(Collector):
         yield broken
         for name, attribute, text in _COUNTS:
             family = CounterMetricFamily(f"headrace_proxy_{name}", text, labels=_PER_REPLICA)
-            for stats in self._book:
+            for stats in self._registry:
                 family.add_metric(_labels(stats), getattr(stats, attribute))
             yield family
         for name, attribute, text in _HISTOGRAMS:
             histograms = HistogramMetricFamily(f"headrace_proxy_{name}", text, labels=_PER_REPLICA)
-            for stats in self._book:
+            for stats in self._registry:
                 _add(histograms, _labels(stats), getattr(stats, attribute))
             yield histograms
 
@@ -102,7 +106,7 @@ class TrafficCollector(Collector):
             "headrace_proxy_retries", "Requests sent again, by why.", labels=["service", "why"]
         )
         ejections = CounterMetricFamily(
-            "headrace_proxy_ejections", "Replicas passed over after failures.", labels=["service"]
+            "headrace_proxy_ejections", "Replicas ejected after failures.", labels=["service"]
         )
         preflights = CounterMetricFamily(
             "headrace_proxy_preflights",
@@ -110,7 +114,7 @@ class TrafficCollector(Collector):
             labels=["service"],
         )
         queue = HistogramMetricFamily("headrace_proxy_queue_seconds", "Waits for a free replica.", labels=["service"])
-        for stats in self._book.services.values():
+        for stats in self._registry.services.values():
             for reason, number in sorted(stats.refused.items()):
                 refused.add_metric([stats.service, reason], number)
             for why, number in sorted(stats.retries.items()):
@@ -118,14 +122,14 @@ class TrafficCollector(Collector):
             ejections.add_metric([stats.service], stats.ejections)
             preflights.add_metric([stats.service], stats.preflights)
             _add(queue, [stats.service], stats.queue_seconds)
-        for reason, number in sorted(self._book.unknown.items()):
+        for reason, number in sorted(self._registry.unknown.items()):
             refused.add_metric(["", reason], number)
-        preflights.add_metric([""], self._book.preflights)
+        preflights.add_metric([""], self._registry.preflights)
         yield from (refused, retries, ejections, preflights, queue)
         malformed = CounterMetricFamily(
             "headrace_proxy_malformed", "Bytes that were no request, by why.", labels=["why"]
         )
-        for why, number in sorted(self._book.malformed.items()):
+        for why, number in sorted(self._registry.malformed.items()):
             malformed.add_metric([why], number)
         yield malformed
         illegal = CounterMetricFamily(
@@ -133,15 +137,15 @@ class TrafficCollector(Collector):
             "Requests ended by a step that their state machine does not know: mistakes of the proxy's own.",
             labels=["state", "event"],
         )
-        for step, number in sorted(self._book.illegal_transitions.items()):
+        for step, number in sorted(self._registry.illegal_transitions.items()):
             illegal.add_metric(step.split(), number)
         yield illegal
 
     def _now(self, snapshot: TrafficSnapshot) -> Iterator[Metric]:
         names = {table.service_id: table.name for table in self._tables}
         in_flight = GaugeMetricFamily("headrace_proxy_in_flight", "Requests open at this moment.", labels=_PER_REPLICA)
-        replicas = {stats.session_id: _labels(stats) for stats in self._book}
-        for table in self._tables:  # the book knows a replica only once a request on it has ended
+        replicas = {stats.session_id: _labels(stats) for stats in self._registry}
+        for table in self._tables:  # the registry knows a replica only once a request on it has ended
             replicas |= {r.session_id: [table.name, str(r.revision_id), str(r.session_id)] for r in table.routes}
         for session_id, labels in replicas.items():
             in_flight.add_metric(labels, snapshot.in_flight.get(session_id, 0))
@@ -164,8 +168,8 @@ def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram)
 class StatsExpiry:
     """Drops the numbers of replicas and services that are gone, some time after they went, so that the last values are scraped."""
 
-    def __init__(self, book: StatsBook, *, after_s: float = 120.0) -> None:
-        self._book = book
+    def __init__(self, registry: StatsRegistry, *, after_s: float = 120.0) -> None:
+        self._registry = registry
         self._after_s = after_s
         self._replicas: dict[SessionId, float] = {}
         self._services: dict[ServiceId, float] = {}
@@ -174,9 +178,9 @@ class StatsExpiry:
     def sweep(self, replicas: Set[SessionId], services: Set[ServiceId], now_s: float) -> None:
         """Note who is there at `now_s` (any clock that only goes forward), and drop what has been gone for long enough."""
         before_s = now_s - self._after_s
-        self._book.forget(
-            replicas=_gone(self._replicas, self._book.replicas, replicas, now_s, before_s),
-            services=_gone(self._services, self._book.services, services, now_s, before_s),
+        self._registry.forget(
+            replicas=_gone(self._replicas, self._registry.replicas, replicas, now_s, before_s),
+            services=_gone(self._services, self._registry.services, services, now_s, before_s),
         )
 
 

@@ -21,12 +21,14 @@ from headrace.common.runtime.loop import Loop
 
 log = structlog.get_logger()
 _BACKLOG = 4096
-Opened = Callable[[int | None, list[socket.socket]], Awaitable[None]]
-Closed = Callable[[int], Awaitable[None]]
+Listen = Callable[[int | None, list[socket.socket]], Awaitable[None]]
+Unlisten = Callable[[int], Awaitable[None]]
 
 
 class Listeners:
-    """Opens and closes ports. Calls `opened(own port or None, a socket per worker)` and `closed(own port)`."""
+    """Listener manager: opens and closes ports, and hands them to the workers by `listen(own port or None, a socket per worker)` and
+    `unlisten(own port)`.
+    """
 
     name = "listeners"
 
@@ -36,19 +38,19 @@ class Listeners:
         tables: RouteTables,
         *,
         workers: int,
-        opened: Opened,
-        closed: Closed,
+        listen: Listen,
+        unlisten: Unlisten,
         inherited: InheritedSockets | None = None,
     ) -> None:
         self._inherited = inherited or InheritedSockets()
         self._settings = settings
         self._tables = tables
         self._workers = workers
-        self._opened = opened
-        self._closed = closed
+        self._listen = listen
+        self._unlisten = unlisten
         self._own: dict[int, list[socket.socket]] = {}
         self._shared: list[socket.socket] = []
-        self._loop = Loop("own-ports", self._one_pass, every=timedelta(seconds=5))
+        self._loop = Loop("listeners", self._one_pass, every=timedelta(seconds=5))
         self.failed: dict[int, str] = {}
         """Own ports that could not be opened, and why; tried again on every pass."""
         self.before_serving: Callable[[], Awaitable[None]] | None = None
@@ -78,7 +80,7 @@ class Listeners:
         try:
             if self.before_serving is not None:
                 await self.before_serving()
-            await self._opened(None, self._shared)
+            await self._listen(None, self._shared)
             log.info("listening", server="shared", host=self._settings.listen_host, port=self.port)
             self.started.set()
             await self._one_pass()
@@ -143,7 +145,7 @@ class Listeners:
         wanted = self._tables.ports()
         for port in self._own.keys() - wanted:
             sockets = self._own.pop(port)
-            await self._closed(port)
+            await self._unlisten(port)
             for at, sock in enumerate(sockets):
                 sock.close()
                 self._inherited.remove(name_of(OWN, port, at))
@@ -159,5 +161,5 @@ class Listeners:
                 continue
             self.failed.pop(port, None)
             self._own[port] = sockets
-            await self._opened(port, sockets)
+            await self._listen(port, sockets)
             log.info("own_port_opened", port=port)

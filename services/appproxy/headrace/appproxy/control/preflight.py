@@ -115,7 +115,7 @@ def _data_dir(settings: Settings) -> Iterator[str]:
         yield f"{_PREFIX}DATA_DIR: {error.filename}: {error.strerror}"
 
 
-# --- what only the libraries themselves can tell
+# --- what only the libraries themselves can judge
 
 
 def _to_load(settings: Settings) -> bool:

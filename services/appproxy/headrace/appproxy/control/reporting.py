@@ -1,6 +1,6 @@
 """Publishes ProxyReport (applied generations, drains) to the manager and ProxyMetrics to the autoscaler.
 
-Who scales is also told of requests that wait for a first replica.
+HeldReport, for whoever scales, has the requests that wait for a first replica.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from headrace.appproxy.dataplane.route_table import RouteTables
-from headrace.appproxy.dataplane.telemetry.stats import Histogram, ReplicaStats, ServiceStats, StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import Histogram, ReplicaStats, ServiceStats, StatsRegistry
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
@@ -67,7 +67,7 @@ def values(before: Numbers, now: Numbers, seconds: float) -> Numbers:
 
 
 class Reporter:
-    """Makes and sends the messages. What cannot be sent is dropped: a newer one follows within a second."""
+    """Publisher of the app-proxy's reports. What cannot be sent is dropped: a newer one follows within a second."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Reporter:
         url: Callable[[], str],
         bus: Bus,
         tables: RouteTables,
-        book: StatsBook,
+        registry: StatsRegistry,
         snapshot: Callable[[], TrafficSnapshot],
         generations: Callable[[], dict[ServiceId, int]],
         ports_failed: Callable[[], dict[int, str]],
@@ -87,7 +87,7 @@ class Reporter:
         self._url = url
         self._bus = bus
         self._tables = tables
-        self._book = book
+        self._registry = registry
         self._snapshot = snapshot
         self._generations = generations
         self._ports_failed = ports_failed
@@ -98,7 +98,7 @@ class Reporter:
         self._held = False
 
     async def report(self) -> None:
-        """Tell the manager what is applied and what drains, and whoever scales what is held."""
+        """Publish ProxyReport, and HeldReport while requests wait for a first replica."""
         snapshot = self._snapshot()
         draining = tuple(
             DrainingRoute(session_id=session_id, in_flight=drain.in_flight, receipt=drain.receipt)
@@ -125,7 +125,7 @@ class Reporter:
         self._held = bool(held)
 
     async def sample(self) -> None:
-        """Send one sample of every replica and service in the tables, also of those at rest."""
+        """Publish ProxyMetrics: one sample of every replica and service in the tables, also of those at rest."""
         snapshot = self._snapshot()
         now_s = self._monotonic()
         seconds = max(now_s - self._sampled_s, _ROUNDING)
@@ -133,14 +133,14 @@ class Reporter:
         before, self._before = self._before, {}
         replicas = []
         for session_id, service_id in self._tables.sessions().items():
-            stats = self._book.replicas.get(session_id)
+            stats = self._registry.replicas.get(session_id)
             numbers = self._before[session_id] = replica_numbers(stats) if stats else {}
             seen = values(before.get(session_id, {}), numbers, seconds)
             seen["headrace_in_flight"] = float(snapshot.in_flight.get(session_id, 0))
             replicas.append(ReplicaSample(service_id=service_id, session_id=session_id, values=_at_rest() | seen))
         services = []
         for table in self._tables:
-            counted = self._book.services.get(table.service_id)
+            counted = self._registry.services.get(table.service_id)
             numbers = self._before[table.service_id] = service_numbers(counted) if counted else {}
             seen = values(before.get(table.service_id, {}), numbers, seconds)
             waiting = snapshot.queues.get(table.service_id)

@@ -44,7 +44,7 @@ def inherited_descriptors(environ: MutableMapping[str, str], pid: int) -> list[t
 
 
 class InheritedSockets:
-    """What came with the start, by port, and the way to have more of them kept."""
+    """Inherited listening sockets by port, and the service manager's file descriptor store, which keeps further ones."""
 
     def __init__(self, given: list[InheritedSocket] | None = None, notify: str = "") -> None:
         self._unclaimed = given or []
@@ -61,12 +61,12 @@ class InheritedSockets:
 
     @property
     def has_store(self) -> bool:
-        """Whether somebody keeps sockets that are opened here."""
+        """Whether there is a file descriptor store for sockets that are opened here."""
         return bool(self._notify)
 
     @property
     def unclaimed(self) -> list[InheritedSocket]:
-        """Those that nobody took yet."""
+        """Those that are not claimed yet."""
         return list(self._unclaimed)
 
     def claim(self, port: int, most: int) -> list[socket.socket]:
@@ -81,7 +81,7 @@ class InheritedSockets:
         return [one.sock for one in mine[:most]]
 
     def close_unclaimed(self) -> None:
-        """Close those that nobody took, and have them kept no longer."""
+        """Close those that nobody claimed, and have them kept no longer."""
         self._drop(self._unclaimed)
         self._unclaimed = []
 

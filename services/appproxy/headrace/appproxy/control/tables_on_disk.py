@@ -24,7 +24,7 @@ _MOST_BYTES = 16 * 1024 * 1024
 
 
 class TableStore:
-    """A folder of tables. Files are replaced whole and synced; a file that cannot be read is left alone and reported."""
+    """Store of route tables in a folder. Files are replaced whole and synced; a file that cannot be read is left alone and reported."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

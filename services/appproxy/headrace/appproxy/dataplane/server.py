@@ -36,7 +36,7 @@ _CLOSE_S = 6.0
 
 
 class DataPlane:
-    """Serves by the tables that `apply` brings, on the sockets that `listen` brings."""
+    """Data plane of one worker: serves by the tables that `apply` brings, on the sockets that `listen` brings."""
 
     def __init__(self, context: WorkerContext, backends: BackendRegistry) -> None:
         self.context = context
@@ -47,7 +47,7 @@ class DataPlane:
         self._reauthorizer = Reauthorizer(context)
 
     async def start(self) -> None:
-        """Begin to mind the time."""
+        """Start the periodic sweep."""
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
     def apply(self, table: RouteTable, cells: Mapping[SessionId, InFlightCell]) -> bool:
@@ -77,7 +77,7 @@ class DataPlane:
         self._listeners[own_port] = listener, server
 
     async def unlisten(self, own_port: int) -> None:
-        """Stop accepting there; idle connections end now, others after the request in hand."""
+        """Stop accepting there; idle connections end now, others after their current request."""
         listener, server = self._listeners.pop(own_port)
         server.close()
         self._refuse(listener)
@@ -98,7 +98,7 @@ class DataPlane:
         return self.backends.snapshot(self.context.now(), connections=len(self.context.downstreams.open))
 
     async def drain(self, grace_s: float) -> None:
-        """Stop accepting, let every connection end with the answer in hand, and cut what is left after the grace."""
+        """Stop accepting, let every connection end with its current response, and cut what is left after the grace."""
         now = self.context.now
         for listener, server in self._listeners.values():
             server.close()
@@ -124,7 +124,7 @@ class DataPlane:
         if self._sweeping is not None:
             self._sweeping.cancel()
         async with AsyncExitStack() as last:
-            last.callback(self.context.access_log.tell, last=True)
+            last.callback(self.context.access_log.log_suppressed, last=True)
             last.push_async_callback(_in_time, "tracing", lambda: asyncio.to_thread(self.context.tracer.close))
             last.push_async_callback(_in_time, "caller-limits", self.context.rate_limiter.close)
             last.push_async_callback(self._end_tasks)
@@ -159,7 +159,7 @@ class DataPlane:
                 self._check_deadlines(slow=turn % _SLOW_SWEEP == 0)
                 if turn % _EACH_SECOND == 0:
                     self._min_body_rate.check()
-                    self.context.access_log.tell()
+                    self.context.access_log.log_suppressed()
             except Exception:
                 log.exception("sweep_failed")
 

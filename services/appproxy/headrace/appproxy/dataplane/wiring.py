@@ -19,7 +19,7 @@ from headrace.appproxy.dataplane.request.limits import ProxyLimits
 from headrace.appproxy.dataplane.route_table import RouteEntry, RouteTables
 from headrace.appproxy.dataplane.server import DataPlane
 from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
-from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats, StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats, StatsRegistry
 from headrace.appproxy.dataplane.telemetry.tracing import NoTracing, SpanTracer, Tracer
 from headrace.appproxy.dataplane.upstream.replica import Replica
 from headrace.appproxy.settings import Settings
@@ -37,7 +37,7 @@ def build_data_plane(
     """
     now = time.monotonic  # the event loop's own clock has steps of a millisecond
     chance = random.random  # choosing replicas and log samples needs no secrecy
-    stats = StatsBook()
+    stats = StatsRegistry()
     coalescer = WriteCoalescer()
     head_limits = HeadLimits(
         line_bytes=settings.max_line_bytes,

@@ -1,1 +1,1 @@
-"""What parent and workers say to each other. Knows neither side."""
+"""Messages between the parent and its workers, and the channel that carries them. Knows neither side."""

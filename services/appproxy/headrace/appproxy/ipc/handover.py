@@ -11,33 +11,33 @@ import structlog
 
 log = structlog.get_logger()
 _FILE = "serving"
-_LOOK_S = 0.05
+_POLL_S = 0.05
 
 
 class Handover:
-    """Of one app-proxy process; `word` goes to its workers."""
+    """Announces to workers without a parent that this app-proxy process serves; `instance_id` goes to its workers."""
 
     def __init__(self, data_dir: Path) -> None:
         self._file = data_dir / _FILE
-        self.word = secrets.token_hex(8)
+        self.instance_id = secrets.token_hex(8)
 
     def announce(self) -> None:
         """Tell workers of an app-proxy before this one that callers come in here."""
         try:
-            self._file.write_text(self.word, encoding="ascii")
+            self._file.write_text(self.instance_id, encoding="ascii")
         except OSError as error:  # they wait no longer than they would for nobody
-            log.warning("handover_not_told", why=error.strerror or str(error))
+            log.warning("handover_not_announced", why=error.strerror or str(error))
 
 
-async def successor_serves(data_dir: Path, word: str, *, within_s: float) -> bool:
-    """Wait until another app-proxy serves than the one with this word; return whether one does in time."""
+async def successor_serves(data_dir: Path, instance_id: str, *, within_s: float) -> bool:
+    """Wait until another app-proxy serves than the one with this id; return whether one does in time."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         try:
             said = (data_dir / _FILE).read_text(encoding="ascii")
         except (OSError, ValueError):
-            said = word
-        if said not in {word, ""}:
+            said = instance_id
+        if said not in {instance_id, ""}:
             return True
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
     return False

@@ -71,7 +71,7 @@ class Start(ControlMessage):
     rows: NonNegativeInt
     settings: WorkerSettings
     handover: str
-    """Word of the parent, by which workers without one know its successor (handover.py); empty where they are not to wait for it."""
+    """Instance id of the parent, by which workers without one know its successor (handover.py); empty where they are not to wait for it."""
     kind: Literal["start"] = "start"
 
 

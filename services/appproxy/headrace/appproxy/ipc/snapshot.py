@@ -29,7 +29,7 @@ class QueueDepth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainCounts:
-    """A replica that takes no new requests: what is open on it, and what became of the others (contracts: DrainReceipt)."""
+    """Drain counts of one replica: what is open on it, and what became of the others (contracts: DrainReceipt)."""
 
     in_flight: NonNegativeInt
     started: NonNegativeInt
@@ -56,7 +56,7 @@ class DrainCounts:
 
     @property
     def receipt(self) -> DrainReceipt:
-        """Return what the manager is told."""
+        """Return them as the manager gets them."""
         return DrainReceipt(
             started=self.started,
             finished=self.finished,
@@ -69,7 +69,7 @@ class DrainCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficSnapshot:
-    """Replicas and services of which nothing is open, draining or queued are left out."""
+    """Open, queued and draining requests by replica and service. Those of which nothing is open, draining or queued are left out."""
 
     in_flight: dict[SessionId, NonNegativeInt] = field(default_factory=dict)
     drains: dict[SessionId, DrainCounts] = field(default_factory=dict)

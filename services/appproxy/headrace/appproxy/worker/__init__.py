@@ -1,1 +1,1 @@
-"""A worker process: one data plane, and what it says to its parent."""
+"""A worker process: one data plane, and its end of the channel to the parent."""

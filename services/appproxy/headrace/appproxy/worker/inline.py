@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.server import DataPlane
-from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.dataplane.wiring import build_data_plane
 from headrace.appproxy.file_limit import descriptor_limit
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
@@ -22,16 +22,16 @@ from headrace.common.contracts.messages.routes import RouteTable
 
 
 class InlineWorker:
-    """One data plane. What it counted goes to `book` with each look."""
+    """One data plane in the parent. What it counted goes to `registry` with each snapshot."""
 
     name = "traffic"
 
-    def __init__(self, settings: Settings, tables: list[RouteTable], book: StatsBook) -> None:
+    def __init__(self, settings: Settings, tables: list[RouteTable], registry: StatsRegistry) -> None:
         self._settings = settings
-        self._book = book
+        self._registry = registry
         self._stop = asyncio.Event()
         self.notify: Callable[[], None] = lambda: None
-        """Called when something happened that the reports should tell at once."""
+        """Called when something happened that is to be reported at once."""
         self.ready = asyncio.Event()
         self.stopping = False
         own = RouteTables()
@@ -59,17 +59,17 @@ class InlineWorker:
         """Put a table in use."""
         self.plane.apply(table, {})
 
-    async def opened(self, own_port: int | None, sockets: list[socket.socket]) -> None:
+    async def listen(self, own_port: int | None, sockets: list[socket.socket]) -> None:
         """Accept callers there."""
         await self.plane.listen(sockets[0].dup(), own_port)
 
-    async def closed(self, own_port: int) -> None:
+    async def unlisten(self, own_port: int) -> None:
         """Accept no more there."""
         await self.plane.unlisten(own_port)
 
     def snapshot(self) -> TrafficSnapshot:
-        """Return what is open, waits and drains now, and add what was counted to the book."""
-        self._book.merge(self.plane.context.stats.take())
+        """Return what is open, waits and drains now, and add what was counted to the registry."""
+        self._registry.merge(self.plane.context.stats.take())
         return self.plane.snapshot()
 
     def generations(self) -> dict[ServiceId, int]:

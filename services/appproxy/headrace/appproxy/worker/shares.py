@@ -9,14 +9,14 @@ from headrace.common.contracts.messages.routes import RouteTable
 _SHARED = ("max_held_body_bytes", "max_open_requests", "max_connections", "max_connections_per_address")
 
 
-def part(number: int, workers: int) -> int:
-    """Return a worker's part of a bound, rounded up, so that a bound of one or more lets something through everywhere."""
+def share(number: int, workers: int) -> int:
+    """Return one worker's share of a bound, rounded up, so that a bound of one or more lets something through everywhere."""
     return -(-number // workers)
 
 
 def settings_for(settings: Settings, workers: int, *, descriptors: int) -> Settings:
     """Return the settings of one of so many workers, which has so many descriptors."""
-    mine = {name: part(getattr(settings, name), max(workers, 1)) for name in _SHARED}
+    mine = {name: share(getattr(settings, name), max(workers, 1)) for name in _SHARED}
     fits = fit_descriptors(descriptors, connections=mine["max_connections"], open_requests=mine["max_open_requests"])
     return settings.model_copy(
         update=mine | {"max_connections": fits.connections, "max_open_requests": fits.open_requests}
@@ -24,8 +24,8 @@ def settings_for(settings: Settings, workers: int, *, descriptors: int) -> Setti
 
 
 def table_for(table: RouteTable, workers: int) -> RouteTable:
-    """Return a table as one of so many workers uses it: its queue holds its part of those who may wait."""
+    """Return a table as one of so many workers uses it: its queue holds its share of those who may wait."""
     if workers == 1:
         return table
-    limits = table.limits.model_copy(update={"max_queued": part(table.limits.max_queued, workers)})
+    limits = table.limits.model_copy(update={"max_queued": share(table.limits.max_queued, workers)})
     return table.model_copy(update={"limits": limits})

@@ -1,7 +1,7 @@
 """Dispatches queued requests when another worker frees a replica.
 
-While requests wait for a replica that has a limit, their worker claims a place in the in-flight table and is woken when there may be one; a look
-every 20 ms makes up for turns that change and for replicas that became free in other ways. Nothing runs while nobody waits.
+While requests wait for a replica that has a limit, their worker claims a place in the in-flight table and is woken when there may be one; a
+look every 20 ms makes up for turns that change and for replicas that became free in other ways. Nothing runs while nobody waits.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from headrace.appproxy.dataplane.balancing.registry import BackendRegistry
 from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
 from headrace.common.contracts.ids import SessionId
 
-_AGAIN_S = 0.02
+_POLL_S = 0.02
 
 
 class QueueWaker:
-    """Looks after the queues of one worker. `cells`: its cells of the in-flight table, by replica."""
+    """Dispatcher of one worker's queues. `cells`: its cells of the in-flight table, by replica."""
 
     def __init__(self, backends: BackendRegistry, cells: Mapping[SessionId, InFlightCell]) -> None:
         self._backends = backends
@@ -27,14 +27,14 @@ class QueueWaker:
         self._soon = False
 
     def poke(self) -> None:
-        """Look at the queues as soon as what runs now has ended. Safe to call from a queue's own work."""
+        """Dispatch as soon as what runs now has ended. Safe to call from a queue's own work."""
         if not self._soon:
             self._soon = True
             if self._next is not None:
                 self._next.cancel()
-            self._next = asyncio.get_running_loop().call_soon(self._look)
+            self._next = asyncio.get_running_loop().call_soon(self._dispatch)
 
-    def _look(self) -> None:
+    def _dispatch(self) -> None:
         self._soon, self._next = False, None
         wanted: set[InFlightCell] = set()
         for backend in list(self._backends):
@@ -48,9 +48,9 @@ class QueueWaker:
             cell.claim(wanted=True)
         self._claimed = wanted
         if wanted and self._next is None:
-            self._next = asyncio.get_running_loop().call_later(_AGAIN_S, self._look)
+            self._next = asyncio.get_running_loop().call_later(_POLL_S, self._dispatch)
 
     def end(self) -> None:
-        """Look no more."""
+        """Dispatch no more."""
         if self._next is not None:
             self._next.cancel()

@@ -52,13 +52,13 @@ _REPORT_PAUSE_S = 0.05
 _HANDOVER_S = 10.0
 """Longest wait for a successor before it stops accepting without one."""
 _ORPHANS_GRACE_S = 5.0
-_LAST_WORDS_S = 5.0
+_LAST_REPORT_S = 5.0
 """Longest that a parent may take to read the last report."""
 _COLLECT_AFTER = (20_000, 20, 50)
 
 
 class Worker:
-    """Obeys the parent's messages in their order, and tells it what it does. `reader` may hold messages that came with the start."""
+    """Applies the parent's messages in their order, and reports to it. `reader` may hold messages that came with the start."""
 
     def __init__(
         self, start: Start, descriptors: list[int], sock: socket.socket, reader: FrameReader[ParentMessage]
@@ -74,7 +74,7 @@ class Worker:
         """And what was wrong with the one after them."""
         self._channel = Channel(sock, reader, heard=self._messages.put_nowait, ended=self._channel_ended)
         self._plane: DataPlane = build_data_plane(
-            self._settings, RouteTables(), notify=self._noticed, workers=self._workers
+            self._settings, RouteTables(), notify=self._notify, workers=self._workers
         )
         self._queue_waker = QueueWaker(self._plane.backends, self._cells)
         self._succession: asyncio.Task[None] | None = None
@@ -90,9 +90,9 @@ class Worker:
         """Serve until told to end, or SIGTERM, or the parent's end. The plane is closed also where an order cannot be obeyed, which is
         raised: an event loop with connections to Redis left open may never end."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._asked_to_leave)
+        loop.add_signal_handler(signal.SIGTERM, self._sigterm)
         wakeup_fd = self._in_flight.wakeup_fd(self._column)
-        loop.add_reader(wakeup_fd, self._woken)
+        loop.add_reader(wakeup_fd, self._wakeup)
         await self._plane.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -107,7 +107,7 @@ class Worker:
         finally:
             self._report()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS_S):
+                async with asyncio.timeout(_LAST_REPORT_S):
                     await self._channel.flushed()
             loop.remove_reader(wakeup_fd)
             self._channel.close()
@@ -119,10 +119,10 @@ class Worker:
             received = await self._messages.get()
             if isinstance(received, ChannelError):
                 raise received
-            await self._do(*received)
+            await self._handle(*received)
             self._changed.set()
 
-    async def _do(self, message: ParentMessage, descriptors: list[int]) -> None:
+    async def _handle(self, message: ParentMessage, descriptors: list[int]) -> None:
         match message:
             case ApplyTable():
                 self._apply(message.table, message.rows)
@@ -157,12 +157,12 @@ class Worker:
 
     # --- reports to the parent
 
-    def _noticed(self) -> None:
-        """Something happened that others wait for; comes from the middle of a request's work."""
+    def _notify(self) -> None:
+        """Called by the data plane, in the middle of a request's work, when something happened that others wait for."""
         self._queue_waker.poke()
         self._changed.set()
 
-    def _woken(self) -> None:
+    def _wakeup(self) -> None:
         self._in_flight.clear_wakeup(self._column)
         self._queue_waker.poke()
 
@@ -188,7 +188,7 @@ class Worker:
 
     # --- the end
 
-    def _asked_to_leave(self) -> None:
+    def _sigterm(self) -> None:
         self._channel.send(WORKER_MESSAGES.encode(Leaving()))
         asyncio.get_running_loop().call_later(_HANDOVER_S, self._end, self._settings.shutdown_grace_s)
 

@@ -1,1 +1,1 @@
-"""The worker processes as their parent keeps them: started, told what to serve, watched, replaced."""
+"""Supervision of the worker processes: started, given tables and sockets, watched, replaced."""

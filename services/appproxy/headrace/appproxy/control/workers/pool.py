@@ -1,4 +1,4 @@
-"""Pool of worker processes: started, kept alive, told of tables and ports, and summed up."""
+"""Pool of worker processes: starts and restarts them, hands them tables and listening sockets, and sums their reports up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import structlog
 from headrace.appproxy.control.workers.acks import AppliedGenerations, DrainTotals
 from headrace.appproxy.control.workers.process import WorkerProcess
 from headrace.appproxy.control.workers.rows import RowAllocator
-from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.dataplane.upstream.shared_load import InFlightTable
 from headrace.appproxy.ipc.codec import EncodedMessage
 from headrace.appproxy.ipc.messages import (
@@ -40,20 +40,20 @@ log = structlog.get_logger()
 _DIED: Final = ProxyReason.WORKER_DIED.value
 _ROWS = 8192
 """Replicas that workers see each other's load on; of further ones each sees its own."""
-_SOON_S = 5.0
+_CRASHED_AT_START_S = 5.0
 """Who ends sooner after its start than this is started again after a pause, which doubles."""
-_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 5.0
-_LOOK_S = 0.25
-"""How often it is looked whether workers hang."""
-_EACH_SECOND = 4
-"""Every so many looks."""
-_END_S = 5.0
+_FIRST_BACKOFF_S = 0.1
+_MOST_BACKOFF_S = 5.0
+_WATCH_EVERY_S = 0.25
+"""How often the watchdog looks at the workers."""
+_WATCHES_PER_SECOND = 4
+"""So many of them make a second."""
+_CLOSE_S = 5.0
 """What cutting and closing after the grace may take."""
 
 
 class WorkerPool:
-    """Same as LocalTraffic to its users. What the workers counted goes to `book` with each report.
+    """Supervisor of the worker processes, with the interface of InlineWorker. What they counted goes to `registry` with each report.
 
     A worker that dies is replaced on the same sockets, which are held here: connections that wait to be accepted are served by its
     successor. One that got SIGTERM goes on until its successor is there, and then ends with what is open on it.
@@ -61,12 +61,12 @@ class WorkerPool:
 
     name = "traffic"
 
-    def __init__(self, settings: Settings, tables: list[RouteTable], book: StatsBook) -> None:
+    def __init__(self, settings: Settings, tables: list[RouteTable], registry: StatsRegistry) -> None:
         self._settings = settings
         self._count = settings.workers
-        self._book = book
+        self._registry = registry
         self.notify: Callable[[], None] = lambda: None
-        """Called when something happened that the reports should tell at once."""
+        """Called when something happened that is to be reported at once."""
         self.ready = asyncio.Event()
         """Set once every worker serves for the first time."""
         self.stopping = False
@@ -82,7 +82,7 @@ class WorkerPool:
         self._sequence = 0
         """Number of the last change that was sent to all workers (messages.py)."""
         self.handover = ""
-        """Word of this process for workers that may serve on without it, until another one serves (handover.py)."""
+        """Instance id of this process, for workers that may serve on without it, until another one serves (handover.py)."""
         self._tables: dict[ServiceId, tuple[EncodedMessage, frozenset[SessionId]]] = {}
         """By service: the message that has its table, for workers that start later, and its replicas."""
         self._ports: dict[int | None, list[socket.socket]] = {}
@@ -103,7 +103,7 @@ class WorkerPool:
                 await self._stop.wait()
                 self._close_ports()
                 self._broadcast(Drain(grace_s=self._settings.shutdown_grace_s))
-                await self._all_ended(self._settings.shutdown_grace_s + _END_S)
+                await self._all_ended(self._settings.shutdown_grace_s + _CLOSE_S)
                 minding.cancel()
         finally:
             for worker in self._workers:
@@ -133,9 +133,9 @@ class WorkerPool:
         self._generations.sent(self._sequence, table.service_id, None if table.removed else table.generation)
         for worker in self._workers:
             worker.send_encoded(message)
-        self._settle()
+        self._take_acknowledgements()
 
-    async def opened(self, own_port: int | None, sockets: list[socket.socket]) -> None:
+    async def listen(self, own_port: int | None, sockets: list[socket.socket]) -> None:
         """Let callers in there; returns once every worker accepts, or at the end."""
         self._sequence += 1
         mine = self._ports[own_port] = [sock.dup() for sock in sockets]
@@ -147,7 +147,7 @@ class WorkerPool:
             self._heard.clear()
             await self._heard.wait()
 
-    async def closed(self, own_port: int) -> None:
+    async def unlisten(self, own_port: int) -> None:
         """Let nobody in there any more."""
         self._sequence += 1
         _close(self._ports.pop(own_port, []))
@@ -175,24 +175,26 @@ class WorkerPool:
 
     async def _keep(self, number: int, in_flight: InFlightTable) -> None:
         """Have a worker with this number until the end."""
-        pause_s = 0.0
+        backoff_s = 0.0
         while not self.stopping:
             worker = await self._start(number, in_flight)
-            await worker.turned.wait()
+            await worker.needs_successor.wait()
             lived_s = time.monotonic() - worker.started_s
-            pause_s = 0.0 if lived_s >= _SOON_S else min(_LONGEST_PAUSE_S, max(_PAUSE_S, 2 * pause_s))
+            backoff_s = (
+                0.0 if lived_s >= _CRASHED_AT_START_S else min(_MOST_BACKOFF_S, max(_FIRST_BACKOFF_S, 2 * backoff_s))
+            )
             if worker.leaving or self.stopping:
                 continue
             log.error(
                 "worker_died",
                 worker=number,
                 pid=worker.pid,
-                how=worker.ended_how,
+                how=worker.exit_reason,
                 lived_s=round(lived_s, 3),
-                again_in_s=pause_s,
+                again_in_s=backoff_s,
             )
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
+                async with asyncio.timeout(backoff_s):
                     await self._stop.wait()
 
     async def _start(self, number: int, in_flight: InFlightTable) -> WorkerProcess:
@@ -243,15 +245,15 @@ class WorkerPool:
         self._workers.remove(worker)
         for session_id, row in self._rows.items():
             lost = in_flight.in_flight(row, worker.column)
-            if lost and (stats := self._book.replicas.get(session_id)):
+            if lost and (stats := self._registry.replicas.get(session_id)):
                 stats.broken[_DIED] = stats.broken.get(_DIED, 0) + lost
         in_flight.clear(worker.column)
         self._columns.append(worker.column)
         self._drain_totals.add(worker.snapshot, time.monotonic())
         worker.snapshot = TrafficSnapshot()
         if worker.leaving:
-            log.info("worker_left", worker=worker.number, pid=worker.pid, how=worker.ended_how)
-        self._settle()
+            log.info("worker_left", worker=worker.number, pid=worker.pid, how=worker.exit_reason)
+        self._take_acknowledgements()
         self._heard.set()
         self.notify()
 
@@ -261,14 +263,14 @@ class WorkerPool:
         turn = 0
         while True:
             before_s = time.monotonic()
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_WATCH_EVERY_S)
             now_s = time.monotonic()
-            if now_s - before_s < 2 * _LOOK_S:  # else it was this process that could not listen
+            if now_s - before_s < 2 * _WATCH_EVERY_S:  # else it was this process that could not listen
                 self._end_hanging(now_s)
             turn += 1
-            if turn % _EACH_SECOND == 0:
+            if turn % _WATCHES_PER_SECOND == 0:
                 self._drain_totals.forget({one for _, sessions in self._tables.values() for one in sessions}, now_s)
-                self._settle()
+                self._take_acknowledgements()
 
     def _end_hanging(self, now_s: float) -> None:
         for worker in self._workers:
@@ -289,7 +291,7 @@ class WorkerPool:
                     self._heard.clear()
                     await self._heard.wait()
         for worker in self._workers:
-            log.warning("worker_cut", worker=worker.number, pid=worker.pid)
+            log.warning("worker_killed", worker=worker.number, pid=worker.pid)
             worker.kill()
 
     # --- hearing
@@ -297,14 +299,14 @@ class WorkerPool:
     def _listen(self, worker: WorkerProcess, message: WorkerMessage) -> None:
         match message:
             case Leaving():
-                worker.leave()
+                worker.mark_leaving()
             case Report():
-                self._book.merge(message.stats)
+                self._registry.merge(message.stats)
                 worker.snapshot = message.snapshot
                 worker.acknowledged = max(worker.acknowledged, message.sequence)
                 if message.ready and not worker.ready:
                     self._now_ready(worker)
-                if self._settle() or message.changed:
+                if self._take_acknowledgements() or message.changed:
                     self.notify()
                 self._heard.set()
             case _:
@@ -318,7 +320,7 @@ class WorkerPool:
         if self.alive() == self._count:
             self.ready.set()
 
-    def _settle(self) -> bool:
+    def _take_acknowledgements(self) -> bool:
         """Take note of what all workers have applied by now; return whether that is news for the manager."""
         applied = min((worker.acknowledged for worker in self._workers), default=self._sequence)
         if self._in_flight is not None:

@@ -20,12 +20,12 @@ from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 
 _MODULE = "headrace.appproxy.worker"
 _PREFIX = "HEADRACE_APPPROXY_"
-_LAST_WORDS_S = 2.0
+_LAST_REPORT_S = 2.0
 _TICKS_PER_S = float(os.sysconf("SC_CLK_TCK"))
 
 
 class WorkerProcess:
-    """Started by start(). `turned` is set when it asks to be replaced, or has ended."""
+    """Started by start(). `needs_successor` is set when it asks to be replaced, or has ended."""
 
     def __init__(self, number: int, column: int, heard: Callable[[WorkerProcess, WorkerMessage], None]) -> None:
         self.number = number
@@ -37,7 +37,7 @@ class WorkerProcess:
         self.ready = False
         self.leaving = False
         self.ended = False
-        self.turned = asyncio.Event()
+        self.needs_successor = asyncio.Event()
         self.started_s = self.heard_s = time.monotonic()
         self._reported_once = False
         self._cpu_when_heard_s = 0.0
@@ -103,10 +103,10 @@ class WorkerProcess:
         if self._channel is not None:
             self._channel.send(content, descriptors)
 
-    def leave(self) -> None:
+    def mark_leaving(self) -> None:
         """Note that it asks to be replaced."""
         self.leaving = True
-        self.turned.set()
+        self.needs_successor.set()
 
     def kill(self) -> None:
         """End it now."""
@@ -115,20 +115,20 @@ class WorkerProcess:
                 self._process.kill()
 
     async def watch(self) -> None:
-        """Return once it has ended and its last words were heard."""
+        """Return once it has exited and its last report was read."""
         if self._process is not None:
             await self._process.wait()
         if self._channel is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS_S):
+                async with asyncio.timeout(_LAST_REPORT_S):
                     await self._silent.wait()
             self._channel.close()
         self.ended = True
-        self.turned.set()
+        self.needs_successor.set()
 
     @property
-    def ended_how(self) -> str:
-        """How it ended, in words."""
+    def exit_reason(self) -> str:
+        """Its exit status, or the signal that ended it."""
         code = self._process.returncode if self._process is not None else None
         if code is None:
             return "not started"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 SILENT_S: Final = 1.5
-"""Workers tell four times a second; one that is silent for longer is looked at."""
+"""Workers report four times a second; one that is silent for longer is examined."""
 STARVED_S: Final = 30.0
 """One that gets no processor may be silent so long: ending it would only make the machine busier."""
 STARTING_S: Final = 60.0
-"""Until its first word it loads its program."""
+"""Until its first report it loads its program."""
 _OWN_SHARE: Final = 0.5
 
 
@@ -34,7 +34,7 @@ def hang_reason(
     """Return why a worker hangs, or None.
 
     Stopped is stopped; who sleeps has nothing that holds its event loop back but itself (who waits for a disk has); who runs and
-    got at least half of a processor since its last word is in a loop without end. Who wanted to run and hardly could is waited for.
+    got at least half of a processor since its last report is in a loop without end. Who wanted to run and hardly could is waited for.
     """
     if not reported_once:
         return "did not start" if silent_s > STARTING_S else None

@@ -33,7 +33,7 @@ _NO_LIMITS = RateLimits()
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says. `key` is the public key that its signature held under."""
+    """Claims of a verified token. `key` is the public key that its signature held under."""
 
     subject: UUID
     """A service's id, or a project's: then all its services are meant."""

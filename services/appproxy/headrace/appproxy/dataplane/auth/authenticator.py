@@ -13,7 +13,7 @@ from headrace.appproxy.dataplane.auth.credentials import (
     forwardable,
     parse_credential,
 )
-from headrace.appproxy.dataplane.auth.signatures import Signatures
+from headrace.appproxy.dataplane.auth.signatures import SignatureVerifier
 from headrace.appproxy.dataplane.inspect.model_index import PUBLIC_SCOPE, ModelIndex, ModelScope
 from headrace.appproxy.dataplane.route_table import Principal, RouteEntry, RouteTables
 from headrace.common.contracts.ids import ProjectId, ServiceId
@@ -40,15 +40,15 @@ _MOST_REMEMBERED_BYTES = 1024
 
 
 class Authenticator:
-    """Tells callers apart, and says why one may not call.
+    """Authenticates and authorises requests by token or basic auth, and says why one is refused.
 
-    A caller that was let through is remembered in the table's Entry under the header as it came: the next request costs one
-    look-up and a comparison with the expiry. A new table makes a new Entry, so revocation, rotation, limits and keys are judged
+    A caller that was let through is remembered in the table's RouteEntry under the header as it came: the next request costs one
+    look-up and a comparison with the expiry. A new table makes a new RouteEntry, so revocation, rotation, limits and keys are judged
     anew; only signatures (of at most `remembered` tokens) are remembered longer. Refusals are not remembered.
     """
 
     def __init__(self, *, remembered: int = 10_000) -> None:
-        self._signatures = Signatures(remembered=remembered)
+        self._signatures = SignatureVerifier(remembered=remembered)
 
     def authenticate(self, entry: RouteEntry, authorization: bytes | None, now_s: float) -> Principal:
         """Return the caller. `authorization`: the one header of that name; `now_s`: seconds since the epoch.
@@ -64,7 +64,7 @@ class Authenticator:
     def model_scope(
         self, tables: RouteTables, index: ModelIndex, authorization: bytes | None, now_s: float
     ) -> ModelScope | Denial:
-        """Return who asks at the fleet's base URL, or why what is shown is no good. Costs a few look-ups and at most one signature."""
+        """Return who asks at the fleet's base URL, or why its credential is refused. Costs a few look-ups and at most one signature."""
         credential = parse_credential(authorization)
         if isinstance(credential, SignedToken):
             return self._by_subject(tables, index, credential, now_s)

@@ -30,7 +30,7 @@ class SignedToken:
 
 @dataclass(frozen=True, slots=True)
 class BasicCredentials:
-    """What basic auth brought; of the secret only its SHA-256 in hex."""
+    """Basic-auth credentials; of the secret only its SHA-256 in hex."""
 
     name: str
     digest: str = field(repr=False)

@@ -18,8 +18,9 @@ _LATEST_S = 253_402_300_800.0
 """The year 10000: nothing expires later."""
 
 
-class Signatures:
-    """What verified tokens say, by their hashes (never the tokens), at most `remembered`; and some that were refused.
+class SignatureVerifier:
+    """Verifies token signatures, and caches the claims of verified tokens by their hashes (never the tokens), at most `remembered`; and
+    some that were refused.
 
     A signature costs about 75 µs, a remembered one a look-up. What can change (expiry, revocation, keys in use) is judged
     by whoever asks.

@@ -16,12 +16,12 @@ _MOST_POINTS = 20_000
 
 
 def hash_key(value: bytes) -> int:
-    """Return the place on the ring of a session's name or a prompt's beginning."""
+    """Return the position on the ring of a session's name or a prompt's beginning."""
     return xxh3_64_intdigest(value)
 
 
 class HashRing(Generic[C]):
-    """The ring of one table's replicas. A replica that joins or leaves moves only the keys that are or were its own."""
+    """Consistent-hash ring of one table's replicas. A replica that joins or leaves moves only the keys that are or were its own."""
 
     def __init__(self, candidates: Sequence[C]) -> None:
         self._candidates = {candidate.key: candidate for candidate in candidates}

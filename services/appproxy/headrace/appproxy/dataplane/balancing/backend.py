@@ -22,7 +22,7 @@ from headrace.appproxy.dataplane.balancing.outlier import Fault, OutlierDetector
 from headrace.appproxy.dataplane.balancing.retry import RetryBudget
 from headrace.appproxy.dataplane.balancing.waiter import Waiter
 from headrace.appproxy.dataplane.route_table import RouteEntry
-from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats, StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats, StatsRegistry
 from headrace.appproxy.dataplane.upstream.failures import Failure
 from headrace.appproxy.dataplane.upstream.replica import DrainCounter, Replica
 from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
@@ -49,7 +49,7 @@ class Backend:
         self,
         entry: RouteEntry,
         *,
-        stats: StatsBook,
+        stats: StatsRegistry,
         make: Callable[[Route, ReplicaStats], Replica],
         retire: Callable[[Replica, float], None],
         notify: Callable[[], None],
@@ -354,7 +354,7 @@ class Backend:
     def sweep(self, now_s: float, keep_s: float) -> None:
         """Close connections that are idle for longer than `keep_s`, end drains whose grace is over, and let fresh replicas grow;
         move requests away from replicas that were taken out."""
-        self._retry_budget.mind(self.requests, now_s)
+        self._retry_budget.count_requests(self.requests, now_s)
         for replica in self.replicas.values():
             replica.close_idle(now_s - keep_s)
             replica.cut_overdue(now_s)

@@ -19,7 +19,7 @@ _SLACK = 64
 
 
 class Ticket(Generic[T]):
-    """One waiting item. `pushed_s` and `deadline_s` are on the clock that the queue's user has."""
+    """Handle of one queued item. `pushed_s` and `deadline_s` are on the clock that the queue's user has."""
 
     __slots__ = ("_flow", "caller", "deadline_s", "item", "pushed_s")
 
@@ -37,14 +37,14 @@ class Ticket(Generic[T]):
 
 
 class Pushed(NamedTuple, Generic[T]):
-    """What became of a push. `ticket` is None where the queue had no room; `pushed_out` had to leave for it, and is to be refused."""
+    """Outcome of a push. `ticket` is None where the queue had no room; `pushed_out` had to leave for it, and is to be refused."""
 
     ticket: Ticket[T] | None
     pushed_out: Ticket[T] | None
 
 
 class _Flow(Generic[T]):
-    """The items of one caller in their order. `finish` is the virtual time at which its first one is due; `turn` breaks ties."""
+    """Queue of one caller's items in their order. `finish` is the virtual time at which its first one is due; `turn` breaks ties."""
 
     __slots__ = ("caller", "finish", "share", "tickets", "turn")
 
@@ -57,7 +57,7 @@ class _Flow(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """Items of many callers, for one service in one worker; costs are O(log n) amortised, cancel O(1) amortised.
+    """Weighted fair queue over callers, for one service in one worker; costs are O(log n) amortised, cancel O(1) amortised.
 
     Bounds. At most `max_queued` wait in all, and a caller alone may hold all of that. Once the queue is full, a push gets in only by
     pushing out the newest item of the caller that holds most relative to its share, and only if that one would still

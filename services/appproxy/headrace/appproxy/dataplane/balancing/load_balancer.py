@@ -23,7 +23,7 @@ _MOST_KEY = 1024
 
 
 class LoadBalancer:
-    """Chooses among replicas that are free to serve."""
+    """Load balancer of one service: chooses among replicas that are free to serve."""
 
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance

@@ -1,6 +1,6 @@
 """Outlier detection: consecutive failures eject a replica, with exponential back-off.
 
-Failures of real requests tell before the next health check does.
+Real requests notice a failure before the next health check does.
 
 The table says who serves; this only ejects. What callers do wrong never counts (4xx), and neither does a caller who leaves.
 What takes a replica out, and how often in a row:
@@ -39,7 +39,7 @@ class _State:
 
 
 class OutlierDetector:
-    """The outliers among one service's replicas. `now_s` is any clock that only goes forward, in seconds.
+    """Ejects failing replicas of one service, and lets them return. `now_s` is any clock that only goes forward, in seconds.
 
     The time out doubles while a replica fails again soon after its return. Who could not be connected to comes back by a connect
     that works (`due`, `probed`), the others by a trial: one request at a time, whose outcome decides.

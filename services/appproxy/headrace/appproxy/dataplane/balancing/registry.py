@@ -15,17 +15,17 @@ from headrace.appproxy.ipc.snapshot import QueueDepth, TrafficSnapshot
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import RouteTable
 
-_RECEIPT_S: Final = 600.0
+_DRAIN_COUNTS_KEPT_S: Final = 600.0
 
 
 class BackendRegistry:
-    """The services in the tables. `make` builds the live side of a new one."""
+    """Backends of the services in the tables. `make` builds that of a new one."""
 
     def __init__(self, tables: RouteTables, make: Callable[[RouteEntry], Backend]) -> None:
         self.tables = tables
         self.destinations = DestinationCache()
         self.table_version = object()
-        """Another one with every new table: what was worked out from tables before holds no more."""
+        """Another one with every new table: what was derived from earlier tables is stale."""
         self.model_index = ModelIndex()
         """Which service a model's name leads to."""
         self._make = make
@@ -35,7 +35,7 @@ class BackendRegistry:
 
     def retire(self, replica: Replica, now_s: float) -> None:
         """Keep the drain counts of a replica that left the table."""
-        self.retired[replica.session_id] = replica, now_s + _RECEIPT_S
+        self.retired[replica.session_id] = replica, now_s + _DRAIN_COUNTS_KEPT_S
 
     def sweep(self, now_s: float) -> None:
         """Drop drain counts that were reported long enough; of replicas that left, move requests to others, and end overdue drains."""

@@ -65,7 +65,7 @@ class RetryBudget:
     """Lets retries be at most a fifth of the requests of the last ten seconds, and a few a second in any case.
 
     So retries cannot multiply the load of a service that is failing because of its load. The owner counts its requests, and calls
-    `mind` from time to time; `now_s` only goes forward.
+    `count_requests` from time to time; `now_s` only goes forward.
     """
 
     def __init__(self, *, share: float = 0.2, floor: int = 30, window_s: float = 10.0) -> None:
@@ -76,7 +76,7 @@ class RetryBudget:
         self._past: deque[tuple[float, int, int]] = deque([(0.0, 0, 0)])
         """(when, requests, retries) until then; the first is the last one before the window."""
 
-    def mind(self, requests: int, now_s: float) -> None:
+    def count_requests(self, requests: int, now_s: float) -> None:
         """Note how many requests there have been in all, and forget what is past the window."""
         past = self._past
         if now_s - past[-1][0] >= self._window_s / 20:
@@ -86,7 +86,7 @@ class RetryBudget:
 
     def may_retry(self, requests: int, now_s: float) -> bool:
         """Return whether one more retry is allowed, and count it if so."""
-        self.mind(requests, now_s)
+        self.count_requests(requests, now_s)
         _, requests_before, retries_before = self._past[0]
         if self._retries - retries_before + 1 > self._floor + self._share * (requests - requests_before):
             return False

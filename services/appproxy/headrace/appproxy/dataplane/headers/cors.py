@@ -17,7 +17,7 @@ _OWN: Final = (
     "X-Headrace-Limits",
     *(f"X-RateLimit-{what}-{of}" for of in ("Requests", "Tokens") for what in ("Limit", "Remaining", "Reset")),
 )
-"""Fields by which the proxy tells a caller something."""
+"""Fields that the proxy itself adds to responses."""
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}\Z")
 _NAMES: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, \t-]+\Z")
 _VARY: Final = b"Vary: Origin\r\n"
@@ -72,7 +72,7 @@ class CorsPolicy:
 
 
 def policy_of(cors: Cors) -> CorsPolicy | None:
-    """Return what to tell browsers, or None where no origin is named: then CORS is the replica's."""
+    """Return the policy that browsers get, or None where no origin is named: then CORS is the replica's."""
     return CorsPolicy(cors) if cors.allow_origins else None
 
 

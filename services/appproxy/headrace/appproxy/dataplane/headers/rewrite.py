@@ -190,7 +190,7 @@ def rewrite_request(head: RequestHead) -> tuple[list[bytes], ConsumedFields]:
 
 
 def forwarded_fields(host: bytes, prefix: bytes) -> bytes:
-    """Return the fields that tell a replica how the caller named it."""
+    """Return the X-Forwarded fields by which a replica knows how the caller addressed it."""
     fields = b"X-Forwarded-Host: " + host + b"\r\n"
     return fields + b"X-Forwarded-Prefix: " + prefix + b"\r\n" if prefix else fields
 
@@ -216,7 +216,7 @@ def cookie(head: RequestHead, name: bytes) -> bytes:
 
 
 class ResponseRewrite:
-    """What callers are told of answers that have one head: how it is framed for them, and the head but for `begin`."""
+    """Rewritten response head: how the response is framed for callers, and the head but for `begin`. Made once for equal heads."""
 
     __slots__ = ("chunked", "closes", "cors", "dated", "events", "fields", "limits", "made_for", "until_close", "usage")
 
@@ -240,7 +240,7 @@ class ResponseRewrite:
 
     def head(self, head: ResponseHead, *, date: bytes, extra: bytes, cors: bytes, request_id: bytes) -> bytes:
         """Return one answer's whole head. date: for answers without one; extra: the fields on the caller's limits, if it has any,
-        in place of the replica's own; so with cors, what the proxy tells browsers."""
+        in place of the replica's own; so with cors, the proxy's own for browsers."""
         length = b"" if head.said_length is None or head.status == 204 else b"Content-Length: %d\r\n" % head.said_length
         if not self.dated:
             length += date
@@ -263,7 +263,7 @@ def status_line(status: int, reason: bytes) -> bytes:
 
 
 def rewrite_response(head: ResponseHead, *, minor: int, closes: bool, replica: bytes, prefix: bytes) -> ResponseRewrite:
-    """Return what a caller is told of the answer: what the replica sent, without hop-by-hop fields.
+    """Return the response head for a caller: what the replica sent, without hop-by-hop fields.
 
     minor: the caller's HTTP/1.x; closes: whether its connection is to end. A redirect to the `replica` (`host:port`) itself, or to
     a path of it, leads below the `prefix`.
@@ -312,7 +312,7 @@ def _rewritten(head: ResponseHead, made: ResponseRewrite) -> ResponseRewrite:
 
 
 def switching_head(head: ResponseHead, *, extra: bytes, request_id: bytes, subprotocol: bytes = b"") -> bytes:
-    """Return the head of a 101 for the caller. `extra`: as for `Reply.begin`. `subprotocol`: what is told where the replica chose none."""
+    """Return the head of a 101 for the caller. `extra`: as for `ResponseRewrite.begin`. `subprotocol`: what is told where the replica chose none."""
     kept = [status_line(101, head.reason)]
     for name, value in head.headers:
         if name.lower() == b"sec-websocket-protocol":

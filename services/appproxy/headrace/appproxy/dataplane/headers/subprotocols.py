@@ -17,7 +17,7 @@ _TOKENS: Final = (b"headrace.token.", b"openai-insecure-api-key.")
 
 
 class Offer:
-    """What a caller offers, without tokens."""
+    """Subprotocols that a caller offers, without tokens."""
 
     __slots__ = ("answer", "authorization", "forwarded")
 

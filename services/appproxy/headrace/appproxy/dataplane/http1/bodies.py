@@ -16,7 +16,7 @@ _LINE: Final = 4096
 
 
 class CountedBody:
-    """A body of `left` bytes."""
+    """Body delimited by Content-Length, of which `left` bytes are to come."""
 
     __slots__ = ("done", "left", "raw", "rest")
 
@@ -41,7 +41,7 @@ class CountedBody:
 
 
 class OpenBody:
-    """A body that ends with the connection."""
+    """Body delimited by the end of the connection."""
 
     __slots__ = ()
     done = False
@@ -60,7 +60,7 @@ _TRAILERS: Final = 3
 
 
 class ChunkedBody:
-    """A body in chunks. `raw` is, after each `feed`, the framing to send on for exactly the bytes that were returned.
+    """Body in the chunked transfer coding. `raw` is, after each `feed`, the framing to send on for exactly the bytes that were returned.
 
     Extensions are dropped, as RFC 9112 allows; trailers are read, bounded, and kept in `trailers` once the body is `done`.
     """

@@ -21,7 +21,7 @@ H = TypeVar("H", RequestHead, ResponseHead)
 
 
 class HeadCache(Generic[H]):
-    """Remembers the last head of a connection, from the second one on: most connections with a single message stay small."""
+    """Cache of the last head of a connection, used from the second one on: most connections with a single message stay small."""
 
     __slots__ = ("_after", "_before", "_head", "_misses", "_most", "_raw", "end")
 

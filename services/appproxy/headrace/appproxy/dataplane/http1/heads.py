@@ -28,7 +28,7 @@ K = TypeVar("K")
 
 
 class HeaderTable(Generic[K]):
-    """Something known of header fields by name, whatever their case: remembers each spelling, so that a lookup is one step."""
+    """Lookup table of header fields by name, whatever their case: remembers each spelling, so that a lookup is one step."""
 
     __slots__ = ("_known", "_otherwise", "_seen", "get")
 

@@ -40,7 +40,7 @@ _NO_HEADERS: Final[Headers] = []
 
 
 class RequestReader:
-    """Finds the heads of one caller's connection. `rest` holds what came after the head that was returned last."""
+    """Incremental request parser of one downstream connection. `rest` holds what came after the head that was returned last."""
 
     __slots__ = ("_blanks", "_cache", "_headers", "_held", "_limits", "_url", "rest")
 

@@ -36,7 +36,7 @@ _BODILESS: Final = frozenset({204, 304})
 
 
 class ResponseReader:
-    """Finds the heads of the answers on one connection to a replica. `rest` holds what came after the last one."""
+    """Incremental response parser of one connection to a replica. `rest` holds what came after the last one."""
 
     __slots__ = ("_cache", "_headers", "_held", "_limits", "_reason", "on_header", "rest")
 

@@ -10,13 +10,13 @@ _MOST_REASON: Final = 123
 
 
 class FrameTracker:
-    """Follows one direction of a WebSocket by the lengths of its frames."""
+    """Tracks frame boundaries in one direction of a WebSocket, by the lengths of its frames."""
 
     __slots__ = ("_head", "_left")
 
     def __init__(self) -> None:
         self._left = 0
-        """Bytes that the frame in hand still has."""
+        """Bytes that the current frame still has."""
         self._head = b""
         """What has come of the next frame's head, which has at most 14 bytes."""
 

@@ -16,7 +16,7 @@ _MOST_JOINED: Final = 16
 
 
 class WriteCoalescer:
-    """The connections of one event loop that have something to send, and the work that may wait until it has left."""
+    """Write queue of one event loop: the connections that have something to send, and the work that may wait until it has left."""
 
     __slots__ = ("_due", "_later", "_scheduled")
 

@@ -39,7 +39,7 @@ def boundary(content_type: bytes) -> bytes | None:
 
 
 class FormHead:
-    """The head of one form. Feed it what comes until `done`; call end() if the body ended first."""
+    """Incremental reader of one form's head. Feed it what comes until `done`; call end() if the body ended first."""
 
     __slots__ = ("_limit", "_mark", "_parts", "_rest", "_seen", "_step", "done", "model", "problem", "span")
 
@@ -103,7 +103,7 @@ class FormHead:
         return True
 
     def _open(self) -> bool:
-        """Tell the last boundary, a part's, and what only looks like one apart."""
+        """Distinguish the last boundary, a part's, and what only looks like one."""
         if len(self._rest) < 2:
             return False
         if self._rest.startswith(b"--"):

@@ -32,7 +32,7 @@ _decode_pairs = json.JSONDecoder(object_pairs_hook=list).decode
 
 
 class JsonHead:
-    """The head of one body. Feed it what comes until `done`; call end() if the body ended first.
+    """Incremental reader of one body's head. Feed it what comes until `done`; call end() if the body ended first.
 
     wants: any of model, user, stream, max_tokens, prompt; what is not wanted stays None. prompt_bytes: how much of the prompt
     is kept. The result depends on the bytes alone, not on how they were cut into chunks.

@@ -40,7 +40,7 @@ _scalar_end = re.compile(rb"[,}\] \t\r\n]").search
 
 
 class JsonSearch:
-    """Looks for `model`. Feed it what comes until `done`; call end() if the body ended first. Never raises."""
+    """Incremental search for `model` in one body. Feed it what comes until `done`; call end() if the body ended first. Never raises."""
 
     __slots__ = (
         "_before",
@@ -71,9 +71,9 @@ class JsonSearch:
         self._escaped = False
         """Whether the chunk before ended between a backslash and what it escapes."""
         self._kept: bytes | None = None
-        """Of the text in hand, where it may matter: a key, or the value of `model`."""
+        """Of the current string, where it may matter: a key, or the value of `model`."""
         self._key = False
-        """Whether the member in hand is `model`."""
+        """Whether the current member is `model`."""
         self._depth = 0
         self._members = 0
         self._before = 0

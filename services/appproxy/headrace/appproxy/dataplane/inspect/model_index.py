@@ -28,7 +28,7 @@ ProjectName = tuple[ProjectId, str]
 
 @dataclass(frozen=True, slots=True)
 class ModelScope:
-    """Who asks at the fleet's base URL: whose names count, and what beside public services is open to it."""
+    """Scope of a caller at the fleet's base URL: whose names count, and what beside public services is open to it."""
 
     project: ProjectId | None = None
     """None: nobody's, so that only `<project>/<service>` of public ones leads anywhere."""
@@ -44,7 +44,7 @@ PUBLIC_SCOPE = ModelScope()
 
 
 class ServiceNames:
-    """What of a service's table names are made of."""
+    """Names of one service, from its table."""
 
     __slots__ = ("declared", "name", "project", "public", "qualified", "service_id")
 
@@ -68,7 +68,7 @@ class ServiceNames:
 
 
 class ModelIndex:
-    """Which service each name leads to, kept in step with the tables. Looking up is a few steps in a dict."""
+    """Index of services by model name, kept in step with the tables. Looking up is a few steps in a dict."""
 
     def __init__(self) -> None:
         self._facts: dict[ServiceId, ServiceNames] = {}

@@ -44,7 +44,7 @@ NOTHING: Final[Tokens] = (None, None, None)
 
 
 class UsageReader:
-    """Reads one answer. What it tells depends on the bytes alone; times are those of the chunks in which events ended."""
+    """Usage reader of one response. Its findings depend on the bytes alone; times are those of the chunks in which events ended."""
 
     __slots__ = ("_carry", "_head", "_kept", "_kind", "_size", "_tail", "_tokens", "events", "first_s", "last_s")
 

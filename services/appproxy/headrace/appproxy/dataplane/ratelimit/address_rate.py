@@ -12,7 +12,7 @@ from headrace.common.contracts.messages.routes import RateLimits
 
 
 class AddressRate:
-    """Judges alone, as one of `divided_by` workers. Remembers about 10,000 addresses (of IPv6: /64s); who called longest ago goes."""
+    """Rate limiter per address, as one of `divided_by` workers. Remembers about 10,000 addresses (of IPv6: /64s); who called longest ago goes."""
 
     def __init__(self, per_second: float, *, divided_by: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = RateLimits(requests_per_second=per_second)

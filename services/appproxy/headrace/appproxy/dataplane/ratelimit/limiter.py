@@ -26,11 +26,13 @@ _MOST_UNSETTLED: Final = 10_000
 
 
 class RateLimiter:
-    """Reserves and settles. `url` empty: there is no Redis, and everything is judged here, each limit divided by `divided_by`.
+    """Rate limiter of one worker: a request reserves, and settles at its end.
+
+    `url` empty: there is no Redis, and everything is judged here, each limit divided by `divided_by`.
 
     The first call that Redis does not answer within `timeout_s` is judged here, and so is every other until Redis answers again,
     which is tried every `retry_s` in the background. What ends meanwhile is settled then. Use it on one event loop. `clock` and
-    `wall` are those of LocalLimits; Redis has its own.
+    `wall` are those of LocalRateLimiter; Redis has its own.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ class _Known:
 
 
 class LocalRateLimiter:
-    """Judges callers alone. With `divided_by` workers in all, each allows that part of every limit, at least one.
+    """Rate limiter in this process's memory. With `divided_by` workers in all, each allows that part of every limit, at least one.
 
     Remembers about `max_callers`: beyond that who called longest ago is forgotten, but never one with open reservations.
     `clock` goes forward; `wall` is seconds since 1970, for the UTC day.

@@ -60,7 +60,7 @@ def counts_tokens(limits: RateLimits | None) -> bool:
 
 
 class Quota:
-    """RateLimits made ready for arithmetic. Intervals are seconds for one; 0 is no bound."""
+    """RateLimits as intervals and counts. Intervals are seconds for one; 0 is no bound."""
 
     __slots__ = (
         "bounds_anything",
@@ -93,7 +93,7 @@ def _part(limit: int | None, divided_by: int) -> int:
 
 
 class Usage:
-    """What one caller has used. `now_s` goes forward; it and `day` (days since 1970, UTC) come from whoever judges."""
+    """Usage of one caller. `now_s` goes forward; it and `day` (days since 1970, UTC) come from whoever judges."""
 
     __slots__ = (
         "day",
@@ -121,7 +121,7 @@ class Usage:
 
 
 class Reservation:
-    """What one admitted request holds, until it is settled once."""
+    """Reservation of one admitted request, until it is settled once."""
 
     __slots__ = ("at_s", "caller", "day", "day_tokens", "lease", "minute_tokens", "open", "quota")
 

@@ -43,7 +43,7 @@ _KEPT_QUOTAS: Final = 4096
 
 
 class RedisRateLimiter:
-    """Judges callers by what all who use the same Redis have reserved. Every call ends within `timeout_s`.
+    """Rate limiter over all workers and app-proxies that use the same Redis. Every call ends within `timeout_s`.
 
     Make one per process, after forking. `lease_s` is how long a crashed proxy's open requests still count; renew() has to be
     called several times within it.

@@ -20,7 +20,7 @@ from headrace.appproxy.dataplane.ratelimit.address_rate import AddressRate
 from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
 from headrace.appproxy.dataplane.ratelimit.policy import Reservation
 from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
-from headrace.appproxy.dataplane.telemetry.stats import StatsBook
+from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.dataplane.telemetry.tracing import Tracer
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
@@ -175,7 +175,7 @@ class WorkerContext:
         backends: BackendRegistry,
         authenticator: Authenticator,
         rate_limiter: RateLimiter,
-        stats: StatsBook,
+        stats: StatsRegistry,
         tracer: Tracer,
         access_log: AccessLog,
         now: Callable[[], float],

@@ -63,7 +63,7 @@ class AccessLog:
     def _may_write(self) -> bool:
         second = int(self._now())
         if second != self._second:
-            self.tell()
+            self.log_suppressed()
             self._second, self._written = second, 0
         if self._written >= self._most_per_s:
             self._unwritten += 1
@@ -71,7 +71,7 @@ class AccessLog:
         self._written += 1
         return True
 
-    def tell(self, *, last: bool = False) -> None:
+    def log_suppressed(self, *, last: bool = False) -> None:
         """Say how many failures of a second that is over were not written, if any were not. To be called about once a second.
 
         `last`: also of the second that is not over.

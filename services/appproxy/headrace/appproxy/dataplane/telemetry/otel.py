@@ -4,7 +4,7 @@ Needs the extra `otel`; importing this without it raises ModuleNotFoundError, wh
 
 Names follow OpenTelemetry's semantic conventions for HTTP servers. No header, query, credential, caller's address or content
 becomes part of a span. Whether a request is traced is its parent's decision where it has one, else chance's; a request that is
-not traced tells its replica so, lest the replica decide otherwise. Sending never holds a request up: spans wait in a bounded
+not traced says so to its replica, lest the replica decide otherwise. Sending never holds a request up: spans wait in a bounded
 queue for a thread of the SDK, and those that do not fit are dropped.
 """
 
@@ -52,7 +52,7 @@ _EXPORT_TIMEOUT_S = 5.0
 
 
 class Traced(Protocol):
-    """A request, as far as a span tells of it. Empty strings and None are left out."""
+    """Span attributes of one request. Empty strings and None are left out."""
 
     status: int
     reason: str
@@ -87,7 +87,7 @@ class Traced(Protocol):
 
 
 class OtelTracing:
-    """Traces requests.
+    """Tracer of requests by OpenTelemetry spans.
 
     endpoint: for example http://127.0.0.1:4318/v1/traces. share: of requests without a trace, those that are traced.
     server_address: this proxy's public name. chance: numbers in [0, 1).

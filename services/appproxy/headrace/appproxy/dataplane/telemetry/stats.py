@@ -62,7 +62,7 @@ def _place(seconds: float) -> int:
 
 
 class Histogram:
-    """Counts of values up to each of `bounds`, the last one beyond all; and their sum."""
+    """Histogram: counts of values up to each of `bounds`, the last one beyond all; and their sum."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -104,7 +104,7 @@ def _add(counts: dict[Key, int], more: dict[Key, int]) -> None:
 
 
 class ReplicaStats:
-    """What one replica did. `codes`: answers by status, 0 for callers who left before one."""
+    """Counters of one replica. `codes`: answers by status, 0 for callers who left before one."""
 
     __slots__ = (
         "broken",
@@ -212,7 +212,7 @@ class ReplicaStats:
 
 
 class ServiceStats:
-    """What one service refused, kept waiting and sent again."""
+    """Counters of one service: what it refused, queued and sent again."""
 
     __slots__ = ("ejections", "preflights", "queue_seconds", "refused", "retries", "service", "service_id")
 
@@ -263,8 +263,11 @@ class ServiceStats:
         self.queue_seconds.add(delta.queue_seconds)
 
 
-class StatsBook:
-    """All numbers of a process. `take` hands over what came since the last call; `merge` adds what another one handed over."""
+class StatsRegistry:
+    """Registry of a process's statistics, by service and replica.
+
+    `take` hands over what came since the last call; `merge` adds what another one handed over.
+    """
 
     def __init__(self) -> None:
         self.services: dict[ServiceId, ServiceStats] = {}

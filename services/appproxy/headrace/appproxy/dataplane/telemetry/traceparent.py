@@ -27,7 +27,7 @@ _FLAGS: Final[tuple[bytes, ...]] = (b"-00", b"-01")
 
 
 class TraceParent(NamedTuple):
-    """Where in which trace a request came from. Ids are lower-case hexadecimal."""
+    """Trace context of a request: its trace, its parent span and flags. Ids are lower-case hexadecimal."""
 
     trace_id: bytes
     span_id: bytes
@@ -90,7 +90,7 @@ def state(values: Sequence[bytes]) -> bytes:
 
 
 def fields(parent: TraceParent, states: Sequence[bytes]) -> bytes:
-    """Return the header fields that tell a replica its parent, each with its CRLF. `states`: the request's `tracestate` fields."""
+    """Return the trace context's header fields for a replica, each with its CRLF. `states`: the request's `tracestate` fields."""
     passed = state(states)
     head = b"traceparent: " + write(parent) + b"\r\n"
     return head + b"tracestate: " + passed + b"\r\n" if passed else head

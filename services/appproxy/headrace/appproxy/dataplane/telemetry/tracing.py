@@ -16,7 +16,7 @@ CLOSE_S: Final = 5.0
 
 
 class Tracer(Protocol):
-    """What the traffic asks of tracing."""
+    """Tracing interface of the data plane."""
 
     traces: bool
     """Whether `begin` has to be asked for every request: else what it says depends on the fields alone."""
@@ -32,7 +32,7 @@ class Tracer(Protocol):
 
 
 class NoTracing:
-    """Passes a valid trace context on, and makes none."""
+    """Tracer without spans: passes a valid trace context on, and makes none."""
 
     traces = False
 
@@ -54,7 +54,7 @@ class NoTracing:
 
 
 class SpanTracer:
-    """A span per traced request."""
+    """Tracer with a span per traced request."""
 
     traces = True
 
@@ -62,7 +62,7 @@ class SpanTracer:
         self._tracing = tracing
 
     def begin(self, record: RequestRecord, consumed: ConsumedFields) -> bytes:
-        """Begin a span, if this request is traced, and return the fields that tell the replica of it."""
+        """Begin a span, if this request is traced, and return the trace context's fields for the replica."""
         record.trace, sent = self._tracing.begin(consumed.get(TRACEPARENT, ()), consumed.get(TRACESTATE, ()))
         return sent
 
