@@ -1,4 +1,7 @@
-"""What the app-proxy hears on the bus: the route tables. Found and kept in the background: serving never needs it."""
+"""Subscription to the route tables on the message bus.
+
+In the background: serving never needs it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from headrace.common.contracts.messages.routes import RouteTable
 
 
 class TableFeed:
-    """Delivers every route table of the bus, and tells when all that are stored were read."""
+    """Subscription that delivers every route table, and knows when all that are stored were read."""
 
     def __init__(self, bus: Bus, deliver: Callable[[RouteTable], Awaitable[None]], *, first_tables_s: float) -> None:
         self._tables = LastValues(bus, RouteTable, deliver)
