@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason, Retry
+
 Kind = Literal["get", "post", "fleet", "stream", "socket"]
 SAFE: frozenset[Kind] = frozenset({"get", "socket"})
 """What the app-proxy may send again after it may have run: GET, and so the handshake of a WebSocket, before it was answered."""
@@ -17,24 +19,12 @@ SLACK_S = 1.0
 
 NEVER_RAN = frozenset(
     {
-        "starting",
-        "all-unhealthy",
-        "unreachable",
-        "replicas-full",
-        "queue-full",
-        "stopped",
-        "no-replicas",
-        "start-failed",
-        "no-weight",
-        "service-removed",
-        "proxy-full",
-        "connect-failed",
-        "connect-timeout",
-        "unknown-service",
-        "model_not_found",
+        *(reason.value for reason in ProxyReason if reason.meaning and reason.retry is Retry.LATER),
+        ProxyReason.UNKNOWN_SERVICE.value,
+        ModelReason.UNKNOWN_MODEL.shown,
     }
 )
-"""Reasons that tell a caller that its request did not run."""
+"""Reasons that tell a caller that its request did not run: a run holds the catalogue to it."""
 
 
 @dataclass(frozen=True)
