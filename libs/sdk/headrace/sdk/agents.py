@@ -9,7 +9,7 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Agents:
-    """`/v1/agents`."""
+    """Calls of machines: `/v1/agents`."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

@@ -13,7 +13,7 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Clients:
-    """`/v1/services/{service}/clients`. A client is given by its name or its id."""
+    """Calls of named clients: `/v1/services/{service}/clients`. A client is given by its name or its id."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

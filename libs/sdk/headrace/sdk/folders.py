@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 
 class Folders:
-    """`/v1/folders`. A name is unique in its project: give `project` (name or id) where it is not clear which is meant."""
+    """Calls of model folders: `/v1/folders`. A name is unique in its project: give `project` (name or id) where it is not clear which is meant."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

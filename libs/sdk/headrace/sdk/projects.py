@@ -17,7 +17,7 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Projects:
-    """`/v1/projects`."""
+    """Calls of projects: `/v1/projects`."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

@@ -11,7 +11,7 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Rules:
-    """`/v1/services/{service}/rules`."""
+    """Calls of autoscaling rules: `/v1/services/{service}/rules`."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

@@ -35,7 +35,7 @@ _GONE = Reason.of(WaitReason.NOT_FOUND, "the service does not exist")
 
 
 class Services:
-    """`/v1/services`. A service is given by its name or its id."""
+    """Calls of services: `/v1/services`. A service is given by its name or its id."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

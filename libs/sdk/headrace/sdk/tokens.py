@@ -13,7 +13,7 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Tokens:
-    """`/v1/services/{service}/tokens`, or `/v1/projects/{project}/tokens`; `of` is the service or project, name or id."""
+    """Calls of tokens: `/v1/services/{service}/tokens`, or `/v1/projects/{project}/tokens`; `of` is the service or project, name or id."""
 
     def __init__(self, transport: Transport, kind: Literal["services", "projects"] = "services") -> None:
         self._transport = transport

@@ -11,7 +11,7 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Users:
-    """`/v1/users`: for operators; keys also for oneself."""
+    """Calls of users: `/v1/users`: for operators; keys also for oneself."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

@@ -12,7 +12,7 @@ from headrace.sdk.waiting import polled
 
 
 class Validations:
-    """`/v1/validations`."""
+    """Calls of trial runs: `/v1/validations`."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
