@@ -22,7 +22,7 @@ from statistics import median
 import structlog
 
 from benchmarks.judged import Case, judge
-from tests.support.stack import Stack
+from tests.support.worlds.stack import Stack
 
 SETTLED_S = 180.0
 ROUNDS = 9

@@ -20,7 +20,7 @@ from statistics import quantiles
 import httpx
 import structlog
 
-from tests.support.stack import Stack
+from tests.support.worlds.stack import Stack
 
 SAMPLES = 60
 TARGET_S = 0.25

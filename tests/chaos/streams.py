@@ -33,8 +33,8 @@ from tests.chaos.account import Numbers, disagreements
 from tests.chaos.callers import Caller, Tally
 from tests.chaos.churn import Churn, Part
 from tests.chaos.processes import EngineProcess, ProxyProcess, app_proxy
+from tests.support.factories.route_tables import Signer, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import Signer, table
 
 EVERY_MS = 250
 EVENTS = (20, 60)

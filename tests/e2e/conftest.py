@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.images import EMBEDDING_PACKAGES, LIBRARY, build_image
-from tests.support.stack import Stack
+from tests.support.worlds.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 

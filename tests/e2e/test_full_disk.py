@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from tests.support.disk import SmallDisk, small_disk
 from tests.support.load import Load
-from tests.support.stack import Stack
 from tests.support.wait import eventually
+from tests.support.worlds.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 SIZE_MB = 600

@@ -9,8 +9,8 @@ import httpx
 import openai
 import pytest
 
-from tests.support.stack import Stack
 from tests.support.wait import eventually
+from tests.support.worlds.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 

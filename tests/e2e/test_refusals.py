@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.api import Api
-from tests.support.stack import Stack
+from tests.support.worlds.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 

@@ -40,7 +40,7 @@ from headrace.manager.loops.publishing import Publishing
 from headrace.manager.loops.services import Services
 from headrace.manager.store.tables import Plans, Routes
 from tests.support import many_rows
-from tests.support.manager_api import ManagerApi, serving
+from tests.support.worlds.manager_api import ManagerApi, serving
 
 LIVING, DELETED, MACHINES, ENDED_EACH, EVENTS = 5_000, 5_000, 1_024, 20, 1_000_000
 CREATES, AT_ONCE = 300, 16

@@ -20,19 +20,19 @@ PAUSES = {
     "integration/appproxy/test_slow_bodies.py::drip": "a caller that is slow on purpose",
     "integration/appproxy/test_slow_callers.py::dripping": "a caller that is slow on purpose",
     "integration/appproxy/test_workers.py::work": "a replica's work, in which others queue",
-    "integration/autoscaler/standin.py::_send": "a machine's interval of samples",
+    "support/fakes/manager.py::_send": "a machine's interval of samples",
     "support/load.py::_work": "a caller's pace",
     "support/wait.py::eventually": "the one place that waits for conditions",
     "support/wait.py::until": "the one place that waits for conditions",
-    "unit/sdk/standin.py::logs": "a followed log's pace",
+    "support/fakes/manager_api.py::logs": "a followed log's pace",
 }
 """Pauses that stand for no condition, and why each is one all the same."""
 STOPWATCHES = {
     "e2e/test_traffic.py::test_a_killed_replica_is_replaced_and_nobody_notices_after_half_a_second": "promised in seconds",
     "integration/engine/test_openai_api.py::test_tokens_arrive_one_by_one_at_the_pace_that_is_set": "at least so long",
-    "integration/embedded/stand_in.py::": "a service that is ready after a while on purpose",
-    "integration/embedded/stand_in.py::do_GET": "a service that is ready after a while on purpose",
-    "integration/embedded/stand_in.py::on_signal": "a service that ends after a while on purpose",
+    "support/fakes/service.py::": "a service that is ready after a while on purpose",
+    "support/fakes/service.py::do_GET": "a service that is ready after a while on purpose",
+    "support/fakes/service.py::on_signal": "a service that ends after a while on purpose",
     "support/load.py::_work": "told with a failure",
     "support/wait.py::eventually": "the one place that waits for conditions",
     "support/wait.py::until": "the one place that waits for conditions",
@@ -103,3 +103,38 @@ def test_http_clients_of_tests_read_no_certificate_authorities() -> None:
         if "verify" not in {keyword.arg for keyword in call.keywords}
     ]
     assert without == []
+
+
+def test_a_layer_s_tests_take_nothing_from_another_layer_s_folder() -> None:
+    """What several use is in tests/support; tests/chaos are programs, which tests start."""
+    layers = set(LAYERS) - {"support"}
+    wrong = [
+        f"{name}: {node.module}"
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests.")
+        if (taken := str(node.module).split(".")[1]) in layers and taken != name.split("/")[0]
+    ]
+    assert wrong == []
+
+
+def is_private(name: object) -> bool:
+    return isinstance(name, str) and name.rsplit(".", 1)[-1].startswith("_") and not name.endswith("__")
+
+
+def set_privately(node: ast.AST) -> bool:
+    """Whether a private attribute of something else is set here, be it by `monkeypatch`."""
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_private(node.attr):
+        return not (isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"})
+    if isinstance(node, ast.Call) and name_of(node) == "setattr":
+        return any(isinstance(word, ast.Constant) and is_private(word.value) for word in node.args[:2])
+    return False
+
+
+def test_no_test_sets_a_private_attribute() -> None:
+    assert [
+        f"{name}:{getattr(node, 'lineno', 0)}"
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if set_privately(node)
+    ] == []

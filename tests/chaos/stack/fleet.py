@@ -23,8 +23,8 @@ from tests.chaos.stack.relays import Relay
 from tests.support.api import Api
 from tests.support.disk import SmallDisk, small_disk
 from tests.support.ports import free_port
-from tests.support.stack import Stack
 from tests.support.wait import eventually
+from tests.support.worlds.stack import Stack
 
 LINKS = (
     "manager:nats",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests.integration.appproxy.callers import Clock
-from tests.integration.appproxy.world import World, running
+from tests.support.worlds.appproxy import World, running
+from tests.support.worlds.appproxy_callers import Clock
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

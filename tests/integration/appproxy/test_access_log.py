@@ -6,8 +6,8 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from tests.integration.appproxy.world import running
 from tests.support.wait import eventually
+from tests.support.worlds.appproxy import running
 
 
 async def test_failures_beyond_the_bound_are_counted_while_it_runs_and_at_its_end(tmp_path: Path) -> None:

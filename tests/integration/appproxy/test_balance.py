@@ -11,10 +11,10 @@ import pytest
 
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Balance, RouteTable
-from tests.integration.appproxy.replicas import Clock, Fleet, fleet, serving
-from tests.integration.appproxy.world import World
+from tests.support.factories.route_tables import table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import table
+from tests.support.worlds.appproxy import World
+from tests.support.worlds.appproxy_replicas import Clock, Fleet, fleet, serving
 
 IN_TURN = Balance(policy="round-robin")
 

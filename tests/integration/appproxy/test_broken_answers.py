@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from headrace.common.contracts.messages.routes import Limits
-from tests.integration.appproxy.world import World, backend, raw_backend, raw_request, reset
+from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import World, backend, raw_backend, raw_request, reset
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Reader: TypeAlias = asyncio.StreamReader

@@ -23,10 +23,10 @@ from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.common.contracts.messages.routes import Revocation, RouteTable
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
-from tests.integration.appproxy.world import World, backend, running
+from tests.support.factories.route_tables import Signer, route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.worlds.appproxy import World, backend, running
 
 
 def bus_settings(servers: EmbeddedServers) -> dict[str, str]:
@@ -83,13 +83,13 @@ async def test_who_comes_back_refuses_what_was_revoked_meanwhile_from_the_first_
     servers: EmbeddedServers, bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signer, token_id = Signer(), TokenId(new_uuid())
-    go, read = asyncio.Event(), LastValues._read_stored
+    go, read = asyncio.Event(), LastValues.read_stored
 
     async def held(self: LastValues[RouteTable]) -> None:
         await go.wait()
         await read(self)
 
-    monkeypatch.setattr(LastValues, "_read_stored", held)
+    monkeypatch.setattr(LastValues, "read_stored", held)
     port = free_port()
     async with backend() as replica:
         one = table("chat", open_to_public=False, token_keys=(signer.public,), routes=(route(port=replica.port),))
@@ -262,7 +262,8 @@ async def test_everything_away_then_back(servers: EmbeddedServers, bus: Bus, hea
             await eventually(lambda: len(world.proxy.tables) == 1)
         await publish_last(bus, first.model_copy(update={"generation": 2, "name": "renamed"}))
         await publish_last(bus, second)
-        front = await _Cut.open(servers.nats_url)
+        front = _Cut(servers.nats_url)
+        await front.open()
         async with front, running(tmp_path / "data", **(bus_settings(servers) | {"nats_url": front.url})) as world:
             assert await status(world, "/chat/") == 200
             assert not world.proxy.bus.connected
@@ -289,11 +290,8 @@ class _Cut:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
 
-    @classmethod
-    async def open(cls, url: str) -> _Cut:
-        made = cls(url)
-        made._server = await asyncio.start_server(made._serve, "127.0.0.1", 0)
-        return made
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
 
     @property
     def url(self) -> str:

@@ -13,10 +13,10 @@ from openai import AsyncOpenAI, RateLimitError
 
 from headrace.common.contracts.ids import TokenId, new_uuid
 from headrace.common.contracts.messages.routes import Limits, RateLimits, RouteTable, TokenLimits
-from tests.integration.appproxy.callers import Clock, Engine, call, robot, robots, says
-from tests.integration.appproxy.world import World, backend
+from tests.support.factories.route_tables import Signer, route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.worlds.appproxy import World, backend
+from tests.support.worlds.appproxy_callers import Clock, Engine, call, robot, robots, says
 
 
 async def test_requests_a_second(world: World, clock: Clock) -> None:

@@ -14,10 +14,10 @@ from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
 from headrace.appproxy.dataplane.ratelimit.redis import RedisRateLimiter
 from headrace.common.contracts.messages.routes import RateLimits
 from headrace.embedded.stack import EmbeddedServers
-from tests.integration.appproxy.callers import Engine, call, judge_by, left, robots, says
-from tests.integration.appproxy.world import World, backend, running
 from tests.support.valkey import OwnValkey, own_valkey
 from tests.support.wait import eventually
+from tests.support.worlds.appproxy import World, backend, running
+from tests.support.worlds.appproxy_callers import Engine, call, judge_by, left, robots, says
 
 PATIENT_S = 10.0
 """How long Valkey is waited for, where being judged locally would be a failure."""

@@ -9,10 +9,10 @@ import pytest
 
 from headrace.appproxy.dataplane.ratelimit.policy import DAY_S
 from headrace.common.contracts.messages.routes import Limits, RateLimits
-from tests.integration.appproxy.callers import Clock, Engine, call, left, robots, says
-from tests.integration.appproxy.world import World, backend
+from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import World, backend
+from tests.support.worlds.appproxy_callers import Clock, Engine, call, left, robots, says
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -15,9 +15,9 @@ from tests.chaos.account import Numbers, disagreements
 from tests.chaos.callers import Caller, Tally
 from tests.chaos.churn import Churn, Part
 from tests.chaos.engine import Engine
-from tests.integration.appproxy.world import running
+from tests.support.factories.route_tables import table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import table
+from tests.support.worlds.appproxy import running
 
 STREAMS = 200
 DEEDS = 42

@@ -14,10 +14,10 @@ from headrace.appproxy.dataplane.wiring import build_data_plane
 from headrace.appproxy.ipc.codec import EncodedMessage
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.messages.routes import RateLimits
-from tests.integration.appproxy.callers import Engine, call, robots, says
-from tests.integration.appproxy.world import backend, running
 from tests.support.valkey import own_valkey
 from tests.support.wait import eventually
+from tests.support.worlds.appproxy import backend, running
+from tests.support.worlds.appproxy_callers import Engine, call, robots, says
 
 LIMITS = RateLimits(in_flight=5)
 
@@ -52,7 +52,7 @@ async def test_a_worker_that_cannot_obey_ends_in_order(tmp_path: Path) -> None:
 
 
 async def test_what_hangs_at_the_end_keeps_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.appproxy.dataplane.server._CLOSE_S", 0.2)
+    monkeypatch.setattr("headrace.appproxy.dataplane.server.CLOSE_S", 0.2)
     async with own_valkey(tmp_path / "valkey") as valkey, Redis.from_url(valkey.url) as redis:
         settings = Settings(data_dir=tmp_path, redis_url=valkey.url, redis_timeout_s=10)
         plane = build_data_plane(settings, RouteTables(), notify=lambda: None)

@@ -12,9 +12,9 @@ from aiohttp import web
 
 from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.messages.routes import Limits, RateLimits, RouteTable
-from tests.integration.appproxy.callers import Clock
-from tests.integration.appproxy.world import World, backend, raw_request, running
-from tests.unit.appproxy.tables import PROJECT, Signer, route, table
+from tests.support.factories.route_tables import PROJECT, Signer, route, table
+from tests.support.worlds.appproxy import World, backend, raw_request, running
+from tests.support.worlds.appproxy_callers import Clock
 
 APP = "https://app.example.com"
 OTHER = "https://other.example.com"

@@ -11,8 +11,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.integration.appproxy.world import World, backend
-from tests.unit.appproxy.tables import PROJECT, Signer, route, table
+from tests.support.factories.route_tables import PROJECT, Signer, route, table
+from tests.support.worlds.appproxy import World, backend
 
 SECRET = "hrc_" + "s" * 43
 

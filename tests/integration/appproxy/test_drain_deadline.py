@@ -12,9 +12,9 @@ from aiohttp import web
 
 from headrace.appproxy.dataplane.upstream.replica import DrainCounter
 from headrace.common.contracts.messages.routes import Route
-from tests.integration.appproxy.world import Backend, World, backend
+from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import Backend, World, backend
 
 REQUEST = "{} /chat/{} HTTP/1.1\r\nHost: x\r\n{}\r\n"
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from openai import APIError, AsyncOpenAI, AuthenticationError
 
-from tests.integration.appproxy.world import World
+from tests.support.factories.route_tables import Signer, route, table
 from tests.support.load import Load
 from tests.support.servers import ModelServer, model_server
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.worlds.appproxy import World
 
 ASK: Any = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 

@@ -21,9 +21,9 @@ from openai import AsyncOpenAI
 
 from headrace.common.contracts.ids import ProjectId, TokenId, new_uuid
 from headrace.common.contracts.messages.routes import Revocation, RouteTable
-from tests.integration.appproxy.world import Backend, Handler, World, backend, raw_request, running
+from tests.support.factories.route_tables import PROJECT, Signer, route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import PROJECT, Signer, route, table
+from tests.support.worlds.appproxy import Backend, Handler, World, backend, raw_request, running
 
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
 ELSEWHERE = ProjectId(UUID(int=99))
@@ -34,7 +34,6 @@ Form: TypeAlias = dict[str, tuple[str | None, bytes | str]]
 
 async def engine(request: web.Request) -> web.StreamResponse:
     """Answer as OpenAI's API does; what it says is the path and the model that it was asked for."""
-    request._client_max_size = 1 << 30
     if request.path == "/v1/models":
         return web.json_response({"detail": "no such path"}, status=404)
     if request.path == "/v1/audio/transcriptions":

@@ -13,10 +13,10 @@ import pytest
 from aiohttp import web
 
 from headrace.common.contracts.messages.routes import Balance, Limits, Route
-from tests.integration.appproxy.replicas import fleet, passed_over, serving, stop_time
-from tests.integration.appproxy.world import Backend, World, backend, raw_backend, raw_request, reset
+from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import Backend, World, backend, raw_backend, raw_request, reset
+from tests.support.worlds.appproxy_replicas import fleet, passed_over, serving, stop_time
 
 IN_TURN = Balance(policy="round-robin")
 Reader: TypeAlias = asyncio.StreamReader

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from tests.integration.appproxy.world import World, backend, raw_backend, raw_request
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.factories.route_tables import Signer, route, table
+from tests.support.worlds.appproxy import World, backend, raw_backend, raw_request
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

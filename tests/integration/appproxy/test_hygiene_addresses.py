@@ -12,10 +12,10 @@ import pytest
 
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.messages.routes import Limits
-from tests.integration.appproxy.world import World, backend, raw_backend, raw_request, reset
+from tests.support.factories.route_tables import route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import World, backend, raw_backend, raw_request, reset
 
 ASK = b"POST /chat/x HTTP/1.1\r\nHost: public.example\r\nX-Request-Id: r\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 Reader: TypeAlias = asyncio.StreamReader

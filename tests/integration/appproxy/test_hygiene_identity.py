@@ -16,8 +16,8 @@ from headrace.appproxy.dataplane.request.context import Listener
 from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits
-from tests.integration.appproxy.world import Backend, World, backend, running
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.factories.route_tables import Signer, route, table
+from tests.support.worlds.appproxy import Backend, World, backend, running
 
 SECRET = "hrc_" + "s" * 43
 ROBOT = NamedClient(

@@ -11,9 +11,9 @@ import pytest
 
 from headrace.appproxy.dataplane.request.context import Listener
 from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
-from tests.integration.appproxy.world import World, backend, raw_request, running
+from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import World, backend, raw_request, running
 
 HEAD = b"GET /chat/x HTTP/1.1\r\nHost: x\r\n"
 

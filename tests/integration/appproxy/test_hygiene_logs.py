@@ -17,10 +17,10 @@ import pytest
 
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
-from tests.integration.appproxy.world import backend, raw_backend, raw_request, running
+from tests.support.factories.route_tables import Signer, route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.worlds.appproxy import backend, raw_backend, raw_request, running
 
 MARK = "zzS3CRETzz"
 SIGNER = Signer()

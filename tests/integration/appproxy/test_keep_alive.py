@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from headrace.common.contracts.messages.routes import RouteTable
-from tests.integration.appproxy.replicas import waiting
 from tests.integration.appproxy.test_failures import hang
-from tests.integration.appproxy.world import World, backend, raw_backend
+from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import World, backend, raw_backend
+from tests.support.worlds.appproxy_replicas import waiting
 
 LARGE = 100_000
 NEXT = b"GET /chat/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -23,10 +23,10 @@ from websockets.exceptions import ConnectionClosed
 from headrace.common.contracts.ids import ClientId, TokenId, new_uuid
 from headrace.common.contracts.messages.routes import Limits, NamedClient, Revocation, RouteTable
 from headrace.common.runtime.clock import utc_now
-from tests.integration.appproxy.workers import two_workers
-from tests.integration.appproxy.world import Backend, World, backend, raw_backend
+from tests.support.factories.route_tables import Signer, route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.worlds.appproxy import Backend, World, backend, raw_backend
+from tests.support.worlds.appproxy_workers import two_workers
 
 UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 

@@ -14,10 +14,10 @@ from aiohttp import web
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from tests.integration.appproxy.world import World, backend, raw_request, running
+from tests.support.factories.route_tables import route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import World, backend, raw_request, running
 
 
 async def test_a_port_of_its_own(world: World) -> None:

@@ -18,10 +18,10 @@ from headrace.common.contracts.ids import TokenId, new_uuid
 from headrace.common.contracts.messages.reports import Held, HeldReport, ProxyReport
 from headrace.common.contracts.messages.routes import Balance, Limits, RouteTable, TokenLimits
 from headrace.embedded.stack import EmbeddedServers
-from tests.integration.appproxy.replicas import fleet, serving, waiting
-from tests.integration.appproxy.world import World, backend, running
+from tests.support.factories.route_tables import Signer, route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.worlds.appproxy import World, backend, running
+from tests.support.worlds.appproxy_replicas import fleet, serving, waiting
 
 Answer = asyncio.Task[httpx.Response]
 

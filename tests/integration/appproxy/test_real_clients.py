@@ -17,12 +17,12 @@ from openai import AsyncOpenAI
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
-from tests.integration.appproxy.world import Backend, World, backend
 from tests.support.chromium import Page, chromium
+from tests.support.factories.route_tables import route, table
 from tests.support.nginx import installed
 from tests.support.servers import ModelServer, model_server
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import Backend, World, backend
 
 BIG = bytes(range(256)) * 3840
 """Just below the megabyte that the replica takes."""

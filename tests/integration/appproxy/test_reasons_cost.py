@@ -10,8 +10,8 @@ import pytest
 
 from headrace.common.contracts.messages.routes import RateLimits
 from headrace.common.contracts.reasons import proxy
-from tests.integration.appproxy.world import World, backend, raw_request
-from tests.unit.appproxy.tables import PROJECT, route, table
+from tests.support.factories.route_tables import PROJECT, route, table
+from tests.support.worlds.appproxy import World, backend, raw_request
 
 
 class Watched:

@@ -12,9 +12,9 @@ from aiohttp import web
 
 from headrace.common.contracts.ids import TokenId, new_uuid
 from headrace.common.contracts.messages.routes import Limits, Revocation
-from tests.integration.appproxy.world import World, backend, raw_request, running
+from tests.support.factories.route_tables import Signer, route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.worlds.appproxy import World, backend, raw_request, running
 
 
 async def test_expect_100_continue(world: World) -> None:

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 
 from headrace.appproxy.dataplane.request.states import Event, IllegalTransitionError, State
-from tests.integration.appproxy.world import World, backend, raw_backend, raw_request
+from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import World, backend, raw_backend, raw_request
 
 GET = b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n"
 

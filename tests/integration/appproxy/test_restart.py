@@ -22,10 +22,10 @@ from headrace.embedded.descriptors import DescriptorStore
 from headrace.embedded.keeper import Keeper, Program
 from headrace.embedded.process import LAUNCHER, Command
 from headrace.embedded.readiness import answers_200
-from tests.integration.appproxy.world import NOWHERE, backend
+from tests.support.factories.route_tables import route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import NOWHERE, backend
 
 REQUEST = b"GET /chat/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 

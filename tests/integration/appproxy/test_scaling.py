@@ -14,9 +14,9 @@ from aiohttp import web
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish_last
 from headrace.embedded.stack import EmbeddedServers
-from tests.integration.appproxy.world import World, backend, running
+from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import World, backend, running
 
 
 def bus_settings(servers: EmbeddedServers) -> dict[str, str]:

@@ -222,17 +222,17 @@ async def test_a_changed_limit_holds_for_the_next_request(two: list[RedisRateLim
 async def _judged(shared: RedisRateLimiter, name: str, bound: RateLimits, tokens: int) -> tuple[Verdict, float, float]:
     """Reserve, and return also the server's two clocks at that moment."""
     seen: list[Any] = []
-    script = shared._reserve
+    script = shared.reserve_script
 
     async def listening(**arguments: Any) -> Any:
         seen.append(await script(**arguments))
         return seen[-1]
 
-    shared._reserve = listening  # type: ignore[assignment]
+    shared.reserve_script = listening  # type: ignore[assignment]
     try:
         verdict = await shared.reserve(name, bound, tokens)
     finally:
-        shared._reserve = script
+        shared.reserve_script = script
     return verdict, float(seen[0][1]), float(seen[0][2])
 
 

@@ -12,9 +12,9 @@ from aiohttp import web
 
 from headrace.appproxy.dataplane.request.min_body_rate import MinBodyRate
 from headrace.common.contracts.messages.routes import Limits
-from tests.integration.appproxy.world import World, backend, running
+from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import World, backend, running
 
 LENGTH = "POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
 CHUNKED = "POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"

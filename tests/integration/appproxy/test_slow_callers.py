@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.appproxy.world import running
+from tests.support.worlds.appproxy import running
 
 
 @pytest.mark.parametrize("drip", [b"", b"A: b\r\n"])

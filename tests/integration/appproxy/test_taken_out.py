@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from headrace.common.contracts.messages.routes import Limits, Route, RouteTable
-from tests.integration.appproxy.replicas import Fleet, fleet, serving
 from tests.integration.appproxy.test_failures import hang
-from tests.integration.appproxy.world import RawBackend, World, raw_backend
+from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import RawBackend, World, raw_backend
+from tests.support.worlds.appproxy_replicas import Fleet, fleet, serving
 
 Change = Callable[[Route], tuple[Route, ...]]
 

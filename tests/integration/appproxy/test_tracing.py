@@ -16,8 +16,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.wiring import build_data_plane
 from headrace.appproxy.settings import Settings
-from tests.integration.appproxy.world import Backend, World, backend, raw_backend, running
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.factories.route_tables import Signer, route, table
+from tests.support.worlds.appproxy import Backend, World, backend, raw_backend, running
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED = f"00-{TRACE}-{SPAN}-01"
@@ -152,7 +152,7 @@ async def test_a_collector_that_is_away_or_hangs_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("headrace.appproxy.dataplane.telemetry.tracing.CLOSE_S", 0.2)
-    monkeypatch.setattr("headrace.appproxy.dataplane.telemetry.otel._EXPORT_TIMEOUT_S", 300.0)
+    monkeypatch.setattr("headrace.appproxy.dataplane.telemetry.otel.EXPORT_TIMEOUT_S", 300.0)
 
     async def hang(reader: Any, _writer: Any, _n: int) -> None:
         await reader.read()

@@ -12,11 +12,11 @@ import pytest
 from aiohttp import web
 
 from headrace.common.contracts.messages.routes import Limits
-from tests.integration.appproxy.replicas import fleet, passed_over, serving, stop_time, waiting
-from tests.integration.appproxy.world import World, backend
+from tests.support.factories.route_tables import route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import World, backend
+from tests.support.worlds.appproxy_replicas import fleet, passed_over, serving, stop_time, waiting
 
 
 def post(world: World, number: int, **more: Any) -> list[asyncio.Task[httpx.Response]]:
@@ -69,7 +69,7 @@ async def test_a_replica_that_comes_back_takes_what_waits_without_a_new_table(wo
         back = await stack.enter_async_context(backend(port=port))
         assert {answer.status_code for answer in await asyncio.gather(*tasks)} == {200}
         assert Counter(back.bodies) == bodies(10)
-        assert clock.now_s == serving(world)._now(), "while requests wait, a connect is tried before its time"
+        assert clock.now_s == serving(world).now(), "while requests wait, a connect is tried before its time"
 
 
 async def test_the_wait_has_the_queues_bounds(world: World) -> None:

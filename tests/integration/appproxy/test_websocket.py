@@ -13,9 +13,9 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Inval
 from websockets.typing import Subprotocol
 
 from headrace.common.contracts.messages.routes import Limits, RateLimits
-from tests.integration.appproxy.world import World, raw_backend, reset
+from tests.support.factories.route_tables import Signer, route, table
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.worlds.appproxy import World, raw_backend, reset
 
 
 class Peer:

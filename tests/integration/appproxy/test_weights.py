@@ -14,11 +14,11 @@ from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import KernelId
 from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
-from tests.integration.appproxy.replicas import Fleet, fleet
-from tests.integration.appproxy.world import World, running
-from tests.integration.manager.world import World as ManagerWorld
-from tests.support.manager_api import ManagerApi, serving
 from tests.support.wait import eventually
+from tests.support.worlds.appproxy import World, running
+from tests.support.worlds.appproxy_replicas import Fleet, fleet
+from tests.support.worlds.manager import World as ManagerWorld
+from tests.support.worlds.manager_api import ManagerApi, serving
 
 
 class _PortsOf(dict[KernelId, int]):

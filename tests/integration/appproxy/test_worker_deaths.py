@@ -16,13 +16,13 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from headrace.common.contracts.messages.routes import Limits
-from tests.integration.appproxy.replicas import fleet
-from tests.integration.appproxy.workers import Answer, Line, ask, from_both, refuses, two_workers
-from tests.integration.appproxy.world import backend, running
+from tests.support.factories.route_tables import route, table
 from tests.support.load import Load
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import backend, running
+from tests.support.worlds.appproxy_replicas import fleet
+from tests.support.worlds.appproxy_workers import Answer, Line, ask, from_both, refuses, two_workers
 
 
 async def test_sigterm_of_a_worker_under_load_loses_nothing(tmp_path: Path) -> None:

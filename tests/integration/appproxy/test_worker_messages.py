@@ -15,9 +15,9 @@ import pytest
 from headrace.appproxy.ipc.channel import frame
 from headrace.appproxy.ipc.codec import Codec, EncodedMessage
 from headrace.appproxy.ipc.messages import PARENT_MESSAGES, ApplyTable, Listen, ParentMessage, Start, Synced
-from tests.integration.appproxy.replicas import fleet
-from tests.integration.appproxy.workers import Two, from_both, two_workers
-from tests.unit.appproxy.tables import table
+from tests.support.factories.route_tables import table
+from tests.support.worlds.appproxy_replicas import fleet
+from tests.support.worlds.appproxy_workers import Two, from_both, two_workers
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 
 from headrace.common.contracts.messages.routes import Limits
-from tests.integration.appproxy.replicas import fleet
-from tests.integration.appproxy.workers import Line, Two, accepts, ask, from_both, refuses, two_workers
-from tests.integration.appproxy.world import backend
+from tests.support.factories.route_tables import route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.unit.appproxy.tables import route, table
+from tests.support.worlds.appproxy import backend
+from tests.support.worlds.appproxy_replicas import fleet
+from tests.support.worlds.appproxy_workers import Line, Two, accepts, ask, from_both, refuses, two_workers
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from headrace.autoscaler.wiring import build
 from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.runtime.service import run_tasks
 from headrace.embedded.stack import EmbeddedServers
-from tests.integration.autoscaler.standin import Fleet, StandInManager
+from tests.support.fakes.manager import FakeManager, Fleet
 from tests.support.ports import free_port
 from tests.support.wait import eventually
 
@@ -39,8 +39,8 @@ QUICK = {
 
 
 @pytest.fixture
-async def manager(bus: Bus) -> AsyncIterator[StandInManager]:
-    async with StandInManager(bus).running() as running:
+async def manager(bus: Bus) -> AsyncIterator[FakeManager]:
+    async with FakeManager(bus).running() as running:
         yield running
 
 

@@ -14,13 +14,13 @@ from redis.asyncio import Redis
 from headrace.embedded.stack import EmbeddedServers
 from tests.chaos.stack.relays import Relay
 from tests.integration.autoscaler.conftest import Process, Running, ready
-from tests.integration.autoscaler.standin import Fleet, Service, StandInManager
 from tests.integration.autoscaler.test_scaling import HIGH, out
+from tests.support.fakes.manager import FakeManager, Fleet, Service
 from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 
-async def test_two_autoscalers_fire_once(manager: StandInManager, fleet: Fleet, autoscaler: Running) -> None:
+async def test_two_autoscalers_fire_once(manager: FakeManager, fleet: Fleet, autoscaler: Running) -> None:
     services = [Service.of(out()) for _ in range(10)]
     for service in services:
         await manager.put(service)
@@ -34,14 +34,14 @@ async def test_two_autoscalers_fire_once(manager: StandInManager, fleet: Fleet, 
 
 
 async def test_one_that_starts_before_the_bus_says_so_and_begins_when_it_comes(
-    manager: StandInManager, fleet: Fleet, process: Callable[..., Process], servers: EmbeddedServers
+    manager: FakeManager, fleet: Fleet, process: Callable[..., Process], servers: EmbeddedServers
 ) -> None:
     service = Service.of(out())
     await manager.put(service)
     fleet.say(service, kernel=HIGH)
     bus = Relay("bus", free_port(), lambda: urlsplit(servers.nats_url).port)
     early = process(nats_url=f"nats://127.0.0.1:{bus.port}")
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
 
         async def told() -> str:
             try:
@@ -64,7 +64,7 @@ async def test_one_that_starts_before_the_bus_says_so_and_begins_when_it_comes(
 
 
 async def test_when_one_is_killed_the_other_continues_with_its_cooldowns(
-    manager: StandInManager, fleet: Fleet, process: Callable[..., Process], redis: Redis
+    manager: FakeManager, fleet: Fleet, process: Callable[..., Process], redis: Redis
 ) -> None:
     service = Service.of(out(cooldown_s=4))
     await manager.put(service)
@@ -92,7 +92,7 @@ async def test_when_one_is_killed_the_other_continues_with_its_cooldowns(
 
 
 async def test_a_stopped_autoscaler_hands_over_at_once(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running, redis: Redis
+    manager: FakeManager, fleet: Fleet, autoscaler: Running, redis: Redis
 ) -> None:
     service = Service.of(out())
     await manager.put(service)
@@ -116,7 +116,7 @@ async def test_a_process_stops_on_sigterm(process: Callable[..., Process]) -> No
 
 
 async def test_redis_killed_and_back(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running, tmp_path: Path, servers: EmbeddedServers
+    manager: FakeManager, fleet: Fleet, autoscaler: Running, tmp_path: Path, servers: EmbeddedServers
 ) -> None:
     service = Service.of(out(cooldown_s=600))
     quiet = Service.of(out(threshold=1000))
@@ -164,7 +164,7 @@ async def test_redis_killed_and_back(
 
 
 async def test_redis_may_come_later(
-    manager: StandInManager, fleet: Fleet, process: Callable[..., Process], tmp_path: Path
+    manager: FakeManager, fleet: Fleet, process: Callable[..., Process], tmp_path: Path
 ) -> None:
     service = Service.of(out())
     await manager.put(service)
@@ -179,7 +179,7 @@ async def test_redis_may_come_later(
 
 
 async def test_redis_that_lost_everything_does_not_make_a_rule_fire_again(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running, redis: Redis
+    manager: FakeManager, fleet: Fleet, autoscaler: Running, redis: Redis
 ) -> None:
     service = Service.of(out())
     await manager.put(service)

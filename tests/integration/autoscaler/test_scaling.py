@@ -13,7 +13,7 @@ from headrace.common.bus.consume import subscribed
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 from tests.integration.autoscaler.conftest import Environment, Running
-from tests.integration.autoscaler.standin import Fleet, Service, StandInManager
+from tests.support.fakes.manager import FakeManager, Fleet, Service
 from tests.support.wait import eventually
 
 HIGH = {"cpu_util": 95.0}
@@ -34,7 +34,7 @@ def out(**changes: Any) -> RuleSpec:
     return RuleSpec(**(base | changes))
 
 
-async def test_a_rule_fires_once_per_cooldown(manager: StandInManager, fleet: Fleet, autoscaler: Running) -> None:
+async def test_a_rule_fires_once_per_cooldown(manager: FakeManager, fleet: Fleet, autoscaler: Running) -> None:
     service = Service.of(out(cooldown_s=2))
     await manager.put(service)
     fleet.say(service, kernel=HIGH)
@@ -53,7 +53,7 @@ async def test_a_rule_fires_once_per_cooldown(manager: StandInManager, fleet: Fl
 
 
 async def test_out_and_in_with_engine_and_proxy_metrics(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running
+    manager: FakeManager, fleet: Fleet, autoscaler: Running
 ) -> None:
     framework = MetricSource.INFERENCE_FRAMEWORK
     engine = Service.of(out(source=framework, metric="vllm:num_requests_waiting", threshold=3, cooldown_s=0))
@@ -82,7 +82,7 @@ async def test_out_and_in_with_engine_and_proxy_metrics(
 
 
 async def test_a_rule_sees_the_queue_of_the_whole_service_also_without_a_replica(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running
+    manager: FakeManager, fleet: Fleet, autoscaler: Running
 ) -> None:
     queue = out(source=MetricSource.INFERENCE_FRAMEWORK, metric="headrace_queued", threshold=4, min_replicas=0)
     empty = Service.of(queue, wanted=0)
@@ -100,7 +100,7 @@ async def test_a_rule_sees_the_queue_of_the_whole_service_also_without_a_replica
 
 
 async def test_a_missing_metric_is_said_and_noticed_when_it_stops(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running
+    manager: FakeManager, fleet: Fleet, autoscaler: Running
 ) -> None:
     service = Service.of(out(comparator=Comparator.LESS_THAN, threshold=50, step=-1, min_replicas=0), wanted=1)
     await manager.put(service)
@@ -116,7 +116,7 @@ async def test_a_missing_metric_is_said_and_noticed_when_it_stops(
 
 
 async def test_samples_of_what_does_not_live_never_count(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running
+    manager: FakeManager, fleet: Fleet, autoscaler: Running
 ) -> None:
     service = Service.of(out())
     ghost = Service(rules=service.rules, id=service.id)  # the same service, another session
@@ -129,7 +129,7 @@ async def test_samples_of_what_does_not_live_never_count(
 
 
 async def test_a_refused_request_starts_no_cooldown(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running, redis: Redis
+    manager: FakeManager, fleet: Fleet, autoscaler: Running, redis: Redis
 ) -> None:
     service = Service.of(out())
     await manager.put(service)
@@ -150,7 +150,7 @@ async def test_a_refused_request_starts_no_cooldown(
 
 
 async def test_a_number_changed_by_somebody_else_is_not_overwritten(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running
+    manager: FakeManager, fleet: Fleet, autoscaler: Running
 ) -> None:
     service = Service.of(out())
     await manager.put(service)
@@ -163,7 +163,7 @@ async def test_a_number_changed_by_somebody_else_is_not_overwritten(
 
 
 async def test_a_lost_answer_leads_to_one_change_and_its_cooldown(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running
+    manager: FakeManager, fleet: Fleet, autoscaler: Running
 ) -> None:
     service = Service.of(out())
     await manager.put(service)
@@ -177,7 +177,7 @@ async def test_a_lost_answer_leads_to_one_change_and_its_cooldown(
 
 
 async def test_an_answer_that_never_comes_blocks_for_a_while_only(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running
+    manager: FakeManager, fleet: Fleet, autoscaler: Running
 ) -> None:
     service = Service.of(out(cooldown_s=0))
     await manager.put(service)
@@ -193,7 +193,7 @@ async def test_an_answer_that_never_comes_blocks_for_a_while_only(
 
 
 async def test_without_a_manager_nothing_counts_as_fired(fleet: Fleet, autoscaler: Running, bus: Bus) -> None:
-    manager = StandInManager(bus)
+    manager = FakeManager(bus)
     service = Service.of(out())
     await manager.put(service)
     fleet.say(service, kernel=HIGH)
@@ -205,7 +205,7 @@ async def test_without_a_manager_nothing_counts_as_fired(fleet: Fleet, autoscale
 
 
 async def test_a_tombstone_drops_the_services_state(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running, redis: Redis
+    manager: FakeManager, fleet: Fleet, autoscaler: Running, redis: Redis
 ) -> None:
     service = Service.of(out())
     await manager.put(service)
@@ -230,7 +230,7 @@ async def test_a_tombstone_drops_the_services_state(
 
 
 async def test_what_is_kept_in_redis_is_bounded(
-    manager: StandInManager, fleet: Fleet, autoscaler: Running, redis: Redis
+    manager: FakeManager, fleet: Fleet, autoscaler: Running, redis: Redis
 ) -> None:
     service = Service.of(out(threshold=99))
     await manager.put(service)
@@ -249,7 +249,7 @@ async def test_what_is_kept_in_redis_is_bounded(
         assert "tokens" not in fields["d"]
 
 
-async def test_health_page_and_metrics(manager: StandInManager, autoscaler: Running) -> None:
+async def test_health_page_and_metrics(manager: FakeManager, autoscaler: Running) -> None:
     await manager.put(Service.of(out()))
     async with autoscaler() as url, httpx.AsyncClient(verify=False, base_url=url) as http:
         assert (await http.get("/livez")).json() == {"status": "ok"}
@@ -261,7 +261,7 @@ async def test_health_page_and_metrics(manager: StandInManager, autoscaler: Runn
         await eventually(counted)
 
 
-async def test_many_services_in_one_tick(manager: StandInManager, fleet: Fleet, autoscaler: Running) -> None:
+async def test_many_services_in_one_tick(manager: FakeManager, fleet: Fleet, autoscaler: Running) -> None:
     services = [Service.of(out()) for _ in range(60)]
     for service in services:
         await manager.put(service)

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from tests.support.fakes.manager_api import KEY, NOW, FakeManagerApi, problem, service_view, uid
 from tests.support.wait import eventually
-from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import KEY, NOW, StandIn, problem, service_view, uid
+from tests.support.worlds.cli import Cli
 
 DEPLOYING = service_view()
 VALIDATION = {
@@ -46,7 +46,7 @@ WAITS = {
 
 
 @pytest.fixture
-def deploying(there: StandIn) -> StandIn:
+def deploying(there: FakeManagerApi) -> FakeManagerApi:
     """A server whose service never gets where it is waited for."""
     there.on("GET", "/v1/services/echo", DEPLOYING)
     there.on("GET", f"/v1/services/{uid(1)}", DEPLOYING)
@@ -80,7 +80,7 @@ def started(url: str, words: list[str]) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("words", [WAITS["wait"], WAITS["logs"]])
 async def test_a_command_that_waits_ends_at_once_and_in_order(
-    deploying: StandIn, home: Path, number: int, code: int, words: list[str]
+    deploying: FakeManagerApi, home: Path, number: int, code: int, words: list[str]
 ) -> None:
     with started(deploying.url, words) as program:
         await eventually(lambda: deploying.seen, within_s=90)
@@ -93,7 +93,7 @@ async def test_a_command_that_waits_ends_at_once_and_in_order(
 
 
 @pytest.mark.parametrize("name", sorted(set(WAITS) - {"wait", "logs"}))
-async def test_ctrl_c_is_one_line_and_its_code_whatever_waits(deploying: StandIn, home: Path, name: str) -> None:
+async def test_ctrl_c_is_one_line_and_its_code_whatever_waits(deploying: FakeManagerApi, home: Path, name: str) -> None:
     last = "/v1/validations/" if name == "validate" else "/v1/services/"
     with started(deploying.url, WAITS[name]) as program:
         await eventually(lambda: any(m == "GET" and path.startswith(last) for m, path in deploying.seen), within_s=90)
@@ -118,7 +118,9 @@ async def test_ctrl_c_ends_the_wait_for_a_manager_that_is_away(home: Path) -> No
     assert (program.returncode, said) == (130, "interrupted\n")
 
 
-def test_a_trial_run_that_cannot_be_stopped_does_not_hide_why_the_wait_ended(cli: Cli, deploying: StandIn) -> None:
+def test_a_trial_run_that_cannot_be_stopped_does_not_hide_why_the_wait_ended(
+    cli: Cli, deploying: FakeManagerApi
+) -> None:
     deploying.on("DELETE", f"/v1/validations/{uid(4)}", lambda: problem("internal", 500))
     ran = cli("service", "validate", "--runtime", "cmd", "--timeout", 1)
     assert ran.code == 5

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.embedded.world import living
 from tests.support.wait import until
+from tests.support.worlds.processes import living
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.embedded.world import ROOT
 from tests.support.images import build_image
+from tests.support.worlds.processes import ROOT
 
 pytestmark = pytest.mark.docker
 

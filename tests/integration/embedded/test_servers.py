@@ -25,8 +25,8 @@ from headrace.embedded.identity import ACCOUNT, NAMESPACE
 from headrace.embedded.ports import HOST
 from headrace.embedded.process import SAME
 from headrace.embedded.stack import EmbeddedServers
-from tests.integration.embedded.world import line, living, python
 from tests.support.wait import eventually, until
+from tests.support.worlds.processes import line, living, python
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to choose an identity")
 
@@ -193,7 +193,7 @@ async def test_a_smart_shutdown_that_waits_for_clients_is_made_a_fast_one_and_th
 
 
 async def test_a_pool_lets_go_of_a_server_that_shuts_down(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "_shutting_down", lambda _: None)  # as a server that nobody looks after
+    monkeypatch.setattr(postgres, "shutting_down", lambda _: None)  # as a server that nobody looks after
     async with (
         EmbeddedServers(data, only=["postgres"]) as servers,
         open_pool(servers.database_url, size=2) as pool,

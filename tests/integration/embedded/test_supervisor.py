@@ -1,4 +1,4 @@
-"""The supervisor with real servers and stand-ins for the services."""
+"""The supervisor with real servers and fakes of the services."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from headrace.embedded.ports import HOST
 from headrace.embedded.proc import ProcessId
 from headrace.embedded.state import Phase, ProcessState, StackState
 from headrace.embedded.supervisor import StopResult, read_state, stop
-from tests.integration.embedded.world import line, living, python
 from tests.support.ports import free_port
 from tests.support.wait import until
+from tests.support.worlds.processes import line, living, python
 
-MAIN = "import sys; from tests.integration.embedded.standing_in import main; sys.exit(main(*sys.argv[1:]))"
+MAIN = "import sys; from tests.support.fakes.supervisor import main; sys.exit(main(*sys.argv[1:]))"
 ALL = ["postgres", "nats", "valkey", "manager", "agent-1", "agent-2", "appproxy", "autoscaler"]
 
 
@@ -69,7 +69,7 @@ def up(data: Path, *modes: str, ports: tuple[int, int] | None = None) -> Iterato
 
 @pytest.fixture
 def kernels() -> Iterator[list[int]]:
-    """Pids of kernels that a test's stand-ins started, killed at its end whatever it proves."""
+    """Pids of kernels that a test's fakes started, killed at its end whatever it proves."""
     pids: list[int] = []
     yield pids
     for pid in pids:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace.common.db.pool import Pool
-from tests.support.manager_api import ManagerApi, serving
+from tests.support.worlds.manager_api import ManagerApi, serving
 
 
 @pytest.fixture

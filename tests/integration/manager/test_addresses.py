@@ -20,7 +20,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain.addresses import Places
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.loops.placement import Placing
-from tests.support.manager_api import ManagerApi, serving
+from tests.support.worlds.manager_api import ManagerApi, serving
 
 SPEC = {"runtime": "cmd", "image": "img", "slots": {"cpu": 1}}
 LOOPBACK_TOO = Places((ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8")))

@@ -16,7 +16,7 @@ from headrace.manager.signing import Vault
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.tokens import SigningKeys
 from tests.support.api import TUS, Api
-from tests.support.manager_api import SECRET, ManagerApi
+from tests.support.worlds.manager_api import SECRET, ManagerApi
 
 PUBLIC = {("GET", "/v1/openapi.json"), ("GET", "/v1/version"), ("OPTIONS", "/v1/folders/{folder}/uploads")}
 WITHOUT_PROJECT = {

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.manager_api import ManagerApi
 from tests.support.wait import eventually
+from tests.support.worlds.manager_api import ManagerApi
 
 TAR = {"Content-Type": "application/x-tar"}
 

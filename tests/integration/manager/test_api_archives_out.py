@@ -20,8 +20,8 @@ from headrace.manager.folders.packing import CHANGED, Packer
 from headrace.manager.folders.tree import Tree
 from tests.integration.manager.test_api_archives import entry, send, tar
 from tests.integration.manager.test_api_folders import begin, patch
-from tests.support.manager_api import ManagerApi
 from tests.support.wait import eventually
+from tests.support.worlds.manager_api import ManagerApi
 
 
 def unpacked(content: bytes) -> dict[str, bytes | None]:
@@ -206,7 +206,7 @@ def test_an_archive_reads_a_directory_once_however_many_files_it_has(
     content = b"".join(iter(Packer(tree).piece, b""))
     assert len(unpacked(content)) == 4402
     assert seen <= 3001 + 4402, "once to look whether it is a file, once to read"
-    monkeypatch.setattr(packing, "_NAMES", 1000)
+    monkeypatch.setattr(packing, "MOST_NAMES", 1000)
     assert unpacked(b"".join(iter(Packer(tree).piece, b""))) == unpacked(content), "in several steps"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.bounds import Bounds
-from tests.support.manager_api import ManagerApi, serving
+from tests.support.worlds.manager_api import ManagerApi, serving
 
 FEW = Bounds(
     services_per_project=2,

@@ -17,7 +17,7 @@ from headrace.common.contracts.messages.routes import RateLimits, RouteTable
 from headrace.common.contracts.problems import Problem
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.store import tables
-from tests.support.manager_api import ManagerApi
+from tests.support.worlds.manager_api import ManagerApi
 
 CLIENTS, TOKENS, PROJECT = "/v1/services/chat/clients", "/v1/services/chat/tokens", "/v1/projects/default/tokens"
 UNLIMITED = RateLimits().model_dump()

@@ -17,8 +17,8 @@ from tusclient.client import TusClient
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.db.pool import Pool
 from tests.support.api import TUS
-from tests.support.manager_api import ManagerApi, serving
 from tests.support.wait import eventually
+from tests.support.worlds.manager_api import ManagerApi, serving
 
 PART = {**TUS, "Content-Type": "application/offset+octet-stream"}
 

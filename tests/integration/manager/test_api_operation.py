@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from headrace.common.contracts.ids import RuleId, new_uuid
 from headrace.common.contracts.messages.rulestates import RuleOutcome
 from headrace.common.contracts.reasons import Reason
-from tests.support.manager_api import ManagerApi
 from tests.support.wait import eventually
+from tests.support.worlds.manager_api import ManagerApi
 
 RULE = {
     "source": "kernel",

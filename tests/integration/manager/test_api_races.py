@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from tests.support.manager_api import ManagerApi
+from tests.support.worlds.manager_api import ManagerApi
 
 
 async def statuses(api: ManagerApi, requests: list[tuple[str, str, Any]]) -> Counter[int]:

@@ -14,8 +14,8 @@ from headrace.common.db.pool import Connection, transaction
 from headrace.manager.domain.records.publications import Content
 from headrace.manager.loops.housekeeping import Housekeeping, Retention
 from headrace.manager.store import publications
-from tests.support.manager_api import ManagerApi
 from tests.support.wait import eventually
+from tests.support.worlds.manager_api import ManagerApi
 
 CHAT, PROJECT = "/v1/services/chat", "/v1/projects/default"
 

@@ -14,7 +14,7 @@ from schemathesis.core.result import Ok
 
 from headrace.manager.api.app import ENDPOINTS
 from tests.support.effort import examples
-from tests.support.manager_api import ManagerApi
+from tests.support.worlds.manager_api import ManagerApi
 
 with warnings.catch_warnings():  # its imports use what other libraries deprecate
     warnings.simplefilter("ignore")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.cli.commands.service.unset import OF_THE_SERVICE
-from tests.support.manager_api import PROXY, ManagerApi
+from tests.support.worlds.manager_api import PROXY, ManagerApi
 
 DEFINITION = """
 models:

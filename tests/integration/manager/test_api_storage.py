@@ -23,8 +23,8 @@ from tests.integration.manager.test_api_archives import TAR, content_of, entry, 
 from tests.integration.manager.test_api_folders import begin, patch
 from tests.support.api import TUS
 from tests.support.disk import small_disk
-from tests.support.manager_api import ManagerApi, serving
 from tests.support.wait import eventually
+from tests.support.worlds.manager_api import ManagerApi, serving
 
 MANY = Bounds(storage_bytes_per_project=10_000, stored_files_per_project=20)
 

@@ -15,7 +15,7 @@ from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits, RouteTable
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.store import tables
-from tests.support.manager_api import PROXY, TAKEN_PORT, ManagerApi
+from tests.support.worlds.manager_api import PROXY, TAKEN_PORT, ManagerApi
 
 CHAT = "/v1/services/chat"
 

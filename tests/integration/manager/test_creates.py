@@ -17,7 +17,7 @@ from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops.services import Services
 from headrace.manager.store import services, sessions
 from tests.support import many_rows
-from tests.support.manager_api import serving
+from tests.support.worlds.manager_api import serving
 
 VISIT = "visit to the pool"
 KEY = 1

@@ -36,7 +36,7 @@ from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.rule import RuleSpec
 from headrace.manager.api.app import ENDPOINTS
 from headrace.sdk import Client
-from tests.support.manager_api import ManagerApi
+from tests.support.worlds.manager_api import ManagerApi
 
 FIXED: Final[Mapping[tuple[str, str], str]] = {
     ("project", "name"): "callers of other projects find public models by <project>/<service>",

@@ -17,8 +17,8 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
-from tests.integration.manager.world import World
 from tests.support.wait import eventually
+from tests.support.worlds.manager import World
 
 
 @pytest.fixture

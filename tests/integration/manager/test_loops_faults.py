@@ -27,8 +27,8 @@ from headrace.manager.inbox import bus as bus_listener
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.services import Services
 from headrace.manager.store import sessions, tables
-from tests.integration.manager.world import World
 from tests.support.wait import eventually
+from tests.support.worlds.manager import World
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import sessions
-from tests.integration.manager.world import FakeAgent, Outcome, World
 from tests.support.wait import eventually
+from tests.support.worlds.manager import FakeAgent, Outcome, World
 
 _NO_TIME = timedelta(0)
 

@@ -21,8 +21,8 @@ from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import open_pool
 from headrace.embedded.stack import EmbeddedServers
-from tests.integration.manager.world import FakeAgent, FakeProxy, World
 from tests.support.wait import eventually
+from tests.support.worlds.manager import FakeAgent, FakeProxy, World
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.access import Actor
 from headrace.manager.usecases.receipts import Receipts
-from tests.integration.manager.world import FakeProxy, World
 from tests.support.wait import eventually
+from tests.support.worlds.manager import FakeProxy, World
 
 
 class Looking:

@@ -16,8 +16,8 @@ from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.loops.placement import Placing
 from headrace.manager.metrics import PASSED_OVER
 from headrace.manager.store import sessions
-from tests.integration.manager.world import World
 from tests.support import many_rows
+from tests.support.worlds.manager import World
 
 
 @pytest.fixture

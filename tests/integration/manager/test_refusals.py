@@ -16,7 +16,7 @@ from typing import Any
 
 from headrace.common.contracts.problems import Problem
 from tests.support.api import TUS, Api
-from tests.support.manager_api import ManagerApi
+from tests.support.worlds.manager_api import ManagerApi
 
 PAGE = Path(__file__).parents[3] / "docs" / "refusals.md"
 SERVICE: dict[str, Any] = {"name": "x", "runtime": "cmd", "image": "img"}

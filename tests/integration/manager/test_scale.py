@@ -27,8 +27,8 @@ from headrace.manager.loops.services import Services
 from headrace.manager.metrics import PASSED_OVER
 from headrace.manager.store import services, sessions
 from tests.support import many_rows
-from tests.support.manager_api import ManagerApi
 from tests.support.wait import eventually
+from tests.support.worlds.manager_api import ManagerApi
 
 
 async def blocks(con: Connection, statement: str, *arguments: Any) -> int:

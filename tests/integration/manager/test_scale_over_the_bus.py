@@ -34,7 +34,7 @@ from headrace.manager.loops.publishing import Publishing
 from headrace.manager.loops.services import Services
 from headrace.manager.store.tables import Plans, Routes
 from tests.support import many_rows
-from tests.support.manager_api import serving
+from tests.support.worlds.manager_api import serving
 
 LIVING, DELETED, MACHINES, ENDED_EACH, EVENTS = 400, 300, 120, 10, 20_000
 HOUR = timedelta(hours=1)

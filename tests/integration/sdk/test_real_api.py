@@ -20,8 +20,8 @@ from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 from headrace.common.db.pool import Pool
 from headrace.sdk import ApiError, Client, ResumeFile, TreeError, WaitTimeoutError, uploads
-from tests.support.manager_api import ManagerApi, serving
 from tests.support.wait import eventually
+from tests.support.worlds.manager_api import ManagerApi, serving
 
 CHUNK_BYTES = 4 * 1024 * 1024
 CMD = RevisionSpec(runtime="cmd", image="img")

@@ -85,7 +85,7 @@ async def test_a_driver_that_hangs_is_shown_as_it_was_and_not_asked_again(monkey
     driver = Driver()
     gpus = NvmlGpus(driver)
     before = await gpus.read({})
-    monkeypatch.setattr(nvml, "_READ_S", 0.05)
+    monkeypatch.setattr(nvml, "READ_S", 0.05)
     driver.free.clear()
     assert await gpus.read({}) == before
     assert await gpus.read({}) == before

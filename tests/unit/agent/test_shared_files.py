@@ -47,7 +47,7 @@ def test_a_folder_that_becomes_a_link_meanwhile_is_not_followed(
 ) -> None:
     outside = program(tmp_path / "outside/below/sudo")
     program(tmp_path / "folder/deep/below/mine")
-    real = shared_files._clear_in
+    real = shared_files.clear_in
 
     def swapping(fd: int, most: int) -> tuple[list[str], int, int]:
         found = real(fd, most)
@@ -56,7 +56,7 @@ def test_a_folder_that_becomes_a_link_meanwhile_is_not_followed(
             (tmp_path / "folder/deep").symlink_to(outside.parent.parent)
         return found
 
-    monkeypatch.setattr(shared_files, "_clear_in", swapping)
+    monkeypatch.setattr(shared_files, "clear_in", swapping)
     assert clear_setuid(tmp_path / "folder") == 0
     assert mode_of(outside) == 0o6755
 

@@ -14,7 +14,7 @@ from headrace.appproxy.control.tables_on_disk import TableStore
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import RouteTable
-from tests.unit.appproxy.tables import route, table
+from tests.support.factories.route_tables import route, table
 
 S1, S2 = ServiceId(UUID(int=101)), ServiceId(UUID(int=102))
 

@@ -7,7 +7,7 @@ import pytest
 
 from headrace.autoscaler.domain.firing import Pending, Settled, settle, waiting
 from headrace.common.contracts.ids import RuleId
-from tests.unit.autoscaler.worlds import NOW
+from tests.support.factories.rules import NOW
 
 PENDING = Pending(rule_id=RuleId(UUID(int=1)), at=NOW, from_wanted=1, wanted=2, observed=90.0, text="…")
 PATIENCE = timedelta(seconds=10)

@@ -11,7 +11,7 @@ from headrace.autoscaler.domain.observation import Horizon
 from headrace.autoscaler.domain.policy import decide
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.rule import Comparator
-from tests.unit.autoscaler.worlds import NOW, World, rule, spec
+from tests.support.factories.rules import NOW, World, rule, spec
 
 
 @given(

@@ -7,7 +7,7 @@ import pytest
 from headrace.autoscaler.domain.observation import Horizon, Live, Observation, observe
 from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin, Reading, Window
 from headrace.common.contracts.rule import MetricSource
-from tests.unit.autoscaler.worlds import NOW, NOW_MS, kernel, replica, session
+from tests.support.factories.rules import NOW, NOW_MS, kernel, replica, session
 
 KERNEL, FRAMEWORK = MetricSource.KERNEL, MetricSource.INFERENCE_FRAMEWORK
 HORIZON = Horizon(length=timedelta(seconds=10), freshness=timedelta(seconds=5))

@@ -14,7 +14,7 @@ from headrace.autoscaler.domain.window import Origin
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
-from tests.unit.autoscaler.worlds import NOW, World, kernel, replica, rule, spec
+from tests.support.factories.rules import NOW, World, kernel, replica, rule, spec
 
 HORIZON = Horizon()
 HOLDS = {

@@ -21,7 +21,7 @@ from headrace.common.contracts.messages.metrics import (
 )
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.rule import MetricSource
-from tests.unit.autoscaler.worlds import NOW, SERVICE, replica, rule, spec
+from tests.support.factories.rules import NOW, SERVICE, replica, rule, spec
 
 OTHER = ServiceId(UUID(int=99))
 

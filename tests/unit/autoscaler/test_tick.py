@@ -34,8 +34,8 @@ from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.reasons import Reason
 from tests.support.effort import examples
-from tests.unit.autoscaler.worlds import NOW, SERVICE, kernel, replica, spec
-from tests.unit.autoscaler.worlds import rule as a_rule
+from tests.support.factories.rules import NOW, SERVICE, kernel, replica, spec
+from tests.support.factories.rules import rule as a_rule
 
 if TYPE_CHECKING:
     from headrace.autoscaler.leases import Leases

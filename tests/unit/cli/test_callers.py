@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import NOW, StandIn, problem, service_view, uid
+from tests.support.fakes.manager_api import NOW, FakeManagerApi, problem, service_view, uid
+from tests.support.worlds.cli import Cli
 
 TOKEN = {"id": uid(1), "name": "app", "created_by": "ada", "created_at": NOW, "expires_at": NOW, "revoked_at": None}
 CLIENT: dict[str, Any] = {
@@ -33,7 +33,7 @@ def revocation(which: str, *, in_force: bool) -> dict[str, Any]:
     return {"id": which, "in_force": in_force, "applied": ["proxy-a"], "missing": missing, "reason": reason}
 
 
-def test_a_client_is_made_with_the_line_that_calls(cli: Cli, there: StandIn) -> None:
+def test_a_client_is_made_with_the_line_that_calls(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services/echo", service_view(endpoint="http://proxy.example:8000/echo"))
     there.on("POST", CLIENTS, CLIENT | {"secret": "hrc_s-e_cret"}, status=201)
     ran = cli("client", "create", "echo", "robot", "--in-flight", 3, "--requests-per-second", 0.5, "--share", 2)
@@ -46,7 +46,7 @@ def test_a_client_is_made_with_the_line_that_calls(cli: Cli, there: StandIn) -> 
     assert cli("client", "create", "echo", "robot", "--json").json["secret"] == "hrc_s-e_cret"
 
 
-def test_rotating_asks_first_and_shows_the_new_secret(cli: Cli, there: StandIn) -> None:
+def test_rotating_asks_first_and_shows_the_new_secret(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services/echo", service_view())
     there.on("POST", f"{CLIENTS}/robot/rotate", CLIENT | {"secret": "hrc_new"})
     assert cli("client", "rotate", "echo", "robot").code == 2
@@ -56,13 +56,13 @@ def test_rotating_asks_first_and_shows_the_new_secret(cli: Cli, there: StandIn) 
     assert "the old secret: in force at 2 of 2 app-proxies" in ran.err
 
 
-def test_no_secret_is_made_that_could_not_be_shown(cli: Cli, there: StandIn) -> None:
+def test_no_secret_is_made_that_could_not_be_shown(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services/echo", lambda: problem("not-found", 404, detail="there is no service echo"))
     assert cli("client", "create", "echo", "robot").code != 0
     assert there.bodies == []
 
 
-def test_clients_are_listed_changed_and_ended(cli: Cli, there: StandIn) -> None:
+def test_clients_are_listed_changed_and_ended(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", CLIENTS, {"items": [CLIENT], "next": None})
     assert "0.5/s, 3 at once" in cli("client", "ls", "echo").out
     there.on("PATCH", f"{CLIENTS}/robot", CLIENT)
@@ -77,7 +77,7 @@ def test_clients_are_listed_changed_and_ended(cli: Cli, there: StandIn) -> None:
 
 
 @pytest.mark.parametrize(("words", "path"), [(["echo"], "/v1/services/echo"), (["--project", "p"], "/v1/projects/p")])
-def test_tokens_of_a_service_or_a_project(cli: Cli, there: StandIn, words: list[str], path: str) -> None:
+def test_tokens_of_a_service_or_a_project(cli: Cli, there: FakeManagerApi, words: list[str], path: str) -> None:
     there.on("POST", f"{path}/tokens", TOKEN | {"token": "ey"}, status=201)
     assert "ey" in cli("token", "create", *words, "--tokens-per-minute", 100).out
     there.on("GET", f"{path}/tokens", {"items": [TOKEN | {"limits": {"tokens_per_minute": 100}}], "next": None})
@@ -94,9 +94,9 @@ def test_tokens_of_a_service_or_a_project(cli: Cli, there: StandIn, words: list[
 
 
 def test_a_revocation_that_is_not_in_force_in_time_is_said_where_and_why(
-    cli: Cli, there: StandIn, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, there: FakeManagerApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headrace.cli.commands.in_force._WAIT_S", 0.0)
+    monkeypatch.setattr("headrace.cli.commands.in_force.WAIT_S", 0.0)
     there.on("DELETE", f"/v1/services/echo/tokens/{uid(1)}", revocation(uid(1), in_force=False))
     there.on("GET", f"/v1/services/echo/revocations/{uid(1)}", revocation(uid(1), in_force=False))
     ran = cli("token", "revoke", "echo", uid(1))

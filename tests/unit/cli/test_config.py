@@ -13,8 +13,8 @@ from headrace.cli.config import Config, Login
 from headrace.cli.errors import CliError, ExitCode
 from headrace.embedded.proc import ProcessId
 from headrace.embedded.state import Phase, StackState, write_state
-from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import KEY, NOW, StandIn, uid
+from tests.support.fakes.manager_api import KEY, NOW, FakeManagerApi, uid
+from tests.support.worlds.cli import Cli
 
 ME = {"user": {"id": uid(1), "name": "ada", "operator": False, "created_at": NOW}, "projects": {"demo": "member"}}
 
@@ -50,7 +50,7 @@ def running_stack(config: Config, data: Path, url: str, key: str = "local-key") 
     return data
 
 
-def test_login_tries_the_key_and_keeps_it_private(bare: Cli, there: StandIn, home: Path) -> None:
+def test_login_tries_the_key_and_keeps_it_private(bare: Cli, there: FakeManagerApi, home: Path) -> None:
     there.on("GET", "/v1/whoami", ME)
     ran = bare("login", "--url", there.url + "/", "--key", KEY)
     assert ran.code == 0
@@ -61,13 +61,13 @@ def test_login_tries_the_key_and_keeps_it_private(bare: Cli, there: StandIn, hom
     assert bare("whoami").code == 0
 
 
-def test_a_wrong_key_is_not_kept(bare: Cli, there: StandIn, home: Path) -> None:
+def test_a_wrong_key_is_not_kept(bare: Cli, there: FakeManagerApi, home: Path) -> None:
     ran = bare("login", "--url", there.url, "--key", "hr_00_nonsense")
     assert ran.code == 4
     assert not (home / ".config/headrace/config.json").exists()
 
 
-def test_logging_out_forgets_it(bare: Cli, there: StandIn) -> None:
+def test_logging_out_forgets_it(bare: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/whoami", ME)
     bare("login", "--url", there.url, "--key", KEY)
     assert bare("logout").code == 0
@@ -119,7 +119,7 @@ def test_a_stack_that_was_killed_is_none(home: Path) -> None:
     assert caught.value.code is ExitCode.DENIED
 
 
-def test_the_local_stacks_key_reaches_the_server(bare: Cli, there: StandIn, home: Path) -> None:
+def test_the_local_stacks_key_reaches_the_server(bare: Cli, there: FakeManagerApi, home: Path) -> None:
     there.on("GET", "/v1/whoami", ME)
     running_stack(config(home), home / "data", there.url, KEY)
     assert "ada" in bare("whoami").out

@@ -16,8 +16,8 @@ from headrace.cli.demo.children import Program, tail_of
 from headrace.cli.demo.telling import Teller
 from headrace.cli.errors import CliError
 from headrace.sdk import Client
+from tests.support.fakes.manager_api import KEY, NOW, FakeManagerApi, uid
 from tests.support.wait import eventually
-from tests.unit.sdk.standin import KEY, NOW, StandIn, uid
 
 
 def test_similarity_is_the_cosine() -> None:
@@ -87,7 +87,7 @@ def test_the_end_of_a_log_is_bounded(tmp_path: Path) -> None:
 
 
 def test_the_demo_puts_its_folder_up_once_with_the_file_that_says_it_is_whole_last(
-    there: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    there: FakeManagerApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "model"
     (source / "onnx").mkdir(parents=True)

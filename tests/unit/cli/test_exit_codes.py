@@ -14,17 +14,19 @@ import pytest
 from headrace.cli import __main__ as entry
 from headrace.cli import session
 from headrace.cli.errors import EXIT_CODES, ExitCode
-from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import KEY, StandIn, problem, service_view
+from tests.support.fakes.manager_api import KEY, FakeManagerApi, problem, service_view
+from tests.support.worlds.cli import Cli
 
 
-def test_what_succeeds_ends_with_0(cli: Cli, there: StandIn) -> None:
+def test_what_succeeds_ends_with_0(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services/echo", service_view())
     ran = cli("service", "show", "echo")
     assert (ran.code, ran.err) == (0, "")
 
 
-def test_a_refusal_names_every_wrong_field_with_what_was_found_and_what_is_allowed(cli: Cli, there: StandIn) -> None:
+def test_a_refusal_names_every_wrong_field_with_what_was_found_and_what_is_allowed(
+    cli: Cli, there: FakeManagerApi
+) -> None:
     wrong = [{"field": "slots.cpu", "found": "99", "allowed": "at most 8"}]
     there.on("POST", "/v1/services", lambda: problem("invalid-request", 422, errors=wrong))
     ran = cli("service", "create", "echo", "--slot", "cpu=99")
@@ -33,7 +35,7 @@ def test_a_refusal_names_every_wrong_field_with_what_was_found_and_what_is_allow
     assert ran.out == ""
 
 
-def test_json_errors_are_objects_on_standard_error(cli: Cli, there: StandIn) -> None:
+def test_json_errors_are_objects_on_standard_error(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services/echo", lambda: problem("not-found", 404))
     ran = cli("service", "show", "echo", "--json")
     said = json.loads(ran.err)
@@ -57,7 +59,7 @@ def test_wrong_usage_ends_with_2(cli: Cli, words: list[str]) -> None:
     assert "Traceback" not in ran.err
 
 
-def test_a_wrong_value_is_found_before_anything_is_sent(cli: Cli, there: StandIn) -> None:
+def test_a_wrong_value_is_found_before_anything_is_sent(cli: Cli, there: FakeManagerApi) -> None:
     ran = cli("service", "create", "Bad_Name", "--replicas", "-1")
     assert ran.code == 2
     assert 'name: found "Bad_Name"' in ran.err
@@ -84,7 +86,7 @@ def test_a_wrong_key_ends_with_4_and_is_not_printed(cli: Cli, monkeypatch: pytes
     assert "wrong-secret" not in ran.err + ran.out
 
 
-def test_not_allowed_ends_with_4(cli: Cli, there: StandIn) -> None:
+def test_not_allowed_ends_with_4(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/users", lambda: problem("forbidden", 403))
     assert cli("user", "ls").code == 4
 
@@ -95,7 +97,7 @@ def test_not_logged_in_ends_with_4_and_says_how(bare: Cli) -> None:
     assert "headrace login --url URL" in ran.err
 
 
-def test_waiting_for_what_failed_ends_with_5_the_reason_and_the_log(cli: Cli, there: StandIn) -> None:
+def test_waiting_for_what_failed_ends_with_5_the_reason_and_the_log(cli: Cli, there: FakeManagerApi) -> None:
     there.log_lines = [b"2026-01-01T12:00:00Z CUDA out of memory\n"]
     there.on("GET", "/v1/services/echo", service_view(phase="failed"))
     ran = cli("service", "wait", "echo")
@@ -104,7 +106,7 @@ def test_waiting_for_what_failed_ends_with_5_the_reason_and_the_log(cli: Cli, th
     assert "| 2026-01-01T12:00:00Z CUDA out of memory" in ran.err
 
 
-def test_waiting_too_long_ends_with_5(cli: Cli, there: StandIn) -> None:
+def test_waiting_too_long_ends_with_5(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services/echo", service_view())
     ran = cli("service", "wait", "echo", "--timeout", "1")
     assert ran.code == 5
@@ -154,7 +156,7 @@ def test_whether_a_server_is_there_is_said_soon_where_it_takes_connections_and_a
     assert (ran.code, "the answer did not come" in ran.err + ran.out) == (code, True)
 
 
-def test_what_a_server_found_and_allows_is_said_once(cli: Cli, there: StandIn) -> None:
+def test_what_a_server_found_and_allows_is_said_once(cli: Cli, there: FakeManagerApi) -> None:
     detail = "quota.cpu: found -1; allowed: 0 and more"
     errors = [{"field": "quota.cpu", "found": -1, "allowed": "0 and more"}]
     there.on("POST", "/v1/projects", lambda: problem("invalid-request", 400, errors=errors, detail=detail))

@@ -14,8 +14,8 @@ from headrace.common.contracts.http.folders import FileView
 from headrace.sdk import TreeError, TreeFile
 from headrace.sdk.trees.download import placed
 from headrace.sdk.trees.plan import plan_upload
-from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import MODIFIED, NOW, StandIn, Upload, problem, uid
+from tests.support.fakes.manager_api import MODIFIED, NOW, FakeManagerApi, Upload, problem, uid
+from tests.support.worlds.cli import Cli
 
 FOLDER = {"id": uid(5), "name": "chat", "project_id": uid(2), "usage_mode": "model", "created_at": NOW}
 UPLOADS = f"/v1/folders/{uid(5)}/uploads"
@@ -33,11 +33,11 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _folder(there: StandIn) -> None:
+def _folder(there: FakeManagerApi) -> None:
     there.on("GET", "/v1/folders/chat", FOLDER)
 
 
-def test_a_directory_goes_up_with_its_content(cli: Cli, there: StandIn, model: Path) -> None:
+def test_a_directory_goes_up_with_its_content(cli: Cli, there: FakeManagerApi, model: Path) -> None:
     ran = cli("folder", "upload", "chat", model)
     assert ran.code == 0, ran.err
     assert there.files == {str(p.relative_to(model)): p.read_bytes() for p in model.rglob("*") if p.is_file()}
@@ -45,7 +45,7 @@ def test_a_directory_goes_up_with_its_content(cli: Cli, there: StandIn, model: P
     assert "4.8 MiB of 4.8 MiB" in ran.err
 
 
-def test_files_go_where_they_are_told_to(cli: Cli, there: StandIn, model: Path) -> None:
+def test_files_go_where_they_are_told_to(cli: Cli, there: FakeManagerApi, model: Path) -> None:
     ran = cli("--json", "folder", "upload", "chat", model / "empty", model / "weights/b.bin", "--to", "/some/where/")
     assert ran.code == 0, ran.err
     assert sorted(there.files) == ["some/where/b.bin", "some/where/empty"]
@@ -61,7 +61,7 @@ def test_files_go_where_they_are_told_to(cli: Cli, there: StandIn, model: Path) 
 
 
 def test_a_broken_upload_goes_on_when_the_command_is_run_again(
-    cli: Cli, there: StandIn, model: Path, home: Path
+    cli: Cli, there: FakeManagerApi, model: Path, home: Path
 ) -> None:
     file = model / "weights/a.bin"
     there.faults.extend(["half", "500"])
@@ -79,7 +79,7 @@ def test_a_broken_upload_goes_on_when_the_command_is_run_again(
     assert json.loads((home / ".local/state/headrace/uploads.json").read_text()) == {}
 
 
-def test_a_changed_file_is_sent_anew(cli: Cli, there: StandIn, model: Path) -> None:
+def test_a_changed_file_is_sent_anew(cli: Cli, there: FakeManagerApi, model: Path) -> None:
     file = model / "weights/a.bin"
     there.faults.extend(["half", "500"])
     assert cli("folder", "upload", "chat", file).code == 1
@@ -88,7 +88,7 @@ def test_a_changed_file_is_sent_anew(cli: Cli, there: StandIn, model: Path) -> N
     assert there.files == {"a.bin": file.read_bytes()}
 
 
-def test_what_does_not_exist_is_not_begun(cli: Cli, there: StandIn, model: Path, tmp_path: Path) -> None:
+def test_what_does_not_exist_is_not_begun(cli: Cli, there: FakeManagerApi, model: Path, tmp_path: Path) -> None:
     ran = cli("folder", "upload", "chat", model, tmp_path / "nope")
     assert (ran.code, "nope" in ran.err) == (1, True)
     assert there.files == {}
@@ -97,7 +97,7 @@ def test_what_does_not_exist_is_not_begun(cli: Cli, there: StandIn, model: Path,
 
 
 def test_what_cannot_be_sent_is_named_with_its_reason_and_the_rest_goes_up(
-    cli: Cli, there: StandIn, model: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, there: FakeManagerApi, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (model / "nothing/in/it").mkdir(parents=True)
     (model / "to-directory").symlink_to(model / "weights")
@@ -152,7 +152,7 @@ def test_a_directory_that_cannot_be_read_is_named(model: Path, monkeypatch: pyte
     assert [file.path for file in plan.files] == ["empty", "model-definition.yaml"]
 
 
-def test_small_files_go_many_in_one_request(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_small_files_go_many_in_one_request(cli: Cli, there: FakeManagerApi, tmp_path: Path) -> None:
     many = tmp_path / "many"
     many.mkdir()
     for number in range(1200):
@@ -174,10 +174,12 @@ def test_two_files_may_not_become_one(model: Path) -> None:
         plan_upload([model / "b.bin", model / "weights/b.bin"], "")
 
 
-def test_what_is_there_already_is_not_sent_again_unless_told_otherwise(cli: Cli, there: StandIn, model: Path) -> None:
+def test_what_is_there_already_is_not_sent_again_unless_told_otherwise(
+    cli: Cli, there: FakeManagerApi, model: Path
+) -> None:
     assert cli("folder", "upload", "chat", model).code == 0
     for path in model.rglob("*"):
-        os.utime(path, (MODIFIED, MODIFIED))  # when the stand-in says that all was changed
+        os.utime(path, (MODIFIED, MODIFIED))  # when the fake says that all was changed
     os.utime(model / "empty", (1, 1))
     (model / "new").write_bytes(b"n")
     there.seen.clear()
@@ -189,7 +191,7 @@ def test_what_is_there_already_is_not_sent_again_unless_told_otherwise(cli: Cli,
     ] == [3, 0]
 
 
-def test_everything_comes_down_as_it_lies_there(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_everything_comes_down_as_it_lies_there(cli: Cli, there: FakeManagerApi, tmp_path: Path) -> None:
     there.files = {"model-definition.yaml": b"models", "weights/a.bin": b"a" * 3_000_000}
     ran = cli("folder", "download", "chat", "--to", tmp_path / "here")
     assert ran.code == 0, ran.err
@@ -199,7 +201,7 @@ def test_everything_comes_down_as_it_lies_there(cli: Cli, there: StandIn, tmp_pa
     assert found == there.files
 
 
-def test_one_file_comes_down_under_its_name(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_one_file_comes_down_under_its_name(cli: Cli, there: FakeManagerApi, tmp_path: Path) -> None:
     there.files = {"weights/a.bin": b"a", "weights/b.bin": b"b"}
     assert cli("folder", "download", "chat", "weights/a.bin", "--to", tmp_path / "here").code == 0
     assert [p.name for p in (tmp_path / "here").iterdir()] == ["a.bin"]
@@ -208,7 +210,7 @@ def test_one_file_comes_down_under_its_name(cli: Cli, there: StandIn, tmp_path: 
 
 
 def test_small_files_come_many_in_one_request_with_their_time_of_change(
-    cli: Cli, there: StandIn, tmp_path: Path
+    cli: Cli, there: FakeManagerApi, tmp_path: Path
 ) -> None:
     there.files = {f"d{n % 7}/{n}": str(n).encode() for n in range(1200)}
     ran = cli("folder", "download", "chat", "--to", tmp_path / "here")
@@ -222,7 +224,7 @@ def test_small_files_come_many_in_one_request_with_their_time_of_change(
 
 
 def test_what_is_here_already_is_skipped_and_counted_unless_told_otherwise(
-    cli: Cli, there: StandIn, tmp_path: Path
+    cli: Cli, there: FakeManagerApi, tmp_path: Path
 ) -> None:
     there.files = {"same": b"1", "other-size": b"22", "other-time": b"3", "large": b"x" * 2_000_000}
     to = tmp_path / "here"
@@ -243,7 +245,7 @@ def test_what_is_here_already_is_skipped_and_counted_unless_told_otherwise(
 
 
 def test_a_download_that_breaks_leaves_no_half_of_anything_and_goes_on(
-    cli: Cli, there: StandIn, tmp_path: Path
+    cli: Cli, there: FakeManagerApi, tmp_path: Path
 ) -> None:
     there.files = {"a": b"1" * 2000, "b": b"2" * 2000}
     there.faults.extend(["after", "503", "foreign"])
@@ -253,7 +255,9 @@ def test_a_download_that_breaks_leaves_no_half_of_anything_and_goes_on(
     assert (tmp_path / "here/b").read_bytes() == b"2" * 2000
 
 
-def test_a_file_that_is_gone_meanwhile_is_named_and_the_rest_comes(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_meanwhile_is_named_and_the_rest_comes(
+    cli: Cli, there: FakeManagerApi, tmp_path: Path
+) -> None:
     there.files = {"a": b"1"}
     rows = [{"path": p, "kind": "file", "size_bytes": 1, "modified_at": NOW} for p in ("a", "gone")]
     there.on("GET", f"/v1/folders/{uid(5)}/files", {"items": rows, "next": None})
@@ -262,7 +266,9 @@ def test_a_file_that_is_gone_meanwhile_is_named_and_the_rest_comes(cli: Cli, the
     assert (tmp_path / "here/a").read_bytes() == b"1"
 
 
-def test_links_and_special_files_are_named_by_a_download_with_a_bound(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_links_and_special_files_are_named_by_a_download_with_a_bound(
+    cli: Cli, there: FakeManagerApi, tmp_path: Path
+) -> None:
     there.files = {"a": b"1"}
     kinds = {"a": "file", **{f"link{n:02}": "link" for n in range(24)}, "pipe": "special"}
     rows = [
@@ -303,7 +309,7 @@ def test_a_directory_comes_down_under_its_own_name(tmp_path: Path) -> None:
     assert found == TreeFile(tmp_path / "b/c", "a/b/c", 1, MODIFIED * 10**9)
 
 
-def test_folders_are_made_listed_shown_and_removed(cli: Cli, there: StandIn) -> None:
+def test_folders_are_made_listed_shown_and_removed(cli: Cli, there: FakeManagerApi) -> None:
     there.on("POST", "/v1/folders", FOLDER, status=201)
     there.on("GET", "/v1/folders", {"items": [FOLDER], "next": None})
     there.on("DELETE", "/v1/folders/chat", lambda: problem("in-use", 409))
@@ -317,7 +323,9 @@ def test_folders_are_made_listed_shown_and_removed(cli: Cli, there: StandIn) -> 
     assert (refused.code, "it is in-use" in refused.err) == (1, True)
 
 
-def test_what_lies_where_a_file_should_be_is_named_and_the_rest_comes(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_what_lies_where_a_file_should_be_is_named_and_the_rest_comes(
+    cli: Cli, there: FakeManagerApi, tmp_path: Path
+) -> None:
     there.files = {"a": b"1", "b": b"2" * 2_000_000, "dir/c": b"3", "dir/sub/d": b"4", "e": b"5"}
     to = tmp_path / "here"
     (to / "a").mkdir(parents=True)
@@ -335,7 +343,7 @@ def test_what_lies_where_a_file_should_be_is_named_and_the_rest_comes(cli: Cli, 
     assert (to / "dir").read_bytes() == b"mine"
 
 
-def test_a_download_goes_into_a_directory_only(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_a_download_goes_into_a_directory_only(cli: Cli, there: FakeManagerApi, tmp_path: Path) -> None:
     there.files = {"a": b"1"}
     (tmp_path / "file").write_bytes(b"mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
@@ -345,7 +353,7 @@ def test_a_download_goes_into_a_directory_only(cli: Cli, there: StandIn, tmp_pat
     assert (tmp_path / "file").read_bytes() == b"mine"
 
 
-def test_directories_without_files_come_down_too(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_directories_without_files_come_down_too(cli: Cli, there: FakeManagerApi, tmp_path: Path) -> None:
     kinds = {"dir": "directory", "dir/empty": "directory", "dir/full": "directory", "dir/full/a": "file"}
     there.files = {"dir/full/a": b"1"}
     rows = [{"path": path, "kind": kind, "size_bytes": 1, "modified_at": NOW} for path, kind in kinds.items()]
@@ -361,7 +369,7 @@ def test_an_empty_directory_is_named_by_what_was_asked_for() -> None:
     assert found.local == Path("here/b/c/d")
 
 
-def test_uploads_that_are_not_complete_are_listed_and_cancelled(cli: Cli, there: StandIn) -> None:
+def test_uploads_that_are_not_complete_are_listed_and_cancelled(cli: Cli, there: FakeManagerApi) -> None:
     there.uploads = {uid(n): Upload(2**20 * n, f"weights/{n}", "", bytearray(2**10)) for n in (1, 2, 3)}
     listed = cli("folder", "uploads", "chat")
     assert listed.code == 0, listed.err
@@ -376,7 +384,7 @@ def test_uploads_that_are_not_complete_are_listed_and_cancelled(cli: Cli, there:
     assert "no uploads" in cli("folder", "uploads", "chat").err
 
 
-def test_an_upload_that_is_not_there_costs_none_of_those_named_with_it(cli: Cli, there: StandIn) -> None:
+def test_an_upload_that_is_not_there_costs_none_of_those_named_with_it(cli: Cli, there: FakeManagerApi) -> None:
     there.uploads = {uid(n): Upload(1, f"weights/{n}", "", bytearray()) for n in (1, 2, 3)}
     named = [word for number in (9, 1, 1, 2) for word in ("--cancel", uid(number))]
     done = cli("folder", "uploads", "chat", *named, "--yes")
@@ -385,7 +393,7 @@ def test_an_upload_that_is_not_there_costs_none_of_those_named_with_it(cli: Cli,
     assert list(there.uploads) == [uid(3)]
 
 
-def test_cancelling_all_counts_those_that_were_still_there(cli: Cli, there: StandIn) -> None:
+def test_cancelling_all_counts_those_that_were_still_there(cli: Cli, there: FakeManagerApi) -> None:
     class Completing(dict[str, Upload]):
         """Of the uploads that were listed, the first one completes before it is cancelled."""
 

@@ -12,7 +12,7 @@ from headrace.common.contracts.http.agents import AgentView
 from headrace.common.contracts.http.services import ServiceView
 from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import Isolation
-from tests.unit.sdk.standin import service_view
+from tests.support.fakes.manager_api import service_view
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.internal"])

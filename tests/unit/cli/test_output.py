@@ -8,11 +8,11 @@ import pytest
 
 from headrace.cli.output import Changes
 from headrace.cli.text import cell, clean, number, size
-from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import NOW, StandIn, service_view, uid
+from tests.support.fakes.manager_api import NOW, FakeManagerApi, service_view, uid
+from tests.support.worlds.cli import Cli
 
 
-def test_lists_are_arrays_in_json_and_tables_for_people(cli: Cli, there: StandIn) -> None:
+def test_lists_are_arrays_in_json_and_tables_for_people(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services", {"items": [service_view("one"), service_view("two")], "next": None})
     assert [s["name"] for s in cli("service", "ls", "--json").json] == ["one", "two"]
     assert [s["name"] for s in cli("--json", "service", "ls").json] == ["one", "two"]
@@ -22,19 +22,19 @@ def test_lists_are_arrays_in_json_and_tables_for_people(cli: Cli, there: StandIn
     assert max(map(len, [head, *rows])) <= 100
 
 
-def test_an_empty_list_is_an_empty_array(cli: Cli, there: StandIn) -> None:
+def test_an_empty_list_is_an_empty_array(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services", {"items": [], "next": None})
     assert cli("service", "ls", "--json").json == []
     ran = cli("service", "ls")
     assert (ran.out, ran.err) == ("", "no services\n")
 
 
-def test_json_is_the_contracts_model(cli: Cli, there: StandIn) -> None:
+def test_json_is_the_contracts_model(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services/echo", service_view())
     assert cli("service", "show", "echo", "--json").json["reason"] == {"code": "starting", "text": "it is deploying"}
 
 
-def test_a_token_is_shown_once_on_standard_output(cli: Cli, there: StandIn) -> None:
+def test_a_token_is_shown_once_on_standard_output(cli: Cli, there: FakeManagerApi) -> None:
     token = {"id": uid(1), "name": "app", "created_by": "ada", "created_at": NOW, "expires_at": NOW, "revoked_at": None}
     there.on("POST", "/v1/services/echo/tokens", token | {"token": "the-secret"})
     ran = cli("token", "create", "echo", "--name", "app", "--expires", "12h")
@@ -45,14 +45,14 @@ def test_a_token_is_shown_once_on_standard_output(cli: Cli, there: StandIn) -> N
     assert "the-secret" not in cli("token", "ls", "echo", "--json").out
 
 
-def test_what_a_server_says_moves_no_cursor(cli: Cli, there: StandIn) -> None:
+def test_what_a_server_says_moves_no_cursor(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services/echo", service_view(description="\x1b[2Jgone"))
     ran = cli("service", "show", "echo")
     assert "\x1b" not in ran.out
     assert r"\x1b[2Jgone" in ran.out
 
 
-def test_deleting_asks_and_does_nothing_where_nobody_can_answer(cli: Cli, there: StandIn) -> None:
+def test_deleting_asks_and_does_nothing_where_nobody_can_answer(cli: Cli, there: FakeManagerApi) -> None:
     ran = cli("project", "rm", "demo")
     assert ran.code == 2
     assert "say --yes" in ran.err
@@ -67,7 +67,7 @@ def test_live_lines_appear_once_where_there_is_no_terminal() -> None:
     assert said == ["a", "b", "c", "b"]
 
 
-def test_a_rule_is_told_in_one_line(cli: Cli, there: StandIn) -> None:
+def test_a_rule_is_told_in_one_line(cli: Cli, there: FakeManagerApi) -> None:
     spec = {
         "source": "kernel",
         "metric": "cpu_util",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from headrace.cli.config import Config
-from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import KEY, NOW, StandIn, uid
+from tests.support.fakes.manager_api import KEY, NOW, FakeManagerApi, uid
+from tests.support.worlds.cli import Cli
 
 FOLDER = {
     "id": uid(2),
@@ -26,7 +26,7 @@ OTHER = "hr_00000000000000000000000000000002_another"
 
 
 @pytest.fixture
-def blue(there: StandIn) -> StandIn:
+def blue(there: FakeManagerApi) -> FakeManagerApi:
     there.on(
         "GET", "/v1/projects/blue", {"id": uid(1), "name": "blue", "description": "", "quota": {}, "created_at": NOW}
     )
@@ -34,12 +34,12 @@ def blue(there: StandIn) -> StandIn:
     return there
 
 
-def test_without_a_choice_the_server_decides(cli: Cli, blue: StandIn) -> None:
+def test_without_a_choice_the_server_decides(cli: Cli, blue: FakeManagerApi) -> None:
     assert cli("folder", "create", "chat").code == 0
     assert blue.bodies[-1] == {"name": "chat", "usage_mode": "model"}
 
 
-def test_the_chosen_project_is_meant_until_another_is_named_or_it_is_unset(cli: Cli, blue: StandIn) -> None:
+def test_the_chosen_project_is_meant_until_another_is_named_or_it_is_unset(cli: Cli, blue: FakeManagerApi) -> None:
     assert cli("project", "use", "blue", "--json").json["project"] == "blue"
     assert cli("project", "use", "--json").json["project"] == "blue"
     cli("folder", "create", "chat")
@@ -51,20 +51,20 @@ def test_the_chosen_project_is_meant_until_another_is_named_or_it_is_unset(cli: 
     assert "project" not in blue.bodies[-1]
 
 
-def test_the_environment_wins_over_the_choice(cli: Cli, blue: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_wins_over_the_choice(cli: Cli, blue: FakeManagerApi, monkeypatch: pytest.MonkeyPatch) -> None:
     cli("project", "use", "blue")
     monkeypatch.setenv("HEADRACE_PROJECT", "green")
     cli("folder", "create", "chat")
     assert blue.bodies[-1]["project"] == "green"
 
 
-def test_a_project_that_is_not_there_is_not_chosen(cli: Cli, there: StandIn) -> None:
+def test_a_project_that_is_not_there_is_not_chosen(cli: Cli, there: FakeManagerApi) -> None:
     assert cli("project", "use", "nowhere").code == 1
     assert cli("project", "use", "--json").json["project"] is None
 
 
 def test_a_file_that_cannot_be_read_is_named_and_written_anew_by_the_next_choice(
-    cli: Cli, blue: StandIn, home: Path
+    cli: Cli, blue: FakeManagerApi, home: Path
 ) -> None:
     file = home / ".config/headrace/defaults.json"
     file.parent.mkdir(parents=True)
@@ -77,7 +77,7 @@ def test_a_file_that_cannot_be_read_is_named_and_written_anew_by_the_next_choice
     assert blue.bodies[-1]["project"] == "blue"
 
 
-def test_the_choice_is_of_the_server_and_the_key(cli: Cli, blue: StandIn, home: Path) -> None:
+def test_the_choice_is_of_the_server_and_the_key(cli: Cli, blue: FakeManagerApi, home: Path) -> None:
     file = home / ".config/headrace/defaults.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"projects": {blue.url: "old"}}))  # as earlier versions wrote it: for every key
@@ -105,7 +105,7 @@ def test_the_choice_is_of_the_server_and_the_key(cli: Cli, blue: StandIn, home: 
     assert json.loads(file.read_text()) == {"projects": {}}
 
 
-def test_a_folder_is_shown_with_its_project_s_name(cli: Cli, blue: StandIn) -> None:
+def test_a_folder_is_shown_with_its_project_s_name(cli: Cli, blue: FakeManagerApi) -> None:
     assert uid(1) in cli("folder", "create", "chat").out  # who may not see the project: its id
     blue.on(
         "GET",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace.cli.docs import FILE, text
-from tests.unit.cli.conftest import Cli
+from tests.support.worlds.cli import Cli
 
 
 def test_the_reference_is_current() -> None:

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from headrace.cli.commands.service import logs as service_logs
-from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import NOW, StandIn, problem, service_view, uid
+from tests.support.fakes.manager_api import NOW, FakeManagerApi, problem, service_view, uid
+from tests.support.worlds.cli import Cli
 
 ECHO = "/v1/services/echo"
 HEALTHY: dict[str, Any] = {"status": "healthy", "phase": "deployed", "healthy_replicas": 1}
@@ -37,7 +37,7 @@ def _revision(number: int, **spec: Any) -> dict[str, Any]:
     return {"number": number, "spec": spec, "created_at": NOW, "created_by": "admin", "message": ""}
 
 
-def test_create_sends_what_was_given_and_nothing_else(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_create_sends_what_was_given_and_nothing_else(cli: Cli, there: FakeManagerApi, tmp_path: Path) -> None:
     there.on("POST", "/v1/services", service_view(), status=201)
     (tmp_path / "env").write_text("A=file\nB=file\n")
     ran = cli(
@@ -89,7 +89,7 @@ def test_create_sends_what_was_given_and_nothing_else(cli: Cli, there: StandIn, 
     ]
 
 
-def test_create_takes_a_file_and_flags_win(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_create_takes_a_file_and_flags_win(cli: Cli, there: FakeManagerApi, tmp_path: Path) -> None:
     there.on("POST", "/v1/services", service_view(), status=201)
     (tmp_path / "service.yaml").write_text("name: echo\nfolder: chat\nreplicas: 3\nslots: {cpu: 1, mem: 1g}\n")
     assert cli("service", "create", "--file", tmp_path / "service.yaml", "--replicas", 1, "--slot", "cpu=2").code == 0
@@ -101,7 +101,7 @@ def test_create_takes_a_file_and_flags_win(cli: Cli, there: StandIn, tmp_path: P
     }
 
 
-def test_what_is_wrong_is_not_sent(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_what_is_wrong_is_not_sent(cli: Cli, there: FakeManagerApi, tmp_path: Path) -> None:
     (tmp_path / "service.yaml").write_text("name: echo\nreplica: 3\n")
     unknown = cli("service", "create", "-f", tmp_path / "service.yaml")
     assert unknown.code == 2
@@ -113,7 +113,7 @@ def test_what_is_wrong_is_not_sent(cli: Cli, there: StandIn, tmp_path: Path) -> 
     assert there.bodies == []
 
 
-def test_create_and_wait_shows_what_happens(cli: Cli, there: StandIn) -> None:
+def test_create_and_wait_shows_what_happens(cli: Cli, there: FakeManagerApi) -> None:
     there.on("POST", "/v1/services", service_view(), status=201)
     there.on(
         "GET", ECHO, service_view(replica_list=[REPLICA]), service_view(replica_list=[REPLICA]), service_view(**HEALTHY)
@@ -128,13 +128,13 @@ def test_create_and_wait_shows_what_happens(cli: Cli, there: StandIn) -> None:
     assert lines[-2:] == ["echo is healthy, deployed: 1 of 1 replicas healthy", "endpoint: http://proxy/echo"]
 
 
-def test_with_json_only_the_result_is_printed(cli: Cli, there: StandIn) -> None:
+def test_with_json_only_the_result_is_printed(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", ECHO, service_view(), service_view(**HEALTHY))
     ran = cli("service", "wait", "echo", "--json")
     assert (ran.code, ran.json["status"], ran.err) == (0, "healthy", "")
 
 
-def test_waiting_ends_on_failure_with_reason_and_log(cli: Cli, there: StandIn) -> None:
+def test_waiting_ends_on_failure_with_reason_and_log(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", ECHO, service_view(), FAILED)
     there.log_lines = [b"2026-01-01T12:00:00.000Z cannot find weights\n"]
     ran = cli("service", "wait", "echo")
@@ -144,7 +144,7 @@ def test_waiting_ends_on_failure_with_reason_and_log(cli: Cli, there: StandIn) -
     assert any(f"replica={uid(7)}" in path for _, path in there.seen), "the log of the replica that failed"
 
 
-def test_waiting_ends_in_time(cli: Cli, there: StandIn) -> None:
+def test_waiting_ends_in_time(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", ECHO, service_view())
     ran = cli("--json", "service", "wait", "echo", "--timeout", 1)
     assert ran.code == 5
@@ -152,7 +152,7 @@ def test_waiting_ends_in_time(cli: Cli, there: StandIn) -> None:
     assert (found["type"], found["reason"]["code"]) == ("wait-timeout", "starting")
 
 
-def test_waiting_for_what_does_not_exist_or_is_stopped(cli: Cli, there: StandIn) -> None:
+def test_waiting_for_what_does_not_exist_or_is_stopped(cli: Cli, there: FakeManagerApi) -> None:
     assert cli("service", "wait", "nope").code == 5
     there.on("GET", ECHO, service_view(phase="stopped"))
     ran = cli("service", "wait", "echo")
@@ -162,7 +162,7 @@ def test_waiting_for_what_does_not_exist_or_is_stopped(cli: Cli, there: StandIn)
     assert (gone.code, gone.out) == (0, "nope is gone\n")
 
 
-def test_update_changes_the_current_spec_and_keeps_the_rest(cli: Cli, there: StandIn) -> None:
+def test_update_changes_the_current_spec_and_keeps_the_rest(cli: Cli, there: FakeManagerApi) -> None:
     """After a roll-back the current revision is not the newest one."""
     current = _revision(2, folder="chat", environ={"A": "1", "B": "2"}, slots={"cpu": "1", "mem": "1073741824"})
     revisions = [_revision(1, folder="old"), current, _revision(3, folder="failed")]
@@ -180,14 +180,14 @@ def test_update_changes_the_current_spec_and_keeps_the_rest(cli: Cli, there: Sta
     assert sent["message"] == "why"
 
 
-def test_update_without_a_spec_asks_for_none(cli: Cli, there: StandIn) -> None:
+def test_update_without_a_spec_asks_for_none(cli: Cli, there: FakeManagerApi) -> None:
     there.on("PATCH", ECHO, service_view())
     assert cli("service", "update", "echo", "--private").code == 0
     assert there.bodies == [{"open_to_public": False, "message": ""}]
     assert cli("service", "update", "echo").code == 2
 
 
-def test_scale_rollback_stop_start_retry(cli: Cli, there: StandIn) -> None:
+def test_scale_rollback_stop_start_retry(cli: Cli, there: FakeManagerApi) -> None:
     there.on("PATCH", ECHO, service_view())
     for verb in ("rollback", "stop", "start", "retry"):
         there.on("POST", f"{ECHO}/{verb}", service_view())
@@ -199,7 +199,7 @@ def test_scale_rollback_stop_start_retry(cli: Cli, there: StandIn) -> None:
     assert cli("service", "scale", "echo", "-1").code == 2
 
 
-def test_rm_asks_and_waits_until_it_is_gone(cli: Cli, there: StandIn) -> None:
+def test_rm_asks_and_waits_until_it_is_gone(cli: Cli, there: FakeManagerApi) -> None:
     there.on("DELETE", ECHO, service_view(phase="stopping"), lambda: web.Response(status=204), status=202)
     assert cli("service", "rm", "echo").code == 2
     assert "DELETE" not in {method for method, _ in there.seen}
@@ -208,14 +208,14 @@ def test_rm_asks_and_waits_until_it_is_gone(cli: Cli, there: StandIn) -> None:
     assert cli("service", "rm", "echo", "-y", "--json").json == {"deleted": "echo", "gone": True}
 
 
-def test_rm_with_wait_follows_the_service_by_its_id(cli: Cli, there: StandIn) -> None:
+def test_rm_with_wait_follows_the_service_by_its_id(cli: Cli, there: FakeManagerApi) -> None:
     there.on("DELETE", ECHO, service_view(phase="stopping"), status=202)
     there.on("GET", f"/v1/services/{uid(1)}", service_view(phase="stopping"), lambda: problem("not-found", 404))
     ran = cli("service", "rm", "echo", "-y", "--wait")
     assert (ran.code, ran.out.splitlines()[-1]) == (0, "deleted echo")
 
 
-def test_lists(cli: Cli, there: StandIn) -> None:
+def test_lists(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services", {"items": [service_view()], "next": None})
     there.on("GET", f"{ECHO}/revisions", {"items": [_revision(1, folder="chat")], "next": None})
     entry = {"id": uid(9), "at": NOW, "actor": "admin", "action": "service.created", "message": "", "details": {}}
@@ -270,7 +270,7 @@ def _facts(out: str) -> list[str]:
     return [" ".join(line.split()) for line in out.splitlines()]
 
 
-def test_show_says_what_replicas_are_started_with(cli: Cli, there: StandIn) -> None:
+def test_show_says_what_replicas_are_started_with(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", ECHO, service_view(folder_id=uid(5), effective=EFFECTIVE))
     lines = _facts(cli("service", "show", "echo").out)
     started_with = [
@@ -296,7 +296,7 @@ def test_show_says_what_replicas_are_started_with(cli: Cli, there: StandIn) -> N
     assert cli("service", "show", "echo").code == 0, "a manager of an earlier version does not tell"
 
 
-def test_an_older_revision_is_shown_as_it_ran(cli: Cli, there: StandIn) -> None:
+def test_an_older_revision_is_shown_as_it_ran(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", f"{ECHO}/revisions/1", {**_revision(1, folder="chat"), "effective": EFFECTIVE})
     lines = _facts(cli("service", "show", "echo", "--revision", 1).out)
     assert {"revision 1", "image img:1", "variable A=1", "mount corpus at /data, read and write"} <= set(lines)
@@ -304,7 +304,7 @@ def test_an_older_revision_is_shown_as_it_ran(cli: Cli, there: StandIn) -> None:
     assert cli("service", "show", "echo", "--revision", 0).code == 2
 
 
-def test_logs_are_printed_as_they_were_written(cli: Cli, there: StandIn, tmp_path: Path) -> None:
+def test_logs_are_printed_as_they_were_written(cli: Cli, there: FakeManagerApi, tmp_path: Path) -> None:
     line = f"{uid(7)} 2026-01-01T12:00:00.000Z a \x1b[1mbold\x1b[0m word"
     there.log_lines = [f"{line}\nand one without a ti".encode(), b"me\n"]
     assert cli("service", "logs", "echo", "--tail", 5).out == f"{line}\nand one without a time\n"
@@ -326,8 +326,8 @@ def test_a_download_that_fails_leaves_no_file(bare: Cli, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def endless_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stand-in's log does not end with the trial run, as the manager's does."""
-    monkeypatch.setattr(service_logs, "_LOG_END_S", 0.2)
+    """The fake's log does not end with the trial run, as the manager's does."""
+    monkeypatch.setattr(service_logs, "LOG_END_S", 0.2)
 
 
 def _validation(**changes: Any) -> dict[str, Any]:
@@ -344,7 +344,7 @@ def _validation(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("endless_log")
 @pytest.mark.parametrize(("verdict", "code"), [("passed", 0), ("failed", 5)])
-def test_validate_shows_log_and_verdict(cli: Cli, there: StandIn, verdict: str, code: int) -> None:
+def test_validate_shows_log_and_verdict(cli: Cli, there: FakeManagerApi, verdict: str, code: int) -> None:
     there.on("POST", "/v1/validations", _validation(), status=201)
     done = _validation(
         status="ended", done=True, verdict=verdict, reason={"code": f"validation-{verdict}", "text": f"it {verdict}"}
@@ -361,7 +361,7 @@ def test_validate_shows_log_and_verdict(cli: Cli, there: StandIn, verdict: str, 
 
 
 @pytest.mark.usefixtures("endless_log")
-def test_a_trial_run_that_nobody_waits_for_is_stopped(cli: Cli, there: StandIn) -> None:
+def test_a_trial_run_that_nobody_waits_for_is_stopped(cli: Cli, there: FakeManagerApi) -> None:
     there.on("POST", "/v1/validations", _validation(), status=201)
     there.on("GET", f"/v1/validations/{uid(4)}", _validation())
     there.on("DELETE", f"/v1/validations/{uid(4)}", lambda: web.Response(status=204))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import NOW, StandIn, service_view, uid
+from tests.support.fakes.manager_api import NOW, FakeManagerApi, service_view, uid
+from tests.support.worlds.cli import Cli
 
 ECHO = "/v1/services/echo"
 COUNTS = {"started": 5, "finished": 3, "retried": 1, "failed": 0, "cut": 1, "slowest_s": 4.25}
@@ -36,7 +36,7 @@ ROLLOUT: dict[str, Any] = {
 SERVES: dict[str, Any] = {"status": "healthy", "phase": "deployed", "healthy_replicas": 1, "revision": 2}
 
 
-def test_settings_are_changed_one_by_one_and_zero_is_no_limit(cli: Cli, there: StandIn) -> None:
+def test_settings_are_changed_one_by_one_and_zero_is_no_limit(cli: Cli, there: FakeManagerApi) -> None:
     there.on("PATCH", ECHO, service_view())
     ran = cli(
         "service",
@@ -82,7 +82,7 @@ def test_settings_are_changed_one_by_one_and_zero_is_no_limit(cli: Cli, there: S
     ]
 
 
-def test_without_a_setting_they_are_shown(cli: Cli, there: StandIn) -> None:
+def test_without_a_setting_they_are_shown(cli: Cli, there: FakeManagerApi) -> None:
     view = service_view(
         models=["org/m"],
         balance={"policy": "session", "session_key": "body:user"},
@@ -111,7 +111,7 @@ def test_without_a_setting_they_are_shown(cli: Cli, there: StandIn) -> None:
     assert "least-in-flight" in cli("service", "traffic", "echo").out
 
 
-def test_all_goes_back_and_models_are_taken_away(cli: Cli, there: StandIn) -> None:
+def test_all_goes_back_and_models_are_taken_away(cli: Cli, there: FakeManagerApi) -> None:
     there.on("PATCH", ECHO, service_view())
     assert cli("service", "traffic", "echo", "--reset").code == 0
     assert cli("service", "traffic", "echo", "--model", "").code == 0
@@ -122,7 +122,7 @@ def test_all_goes_back_and_models_are_taken_away(cli: Cli, there: StandIn) -> No
     assert cli("service", "traffic", "echo", "--reset", "--max-queued", 1).code == 2
 
 
-def test_cors_is_set_shown_and_taken_away(cli: Cli, there: StandIn) -> None:
+def test_cors_is_set_shown_and_taken_away(cli: Cli, there: FakeManagerApi) -> None:
     there.on("PATCH", ECHO, service_view())
     ran = cli(
         "service",
@@ -163,7 +163,9 @@ def test_cors_is_set_shown_and_taken_away(cli: Cli, there: StandIn) -> None:
     assert "left to the replica" in cli("service", "traffic", "echo").out
 
 
-def test_a_service_is_made_with_them_and_flags_win_over_the_file(cli: Cli, there: StandIn, tmp_path: Any) -> None:
+def test_a_service_is_made_with_them_and_flags_win_over_the_file(
+    cli: Cli, there: FakeManagerApi, tmp_path: Any
+) -> None:
     there.on("POST", "/v1/services", service_view(), status=201)
     (tmp_path / "s.yaml").write_text("balance: {policy: prefix, prefix_bytes: 64}\nmodels: [a]\n")
     ran = cli("service", "create", "echo", "-f", tmp_path / "s.yaml", "--balance", "round-robin", "--max-queued", 5)
@@ -199,14 +201,14 @@ def test_a_service_is_made_with_them_and_flags_win_over_the_file(cli: Cli, there
         ["receipts", "echo", "--revision", "0"],
     ],
 )
-def test_what_is_refused_is_not_sent(cli: Cli, there: StandIn, words: list[str]) -> None:
+def test_what_is_refused_is_not_sent(cli: Cli, there: FakeManagerApi, words: list[str]) -> None:
     ran = cli("service", *words)
     assert (ran.code, ran.out) == (2, "")
     assert "Traceback" not in ran.err
     assert there.bodies == []
 
 
-def test_a_weight(cli: Cli, there: StandIn) -> None:
+def test_a_weight(cli: Cli, there: FakeManagerApi) -> None:
     replica = {
         "id": uid(7),
         "kernel_id": uid(8),
@@ -227,7 +229,7 @@ def test_a_weight(cli: Cli, there: StandIn) -> None:
     assert cli("service", "weight", "echo", uid(7), 0, "--json").json["weight"] == 0
 
 
-def test_receipts_are_listed(cli: Cli, there: StandIn) -> None:
+def test_receipts_are_listed(cli: Cli, there: FakeManagerApi) -> None:
     late = {**RECEIPT, "replica": uid(9), "waiting_for": ["proxy-2"], "complete": False}
     there.on(
         "GET",
@@ -249,7 +251,7 @@ def test_receipts_are_listed(cli: Cli, there: StandIn) -> None:
     assert cli("service", "receipts", "echo", "--json").json[0]["slowest_s"] == 4.25
 
 
-def test_an_update_ends_with_what_it_cost(cli: Cli, there: StandIn) -> None:
+def test_an_update_ends_with_what_it_cost(cli: Cli, there: FakeManagerApi) -> None:
     there.on("PATCH", ECHO, service_view(revision=2))
     there.on("GET", ECHO, service_view(**SERVES))
     there.on("GET", f"{ECHO}/revisions/2/receipt", {**ROLLOUT, "draining": 2, "complete": False}, ROLLOUT)
@@ -282,7 +284,7 @@ def test_an_update_ends_with_what_it_cost(cli: Cli, there: StandIn) -> None:
         ({"waiting_for": ["proxy-2"], "complete": False}, "so far: proxy-2 has not told all"),
     ],
 )
-def test_the_words_of_a_receipt(cli: Cli, there: StandIn, change: dict[str, Any], words: str) -> None:
+def test_the_words_of_a_receipt(cli: Cli, there: FakeManagerApi, change: dict[str, Any], words: str) -> None:
     there.on("GET", f"{ECHO}/receipts", {"items": [], "next": None})
     there.on("GET", f"{ECHO}/revisions/2/receipt", {**ROLLOUT, **change})
     assert words in cli("service", "receipts", "echo", "--revision", 2).err

@@ -11,8 +11,8 @@ from headrace.cli.app import ENTRIES, build
 from headrace.cli.commands.service.unset import OF_THE_SERVICE, OF_THE_SPEC
 from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.revision import RevisionSpec
-from tests.unit.cli.conftest import Cli
-from tests.unit.sdk.standin import NOW, StandIn, service_view, uid
+from tests.support.fakes.manager_api import NOW, FakeManagerApi, service_view, uid
+from tests.support.worlds.cli import Cli
 
 ECHO = "/v1/services/echo"
 SPEC: dict[str, Any] = {
@@ -31,7 +31,7 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.fixture
-def served(there: StandIn) -> StandIn:
+def served(there: FakeManagerApi) -> FakeManagerApi:
     """A service of which everything is set."""
     there.on("GET", ECHO, service_view())
     there.on("PATCH", ECHO, service_view())
@@ -49,7 +49,7 @@ def test_every_field_of_a_service_and_its_spec_has_a_name_to_be_taken_away_by() 
 
 @pytest.mark.parametrize("flag", OF_THE_SPEC)
 def test_each_field_of_the_spec_goes_back_to_its_default_and_the_rest_stays(
-    cli: Cli, served: StandIn, flag: str
+    cli: Cli, served: FakeManagerApi, flag: str
 ) -> None:
     ran = cli("service", "update", "echo", "--unset", flag)
     assert ran.code == 0, ran.err
@@ -62,7 +62,7 @@ def test_each_field_of_the_spec_goes_back_to_its_default_and_the_rest_stays(
 
 
 @pytest.mark.parametrize("flag", OF_THE_SERVICE)
-def test_each_setting_of_a_service_goes_back_to_that_of_a_new_one(cli: Cli, served: StandIn, flag: str) -> None:
+def test_each_setting_of_a_service_goes_back_to_that_of_a_new_one(cli: Cli, served: FakeManagerApi, flag: str) -> None:
     ran = cli("service", "update", "echo", "--unset", flag)
     assert ran.code == 0, ran.err
     field, empty = OF_THE_SERVICE[flag]
@@ -81,14 +81,14 @@ def test_each_setting_of_a_service_goes_back_to_that_of_a_new_one(cli: Cli, serv
         ("mount=corpus", "extra_mounts", [{"folder": "cache", "read_only": False}]),
     ],
 )
-def test_one_of_several_is_taken_away(cli: Cli, served: StandIn, item: str, field: str, left: object) -> None:
+def test_one_of_several_is_taken_away(cli: Cli, served: FakeManagerApi, item: str, field: str, left: object) -> None:
     ran = cli("service", "update", "echo", "--unset", item)
     assert ran.code == 0, ran.err
     wanted = getattr(RevisionSpec.model_validate({**SPEC, field: left}), field)
     assert getattr(RevisionSpec.model_validate(served.bodies[-1]["spec"]), field) == wanted
 
 
-def test_what_is_taken_away_may_be_set_in_the_same_command(cli: Cli, served: StandIn) -> None:
+def test_what_is_taken_away_may_be_set_in_the_same_command(cli: Cli, served: FakeManagerApi) -> None:
     ran = cli("service", "update", "echo", "--unset", "env", "--env", "C=3", "--unset", "tag", "--tag", "new")
     assert ran.code == 0, ran.err
     assert served.bodies[-1]["spec"]["environ"] == {"C": "3"}
@@ -96,7 +96,7 @@ def test_what_is_taken_away_may_be_set_in_the_same_command(cli: Cli, served: Sta
 
 
 @pytest.mark.parametrize("item", ["name", "tags", "image=x", "env=", "mount=other", "slot=gpu", "env=Z"])
-def test_what_is_not_there_cannot_be_taken_away(cli: Cli, served: StandIn, item: str) -> None:
+def test_what_is_not_there_cannot_be_taken_away(cli: Cli, served: FakeManagerApi, item: str) -> None:
     ran = cli("service", "update", "echo", "--unset", item)
     assert (ran.code, served.bodies) == (2, [])
     assert f"--unset {item}: " in ran.err
@@ -122,7 +122,7 @@ def test_flags_that_may_be_repeated_say_whether_they_add_or_replace() -> None:
 
 
 @pytest.mark.parametrize("item", ["quota=cuda.devcie", "quota=", "quotas", ""])
-def test_what_a_project_does_not_have_cannot_be_taken_away(cli: Cli, there: StandIn, item: str) -> None:
+def test_what_a_project_does_not_have_cannot_be_taken_away(cli: Cli, there: FakeManagerApi, item: str) -> None:
     project = {"id": uid(1), "name": "blue", "description": "", "quota": {"cuda.device": "4"}, "created_at": NOW}
     there.on("GET", "/v1/projects/blue", project)
     there.on("PATCH", "/v1/projects/blue", project)
@@ -134,7 +134,7 @@ def test_what_a_project_does_not_have_cannot_be_taken_away(cli: Cli, there: Stan
     assert there.bodies == [{"quota": {"cuda.device": None}}]
 
 
-def test_a_token_names_all_that_can_be_taken_away(cli: Cli, there: StandIn) -> None:
+def test_a_token_names_all_that_can_be_taken_away(cli: Cli, there: FakeManagerApi) -> None:
     ran = cli("token", "update", "echo", uid(1), "--unset", "expires")
     assert (ran.code, there.bodies) == (2, [])
     assert "allowed: name, limits, share, requests-per-second" in ran.err

@@ -33,7 +33,7 @@ from headrace.manager.domain.lifecycle.replicas import (
     decide,
 )
 from headrace.manager.domain.records.services import Goal
-from tests.unit.manager.replica_world import (
+from tests.support.worlds.replica_set import (
     START,
     WHY,
     World,

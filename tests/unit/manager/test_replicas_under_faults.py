@@ -12,7 +12,7 @@ from headrace.common.contracts.ids import SessionId
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.lifecycle.replicas import Action, DesiredReplicas, ObservedReplica, Retire, decide
 from tests.support.effort import examples
-from tests.unit.manager.replica_world import Snapshot, World, revision, starting
+from tests.support.worlds.replica_set import Snapshot, World, revision, starting
 
 MANAGERS = st.integers(0, 1)
 WHICH = st.integers(0, 50)

@@ -38,7 +38,7 @@ def test_a_file_that_two_requests_take_the_place_of_is_taken_off_the_count_once(
     for name, size in (("large", 1000), ("one", 1), ("two", 2)):
         (tmp_path / name).write_bytes(bytes(size))
     first.put(tmp_path / "large", ["a"])
-    seen = trees._facts
+    seen = trees.facts_of
 
     def meanwhile() -> None:
         second.put(tmp_path / "two", ["a"]) if other == "put" else second.delete(["a"])
@@ -47,12 +47,12 @@ def test_a_file_that_two_requests_take_the_place_of_is_taken_off_the_count_once(
 
     def looked(fd: int, name: str) -> os.stat_result | None:
         found = seen(fd, name)
-        monkeypatch.setattr(trees, "_facts", seen)
+        monkeypatch.setattr(trees, "facts_of", seen)
         thread.start()
         thread.join(0.5)  # where nothing holds it back it has ended long before
         return found
 
-    monkeypatch.setattr(trees, "_facts", looked)
+    monkeypatch.setattr(trees, "facts_of", looked)
     first.put(tmp_path / "one", ["a"])
     thread.join()
     left = list(first.path.iterdir())

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from headrace.sdk import Client
-from tests.unit.sdk.standin import KEY, StandIn, stand_in
+from tests.support.fakes.manager_api import KEY, FakeManagerApi, fake_manager_api
 
 
 @pytest.fixture
-def there() -> Iterator[StandIn]:
+def there() -> Iterator[FakeManagerApi]:
     """A server."""
-    with stand_in() as running:
+    with fake_manager_api() as running:
         yield running
 
 
 @pytest.fixture
-def client(there: StandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+def client(there: FakeManagerApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A client of it that does not wait between two tries."""
     with Client(there.url, KEY) as made:
         monkeypatch.setattr(made._transport, "sleep", lambda _: None)

@@ -21,8 +21,8 @@ from headrace.common.contracts.http.validations import StartValidation
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 from headrace.sdk import AnswerLostError, ApiError, Client, UnexpectedAnswerError, UnreachableError, transport
+from tests.support.fakes.manager_api import KEY, NOW, FakeManagerApi, problem, service_view, uid
 from tests.support.ports import free_port
-from tests.unit.sdk.standin import KEY, NOW, StandIn, problem, service_view, uid
 
 PROJECT = {"id": uid(2), "name": "p", "description": "", "quota": {"cpu": "4"}, "created_at": NOW}
 USER = {"id": uid(3), "name": "ann", "operator": False, "created_at": NOW}
@@ -60,7 +60,7 @@ def page(*items: Any, next_: str | None = None) -> dict[str, Any]:
     return {"items": list(items), "next": next_}
 
 
-def test_projects_users_and_keys(there: StandIn, client: Client) -> None:
+def test_projects_users_and_keys(there: FakeManagerApi, client: Client) -> None:
     there.on("POST", "/v1/projects", PROJECT, status=201)
     made = client.projects.create(CreateProject(name="p", quota={"cpu": Decimal(4)}))
     assert made.quota == {"cpu": Decimal(4)}
@@ -81,7 +81,7 @@ def test_projects_users_and_keys(there: StandIn, client: Client) -> None:
     assert client.whoami().projects == {"p": "owner"}
 
 
-def test_services_send_only_what_was_set(there: StandIn, client: Client) -> None:
+def test_services_send_only_what_was_set(there: FakeManagerApi, client: Client) -> None:
     there.on("POST", "/v1/services", service_view(), status=201)
     assert client.services.create(CreateService(name="echo", folder="f")).phase == "deploying"
     there.on("PATCH", "/v1/services/echo", service_view())
@@ -100,7 +100,7 @@ def test_services_send_only_what_was_set(there: StandIn, client: Client) -> None
     assert there.bodies[-1] == {"revision": 2, "message": "bad"}
 
 
-def test_delete_says_whether_it_is_gone_already(there: StandIn, client: Client) -> None:
+def test_delete_says_whether_it_is_gone_already(there: FakeManagerApi, client: Client) -> None:
     there.on(
         "DELETE",
         "/v1/services/echo",
@@ -113,7 +113,7 @@ def test_delete_says_whether_it_is_gone_already(there: StandIn, client: Client) 
     assert client.services.delete("echo") is None
 
 
-def test_lists_filter_and_fetch_page_by_page(there: StandIn, client: Client) -> None:
+def test_lists_filter_and_fetch_page_by_page(there: FakeManagerApi, client: Client) -> None:
     there.on("GET", "/v1/services", page(service_view("a"), service_view("b"), next_="c1"), page(service_view("c")))
     names = client.services.list(project="p", mine=True, phase="deployed")
     assert there.seen == []
@@ -126,13 +126,13 @@ def test_lists_filter_and_fetch_page_by_page(there: StandIn, client: Client) -> 
     ]
 
 
-def test_a_list_that_does_not_end_is_noticed(there: StandIn, client: Client) -> None:
+def test_a_list_that_does_not_end_is_noticed(there: FakeManagerApi, client: Client) -> None:
     there.on("GET", "/v1/agents", page(next_="same"))
     with pytest.raises(UnexpectedAnswerError, match="does not end"):
         list(client.agents.list())
 
 
-def test_tokens_rules_history_validations(there: StandIn, client: Client) -> None:
+def test_tokens_rules_history_validations(there: FakeManagerApi, client: Client) -> None:
     there.on("POST", "/v1/services/echo/tokens", {**TOKEN, "token": "ey"}, status=201)
     assert client.tokens.create("echo").token == "ey"
     client.tokens.create("echo", CreateToken(expires_at=datetime(2027, 1, 1, tzinfo=UTC)))
@@ -171,7 +171,7 @@ def test_tokens_rules_history_validations(there: StandIn, client: Client) -> Non
     assert seen == [False, True]
 
 
-def test_folders(there: StandIn, client: Client) -> None:
+def test_folders(there: FakeManagerApi, client: Client) -> None:
     there.on("POST", "/v1/folders", FOLDER, status=201)
     assert client.folders.create(CreateFolder(name="f")).name == "f"
     there.on("GET", "/v1/folders", page(FOLDER))
@@ -182,7 +182,7 @@ def test_folders(there: StandIn, client: Client) -> None:
     assert there.seen[-1][1] == "/v1/folders/f/files?limit=200&path=a&recursive=true&project=p"
 
 
-def test_a_refusal_carries_the_problem(there: StandIn, client: Client) -> None:
+def test_a_refusal_carries_the_problem(there: FakeManagerApi, client: Client) -> None:
     wrong = [{"field": "replicas", "found": -1, "allowed": "0 or more"}]
     there.on("POST", "/v1/services/echo/start", lambda: problem("invalid-request", 400, errors=wrong))
     with pytest.raises(ApiError, match="it is invalid-request") as refused:
@@ -191,7 +191,7 @@ def test_a_refusal_carries_the_problem(there: StandIn, client: Client) -> None:
     assert refused.value.request_id == "r1"
 
 
-def test_when_to_come_back(there: StandIn, client: Client) -> None:
+def test_when_to_come_back(there: FakeManagerApi, client: Client) -> None:
     def busy() -> web.Response:
         response = problem("too-many-requests", 429)
         response.headers["Retry-After"] = "7"
@@ -204,7 +204,7 @@ def test_when_to_come_back(there: StandIn, client: Client) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"[]", b"\xff\xfe", b""])
-def test_a_refusal_without_a_problem(there: StandIn, client: Client, body: bytes) -> None:
+def test_a_refusal_without_a_problem(there: FakeManagerApi, client: Client, body: bytes) -> None:
     there.on("GET", "/v1/whoami", lambda: web.Response(status=502, body=body))
     with pytest.raises(ApiError, match="GET /v1/whoami: 502 Bad Gateway") as refused:
         client.whoami()
@@ -212,26 +212,26 @@ def test_a_refusal_without_a_problem(there: StandIn, client: Client, body: bytes
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"{}", b""])
-def test_an_answer_that_is_no_such_thing(there: StandIn, client: Client, body: bytes) -> None:
+def test_an_answer_that_is_no_such_thing(there: FakeManagerApi, client: Client, body: bytes) -> None:
     there.on("GET", "/v1/whoami", lambda: web.Response(body=body))
     with pytest.raises(UnexpectedAnswerError, match="not a WhoAmI"):
         client.whoami()
 
 
-def test_a_redirection_is_not_followed_with_the_key(there: StandIn, client: Client) -> None:
+def test_a_redirection_is_not_followed_with_the_key(there: FakeManagerApi, client: Client) -> None:
     there.on("GET", "/v1/whoami", lambda: web.Response(status=302, headers={"Location": "https://elsewhere.example"}))
     with pytest.raises(UnexpectedAnswerError, match="is this the manager's URL"):
         client.whoami()
 
 
-def test_a_wrong_key(there: StandIn) -> None:
+def test_a_wrong_key(there: FakeManagerApi) -> None:
     with Client(there.url, "hr_wrong") as client, pytest.raises(ApiError) as refused:
         client.whoami()
     assert (refused.value.type, refused.value.status) == ("unauthenticated", 401)
 
 
 @pytest.mark.parametrize("name", ["../users", "a/b", "..", ".", "", "a?b#c", "ü", "a%2Fb"])
-def test_a_name_cannot_become_another_path(there: StandIn, client: Client, name: str) -> None:
+def test_a_name_cannot_become_another_path(there: FakeManagerApi, client: Client, name: str) -> None:
     with pytest.raises(ApiError):
         client.services.get(name)
     ((_, path),) = there.seen
@@ -309,7 +309,7 @@ def test_what_is_no_url(url: str) -> None:
         Client(url, KEY)
 
 
-def test_clients_project_tokens_and_limits(there: StandIn, client: Client) -> None:
+def test_clients_project_tokens_and_limits(there: FakeManagerApi, client: Client) -> None:
     view = {
         "id": uid(9),
         "name": "robot",
@@ -344,7 +344,7 @@ def test_clients_project_tokens_and_limits(there: StandIn, client: Client) -> No
     ]
 
 
-def test_an_older_manager_does_not_say_where_a_revocation_is_in_force(there: StandIn, client: Client) -> None:
+def test_an_older_manager_does_not_say_where_a_revocation_is_in_force(there: FakeManagerApi, client: Client) -> None:
     there.on("DELETE", f"/v1/services/echo/tokens/{uid(5)}", lambda: web.Response(status=204))
     there.on("DELETE", "/v1/services/echo/clients/robot", lambda: web.Response(status=204))
     seen = client.tokens.revoke("echo", uid(5))
@@ -352,7 +352,7 @@ def test_an_older_manager_does_not_say_where_a_revocation_is_in_force(there: Sta
     assert client.clients.revoke("echo", "robot").in_force is None
 
 
-def test_a_request_without_an_answer_is_said_once(there: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_without_an_answer_is_said_once(there: FakeManagerApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "SLOW_S", 0.01)
     told: list[str] = []
     said = threading.Event()

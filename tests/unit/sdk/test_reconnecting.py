@@ -21,7 +21,7 @@ from headrace.sdk import ApiError, Client, UnreachableError
 from headrace.sdk.errors import AnswerLostError
 from headrace.sdk.logs import RECONNECT_S, LogStream
 from headrace.sdk.transport import Transport
-from tests.unit.sdk.standin import KEY, service_view, stand_in
+from tests.support.fakes.manager_api import KEY, fake_manager_api, service_view
 
 REPLICAS = ("00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002")
 
@@ -54,7 +54,7 @@ def transport(handle: Callable[[httpx.Request], httpx.Response], time: Time, **m
         clock=lambda: time.now,
         **more,
     )
-    made._http = httpx.Client(verify=False, base_url="http://there", transport=httpx.MockTransport(handle))
+    made.http = httpx.Client(verify=False, base_url="http://there", transport=httpx.MockTransport(handle))
     return made
 
 
@@ -240,7 +240,7 @@ def test_a_request_waits_for_a_server_that_restarts_and_is_sent_once() -> None:
                 done.append(request.method)
                 return httpx.Response(201, json=service_view())
 
-            client._transport._http = httpx.Client(
+            client._transport.http = httpx.Client(
                 verify=False, base_url=client.url, transport=httpx.MockTransport(handle)
             )
             assert client.services.create(CreateService(name="echo")).name == "echo"
@@ -285,7 +285,7 @@ def test_an_answer_that_was_lost_after_sending_is_not_asked_for_again() -> None:
 
 
 def test_a_real_server_that_begins_to_listen_is_found() -> None:
-    with stand_in() as there:
+    with fake_manager_api() as there:
         port = int(there.url.rpartition(":")[2])
     # The port is free again, and most likely nobody's: until somebody listens there, connections are refused.
     waited = threading.Event()

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from headrace.sdk import AnswerLostError, ApiError, Client, TransferError, uploads
 from headrace.sdk.archives import Small, Wanted, batches
-from tests.unit.sdk.standin import StandIn
+from tests.support.fakes.manager_api import FakeManagerApi
 
 MIB = 1024 * 1024
 CHUNK_BYTES = 4 * MIB
@@ -23,11 +23,11 @@ def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "CHUNK_BYTES", CHUNK_BYTES)
 
 
-def patches(there: StandIn) -> int:
+def patches(there: FakeManagerApi) -> int:
     return sum(method == "PATCH" for method, _ in there.seen)
 
 
-def test_a_file_goes_up_in_chunks_with_progress(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_a_file_goes_up_in_chunks_with_progress(there: FakeManagerApi, client: Client, tmp_path: Path) -> None:
     source = tmp_path / "model.bin"
     source.write_bytes(LARGE)
     seen: list[tuple[int, int]] = []
@@ -46,28 +46,30 @@ def test_a_file_goes_up_in_chunks_with_progress(there: StandIn, client: Client, 
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"x" * CHUNK_BYTES])
-def test_any_size(there: StandIn, client: Client, content: bytes) -> None:
+def test_any_size(there: FakeManagerApi, client: Client, content: bytes) -> None:
     client.folders.upload("f", content, "ü/a b.bin")
     assert there.files == {"ü/a b.bin": content}
     assert patches(there) == (1 if content else 0)
 
 
 @pytest.mark.parametrize("fault", ["half", "after", "503", "423", "502"])
-def test_an_upload_continues_where_it_broke(there: StandIn, client: Client, fault: str) -> None:
+def test_an_upload_continues_where_it_broke(there: FakeManagerApi, client: Client, fault: str) -> None:
     there.faults.extend(["", fault, fault])
     client.folders.upload("f", LARGE, "model.bin")
     assert there.files == {"model.bin": LARGE}
     assert "HEAD" in [method for method, _ in there.seen]
 
 
-def test_an_upload_whose_last_answer_was_lost_is_recognised(there: StandIn, client: Client) -> None:
+def test_an_upload_whose_last_answer_was_lost_is_recognised(there: FakeManagerApi, client: Client) -> None:
     there.faults.append("after")
     client.folders.upload("f", b"12345", "a/model.bin")
     assert patches(there) == 1
     assert there.seen[-1][1] == "/v1/folders/f/files?limit=200&path=a"
 
 
-def test_an_upload_of_which_all_came_is_finished_before_it_counts_as_done(there: StandIn, client: Client) -> None:
+def test_an_upload_of_which_all_came_is_finished_before_it_counts_as_done(
+    there: FakeManagerApi, client: Client
+) -> None:
     # The server was cut off while it checked the content: all bytes are there, and the file is not in its place.
     there.faults.append("unfinished")
     client.folders.upload("f", b"12345", "model.bin")
@@ -79,7 +81,7 @@ def test_an_upload_of_which_all_came_is_finished_before_it_counts_as_done(there:
     assert there.files == {"model.bin": b"67890"}
 
 
-def test_an_upload_that_is_gone_is_not_taken_for_done(there: StandIn, client: Client) -> None:
+def test_an_upload_that_is_gone_is_not_taken_for_done(there: FakeManagerApi, client: Client) -> None:
     there.faults.append("after")
     there.on("GET", "/v1/folders/f/files", {"items": [], "next": None})
     with pytest.raises(ApiError) as refused:
@@ -87,7 +89,7 @@ def test_an_upload_that_is_gone_is_not_taken_for_done(there: StandIn, client: Cl
     assert refused.value.status == 404
 
 
-def test_an_upload_gives_up_in_the_end_and_can_be_continued(there: StandIn, client: Client) -> None:
+def test_an_upload_gives_up_in_the_end_and_can_be_continued(there: FakeManagerApi, client: Client) -> None:
     there.faults.extend(["", *["503"] * 9])
     with pytest.raises(TransferError) as stopped:
         client.folders.upload("f", LARGE, "model.bin")
@@ -98,12 +100,12 @@ def test_an_upload_gives_up_in_the_end_and_can_be_continued(there: StandIn, clie
     assert seen[0] == CHUNK_BYTES
 
 
-def test_an_upload_that_cannot_be_continued_starts_anew(there: StandIn, client: Client) -> None:
+def test_an_upload_that_cannot_be_continued_starts_anew(there: FakeManagerApi, client: Client) -> None:
     client.folders.upload("f", b"12345", "model.bin", resume="gone")
     assert there.files == {"model.bin": b"12345"}
 
 
-def test_a_refused_upload_is_not_repeated(there: StandIn, client: Client) -> None:
+def test_a_refused_upload_is_not_repeated(there: FakeManagerApi, client: Client) -> None:
     there.faults.extend(["403"])
     with pytest.raises(ApiError):
         client.folders.upload("f", b"12345", "model.bin")
@@ -111,7 +113,7 @@ def test_a_refused_upload_is_not_repeated(there: StandIn, client: Client) -> Non
 
 
 def test_small_files_go_in_parts_and_those_that_cannot_be_read_are_named(
-    there: StandIn, client: Client, tmp_path: Path
+    there: FakeManagerApi, client: Client, tmp_path: Path
 ) -> None:
     there.refused = {"b": "a directory"}
     files = [Small(name.encode(), name, 1) for name in "abc"] + [Small(tmp_path / "gone", "d", 1)]
@@ -145,7 +147,9 @@ def test_parts_have_a_bound_on_files_and_on_bytes() -> None:
     ]
 
 
-def test_a_refused_archive_is_not_repeated_and_a_server_that_stays_away_ends_it(there: StandIn, client: Client) -> None:
+def test_a_refused_archive_is_not_repeated_and_a_server_that_stays_away_ends_it(
+    there: FakeManagerApi, client: Client
+) -> None:
     there.faults.append("403")
     with pytest.raises(ApiError):
         list(client.folders.upload_small("f", [Small(b"1", "a", 1)]))
@@ -160,7 +164,7 @@ def test_a_file_that_is_not_there(client: Client, tmp_path: Path) -> None:
         client.folders.upload("f", tmp_path / "no", "model.bin")
 
 
-def test_a_download_is_whole_and_replaces_an_older_file(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_a_download_is_whole_and_replaces_an_older_file(there: FakeManagerApi, client: Client, tmp_path: Path) -> None:
     there.files["a/ü b.bin"] = LARGE
     to = tmp_path / "b.bin"
     to.write_bytes(b"old")
@@ -173,13 +177,13 @@ def test_a_download_is_whole_and_replaces_an_older_file(there: StandIn, client: 
     assert stat.S_IMODE(to.stat().st_mode) & 0o600 == 0o600
 
 
-def test_an_empty_file(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_an_empty_file(there: FakeManagerApi, client: Client, tmp_path: Path) -> None:
     there.files["e"] = b""
     client.folders.download("f", "e", tmp_path / "e")
     assert (tmp_path / "e").read_bytes() == b""
 
 
-def test_a_download_continues_where_it_broke(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_a_download_continues_where_it_broke(there: FakeManagerApi, client: Client, tmp_path: Path) -> None:
     there.files["m"] = LARGE
     there.faults.extend(["cut", "cut"])
     client.folders.download("f", "m", tmp_path / "m")
@@ -190,14 +194,16 @@ def test_a_download_continues_where_it_broke(there: StandIn, client: Client, tmp
     assert all(ranges[1:])
 
 
-def test_a_file_that_changed_meanwhile_is_read_from_its_start(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_a_file_that_changed_meanwhile_is_read_from_its_start(
+    there: FakeManagerApi, client: Client, tmp_path: Path
+) -> None:
     there.files["m"] = LARGE
     there.faults.append("changed")
     client.folders.download("f", "m", tmp_path / "m")
     assert (tmp_path / "m").read_bytes() == LARGE[::-1]
 
 
-def test_a_download_that_fails_leaves_nothing(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_a_download_that_fails_leaves_nothing(there: FakeManagerApi, client: Client, tmp_path: Path) -> None:
     with pytest.raises(ApiError):
         client.folders.download("f", "missing", tmp_path / "m")
     there.files["m"] = b"x" * 10
@@ -208,12 +214,12 @@ def test_a_download_that_fails_leaves_nothing(there: StandIn, client: Client, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_read_a_small_file(there: StandIn, client: Client) -> None:
+def test_read_a_small_file(there: FakeManagerApi, client: Client) -> None:
     there.files["model-definition.yaml"] = b"models: []\n"
     assert client.folders.read("f", "model-definition.yaml") == b"models: []\n"
 
 
-def test_log_lines(there: StandIn, client: Client) -> None:
+def test_log_lines(there: FakeManagerApi, client: Client) -> None:
     there.log_lines = [b"2026 one\n2026 t", b"wo\r\n2026 \xc3", b"\xa4 \x0b\xe2\x80\xa8 still\n\n2026 \xff\nlast"]
     lines = list(client.services.logs("echo", replica="r", tail=5))
     assert lines == ["2026 one", "2026 two", "2026 ä \x0b\u2028 still", "", "2026 \ufffd", "last"]
@@ -222,7 +228,7 @@ def test_log_lines(there: StandIn, client: Client) -> None:
     assert there.seen[-1][1] == "/v1/services/echo/logs?download=all&follow=false"
 
 
-def test_followed_logs_end_when_the_reader_leaves(there: StandIn, client: Client) -> None:
+def test_followed_logs_end_when_the_reader_leaves(there: FakeManagerApi, client: Client) -> None:
     there.log_lines = [b"first\n"]
     with client.services.logs("echo", follow=True) as lines:
         assert next(lines) == "first"
@@ -230,13 +236,13 @@ def test_followed_logs_end_when_the_reader_leaves(there: StandIn, client: Client
     assert there.log_closed.wait(5)
 
 
-def test_logs_of_nothing(there: StandIn, client: Client) -> None:
+def test_logs_of_nothing(there: FakeManagerApi, client: Client) -> None:
     there.on("GET", "/v1/validations/x", {})
     client_lines = client.validations.logs("x")
     assert list(client_lines) == []
 
 
-def test_a_log_that_breaks_is_not_taken_for_its_end(there: StandIn, client: Client) -> None:
+def test_a_log_that_breaks_is_not_taken_for_its_end(there: FakeManagerApi, client: Client) -> None:
     async def cut(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -260,7 +266,7 @@ def part(directory: Path, name: str, *, age_s: float) -> Path:
 
 @pytest.mark.parametrize("how", ["alone", "with others"])
 def test_what_a_killed_download_left_is_removed_by_the_next_one_of_the_same_file(
-    there: StandIn, client: Client, tmp_path: Path, how: str
+    there: FakeManagerApi, client: Client, tmp_path: Path, how: str
 ) -> None:
     there.files["m"] = b"whole"
     part(tmp_path, ".m.abcd_123.part", age_s=3600)
@@ -282,7 +288,7 @@ def test_what_a_killed_download_left_is_removed_by_the_next_one_of_the_same_file
     assert set(tmp_path.iterdir()) == {*others, link, written, tmp_path / "m"}
 
 
-def test_a_download_holds_its_part_against_others(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_a_download_holds_its_part_against_others(there: FakeManagerApi, client: Client, tmp_path: Path) -> None:
     there.files["m"] = LARGE
     free: list[bool] = []
 

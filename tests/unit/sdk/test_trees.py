@@ -13,7 +13,7 @@ import pytest
 from headrace.sdk import Client, ResumeFile, TransferError, TreeError
 from headrace.sdk.errors import ApiError
 from headrace.sdk.trees import jobs, plan, results
-from tests.unit.sdk.standin import KEY, MODIFIED, NOW, StandIn, problem, uid
+from tests.support.fakes.manager_api import KEY, MODIFIED, NOW, FakeManagerApi, problem, uid
 
 FOLDER = {"id": uid(5), "name": "chat", "project_id": uid(2), "usage_mode": "model", "created_at": NOW}
 FILES = f"/v1/folders/{uid(5)}/files"
@@ -21,14 +21,14 @@ ARCHIVE = f"/v1/folders/{uid(5)}/archive"
 
 
 @pytest.fixture(autouse=True)
-def _folder(there: StandIn) -> None:
+def _folder(there: FakeManagerApi) -> None:
     there.on("GET", "/v1/folders/chat", FOLDER)
 
 
 class Heard:
     """A TreeProgress that remembers what the server had been asked when it heard of the beginning."""
 
-    def __init__(self, there: StandIn) -> None:
+    def __init__(self, there: FakeManagerApi) -> None:
         self._there = there
         self.before: list[str] = []
         self.total = -1
@@ -40,7 +40,7 @@ class Heard:
         assert done_bytes <= size_bytes, path
 
 
-def posts(there: StandIn) -> list[str]:
+def posts(there: FakeManagerApi) -> list[str]:
     return [path for method, path in there.seen if method == "POST"]
 
 
@@ -50,7 +50,9 @@ def directories(below: Path, count: int) -> Path:
     return below
 
 
-def test_directories_are_requests_of_the_transfer_as_files_are(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_directories_are_requests_of_the_transfer_as_files_are(
+    there: FakeManagerApi, client: Client, tmp_path: Path
+) -> None:
     heard = Heard(there)
     done = client.folders.upload_tree("chat", directories(tmp_path / "m", 1200), progress=heard)
     assert heard.before == ["GET"], "it is heard of before the first of them is made"
@@ -60,7 +62,7 @@ def test_directories_are_requests_of_the_transfer_as_files_are(there: StandIn, c
     assert len(done.directories) == 1200
 
 
-def test_nothing_is_sent_after_a_failure(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_nothing_is_sent_after_a_failure(there: FakeManagerApi, client: Client, tmp_path: Path) -> None:
     (directories(tmp_path / "m", 1200) / "file").write_bytes(b"1")
     there.faults.append("403")
     with pytest.raises(ApiError):
@@ -70,7 +72,7 @@ def test_nothing_is_sent_after_a_failure(there: StandIn, client: Client, tmp_pat
 
 
 def test_an_interrupted_transfer_breaks_its_own_requests_only(
-    there: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    there: FakeManagerApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_bytes(b"1")
     there.faults.extend(["503"] * 20)
@@ -88,7 +90,7 @@ def test_an_interrupted_transfer_breaks_its_own_requests_only(
         assert client.folders.get("chat").name == "chat"
 
 
-def test_what_progress_raises_ends_the_transfer(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_what_progress_raises_ends_the_transfer(there: FakeManagerApi, client: Client, tmp_path: Path) -> None:
     class Ends(Heard):
         def moved(self, path: str, done_bytes: int, size_bytes: int) -> None:
             raise RuntimeError(f"{path} {done_bytes} {size_bytes}")
@@ -98,7 +100,7 @@ def test_what_progress_raises_ends_the_transfer(there: StandIn, client: Client, 
         client.folders.upload_tree("chat", tmp_path / "file", progress=Ends(there))
 
 
-def test_an_upload_goes_on_by_what_was_kept(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_an_upload_goes_on_by_what_was_kept(there: FakeManagerApi, client: Client, tmp_path: Path) -> None:
     file, kept = tmp_path / "m.bin", ResumeFile(tmp_path / "state/open.json")
     file.write_bytes(b"m" * 5_000_000)
     there.faults.extend(["half", *["503"] * 9])
@@ -114,7 +116,7 @@ def test_an_upload_goes_on_by_what_was_kept(there: StandIn, client: Client, tmp_
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["open.json"]
 
 
-def test_paths_that_are_not_wanted_are_passed_over(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_paths_that_are_not_wanted_are_passed_over(there: FakeManagerApi, client: Client, tmp_path: Path) -> None:
     for name in ("a", ".git/config", ".git/objects/1"):
         (tmp_path / "m" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "m" / name).write_bytes(b"1")
@@ -125,7 +127,7 @@ def test_paths_that_are_not_wanted_are_passed_over(there: StandIn, client: Clien
 
 
 def test_links_and_special_files_there_are_named_and_made_no_file_here(
-    there: StandIn, client: Client, tmp_path: Path
+    there: FakeManagerApi, client: Client, tmp_path: Path
 ) -> None:
     there.files = {"a": b"1"}
     kinds = {"a": "file", "d": "directory", "d/link": "link", "pipe": "special"}
@@ -142,7 +144,7 @@ def test_links_and_special_files_there_are_named_and_made_no_file_here(
 
 
 def test_a_manager_that_cannot_say_what_is_no_file_is_asked_for_files(
-    there: StandIn, client: Client, tmp_path: Path
+    there: FakeManagerApi, client: Client, tmp_path: Path
 ) -> None:
     there.files = {"a": b"1"}
     unknown = [{"field": "all", "found": "true", "allowed": "nothing: there is no such field"}]
@@ -156,7 +158,7 @@ def test_a_manager_that_cannot_say_what_is_no_file_is_asked_for_files(
     ]
 
 
-def test_a_large_file_that_went_meanwhile_costs_itself(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_a_large_file_that_went_meanwhile_costs_itself(there: FakeManagerApi, client: Client, tmp_path: Path) -> None:
     there.files = {"a": b"1"}
     rows = [
         {"path": path, "kind": "file", "size_bytes": size, "modified_at": NOW}
@@ -170,7 +172,7 @@ def test_a_large_file_that_went_meanwhile_costs_itself(there: StandIn, client: C
     assert list((tmp_path / "to").iterdir()) == [tmp_path / "to/a"]
 
 
-def files_of(there: StandIn, sizes: dict[str, int]) -> None:
+def files_of(there: FakeManagerApi, sizes: dict[str, int]) -> None:
     """The folder has these files, with content of these sizes."""
     there.files = {path: b"x" * size for path, size in sizes.items()}
     rows = [{"path": path, "kind": "file", "size_bytes": size, "modified_at": NOW} for path, size in sizes.items()]
@@ -179,7 +181,7 @@ def files_of(there: StandIn, sizes: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("size", [1, 2_000_000])
 def test_names_of_255_bytes_come_in_whatever_script_they_are(
-    there: StandIn, client: Client, tmp_path: Path, size: int
+    there: FakeManagerApi, client: Client, tmp_path: Path, size: int
 ) -> None:
     names = {"a" * 255: size, "\u6c34" * 85: size, "x" + "\u00e9" * 127: size}
     files_of(there, names)
@@ -190,7 +192,7 @@ def test_names_of_255_bytes_come_in_whatever_script_they_are(
 
 @pytest.mark.parametrize("size", [1, 2_000_000])
 def test_a_file_that_cannot_be_written_here_costs_itself(
-    there: StandIn, client: Client, tmp_path: Path, size: int
+    there: FakeManagerApi, client: Client, tmp_path: Path, size: int
 ) -> None:
     too_long, deep = "n" * 300, "/".join(["d" * 200] * 25)  # more than a name, and than a path, may have here
     files_of(there, {"a": size, too_long: size, f"{'m' * 300}/b": size, f"{deep}/c": size, "z": size})
@@ -201,7 +203,9 @@ def test_a_file_that_cannot_be_written_here_costs_itself(
     assert not [path for path in (tmp_path / "to").iterdir() if path.suffix == ".part"]
 
 
-def test_a_directory_that_cannot_be_made_here_costs_itself(there: StandIn, client: Client, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_made_here_costs_itself(
+    there: FakeManagerApi, client: Client, tmp_path: Path
+) -> None:
     rows = [{"path": path, "kind": "directory", "size_bytes": 0, "modified_at": NOW} for path in ("a", "n" * 300, "z")]
     there.on("GET", FILES, {"items": rows, "next": None})
     done = client.folders.download_tree("chat", tmp_path / "to")
@@ -213,7 +217,7 @@ def test_a_directory_that_cannot_be_made_here_costs_itself(there: StandIn, clien
 
 @pytest.mark.parametrize("size", [1, 2_000_000])
 def test_a_full_disk_here_ends_a_download(
-    there: StandIn, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+    there: FakeManagerApi, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     files_of(there, {"a": size})
 
@@ -226,7 +230,7 @@ def test_a_full_disk_here_ends_a_download(
 
 
 def test_more_than_one_transfer_plans_is_refused_before_anything_moves(
-    there: StandIn, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    there: FakeManagerApi, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "MOST_ENTRIES", 3)
     for name in "abcd":
@@ -242,7 +246,7 @@ def test_more_than_one_transfer_plans_is_refused_before_anything_moves(
 
 
 def test_what_lies_deeper_than_a_path_may_lead_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_MOST_LEVELS", 3)
+    monkeypatch.setattr(plan, "MOST_LEVELS", 3)
     (tmp_path / "m/1/2/3/4").mkdir(parents=True)
     (tmp_path / "m/1/2/file").write_bytes(b"1")
     planned = plan.plan_upload([tmp_path / "m"], "")

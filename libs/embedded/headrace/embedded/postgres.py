@@ -93,7 +93,7 @@ async def postgres_program(facts: PostgresFacts) -> Program:
         ready=lambda: _ready(facts),
         prepare=lambda: _clear_stale_pid(facts.data),
         stop_steps=STOP_STEPS,
-        ailing=lambda: _shutting_down(facts.data),
+        ailing=lambda: shutting_down(facts.data),
     )
 
 
@@ -152,7 +152,7 @@ def _serves(pid: int, data: Path) -> bool:
     return False
 
 
-def _shutting_down(data: Path) -> str | None:
+def shutting_down(data: Path) -> str | None:
     """Say so where somebody else told the server to end: a smart shutdown (SIGTERM) takes no new connections, and waits for as long
     as pools hold theirs."""
     with suppress(OSError):

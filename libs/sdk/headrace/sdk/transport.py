@@ -98,7 +98,7 @@ class Transport:
         self._said_slow = False
         self._patience_s = patience_s
         self._timeout = httpx.Timeout(timeout_s, connect=connect_timeout_s, pool=timeout_s)
-        self._http = httpx.Client(
+        self.http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {key}", "User-Agent": "headrace-sdk"},
             timeout=self._timeout,
@@ -114,7 +114,7 @@ class Transport:
         self._closing.set()
         for other in tuple(self._others):
             other.close()
-        self._http.close()
+        self.http.close()
 
     @contextmanager
     def another(self) -> Iterator[Transport]:
@@ -165,7 +165,7 @@ class Transport:
         def once() -> httpx.Response:
             # what is sent long may be answered late
             with translated(), self._slow(quiet=content is not None and body is None):
-                answer = self._http.request(method, path, params=params, content=content, headers=sent)
+                answer = self.http.request(method, path, params=params, content=content, headers=sent)
             raise_for_problem(answer)
             return answer
 
@@ -200,13 +200,13 @@ class Transport:
     ) -> Iterator[httpx.Response]:
         """Enter with the answer of a GET whose body is still to be read; `endless` bodies may be silent for any time."""
         timeout = httpx.Timeout(self._timeout.read, read=None) if endless else self._timeout
-        request = self._http.build_request(
+        request = self.http.build_request(
             "GET", path, params=_params(query), headers=dict(headers or {}), timeout=timeout
         )
 
         def once() -> httpx.Response:
             with translated(), self._slow():
-                answer = self._http.send(request, stream=True)
+                answer = self.http.send(request, stream=True)
             if answer.is_error:
                 try:
                     with translated():

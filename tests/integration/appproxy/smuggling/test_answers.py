@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from headrace.common.contracts.messages.routes import Limits
 from tests.integration.appproxy.smuggling.answers import ANSWERS, GOOD, AnswerCase, Breaks, Fails, Gets
 from tests.integration.appproxy.smuggling.recorder import Heard, send
-from tests.integration.appproxy.world import World, raw_backend
-from tests.unit.appproxy.tables import route, table
+from tests.support.factories.route_tables import route, table
+from tests.support.worlds.appproxy import World, raw_backend
 
 NEXT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext"
 

@@ -7,8 +7,8 @@ import pytest
 from tests.integration.appproxy.smuggling.corpus import GROUPS
 from tests.integration.appproxy.smuggling.judge import faults, outcome
 from tests.integration.appproxy.smuggling.recorder import recorder
-from tests.integration.appproxy.world import World
-from tests.unit.appproxy.tables import route, table
+from tests.support.factories.route_tables import route, table
+from tests.support.worlds.appproxy import World
 
 
 @pytest.mark.parametrize("group", GROUPS)

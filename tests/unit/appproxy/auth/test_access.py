@@ -10,7 +10,7 @@ from headrace.appproxy.dataplane.auth.access import revokes_access
 from headrace.common.contracts.ids import ClientId, TokenId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, Revocation
 from headrace.common.runtime.clock import utc_now
-from tests.unit.appproxy.tables import Signer, route, table
+from tests.support.factories.route_tables import Signer, route, table
 
 KEY, OTHER_KEY = Signer("k1").public, Signer("k2").public
 REVOKED, OTHER = (Revocation(token_id=TokenId(new_uuid()), expires_at=utc_now()) for _ in range(2))

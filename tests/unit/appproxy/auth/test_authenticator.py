@@ -23,7 +23,7 @@ from headrace.common.contracts.ids import ClientId, TokenId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, Revocation, TokenLimits
 from headrace.common.contracts.problems import Forbidden, Problem, Unauthenticated
 from headrace.common.contracts.reasons.proxy import ProxyReason
-from tests.unit.appproxy.tables import PROJECT, Signer, table
+from tests.support.factories.route_tables import PROJECT, Signer, table
 
 SIGNER = Signer()
 SECRET = "hrc_" + "s" * 43
@@ -187,7 +187,7 @@ def test_a_new_table_ends_what_was_remembered_but_no_signature(monkeypatch: pyte
 
     for each in shown:
         gate.authenticate(where(), each, NOW)
-    monkeypatch.setattr(signatures, "_verify", lambda *_: pytest.fail("verified again"))
+    monkeypatch.setattr(signatures, "verify", lambda *_: pytest.fail("verified again"))
     limited = TokenLimits(token_id=TokenId(token_id), limits=RateLimits(in_flight=1))
     tables.apply(TABLE.model_copy(update={"generation": 2, "token_limits": (limited,)}))
     assert gate.authenticate(where(), shown[0], NOW).limits == RateLimits(in_flight=1)
@@ -203,8 +203,8 @@ def test_a_new_table_ends_what_was_remembered_but_no_signature(monkeypatch: pyte
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authenticator, "_MOST_CALLERS", 3)
-    monkeypatch.setattr(signatures, "_MOST_REFUSED", 2)
+    monkeypatch.setattr(authenticator, "MOST_CALLERS", 3)
+    monkeypatch.setattr(signatures, "MOST_REFUSED", 2)
     gate, public = Authenticator(remembered=2), entry(open_to_public=True)
     for number in range(10):
         gate.authenticate(public, b"Bearer engine-%d" % number, NOW)
@@ -334,13 +334,13 @@ def test_who_asks_at_the_fleets_base_url(monkeypatch: pytest.MonkeyPatch) -> Non
     revoked = directory(entry(revocations=(gone,)))
     assert gate.model_scope(*revoked, bearer(token_id=token_id), NOW) == ProxyReason.REVOKED_TOKEN
     assert gate.model_scope(*revoked, bearer(PROJECT, token_id=token_id), NOW) == ProxyReason.REVOKED_TOKEN
-    verified, verify = [], signatures._verify
+    verified, verify = [], signatures.verify
 
     def counted(token: SignedToken, key: str) -> Claims | str:
         verified.append(token)
         return verify(token, key)
 
-    monkeypatch.setattr(signatures, "_verify", counted)
+    monkeypatch.setattr(signatures, "verify", counted)
     forged = f"Bearer {Signer().token(TABLE.service_id)}".encode()
     assert [gate.model_scope(*known, forged, NOW) for _ in range(3)] == ["bad-signature"] * 3
     assert len(verified) == 1, "a wrong signature is judged once, however many services there are"

@@ -14,7 +14,7 @@ from headrace.appproxy.settings import Settings
 from headrace.appproxy.worker.shares import settings_for, share, table_for
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import Limits
-from tests.unit.appproxy.tables import table
+from tests.support.factories.route_tables import table
 
 ONE, TWO = ServiceId(UUID(int=1)), ServiceId(UUID(int=2))
 

@@ -11,7 +11,7 @@ from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.common.contracts.ids import ServiceId, SessionId
-from tests.unit.appproxy.tables import REVISION, route, table
+from tests.support.factories.route_tables import REVISION, route, table
 
 
 def test_a_replica_is_shown_from_its_first_request_on_and_until_its_last() -> None:

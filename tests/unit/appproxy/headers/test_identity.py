@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from headrace.appproxy.dataplane.headers.identity import holds_credential, is_identity_field, without_credentials
 from headrace.appproxy.dataplane.headers.subprotocols import parse_offer
 from headrace.common.contracts.ids import new_uuid
-from tests.unit.appproxy.tables import Signer
+from tests.support.factories.route_tables import Signer
 
 TOKEN = Signer().token(new_uuid()).encode()
 SECRET = b"hrc_" + b"s" * 43

@@ -22,7 +22,7 @@ from headrace.appproxy.dataplane.inspect.model_index import (
 from headrace.common.contracts.ids import ProjectId, ServiceId
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.reasons.proxy import ModelReason
-from tests.unit.appproxy.tables import PROJECT, table
+from tests.support.factories.route_tables import PROJECT, table
 
 THEIRS = ProjectId(UUID(int=99))
 MINE, OTHERS = ModelScope(PROJECT), ModelScope(THEIRS)

@@ -214,7 +214,7 @@ async def test_an_end_in_the_middle_of_a_message_is_logged() -> None:
 
 
 async def test_who_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "_MOST_WAITING", 5_000_000)
+    monkeypatch.setattr(channels, "MOST_WAITING", 5_000_000)
     one, two = socket.socketpair()
     writing = End(one)
     content = CODEC.encode(Text("x" * 1_000_000))

@@ -39,7 +39,7 @@ from headrace.appproxy.ipc.stats import HistogramCounts, ReplicaCounts, ServiceC
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, Revocation
 from tests.support.effort import examples
-from tests.unit.appproxy.tables import route, table
+from tests.support.factories.route_tables import route, table
 
 T = TypeVar("T")
 counts = st.integers(0, 2**60)

@@ -16,7 +16,7 @@ from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.wiring import build_data_plane
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.problems import Problem
-from tests.unit.appproxy.tables import table
+from tests.support.factories.route_tables import table
 
 SEGMENTS = st.sampled_from(
     [

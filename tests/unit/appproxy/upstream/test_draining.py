@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from headrace.appproxy.dataplane.upstream.draining import NEVER, drain_deadline
-from tests.unit.appproxy.tables import route
+from tests.support.factories.route_tables import route
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

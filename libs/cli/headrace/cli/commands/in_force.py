@@ -14,7 +14,7 @@ from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.session import Session
 from headrace.common.contracts.http.revocations import RevocationView
 
-_WAIT_S = 5.0
+WAIT_S = 5.0
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait (5 s at most) until all app-proxies refuse it.")]
 
 
@@ -27,7 +27,7 @@ def told(
     Raises CliError (exit code 5) where it is not in force everywhere after the wait.
     """
     if seen.in_force is False and not no_wait:
-        seen = wait(_WAIT_S)
+        seen = wait(WAIT_S)
     if seen.in_force is False and not no_wait:
         if session.output.as_json:
             session.output.record(seen)

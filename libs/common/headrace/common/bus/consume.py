@@ -156,7 +156,7 @@ class LastValues(Generic[M]):
                 self._wake.clear()
                 every = self._resync.total_seconds()
                 try:
-                    await self._read_stored()
+                    await self.read_stored()
                     self.synced.set()
                 except BusUnavailable as problem:
                     log.warning("last_values_unread", stream=self._stream, why=problem.detail)
@@ -165,7 +165,8 @@ class LastValues(Generic[M]):
                     async with asyncio.timeout(every):
                         await self._wake.wait()
 
-    async def _read_stored(self) -> None:
+    async def read_stored(self) -> None:
+        """Read what the stream holds, from its beginning."""
         if "*" in self._subject or ">" in self._subject:
             before, found = set(self._there), set[str]()
             async for page in stored_values(self._bus, self._stream, self._subject):

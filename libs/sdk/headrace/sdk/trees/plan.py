@@ -19,7 +19,7 @@ _KINDS: Final = (
     (stat.S_ISCHR, "a character device"),
     (stat.S_ISBLK, "a block device"),
 )
-_MOST_LEVELS: Final = 100
+MOST_LEVELS: Final = 100
 """As deep as a path in a folder may lead."""
 
 
@@ -78,8 +78,8 @@ def _walk(top: Path, plan: Plan, level: int = 1) -> Iterator[Path]:
         if entry.is_dir(follow_symlinks=False):
             if _empty(path):
                 yield path
-            elif level == _MOST_LEVELS:
-                plan.left_out.append(LeftOut(_shown(path), f"it lies deeper than {_MOST_LEVELS} levels", lasting=True))
+            elif level == MOST_LEVELS:
+                plan.left_out.append(LeftOut(_shown(path), f"it lies deeper than {MOST_LEVELS} levels", lasting=True))
             else:
                 yield from _walk(path, plan, level + 1)
         else:

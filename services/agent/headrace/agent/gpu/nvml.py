@@ -15,7 +15,7 @@ from headrace.agent.gpu.interface import Load
 from headrace.common.contracts.messages.reports import Gpu
 
 log = structlog.get_logger()
-_READ_S = 5.0
+READ_S = 5.0
 
 
 class NvmlGpus:
@@ -37,12 +37,12 @@ class NvmlGpus:
         if self._reading is None or self._reading.done():
             self._reading = asyncio.get_running_loop().run_in_executor(self._thread, self._read)
         try:
-            async with asyncio.timeout(_READ_S):
+            async with asyncio.timeout(READ_S):
                 self._last = await asyncio.shield(self._reading)
                 self._complained = False
         except (TimeoutError, self._nvml.NVMLError) as error:
             if not self._complained:  # once, not every two seconds
-                log.warning("gpus_unreadable", error=str(error) or f"no answer within {_READ_S:g} s")
+                log.warning("gpus_unreadable", error=str(error) or f"no answer within {READ_S:g} s")
             self._complained = True
         return self._last
 

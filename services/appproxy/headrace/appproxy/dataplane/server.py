@@ -31,7 +31,7 @@ _SLOW_SWEEP = 5
 """Every so many sweeps: idle connections to replicas, probes, slow start."""
 _EACH_SECOND = 10
 """Every so many: slow bodies, and what was left out of the access log."""
-_CLOSE_S = 6.0
+CLOSE_S = 6.0
 """Longest that each part may take to close at the end; the tracer gives up before."""
 
 
@@ -120,7 +120,7 @@ class DataPlane:
             downstream.close_gracefully()
 
     async def close(self) -> None:
-        """End everything, within about three times _CLOSE_S. Whatever fails or hangs on the way, all that follows is closed too."""
+        """End everything, within about three times CLOSE_S. Whatever fails or hangs on the way, all that follows is closed too."""
         if self._sweeping is not None:
             self._sweeping.cancel()
         async with AsyncExitStack() as last:
@@ -143,7 +143,7 @@ class DataPlane:
     async def _end_tasks(self) -> None:
         if not (tasks := list(self.context.requests.tasks)):
             return
-        _, late = await asyncio.wait(tasks, timeout=_CLOSE_S)
+        _, late = await asyncio.wait(tasks, timeout=CLOSE_S)
         for task in late:
             task.cancel()
         if late:
@@ -181,7 +181,7 @@ class DataPlane:
 
 async def _in_time(what: str, close: Callable[[], Awaitable[None]]) -> None:
     try:
-        async with asyncio.timeout(_CLOSE_S):
+        async with asyncio.timeout(CLOSE_S):
             await close()
     except TimeoutError:
         log.warning("close_cut", what=what)

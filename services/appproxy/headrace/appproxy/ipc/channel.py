@@ -23,7 +23,7 @@ from headrace.appproxy.ipc.codec import MOST_DESCRIPTORS, ChannelError, Codec, E
 log = structlog.get_logger()
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of one message."""
-_MOST_WAITING = 4 * MOST_BYTES
+MOST_WAITING = 4 * MOST_BYTES
 """Bytes that may wait for the other side: one that takes nothing any more is given up."""
 _HEAD = struct.Struct("!IB")
 _READ = 256 * 1024
@@ -147,8 +147,8 @@ class Channel(Generic[M]):
         data = frame(content, len(descriptors))
         self._out.append((memoryview(data), [os.dup(fd) for fd in descriptors]))
         self._waiting += len(data)
-        if self._waiting > _MOST_WAITING:
-            log.error("channel_failed", why=f"{self._waiting} bytes wait for the other side; allowed: {_MOST_WAITING}")
+        if self._waiting > MOST_WAITING:
+            log.error("channel_failed", why=f"{self._waiting} bytes wait for the other side; allowed: {MOST_WAITING}")
             self.close()
         elif len(self._out) == 1:
             self._writable()

@@ -25,7 +25,7 @@ LEFT_OUT: Final = "HEADRACE.left_out"
 """The global pax record at the end that names what is not in the archive: JSON, `count` and `entries` of `path` and `found`."""
 MOST_LEFT_OUT: Final = 100
 """Of what is left out, so many are named; all are counted."""
-_NAMES: Final = 20_000
+MOST_NAMES: Final = 20_000
 """Names that are remembered of the directories on the way to what comes next, which is how often a large one is read anew."""
 _LEAST_NAMES: Final = 1000
 """Of each of them at least so many."""
@@ -107,10 +107,10 @@ class Packer:
         if first and first[0].path == "/".join(self._below):
             yield self._below, False  # a file
         else:
-            yield from self._walk(self._below, _NAMES)
+            yield from self._walk(self._below, MOST_NAMES)
 
     def _walk(self, names: tuple[str, ...], left: int) -> Iterator[tuple[tuple[str, ...], bool]]:
-        """Yield what lies in the directory at `names` and below it. `left`: of _NAMES."""
+        """Yield what lies in the directory at `names` and below it. `left`: of MOST_NAMES."""
         after, more = "", True
         while more:
             limit = max(left, _LEAST_NAMES)

@@ -186,7 +186,7 @@ class Tree:
         """
         with problems("/".join(names), storage=self.path.parent):
             with self._place:
-                before = _facts(parent, names[-1])
+                before = facts_of(parent, names[-1])
                 os.replace(source, names[-1], dst_dir_fd=parent)
             self._gained += Amount(size, 1)
             if before is not None:
@@ -255,7 +255,8 @@ def _make(fd: int, name: str) -> bool:
     return True
 
 
-def _facts(fd: int, name: str) -> os.stat_result | None:
+def facts_of(fd: int, name: str) -> os.stat_result | None:
+    """Return what an entry of the open directory is, None where it is gone; a link is not followed."""
     try:
         return os.stat(name, dir_fd=fd, follow_symlinks=False)
     except FileNotFoundError:

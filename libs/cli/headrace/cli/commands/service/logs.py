@@ -24,7 +24,7 @@ from headrace.sdk import HeadraceError
 
 _STOP_S = 3.0
 """How long a trial run's end waits for a manager that restarts."""
-_LOG_END_S = 5.0
+LOG_END_S = 5.0
 """How long the log may take to end after its program."""
 
 _LINE = re.compile(
@@ -91,7 +91,7 @@ def validate(
         _stop(session, run)  # nobody waits for it any more
         raise
     finally:
-        log.join(_LOG_END_S)
+        log.join(LOG_END_S)
     session.output.facts(found, (("verdict", found.verdict), ("reason", f"{found.reason.text} ({found.reason.code})")))
     if found.verdict != "passed":
         raise typer.Exit(ExitCode.WAITED)

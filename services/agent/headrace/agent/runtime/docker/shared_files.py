@@ -30,7 +30,7 @@ def clear_setuid(folder: Path) -> int:
             with suppress(OSError):
                 fd = _opened(top, steps)
                 try:
-                    folders, looked_here, found_here = _clear_in(fd, MOST_ENTRIES - looked)
+                    folders, looked_here, found_here = clear_in(fd, MOST_ENTRIES - looked)
                 finally:
                     os.close(fd)
                 looked, found = looked + looked_here, found + found_here
@@ -52,7 +52,7 @@ def _opened(top: int, steps: tuple[str, ...]) -> int:
     return fd
 
 
-def _clear_in(fd: int, most: int) -> tuple[list[str], int, int]:
+def clear_in(fd: int, most: int) -> tuple[list[str], int, int]:
     """Return the folders in the one that is open as `fd`, how many entries were looked at, and how many programs had a right."""
     folders: list[str] = []
     looked = found = 0

@@ -33,7 +33,7 @@ _WORDS: dict[Denial, str] = {
 }
 _CHALLENGES: Final = 'Basic realm="headrace", charset="UTF-8", Bearer realm="headrace"'
 _NOBODYS_DIGEST: Final = "0" * 64
-_MOST_CALLERS = 2048
+MOST_CALLERS = 2048
 """Remembered per service and table."""
 _MOST_REMEMBERED_BYTES = 1024
 """Longer headers are judged anew each time, so that callers of a public service cannot fill the memory."""
@@ -112,7 +112,7 @@ class Authenticator:
             raise denial_problem(opened, basic=bool(entry.table.clients))
         entry.track_expiry(principal)
         if authorization is None or len(authorization) <= _MOST_REMEMBERED_BYTES:
-            if len(entry.principals) >= _MOST_CALLERS:
+            if len(entry.principals) >= MOST_CALLERS:
                 del entry.principals[next(iter(entry.principals))]  # the one that came first
             entry.principals[authorization] = principal
         return principal

@@ -13,7 +13,7 @@ from headrace.appproxy.dataplane.auth.credentials import SignedToken, unpadded
 from headrace.appproxy.dataplane.headers.identity import ISSUER
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
-_MOST_REFUSED = 1000
+MOST_REFUSED = 1000
 _LATEST_S = 253_402_300_800.0
 """The year 10000: nothing expires later."""
 
@@ -41,14 +41,14 @@ class SignatureVerifier:
         refused = self._refused.get((token.digest, key))
         if refused is not None:
             return refused
-        found = _verify(token, key)
+        found = verify(token, key)
         if isinstance(found, Claims):
             self._verified[token.digest] = found
             if len(self._verified) > self._remembered:
                 self._verified.popitem(last=False)
         else:
             self._refused[token.digest, key] = found
-            if len(self._refused) > _MOST_REFUSED:
+            if len(self._refused) > MOST_REFUSED:
                 self._refused.popitem(last=False)
         return found
 
@@ -56,7 +56,8 @@ class SignatureVerifier:
         return len(self._verified)
 
 
-def _verify(token: SignedToken, key: str) -> Claims | Denial:
+def verify(token: SignedToken, key: str) -> Claims | Denial:
+    """Check the signature, and what only a good one makes worth reading; each call is a computation."""
     try:
         payload = jwt.decode(
             token.text,

@@ -69,7 +69,7 @@ class Backend:
         self._make = make
         self._retire = retire
         self._notify = notify
-        self._now = now
+        self.now = now
         self._outliers = OutlierDetector()
         self.load_balancer = LoadBalancer(chance)
         """What of a request binds it to a replica."""
@@ -122,7 +122,7 @@ class Backend:
             replica.drain = DrainCounter(len(replica.open))
         replica.retired = True
         replica.close_idle()
-        self._retire(replica, self._now())
+        self._retire(replica, self.now())
         self._notify()
 
     def end(self) -> None:
@@ -218,7 +218,7 @@ class Backend:
         return None
 
     def _enqueue(self, waiter: Waiter, refusal: Refusal) -> Refusal | None:
-        now_s = self._now()
+        now_s = self.now()
         if waiter.wait_until_s is None:
             waiter.wait_until_s = now_s + self.table.limits.queue_timeout_s
         if now_s >= waiter.wait_until_s or not may_wait(self.table, refusal):
@@ -247,7 +247,7 @@ class Backend:
     def _leave_queue(self, ticket: Ticket[Waiter]) -> Waiter:
         waiter = ticket.item
         waiter.ticket = None
-        seconds = self._now() - ticket.pushed_s
+        seconds = self.now() - ticket.pushed_s
         waiter.queued_s = (waiter.queued_s or 0.0) + seconds
         self.stats.queue_seconds.observe(seconds)
         return waiter
@@ -308,7 +308,7 @@ class Backend:
 
     def record_status(self, replica: Replica, status: int) -> None:
         """A replica answered with this status."""
-        if self._outliers.record_status(replica.key, status, self._now()):
+        if self._outliers.record_status(replica.key, status, self.now()):
             self._eject(replica)
 
     def record_failure(self, replica: Replica, failure: Failure) -> None:
@@ -316,7 +316,7 @@ class Backend:
         fault = _FAULTS.get(failure.kind)
         if fault is None or (fault == "dropped" and failure.reused):
             return
-        if self._outliers.record_failure(replica.key, fault, self._now()):
+        if self._outliers.record_failure(replica.key, fault, self.now()):
             self._eject(replica)
 
     def _eject(self, replica: Replica) -> None:
@@ -334,18 +334,18 @@ class Backend:
 
     def may_retry(self) -> bool:
         """Whether the retry budget allows one more."""
-        return self._retry_budget.may_retry(self.requests, self._now())
+        return self._retry_budget.may_retry(self.requests, self.now())
 
     def due_probes(self) -> list[Replica]:
         """Return the replicas to try a connect to."""
         if not self._outliers.suspects:
             return []
-        due = set(self._outliers.due_probes(self._now(), awaited=bool(self.queue)))
+        due = set(self._outliers.due_probes(self.now(), awaited=bool(self.queue)))
         return [replica for replica in self.replicas.values() if replica.key in due]
 
     def record_probe(self, replica: Replica, *, well: bool) -> None:
         """Note how that went."""
-        now_s = self._now()
+        now_s = self.now()
         self._outliers.record_probe(replica.key, now_s, well=well)
         if well:
             self.load_balancer.restart_slow_start(replica, now_s)

@@ -64,7 +64,7 @@ class RedisRateLimiter:
         )
         self._redis = Redis.from_pool(pool)
         # A Script sends EVALSHA, and loads itself where the server does not know it (NOSCRIPT).
-        self._reserve, self._settle, self._renew = (
+        self.reserve_script, self._settle, self._renew = (
             self._redis.register_script((_FOLDER / f"{name}.lua").read_text(encoding="utf-8"))
             for name in ("reserve", "settle", "renew")
         )
@@ -97,7 +97,7 @@ class RedisRateLimiter:
         )
         try:
             async with self._in_time():
-                answer = await self._reserve(
+                answer = await self.reserve_script(
                     keys=_keys(caller),
                     args=[
                         quota.request_interval_s,

@@ -48,7 +48,7 @@ ROUTES: Final = frozenset(
 )
 """Paths that become part of a span's name; all others are `/*`, since names have to be few."""
 _MOST_PATH = 512
-_EXPORT_TIMEOUT_S = 5.0
+EXPORT_TIMEOUT_S = 5.0
 
 
 class Traced(Protocol):
@@ -112,7 +112,7 @@ class OtelTracing:
             shutdown_on_exit=False,
         )
         self._processor = BatchSpanProcessor(
-            OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORT_TIMEOUT_S),
+            OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_TIMEOUT_S),
             max_queue_size=queue,
             max_export_batch_size=min(512, queue),
             schedule_delay_millis=send_every_s * 1000,
@@ -178,7 +178,7 @@ class OtelTracing:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Send what waits, for at most `timeout_s`, and end. It blocks: call it in a thread where a loop runs."""
-        # The SDK takes no timeout for this, and tries for up to _EXPORT_TIMEOUT_S per batch.
+        # The SDK takes no timeout for this, and tries for up to EXPORT_TIMEOUT_S per batch.
         ending = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
         ending.start()
         ending.join(timeout_s)

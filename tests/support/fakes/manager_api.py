@@ -86,7 +86,7 @@ class Upload:
 
 
 @dataclass
-class StandIn:
+class FakeManagerApi:
     """Records what was asked. `faults` are used up one per upload PATCH or download."""
 
     url: str = ""
@@ -283,9 +283,9 @@ class StandIn:
 
 
 @contextmanager
-def stand_in() -> Iterator[StandIn]:
-    """A StandIn that listens, while inside."""
-    there = StandIn()
+def fake_manager_api() -> Iterator[FakeManagerApi]:
+    """A FakeManagerApi that listens, while inside."""
+    there = FakeManagerApi()
     started: Future[None] = Future()
     stop: Future[None] = Future()
 

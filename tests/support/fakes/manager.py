@@ -54,7 +54,7 @@ class Service:
         return self.replicas[0].kernel_ids[0] if self.replicas else KernelId(_NOBODY)
 
 
-class StandInManager:
+class FakeManager:
     """Publishes rule tables and compares before it sets the wanted number."""
 
     def __init__(self, bus: Bus) -> None:
@@ -69,7 +69,7 @@ class StandInManager:
         self.outcomes: dict[RuleId, list[RuleOutcome]] = {}
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[StandInManager]:
+    async def running(self) -> AsyncIterator[FakeManager]:
         """Answer and listen while inside."""
         async with answering(self.bus, ScaleRequest, self._scale), subscribed(self.bus, RuleReport, self._hear):
             yield self

@@ -14,8 +14,8 @@ from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
 from headrace.appproxy.dataplane.ratelimit.policy import DAY_S
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, RouteTable
-from tests.integration.appproxy.world import Backend, World
-from tests.unit.appproxy.tables import route, table
+from tests.support.factories.route_tables import route, table
+from tests.support.worlds.appproxy import Backend, World
 
 NOON = 20_000 * DAY_S + DAY_S // 2
 SECRET = "s" * 43

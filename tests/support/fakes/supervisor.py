@@ -1,7 +1,7 @@
-"""The supervisor as a program, with stand-ins for the services: `standing_in.py DATA API_PORT PROXY_PORT [MODE…]`; port 0: as
+"""The supervisor as a program, with fakes of the services: `supervisor.py DATA API_PORT PROXY_PORT [MODE…]`; port 0: as
 nobody asked for one.
 
-MODE is `<service>=<word>[,<word>]`, handed to that stand-in. Prints one line per progress event.
+MODE is `<service>=<word>[,<word>]`, handed to that fake. Prints one line per progress event.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headrace.embedded.errors import EmbeddedError, StartFailedError
 from headrace.embedded.services import Installation, Service, default_services
 from headrace.embedded.supervisor import UpOptions, run
 
-STAND_IN = Path(__file__).with_name("stand_in.py")
+FAKE_SERVICE = Path(__file__).with_name("service.py")
 
 
 def main(data: str, api_port: str, proxy_port: str, *modes: str) -> int:
@@ -31,7 +31,7 @@ def main(data: str, api_port: str, proxy_port: str, *modes: str) -> int:
                 name=s.name,
                 argv=(
                     sys.executable,
-                    str(STAND_IN),
+                    str(FAKE_SERVICE),
                     s.ready_url.split(":")[2].split("/")[0],
                     s.name,
                     *words.get(s.name, []),

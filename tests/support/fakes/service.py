@@ -1,6 +1,6 @@
-"""A stand-in for a service: an HTTP listener for /readyz, and on request a kernel in a session of its own.
+"""A fake of a service: an HTTP listener for /readyz, and on request a kernel in a session of its own.
 
-`stand_in.py PORT NAME [ready-after SECONDS | crash | kernel | bind-or-end FILE]`. `bind-or-end` listens on the endpoints'
+`service.py PORT NAME [ready-after SECONDS | crash | kernel | bind-or-end FILE]`. `bind-or-end` listens on the endpoints'
 port too, or ends; at the first start it writes that port to FILE, and goes on once FILE says `taken`. Says in its output
 what it was told to do. Standard library only.
 """

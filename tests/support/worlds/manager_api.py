@@ -1,4 +1,4 @@
-"""The manager's API on a real port and a real database, with stand-ins for what lies behind the bus."""
+"""The manager's API on a real port and a real database, with fakes of what lies behind the bus."""
 
 from __future__ import annotations
 

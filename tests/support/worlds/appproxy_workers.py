@@ -11,8 +11,8 @@ from typing import Any
 
 from headrace.appproxy.control.workers.pool import WorkerPool
 from headrace.common.contracts.messages.routes import RouteTable
-from tests.integration.appproxy.world import World, running
 from tests.support.wait import eventually
+from tests.support.worlds.appproxy import World, running
 
 _ID = b"X-Request-Id: "
 

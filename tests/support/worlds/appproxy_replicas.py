@@ -13,8 +13,8 @@ from aiohttp import web
 
 from headrace.appproxy.dataplane.balancing.backend import Backend as ServiceBackend
 from headrace.common.contracts.messages.routes import Route
-from tests.integration.appproxy.world import Backend, World, backend
-from tests.unit.appproxy.tables import route
+from tests.support.factories.route_tables import route
+from tests.support.worlds.appproxy import Backend, World, backend
 
 
 @dataclass
@@ -80,7 +80,7 @@ def stop_time(world: World) -> Clock:
     """Return the clock that the services of the tables so far go by from now on: queue, health and retries."""
     clock = Clock(world)
     for serving in world.plane.backends:
-        serving._now = clock
+        serving.now = clock
     return clock
 
 

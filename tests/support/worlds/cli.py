@@ -1,0 +1,75 @@
+"""Runs the command line in this process, with a home of its own and a fake of the manager."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.cli.__main__ import main
+from tests.support.fakes.manager_api import KEY, FakeManagerApi, fake_manager_api
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of the command line left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Ran]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and an environment without anything of Headrace's."""
+    for name in (
+        "HEADRACE_URL",
+        "HEADRACE_API_KEY",
+        "HEADRACE_DATA",
+        "HEADRACE_PROJECT",
+        "XDG_CONFIG_HOME",
+        "XDG_STATE_HOME",
+        "XDG_DATA_HOME",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def bare(home: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run without being logged in."""
+
+    def run(*words: object) -> Ran:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Ran(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def there() -> Iterator[FakeManagerApi]:
+    """A server."""
+    with fake_manager_api() as running:
+        yield running
+
+
+@pytest.fixture
+def cli(bare: Cli, there: FakeManagerApi, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run with the fake's URL and key in the environment."""
+    monkeypatch.setenv("HEADRACE_URL", there.url)
+    monkeypatch.setenv("HEADRACE_API_KEY", KEY)
+    return bare
