@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ class Example(ServiceSettings):
         env_prefix="HEADRACE_EXAMPLE_", toml_file="absent.toml", extra="forbid", frozen=True
     )
     listen_port: int = 8080
+    peers: tuple[IPv4Network | IPv6Network, ...] = ()
     password: SecretStr = SecretStr("")
 
 
@@ -45,7 +47,7 @@ def test_an_unknown_key_in_the_file_is_refused(
     monkeypatch.setenv("HEADRACE_EXAMPLE_CONFIG", str(file))
     with pytest.raises(SystemExit):
         load_settings(Example)
-    assert "LISTEN_PROT" in capsys.readouterr().err
+    assert f"{file}: listen_prot is not a setting (did you mean listen_port?)\n" in capsys.readouterr().err
 
 
 def test_an_error_never_shows_the_value(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,3 +57,53 @@ def test_an_error_never_shows_the_value(monkeypatch: pytest.MonkeyPatch, capsys:
     text = capsys.readouterr().err
     assert "LISTEN_PORT" in text
     assert "s3cret" not in text
+
+
+def refused(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        load_settings(Example)
+    assert stopped.value.code == 78
+    text = capsys.readouterr().err
+    assert text.startswith("configuration error: ")
+    assert text.count("\n") == 1, "one line, and no traceback"
+    return text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file or directory; allowed: a TOML file that can be read"),
+        (b"listen_port = \n", "Invalid value (at line 1, column 15); allowed: TOML"),
+        (b"password = '\xff'", "found a byte at 12 that is not UTF-8; allowed: TOML"),
+    ],
+)
+def test_a_file_that_is_named_and_cannot_be_read_is_not_passed_over(
+    content: bytes | None,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "example.toml"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("HEADRACE_EXAMPLE_CONFIG", str(file))
+    text = refused(capsys)
+    assert str(file) in text
+    assert said in text
+
+
+def test_wrong_settings_are_said_in_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HEADRACE_EXAMPLE_LISTEN_PORT", "many")
+    monkeypatch.setenv("HEADRACE_EXAMPLE_PEERS", '["10.0.0.0/8", "nowhere"]')
+    assert refused(capsys) == (
+        "configuration error: HEADRACE_EXAMPLE_LISTEN_PORT: allowed: a whole number; "
+        "HEADRACE_EXAMPLE_PEERS[1]: allowed: an IPv4 network, for example 10.0.0.0/8, or an IPv6 network, for example fd00::/8\n"
+    )
+
+
+def test_a_list_that_is_no_json_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEADRACE_EXAMPLE_PEERS", "10.0.0.0/8")
+    assert refused(capsys).endswith("HEADRACE_EXAMPLE_PEERS: allowed: JSON, as a list or a table is written\n")

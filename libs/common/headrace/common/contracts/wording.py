@@ -107,6 +107,10 @@ _PLAIN: Final = {
     "datetime_parsing": "a time with its zone, for example 2030-12-31T00:00:00Z",
     "datetime_from_date_parsing": "a time with its zone, for example 2030-12-31T00:00:00Z",
     "datetime_object_invalid": "a time with its zone, for example 2030-12-31T00:00:00Z",
+    "time_delta_type": "a duration: seconds, or for example PT30S or P1D",
+    "time_delta_parsing": "a duration: seconds, or for example PT30S or P1D",
+    "ip_v4_network": "an IPv4 network, for example 10.0.0.0/8",
+    "ip_v6_network": "an IPv6 network, for example fd00::/8",
 }
 
 
@@ -153,7 +157,8 @@ def parts(location: Iterable[int | str]) -> list[int | str]:
 
 def _is_branch(part: int | str) -> bool:
     return isinstance(part, str) and (
-        part in {"[key]", "str", "int", "float"} or part.startswith(("constrained-", "function-", "tuple[", "literal["))
+        part in {"[key]", "str", "int", "float"}
+        or part.startswith(("constrained-", "function-", "tuple[", "literal[", "lax-or-strict["))
     )
 
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import tomllib
 from difflib import get_close_matches
-from typing import Literal, TypeVar
+from pathlib import Path
+from typing import Final, Literal, TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
+from headrace.common.contracts.wording import allowed, errors_of, joined, meant, parts
 from headrace.common.obs.logging import LogFormat
+
+_FIELD: Final = re.compile(r'field "(\w+)"')
 
 
 class ServiceSettings(BaseSettings):
@@ -30,9 +42,7 @@ class ServiceSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, then the TOML file (its path may be given by `<prefix>CONFIG`)."""
-        prefix = settings_cls.model_config.get("env_prefix", "")
-        path = os.environ.get(f"{prefix}CONFIG") or settings_cls.model_config.get("toml_file")
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file(settings_cls))
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -40,17 +50,57 @@ S = TypeVar("S", bound=ServiceSettings)
 
 def load_settings(cls: type[S]) -> S:
     """Return the settings, or print what is wrong (never the value of a secret) and exit with status 78 (EX_CONFIG)."""
-    unknown = _mistyped(cls)
-    if unknown:
-        sys.exit(_fail("; ".join(unknown)))
+    wrong = _mistyped(cls) or _unreadable(cls)
+    if wrong:
+        sys.exit(_fail("; ".join(wrong)))
     try:
         return cls()
     except ValidationError as error:
-        prefix = cls.model_config.get("env_prefix", "")
-        lines = [
-            f"{prefix}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)
-        ]
-        sys.exit(_fail("; ".join(lines)))
+        sys.exit(_fail("; ".join(_in_words(cls, error))))
+    except (
+        SettingsError
+    ) as error:  # a variable's text that is not the JSON of its field; the library names the field only
+        named = _FIELD.search(str(error))
+        sys.exit(
+            _fail(f"{_prefix(cls)}{named[1].upper() if named else ''}: allowed: JSON, as a list or a table is written")
+        )
+
+
+def _prefix(cls: type[ServiceSettings]) -> str:
+    return str(cls.model_config.get("env_prefix", ""))
+
+
+def _file(cls: type[BaseSettings]) -> str | None:
+    named = os.environ.get(f"{cls.model_config.get('env_prefix', '')}CONFIG")
+    return named or cls.model_config.get("toml_file")  # type: ignore[return-value] # a name, in all of ours
+
+
+def _unreadable(cls: type[ServiceSettings]) -> list[str]:
+    """Return what is wrong with the file as a whole. One that nobody named need not be there."""
+    path, name = _file(cls), f"{_prefix(cls)}CONFIG"
+    if path is None or (name not in os.environ and not Path(path).exists()):
+        return []
+    try:
+        tomllib.loads(Path(path).read_bytes().decode())
+    except OSError as error:
+        return [f"{path} ({name}): {error.strerror}; allowed: a TOML file that can be read"]
+    except UnicodeDecodeError as error:
+        return [f"{path}: found a byte at {error.start} that is not UTF-8; allowed: TOML"]
+    except tomllib.TOMLDecodeError as error:
+        return [f"{path}: {error}; allowed: TOML"]
+    return []
+
+
+def _in_words(cls: type[ServiceSettings], error: ValidationError) -> list[str]:
+    """Return a line for each setting: what is allowed, not what was found, which may be a secret."""
+    choices: dict[str, list[str]] = {}
+    for item in errors_of(error):
+        name, *inside = parts(item["loc"])
+        if item["type"] == "extra_forbidden" and not inside:  # of the file: names of variables were looked at before
+            choices[f"{_file(cls)}: {name} is not a setting{meant(str(name), tuple(cls.model_fields))}"] = []
+        else:
+            choices.setdefault(joined([f"{_prefix(cls)}{name}".upper(), *inside]), []).append(allowed(item))
+    return [f"{name}: allowed: {', or '.join(dict.fromkeys(of))}" if of else name for name, of in choices.items()]
 
 
 def _mistyped(cls: type[ServiceSettings]) -> list[str]:
