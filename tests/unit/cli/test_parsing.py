@@ -63,6 +63,14 @@ def test_a_file_of_variables(tmp_path: Path) -> None:
     assert env_file(file) == {"A": "1", "B": "two words"}
 
 
+@pytest.mark.parametrize("read", [document, env_file])
+def test_a_file_that_is_no_text_is_refused_with_the_byte(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    (tmp_path / "a").write_bytes(b"A=1\nB=\xff\n")
+    with pytest.raises(CliError, match="a: found a byte at 6 that is not UTF-8") as caught:
+        read(tmp_path / "a")
+    assert caught.value.code is ExitCode.USAGE
+
+
 @pytest.mark.parametrize(
     ("name", "content"), [("a.yaml", "name: a\nport: 1\n"), ("a.json", '{"name": "a", "port": 1}')]
 )

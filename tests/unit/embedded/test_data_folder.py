@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -11,13 +12,14 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headrace.embedded.credentials import Credentials
-from headrace.embedded.errors import AlreadyRunningError, FolderNotUsableError
+from headrace.embedded.errors import AddressNotUsableError, AlreadyRunningError, FolderNotUsableError
 from headrace.embedded.logs import bound, rotate, tail
-from headrace.embedded.ports import HIGH, HOST, LOW, Ports, is_free
+from headrace.embedded.ports import HIGH, HOST, LOW, Ports, check_address, is_free
 from headrace.embedded.private import FolderLock, lock_holder, private_folder
 from headrace.embedded.proc import ProcessId, start_ticks
 from headrace.embedded.records import forget, record, recorded
@@ -105,7 +107,25 @@ class TestPorts:
             listener.listen()
             port = listener.getsockname()[1]
             assert not is_free(port)
+            check_address(HOST, (port,))  # a taken port is told elsewhere
         assert is_free(port)
+
+    @pytest.mark.parametrize("host", ["192.0.2.1", "::1"])
+    def test_an_address_of_no_use_is_told_from_a_port_that_is_taken(self, host: str) -> None:
+        with pytest.raises(AddressNotUsableError, match=f"nobody can listen on {host}: .*; allowed: an IPv4 address"):
+            check_address(host, (None,))
+
+    def test_a_port_that_the_account_may_not_have_is_told_from_one_that_is_taken(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Refusing(socket.socket):
+            def bind(self, address: Any) -> None:
+                if address[1] == 80:
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        monkeypatch.setattr(socket, "socket", Refusing)
+        with pytest.raises(AddressNotUsableError, match=r"port 80 of 127\.0\.0\.1: Permission denied"):
+            check_address(HOST, (None, 80))
 
 
 class TestCredentials:

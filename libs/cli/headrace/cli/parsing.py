@@ -36,7 +36,7 @@ def pairs(values: Iterable[str], flag: str) -> dict[str, str]:
 
 def env_file(path: Path) -> dict[str, str]:
     """Return the variables of a file with one NAME=VALUE a line; `#` begins a comment line. Raises CliError, OSError."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _text(path).splitlines()
     wanted = (line for line in (raw.strip() for raw in lines) if line and not line.startswith("#"))
     return pairs(wanted, f"{path}:")
 
@@ -106,7 +106,7 @@ def document(path: Path) -> dict[str, Any]:
     """Return a YAML or JSON file's mapping. Raises CliError for anything else, OSError."""
     from headrace.common.text.yamltext import load_yaml  # noqa: PLC0415 - most commands read no file
 
-    text = path.read_text(encoding="utf-8")
+    text = _text(path)
     try:
         found = json.loads(text) if path.suffix == ".json" else load_yaml(text)
     except ValueError as error:
@@ -114,3 +114,11 @@ def document(path: Path) -> dict[str, Any]:
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         raise usage(f"{path}: found {type(found).__name__}; allowed: a mapping of names to values")
     return dict(found)
+
+
+def _text(path: Path) -> str:
+    """Return a file's text. Raises CliError where it is none, OSError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise usage(f"{path}: found a byte at {error.start} that is not UTF-8; allowed: UTF-8 text") from None

@@ -28,6 +28,17 @@ class PortTakenError(EmbeddedError):
         self.port = port
 
 
+class AddressNotUsableError(EmbeddedError):
+    """Nobody can listen at the address, whether a port of it is taken or not."""
+
+    def __init__(self, host: str, port: int | None, reason: str) -> None:
+        where = host if port is None else f"port {port} of {host}"
+        super().__init__(
+            f"nobody can listen on {where}: {reason}; allowed: an IPv4 address of this machine, or 0.0.0.0 for all of"
+            " them, with a port that this account may listen on"
+        )
+
+
 class FolderNotUsableError(EmbeddedError):
     """The data folder cannot be made private and writable for this account."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from headrace.common.runtime.files import write_atomically
+from headrace.embedded.errors import AddressNotUsableError
 
 LOW, HIGH = 10_000, 19_999
 """Below the agents' kernel ports (20000 and up) and below Linux' range for outgoing connections (32768 and up),
@@ -26,6 +28,18 @@ def is_free(port: int, host: str = HOST) -> bool:
         except OSError:
             return False
     return True
+
+
+def check_address(host: str, asked: Iterable[int | None]) -> None:
+    """Raise AddressNotUsableError where nobody could listen on `host`, or on a port that was asked for, were it free."""
+    for port in (None, *asked):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port or 0))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise AddressNotUsableError(host, port, error.strerror or str(error)) from error
 
 
 class Ports:

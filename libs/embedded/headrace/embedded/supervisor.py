@@ -32,7 +32,7 @@ from headrace.common.bus.permissions import embedded_users
 from headrace.embedded.descriptors import DescriptorStore
 from headrace.embedded.errors import PortTakenError, StartFailedError
 from headrace.embedded.keeper import Keeper, Program, start_all
-from headrace.embedded.ports import HOST, Ports
+from headrace.embedded.ports import HOST, Ports, check_address
 from headrace.embedded.private import lock_holder
 from headrace.embedded.proc import ProcessId
 from headrace.embedded.process import Command
@@ -145,6 +145,7 @@ class _Supervisor:
 
     async def run(self) -> None:
         """Start everything and wait to be cancelled; stops everything however it ends."""
+        check_address(self._options.listen_host, (self._options.api_port, self._options.proxy_port))
         self.tell(Stage.SERVERS, "starting PostgreSQL, NATS and Valkey")
         users = embedded_users(self._options.agents)
         async with EmbeddedServers(self._options.data, users=users, on_change=self._changed) as servers:
