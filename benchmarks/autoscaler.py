@@ -32,12 +32,12 @@ from headrace.autoscaler.domain.observation import Horizon
 from headrace.autoscaler.intake import Intake
 from headrace.autoscaler.leases import Leases
 from headrace.autoscaler.metrics import SAMPLES as TAKEN
-from headrace.autoscaler.reconcile.fire import Trigger
 from headrace.autoscaler.reconcile.report import Reporter
-from headrace.autoscaler.reconcile.tick import Parts, Tick
+from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
+from headrace.autoscaler.reconcile.tick import Tick, TickContext
 from headrace.autoscaler.records import Records
+from headrace.autoscaler.rule_tables import RuleTables
 from headrace.autoscaler.settings import Settings
-from headrace.autoscaler.tables import Tables
 from headrace.autoscaler.windows import Windows
 from headrace.autoscaler.wiring import open_redis
 from headrace.common.bus.connect import Bus, open_bus
@@ -82,17 +82,17 @@ class World:
 
 
 async def build(bus: Bus, settings: Settings) -> World:
-    known, redis, horizon = Tables(), open_redis(settings), Horizon()
+    known, redis, horizon = RuleTables(), open_redis(settings), Horizon()
     tables = [_table() for _ in range(SERVICES)]
     for table in tables:
         await known.deliver(table)
     records, windows = Records(redis), Windows(redis, keep=horizon.length)
-    parts = Parts(
+    parts = TickContext(
         known,
         windows,
         Leases(redis, length=timedelta(seconds=60)),
         records,
-        Trigger(bus, known, records, ask_timeout=timedelta(seconds=1)),
+        ScaleRequester(bus, known, records, ask_timeout=timedelta(seconds=1)),
         Reporter(bus, every=timedelta(seconds=10)),
         utc_now,
     )

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from headrace.autoscaler.domain.observation import Live
-from headrace.autoscaler.domain.policy import Subject
+from headrace.autoscaler.domain.policy import ScalingInput
 from headrace.autoscaler.domain.window import Origin, Reading, Window
 from headrace.common.contracts.ids import KernelId, RuleId, ServiceId, SessionId
 from headrace.common.contracts.messages.rules import LiveReplica, Rule, RuleTable
@@ -81,7 +81,7 @@ class World:
         self.window.add(Reading(Origin.KERNEL, kernel(1), "", "cpu_util", at_ms, value, 1))
         return self
 
-    def subject(self) -> Subject:
+    def subject(self) -> ScalingInput:
         table = RuleTable(
             service_id=SERVICE,
             generation=1,
@@ -90,6 +90,6 @@ class World:
             replicas=tuple(self.replicas),
             rules=tuple(self.rules),
         )
-        return Subject(
+        return ScalingInput(
             table=table, live=Live.of(table.replicas), wanted=self.wanted, window=self.window, fired=self.fired
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.agent.domain.usage import Usage
-from headrace.agent.runtime.docker.container import Common, Image, create_request
+from headrace.agent.runtime.docker.container import ContainerDefaults, Image, create_request
 from headrace.agent.runtime.docker.counters import usage_of
 from headrace.agent.runtime.docker.streams import json_lines, line_batches
 from headrace.agent.runtime.environment import overridden
@@ -21,7 +21,7 @@ from headrace.common.contracts.messages.plans import GpuGrant
 from tests.unit.agent.test_convergence import spec_of
 
 IMAGE = Image(("entry",), ("cmd",), "", "/app")
-COMMON = Common("/data/agent", "127.0.0.1", pids=100, shm_bytes=2**20)
+COMMON = ContainerDefaults("/data/agent", "127.0.0.1", pids=100, shm_bytes=2**20)
 SPEC = spec_of(KernelId(new_uuid())).model_copy(
     update={
         "image": "thing:1",

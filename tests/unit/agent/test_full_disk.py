@@ -14,11 +14,11 @@ from headrace.agent import disk as disk_module
 from headrace.agent.archive import LogArchive
 from headrace.agent.disk import DiskRoom
 from headrace.agent.domain.kernels import KernelRecord
+from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.plans import Plans
 from headrace.agent.prestart import PrestartLog
 from headrace.agent.runtime.process import shim
 from headrace.agent.runtime.process.shim import LogWriter
-from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.messages.plans import NodePlan
 from tests.unit.agent.test_convergence import NOW, spec_of
@@ -43,7 +43,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Fill:
 def test_a_record_that_the_disk_does_not_take_holds_and_is_written_once_there_is_room(
     tmp_path: Path, full: Fill
 ) -> None:
-    table = KernelTable(tmp_path)
+    table = KernelRegistry(tmp_path)
     table.load()
     spec = spec_of(KernelId(new_uuid()))
     full(True)
@@ -53,13 +53,13 @@ def test_a_record_that_the_disk_does_not_take_holds_and_is_written_once_there_is
     assert table.records[spec.kernel_id].started_at == NOW
     full(False)
     table.save()
-    again = KernelTable(tmp_path)
+    again = KernelRegistry(tmp_path)
     again.load()
     assert again.records == table.records
 
 
 def test_a_forgotten_kernel_is_not_written_later(tmp_path: Path, full: Fill) -> None:
-    table = KernelTable(tmp_path)
+    table = KernelRegistry(tmp_path)
     table.load()
     spec = spec_of(KernelId(new_uuid()))
     full(True)

@@ -19,7 +19,7 @@ from headrace.agent.runtime.process import family
 from headrace.agent.runtime.process.family import listening
 from headrace.agent.runtime.process.layout import Layout
 from headrace.agent.runtime.process.looking import KernelFiles, Started
-from headrace.agent.runtime.process.process import ProcessRuntime
+from headrace.agent.runtime.process.runtime import ProcessRuntime
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId, new_uuid
 from headrace.common.runtime.procfs import boot_id, read_stat
 from tests.support.opened import opened

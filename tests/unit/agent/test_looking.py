@@ -9,7 +9,7 @@ import pytest
 
 from headrace.agent.runtime.process.layout import Layout
 from headrace.agent.runtime.process.looking import KernelFiles, Started
-from headrace.agent.runtime.process.process import ProcessRuntime
+from headrace.agent.runtime.process.runtime import ProcessRuntime
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId, new_uuid
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,10 +17,10 @@ from headrace.agent.domain.health import Policy, begin
 from headrace.agent.domain.kernels import KernelRecord, ending_of, report_of
 from headrace.agent.domain.memory import MemoryOver, over_limit
 from headrace.agent.domain.usage import Usage
+from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.runtime.process import cgroups
 from headrace.agent.runtime.process.cgroups import MemoryGroups, kills_in
 from headrace.agent.runtime.process.proc import held_memory, trees
-from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE
 from tests.unit.agent.test_convergence import NOW, seen_of, spec_of
@@ -200,7 +200,7 @@ def test_a_healthy_replica_stays_healthy_and_its_reason_says_that_it_uses_too_mu
 
 def test_a_change_is_told_once(tmp_path: Path) -> None:
     told: list[int] = []
-    table = KernelTable(tmp_path, lambda: told.append(1))
+    table = KernelRegistry(tmp_path, lambda: told.append(1))
     over = {ONE: MemoryOver(2 * MIB, MIB)}
     table.show_over(over)
     table.show_over(dict(over))

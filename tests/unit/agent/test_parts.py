@@ -16,13 +16,13 @@ from aiohttp import web
 
 from headrace.agent.archive import LogArchive
 from headrace.agent.domain.kernels import KernelRecord, SeenKernel
+from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.plans import Plans
 from headrace.agent.prestart import PrestartLog
 from headrace.agent.runtime.process.family import Listeners, listening
 from headrace.agent.runtime.process.logfile import Follower, last_lines
 from headrace.agent.runtime.process.shim import LogWriter
 from headrace.agent.scrape import EngineMetrics
-from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.messages.plans import NodePlan
 from tests.unit.agent.test_convergence import NOW, spec_of
@@ -158,7 +158,7 @@ async def test_plans_only_go_forward_and_are_on_disk_first(tmp_path: Path) -> No
 
 def test_the_table_keeps_its_records_and_says_when_something_changed(tmp_path: Path) -> None:
     changes: list[int] = []
-    table = KernelTable(tmp_path, on_change=lambda: changes.append(1))
+    table = KernelRegistry(tmp_path, on_change=lambda: changes.append(1))
     table.load()
     spec = spec_of(KernelId(new_uuid()))
     record = KernelRecord(spec=spec, host_port=20005, started_at=NOW)
@@ -170,7 +170,7 @@ def test_the_table_keeps_its_records_and_says_when_something_changed(tmp_path: P
     table.show(dict(seen))
     assert len(changes) == 2
     assert table.ports_taken == {20005, 20006}
-    again = KernelTable(tmp_path)
+    again = KernelRegistry(tmp_path)
     (tmp_path / str(new_uuid())).mkdir()
     again.load()
     assert again.records == {spec.kernel_id: record}

@@ -14,9 +14,9 @@ import pytest
 from headrace.agent.checks import Answer
 from headrace.agent.domain.health import LEAST_AT_ONCE, MOST_AT_ONCE
 from headrace.agent.domain.kernels import KernelRecord
+from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.reconcile.probing import Prober
 from headrace.agent.runtime.interface import PortProblem
-from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.model import HealthCheck
 from headrace.common.runtime.clock import utc_now
@@ -30,7 +30,7 @@ class World:
     """One kernel that runs, and what its port answers."""
 
     def __init__(self, folder: Path, check: HealthCheck) -> None:
-        self.table = KernelTable(folder)
+        self.table = KernelRegistry(folder)
         self.table.load()
         spec = spec_of(KERNEL).model_copy(update={"health_check": check})
         self.table.put(KernelRecord(spec=spec, started_at=utc_now(), host_port=1))

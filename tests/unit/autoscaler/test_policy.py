@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headrace.autoscaler.domain.observation import Horizon
-from headrace.autoscaler.domain.policy import Look, Verdict, decide
+from headrace.autoscaler.domain.policy import RuleEvaluation, Verdict, decide
 from headrace.autoscaler.domain.window import Origin
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.reasons import Reason
@@ -29,7 +29,7 @@ def verdict(world: World) -> Verdict:
     return decide(world.subject(), HORIZON, NOW)
 
 
-def only(world: World) -> Look:
+def only(world: World) -> RuleEvaluation:
     (look,) = verdict(world).looks
     return look
 

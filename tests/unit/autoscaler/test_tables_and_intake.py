@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from headrace.autoscaler import intake as module
 from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin
 from headrace.autoscaler.intake import Intake
-from headrace.autoscaler.tables import Tables
+from headrace.autoscaler.rule_tables import RuleTables
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.metrics import (
     KernelMetrics,
@@ -40,7 +40,7 @@ def table(generation: int, *, wanted: int = 1, removed: bool = False, rules: boo
 
 
 async def test_older_tables_are_refused_also_after_a_removal() -> None:
-    tables = Tables()
+    tables = RuleTables()
     await tables.deliver(table(5, wanted=5))
     await tables.deliver(table(4, wanted=4))
     known = tables.of(SERVICE)
@@ -57,7 +57,7 @@ async def test_older_tables_are_refused_also_after_a_removal() -> None:
 
 
 async def test_what_nobody_publishes_any_more_is_dropped_and_may_be_published_again_in_its_generation() -> None:
-    tables = Tables()
+    tables = RuleTables()
     await tables.deliver(table(5))
     await tables.forget(f"rules.{SERVICE}")
     assert tables.of(SERVICE) is None
@@ -67,7 +67,7 @@ async def test_what_nobody_publishes_any_more_is_dropped_and_may_be_published_ag
 
 
 async def test_a_table_without_rules_drops_the_service() -> None:
-    tables = Tables()
+    tables = RuleTables()
     await tables.deliver(table(1))
     await tables.deliver(table(2, rules=False))
     assert tables.of(SERVICE) is None
@@ -75,7 +75,7 @@ async def test_a_table_without_rules_drops_the_service() -> None:
 
 
 async def test_the_managers_word_holds_until_a_newer_table() -> None:
-    tables = Tables()
+    tables = RuleTables()
     await tables.deliver(table(1, wanted=1))
     tables.learn(SERVICE, 4, generation=1)
     known = tables.of(SERVICE)
@@ -102,7 +102,7 @@ class FakeWindows:
 
 
 async def gathering() -> tuple[Intake, FakeWindows]:
-    tables, windows = Tables(), FakeWindows()
+    tables, windows = RuleTables(), FakeWindows()
     await tables.deliver(table(1))
     return Intake(tables, windows), windows  # type: ignore[arg-type]
 

@@ -23,11 +23,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from headrace.autoscaler.domain.firing import Pending
 from headrace.autoscaler.domain.observation import Horizon
 from headrace.autoscaler.domain.window import Origin, Reading, Window
-from headrace.autoscaler.reconcile.fire import Trigger
 from headrace.autoscaler.reconcile.report import Reporter
-from headrace.autoscaler.reconcile.tick import Parts, Tick
+from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
+from headrace.autoscaler.reconcile.tick import Tick, TickContext
 from headrace.autoscaler.records import State
-from headrace.autoscaler.tables import Tables
+from headrace.autoscaler.rule_tables import RuleTables
 from headrace.common.contracts.ids import RuleId, ServiceId
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.messages.rulestates import RuleReport
@@ -217,14 +217,14 @@ class Autoscaler:
     """One process: the real tick, trigger, reporter and tables."""
 
     def __init__(self, world: World, me: int) -> None:
-        self.tables = Tables()
+        self.tables = RuleTables()
         records, bus = cast("Records", FakeRecords(world)), cast("Bus", FakeBus(world))
-        parts = Parts(
+        parts = TickContext(
             tables=self.tables,
             windows=cast("Windows", FakeWindows(world)),
             leases=cast("Leases", FakeLeases(world, me)),
             records=records,
-            trigger=Trigger(bus, self.tables, records, ask_timeout=timedelta(seconds=1)),
+            trigger=ScaleRequester(bus, self.tables, records, ask_timeout=timedelta(seconds=1)),
             reporter=Reporter(bus, every=timedelta(seconds=10)),
             clock=lambda: world.now,
         )

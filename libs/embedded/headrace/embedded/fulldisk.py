@@ -1,4 +1,4 @@
-"""Noticing that a server met a full disk, and that there is room again."""
+"""Detection of a full disk: that a server met one, and that there is room again."""
 
 from __future__ import annotations
 

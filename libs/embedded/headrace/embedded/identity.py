@@ -1,4 +1,4 @@
-"""As whom PostgreSQL runs: it refuses uid 0, and a uid that /etc/passwd does not know."""
+"""Account of PostgreSQL's processes: it refuses uid 0, and a uid that /etc/passwd does not know."""
 
 from __future__ import annotations
 

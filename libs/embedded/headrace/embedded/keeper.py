@@ -1,4 +1,4 @@
-"""Keeps one program running: start, wait until it is ready, start again when it dies, stop within a bounded time."""
+"""Process supervision of one program: start, wait until it is ready, start again when it dies, stop within a bounded time."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def backoff_s(failures: int) -> float:
 
 
 class Keeper:
-    """Runs a Program from start() to stop(). Its pid is on disk, so that a later start finds what was left over.
+    """Supervises a Program from start() to stop(). Its pid is on disk, so that a later start finds what was left over.
 
     `on_change(name, what)` hears "ready" once start() has done its work, then "ended" and "restarted".
     """

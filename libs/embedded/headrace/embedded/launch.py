@@ -1,4 +1,4 @@
-"""What a child process runs just before its program: bind its life to the parent's, change identity, exec.
+"""Launcher, run by a child process just before its program: bind its life to the parent's, change identity, exec.
 
 A script of its own, started as `python -I -S launch.py PARENT_PID SIGNAL IDENTITY FDS PROGRAM [ARG…]`, because the
 same steps in a `preexec_fn` would run Python between fork and exec in a process that may have threads.

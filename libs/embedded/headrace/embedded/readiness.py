@@ -1,4 +1,4 @@
-"""Asking a service whether it is ready."""
+"""Readiness probe of a service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is on disk about running children, and the ending of those that an earlier run left behind."""
+"""Pid files of running children, and the ending of orphans that an earlier run left behind."""
 
 from __future__ import annotations
 

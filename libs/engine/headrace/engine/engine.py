@@ -1,4 +1,4 @@
-"""The engine itself: loading, slots, pace and faults around one request. It knows nothing of HTTP's details."""
+"""Simulation of an inference engine: loading, slots, pace and faults around one request. It knows nothing of HTTP's details."""
 
 import asyncio
 import logging

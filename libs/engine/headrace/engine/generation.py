@@ -1,4 +1,4 @@
-"""What the engine says: pure functions from a seed and the caller's text to tokens and vectors.
+"""Token generation: pure functions from a seed and the caller's text to tokens and vectors.
 
 The same question to the same model with the same seed always has the same answer.
 """

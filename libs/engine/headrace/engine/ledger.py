@@ -1,4 +1,4 @@
-"""What became of each request: for GET /debug/requests, so that tests see what reached the engine."""
+"""Ledger of requests and what became of them: for GET /debug/requests, so that tests see what reached the engine."""
 
 import asyncio
 from collections import Counter, deque

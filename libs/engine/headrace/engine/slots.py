@@ -1,4 +1,4 @@
-"""Who runs and who waits: a bounded number of slots with a first-come-first-served queue."""
+"""Admission: a bounded number of slots with a first-come-first-served queue."""
 
 import asyncio
 from collections import deque

@@ -1,4 +1,4 @@
-"""The ends of the logs of kernels that are gone."""
+"""Log archive: the last lines of kernels that are gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the agent hears and answers on the bus: its plan, and who asks for a log. It works without the bus too."""
+"""Bus subscriptions of the agent: its plan, and requests for logs. It works without the bus too."""
 
 from __future__ import annotations
 

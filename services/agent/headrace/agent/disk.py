@@ -1,4 +1,4 @@
-"""The room on the disks that replicas need: below the reserve none is started, and what runs goes on."""
+"""Disk pressure: below the reserve of free space no replica is started, and what runs goes on."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class HostPorts:
-    """Gives out ports. Who holds one is said by the caller (`taken`): kernels' records are the only book.
+    """Allocates host ports. Who holds one is said by the caller (`taken`): kernels' records are the only register.
 
     Agents of one machine may share a range: each holds a name of the machine's network namespace (an abstract socket)
     for every port of its kernels, also before their programs listen. The port itself is kept bound from the choice

@@ -12,9 +12,9 @@ from nats.errors import NoRespondersError
 
 from headrace.agent.archive import LogArchive
 from headrace.agent.domain.streams import Owner, refusal
+from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.metrics import LOG_STREAMS
 from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
-from headrace.agent.table import KernelTable
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
@@ -35,7 +35,7 @@ class LogServer:
 
     name = "logs"
 
-    def __init__(self, bus: Bus, agent_id: str, runtime: Runtime, table: KernelTable, archive: LogArchive) -> None:
+    def __init__(self, bus: Bus, agent_id: str, runtime: Runtime, table: KernelRegistry, archive: LogArchive) -> None:
         self._bus = bus
         self._own = LogChunk.subject_for(agent_id=agent_id, reader="")
         self._runtime = runtime

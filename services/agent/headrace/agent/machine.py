@@ -1,4 +1,4 @@
-"""The machine below the agent: processors and memory, within the limits of the agent's own control group."""
+"""Capacity of the machine: processors and memory, within the limits of the agent's own control group."""
 
 from __future__ import annotations
 

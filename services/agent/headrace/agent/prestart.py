@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import assert_never
 
-from headrace.agent.runtime.interface import ActionFailed, Inside, StartRefused
+from headrace.agent.runtime.interface import ActionFailed, KernelShell, StartRefused
 from headrace.common.contracts.model import (
     Log,
     LogAction,
@@ -61,7 +61,7 @@ class PrestartLog:
 
 async def run_actions(
     actions: Sequence[PreStartAction],
-    inside: Inside,
+    inside: KernelShell,
     log: PrestartLog,
     *,
     command_timeout_s: float,
@@ -79,7 +79,7 @@ async def run_actions(
         log.add(said if isinstance(action, LogAction) else f"[{where}] {said}")
 
 
-async def _do(action: PreStartAction, inside: Inside, command_timeout_s: float) -> str:
+async def _do(action: PreStartAction, inside: KernelShell, command_timeout_s: float) -> str:
     match action:
         case WriteFileAction(args=WriteFile() as args):
             return await _write(inside, args.filename, args.body, args.mode, append=args.append)
@@ -97,13 +97,13 @@ async def _do(action: PreStartAction, inside: Inside, command_timeout_s: float) 
             assert_never(action)
 
 
-async def _write(inside: Inside, path: str, body: str, mode: str, *, append: bool) -> str:
+async def _write(inside: KernelShell, path: str, body: str, mode: str, *, append: bool) -> str:
     content = body.encode()
     await inside.write(path, content, int(mode, 8), append=append)
     return f"{'appended' if append else 'wrote'} {len(content)} bytes {'to ' if append else ''}{path}"
 
 
-async def _run(inside: Inside, command: Sequence[str], timeout_s: float) -> str:
+async def _run(inside: KernelShell, command: Sequence[str], timeout_s: float) -> str:
     try:
         async with asyncio.timeout(timeout_s):
             ran = await inside.run(command)

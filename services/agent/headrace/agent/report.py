@@ -1,4 +1,4 @@
-"""The report: the whole machine, every two seconds and at once on change."""
+"""Publisher of NodeReport: the whole machine, every two seconds and at once on change."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from uuid import uuid4
 
 import structlog
 
+from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.metrics import KERNELS
 from headrace.agent.plans import Plans
 from headrace.agent.runtime.interface import Capacity
-from headrace.agent.table import KernelTable
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
 from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, KernelState, Machine, NodeReport
@@ -67,7 +67,7 @@ class Reporter:
         self,
         bus: Bus,
         agent_id: str,
-        table: KernelTable,
+        table: KernelRegistry,
         plans: Plans,
         machine: Callable[[], Machine | None],
         *,

@@ -1,4 +1,4 @@
-"""Reading the engines' own `/metrics` pages."""
+"""Scraper of the engines' own `/metrics` pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of what kernels use, every two seconds, for the autoscaler; and the GPUs as the report shows them."""
+"""Sampler of resource usage: kernels, every two seconds, for the autoscaler; and the GPUs as the report shows them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from datetime import timedelta
 from headrace.agent.domain.memory import over_limit
 from headrace.agent.domain.usage import Usage, cores_used, kernel_values
 from headrace.agent.gpu.interface import Gpus, Load
+from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.runtime.interface import Capacity, Runtime
 from headrace.agent.scrape import EngineMetrics
-from headrace.agent.table import KernelTable
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
 from headrace.common.contracts.ids import KernelId, ServiceId
@@ -38,7 +38,7 @@ class Sampler:
         runtime: Runtime,
         gpus: Gpus,
         engines: EngineMetrics,
-        table: KernelTable,
+        table: KernelRegistry,
         *,
         every: timedelta,
         now: Clock,

@@ -21,25 +21,25 @@ from headrace.agent.folders import Folders
 from headrace.agent.gpu.interface import Gpus
 from headrace.agent.gpu.simulated import SimulatedGpus
 from headrace.agent.hostports import HostPorts
+from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.logs import LogServer
 from headrace.agent.plans import Plans
 from headrace.agent.reconcile.converge import Converger
 from headrace.agent.reconcile.probing import Prober
 from headrace.agent.reconcile.starting import Starter
 from headrace.agent.report import Reporter, machine_of
-from headrace.agent.runtime.docker.container import Common
-from headrace.agent.runtime.docker.docker import DockerRuntime
+from headrace.agent.runtime.docker.container import ContainerDefaults
 from headrace.agent.runtime.docker.engine import Engine
 from headrace.agent.runtime.docker.firewall import Firewall
 from headrace.agent.runtime.docker.networks import NetworkPolicy, SessionNetworks
 from headrace.agent.runtime.docker.registries import Registries
+from headrace.agent.runtime.docker.runtime import DockerRuntime
 from headrace.agent.runtime.interface import Capacity, Runtime
 from headrace.agent.runtime.process.cgroups import MemoryGroups
-from headrace.agent.runtime.process.process import ProcessRuntime
+from headrace.agent.runtime.process.runtime import ProcessRuntime
 from headrace.agent.scrape import EngineMetrics
 from headrace.agent.settings import Settings
 from headrace.agent.stats import Sampler
-from headrace.agent.table import KernelTable
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.reports import Machine
@@ -78,7 +78,7 @@ def _tasks(
     checker: Checker,
     session: aiohttp.ClientSession,
 ) -> tuple[Task, ...]:
-    table = KernelTable(settings.data_dir / "kernels")
+    table = KernelRegistry(settings.data_dir / "kernels")
     table.load()
     plans = Plans(settings.data_dir / "plan.json", settings.id)
     plans.load()
@@ -175,7 +175,7 @@ async def _runtime(settings: Settings, stack: AsyncExitStack) -> Runtime:
     engine = await stack.enter_async_context(
         Engine.open(settings.docker_host, timeout_s=settings.docker_timeout.total_seconds())
     )
-    common = Common(
+    common = ContainerDefaults(
         owner=str(settings.data_dir),
         bind_address=settings.bind_address,
         pids=settings.docker_pids,

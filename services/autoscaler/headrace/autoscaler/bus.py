@@ -1,4 +1,4 @@
-"""What the autoscaler hears on the bus: rule tables, and samples of kernels and replicas."""
+"""Bus subscriptions of the autoscaler: rule tables, and samples of kernels and replicas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the bus to Redis: samples are gathered in memory for a moment and written in one go."""
+"""Batched writes of samples from the bus to Redis: gathered in memory for a moment and written in one go."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin
 from headrace.autoscaler.metrics import SAMPLES
-from headrace.autoscaler.tables import Tables
+from headrace.autoscaler.rule_tables import RuleTables
 from headrace.autoscaler.windows import Sums, Windows
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.metrics import KernelMetrics, ProxyMetrics
@@ -23,7 +23,7 @@ REPORTERS: Final = 100_000
 class Intake:
     """Keeps of each sample what some rule of its service names. Never waits for Redis while a message is handled."""
 
-    def __init__(self, tables: Tables, windows: Windows) -> None:
+    def __init__(self, tables: RuleTables, windows: Windows) -> None:
         self._tables = tables
         self._windows = windows
         self._gathered: dict[ServiceId, dict[tuple[Origin, str, str], Sums]] = {}

@@ -1,4 +1,4 @@
-"""Who evaluates a service: a short lease per service in Redis, renewed at each tick.
+"""Leases of services, in Redis: they say which autoscaler evaluates a service, and are renewed at each tick.
 
 `headrace:{<service id>}:lease` holds a random value of the process that has it, and expires. Losing it in the middle of a
 look does no harm: the manager compares the wanted number before it changes it.

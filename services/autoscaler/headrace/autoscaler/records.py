@@ -1,4 +1,4 @@
-"""What outlives an autoscaler: when rules fired (cooldowns), and the request whose answer is open.
+"""Cooldowns and the pending request of each service, in Redis, so that they outlive an autoscaler.
 
     headrace:{<service id>}:state      hash   `fired:<rule id>` → time of the last firing, Unix milliseconds (the cooldown is
                                               counted from it, so that changing a rule's cooldown has effect at once);

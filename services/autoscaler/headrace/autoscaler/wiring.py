@@ -16,12 +16,12 @@ from headrace.autoscaler.bus import serve
 from headrace.autoscaler.domain.observation import Horizon
 from headrace.autoscaler.intake import Intake
 from headrace.autoscaler.leases import Leases
-from headrace.autoscaler.reconcile.fire import Trigger
 from headrace.autoscaler.reconcile.report import Reporter
-from headrace.autoscaler.reconcile.tick import Parts, Tick
+from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
+from headrace.autoscaler.reconcile.tick import Tick, TickContext
 from headrace.autoscaler.records import Records
+from headrace.autoscaler.rule_tables import RuleTables
 from headrace.autoscaler.settings import Settings
-from headrace.autoscaler.tables import Tables
 from headrace.autoscaler.windows import Windows
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.consume import LastValues
@@ -60,14 +60,14 @@ async def build(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[
         bus = Bus()
         stack.push_async_callback(bus.close)
         horizon = Horizon(timedelta(seconds=settings.window_s), timedelta(seconds=settings.freshness_s))
-        tables, records = Tables(), Records(redis)
+        tables, records = RuleTables(), Records(redis)
         windows = Windows(redis, keep=max(horizon.length, horizon.freshness))
         leases = Leases(redis, length=timedelta(seconds=settings.lease_s))
         stack.push_async_callback(_release, leases)
-        trigger = Trigger(bus, tables, records, ask_timeout=timedelta(seconds=settings.ask_timeout_s))
+        trigger = ScaleRequester(bus, tables, records, ask_timeout=timedelta(seconds=settings.ask_timeout_s))
         reporter = Reporter(bus, every=timedelta(seconds=settings.report_s))
         tick = Tick(
-            Parts(tables, windows, leases, records, trigger, reporter, clock),
+            TickContext(tables, windows, leases, records, trigger, reporter, clock),
             horizon=horizon,
             patience=timedelta(seconds=settings.patience_s),
         )

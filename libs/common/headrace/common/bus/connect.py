@@ -1,4 +1,4 @@
-"""One NATS connection with bounds: it reconnects for ever, publishes fail fast while it is away."""
+"""NATS connection with bounds: it reconnects for ever, and publishes fail fast while it is away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receiving: plain messages, questions, and last values that survive lost messages and reconnects."""
+"""Subscriptions: plain messages, questions, and last values that survive lost messages and reconnects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a last-value stream holds, followed by sequence number: looking again costs what has changed, not what is there."""
+"""Follower of a last-value stream by sequence number: looking again costs what has changed, not what is there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receiving whole states: of each sender the newest counts, and what it replaces is never looked at."""
+"""Conflating subscription to whole states: of each sender the newest counts, and what it replaces is never looked at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may say and hear what on the bus: the table behind every NATS configuration of Headrace.
+"""Bus permissions: who may publish and subscribe to what; the table behind every NATS configuration of Headrace.
 
 Each service uses the least that its contracts need (docs/architecture.md, subjects), and an agent only its own
 subjects. Streams are read by Direct Get, so no one but the manager needs the JetStream API.

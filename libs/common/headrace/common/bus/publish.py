@@ -1,4 +1,4 @@
-"""Sending: last values (acknowledged by the stream), plain messages, questions."""
+"""Publishing: last values (acknowledged by the stream), plain messages, questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Environment variables that Headrace alone sets in replicas."""
+"""Reserved environment variables: those that Headrace alone sets in replicas."""
 
 from __future__ import annotations
 

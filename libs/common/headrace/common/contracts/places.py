@@ -1,4 +1,4 @@
-"""Where no replica is unless an operator says so: what stands behind such an address is the asker's own machine, or nobody's."""
+"""Refused addresses of replicas, unless an operator allows them: what stands behind such an address is the asker's own machine, or nobody's."""
 
 from __future__ import annotations
 

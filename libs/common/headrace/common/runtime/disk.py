@@ -1,4 +1,4 @@
-"""How much room a file system has, and which errors say that it has none."""
+"""Disk space: how much a file system has, and which errors say that it has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removing folders that somebody else filled."""
+"""Removal of folder trees that somebody else filled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How settings are read: environment over TOML over defaults; unknown keys and mistyped variables are refused."""
+"""Loading of settings: environment over TOML over defaults; unknown keys and mistyped variables are refused."""
 
 from __future__ import annotations
 

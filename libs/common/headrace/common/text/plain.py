@@ -1,4 +1,4 @@
-"""What counts as text."""
+"""Text, and what is none."""
 
 from __future__ import annotations
 

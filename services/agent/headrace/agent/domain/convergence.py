@@ -1,4 +1,4 @@
-"""Plan and observed world → actions. The agent's only decision about starting and stopping."""
+"""Reconciliation of kernels: plan and observed state → actions. The agent's only decision about starting and stopping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The health machine of a main kernel: when to ask, and what the answers mean.
+"""Health check state machine of a main kernel: when to ask, and what the answers mean.
 
 From the start of the program: `initial_delay` seconds degraded. At their end one look that can only help: a success
 makes it healthy, a failure is not counted. Then every `interval` one counted check. More than `max_retries` failures

@@ -1,4 +1,4 @@
-"""What the agent knows of a kernel, and how that is told in a report."""
+"""Kernel records: what the agent knows of a kernel, and how that is told in a report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kernel uses against its mem slot, where nothing bounds it → what is said of it, and why it is ended."""
+"""Memory eviction: what a kernel uses against its mem slot, where nothing bounds it → what is said of it, and why it is ended."""
 
 from __future__ import annotations
 

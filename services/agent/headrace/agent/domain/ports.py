@@ -1,4 +1,4 @@
-"""Choosing a host port from the pool."""
+"""Host port allocation: the choice of one from the pool."""
 
 from __future__ import annotations
 

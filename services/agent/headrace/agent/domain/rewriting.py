@@ -1,4 +1,4 @@
-"""Making a definition that was written for a container work in a plain process: ports and paths in its words.
+"""Rewriting of commands: a definition written for a container works in a plain process, with other ports and paths.
 
 The program must listen on the host port that the agent chose, and finds `/models`, `/home/work` and other mounts inside
 its work folder. `{port}` and `{model_path}` always work. Where a command has no `{port}`, its literal port number is

@@ -1,4 +1,4 @@
-"""How many logs of a machine may be read at once, so that one reader leaves room for the others. Pure."""
+"""Concurrency limit of log streams: one reader leaves room for the others. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two readings of a kernel's counters → the values of its metrics sample."""
+"""Resource usage rates: two readings of a kernel's counters → the values of its metrics sample."""
 
 from __future__ import annotations
 

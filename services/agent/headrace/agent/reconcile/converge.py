@@ -1,4 +1,4 @@
-"""The loop: newest plan against what the runtime shows."""
+"""Reconcile loop of kernels: newest plan against what the runtime shows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import structlog
 from headrace.agent.archive import LogArchive
 from headrace.agent.domain.convergence import Action, CancelStart, Evict, MarkLost, Remove, Start, Stop, World, decide
 from headrace.agent.domain.kernels import LOST, KernelRecord, Operation, SeenKernel, ending_of
+from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.metrics import OPERATIONS
 from headrace.agent.plans import Plans
 from headrace.agent.reconcile.starting import Starter
 from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
-from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
@@ -44,7 +44,7 @@ class Converger:
         self,
         runtime: Runtime,
         plans: Plans,
-        table: KernelTable,
+        table: KernelRegistry,
         starter: Starter,
         archive: LogArchive,
         *,

@@ -1,4 +1,4 @@
-"""Health checks of the main kernels, beside them on the machine."""
+"""Health check loop: the main kernels, asked from beside them on the machine."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from headrace.agent.domain.health import (
     too_late,
 )
 from headrace.agent.domain.kernels import KernelRecord
+from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.metrics import HEALTH_CHECKS
 from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
-from headrace.agent.table import KernelTable
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.runtime.clock import Clock
@@ -58,7 +58,7 @@ class Prober:
     name = "health"
 
     def __init__(
-        self, table: KernelTable, checker: Checker, runtime: Runtime, now: Clock, *, port_open_timeout: timedelta
+        self, table: KernelRegistry, checker: Checker, runtime: Runtime, now: Clock, *, port_open_timeout: timedelta
     ) -> None:
         """`port_open_timeout`: for programs without a health check, from their start until their port opens."""
         self._table = table

@@ -1,4 +1,4 @@
-"""One start: folders, port, runtime, pre-start actions; each step said in the report."""
+"""Start of one kernel: folders, port, runtime, pre-start actions; each step said in the report."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from headrace.agent.disk import DiskRoom
 from headrace.agent.domain.kernels import KernelRecord, with_log
 from headrace.agent.folders import Folders
 from headrace.agent.hostports import HostPorts
+from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.metrics import START_SECONDS
 from headrace.agent.prestart import run_actions
 from headrace.agent.runtime.environment import overridden
 from headrace.agent.runtime.interface import (
     Before,
-    Inside,
+    KernelShell,
     PortTaken,
     Prepared,
     Runtime,
     RuntimeUnavailable,
     StartRefused,
 )
-from headrace.agent.table import KernelTable
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.reasons import MAX_QUOTED, Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
@@ -43,7 +43,7 @@ class Starter:
     def __init__(
         self,
         runtime: Runtime,
-        table: KernelTable,
+        table: KernelRegistry,
         folders: Folders,
         ports: HostPorts,
         disk: DiskRoom,
@@ -148,7 +148,7 @@ class Starter:
             return None
         prestart_log = self._table.prestart_log(spec.kernel_id)
 
-        async def act(inside: Inside) -> None:
+        async def act(inside: KernelShell) -> None:
             prestart_log.begin()
             await run_actions(
                 spec.pre_start_actions,

@@ -1,4 +1,4 @@
-"""What every kernel finds, whatever runs it."""
+"""Environment variables of every kernel, whatever runs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small interface that all runtimes share. Nothing in it says that kernels run on the agent's own host."""
+"""Runtime interface (as Nomad's task drivers). Nothing in it says that kernels run on the agent's own host."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """What a command inside the kernel did."""
+class CommandResult:
+    """Result of a command inside the kernel: exit code and output."""
 
     exit_code: int
     out: str
     err: str
 
 
-class Inside(Protocol):
+class KernelShell(Protocol):
     """The inside of a kernel before its program starts; where pre-start actions happen. Raises ActionFailed."""
 
     async def write(self, path: str, body: bytes, mode: int, *, append: bool) -> None:
@@ -85,7 +85,7 @@ class Inside(Protocol):
     async def mkdir(self, path: str) -> None:
         """Make a folder and its parents; one that exists is fine."""
 
-    async def run(self, command: Sequence[str]) -> Ran:
+    async def run(self, command: Sequence[str]) -> CommandResult:
         """Run a program to its end with the kernel's environment."""
 
 
@@ -93,7 +93,7 @@ class ActionFailed(Exception):  # noqa: N818 - the outcome of a user's action
     """A pre-start action could not be done; the text says why, in the user's terms."""
 
 
-Before = Callable[[Inside], Awaitable[None]]
+Before = Callable[[KernelShell], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A scale request whose answer is not known: written down before asking, so that it is not asked twice or forgotten."""
+"""Pending scale request (write-ahead): written down before asking, so that it is not asked twice or forgotten."""
 
 from __future__ import annotations
 

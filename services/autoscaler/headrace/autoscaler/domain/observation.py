@@ -1,4 +1,4 @@
-"""What a rule sees: one number, made of the readings of what lives now."""
+"""Aggregation of samples into the one number that a rule sees, of the readings of what lives now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of one service, looked at once: which fires, and why the others do not.
+"""Evaluation of the scaling rules of one service: which fires, and why the others do not.
 
 A rule fires when it is enabled, its service is active, its metric is reported, the comparison holds, its cooldown is over
 and the result stays within its own [min, max]. Of several that could fire the one with the largest step is taken: the
@@ -34,8 +34,8 @@ _HOLDS: Final[Mapping[Comparator, tuple[str, Callable[[float, float], bool]]]] =
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One rule as it was seen. `would_fire`: nothing but another rule stands in its way. `wanted`: the result then."""
+class RuleEvaluation:
+    """Evaluation of one rule. `would_fire`: nothing but another rule stands in its way. `wanted`: the result then."""
 
     rule: Rule
     observed: float | None
@@ -49,13 +49,13 @@ class Look:
 class Verdict:
     """Every rule's look, in the table's order, and the one to fire if any (its look is among them)."""
 
-    looks: tuple[Look, ...]
-    fire: Look | None
+    looks: tuple[RuleEvaluation, ...]
+    fire: RuleEvaluation | None
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """One service at one moment. `wanted` is the newest known number of wanted replicas; `fired`: when rules fired last."""
+class ScalingInput:
+    """Input of an evaluation: one service at one moment. `wanted` is the newest known number of wanted replicas; `fired`: when rules fired last."""
 
     table: RuleTable
     live: Live
@@ -66,7 +66,7 @@ class Subject:
     """Why nothing may fire now, whatever the rules say (an earlier request's answer is awaited)."""
 
 
-def decide(subject: Subject, horizon: Horizon, now: datetime) -> Verdict:
+def decide(subject: ScalingInput, horizon: Horizon, now: datetime) -> Verdict:
     """Return a look at each rule and the one that fires, at most one."""
     seen: dict[tuple[MetricSource, str], Observation] = {}
     looks = []
@@ -92,7 +92,7 @@ def cooldown_end(spec: RuleSpec, fired_at: datetime | None) -> datetime | None:
     return None if fired_at is None else fired_at + timedelta(seconds=spec.cooldown_s)
 
 
-def _look(rule: Rule, seen: Observation, subject: Subject, horizon: Horizon, now: datetime) -> Look:
+def _look(rule: Rule, seen: Observation, subject: ScalingInput, horizon: Horizon, now: datetime) -> RuleEvaluation:
     until = cooldown_end(rule.spec, subject.fired.get(rule.rule_id))
     cooling = until if until is not None and until > now else None
     wanted = subject.wanted + rule.spec.step
@@ -100,13 +100,13 @@ def _look(rule: Rule, seen: Observation, subject: Subject, horizon: Horizon, now
     reason = why_not or Reason.of(
         ScalingReason.RULE_FIRED, f"{_comparison(rule.spec, seen)}: {subject.wanted} → {wanted} replicas"
     )
-    return Look(
+    return RuleEvaluation(
         rule=rule, observed=seen.value, would_fire=why_not is None, wanted=wanted, reason=reason, cooldown_until=cooling
     )
 
 
 def _why_not(
-    spec: RuleSpec, seen: Observation, subject: Subject, horizon: Horizon, cooling: datetime | None, now: datetime
+    spec: RuleSpec, seen: Observation, subject: ScalingInput, horizon: Horizon, cooling: datetime | None, now: datetime
 ) -> Reason | None:
     """Return the first thing that keeps the rule from firing, None if nothing does."""
     if not spec.enabled:
@@ -151,14 +151,14 @@ def _missing(spec: RuleSpec, seen: Observation, window: Window, horizon: Horizon
     return Reason.of(ScalingReason.METRIC_MISSING, text)
 
 
-def _holds_back(look: Look) -> bool:
+def _holds_back(look: RuleEvaluation) -> bool:
     """Whether it is a scale-out that does not fire although it wants to, or whose cooldown lasts."""
     return look.rule.spec.step > 0 and (
         look.cooldown_until is not None or look.reason.code == ScalingReason.ABOVE_MAXIMUM
     )
 
 
-def _held_back(look: Look, out: Look) -> Look:
+def _held_back(look: RuleEvaluation, out: RuleEvaluation) -> RuleEvaluation:
     """Return a scale-in as it stands while the scale-out `out` holds it back."""
     if not look.would_fire or look.rule.spec.step > 0:
         return look
@@ -166,7 +166,7 @@ def _held_back(look: Look, out: Look) -> Look:
     return replace(look, would_fire=False, reason=Reason.of(ScalingReason.HELD_BY_SCALE_OUT, text))
 
 
-def _outvoted(look: Look, first: Look) -> Look:
+def _outvoted(look: RuleEvaluation, first: RuleEvaluation) -> RuleEvaluation:
     """Return `look` as it stands when `first` fires."""
     if not look.would_fire:
         return look

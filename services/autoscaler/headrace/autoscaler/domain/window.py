@@ -1,4 +1,4 @@
-"""What reporters of one service said lately: a mean per reporter over a stretch of time."""
+"""Sliding window of samples of one service: a mean per reporter over a stretch of time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling managers what was made of each rule, without repeating the same thing each second."""
+"""Publisher of RuleReport: the outcome of each rule, without repeating the same thing each second."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from headrace.autoscaler.domain.policy import Look
+from headrace.autoscaler.domain.policy import RuleEvaluation
 from headrace.autoscaler.metrics import REPORTS
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
@@ -36,7 +36,7 @@ class Reporter:
         self._sent: dict[ServiceId, _Sent] = {}
 
     async def report(
-        self, table: RuleTable, looks: Sequence[Look], now: datetime, *, fired: Look | None = None
+        self, table: RuleTable, looks: Sequence[RuleEvaluation], now: datetime, *, fired: RuleEvaluation | None = None
     ) -> None:
         """Publish if it is due. A report that the bus did not take is due again at the next look."""
         shape = tuple((look.rule.rule_id, look.reason.code, look is fired, look.cooldown_until) for look in looks)
@@ -51,7 +51,8 @@ class Reporter:
     async def paused(self, table: RuleTable, reason: Reason, now: datetime) -> None:
         """Say that no rule of the service is evaluated, and why."""
         looks = [
-            Look(rule=rule, observed=None, would_fire=False, wanted=table.wanted, reason=reason) for rule in table.rules
+            RuleEvaluation(rule=rule, observed=None, would_fire=False, wanted=table.wanted, reason=reason)
+            for rule in table.rules
         ]
         await self.report(table, looks, now)
 
@@ -69,7 +70,7 @@ class Reporter:
         return age >= self._every or (last.values != values and age >= NEW_VALUES_EVERY)
 
 
-def _outcome(look: Look, now: datetime, *, fired: bool) -> RuleOutcome:
+def _outcome(look: RuleEvaluation, now: datetime, *, fired: bool) -> RuleOutcome:
     return RuleOutcome(
         rule_id=look.rule.rule_id,
         at=now,

@@ -18,13 +18,13 @@ from redis.exceptions import RedisError
 
 from headrace.autoscaler.domain.firing import Settled, settle, waiting
 from headrace.autoscaler.domain.observation import Horizon
-from headrace.autoscaler.domain.policy import Look, Subject, Verdict, decide
+from headrace.autoscaler.domain.policy import RuleEvaluation, ScalingInput, Verdict, decide
 from headrace.autoscaler.leases import Leases
 from headrace.autoscaler.metrics import DECISIONS, LEASED, LOOKS, PAUSED
-from headrace.autoscaler.reconcile.fire import Trigger
 from headrace.autoscaler.reconcile.report import Reporter
+from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
 from headrace.autoscaler.records import Records
-from headrace.autoscaler.tables import Known, Tables
+from headrace.autoscaler.rule_tables import RuleTables, WatchedService
 from headrace.autoscaler.windows import Windows
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.reasons import Reason
@@ -36,14 +36,14 @@ _ASKED_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What a tick works with."""
+class TickContext:
+    """Dependencies of a tick."""
 
-    tables: Tables
+    tables: RuleTables
     windows: Windows
     leases: Leases
     records: Records
-    trigger: Trigger
+    trigger: ScaleRequester
     reporter: Reporter
     clock: Clock
 
@@ -51,7 +51,7 @@ class Parts:
 class Tick:
     """Evaluates the rules of the services whose lease this process has. While Redis is away it pauses and says so."""
 
-    def __init__(self, parts: Parts, *, horizon: Horizon, patience: timedelta) -> None:
+    def __init__(self, parts: TickContext, *, horizon: Horizon, patience: timedelta) -> None:
         self._parts = parts
         self._horizon = horizon
         self._patience = patience
@@ -85,7 +85,7 @@ class Tick:
         for code, count in codes.items():
             LOOKS.labels(code).set(count)
 
-    async def _prepare(self, services: Mapping[ServiceId, Known]) -> tuple[list[ServiceId], datetime]:
+    async def _prepare(self, services: Mapping[ServiceId, WatchedService]) -> tuple[list[ServiceId], datetime]:
         """Bring leases, records and windows up to date; return the services to look at and Redis' time."""
         parts = self._parts
         gone = set(parts.tables.removed)
@@ -100,10 +100,10 @@ class Tick:
         LEASED.set(len(held))
         return list(held), now
 
-    async def _decide(self, known: Known, now: datetime) -> Verdict:
+    async def _decide(self, known: WatchedService, now: datetime) -> Verdict:
         service = known.table.service_id
         blocked = await self._settle(known, now)
-        subject = Subject(
+        subject = ScalingInput(
             table=known.table,
             live=known.live,
             wanted=known.wanted,
@@ -113,7 +113,7 @@ class Tick:
         )
         return decide(subject, self._horizon, now)
 
-    async def _settle(self, known: Known, now: datetime) -> Reason | None:
+    async def _settle(self, known: WatchedService, now: datetime) -> Reason | None:
         """Clear up a request whose answer was lost; return why nothing may fire while that cannot be done."""
         service = known.table.service_id
         pending = self._parts.records.of(service).pending
@@ -131,13 +131,13 @@ class Tick:
             return waiting(pending, now)
         return waiting(pending, now) if settled is Settled.OPEN else None
 
-    async def _fire(self, known: Known, verdict: Verdict, look: Look, now: datetime) -> None:
+    async def _fire(self, known: WatchedService, verdict: Verdict, look: RuleEvaluation, now: datetime) -> None:
         async with self._asking:
             after, fired = await self._ask(known, look, now)
         looks = tuple(after if one is look else one for one in verdict.looks)
         await self._parts.reporter.report(known.table, looks, now, fired=after if fired else None)
 
-    async def _ask(self, known: Known, look: Look, now: datetime) -> tuple[Look, bool]:
+    async def _ask(self, known: WatchedService, look: RuleEvaluation, now: datetime) -> tuple[RuleEvaluation, bool]:
         service = known.table.service_id
         if not self._parts.leases.holds(service):
             return _held_back(look, ScalingReason.LEASE_LOST, "the pass took too long; the next one looks again"), False
@@ -149,7 +149,7 @@ class Tick:
             log.warning("firing_unrecorded", service_id=str(service), why=_words(error))
             return _held_back(look, ScalingReason.REDIS_AWAY, f"Redis does not answer: {_words(error)}"), False
 
-    async def _pause(self, services: Mapping[ServiceId, Known], error: RedisError) -> None:
+    async def _pause(self, services: Mapping[ServiceId, WatchedService], error: RedisError) -> None:
         if self.paused != _words(error):
             log.warning("ticks_paused", why=_words(error))
         self.paused = _words(error)
@@ -169,8 +169,8 @@ class Tick:
         PAUSED.set(0)
 
 
-def _held_back(look: Look, code: ScalingReason, text: str) -> Look:
-    return Look(
+def _held_back(look: RuleEvaluation, code: ScalingReason, text: str) -> RuleEvaluation:
+    return RuleEvaluation(
         rule=look.rule,
         observed=look.observed,
         would_fire=False,

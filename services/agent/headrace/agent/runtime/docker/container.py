@@ -1,4 +1,4 @@
-"""What a kernel is as a container: the create request and its labels. Pure."""
+"""Container specification of a kernel: the create request and its labels. Pure."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _GATE = f'while [ ! -e {GO} ]; do sleep 0.05 2>/dev/null || sleep 1; done; exec 
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
-    """What all containers of an agent have in common."""
+class ContainerDefaults:
+    """Defaults of all containers of an agent."""
 
     owner: str
     """Of the containers: the agent's data folder. Two installations may share an engine and even agent ids."""
@@ -82,7 +82,14 @@ def labels(agent_id: str, owner: str, spec: KernelSpec, prepared: Prepared, *, g
 
 
 def create_request(
-    agent_id: str, spec: KernelSpec, prepared: Prepared, image: Image, common: Common, network: str, *, gated: bool
+    agent_id: str,
+    spec: KernelSpec,
+    prepared: Prepared,
+    image: Image,
+    common: ContainerDefaults,
+    network: str,
+    *,
+    gated: bool,
 ) -> dict[str, Any]:
     """Return the body of the create call. Raises StartRefused when there is nothing to run."""
     program = _program(spec, image)
@@ -132,7 +139,7 @@ def _program(spec: KernelSpec, image: Image) -> tuple[str, ...]:
     return program
 
 
-def _host_config(spec: KernelSpec, prepared: Prepared, common: Common, port: str) -> dict[str, Any]:
+def _host_config(spec: KernelSpec, prepared: Prepared, common: ContainerDefaults, port: str) -> dict[str, Any]:
     config: dict[str, Any] = {
         "Init": True,
         "AutoRemove": False,

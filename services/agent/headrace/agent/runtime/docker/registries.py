@@ -1,4 +1,4 @@
-"""Which registries images may be pulled from: a tenant must not make the engine ask inside the operator's network."""
+"""Allow list of image registries: a tenant must not make the engine ask inside the operator's network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a container that the engine lists is as a kernel: whether its program has begun, runs or ended, and why."""
+"""Container states as kernel states: whether the program has begun, runs or ended, and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 from headrace.agent.domain.kernels import Phase, SeenKernel
 from headrace.agent.runtime.docker.container import LABEL, Image
 from headrace.agent.runtime.docker.engine import Engine, EngineError
-from headrace.agent.runtime.docker.inside import ContainerInside
+from headrace.agent.runtime.docker.shell import ContainerShell
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.reasons import MAX_QUOTED, Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
@@ -84,7 +84,7 @@ class ContainerStates:
 
     async def _was_released(self, container: str) -> bool:
         if container not in self._released:
-            if not await ContainerInside(self._engine, container, Image((), (), "", "")).gate_open():
+            if not await ContainerShell(self._engine, container, Image((), (), "", "")).gate_open():
                 return False
             self._released.add(container)
         return True

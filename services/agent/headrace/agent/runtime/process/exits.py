@@ -1,4 +1,4 @@
-"""Being told at once when a process ends that is not our child: pidfds in the event loop."""
+"""Exit notification by pidfd: told at once when a process ends that is not our child."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of one kernel, and whose a listening socket is. From /proc; blocks."""
+"""Process tree of a kernel, and which of its processes owns a listening socket. From /proc; blocks."""
 
 from __future__ import annotations
 

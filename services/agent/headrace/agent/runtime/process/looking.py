@@ -1,4 +1,4 @@
-"""What the files of a kernel on the process runtime say of it: what it was started with, and whether it runs. Blocks."""
+"""State of a kernel from its files on the process runtime: what it was started with, and whether it runs. Blocks."""
 
 from __future__ import annotations
 

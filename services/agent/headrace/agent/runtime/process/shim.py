@@ -1,4 +1,4 @@
-"""What stands between the agent and one kernel on the process runtime: keeps its log and its exit code.
+"""Shim between the agent and one kernel on the process runtime: keeps its log and its exit code.
 
 Run as `python -I -S shim.py FOLDER LOCK LOG_BYTES CWD GROUP PROGRAM [ARG…]` with the kernel's environment; only
 the standard library is used. It leaves its parent, so that the agent may come and go:

@@ -1,4 +1,4 @@
-"""Asking the manager to scale, such that a rule fires once: written down, asked, settled."""
+"""Scale requests to the manager, such that a rule fires once: written down, asked, settled."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import structlog
 from nats.errors import NoRespondersError
 
 from headrace.autoscaler.domain.firing import Pending
-from headrace.autoscaler.domain.policy import Look, cooldown_end
+from headrace.autoscaler.domain.policy import RuleEvaluation, cooldown_end
 from headrace.autoscaler.metrics import DECISIONS
 from headrace.autoscaler.records import Records
-from headrace.autoscaler.tables import Known, Tables
+from headrace.autoscaler.rule_tables import RuleTables, WatchedService
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import ask
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
@@ -23,16 +23,16 @@ from headrace.common.contracts.reasons.scaling import ScalingReason
 log = structlog.get_logger()
 
 
-class Trigger:
+class ScaleRequester:
     """Fires one rule of one service. Raises RedisError when the firing cannot be recorded (before asking: nothing was asked)."""
 
-    def __init__(self, bus: Bus, tables: Tables, records: Records, *, ask_timeout: timedelta) -> None:
+    def __init__(self, bus: Bus, tables: RuleTables, records: Records, *, ask_timeout: timedelta) -> None:
         self._bus = bus
         self._tables = tables
         self._records = records
         self._timeout_s = ask_timeout.total_seconds()
 
-    async def fire(self, known: Known, look: Look, now: datetime) -> tuple[Look, bool]:
+    async def fire(self, known: WatchedService, look: RuleEvaluation, now: datetime) -> tuple[RuleEvaluation, bool]:
         """Return the look as it stands after the manager's answer, and whether the rule fired."""
         service, generation = known.table.service_id, known.table.generation
         observed = look.observed if look.observed is not None else 0.0
@@ -72,7 +72,9 @@ class Trigger:
         )
         return replace(look, cooldown_until=cooldown_end(look.rule.spec, now)), True
 
-    async def _unanswered(self, known: Known, look: Look, problem: BusUnavailable | MalformedMessage) -> Look:
+    async def _unanswered(
+        self, known: WatchedService, look: RuleEvaluation, problem: BusUnavailable | MalformedMessage
+    ) -> RuleEvaluation:
         DECISIONS.labels("unanswered").inc()
         log.warning("scale_unanswered", service_id=str(known.table.service_id), why=problem.detail)
         if isinstance(problem.__cause__, NoRespondersError):  # nobody got it: it surely was not done

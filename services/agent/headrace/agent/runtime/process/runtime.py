@@ -33,11 +33,11 @@ from headrace.agent.runtime.listening import in_words
 from headrace.agent.runtime.process.cgroups import NO_GROUP, MemoryGroups, procs_of, remove
 from headrace.agent.runtime.process.exits import Exits
 from headrace.agent.runtime.process.family import Listeners, end_marked, listeners_of, strays
-from headrace.agent.runtime.process.inside import SHIM, LocalInside
 from headrace.agent.runtime.process.layout import Layout, kernel_environment
 from headrace.agent.runtime.process.logfile import read_log
 from headrace.agent.runtime.process.looking import KernelFiles, Started, is_held
 from headrace.agent.runtime.process.proc import Ids, held_memory, trees
+from headrace.agent.runtime.process.shell import SHIM, LocalShell
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Isolation
@@ -108,7 +108,7 @@ class ProcessRuntime:
         rewriting = layout.rewriting(spec, prepared)
         environ = kernel_environment(spec, prepared, layout, rewriting, self._environ)
         if before is not None:
-            await before(LocalInside(layout, prepared, rewriting, environ))
+            await before(LocalShell(layout, prepared, rewriting, environ))
         prepared.progress("starting the program")
         prepared.release_port()
         command = _command(spec, rewriting)

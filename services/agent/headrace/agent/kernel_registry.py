@@ -1,4 +1,4 @@
-"""What the agent knows of its kernels: records (kept on disk), what the runtime showed, operations under way."""
+"""Registry of kernels: records (kept on disk), what the runtime showed, operations under way."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from headrace.common.runtime.files import write_atomically
 log = structlog.get_logger()
 
 
-class KernelTable:
-    """The agent's one book of kernels. `on_change` is called after each change that a report would show.
+class KernelRegistry:
+    """The one registry of the agent's kernels. `on_change` is called after each change that a report would show.
 
     A record that the disk does not take holds all the same, and is tried again by save(): what runs needs no disk. Should
     the agent end before that, it adopts the kernel by what the runtime shows.

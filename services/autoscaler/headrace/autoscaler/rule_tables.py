@@ -1,4 +1,4 @@
-"""The newest rule table of each service, and what of the samples they make interesting."""
+"""Rule tables, the newest of each service, and which metrics they watch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Known:
-    """One service's table. `wanted` is the table's, or what the manager said later."""
+class WatchedService:
+    """A service with rules. `wanted` is its table's, or what the manager said later."""
 
     table: RuleTable
     live: Live
@@ -28,7 +28,7 @@ class Known:
     framework_metrics: frozenset[str]
 
     @classmethod
-    def of(cls, table: RuleTable) -> Known:
+    def of(cls, table: RuleTable) -> WatchedService:
         """Return the table with what follows from it."""
         return cls(
             table=table,
@@ -40,12 +40,12 @@ class Known:
 
 
 @dataclass(slots=True)
-class Tables:
+class RuleTables:
     """Fences tables by generation. A removed one leaves only its generation, so that an older table cannot come back."""
 
     removed: set[ServiceId] = field(default_factory=set)
     """Services whose keys in Redis are to be deleted; whoever does it takes them out."""
-    _known: dict[ServiceId, Known] = field(default_factory=dict)
+    _known: dict[ServiceId, WatchedService] = field(default_factory=dict)
     _generations: dict[ServiceId, int] = field(default_factory=dict)
 
     async def deliver(self, table: RuleTable) -> None:
@@ -60,7 +60,7 @@ class Tables:
                 log.info("rules_removed", service_id=str(service), generation=table.generation)
         else:
             self.removed.discard(service)
-            self._known[service] = Known.of(table)
+            self._known[service] = WatchedService.of(table)
         SERVICES.set(len(self._known))
 
     async def forget(self, subject: str) -> None:
@@ -77,11 +77,11 @@ class Tables:
         if known is not None and known.table.generation == generation:
             known.wanted = wanted
 
-    def of(self, service: ServiceId) -> Known | None:
+    def of(self, service: ServiceId) -> WatchedService | None:
         """Return the service's table, None when it has no rules."""
         return self._known.get(service)
 
-    def all(self) -> Mapping[ServiceId, Known]:
+    def all(self) -> Mapping[ServiceId, WatchedService]:
         """Return the services that have rules, as they are now."""
         return dict(self._known)
 

@@ -14,14 +14,14 @@ import structlog
 from headrace.agent.domain.kernels import SeenKernel
 from headrace.agent.domain.usage import Usage
 from headrace.agent.machine import ENGINE_NAMES, architecture
-from headrace.agent.runtime.docker.container import LABEL, Common, Image, container_name, create_request
+from headrace.agent.runtime.docker.container import LABEL, ContainerDefaults, Image, container_name, create_request
 from headrace.agent.runtime.docker.counters import usage_of
 from headrace.agent.runtime.docker.engine import Engine, EngineError, filters
 from headrace.agent.runtime.docker.images import Images
-from headrace.agent.runtime.docker.inside import ContainerInside
 from headrace.agent.runtime.docker.networks import SessionNetworks
 from headrace.agent.runtime.docker.registries import Registries
 from headrace.agent.runtime.docker.shared_files import clear_setuid
+from headrace.agent.runtime.docker.shell import ContainerShell
 from headrace.agent.runtime.docker.sockets import listeners_in
 from headrace.agent.runtime.docker.states import ContainerStates
 from headrace.agent.runtime.docker.streams import json_lines, line_batches
@@ -59,7 +59,7 @@ class DockerRuntime:
         *,
         agent_id: str,
         host: str,
-        common: Common,
+        common: ContainerDefaults,
         pull_timeout_s: float,
     ) -> None:
         self._engine = engine
@@ -217,7 +217,7 @@ class DockerRuntime:
             raise StartRefused(KernelReason.START_FAILED, f"the container cannot be created: {error}") from error
 
     async def _begin(self, name: str, image: Image, prepared: Prepared, before: Before | None, *, gated: bool) -> None:
-        inside = ContainerInside(self._engine, name, image)
+        inside = ContainerShell(self._engine, name, image)
         if all(mount.target != HOME for mount in prepared.mounts):
             await inside.make_home()
         if gated:

@@ -12,13 +12,13 @@ from headrace.agent.runtime.docker.container import GO, Image, working_dir
 from headrace.agent.runtime.docker.engine import Engine, EngineError
 from headrace.agent.runtime.docker.streams import frames
 from headrace.agent.runtime.environment import HOME
-from headrace.agent.runtime.interface import ActionFailed, Ran
+from headrace.agent.runtime.interface import ActionFailed, CommandResult
 
 MAX_FILE = 16 * 1024 * 1024
 _MAX_OUTPUT = 64 * 1024
 
 
-class ContainerInside:
+class ContainerShell:
     """The inside of a created container; for commands it must be running (behind its gate).
 
     Files belong to the image's user. The engine writes them, so they may also go where that user could not write.
@@ -48,7 +48,7 @@ class ContainerInside:
         except EngineError as error:
             raise ActionFailed(f"{path}: {error}") from error
 
-    async def run(self, command: Sequence[str]) -> Ran:
+    async def run(self, command: Sequence[str]) -> CommandResult:
         """Run a program in the running container, with its environment, user and working folder."""
         request = {"AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(command)}
         try:
@@ -61,7 +61,9 @@ class ContainerInside:
             done = await self._engine.call("GET", f"/exec/{made['Id']}/json")
         except EngineError as error:
             raise ActionFailed(str(error)) from error
-        return Ran(int(done.get("ExitCode") or 0), *(output[kind].decode("utf-8", "replace") for kind in (1, 2)))
+        return CommandResult(
+            int(done.get("ExitCode") or 0), *(output[kind].decode("utf-8", "replace") for kind in (1, 2))
+        )
 
     async def make_home(self) -> None:
         """Make the home folder, and the image's user its owner (the engine makes working folders as root)."""

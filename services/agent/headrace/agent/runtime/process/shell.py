@@ -12,14 +12,14 @@ from pathlib import Path
 
 from headrace.agent.domain.rewriting import Rewriting
 from headrace.agent.runtime.environment import HOME
-from headrace.agent.runtime.interface import ActionFailed, Prepared, Ran
+from headrace.agent.runtime.interface import ActionFailed, CommandResult, Prepared
 from headrace.agent.runtime.process.layout import TMP, Layout
 
 SHIM = Path(__file__).with_name("shim.py")
 MAX_OUTPUT = 64 * 1024
 
 
-class LocalInside:
+class LocalShell:
     """The inside of a kernel that is a folder on this machine."""
 
     def __init__(self, layout: Layout, prepared: Prepared, rewriting: Rewriting, environ: Mapping[str, str]) -> None:
@@ -38,7 +38,7 @@ class LocalInside:
         """Make a folder inside the kernel's folder."""
         await asyncio.to_thread(self._mkdir, path)
 
-    async def run(self, command: Sequence[str]) -> Ran:
+    async def run(self, command: Sequence[str]) -> CommandResult:
         """Run a program as the kernel's would run; it and its children die with the agent or when cancelled."""
         words = self._rewriting.command(command)
         cwd = str(self._layout.here(HOME))
@@ -63,7 +63,7 @@ class LocalInside:
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         code = process.returncode or 0
-        return Ran(code if code >= 0 else 128 - code, _text(out), _text(err))
+        return CommandResult(code if code >= 0 else 128 - code, _text(out), _text(err))
 
     def _place(self, path: str) -> Path:
         """Return where `path` lies here. Raises ActionFailed where the kernel may not write."""
