@@ -17,7 +17,6 @@ import uvloop
 
 from headrace.appproxy.control.tables_on_disk import FOLDER, TableStore
 from headrace.appproxy.dataplane.request.context import Listener
-from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
 from headrace.appproxy.dataplane.wiring import build_data_plane
@@ -87,7 +86,7 @@ class Bench:
                 replica.keep_idle(kept)
                 self._answering.append((kept, wire))
         door = Listener(None)
-        self._callers = [DownstreamConnection(parts, door) for _ in range(TOGETHER)]
+        self._callers = [self._plane.downstreams.connect(door) for _ in range(TOGETHER)]
         for line in self._callers:
             line.connection_made(Wire())
 

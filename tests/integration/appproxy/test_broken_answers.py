@@ -59,6 +59,29 @@ async def test_a_cut_answer_never_looks_whole(world: World, head: bytes, how: st
         )
 
 
+async def test_an_answer_whose_rest_is_malformed_breaks_off_at_once(world: World) -> None:
+    async def script(reader: Reader, writer: Writer, _n: int) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\npartial\r\n")
+        await writer.drain()
+        await may_go_on.wait()
+        writer.write(b"no chunk\r\n")
+        await hang(reader, writer, _n)
+
+    may_go_on = asyncio.Event()
+    async with raw_backend(script) as replica:
+        world.apply(table("chat", routes=(route(port=replica.port),)))
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"partial\r\n")
+        may_go_on.set()
+        async with asyncio.timeout(10):
+            assert await reader.read() == b"", "the connection ends, and without a last chunk"
+        writer.close()
+        await replica.closed.wait()
+        await eventually(lambda: world.open_requests == 0)
+        assert 'why="bad-response"} 1.0' in await world.metrics()
+
+
 async def test_http_1_0_callers_see_the_loss_too(world: World) -> None:
     arrived = asyncio.Event()
 

@@ -70,9 +70,7 @@ async def test_nothing_is_lost_and_nothing_is_left(tmp_path: Path) -> None:
         await churn.end()
 
         plane = world.plane
-        await eventually(
-            lambda: not (plane.open_requests or plane.context.downstreams.open or plane.context.requests.tasks)
-        )
+        await eventually(lambda: not (plane.open_requests or plane.downstreams.open or plane.context.tasks.running))
         await eventually(lambda: sockets() <= sockets_before, what="every socket is closed")
         await eventually(lambda: len(asyncio.all_tasks()) <= tasks_before, what="every task has ended")
         drains = world.proxy.traffic.snapshot().drains

@@ -13,7 +13,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from headrace.appproxy.dataplane.request.context import Listener
-from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits
 from tests.support.factories.route_tables import Signer, route, table
@@ -177,7 +176,7 @@ async def test_requests_of_one_connection_do_not_inherit_from_each_other(behind:
 
 
 async def test_an_ipv4_peer_on_a_socket_for_both_is_itself(behind: World) -> None:
-    line = DownstreamConnection(behind.plane.context, Listener(None))
+    line = behind.plane.downstreams.connect(Listener(None))
     transport = Mock()
     transport.get_extra_info.return_value = ("::ffff:127.0.0.1", 1, 0, 0)
     line.connection_made(transport)

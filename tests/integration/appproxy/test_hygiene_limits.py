@@ -82,7 +82,7 @@ async def test_an_address_has_so_many_connections_and_others_have_theirs(tmp_pat
 
 def comes(world: World, address: str) -> tuple[DownstreamConnection, bytes]:
     """A connection from this address, and what it is told at once."""
-    line = DownstreamConnection(world.plane.context, Listener(None))
+    line = world.plane.downstreams.connect(Listener(None))
     transport = Mock()
     transport.is_closing.return_value = False
     transport.get_extra_info.return_value = (address, 1, 0, 0)

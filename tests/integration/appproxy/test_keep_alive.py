@@ -27,7 +27,7 @@ async def waiting_upload(world: World) -> AsyncIterator[tuple[asyncio.StreamRead
         writer.write(b"POST /chat/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\nx" % LARGE)
         await eventually(lambda: waiting(world) == 1)
         writer.write(b"x" * (LARGE - 1))
-        (line,) = world.plane.context.downstreams.open
+        (line,) = world.plane.downstreams.open
         await eventually(lambda: line.request_complete)
         yield reader, writer, first
     finally:

@@ -270,8 +270,7 @@ class Looked(set[Any]):
 async def test_open_requests_are_looked_at_only_when_a_right_was_taken_away(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = service.world.plane.context
-    monkeypatch.setattr(parts.requests, "open", Looked())
+    monkeypatch.setattr(service.world.plane.requests, "open", Looked())
     monkeypatch.setattr(Looked, "looks", 0)
     events = await service.ask("/chat/events", f"Bearer {service.token()}")
     await events.readuntil(b"data: 1\n\n")

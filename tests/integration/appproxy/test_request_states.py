@@ -26,7 +26,7 @@ def world(world: World) -> World:
 
 async def the_request(world: World, state: State) -> Any:
     """Return the one request that is open, once it is in this state."""
-    requests = world.plane.context.requests.open
+    requests = world.plane.requests.open
     await eventually(lambda: [one.state for one in requests] == [state], what=f"a request is in {state.name}")
     return next(iter(requests))
 

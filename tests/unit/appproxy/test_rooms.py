@@ -54,3 +54,23 @@ def test_no_import_across_rooms_is_for_types_only() -> None:
     """What a room may not import, it may not know by its types either."""
     found = {(module, other) for module, other, for_types in imports() if for_types and room(module) != room(other)}
     assert found == TYPE_ONLY
+
+
+def test_no_files_know_each_other_in_a_circle() -> None:
+    """Of all files, whatever their rooms: each can be read after those that it imports, and before those that import it."""
+    known: dict[str, set[str]] = defaultdict(set)
+    for module, other, _ in imports():
+        if module != other:
+            known[module].add(other)
+    order = list(TopologicalSorter(known).static_order())  # raises CycleError, which names the circle
+    request = "dataplane.request."
+    ladder = [
+        f"{request}{name}" for name in ("states", "context", "downstream", "exchange", "relay", "attempt", "ingress")
+    ]
+    assert [module for module in order if module in ladder] == ladder
+    assert order.index("dataplane.upstream.connection") < order.index("dataplane.upstream.replica")
+
+
+def test_of_a_request_and_of_replicas_nothing_is_imported_for_types_only() -> None:
+    found = {module for module, _, for_types in imports() if for_types}
+    assert not {module for module in found if room(module) in ("dataplane.request", "dataplane.upstream")}

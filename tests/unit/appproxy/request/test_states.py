@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from headrace.appproxy.dataplane.request.states import FOLLOWING, MEANING, TRANSITIONS, Event, State
+from headrace.appproxy.dataplane.request.states import EVENTS, FOLLOWING, MEANING, TRANSITIONS, Event, State
 
 
 def reachable(state: State) -> set[State]:
@@ -52,6 +52,7 @@ def test_a_request_is_sent_again_only_before_a_response_has_begun() -> None:
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
 def test_what_the_code_looks_up_is_the_table(state: State, event: Event) -> None:
+    assert len(Event) == EVENTS
     expected = TRANSITIONS[state].get(event)
-    assert FOLLOWING[state][event] is (expected[0] if expected else None)
+    assert FOLLOWING[state * EVENTS + event] is (expected[0] if expected else None)
     assert expected is None or expected[1], "every transition says when it happens"

@@ -13,7 +13,8 @@ from headrace.appproxy.dataplane.auth.access import revokes_access
 from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.appproxy.dataplane.balancing.registry import BackendRegistry
 from headrace.appproxy.dataplane.request.context import Listener, WorkerContext
-from headrace.appproxy.dataplane.request.downstream import LAST_IDLE_S, DownstreamConnection
+from headrace.appproxy.dataplane.request.downstream import LAST_IDLE_S, Downstreams
+from headrace.appproxy.dataplane.request.exchange import OpenRequests
 from headrace.appproxy.dataplane.request.min_body_rate import MinBodyRate
 from headrace.appproxy.dataplane.request.reauthorization import Reauthorizer
 from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
@@ -38,13 +39,17 @@ CLOSE_S = 6.0
 class DataPlane:
     """Data plane of one worker: serves by the tables that `apply` brings, on the sockets that `listen` brings."""
 
-    def __init__(self, context: WorkerContext, backends: BackendRegistry) -> None:
+    def __init__(
+        self, context: WorkerContext, backends: BackendRegistry, requests: OpenRequests, downstreams: Downstreams
+    ) -> None:
         self.context = context
+        self.requests = requests
+        self.downstreams = downstreams
         self.backends = backends
         self._listeners: dict[int | None, tuple[Listener, asyncio.Server]] = {}
         self._sweeping: asyncio.Task[None] | None = None
-        self._min_body_rate = MinBodyRate(context)
-        self._reauthorizer = Reauthorizer(context)
+        self._min_body_rate = MinBodyRate(context, requests)
+        self._reauthorizer = Reauthorizer(context, requests)
 
     async def start(self) -> None:
         """Start the periodic sweep."""
@@ -72,7 +77,7 @@ class DataPlane:
         """Accept on this listening socket. `own_port`: whose port it is, None for the shared one."""
         listener = Listener(own_port)
         server = await asyncio.get_running_loop().create_server(
-            lambda: DownstreamConnection(self.context, listener), sock=sock, backlog=4096
+            lambda: self.downstreams.connect(listener), sock=sock, backlog=4096
         )
         self._listeners[own_port] = listener, server
 
@@ -84,18 +89,18 @@ class DataPlane:
 
     def _refuse(self, listener: Listener) -> None:
         listener.refusing = True
-        for downstream in list(self.context.downstreams.open):
+        for downstream in list(self.downstreams.open):
             if downstream.listener is listener and downstream.idle:
                 downstream.end()
 
     @property
     def open_requests(self) -> int:
         """Requests that have not ended."""
-        return len(self.context.requests.open)
+        return len(self.requests.open)
 
     def snapshot(self) -> TrafficSnapshot:
         """Return what is open, queued and draining now."""
-        return self.backends.snapshot(self.context.now(), connections=len(self.context.downstreams.open))
+        return self.backends.snapshot(self.context.now(), connections=len(self.downstreams.open))
 
     async def drain(self, grace_s: float) -> None:
         """Stop accepting, let every connection end with its current response, and cut what is left after the grace."""
@@ -105,18 +110,18 @@ class DataPlane:
             listener.refusing = True
         await asyncio.sleep(0)  # what was accepted already becomes a connection
         until = now() + grace_s
-        for downstream in self.context.downstreams.open:
+        for downstream in self.downstreams.open:
             if downstream.idle:
                 downstream.deadline = min(downstream.deadline, now() + min(LAST_IDLE_S, grace_s))
-        while self.context.downstreams.open and now() < until:  # noqa: ASYNC110 - once, at the very end
+        while self.downstreams.open and now() < until:  # noqa: ASYNC110 - once, at the very end
             await asyncio.sleep(0.02)
-        self.context.requests.stopping = True
-        if self.context.requests.open:
-            log.warning("requests_cut", open=len(self.context.requests.open))
-        for exchange in list(self.context.requests.open):
-            exchange.cut_now(ProxyReason.SHUTTING_DOWN)
+        self.requests.stopping = True
+        if self.requests.open:
+            log.warning("requests_cut", open=len(self.requests.open))
+        for exchange in list(self.requests.open):
+            exchange.cut(ProxyReason.SHUTTING_DOWN)
         await asyncio.sleep(0)
-        for downstream in list(self.context.downstreams.open):
+        for downstream in list(self.downstreams.open):
             downstream.close_gracefully()
 
     async def close(self) -> None:
@@ -135,13 +140,13 @@ class DataPlane:
     def _end_traffic(self) -> None:
         for _, server in self._listeners.values():
             server.close()
-        for downstream in list(self.context.downstreams.open):
+        for downstream in list(self.downstreams.open):
             downstream.abort()
         for backend in self.backends:
             backend.end()
 
     async def _end_tasks(self) -> None:
-        if not (tasks := list(self.context.requests.tasks)):
+        if not (tasks := list(self.context.tasks.running)):
             return
         _, late = await asyncio.wait(tasks, timeout=CLOSE_S)
         for task in late:
@@ -165,7 +170,7 @@ class DataPlane:
 
     def _check_deadlines(self, *, slow: bool) -> None:
         now_s = self.context.now()
-        due = [downstream for downstream in self.context.downstreams.open if downstream.deadline <= now_s]
+        due = [downstream for downstream in self.downstreams.open if downstream.deadline <= now_s]
         for downstream in due:
             downstream.expired()
         self._reauthorizer.sweep()
@@ -176,7 +181,7 @@ class DataPlane:
             if slow:
                 backend.sweep(now_s, self.context.proxy_limits.replica_keepalive_s)
                 for replica in backend.due_probes():
-                    self.context.requests.spawn(_probe(backend, replica))
+                    self.context.tasks.spawn(_probe(backend, replica))
 
 
 async def _in_time(what: str, close: Callable[[], Awaitable[None]]) -> None:

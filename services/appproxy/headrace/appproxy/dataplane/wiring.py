@@ -14,7 +14,10 @@ from headrace.appproxy.dataplane.http1.heads import HeadLimits
 from headrace.appproxy.dataplane.http1.write_coalescer import WriteCoalescer
 from headrace.appproxy.dataplane.ratelimit.address_rate import AddressRate
 from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
-from headrace.appproxy.dataplane.request.context import Downstreams, HeldBodies, RequestIds, WorkerContext
+from headrace.appproxy.dataplane.request.context import HeldBodies, RequestIds, WorkerContext
+from headrace.appproxy.dataplane.request.downstream import Downstreams
+from headrace.appproxy.dataplane.request.exchange import OpenRequests
+from headrace.appproxy.dataplane.request.ingress import Ingress
 from headrace.appproxy.dataplane.request.limits import ProxyLimits
 from headrace.appproxy.dataplane.route_table import RouteEntry, RouteTables
 from headrace.appproxy.dataplane.server import DataPlane
@@ -76,10 +79,16 @@ def build_data_plane(
         held_bodies=HeldBodies(most=settings.max_held_body_bytes),
         openai_cors=policy_of(Cors(allow_origins=settings.fleet_cors_origins)),
         preflights=AddressRate(settings.max_preflights_per_s, divided_by=workers),
-        downstreams=Downstreams(most=settings.max_connections, most_per_address=settings.max_connections_per_address),
+    )
+    requests = OpenRequests()
+    downstreams = Downstreams(
+        context,
+        Ingress(requests),
+        most=settings.max_connections,
+        most_per_address=settings.max_connections_per_address,
     )
     backends.load(now())
-    return DataPlane(context, backends)
+    return DataPlane(context, backends, requests, downstreams)
 
 
 def _tracer(settings: Settings) -> Tracer:

@@ -135,25 +135,27 @@ class Backend:
 
     # --- choosing
 
-    def pick(self, waiter: Waiter, *, found_room: bool = False) -> Replica | Refusal:
-        """Return the replica for one request, or why there is none now. `found_room`: it was there a moment ago, and may be passed
-        by this one request if another worker was faster."""
+    def pick(
+        self, affinity_key: int | None, tried: frozenset[str] = _NONE, *, found_room: bool = False
+    ) -> Replica | Refusal:
+        """Return the replica for one request, or why there is none now. `tried`: those that it failed on; `found_room`: there was
+        room a moment ago, and its limit may be passed by this one request if another worker was faster."""
         usable = self._routable
-        if self._least_request_only and usable and not self._outliers.suspects and not waiter.tried:
+        if self._least_request_only and usable and not self._outliers.suspects and not tried:
             drawn = self._draw()
             if self._max_in_flight is None or drawn.in_flight < self._max_in_flight:
                 return drawn
-        if waiter.tried or self._outliers.suspects:
-            usable = self._eligible(waiter.tried)
+        if tried or self._outliers.suspects:
+            usable = self._eligible(tried)
         if not usable:
-            return self._no_candidate(waiter)
+            return self._no_candidate(tried)
         limit = self._max_in_flight
         if limit is not None:
             free = [replica for replica in usable if replica.in_flight < limit]
             if not (free or found_room):
                 return replicas_full(len(usable), limit)
             usable = free or usable
-        return self.load_balancer.pick(usable, waiter.affinity_key)
+        return self.load_balancer.pick(usable, affinity_key)
 
     def _draw(self) -> Replica:
         """Return one of the replicas that the table lets serve, as `least_in_flight` does; compiled, without a look-up by name."""
@@ -165,22 +167,22 @@ class Backend:
         first, second = able[at], able[other]
         return second if weights.prefers_other(at, first.in_flight, other, second.in_flight) else first
 
-    def pick_healthy(self, waiter: Waiter) -> Replica | None:
+    def pick_healthy(self, affinity_key: int | None, tried: frozenset[str]) -> Replica | None:
         """Return a replica for a request that leaves one that was taken out: one that nothing is held against and that it was not
-        sent to yet, with room for it."""
-        out = self.ejected() | self._outliers.on_trial() | waiter.tried
+        sent to yet (`tried`), with room for it."""
+        out = self.ejected() | self._outliers.on_trial() | tried
         most = self._max_in_flight
         well = [
             replica
             for replica in self._routable
-            if replica.key not in out and replica is not waiter.replica and (most is None or replica.in_flight < most)
+            if replica.key not in out and (most is None or replica.in_flight < most)
         ]
-        return self.load_balancer.pick(well, waiter.affinity_key) if well else None
+        return self.load_balancer.pick(well, affinity_key) if well else None
 
-    def _no_candidate(self, waiter: Waiter) -> Refusal:
+    def _no_candidate(self, tried: frozenset[str]) -> Refusal:
         if not self._routable:
             return no_replica(self.table)
-        return NO_OTHER if waiter.tried else unreachable(self.table, len(self._routable))
+        return NO_OTHER if tried else unreachable(self.table, len(self._routable))
 
     def _eligible(self, tried: Container[str]) -> list[Replica]:
         # Where requests may not wait, those that could not be connected to are tried each time, if there is nobody else.
@@ -194,30 +196,25 @@ class Backend:
 
     # --- waiting
 
-    def admit(self, waiter: Waiter) -> Replica | Refusal | None:
-        """Return the replica for a request that has just come, None while it waits its turn, or why it gets neither."""
+    def admit(self, affinity_key: int | None) -> Replica | Refusal:
+        """Return the replica for a request that has just come, or why it has to wait, if it may (`enqueue`)."""
         self.requests += 1
         if not self.queue.size:  # nobody overtakes those who wait
-            chosen = self.pick(waiter)
-            if chosen.__class__ is Replica:
-                return chosen
-            assert isinstance(chosen, Refusal)  # noqa: S101 - there is nothing else
-            refusal = chosen
-        else:
-            refusal = replicas_full(len(self._routable), self.table.limits.max_in_flight_per_replica)
-        return self._enqueue(waiter, refusal)
+            return self.pick(affinity_key)
+        return replicas_full(len(self._routable), self.table.limits.max_in_flight_per_replica)
 
     def requeue(self, waiter: Waiter) -> Refusal | None:
         """Let a request wait that came to a replica and surely did not run there: until the same deadline as if it had waited from
         the beginning. Return None while it waits or has gone on, or why it may not."""
-        refusal = self.pick(waiter)
+        refusal = self.pick(waiter.affinity_key)
         why = refusal if isinstance(refusal, Refusal) else replicas_full(len(self._routable), self._max_in_flight)
-        if (refused := self._enqueue(waiter, why)) is not None:
+        if (refused := self.enqueue(waiter, why)) is not None:
             return refused
         self.dispatch()  # a replica may be there that it was not sent to yet
         return None
 
-    def _enqueue(self, waiter: Waiter, refusal: Refusal) -> Refusal | None:
+    def enqueue(self, waiter: Waiter, refusal: Refusal) -> Refusal | None:
+        """Let a request wait that no replica takes now. Return None while it waits, or why it may not."""
         now_s = self.now()
         if waiter.wait_until_s is None:
             waiter.wait_until_s = now_s + self.table.limits.queue_timeout_s
@@ -262,7 +259,7 @@ class Backend:
             if ticket is None:
                 break
             waiter = self._leave_queue(ticket)
-            chosen = self.pick(waiter, found_room=True)
+            chosen = self.pick(waiter.affinity_key, found_room=True)
             if isinstance(chosen, Refusal):
                 waiter.turned_away(chosen)
             else:
@@ -293,7 +290,7 @@ class Backend:
         if self.queue:
             for ticket in self.queue.expired(now_s):
                 waiter = self._leave_queue(ticket)
-                chosen = self.pick(waiter)
+                chosen = self.pick(waiter.affinity_key)
                 if isinstance(chosen, Refusal):
                     waiter.turned_away(chosen)
                 else:  # room came in the same moment

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from headrace.appproxy.dataplane.auth.access import DENIALS
-from headrace.appproxy.dataplane.inspect.usage import NOTHING, cost, tokens_of
+from headrace.appproxy.dataplane.inspect.usage import NOTHING, UsageReader, cost, tokens_of
+from headrace.appproxy.dataplane.ratelimit.policy import Reservation
+from headrace.appproxy.dataplane.request.context import WorkerContext
 from headrace.appproxy.dataplane.telemetry.record import RequestRecord
-from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats
+from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats, ServiceStats
 from headrace.appproxy.dataplane.upstream.replica import Replica
 from headrace.common.contracts.reasons.proxy import ProxyReason
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.attempts import Attempts
 
 GRACE_REASONS: Final = frozenset({ProxyReason.SHUTTING_DOWN, ProxyReason.REPLICA_STOPPED})
 """Why a request is cut at the end of a grace."""
@@ -20,52 +19,58 @@ _COUNTED: Final[tuple[int, ...]] = (401, 403, 429, 503)
 """Refused also where a replica was chosen already."""
 
 
-def note_end(exchange: Attempts, replica: Replica | None) -> None:
-    """Note when it ended, and how for the replica that it was on, if any; the rest (`settle`) comes after the answer has left."""
-    record = exchange.record
-    record.ended_s = exchange.context.now()
-    replica = replica or exchange.at_fault
+def note_end(record: RequestRecord, now_s: float, replica: Replica | None, at_fault: Replica | None) -> None:
+    """Note when it ended, and how for the replica that it was on, or that left it unanswered; the rest (`settle`) comes after the
+    answer has left."""
+    record.ended_s = now_s
+    replica = replica or at_fault
     if replica is not None and replica.drain is not None:
-        failed = bool(record.broken and record.broken not in DENIALS) or replica is exchange.at_fault
-        replica.drain.ended(record.ended_s - record.started_s, was_cut=record.was_cut, failed=failed)
+        failed = bool(record.broken and record.broken not in DENIALS) or replica is at_fault
+        replica.drain.ended(now_s - record.started_s, was_cut=record.was_cut, failed=failed)
 
 
-def settle(exchange: Attempts) -> None:
-    """Account for a request that has ended."""
-    context, record = exchange.context, exchange.record
+def settle(
+    context: WorkerContext,
+    record: RequestRecord,
+    service: ServiceStats | None,
+    reservation: Reservation | None,
+    usage: UsageReader | None,
+    json_response: bytes,
+    *,
+    was_sent: bool,
+) -> None:
+    """Account for a request that has ended. `service`: None where it was never known; `usage`, `json_response`: what tells of the
+    response's tokens; `was_sent`: whether a replica got it."""
     seconds = record.ended_s - record.started_s
-    record.queued_s = exchange.queued_s
-    if exchange.json_response:
-        record.tokens = tokens_of(exchange.json_response)
-    if exchange.body is not None:
-        record.bytes_received += exchange.body.size
+    if json_response:
+        record.tokens = tokens_of(json_response)
     if record.stats is not None:
-        _count(exchange, record, record.stats, seconds)
+        _count(record, record.stats, usage, seconds)
     if record.reason:
-        _count_reason(exchange, record)
-    if exchange.reservation is not None:
-        context.settle(exchange.reservation, _cost(exchange, record))
+        _count_reason(context, record, service)
+    if reservation is not None:
+        context.settle(reservation, _cost(record, was_sent=was_sent))
     context.access_log.ended(record, seconds)
     if record.trace is not None:
         context.tracer.ended(record.trace, record)
 
 
-def _count_reason(exchange: Attempts, record: RequestRecord) -> None:
-    if not exchange.found:
-        exchange.context.stats.count_unknown(record.reason)
+def _count_reason(context: WorkerContext, record: RequestRecord, service: ServiceStats | None) -> None:
+    if service is None:
+        context.stats.count_unknown(record.reason)
     elif record.stats is None or record.status in _COUNTED:
-        exchange.backend.stats.refused_for(record.reason)
+        service.refused_for(record.reason)
 
 
-def _cost(exchange: Attempts, record: RequestRecord) -> int | None:
+def _cost(record: RequestRecord, *, was_sent: bool) -> int | None:
     """Return what it costs of the caller's limits: what the answer says; else nothing where it never ran or failed."""
     said = cost(record.tokens)
-    if said is None and (record.status >= 400 or (not record.status and exchange.connection is None)):
+    if said is None and (record.status >= 400 or not (record.status or was_sent)):
         return 0
     return said
 
 
-def _count(exchange: Attempts, record: RequestRecord, stats: ReplicaStats, seconds: float) -> None:
+def _count(record: RequestRecord, stats: ReplicaStats, usage: UsageReader | None, seconds: float) -> None:
     stats.ended(record.status, seconds, None if record.upgraded else record.first_byte_s, lasting=record.upgraded)
     stats.bytes_sent += record.bytes_sent
     stats.bytes_received += record.bytes_received
@@ -73,7 +78,6 @@ def _count(exchange: Attempts, record: RequestRecord, stats: ReplicaStats, secon
         stats.broke(record.broken)
     if record.was_cut:
         stats.cut += 1
-    usage = exchange.usage
     if usage is not None:
         record.tokens = usage.tokens
         if usage.events > 1 and (per_event := usage.seconds_per_event) is not None:

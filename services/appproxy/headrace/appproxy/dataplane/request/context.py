@@ -8,26 +8,22 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from headrace.appproxy.dataplane.auth.authenticator import Authenticator
 from headrace.appproxy.dataplane.balancing.registry import BackendRegistry
 from headrace.appproxy.dataplane.headers.cors import CorsPolicy
-from headrace.appproxy.dataplane.headers.forwarded import address_block, is_trusted
-from headrace.appproxy.dataplane.http1.heads import FramingError, HeadLimits
+from headrace.appproxy.dataplane.headers.forwarded import is_trusted
+from headrace.appproxy.dataplane.http1.heads import HeadLimits
 from headrace.appproxy.dataplane.http1.write_coalescer import WriteCoalescer
 from headrace.appproxy.dataplane.ratelimit.address_rate import AddressRate
 from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
 from headrace.appproxy.dataplane.ratelimit.policy import Reservation
+from headrace.appproxy.dataplane.request.limits import ProxyLimits
 from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
 from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.dataplane.telemetry.tracing import Tracer
 from headrace.common.contracts.reasons.proxy import ProxyReason
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
-    from headrace.appproxy.dataplane.request.exchange import Exchange
-    from headrace.appproxy.dataplane.request.limits import ProxyLimits
 
 
 @dataclass(slots=True, eq=False)
@@ -37,40 +33,6 @@ class Listener:
     own_port: int | None
     refusing: bool = False
     """Whether each answer is to be the last on its connection."""
-
-
-class Downstreams:
-    """The callers' connections that are open, in all and by address: an IPv4 address, or the /64 of an IPv6 one."""
-
-    def __init__(self, *, most: int, most_per_address: int) -> None:
-        self._most = most
-        self._most_per_address = most_per_address
-        self._by_address: dict[str, set[DownstreamConnection]] = {}
-        self.open: set[DownstreamConnection] = set()
-
-    def add(self, downstream: DownstreamConnection) -> FramingError | None:
-        """Count a connection, or return why it is refused."""
-        crowded = False
-        if not downstream.trusted:
-            mine = self._by_address.setdefault(address_block(downstream.address), set())
-            mine.add(downstream)
-            crowded = len(mine) > self._most_per_address
-        self.open.add(downstream)
-        if len(self.open) > self._most:
-            return FramingError(ProxyReason.PROXY_FULL, "this app-proxy has too many connections")
-        if crowded:
-            return FramingError(ProxyReason.TOO_MANY_CONNECTIONS, "this address has too many connections open")
-        return None
-
-    def remove(self, downstream: DownstreamConnection) -> None:
-        """The connection has ended."""
-        self.open.discard(downstream)
-        block = address_block(downstream.address)
-        mine = self._by_address.get(block)
-        if mine is not None:
-            mine.discard(downstream)
-            if not mine:
-                del self._by_address[block]
 
 
 class HeldBodies:
@@ -124,20 +86,17 @@ class DateField:
         return self._field
 
 
-class OpenRequests:
-    """The requests of a worker that have not ended, and the tasks that work for them."""
+class Tasks:
+    """What runs beside the callbacks of connections: a connect, a question to the shared store."""
 
     def __init__(self) -> None:
-        self.open: set[Exchange] = set()
-        self.stopping = False
-        """Whether no new requests are taken."""
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.running: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work`, which handles its own errors, and hold on to it until it ends."""
         task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
         return task
 
 
@@ -153,7 +112,6 @@ class WorkerContext:
         "backends",
         "coalescer",
         "date",
-        "downstreams",
         "epoch",
         "head_limits",
         "held_bodies",
@@ -163,9 +121,10 @@ class WorkerContext:
         "preflights",
         "proxy_limits",
         "rate_limiter",
-        "requests",
         "stats",
+        "tasks",
         "tracer",
+        "traces",
     )
 
     def __init__(
@@ -182,7 +141,6 @@ class WorkerContext:
         epoch: Callable[[], float],
         new_request_id: Callable[[], bytes],
         head_limits: HeadLimits,
-        downstreams: Downstreams,
         coalescer: WriteCoalescer,
         held_bodies: HeldBodies,
         openai_cors: CorsPolicy | None,
@@ -194,24 +152,25 @@ class WorkerContext:
         self.rate_limiter = rate_limiter
         self.stats = stats
         self.tracer = tracer
+        self.traces: bool = tracer.traces
+        """Whether the tracer is to be asked for every request."""
         self.access_log = access_log
         self.now = now
         self.epoch = epoch
         self.new_request_id = new_request_id
         self.head_limits = head_limits
-        self.downstreams = downstreams
         self.coalescer = coalescer
         self.held_bodies = held_bodies
         self.openai_cors = openai_cors
         """Of the fleet's base URL, whatever the service."""
         self.preflights = preflights
-        self.requests = OpenRequests()
+        self.tasks = Tasks()
         self.date = DateField()
 
     def settle(self, reservation: Reservation | None, tokens: int | None) -> None:
         """Give back what a caller's limits had reserved; `tokens` were really used, None where nobody knows."""
         if not self.rate_limiter.settle_now(reservation, tokens):
-            self.requests.spawn(self.rate_limiter.settle(reservation, tokens))
+            self.tasks.spawn(self.rate_limiter.settle(reservation, tokens))
 
     def trusts(self, address: str) -> bool:
         """Return whether X-Forwarded-* from this peer are believed."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.appproxy.dataplane.headers.rewrite import field
+from headrace.appproxy.dataplane.request.exchange import Exchange
 from headrace.appproxy.dataplane.request.local_replies import no_content, problem_of
 from headrace.common.contracts.reasons.proxy import ProxyReason
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.exchange import Exchange
 
 _LONGEST_SHOWN = 253
 

@@ -6,23 +6,20 @@ Knows framing and time, no policy.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from headrace.appproxy.dataplane.headers.forwarded import address_block
 from headrace.appproxy.dataplane.http1.bodies import Body, body_of
-from headrace.appproxy.dataplane.http1.heads import FramingError
+from headrace.appproxy.dataplane.http1.heads import FramingError, RequestHead
 from headrace.appproxy.dataplane.http1.requests import RequestReader
 from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol
-from headrace.appproxy.dataplane.request.exchange import Exchange
+from headrace.appproxy.dataplane.request.context import Listener, WorkerContext
 from headrace.appproxy.dataplane.request.local_replies import framing_reply
 from headrace.appproxy.dataplane.upstream.connection import HIGH_WATER
 from headrace.common.contracts.reasons.proxy import ProxyReason
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.context import Listener, WorkerContext
-    from headrace.appproxy.dataplane.request.relay import Relay
-    from headrace.appproxy.dataplane.request.tunnel import Tunnel
 
 _MOST_HELD: Final = 64 * 1024
 """Bytes of later, pipelined requests that are read ahead."""
@@ -36,12 +33,96 @@ _MOST_ADDRESSES: Final = 4096
 """Remembered, so that all connections from one address share these fields."""
 
 
+class RequestHandler(ABC):
+    """The request that a connection has in hand. Nothing is called after `caller_left`, nor once it told the connection that it has
+    ended."""
+
+    @abstractmethod
+    def body_came(self, content: bytes) -> None:
+        """More of the body came; the connection's `request_complete` says whether that was the last."""
+
+    @abstractmethod
+    def bad_body(self, error: FramingError) -> None:
+        """The body is not framed as its head says."""
+
+    @abstractmethod
+    def caller_full(self, *, full: bool) -> None:
+        """The caller does not take what is written, or does again."""
+
+    @abstractmethod
+    def caller_left(self) -> None:
+        """The caller's connection is gone."""
+
+    @abstractmethod
+    def expired(self) -> None:
+        """The connection's `deadline` is over."""
+
+
+class Acceptor(ABC):
+    """Who takes the requests that come on downstream connections."""
+
+    @abstractmethod
+    def accept(
+        self, downstream: DownstreamConnection, head: RequestHead, early: bytes, bad: FramingError | None
+    ) -> None:
+        """Take a request: set the connection's `exchange`, or answer. `early`: what came of its body with the head; `bad`: what is
+        wrong with that, if anything."""
+
+
+class Downstreams:
+    """The callers' connections that are open, in all and by address: an IPv4 address, or the /64 of an IPv6 one."""
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        acceptor: Acceptor,
+        *,
+        most: int,
+        most_per_address: int,
+    ) -> None:
+        self.context = context
+        self.acceptor = acceptor
+        self._most = most
+        self._most_per_address = most_per_address
+        self._by_address: dict[str, set[DownstreamConnection]] = {}
+        self.open: set[DownstreamConnection] = set()
+
+    def connect(self, listener: Listener) -> DownstreamConnection:
+        """Return the protocol for a new connection, as the event loop asks for it."""
+        return DownstreamConnection(self, listener)
+
+    def add(self, downstream: DownstreamConnection) -> FramingError | None:
+        """Count a connection, or return why it is refused."""
+        crowded = False
+        if not downstream.trusted:
+            mine = self._by_address.setdefault(address_block(downstream.address), set())
+            mine.add(downstream)
+            crowded = len(mine) > self._most_per_address
+        self.open.add(downstream)
+        if len(self.open) > self._most:
+            return FramingError(ProxyReason.PROXY_FULL, "this app-proxy has too many connections")
+        if crowded:
+            return FramingError(ProxyReason.TOO_MANY_CONNECTIONS, "this address has too many connections open")
+        return None
+
+    def remove(self, downstream: DownstreamConnection) -> None:
+        """The connection has ended."""
+        self.open.discard(downstream)
+        block = address_block(downstream.address)
+        mine = self._by_address.get(block)
+        if mine is not None:
+            mine.discard(downstream)
+            if not mine:
+                del self._by_address[block]
+
+
 class DownstreamConnection(CoalescingProtocol):
     """What the event loop calls. `deadline` is when `expired` is to be called; the plane's sweep looks at it."""
 
     __slots__ = (
         "_body",
         "_closing",
+        "_downstreams",
         "_paused_for",
         "_pipelined",
         "_sink",
@@ -57,8 +138,10 @@ class DownstreamConnection(CoalescingProtocol):
         "writable",
     )
 
-    def __init__(self, context: WorkerContext, listener: Listener) -> None:
+    def __init__(self, downstreams: Downstreams, listener: Listener) -> None:
+        context = downstreams.context
         super().__init__(context.coalescer)
+        self._downstreams = downstreams
         self.context = context
         self.listener = listener
         self.address = ""
@@ -67,8 +150,8 @@ class DownstreamConnection(CoalescingProtocol):
         self.trusted = False
         """Whether what stands in front is ours."""
         self.reader = RequestReader(context.head_limits)
-        self.exchange: Exchange | Relay | Tunnel | None = None
-        """Who has the request in hand."""
+        self.exchange: RequestHandler | None = None
+        """The request in hand."""
         self.deadline = _NEVER
         self.request_complete = False
         """Whether the request in hand has come to its end, body and all."""
@@ -77,7 +160,7 @@ class DownstreamConnection(CoalescingProtocol):
         self._pipelined = b""
         self._closing = False
         self._paused_for = _NO_REASONS
-        self._sink: Callable[[DownstreamConnection, bytes], None] = DownstreamConnection._read
+        self._sink: Callable[[DownstreamConnection, bytes], None] = _READ
         """Not bound: there may be thousands of connections, and most of them idle."""
 
     # --- the event loop's callbacks
@@ -90,7 +173,7 @@ class DownstreamConnection(CoalescingProtocol):
         self.address, fields = _known(peer[0] if isinstance(peer, tuple) else "")
         self.deadline = self.context.now() + self.context.proxy_limits.keepalive_timeout_s
         self.trusted = self.context.trusts(self.address)
-        refusal = self.context.downstreams.add(self)
+        refusal = self._downstreams.add(self)
         if refusal is not None:
             self.context.stats.count_unknown(refusal.code)
             self.write(framing_reply(refusal))
@@ -108,9 +191,9 @@ class DownstreamConnection(CoalescingProtocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """The event loop's callback."""
         self._closing = True
-        self._sink = DownstreamConnection._ignore
+        self._sink = _IGNORE
         self.deadline = _NEVER
-        self.context.downstreams.remove(self)
+        self._downstreams.remove(self)
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.caller_left()
@@ -146,39 +229,49 @@ class DownstreamConnection(CoalescingProtocol):
                 self.deadline = self.context.now() + self.context.proxy_limits.head_timeout_s
             return
         rest = self.reader.rest
-        exchange = self.exchange = Exchange(self, head)
+        if rest:
+            self.reader.rest = b""
+        early, bad = b"", None
         self.request_complete = not head.length
         if head.length:
-            self._body = body_of(head.length)
-            self._sink = DownstreamConnection._read_body
+            body = self._body = body_of(head.length)
+            self._sink = _READ_BODY
             if rest:
-                self.reader.rest = b""
-                self._read_body(rest)
+                try:
+                    early = self._content(body, rest)
+                except FramingError as error:
+                    bad = error
         else:
-            self._sink = DownstreamConnection._hold
+            self._sink = _HOLD
             if rest:
-                self.reader.rest = b""
                 self._hold(rest)
-        if self.exchange is exchange:
-            exchange.begin()
+        self._downstreams.acceptor.accept(self, head, early, bad)
 
     def _read_body(self, data: bytes) -> None:
         body, exchange = self._body, self.exchange
         if body is None or exchange is None:
             return
         try:
+            content = self._content(body, data)
+        except FramingError as error:
+            exchange.bad_body(error)
+        else:
+            exchange.body_came(content)
+
+    def _content(self, body: Body, data: bytes) -> bytes:
+        """Return what these bytes are of the body's content. Raises FramingError."""
+        try:
             content = body.feed(data)
         except FramingError as error:
             self.context.malformed(error.code)
-            exchange.bad_body(error)
-            return
+            raise
         if body.done:
             self._body = None
-            self._sink = DownstreamConnection._hold
+            self._sink = _HOLD
             self.request_complete = True
             if body.rest:
                 self._hold(body.rest)
-        exchange.body_came(content)
+        return content
 
     def _hold(self, data: bytes) -> None:
         """A later request came while one is served."""
@@ -238,7 +331,7 @@ class DownstreamConnection(CoalescingProtocol):
         idle_s = LAST_IDLE_S if self.listener.refusing else self.context.proxy_limits.keepalive_timeout_s
         self.deadline = now_s + idle_s
         if not self._pipelined:
-            self._sink = DownstreamConnection._read
+            self._sink = _READ
         else:
             asyncio.get_running_loop().call_soon(self._next)
 
@@ -246,7 +339,7 @@ class DownstreamConnection(CoalescingProtocol):
         """Read the requests that came meanwhile."""
         held, self._pipelined = self._pipelined, b""
         if held and self.exchange is None and not self._closing:
-            self._sink = DownstreamConnection._read
+            self._sink = _READ
             self.resume_reading("held")
             self._read(held)
 
@@ -260,7 +353,7 @@ class DownstreamConnection(CoalescingProtocol):
         """End the connection after what was written; bytes that still come are not looked at. `unread`: there are such."""
         self.exchange = None
         self._closing = True
-        self._sink = DownstreamConnection._ignore
+        self._sink = _IGNORE
         self._pipelined = b""
         self.deadline = _NEVER
         transport = self.transport
@@ -279,7 +372,7 @@ class DownstreamConnection(CoalescingProtocol):
         """End the connection after what was written, in the middle of an answer."""
         self.exchange = None
         self._closing = True
-        self._sink = DownstreamConnection._ignore
+        self._sink = _IGNORE
         self.deadline = _NEVER
         self.end()
         asyncio.get_running_loop().call_later(_FLUSH_S, self.abort)
@@ -294,6 +387,13 @@ class DownstreamConnection(CoalescingProtocol):
     def idle(self) -> bool:
         """Whether no request is in hand."""
         return self.exchange is None and not self.reader.begun
+
+
+_READ: Final = DownstreamConnection._read  # noqa: SLF001
+_READ_BODY: Final = DownstreamConnection._read_body  # noqa: SLF001
+_HOLD: Final = DownstreamConnection._hold  # noqa: SLF001
+_IGNORE: Final = DownstreamConnection._ignore  # noqa: SLF001
+"""What becomes of the bytes that come (`_sink`). As constants: compiled code looks methods up by name each time."""
 
 
 @lru_cache(maxsize=_MOST_ADDRESSES)

@@ -1,19 +1,22 @@
-"""An exchange: one request from its head to its end, and the release of all that it holds."""
+"""An exchange: one request from its head to its end, its state, and the release of all that it holds."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 import structlog
 
-from headrace.appproxy.dataplane.balancing.admission import Refusal
 from headrace.appproxy.dataplane.balancing.backend import Backend
-from headrace.appproxy.dataplane.http1.heads import FramingError
-from headrace.appproxy.dataplane.ratelimit.policy import Verdict
-from headrace.appproxy.dataplane.request import ingress
+from headrace.appproxy.dataplane.balancing.waiter import Waiter
+from headrace.appproxy.dataplane.headers.forwarded import address_block
+from headrace.appproxy.dataplane.http1.heads import FramingError, RequestHead
+from headrace.appproxy.dataplane.inspect.usage import UsageReader
+from headrace.appproxy.dataplane.ratelimit.policy import Reservation
 from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS, note_end, settle
-from headrace.appproxy.dataplane.request.attempts import Attempts
+from headrace.appproxy.dataplane.request.body import RequestBody
+from headrace.appproxy.dataplane.request.downstream import DownstreamConnection, RequestHandler
 from headrace.appproxy.dataplane.request.local_replies import (
     as_problem,
     framing_problem,
@@ -21,132 +24,227 @@ from headrace.appproxy.dataplane.request.local_replies import (
     interruption_problem,
     problem_of,
     problem_reply,
-    refusal_problem,
 )
-from headrace.appproxy.dataplane.request.states import Event, IllegalTransitionError, State
-from headrace.appproxy.dataplane.upstream.failures import Failure
-from headrace.common.contracts.messages.routes import RateLimits
+from headrace.appproxy.dataplane.request.model_field import ModelField
+from headrace.appproxy.dataplane.request.plan import NO_PLAN
+from headrace.appproxy.dataplane.request.states import EVENTS, FOLLOWING, Event, IllegalTransitionError, State
+from headrace.appproxy.dataplane.telemetry.record import RequestRecord
+from headrace.appproxy.dataplane.upstream.connection import HeadHandler, ReplicaConnection
+from headrace.appproxy.dataplane.upstream.replica import Replica
 from headrace.common.contracts.problems import Problem
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
 log = structlog.get_logger(__name__)
-_NEVER: Final = float("inf")
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NONE: Final[frozenset[str]] = frozenset()
 
 
-class Exchange(Attempts):
-    """What it holds (a lease, a place in the queue, a reservation, a connection) is given back in `release`, however it ends.
+class OpenRequests:
+    """The requests of a worker that have not ended."""
 
-    Waits in this order: for the head of the body where something in it decides (`inspect_body`), for the caller's limits, in the
-    service's queue, for a connection, for the answer.
+    def __init__(self) -> None:
+        self.open: set[Exchange] = set()
+        self.stopping = False
+        """Whether no new requests are taken."""
+
+
+class Passing(Protocol):
+    """A response that has begun, and what becomes of it when something happens on the caller's side: a relay or a tunnel."""
+
+    def caller_full(self, *, full: bool) -> None:
+        """The caller does not take what is written, or does again."""
+
+    def caller_left(self) -> None:
+        """The caller's connection is gone."""
+
+    def expired(self) -> None:
+        """Nothing happened for too long."""
+
+    def cut(self, why: ProxyReason) -> None:
+        """End it now, and say why."""
+
+
+class Exchange(RequestHandler):
+    """Owns a request's head, its record, and what must be released: a place in the queue, a replica, a connection to it, a
+    reservation, bytes that are held. All of it is given back in `end`, however it ends.
+
+    Others take it through its states: `ingress` in, `attempt` to a replica, `relay` or `tunnel` with the response.
     """
 
-    early_body = b""
-    """Content that came with the head."""
+    # What most requests never set lies here, not in each instance.
+    backend: Backend
+    """The service, once `found`."""
+    found = False
+    """Whether the service is known."""
+    plan = NO_PLAN
+    """What its head means, once that is known; what a replica gets is part of it."""
+    fields = b""
+    """What the replica gets as header fields, beside those that frame the body."""
+    limit_fields = b""
+    """Fields for the answer: the caller's limits."""
+    openai = False
+    """Whether it came in on the fleet's base URL."""
+    reservation: Reservation | None = None
+    """What it holds of the caller's limits."""
+    affinity_key: int | None = None
+    """What binds it to a replica, under session and prefix balance."""
+    waiter: Waiter | None = None
+    """It in the queue, once it had to wait."""
+    tried: frozenset[str] = _NONE
+    """Replicas that it failed on."""
+    attempt: HeadHandler | None = None
+    """The try on `replica` that is under way, or was answered."""
+    replica: Replica | None = None
+    connection: ReplicaConnection | None = None
+    """To the replica, from sending to the end of the answer."""
+    connecting: asyncio.Task[None] | None = None
+    at_fault: Replica | None = None
+    """The replica that left it unanswered."""
+    body: RequestBody | None = None
     inspect_body: Callable[[bytes], None] | None = None
     """Wants to see content before a replica is chosen."""
+    model_field: ModelField | None = None
+    """Where its body names the service and not a model of the engine's."""
+    held_bytes = 0
+    """Of its body, while the service that it names is looked for."""
+    continued = False
+    """Whether the caller was told to send its body."""
+    usage: UsageReader | None = None
+    """What reads the answer, where it comes in pieces."""
+    json_response = b""
+    """A whole answer that says something of tokens."""
 
-    # --- in
+    def __init__(self, requests: OpenRequests, downstream: DownstreamConnection, head: RequestHead) -> None:
+        self.state: State = State.ARRIVED
+        """Changed by `advance` only."""
+        self.requests = requests
+        self.downstream = downstream
+        self.context = context = downstream.context
+        self.head = head
+        self.record = RequestRecord(head, downstream.address, context.now())
+        self.passing: Passing | None = None  # mypyc leaves an attribute out that has a protocol's type and None above
+        """What passes the response, once that has begun."""
 
-    def begin(self) -> None:
-        """Start. From here on it ends by itself, whatever happens."""
-        self.downstream.deadline = _NEVER
-        self.context.requests.open.add(self)
-        try:
-            ingress.enter(self)
-        except Exception as error:  # noqa: BLE001 - the outermost layer: every error becomes a problem
-            self.answer(as_problem(error))
+    @property
+    def caller_key(self) -> str:
+        """Whose request it is, for limits and the queue: a token, a client, or an address (of IPv6 its /64)."""
+        principal = self.record.principal
+        if principal is None or principal.key == "public":
+            return f"address:{address_block(self.record.client_address)}"
+        return principal.key
 
-    def safely(self, step: Callable[[], None]) -> None:
-        """Take a step; an error becomes the answer."""
-        try:
-            step()
-        except Exception as error:  # noqa: BLE001 - the outermost layer: every error becomes a problem
-            self.answer(as_problem(error))
+    @property
+    def share(self) -> int:
+        """Its caller's weight in the queue."""
+        principal = self.record.principal
+        return principal.share if principal is not None else 1
 
-    def enter_service(self, backend: Backend, authorization: bytes | None) -> None:
-        """The service became known after a look into the body."""
-        self.safely(lambda: ingress.enter_service(self, backend, authorization))
+    # --- states
 
-    def reserve(self, limits: RateLimits, tokens: int) -> None:
-        """Ask whether the caller's limits allow it, with this many tokens, and go on if they do. Raises Problem."""
-        caller = f"{self.backend.key}:{self.caller_key}"
-        verdict = self.context.rate_limiter.reserve_now(caller, limits, tokens)
-        if verdict is not None:
-            self._judged(verdict)
-        else:  # not to be cancelled: what it reserved has to be given back
-            self.advance(Event.STORE_ASKED)
-            self.context.requests.spawn(self._reserve(caller, limits, tokens))
+    def advance(self, event: int) -> None:
+        """Change to the state that follows this Event by the table. Raises IllegalTransitionError where none does: the request has
+        ended then."""
+        state: int = self.state  # as plain numbers: a lookup by enums costs compiled code four times as much
+        following = FOLLOWING[state * EVENTS + event]
+        if following is None:
+            self._fault(Event(event))
+        self.state = following
 
-    async def _reserve(self, caller: str, limits: RateLimits, tokens: int) -> None:
-        try:
-            verdict = await self.context.rate_limiter.reserve(caller, limits, tokens)
-        except Exception as error:  # noqa: BLE001 - nobody waits for this task: the caller would get no answer at all
-            if not self.closed:
-                self.answer(as_problem(error))
+    def _fault(self, event: Event) -> NoReturn:
+        """End a request that takes a step which the table does not know: with 500, or, in the middle of a response, with its
+        connection."""
+        state = self.state
+        self.context.stats.count_illegal_transition(state.name, event.name)
+        log.error(
+            "illegal_transition", state=state.name, transition=event.name, request_id=self.record.request_id.decode()
+        )
+        if state < State.STREAM:
+            self.answer(internal_error())
+        elif state is not State.DONE:
+            self.drop_connection()
+            self.record.broken = ProxyReason.INTERNAL_ERROR.value
+            self.end(Event.FAULT)
+            self.downstream.discard()
+        raise IllegalTransitionError(state, event)
+
+    # --- the request's body
+
+    def hold(self, size: int) -> None:
+        """Count so many bytes of the body as held in memory. Raises TooLarge where it is more than the worker may hold of all bodies,
+        Unavailable where it is more than others leave."""
+        held = self.context.held_bodies
+        if size > held.most:
+            words = f"the first {held.most} bytes of the body name no model; allowed: `model` before that"
+            raise problem_of(ProxyReason.BODY_TOO_LARGE, words, limit=held.most)
+        if not held.change(size - self.held_bytes):
+            text = "this app-proxy holds as many bytes of request bodies as it may"
+            raise problem_of(ProxyReason.BODIES_FULL, text, retry_after_s=1)
+        self.held_bytes = size
+
+    def wait_for_body(self) -> None:
+        """Ask the caller for its body, which something waits for."""
+        if self.downstream.request_complete:
             return
-        if self.closed:
-            self.context.settle(verdict.reservation, 0)
-        else:
-            self.safely(lambda: self._judged(verdict))
-
-    def _judged(self, verdict: Verdict) -> None:
-        self.reservation = verdict.reservation
-        self.limit_fields = verdict.fields
-        if verdict.code is not None:
-            raise problem_of(verdict.code, verdict.text, retry_after_s=verdict.retry_after_s)
-        self.admit()
-
-    def admit(self) -> None:
-        """The caller is let in: go to a replica, or wait for one. Raises Problem."""
-        chosen = self.backend.admit(self)
-        if isinstance(chosen, Refusal):
-            raise refusal_problem(chosen)
-        if chosen is not None:
-            self.send_to(chosen)
-        else:
-            self.advance(Event.NO_REPLICA_FREE)
-
-    def cut_now(self, why: ProxyReason) -> None:
-        """End it by whoever has it in hand: this, or the Relay or Tunnel that took its place."""
-        (self.downstream.exchange or self).cut(why)
-
-    def turned_away(self, refusal: Refusal) -> None:
-        """The queue gives up on it."""
-        self.answer(refusal_problem(refusal))
+        self.downstream.resume_reading("body")
+        if self.head.expects and not self.continued:
+            self.continued = True
+            self.downstream.write(_CONTINUE)
+        self.downstream.deadline = self.context.now() + self.context.proxy_limits.caller_idle_timeout_s
 
     def body_came(self, content: bytes) -> None:
         """More of the body came; the connection's `request_complete` says whether that was the last."""
-        if self not in self.context.requests.open:  # the first of it comes with the head, before `begin`
-            self.early_body += content
-        elif self.body is not None:
-            self._take_safely(content)
+        body = self.body
+        if body is None:
+            return
+        try:
+            body.add(content, forget=self.connection is not None)
+            if self.connection is not None:
+                self._send_on(self.connection, body, content)
+            elif self.inspect_body is not None:
+                self.downstream.deadline = self.context.now() + self.context.proxy_limits.caller_idle_timeout_s
+                self.inspect_body(content)
+            elif body.full and not self.downstream.request_complete:
+                self.downstream.pause_reading("body")
+        except Exception as error:  # noqa: BLE001 - the outermost layer: every error becomes a problem
+            self.answer(as_problem(error))
 
-    def _take_safely(self, content: bytes) -> None:
-        self.safely(lambda: self._take(content))
-
-    def _take(self, content: bytes) -> None:
-        body, connection = self.body, self.connection
-        assert body is not None  # noqa: S101 - asked for by who calls
-        body.add(content, forget=connection is not None)
-        if connection is not None:
-            self.pass_on(content, body, connection)
-        elif self.inspect_body is not None:
-            self.downstream.deadline = self.context.now() + self.context.proxy_limits.caller_idle_timeout_s
-            self.inspect_body(content)
-        elif body.full and not self.downstream.request_complete:
-            self.downstream.pause_reading("body")
+    def _send_on(self, connection: ReplicaConnection, body: RequestBody, content: bytes) -> None:
+        """Send what came of the body to the replica."""
+        downstream = self.downstream
+        framed = body.framed(content, last=downstream.request_complete)
+        if framed:
+            connection.write(framed)
+        connection.request_complete = downstream.request_complete
+        wait_s = (
+            self.backend.first_byte_timeout_s
+            if downstream.request_complete
+            else self.context.proxy_limits.caller_idle_timeout_s
+        )
+        downstream.deadline = self.context.now() + wait_s
 
     def bad_body(self, error: FramingError) -> None:
         """The body is not framed as its head says."""
-        self.answer(framing_problem(error))
+        if self.passing is not None:
+            self.passing.cut(ProxyReason.CONNECTION_LOST)
+        else:
+            self.answer(framing_problem(error))
 
-    # --- out
+    # --- what else happens on the caller's side
 
     def caller_full(self, *, full: bool) -> None:
-        """Nothing is being written to the caller yet."""
+        """The caller does not take what is written, or does again."""
+        if self.passing is not None:
+            self.passing.caller_full(full=full)
 
     def caller_left(self) -> None:
         """The caller's connection is gone: so is its connection to the replica."""
+        if self.passing is not None:
+            self.passing.caller_left()
+        else:
+            self.leave_with_caller()
+
+    def leave_with_caller(self) -> None:
+        """End it with the connection to the replica: there is nobody to answer."""
         self.record.caller_gone = True
         if self.connection is not None:
             self.connection.drop()
@@ -154,28 +252,31 @@ class Exchange(Attempts):
 
     def expired(self) -> None:
         """The downstream connection's deadline is over."""
-        if not self.downstream.request_complete:
+        if self.passing is not None:
+            self.passing.expired()
+        elif not self.downstream.request_complete:
             seconds = self.context.proxy_limits.caller_idle_timeout_s
             self.answer(problem_of(ProxyReason.CALLER_IDLE, f"no byte of the request body came for {seconds:g} s"))
-        elif self.connection is not None:
-            self.connection.drop()
-            text = f"no answer from replica {self.record.replica_key} within {self.backend.first_byte_timeout_s:g} s"
-            self._failed(Failure(ProxyReason.FIRST_BYTE_TIMEOUT, text))
+        elif self.attempt is not None and self.state is State.AWAIT_HEAD:
+            self.attempt.timed_out()
+
+    # --- ends
 
     def cut(self, why: ProxyReason) -> None:
         """End it now, and say why; what may still go to another replica does."""
-        if why == ProxyReason.REPLICA_STOPPED and self.move():
+        if self.passing is not None:
+            self.passing.cut(why)
+            return
+        if why == ProxyReason.REPLICA_STOPPED and self.attempt is not None and self.attempt.move():
             return
         self.record.was_cut = why in GRACE_REASONS
         self.answer(interruption_problem(why))
 
     def answer(self, problem: Problem) -> None:
         """Answer it ourselves."""
-        if self.closed:
+        if self.state is State.DONE:
             return
-        if self.connection is not None:
-            self.connection.drop()
-            self.connection = None
+        self.drop_connection()
         self.record.status = problem.status
         self.record.reason = str(problem.extra.get("reason", problem.type))
         self.reply(
@@ -183,7 +284,7 @@ class Exchange(Attempts):
                 problem,
                 request_id=self.record.request_id,
                 closes=self.closes,
-                extra=self.limit_fields + self.cors_fields,
+                extra=self.limit_fields + self.plan.cors,
                 fleet=self.openai,
                 to_head=self.head.method == b"HEAD",
             )
@@ -195,7 +296,7 @@ class Exchange(Attempts):
         return (
             not self.head.keep_alive
             or not self.downstream.request_complete
-            or self.context.requests.stopping
+            or self.requests.stopping
             or self.downstream.listener.refusing
         )
 
@@ -205,46 +306,57 @@ class Exchange(Attempts):
         self.end(Event.REPLIED, answer)
         self.downstream.finished(closes=closes, now_s=self.record.ended_s)
 
-    def end(self, event: Event, last: bytes = b"") -> None:
+    def end(self, event: int, last: bytes = b"") -> None:
         """Take a way out: write the `last` bytes for the caller, give everything back and account for it."""
         self.advance(event)
         if last:
             self.downstream.write(last)
-        self.release()
-
-    def fault(self, event: Event) -> NoReturn:
-        """End a request that takes a step which the table does not know: with 500, or, in the middle of a response, with its
-        connection."""
-        state = self.state
-        self.context.stats.count_illegal_transition(state.name, event.name)
-        log.error(
-            "illegal_transition", state=state.name, transition=event.name, request_id=self.record.request_id.decode()
-        )
-        if state < State.STREAM:
-            self.answer(internal_error())
-        elif state is not State.DONE:
-            if self.connection is not None:
-                self.connection.drop()
-                self.connection = None
-            self.record.broken = ProxyReason.INTERNAL_ERROR.value
-            self.end(Event.FAULT)
-            self.downstream.discard()
-        raise IllegalTransitionError(state, event)
-
-    def release(self) -> None:
-        """Give everything back and account for it."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-        self.context.requests.open.discard(self)
+        self.requests.open.discard(self)
         if self.held_bytes:
             self.hold(0)
-        if self.ticket is not None:
-            self.backend.cancel(self)
-        note_end(self, self.replica)
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None:
+            if waiter.ticket is not None:
+                self.backend.cancel(waiter)
+            self.record.queued_s = waiter.queued_s
+        note_end(self.record, self.context.now(), self.replica, self.at_fault)
         self.context.coalescer.defer(self._settle)
-        self._leave()
+        self.leave_replica()
+        self.passing = None
+
+    def drop_connection(self) -> None:
+        """End the connection to the replica, if there is one."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.drop()
+
+    def leave_replica(self, *, moved: bool = False) -> None:
+        """Be on no replica any more. `moved`: it goes to another one, or waits again."""
+        replica, attempt, connecting = self.replica, self.attempt, self.connecting
+        if replica is None or attempt is None:
+            return
+        self.replica = self.attempt = None
+        if connecting is not None:
+            self.connecting = None
+            connecting.cancel()
+        replica.release(attempt)
+        self.downstream.resume_reading("replica")
+        if replica.drain is not None:
+            replica.drain.retried += moved
+        elif not self.backend.queue.size:
+            return
+        self.backend.replica_freed(replica)
 
     def _settle(self) -> None:
         """Account for it: after the answer has left, for no caller waits for that."""
-        settle(self)
+        if self.body is not None:
+            self.record.bytes_received += self.body.size
+        settle(
+            self.context,
+            self.record,
+            self.backend.stats if self.found else None,
+            self.reservation,
+            self.usage,
+            self.json_response,
+            was_sent=self.connection is not None,
+        )

@@ -1,55 +1,82 @@
-"""Ingress steps of a request: plan, authentication, body inspection, rate limits."""
+"""Ingress of requests: plan, authentication, body inspection, rate limits, up to the wait for a replica."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 from headrace.appproxy.dataplane.balancing.backend import Backend
-from headrace.appproxy.dataplane.ratelimit.policy import counts_tokens
-from headrace.appproxy.dataplane.request import cors_preflight, openai
+from headrace.appproxy.dataplane.http1.heads import FramingError, RequestHead
+from headrace.appproxy.dataplane.ratelimit.policy import Verdict, counts_tokens
+from headrace.appproxy.dataplane.request import body_head, cors_preflight, openai
+from headrace.appproxy.dataplane.request.attempt import admit
 from headrace.appproxy.dataplane.request.body import RequestBody
-from headrace.appproxy.dataplane.request.local_replies import problem_of
-from headrace.appproxy.dataplane.request.plan import RequestPlan, plan_for
+from headrace.appproxy.dataplane.request.downstream import Acceptor, DownstreamConnection
+from headrace.appproxy.dataplane.request.exchange import Exchange, OpenRequests
+from headrace.appproxy.dataplane.request.local_replies import as_problem, problem_of
+from headrace.appproxy.dataplane.request.plan import RequestPlan, fill_plan
+from headrace.appproxy.dataplane.request.states import Event, State
+from headrace.common.contracts.messages.routes import RateLimits
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.exchange import Exchange
+_NEVER: Final = float("inf")
 
 
-def enter(exchange: Exchange) -> None:
-    """Take the first steps. Raises Problem."""
-    context, head = exchange.context, exchange.head
-    plan: RequestPlan | None = head.memo
-    if plan is not None and plan.table_version is context.backends.table_version:
-        exchange.record.request_id = plan.request_id or context.new_request_id()
-        exchange.record.client_address = plan.client_address
-    else:
-        plan = head.memo = plan_for(exchange)
-    exchange.plan = plan
-    exchange.fields = plan.fields + exchange.record.request_id + b"\r\n"
-    if context.tracer.traces:
-        exchange.fields += context.tracer.begin(exchange.record, plan.consumed)
-    if plan.cors:
-        exchange.cors_fields = plan.cors
-        if plan.preflight is not None:
-            cors_preflight.answer(exchange, plan.backend, plan.preflight)
+class Ingress(Acceptor):
+    """Takes requests as they come on downstream connections. From here on each ends by itself, whatever happens."""
+
+    def __init__(self, requests: OpenRequests) -> None:
+        self._requests = requests
+
+    def accept(
+        self, downstream: DownstreamConnection, head: RequestHead, early: bytes, bad: FramingError | None
+    ) -> None:
+        """Take a request. `early`: what came of its body with the head; `bad`: what is wrong with that, if anything."""
+        exchange = Exchange(self._requests, downstream, head)
+        downstream.exchange = exchange
+        if bad is not None:
+            exchange.bad_body(bad)
             return
-    if context.requests.stopping:
+        downstream.deadline = _NEVER
+        self._requests.open.add(exchange)
+        try:
+            _enter(exchange, early)
+        except Exception as error:  # noqa: BLE001 - the outermost layer: every error becomes a problem
+            exchange.answer(as_problem(error))
+
+
+def _enter(exchange: Exchange, early: bytes) -> None:
+    """Take the first steps. Raises Problem."""
+    context, head, record = exchange.context, exchange.head, exchange.record
+    known: RequestPlan | None = head.memo
+    if known is not None and known.table_version is context.backends.table_version:
+        plan = exchange.plan = known
+        record.request_id = plan.request_id or context.new_request_id()
+        record.client_address = plan.client_address
+    else:
+        plan = exchange.plan = RequestPlan()
+        fill_plan(plan, context, exchange.downstream, head, record)
+        head.memo = plan
+    exchange.fields = plan.fields + record.request_id + b"\r\n"
+    if context.traces:
+        exchange.fields += context.tracer.begin(record, plan.consumed)
+    if plan.preflight is not None:
+        cors_preflight.answer(exchange, plan.backend, plan.preflight)
+        return
+    if exchange.requests.stopping:
         raise problem_of(ProxyReason.SHUTTING_DOWN, "this app-proxy is stopping")
-    if len(context.requests.open) > context.proxy_limits.max_open_requests:
+    if len(exchange.requests.open) > context.proxy_limits.max_open_requests:
         raise problem_of(ProxyReason.PROXY_FULL, "this app-proxy has too many open requests", retry_after_s=1)
     if head.length:
         bounds = context.proxy_limits
         body = exchange.body = RequestBody(head.length, limit=bounds.max_body_bytes, keep=bounds.replay_bytes)
-        body.add(exchange.early_body, forget=False)
-        exchange.early_body = b""
+        body.add(early, forget=False)
     if plan.backend is None:
-        openai.enter(exchange, plan.authorization)
+        openai.enter(exchange, plan.authorization, lambda found, shown: _enter_service(exchange, found, shown))
     else:
-        enter_service(exchange, plan.backend, plan.authorization)
+        _enter_service(exchange, plan.backend, plan.authorization)
 
 
-def enter_service(exchange: Exchange, backend: Backend, authorization: bytes | None) -> None:
+def _enter_service(exchange: Exchange, backend: Backend, authorization: bytes | None) -> None:
     """The service is known: let the caller in. Raises Problem."""
     context = exchange.context
     principal = exchange.record.principal = context.authenticator.authenticate(
@@ -63,7 +90,7 @@ def enter_service(exchange: Exchange, backend: Backend, authorization: bytes | N
     if exchange.body is not None and (most := backend.max_body_bytes) is not None:
         exchange.body.limit_to(most)
     if principal.limits is None and not backend.load_balancer.has_affinity:
-        exchange.admit()
+        admit(exchange)
         return
     counts = counts_tokens(principal.limits)
     if backend.load_balancer.body_members or counts:
@@ -74,13 +101,43 @@ def enter_service(exchange: Exchange, backend: Backend, authorization: bytes | N
 
 
 def _read_head(exchange: Exchange, wants: frozenset[str], prompt_bytes: int, *, counts: bool) -> None:
-    openai.read_head(exchange, wants, prompt_bytes, lambda found: _bind(exchange, found, counts=counts))
+    body_head.read_head(exchange, wants, prompt_bytes, lambda found: _bind(exchange, found, counts=counts))
 
 
-def _bind(exchange: Exchange, found: openai.BodyHead | None, *, counts: bool) -> None:
+def _bind(exchange: Exchange, found: body_head.BodyHead | None, *, counts: bool) -> None:
     exchange.affinity_key = exchange.backend.load_balancer.affinity_key(exchange.head, found)
     limits = exchange.record.principal.limits if exchange.record.principal is not None else None
     if limits is None:
-        exchange.admit()
+        admit(exchange)
     else:
-        exchange.reserve(limits, openai.tokens_of(exchange, found) if counts else 0)
+        _reserve(exchange, limits, body_head.tokens_of(exchange, found) if counts else 0)
+
+
+def _reserve(exchange: Exchange, limits: RateLimits, tokens: int) -> None:
+    """Ask whether the caller's limits allow it, with this many tokens, and go on if they do. Raises Problem."""
+    caller = f"{exchange.backend.key}:{exchange.caller_key}"
+    verdict = exchange.context.rate_limiter.reserve_now(caller, limits, tokens)
+    if verdict is not None:
+        _judged(exchange, verdict)
+    else:  # not to be cancelled: what it reserved has to be given back
+        exchange.advance(Event.STORE_ASKED)
+        exchange.context.tasks.spawn(_ask_store(exchange, caller, limits, tokens))
+
+
+async def _ask_store(exchange: Exchange, caller: str, limits: RateLimits, tokens: int) -> None:
+    try:
+        verdict = await exchange.context.rate_limiter.reserve(caller, limits, tokens)
+        if exchange.state is State.RESERVE:
+            _judged(exchange, verdict)
+        else:  # it has ended meanwhile
+            exchange.context.settle(verdict.reservation, 0)
+    except Exception as error:  # noqa: BLE001 - nobody waits for this task: the caller would get no answer at all
+        exchange.answer(as_problem(error))
+
+
+def _judged(exchange: Exchange, verdict: Verdict) -> None:
+    exchange.reservation = verdict.reservation
+    exchange.limit_fields = verdict.fields
+    if verdict.code is not None:
+        raise problem_of(verdict.code, verdict.text, retry_after_s=verdict.retry_after_s)
+    admit(exchange)

@@ -5,15 +5,11 @@ An upload that drips would hold its connection, and one to a replica, for as lon
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from headrace.appproxy.dataplane.request.context import WorkerContext
+from headrace.appproxy.dataplane.request.exchange import Exchange, OpenRequests
 from headrace.appproxy.dataplane.request.local_replies import problem_of
 from headrace.appproxy.dataplane.request.states import State
 from headrace.common.contracts.reasons.proxy import ProxyReason
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.context import WorkerContext
-    from headrace.appproxy.dataplane.request.exchange import Exchange
 
 _LONGEST_S = 2.0
 """More than this between two looks is not the callers' time: the process was held up."""
@@ -27,8 +23,9 @@ class MinBodyRate:
     long it waits for the rest is its own affair. A caller that sends nothing at all is met earlier (`caller_idle_timeout_s`).
     """
 
-    def __init__(self, context: WorkerContext) -> None:
+    def __init__(self, context: WorkerContext, requests: OpenRequests) -> None:
         self._context = context
+        self._requests = requests
         self._checked_s = context.now()
         self._stretches: dict[Exchange, tuple[float, int]] = {}
         """Of each upload: seconds waited for it in this stretch, and its size at the beginning of it."""
@@ -39,7 +36,7 @@ class MinBodyRate:
         passed_s, self._checked_s = min(now_s - self._checked_s, _LONGEST_S), now_s
         known, self._stretches = self._stretches, {}
         least, grace_s = bounds.min_body_bytes_per_s, bounds.slow_body_grace_s
-        uploads = [(one, one.body) for one in self._context.requests.open if one.body is not None and _uploads(one)]
+        uploads = [(one, one.body) for one in self._requests.open if one.body is not None and _uploads(one)]
         for exchange, body in uploads:
             size = body.size
             seconds, before = known.get(exchange, (0.0, size))

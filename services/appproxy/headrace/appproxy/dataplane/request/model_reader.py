@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from headrace.appproxy.dataplane.headers.rewrite import field
 from headrace.appproxy.dataplane.inspect.form_head import MOST_PARTS, FormHead, boundary
 from headrace.appproxy.dataplane.inspect.json_head import JsonHead
 from headrace.appproxy.dataplane.inspect.json_search import MOST_MEMBERS, MOST_NAME, JsonSearch
+from headrace.appproxy.dataplane.request.body import RequestBody
+from headrace.appproxy.dataplane.request.exchange import Exchange
+from headrace.appproxy.dataplane.request.model_field import ModelField
 from headrace.appproxy.dataplane.request.states import Event
 from headrace.common.contracts.reasons.proxy import ModelReason
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.body import RequestBody
-    from headrace.appproxy.dataplane.request.exchange import Exchange
 
 _MODEL = frozenset({"model"})
 _KINDS = "allowed is a JSON object, or multipart/form-data"
@@ -36,27 +33,6 @@ _WORDS = {
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 """How gzip, zstd, bzip2 and xz begin."""
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00{", b"{\x00", b"\x00\x00\x00{")
-
-
-class ModelField:
-    """Where in a body the service is named, in the place of the engine's model: the engine gets a name that it knows."""
-
-    __slots__ = ("_json", "_now", "_own", "_span")
-
-    def __init__(self, own: str, span: tuple[int, int], *, as_json: bool) -> None:
-        self._own = self._now = own
-        self._span = span
-        self._json = as_json
-
-    def apply(self, body: RequestBody, models: tuple[str, ...] | None) -> None:
-        """Name in `body` the first of the engine's models, unless it knows the service's name itself, or says nothing."""
-        name = self._own if not models or self._own in models else models[0]
-        if name == self._now or body.sent == "gone":
-            return
-        written = json.dumps(name).encode() if self._json else name.encode()
-        begin, end = self._span
-        body.rename(begin, end, written)
-        self._now, self._span = name, (begin, begin + len(written))
 
 
 class ModelReader:

@@ -1,38 +1,29 @@
-"""OpenAI-compatible base URL of the fleet (`/v1`): `model` names the service; and inspection of bodies' heads."""
+"""OpenAI-compatible base URL of the fleet (`/v1`): `model` names the service."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from headrace.appproxy.dataplane.auth.access import Denial
 from headrace.appproxy.dataplane.auth.authenticator import denial_problem
 from headrace.appproxy.dataplane.auth.credentials import MISSING, forwardable, parse_credential
-from headrace.appproxy.dataplane.headers.rewrite import field
-from headrace.appproxy.dataplane.inspect.form_head import FormHead, boundary
-from headrace.appproxy.dataplane.inspect.json_head import JsonHead
+from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.appproxy.dataplane.inspect.model_index import PUBLIC_SCOPE, ModelScope, error, unknown_model
-from headrace.appproxy.dataplane.ratelimit.policy import estimate_tokens
+from headrace.appproxy.dataplane.request.exchange import Exchange
 from headrace.appproxy.dataplane.request.local_replies import local_reply, problem_of
 from headrace.appproxy.dataplane.request.model_reader import ModelReader
-from headrace.appproxy.dataplane.request.states import Event
 from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason
 
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.exchange import Exchange
-
-BodyHead = JsonHead | FormHead
 _MODELS = b"/v1/models"
 _REALTIME = b"/v1/realtime"
 _MOST_PARAMETERS = 100
-_NOT_JSON: Final = ModelReason.NOT_JSON
-"""Looked up once: each request with limits on tokens asks for it."""
 
 
-def enter(exchange: Exchange, authorization: bytes | None) -> None:
-    """Serve a request for the fleet. `shown`: its Authorization. Raises Problem.
+def enter(exchange: Exchange, authorization: bytes | None, then: Callable[[Backend, bytes | None], None]) -> None:
+    """Serve a request for the fleet, with this Authorization: `then` takes it into the service that it names. Raises Problem.
 
     Who calls is judged first: what is shown is no token that holds, or nothing while nothing is public, ends it at once.
     """
@@ -43,12 +34,12 @@ def enter(exchange: Exchange, authorization: bytes | None) -> None:
         _models(exchange, path[len(_MODELS) + 1 :].decode("latin-1"), caller)
         return
     if path == _REALTIME and exchange.plan.upgrade:
-        _realtime(exchange, caller)
+        _realtime(exchange, caller, then)
         return
     if exchange.body is None:
         words = "the fleet's base URL serves /v1/models, requests that name their model in the body, and WebSockets of /v1/realtime?model="
         raise problem_of(ProxyReason.NOT_FOUND, words)
-    ModelReader(exchange, exchange.body, lambda found: _named(exchange, found, caller)).begin()
+    ModelReader(exchange, exchange.body, lambda found: _named(exchange, found, caller, then)).begin()
 
 
 class ModelCaller:
@@ -116,31 +107,39 @@ def _answer(exchange: Exchange, status: int, content: bytes, reason: str = "") -
             content,
             request_id=exchange.record.request_id,
             closes=exchange.closes,
-            extra=exchange.cors_fields,
+            extra=exchange.plan.cors,
             to_head=exchange.head.method == b"HEAD",
         )
     )
 
 
-def _named(exchange: Exchange, found: ModelReader, caller: ModelCaller) -> None:
+def _named(
+    exchange: Exchange, found: ModelReader, caller: ModelCaller, then: Callable[[Backend, bytes | None], None]
+) -> None:
     if found.model is None:
         _refuse(exchange, found.problem or ModelReason.MISSING_MODEL, found.words)
         return
-    _go(exchange, found.model, caller, found)
+    _go(exchange, found.model, caller, then, found)
 
 
-def _realtime(exchange: Exchange, caller: ModelCaller) -> None:
+def _realtime(exchange: Exchange, caller: ModelCaller, then: Callable[[Backend, bytes | None], None]) -> None:
     """A WebSocket of OpenAI's realtime API: its model is in the query."""
     query = exchange.plan.target.partition(b"?")[2].decode("latin-1")
     models = parse_qs(query).get("model", []) if query.count("&") < _MOST_PARAMETERS else []
     if len(models) == 1:
-        _go(exchange, models[0], caller)
+        _go(exchange, models[0], caller, then)
         return
     why = ModelReason.REPEATED_MODEL if models else ModelReason.MISSING_MODEL
     _refuse(exchange, why, "the address has to name one model: /v1/realtime?model=<model>")
 
 
-def _go(exchange: Exchange, model: str, caller: ModelCaller, found: ModelReader | None = None) -> None:
+def _go(
+    exchange: Exchange,
+    model: str,
+    caller: ModelCaller,
+    then: Callable[[Backend, bytes | None], None],
+    found: ModelReader | None = None,
+) -> None:
     backends = exchange.context.backends
     service_id = backends.model_index.find(caller.scope, model)
     backend = backends.by_id(service_id) if service_id is not None else None
@@ -149,49 +148,4 @@ def _go(exchange: Exchange, model: str, caller: ModelCaller, found: ModelReader 
     else:
         if found is not None and model not in backend.table.models:
             exchange.model_field = found.model_field()
-        exchange.enter_service(backend, caller.authorization)
-
-
-def read_head(
-    exchange: Exchange, wants: frozenset[str], prompt_bytes: int, then: Callable[[BodyHead | None], None]
-) -> None:
-    """Call `then` with what the body's head says (None without a body), once so much of it is here that it can be told."""
-    body, downstream = exchange.body, exchange.downstream
-    if body is None:
-        then(None)
-        return
-    mark = boundary(field(exchange.head, b"content-type"))
-    head: BodyHead = JsonHead(wants, prompt_bytes=prompt_bytes or 1) if mark is None else FormHead(mark)
-
-    def look(content: bytes) -> None:
-        head.feed(content)
-        settle()
-
-    def settle() -> None:
-        if not head.done and downstream.request_complete:
-            head.end()
-        if head.done:
-            exchange.inspect_body = None
-            then(head)
-
-    exchange.inspect_body = look
-    for piece in body.pieces():  # a body that was held is large: it is not put together for this
-        if head.feed(piece):
-            break
-    settle()
-    if exchange.inspect_body is not None:
-        exchange.advance(Event.BODY_WANTED)
-        exchange.wait_for_body()
-
-
-def tokens_of(exchange: Exchange, found: BodyHead | None) -> int:
-    """Return how many tokens a request may cost: what is reserved of the caller's limits. Without a body it costs none.
-
-    Only JSON's bytes count: sound and images have far fewer tokens than text has in as many bytes.
-    """
-    body = exchange.body
-    if body is None:
-        return 0
-    if not isinstance(found, JsonHead) or found.problem is _NOT_JSON:
-        return estimate_tokens(None, None)
-    return estimate_tokens(max(exchange.head.length, body.size), found.max_tokens)
+        then(backend, caller.authorization)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.appproxy.dataplane.headers import rewrite
@@ -12,12 +12,12 @@ from headrace.appproxy.dataplane.headers.identity import holds_credential
 from headrace.appproxy.dataplane.headers.rewrite import ConsumedFields
 from headrace.appproxy.dataplane.headers.subprotocols import parse_offer
 from headrace.appproxy.dataplane.http1.heads import RequestHead
+from headrace.appproxy.dataplane.request.context import WorkerContext
+from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
 from headrace.appproxy.dataplane.request.resolve import resolve_destination
+from headrace.appproxy.dataplane.telemetry.record import RequestRecord
 from headrace.common.contracts.problems import Unauthenticated
 from headrace.common.contracts.reasons.proxy import ProxyReason
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.exchange import Exchange
 
 
 class RequestPlan:
@@ -63,28 +63,43 @@ class RequestPlan:
     preflight: bytes | None
     """None: this is no preflight request that the proxy answers; else what the answer allows: nothing for pages that may not call."""
 
+    def __init__(self) -> None:
+        self.table_version = None
+        self.backend = None
+        self.target = self.prefix = self.fields = self.request_id = self.subprotocol = self.cors = b""
+        self.consumed = {}
+        self.client_address = ""
+        self.authorization = self.preflight = None
+        self.upgrade = False
 
-def plan_for(exchange: Exchange) -> RequestPlan:
-    """Return the plan of the request's head. Raises Problem, and gives the request its id and its caller even then."""
-    context, head, downstream = exchange.context, exchange.head, exchange.downstream
-    plan = RequestPlan()
+
+NO_PLAN: Final = RequestPlan()
+"""Of a request whose head nobody has looked at."""
+
+
+def fill_plan(
+    plan: RequestPlan,
+    context: WorkerContext,
+    downstream: DownstreamConnection,
+    head: RequestHead,
+    record: RequestRecord,
+) -> None:
+    """Find out what the head means. Raises Problem, and gives the request its id and its caller, and `plan` its CORS fields, even then."""
     plan.table_version = context.backends.table_version
     forwarded_lines, plan.consumed = rewrite.rewrite_request(head)
     given = plan.consumed.get(rewrite.REQUEST_ID)
     plan.request_id = given[0] if given and rewrite.is_request_id(given[0]) else b""
-    exchange.record.request_id = plan.request_id or context.new_request_id()
+    record.request_id = plan.request_id or context.new_request_id()
     plan.client_address = downstream.address
     if downstream.trusted:
-        plan.client_address = exchange.record.client_address = client_address(
+        plan.client_address = record.client_address = client_address(
             downstream.address, plan.consumed.get(rewrite.CHAIN, ()), context.proxy_limits.trusted_peers
         )
     destination, plan.target = resolve_destination(context, head, downstream.listener.own_port)
     plan.backend, plan.prefix = destination.backend, destination.prefix
-    plan.cors, plan.preflight = b"", None
     policy = context.openai_cors if plan.backend is None else plan.backend.entry.cors
     if policy is not None:
         plan.cors, plan.preflight = _cors(policy, head)
-        exchange.cors_fields = plan.cors
     plan.upgrade = _wants_websocket(head)
     offer = parse_offer(plan.consumed.get(rewrite.SUBPROTOCOLS, ()))
     plan.subprotocol = offer.answer if plan.upgrade else b""
@@ -99,10 +114,9 @@ def plan_for(exchange: Exchange) -> RequestPlan:
     else:
         peer, forwarded = downstream.forwarded_fields, destination.forwarded
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if plan.upgrade else b""
-    trace = b"" if context.tracer.traces else context.tracer.begin(exchange.record, plan.consumed)
+    trace = b"" if context.traces else context.tracer.begin(record, plan.consumed)
     forwarded_lines.append(b"")  # the last one's CRLF
     plan.fields = b"".join((b"\r\n".join(forwarded_lines), peer, forwarded, trace, upgrade, b"X-Request-Id: "))
-    return plan
 
 
 def _cors(policy: CorsPolicy, head: RequestHead) -> tuple[bytes, bytes | None]:

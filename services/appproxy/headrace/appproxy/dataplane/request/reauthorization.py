@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 import structlog
 
 from headrace.appproxy.dataplane.balancing.backend import Backend
+from headrace.appproxy.dataplane.request.context import WorkerContext
+from headrace.appproxy.dataplane.request.exchange import Exchange, OpenRequests
+from headrace.appproxy.dataplane.request.states import State
 from headrace.common.contracts.problems import Problem
 from headrace.common.contracts.reasons.proxy import ProxyReason
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 MAX_PER_SWEEP = 1000
@@ -22,14 +22,15 @@ MAX_PER_SWEEP = 1000
 class Reauthorizer:
     """Looks at open requests only when a right was taken away, and once per moment in which tokens that are in use expire."""
 
-    def __init__(self, context: WorkerContext) -> None:
+    def __init__(self, context: WorkerContext, requests: OpenRequests) -> None:
         self._context = context
-        self._due: OrderedDict[Any, None] = OrderedDict()
+        self._requests = requests
+        self._due: OrderedDict[Exchange, None] = OrderedDict()
         """Exchanges, each at most once: tables may take rights away faster than all that is open is judged."""
 
     def rights_revoked(self, backend: Backend) -> None:
         """The service's table took rights away: what is open on it is judged by the next sweeps."""
-        self._due.update((one, None) for one in self._context.requests.open if one.found and one.backend is backend)
+        self._due.update((one, None) for one in self._requests.open if one.found and one.backend is backend)
 
     def sweep(self) -> None:
         """Cut those who may call no more, at most AT_ONCE of those that are due. To be called several times a second."""
@@ -44,7 +45,7 @@ class Reauthorizer:
             return
         for backend in over:
             backend.entry.forget_expired(now_s)
-        for one in self._context.requests.open:
+        for one in self._requests.open:
             if one.record.principal is None or one.backend not in over:
                 continue
             if one.record.principal.expires_s <= now_s:
@@ -52,13 +53,13 @@ class Reauthorizer:
             else:
                 one.backend.entry.track_expiry(one.record.principal)
 
-    def _judge(self, exchange: Any, now_s: float) -> None:
-        if exchange.closed or exchange.record.principal is None:
+    def _judge(self, exchange: Exchange, now_s: float) -> None:
+        if exchange.state is State.DONE or exchange.record.principal is None:
             return
         try:
             self._context.authenticator.authenticate(exchange.backend.entry, exchange.plan.authorization, now_s)
         except Problem as problem:
             try:
-                exchange.cut_now(cast("ProxyReason", problem.reason))
+                exchange.cut(cast("ProxyReason", problem.reason))
             except Exception:
                 log.exception("cut_failed")

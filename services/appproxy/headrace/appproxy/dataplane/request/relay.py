@@ -4,43 +4,68 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import TYPE_CHECKING
 
+from headrace.appproxy.dataplane.headers.rewrite import ResponseRewrite, rewrite_response
 from headrace.appproxy.dataplane.http1.bodies import Body, ChunkedBody
-from headrace.appproxy.dataplane.http1.heads import FramingError, ResponseHead
+from headrace.appproxy.dataplane.http1.heads import ResponseHead
 from headrace.appproxy.dataplane.inspect.usage import UsageReader
 from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS
 from headrace.appproxy.dataplane.request.body import LAST_CHUNK, chunk
+from headrace.appproxy.dataplane.request.exchange import Exchange
 from headrace.appproxy.dataplane.request.local_replies import error_event
 from headrace.appproxy.dataplane.request.states import Event
-from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
-from headrace.appproxy.dataplane.upstream.failures import FailureKind
+from headrace.appproxy.dataplane.upstream.connection import BodyHandler, ReplicaConnection
+from headrace.appproxy.dataplane.upstream.replica import Replica
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.attempts import Attempts
+
+def rewritten_head(exchange: Exchange, head: ResponseHead, authority: bytes) -> tuple[ResponseRewrite, bytes]:
+    """Return how a response of the replica at `authority` is rewritten for the caller, and its head."""
+    context = exchange.context
+    exchange.record.status = head.status
+    rewrite = rewrite_response(
+        head,
+        minor=exchange.head.minor,
+        closes=not exchange.head.keep_alive or exchange.requests.stopping or exchange.downstream.listener.refusing,
+        replica=authority,
+        prefix=exchange.plan.prefix,
+    )
+    date = b"" if rewrite.dated else context.date.now()
+    return rewrite, rewrite.head(
+        head, date=date, extra=exchange.limit_fields, cors=exchange.plan.cors, request_id=exchange.record.request_id
+    )
 
 
-class Relay:
-    """Takes the exchange's place on both sides once the answer's head is there: by being made."""
+class Relay(BodyHandler):
+    """Passes a response on, once its head is there: content from the replica, and what happens on the caller's side."""
 
-    __slots__ = ("_connection", "_downstream", "_exchange", "_idle_s", "_last", "_now", "_rewrite", "_unsent", "_write")
+    __slots__ = (
+        "_connection",
+        "_downstream",
+        "_exchange",
+        "_idle_s",
+        "_last",
+        "_now",
+        "_replica",
+        "_rewrite",
+        "_unsent",
+        "_write",
+    )
 
-    def __init__(self, exchange: Attempts, connection: ReplicaConnection, head: ResponseHead) -> None:
+    def __init__(self, exchange: Exchange, connection: ReplicaConnection, replica: Replica, head: ResponseHead) -> None:
         downstream = exchange.downstream
         self._exchange = exchange
         self._downstream = downstream
         self._connection = connection
+        self._replica = replica
         self._now = exchange.context.now
         self._idle_s = exchange.backend.table.limits.idle_timeout_s
         self._write = downstream.write
         self._last = False
         # The head goes out with the content that came with it, or by `flush`.
-        self._rewrite, self._unsent = exchange.rewritten_head(head, connection.replica.authority)
+        self._rewrite, self._unsent = rewritten_head(exchange, head, replica.authority)
         if self._rewrite.usage is not None:
             exchange.usage = UsageReader(self._rewrite.usage)
-        connection.handler = self
-        downstream.exchange = self
         downstream.deadline = self._now() + self._idle_s
 
     def flush(self) -> None:
@@ -90,7 +115,7 @@ class Relay:
         An event stream gets an `event: error` first. Then the connection ends: chunked and counted bodies show the loss by
         themselves; a body that lasts until the close is reset.
         """
-        if why == ProxyReason.CONNECTION_LOST and self._connection.replica.retired:
+        if why == ProxyReason.CONNECTION_LOST and self._replica.retired:
             why = ProxyReason.REPLICA_STOPPED  # its grace was over
             self._exchange.record.was_cut = True
         self._exchange.record.broken = why.value
@@ -110,22 +135,6 @@ class Relay:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._downstream.close_midway()
 
-    def whole(self, head: ResponseHead, content: bytes) -> None:
-        """Not called: it was answered."""
-
-    def answered(self, head: ResponseHead) -> None:
-        """Not called: it was answered."""
-
-    def lost(self, kind: FailureKind, text: str) -> None:
-        """Not called: it was answered."""
-
-    def from_replica(self, data: bytes) -> None:
-        """Not called: nothing was switched."""
-
-    def replica_full(self, *, full: bool) -> None:
-        """The request's body may still be on its way."""
-        self._exchange.replica_full(full=full)
-
     # --- from the caller
 
     def caller_full(self, *, full: bool) -> None:
@@ -136,18 +145,7 @@ class Relay:
 
     def caller_left(self) -> None:
         """The caller's connection is gone: so is its connection to the replica."""
-        self._exchange.record.caller_gone = True
-        self._connection.drop()
-        self._exchange.connection = None
-        self._exchange.end(Event.CALLER_LEFT)
-
-    def body_came(self, content: bytes) -> None:
-        """The rest of a request's body, of which the replica answered the beginning."""
-        self._exchange.body_came(content)
-
-    def bad_body(self, _error: FramingError) -> None:
-        """The rest of the request's body is not framed as its head says."""
-        self.cut(ProxyReason.CONNECTION_LOST)
+        self._exchange.leave_with_caller()
 
     def expired(self) -> None:
         """One side was silent for too long."""

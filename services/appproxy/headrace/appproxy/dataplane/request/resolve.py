@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from headrace.appproxy.dataplane.balancing.destination import Destination
 from headrace.appproxy.dataplane.headers.rewrite import is_host
 from headrace.appproxy.dataplane.http1.heads import RequestHead
 from headrace.appproxy.dataplane.inspect.routing import locate, origin_form
+from headrace.appproxy.dataplane.request.context import WorkerContext
 from headrace.appproxy.dataplane.request.local_replies import problem_of
 from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.reasons.proxy import ProxyReason
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.context import WorkerContext
 
 FLEET: Final = "/v1"
 _QUERY: Final = 0x3F

@@ -128,10 +128,12 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, tuple[State, str]]]] = {
 }
 """From a state to those that may follow: by which event, and when that is."""
 
-FOLLOWING: Final[tuple[tuple[State | None, ...], ...]] = tuple(
-    tuple(TRANSITIONS[state][event][0] if event in TRANSITIONS[state] else None for event in Event) for state in State
+EVENTS: Final = 13
+"""How many events there are."""
+FOLLOWING: Final[tuple[State | None, ...]] = tuple(
+    TRANSITIONS[state][event][0] if event in TRANSITIONS[state] else None for state in State for event in Event
 )
-"""The table as numbers: the state that follows, by state and event; None where the event may not happen."""
+"""The table for lookups: the state that follows, at `state * EVENTS + event`; None where the event may not happen."""
 
 
 class IllegalTransitionError(Exception):

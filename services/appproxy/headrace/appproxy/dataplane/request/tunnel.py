@@ -7,33 +7,27 @@ Only a caller who may call no more is told so by a close frame of ours, between 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from headrace.appproxy.dataplane.auth.access import DENIALS
 from headrace.appproxy.dataplane.headers.rewrite import switching_head
-from headrace.appproxy.dataplane.http1.bodies import Body
-from headrace.appproxy.dataplane.http1.heads import FramingError, ResponseHead
+from headrace.appproxy.dataplane.http1.heads import ResponseHead
 from headrace.appproxy.dataplane.http1.websocket import POLICY_VIOLATION, FrameTracker, close_frame
 from headrace.appproxy.dataplane.request.accounting import GRACE_REASONS
+from headrace.appproxy.dataplane.request.exchange import Exchange
 from headrace.appproxy.dataplane.request.local_replies import interruption_problem
 from headrace.appproxy.dataplane.request.states import Event
-from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
-from headrace.appproxy.dataplane.upstream.failures import FailureKind
+from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection, TunnelHandler
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.request.attempts import Attempts
 
-
-class Tunnel:
-    """Takes the exchange's place on both sides until one of them ends, or neither sends anything for the idle timeout.
+class Tunnel(TunnelHandler):
+    """Passes bytes both ways until one side ends, or neither sends anything for the idle timeout.
 
     An end is passed on after everything that came before it.
     """
 
     __slots__ = ("_connection", "_downstream", "_exchange", "_frames")
 
-    def __init__(self, exchange: Attempts, connection: ReplicaConnection) -> None:
+    def __init__(self, exchange: Exchange, connection: ReplicaConnection) -> None:
         self._exchange = exchange
         self._connection = connection
         self._downstream = exchange.downstream
@@ -44,9 +38,7 @@ class Tunnel:
         """Answer 101."""
         exchange = self._exchange
         exchange.record.status, exchange.record.upgraded = 101, True
-        self._connection.handler = self
-        self._connection.tunnel = True
-        self._downstream.exchange = self
+        self._connection.tunnel_to(self)
         self._downstream.write(
             switching_head(
                 head,
@@ -112,31 +104,3 @@ class Tunnel:
     def caller_full(self, *, full: bool) -> None:
         """The caller does not take what the replica sends."""
         self._connection.pause(paused=full)
-
-    def replica_full(self, *, full: bool) -> None:
-        """The replica does not take what the caller sends."""
-        self._exchange.replica_full(full=full)
-
-    def whole(self, head: ResponseHead, content: bytes) -> None:
-        """Not called: it was answered."""
-
-    def answered(self, head: ResponseHead) -> None:
-        """Not called: it was answered."""
-
-    def relay(self, content: bytes, body: Body) -> None:
-        """Not called: bytes come by `from_replica`."""
-
-    def flush(self) -> None:
-        """Not called: nothing is held back."""
-
-    def lost(self, kind: FailureKind, text: str) -> None:
-        """Not called: it was answered."""
-
-    def broke_off(self, why: ProxyReason) -> None:
-        """Not called: a tunnel has no framing that could break."""
-
-    def body_came(self, content: bytes) -> None:
-        """Not called: a handshake has no body."""
-
-    def bad_body(self, error: FramingError) -> None:
-        """Not called: a handshake has no body."""

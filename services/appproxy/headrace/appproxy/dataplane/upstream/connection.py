@@ -1,87 +1,126 @@
-"""Upstream connection: sends a request's bytes, parses the response, and hands what came to the request's handler."""
+"""Upstream connection: sends a request's bytes, parses the response, and hands what came to whoever has its part in hand."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, Final
 
 from headrace.appproxy.dataplane.http1.bodies import Body, OpenBody, body_of
 from headrace.appproxy.dataplane.http1.heads import FramingError, HeadLimits, ResponseHead
 from headrace.appproxy.dataplane.http1.responses import ResponseReader
 from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol, WriteCoalescer
 from headrace.appproxy.dataplane.upstream.failures import FailureKind
+from headrace.appproxy.dataplane.upstream.open_request import OpenRequest
 from headrace.common.contracts.reasons.proxy import ProxyReason
-
-if TYPE_CHECKING:
-    from headrace.appproxy.dataplane.upstream.replica import Replica
 
 _MOST_INTERIM: Final = 16
 HIGH_WATER: Final = 64 * 1024
 """Bytes that may wait for a peer before the other side is paused."""
+_NO_BODY: Final = body_of(0)
+"""Of a connection whose response has not begun."""
 
 
-class ResponseHandler(Protocol):
-    """Who an answer is for. Nothing is called after `lost`, `broke_off` or `ended`."""
+class HeadHandler(OpenRequest):
+    """A request on a connection until the head of a response. Nothing is called after `whole` or `lost`."""
 
+    @abstractmethod
     def whole(self, head: ResponseHead, content: bytes) -> None:
-        """The answer came in one piece; the connection serves others already."""
+        """The response came in one piece; the connection serves others already."""
 
-    def answered(self, head: ResponseHead) -> None:
-        """The final head came, or 101."""
+    @abstractmethod
+    def answered(self, connection: ReplicaConnection, head: ResponseHead) -> None:
+        """The final head came, or 101: `relay_to` or `tunnel_to` say who takes what follows, or the connection is dropped."""
 
+    @abstractmethod
+    def lost(self, connection: ReplicaConnection, kind: FailureKind, text: str) -> None:
+        """The connection ended, or sent no HTTP, before a head came."""
+
+    @abstractmethod
+    def replica_full(self, *, full: bool) -> None:
+        """Stop or go on sending the request's body; also while the response comes already."""
+
+
+class BodyHandler(ABC):
+    """Takes the content of a response. Nothing is called after `ended` or `broke_off`."""
+
+    @abstractmethod
     def relay(self, content: bytes, body: Body) -> None:
         """Content came; `body` says how it was framed and whether that was all."""
 
+    @abstractmethod
     def flush(self) -> None:
         """That was all for now."""
 
+    @abstractmethod
     def ended(self) -> None:
-        """The answer is whole."""
+        """The response is whole."""
 
-    def lost(self, kind: FailureKind, text: str) -> None:
-        """The connection ended, or sent no HTTP, before a head came."""
-
+    @abstractmethod
     def broke_off(self, why: ProxyReason) -> None:
-        """The answer cannot be finished."""
+        """The response cannot be finished."""
 
-    def replica_full(self, *, full: bool) -> None:
-        """Stop or go on sending the request's body."""
 
+class TunnelHandler(ABC):
+    """Takes what comes after 101. Nothing is called after `ended`."""
+
+    @abstractmethod
     def from_replica(self, data: bytes) -> None:
-        """Bytes after 101."""
+        """Bytes came."""
+
+    @abstractmethod
+    def ended(self) -> None:
+        """The replica ended."""
+
+
+class ConnectionPool(ABC):
+    """Where connections to a replica are kept while they are idle."""
+
+    @abstractmethod
+    def keep_idle(self, connection: ReplicaConnection) -> None:
+        """Keep a connection for the next request."""
+
+    @abstractmethod
+    def forget(self, connection: ReplicaConnection) -> None:
+        """The connection has ended."""
 
 
 class ReplicaConnection(CoalescingProtocol):
-    """A connection to `replica`; idle, or busy with one exchange."""
+    """A connection to a replica; idle, or busy with one request, whose response passes through up to two hands: HeadHandler, then
+    BodyHandler or TunnelHandler."""
 
     __slots__ = (
         "_body",
-        "_head",
+        "_body_handler",
         "_interim",
+        "_keep_alive",
+        "_pool",
         "_reader",
+        "_request",
         "_to_head",
-        "handler",
+        "_tunnel",
         "idle_since",
-        "replica",
         "request_complete",
         "reused",
         "taken_at",
-        "tunnel",
     )
 
-    def __init__(self, replica: Replica, limits: HeadLimits, coalescer: WriteCoalescer) -> None:
+    def __init__(self, pool: ConnectionPool, limits: HeadLimits, coalescer: WriteCoalescer) -> None:
         super().__init__(coalescer)
-        self.replica = replica
-        self.handler: ResponseHandler | None = None
+        self._pool = pool
+        self._request: HeadHandler | None = None
+        """What it is busy with."""
+        self._body_handler: BodyHandler | None = None
+        self._tunnel: TunnelHandler | None = None
         self.reused = False
         """Whether it had served before the request in hand."""
         self.taken_at = 0.0
         self.idle_since = 0.0
         self.request_complete = False
         """Whether the request in hand was sent to its end."""
-        self.tunnel = False
         self._reader = ResponseReader(limits)
-        self._head: ResponseHead | None = None
-        self._body: Body | None = None
+        self._body: Body = _NO_BODY
+        self._keep_alive = False
+        """Whether the response in hand lets it serve again."""
         self._to_head = False
         self._interim = 0
 
@@ -90,36 +129,45 @@ class ReplicaConnection(CoalescingProtocol):
         self.transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER)
 
-    def send_request(self, handler: ResponseHandler, data: bytes, *, whole: bool, to_head: bool, now_s: float) -> None:
-        """Send a request's first bytes, or, if it is `whole`, all of it; what comes back goes to `handler`."""
-        self.handler = handler
+    def send_request(self, request: HeadHandler, data: bytes, *, whole: bool, to_head: bool, now_s: float) -> None:
+        """Send a request's first bytes, or, if it is `whole`, all of it; what comes back goes to `request`."""
+        self._request = request
         self.taken_at = now_s
         self.request_complete = whole
         self._to_head = to_head
         self._interim = 0
         self.write(data)
 
+    def relay_to(self, handler: BodyHandler) -> None:
+        """The response has begun: its content goes to `handler`."""
+        self._body_handler = handler
+
+    def tunnel_to(self, handler: TunnelHandler) -> None:
+        """It is no HTTP any more: what comes goes to `handler`."""
+        self._tunnel = handler
+
     def data_received(self, data: bytes) -> None:
         """The event loop's callback."""
-        handler = self.handler
-        if handler is None:  # an answer that nobody asked for
+        request, tunnel = self._request, self._tunnel
+        if request is None:  # an answer that nobody asked for
             self.drop()
-        elif self.tunnel:
-            handler.from_replica(data)
+        elif tunnel is not None:
+            tunnel.from_replica(data)
         else:
             try:
-                if self._head is None:
-                    self._begin(handler, data)
+                if self._body_handler is None:
+                    self._begin(request, data)
                 else:
-                    self._go_on(handler, data)
+                    self._go_on(self._body_handler, data)
             except FramingError as error:
+                handler = self._body_handler
                 self.drop()
-                if self._head is None:
-                    handler.lost(ProxyReason.BAD_RESPONSE, error.detail)
+                if handler is None:
+                    request.lost(self, ProxyReason.BAD_RESPONSE, error.detail)
                 else:
                     handler.broke_off(ProxyReason.BAD_RESPONSE)
 
-    def _begin(self, handler: ResponseHandler, data: bytes) -> None:
+    def _begin(self, request: HeadHandler, data: bytes) -> None:
         """Read a head, and what came with it."""
         reader = self._reader
         head = reader.head(data, to_head=self._to_head)
@@ -131,44 +179,41 @@ class ReplicaConnection(CoalescingProtocol):
         if head is None:
             return
         content = reader.rest
+        self._keep_alive = head.keep_alive
         if head.length == len(content) and self.request_complete and head.status != 101:
-            self.handler = None
-            self._finish(head)
-            handler.whole(head, content)
+            self._request = None
+            self._finish()
+            request.whole(head, content)
             return
-        self._head = head
         self._body = body_of(head.length)
-        handler.answered(head)
-        now_for = self.handler  # the answer's head changes who takes the rest
-        if now_for is None:
-            return
-        if not self.tunnel:
-            self._go_on(now_for, content)
-        elif content:
-            now_for.from_replica(content)
+        request.answered(self, head)
+        handler, tunnel = self._body_handler, self._tunnel
+        if handler is not None:
+            self._go_on(handler, content)
+        elif tunnel is not None and content:
+            tunnel.from_replica(content)
 
-    def _go_on(self, handler: ResponseHandler, data: bytes) -> None:
+    def _go_on(self, handler: BodyHandler, data: bytes) -> None:
         """Read more of a body."""
-        body, head = self._body, self._head
-        assert body is not None and head is not None  # noqa: S101, PT018 - set together
+        body = self._body
         content = body.feed(data) if data and not body.done else b""
         rest = body.rest
         if content:
             handler.relay(content, body)
-            if self.handler is not handler:
+            if self._body_handler is not handler:
                 return
         if not body.done:
             handler.flush()
             return
         self.release()
-        self._finish(head, clean=not rest)
+        self._finish(clean=not rest)
         handler.ended()
 
-    def _finish(self, head: ResponseHead, *, clean: bool = True) -> None:
+    def _finish(self, *, clean: bool = True) -> None:
         """The answer is whole: keep the connection for the next request, or end it."""
-        if clean and self.request_complete and head.keep_alive and not self.transport.is_closing():
+        if clean and self.request_complete and self._keep_alive and not self.transport.is_closing():
             self.reused = True
-            self.replica.keep_idle(self)
+            self._pool.keep_idle(self)
         else:
             self.end()
 
@@ -182,37 +227,39 @@ class ReplicaConnection(CoalescingProtocol):
             self.transport.resume_reading()
 
     def release(self) -> None:
-        """Belong to no exchange any more."""
-        self.handler = None
-        self._head = self._body = None
+        """Belong to no request any more."""
+        self._request = self._body_handler = self._tunnel = None
+        self._body = _NO_BODY
 
     def drop(self) -> None:
-        """End now; the handler is not called again."""
+        """End now; nobody is told."""
         self.release()
-        self.replica.forget(self)
+        self._pool.forget(self)
         self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The event loop's callback."""
-        handler, head = self.handler, self._head
-        self.replica.forget(self)
-        if handler is None:
+        request, handler, tunnel = self._request, self._body_handler, self._tunnel
+        whole = error is None and isinstance(self._body, OpenBody)
+        self._pool.forget(self)
+        if request is None:
             return
-        whole = isinstance(self._body, OpenBody) and error is None
         self.release()
-        if self.tunnel or whole:
+        if tunnel is not None:
+            tunnel.ended()
+        elif handler is None:
+            request.lost(self, ProxyReason.CONNECTION_LOST, "the connection was closed before an answer came")
+        elif whole:
             handler.ended()
-        elif head is None:
-            handler.lost(ProxyReason.CONNECTION_LOST, "the connection was closed before an answer came")
         else:
             handler.broke_off(ProxyReason.CONNECTION_LOST)
 
     def pause_writing(self) -> None:
         """The event loop's callback: the replica does not take what it is sent."""
-        if self.handler is not None:
-            self.handler.replica_full(full=True)
+        if self._request is not None:
+            self._request.replica_full(full=True)
 
     def resume_writing(self) -> None:
         """The event loop's callback."""
-        if self.handler is not None:
-            self.handler.replica_full(full=False)
+        if self._request is not None:
+            self._request.replica_full(full=False)

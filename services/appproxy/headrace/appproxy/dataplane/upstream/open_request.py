@@ -1,4 +1,4 @@
-"""Open request, as its replica sees it: what may be cut or moved.
+"""Open request, as its replica sees it: what may be cut, moved, or given up.
 
 A role, so that upstream knows no exchange.
 """
@@ -20,3 +20,7 @@ class OpenRequest(ABC):
     @abstractmethod
     def move(self) -> bool:
         """Leave the replica for another one, if no response has begun and that is safe. Return whether it does."""
+
+    @abstractmethod
+    def timed_out(self) -> None:
+        """No response came in time: that counts as a failure of the replica."""

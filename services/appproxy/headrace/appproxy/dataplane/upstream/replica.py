@@ -10,7 +10,7 @@ from typing import Final
 from headrace.appproxy.dataplane.http1.heads import HeadLimits
 from headrace.appproxy.dataplane.http1.write_coalescer import WriteCoalescer
 from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats
-from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
+from headrace.appproxy.dataplane.upstream.connection import ConnectionPool, ReplicaConnection
 from headrace.appproxy.dataplane.upstream.draining import NEVER, drain_deadline
 from headrace.appproxy.dataplane.upstream.failures import Failure
 from headrace.appproxy.dataplane.upstream.model_names import fetch_model_names
@@ -64,7 +64,7 @@ ASK_AGAIN_S: Final = 60.0
 """An engine that did not tell its models in time is asked again after this."""
 
 
-class Replica:
+class Replica(ConnectionPool):
     """Lives as long as its session is in the table or has requests open. Table updates change `route` and nothing else.
 
     `open` holds the exchanges that are on it now: load is counted from them, and from the other workers' by the in-flight table.

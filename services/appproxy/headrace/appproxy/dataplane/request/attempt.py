@@ -1,0 +1,315 @@
+"""Attempt of a request on one replica: connect, send, and what follows when no response comes; and the wait for a replica before."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headrace.appproxy.dataplane.balancing.admission import Refusal
+from headrace.appproxy.dataplane.balancing.retry import Sent, Step, may_move, never_ran, next_step
+from headrace.appproxy.dataplane.balancing.waiter import Waiter
+from headrace.appproxy.dataplane.http1.heads import ResponseHead
+from headrace.appproxy.dataplane.request.exchange import Exchange
+from headrace.appproxy.dataplane.request.local_replies import as_problem, failure_problem, refusal_problem
+from headrace.appproxy.dataplane.request.relay import Relay, rewritten_head
+from headrace.appproxy.dataplane.request.states import Event, State
+from headrace.appproxy.dataplane.request.tunnel import Tunnel
+from headrace.appproxy.dataplane.upstream.connection import HIGH_WATER, HeadHandler, ReplicaConnection
+from headrace.appproxy.dataplane.upstream.failures import Failure, FailureKind
+from headrace.appproxy.dataplane.upstream.replica import Replica
+from headrace.common.contracts.reasons.proxy import ProxyReason
+
+_NEVER: Final = float("inf")
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+def admit(exchange: Exchange) -> None:
+    """The caller is let in: go to a replica, or wait for one. Raises Problem."""
+    chosen = exchange.backend.admit(exchange.affinity_key)
+    if isinstance(chosen, Replica):
+        exchange.advance(Event.REPLICA_CHOSEN)
+        Attempt(exchange, chosen).begin()
+        return
+    waiter = QueuedRequest(exchange)
+    refused = exchange.backend.enqueue(waiter, chosen)
+    if refused is not None:
+        raise refusal_problem(refused)
+    exchange.waiter = waiter
+    exchange.advance(Event.NO_REPLICA_FREE)
+
+
+class QueuedRequest(Waiter):
+    """A request in its service's queue."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange.caller_key, exchange.share, exchange.affinity_key)
+        self._exchange = exchange
+
+    def send_to(self, replica: Replica) -> None:
+        """Its turn came."""
+        try:
+            self._exchange.advance(Event.REPLICA_CHOSEN)
+            Attempt(self._exchange, replica).begin()
+        except Exception as error:  # noqa: BLE001 - the outermost layer: every error becomes a problem
+            self._exchange.answer(as_problem(error))
+
+    def turned_away(self, refusal: Refusal) -> None:
+        """The queue gives up on it."""
+        self._exchange.answer(refusal_problem(refusal))
+
+
+class Attempt(HeadHandler):
+    """One try of a request on one replica, up to the head of a response, which a Relay or a Tunnel takes over."""
+
+    __slots__ = ("_exchange", "_replica")
+
+    def __init__(self, exchange: Exchange, replica: Replica) -> None:
+        self._exchange = exchange
+        self._replica = replica
+
+    # --- out
+
+    def begin(self, *, fresh_only: bool = False) -> None:
+        """Count it on the replica, and send it on a kept connection, or (`fresh_only`: in any case) on a fresh one."""
+        exchange, replica = self._exchange, self._replica
+        exchange.attempt, exchange.replica = self, replica
+        exchange.record.stats = replica.stats
+        connection = replica.acquire(self)
+        if connection is not None and not fresh_only and (exchange.model_field is None or replica.models is not None):
+            self._send(connection)
+        else:
+            if connection is not None:
+                replica.keep_idle(connection)
+            exchange.connecting = exchange.context.tasks.spawn(self._connect())
+
+    async def _connect(self) -> None:
+        exchange, replica = self._exchange, self._replica
+        if exchange.model_field is not None and replica.models is None:
+            await replica.learn_models()
+        made = await replica.connect()
+        if exchange.attempt is not self:
+            if isinstance(made, ReplicaConnection):
+                replica.keep_idle(made)
+            return
+        exchange.connecting = None
+        if isinstance(made, Failure):
+            self._failed(made)
+            return
+        try:
+            self._send(made)
+        except Exception as error:  # noqa: BLE001 - nobody waits for this task: the caller would get no answer at all
+            exchange.answer(as_problem(error))
+
+    def _send(self, connection: ReplicaConnection) -> None:
+        exchange = self._exchange
+        now_s = exchange.context.now()
+        head, body, whole = exchange.head, exchange.body, exchange.downstream.request_complete
+        exchange.connection = connection
+        exchange.advance(Event.CONNECTED)
+        if exchange.model_field is not None and body is not None:
+            exchange.model_field.apply(body, self._replica.models)
+        data = b"".join(
+            (
+                head.method,
+                b" ",
+                exchange.plan.target,
+                self._replica.host_field,
+                exchange.fields,
+                b"\r\n" if body is None else body.field + b"\r\n",
+            )
+        )
+        pieces = () if body is None else body.replay(whole=whole)
+        if len(pieces) == 1:
+            data += pieces[0]
+            pieces = ()
+        connection.send_request(self, data, whole=whole, to_head=head.method == b"HEAD", now_s=now_s)
+        for piece in pieces:
+            connection.write(piece)
+        if exchange.held_bytes:
+            exchange.context.coalescer.defer(self._held_was_sent)
+        if whole:
+            exchange.downstream.deadline = now_s + exchange.backend.first_byte_timeout_s
+        else:
+            exchange.wait_for_body()
+
+    def _held_was_sent(self) -> None:
+        """The body that was held is with the transport: it is held no more once the replica has taken nearly all of it."""
+        exchange = self._exchange
+        connection = exchange.connection
+        if connection is None or exchange.attempt is not self:
+            return
+        if connection.transport.get_write_buffer_size() <= HIGH_WATER:
+            exchange.hold(0)
+
+    def replica_full(self, *, full: bool) -> None:
+        """The replica does not take the body as fast as the caller sends it."""
+        exchange = self._exchange
+        if full:
+            exchange.downstream.pause_reading("replica")
+        else:
+            exchange.downstream.resume_reading("replica")
+            if exchange.held_bytes:
+                exchange.hold(0)
+
+    # --- a response
+
+    def whole(self, head: ResponseHead, content: bytes) -> None:
+        """The answer came in one piece, as most do that are no streams: nothing is left to relay."""
+        exchange = self._exchange
+        backend, downstream, record = exchange.backend, exchange.downstream, exchange.record
+        exchange.connection = None
+        if backend.has_suspects or head.status >= 500:
+            backend.record_status(self._replica, head.status)
+            if head.status in (502, 503) and self._elsewhere(head.status):
+                return
+        rewrite, begin = rewritten_head(exchange, head, self._replica.authority)
+        exchange.end(Event.ANSWERED, begin + content)
+        if content:  # accounted for after it has left
+            record.first_byte_s = record.ended_s - record.started_s
+            record.bytes_sent = len(content)
+            if rewrite.usage == "json":
+                exchange.json_response = content
+        downstream.finished(closes=rewrite.closes, now_s=record.ended_s)
+
+    def answered(self, connection: ReplicaConnection, head: ResponseHead) -> None:
+        """The final head of an answer came, or 101."""
+        exchange = self._exchange
+        if head.status == 101:
+            if exchange.plan.upgrade:
+                exchange.advance(Event.SWITCHED)
+                exchange.passing = tunnel = Tunnel(exchange, connection)
+                tunnel.begin(head)
+            else:
+                connection.drop()
+                self.lost(connection, ProxyReason.BAD_RESPONSE, "it switched protocols without being asked")
+            return
+        backend = exchange.backend
+        if backend.has_suspects or head.status >= 500:
+            backend.record_status(self._replica, head.status)
+        if head.status in (502, 503) and self._elsewhere(head.status):
+            return
+        exchange.advance(Event.HEAD_CAME)
+        exchange.passing = relay = Relay(exchange, connection, self._replica, head)
+        connection.relay_to(relay)
+
+    def _elsewhere(self, status: int) -> bool:
+        """Whether the engine's own 'not now' is not passed on, because another replica is asked instead."""
+        exchange = self._exchange
+        failure = Failure(ProxyReason.ENGINE_UNAVAILABLE, f"replica {self._replica.key} answered {status}")
+        if self._step(failure) != "other-replica":
+            return False
+        chosen = self._another()
+        if chosen is None:
+            return False
+        exchange.drop_connection()
+        exchange.leave_replica(moved=True)
+        _send_again(exchange, chosen, failure.kind)
+        return True
+
+    # --- no response
+
+    def lost(self, connection: ReplicaConnection, kind: FailureKind, text: str) -> None:
+        """The connection ended before an answer's head."""
+        seconds = self._exchange.context.now() - connection.taken_at
+        self._failed(Failure(kind, f"replica {self._replica.key}: {text}", reused=connection.reused, seconds=seconds))
+
+    def timed_out(self) -> None:
+        """No answer's head came in time."""
+        exchange = self._exchange
+        exchange.drop_connection()
+        text = f"no answer from replica {self._replica.key} within {exchange.backend.first_byte_timeout_s:g} s"
+        self._failed(Failure(ProxyReason.FIRST_BYTE_TIMEOUT, text))
+
+    def _failed(self, failure: Failure) -> None:
+        exchange, replica = self._exchange, self._replica
+        exchange.backend.record_failure(replica, failure)
+        step = self._step(failure)
+        chosen = replica if step == "same-replica" else None
+        if step == "other-replica":
+            chosen = self._another()
+        exchange.connection = None
+        waits = chosen is None and self._may_wait(failure)
+        exchange.leave_replica(moved=waits or chosen is not None)
+        if chosen is not None:
+            _send_again(exchange, chosen, failure.kind, fresh_only=step == "same-replica")
+        elif waits:
+            self._wait_again()
+        else:
+            exchange.at_fault = replica
+            exchange.answer(failure_problem(failure))
+
+    def _may_wait(self, failure: Failure) -> bool:
+        return never_ran(failure, sent=self._body_sent) and self._exchange.backend.table.limits.max_queued > 0
+
+    def _wait_again(self) -> None:
+        """Wait for a replica, as a request that has just come."""
+        exchange = self._exchange
+        exchange.advance(Event.NO_REPLICA_FREE)
+        exchange.tried, exchange.record.stats = _NONE, None
+        exchange.downstream.deadline = _NEVER
+        waiter = exchange.waiter
+        if waiter is None:
+            waiter = exchange.waiter = QueuedRequest(exchange)
+        refusal = exchange.backend.requeue(waiter)
+        if refusal is not None:
+            waiter.turned_away(refusal)
+
+    def cut_now(self, why: ProxyReason) -> None:
+        """The replica is to stop."""
+        self._exchange.cut(why)
+
+    def move(self) -> bool:
+        """Leave a replica that was taken out before it answered, for another one. Return whether that is safe and there is one."""
+        exchange, replica = self._exchange, self._replica
+        was_sent = exchange.state is State.AWAIT_HEAD
+        if not was_sent and exchange.state is not State.CONNECT:
+            return False
+        method = exchange.head.method.decode()
+        if not may_move(method=method, was_sent=was_sent, sent=self._body_sent, retries=exchange.record.retries):
+            return False
+        tried = exchange.tried | {replica.key}
+        chosen = exchange.backend.pick_healthy(exchange.affinity_key, tried)
+        if chosen is None or (was_sent and not exchange.backend.may_retry()):
+            return False
+        exchange.tried = tried
+        exchange.drop_connection()
+        exchange.leave_replica(moved=True)
+        _send_again(exchange, chosen, ProxyReason.REPLICA_TAKEN_OUT)
+        return True
+
+    @property
+    def _body_sent(self) -> Sent:
+        """What was read of the body so far."""
+        body = self._exchange.body
+        return body.sent if body is not None else "nothing"
+
+    def _step(self, failure: Failure) -> Step:
+        exchange = self._exchange
+        step = next_step(
+            failure,
+            method=exchange.head.method.decode(),
+            sent=self._body_sent,
+            retries=exchange.record.retries,
+            same_instant_s=exchange.context.proxy_limits.same_instant_s,
+        )
+        runs_twice = (
+            failure.kind in (ProxyReason.CONNECTION_LOST, ProxyReason.ENGINE_UNAVAILABLE) and step == "other-replica"
+        )
+        if runs_twice and not exchange.backend.may_retry():
+            return "give-up"
+        return step
+
+    def _another(self) -> Replica | None:
+        exchange = self._exchange
+        exchange.tried |= {self._replica.key}
+        chosen = exchange.backend.pick(exchange.affinity_key, exchange.tried)
+        return None if isinstance(chosen, Refusal) else chosen
+
+
+def _send_again(exchange: Exchange, replica: Replica, why: ProxyReason, *, fresh_only: bool = False) -> None:
+    try:
+        exchange.advance(Event.SENT_AGAIN)
+        exchange.record.retries += 1
+        exchange.backend.stats.retried(why.value)
+        Attempt(exchange, replica).begin(fresh_only=fresh_only)
+    except Exception as error:  # noqa: BLE001 - the outermost layer: every error becomes a problem
+        exchange.answer(as_problem(error))
