@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from headrace.appproxy.dataplane.request.states import State
 from headrace.common.contracts.messages.routes import Balance, Limits, RouteTable
+from headrace.common.contracts.reasons.proxy import ProxyReason
 from tests.support.effort import examples
 from tests.support.factories.route_tables import route, table
 from tests.unit.appproxy.request.memory import MemoryPlane, Wire
@@ -118,7 +119,7 @@ class World:
             do(self._sweep if kind == "sweep" else self._end_waits)
         elif what == "cut" and self.plane.requests.open:
             ones = sorted(self.plane.requests.open, key=lambda one: one.record.request_id)
-            do(lambda: ones[which % len(ones)].cut(kind))
+            do(lambda: ones[which % len(ones)].cut(ProxyReason(kind)))
 
     def _trouble(self, wire: Wire, what: str) -> None:
         if what in ("leaves", "closes", "resets"):
