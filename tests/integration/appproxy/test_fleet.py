@@ -205,6 +205,16 @@ async def test_without_a_token_the_public_ones_are_served(shop: Shop) -> None:
         assert (asked.status_code, asked.json()["error"]["code"]) == (401, "missing-token")
 
 
+@pytest.mark.parametrize("body", [{"model": "nobody"}, {"messages": []}])
+async def test_an_error_in_openais_words_has_the_id_by_which_the_log_finds_it(
+    shop: Shop, body: dict[str, object]
+) -> None:
+    headers = {"authorization": f"Bearer {shop.signer.token(PROJECT)}"}
+    answer = await shop.world.http.post(f"{shop.world.url}/v1/chat/completions", json=body, headers=headers)
+    assert answer.status_code in (400, 404)
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
 @pytest.mark.parametrize("model", ["nobody", "theirs", "secret-model", "mine/", "Mine"])
 async def test_what_one_may_not_use_looks_as_if_it_were_not_there(shop: Shop, model: str) -> None:
     async with shop.client(PROJECT) as client:

@@ -90,7 +90,8 @@ def _unknown(exchange: Exchange, model: str, caller: ModelCaller) -> None:
 
 
 def _refuse(exchange: Exchange, why: ModelReason, words: str) -> None:
-    _own(exchange, why.status, error(words, code=why.shown), why.value)
+    content = error(words, code=why.shown) | {"request_id": exchange.record.request_id.decode()}
+    _own(exchange, why.status, content, why.value)
 
 
 def _own(exchange: Exchange, status: int, content: dict[str, Any], reason: str = "") -> None:
