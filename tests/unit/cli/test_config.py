@@ -109,6 +109,17 @@ def test_two_stacks_are_not_guessed_between(home: Path) -> None:
     assert there.target(url="http://127.0.0.1:1").key == "local-key"
 
 
+def test_the_data_folder_in_the_environment_says_which_stack_is_meant(home: Path) -> None:
+    there = config(home)
+    running_stack(there, home / "one", "http://127.0.0.1:1")
+    running_stack(there, home / "two", "http://127.0.0.1:2")
+    there.store(Login(url="http://stored", key="k1"))
+    assert config(home, HEADRACE_DATA=str(home / "two")).target().url == "http://127.0.0.1:2"
+    assert config(home, HEADRACE_DATA=str(home / "two"), HEADRACE_URL="http://stored").target().key == "k1"
+    with pytest.raises(CliError, match="nothing runs on"):
+        config(home, HEADRACE_DATA=str(home / "three")).target()
+
+
 def test_a_stack_that_was_killed_is_none(home: Path) -> None:
     there = config(home)
     data = running_stack(there, home / "data", "http://127.0.0.1:1")

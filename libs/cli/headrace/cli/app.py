@@ -23,7 +23,7 @@ ENVIRONMENT = {
     "HEADRACE_URL": "server; wins over the stored login",
     "HEADRACE_API_KEY": "API key; wins over the stored login",
     "HEADRACE_PROJECT": "project that is meant where none is given; wins over `project use`",
-    "HEADRACE_DATA": "data folder of up, down and status",
+    "HEADRACE_DATA": "data folder of the stack that is meant; wins over the stored login",
     "NO_COLOR": "no colours",
 }
 

@@ -168,6 +168,8 @@ class Config:
             return self._for_url(checked_url(wanted), key)
         if key is not None:
             return Target(self._some_url(), key, "HEADRACE_API_KEY")
+        if self.environ.get("HEADRACE_DATA"):  # no other stack is meant, nor guessed, where nothing runs on it
+            return self.local(default_data(self.environ).expanduser().absolute())
         login = self.login()
         return self._of_login(login) if login is not None else self._of_running()
 

@@ -58,7 +58,7 @@ RESPONSES = {
 }
 TROUBLE = ("leaves", "is full", "takes again", "waits too long")
 OF_REPLICAS = ("closes", "resets", "is full", "takes again")
-CUTS = ("revoked-token", "replica-stopped", "shutting-down")
+CUTS = (ProxyReason.REVOKED_TOKEN, ProxyReason.REPLICA_STOPPED, ProxyReason.SHUTTING_DOWN)
 TABLES = ((), (True,), (False,), (True, True), (True, False), (False, True), (False, False))
 """Which replicas the next table has, and whether they are healthy."""
 STEPS = [
@@ -119,7 +119,7 @@ class World:
             do(self._sweep if kind == "sweep" else self._end_waits)
         elif what == "cut" and self.plane.requests.open:
             ones = sorted(self.plane.requests.open, key=lambda one: one.record.request_id)
-            do(lambda: ones[which % len(ones)].cut(ProxyReason(kind)))
+            do(lambda: ones[which % len(ones)].cut(kind))
 
     def _trouble(self, wire: Wire, what: str) -> None:
         if what in ("leaves", "closes", "resets"):
