@@ -44,7 +44,8 @@ async def test_the_seeds_simple_http_server_verbatim(any_stack: Stack) -> None:
     lines = await api.http.get("/v1/services/simple/logs?tail=2000")
     assert "GET / HTTP" in lines.text
     await api.remove("simple")
-    assert httpx.get(f"{any_stack.proxy}/simple/", timeout=10, verify=False).status_code == 404
+    url = f"{any_stack.proxy}/simple/"  # 503 until the app-proxy has heard of it
+    await eventually(lambda: httpx.get(url, timeout=10, verify=False).status_code == 404)
 
 
 async def test_a_real_embedding_model_through_the_openai_client(any_stack: Stack, embedding_folder: Path) -> None:

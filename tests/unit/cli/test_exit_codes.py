@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic_core import SchemaError, SchemaSerializer, core_schema
 
 from headrace.cli import __main__ as entry
 from headrace.cli import session
 from headrace.cli.errors import EXIT_CODES, ExitCode
+from headrace.cli.failures import ended_by_signal
 from tests.support.fakes.manager_api import KEY, FakeManagerApi, problem, service_view
 from tests.support.worlds.cli import Cli
 
@@ -162,3 +164,18 @@ def test_what_a_server_found_and_allows_is_said_once(cli: Cli, there: FakeManage
     there.on("POST", "/v1/projects", lambda: problem("invalid-request", 400, errors=errors, detail=detail))
     assert cli("project", "create", "blue").err.count("0 and more") == 1
     assert json.loads(cli("project", "create", "blue", "--json").err)["detail"] == detail
+
+
+@pytest.mark.parametrize(("ending", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_a_signal_that_comes_while_a_model_is_made_ends_the_command_as_anywhere_else(
+    ending: BaseException, code: int
+) -> None:
+    class Signalled:
+        def __repr__(self) -> str:  # pydantic asks for it in between
+            raise ending
+
+    with pytest.raises(SchemaError) as caught:
+        SchemaSerializer(core_schema.literal_schema([Signalled()]))
+    assert ended_by_signal(caught.value) == code
+    assert ended_by_signal(SchemaError("Error building `literal` serializer")) is None
+    assert ended_by_signal(ValueError("SystemExit: 143")) is None

@@ -40,8 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
     except Exception as error:
-        from headrace.cli.failures import explain, report  # noqa: PLC0415 - what explains errors is loaded when there is one
+        # What explains errors is loaded when there is one.
+        from headrace.cli.failures import ended_by_signal, explain, report  # noqa: PLC0415
 
+        code = ended_by_signal(error)
+        if code is not None:
+            sys.stderr.write("interrupted\n" if code == ExitCode.INTERRUPTED else "")
+            return code
         failure = explain(error)
         if failure is None:
             raise

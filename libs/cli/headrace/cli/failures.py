@@ -6,12 +6,14 @@ It is one place, so that the same failure looks the same from every command.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import SchemaError
 
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.text import clean
@@ -25,6 +27,19 @@ from headrace.sdk.errors import (
     WaitFailedError,
     WaitTimeoutError,
 )
+
+_SIGNAL_IN_SCHEMA = re.compile(r"(?:KeyboardInterrupt: |SystemExit: (?P<code>\d+))$")
+
+
+def ended_by_signal(error: Exception) -> int | None:
+    """Return the exit code of a command that a signal ended while pydantic made a model; None of any other error.
+
+    Models are made when they are first used, and pydantic makes a SchemaError of whatever is raised in between.
+    """
+    found = _SIGNAL_IN_SCHEMA.search(str(error)) if isinstance(error, SchemaError) else None
+    if found is None:
+        return None
+    return int(found["code"]) if found["code"] else ExitCode.INTERRUPTED
 
 
 @dataclass(frozen=True)
