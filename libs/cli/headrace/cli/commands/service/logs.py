@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Annotated
 from uuid import UUID
 
@@ -82,7 +82,8 @@ def validate(
     body = StartValidation.model_validate(session.with_project(asked))
     client = session.client
     run = client.validations.start(body)
-    log = Thread(target=_copy_log, args=(session, run), daemon=True)
+    left = Event()
+    log = Thread(target=_copy_log, args=(session, run, left), daemon=True)
     log.start()
     said = _Said(session.output)
     try:
@@ -92,6 +93,7 @@ def validate(
         raise
     finally:
         log.join(LOG_END_S)
+        left.set()
     session.output.facts(found, (("verdict", found.verdict), ("reason", f"{found.reason.text} ({found.reason.code})")))
     if found.verdict != "passed":
         raise typer.Exit(ExitCode.WAITED)
@@ -118,14 +120,19 @@ class _Said:
             self._output.note(f"{seen.status}: {seen.reason.text}")
 
 
-def _copy_log(session: Session, run: ValidationView) -> None:
-    """Print the trial's log on standard error until it ends."""
+def _copy_log(session: Session, run: ValidationView, left: Event) -> None:
+    """Print the trial's log on standard error until it ends. Nothing is said any more once the command has `left` it."""
+
+    def note(words: str) -> None:
+        if not left.is_set():
+            session.output.note(words)
+
     try:
-        with session.client.validations.logs(run.id, follow=True, told=session.output.note) as lines:
+        with session.client.validations.logs(run.id, follow=True, told=note) as lines:
             for line in lines:
-                session.output.note(line)
+                note(line)
     except HeadraceError as error:
-        session.output.note(f"the log cannot be read: {error}")
+        note(f"the log cannot be read: {error}")
 
 
 def _download(session: Session, service: str, replica: UUID | None, to: Path) -> None:
