@@ -45,14 +45,14 @@ async def test_before_a_response_has_begun_the_caller_gets_500(world: World) -> 
         world.apply(table("chat", routes=(route(port=replica.port),)))
         asking = asyncio.create_task(raw_request(world.port, GET, until=b"}"))
         request = await the_request(world, State.AWAIT_HEAD)
-        with pytest.raises(IllegalTransitionError, match="BROKE_OFF may not happen in state AWAIT_HEAD"):
-            request.advance(Event.BROKE_OFF)
+        with pytest.raises(IllegalTransitionError, match="ABORTED may not happen in state AWAIT_HEAD"):
+            request.advance(Event.ABORTED)
         answer = await asking
         assert answer.startswith(b"HTTP/1.1 500 ")
         assert b"internal-error" in answer
         await replica.closed.wait()
         await nothing_is_left(world)
-    assert 'headrace_proxy_illegal_transitions_total{event="BROKE_OFF",state="AWAIT_HEAD"} 1.0' in await world.metrics()
+    assert 'headrace_proxy_illegal_transitions_total{event="ABORTED",state="AWAIT_HEAD"} 1.0' in await world.metrics()
 
 
 async def test_in_the_middle_of_a_response_the_connection_ends(world: World) -> None:

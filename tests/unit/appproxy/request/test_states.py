@@ -42,7 +42,7 @@ def test_every_state_leads_to_the_end_at_once_and_whoever_leaves_ends_it(state: 
 @pytest.mark.parametrize("state", State)
 def test_the_proxy_answers_itself_only_before_a_response_has_begun(state: State) -> None:
     assert (Event.REPLIED in TRANSITIONS[state]) is (state < State.STREAM)
-    assert (Event.BROKE_OFF in TRANSITIONS[state]) is (State.STREAM <= state < State.DONE)
+    assert (Event.ABORTED in TRANSITIONS[state]) is (State.STREAM <= state < State.DONE)
 
 
 def test_a_request_is_sent_again_only_before_a_response_has_begun() -> None:

@@ -187,7 +187,7 @@ class Attempt(HeadHandler):
             backend.record_status(self._replica, head.status)
         if head.status in (502, 503) and self._elsewhere(head.status):
             return
-        exchange.advance(Event.HEAD_CAME)
+        exchange.advance(Event.HEAD_RECEIVED)
         exchange.passing = relay = Relay(exchange, connection, self._replica, head)
         connection.relay_to(relay)
 
@@ -202,7 +202,7 @@ class Attempt(HeadHandler):
             return False
         exchange.drop_connection()
         exchange.leave_replica(moved=True)
-        _send_again(exchange, chosen, failure.kind)
+        _retry(exchange, chosen, failure.kind)
         return True
 
     # --- no response
@@ -230,7 +230,7 @@ class Attempt(HeadHandler):
         waits = chosen is None and self._may_wait(failure)
         exchange.leave_replica(moved=waits or chosen is not None)
         if chosen is not None:
-            _send_again(exchange, chosen, failure.kind, fresh_only=step == "same-replica")
+            _retry(exchange, chosen, failure.kind, fresh_only=step == "same-replica")
         elif waits:
             self._wait_again()
         else:
@@ -273,7 +273,7 @@ class Attempt(HeadHandler):
         exchange.tried = tried
         exchange.drop_connection()
         exchange.leave_replica(moved=True)
-        _send_again(exchange, chosen, ProxyReason.REPLICA_TAKEN_OUT)
+        _retry(exchange, chosen, ProxyReason.REPLICA_TAKEN_OUT)
         return True
 
     @property
@@ -305,9 +305,9 @@ class Attempt(HeadHandler):
         return None if isinstance(chosen, Refusal) else chosen
 
 
-def _send_again(exchange: Exchange, replica: Replica, why: ProxyReason, *, fresh_only: bool = False) -> None:
+def _retry(exchange: Exchange, replica: Replica, why: ProxyReason, *, fresh_only: bool = False) -> None:
     try:
-        exchange.advance(Event.SENT_AGAIN)
+        exchange.advance(Event.RETRIED)
         exchange.record.retries += 1
         exchange.backend.stats.retried(why.value)
         Attempt(exchange, replica).begin(fresh_only=fresh_only)

@@ -122,7 +122,7 @@ class Relay(BodyHandler):
         transport = self._downstream.transport
         self.flush()
         self._exchange.connection = None
-        self._exchange.end(Event.BROKE_OFF)
+        self._exchange.end(Event.ABORTED)
         if why == ProxyReason.CALLER_STALLED:
             self._downstream.discard()
             return

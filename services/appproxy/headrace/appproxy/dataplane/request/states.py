@@ -34,12 +34,12 @@ class Event(IntEnum):
     NO_REPLICA_FREE = 2
     REPLICA_CHOSEN = 3
     CONNECTED = 4
-    SENT_AGAIN = 5
-    HEAD_CAME = 6
+    RETRIED = 5
+    HEAD_RECEIVED = 6
     SWITCHED = 7
     ANSWERED = 8
     REPLIED = 9
-    BROKE_OFF = 10
+    ABORTED = 10
     CALLER_LEFT = 11
     FAULT = 12
 
@@ -96,22 +96,22 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, tuple[State, str]]]] = {
     },
     State.CONNECT: {
         Event.CONNECTED: (State.AWAIT_HEAD, "a kept or a fresh connection is there: head and body go out on it"),
-        Event.SENT_AGAIN: (State.CONNECT, "no connection, or the replica was taken out: another replica is tried"),
+        Event.RETRIED: (State.CONNECT, "no connection, or the replica was taken out: another replica is tried"),
         Event.NO_REPLICA_FREE: (State.QUEUED, "no connection, and no other replica: it waits as if it had just come"),
         Event.REPLIED: (State.DONE, "no connection and nothing left to try, or it was cut"),
         Event.CALLER_LEFT: (State.DONE, _LEFT),
     },
     State.AWAIT_HEAD: {
-        Event.HEAD_CAME: (State.STREAM, "the response's head came, and content is still to come"),
+        Event.HEAD_RECEIVED: (State.STREAM, "the response's head came, and content is still to come"),
         Event.SWITCHED: (State.TUNNEL, "101: the replica accepted the WebSocket"),
-        Event.SENT_AGAIN: (State.CONNECT, "the attempt failed and may be repeated, or the replica was taken out"),
+        Event.RETRIED: (State.CONNECT, "the attempt failed and may be repeated, or the replica was taken out"),
         Event.ANSWERED: (State.DONE, "the response came in one piece, and passed"),
         Event.REPLIED: (State.DONE, "the replica did not answer, the body did not come, or it was cut"),
         Event.CALLER_LEFT: (State.DONE, _LEFT),
     },
     State.STREAM: {
         Event.ANSWERED: (State.DONE, "the response is whole"),
-        Event.BROKE_OFF: (
+        Event.ABORTED: (
             State.DONE,
             "the response cannot be finished: the replica or a timeout ended it, or it was cut",
         ),
@@ -120,7 +120,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, tuple[State, str]]]] = {
     },
     State.TUNNEL: {
         Event.ANSWERED: (State.DONE, "the replica ended it"),
-        Event.BROKE_OFF: (State.DONE, "neither side said anything for too long, or it was cut"),
+        Event.ABORTED: (State.DONE, "neither side said anything for too long, or it was cut"),
         Event.CALLER_LEFT: (State.DONE, _LEFT),
         Event.FAULT: (State.DONE, _FAULT),
     },

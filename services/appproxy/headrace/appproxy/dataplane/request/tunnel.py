@@ -88,7 +88,7 @@ class Tunnel(TunnelHandler):
         """Nobody said anything."""
         self._exchange.record.broken = ProxyReason.IDLE_TIMEOUT.value
         self._close_upstream()
-        self._end(Event.BROKE_OFF)
+        self._end(Event.ABORTED)
         self._downstream.close_gracefully()
 
     def cut(self, why: ProxyReason) -> None:
@@ -98,7 +98,7 @@ class Tunnel(TunnelHandler):
         if denied and self._frames.between:
             self._downstream.write(close_frame(POLICY_VIOLATION, interruption_problem(why).detail))
         self._close_upstream()
-        self._end(Event.BROKE_OFF)
+        self._end(Event.ABORTED)
         self._downstream.close_gracefully(unread=denied)  # what the caller still sends must not reset the frame away
 
     def caller_full(self, *, full: bool) -> None:
