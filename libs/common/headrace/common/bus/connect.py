@@ -115,9 +115,8 @@ class Bus:
         except (OSError, NatsError, TimeoutError) as error:
             with suppress(AssertionError):  # how it says that it never got as far as a connection: the URL is none
                 await client.close()
-            if not (
-                isinstance(error, TimeoutError) and said
-            ):  # what an attempt came to says more than that time is over
+            timed_out = isinstance(error, TimeoutError)
+            if not timed_out or not said:  # what its attempts came to says more than that the time is over
                 self._why = str(error) or type(error).__name__
             raise BusUnavailable(f"cannot connect to NATS: {self._why}") from error
         self._client, self._away_since = client, None
