@@ -18,15 +18,18 @@ LEAST: Final = 2 * RESERVE
 
 
 class Fit(NamedTuple):
-    """Connections and open requests that one worker has descriptors for."""
+    """Connections and open requests that fit one worker's descriptor limit."""
 
     connections: int
     open_requests: int
 
 
 def fit_descriptors(descriptors: int, *, connections: int, open_requests: int) -> Fit:
-    """Return the wanted numbers, or what fits: each connection of a caller takes a descriptor, and each open request one more, for its
-    replica. At least a third of what there is is for replicas."""
+    """Return the configured numbers, reduced to the descriptor limit.
+
+    A downstream connection takes one descriptor, an open request one more for its replica. At least a third of the
+    descriptors stays for replicas.
+    """
     room = max(descriptors - RESERVE, 3)
     if connections + open_requests <= room:
         return Fit(connections, open_requests)
@@ -37,14 +40,16 @@ def fit_descriptors(descriptors: int, *, connections: int, open_requests: int) -
 
 @dataclass(frozen=True, slots=True)
 class ConnectionCapacity:
-    """Connections that all workers together have descriptors for. `warning`: why it is less than what is set, None where it is not."""
+    """Downstream connections that the descriptor limits of all workers allow. `warning`: why they are fewer than
+    configured, else None.
+    """
 
     connections: int
     warning: str | None
 
     @classmethod
     def of(cls, workers: int, descriptors: int, connections: int, open_requests: int) -> ConnectionCapacity:
-        """Return the capacity of so many workers with so many descriptors each."""
+        """Return the capacity of `workers` workers with `descriptors` descriptors each."""
         number = max(workers, 1)
         wanted = Fit(-(-connections // number), -(-open_requests // number))
         fits = fit_descriptors(descriptors, connections=wanted.connections, open_requests=wanted.open_requests)
@@ -57,13 +62,13 @@ class ConnectionCapacity:
         )
 
     def full(self, connections: int) -> str | None:
-        """Return what to say while no further connection is taken."""
+        """Return the readiness warning while no further connection is accepted, else None."""
         full = connections >= self.connections
         return f"{connections} of {self.connections} connections: further ones are answered 503" if full else None
 
 
 def raise_limit() -> int:
-    """Raise the number of descriptors that this process, and those it starts, may have open to the most that is allowed; return it."""
+    """Raise this process's soft limit of open files to the hard limit and return it; child processes inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -71,6 +76,6 @@ def raise_limit() -> int:
 
 
 def descriptor_limit() -> int:
-    """Return how many descriptors this process may have open."""
+    """Return this process's soft limit of open files."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _MOST if soft == resource.RLIM_INFINITY else min(soft, _MOST)

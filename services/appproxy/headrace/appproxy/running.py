@@ -18,7 +18,7 @@ _AFTER_GRACE_S = 10.0
 
 
 def _checked(settings: Settings) -> AbstractAsyncContextManager[Iterable[Task]]:
-    """Return the service to run. Raises CannotStartError with everything that these settings ask for and cannot have here."""
+    """Return the service to run. Raises CannotStartError with every preflight error."""
     raise_limit()
     inherited = InheritedSockets.from_environment(os.environ, os.getpid())
     if found := preflight_errors(settings, inherited):

@@ -50,8 +50,9 @@ _REPORT_PAUSE = timedelta(milliseconds=20)
 
 @dataclass(frozen=True, slots=True)
 class AppProxy:
-    """The built service: `tasks` run it; they are stopped in reverse order, so the ports close first, then the
-    traffic ends, and the admin pages last."""
+    """The built service. `tasks` run it and are stopped in reverse order: ports close first, then requests drain, then
+    the admin server ends.
+    """
 
     tasks: list[Task]
     listeners: Listeners
@@ -65,9 +66,9 @@ class AppProxy:
 
 @asynccontextmanager
 async def build(settings: Settings, inherited: InheritedSockets | None = None) -> AsyncIterator[AppProxy]:
-    """An app-proxy that already has the tables from disk. Raises OSError when the data folder cannot be used.
+    """Build an app-proxy that already serves the tables on disk. Raises OSError when the data folder cannot be used.
 
-    `kept`: listening sockets that came with the start, and who keeps further ones.
+    `kept`: inherited listening sockets, and the descriptor store for further ones.
     """
     async with AsyncExitStack() as stack:
         tables = RouteTables()
@@ -168,7 +169,7 @@ def _login(settings: Settings) -> Login:
 
 
 async def _stored(settings: Settings, tables: RouteTables) -> TableStore:
-    """Put the tables from disk in use."""
+    """Apply the tables from disk."""
     store = TableStore(settings.data_dir / FOLDER)
     stored = await asyncio.to_thread(store.load_into, tables)
     log.info("tables_loaded", count=stored)
@@ -176,7 +177,7 @@ async def _stored(settings: Settings, tables: RouteTables) -> TableStore:
 
 
 def _capacity(settings: Settings) -> ConnectionCapacity:
-    """Say once what the descriptors of a worker are enough for, where that is less than what is set."""
+    """Log a warning if the descriptor limit allows fewer connections than configured; return the capacity."""
     capacity = ConnectionCapacity.of(
         settings.workers, descriptor_limit(), settings.max_connections, settings.max_open_requests
     )
@@ -186,7 +187,7 @@ def _capacity(settings: Settings) -> ConnectionCapacity:
 
 
 def _traffic(settings: Settings, tables: RouteTables, registry: StatsRegistry) -> Traffic:
-    """Return what carries the traffic."""
+    """Return the worker pool, or the inline worker where `workers` is 0."""
     if settings.workers:
         return WorkerPool(settings, list(tables), registry)
     from headrace.appproxy.worker.inline import InlineWorker  # noqa: PLC0415 - a parent of workers does without all that they work with

@@ -19,7 +19,10 @@ _HIDDEN = {"token_keys", "revocations", "clients", "token_limits", "routes", "su
 
 
 def routes_view(tables: RouteTables, snapshot: TrafficSnapshot) -> list[dict[str, Any]]:
-    """Return the tables as JSON values with each route's load; keys, revocations, clients and tokens as numbers only."""
+    """Return the route tables and each route's load as JSON values.
+
+    Secrets are left out: of keys, revocations, clients and tokens only the number is shown.
+    """
 
     def shown(table: RouteTable) -> dict[str, Any]:
         waiting = snapshot.queues.get(table.service_id)
@@ -50,7 +53,7 @@ def admin_app(
     tables: RouteTables,
     snapshot: Callable[[], TrafficSnapshot],
 ) -> web.Application:
-    """Return the application with /livez, /readyz, /metrics and /routes."""
+    """Return the admin application: /livez, /readyz, /metrics and /routes."""
     app = make_app(checks=checks, warnings=warnings)
 
     async def routes(_: web.Request) -> web.Response:

@@ -15,7 +15,7 @@ from headrace.common.contracts.messages.routes import RouteTable
 
 
 class TableFeed:
-    """Subscription that delivers every route table, and knows when all that are stored were read."""
+    """Subscription that delivers every route table, and tells when all stored tables have been read."""
 
     def __init__(self, bus: Bus, deliver: Callable[[RouteTable], Awaitable[None]], *, first_tables_s: float) -> None:
         self._tables = LastValues(bus, RouteTable, deliver)
@@ -23,15 +23,15 @@ class TableFeed:
 
     @property
     def synced(self) -> bool:
-        """Whether all stored tables were read at least once since the start."""
+        """True once all stored tables were read at least once since the start."""
         return self._tables.synced.is_set()
 
     async def wait_for_tables(self) -> None:
-        """Return once all stored tables were read, or `first_tables_s` are over."""
+        """Wait until all stored tables were read, at most `first_tables_s`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._first_tables_s):
                 await self._tables.synced.wait()
 
     async def serve(self) -> None:
-        """Deliver until cancelled. Raises BusUnavailable."""
+        """Deliver tables until cancelled. Raises BusUnavailable."""
         await self._tables.run()

@@ -41,7 +41,10 @@ _COUNTS = (
 
 
 class TrafficCollector(Collector):
-    """Prometheus collector of all workers' statistics. `snapshot` returns what is open now, and brings `registry` up to date."""
+    """Prometheus collector of all workers' statistics.
+
+    `snapshot` returns the open requests and updates `registry` with the counters that workers reported.
+    """
 
     def __init__(
         self,
@@ -56,11 +59,11 @@ class TrafficCollector(Collector):
         self._alive = alive
 
     def describe(self) -> list[Metric]:
-        """Name nothing in advance: labels come with the fleet."""
+        """Return no families in advance: their labels come from the route tables."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family."""
+        """Yield every metric family."""
         snapshot = self._snapshot()
         yield GaugeMetricFamily("headrace_proxy_workers", "Processes that carry traffic.", value=self._alive())
         yield GaugeMetricFamily("headrace_proxy_connections", "Callers' connections.", value=snapshot.connections)
@@ -166,7 +169,9 @@ def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram)
 
 
 class StatsExpiry:
-    """Drops the numbers of replicas and services that are gone, some time after they went, so that the last values are scraped."""
+    """Removes the counters of replicas and services that left the tables, after a delay in which their last values are
+    scraped.
+    """
 
     def __init__(self, registry: StatsRegistry, *, after_s: float = 120.0) -> None:
         self._registry = registry
@@ -176,7 +181,9 @@ class StatsExpiry:
         """When each was last there."""
 
     def sweep(self, replicas: Set[SessionId], services: Set[ServiceId], now_s: float) -> None:
-        """Note who is there at `now_s` (any clock that only goes forward), and drop what has been gone for long enough."""
+        """Record which replicas and services exist at `now_s` (a monotonic clock), and remove those that left long
+        enough ago.
+        """
         before_s = now_s - self._after_s
         self._registry.forget(
             replicas=_gone(self._replicas, self._registry.replicas, replicas, now_s, before_s),
@@ -185,7 +192,7 @@ class StatsExpiry:
 
 
 def _gone(seen: dict[Id, float], known: Iterable[Id], live: Set[Id], now_s: float, before_s: float) -> list[Id]:
-    """Bring `seen` up to date, and take from it those that were there last before that time."""
+    """Update the last-seen times in `seen`; remove from it, and return, the keys last seen before the given time."""
     for key in known:
         seen.setdefault(key, now_s)
     seen.update(dict.fromkeys(live, now_s))

@@ -26,8 +26,9 @@ Unlisten = Callable[[int], Awaitable[None]]
 
 
 class Listeners:
-    """Listener manager: opens and closes ports, and hands them to the workers by `listen(own port or None, a socket per worker)` and
-    `unlisten(own port)`.
+    """Listener manager: opens the shared port and services' own ports, and hands their sockets to the workers.
+
+    It calls `listen(own port or None, one socket per worker)` and `unlisten(own port)`.
     """
 
     name = "listeners"
@@ -62,7 +63,7 @@ class Listeners:
         """The shared port, once `started` is set."""
 
     def poke(self) -> None:
-        """Look at the tables' ports soon."""
+        """Ask for a reconciliation of own ports with the tables soon."""
         self._loop.poke()
 
     def stop(self) -> None:
@@ -70,7 +71,7 @@ class Listeners:
         self._loop.stop()
 
     async def run(self) -> None:
-        """Keep the ports until stop(). Raises OSError when the shared port cannot be opened."""
+        """Open the ports and reconcile own ports until stop(). Raises OSError when the shared port cannot be opened."""
         try:
             self._shared = self._bind(self._settings.listen_port, SHARED)
         except OSError as error:
@@ -93,8 +94,11 @@ class Listeners:
                     sock.close()
 
     def _bind(self, port: int, kind: str) -> list[socket.socket]:
-        """Return a socket for each worker: first those that are there already. Where those are fewer, and belong to nobody else,
-        workers share them."""
+        """Return one listening socket per worker: inherited ones first, then new ones.
+
+        Workers share the inherited sockets where these are too few and have no SO_REUSEPORT, as those of a systemd
+        socket unit.
+        """
         number = max(self._workers, 1)
         sockets = self._inherited.claim(port, number)
         found = len(sockets)
@@ -132,7 +136,7 @@ class Listeners:
         return sock
 
     def _own_sockets(self, port: int) -> tuple[str, list[socket.socket]]:
-        """Return the sockets of a service's own port, or why there are none."""
+        """Return the listening sockets of a service's own port, or the reason why it cannot be opened."""
         if port in {*self._settings.reserved_ports, self._settings.admin_port, self.port}:
             return "something else of the installation listens there", []
         try:
@@ -141,7 +145,7 @@ class Listeners:
             return error.strerror or str(error), []
 
     async def _one_pass(self) -> None:
-        """Bring the own ports that are open to those in the tables."""
+        """Reconcile the open own ports with those in the tables."""
         wanted = self._tables.ports()
         for port in self._own.keys() - wanted:
             sockets = self._own.pop(port)

@@ -26,9 +26,10 @@ _ANY: Final = frozenset({"", "0.0.0.0", "::"})
 
 
 def preflight_errors(settings: Settings, inherited: InheritedSockets | None = None) -> list[str]:
-    """Return why an app-proxy cannot run as it is set up, each time with the setting's name; empty where nothing is found.
+    """Return the errors that keep an app-proxy with these settings from starting, each naming its setting; empty if
+    none.
 
-    Call it before any thread is started. It makes the data folder, if that is missing. `kept`: sockets that came with the start.
+    Call it before any thread is started. Creates the data folder if it is missing. `kept`: inherited listening sockets.
     """
     inherited = inherited or InheritedSockets()
     found = [
@@ -61,7 +62,10 @@ def _is_address(url: str, *schemes: str) -> bool:
 
 
 def _given(settings: Settings, inherited: InheritedSockets) -> Iterator[str]:
-    """Sockets of a socket unit are on the shared port; those that an app-proxy had kept have names of its own."""
+    """Return the errors of inherited sockets: a socket unit's sockets must be on the shared port.
+
+    Sockets that an earlier app-proxy stored with the service manager have names of their own.
+    """
     others = [one for one in inherited.unclaimed if not one.name.startswith((f"{SHARED}.", f"{OWN}."))]
     for one in others:
         if one.port != settings.listen_port:
@@ -88,7 +92,10 @@ def _ports(settings: Settings, inherited: InheritedSockets) -> Iterator[str]:
 
 
 def _try_out(host: str, port: int, wanted: socket.AddressFamily, *, together: bool) -> None:
-    """Take an address for a moment, as who listens there will. `together`: several of ours may. Raises OSError."""
+    """Bind an address for a moment, as the later listener will. Raises OSError.
+
+    `together`: several sockets of this app-proxy may bind it.
+    """
     found = socket.getaddrinfo(host or None, port, wanted, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, address in set(found):
         with socket.socket(family, kind, protocol) as sock:
@@ -157,7 +164,7 @@ def _spans(endpoint: str) -> Iterator[str]:
 
 
 def _apart(judge: Callable[[], list[str]]) -> list[str]:
-    """Return what `judge` finds, in a process of its own: the 20 MB and more that it loads are not kept by this one."""
+    """Return what `judge` finds when run in a child process, so that this one does not keep the 20 MB that it loads."""
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -27,7 +27,7 @@ Numbers = dict[str, float]
 
 
 def replica_numbers(stats: ReplicaStats) -> Numbers:
-    """Return what has been counted of a replica: numbers that only grow."""
+    """Return the cumulative counters of a replica."""
     means: tuple[tuple[str, Histogram], ...] = (
         ("duration", stats.durations),
         ("time_to_first_byte", stats.first_bytes),
@@ -48,7 +48,7 @@ def replica_numbers(stats: ReplicaStats) -> Numbers:
 
 
 def service_numbers(stats: ServiceStats) -> Numbers:
-    """Return what has been counted of a service beside its replicas."""
+    """Return the cumulative counters of a service, beside those of its replicas."""
     return {
         "refused": float(sum(stats.refused.values())),
         "queue:sum": stats.queue_seconds.total,
@@ -67,7 +67,9 @@ def values(before: Numbers, now: Numbers, seconds: float) -> Numbers:
 
 
 class Reporter:
-    """Publisher of the app-proxy's reports. What cannot be sent is dropped: a newer one follows within a second."""
+    """Publisher of the app-proxy's reports. A report that cannot be sent is dropped: the next one follows within a
+    second.
+    """
 
     def __init__(
         self,
@@ -98,7 +100,7 @@ class Reporter:
         self._held = False
 
     async def report(self) -> None:
-        """Publish ProxyReport, and HeldReport while requests wait for a first replica."""
+        """Publish ProxyReport, and HeldReport while requests are queued for a service without a ready replica."""
         snapshot = self._snapshot()
         draining = tuple(
             DrainingRoute(session_id=session_id, in_flight=drain.in_flight, receipt=drain.receipt)
@@ -125,7 +127,7 @@ class Reporter:
         self._held = bool(held)
 
     async def sample(self) -> None:
-        """Publish ProxyMetrics: one sample of every replica and service in the tables, also of those at rest."""
+        """Publish ProxyMetrics: one sample of every replica and service in the tables, idle ones included."""
         snapshot = self._snapshot()
         now_s = self._monotonic()
         seconds = max(now_s - self._sampled_s, _ROUNDING)
@@ -153,5 +155,5 @@ class Reporter:
 
 
 def _at_rest() -> Numbers:
-    """Return the rates of a replica that did nothing."""
+    """Return the sample of an idle replica."""
     return {"headrace_requests_per_second": 0.0, "headrace_errors_per_second": 0.0}

@@ -26,7 +26,7 @@ SHARED, OWN = "shared", "own"
 
 @dataclass(frozen=True, slots=True)
 class InheritedSocket:
-    """A listening socket that came with the start. `port` 0: it has none (a Unix socket)."""
+    """Listening socket inherited at the start. `port` is 0 for a Unix socket."""
 
     name: str
     sock: socket.socket
@@ -34,7 +34,7 @@ class InheritedSocket:
 
 
 def inherited_descriptors(environ: MutableMapping[str, str], pid: int) -> list[tuple[str, int]]:
-    """Return name and number of each descriptor that is meant for the process `pid`; pure."""
+    """Return name and number of each descriptor passed to the process `pid` (LISTEN_FDS, LISTEN_FDNAMES). Pure."""
     said, number = environ.get("LISTEN_PID", ""), environ.get("LISTEN_FDS", "")
     if said != str(pid) or not number.isdigit() or not number.isascii():
         return []
@@ -44,7 +44,7 @@ def inherited_descriptors(environ: MutableMapping[str, str], pid: int) -> list[t
 
 
 class InheritedSockets:
-    """Inherited listening sockets by port, and the service manager's file descriptor store, which keeps further ones."""
+    """Inherited listening sockets by port, and the service manager's file descriptor store for sockets opened here."""
 
     def __init__(self, given: list[InheritedSocket] | None = None, notify: str = "") -> None:
         self._unclaimed = given or []
@@ -52,7 +52,9 @@ class InheritedSockets:
 
     @classmethod
     def from_environment(cls, environ: MutableMapping[str, str], pid: int) -> InheritedSockets:
-        """Take them over from the environment, which then says nothing of them any more: they are not for our children."""
+        """Take the inherited sockets from the environment, and remove their variables so that child processes do not
+        see them.
+        """
         given = [one for name, fd in inherited_descriptors(environ, pid) if (one := _listening(name, fd)) is not None]
         kept = cls(given, environ.get("NOTIFY_SOCKET", ""))
         for name in _VARIABLES:
@@ -61,18 +63,19 @@ class InheritedSockets:
 
     @property
     def has_store(self) -> bool:
-        """Whether there is a file descriptor store for sockets that are opened here."""
+        """True if the service manager has a file descriptor store for sockets that are opened here."""
         return bool(self._notify)
 
     @property
     def unclaimed(self) -> list[InheritedSocket]:
-        """Those that are not claimed yet."""
+        """Return the inherited sockets that are not claimed yet."""
         return list(self._unclaimed)
 
     def claim(self, port: int, most: int) -> list[socket.socket]:
-        """Return those on this port, in the order of their names; with port 0 those that were once shared. They are the caller's now.
+        """Return the inherited sockets of this port, sorted by name; the caller owns them.
 
-        Those beyond `most` are dropped: where one listens that nobody accepts on, callers would wait in its backlog.
+        Port 0 returns those of a port that was once shared. Sockets beyond `most` are closed: nobody would accept on
+        them, and callers would hang in their backlog.
         """
         mine = [one for one in self._unclaimed if (one.port == port if port else one.name.startswith(f"{SHARED}."))]
         self._unclaimed = [one for one in self._unclaimed if one not in mine]
@@ -81,7 +84,7 @@ class InheritedSockets:
         return [one.sock for one in mine[:most]]
 
     def close_unclaimed(self) -> None:
-        """Close those that nobody claimed, and have them kept no longer."""
+        """Close the sockets that nobody claimed, and remove them from the descriptor store."""
         self._drop(self._unclaimed)
         self._unclaimed = []
 
@@ -91,11 +94,11 @@ class InheritedSockets:
             self.remove(one.name)
 
     def store(self, name: str, sock: socket.socket) -> None:
-        """Have a socket kept under this name (`name_of`)."""
+        """Store a socket in the service manager's descriptor store under this name (`name_of`)."""
         self._notify_manager(f"FDSTORE=1\nFDNAME={name}", [sock.fileno()])
 
     def remove(self, name: str) -> None:
-        """Have what is kept under this name closed."""
+        """Remove the sockets with this name from the descriptor store, which closes them there."""
         self._notify_manager(f"FDSTOREREMOVE=1\nFDNAME={name}", [])
 
     def _notify_manager(self, text: str, fds: list[int]) -> None:
@@ -112,7 +115,10 @@ class InheritedSockets:
 
 
 def name_of(kind: str, port: int, number: int) -> str:
-    """Return the name of a kept socket. With its port: what is forgotten of a port that was changed is not what was opened instead."""
+    """Return the name of a stored socket.
+
+    It has the port, so that removing the socket of a changed port does not remove the one opened in its place.
+    """
     return f"{kind}.{port}.{number}"
 
 
@@ -122,7 +128,7 @@ def _number(name: str) -> int:
 
 
 def _listening(name: str, fd: int) -> InheritedSocket | None:
-    """Return the descriptor as a listening socket; None for anything else, which stays as it is."""
+    """Return the descriptor as a listening socket, or None (and leave it open) for anything else."""
     try:
         os.set_inheritable(fd, False)
         sock = socket.socket(fileno=fd)

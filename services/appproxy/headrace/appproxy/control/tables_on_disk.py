@@ -24,14 +24,19 @@ _MOST_BYTES = 16 * 1024 * 1024
 
 
 class TableStore:
-    """Store of route tables in a folder. Files are replaced whole and synced; a file that cannot be read is left alone and reported."""
+    """Store of route tables in a folder, one file per service.
+
+    Files are replaced atomically and synced; an unreadable file is logged and left in place.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._saved: dict[ServiceId, int] = {}
 
     def load_into(self, tables: RouteTables) -> int:
-        """Make the folder (0700) if it is missing, apply every stored table and return how many there are. Raises OSError."""
+        """Load every stored table into `tables` and return their number. Creates the folder (0700) if needed. Raises
+        OSError.
+        """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         remove_leftovers(self._folder)
         for path in sorted(self._folder.glob("*.json")):
@@ -41,7 +46,9 @@ class TableStore:
         return len(self._saved)
 
     async def save(self, tables: RouteTables) -> None:
-        """Bring the folder to what `tables` holds: only what changed is written. Raises OSError; the next save tries again."""
+        """Write the changed tables of `tables` and delete the files of removed ones. Raises OSError; the next save
+        retries.
+        """
         changed = [t for t in tables if self._saved.get(t.service_id) != t.generation]
         gone = [service_id for service_id in self._saved if tables.get(service_id) is None]
         if not changed and not gone:

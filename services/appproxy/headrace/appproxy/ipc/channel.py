@@ -30,22 +30,22 @@ _READ = 256 * 1024
 
 
 class FrameError(ChannelError):
-    """Bytes that are no frame: too large a one, or one whose descriptors are missing."""
+    """Invalid frame: too large, or without its descriptors."""
 
 
 class TruncatedFrameError(FrameError):
-    """A frame that the other side's end has cut off."""
+    """Frame cut off by the end of the stream."""
 
 
 class Received(NamedTuple, Generic[M]):
-    """A message with its descriptors, which are the receiver's now."""
+    """Received message with its descriptors, which the receiver owns."""
 
     message: M
     descriptors: list[int]
 
 
 def frame(content: EncodedMessage, descriptors: int = 0) -> bytes:
-    """Return the frame of a message that so many descriptors go with. Raises FrameError when it is too large."""
+    """Return the frame of an encoded message with `descriptors` descriptors. Raises FrameError when it is too large."""
     if len(content) > MOST_BYTES or descriptors > MOST_DESCRIPTORS:
         raise FrameError(_too_large(len(content), descriptors))
     return _HEAD.pack(len(content), descriptors) + content
@@ -56,7 +56,7 @@ def _too_large(size: int, descriptors: int) -> str:
 
 
 class FrameReader(Generic[M]):
-    """Puts frames together, however they were cut, and decodes their messages."""
+    """Incremental frame parser and message decoder."""
 
     def __init__(self, codec: Codec[M]) -> None:
         self._codec = codec
@@ -64,12 +64,15 @@ class FrameReader(Generic[M]):
         self._descriptors: deque[int] = deque()
 
     def feed(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Take in what came."""
+        """Add received bytes and descriptors."""
         self._data += data
         self._descriptors.extend(descriptors)
 
     def take(self) -> Received[M] | None:
-        """Return the next message that is whole, or None. Raises ChannelError, after all that came before what is wrong was taken."""
+        """Return the next complete message, or None.
+
+        Raises ChannelError at an invalid frame, after all messages before it were taken.
+        """
         if len(self._data) < _HEAD.size:
             return None
         size, number = _HEAD.unpack_from(self._data)
@@ -85,18 +88,20 @@ class FrameReader(Generic[M]):
         return Received(message, [self._descriptors.popleft() for _ in range(number)])
 
     def end(self) -> None:
-        """Nothing more will come, and all that is whole was taken. Raises TruncatedFrameError where bytes are left."""
+        """Check that nothing is left at the end of the stream. Raises TruncatedFrameError if a frame is incomplete."""
         if self._data:
             raise TruncatedFrameError(f"it ends after {len(self._data)} bytes of a message")
 
     def close(self) -> None:
-        """Close the descriptors that came without their frame."""
+        """Close the descriptors whose frame never arrived."""
         while self._descriptors:
             os.close(self._descriptors.popleft())
 
 
 def receive(sock: socket.socket, reader: FrameReader[M]) -> bool:
-    """Read once into the reader; return whether more may come. Raises BlockingIOError and ChannelError."""
+    """Read once from the socket into the reader; return False at end of stream. Raises BlockingIOError and
+    ChannelError.
+    """
     descriptors = array("i")
     try:  # socket.recv_fds forgets the flags that it is given
         data, ancillary, flags, _ = sock.recvmsg(
@@ -114,8 +119,10 @@ def receive(sock: socket.socket, reader: FrameReader[M]) -> bool:
 
 
 class Channel(Generic[M]):
-    """One end, on the running event loop. Takes the socket over. `ended` is called once: with None when the other side is gone or not
-    to be had, else with what was wrong with what it sent, which is logged.
+    """One end of a message channel, on the running event loop. Takes over the socket.
+
+    `ended` is called once: with None at the end of the stream, else with the error in what the other side sent, which
+    is logged.
     """
 
     def __init__(
@@ -141,7 +148,10 @@ class Channel(Generic[M]):
         self._loop.call_soon(self._readable)  # the reader may hold messages that are whole
 
     def send(self, content: EncodedMessage, descriptors: Sequence[int] = ()) -> None:
-        """Send, or keep until there is room. Descriptors may be closed afterwards. Nothing happens once it has ended."""
+        """Send a message, or buffer it until there is room.
+
+        The caller may close its descriptors afterwards. Ignored once the channel has ended.
+        """
         if not self._open:
             return
         data = frame(content, len(descriptors))
@@ -154,11 +164,11 @@ class Channel(Generic[M]):
             self._writable()
 
     async def flushed(self) -> None:
-        """Wait until everything was taken, or the channel has ended."""
+        """Wait until all messages were written, or the channel has ended."""
         await self._empty.wait()
 
     def close(self) -> None:
-        """End it; what waits is dropped. Safe to repeat."""
+        """Close the channel and drop buffered messages. Idempotent."""
         self._end(None)
 
     def _end(self, error: ChannelError | None) -> None:

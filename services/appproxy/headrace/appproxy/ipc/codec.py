@@ -20,19 +20,19 @@ _MOST_CHARACTERS: Final = 60
 
 
 class ChannelError(Exception):
-    """What came over a channel is none of its messages; the channel ends."""
+    """The bytes received over a channel are no valid message; the channel is closed."""
 
 
 class UnknownMessageError(ChannelError):
-    """A message of a kind that this end does not take."""
+    """Message of a kind that this end does not accept."""
 
 
 class InvalidMessageError(ChannelError):
-    """A message that is cut off, or has a field that is missing, unknown or of another type, or descriptors that are not its own."""
+    """Message that is truncated, has a missing, unknown or mistyped field, or the wrong number of descriptors."""
 
 
 class ControlMessage:
-    """Base of the messages. `descriptors`: how many may go with one."""
+    """Base of the messages. `descriptors`: how many file descriptors one may carry."""
 
     __slots__ = ()
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid")
@@ -43,7 +43,7 @@ M = TypeVar("M", bound=ControlMessage)
 
 
 class Codec(Generic[M]):
-    """Encodes and decodes the messages of one direction."""
+    """Encoder and decoder of the messages of one direction."""
 
     def __init__(self, union: TypeAdapter[M]) -> None:
         self._union = union
@@ -53,7 +53,10 @@ class Codec(Generic[M]):
         return EncodedMessage(self._union.dump_json(message))
 
     def decode(self, content: bytes | bytearray, descriptors: int = 0) -> M:
-        """Return the message that came with so many descriptors. Raises UnknownMessageError and InvalidMessageError, which never have its content."""
+        """Return the message that arrived with so many descriptors.
+
+        Raises UnknownMessageError and InvalidMessageError, whose texts never contain the message's content.
+        """
         try:
             message = self._union.validate_json(content)
         except ValidationError as error:

@@ -15,14 +15,16 @@ _POLL_S = 0.05
 
 
 class Handover:
-    """Announces to workers without a parent that this app-proxy process serves; `instance_id` goes to its workers."""
+    """Announcement that this app-proxy process serves, for workers whose parent died. `instance_id` is passed to its
+    workers.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self._file = data_dir / _FILE
         self.instance_id = secrets.token_hex(8)
 
     def announce(self) -> None:
-        """Tell workers of an app-proxy before this one that callers come in here."""
+        """Write the announcement: workers of an earlier app-proxy may drain and exit."""
         try:
             self._file.write_text(self.instance_id, encoding="ascii")
         except OSError as error:  # they wait no longer than they would for nobody
@@ -30,7 +32,7 @@ class Handover:
 
 
 async def successor_serves(data_dir: Path, instance_id: str, *, within_s: float) -> bool:
-    """Wait until another app-proxy serves than the one with this id; return whether one does in time."""
+    """Wait until an app-proxy with another instance id serves; return False if none does in time."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         try:

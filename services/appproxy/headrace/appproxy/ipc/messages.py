@@ -31,7 +31,7 @@ _NOT_FOR_WORKERS: Final = frozenset({"nats_user", "nats_password"})
 
 
 def _plain_settings(settings: Settings) -> dict[str, object]:
-    """Return the settings as JSON values: secrets in clear, but for the bus, which is not a worker's business."""
+    """Return the settings as JSON values with secrets in clear, without those of the bus, which workers do not use."""
     secrets = {
         name: value.get_secret_value()
         for name, value in settings
@@ -59,7 +59,7 @@ WorkerSettings = Annotated[Settings, PlainSerializer(_plain_settings), PlainVali
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start(ControlMessage):
-    """The first message. Its descriptors: the in-flight table's memory, then an eventfd for each of its columns."""
+    """First message to a worker. Its descriptors: the in-flight table's memory, then one eventfd per column."""
 
     descriptors: ClassVar[range] = range(2, MOST_DESCRIPTORS + 1)
     number: NonNegativeInt
@@ -77,7 +77,7 @@ class Start(ControlMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyTable(ControlMessage):
-    """Put a service's route table in use."""
+    """Apply a service's route table."""
 
     sequence: NonNegativeInt
     table: RouteTable
@@ -88,7 +88,9 @@ class ApplyTable(ControlMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listen(ControlMessage):
-    """Accept callers on a listening socket, its descriptor. `own_port`: the port that one service has for its own; None: the shared one."""
+    """Accept connections on a listening socket, passed as descriptor. `own_port`: the service's own port; None for the
+    shared one.
+    """
 
     descriptors: ClassVar[range] = range(1, 2)
     sequence: NonNegativeInt
@@ -98,7 +100,7 @@ class Listen(ControlMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unlisten(ControlMessage):
-    """Accept no more callers at a service's own port."""
+    """Stop accepting on a service's own port."""
 
     sequence: NonNegativeInt
     own_port: int
@@ -107,7 +109,7 @@ class Unlisten(ControlMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced(ControlMessage):
-    """All tables and sockets that there are at a worker's start have been sent: once it has applied them, it is ready."""
+    """All tables and sockets of the parent were sent: the worker is ready once it has applied them."""
 
     sequence: NonNegativeInt
     kind: Literal["synced"] = "synced"
@@ -115,7 +117,7 @@ class Synced(ControlMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain(ControlMessage):
-    """Accept no more, let open requests end within the grace, and exit."""
+    """Stop accepting, let open requests finish within the grace, and exit."""
 
     grace_s: Annotated[float, Field(ge=0)]
     kind: Literal["drain"] = "drain"
@@ -129,7 +131,10 @@ ParentMessage = Annotated[Start | ApplyTable | Listen | Unlisten | Synced | Drai
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report(ControlMessage):
-    """What a worker has applied, has open now, and has counted since its last report. Sent four times a second, and soon on change."""
+    """A worker's state: applied messages, open requests, and counters since the last report.
+
+    Sent four times a second, and soon after a change.
+    """
 
     sequence: NonNegativeInt
     """The parent's last change that it has applied."""
@@ -144,7 +149,7 @@ class Report(ControlMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaving(ControlMessage):
-    """It got SIGTERM: it goes on until the parent has a successor and sends Drain."""
+    """The worker got SIGTERM: it serves until the parent has a successor and sends Drain."""
 
     kind: Literal["leaving"] = "leaving"
 

@@ -13,7 +13,7 @@ from headrace.common.contracts.messages.reports import DrainReceipt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueDepth:
-    """Requests that wait for a replica of one service. `held`: nobody serves at all."""
+    """Queued requests of one service. `held`: the service has no ready replica."""
 
     requests: NonNegativeInt
     oldest_s: float
@@ -29,7 +29,7 @@ class QueueDepth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainCounts:
-    """Drain counts of one replica: what is open on it, and what became of the others (contracts: DrainReceipt)."""
+    """Drain counts of one replica: open requests, and the outcomes of the ended ones (contracts: DrainReceipt)."""
 
     in_flight: NonNegativeInt
     started: NonNegativeInt
@@ -51,12 +51,12 @@ class DrainCounts:
         )
 
     def all_cut(self) -> DrainCounts:
-        """Return the counts of a worker that has exited: what was still open there was cut with it."""
+        """Return the counts of a worker that has exited: its open requests count as cut."""
         return replace(self, in_flight=0, cut=self.cut + self.in_flight)
 
     @property
     def receipt(self) -> DrainReceipt:
-        """Return them as the manager gets them."""
+        """Return the counts as the bus message for the manager."""
         return DrainReceipt(
             started=self.started,
             finished=self.finished,
@@ -69,7 +69,7 @@ class DrainCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficSnapshot:
-    """Open, queued and draining requests by replica and service. Those of which nothing is open, draining or queued are left out."""
+    """Open, queued and draining requests by replica and service. Replicas and services without any are left out."""
 
     in_flight: dict[SessionId, NonNegativeInt] = field(default_factory=dict)
     drains: dict[SessionId, DrainCounts] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class TrafficSnapshot:
 
 
 def merge_snapshots(snapshots: Iterable[TrafficSnapshot]) -> TrafficSnapshot:
-    """Return the sum."""
+    """Return the sum of the snapshots."""
     in_flight: dict[SessionId, int] = {}
     drains: dict[SessionId, DrainCounts] = {}
     queues: dict[ServiceId, QueueDepth] = {}

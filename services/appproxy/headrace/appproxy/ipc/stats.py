@@ -11,7 +11,7 @@ from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId
 
 @dataclass(frozen=True, slots=True)
 class HistogramCounts:
-    """Histogram buckets: values in each, the last one beyond all bounds, and their sum. Both ends have the same bounds."""
+    """Histogram buckets (the last one is +Inf) and the sum of the values. Parent and workers use the same bounds."""
 
     buckets: tuple[NonNegativeInt, ...]
     total: float
@@ -19,7 +19,7 @@ class HistogramCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaCounts:
-    """Counters of one replica. A histogram in which nothing was counted is None."""
+    """Counters of one replica since the last report. An empty histogram is None."""
 
     service_id: ServiceId
     service: str
@@ -42,7 +42,7 @@ class ReplicaCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceCounts:
-    """Counters of one service, beside its replicas."""
+    """Counters of one service since the last report, beside those of its replicas."""
 
     service_id: ServiceId
     service: str
@@ -55,7 +55,7 @@ class ServiceCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsDelta:
-    """Counters of one worker: those services and replicas of which anything was counted."""
+    """Counters of one worker since its last report: only services and replicas of which something was counted."""
 
     services: tuple[ServiceCounts, ...] = ()
     replicas: tuple[ReplicaCounts, ...] = ()

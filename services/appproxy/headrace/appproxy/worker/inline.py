@@ -22,7 +22,7 @@ from headrace.common.contracts.messages.routes import RouteTable
 
 
 class InlineWorker:
-    """One data plane in the parent. What it counted goes to `registry` with each snapshot."""
+    """Worker inside the parent process: one data plane. Its counters are added to `registry` with each snapshot."""
 
     name = "traffic"
 
@@ -41,7 +41,7 @@ class InlineWorker:
         self.plane: DataPlane = build_data_plane(mine, own, notify=lambda: self.notify())  # noqa: PLW0108 - it is set later
 
     async def run(self) -> None:
-        """Serve until stop(), then give open requests their grace; close the plane also where that is cut short."""
+        """Serve until stop(), then drain within the grace. The data plane is closed also when this is cancelled."""
         await self.plane.start()
         try:
             self.ready.set()
@@ -56,26 +56,26 @@ class InlineWorker:
         self._stop.set()
 
     def apply(self, table: RouteTable) -> None:
-        """Put a table in use."""
+        """Apply a table."""
         self.plane.apply(table, {})
 
     async def listen(self, own_port: int | None, sockets: list[socket.socket]) -> None:
-        """Accept callers there."""
+        """Accept connections on this socket."""
         await self.plane.listen(sockets[0].dup(), own_port)
 
     async def unlisten(self, own_port: int) -> None:
-        """Accept no more there."""
+        """Stop accepting on this own port."""
         await self.plane.unlisten(own_port)
 
     def snapshot(self) -> TrafficSnapshot:
-        """Return what is open, waits and drains now, and add what was counted to the registry."""
+        """Return open, queued and draining requests, and add the counters to the registry."""
         self._registry.merge(self.plane.context.stats.take())
         return self.plane.snapshot()
 
     def generations(self) -> dict[ServiceId, int]:
-        """Return the generation of each service that is in use."""
+        """Return the applied generation of each service's table."""
         return self.plane.backends.tables.generations()
 
     def alive(self) -> int:
-        """Return how many workers serve."""
+        """Return the number of workers that are ready: 1 while it runs, else 0."""
         return int(self.ready.is_set() and not self.stopping)

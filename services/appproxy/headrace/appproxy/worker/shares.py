@@ -10,12 +10,14 @@ _SHARED = ("max_held_body_bytes", "max_open_requests", "max_connections", "max_c
 
 
 def share(number: int, workers: int) -> int:
-    """Return one worker's share of a bound, rounded up, so that a bound of one or more lets something through everywhere."""
+    """Return one worker's share of a limit, rounded up, so that a limit of one or more admits at least one request per
+    worker.
+    """
     return -(-number // workers)
 
 
 def settings_for(settings: Settings, workers: int, *, descriptors: int) -> Settings:
-    """Return the settings of one of so many workers, which has so many descriptors."""
+    """Return the settings of one of `workers` workers, with limits divided among them and fitted to its descriptors."""
     mine = {name: share(getattr(settings, name), max(workers, 1)) for name in _SHARED}
     fits = fit_descriptors(descriptors, connections=mine["max_connections"], open_requests=mine["max_open_requests"])
     return settings.model_copy(
@@ -24,7 +26,7 @@ def settings_for(settings: Settings, workers: int, *, descriptors: int) -> Setti
 
 
 def table_for(table: RouteTable, workers: int) -> RouteTable:
-    """Return a table as one of so many workers uses it: its queue holds its share of those who may wait."""
+    """Return a route table for one of `workers` workers: its queue limit is this worker's share."""
     if workers == 1:
         return table
     limits = table.limits.model_copy(update={"max_queued": share(table.limits.max_queued, workers)})

@@ -17,7 +17,9 @@ _POLL_S = 0.02
 
 
 class QueueWaker:
-    """Dispatcher of one worker's queues. `cells`: its cells of the in-flight table, by replica."""
+    """Dispatches a worker's queued requests when a replica has room again. `cells`: its cells of the in-flight table,
+    by replica.
+    """
 
     def __init__(self, backends: BackendRegistry, cells: Mapping[SessionId, InFlightCell]) -> None:
         self._backends = backends
@@ -27,7 +29,7 @@ class QueueWaker:
         self._soon = False
 
     def poke(self) -> None:
-        """Dispatch as soon as what runs now has ended. Safe to call from a queue's own work."""
+        """Schedule a dispatch for the next turn of the event loop. May be called while a queue is being changed."""
         if not self._soon:
             self._soon = True
             if self._next is not None:
@@ -51,6 +53,6 @@ class QueueWaker:
             self._next = asyncio.get_running_loop().call_later(_POLL_S, self._dispatch)
 
     def end(self) -> None:
-        """Dispatch no more."""
+        """Stop dispatching."""
         if self._next is not None:
             self._next.cancel()

@@ -58,7 +58,9 @@ _COLLECT_AFTER = (20_000, 20, 50)
 
 
 class Worker:
-    """Applies the parent's messages in their order, and reports to it. `reader` may hold messages that came with the start."""
+    """Worker process: applies its parent's messages in order and reports to it. `reader` may hold messages that were
+    already received.
+    """
 
     def __init__(
         self, start: Start, descriptors: list[int], sock: socket.socket, reader: FrameReader[ParentMessage]
@@ -87,8 +89,11 @@ class Worker:
         """Set once it is to end: how long open requests may take."""
 
     async def run(self) -> None:
-        """Serve until told to end, or SIGTERM, or the parent's end. The plane is closed also where an order cannot be obeyed, which is
-        raised: an event loop with connections to Redis left open may never end."""
+        """Serve until Drain, SIGTERM, or the parent's end.
+
+        The data plane is closed also when a message cannot be applied, which is raised: an event loop with open Redis
+        connections may never end.
+        """
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._sigterm)
         wakeup_fd = self._in_flight.wakeup_fd(self._column)
@@ -158,7 +163,9 @@ class Worker:
     # --- reports to the parent
 
     def _notify(self) -> None:
-        """Called by the data plane, in the middle of a request's work, when something happened that others wait for."""
+        """Called by the data plane, inside a request's work, when a waiting request or the parent must learn of a
+        change.
+        """
         self._queue_waker.poke()
         self._changed.set()
 
@@ -216,15 +223,18 @@ class Worker:
 
 
 def freeze_heap() -> None:
-    """Take what was built so far out of the collector's sight: modules and tables live as long as the process does, and looking at
-    them again and again would pause all streams. Requests make few cycles, so that looking seldom is enough for the rest."""
+    """Move all objects built so far out of the garbage collector's reach (gc.freeze), and collect less often.
+
+    Modules and tables live as long as the process; scanning them again and again would pause all streams. Requests make
+    few cycles.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _start_message(sock: socket.socket, reader: FrameReader[ParentMessage]) -> tuple[Start, list[int]] | None:
-    """Wait for the parent's first message; None if the parent is gone. Raises ChannelError."""
+    """Wait for the parent's first message; None if the parent has exited. Raises ChannelError."""
     more = True
     while (first := reader.take()) is None and more:
         more = receive(sock, reader)
@@ -242,7 +252,7 @@ async def _serve(start: Start, descriptors: list[int], sock: socket.socket, read
 
 
 def main() -> None:
-    """Run one worker. The parent minds Ctrl-C, which reaches the whole process group."""
+    """Run one worker. SIGINT is ignored: the parent handles Ctrl-C, which reaches the whole process group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sock = socket.socket(fileno=int(sys.argv[1]))
     reader = FrameReader(PARENT_MESSAGES)

@@ -16,18 +16,20 @@ _KEPT_S = 600.0
 
 
 class AppliedGenerations:
-    """Which generation of each service's table all workers have put in use: what may be reported to the manager."""
+    """Generation of each service's table that every worker has applied: what may be reported to the manager."""
 
     def __init__(self) -> None:
         self._confirmed: dict[ServiceId, int] = {}
         self._pending: deque[tuple[int, ServiceId, int | None]] = deque()
 
     def sent(self, sequence: int, service_id: ServiceId, generation: int | None) -> None:
-        """Note a table that was sent with this number; None where it ended the service."""
+        """Record that a table was sent with this sequence number; `None` for a removed service."""
         self._pending.append((sequence, service_id, generation))
 
     def acknowledged(self, sequence: int) -> bool:
-        """Note that every worker has applied all up to this number, and return whether that confirmed anything."""
+        """Record that every worker has applied all messages up to this number; return True if a generation was
+        confirmed by that.
+        """
         confirmed = False
         while self._pending and self._pending[0][0] <= sequence:
             _, service_id, generation = self._pending.popleft()
@@ -38,12 +40,12 @@ class AppliedGenerations:
         return confirmed
 
     def confirmed(self) -> dict[ServiceId, int]:
-        """Return the generation by service."""
+        """Return the confirmed generation by service."""
         return dict(self._confirmed)
 
 
 class DrainTotals:
-    """Drain counts of workers that exited. What was still open there was cut with them."""
+    """Drain counts of workers that exited. Requests still open at their exit count as cut."""
 
     def __init__(self) -> None:
         self._drains: dict[SessionId, tuple[DrainCounts, float]] = {}
@@ -56,12 +58,12 @@ class DrainTotals:
             self._drains[session_id] = counts if known is None else known[0] + counts, now_s
 
     def forget(self, live: Container[SessionId], now_s: float) -> None:
-        """Drop what was reported long enough, of replicas that are not in the tables any more."""
+        """Remove the counts of replicas that left the tables and were reported for long enough."""
         for session_id in [known for known, (_, at_s) in self._drains.items() if now_s - at_s > _KEPT_S]:
             if session_id not in live:
                 del self._drains[session_id]
 
     @property
     def snapshot(self) -> TrafficSnapshot:
-        """Return them as the snapshot of one more worker."""
+        """Return the totals in the form of one more worker's snapshot."""
         return TrafficSnapshot(drains={session_id: counts for session_id, (counts, _) in self._drains.items()})

@@ -53,10 +53,11 @@ _CLOSE_S = 5.0
 
 
 class WorkerPool:
-    """Supervisor of the worker processes, with the interface of InlineWorker. What they counted goes to `registry` with each report.
+    """Supervisor of the worker processes, with the same interface as InlineWorker.
 
-    A worker that dies is replaced on the same sockets, which are held here: connections that wait to be accepted are served by its
-    successor. One that got SIGTERM goes on until its successor is there, and then ends with what is open on it.
+    Their counters are added to `registry` with each report. A worker that dies is replaced on the same sockets, which
+    are held here: connections in the accept queue are served by its successor. A worker that got SIGTERM serves until
+    its successor is ready, then drains and exits.
     """
 
     name = "traffic"
@@ -93,7 +94,7 @@ class WorkerPool:
     # --- what its users call
 
     async def run(self) -> None:
-        """Keep the workers until stop(), then give their open requests the grace."""
+        """Run the workers until stop(), then drain them within the grace."""
         self._in_flight = InFlightTable.make(rows=_ROWS, columns=len(self._columns))
         try:
             async with self._group as group:
@@ -136,7 +137,7 @@ class WorkerPool:
         self._take_acknowledgements()
 
     async def listen(self, own_port: int | None, sockets: list[socket.socket]) -> None:
-        """Let callers in there; returns once every worker accepts, or at the end."""
+        """Make all workers accept on these sockets; returns once every worker does, or the pool ends."""
         self._sequence += 1
         mine = self._ports[own_port] = [sock.dup() for sock in sockets]
         for worker in self._workers:
@@ -148,7 +149,7 @@ class WorkerPool:
             await self._heard.wait()
 
     async def unlisten(self, own_port: int) -> None:
-        """Let nobody in there any more."""
+        """Make all workers stop accepting on this own port."""
         self._sequence += 1
         _close(self._ports.pop(own_port, []))
         self._broadcast(Unlisten(sequence=self._sequence, own_port=own_port))
@@ -158,23 +159,25 @@ class WorkerPool:
         return merge_snapshots([*(worker.snapshot for worker in self._workers), self._drain_totals.snapshot])
 
     def generations(self) -> dict[ServiceId, int]:
-        """Return the generation of each service that every worker has put in use."""
+        """Return the generation of each service's table that every worker has applied."""
         return self._generations.confirmed()
 
     def alive(self) -> int:
-        """Return how many workers serve."""
+        """Return the number of workers that are ready."""
         return 0 if self.stopping else sum(worker.ready and not worker.leaving for worker in self._workers)
 
     @property
     def pids(self) -> list[int]:
-        """The processes that serve, and do not leave, by the workers' numbers."""
+        """Return the pids of the workers that are ready and not leaving, by worker number."""
         serving = [worker for worker in self._workers if worker.ready and not worker.leaving]
         return [worker.pid for worker in sorted(serving, key=lambda worker: worker.number)]
 
     # --- keeping
 
     async def _keep(self, number: int, in_flight: InFlightTable) -> None:
-        """Have a worker with this number until the end."""
+        """Supervise the worker with this number until the pool ends: start it, and replace it when it exits or asks to
+        be.
+        """
         backoff_s = 0.0
         while not self.stopping:
             worker = await self._start(number, in_flight)
@@ -198,7 +201,7 @@ class WorkerPool:
                     await self._stop.wait()
 
     async def _start(self, number: int, in_flight: InFlightTable) -> WorkerProcess:
-        """Return a worker that got all tables and ports, and whose end is watched."""
+        """Start a worker, send it all tables and ports, and return it with its exit watched."""
         while not self._columns:  # each of them has one; they end one after another
             oldest = min((w for w in self._workers if w.leaving), key=lambda w: w.started_s)
             oldest.kill()
@@ -217,7 +220,10 @@ class WorkerPool:
         return worker
 
     def _send_everything(self, worker: WorkerProcess, in_flight: InFlightTable) -> None:
-        """Tell a fresh worker what there is. From then on it gets every change, so that it never serves by anything older."""
+        """Send a new worker all tables and ports.
+
+        It receives every later change too, so it never serves from an older table.
+        """
         start = Start(
             number=worker.number,
             workers=self._count,
@@ -240,7 +246,7 @@ class WorkerPool:
         worker.send(Listen(sequence=self._sequence, own_port=own_port), [sockets[worker.number].fileno()])
 
     async def _watch(self, worker: WorkerProcess, in_flight: InFlightTable) -> None:
-        """Clean up after a worker once it has ended."""
+        """Clean up after a worker that exited."""
         await worker.watch()
         self._workers.remove(worker)
         for session_id, row in self._rows.items():
@@ -258,8 +264,11 @@ class WorkerPool:
         self.notify()
 
     async def _watch_all(self) -> None:
-        """End workers that hang, and forget what is over. A worker that is ended is replaced on the same sockets, so that who
-        connected to it meanwhile is served by its successor."""
+        """Kill hanging workers and forget expired drain totals, until cancelled.
+
+        A killed worker is replaced on the same sockets: connections accepted by the kernel meanwhile are served by its
+        successor.
+        """
         turn = 0
         while True:
             before_s = time.monotonic()
@@ -321,7 +330,7 @@ class WorkerPool:
             self.ready.set()
 
     def _take_acknowledgements(self) -> bool:
-        """Take note of what all workers have applied by now; return whether that is news for the manager."""
+        """Process the workers' acknowledgements; return True if there is a change to report to the manager."""
         applied = min((worker.acknowledged for worker in self._workers), default=self._sequence)
         if self._in_flight is not None:
             self._rows.sweep(applied, self._in_flight.is_empty)

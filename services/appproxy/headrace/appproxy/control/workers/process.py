@@ -25,7 +25,9 @@ _TICKS_PER_S = float(os.sysconf("SC_CLK_TCK"))
 
 
 class WorkerProcess:
-    """Started by start(). `needs_successor` is set when it asks to be replaced, or has ended."""
+    """One worker process of the parent: its pid, channel and last report. `needs_successor` is set when it is to be
+    replaced.
+    """
 
     def __init__(self, number: int, column: int, heard: Callable[[WorkerProcess, WorkerMessage], None]) -> None:
         self.number = number
@@ -48,11 +50,11 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id; 0 before it has one."""
+        """Process id; 0 before the start."""
         return self._process.pid if self._process is not None else 0
 
     async def start(self) -> None:
-        """Start it. Raises OSError."""
+        """Start the process. Raises OSError."""
         ours, theirs = socket.socketpair()
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -82,40 +84,40 @@ class WorkerProcess:
         self._heard(self, received.message)
 
     def _stat(self) -> ProcessStat | None:
-        """Return how the system shows the process; None if it is gone."""
+        """Return the process's state from /proc; None if it has exited."""
         try:
             return read_stat(Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8", errors="replace"), _TICKS_PER_S)
         except (OSError, ValueError, IndexError):
             return None
 
     def hang_reason(self, now_s: float) -> str | None:
-        """Return why it is to be ended although it lives (watchdog.py), or None."""
+        """Return why the process counts as hanging and is to be killed (watchdog.py), or None."""
         return hang_reason(
             now_s - self.heard_s, self._stat(), self._cpu_when_heard_s, reported_once=self._reported_once
         )
 
     def send(self, message: ParentMessage, descriptors: Sequence[int] = ()) -> None:
-        """Send it a message; nothing happens if it is gone."""
+        """Send a message to the worker; ignored once it has exited."""
         self.send_encoded(PARENT_MESSAGES.encode(message), descriptors)
 
     def send_encoded(self, content: EncodedMessage, descriptors: Sequence[int] = ()) -> None:
-        """Send it a message that was encoded once for all workers."""
+        """Send a message that was encoded once for all workers; ignored once it has exited."""
         if self._channel is not None:
             self._channel.send(content, descriptors)
 
     def mark_leaving(self) -> None:
-        """Note that it asks to be replaced."""
+        """Record that the worker asked to be replaced."""
         self.leaving = True
         self.needs_successor.set()
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill the process (SIGKILL)."""
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
     async def watch(self) -> None:
-        """Return once it has exited and its last report was read."""
+        """Wait until the process has exited and its last report was read."""
         if self._process is not None:
             await self._process.wait()
         if self._channel is not None:
@@ -128,7 +130,7 @@ class WorkerProcess:
 
     @property
     def exit_reason(self) -> str:
-        """Its exit status, or the signal that ended it."""
+        """Return the exit status, or the signal that ended the process, in words."""
         code = self._process.returncode if self._process is not None else None
         if code is None:
             return "not started"
@@ -136,6 +138,6 @@ class WorkerProcess:
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Return a worker's environment: its settings come from the parent alone."""
+    """Return a worker's environment, without settings: these come from the parent's Start message only."""
     kept = {name: value for name, value in own.items() if not name.upper().startswith(_PREFIX)}
     return kept | {f"{_PREFIX}CONFIG": os.devnull}

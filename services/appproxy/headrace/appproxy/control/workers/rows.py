@@ -12,8 +12,9 @@ from headrace.common.contracts.ids import SessionId
 
 
 class RowAllocator:
-    """Hands rows out, and takes one back once no worker can write in it any more: each has put in use a table without the replica,
-    and nothing is open there. The row that is unused for longest goes out first.
+    """Allocates rows of the in-flight table to replicas, and reuses the one that was released longest ago.
+
+    A row is free again once every worker has applied a table without its replica, and no request is open there.
     """
 
     def __init__(self, number: int) -> None:
@@ -23,7 +24,7 @@ class RowAllocator:
         """Replicas that no table names any more, and the sequence number of the table that was the first not to."""
 
     def take(self, session_id: SessionId) -> int | None:
-        """Return the replica's row; None where all are taken."""
+        """Return the replica's row, allocating one if needed; None if all are in use."""
         self._left.pop(session_id, None)
         row = self._taken.get(session_id)
         if row is None and self._free:
@@ -31,16 +32,18 @@ class RowAllocator:
         return row
 
     def release(self, sessions: Iterable[SessionId], sequence: int) -> None:
-        """Note that no table names these from the one with this number on."""
+        """Record that these replicas are in no table from the message with this number on."""
         self._left.update((session_id, sequence) for session_id in sessions if session_id in self._taken)
 
     def sweep(self, applied: int, empty: Callable[[int], bool]) -> None:
-        """Take back what is unused. `applied`: up to which number every worker has applied the parent's changes."""
+        """Free the rows of released replicas. `applied`: the number up to which every worker has applied the parent's
+        messages.
+        """
         for session_id, sequence in list(self._left.items()):
             if sequence <= applied and empty(self._taken[session_id]):
                 del self._left[session_id]
                 self._free.append(self._taken.pop(session_id))
 
     def items(self) -> list[tuple[SessionId, int]]:
-        """Return every replica that has a row."""
+        """Return every replica that has a row, with the row."""
         return list(self._taken.items())

@@ -16,14 +16,14 @@ _OWN_SHARE: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ProcessStat:
-    """A process as the system shows it: `state` as in proc(5), and the processor time that it has used."""
+    """State (as in proc(5)) and CPU time of a process."""
 
     state: str
     cpu_s: float
 
 
 def read_stat(text: str, ticks_per_s: float) -> ProcessStat:
-    """Return what /proc/PID/stat says; the command name (field 2) may hold anything."""
+    """Parse /proc/PID/stat. The command name (field 2) may hold any character."""
     state, *fields = text.rpartition(")")[2].split()
     return ProcessStat(state, (int(fields[10]) + int(fields[11])) / ticks_per_s)
 
@@ -31,10 +31,11 @@ def read_stat(text: str, ticks_per_s: float) -> ProcessStat:
 def hang_reason(
     silent_s: float, now: ProcessStat | None, cpu_when_heard_s: float, *, reported_once: bool
 ) -> str | None:
-    """Return why a worker hangs, or None.
+    """Return why a silent worker counts as hanging, or None.
 
-    Stopped is stopped; who sleeps has nothing that holds its event loop back but itself (who waits for a disk has); who runs and
-    got at least half of a processor since its last report is in a loop without end. Who wanted to run and hardly could is waited for.
+    A stopped process hangs. One that sleeps blocks its own event loop (one in disk sleep does not count). One that is
+    runnable and got at least half a CPU since its last report is in an endless loop; one that got less is starved by
+    the machine and is waited for.
     """
     if not reported_once:
         return "did not start" if silent_s > STARTING_S else None
