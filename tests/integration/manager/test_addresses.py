@@ -164,6 +164,10 @@ async def test_an_address_where_no_machine_may_be_is_not_kept(fleet: Fleet) -> N
     assert [row["field"] for row in refused["errors"]] == ["addresses[0]"]
     wrong = await fleet.api.admin.call("PATCH", "/v1/agents/one", {"addresses": ["a b"]}, expect=400)
     assert [row["field"] for row in wrong["errors"]] == ["addresses[0]"], "and not that there is no item"
+    twice = await fleet.api.admin.call(
+        "PATCH", "/v1/agents/one", {"addresses": ["10.0.0.1", "::ffff:10.0.0.1"]}, expect=400
+    )
+    assert (twice["errors"][0]["found"], twice["errors"][0]["allowed"]) == ("10.0.0.1", "each address once")
     for wrong in (["10.0.0.256"], ["a b"], [""], [], ["x"] * 17, [7]):
         await fleet.api.admin.call("PATCH", "/v1/agents/one", {"addresses": wrong}, expect=400)
     await fleet.api.admin.call("PATCH", "/v1/agents/absent", {"addresses": ["10.0.0.1"]}, expect=404)

@@ -20,7 +20,7 @@ from headrace.embedded.credentials import Credentials
 from headrace.embedded.errors import AddressNotUsableError, AlreadyRunningError, FolderNotUsableError
 from headrace.embedded.logs import bound, rotate, tail
 from headrace.embedded.ports import HIGH, HOST, LOW, Ports, check_address, is_free
-from headrace.embedded.private import FolderLock, lock_holder, private_folder
+from headrace.embedded.private import FolderLock, data_folder, lock_holder, private_folder
 from headrace.embedded.proc import ProcessId, start_ticks
 from headrace.embedded.records import forget, record, recorded
 from headrace.embedded.state import Phase, StackState, read_state, write_state
@@ -48,6 +48,26 @@ class TestPrivateFolder:
         os.chown(tmp_path, 65534, 65534)
         with pytest.raises(FolderNotUsableError, match="belongs to uid 65534"):
             private_folder(tmp_path)
+
+
+class TestDataFolder:
+    def test_a_new_an_empty_and_its_own_one_are_taken(self, tmp_path: Path) -> None:
+        assert data_folder(tmp_path / "new") == tmp_path / "new"
+        (tmp_path / "new" / "logs").mkdir()
+        assert data_folder(tmp_path / "new") == tmp_path / "new", "an `up` that ended early"
+        with FolderLock(tmp_path / "new"):
+            (tmp_path / "new" / "postgres").mkdir()
+        assert data_folder(tmp_path / "new") == tmp_path / "new"
+
+    def test_one_with_files_of_somebody_else_is_refused_and_left_as_it_is(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o755)
+        for name in ("thesis.tex", "photos", "notes", "accounts"):
+            (tmp_path / name).touch()
+        with pytest.raises(
+            FolderNotUsableError, match=r"holds other files \(accounts, notes, photos, …\); allowed: a new"
+        ):
+            data_folder(tmp_path)
+        assert mode(tmp_path) == 0o755
 
 
 class TestLock:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from headrace.common.obs.logging import configure_logging
-from headrace.embedded.private import private_folder
+from headrace.embedded.private import data_folder, private_folder
 
 _MAX_BYTES: Final = 5 * 1024 * 1024
 
 
 def supervisor_log(file: Path) -> None:
     """Send this process' log to `file`. Raises EmbeddedError when the data folder cannot be used."""
-    private_folder(file.parent.parent)
+    data_folder(file.parent.parent)
     private_folder(file.parent)
     configure_logging("up", log_format="json")
     root = logging.getLogger()

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from headrace.embedded.errors import AlreadyRunningError, FolderNotUsableError
+
+_LOCK: Final = "lock"
+_LOGS: Final = "logs"
+"""May be all there is: made before the lock is taken."""
+_LOOKED_AT: Final = 100
 
 
 def private_folder(path: Path) -> Path:
@@ -29,6 +36,24 @@ def private_folder(path: Path) -> Path:
     return path.resolve()
 
 
+def data_folder(path: Path) -> Path:
+    """Make `path` the data folder of a stack, private to the caller, and return it resolved.
+
+    Raises FolderNotUsableError where that is not possible, and where somebody else's files lie in it: a stack would write
+    among them and take their permissions away.
+    """
+    try:
+        names = {entry.name for entry in islice(path.iterdir(), _LOOKED_AT)} if path.exists() else set[str]()
+    except OSError as error:
+        raise FolderNotUsableError(f"{path} cannot be used: {error.strerror}") from error
+    if _LOCK not in names and (foreign := sorted(names - {_LOGS})) and not (path / _LOCK).exists():
+        raise FolderNotUsableError(
+            f"{path} holds other files ({', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''}); "
+            "allowed: a new or empty folder, or one that `headrace up` has made"
+        )
+    return private_folder(path)
+
+
 class FolderLock:
     """Holds `<data>/lock` from acquire() to release(). The kernel releases it when the process dies."""
 
@@ -38,7 +63,7 @@ class FolderLock:
 
     def acquire(self) -> None:
         """Take the lock. Raises AlreadyRunningError with the holder's pid."""
-        fd = os.open(self._data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fd = os.open(self._data / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -67,7 +92,7 @@ class FolderLock:
 def lock_holder(data: Path) -> int | None:
     """Return the pid of the process that holds the lock of `data`, or None if nobody does."""
     try:
-        fd = os.open(data / "lock", os.O_RDONLY)
+        fd = os.open(data / _LOCK, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:

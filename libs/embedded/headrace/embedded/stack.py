@@ -16,7 +16,7 @@ from headrace.embedded.logs import rotate
 from headrace.embedded.nats import nats_program
 from headrace.embedded.ports import HOST, Ports
 from headrace.embedded.postgres import PostgresFacts, postgres_program
-from headrace.embedded.private import FolderLock, private_folder
+from headrace.embedded.private import FolderLock, data_folder, private_folder
 from headrace.embedded.records import end_leftovers
 from headrace.embedded.valkey import valkey_program
 
@@ -60,7 +60,7 @@ class EmbeddedServers:
 
     async def __aenter__(self) -> EmbeddedServers:
         try:
-            self.data = private_folder(self._wanted)
+            self.data = data_folder(self._wanted)
             self._open.enter_context(FolderLock(self.data))
             self.credentials = Credentials(self.data / "secrets.json")
             self.ports = self._open.enter_context(closing(Ports(self.data / "ports.json")))

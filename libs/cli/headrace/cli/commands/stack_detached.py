@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.cli.errors import CliError
-from headrace.embedded.private import lock_holder
+from headrace.embedded.private import data_folder, lock_holder, private_folder
 
 _POLL_S = 0.05
 _SHOWN_ERROR = 4000
@@ -23,10 +23,10 @@ def start_detached(folder: Path, arguments: Sequence[str], on_progress: Callable
     """Run `headrace up ARGUMENTS` in a session of its own; return when it is ready, which it then stays.
 
     Its progress goes to logs/up.out, its errors to logs/up.err. Waits as long as the supervisor lives: each of its
-    steps has a time limit of its own. Interrupted, it stops the supervisor. Raises CliError when that ends first.
+    steps has a time limit of its own. Interrupted, it stops the supervisor. Raises CliError when that ends first,
+    FolderNotUsableError where the folder cannot be a data folder.
     """
-    logs = folder / "logs"
-    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    logs = private_folder(data_folder(folder) / "logs")
     told, errors = logs / "up.out", logs / "up.err"
     mode = "wb" if lock_holder(folder) is None else "ab"  # of a stack that runs, nothing is cut off
     with told.open(mode) as out, errors.open(mode) as err:

@@ -20,13 +20,22 @@ def _address(text: str) -> str:
     return as_written(text)
 
 
+def _each_once(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    for number, address in enumerate(addresses):
+        if address in addresses[:number]:
+            raise Refused(address, "each address once")
+    return addresses
+
+
 MachineAddress = Annotated[str, Field(max_length=253), AfterValidator(_address)]
 
 
 class UpdateAgent(Change):
     """What to change of a machine."""
 
-    addresses: Annotated[tuple[MachineAddress, ...], Field(min_length=1, max_length=16)] | None = None
+    addresses: (
+        Annotated[tuple[MachineAddress, ...], Field(min_length=1, max_length=16), AfterValidator(_each_once)] | None
+    ) = None
     """Where its replicas may be, in place of all others: what it reports of another address gets no requests. Addresses that
     another machine has, too. null: the next one that it reports, as when it was new."""
 
