@@ -275,6 +275,10 @@ async def test_a_wrong_password_is_said_and_the_process_waits_for_a_right_one(pr
     started = process(nats_password="wrong")
     await eventually(lambda: "cannot connect to NATS" in started.log.read_text())
     async with httpx.AsyncClient(verify=False) as http:
-        ready = await http.get(f"{started.url}/readyz")
-    assert (ready.status_code, started.child.poll()) == (503, None)
-    assert "Authorization" in ready.text
+
+        async def said() -> bool:
+            ready = await http.get(f"{started.url}/readyz")
+            assert (ready.status_code, started.child.poll()) == (503, None)
+            return "Authorization" in ready.text
+
+        await eventually(said)

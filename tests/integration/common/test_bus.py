@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,6 +15,7 @@ from nats.js import JetStreamContext
 
 from headrace.common.bus.connect import Bus, Login, open_bus
 from headrace.common.bus.consume import LastValues, answering, subscribed
+from headrace.common.bus.link import Link
 from headrace.common.bus.newest import newest
 from headrace.common.bus.publish import ask, publish, publish_last
 from headrace.common.bus.stored import stored_generations, stored_values
@@ -242,6 +245,35 @@ async def test_a_first_connect_that_fails_says_so(servers: EmbeddedServers) -> N
     with pytest.raises(BusUnavailable):
         async with open_bus(servers.nats_url, user="manager", password="wrong", name="x"):
             pass
+
+
+async def test_a_refused_password_is_said_also_while_later_attempts_see_nothing_but_a_reset() -> None:
+    """As under load: the server's reset may arrive before its words are read."""
+    attempts = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            writer.write(b'INFO {"auth_required":true}\r\n')
+            await reader.readuntil(b"PING\r\n")
+            writer.write(b"-ERR 'Authorization Violation'\r\n")
+        else:
+            at_once = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    bus = Bus()
+    link = Link(bus, Login(url, "manager", "wrong", "test"), asyncio.Event().wait)  # type: ignore[arg-type] # never gets there
+    async with server:
+        running = asyncio.create_task(link.run())
+        await eventually(lambda: attempts >= 4)
+        assert "Authorization Violation" in (link.check() or "")
+        link.stop()
+        await running
+    await bus.close()
 
 
 async def test_an_attempt_that_failed_has_closed_its_connection_before_the_next_one_begins(

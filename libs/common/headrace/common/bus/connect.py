@@ -11,10 +11,15 @@ from dataclasses import dataclass, field
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.errors import UnexpectedEOF
 
 from headrace.common.contracts.problems import BusUnavailable
 
 log = structlog.get_logger()
+REFUSAL_KEPT_S = 60.0
+_SERVER_SAYS = "nats: '"
+"""How an error begins that the server named before it closed the connection: its words are in quotes."""
+_BARE_ENDS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, TimeoutError, UnexpectedEOF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,31 @@ class Login:
     """What the server calls the connection."""
 
 
+class ConnectError:
+    """What the last attempt to connect came to.
+
+    A refusal in the server's words (of a wrong password, say) is kept for REFUSAL_KEPT_S over attempts that merely end or take too
+    long: the server closes a refused connection, and under load its reset may be all that is seen of the next ones.
+    """
+
+    def __init__(self) -> None:
+        self.text = "no attempt has ended yet"
+        self._refused_at: float | None = None
+
+    def lost(self) -> None:
+        """Begin anew: a connection stood meanwhile."""
+        self.text, self._refused_at = "the connection was lost", None
+
+    def note(self, error: Exception, now: float) -> None:
+        """Take what an attempt came to at `now`, of a clock that only goes on."""
+        refused = str(error).startswith(_SERVER_SAYS)
+        kept = self._refused_at is not None and now - self._refused_at < REFUSAL_KEPT_S
+        if kept and not refused and isinstance(error, _BARE_ENDS):
+            return
+        self.text = str(error) or type(error).__name__
+        self._refused_at = now if refused else None
+
+
 class Bus:
     """A connection and the functions to call when it comes back."""
 
@@ -35,7 +65,7 @@ class Bus:
         self._client: Client | None = None
         self._on_reconnect: list[Callable[[], None]] = []
         self._away_since: float | None = time.monotonic()
-        self._why = "no attempt has ended yet"
+        self._last_error = ConnectError()
 
     @property
     def client(self) -> Client:
@@ -59,7 +89,7 @@ class Bus:
         if self.connected:
             return None
         seconds = time.monotonic() - self._away_since if self._away_since is not None else 0.0
-        return f"not connected to NATS for {seconds:.0f} s: {self._why}"
+        return f"not connected to NATS for {seconds:.0f} s: {self._last_error.text}"
 
     def on_reconnect(self, call: Callable[[], None]) -> None:
         """Call `call` after each reconnect (and not at the first connect). The same one again changes nothing."""
@@ -79,15 +109,16 @@ class Bus:
                 call()
 
         async def disconnected() -> None:
-            self._away_since, self._why = time.monotonic(), "the connection was lost"
+            self._away_since = time.monotonic()
+            self._last_error.lost()
             log.warning("bus_disconnected")
 
         async def failed(error: Exception) -> None:
             if client.is_connecting or client.is_reconnecting:
                 _close_attempt(client)
-            text = str(error) or type(error).__name__
             if self._away_since is not None:
-                self._why = text
+                self._last_error.note(error, time.monotonic())
+            text = str(error) or type(error).__name__
             if text not in said:  # the same for each of many attempts
                 said.add(text)
                 log.warning("bus_error", error=text)
@@ -117,8 +148,8 @@ class Bus:
                 await client.close()
             timed_out = isinstance(error, TimeoutError)
             if not timed_out or not said:  # what its attempts came to says more than that the time is over
-                self._why = str(error) or type(error).__name__
-            raise BusUnavailable(f"cannot connect to NATS: {self._why}") from error
+                self._last_error.note(error, time.monotonic())
+            raise BusUnavailable(f"cannot connect to NATS: {self._last_error.text}") from error
         self._client, self._away_since = client, None
 
     async def close(self) -> None:
