@@ -71,7 +71,7 @@ ENGINE = {**{f"vllm:some_counter_{n}_total": float(n) for n in range(20)}, **dic
 
 
 @dataclass
-class World:
+class LoadedAutoscaler:
     """Services with rules, their kernels, and the autoscaler's parts."""
 
     tables: list[RuleTable]
@@ -81,7 +81,7 @@ class World:
     windows: Windows
 
 
-async def build(bus: Bus, settings: Settings) -> World:
+async def build(bus: Bus, settings: Settings) -> LoadedAutoscaler:
     known, redis, horizon = RuleTables(), open_redis(settings), Horizon()
     tables = [_table() for _ in range(SERVICES)]
     for table in tables:
@@ -96,7 +96,7 @@ async def build(bus: Bus, settings: Settings) -> World:
         Reporter(bus, every=timedelta(seconds=10)),
         utc_now,
     )
-    return World(
+    return LoadedAutoscaler(
         tables, Intake(known, windows), Tick(parts, horizon=horizon, patience=timedelta(seconds=10)), redis, windows
     )
 
@@ -149,7 +149,7 @@ async def _cpu(work: Callable[[], Awaitable[None]], *, times: int = 3) -> tuple[
     return median(c for c, _ in measured), median(w for _, w in measured)
 
 
-async def ingest(world: World, bus: Bus, servers: EmbeddedServers, *, engine: bool) -> float:
+async def ingest(world: LoadedAutoscaler, bus: Bus, servers: EmbeddedServers, *, engine: bool) -> float:
     """Cores that SAMPLES a second cost, sent over the bus by a process of its own; every one is taken."""
     user, password = servers.nats_user(AGENT)
     spawn = multiprocessing.get_context("spawn")
@@ -204,7 +204,7 @@ async def plain_writes(redis: Redis, writes: int) -> float:
     return (await _cpu(work))[0]
 
 
-async def ticks(world: World) -> float:
+async def ticks(world: LoadedAutoscaler) -> float:
     """Wall seconds of a tick in a running system: every replica sent news since the last one."""
     encoded = messages(world.tables, SERVICES * REPLICAS, engine=True)
     walls = []

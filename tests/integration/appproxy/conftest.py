@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests.support.worlds.appproxy import World, running
+from tests.support.worlds.appproxy import AppProxyWorld, running
 from tests.support.worlds.appproxy_callers import Clock
 
 
@@ -19,7 +19,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[AppProxyWorld]:
     """An app-proxy with short timeouts that never saw a bus."""
     async with running(
         tmp_path / "data", connect_timeout_s=0.5, domain="models.test", caller_idle_timeout_s=1.0, head_timeout_s=1.0
@@ -28,6 +28,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def clock(world: World) -> Clock:
+def clock(world: AppProxyWorld) -> Clock:
     """The time by which `world` judges callers' limits."""
     return Clock(world)

@@ -13,7 +13,7 @@ from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Balance, RouteTable
 from tests.support.factories.route_tables import table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World
+from tests.support.worlds.appproxy import AppProxyWorld
 from tests.support.worlds.appproxy_replicas import Clock, Fleet, fleet, serving
 
 IN_TURN = Balance(policy="round-robin")
@@ -24,12 +24,12 @@ def newer(old: RouteTable, **more: Any) -> RouteTable:
     return old.model_copy(update={"generation": old.generation + 1, **more})
 
 
-async def ask(world: World, number: int = 1, **more: Any) -> list[int]:
+async def ask(world: AppProxyWorld, number: int = 1, **more: Any) -> list[int]:
     """Send requests one after the other and return which replicas answered."""
     return [int((await world.http.post(f"{world.url}/chat/v1/x", **more)).text) for _ in range(number)]
 
 
-async def test_round_robin_reaches_the_weights_exactly_also_across_tables(world: World) -> None:
+async def test_round_robin_reaches_the_weights_exactly_also_across_tables(world: AppProxyWorld) -> None:
     async with fleet(4) as some:
         first = table("chat", balance=IN_TURN, routes=some.routes(3, 1, 1, 0))
         world.apply(first)
@@ -39,7 +39,7 @@ async def test_round_robin_reaches_the_weights_exactly_also_across_tables(world:
         assert some.served == {1: 300, 2: 100, 3: 100, 4: 0}
 
 
-async def test_a_changed_weight_counts_from_the_next_round_on(world: World) -> None:
+async def test_a_changed_weight_counts_from_the_next_round_on(world: AppProxyWorld) -> None:
     async with fleet(2) as some:
         first = table("chat", balance=IN_TURN, routes=some.routes(1, 1))
         world.apply(first)
@@ -50,7 +50,7 @@ async def test_a_changed_weight_counts_from_the_next_round_on(world: World) -> N
         assert Counter(await ask(world, 20)) == {2: 20}
 
 
-async def held(world: World, number: int, **more: Any) -> list[asyncio.Task[httpx.Response]]:
+async def held(world: AppProxyWorld, number: int, **more: Any) -> list[asyncio.Task[httpx.Response]]:
     """Send requests that the replicas hold, one after the other; return once each is at a replica."""
     tasks = []
     for _ in range(number):
@@ -60,7 +60,7 @@ async def held(world: World, number: int, **more: Any) -> list[asyncio.Task[http
     return tasks
 
 
-def loads(world: World, some: Fleet) -> list[int]:
+def loads(world: AppProxyWorld, some: Fleet) -> list[int]:
     return [world.in_flight(SessionId(some.route(n).session_id)) for n in some.replicas]
 
 
@@ -69,7 +69,7 @@ async def answered(some: Fleet, *tasks: asyncio.Task[httpx.Response]) -> None:
     assert {answer.status_code for answer in await asyncio.gather(*tasks)} == {200}
 
 
-async def test_a_stuck_replica_gets_hardly_anything(world: World) -> None:
+async def test_a_stuck_replica_gets_hardly_anything(world: AppProxyWorld) -> None:
     async with fleet(1, held=True) as stuck, fleet(2) as quick:
         slow = stuck.route(1)
         world.apply(table("chat", routes=(slow, quick.route(2))))
@@ -89,7 +89,7 @@ async def test_a_stuck_replica_gets_hardly_anything(world: World) -> None:
         await asyncio.gather(*callers)
 
 
-async def test_a_new_table_forgets_no_load(world: World) -> None:
+async def test_a_new_table_forgets_no_load(world: AppProxyWorld) -> None:
     async with fleet(2, held=True) as some:
         first = table("chat", routes=(some.route(1),))
         world.apply(first)
@@ -116,7 +116,7 @@ def session(key: str, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("key", ["header:x-session-id", "cookie:chat", "body:user"])
-async def test_a_session_stays_where_it_is(world: World, key: str) -> None:
+async def test_a_session_stays_where_it_is(world: AppProxyWorld, key: str) -> None:
     async with fleet(4) as some:
         first = table("chat", balance=Balance(policy="session", session_key=key), routes=some.routes())
         world.apply(first)
@@ -136,7 +136,7 @@ async def test_a_session_stays_where_it_is(world: World, key: str) -> None:
         assert await homes() == before, "who comes back gets its own again"
 
 
-async def test_who_has_no_session_goes_where_there_is_room(world: World) -> None:
+async def test_who_has_no_session_goes_where_there_is_room(world: AppProxyWorld) -> None:
     async with fleet(2, held=True) as some:
         world.apply(table("chat", balance=Balance(policy="session"), routes=some.routes()))
         tasks = await held(world, 8)
@@ -149,7 +149,7 @@ def chat(system: str, tail: str) -> dict[str, Any]:
     return {"json": {"model": "chat", "messages": messages}}
 
 
-async def test_prompts_that_begin_alike_meet_until_their_replica_is_full(world: World) -> None:
+async def test_prompts_that_begin_alike_meet_until_their_replica_is_full(world: AppProxyWorld) -> None:
     policy = Balance(policy="prefix", prefix_bytes=128, load_factor=1.25)
     async with fleet(3, held=True) as some:
         some.gate.set()
@@ -170,7 +170,7 @@ async def test_prompts_that_begin_alike_meet_until_their_replica_is_full(world: 
         assert await ask(world, **chat("You are assistant 7. " * 20, "and again")) == [homes[7]]
 
 
-async def test_a_fresh_replica_starts_slowly(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fresh_replica_starts_slowly(world: AppProxyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Balance(policy="round-robin", slow_start_s=1000)
     parts, clock = world.plane.context, Clock(world)
     monkeypatch.setattr(parts, "now", clock)

@@ -13,7 +13,7 @@ from aiohttp import web
 from headrace.common.contracts.messages.routes import Limits
 from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, raw_backend, raw_request, reset
+from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_backend, raw_request, reset
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Reader: TypeAlias = asyncio.StreamReader
@@ -25,7 +25,7 @@ async def hang(reader: Reader, _writer: Writer, _n: int) -> None:
         raise ConnectionResetError
 
 
-async def _read(world: World, arrived: asyncio.Event) -> None:
+async def _read(world: AppProxyWorld, arrived: asyncio.Event) -> None:
     """Read an answer to its end, and say when something of its body is here."""
     async with world.http.stream("GET", f"{world.url}/chat/") as answer:
         async for _ in answer.aiter_raw():
@@ -36,7 +36,7 @@ async def _read(world: World, arrived: asyncio.Event) -> None:
     "head", [b"Content-Length: 100\r\n\r\npartial", b"Transfer-Encoding: chunked\r\n\r\n7\r\npartial\r\n"]
 )
 @pytest.mark.parametrize("how", ["reset", "close"])
-async def test_a_cut_answer_never_looks_whole(world: World, head: bytes, how: str) -> None:
+async def test_a_cut_answer_never_looks_whole(world: AppProxyWorld, head: bytes, how: str) -> None:
     arrived = asyncio.Event()
 
     async def script(_reader: Reader, writer: Writer, _n: int) -> None:
@@ -59,7 +59,7 @@ async def test_a_cut_answer_never_looks_whole(world: World, head: bytes, how: st
         )
 
 
-async def test_an_answer_whose_rest_is_malformed_breaks_off_at_once(world: World) -> None:
+async def test_an_answer_whose_rest_is_malformed_breaks_off_at_once(world: AppProxyWorld) -> None:
     async def script(reader: Reader, writer: Writer, _n: int) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\npartial\r\n")
         await writer.drain()
@@ -82,7 +82,7 @@ async def test_an_answer_whose_rest_is_malformed_breaks_off_at_once(world: World
         assert 'why="bad-response"} 1.0' in await world.metrics()
 
 
-async def test_http_1_0_callers_see_the_loss_too(world: World) -> None:
+async def test_http_1_0_callers_see_the_loss_too(world: AppProxyWorld) -> None:
     arrived = asyncio.Event()
 
     async def script(_reader: Reader, writer: Writer, _n: int) -> None:
@@ -96,7 +96,7 @@ async def test_http_1_0_callers_see_the_loss_too(world: World) -> None:
             await raw_request(world.port, b"GET /chat/ HTTP/1.0\r\n\r\n", then=(b"partial", arrived.set))
 
 
-async def test_a_broken_event_stream_says_so_in_an_event(world: World) -> None:
+async def test_a_broken_event_stream_says_so_in_an_event(world: AppProxyWorld) -> None:
     arrived = asyncio.Event()
 
     async def script(_reader: Reader, writer: Writer, _n: int) -> None:
@@ -125,7 +125,7 @@ async def test_a_broken_event_stream_says_so_in_an_event(world: World) -> None:
         assert (error["type"], error["code"]) == ("upstream-failed", "connection-lost")
 
 
-async def test_a_stream_that_falls_silent_ends_in_an_error(world: World) -> None:
+async def test_a_stream_that_falls_silent_ends_in_an_error(world: AppProxyWorld) -> None:
     async def script(reader: Reader, writer: Writer, _n: int) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
         await hang(reader, writer, 0)
@@ -138,7 +138,7 @@ async def test_a_stream_that_falls_silent_ends_in_an_error(world: World) -> None
         await asyncio.wait_for(replica.closed.wait(), 5)
 
 
-async def test_an_answer_until_the_close_is_whole(world: World) -> None:
+async def test_an_answer_until_the_close_is_whole(world: AppProxyWorld) -> None:
     async def script(_reader: Reader, writer: Writer, _n: int) -> None:
         writer.write(b"HTTP/1.0 200 OK\r\n\r\nold but whole")
 
@@ -148,7 +148,7 @@ async def test_an_answer_until_the_close_is_whole(world: World) -> None:
         assert (answer.text, "content-type" in answer.headers) == ("old but whole", False)
 
 
-async def test_a_slow_reader_costs_its_own_stream_only_and_is_bounded(world: World) -> None:
+async def test_a_slow_reader_costs_its_own_stream_only_and_is_bounded(world: AppProxyWorld) -> None:
     written = 0
 
     async def pour(request: web.Request) -> web.StreamResponse:

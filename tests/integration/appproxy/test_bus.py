@@ -26,7 +26,7 @@ from headrace.embedded.stack import EmbeddedServers
 from tests.support.factories.route_tables import Signer, route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, running
+from tests.support.worlds.appproxy import AppProxyWorld, backend, running
 
 
 def bus_settings(servers: EmbeddedServers) -> dict[str, str]:
@@ -35,7 +35,7 @@ def bus_settings(servers: EmbeddedServers) -> dict[str, str]:
 
 
 @pytest.fixture
-async def world(servers: EmbeddedServers, bus: Bus, tmp_path: Path) -> AsyncIterator[World]:
+async def world(servers: EmbeddedServers, bus: Bus, tmp_path: Path) -> AsyncIterator[AppProxyWorld]:
     """An app-proxy with the real appproxy user's permissions."""
     async with running(tmp_path / "data", advertise_url="http://proxy.test", **bus_settings(servers)) as one:
         await eventually(lambda: one.proxy.bus.connected)
@@ -45,7 +45,7 @@ async def world(servers: EmbeddedServers, bus: Bus, tmp_path: Path) -> AsyncIter
 @pytest.fixture
 async def hourly(
     servers: EmbeddedServers, bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[World]:
+) -> AsyncIterator[AppProxyWorld]:
     """One whose periodic report comes in an hour: what it says earlier, it says because something happened."""
     monkeypatch.setattr(wiring, "EVERY", timedelta(hours=1))
     async with running(tmp_path / "hourly", **bus_settings(servers)) as one:
@@ -75,7 +75,7 @@ async def heard(bus: Bus) -> AsyncIterator[Heard]:
         yield said
 
 
-async def status(world: World, path: str) -> int:
+async def status(world: AppProxyWorld, path: str) -> int:
     return (await world.http.get(world.url + path)).status_code
 
 
@@ -135,7 +135,7 @@ async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     return streams
 
 
-async def test_tables_arrive_change_and_end(world: World, bus: Bus, heard: Heard) -> None:
+async def test_tables_arrive_change_and_end(world: AppProxyWorld, bus: Bus, heard: Heard) -> None:
     async with backend() as replica:
         first = table("chat", routes=(route(port=replica.port),))
         await publish_last(bus, first)
@@ -153,7 +153,9 @@ async def test_tables_arrive_change_and_end(world: World, bus: Bus, heard: Heard
         await eventually(lambda: heard.reports[-1].generations == {})
 
 
-async def test_an_own_port_that_is_not_open_is_reported_with_its_reason(world: World, bus: Bus, heard: Heard) -> None:
+async def test_an_own_port_that_is_not_open_is_reported_with_its_reason(
+    world: AppProxyWorld, bus: Bus, heard: Heard
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         await publish_last(bus, table("chat", port=port))
@@ -163,7 +165,7 @@ async def test_an_own_port_that_is_not_open_is_reported_with_its_reason(world: W
 
 
 async def test_a_change_is_used_and_reported_by_itself_and_not_with_the_next_periodic_report(
-    hourly: World, bus: Bus, heard: Heard
+    hourly: AppProxyWorld, bus: Bus, heard: Heard
 ) -> None:
     first = table("chat", routes=(route(port=9),))
     for generation in range(1, 31):
@@ -176,7 +178,7 @@ async def test_a_change_is_used_and_reported_by_itself_and_not_with_the_next_per
         )
 
 
-async def test_a_drain_is_reported_to_its_end(hourly: World, bus: Bus, heard: Heard) -> None:
+async def test_a_drain_is_reported_to_its_end(hourly: AppProxyWorld, bus: Bus, heard: Heard) -> None:
     go = asyncio.Event()
 
     async def slow(_: web.Request) -> web.StreamResponse:
@@ -214,7 +216,7 @@ async def test_a_drain_is_reported_to_its_end(hourly: World, bus: Bus, heard: He
         assert receipt.slowest_s > 0
 
 
-async def test_samples(world: World, bus: Bus, heard: Heard) -> None:
+async def test_samples(world: AppProxyWorld, bus: Bus, heard: Heard) -> None:
     async def work(request: web.Request) -> web.StreamResponse:
         return web.Response(status=500 if request.path == "/bad" else 200, text="x")
 

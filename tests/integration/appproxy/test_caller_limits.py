@@ -15,11 +15,11 @@ from headrace.common.contracts.ids import TokenId, new_uuid
 from headrace.common.contracts.messages.routes import Limits, RateLimits, RouteTable, TokenLimits
 from tests.support.factories.route_tables import Signer, route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend
+from tests.support.worlds.appproxy import AppProxyWorld, backend
 from tests.support.worlds.appproxy_callers import Clock, Engine, call, robot, robots, says
 
 
-async def test_requests_a_second(world: World, clock: Clock) -> None:
+async def test_requests_a_second(world: AppProxyWorld, clock: Clock) -> None:
     async with backend(Engine()) as replica:
         free = robot(RateLimits(), "free")
         mine = robots(replica, RateLimits(requests_per_second=2))
@@ -51,7 +51,7 @@ async def test_requests_a_second(world: World, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_engines_limits_are_told_to_callers_without_ours_only(world: World, *, stream: bool) -> None:
+async def test_an_engines_limits_are_told_to_callers_without_ours_only(world: AppProxyWorld, *, stream: bool) -> None:
     theirs = {"x-ratelimit-limit-requests": "9", "X-RateLimit-Reset-Tokens": "1s", "retry-after-ms": "70"}
 
     async def limited(request: web.Request) -> web.StreamResponse:
@@ -95,7 +95,7 @@ async def leaves(running: asyncio.Task[httpx.Response], _: Engine) -> None:
     ("end", "asked"), [(ends, {}), (leaves, {}), (ends, {"crash": True}), (ends, {"stream": True})]
 )
 async def test_a_place_is_given_back_however_it_ends(
-    world: World, end: Callable[[Any, Engine], Awaitable[None]], asked: dict[str, Any]
+    world: AppProxyWorld, end: Callable[[Any, Engine], Awaitable[None]], asked: dict[str, Any]
 ) -> None:
     engine = Engine()
     async with backend(engine) as replica:
@@ -117,7 +117,7 @@ async def test_a_place_is_given_back_however_it_ends(
         assert [(await call(world)).status_code for _ in range(3)] == [200] * 3
 
 
-async def test_who_waits_in_the_queue_holds_a_place(world: World) -> None:
+async def test_who_waits_in_the_queue_holds_a_place(world: AppProxyWorld) -> None:
     engine = Engine()
     async with backend(engine) as replica:
         world.apply(robots(replica, RateLimits(in_flight=2), limits=Limits(max_in_flight_per_replica=1)))
@@ -135,7 +135,7 @@ async def test_who_waits_in_the_queue_holds_a_place(world: World) -> None:
 
 
 async def test_the_openai_client_waits_as_long_as_it_is_told(
-    world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    world: AppProxyWorld, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
 
@@ -172,7 +172,7 @@ async def test_the_openai_client_waits_as_long_as_it_is_told(
 
 
 @pytest.mark.usefixtures("clock")
-async def test_whose_limits_count(world: World) -> None:
+async def test_whose_limits_count(world: AppProxyWorld) -> None:
     """A caller's own, else those that the service has for callers; each service and each caller by itself."""
     signer, special = Signer(), TokenId(new_uuid())
     async with backend(Engine()) as replica:
@@ -203,7 +203,7 @@ async def test_whose_limits_count(world: World) -> None:
             assert await told_to_wait_s(service, token_id) == 500
 
 
-async def test_limits_that_a_token_says_hold_with_its_first_request_and_no_table_of_it(world: World) -> None:
+async def test_limits_that_a_token_says_hold_with_its_first_request_and_no_table_of_it(world: AppProxyWorld) -> None:
     async with backend() as replica:
         signer, token_id = Signer(), TokenId(new_uuid())
         one = table("chat", open_to_public=False, token_keys=(signer.public,), routes=(route(port=replica.port),))

@@ -16,7 +16,7 @@ from headrace.common.contracts.messages.routes import RateLimits
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.valkey import OwnValkey, own_valkey
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, running
+from tests.support.worlds.appproxy import AppProxyWorld, backend, running
 from tests.support.worlds.appproxy_callers import Engine, call, judge_by, left, robots, says
 
 PATIENT_S = 10.0
@@ -24,7 +24,7 @@ PATIENT_S = 10.0
 
 
 @pytest.fixture
-async def two(servers: EmbeddedServers, tmp_path: Path) -> AsyncIterator[list[World]]:
+async def two(servers: EmbeddedServers, tmp_path: Path) -> AsyncIterator[list[AppProxyWorld]]:
     """Two app-proxies with one Valkey."""
     async with AsyncExitStack() as stack:
         yield [
@@ -42,7 +42,7 @@ async def own(tmp_path: Path) -> AsyncIterator[OwnValkey]:
         yield server
 
 
-async def test_two_proxies_never_let_in_more_than_the_limit(two: list[World]) -> None:
+async def test_two_proxies_never_let_in_more_than_the_limit(two: list[AppProxyWorld]) -> None:
     engine = Engine()
     async with backend(engine) as replica:
         mine = robots(replica, RateLimits(in_flight=5))
@@ -65,7 +65,7 @@ async def test_two_proxies_never_let_in_more_than_the_limit(two: list[World]) ->
         await eventually(all_given_back)
 
 
-async def test_two_proxies_spend_one_budget(two: list[World]) -> None:
+async def test_two_proxies_spend_one_budget(two: list[AppProxyWorld]) -> None:
     async with backend(Engine()) as replica:
         mine = robots(replica, RateLimits(tokens_per_day=1_000_000))
         for world in two:
@@ -77,7 +77,7 @@ async def test_two_proxies_spend_one_budget(two: list[World]) -> None:
             await eventually(lambda: _has_left(world, 1_000_000 - 50 * 100))  # noqa: B023 - awaited within its turn
 
 
-async def _has_left(world: World, tokens: int) -> bool:
+async def _has_left(world: AppProxyWorld, tokens: int) -> bool:
     return await left(world) == tokens
 
 

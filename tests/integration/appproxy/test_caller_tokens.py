@@ -11,12 +11,12 @@ from headrace.appproxy.dataplane.ratelimit.policy import DAY_S
 from headrace.common.contracts.messages.routes import Limits, RateLimits
 from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend
+from tests.support.worlds.appproxy import AppProxyWorld, backend
 from tests.support.worlds.appproxy_callers import Clock, Engine, call, left, robots, says
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_tokens_are_reserved_and_settled_by_usage(world: World, clock: Clock, *, stream: bool) -> None:
+async def test_tokens_are_reserved_and_settled_by_usage(world: AppProxyWorld, clock: Clock, *, stream: bool) -> None:
     engine = Engine()
     async with backend(engine) as replica:
         world.apply(robots(replica, RateLimits(tokens_per_minute=6000)))
@@ -53,7 +53,7 @@ async def test_tokens_are_reserved_and_settled_by_usage(world: World, clock: Clo
         ({"usage": {"prompt_tokens": 3, "completion_tokens": -1}}, 200, 3),
     ],
 )
-async def test_what_a_request_costs(world: World, asked: dict[str, Any], status: int, cost: int | None) -> None:
+async def test_what_a_request_costs(world: AppProxyWorld, asked: dict[str, Any], status: int, cost: int | None) -> None:
     async with backend(Engine()) as replica:
         world.apply(robots(replica, RateLimits(tokens_per_day=10_000)))
         assert (await call(world, max_tokens=100, **asked)).status_code == status
@@ -63,7 +63,7 @@ async def test_what_a_request_costs(world: World, asked: dict[str, Any], status:
 
 
 @pytest.mark.usefixtures("clock")
-async def test_what_never_ran_costs_nothing_and_what_was_given_up_does(world: World) -> None:
+async def test_what_never_ran_costs_nothing_and_what_was_given_up_does(world: AppProxyWorld) -> None:
     engine = Engine()
     async with backend(engine) as replica:
         mine = robots(replica, RateLimits(tokens_per_day=10_000), limits=Limits(max_in_flight_per_replica=1))
@@ -87,7 +87,7 @@ async def test_what_never_ran_costs_nothing_and_what_was_given_up_does(world: Wo
         assert await left(world) == 10_000 - estimate
 
 
-async def test_the_budget_of_a_day_ends_at_midnight(world: World, clock: Clock) -> None:
+async def test_the_budget_of_a_day_ends_at_midnight(world: AppProxyWorld, clock: Clock) -> None:
     async with backend(Engine()) as replica:
         world.apply(robots(replica, RateLimits(tokens_per_day=1000)))
         assert (await call(world, max_tokens=9, usage={"prompt_tokens": 600, "completion_tokens": 399})).is_success
@@ -105,7 +105,7 @@ async def test_the_budget_of_a_day_ends_at_midnight(world: World, clock: Clock) 
     ("limits", "waits"), [(RateLimits(requests_per_second=9), False), (RateLimits(tokens_per_day=9), True)]
 )
 async def test_the_body_is_waited_for_only_where_its_tokens_count(
-    world: World, limits: RateLimits, *, waits: bool
+    world: AppProxyWorld, limits: RateLimits, *, waits: bool
 ) -> None:
     async with backend(Engine()) as replica:
         one = route(port=replica.port)

@@ -13,7 +13,7 @@ from aiohttp import web
 from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.messages.routes import Limits, RateLimits, RouteTable
 from tests.support.factories.route_tables import PROJECT, Signer, route, table
-from tests.support.worlds.appproxy import World, backend, raw_request, running
+from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_request, running
 from tests.support.worlds.appproxy_callers import Clock
 
 APP = "https://app.example.com"
@@ -72,7 +72,7 @@ def closed(signer: Signer, port: int, **more: Any) -> RouteTable:
 
 @pytest.mark.parametrize("path", ["/chat/v1/chat/completions", "//chat.models.test/v1/x"])
 async def test_a_preflight_is_answered_without_a_token_and_without_the_replica(
-    world: World, signer: Signer, path: str
+    world: AppProxyWorld, signer: Signer, path: str
 ) -> None:
     async with backend() as replica:
         world.apply(closed(signer, replica.port, cors=allowing(APP, max_age_s=60)))
@@ -94,7 +94,7 @@ async def test_a_preflight_is_answered_without_a_token_and_without_the_replica(
         assert 'headrace_proxy_preflights_total{service="chat"} 3.0' in await world.metrics()
 
 
-async def test_a_page_that_may_not_call_is_told_so(world: World, signer: Signer) -> None:
+async def test_a_page_that_may_not_call_is_told_so(world: AppProxyWorld, signer: Signer) -> None:
     async with backend() as replica:
         world.apply(closed(signer, replica.port, cors=allowing(APP)))
         for origin in (OTHER, "null", f"{APP}.evil.test"):
@@ -111,7 +111,9 @@ async def test_a_page_that_may_not_call_is_told_so(world: World, signer: Signer)
 
 
 @pytest.mark.parametrize("query", ["", "?stream"])
-async def test_answers_have_the_services_cors_and_not_the_engines(world: World, signer: Signer, query: str) -> None:
+async def test_answers_have_the_services_cors_and_not_the_engines(
+    world: AppProxyWorld, signer: Signer, query: str
+) -> None:
     async with backend(engine) as replica:
         world.apply(closed(signer, replica.port, cors=allowing(APP, expose_headers=("X-Model",))))
         bearer = {"Authorization": f"Bearer {signer.token(PROJECT)}"}
@@ -129,7 +131,7 @@ async def test_answers_have_the_services_cors_and_not_the_engines(world: World, 
         assert [request.headers.get("Origin") for request in replica.seen] == [APP] * 5 + [None]
 
 
-async def test_a_page_can_read_why_it_was_refused(world: World, signer: Signer, clock: Clock) -> None:
+async def test_a_page_can_read_why_it_was_refused(world: AppProxyWorld, signer: Signer, clock: Clock) -> None:
     cors = allowing(APP)
     async with backend() as replica:
         world.apply(closed(signer, replica.port, cors=cors, caller_limits=RateLimits(requests_per_second=1)))
@@ -155,7 +157,7 @@ async def test_a_page_can_read_why_it_was_refused(world: World, signer: Signer, 
         assert (unknown.status_code, said(unknown)) == (404, {}), "of a service that is none nobody said anything"
 
 
-async def test_a_preflight_costs_the_caller_nothing(world: World, clock: Clock) -> None:
+async def test_a_preflight_costs_the_caller_nothing(world: AppProxyWorld, clock: Clock) -> None:
     async with backend() as replica:
         limits = RateLimits(requests_per_second=1)
         world.apply(table("chat", routes=(route(port=replica.port),), cors=allowing(APP), caller_limits=limits))
@@ -164,7 +166,7 @@ async def test_a_preflight_costs_the_caller_nothing(world: World, clock: Clock) 
         assert (await world.http.get(f"{world.url}/chat/x", headers={"Origin": APP})).status_code == 200
 
 
-async def test_without_the_setting_nothing_changes(world: World, signer: Signer) -> None:
+async def test_without_the_setting_nothing_changes(world: AppProxyWorld, signer: Signer) -> None:
     async with backend(engine) as replica:
         world.apply(table("open", routes=(route(port=replica.port),)))
         world.apply(closed(signer, replica.port))
@@ -180,7 +182,7 @@ async def test_without_the_setting_nothing_changes(world: World, signer: Signer)
         }
 
 
-async def test_a_change_holds_for_connections_that_are_open(world: World) -> None:
+async def test_a_change_holds_for_connections_that_are_open(world: AppProxyWorld) -> None:
     async with backend(engine) as replica:
         one = table("chat", routes=(route(port=replica.port),))
         world.apply(one)
@@ -200,7 +202,7 @@ async def test_a_change_holds_for_connections_that_are_open(world: World) -> Non
         assert replica.seen[0].transport is replica.seen[-1].transport
 
 
-async def test_pages_of_different_origins_share_a_connection_to_the_replica(world: World) -> None:
+async def test_pages_of_different_origins_share_a_connection_to_the_replica(world: AppProxyWorld) -> None:
     async with backend(engine) as replica:
         world.apply(table("chat", routes=(route(port=replica.port),), cors=allowing("https://*.example.com")))
         for _ in range(3):
@@ -208,7 +210,7 @@ async def test_pages_of_different_origins_share_a_connection_to_the_replica(worl
                 reads(await world.http.get(f"{world.url}/chat/x", headers={"Origin": origin}), origin)
 
 
-async def test_a_preflight_with_a_body_ends_its_connection(world: World) -> None:
+async def test_a_preflight_with_a_body_ends_its_connection(world: AppProxyWorld) -> None:
     world.apply(table("chat", routes=(route(),), cors=allowing("*")))
     head = b"OPTIONS /chat/x HTTP/1.1\r\nHost: h\r\nOrigin: https://a.test\r\nAccess-Control-Request-Method: GET\r\nContent-Length: 5\r\n\r\n"
     answer = await raw_request(world.port, head)
@@ -256,7 +258,7 @@ async def test_at_the_fleets_url_the_app_proxys_own_setting_decides(
         assert f'headrace_proxy_preflights_total{{service=""}} {answered}.0' in await world.metrics()
 
 
-async def test_at_the_fleets_url_a_service_alone_decides_nothing(world: World, signer: Signer) -> None:
+async def test_at_the_fleets_url_a_service_alone_decides_nothing(world: AppProxyWorld, signer: Signer) -> None:
     async with backend(engine) as replica:
         world.apply(closed(signer, replica.port, cors=allowing(APP)))
         url = f"{world.url}/v1/chat/completions"
@@ -296,7 +298,7 @@ async def test_preflights_of_an_address_are_bounded_and_its_requests_and_those_o
 
 
 @pytest.mark.parametrize("others", [OTHER, APP])
-async def test_a_request_with_two_origins_is_of_none(world: World, signer: Signer, others: str) -> None:
+async def test_a_request_with_two_origins_is_of_none(world: AppProxyWorld, signer: Signer, others: str) -> None:
     async with backend(engine) as replica:
         world.apply(closed(signer, replica.port, cors=allowing(APP)))
         two = f"Origin: {APP}\r\nORIGIN: {others}\r\n"

@@ -12,13 +12,13 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.support.factories.route_tables import PROJECT, Signer, route, table
-from tests.support.worlds.appproxy import World, backend
+from tests.support.worlds.appproxy import AppProxyWorld, backend
 
 SECRET = "hrc_" + "s" * 43
 
 
 @pytest.mark.parametrize("name", ["x-api-key", "api-key"])
-async def test_a_key_of_anthropics_and_azures_clients_is_a_token(world: World, name: str) -> None:
+async def test_a_key_of_anthropics_and_azures_clients_is_a_token(world: AppProxyWorld, name: str) -> None:
     signer = Signer()
     async with backend() as replica:
         one = table("chat", open_to_public=False, token_keys=(signer.public,), routes=(route(port=replica.port),))
@@ -38,7 +38,7 @@ async def test_a_key_of_anthropics_and_azures_clients_is_a_token(world: World, n
         assert (await world.http.post(url, json={}, headers={name: "sk-1"})).json()["reason"] == "missing-token"
 
 
-async def test_credentials_of_ours_in_odd_places_do_not_reach_a_public_replica(world: World) -> None:
+async def test_credentials_of_ours_in_odd_places_do_not_reach_a_public_replica(world: AppProxyWorld) -> None:
     token = Signer().token(PROJECT)
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
@@ -82,7 +82,7 @@ def choose(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol |
     ],
 )
 async def test_a_browsers_websocket_brings_its_token_as_a_subprotocol(
-    world: World, offered: list[str], reaches: str, chosen: str
+    world: AppProxyWorld, offered: list[str], reaches: str, chosen: str
 ) -> None:
     signer = Signer()
     async with serve(answering, "127.0.0.1", 0, select_subprotocol=choose) as server:
@@ -105,7 +105,7 @@ async def test_a_browsers_websocket_brings_its_token_as_a_subprotocol(
     ],
 )
 async def test_the_fleets_realtime_address_says_what_is_wrong(
-    world: World, query: str, token: str, status: int
+    world: AppProxyWorld, query: str, token: str, status: int
 ) -> None:
     signer = Signer()
     world.apply(table("chat", open_to_public=False, token_keys=(signer.public,), routes=(route(),)))

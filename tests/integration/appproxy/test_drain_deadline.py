@@ -14,7 +14,7 @@ from headrace.appproxy.dataplane.upstream.replica import DrainCounter
 from headrace.common.contracts.messages.routes import Route
 from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import Backend, World, backend
+from tests.support.worlds.appproxy import AppProxyWorld, Backend, backend
 
 REQUEST = "{} /chat/{} HTTP/1.1\r\nHost: x\r\n{}\r\n"
 
@@ -22,7 +22,7 @@ REQUEST = "{} /chat/{} HTTP/1.1\r\nHost: x\r\n{}\r\n"
 class Old:
     """A replica whose answers end when `go` is set, and a service that it shares with a new one."""
 
-    def __init__(self, world: World, replica: Backend, go: asyncio.Event, other: Backend) -> None:
+    def __init__(self, world: AppProxyWorld, replica: Backend, go: asyncio.Event, other: Backend) -> None:
         self.world, self.replica, self.go = world, replica, go
         self.route = route(1, port=replica.port)
         self.other = route(2, port=other.port)
@@ -60,13 +60,13 @@ class Old:
 
 
 @pytest.fixture
-async def old(world: World) -> AsyncIterator[Old]:
+async def old(world: AppProxyWorld) -> AsyncIterator[Old]:
     async with _old(world) as one:
         yield one
 
 
 @asynccontextmanager
-async def _old(world: World) -> AsyncIterator[Old]:
+async def _old(world: AppProxyWorld) -> AsyncIterator[Old]:
     go = asyncio.Event()
 
     async def work(request: web.Request) -> web.StreamResponse:

@@ -14,7 +14,7 @@ from tests.support.factories.route_tables import Signer, route, table
 from tests.support.load import Load
 from tests.support.servers import ModelServer, model_server
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World
+from tests.support.worlds.appproxy import AppProxyWorld
 
 ASK: Any = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -28,7 +28,7 @@ def engine(tmp_path: Path) -> Iterator[ModelServer]:
         yield one
 
 
-def client(world: World, engine: ModelServer) -> AsyncOpenAI:
+def client(world: AppProxyWorld, engine: ModelServer) -> AsyncOpenAI:
     signer = Signer()
     private = table("chat", open_to_public=False, token_keys=(signer.public,), routes=(route(port=engine.port),))
     world.apply(private)
@@ -37,7 +37,7 @@ def client(world: World, engine: ModelServer) -> AsyncOpenAI:
     )
 
 
-async def test_events_arrive_one_by_one(world: World, engine: ModelServer) -> None:
+async def test_events_arrive_one_by_one(world: AppProxyWorld, engine: ModelServer) -> None:
     async with client(world, engine) as openai:
         stream = await openai.chat.completions.create(**ASK, stream=True, max_tokens=4000)
         for _ in range(10):
@@ -59,7 +59,7 @@ async def debug(engine: ModelServer) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_caller_who_leaves_frees_the_engine(world: World, engine: ModelServer, *, stream: bool) -> None:
+async def test_a_caller_who_leaves_frees_the_engine(world: AppProxyWorld, engine: ModelServer, *, stream: bool) -> None:
     async with client(world, engine) as openai:
         call = asyncio.create_task(openai.chat.completions.create(**ASK, stream=stream, max_tokens=4000))
 
@@ -78,7 +78,7 @@ async def test_a_caller_who_leaves_frees_the_engine(world: World, engine: ModelS
         await asyncio.gather(call, return_exceptions=True)
 
 
-async def test_a_cut_stream_is_an_error_for_the_client(world: World, engine: ModelServer) -> None:
+async def test_a_cut_stream_is_an_error_for_the_client(world: AppProxyWorld, engine: ModelServer) -> None:
     async with client(world, engine) as openai:
         await asyncio.to_thread(engine.http.post, "/debug/settings", json={"cut_after_tokens": 3})
         stream = await openai.chat.completions.create(**ASK, stream=True, max_tokens=12)
@@ -87,7 +87,7 @@ async def test_a_cut_stream_is_an_error_for_the_client(world: World, engine: Mod
                 pass
 
 
-async def test_the_engine_dies_under_a_request(world: World, engine: ModelServer) -> None:
+async def test_the_engine_dies_under_a_request(world: AppProxyWorld, engine: ModelServer) -> None:
     async with client(world, engine) as openai:
         stream = await openai.chat.completions.create(**ASK, stream=True, max_tokens=4000)
         await stream.__anext__()
@@ -98,7 +98,7 @@ async def test_the_engine_dies_under_a_request(world: World, engine: ModelServer
 
 
 async def test_a_replica_killed_under_load_costs_only_what_ran_on_it(
-    world: World, engine: ModelServer, tmp_path: Path
+    world: AppProxyWorld, engine: ModelServer, tmp_path: Path
 ) -> None:
     flags = ["--time-to-first-token-s", "0.01", "--time-per-token-s", "0.001"]
     command = ["-m", "headrace.engine", "--host", "127.0.0.1", "--port", "{port}", "--model-name", "m", *flags]
@@ -117,7 +117,7 @@ async def test_a_replica_killed_under_load_costs_only_what_ran_on_it(
         assert all("connection-lost" in a.outcome for a in load.failures)
 
 
-async def test_reading_goes_on_while_a_replica_is_killed(world: World, tmp_path: Path) -> None:
+async def test_reading_goes_on_while_a_replica_is_killed(world: AppProxyWorld, tmp_path: Path) -> None:
     """GETs may be sent again, so nobody sees the kill at all."""
     command = ["-m", "headrace.engine", "--host", "127.0.0.1", "--port", "{port}", "--model-name", "m"]
     with model_server(command, tmp_path / "a.log") as one, model_server(command, tmp_path / "b.log") as two:

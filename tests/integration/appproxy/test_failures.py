@@ -15,7 +15,7 @@ from headrace.common.contracts.messages.routes import Limits
 from tests.support.factories.route_tables import route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, raw_backend, raw_request, reset
+from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_backend, raw_request, reset
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Reader: TypeAlias = asyncio.StreamReader
@@ -37,7 +37,7 @@ async def lose_late(reader: Reader, writer: Writer, _n: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_refused_connect_goes_to_another_replica_unseen(world: World, method: str) -> None:
+async def test_a_refused_connect_goes_to_another_replica_unseen(world: AppProxyWorld, method: str) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(1, port=free_port()), route(2, port=replica.port))))
         for _ in range(30):
@@ -48,7 +48,7 @@ async def test_a_refused_connect_goes_to_another_replica_unseen(world: World, me
         assert [r["ejected"] for r in page] == [True, False]
 
 
-async def test_a_body_that_was_read_for_a_refused_connect_is_sent_again_whole(world: World) -> None:
+async def test_a_body_that_was_read_for_a_refused_connect_is_sent_again_whole(world: AppProxyWorld) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(1, port=free_port()), route(2, port=replica.port))))
         for n in range(20):
@@ -57,7 +57,9 @@ async def test_a_body_that_was_read_for_a_refused_connect_is_sent_again_whole(wo
             assert replica.bodies[-1] == content
 
 
-async def test_where_nothing_may_wait_a_refused_connect_is_502_and_it_is_tried_again_each_time(world: World) -> None:
+async def test_where_nothing_may_wait_a_refused_connect_is_502_and_it_is_tried_again_each_time(
+    world: AppProxyWorld,
+) -> None:
     port = free_port()
     world.apply(table("chat", limits=Limits(max_queued=0), routes=(route(port=port),)))
     for _ in range(3):
@@ -68,7 +70,7 @@ async def test_where_nothing_may_wait_a_refused_connect_is_502_and_it_is_tried_a
         assert (await world.http.get(f"{world.url}/chat/")).status_code == 200
 
 
-async def test_a_reset_before_the_answer(world: World) -> None:
+async def test_a_reset_before_the_answer(world: AppProxyWorld) -> None:
     async with raw_backend(lose) as bad, backend() as good:
         world.apply(table("chat", routes=(route(1, port=bad.port, weight=10**6), route(2, port=good.port, weight=1))))
         assert (await world.http.get(f"{world.url}/chat/")).status_code == 200
@@ -85,14 +87,14 @@ async def test_a_reset_before_the_answer(world: World) -> None:
         assert bad.connections == before + 1
 
 
-async def test_a_reset_after_more_than_is_held_of_the_body_is_not_retried(world: World) -> None:
+async def test_a_reset_after_more_than_is_held_of_the_body_is_not_retried(world: AppProxyWorld) -> None:
     async with raw_backend(lose_late) as bad:
         world.apply(table("chat", routes=(route(1, port=bad.port),)))
         assert (await world.http.put(f"{world.url}/chat/", content=b"x" * 600_000)).status_code == 502
         assert bad.connections == 1
 
 
-async def test_never_more_than_two_retries(world: World) -> None:
+async def test_never_more_than_two_retries(world: AppProxyWorld) -> None:
     async with raw_backend(lose) as bad:
         world.apply(table("chat", routes=tuple(route(n, port=bad.port) for n in range(1, 6))))
         assert (await world.http.get(f"{world.url}/chat/")).status_code == 502
@@ -100,7 +102,7 @@ async def test_never_more_than_two_retries(world: World) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_the_keep_alive_race_is_lost_by_nobody(world: World, method: str) -> None:
+async def test_the_keep_alive_race_is_lost_by_nobody(world: AppProxyWorld, method: str) -> None:
     """The replica answers one request on each connection and resets on the next one's arrival, as if it had just been closing."""
 
     async def one_only(reader: Reader, writer: Writer, _n: int) -> None:
@@ -121,7 +123,7 @@ async def test_the_keep_alive_race_is_lost_by_nobody(world: World, method: str) 
             assert answer.text == "ok"
 
 
-async def test_a_lost_kept_connection_is_no_excuse_to_run_a_post_twice(world: World) -> None:
+async def test_a_lost_kept_connection_is_no_excuse_to_run_a_post_twice(world: AppProxyWorld) -> None:
     async def dies_at_work(reader: Reader, writer: Writer, n: int) -> None:
         await reader.readexactly(1)
         writer.write(OK)
@@ -139,7 +141,7 @@ async def test_a_lost_kept_connection_is_no_excuse_to_run_a_post_twice(world: Wo
         assert replica.connections == 1
 
 
-async def test_timeouts_have_their_kinds(world: World) -> None:
+async def test_timeouts_have_their_kinds(world: AppProxyWorld) -> None:
     async with raw_backend(hang) as replica:
         limits = Limits(first_byte_timeout_s=0.2, idle_timeout_s=0.2)
         world.apply(table("chat", limits=limits, routes=(route(port=replica.port),)))
@@ -163,7 +165,7 @@ async def test_timeouts_have_their_kinds(world: World) -> None:
         one.close()
 
 
-async def test_a_slow_upload_is_not_a_slow_answer(world: World) -> None:
+async def test_a_slow_upload_is_not_a_slow_answer(world: AppProxyWorld) -> None:
     async with backend() as replica:
         world.apply(table("chat", limits=Limits(first_byte_timeout_s=0.3), routes=(route(port=replica.port),)))
 
@@ -187,7 +189,7 @@ async def test_a_slow_upload_is_not_a_slow_answer(world: World) -> None:
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
     ],
 )
-async def test_an_answer_that_is_not_http(world: World, answer: bytes) -> None:
+async def test_an_answer_that_is_not_http(world: AppProxyWorld, answer: bytes) -> None:
     async def script(_reader: Reader, writer: Writer, _n: int) -> None:
         writer.write(answer)
         await writer.drain()
@@ -199,7 +201,7 @@ async def test_an_answer_that_is_not_http(world: World, answer: bytes) -> None:
 
 
 @pytest.mark.parametrize("when", ["before the answer", "in the stream", "in the upload"])
-async def test_a_caller_who_leaves_cancels_the_work_at_once(world: World, when: str) -> None:
+async def test_a_caller_who_leaves_cancels_the_work_at_once(world: AppProxyWorld, when: str) -> None:
     async def work(request: web.Request) -> web.StreamResponse:
         if when == "in the upload":
             await request.read()
@@ -224,7 +226,7 @@ async def test_a_caller_who_leaves_cancels_the_work_at_once(world: World, when: 
         await eventually(lambda: world.open_requests == 0)
 
 
-async def test_a_hung_replica_holds_up_nobody_else(world: World) -> None:
+async def test_a_hung_replica_holds_up_nobody_else(world: AppProxyWorld) -> None:
     async with raw_backend(hang) as hung, backend() as good:
         world.apply(table("bad", routes=(route(1, port=hung.port),)))
         world.apply(table("good", routes=(route(2, port=good.port),)))
@@ -237,7 +239,7 @@ async def test_a_hung_replica_holds_up_nobody_else(world: World) -> None:
         await eventually(lambda: world.open_requests == 0)
 
 
-async def test_an_early_answer_to_an_unread_upload(world: World) -> None:
+async def test_an_early_answer_to_an_unread_upload(world: AppProxyWorld) -> None:
     told = asyncio.Event()
 
     async def script(_reader: Reader, writer: Writer, _n: int) -> None:

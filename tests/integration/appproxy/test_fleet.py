@@ -23,7 +23,7 @@ from headrace.common.contracts.ids import ProjectId, TokenId, new_uuid
 from headrace.common.contracts.messages.routes import Revocation, RouteTable
 from tests.support.factories.route_tables import PROJECT, Signer, route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import Backend, Handler, World, backend, raw_request, running
+from tests.support.worlds.appproxy import AppProxyWorld, Backend, Handler, backend, raw_request, running
 
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
 ELSEWHERE = ProjectId(UUID(int=99))
@@ -95,7 +95,7 @@ def lister(*names: str) -> Handler:
 class Shop:
     """Three services: `open` is public, `mine` is of the caller's project, `theirs` is of another one."""
 
-    def __init__(self, world: World, replicas: dict[str, Backend]) -> None:
+    def __init__(self, world: AppProxyWorld, replicas: dict[str, Backend]) -> None:
         self.world = world
         self.replicas = replicas
         self.signer = Signer()
@@ -119,7 +119,7 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(world: World) -> AsyncIterator[Shop]:
+async def shop(world: AppProxyWorld) -> AsyncIterator[Shop]:
     """The services, each with one replica."""
     async with AsyncExitStack() as stack:
         replicas = {n: await stack.enter_async_context(backend(engine)) for n in ("open", "mine", "theirs")}
@@ -371,7 +371,7 @@ async def test_a_model_that_moves_is_followed(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("names", [("/models/llama", "ada"), ("chat",), ("x", "chat"), ("Llama-3-\u00e9" + "x" * 300,)])
-async def test_the_name_that_is_listed_works_at_the_engine(world: World, names: tuple[str, ...]) -> None:
+async def test_the_name_that_is_listed_works_at_the_engine(world: AppProxyWorld, names: tuple[str, ...]) -> None:
     """Out of the box: an engine knows its model by a name of its own, which nobody has declared."""
     signer = Signer()
     async with backend(lister(*names)) as replica:
@@ -410,13 +410,13 @@ async def test_the_name_that_is_listed_works_at_the_engine(world: World, names: 
         assert sum(request.path == "/v1/models" for request in replica.seen) == 1, "it is asked once"
 
 
-async def ask_for(world: World, model: str) -> str:
+async def ask_for(world: AppProxyWorld, model: str) -> str:
     """Return the model that the engine was asked for, or the status."""
     answer = await world.http.post(f"{world.url}/v1/chat/completions", json={"model": model, **ASK})
     return str(answer.json()["model"]) if answer.status_code == 200 else str(answer.status_code)
 
 
-async def test_an_engine_that_cannot_say_its_names_yet_is_asked_again(world: World) -> None:
+async def test_an_engine_that_cannot_say_its_names_yet_is_asked_again(world: AppProxyWorld) -> None:
     loading = [True]
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -431,7 +431,7 @@ async def test_an_engine_that_cannot_say_its_names_yet_is_asked_again(world: Wor
         assert await ask_for(world, "home/chat") == "llama"
 
 
-async def test_an_engine_that_never_says_its_names_is_not_asked_by_each_request(world: World) -> None:
+async def test_an_engine_that_never_says_its_names_is_not_asked_by_each_request(world: AppProxyWorld) -> None:
     asked = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -447,7 +447,7 @@ async def test_an_engine_that_never_says_its_names_is_not_asked_by_each_request(
         assert len(asked) == 1
 
 
-async def test_names_that_a_replica_says_at_an_address_that_it_left_do_not_count(world: World) -> None:
+async def test_names_that_a_replica_says_at_an_address_that_it_left_do_not_count(world: AppProxyWorld) -> None:
     asked_there, say = asyncio.Event(), asyncio.Event()
 
     async def late(request: web.Request) -> web.StreamResponse:

@@ -15,7 +15,7 @@ from aiohttp import web
 from headrace.common.contracts.messages.routes import Balance, Limits, Route
 from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import Backend, World, backend, raw_backend, raw_request, reset
+from tests.support.worlds.appproxy import AppProxyWorld, Backend, backend, raw_backend, raw_request, reset
 from tests.support.worlds.appproxy_replicas import fleet, passed_over, serving, stop_time
 
 IN_TURN = Balance(policy="round-robin")
@@ -23,11 +23,11 @@ Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
 
 
-async def post(world: World, **more: Any) -> httpx.Response:
+async def post(world: AppProxyWorld, **more: Any) -> httpx.Response:
     return await world.http.post(f"{world.url}/chat/", content=b"x", **more)
 
 
-def split(world: World, *routes: Route, **more: Any) -> None:
+def split(world: AppProxyWorld, *routes: Route, **more: Any) -> None:
     """Serve `chat` by these in turn."""
     world.apply(table("chat", balance=IN_TURN, routes=routes, **more))
 
@@ -44,7 +44,7 @@ async def hang(reader: Reader, _writer: Writer, _n: int) -> None:
     ("kind", "status", "times"), [("connection-lost", 502, 2), ("first-byte-timeout", 504, 2), ("unavailable", 503, 3)]
 )
 async def test_what_takes_a_replica_out_and_how_often_in_a_row(
-    world: World, kind: str, status: int, times: int
+    world: AppProxyWorld, kind: str, status: int, times: int
 ) -> None:
     async with raw_backend(lose) as resets, raw_backend(hang) as hangs, fleet(3) as some:
         some.status[2] = 503
@@ -61,7 +61,7 @@ async def test_what_takes_a_replica_out_and_how_often_in_a_row(
         assert await passed_over(world) == [2], "its second is not over"
 
 
-async def test_a_row_is_broken_by_any_answer(world: World) -> None:
+async def test_a_row_is_broken_by_any_answer(world: AppProxyWorld) -> None:
     async with fleet(2) as some:
         split(world, *some.routes())
         for n in range(12):
@@ -72,7 +72,7 @@ async def test_a_row_is_broken_by_any_answer(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 408, 413, 422, 429, 499, 500, 504])
-async def test_what_callers_do_wrong_takes_nobody_out(world: World, status: int) -> None:
+async def test_what_callers_do_wrong_takes_nobody_out(world: AppProxyWorld, status: int) -> None:
     """Callers' 400s took a fleet down (sglang 25811)."""
     async with fleet(2) as some:
         some.status[2] = status
@@ -83,7 +83,7 @@ async def test_what_callers_do_wrong_takes_nobody_out(world: World, status: int)
         assert await passed_over(world) == []
 
 
-async def test_callers_who_leave_take_nobody_out(world: World) -> None:
+async def test_callers_who_leave_take_nobody_out(world: AppProxyWorld) -> None:
     async with fleet(2, held=True) as some:
         split(world, *some.routes())
         for n in range(1, 9):
@@ -96,7 +96,9 @@ async def test_callers_who_leave_take_nobody_out(world: World) -> None:
         assert await passed_over(world) == []
 
 
-async def test_who_could_not_be_reached_comes_back_by_a_connect_and_waits_longer_each_time(world: World) -> None:
+async def test_who_could_not_be_reached_comes_back_by_a_connect_and_waits_longer_each_time(
+    world: AppProxyWorld,
+) -> None:
     async with AsyncExitStack() as stack:
         some = await stack.enter_async_context(fleet(2))
         async with backend() as gone:
@@ -120,7 +122,7 @@ async def test_who_could_not_be_reached_comes_back_by_a_connect_and_waits_longer
         assert len(back.seen) == 3
 
 
-async def test_who_said_503_comes_back_with_one_request_at_a_time(world: World) -> None:
+async def test_who_said_503_comes_back_with_one_request_at_a_time(world: AppProxyWorld) -> None:
     async with fleet(2) as some:
         some.status[2] = 503
         split(world, *some.routes())
@@ -145,7 +147,7 @@ async def test_who_said_503_comes_back_with_one_request_at_a_time(world: World) 
         assert again["2"] >= 9, "it has its part again"
 
 
-async def test_the_last_replica_is_asked_whatever_it_says(world: World) -> None:
+async def test_the_last_replica_is_asked_whatever_it_says(world: AppProxyWorld) -> None:
     async with fleet(1) as some:
         some.status[1] = 503
         split(world, some.route(1))
@@ -155,7 +157,7 @@ async def test_the_last_replica_is_asked_whatever_it_says(world: World) -> None:
         assert (await post(world)).status_code == 200
 
 
-async def test_when_most_are_out_all_are_asked(world: World) -> None:
+async def test_when_most_are_out_all_are_asked(world: AppProxyWorld) -> None:
     async with fleet(3) as some:
         some.status |= {1: 503, 2: 503}
         split(world, *some.routes())
@@ -170,7 +172,7 @@ async def test_when_most_are_out_all_are_asked(world: World) -> None:
         assert {(await world.http.get(f"{world.url}/chat/")).status_code for _ in range(20)} == {200}
 
 
-async def test_a_killed_replica_costs_no_get_an_error(world: World) -> None:
+async def test_a_killed_replica_costs_no_get_an_error(world: AppProxyWorld) -> None:
     async def work(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0.01)
         return web.Response(text="ok")
@@ -197,7 +199,7 @@ async def test_a_killed_replica_costs_no_get_an_error(world: World) -> None:
         assert list(seen) == [200], seen
 
 
-async def test_a_post_of_which_a_part_was_sent_is_not_sent_again(world: World) -> None:
+async def test_a_post_of_which_a_part_was_sent_is_not_sent_again(world: AppProxyWorld) -> None:
     async def dies(reader: Reader, writer: Writer, _n: int) -> None:
         await reader.readexactly(10)
         reset(writer)
@@ -210,7 +212,7 @@ async def test_a_post_of_which_a_part_was_sent_is_not_sent_again(world: World) -
         assert (bad.connections, good.seen) == (1, [])
 
 
-async def test_retries_never_multiply_the_load(world: World) -> None:
+async def test_retries_never_multiply_the_load(world: AppProxyWorld) -> None:
     """A fifth of the requests and thirty in any case: Serving's budget."""
     async with raw_backend(lose) as bad:
         world.apply(table("chat", routes=tuple(route(n, port=bad.port) for n in range(1, 4))))
@@ -220,7 +222,7 @@ async def test_retries_never_multiply_the_load(world: World) -> None:
         assert 200 < bad.connections <= 200 + 30 + 40
 
 
-async def test_an_upload_goes_to_the_living_as_long_as_nothing_was_sent(world: World) -> None:
+async def test_an_upload_goes_to_the_living_as_long_as_nothing_was_sent(world: AppProxyWorld) -> None:
     """Its connect is refused while the body is still on its way: the next replica gets all of it."""
     async with backend() as gone:
         port = gone.port

@@ -8,13 +8,13 @@ import pytest
 from aiohttp import web
 
 from tests.support.factories.route_tables import Signer, route, table
-from tests.support.worlds.appproxy import World, backend, raw_backend, raw_request
+from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_backend, raw_request
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
-async def test_methods_paths_and_queries_pass(world: World, method: str) -> None:
+async def test_methods_paths_and_queries_pass(world: AppProxyWorld, method: str) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         answer = await world.http.request(
@@ -27,7 +27,7 @@ async def test_methods_paths_and_queries_pass(world: World, method: str) -> None
 @pytest.mark.parametrize(
     "rest", ["/a%2Fb/../c//d?x=%20+y&z=a;b", "//etc/%zz", "/%2e%2e/%00?q=/../", "/?", "/~'()*!$,:@"]
 )
-async def test_targets_are_passed_verbatim(world: World, rest: str) -> None:
+async def test_targets_are_passed_verbatim(world: AppProxyWorld, rest: str) -> None:
     async def nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int) -> None:
         writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
 
@@ -37,7 +37,7 @@ async def test_targets_are_passed_verbatim(world: World, rest: str) -> None:
         assert replica.heads[0].split(b" ")[1].decode() == rest
 
 
-async def test_host_names_and_absolute_targets(world: World) -> None:
+async def test_host_names_and_absolute_targets(world: AppProxyWorld) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         answer = await world.http.get(f"{world.url}/v1/x", headers={"Host": "Chat.models.test:80"})
@@ -47,7 +47,7 @@ async def test_host_names_and_absolute_targets(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/nobody/x", "/-/x", "/_x", "/Chat", "/ch%61t"])
-async def test_unknown_services_are_404(world: World, path: str) -> None:
+async def test_unknown_services_are_404(world: AppProxyWorld, path: str) -> None:
     world.apply(table("chat"))
     answer = await world.http.get(world.url + path)
     assert answer.status_code == 404
@@ -56,7 +56,7 @@ async def test_unknown_services_are_404(world: World, path: str) -> None:
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
-async def test_headers_both_ways(world: World) -> None:
+async def test_headers_both_ways(world: AppProxyWorld) -> None:
     async def answer(_: web.Request) -> web.StreamResponse:
         response = web.Response(
             text="x", headers={"X-From": "replica", "Keep-Alive": "timeout=1", "Server": "engine/1"}
@@ -101,7 +101,7 @@ async def test_headers_both_ways(world: World) -> None:
         assert "keep-alive" not in got.headers
 
 
-async def test_bodies_stream_both_ways_without_waiting_for_the_end(world: World) -> None:
+async def test_bodies_stream_both_ways_without_waiting_for_the_end(world: AppProxyWorld) -> None:
     got: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def echo(request: web.Request) -> web.StreamResponse:
@@ -124,7 +124,7 @@ async def test_bodies_stream_both_ways_without_waiting_for_the_end(world: World)
         writer.close()
 
 
-async def test_large_bodies_arrive_whole(world: World) -> None:
+async def test_large_bodies_arrive_whole(world: AppProxyWorld) -> None:
     size = 8 * 1024 * 1024
 
     async def count(request: web.Request) -> web.StreamResponse:
@@ -139,7 +139,7 @@ async def test_large_bodies_arrive_whole(world: World) -> None:
         assert (len(answer.content), answer.headers["x-framing"]) == (size, str(size))
 
 
-async def test_empty_answers_and_head(world: World) -> None:
+async def test_empty_answers_and_head(world: AppProxyWorld) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         status = int(request.path.strip("/"))
         return web.Response(status=status, headers={"ETag": '"x"'}, body=b"12345" if status == 200 else None)
@@ -156,7 +156,7 @@ async def test_empty_answers_and_head(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 500, 503])
-async def test_errors_of_the_replica_pass_untouched(world: World, status: int) -> None:
+async def test_errors_of_the_replica_pass_untouched(world: AppProxyWorld, status: int) -> None:
     async def answer(_: web.Request) -> web.StreamResponse:
         return web.json_response(
             {"error": {"message": "mine"}}, status=status, reason="Because", headers={"Retry-After": "7"}
@@ -170,7 +170,7 @@ async def test_errors_of_the_replica_pass_untouched(world: World, status: int) -
         assert len(replica.seen) == 1
 
 
-async def test_interim_answers_are_skipped(world: World) -> None:
+async def test_interim_answers_are_skipped(world: AppProxyWorld) -> None:
     async def script(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int) -> None:
         writer.write(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -181,7 +181,7 @@ async def test_interim_answers_are_skipped(world: World) -> None:
         assert (await world.http.get(f"{world.url}/chat/")).text == "ok"
 
 
-async def test_curl(world: World) -> None:
+async def test_curl(world: AppProxyWorld) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         command = [
@@ -202,7 +202,7 @@ async def test_curl(world: World) -> None:
         assert len(replica.bodies[0]) == 300_000
 
 
-async def test_metrics_and_routes_page(world: World) -> None:
+async def test_metrics_and_routes_page(world: AppProxyWorld) -> None:
     async with backend() as replica:
         signer = Signer()
         the_table = table(

@@ -15,7 +15,7 @@ from headrace.common.contracts.messages.routes import Limits
 from tests.support.factories.route_tables import route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, raw_backend, raw_request, reset
+from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_backend, raw_request, reset
 
 ASK = b"POST /chat/x HTTP/1.1\r\nHost: public.example\r\nX-Request-Id: r\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 Reader: TypeAlias = asyncio.StreamReader
@@ -42,7 +42,7 @@ class says:  # noqa: N801 - read as a verb
 
 
 async def told(
-    world: World, host: str, port: int, *, max_queued: int = 0, arrived: asyncio.Event | None = None
+    world: AppProxyWorld, host: str, port: int, *, max_queued: int = 0, arrived: asyncio.Event | None = None
 ) -> bytes:
     """Return all that a caller gets of a service with this one replica; fails where it says where that is."""
     limits = Limits(first_byte_timeout_s=0.2, idle_timeout_s=0.2, queue_timeout_s=0.2, max_queued=max_queued)
@@ -78,12 +78,12 @@ async def told(
         ),
     ],
 )
-async def test_no_failure_says_where_the_replica_is(world: World, script: says, reason: bytes) -> None:
+async def test_no_failure_says_where_the_replica_is(world: AppProxyWorld, script: says, reason: bytes) -> None:
     async with raw_backend(script) as replica:
         assert reason in await told(world, "127.0.0.1", replica.port, arrived=script.arrived)
 
 
-async def test_no_failed_connect_says_where_the_replica_is(world: World) -> None:
+async def test_no_failed_connect_says_where_the_replica_is(world: AppProxyWorld) -> None:
     assert b"connect-failed" in await told(world, "127.0.0.1", free_port())
     assert b"unreachable" in await told(world, "127.0.0.1", free_port(), max_queued=9)
     assert b"connect-failed" in await told(world, "replica-7.internal.invalid", 50_007)
@@ -109,7 +109,7 @@ async def _full() -> AsyncIterator[int]:
 
 
 @pytest.mark.parametrize("name", ["Location", "Content-Location"])
-async def test_redirects_of_a_replica_name_the_service(world: World, name: str) -> None:
+async def test_redirects_of_a_replica_name_the_service(world: AppProxyWorld, name: str) -> None:
     async def script(_: Reader, writer: Writer, __: int) -> None:
         writer.write(
             f"HTTP/1.1 307 Temporary Redirect\r\n{name}: http://127.0.0.1:{replica.port}/x/?a=1\r\nContent-Length: 0\r\n\r\n".encode()
@@ -119,7 +119,7 @@ async def test_redirects_of_a_replica_name_the_service(world: World, name: str) 
         assert f"{name}: /chat/x/?a=1\r\n".encode() in await told(world, "127.0.0.1", replica.port)
 
 
-async def test_the_fleet_s_models_name_no_replica(world: World) -> None:
+async def test_the_fleet_s_models_name_no_replica(world: AppProxyWorld) -> None:
     async with backend() as replica:
         world.apply(table("chat", project="demo", routes=(route(port=replica.port),)))
         listed = await world.http.get(f"{world.url}/v1/models", headers={"X-Request-Id": "r"})
@@ -131,7 +131,7 @@ PAGES = ("/metrics", "/routes", "/livez", "/readyz")
 
 
 @pytest.mark.parametrize("page", PAGES)
-async def test_the_proxy_s_own_pages_are_on_their_own_listener_only(world: World, page: str) -> None:
+async def test_the_proxy_s_own_pages_are_on_their_own_listener_only(world: AppProxyWorld, page: str) -> None:
     async with backend() as replica:
         port = free_port()
         world.apply(table("chat", port=port, routes=(route(port=replica.port),)))
@@ -150,7 +150,7 @@ def test_strangers_do_not_reach_that_listener_unless_it_is_so_set() -> None:
     assert Settings().admin_host == "127.0.0.1"
 
 
-async def test_a_machines_name_that_leads_to_the_app_proxy_itself_gets_no_request(world: World) -> None:
+async def test_a_machines_name_that_leads_to_the_app_proxy_itself_gets_no_request(world: AppProxyWorld) -> None:
     async with raw_backend(says(OK)) as replica:
         assert b"connect-failed" in await told(world, "localhost", replica.port)
         await eventually(replica.closed.is_set)

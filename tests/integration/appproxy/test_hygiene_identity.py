@@ -16,7 +16,7 @@ from headrace.appproxy.dataplane.request.context import Listener
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits
 from tests.support.factories.route_tables import Signer, route, table
-from tests.support.worlds.appproxy import Backend, World, backend, running
+from tests.support.worlds.appproxy import AppProxyWorld, Backend, backend, running
 
 SECRET = "hrc_" + "s" * 43
 ROBOT = NamedClient(
@@ -54,13 +54,13 @@ def fields(replica: Backend, number: int = -1) -> httpx.Headers:
 
 
 @pytest.fixture
-async def behind(tmp_path: Path) -> AsyncIterator[World]:
+async def behind(tmp_path: Path) -> AsyncIterator[AppProxyWorld]:
     """An app-proxy behind one at 127.0.0.1."""
     async with running(tmp_path, trusted_peers=["127.0.0.1/32"], access_log_share=1) as world:
         yield world
 
 
-async def test_a_strangers_claims_are_replaced(world: World) -> None:
+async def test_a_strangers_claims_are_replaced(world: AppProxyWorld) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         await world.http.get(f"{world.url}/chat/x", headers=CLAIMED)
@@ -72,7 +72,7 @@ async def test_a_strangers_claims_are_replaced(world: World) -> None:
         }
 
 
-async def test_a_named_client_is_told_once_and_truly(world: World) -> None:
+async def test_a_named_client_is_told_once_and_truly(world: AppProxyWorld) -> None:
     async with backend() as replica:
         world.apply(table("chat", open_to_public=False, clients=(ROBOT,), routes=(route(port=replica.port),)))
         for spelling in ("X-Forwarded-User", "x-forwarded-user", "X_Forwarded_User"):
@@ -84,7 +84,7 @@ async def test_a_named_client_is_told_once_and_truly(world: World) -> None:
 
 
 @pytest.mark.parametrize("open_to_public", [False, True])
-async def test_a_token_names_nobody(world: World, *, open_to_public: bool) -> None:
+async def test_a_token_names_nobody(world: AppProxyWorld, *, open_to_public: bool) -> None:
     signer = Signer()
     async with backend() as replica:
         one = table(
@@ -97,7 +97,7 @@ async def test_a_token_names_nobody(world: World, *, open_to_public: bool) -> No
         assert "authorization" not in fields(replica)
 
 
-async def test_a_proxy_in_front_is_believed_where_it_came_from_and_never_who_it_is(behind: World) -> None:
+async def test_a_proxy_in_front_is_believed_where_it_came_from_and_never_who_it_is(behind: AppProxyWorld) -> None:
     async with backend() as replica:
         behind.apply(table("chat", routes=(route(port=replica.port),)))
         await behind.http.get(f"{behind.url}/chat/x", headers=CLAIMED)
@@ -112,7 +112,7 @@ async def test_a_proxy_in_front_is_believed_where_it_came_from_and_never_who_it_
         assert fields(replica)["x-forwarded-proto"] == "http"
 
 
-async def test_callers_behind_it_are_told_apart_by_the_address_that_it_saw(behind: World) -> None:
+async def test_callers_behind_it_are_told_apart_by_the_address_that_it_saw(behind: AppProxyWorld) -> None:
     async with backend() as replica:
         once = RateLimits(requests_per_second=0.01)
         behind.apply(table("chat", caller_limits=once, routes=(route(port=replica.port),)))
@@ -130,7 +130,7 @@ async def test_callers_behind_it_are_told_apart_by_the_address_that_it_saw(behin
         assert logged == [f"192.0.2.{n}" for n in (1, 2, 1, 1, 1, 1, 3, 4)]
 
 
-async def test_of_ipv6_callers_a_64_is_one(behind: World) -> None:
+async def test_of_ipv6_callers_a_64_is_one(behind: AppProxyWorld) -> None:
     async with backend() as replica:
         once = RateLimits(requests_per_second=0.01)
         behind.apply(table("chat", caller_limits=once, routes=(route(port=replica.port),)))
@@ -141,7 +141,7 @@ async def test_of_ipv6_callers_a_64_is_one(behind: World) -> None:
         assert came == [200, 429, 200]
 
 
-async def test_another_peer_is_not_believed_whose_limits_count(behind: World) -> None:
+async def test_another_peer_is_not_believed_whose_limits_count(behind: AppProxyWorld) -> None:
     async with backend() as replica:
         once = RateLimits(requests_per_second=0.01)
         behind.apply(table("chat", caller_limits=once, routes=(route(port=replica.port),)))
@@ -152,7 +152,7 @@ async def test_another_peer_is_not_believed_whose_limits_count(behind: World) ->
         assert [answer.status_code for answer in came] == [200, 429]
 
 
-async def test_another_peer_is_not(behind: World) -> None:
+async def test_another_peer_is_not(behind: AppProxyWorld) -> None:
     async with backend() as replica:
         behind.apply(table("chat", routes=(route(port=replica.port),)))
         async with httpx.AsyncClient(
@@ -163,7 +163,7 @@ async def test_another_peer_is_not(behind: World) -> None:
         assert claims(fields(replica)).keys() == TOLD
 
 
-async def test_requests_of_one_connection_do_not_inherit_from_each_other(behind: World) -> None:
+async def test_requests_of_one_connection_do_not_inherit_from_each_other(behind: AppProxyWorld) -> None:
     async with backend() as replica:
         behind.apply(table("chat", open_to_public=True, clients=(ROBOT,), routes=(route(port=replica.port),)))
         for given in (CLAIMED | {"Authorization": BASIC}, {}, CLAIMED, {"Authorization": BASIC}):
@@ -175,7 +175,7 @@ async def test_requests_of_one_connection_do_not_inherit_from_each_other(behind:
         assert [one["x-forwarded-for"].count(",") for one in seen] == [2, 0, 2, 0]
 
 
-async def test_an_ipv4_peer_on_a_socket_for_both_is_itself(behind: World) -> None:
+async def test_an_ipv4_peer_on_a_socket_for_both_is_itself(behind: AppProxyWorld) -> None:
     line = behind.plane.downstreams.connect(Listener(None))
     transport = Mock()
     transport.get_extra_info.return_value = ("::ffff:127.0.0.1", 1, 0, 0)

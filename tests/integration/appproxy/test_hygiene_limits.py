@@ -13,7 +13,7 @@ from headrace.appproxy.dataplane.request.context import Listener
 from headrace.appproxy.dataplane.request.downstream import DownstreamConnection
 from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, raw_request, running
+from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_request, running
 
 HEAD = b"GET /chat/x HTTP/1.1\r\nHost: x\r\n"
 
@@ -55,7 +55,7 @@ async def test_who_still_sends_is_told_all_the_same(tmp_path: Path, framing: str
         assert not replica.bodies
 
 
-async def test_who_sends_a_head_without_end_is_told_all_the_same(world: World) -> None:
+async def test_who_sends_a_head_without_end_is_told_all_the_same(world: AppProxyWorld) -> None:
     told = await raw_request(world.port, HEAD + b"A: b\r\n" * 3_000_000)
     assert told.startswith(b"HTTP/1.1 431 ")
 
@@ -80,7 +80,7 @@ async def test_an_address_has_so_many_connections_and_others_have_theirs(tmp_pat
         held[1][1].close()
 
 
-def comes(world: World, address: str) -> tuple[DownstreamConnection, bytes]:
+def comes(world: AppProxyWorld, address: str) -> tuple[DownstreamConnection, bytes]:
     """A connection from this address, and what it is told at once."""
     line = world.plane.downstreams.connect(Listener(None))
     transport = Mock()

@@ -10,7 +10,7 @@ from headrace.common.contracts.messages.routes import RouteTable
 from tests.integration.appproxy.test_failures import hang
 from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, raw_backend
+from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_backend
 from tests.support.worlds.appproxy_replicas import waiting
 
 LARGE = 100_000
@@ -18,7 +18,9 @@ NEXT = b"GET /chat/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 @asynccontextmanager
-async def waiting_upload(world: World) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, RouteTable]]:
+async def waiting_upload(
+    world: AppProxyWorld,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter, RouteTable]]:
     """A connection whose request came whole, in pieces and above what is kept for replay, before any replica was there."""
     first = table("chat", wanted=1)
     world.apply(first)
@@ -34,7 +36,7 @@ async def waiting_upload(world: World) -> AsyncIterator[tuple[asyncio.StreamRead
         writer.close()
 
 
-async def test_after_a_large_body_that_waited_the_next_request_is_read(world: World) -> None:
+async def test_after_a_large_body_that_waited_the_next_request_is_read(world: AppProxyWorld) -> None:
     async with backend() as replica, waiting_upload(world) as (reader, writer, first):
         world.apply(first.model_copy(update={"generation": 2, "routes": (route(port=replica.port),)}))
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
@@ -43,7 +45,7 @@ async def test_after_a_large_body_that_waited_the_next_request_is_read(world: Wo
         assert [len(body) for body in replica.bodies] == [LARGE, 0]
 
 
-async def test_who_leaves_after_a_large_body_that_waited_is_noticed(world: World) -> None:
+async def test_who_leaves_after_a_large_body_that_waited_is_noticed(world: AppProxyWorld) -> None:
     async with raw_backend(hang) as replica, waiting_upload(world) as (_, writer, first):
         world.apply(first.model_copy(update={"generation": 2, "routes": (route(port=replica.port),)}))
         await eventually(lambda: replica.heads)
@@ -51,7 +53,9 @@ async def test_who_leaves_after_a_large_body_that_waited_is_noticed(world: World
         await eventually(lambda: world.open_requests == 0)
 
 
-async def test_after_an_answer_that_came_before_the_body_was_taken_the_next_request_is_read(world: World) -> None:
+async def test_after_an_answer_that_came_before_the_body_was_taken_the_next_request_is_read(
+    world: AppProxyWorld,
+) -> None:
     """The replica takes no more than the head of a form that was held whole."""
 
     async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int) -> None:

@@ -25,7 +25,7 @@ from headrace.common.contracts.messages.routes import Limits, NamedClient, Revoc
 from headrace.common.runtime.clock import utc_now
 from tests.support.factories.route_tables import Signer, route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import Backend, World, backend, raw_backend
+from tests.support.worlds.appproxy import AppProxyWorld, Backend, backend, raw_backend
 from tests.support.worlds.appproxy_workers import two_workers
 
 UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -35,7 +35,7 @@ UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 1
 class Service:
     """A private service whose answers do not end by themselves, and a token for it."""
 
-    world: World
+    world: AppProxyWorld
     replica: Backend
     table: RouteTable
     signer: Signer
@@ -93,7 +93,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
 
 
 @pytest.fixture
-async def service(world: World) -> AsyncIterator[Service]:
+async def service(world: AppProxyWorld) -> AsyncIterator[Service]:
     async with backend(answer) as replica:
         signer = Signer()
         one = table("chat", open_to_public=False, token_keys=(signer.public,), routes=(route(port=replica.port),))
@@ -147,7 +147,7 @@ async def test_who_goes_on_sending_hears_of_the_close_too(service: Service) -> N
             await pouring
 
 
-async def test_in_the_middle_of_a_frame_there_is_no_place_for_a_close_frame(world: World) -> None:
+async def test_in_the_middle_of_a_frame_there_is_no_place_for_a_close_frame(world: AppProxyWorld) -> None:
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int) -> None:
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
         writer.write(b"\x82\x04full\x82\x7e\x01\x00half")

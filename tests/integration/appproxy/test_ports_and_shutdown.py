@@ -17,10 +17,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from tests.support.factories.route_tables import route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, raw_request, running
+from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_request, running
 
 
-async def test_a_port_of_its_own(world: World) -> None:
+async def test_a_port_of_its_own(world: AppProxyWorld) -> None:
     async with backend() as replica:
         port, other = free_port(), free_port()
         first = table("chat", port=port, routes=(route(port=replica.port),))
@@ -51,7 +51,7 @@ async def _refuses(port: int) -> bool:
     return False
 
 
-async def test_an_own_port_that_closes_lets_its_requests_finish(world: World) -> None:
+async def test_an_own_port_that_closes_lets_its_requests_finish(world: AppProxyWorld) -> None:
     go = asyncio.Event()
 
     async def slow(request: web.Request) -> web.StreamResponse:
@@ -82,7 +82,7 @@ async def test_an_own_port_that_closes_lets_its_requests_finish(world: World) ->
         assert answer.text == "ab"
 
 
-async def test_a_taken_port_is_a_warning_and_is_tried_again(world: World) -> None:
+async def test_a_taken_port_is_a_warning_and_is_tried_again(world: AppProxyWorld) -> None:
     taken = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0)
     port = taken.sockets[0].getsockname()[1]
     world.apply(table("chat", port=port))
@@ -106,7 +106,7 @@ async def test_a_reserved_port_is_not_opened_even_while_nobody_listens_there(tmp
         assert await _refuses(port)
 
 
-async def test_readiness_without_tables_and_without_a_bus(world: World) -> None:
+async def test_readiness_without_tables_and_without_a_bus(world: AppProxyWorld) -> None:
     ready = await world.http.get(f"{world.admin}/readyz")
     assert (ready.status_code, list(ready.json()["failing"])) == (503, ["tables"])
     world.apply(table("chat"))

@@ -20,18 +20,18 @@ from headrace.common.contracts.messages.routes import Balance, Limits, RouteTabl
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.factories.route_tables import Signer, route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, running
+from tests.support.worlds.appproxy import AppProxyWorld, backend, running
 from tests.support.worlds.appproxy_replicas import fleet, serving, waiting
 
 Answer = asyncio.Task[httpx.Response]
 
 
-def ask(world: World, **more: Any) -> Answer:
+def ask(world: AppProxyWorld, **more: Any) -> Answer:
     """Send a request."""
     return asyncio.create_task(world.http.post(f"{world.url}/chat/", content=b"x", **more))
 
 
-async def queue_up(world: World, number: int, **more: Any) -> list[Answer]:
+async def queue_up(world: AppProxyWorld, number: int, **more: Any) -> list[Answer]:
     """Send requests one after the other, each waiting before the next is sent."""
     tasks = []
     for _ in range(number):
@@ -48,7 +48,7 @@ def reason(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["reason"]
 
 
-async def test_no_replica_gets_more_at_once_than_its_limit(world: World) -> None:
+async def test_no_replica_gets_more_at_once_than_its_limit(world: AppProxyWorld) -> None:
     async with fleet(2, held=True) as some:
         world.apply(table("chat", limits=Limits(max_in_flight_per_replica=3), routes=some.routes()))
         tasks = [ask(world) for _ in range(40)]
@@ -114,7 +114,9 @@ async def end(turns: Turns, tasks: list[Answer]) -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_who_waits_with_one_is_not_behind_who_waits_with_fifty(world: World, turns: tuple[Turns, int]) -> None:
+async def test_who_waits_with_one_is_not_behind_who_waits_with_fifty(
+    world: AppProxyWorld, turns: tuple[Turns, int]
+) -> None:
     replica, port = turns
     made, who = tokens(port, greedy=1, modest=1)
     world.apply(made)
@@ -127,7 +129,7 @@ async def test_who_waits_with_one_is_not_behind_who_waits_with_fifty(world: Worl
     await end(replica, tasks)
 
 
-async def test_turns_go_by_share(world: World, turns: tuple[Turns, int]) -> None:
+async def test_turns_go_by_share(world: AppProxyWorld, turns: tuple[Turns, int]) -> None:
     replica, port = turns
     made, who = tokens(port, one=1, three=3)
     world.apply(made)
@@ -141,7 +143,7 @@ async def test_turns_go_by_share(world: World, turns: tuple[Turns, int]) -> None
 
 
 async def test_a_full_queue_refuses_at_once_but_makes_room_for_who_has_less(
-    world: World, turns: tuple[Turns, int]
+    world: AppProxyWorld, turns: tuple[Turns, int]
 ) -> None:
     replica, port = turns
     made, who = tokens(port, greedy=1, modest=1)
@@ -160,7 +162,7 @@ async def test_a_full_queue_refuses_at_once_but_makes_room_for_who_has_less(
     assert (await late).status_code == 200
 
 
-async def test_without_a_queue_who_finds_no_room_is_told_so(world: World) -> None:
+async def test_without_a_queue_who_finds_no_room_is_told_so(world: AppProxyWorld) -> None:
     async with fleet(1, held=True) as some:
         limits = Limits(max_in_flight_per_replica=1, max_queued=0)
         world.apply(table("chat", limits=limits, routes=some.routes()))
@@ -171,7 +173,7 @@ async def test_without_a_queue_who_finds_no_room_is_told_so(world: World) -> Non
         assert (await first).status_code == 200
 
 
-async def test_a_wait_has_an_end(world: World) -> None:
+async def test_a_wait_has_an_end(world: AppProxyWorld) -> None:
     async with fleet(1, held=True) as some:
         limits = Limits(max_in_flight_per_replica=1, queue_timeout_s=3600)
         world.apply(table("chat", limits=limits, routes=some.routes()))
@@ -187,7 +189,7 @@ async def test_a_wait_has_an_end(world: World) -> None:
         assert (await first).status_code == 200
 
 
-async def test_a_deadline_is_minded(world: World) -> None:
+async def test_a_deadline_is_minded(world: AppProxyWorld) -> None:
     async with fleet(1, held=True) as some:
         limits = Limits(max_in_flight_per_replica=1, queue_timeout_s=0.2)
         first = table("chat", limits=limits, routes=some.routes())
@@ -202,7 +204,7 @@ async def test_a_deadline_is_minded(world: World) -> None:
         assert waiting(world) == 0
 
 
-async def test_who_leaves_the_queue_leaves_no_gap(world: World, turns: tuple[Turns, int]) -> None:
+async def test_who_leaves_the_queue_leaves_no_gap(world: AppProxyWorld, turns: tuple[Turns, int]) -> None:
     replica, port = turns
     made, who = tokens(port, one=1, two=1, three=1)
     world.apply(made)
@@ -219,7 +221,7 @@ async def test_who_leaves_the_queue_leaves_no_gap(world: World, turns: tuple[Tur
     await eventually(lambda: world.open_requests == 0)
 
 
-async def test_a_dead_replicas_room_is_anothers(world: World) -> None:
+async def test_a_dead_replicas_room_is_anothers(world: AppProxyWorld) -> None:
     """The queue moves on when the one that is served loses its replica."""
     async with fleet(1, held=True) as some, backend() as other:
         first = table("chat", limits=Limits(max_in_flight_per_replica=1), routes=some.routes())
@@ -234,7 +236,7 @@ async def test_a_dead_replicas_room_is_anothers(world: World) -> None:
         assert (await stuck).status_code == 200
 
 
-async def test_nobody_begins_to_wait_for_a_service_that_went_while_the_body_came(world: World) -> None:
+async def test_nobody_begins_to_wait_for_a_service_that_went_while_the_body_came(world: AppProxyWorld) -> None:
     first = table("chat", wanted=1, balance=Balance(policy="prefix"), routes=(route(),))
     world.apply(first)
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
@@ -250,7 +252,7 @@ async def test_nobody_begins_to_wait_for_a_service_that_went_while_the_body_came
     writer.close()
 
 
-async def test_a_service_that_goes_lets_nobody_wait(world: World) -> None:
+async def test_a_service_that_goes_lets_nobody_wait(world: AppProxyWorld) -> None:
     first = table("chat", wanted=1)
     world.apply(first)
     tasks = await queue_up(world, 3)
@@ -259,7 +261,7 @@ async def test_a_service_that_goes_lets_nobody_wait(world: World) -> None:
 
 
 @pytest.mark.parametrize("zero", [{"wanted": 1}, {"wanted": 0, "scale_from_zero": True}])
-async def test_requests_wait_for_a_first_replica(world: World, zero: dict[str, Any]) -> None:
+async def test_requests_wait_for_a_first_replica(world: AppProxyWorld, zero: dict[str, Any]) -> None:
     async with fleet(1) as some:
         first = table("chat", **zero)
         world.apply(first)
@@ -282,12 +284,12 @@ async def test_requests_wait_for_a_first_replica(world: World, zero: dict[str, A
         ({"wanted": 1, "routes": (route(weight=0),)}, "no-weight"),
     ],
 )
-async def test_who_waits_in_vain_is_told_at_once(world: World, more: dict[str, Any], expected: str) -> None:
+async def test_who_waits_in_vain_is_told_at_once(world: AppProxyWorld, more: dict[str, Any], expected: str) -> None:
     world.apply(table("chat", **more))
     assert reason(await ask(world)) == (503, expected)
 
 
-async def test_stopping_a_service_ends_the_waiting(world: World) -> None:
+async def test_stopping_a_service_ends_the_waiting(world: AppProxyWorld) -> None:
     first = table("chat", wanted=1)
     world.apply(first)
     tasks = await queue_up(world, 3)
@@ -295,7 +297,7 @@ async def test_stopping_a_service_ends_the_waiting(world: World) -> None:
     assert {reason(answer) for answer in await asyncio.gather(*tasks)} == {(503, "stopped")}
 
 
-async def test_giving_up_a_start_ends_the_waiting_and_a_retry_begins_it_again(world: World) -> None:
+async def test_giving_up_a_start_ends_the_waiting_and_a_retry_begins_it_again(world: AppProxyWorld) -> None:
     first = table("chat", wanted=1)
     world.apply(first)
     tasks = await queue_up(world, 3)

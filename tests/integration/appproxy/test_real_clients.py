@@ -22,7 +22,7 @@ from tests.support.factories.route_tables import route, table
 from tests.support.nginx import installed
 from tests.support.servers import ModelServer, model_server
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import Backend, World, backend
+from tests.support.worlds.appproxy import AppProxyWorld, Backend, backend
 
 BIG = bytes(range(256)) * 3840
 """Just below the megabyte that the replica takes."""
@@ -78,7 +78,7 @@ async def _socket(request: web.Request) -> web.WebSocketResponse:
 
 
 @pytest.fixture
-async def replica(world: World) -> AsyncIterator[Backend]:
+async def replica(world: AppProxyWorld) -> AsyncIterator[Backend]:
     """`chat` is served by `serve`."""
     async with backend(serve) as one:
         world.apply(table("chat", routes=(route(port=one.port),)))
@@ -107,7 +107,7 @@ async def curl(*words: str) -> str:
 
 @pytest.mark.parametrize("version", ["--http1.1", "--http1.0", "--http2"])
 async def test_curl_sends_and_gets_in_each_version(
-    world: World, replica: Backend, tmp_path: Path, version: str
+    world: AppProxyWorld, replica: Backend, tmp_path: Path, version: str
 ) -> None:
     """`--http2` on a plain port asks for an upgrade to h2c, also with a body, and must be answered in HTTP/1.1."""
     big = tmp_path / "big"
@@ -118,7 +118,7 @@ async def test_curl_sends_and_gets_in_each_version(
 
 
 @pytest.mark.parametrize("fields", [("-H", "Expect: 100-continue"), ("-H", "Transfer-Encoding: chunked")])
-async def test_curl_uploads(world: World, replica: Backend, tmp_path: Path, fields: tuple[str, ...]) -> None:
+async def test_curl_uploads(world: AppProxyWorld, replica: Backend, tmp_path: Path, fields: tuple[str, ...]) -> None:
     big = tmp_path / "big"
     big.write_bytes(BIG)
     trace = tmp_path / "trace"
@@ -128,21 +128,21 @@ async def test_curl_uploads(world: World, replica: Backend, tmp_path: Path, fiel
         assert "100 Continue" in trace.read_text()
 
 
-async def test_curl_compressed_user_and_head(world: World, replica: Backend) -> None:
+async def test_curl_compressed_user_and_head(world: AppProxyWorld, replica: Backend) -> None:
     assert await curl("--compressed", f"{world.url}/chat/gzip") == "compressed"
     got = await curl("-u", "user:secret", f"{world.url}/chat/x")
     assert base64.b64encode(b"user:secret").decode() in got or '"authorization": null' in got
     assert "200" in (await curl("-I", f"{world.url}/chat/x")).partition("\r\n")[0]
 
 
-async def test_curl_reuses_its_connection(world: World, replica: Backend) -> None:
+async def test_curl_reuses_its_connection(world: AppProxyWorld, replica: Backend) -> None:
     form = ["-w", "%{num_connects}\n", "-o", "/dev/null"]
     urls = [word for _ in range(5) for word in (*form, f"{world.url}/chat/x")]
     assert (await curl(*urls)).split() == ["1", "0", "0", "0", "0"]
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-async def test_httpx_and_aiohttp_upload_and_stream(world: World, replica: Backend, *, chunked: bool) -> None:
+async def test_httpx_and_aiohttp_upload_and_stream(world: AppProxyWorld, replica: Backend, *, chunked: bool) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for at in range(0, len(BIG), 100_000):
             yield BIG[at : at + 100_000]
@@ -160,7 +160,7 @@ async def test_httpx_and_aiohttp_upload_and_stream(world: World, replica: Backen
         assert [line async for line in stream.aiter_lines() if line] == [f"data: {n}" for n in range(5)]
 
 
-async def test_websockets_echo_ping_and_close_codes(world: World, replica: Backend) -> None:
+async def test_websockets_echo_ping_and_close_codes(world: AppProxyWorld, replica: Backend) -> None:
     url = f"ws://127.0.0.1:{world.port}/chat/socket"
     async with connect(url, max_size=None, compression="deflate") as socket:
         for message in ("hello", BIG, "x" * 70_000, b""):
@@ -182,7 +182,7 @@ def engine(tmp_path: Path) -> Iterator[ModelServer]:
         yield one
 
 
-async def test_the_openai_sdk_chats_and_streams(world: World, engine: ModelServer) -> None:
+async def test_the_openai_sdk_chats_and_streams(world: AppProxyWorld, engine: ModelServer) -> None:
     world.apply(table("chat", routes=(route(port=engine.port),)))
     ask: Any = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 5}
     async with AsyncOpenAI(base_url=f"{world.url}/chat/v1", api_key="none", max_retries=0, timeout=20) as client:
@@ -194,7 +194,7 @@ async def test_the_openai_sdk_chats_and_streams(world: World, engine: ModelServe
 
 
 @pytest.fixture
-async def page(world: World, replica: Backend, tmp_path: Path) -> AsyncIterator[Page]:
+async def page(world: AppProxyWorld, replica: Backend, tmp_path: Path) -> AsyncIterator[Page]:
     """A browser on a page that the replica itself serves, so that everything is of one origin."""
     async with chromium(tmp_path) as tab:
         await tab.open(f"{world.url}/chat/page")
@@ -213,7 +213,7 @@ _ABORT = """(async () => { const stop = new AbortController();
 _POST = """(async () => (await (await fetch('x', {method: 'POST', body: new Uint8Array(100000)})).json()).size)()"""
 
 
-async def test_a_browser_fetches_streams_and_leaves(page: Page, world: World, replica: Backend) -> None:
+async def test_a_browser_fetches_streams_and_leaves(page: Page, world: AppProxyWorld, replica: Backend) -> None:
     assert await page.run(_POST) == 100_000
     assert await page.run(_STREAM) == "".join(f"data: {n}\n\n" for n in range(5))
     assert await page.run(_EVENTS) == ["0", "1", "2", "3", "4"]

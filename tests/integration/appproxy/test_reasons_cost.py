@@ -11,7 +11,7 @@ import pytest
 from headrace.common.contracts.messages.routes import RateLimits
 from headrace.common.contracts.reasons import proxy
 from tests.support.factories.route_tables import PROJECT, route, table
-from tests.support.worlds.appproxy import World, backend, raw_request
+from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_request
 
 
 class Watched:
@@ -27,7 +27,7 @@ class Watched:
 
 
 @pytest.fixture
-def looked_up(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def looked_up(world: AppProxyWorld, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The members that the running data plane looks up."""
     assert world.port, "it runs: what is looked up when it starts does not count"
     seen: list[str] = []
@@ -62,7 +62,7 @@ def post(path: str, content: dict[str, Any]) -> bytes:
 )
 @pytest.mark.parametrize("limits", [RateLimits(), RateLimits(tokens_per_minute=1_000_000, in_flight=10)])
 async def test_a_request_that_succeeds_looks_up_no_reason(
-    world: World, looked_up: list[str], request_bytes: bytes, limits: RateLimits
+    world: AppProxyWorld, looked_up: list[str], request_bytes: bytes, limits: RateLimits
 ) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),), caller_limits=limits))
@@ -71,7 +71,7 @@ async def test_a_request_that_succeeds_looks_up_no_reason(
     assert looked_up == []
 
 
-async def test_a_refusal_does(world: World, looked_up: list[str]) -> None:
+async def test_a_refusal_does(world: AppProxyWorld, looked_up: list[str]) -> None:
     answer = await raw_request(world.port, b"GET /absent/ HTTP/1.1\r\nHost: x\r\n\r\n", until=b"\r\n")
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert "UNKNOWN_SERVICE" in looked_up

@@ -14,10 +14,10 @@ from headrace.common.contracts.ids import TokenId, new_uuid
 from headrace.common.contracts.messages.routes import Limits, Revocation
 from tests.support.factories.route_tables import Signer, route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, raw_request, running
+from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_request, running
 
 
-async def test_expect_100_continue(world: World) -> None:
+async def test_expect_100_continue(world: AppProxyWorld) -> None:
     signer = Signer()
     async with backend() as replica:
         world.apply(table("open", routes=(route(port=replica.port),)))
@@ -36,7 +36,7 @@ async def test_expect_100_continue(world: World) -> None:
         assert refused.startswith(b"HTTP/1.1 401 ")  # and nobody asked for the body first
 
 
-async def test_access(world: World) -> None:
+async def test_access(world: AppProxyWorld) -> None:
     signer, revoked = Signer(), TokenId(new_uuid())
     async with backend() as replica:
         private = table("chat", open_to_public=False, token_keys=(signer.public,), routes=(route(port=replica.port),))
@@ -70,7 +70,7 @@ async def test_access(world: World) -> None:
     ("health", "wanted", "reason"),
     [(None, 0, "no-replicas"), (None, 1, "starting"), ("degraded", 1, "starting"), ("unhealthy", 1, "all-unhealthy")],
 )
-async def test_nobody_there(world: World, health: str | None, wanted: int, reason: str) -> None:
+async def test_nobody_there(world: AppProxyWorld, health: str | None, wanted: int, reason: str) -> None:
     limits = Limits(queue_timeout_s=0.05)  # what is wanted may still come: it is waited for
     world.apply(table("chat", wanted=wanted, limits=limits, routes=(route(health=health),) if health else ()))
     got = await world.http.get(f"{world.url}/chat/")
@@ -78,7 +78,7 @@ async def test_nobody_there(world: World, health: str | None, wanted: int, reaso
     assert int(got.headers["retry-after"]) > 0
 
 
-async def test_in_flight_limit(world: World) -> None:
+async def test_in_flight_limit(world: AppProxyWorld) -> None:
     release = asyncio.Event()
 
     async def slow(_: web.Request) -> web.StreamResponse:
@@ -102,7 +102,7 @@ async def test_in_flight_limit(world: World) -> None:
         assert world.open_requests == 0
 
 
-async def test_body_limits(world: World) -> None:
+async def test_body_limits(world: AppProxyWorld) -> None:
     async with backend() as replica:
         world.apply(table("chat", limits=Limits(max_body_bytes=1000), routes=(route(port=replica.port),)))
         assert (await world.http.post(f"{world.url}/chat/", content=b"x" * 1000)).status_code == 200
@@ -117,7 +117,7 @@ async def test_body_limits(world: World) -> None:
         assert replica.bodies == [b"x" * 1000]
 
 
-async def test_a_caller_that_stops_in_its_body_is_told(world: World) -> None:
+async def test_a_caller_that_stops_in_its_body_is_told(world: AppProxyWorld) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         got = await raw_request(
@@ -131,7 +131,7 @@ async def test_a_caller_that_stops_in_its_body_is_told(world: World) -> None:
         assert b" 400 " in bad.splitlines()[0]
 
 
-async def test_smuggling_shapes_are_refused(world: World) -> None:
+async def test_smuggling_shapes_are_refused(world: AppProxyWorld) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         for head in (

@@ -12,31 +12,31 @@ from aiohttp import web
 from headrace.appproxy.dataplane.request.states import Event, IllegalTransitionError, State
 from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, raw_backend, raw_request
+from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_backend, raw_request
 
 GET = b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.fixture
-def world(world: World) -> World:
+def world(world: AppProxyWorld) -> AppProxyWorld:
     """One in which mistakes are made."""
     world.may_be_illegal = True
     return world
 
 
-async def the_request(world: World, state: State) -> Any:
+async def the_request(world: AppProxyWorld, state: State) -> Any:
     """Return the one request that is open, once it is in this state."""
     requests = world.plane.requests.open
     await eventually(lambda: [one.state for one in requests] == [state], what=f"a request is in {state.name}")
     return next(iter(requests))
 
 
-async def nothing_is_left(world: World) -> None:
+async def nothing_is_left(world: AppProxyWorld) -> None:
     plane = world.plane
     await eventually(lambda: not (plane.open_requests or plane.snapshot().in_flight), what="nothing is open any more")
 
 
-async def test_before_a_response_has_begun_the_caller_gets_500(world: World) -> None:
+async def test_before_a_response_has_begun_the_caller_gets_500(world: AppProxyWorld) -> None:
     async def hang(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter, _n: int) -> None:
         assert await reader.read() == b"", "its connection ends"
         raise ConnectionResetError
@@ -55,7 +55,7 @@ async def test_before_a_response_has_begun_the_caller_gets_500(world: World) -> 
     assert 'headrace_proxy_illegal_transitions_total{event="ABORTED",state="AWAIT_HEAD"} 1.0' in await world.metrics()
 
 
-async def test_in_the_middle_of_a_response_the_connection_ends(world: World) -> None:
+async def test_in_the_middle_of_a_response_the_connection_ends(world: AppProxyWorld) -> None:
     async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\npartial\r\n")
         assert await reader.read() == b"", "its connection ends"
@@ -80,7 +80,7 @@ async def test_in_the_middle_of_a_response_the_connection_ends(world: World) -> 
     assert 'why="internal-error"} 1.0' in page
 
 
-async def test_after_its_end_nothing_is_written_and_the_next_request_is_served(world: World) -> None:
+async def test_after_its_end_nothing_is_written_and_the_next_request_is_served(world: AppProxyWorld) -> None:
     may_answer = asyncio.Event()
 
     async def answer(_request: web.Request) -> web.Response:

@@ -16,7 +16,7 @@ from headrace.common.bus.publish import publish_last
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, running
+from tests.support.worlds.appproxy import AppProxyWorld, backend, running
 
 
 def bus_settings(servers: EmbeddedServers) -> dict[str, str]:
@@ -25,14 +25,14 @@ def bus_settings(servers: EmbeddedServers) -> dict[str, str]:
 
 
 @pytest.fixture
-async def world(servers: EmbeddedServers, bus: Bus, tmp_path: Path) -> AsyncIterator[World]:
+async def world(servers: EmbeddedServers, bus: Bus, tmp_path: Path) -> AsyncIterator[AppProxyWorld]:
     """An app-proxy with the real appproxy user's permissions."""
     async with running(tmp_path / "data", advertise_url="http://proxy.test", **bus_settings(servers)) as one:
         await eventually(lambda: one.proxy.bus.connected)
         yield one
 
 
-async def test_scale_1_3_1_under_load_loses_no_request(world: World, bus: Bus) -> None:
+async def test_scale_1_3_1_under_load_loses_no_request(world: AppProxyWorld, bus: Bus) -> None:
     """The manager's order: a new replica is routed once healthy; an old one drains, is let go of, and only then stops."""
 
     async def work(_: web.Request) -> web.StreamResponse:

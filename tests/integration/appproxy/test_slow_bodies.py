@@ -14,14 +14,14 @@ from headrace.appproxy.dataplane.request.min_body_rate import MinBodyRate
 from headrace.common.contracts.messages.routes import Limits
 from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend, running
+from tests.support.worlds.appproxy import AppProxyWorld, backend, running
 
 LENGTH = "POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
 CHUNKED = "POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture
-async def strict(tmp_path: Path) -> AsyncIterator[World]:
+async def strict(tmp_path: Path) -> AsyncIterator[AppProxyWorld]:
     """A proxy that wants 1000 bytes a second after a second."""
     async with running(tmp_path, min_body_bytes_per_s=1000, slow_body_grace_s=1.0) as world:
         yield world
@@ -39,7 +39,7 @@ async def looked_at(rate: MinBodyRate, *, times: int) -> None:
 
 
 @asynccontextmanager
-async def dripping(world: World, head: str, drop: bytes) -> AsyncIterator[asyncio.StreamReader]:
+async def dripping(world: AppProxyWorld, head: str, drop: bytes) -> AsyncIterator[asyncio.StreamReader]:
     """A caller that sends `drop` some twenty times a second."""
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
     writer.write(head.encode())
@@ -62,7 +62,7 @@ async def dripping(world: World, head: str, drop: bytes) -> AsyncIterator[asynci
     [("/chat/x", LENGTH, b"x"), ("/chat/x", CHUNKED, b"1\r\nx\r\n"), ("/v1/completions", LENGTH, b" ")],
     ids=["counted", "chunked", "before its model is known"],
 )
-async def test_a_body_that_drips_is_told_and_let_go(strict: World, path: str, head: str, drop: bytes) -> None:
+async def test_a_body_that_drips_is_told_and_let_go(strict: AppProxyWorld, path: str, head: str, drop: bytes) -> None:
     async with backend() as replica:
         strict.apply(table("chat", routes=(route(port=replica.port),)))
         async with dripping(strict, head.format(path), drop) as reader, asyncio.timeout(20):
@@ -76,14 +76,14 @@ async def test_a_body_that_drips_is_told_and_let_go(strict: World, path: str, he
         assert not replica.bodies
 
 
-async def test_a_fast_beginning_earns_no_slow_end(strict: World) -> None:
+async def test_a_fast_beginning_earns_no_slow_end(strict: AppProxyWorld) -> None:
     async with backend() as replica:
         strict.apply(table("chat", routes=(route(port=replica.port),)))
         async with dripping(strict, LENGTH.format("/chat/x") + "x" * 90_000, b"x") as reader, asyncio.timeout(20):
             assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 408 ")
 
 
-async def test_a_body_that_is_fast_enough_comes_through(strict: World) -> None:
+async def test_a_body_that_is_fast_enough_comes_through(strict: AppProxyWorld) -> None:
     async with backend() as replica:
         strict.apply(table("chat", routes=(route(port=replica.port),)))
         async with dripping(strict, LENGTH.format("/chat/x"), b"x" * 1000) as reader, asyncio.timeout(30):
@@ -91,7 +91,7 @@ async def test_a_body_that_is_fast_enough_comes_through(strict: World) -> None:
         assert len(replica.bodies[0]) == 100_000
 
 
-async def test_a_replica_that_does_not_keep_up_is_not_its_callers_fault(strict: World) -> None:
+async def test_a_replica_that_does_not_keep_up_is_not_its_callers_fault(strict: AppProxyWorld) -> None:
     read = asyncio.Event()
 
     async def late(request: web.Request) -> web.StreamResponse:
@@ -110,7 +110,7 @@ async def test_a_replica_that_does_not_keep_up_is_not_its_callers_fault(strict: 
         assert (await sending).text == str(size)
 
 
-async def test_an_upload_into_an_answer_that_has_begun_is_the_replicas_affair(strict: World) -> None:
+async def test_an_upload_into_an_answer_that_has_begun_is_the_replicas_affair(strict: AppProxyWorld) -> None:
     async def echo(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
         await answer.prepare(request)

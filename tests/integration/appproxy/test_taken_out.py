@@ -16,7 +16,7 @@ from headrace.common.contracts.messages.routes import Limits, Route, RouteTable
 from tests.integration.appproxy.test_failures import hang
 from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import RawBackend, World, raw_backend
+from tests.support.worlds.appproxy import AppProxyWorld, RawBackend, raw_backend
 from tests.support.worlds.appproxy_replicas import Fleet, fleet, serving
 
 Change = Callable[[Route], tuple[Route, ...]]
@@ -26,7 +26,7 @@ def unhealthy(one: Route) -> tuple[Route, ...]:
     return (one.model_copy(update={"health": "unhealthy"}),)
 
 
-def sweep(world: World) -> None:
+def sweep(world: AppProxyWorld) -> None:
     """Do what the sweep does about replicas."""
     serving(world).sweep(world.plane.context.now(), 4.0)
 
@@ -44,7 +44,7 @@ def drained(one: Route) -> tuple[Route, ...]:
 class Hung:
     """A replica that answers nothing, with requests on it, beside one that is idle and well."""
 
-    world: World
+    world: AppProxyWorld
     replica: RawBackend
     other: Fleet
     table: RouteTable
@@ -64,13 +64,13 @@ class Hung:
 
 
 @pytest.fixture
-async def hung(world: World) -> AsyncIterator[Hung]:
+async def hung(world: AppProxyWorld) -> AsyncIterator[Hung]:
     async with _hung(world) as one:
         yield one
 
 
 @asynccontextmanager
-async def _hung(world: World) -> AsyncIterator[Hung]:
+async def _hung(world: AppProxyWorld) -> AsyncIterator[Hung]:
     async with raw_backend(hang) as replica, fleet(2) as other:
         made = Hung(world, replica, other, table("chat", routes=(route(1, port=replica.port),)))
         world.apply(made.table)
@@ -108,7 +108,7 @@ async def test_they_stay_while_nobody_else_serves_and_leave_once_somebody_does(h
     assert {answer.text for answer in await asyncio.gather(*gets)} == {"2"}
 
 
-async def test_safe_requests_leave_a_replica_that_is_passed_over(world: World) -> None:
+async def test_safe_requests_leave_a_replica_that_is_passed_over(world: AppProxyWorld) -> None:
     async with raw_backend(hang) as replica, fleet(2) as some:
         first = table("chat", routes=(route(1, port=replica.port),))
         world.apply(first)

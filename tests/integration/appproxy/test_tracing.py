@@ -17,7 +17,7 @@ from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.wiring import build_data_plane
 from headrace.appproxy.settings import Settings
 from tests.support.factories.route_tables import Signer, route, table
-from tests.support.worlds.appproxy import Backend, World, backend, raw_backend, running
+from tests.support.worlds.appproxy import AppProxyWorld, Backend, backend, raw_backend, running
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED = f"00-{TRACE}-{SPAN}-01"
@@ -41,7 +41,7 @@ async def collector() -> AsyncIterator[tuple[str, list[Any]]]:
 
 
 @asynccontextmanager
-async def traced(folder: Path, *, share: float) -> AsyncIterator[tuple[World, Backend, list[Any]]]:
+async def traced(folder: Path, *, share: float) -> AsyncIterator[tuple[AppProxyWorld, Backend, list[Any]]]:
     """A proxy that traces. The last spans come when it stops, so look at them after the block."""
     async with (
         collector() as (endpoint, spans),
@@ -114,7 +114,7 @@ async def test_what_is_not_sampled_is_passed_on_as_it_came(tmp_path: Path) -> No
     assert not spans
 
 
-async def test_without_a_collector_a_trace_is_passed_on_as_it_came(world: World) -> None:
+async def test_without_a_collector_a_trace_is_passed_on_as_it_came(world: AppProxyWorld) -> None:
     async with backend() as replica:
         world.apply(table("chat", routes=(route(port=replica.port),)))
         for given in (SAMPLED, "nonsense"):

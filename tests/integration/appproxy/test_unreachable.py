@@ -15,11 +15,11 @@ from headrace.common.contracts.messages.routes import Limits
 from tests.support.factories.route_tables import route, table
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, backend
+from tests.support.worlds.appproxy import AppProxyWorld, backend
 from tests.support.worlds.appproxy_replicas import fleet, passed_over, serving, stop_time, waiting
 
 
-def post(world: World, number: int, **more: Any) -> list[asyncio.Task[httpx.Response]]:
+def post(world: AppProxyWorld, number: int, **more: Any) -> list[asyncio.Task[httpx.Response]]:
     """Send POSTs at once, each with a body of its own."""
     url = f"{world.url}/chat/"
     return [asyncio.create_task(world.http.post(url, content=b"%d" % n, **more)) for n in range(number)]
@@ -29,7 +29,7 @@ def bodies(number: int) -> Counter[bytes]:
     return Counter(b"%d" % n for n in range(number))
 
 
-async def test_when_the_only_replica_dies_what_never_ran_waits_for_the_next_one(world: World) -> None:
+async def test_when_the_only_replica_dies_what_never_ran_waits_for_the_next_one(world: AppProxyWorld) -> None:
     """Each POST runs exactly once, but for those that were on the dying one: they may have run, and are told."""
     started: list[bytes] = []
 
@@ -58,7 +58,7 @@ async def test_when_the_only_replica_dies_what_never_ran_waits_for_the_next_one(
         assert waiting(world) == world.open_requests == 0
 
 
-async def test_a_replica_that_comes_back_takes_what_waits_without_a_new_table(world: World) -> None:
+async def test_a_replica_that_comes_back_takes_what_waits_without_a_new_table(world: AppProxyWorld) -> None:
     async with AsyncExitStack() as stack:
         port = free_port()
         world.apply(table("chat", routes=(route(port=port),)))
@@ -72,7 +72,7 @@ async def test_a_replica_that_comes_back_takes_what_waits_without_a_new_table(wo
         assert clock.now_s == serving(world).now(), "while requests wait, a connect is tried before its time"
 
 
-async def test_the_wait_has_the_queues_bounds(world: World) -> None:
+async def test_the_wait_has_the_queues_bounds(world: AppProxyWorld) -> None:
     limits = Limits(queue_timeout_s=3600, max_queued=5)
     world.apply(table("chat", limits=limits, routes=(route(port=free_port()),)))
     tasks = post(world, 8)
@@ -88,7 +88,7 @@ async def test_the_wait_has_the_queues_bounds(world: World) -> None:
     assert world.open_requests == 0
 
 
-async def test_a_request_has_one_wait_however_often_a_replica_is_lost_before_it(world: World) -> None:
+async def test_a_request_has_one_wait_however_often_a_replica_is_lost_before_it(world: AppProxyWorld) -> None:
     first = table("chat", limits=Limits(queue_timeout_s=3600), routes=(route(1, port=free_port()),))
     world.apply(first)
     (task,) = post(world, 1)
@@ -102,7 +102,7 @@ async def test_a_request_has_one_wait_however_often_a_replica_is_lost_before_it(
     assert (await task).json()["reason"] == "unreachable"
 
 
-async def test_an_upload_that_nobody_took_yet_waits_and_arrives_whole(world: World) -> None:
+async def test_an_upload_that_nobody_took_yet_waits_and_arrives_whole(world: AppProxyWorld) -> None:
     first = table("chat", routes=(route(1, port=free_port()),))
     world.apply(first)
     go = asyncio.Event()
@@ -122,7 +122,7 @@ async def test_an_upload_that_nobody_took_yet_waits_and_arrives_whole(world: Wor
         assert some.replicas[1].bodies == [b"a" * 1000 + b"b" * 1000]
 
 
-async def test_a_living_replica_gets_what_three_dead_ones_refused(world: World) -> None:
+async def test_a_living_replica_gets_what_three_dead_ones_refused(world: AppProxyWorld) -> None:
     """Retries are bounded; a request that never ran goes on waiting, and so comes to whoever is left."""
     async with fleet(1) as some:
         dead = tuple(route(n, port=free_port(), weight=1000) for n in range(2, 7))
@@ -132,7 +132,9 @@ async def test_a_living_replica_gets_what_three_dead_ones_refused(world: World) 
 
 
 @pytest.mark.parametrize("more", [{"stopped": True, "wanted": 0}, {"gave_up": True, "wanted": 1}])
-async def test_who_waits_in_vain_is_told_as_soon_as_the_table_says_so(world: World, more: dict[str, Any]) -> None:
+async def test_who_waits_in_vain_is_told_as_soon_as_the_table_says_so(
+    world: AppProxyWorld, more: dict[str, Any]
+) -> None:
     first = table("chat", routes=(route(port=free_port()),))
     world.apply(first)
     tasks = post(world, 3)

@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 from headrace.common.contracts.messages.routes import Limits, RateLimits
 from tests.support.factories.route_tables import Signer, route, table
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, raw_backend, reset
+from tests.support.worlds.appproxy import AppProxyWorld, raw_backend, reset
 
 
 class Peer:
@@ -59,7 +59,7 @@ async def peer() -> AsyncIterator[Peer]:
         yield state
 
 
-async def test_frames_both_ways(world: World) -> None:
+async def test_frames_both_ways(world: AppProxyWorld) -> None:
     async with peer() as replica:
         world.apply(table("ws", routes=(route(port=replica.port),)))
         async with connect(
@@ -85,7 +85,7 @@ async def test_frames_both_ways(world: World) -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1011, 4321])
-async def test_close_codes_both_ways(world: World, code: int) -> None:
+async def test_close_codes_both_ways(world: AppProxyWorld, code: int) -> None:
     async with peer() as replica:
         world.apply(table("ws", routes=(route(port=replica.port),)))
         async with connect(f"ws://127.0.0.1:{world.port}/ws/") as socket:
@@ -98,7 +98,7 @@ async def test_close_codes_both_ways(world: World, code: int) -> None:
         await eventually(lambda: (code, "mine") in replica.closes)
 
 
-async def test_a_caller_who_vanishes_ends_it_at_the_replica(world: World) -> None:
+async def test_a_caller_who_vanishes_ends_it_at_the_replica(world: AppProxyWorld) -> None:
     async with peer() as replica:
         world.apply(table("ws", routes=(route(port=replica.port),)))
         socket = await connect(f"ws://127.0.0.1:{world.port}/ws/")
@@ -109,7 +109,7 @@ async def test_a_caller_who_vanishes_ends_it_at_the_replica(world: World) -> Non
         await eventually(lambda: world.open_requests == 0)
 
 
-async def test_a_replica_that_vanishes_is_no_clean_close(world: World) -> None:
+async def test_a_replica_that_vanishes_is_no_clean_close(world: AppProxyWorld) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int) -> None:
         writer.write(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nfirst bytes"
@@ -136,7 +136,7 @@ async def test_a_replica_that_vanishes_is_no_clean_close(world: World) -> None:
         await eventually(lambda: world.open_requests == 0)
 
 
-async def test_access_and_refusals_of_the_replica(world: World) -> None:
+async def test_access_and_refusals_of_the_replica(world: AppProxyWorld) -> None:
     signer = Signer()
     async with peer() as replica:
         private = table("ws", open_to_public=False, token_keys=(signer.public,), routes=(route(port=replica.port),))
@@ -160,7 +160,7 @@ async def test_access_and_refusals_of_the_replica(world: World) -> None:
         assert (refused.value.response.status_code, refused.value.response.body) == (403, b"nope")
 
 
-async def test_a_caller_with_limits_is_told_them_and_bound_by_them(world: World) -> None:
+async def test_a_caller_with_limits_is_told_them_and_bound_by_them(world: AppProxyWorld) -> None:
     async with peer() as replica:
         world.apply(
             table(
@@ -183,7 +183,7 @@ async def test_a_caller_with_limits_is_told_them_and_bound_by_them(world: World)
             pass
 
 
-async def test_silence_has_a_limit_and_pings_break_it(world: World) -> None:
+async def test_silence_has_a_limit_and_pings_break_it(world: AppProxyWorld) -> None:
     async with peer() as replica:
         world.apply(table("ws", limits=Limits(idle_timeout_s=0.4), routes=(route(port=replica.port),)))
         async with connect(f"ws://127.0.0.1:{world.port}/ws/", ping_interval=None) as socket:
@@ -195,7 +195,7 @@ async def test_silence_has_a_limit_and_pings_break_it(world: World) -> None:
             assert socket.close_code == 1006
 
 
-async def test_back_pressure_reaches_the_sender(world: World) -> None:
+async def test_back_pressure_reaches_the_sender(world: AppProxyWorld) -> None:
     sent = 0
 
     async def pour(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int) -> None:

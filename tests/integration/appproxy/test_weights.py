@@ -15,9 +15,9 @@ from headrace.common.contracts.ids import KernelId
 from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, running
+from tests.support.worlds.appproxy import AppProxyWorld, running
 from tests.support.worlds.appproxy_replicas import Fleet, fleet
-from tests.support.worlds.manager import World as ManagerWorld
+from tests.support.worlds.manager import ManagerWorld
 from tests.support.worlds.manager_api import ManagerApi, serving
 
 
@@ -34,7 +34,7 @@ class _PortsOf(dict[KernelId, int]):
 
 
 @pytest.fixture
-async def proxy(servers: EmbeddedServers, bus: Bus, tmp_path: Path) -> AsyncIterator[World]:
+async def proxy(servers: EmbeddedServers, bus: Bus, tmp_path: Path) -> AsyncIterator[AppProxyWorld]:
     """An app-proxy on the bus."""
     user, password = servers.nats_user("appproxy")
     async with running(
@@ -52,7 +52,7 @@ async def api(pool: Pool, tmp_path: Path) -> AsyncIterator[ManagerApi]:
 
 
 async def test_weights_set_by_the_api_are_the_split_that_is_seen(
-    servers: EmbeddedServers, pool: Pool, proxy: World, api: ManagerApi
+    servers: EmbeddedServers, pool: Pool, proxy: AppProxyWorld, api: ManagerApi
 ) -> None:
     async with AsyncExitStack() as stack:
         some = await stack.enter_async_context(fleet(4))

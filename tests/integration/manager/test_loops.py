@@ -18,18 +18,18 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.wait import eventually
-from tests.support.worlds.manager import World
+from tests.support.worlds.manager import ManagerWorld
 
 
 @pytest.fixture
-async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[World]:
+async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[ManagerWorld]:
     async with AsyncExitStack() as stack:
-        made = World(pool, servers, stack)
+        made = ManagerWorld(pool, servers, stack)
         await made.prepare()
         yield made
 
 
-async def test_a_service_is_placed_planned_run_and_routed(world: World) -> None:
+async def test_a_service_is_placed_planned_run_and_routed(world: ManagerWorld) -> None:
     await world.manager()
     proxy = await world.proxy()
     async with (await world.agent()).alive() as agent:
@@ -41,7 +41,7 @@ async def test_a_service_is_placed_planned_run_and_routed(world: World) -> None:
         assert held == 2
 
 
-async def test_scale_in_drains_then_stops_then_frees(world: World) -> None:
+async def test_scale_in_drains_then_stops_then_frees(world: ManagerWorld) -> None:
     await world.manager()
     proxy = await world.proxy()
     async with (await world.agent()).alive() as agent:
@@ -66,7 +66,7 @@ async def test_scale_in_drains_then_stops_then_frees(world: World) -> None:
         assert await world.statuses(service) == ["running"]
 
 
-async def test_codes_of_reasons_that_another_version_wrote_break_no_pass(world: World) -> None:
+async def test_codes_of_reasons_that_another_version_wrote_break_no_pass(world: ManagerWorld) -> None:
     await world.manager()
     proxy = await world.proxy()
     async with (await world.agent()).alive() as agent:  # whose codes are in no catalogue
@@ -80,7 +80,7 @@ async def test_codes_of_reasons_that_another_version_wrote_break_no_pass(world: 
     assert await world.pool.fetchval("select problem from services where id = $1", service) is None
 
 
-async def test_slots_stay_held_until_the_machine_shows_the_kernel_no_more(world: World) -> None:
+async def test_slots_stay_held_until_the_machine_shows_the_kernel_no_more(world: ManagerWorld) -> None:
     await world.manager()
     async with (await world.agent(cpu="1")).alive() as agent:
         first = await world.service("first", grace_s=0)
@@ -113,7 +113,7 @@ async def test_slots_stay_held_until_the_machine_shows_the_kernel_no_more(world:
 
 @pytest.mark.parametrize("which", ["disk", "engine_disk"])
 async def test_nothing_is_placed_where_a_disk_has_less_than_its_reserve_until_it_has_more(
-    world: World, which: Literal["disk", "engine_disk"]
+    world: ManagerWorld, which: Literal["disk", "engine_disk"]
 ) -> None:
     await world.manager()
     async with (await world.agent()).alive() as agent:
@@ -141,7 +141,7 @@ async def test_nothing_is_placed_where_a_disk_has_less_than_its_reserve_until_it
         await eventually(runs)
 
 
-async def test_a_lost_machine_is_replaced_and_returns_to_nothing(world: World) -> None:
+async def test_a_lost_machine_is_replaced_and_returns_to_nothing(world: ManagerWorld) -> None:
     await world.manager(lost_after_s=1)
     proxy = await world.proxy()
     one, two = await world.agent("agent-1"), await world.agent("agent-2")
@@ -172,7 +172,7 @@ async def test_a_lost_machine_is_replaced_and_returns_to_nothing(world: World) -
             await eventually(freed)
 
 
-async def test_failed_starts_back_off_then_stop_with_their_errors(world: World) -> None:
+async def test_failed_starts_back_off_then_stop_with_their_errors(world: ManagerWorld) -> None:
     await world.manager()
     async with (await world.agent()).alive() as agent:
         agent.outcome = lambda _spec: "failed"
@@ -198,7 +198,7 @@ async def test_failed_starts_back_off_then_stop_with_their_errors(world: World) 
         await eventually(runs)
 
 
-async def test_an_update_never_serves_with_fewer_than_wanted(world: World) -> None:
+async def test_an_update_never_serves_with_fewer_than_wanted(world: ManagerWorld) -> None:
     await world.manager()
     proxy = await world.proxy()
     async with (await world.agent()).alive():
@@ -220,7 +220,7 @@ async def test_an_update_never_serves_with_fewer_than_wanted(world: World) -> No
         assert min(served) >= 2, served
 
 
-async def test_a_bad_update_leaves_the_old_replicas_serving(world: World) -> None:
+async def test_a_bad_update_leaves_the_old_replicas_serving(world: ManagerWorld) -> None:
     await world.manager()
     proxy = await world.proxy()
     async with (await world.agent()).alive() as agent:
@@ -236,7 +236,7 @@ async def test_a_bad_update_leaves_the_old_replicas_serving(world: World) -> Non
         assert proxy.serving(service) == 2
 
 
-async def test_two_managers_at_once_and_one_that_goes(world: World) -> None:
+async def test_two_managers_at_once_and_one_that_goes(world: ManagerWorld) -> None:
     proxy = await world.proxy()
     async with (await world.agent()).alive() as agent, world.running_manager():
         async with world.running_manager():
@@ -250,7 +250,7 @@ async def test_two_managers_at_once_and_one_that_goes(world: World) -> None:
         assert await world.pool.fetchval("select count(*) from allocations") == 0
 
 
-async def test_gpus_are_granted_whole_or_in_shares(world: World) -> None:
+async def test_gpus_are_granted_whole_or_in_shares(world: ManagerWorld) -> None:
     await world.manager()
     async with (await world.agent(gpus=2)).alive() as agent:
         await world.service("whole", slots={"cpu": "1", "cuda.device": "1"})
@@ -264,7 +264,7 @@ async def test_gpus_are_granted_whole_or_in_shares(world: World) -> None:
         assert whole != half_a
 
 
-async def test_a_plan_names_the_metrics_that_rules_look_at_and_follows_their_changes(world: World) -> None:
+async def test_a_plan_names_the_metrics_that_rules_look_at_and_follows_their_changes(world: ManagerWorld) -> None:
     await world.manager()
     async with (await world.agent()).alive() as agent:
         service = await world.service("s")
@@ -294,7 +294,7 @@ async def test_a_plan_names_the_metrics_that_rules_look_at_and_follows_their_cha
         await eventually(lambda: agent.watched == {})
 
 
-async def test_a_scale_request_over_the_bus(world: World) -> None:
+async def test_a_scale_request_over_the_bus(world: ManagerWorld) -> None:
     await world.manager()
     async with (await world.agent()).alive() as agent:
         service = await world.service("s")
@@ -316,7 +316,7 @@ async def test_a_scale_request_over_the_bus(world: World) -> None:
         await eventually(lambda: len(agent.kernels) == 3)
 
 
-async def test_a_bus_that_lost_its_streams_is_filled_again(world: World, bus: Bus) -> None:
+async def test_a_bus_that_lost_its_streams_is_filled_again(world: ManagerWorld, bus: Bus) -> None:
     from nats.js import JetStreamContext  # noqa: PLC0415 - only here
 
     await world.manager()

@@ -28,22 +28,22 @@ from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.services import Services
 from headrace.manager.store import sessions, tables
 from tests.support.wait import eventually
-from tests.support.worlds.manager import World
+from tests.support.worlds.manager import ManagerWorld
 
 
 @pytest.fixture
-async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[World]:
+async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[ManagerWorld]:
     async with AsyncExitStack() as stack:
-        made = World(pool, servers, stack)
+        made = ManagerWorld(pool, servers, stack)
         await made.prepare()
         yield made
 
 
-async def _live(world: World) -> list[UUID]:
+async def _live(world: ManagerWorld) -> list[UUID]:
     return [row["id"] for row in await world.pool.fetch("select id from sessions where status <> 'ended' order by id")]
 
 
-async def test_a_manager_that_was_away_loses_no_machine(world: World) -> None:
+async def test_a_manager_that_was_away_loses_no_machine(world: ManagerWorld) -> None:
     proxy = await world.proxy()
     async with (await world.agent()).alive() as agent:
         async with world.running_manager():
@@ -61,11 +61,11 @@ async def test_a_manager_that_was_away_loses_no_machine(world: World) -> None:
         assert all(sum(r.state == "active" for r in table.routes) == 2 for table in proxy.history[seen:])
 
 
-async def _heard_lately(world: World) -> bool:
+async def _heard_lately(world: ManagerWorld) -> bool:
     return bool(await world.pool.fetchval("select last_seen_at > now() - interval '2 seconds' from agents"))
 
 
-async def test_reports_that_nobody_could_write_down_still_prove_presence(world: World, bus: Bus) -> None:
+async def test_reports_that_nobody_could_write_down_still_prove_presence(world: ManagerWorld, bus: Bus) -> None:
     """The database was away, or another manager of the group took the reports and hangs: the machine talks all the same."""
     now = 1000.0
     poked: list[str] = []
@@ -91,7 +91,7 @@ async def test_reports_that_nobody_could_write_down_still_prove_presence(world: 
 
 
 async def test_reports_are_heard_while_the_streams_cannot_be_made(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: ManagerWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a full disk, which JetStream refuses to write to: whoever talks is there, and scale requests are answered."""
     refusals = 0
@@ -117,7 +117,7 @@ async def test_reports_are_heard_while_the_streams_cannot_be_made(
         assert refusals > 3, "and the streams are tried again"
 
 
-async def test_a_pass_without_the_bus_loses_nobody(world: World, bus: Bus) -> None:
+async def test_a_pass_without_the_bus_loses_nobody(world: ManagerWorld, bus: Bus) -> None:
     now = 1000.0
     agents = AgentLiveness(world.pool, bus, lambda *_: None, lost_after=timedelta(seconds=8), clock=lambda: now)
     await _insert_agent(world, "agent-1", "1 hour")
@@ -135,7 +135,7 @@ async def test_a_pass_without_the_bus_loses_nobody(world: World, bus: Bus) -> No
         assert await _lost(world) == ["agent-1"]
 
 
-async def _insert_agent(world: World, agent_id: str, silent_for: str, *, cpu: str = "8") -> None:
+async def _insert_agent(world: ManagerWorld, agent_id: str, silent_for: str, *, cpu: str = "8") -> None:
     machine = {
         "hostname": agent_id,
         "architecture": "x86_64",
@@ -155,11 +155,11 @@ async def _insert_agent(world: World, agent_id: str, silent_for: str, *, cpu: st
     )
 
 
-async def _lost(world: World) -> list[str]:
+async def _lost(world: ManagerWorld) -> list[str]:
     return [row["id"] for row in await world.pool.fetch("select id from agents where lost_at is not null order by id")]
 
 
-async def _running(world: World, service: UUID, agent_id: str) -> tuple[SessionId, UUID]:
+async def _running(world: ManagerWorld, service: UUID, agent_id: str) -> tuple[SessionId, UUID]:
     """Insert a running, healthy replica; return its session and kernel."""
     session, kernel = SessionId(new_uuid()), new_uuid()
     await world.pool.execute(
@@ -177,7 +177,7 @@ async def _running(world: World, service: UUID, agent_id: str) -> tuple[SessionI
     return session, kernel
 
 
-async def test_a_session_that_drains_between_reading_and_marking_is_not_marked(world: World) -> None:
+async def test_a_session_that_drains_between_reading_and_marking_is_not_marked(world: ManagerWorld) -> None:
     await _insert_agent(world, "agent-1", "0 s")
     service = await world.service("s")
     _, kernel = await _running(world, service, "agent-1")
@@ -205,7 +205,7 @@ async def test_a_session_that_drains_between_reading_and_marking_is_not_marked(w
     assert await world.pool.fetchval("select left_generation from kernels where id = $1", kernel) == 8
 
 
-async def test_decisions_on_a_replica_set_that_changed_are_not_carried_out(world: World) -> None:
+async def test_decisions_on_a_replica_set_that_changed_are_not_carried_out(world: ManagerWorld) -> None:
     await _insert_agent(world, "agent-1", "0 s")
     service = await world.service("s")
     session, _ = await _running(world, service, "agent-1")
@@ -223,7 +223,7 @@ async def test_decisions_on_a_replica_set_that_changed_are_not_carried_out(world
         assert not await sessions.leave(con, Retire(session, "ended", reason), 1)
 
 
-async def test_many_managers_start_each_replica_once(world: World) -> None:
+async def test_many_managers_start_each_replica_once(world: ManagerWorld) -> None:
     """Passes of several managers on one snapshot: without the fence each would start all."""
     service = await world.service("s", replicas=4)
     proxies = _NoProxies()
@@ -241,7 +241,7 @@ class _NoProxies:
         return False
 
 
-async def test_a_tombstone_waits_for_a_manager_however_long_it_is_away(world: World) -> None:
+async def test_a_tombstone_waits_for_a_manager_however_long_it_is_away(world: ManagerWorld) -> None:
     proxy = await world.proxy()
     async with world.running_manager():
         service = await world.service("s", replicas=0)
@@ -254,7 +254,7 @@ async def test_a_tombstone_waits_for_a_manager_however_long_it_is_away(world: Wo
         await eventually(lambda: proxy.tables[service].removed)
 
 
-async def test_removals_end_and_are_told_again_to_who_still_has_the_service(world: World, bus: Bus) -> None:
+async def test_removals_end_and_are_told_again_to_who_still_has_the_service(world: ManagerWorld, bus: Bus) -> None:
     proxy = await world.proxy()
     await world.manager()
     services = [await world.service(f"s{n}", replicas=0) for n in range(3)]
@@ -278,7 +278,7 @@ async def test_removals_end_and_are_told_again_to_who_still_has_the_service(worl
     assert set(proxy.tables) == {services[0]}
 
 
-async def test_a_deleted_service_that_the_bus_brings_back_is_removed_again(world: World, bus: Bus) -> None:
+async def test_a_deleted_service_that_the_bus_brings_back_is_removed_again(world: ManagerWorld, bus: Bus) -> None:
     """NATS that is killed after it was told to delete a subject's newest message finds the one before it again."""
     proxy = await world.proxy()
     await world.manager()
@@ -301,7 +301,7 @@ async def test_a_deleted_service_that_the_bus_brings_back_is_removed_again(world
     await eventually(lambda: proxy.tables[service].removed, within_s=20)
 
 
-async def test_tables_of_services_that_are_not_known_any_more_are_removed(world: World, bus: Bus) -> None:
+async def test_tables_of_services_that_are_not_known_any_more_are_removed(world: ManagerWorld, bus: Bus) -> None:
     """A bus that is restored from an old copy brings back what the database has forgotten; so does an app-proxy's disk."""
     proxy = await world.proxy()
     restored, on_disk = (
@@ -332,7 +332,7 @@ async def test_tables_of_services_that_are_not_known_any_more_are_removed(world:
     assert not proxy.tables[living].removed
 
 
-async def test_a_kernel_that_somebody_removed_is_replaced(world: World) -> None:
+async def test_a_kernel_that_somebody_removed_is_replaced(world: ManagerWorld) -> None:
     await world.manager()
     proxy = await world.proxy()
     async with (await world.agent()).alive() as agent:
@@ -348,7 +348,7 @@ async def test_a_kernel_that_somebody_removed_is_replaced(world: World) -> None:
         assert reason == "kernel-vanished"
 
 
-async def test_replicas_of_a_deleted_service_on_a_lost_machine_do_not_hold_the_deletion(world: World) -> None:
+async def test_replicas_of_a_deleted_service_on_a_lost_machine_do_not_hold_the_deletion(world: ManagerWorld) -> None:
     await world.manager(lost_after_s=1)
     async with (await world.agent()).alive() as agent:
         service = await world.service("s", replicas=2, grace_s=600)
@@ -364,7 +364,7 @@ async def test_replicas_of_a_deleted_service_on_a_lost_machine_do_not_hold_the_d
     assert held == 2, "they may still run there"
 
 
-async def test_a_machine_whose_plan_is_full_takes_no_more_and_says_so(world: World, bus: Bus) -> None:
+async def test_a_machine_whose_plan_is_full_takes_no_more_and_says_so(world: ManagerWorld, bus: Bus) -> None:
     await world.manager()
     async with (await world.agent()).alive() as agent:
         one = await world.service("one", replicas=1)

@@ -17,16 +17,17 @@ from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import sessions
+from tests.support.fakes.agent import FakeAgent, Outcome
 from tests.support.wait import eventually
-from tests.support.worlds.manager import FakeAgent, Outcome, World
+from tests.support.worlds.manager import ManagerWorld
 
 _NO_TIME = timedelta(0)
 
 
 @pytest.fixture
-async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[World]:
+async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[ManagerWorld]:
     async with AsyncExitStack() as stack:
-        made = World(pool, servers, stack)
+        made = ManagerWorld(pool, servers, stack)
         await made.prepare()
         yield made
 
@@ -40,11 +41,11 @@ def fails(agent: FakeAgent, revision: UUID) -> None:
     agent.outcome = outcome
 
 
-async def column(world: World, service: ServiceId, name: str) -> Any:
+async def column(world: ManagerWorld, service: ServiceId, name: str) -> Any:
     return await world.pool.fetchval(f"select {name} from services where id = $1", service)
 
 
-async def running(world: World, service: ServiceId, revision: UUID) -> int:
+async def running(world: ManagerWorld, service: ServiceId, revision: UUID) -> int:
     return int(
         await world.pool.fetchval(
             "select count(*) from sessions where service_id = $1 and revision_id = $2 and status = 'running' and health = 'healthy'",
@@ -54,11 +55,13 @@ async def running(world: World, service: ServiceId, revision: UUID) -> int:
     )
 
 
-async def gave_up(world: World, service: ServiceId) -> bool:
+async def gave_up(world: ManagerWorld, service: ServiceId) -> bool:
     return bool(await column(world, service, "failed_starts") >= 5)
 
 
-async def test_after_a_failed_rollout_dead_replicas_of_the_revision_that_serves_are_replaced(world: World) -> None:
+async def test_after_a_failed_rollout_dead_replicas_of_the_revision_that_serves_are_replaced(
+    world: ManagerWorld,
+) -> None:
     await world.manager()
     proxy = await world.proxy()
     async with (await world.agent()).alive() as agent:
@@ -88,7 +91,7 @@ async def test_after_a_failed_rollout_dead_replicas_of_the_revision_that_serves_
         assert await column(world, service, "revision_id") == second
 
 
-async def test_a_rollout_that_failed_is_rolled_back_when_told_to(world: World) -> None:
+async def test_a_rollout_that_failed_is_rolled_back_when_told_to(world: ManagerWorld) -> None:
     await world.manager()
     proxy = await world.proxy()
     async with (await world.agent()).alive() as agent:
@@ -111,7 +114,7 @@ async def test_a_rollout_that_failed_is_rolled_back_when_told_to(world: World) -
         assert await world.pool.fetchval("select count(*) from start_errors where service_id = $1", service) >= 1
 
 
-async def test_ends_in_operation_are_kept_with_exit_code_counted_and_slowed_down(world: World) -> None:
+async def test_ends_in_operation_are_kept_with_exit_code_counted_and_slowed_down(world: ManagerWorld) -> None:
     await world.manager()
     async with (await world.agent()).alive() as agent:
         service = await world.service("s")
@@ -143,7 +146,7 @@ async def test_ends_in_operation_are_kept_with_exit_code_counted_and_slowed_down
         ]
 
 
-async def test_a_rollout_that_needs_its_own_gpus_gives_one_replica_up(world: World, monkeypatch: Any) -> None:
+async def test_a_rollout_that_needs_its_own_gpus_gives_one_replica_up(world: ManagerWorld, monkeypatch: Any) -> None:
     monkeypatch.setattr("headrace.manager.domain.lifecycle.replicas.STUCK_AFTER", _NO_TIME)
     await world.manager()
     proxy = await world.proxy()
@@ -162,7 +165,7 @@ async def test_a_rollout_that_needs_its_own_gpus_gives_one_replica_up(world: Wor
         assert "made-room-for-update" in {row["reason_code"] for row in reasons}
 
 
-async def test_a_rollout_that_may_give_none_up_waits(world: World, monkeypatch: Any) -> None:
+async def test_a_rollout_that_may_give_none_up_waits(world: ManagerWorld, monkeypatch: Any) -> None:
     monkeypatch.setattr("headrace.manager.domain.lifecycle.replicas.STUCK_AFTER", _NO_TIME)
     loops = await world.manager()
     proxy = await world.proxy()
@@ -192,7 +195,7 @@ async def test_a_rollout_that_may_give_none_up_waits(world: World, monkeypatch: 
         assert await world.statuses(service) == ["pending", "running"]
 
 
-async def test_a_trial_run_gets_its_verdict_and_ends(world: World) -> None:
+async def test_a_trial_run_gets_its_verdict_and_ends(world: ManagerWorld) -> None:
     await world.manager()
     async with (await world.agent()).alive() as agent:
         resolved = ResolvedSpec.model_validate(

@@ -21,14 +21,16 @@ from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import open_pool
 from headrace.embedded.stack import EmbeddedServers
+from tests.support.fakes.agent import FakeAgent
+from tests.support.fakes.appproxy import FakeAppProxy
 from tests.support.wait import eventually
-from tests.support.worlds.manager import FakeAgent, FakeProxy, World
+from tests.support.worlds.manager import ManagerWorld
 
 T = TypeVar("T")
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[ManagerWorld]:
     """Servers of the test's own, which it may kill."""
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(
@@ -39,27 +41,27 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         user, password = servers.nats_user("manager")
         async with open_bus(servers.nats_url, user=user, password=password, name="test") as bus:
             await ensure_streams(bus)
-        made = World(pool, servers, stack)
+        made = ManagerWorld(pool, servers, stack)
         await made.prepare()
         yield made
 
 
-def _kill(world: World, name: str) -> None:
+def _kill(world: ManagerWorld, name: str) -> None:
     pid = world.servers.keepers[name].pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
 
 
-async def _live(world: World) -> list[UUID]:
+async def _live(world: ManagerWorld) -> list[UUID]:
     return [row["id"] for row in await world.pool.fetch("select id from sessions where status <> 'ended' order by id")]
 
 
-async def _settled(agent: FakeAgent, proxy: FakeProxy, service: UUID, replicas: int) -> None:
+async def _settled(agent: FakeAgent, proxy: FakeAppProxy, service: UUID, replicas: int) -> None:
     await eventually(lambda: len(agent.kernels) == replicas and proxy.serving(service) == replicas, within_s=40)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["nats", "postgres"])
-async def test_an_outage_touches_nothing_that_runs(world: World, name: str) -> None:
+async def test_an_outage_touches_nothing_that_runs(world: ManagerWorld, name: str) -> None:
     await world.manager(lost_after_s=2)
     proxy = await world.proxy()
     async with (await world.agent()).alive() as agent:
@@ -78,14 +80,14 @@ async def test_an_outage_touches_nothing_that_runs(world: World, name: str) -> N
         assert await world.pool.fetchval("select count(*) from agents where lost_at is not null") == 0
 
 
-async def _works(world: World) -> bool:
+async def _works(world: ManagerWorld) -> bool:
     try:
         return bool(await world.pool.fetchval("select true", timeout=2))
     except Exception as error:
         raise AssertionError(f"not yet: {error}") from error
 
 
-async def test_a_pass_cut_anywhere_is_made_good(world: World) -> None:
+async def test_a_pass_cut_anywhere_is_made_good(world: ManagerWorld) -> None:
     """Every connection to the database is cut again and again while services come, grow, shrink, change and go."""
     async with world.running_manager(lost_after_s=5):
         proxy = await world.proxy()
@@ -114,7 +116,7 @@ async def test_a_pass_cut_anywhere_is_made_good(world: World) -> None:
 
 
 @asynccontextmanager
-async def _cutting(world: World) -> AsyncIterator[None]:
+async def _cutting(world: ManagerWorld) -> AsyncIterator[None]:
     """Cut all connections to the database every so often, from one that is spared."""
     stop = asyncio.Event()
 
@@ -155,7 +157,7 @@ async def _settled_kernels(agent: FakeAgent, wanted: dict[UUID, int]) -> None:
     await eventually(counted, within_s=60, what=f"kernels {wanted}")
 
 
-async def test_a_crashed_replica_is_out_of_every_table_without_a_periodic_pass(world: World) -> None:
+async def test_a_crashed_replica_is_out_of_every_table_without_a_periodic_pass(world: ManagerWorld) -> None:
     """The report of its end is what takes it out: loops that would look by themselves do so in an hour."""
     await world.manager(every_s=3600)
     proxy = await world.proxy()
@@ -176,5 +178,5 @@ async def test_a_crashed_replica_is_out_of_every_table_without_a_periodic_pass(w
             await _settled(agent, proxy, service, 3)
 
 
-def _active(proxy: FakeProxy, service: UUID) -> set[UUID]:
+def _active(proxy: FakeAppProxy, service: UUID) -> set[UUID]:
     return {r.session_id for r in proxy.tables[service].routes if r.state == "active"}  # type: ignore[index]

@@ -15,14 +15,15 @@ from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.access import Actor
 from headrace.manager.usecases.receipts import Receipts
+from tests.support.fakes.appproxy import FakeAppProxy
 from tests.support.wait import eventually
-from tests.support.worlds.manager import FakeProxy, World
+from tests.support.worlds.manager import ManagerWorld
 
 
 class Looking:
     """A world in which somebody looks at receipts."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ManagerWorld) -> None:
         self.world = world
         self._actor = Actor(UserId(world.user), "someone", operator=True, source_address="")
         self._receipts = Receipts(world.pool)
@@ -62,7 +63,7 @@ class Looking:
 @pytest.fixture
 async def look(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[Looking]:
     async with AsyncExitStack() as stack:
-        world = World(pool, servers, stack)
+        world = ManagerWorld(pool, servers, stack)
         await world.prepare()
         yield Looking(world)
 
@@ -73,7 +74,7 @@ def _receipt(started: int, **ended: float) -> DrainReceipt:
     )
 
 
-async def _tells(proxy: FakeProxy, session_id: SessionId, receipt: DrainReceipt) -> None:
+async def _tells(proxy: FakeAppProxy, session_id: SessionId, receipt: DrainReceipt) -> None:
     proxy.receipts[session_id] = receipt
     await proxy.report()
 

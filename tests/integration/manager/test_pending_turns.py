@@ -17,18 +17,18 @@ from headrace.manager.loops.placement import Placing
 from headrace.manager.metrics import PASSED_OVER
 from headrace.manager.store import sessions
 from tests.support import many_rows
-from tests.support.worlds.manager import World
+from tests.support.worlds.manager import ManagerWorld
 
 
 @pytest.fixture
-async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[World]:
+async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[ManagerWorld]:
     async with AsyncExitStack() as stack:
-        made = World(pool, servers, stack)
+        made = ManagerWorld(pool, servers, stack)
         await made.prepare()
         yield made
 
 
-async def _wait(world: World, service: ServiceId, count: int) -> list[UUID]:
+async def _wait(world: ManagerWorld, service: ServiceId, count: int) -> list[UUID]:
     """Make `count` pending sessions of the service."""
     ids = sorted(new_uuid() for _ in range(count))
     await world.pool.executemany(
@@ -39,7 +39,7 @@ async def _wait(world: World, service: ServiceId, count: int) -> list[UUID]:
     return ids
 
 
-async def test_projects_and_in_them_services_take_turns(world: World) -> None:
+async def test_projects_and_in_them_services_take_turns(world: ManagerWorld) -> None:
     first = await _wait(world, await world.service("huge"), 20)
     [sibling] = await _wait(world, await world.service("sibling"), 1)
     world.project = ProjectId(new_uuid())
@@ -52,7 +52,7 @@ async def test_projects_and_in_them_services_take_turns(world: World) -> None:
     assert everything == sorted([*first, sibling, *others])
 
 
-async def _placed(world: World) -> dict[UUID, tuple[str, str, str]]:
+async def _placed(world: ManagerWorld) -> dict[UUID, tuple[str, str, str]]:
     """Run one placement pass; return status, reason code and text of each session."""
     await Placing(world.pool, utc_now, lambda *_: None).one_pass()
     rows = await world.pool.fetch("select id, status, reason_code, reason_text from sessions")
@@ -68,7 +68,7 @@ async def _placed(world: World) -> dict[UUID, tuple[str, str, str]]:
     ],
 )
 async def test_a_session_whose_spec_cannot_be_read_says_so_and_the_others_are_placed(
-    world: World, stored: str, why: str
+    world: ManagerWorld, stored: str, why: str
 ) -> None:
     await many_rows.machines(world.pool, 1)
     bad_service, good_service = await world.service("bad"), await world.service("good")
@@ -82,7 +82,7 @@ async def test_a_session_whose_spec_cannot_be_read_says_so_and_the_others_are_pl
 
 
 @pytest.mark.parametrize("machine", ["{}", '{"runtime": "process", "gpus": [1]}', '{"runtime": ["process"]}', "[]"])
-async def test_a_machine_that_cannot_be_read_gets_nothing_and_the_others_do(world: World, machine: str) -> None:
+async def test_a_machine_that_cannot_be_read_gets_nothing_and_the_others_do(world: ManagerWorld, machine: str) -> None:
     await many_rows.machines(world.pool, 2)
     await world.pool.execute(f"update agents set machine = '{machine}' where id = 'm-1'")
     ids = await _wait(world, await world.service("s"), 3)
@@ -92,7 +92,7 @@ async def test_a_machine_that_cannot_be_read_gets_nothing_and_the_others_do(worl
     assert PASSED_OVER.labels("placement")._value.get() == before + 1
 
 
-async def test_a_machine_that_the_database_cannot_count_costs_what_would_go_there(world: World) -> None:
+async def test_a_machine_that_the_database_cannot_count_costs_what_would_go_there(world: ManagerWorld) -> None:
     await many_rows.machines(world.pool, 1)
     await world.pool.execute('update agents set slots = slots || \'{"mem": "64g"}\'')
     service = await world.service("s", slots={"cpu": "1", "mem": "1024"})

@@ -54,7 +54,7 @@ def kernel(number: int, rank: int = 0) -> str:
 
 
 @dataclass
-class World:
+class ScalingInputBuilder:
     """One service."""
 
     rules: Sequence[Rule]
@@ -64,18 +64,20 @@ class World:
     fired: Mapping[RuleId, datetime] = field(default_factory=dict)
     window: Window = field(default_factory=Window)
 
-    def said(self, origin: Origin, owner: str, metric: str, value: float, *, ago_s: float = 1, by: str = "") -> World:
+    def said(
+        self, origin: Origin, owner: str, metric: str, value: float, *, ago_s: float = 1, by: str = ""
+    ) -> ScalingInputBuilder:
         """Add one reading, `ago_s` before NOW."""
         self.window.add(Reading(origin, owner, by, metric, int(NOW_MS - ago_s * 1000), value, 1))
         return self
 
-    def kernels_say(self, metric: str, *values: float) -> World:
+    def kernels_say(self, metric: str, *values: float) -> ScalingInputBuilder:
         """Replica n's kernel says the n-th value."""
         for number, value in enumerate(values, start=1):
             self.said(Origin.KERNEL, kernel(number), metric, value)
         return self
 
-    def said_at(self, now: datetime, value: float) -> World:
+    def said_at(self, now: datetime, value: float) -> ScalingInputBuilder:
         """The first replica's kernel says this much `cpu_util` a second before `now`."""
         at_ms = int(now.timestamp() * 1000) - 1000
         self.window.add(Reading(Origin.KERNEL, kernel(1), "", "cpu_util", at_ms, value, 1))

@@ -30,7 +30,7 @@ ILLEGAL = "headrace_proxy_illegal_transitions_total{"
 
 
 @dataclass
-class World:
+class AppProxyWorld:
     """A running app-proxy."""
 
     proxy: AppProxy
@@ -82,7 +82,7 @@ class World:
 
 
 @asynccontextmanager
-async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
+async def running(data_dir: Path, **settings: Any) -> AsyncIterator[AppProxyWorld]:
     """An app-proxy on free ports, stopped in order at the end."""
     known: dict[str, Any] = {
         "nats_url": NOWHERE,
@@ -107,7 +107,7 @@ async def running(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
 
         await eventually(serves, every_s=0.005)
         async with httpx.AsyncClient(verify=False, timeout=20) as http:
-            world = World(proxy, stop, ended, http)
+            world = AppProxyWorld(proxy, stop, ended, http)
             try:
                 yield world
                 if not (ended.done() or world.may_be_illegal):

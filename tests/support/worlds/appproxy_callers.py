@@ -15,7 +15,7 @@ from headrace.appproxy.dataplane.ratelimit.policy import DAY_S
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, RouteTable
 from tests.support.factories.route_tables import route, table
-from tests.support.worlds.appproxy import Backend, World
+from tests.support.worlds.appproxy import AppProxyWorld, Backend
 
 NOON = 20_000 * DAY_S + DAY_S // 2
 SECRET = "s" * 43
@@ -24,12 +24,12 @@ SECRET = "s" * 43
 class Clock:
     """The time by which limits are judged: seconds from a noon (UTC) on; it stands still."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: AppProxyWorld) -> None:
         self.now = 0.0
         judge_by(world, RateLimiter("", clock=lambda: self.now, wall=lambda: NOON + self.now))
 
 
-def judge_by(world: World, limits: RateLimiter) -> None:
+def judge_by(world: AppProxyWorld, limits: RateLimiter) -> None:
     """Use these; the plane closes them."""
     world.plane.context.rate_limiter = limits
 
@@ -73,7 +73,7 @@ def robots(replica: Backend, bound: RateLimits, **more: Any) -> RouteTable:
     return table("chat", open_to_public=False, clients=(robot(bound),), routes=(route(port=replica.port),), **more)
 
 
-async def call(world: World, *, user: str = "robot", **asked: Any) -> httpx.Response:
+async def call(world: AppProxyWorld, *, user: str = "robot", **asked: Any) -> httpx.Response:
     return await world.http.post(f"{world.url}/chat/v1/completions", json=asked, auth=(user, SECRET))
 
 
@@ -87,7 +87,7 @@ def says(answer: httpx.Response) -> dict[str, str]:
     return {"status": str(answer.status_code), "reason": answer.json().get("reason", ""), **shown}
 
 
-async def left(world: World) -> int:
+async def left(world: AppProxyWorld) -> int:
     """Tokens that the client has left, as a request that costs none is told."""
     answer = await world.http.get(f"{world.url}/chat/", auth=("robot", SECRET))
     assert answer.status_code == 200

@@ -14,7 +14,7 @@ from aiohttp import web
 from headrace.appproxy.dataplane.balancing.backend import Backend as ServiceBackend
 from headrace.common.contracts.messages.routes import Route
 from tests.support.factories.route_tables import route
-from tests.support.worlds.appproxy import Backend, World, backend
+from tests.support.worlds.appproxy import AppProxyWorld, Backend, backend
 
 
 @dataclass
@@ -69,14 +69,14 @@ async def fleet(number: int, *, held: bool = False) -> AsyncIterator[Fleet]:
 class Clock:
     """A clock that goes on only when told."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: AppProxyWorld) -> None:
         self.now_s = world.plane.context.now()
 
     def __call__(self) -> float:
         return self.now_s
 
 
-def stop_time(world: World) -> Clock:
+def stop_time(world: AppProxyWorld) -> Clock:
     """Return the clock that the services of the tables so far go by from now on: queue, health and retries."""
     clock = Clock(world)
     for serving in world.plane.backends:
@@ -84,21 +84,21 @@ def stop_time(world: World) -> Clock:
     return clock
 
 
-def serving(world: World, name: str = "chat") -> ServiceBackend:
+def serving(world: AppProxyWorld, name: str = "chat") -> ServiceBackend:
     """Return the live side of a service."""
     found = world.plane.backends.by_name(name)
     assert found is not None
     return found
 
 
-async def passed_over(world: World, name: str = "chat") -> list[int]:
+async def passed_over(world: AppProxyWorld, name: str = "chat") -> list[int]:
     """Return the replicas that the admin page shows as passed over."""
     services = (await world.http.get(f"{world.admin}/routes")).json()["services"]
     routes = next(one for one in services if one["name"] == name)["routes"]
     return [int(one["session_id"].replace("-", ""), 16) for one in routes if one["ejected"]]
 
 
-def waiting(world: World, name: str = "chat") -> int:
+def waiting(world: AppProxyWorld, name: str = "chat") -> int:
     """Return how many requests wait in the queue."""
     seen = world.proxy.traffic.snapshot().queues.get(serving(world, name).table.service_id)
     return seen.requests if seen is not None else 0

@@ -12,7 +12,7 @@ from typing import Any
 from headrace.appproxy.control.workers.pool import WorkerPool
 from headrace.common.contracts.messages.routes import RouteTable
 from tests.support.wait import eventually
-from tests.support.worlds.appproxy import World, running
+from tests.support.worlds.appproxy import AppProxyWorld, running
 
 _ID = b"X-Request-Id: "
 
@@ -109,7 +109,7 @@ async def refuses(port: int) -> bool:
 class Two:
     """A running app-proxy with two workers."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: AppProxyWorld) -> None:
         self.world = world
         assert isinstance(world.proxy.traffic, WorkerPool)
         self.traffic = world.proxy.traffic

@@ -10,7 +10,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from headrace.agent.domain.convergence import Action, CancelStart, Evict, MarkLost, Remove, Start, Stop, World, decide
+from headrace.agent.domain.convergence import (
+    Action,
+    CancelStart,
+    ConvergenceInput,
+    Evict,
+    MarkLost,
+    Remove,
+    Start,
+    Stop,
+    decide,
+)
 from headrace.agent.domain.kernels import LOST, KernelRecord, Operation, Phase, SeenKernel, ending_of
 from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
@@ -51,49 +61,49 @@ ONE = KernelId(new_uuid())
 
 
 def test_without_a_plan_nothing_is_done() -> None:
-    assert decide(World(None, {ONE: seen_of(ONE, "running")}, {}, {})) == []
+    assert decide(ConvergenceInput(None, {ONE: seen_of(ONE, "running")}, {}, {})) == []
 
 
 def test_a_kernel_that_is_not_planned_is_stopped_then_removed() -> None:
     record = KernelRecord(spec=spec_of(ONE), started_at=NOW)
-    assert decide(World({}, {ONE: seen_of(ONE, "running")}, {ONE: record}, {})) == [Stop(ONE, 10.0)]
-    assert decide(World({}, {ONE: seen_of(ONE, "running")}, {}, {})) == [Stop(ONE, 10.0)]
-    assert decide(World({}, {ONE: seen_of(ONE, "exited")}, {ONE: record}, {})) == [Remove(ONE)]
-    assert decide(World({}, {}, {ONE: record}, {})) == [Remove(ONE)]
+    assert decide(ConvergenceInput({}, {ONE: seen_of(ONE, "running")}, {ONE: record}, {})) == [Stop(ONE, 10.0)]
+    assert decide(ConvergenceInput({}, {ONE: seen_of(ONE, "running")}, {}, {})) == [Stop(ONE, 10.0)]
+    assert decide(ConvergenceInput({}, {ONE: seen_of(ONE, "exited")}, {ONE: record}, {})) == [Remove(ONE)]
+    assert decide(ConvergenceInput({}, {}, {ONE: record}, {})) == [Remove(ONE)]
 
 
 def test_a_start_under_way_is_given_up_when_the_plan_drops_it() -> None:
-    assert decide(World({}, {}, {}, {ONE: "start"})) == [CancelStart(ONE)]
-    assert decide(World({}, {}, {}, {ONE: "stop"})) == []
+    assert decide(ConvergenceInput({}, {}, {}, {ONE: "start"})) == [CancelStart(ONE)]
+    assert decide(ConvergenceInput({}, {}, {}, {ONE: "stop"})) == []
 
 
 def test_a_start_that_ended_while_the_runtime_was_asked_is_not_taken_for_vanished() -> None:
     spec = spec_of(ONE)
     record = KernelRecord(spec=spec, started_at=NOW)
-    assert decide(World({ONE: spec}, {}, {ONE: record}, {})) == [MarkLost(ONE)]
-    assert decide(World({ONE: spec}, {}, {ONE: record}, {}, unsettled=frozenset({ONE}))) == []
-    assert decide(World({}, {}, {ONE: record}, {}, unsettled=frozenset({ONE}))) == []
+    assert decide(ConvergenceInput({ONE: spec}, {}, {ONE: record}, {})) == [MarkLost(ONE)]
+    assert decide(ConvergenceInput({ONE: spec}, {}, {ONE: record}, {}, unsettled=frozenset({ONE}))) == []
+    assert decide(ConvergenceInput({}, {}, {ONE: record}, {}, unsettled=frozenset({ONE}))) == []
 
 
 def test_what_ended_failed_or_vanished_is_not_started_again() -> None:
     plan = {ONE: spec_of(ONE)}
     ran = KernelRecord(spec=spec_of(ONE), started_at=NOW)
-    assert decide(World(plan, {ONE: seen_of(ONE, "exited")}, {ONE: ran}, {})) == []
-    assert decide(World(plan, {}, {ONE: ran}, {})) == [MarkLost(ONE)]
-    assert decide(World(plan, {}, {ONE: ran.model_copy(update={"ending": LOST})}, {})) == []
+    assert decide(ConvergenceInput(plan, {ONE: seen_of(ONE, "exited")}, {ONE: ran}, {})) == []
+    assert decide(ConvergenceInput(plan, {}, {ONE: ran}, {})) == [MarkLost(ONE)]
+    assert decide(ConvergenceInput(plan, {}, {ONE: ran.model_copy(update={"ending": LOST})}, {})) == []
     failed = KernelRecord(spec=spec_of(ONE), failure=Reason(code="folder-missing", text="x"))
-    assert decide(World(plan, {ONE: seen_of(ONE, "created")}, {ONE: failed}, {})) == []
+    assert decide(ConvergenceInput(plan, {ONE: seen_of(ONE, "created")}, {ONE: failed}, {})) == []
 
 
 def test_a_cut_start_is_begun_anew_but_not_while_a_newer_plan_may_come() -> None:
     record = KernelRecord(spec=spec_of(ONE))
     for seen in ({}, {ONE: seen_of(ONE, "created")}):
-        assert decide(World({ONE: spec_of(ONE)}, seen, {ONE: record}, {})) == [Start(spec_of(ONE))]
-        assert decide(World({ONE: spec_of(ONE)}, seen, {ONE: record}, {}, may_start=False)) == []
+        assert decide(ConvergenceInput({ONE: spec_of(ONE)}, seen, {ONE: record}, {})) == [Start(spec_of(ONE))]
+        assert decide(ConvergenceInput({ONE: spec_of(ONE)}, seen, {ONE: record}, {}, may_start=False)) == []
 
 
 def test_a_kernel_found_running_without_a_record_is_left_running() -> None:
-    assert decide(World({ONE: spec_of(ONE)}, {ONE: seen_of(ONE, "running")}, {}, {})) == []
+    assert decide(ConvergenceInput({ONE: spec_of(ONE)}, {ONE: seen_of(ONE, "running")}, {}, {})) == []
 
 
 class Machine(RuleBasedStateMachine):
@@ -191,7 +201,9 @@ class Machine(RuleBasedStateMachine):
     def decide(self) -> list[Action]:
         seen = {kernel_id: seen_of(kernel_id, phase) for kernel_id, phase in self.real.items()}
         return decide(
-            World(self.plan, seen, dict(self.records), dict(self.busy), to_evict=dict.fromkeys(self.over, MUCH))
+            ConvergenceInput(
+                self.plan, seen, dict(self.records), dict(self.busy), to_evict=dict.fromkeys(self.over, MUCH)
+            )
         )
 
     def act(self, action: Action) -> None:

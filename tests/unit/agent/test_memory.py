@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.agent.domain.convergence import Evict, World, decide
+from headrace.agent.domain.convergence import ConvergenceInput, Evict, decide
 from headrace.agent.domain.health import Policy, begin
 from headrace.agent.domain.kernels import KernelRecord, ending_of, report_of
 from headrace.agent.domain.memory import MemoryOver, over_limit
@@ -214,10 +214,10 @@ def test_where_set_it_is_ended_though_it_is_wanted_and_that_is_why() -> None:
     assert end.code == "out-of-memory"
     plan, record = {ONE: spec_of(ONE)}, KernelRecord(spec=spec_of(ONE), started_at=NOW)
     running = {ONE: seen_of(ONE, "running")}
-    assert decide(World(plan, running, {ONE: record}, {}, to_evict={ONE: end})) == [Evict(ONE, end)]
-    assert decide(World(plan, running, {ONE: record}, {ONE: "stop"}, to_evict={ONE: end})) == []
-    assert decide(World(plan, {ONE: seen_of(ONE, "exited")}, {ONE: record}, {}, to_evict={ONE: end})) == []
-    assert decide(World(plan, running, {ONE: record}, {}, to_evict={TWO: end})) == []
+    assert decide(ConvergenceInput(plan, running, {ONE: record}, {}, to_evict={ONE: end})) == [Evict(ONE, end)]
+    assert decide(ConvergenceInput(plan, running, {ONE: record}, {ONE: "stop"}, to_evict={ONE: end})) == []
+    assert decide(ConvergenceInput(plan, {ONE: seen_of(ONE, "exited")}, {ONE: record}, {}, to_evict={ONE: end})) == []
+    assert decide(ConvergenceInput(plan, running, {ONE: record}, {}, to_evict={TWO: end})) == []
     assert ending_of(seen_of(ONE, "exited"), ["t last words"], end).reason.text.startswith(end.text)
 
 

@@ -26,7 +26,7 @@ from tests.unit.agent.test_convergence import seen_of, spec_of
 KERNEL = KernelId(new_uuid())
 
 
-class World:
+class ProbedKernel:
     """One kernel that runs, and what its port answers."""
 
     def __init__(self, folder: Path, check: HealthCheck) -> None:
@@ -64,7 +64,7 @@ class World:
         return None
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[World]:
+    async def running(self) -> AsyncIterator[ProbedKernel]:
         task = asyncio.create_task(self.prober.run())
         try:
             yield self
@@ -85,7 +85,7 @@ def check(**changes: object) -> HealthCheck:
 async def test_of_a_program_that_hangs_as_many_checks_are_under_way_as_decide_and_no_more(
     tmp_path: Path, retries: int, most: int
 ) -> None:
-    async with World(tmp_path, check(max_retries=retries)).running() as world:
+    async with ProbedKernel(tmp_path, check(max_retries=retries)).running() as world:
         await eventually(lambda: world.looks_at_the_clock > 3 * MOST_AT_ONCE + 100)
         assert world.asked == most
         world.answers.set()
@@ -96,7 +96,7 @@ async def test_of_a_program_that_hangs_as_many_checks_are_under_way_as_decide_an
 async def test_an_answer_after_which_nobody_listens_is_a_failed_check_and_another_programs_is_out_at_once(
     tmp_path: Path,
 ) -> None:
-    async with World(tmp_path, check(max_retries=10_000)).running() as world:
+    async with ProbedKernel(tmp_path, check(max_retries=10_000)).running() as world:
         world.answer = Answer(passed=True, detail="answered 200", reached=True)
         world.answers.set()
         await eventually(lambda: world.is_now("healthy"))
@@ -109,7 +109,7 @@ async def test_an_answer_after_which_nobody_listens_is_a_failed_check_and_anothe
 
 
 async def test_a_check_that_breaks_costs_its_kernel_only_and_begins_anew(tmp_path: Path) -> None:
-    async with World(tmp_path, check()).running() as world:
+    async with ProbedKernel(tmp_path, check()).running() as world:
         world.fails = ValueError("a mistake of ours")
         world.answers.set()
         await eventually(lambda: world.asked > 0)
@@ -123,7 +123,7 @@ async def test_a_check_that_breaks_costs_its_kernel_only_and_begins_anew(tmp_pat
 
 
 async def test_a_kernel_that_runs_no_more_is_asked_no_more(tmp_path: Path) -> None:
-    async with World(tmp_path, check()).running() as world:
+    async with ProbedKernel(tmp_path, check()).running() as world:
         world.answers.set()
         await eventually(lambda: world.asked > 0)
         world.table.show({KERNEL: seen_of(KERNEL, "exited")})

@@ -11,7 +11,7 @@ from headrace.autoscaler.domain.observation import Horizon
 from headrace.autoscaler.domain.policy import decide
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.rule import Comparator
-from tests.support.factories.rules import NOW, World, rule, spec
+from tests.support.factories.rules import NOW, ScalingInputBuilder, rule, spec
 
 
 @given(
@@ -29,7 +29,7 @@ def test_scale_in_waits_for_scale_out(series: list[int], out_cooldown: int, in_c
     fired: dict[RuleId, datetime] = {}
     for tick, value in enumerate(series):
         now = NOW + timedelta(seconds=10 * tick)
-        world = World([out, inward], wanted=wanted, fired=dict(fired)).said_at(now, value)
+        world = ScalingInputBuilder([out, inward], wanted=wanted, fired=dict(fired)).said_at(now, value)
         fire = decide(world.subject(), Horizon(), now).fire
         if fire is None:
             continue

@@ -14,7 +14,7 @@ from headrace.autoscaler.domain.window import Origin
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
-from tests.support.factories.rules import NOW, World, kernel, replica, rule, spec
+from tests.support.factories.rules import NOW, ScalingInputBuilder, kernel, replica, rule, spec
 
 HORIZON = Horizon()
 HOLDS = {
@@ -25,11 +25,11 @@ HOLDS = {
 }
 
 
-def verdict(world: World) -> Verdict:
+def verdict(world: ScalingInputBuilder) -> Verdict:
     return decide(world.subject(), HORIZON, NOW)
 
 
-def only(world: World) -> RuleEvaluation:
+def only(world: ScalingInputBuilder) -> RuleEvaluation:
     (look,) = verdict(world).looks
     return look
 
@@ -45,14 +45,20 @@ def only(world: World) -> RuleEvaluation:
 )
 def test_comparators(comparator: Comparator, *, below: bool, equal: bool, above: bool) -> None:
     for value, fires in ((49.9, below), (50, equal), (50.1, above)):
-        look = only(World([rule(1, spec(comparator=comparator, threshold=50))]).kernels_say("cpu_util", value))
+        look = only(
+            ScalingInputBuilder([rule(1, spec(comparator=comparator, threshold=50))]).kernels_say("cpu_util", value)
+        )
         assert look.would_fire is fires, (comparator, value)
         assert look.observed == value
         assert look.reason.code == ("rule-fired" if fires else "condition-not-met")
 
 
 def test_the_reason_of_a_firing_has_the_numbers() -> None:
-    look = only(World([rule(1, spec())], wanted=2, replicas=[replica(1), replica(2)]).kernels_say("cpu_util", 90, 95))
+    look = only(
+        ScalingInputBuilder([rule(1, spec())], wanted=2, replicas=[replica(1), replica(2)]).kernels_say(
+            "cpu_util", 90, 95
+        )
+    )
     assert look.wanted == 3
     assert look.reason.text == "cpu_util 92.5 > 80 (mean over 2 of 2 live kernels): 2 → 3 replicas"
 
@@ -70,7 +76,9 @@ def test_the_reason_of_a_firing_has_the_numbers() -> None:
 )
 def test_a_result_outside_of_the_bounds_does_not_fire(step: int, wanted: int, code: str) -> None:
     look = only(
-        World([rule(1, spec(step=step, min_replicas=2, max_replicas=10))], wanted=wanted).kernels_say("cpu_util", 90)
+        ScalingInputBuilder([rule(1, spec(step=step, min_replicas=2, max_replicas=10))], wanted=wanted).kernels_say(
+            "cpu_util", 90
+        )
     )
     assert look.would_fire is (code == "rule-fired")
     assert look.reason.code == code
@@ -78,26 +86,30 @@ def test_a_result_outside_of_the_bounds_does_not_fire(step: int, wanted: int, co
 
 
 def test_a_metric_that_nobody_reports_does_not_fire_and_says_so() -> None:
-    look = only(World([rule(1, spec(comparator=Comparator.LESS_THAN))]))
+    look = only(ScalingInputBuilder([rule(1, spec(comparator=Comparator.LESS_THAN))]))
     assert (look.would_fire, look.observed, look.reason.code) == (False, None, "metric-missing")
     assert "none of 1 live kernels reported cpu_util (kernel) within 10 s" in look.reason.text
 
 
 def test_without_an_app_proxys_word_of_the_service_the_rule_says_who_is_missing() -> None:
     of_the_service = spec(source=MetricSource.INFERENCE_FRAMEWORK, metric="headrace_queued")
-    look = only(World([rule(1, of_the_service)], wanted=0, replicas=()))
+    look = only(ScalingInputBuilder([rule(1, of_the_service)], wanted=0, replicas=()))
     assert (look.would_fire, look.reason.code) == (False, "metric-missing")
     assert look.reason.text == "no app-proxy reported headrace_queued within 10 s"
 
 
 def test_an_old_metric_does_not_fire_and_says_how_old() -> None:
-    look = only(World([rule(1, spec())]).said(Origin.KERNEL, kernel(1), "cpu_util", 99, ago_s=12))
+    look = only(ScalingInputBuilder([rule(1, spec())]).said(Origin.KERNEL, kernel(1), "cpu_util", 99, ago_s=12))
     assert (look.would_fire, look.reason.code) == (False, "metric-missing")
     assert look.reason.text.endswith("last heard of 12 s ago")
 
 
 def test_without_live_replicas_nothing_fires() -> None:
-    look = only(World([rule(1, spec(comparator=Comparator.LESS_THAN, step=1))], replicas=[]).kernels_say("cpu_util", 1))
+    look = only(
+        ScalingInputBuilder([rule(1, spec(comparator=Comparator.LESS_THAN, step=1))], replicas=[]).kernels_say(
+            "cpu_util", 1
+        )
+    )
     assert (look.would_fire, look.reason.code) == (False, "no-live-replicas")
 
 
@@ -105,7 +117,7 @@ def test_cooldown_runs_from_the_firing_and_ends() -> None:
     one = rule(1, spec(cooldown_s=60))
     for ago_s, fires in ((0, False), (59, False), (60, True), (61, True)):
         fired_at = NOW - timedelta(seconds=ago_s)
-        look = only(World([one], fired={one.rule_id: fired_at}).kernels_say("cpu_util", 90))
+        look = only(ScalingInputBuilder([one], fired={one.rule_id: fired_at}).kernels_say("cpu_util", 90))
         assert look.would_fire is fires, ago_s
         assert look.cooldown_until == (None if fires else fired_at + timedelta(seconds=60))
         assert look.reason.code == ("rule-fired" if fires else "cooling-down")
@@ -113,14 +125,17 @@ def test_cooldown_runs_from_the_firing_and_ends() -> None:
 
 def test_cooldown_is_each_rules_own() -> None:
     one, two = rule(1, spec()), rule(2, spec(threshold=70))
-    seen = verdict(World([one, two], fired={one.rule_id: NOW}).kernels_say("cpu_util", 90))
+    seen = verdict(ScalingInputBuilder([one, two], fired={one.rule_id: NOW}).kernels_say("cpu_util", 90))
     assert seen.fire is not None
     assert seen.fire.rule == two
 
 
 def test_disabled_rules_and_inactive_services_do_not_fire() -> None:
-    assert only(World([rule(1, spec(enabled=False))]).kernels_say("cpu_util", 90)).reason.code == "rule-disabled"
-    look = only(World([rule(1, spec())], active=False).kernels_say("cpu_util", 90))
+    assert (
+        only(ScalingInputBuilder([rule(1, spec(enabled=False))]).kernels_say("cpu_util", 90)).reason.code
+        == "rule-disabled"
+    )
+    look = only(ScalingInputBuilder([rule(1, spec())], active=False).kernels_say("cpu_util", 90))
     assert (look.would_fire, look.reason.code, look.observed) == (False, "service-inactive", 90)
 
 
@@ -131,7 +146,7 @@ def test_the_largest_scale_out_wins_over_smaller_ones_and_over_scale_in() -> Non
         rule(3, spec(step=4)),
         rule(4, spec(step=2)),
     ]
-    seen = verdict(World(rules, wanted=5).kernels_say("cpu_util", 90))
+    seen = verdict(ScalingInputBuilder(rules, wanted=5).kernels_say("cpu_util", 90))
     assert seen.fire is not None
     assert seen.fire.rule == rules[2]
     assert [look.reason.code for look in seen.looks] == ["outvoted", "outvoted", "rule-fired", "outvoted"]
@@ -141,14 +156,14 @@ def test_the_largest_scale_out_wins_over_smaller_ones_and_over_scale_in() -> Non
 def test_of_scale_ins_the_mildest_wins_and_of_equals_the_oldest_rule() -> None:
     low = {"comparator": Comparator.LESS_THAN, "threshold": 50}
     rules = [rule(3, spec(step=-1, **low)), rule(1, spec(step=-3, **low)), rule(2, spec(step=-1, **low))]
-    seen = verdict(World(rules, wanted=9).kernels_say("cpu_util", 5))
+    seen = verdict(ScalingInputBuilder(rules, wanted=9).kernels_say("cpu_util", 5))
     assert seen.fire is not None
     assert seen.fire.rule == rules[2]
 
 
 def test_a_rule_at_its_bound_does_not_stand_in_the_way_of_another() -> None:
     rules = [rule(1, spec(step=5, max_replicas=3)), rule(2, spec(step=1))]
-    seen = verdict(World(rules, wanted=2).kernels_say("cpu_util", 90))
+    seen = verdict(ScalingInputBuilder(rules, wanted=2).kernels_say("cpu_util", 90))
     assert seen.fire is not None
     assert seen.fire.rule == rules[1]
     assert seen.looks[0].reason.code == "above-maximum"
@@ -175,10 +190,10 @@ def specs(draw: st.DrawFn) -> RuleSpec:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
+def worlds(draw: st.DrawFn) -> ScalingInputBuilder:
     rules = [rule(n, one) for n, one in enumerate(draw(st.lists(specs(), min_size=1, max_size=5)), start=1)]
     live = draw(st.integers(0, 3))
-    world = World(
+    world = ScalingInputBuilder(
         rules,
         wanted=draw(st.integers(0, 12)),
         replicas=[replica(n) for n in range(1, live + 1)],
@@ -197,7 +212,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 @given(worlds())
-def test_what_fires_may_fire(world: World) -> None:
+def test_what_fires_may_fire(world: ScalingInputBuilder) -> None:
     seen = verdict(world)
     assert len([look for look in seen.looks if look.would_fire]) <= 1
     if seen.fire is None:
@@ -216,7 +231,7 @@ def test_what_fires_may_fire(world: World) -> None:
 
 
 @given(worlds())
-def test_what_may_fire_fires_unless_a_larger_step_does(world: World) -> None:
+def test_what_may_fire_fires_unless_a_larger_step_does(world: ScalingInputBuilder) -> None:
     """Completeness: an independent reading of product.md, rule by rule."""
     seen = verdict(world)
     for look in seen.looks:
@@ -239,7 +254,7 @@ def test_what_may_fire_fires_unless_a_larger_step_does(world: World) -> None:
 
 
 @given(worlds(), st.randoms())
-def test_the_order_of_the_rules_does_not_matter(world: World, chance: object) -> None:
+def test_the_order_of_the_rules_does_not_matter(world: ScalingInputBuilder, chance: object) -> None:
     before = verdict(world).fire
     world.rules = sorted(world.rules, key=lambda _: chance.random())  # type: ignore[attr-defined]
     after = verdict(world).fire
@@ -247,7 +262,7 @@ def test_the_order_of_the_rules_does_not_matter(world: World, chance: object) ->
 
 
 @given(worlds())
-def test_every_look_explains_itself(world: World) -> None:
+def test_every_look_explains_itself(world: ScalingInputBuilder) -> None:
     for look in verdict(world).looks:
         assert look.reason.text
         assert look.would_fire == (look.reason.code == "rule-fired")
@@ -267,7 +282,7 @@ def test_a_less_than_rule_with_a_negative_step_never_scales_out(
     value: float, threshold: float, step: int, wanted: int, comparator: Comparator
 ) -> None:
     one = spec(comparator=comparator, threshold=threshold, step=step, min_replicas=0, max_replicas=12)
-    fire = verdict(World([rule(1, one)], wanted=wanted).kernels_say("cpu_util", value)).fire
+    fire = verdict(ScalingInputBuilder([rule(1, one)], wanted=wanted).kernels_say("cpu_util", value)).fire
     assert (fire is not None) == (HOLDS[comparator](value, threshold) and wanted + step >= 0)
     assert fire is None or fire.wanted < wanted
 
@@ -285,7 +300,7 @@ def test_a_rule_that_holds_for_ever_stops_inside_its_bounds(
     fired: dict[RuleId, object] = {}
     seen = [wanted]
     for second in range(0, 60 * 40, 60):
-        world = World([one], wanted=seen[-1], fired=fired).kernels_say("cpu_util", value)  # type: ignore[arg-type]
+        world = ScalingInputBuilder([one], wanted=seen[-1], fired=fired).kernels_say("cpu_util", value)  # type: ignore[arg-type]
         fire = decide(world.subject(), HORIZON, NOW).fire
         if fire is None:
             break
@@ -297,7 +312,7 @@ def test_a_rule_that_holds_for_ever_stops_inside_its_bounds(
 
 def test_an_open_request_holds_everything_back() -> None:
     blocked = Reason(code="awaiting-answer", text="…")
-    subject = replace(World([rule(1, spec())]).kernels_say("cpu_util", 90).subject(), blocked=blocked)
+    subject = replace(ScalingInputBuilder([rule(1, spec())]).kernels_say("cpu_util", 90).subject(), blocked=blocked)
     seen = decide(subject, HORIZON, NOW)
     assert seen.fire is None
     assert seen.looks[0].reason == blocked

@@ -11,7 +11,7 @@ from headrace.embedded.fulldisk import FULL_BYTES, ROOM_BYTES, FullDisk
 from headrace.embedded.logs import bound
 
 
-class World:
+class DiskAndLog:
     """A disk and a log."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,11 +26,11 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(tmp_path, monkeypatch)
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DiskAndLog:
+    return DiskAndLog(tmp_path, monkeypatch)
 
 
-def test_a_failed_write_in_the_log_counts_once_and_only_with_room(world: World) -> None:
+def test_a_failed_write_in_the_log_counts_once_and_only_with_room(world: DiskAndLog) -> None:
     assert world.watch.recovered() is None  # there is no log yet
     world.says("[INF] Server is ready")
     assert world.watch.recovered() is None
@@ -42,7 +42,7 @@ def test_a_failed_write_in_the_log_counts_once_and_only_with_room(world: World) 
     assert world.watch.recovered() is None
 
 
-def test_a_disk_that_was_full_counts_though_the_log_could_not_say_so(world: World) -> None:
+def test_a_disk_that_was_full_counts_though_the_log_could_not_say_so(world: DiskAndLog) -> None:
     world.says("[INF] Server is ready")
     world.free = FULL_BYTES - 1
     assert world.watch.recovered() is None
@@ -50,7 +50,7 @@ def test_a_disk_that_was_full_counts_though_the_log_could_not_say_so(world: Worl
     assert world.watch.recovered() is not None
 
 
-def test_a_log_that_was_emptied_is_read_from_its_beginning(world: World) -> None:
+def test_a_log_that_was_emptied_is_read_from_its_beginning(world: DiskAndLog) -> None:
     world.says("x" * 1000)
     assert world.watch.recovered() is None
     world.log.write_text("no space left on device\n")

@@ -17,7 +17,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-class World:
+class SlotCallers:
     """Callers that hold a slot until they are told to let go."""
 
     def __init__(self, limit: int, longest: int) -> None:
@@ -46,7 +46,7 @@ class World:
 
 
 async def test_waiters_get_slots_in_the_order_they_came() -> None:
-    world = World(2, 10)
+    world = SlotCallers(2, 10)
     for _ in range(5):
         world.come()
     await settle()
@@ -68,7 +68,7 @@ async def test_a_full_queue_refuses() -> None:
 
 
 async def test_more_slots_wake_those_who_wait() -> None:
-    world = World(1, 10)
+    world = SlotCallers(1, 10)
     for _ in range(3):
         world.come()
     await settle()
@@ -82,7 +82,7 @@ async def test_more_slots_wake_those_who_wait() -> None:
 
 
 async def test_a_slot_that_comes_with_the_cancellation_is_handed_on() -> None:
-    world = World(1, 10)
+    world = SlotCallers(1, 10)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(world.slots.slot())
         second, third = world.come(), world.come()
@@ -102,7 +102,7 @@ async def test_a_slot_that_comes_with_the_cancellation_is_handed_on() -> None:
 )
 def test_any_traffic_keeps_the_limits_and_ends_empty(steps: list[tuple[str, int]]) -> None:
     async def run() -> None:
-        world = World(2, 4)
+        world = SlotCallers(2, 4)
         highest = 2
         for step, number in steps:
             if step == "come":

@@ -33,10 +33,10 @@ from headrace.manager.domain.lifecycle.replicas import (
     decide,
 )
 from headrace.manager.domain.records.services import Goal
-from tests.support.worlds.replica_set import (
+from tests.unit.manager.replica_simulation import (
     START,
     WHY,
-    World,
+    ReplicaSimulation,
     ill,
     loading,
     pending,
@@ -310,7 +310,9 @@ def test_the_revision_that_serves_is_looked_after_from_the_first_failed_start_un
 
 
 def test_starts_of_the_revision_that_served_are_tried_for_as_long_as_it_takes() -> None:
-    world = World.of(want(1, revision_id=revision(2), failed_starts=MAX_FAILED_STARTS, last_failed_at=NOW), [])
+    world = ReplicaSimulation.of(
+        want(1, revision_id=revision(2), failed_starts=MAX_FAILED_STARTS, last_failed_at=NOW), []
+    )
     starts = []
     for _ in range(2000):
         starts += [world.now for a in world.one_pass() if isinstance(a, Create)]
@@ -335,11 +337,11 @@ def test_a_rollout_that_failed_is_rolled_back_when_the_service_says_so() -> None
 
 
 def test_an_update_within_a_pass_of_the_first_healthy_replica_has_a_predecessor() -> None:
-    world = World.of(want(1, served=None), [loading(1)])
+    world = ReplicaSimulation.of(want(1, served=None), [loading(1)])
     world.progress(session(1))
     world.ask(revision_id=revision(2))  # no pass since it serves
     assert world.want.served == revision(1)
-    late = World.of(want(1, served=None), [loading(1)])
+    late = ReplicaSimulation.of(want(1, served=None), [loading(1)])
     late.ask(revision_id=revision(2))
     late.progress(session(1))  # it serves after the update, and before the next pass
     assert Served(revision(1)) in late.one_pass()
@@ -379,7 +381,7 @@ def test_a_rollout_gives_up_one_at_a_time_and_none_where_too_few_serve() -> None
 
 @pytest.mark.parametrize("replicas", [1, 2, 3])
 def test_a_rollout_on_full_machines_goes_through_one_by_one(replicas: int) -> None:
-    world = World.of(
+    world = ReplicaSimulation.of(
         want(replicas, revision_id=revision(2)), [seen(n, makes_room=True) for n in range(replicas)], room=replicas
     )
     for _ in range(200):
@@ -525,7 +527,7 @@ def replicas(draw: st.DrawFn, number: int) -> ObservedReplica:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
+def worlds(draw: st.DrawFn) -> ReplicaSimulation:
     failures = draw(st.integers(0, 6))
     wanted = DesiredReplicas(
         goal=draw(st.sampled_from(["running", "running", "running", "stopped", "deleting"])),
@@ -543,10 +545,10 @@ def worlds(draw: st.DrawFn) -> World:
         max_unavailable=draw(st.sampled_from([0, 1])),
         roll_back=draw(st.booleans()),
     )
-    return World.of(wanted, [draw(replicas(n)) for n in range(draw(st.integers(0, 12)))])
+    return ReplicaSimulation.of(wanted, [draw(replicas(n)) for n in range(draw(st.integers(0, 12)))])
 
 
-def check_one_decision(world: World) -> list[Action]:
+def check_one_decision(world: ReplicaSimulation) -> list[Action]:
     """Decide and act once; what must hold of every decision."""
     wanted, before, serving = world.want, world.have, world.serving
     actions = world.one_pass()
@@ -590,13 +592,13 @@ def check_one_decision(world: World) -> list[Action]:
 
 @settings(deadline=None)
 @given(world=worlds())
-def test_every_decision_keeps_what_serves_and_starts_no_more_than_allowed(world: World) -> None:
+def test_every_decision_keeps_what_serves_and_starts_no_more_than_allowed(world: ReplicaSimulation) -> None:
     check_one_decision(world)
 
 
 @settings(deadline=None)
 @given(world=worlds())
-def test_deciding_again_at_once_soon_adds_nothing(world: World) -> None:
+def test_deciding_again_at_once_soon_adds_nothing(world: ReplicaSimulation) -> None:
     passes = 0
     while world.one_pass():
         passes += 1
@@ -605,7 +607,7 @@ def test_deciding_again_at_once_soon_adds_nothing(world: World) -> None:
 
 @settings(deadline=None)
 @given(world=worlds(), seed=st.integers(0, 1000))
-def test_obeying_reaches_the_wanted_state_without_undoing_a_start(world: World, seed: int) -> None:
+def test_obeying_reaches_the_wanted_state_without_undoing_a_start(world: ReplicaSimulation, seed: int) -> None:
     """Sessions move on one by one in any order, the ill stay ill, and nothing else happens."""
     chance = Random(seed)
     for _ in range(600):
@@ -638,7 +640,7 @@ def test_a_service_whose_new_revision_never_starts_is_kept_at_what_is_wanted_by_
     """Its replicas die one after another, its machine falls silent, it is scaled: the wanted number serves again."""
     chance = Random(seed)
     wanted = want(replicas, revision_id=revision(2), served=revision(1), roll_back=bool(roll_back))
-    world = World.of(wanted, [seen(n) for n in range(replicas)], room=room)
+    world = ReplicaSimulation.of(wanted, [seen(n) for n in range(replicas)], room=room)
     faults = 6
     for turn in range(600):
         world.one_pass()
@@ -664,7 +666,7 @@ def test_a_service_whose_new_revision_never_starts_is_kept_at_what_is_wanted_by_
 @given(replicas=st.integers(1, 4), sick=st.integers(0, 4))
 def test_a_full_cluster_does_not_keep_the_ill_from_being_replaced(replicas: int, sick: int) -> None:
     have = [ill(n) if n < sick else seen(n) for n in range(replicas)]
-    world = World.of(want(replicas), have, room=replicas)
+    world = ReplicaSimulation.of(want(replicas), have, room=replicas)
     for _ in range(300):
         world.one_pass()
         if world.settled():
@@ -678,7 +680,7 @@ def test_a_full_cluster_does_not_keep_the_ill_from_being_replaced(replicas: int,
 @settings(deadline=None)
 @given(replicas=st.integers(1, 4), rounds=st.integers(1, 30))
 def test_a_fleet_that_falls_ill_again_and_again_does_not_grow(replicas: int, rounds: int) -> None:
-    world = World.of(want(replicas), [])
+    world = ReplicaSimulation.of(want(replicas), [])
     for _ in range(rounds):
         for _ in range(6):
             world.one_pass()

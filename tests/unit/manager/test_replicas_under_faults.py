@@ -12,7 +12,7 @@ from headrace.common.contracts.ids import SessionId
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.lifecycle.replicas import Action, DesiredReplicas, ObservedReplica, Retire, decide
 from tests.support.effort import examples
-from tests.support.worlds.replica_set import Snapshot, World, revision, starting
+from tests.unit.manager.replica_simulation import ReplicaSimulation, Snapshot, revision, starting
 
 MANAGERS = st.integers(0, 1)
 WHICH = st.integers(0, 50)
@@ -28,7 +28,7 @@ class Managers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World.of(
+        self.world = ReplicaSimulation.of(
             DesiredReplicas(goal="running", replicas=2, revision_id=revision(1), drain_grace_s=20), []
         )
         self.revisions = 1

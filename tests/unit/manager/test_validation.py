@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE, Reason
 from headrace.manager.domain.lifecycle.replicas import ObservedReplica, Retire
 from headrace.manager.domain.lifecycle.trial import PREPARATION, WAITING, decide
-from tests.support.worlds.replica_set import START, ill, loading, pending, seen
+from tests.unit.manager.replica_simulation import START, ill, loading, pending, seen
 
 NOW = START
 CHECK: dict[str, object] = {"health_check": {"path": "/health", "interval": 10, "max_retries": 2, "initial_delay": 100}}

@@ -15,7 +15,7 @@ changes = st.lists(st.tuples(names, st.none() | sizes), max_size=8)
 """Files that are put or replaced, or (None) deleted, each counted as it happens."""
 
 
-class World:
+class ChangingFolder:
     """A folder's files, and what is counted of them."""
 
     def __init__(self, files: dict[str, int], off: Amount) -> None:
@@ -55,7 +55,7 @@ class World:
 def test_a_walk_never_corrects_beyond_what_is_there_whatever_changes_meanwhile(
     files: dict[str, int], off: Amount, during: list[list[tuple[str, int | None]]], before: list[tuple[str, int | None]]
 ) -> None:
-    world = World(files, off)
+    world = ChangingFolder(files, off)
     for one in before:
         world.change(*one)
     counted, gained, lost = world.counted, world.gained, world.lost

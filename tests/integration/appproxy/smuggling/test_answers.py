@@ -12,7 +12,7 @@ from headrace.common.contracts.messages.routes import Limits
 from tests.integration.appproxy.smuggling.answers import ANSWERS, GOOD, AnswerCase, Breaks, Fails, Gets
 from tests.integration.appproxy.smuggling.recorder import Heard, send
 from tests.support.factories.route_tables import route, table
-from tests.support.worlds.appproxy import World, raw_backend
+from tests.support.worlds.appproxy import AppProxyWorld, raw_backend
 
 NEXT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext"
 
@@ -140,7 +140,7 @@ def faults(case: AnswerCase, heard: Heard) -> list[str]:
     return [text for text, good in checks.items() if not good]
 
 
-async def test_a_bad_answer_is_never_taken_for_a_good_one(world: World) -> None:
+async def test_a_bad_answer_is_never_taken_for_a_good_one(world: AppProxyWorld) -> None:
     async with liar() as replica:
         limits = Limits(first_byte_timeout_s=2, idle_timeout_s=2)
         world.apply(table("chat", routes=(route(port=replica.port),), limits=limits))
@@ -161,7 +161,7 @@ async def test_a_bad_answer_is_never_taken_for_a_good_one(world: World) -> None:
         assert not wrong, f"{len(wrong)} of {len(ANSWERS)}:\n" + "\n".join(wrong)
 
 
-async def test_an_answer_that_nobody_asked_for_ends_the_connection(world: World) -> None:
+async def test_an_answer_that_nobody_asked_for_ends_the_connection(world: AppProxyWorld) -> None:
     taken, ended = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:

@@ -8,11 +8,11 @@ from tests.integration.appproxy.smuggling.corpus import GROUPS
 from tests.integration.appproxy.smuggling.judge import faults, outcome
 from tests.integration.appproxy.smuggling.recorder import recorder
 from tests.support.factories.route_tables import route, table
-from tests.support.worlds.appproxy import World
+from tests.support.worlds.appproxy import AppProxyWorld
 
 
 @pytest.mark.parametrize("group", GROUPS)
-async def test_bytes_are_refused_or_passed_with_one_reading(world: World, group: str) -> None:
+async def test_bytes_are_refused_or_passed_with_one_reading(world: AppProxyWorld, group: str) -> None:
     async with recorder() as backend:
         world.apply(table("chat", routes=(route(port=backend.port),)))
         wrong: list[str] = []

@@ -76,7 +76,7 @@ STEPS = [
 """What may happen, as often as it stands here."""
 
 
-class World:
+class SmallDataPlane:
     """Two services on two replicas and one, of which each takes one or two requests at once; three may wait for each service."""
 
     def __init__(self, folder: Path, *, at_once: int) -> None:
@@ -195,7 +195,7 @@ class World:
 def walk(steps: list[tuple[tuple[str, Any], int]], *, at_once: int) -> set[State]:
     """Take these steps, and return the states in which requests waited."""
     with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder), at_once=at_once)
+        world = SmallDataPlane(Path(folder), at_once=at_once)
         for (what, kind), which in steps:
             world.step(what, kind, which)
             world.check()

@@ -16,7 +16,7 @@ DEFAULT_GRACE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ConvergenceInput:
     """One snapshot."""
 
     plan: Mapping[KernelId, KernelSpec] | None
@@ -80,7 +80,7 @@ class Evict:
 Action: TypeAlias = Start | CancelStart | Stop | Remove | MarkLost | Evict
 
 
-def decide(world: World) -> list[Action]:
+def decide(world: ConvergenceInput) -> list[Action]:
     """Return the actions that bring the machine to the plan; none once it is there.
 
     A kernel runs at most once in its life: what exited, failed or vanished stays as it is until it leaves the plan,
@@ -98,7 +98,7 @@ def decide(world: World) -> list[Action]:
     return actions
 
 
-def _unwanted(kernel_id: KernelId, world: World) -> list[Action]:
+def _unwanted(kernel_id: KernelId, world: ConvergenceInput) -> list[Action]:
     operation = world.busy.get(kernel_id)
     if operation is not None:
         return [CancelStart(kernel_id)] if operation == "start" else []
@@ -109,7 +109,7 @@ def _unwanted(kernel_id: KernelId, world: World) -> list[Action]:
     return [Remove(kernel_id)]
 
 
-def _wanted(kernel_id: KernelId, spec: KernelSpec, world: World) -> list[Action]:
+def _wanted(kernel_id: KernelId, spec: KernelSpec, world: ConvergenceInput) -> list[Action]:
     record = world.records.get(kernel_id)
     if kernel_id in world.busy or (record is not None and (record.failure or record.ending)):
         return []

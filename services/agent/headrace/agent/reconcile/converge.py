@@ -11,7 +11,17 @@ from typing import Final
 import structlog
 
 from headrace.agent.archive import LogArchive
-from headrace.agent.domain.convergence import Action, CancelStart, Evict, MarkLost, Remove, Start, Stop, World, decide
+from headrace.agent.domain.convergence import (
+    Action,
+    CancelStart,
+    ConvergenceInput,
+    Evict,
+    MarkLost,
+    Remove,
+    Start,
+    Stop,
+    decide,
+)
 from headrace.agent.domain.kernels import LOST, KernelRecord, Operation, SeenKernel, ending_of
 from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.metrics import OPERATIONS
@@ -128,7 +138,7 @@ class Converger:
             {kernel_id: over.end for kernel_id, over in self._table.over.items()} if self._evict_over_memory else {}
         )
         table = self._table
-        world = World(wanted, table.seen, table.records, table.busy, self._may_start, unsettled, to_evict)
+        world = ConvergenceInput(wanted, table.seen, table.records, table.busy, self._may_start, unsettled, to_evict)
         for action in decide(world):
             self._act(action)
         self.after_change()

@@ -1,4 +1,4 @@
-"""A small world in which decisions about replicas come true: sessions, kernels, machines, app-proxies, a clock."""
+"""Simulation of one service in which decisions about replicas come true: sessions, kernels, machines, app-proxies, a clock."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Snapshot:
 
 
 @dataclass
-class World:
+class ReplicaSimulation:
     """One service and everything around it. `rev`s guard writes as the database does."""
 
     want: DesiredReplicas
@@ -102,7 +102,7 @@ class World:
     """How many sessions the machines hold; None: any number."""
 
     @classmethod
-    def of(cls, want: DesiredReplicas, have: list[ObservedReplica], **facts: Any) -> World:
+    def of(cls, want: DesiredReplicas, have: list[ObservedReplica], **facts: Any) -> ReplicaSimulation:
         return cls(want, {r.id: r for r in have}, {r.id: 1 for r in have}, **facts)
 
     # What is seen
