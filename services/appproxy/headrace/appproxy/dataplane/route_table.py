@@ -22,7 +22,7 @@ _MOST_KEYS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who sent a request, as one service sees it. One object serves many requests."""
+    """Authenticated caller of one service. One object serves many requests."""
 
     key: str
     """`token:<uuid>`, `client:<uuid>`, or `public` for those who are told apart by their address."""
@@ -39,7 +39,7 @@ class Principal:
 
 
 class RouteEntry:
-    """One service's table with what is looked up in it on every request."""
+    """Route table of one service, with the look-up structures of requests."""
 
     def __init__(self, table: RouteTable) -> None:
         self.table = table
@@ -61,11 +61,11 @@ class RouteEntry:
         """What browsers are told of pages that may call; None where that is left to the replica."""
 
     def track_expiry(self, principal: Principal) -> None:
-        """Note that this caller may have something open."""
+        """Record that this caller may have open requests, which are checked when its token expires."""
         self.expires_s = min(self.expires_s, principal.expires_s)
 
     def forget_expired(self, now_s: float) -> None:
-        """Forget the callers whose time is over, and take `expires_s` from the others."""
+        """Forget callers whose token has expired, and compute `expires_s` from the others."""
         self.principals = {
             credential: principal for credential, principal in self.principals.items() if principal.expires_s > now_s
         }
@@ -73,10 +73,10 @@ class RouteEntry:
 
 
 class RouteTables:
-    """Route tables by service, fenced by generation.
+    """Route tables by service; a table of an older generation is refused.
 
-    Names are unique among living services; while a deleted service's tombstone is still on its way, the newer
-    service (ids are ordered by creation) has the name.
+    Names are unique among living services; while a deleted service's tombstone has not arrived, the newer service (ids
+    are ordered by creation) owns the name.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class RouteTables:
         self._sessions: dict[SessionId, ServiceId] | None = None
 
     def apply(self, table: RouteTable) -> bool:
-        """Put `table` in use. Return False, and change nothing, unless its generation is above the one in use."""
+        """Apply `table`. Return False, and change nothing, unless its generation is above the current one."""
         service_id = table.service_id
         old = self._entries.get(service_id)
         known = old.table.generation if old else self._removed.get(service_id, 0)
@@ -133,7 +133,7 @@ class RouteTables:
                 self._clients.pop(known, None)
 
     def _places(self, table: RouteTable) -> list[tuple[dict[Any, list[ServiceId]], Any]]:
-        """Return where a table is listed: index and key."""
+        """Return the indexes and keys under which a table is listed."""
         places: list[tuple[dict[Any, list[ServiceId]], Any]] = [(self._names, table.name)]
         if table.port is not None:
             places.append((self._ports, table.port))
@@ -145,16 +145,18 @@ class RouteTables:
         return self._entries[ids[-1]] if ids else None
 
     def by_port(self, port: int) -> RouteEntry | None:
-        """Return the service that has this port for its own."""
+        """Return the service with this own port."""
         ids = self._ports.get(port)
         return self._entries[ids[-1]] if ids else None
 
     def key(self, kid: str) -> str | None:
-        """Return the public key of this `kid` that tables had, be it in use or not: what it signed is judged by a service's table."""
+        """Return the public key of this `kid` in any table, active or retired: whether its tokens are accepted is
+        decided per service.
+        """
         return self._keys.get(kid)
 
     def with_client(self, name: str, secret_sha256: str) -> list[RouteEntry]:
-        """Return the services that have a client of this name and secret. Many may have one of the same name."""
+        """Return the services that have a client with this name and secret. Several clients may have the same name."""
         return [self._entries[service_id] for service_id in self._clients.get((name, secret_sha256), ())]
 
     def get(self, service_id: ServiceId) -> RouteEntry | None:
@@ -162,11 +164,11 @@ class RouteTables:
         return self._entries.get(service_id)
 
     def ports(self) -> frozenset[int]:
-        """Return all ports that services have for their own."""
+        """Return all own ports of services."""
         return frozenset(self._ports)
 
     def generations(self) -> dict[ServiceId, int]:
-        """Return the applied generation of every service that is routed here."""
+        """Return the applied generation of every service in the tables."""
         return {service_id: entry.table.generation for service_id, entry in self._entries.items()}
 
     def sessions(self) -> Mapping[SessionId, ServiceId]:

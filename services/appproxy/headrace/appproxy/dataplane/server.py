@@ -37,7 +37,7 @@ CLOSE_S = 6.0
 
 
 class DataPlane:
-    """Data plane of one worker: serves by the tables that `apply` brings, on the sockets that `listen` brings."""
+    """Data plane of one worker: serves requests by the applied tables, on the sockets passed to `listen`."""
 
     def __init__(
         self, context: WorkerContext, backends: BackendRegistry, requests: OpenRequests, downstreams: Downstreams
@@ -56,9 +56,9 @@ class DataPlane:
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
     def apply(self, table: RouteTable, cells: Mapping[SessionId, InFlightCell]) -> bool:
-        """Put a table in use; False if it is not newer. `cells`: those of its replicas in the in-flight table.
+        """Apply a table; return False if it is not newer. `cells`: its replicas' cells in the in-flight table.
 
-        What callers have open who may call no more by it is cut within a few sweeps.
+        Open requests whose access the table revokes are cut within a few sweeps.
         """
         backend = self.backends.by_id(table.service_id)
         before = None if backend is None else backend.entry.table
@@ -74,7 +74,7 @@ class DataPlane:
         return applied
 
     async def listen(self, sock: socket.socket, own_port: int | None) -> None:
-        """Accept on this listening socket. `own_port`: whose port it is, None for the shared one."""
+        """Accept connections on this listening socket. `own_port`: a service's own port, None for the shared one."""
         listener = Listener(own_port)
         server = await asyncio.get_running_loop().create_server(
             lambda: self.downstreams.connect(listener), sock=sock, backlog=4096
@@ -82,7 +82,7 @@ class DataPlane:
         self._listeners[own_port] = listener, server
 
     async def unlisten(self, own_port: int) -> None:
-        """Stop accepting there; idle connections end now, others after their current request."""
+        """Stop accepting on this own port; idle connections close now, others after their current request."""
         listener, server = self._listeners.pop(own_port)
         server.close()
         self._refuse(listener)
@@ -99,11 +99,11 @@ class DataPlane:
         return len(self.requests.open)
 
     def snapshot(self) -> TrafficSnapshot:
-        """Return what is open, queued and draining now."""
+        """Return open, queued and draining requests."""
         return self.backends.snapshot(self.context.now(), connections=len(self.downstreams.open))
 
     async def drain(self, grace_s: float) -> None:
-        """Stop accepting, let every connection end with its current response, and cut what is left after the grace."""
+        """Stop accepting, close each connection after its current response, and cut the rest after the grace."""
         now = self.context.now
         for listener, server in self._listeners.values():
             server.close()
@@ -125,7 +125,7 @@ class DataPlane:
             downstream.close_gracefully()
 
     async def close(self) -> None:
-        """End everything, within about three times CLOSE_S. Whatever fails or hangs on the way, all that follows is closed too."""
+        """Close everything, within about three times CLOSE_S. A step that fails or hangs does not stop the next ones."""
         if self._sweeping is not None:
             self._sweeping.cancel()
         async with AsyncExitStack() as last:
@@ -193,7 +193,7 @@ async def _in_time(what: str, close: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _probe(backend: Backend, replica: Replica) -> None:
-    """Find out whether a replica that could not be connected to can be now; the connection is kept for the next request."""
+    """Probe an unreachable replica by connecting; the connection is kept for the next request."""
     made = await replica.connect()
     if isinstance(made, ReplicaConnection):
         replica.keep_idle(made)

@@ -33,10 +33,10 @@ from headrace.common.contracts.messages.routes import Route
 def build_data_plane(
     settings: Settings, tables: RouteTables, *, notify: Callable[[], None], workers: int = 1
 ) -> DataPlane:
-    """Return a data plane for the running event loop. `notify`: called when something happened that others wait for.
+    """Build a data plane on the running event loop. `notify`: called at changes that other parts wait for.
 
-    `workers`: how many planes serve the same callers, each its part of their limits where there is no Redis.
-    Raises ModuleNotFoundError where spans are wanted and the extra `otel` is not installed.
+    `workers`: number of data planes that serve the same callers, each with its part of the limits where there is no
+    Redis. Raises ModuleNotFoundError if spans are configured and the extra `otel` is not installed.
     """
     now = time.monotonic  # the event loop's own clock has steps of a millisecond
     chance = random.random  # choosing replicas and log samples needs no secrecy

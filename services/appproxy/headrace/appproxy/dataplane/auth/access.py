@@ -24,7 +24,7 @@ DENIALS: frozenset[str] = frozenset(get_args(Denial))
 
 
 def is_denial(reason: ProxyReason) -> TypeGuard[Denial]:
-    """Return whether a caller may not call, for this reason."""
+    """Return True if this reason denies access to a caller."""
     return reason in DENIALS
 
 
@@ -33,7 +33,7 @@ _NO_LIMITS = RateLimits()
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Claims of a verified token. `key` is the public key that its signature held under."""
+    """Claims of a verified token. `key` is the public key that verified its signature."""
 
     subject: UUID
     """A service's id, or a project's: then all its services are meant."""
@@ -61,7 +61,7 @@ def denial(
     revoked: Container[UUID],
     now_s: float,
 ) -> Denial | None:
-    """Return why `claims` do not open the service at `now_s`, or None if they do."""
+    """Return why `claims` do not grant access to the service at `now_s`, or None if they do."""
     if keys.get(claims.kid) != claims.key:
         return ProxyReason.UNKNOWN_KEY
     if claims.expires_s <= now_s:
@@ -74,14 +74,17 @@ def denial(
 
 
 def token_terms(token_id: UUID, payload: Mapping[str, Any]) -> TokenLimits | None:
-    """Return the limits and share that a token's claims say, None where they say none. Raises ValueError."""
+    """Return the limits and the queue share in a token's claims, None where it has none. Raises ValueError."""
     said = {name: payload[name] for name in (LIMITS_CLAIM, SHARE_CLAIM) if name in payload}
     return TokenLimits.model_validate({"token_id": token_id, **said}) if said else None
 
 
 def revokes_access(before: RouteTable, after: RouteTable) -> bool:
-    """Return whether callers that a table let in may not call by the next one: their token or client was revoked, the client's
-    secret is another one, a key is used no more, or the service is not public any more."""
+    """Return True if a new table revokes access that the old one granted to some caller.
+
+    That is: a token or client was revoked, a client's secret was rotated, a signing key was retired, or the service is
+    no longer public.
+    """
     return (
         (before.open_to_public and not after.open_to_public)
         or not {one.token_id for one in after.revocations} <= {one.token_id for one in before.revocations}
@@ -93,7 +96,7 @@ def revokes_access(before: RouteTable, after: RouteTable) -> bool:
 
 
 def effective_limits(own: RateLimits | None, others: RateLimits) -> RateLimits | None:
-    """Return a caller's own limits, or those of callers without any; None where nothing is limited."""
+    """Return the caller's own limits, else the service's default for callers without any; None if nothing is limited."""
     for limits in (own, others):
         if limits is not None and limits != _NO_LIMITS:
             return limits

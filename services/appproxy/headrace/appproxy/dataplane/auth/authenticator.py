@@ -40,21 +40,21 @@ _MOST_REMEMBERED_BYTES = 1024
 
 
 class Authenticator:
-    """Authenticates and authorises requests by token or basic auth, and says why one is refused.
+    """Authenticates and authorises requests by token or basic auth, and gives the reason of a refusal.
 
-    A caller that was let through is remembered in the table's RouteEntry under the header as it came: the next request costs one
-    look-up and a comparison with the expiry. A new table makes a new RouteEntry, so revocation, rotation, limits and keys are judged
-    anew; only signatures (of at most `remembered` tokens) are remembered longer. Refusals are not remembered.
+    An authorised caller is cached in the table's RouteEntry under its Authorization header: the next request costs one
+    look-up and a comparison with the expiry. A new table makes a new RouteEntry, so revocation, rotation, limits and
+    keys are checked again; only signatures (of at most `remembered` tokens) are cached longer. Refusals are not cached.
     """
 
     def __init__(self, *, remembered: int = 10_000) -> None:
         self._signatures = SignatureVerifier(remembered=remembered)
 
     def authenticate(self, entry: RouteEntry, authorization: bytes | None, now_s: float) -> Principal:
-        """Return the caller. `authorization`: the one header of that name; `now_s`: seconds since the epoch.
+        """Return the caller. `authorization`: the value of that header; `now_s`: seconds since the epoch.
 
-        Raises Unauthenticated or Forbidden with a `reason`. A public service refuses nobody: who shows nothing that opens it
-        is the caller `public`.
+        Raises Unauthenticated or Forbidden with a `reason`. A public service refuses nobody: a caller without a valid
+        credential is the principal `public`.
         """
         principal = entry.principals.get(authorization)
         if principal is not None and now_s < principal.expires_s:
@@ -64,7 +64,10 @@ class Authenticator:
     def model_scope(
         self, tables: RouteTables, index: ModelIndex, authorization: bytes | None, now_s: float
     ) -> ModelScope | Denial:
-        """Return who asks at the fleet's base URL, or why its credential is refused. Costs a few look-ups and at most one signature."""
+        """Return the caller's scope at the fleet's base URL, or the reason why its credential is refused.
+
+        Costs a few look-ups and at most one signature verification.
+        """
         credential = parse_credential(authorization)
         if isinstance(credential, SignedToken):
             return self._by_subject(tables, index, credential, now_s)
@@ -118,7 +121,7 @@ class Authenticator:
         return principal
 
     def _opened(self, entry: RouteEntry, credential: Credential, now_s: float) -> Claims | NamedClient | Denial:
-        """Return the token or client that opens the service, or why what is shown does not."""
+        """Return the token or client that grants access to the service, or the reason why the credential does not."""
         if isinstance(credential, SignedToken):
             return self._by_token(entry, credential, now_s)
         return _by_secret(entry, credential) if isinstance(credential, BasicCredentials) else credential
@@ -140,7 +143,7 @@ class Authenticator:
 
 
 def _by_secret(entry: RouteEntry, credential: BasicCredentials) -> NamedClient | Denial:
-    """Return the client; an unknown name takes as long as a wrong secret."""
+    """Return the named client, or the reason of the refusal; an unknown name takes as long as a wrong secret."""
     client = entry.clients.get(credential.name)
     expected = _NOBODYS_DIGEST if client is None else client.secret_sha256
     same = hmac.compare_digest(credential.digest, expected)
@@ -148,7 +151,7 @@ def _by_secret(entry: RouteEntry, credential: BasicCredentials) -> NamedClient |
 
 
 def _is_known_client(entry: RouteEntry, credential: Credential) -> bool:
-    """Whether it is meant for us although it does not open the service: a rotated or mistyped secret."""
+    """Return True for a client of this service although its secret is wrong: rotated, or mistyped."""
     return isinstance(credential, BasicCredentials) and credential.name in entry.clients
 
 
@@ -172,7 +175,9 @@ def _principal_of(entry: RouteEntry, opened: Claims | NamedClient) -> Principal:
 
 
 def denial_problem(why: Denial, *, basic: bool) -> Problem:
-    """Return the problem for a caller that is not let in. `basic`: whether there are clients that could call by name and secret."""
+    """Return the problem for a denied caller. `basic`: the service has named clients, so that basic auth is offered
+    too.
+    """
     kind: type[Problem] = Forbidden if why.status == Forbidden.status else Unauthenticated
     problem = kind(_WORDS[why], reason=why)
     if kind is Unauthenticated and (why == ProxyReason.WRONG_SECRET or basic):

@@ -21,7 +21,7 @@ MALFORMED: Final = ProxyReason.MALFORMED_TOKEN
 
 @dataclass(frozen=True, slots=True)
 class SignedToken:
-    """A token that has not been verified. `digest` is its SHA-256, under which it is remembered."""
+    """Token whose signature has not been verified. `digest` is its SHA-256, the key of the signature cache."""
 
     text: str = field(repr=False)
     digest: bytes = field(repr=False)
@@ -30,7 +30,7 @@ class SignedToken:
 
 @dataclass(frozen=True, slots=True)
 class BasicCredentials:
-    """Basic-auth credentials; of the secret only its SHA-256 in hex."""
+    """Basic-auth credentials; the secret is kept as SHA-256 in hex only."""
 
     name: str
     digest: str = field(repr=False)
@@ -42,7 +42,7 @@ Credential = SignedToken | BasicCredentials | Denial
 
 
 def parse_credential(authorization: bytes | None) -> Credential:
-    """Return what the header holds, or why that is nothing usable. Work is bounded by MOST_BYTES."""
+    """Return the credential in the header, or why it is unusable. Work is bounded by MOST_BYTES."""
     if authorization is None:
         return MISSING
     scheme, rest = split_scheme(_text(authorization))
@@ -54,9 +54,10 @@ def parse_credential(authorization: bytes | None) -> Credential:
 
 
 def forwardable(authorization: bytes | None, credential: Credential) -> bytes | None:
-    """Return the header if a public service's replica may see it: its own credential, none of ours however it is dressed.
+    """Return the header if it may be forwarded to a public service's replica, else None.
 
-    `shown`: what read() made of the header.
+    The replica may have credentials of its own, but gets none of this installation, in whatever form. `shown`: the
+    header's parsed credential (`parse_credential`).
     """
     if authorization is None:
         return None
@@ -90,7 +91,7 @@ def _name_and_secret(text: str) -> BasicCredentials | Denial:
 
 
 def _is_issued_here(text: str) -> bool:
-    """Whether it is an API key, a client's secret or a token of ours, valid or not; here however short."""
+    """Return True for an API key, client secret or token of this installation, valid or not."""
     credential = text.encode("latin-1")
     return credential.startswith(SECRET_PREFIXES) or holds_credential(credential)
 
@@ -104,5 +105,5 @@ def _json(text: str) -> dict[str, Any] | None:
 
 
 def unpadded(text: str) -> bytes:
-    """Return the bytes of base64url without padding. Raises ValueError."""
+    """Decode base64url without padding. Raises ValueError."""
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -19,11 +19,11 @@ _LATEST_S = 253_402_300_800.0
 
 
 class SignatureVerifier:
-    """Verifies token signatures, and caches the claims of verified tokens by their hashes (never the tokens), at most `remembered`; and
-    some that were refused.
+    """Token signature verifier with a cache, shared by all services and tables.
 
-    A signature costs about 75 µs, a remembered one a look-up. What can change (expiry, revocation, keys in use) is judged
-    by whoever asks.
+    It caches the claims of at most `remembered` verified tokens by their hashes (never the tokens), and some refused
+    ones. A verification costs about 75 µs, a cached one a look-up. What can change (expiry, revocation, active keys) is
+    checked by the caller.
     """
 
     def __init__(self, *, remembered: int) -> None:
@@ -32,7 +32,7 @@ class SignatureVerifier:
         self._remembered = remembered
 
     def claims(self, token: SignedToken, key: str | None) -> Claims | Denial:
-        """Return what the token says, or why it says nothing. `key`: the public key of its `kid`, None where that is unknown."""
+        """Return the token's claims, or why it is invalid. `key`: the public key with its `kid`, None if unknown."""
         known = self._verified.get(token.digest)
         if known is not None:
             return known
@@ -57,7 +57,7 @@ class SignatureVerifier:
 
 
 def verify(token: SignedToken, key: str) -> Claims | Denial:
-    """Check the signature, and what only a good one makes worth reading; each call is a computation."""
+    """Verify the signature and parse the claims, without a cache."""
     try:
         payload = jwt.decode(
             token.text,

@@ -10,7 +10,7 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why no replica takes the request."""
+    """Reason why no replica takes a request."""
 
     code: ProxyReason
     text: str
@@ -21,23 +21,23 @@ NO_OTHER = Refusal(ProxyReason.NO_OTHER_REPLICA, "no other replica is left to tr
 
 
 def is_routable(route: Route) -> bool:
-    """Return whether the table lets this route have new requests: healthy, active, with a weight."""
+    """Return True if the route may get new requests: healthy, active, and with a weight above 0."""
     return route.health == "healthy" and route.state == "active" and route.weight > 0
 
 
 def replicas_full(number: int, limit: int | None) -> Refusal:
-    """Return the refusal while every replica has its limit of requests."""
+    """Return the refusal for the case that every replica is at its limit of open requests."""
     text = f"all {number} replicas that serve have {limit} requests in flight, which is their limit"
     return Refusal(ProxyReason.REPLICAS_FULL, text, 1)
 
 
 def unreachable(table: RouteTable, number: int) -> Refusal:
-    """Return the refusal while none of the `number` replicas that serve can be connected to."""
+    """Return the refusal for the case that none of the `number` serving replicas accepts connections."""
     return Refusal(ProxyReason.UNREACHABLE, f"none of the {number} replicas of {table.name} can be connected to", 5)
 
 
 def no_replica(table: RouteTable) -> Refusal:
-    """Return why no replica of the table serves."""
+    """Return the refusal for the case that the table has no serving replica."""
     routes = table.routes
     name = table.name
     if table.removed:
@@ -61,8 +61,7 @@ def no_replica(table: RouteTable) -> Refusal:
 
 
 def may_wait(table: RouteTable, refusal: Refusal) -> bool:
-    """Return whether time can cure it: a replica gets room, can be connected to again, or one that is wanted
-    comes to serve."""
+    """Return True if the request may be queued: a replica may get room, accept connections again, or become ready."""
     if table.limits.max_queued == 0:
         return False
     return refusal.code in (

@@ -16,12 +16,12 @@ _MOST_POINTS = 20_000
 
 
 def hash_key(value: bytes) -> int:
-    """Return the position on the ring of a session's name or a prompt's beginning."""
+    """Return the position of a session key or a prompt prefix on the hash ring."""
     return xxh3_64_intdigest(value)
 
 
 class HashRing(Generic[C]):
-    """Consistent-hash ring of one table's replicas. A replica that joins or leaves moves only the keys that are or were its own."""
+    """Consistent-hash ring of one table's replicas. A replica that joins or leaves moves only its own keys."""
 
     def __init__(self, candidates: Sequence[C]) -> None:
         self._candidates = {candidate.key: candidate for candidate in candidates}
@@ -37,7 +37,9 @@ class HashRing(Generic[C]):
         self._keys = [key for _, key in spots]
 
     def pick(self, key: int, candidates: Sequence[C], load_factor: float) -> C:
-        """Return the first of `candidates` from the key's place on that has room: at most `load_factor` times its part of the load."""
+        """Return the first of `candidates` from the key's position on that has room: at most `load_factor` times its
+        share of the load.
+        """
         wanted = {candidate.key for candidate in candidates}
         load = sum(candidate.in_flight for candidate in candidates) + 1
         total = sum(effective_weight(candidate) for candidate in candidates)

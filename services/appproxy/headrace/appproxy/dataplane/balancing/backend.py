@@ -40,9 +40,10 @@ _FAULTS: dict[str, Fault] = {
 
 
 class Backend:
-    """The live side of one service.
+    """Run-time state of one service in one worker: replicas, queue, outlier detector, retry budget.
 
-    `make` builds a replica, `retire` takes one that left; `notify` is called when requests begin or cease to wait, or a drain ends.
+    `make` builds a replica, `retire` takes one that left the table; `notify` is called when the queue becomes empty or
+    non-empty, or a drain ends.
     """
 
     def __init__(
@@ -86,11 +87,11 @@ class Backend:
 
     @property
     def has_suspects(self) -> bool:
-        """Whether anything is held against any replica."""
+        """True if the outlier detector holds a failure against any replica."""
         return bool(self._outliers.suspects)
 
     def update(self, entry: RouteEntry, cells: Mapping[SessionId, InFlightCell], now_s: float) -> None:
-        """Take over a new table; requests that can go on now go on."""
+        """Apply a new table; queued requests that a replica can take now are dispatched."""
         table = entry.table
         entry.expires_s = min(entry.expires_s, self.entry.expires_s)
         self.entry, self.table, self.name = entry, table, table.name
@@ -116,7 +117,7 @@ class Backend:
         self.dispatch()
 
     def _retire_replica(self, session_id: SessionId) -> None:
-        """The table does not name it any more. What is open on it goes on for as long as the replica lives."""
+        """Retire a replica that left the table. Requests open on it go on for as long as it lives."""
         replica = self.replicas.pop(session_id)
         if replica.drain is None:
             replica.drain = DrainCounter(len(replica.open))
@@ -126,7 +127,7 @@ class Backend:
         self._notify()
 
     def end(self) -> None:
-        """The service is gone: who waits for it, or still comes to it, is refused."""
+        """End the backend of a removed service: queued and later requests are refused."""
         self.table = self.table.model_copy(update={"removed": True})
         self._routable = []
         for session_id in list(self.replicas):
@@ -138,8 +139,11 @@ class Backend:
     def pick(
         self, affinity_key: int | None, tried: frozenset[str] = _NONE, *, found_room: bool = False
     ) -> Replica | Refusal:
-        """Return the replica for one request, or why there is none now. `tried`: those that it failed on; `found_room`: there was
-        room a moment ago, and its limit may be passed by this one request if another worker was faster."""
+        """Return the replica for a request, or the refusal.
+
+        `tried`: replicas on which it failed already. `found_room`: there was room a moment ago, so this one request may
+        exceed the limit if another worker was faster.
+        """
         usable = self._routable
         if self._least_request_only and usable and not self._outliers.suspects and not tried:
             drawn = self._draw()
@@ -158,7 +162,9 @@ class Backend:
         return self.load_balancer.pick(usable, affinity_key)
 
     def _draw(self) -> Replica:
-        """Return one of the replicas that the table lets serve, as `least_in_flight` does; compiled, without a look-up by name."""
+        """Return a routable replica by least requests of two (as `least_in_flight`), compiled and without a look-up by
+        name.
+        """
         able = self._routable
         if len(able) == 1:
             return able[0]
@@ -168,8 +174,10 @@ class Backend:
         return second if weights.prefers_other(at, first.in_flight, other, second.in_flight) else first
 
     def pick_healthy(self, affinity_key: int | None, tried: frozenset[str]) -> Replica | None:
-        """Return a replica for a request that leaves one that was taken out: one that nothing is held against and that it was not
-        sent to yet (`tried`), with room for it."""
+        """Return a replica for a request that leaves an ejected one.
+
+        The replica has room, no failure held against it, and is not among those `tried`.
+        """
         out = self.ejected() | self._outliers.on_trial() | tried
         most = self._max_in_flight
         well = [
@@ -197,15 +205,18 @@ class Backend:
     # --- waiting
 
     def admit(self, affinity_key: int | None) -> Replica | Refusal:
-        """Return the replica for a request that has just come, or why it has to wait, if it may (`enqueue`)."""
+        """Return the replica for a new request, or the refusal with which it may be queued (`enqueue`)."""
         self.requests += 1
         if not self.queue.size:  # nobody overtakes those who wait
             return self.pick(affinity_key)
         return replicas_full(len(self._routable), self.table.limits.max_in_flight_per_replica)
 
     def requeue(self, waiter: Waiter) -> Refusal | None:
-        """Let a request wait that came to a replica and surely did not run there: until the same deadline as if it had waited from
-        the beginning. Return None while it waits or has gone on, or why it may not."""
+        """Queue a request again that certainly did not run on its replica.
+
+        Its deadline is the one it would have if it had waited from the beginning. Return None if it is queued or
+        dispatched, else the refusal.
+        """
         refusal = self.pick(waiter.affinity_key)
         why = refusal if isinstance(refusal, Refusal) else replicas_full(len(self._routable), self._max_in_flight)
         if (refused := self.enqueue(waiter, why)) is not None:
@@ -214,7 +225,7 @@ class Backend:
         return None
 
     def enqueue(self, waiter: Waiter, refusal: Refusal) -> Refusal | None:
-        """Let a request wait that no replica takes now. Return None while it waits, or why it may not."""
+        """Queue a request that no replica takes now. Return None if it is queued, else the refusal."""
         now_s = self.now()
         if waiter.wait_until_s is None:
             waiter.wait_until_s = now_s + self.table.limits.queue_timeout_s
@@ -250,7 +261,7 @@ class Backend:
         return waiter
 
     def dispatch(self) -> None:
-        """Let those who wait go on, as far as there is room."""
+        """Dispatch queued requests for as long as a replica has room."""
         if not self.queue:
             return
         hopeless = no_replica(self.table) if not self._routable else None
@@ -272,21 +283,21 @@ class Backend:
         return any(limit is None or replica.in_flight < limit for replica in self._eligible(_NONE))
 
     def replica_freed(self, replica: Replica) -> None:
-        """The replica has room again."""
+        """Dispatch queued requests after a replica got room."""
         if replica.drain is not None and not replica.open:
             self._notify()
         if self.queue:
             self.dispatch()
 
     def cancel(self, waiter: Waiter) -> None:
-        """The request has ended while it waited."""
+        """Remove a request from the queue."""
         ticket = waiter.ticket
         if ticket is not None and self.queue.cancel(ticket):
             self._leave_queue(ticket)
             self._notify()
 
     def expire_queued(self, now_s: float) -> None:
-        """Turn away those whose time in the queue is over."""
+        """Refuse the queued requests whose deadline has passed, unless a replica has room at this moment."""
         if self.queue:
             for ticket in self.queue.expired(now_s):
                 waiter = self._leave_queue(ticket)
@@ -298,18 +309,18 @@ class Backend:
 
     @property
     def waits_for_first_replica(self) -> bool:
-        """Whether requests wait although nobody serves."""
+        """True if requests are queued while no replica serves (scale from zero)."""
         return bool(self.queue) and not self._routable
 
     # --- health
 
     def record_status(self, replica: Replica, status: int) -> None:
-        """A replica answered with this status."""
+        """Report a replica's response status to the outlier detector."""
         if self._outliers.record_status(replica.key, status, self.now()):
             self._eject(replica)
 
     def record_failure(self, replica: Replica, failure: Failure) -> None:
-        """A replica left a request unanswered. A kept connection's end tells nothing of its health."""
+        """Report a failed attempt to the outlier detector. The loss of an idle kept-alive connection does not count."""
         fault = _FAULTS.get(failure.kind)
         if fault is None or (fault == "dropped" and failure.reused):
             return
@@ -321,27 +332,27 @@ class Backend:
         replica.close_idle()
 
     def ejected(self) -> frozenset[str]:
-        """Return the keys of the replicas that are ejected."""
+        """Return the session ids of the ejected replicas."""
         return self._outliers.ejected() if self._outliers.suspects else frozenset()
 
     def ejected_replicas(self) -> list[Replica]:
-        """Return the replicas that are ejected."""
+        """Return the ejected replicas."""
         ejected = self.ejected()
         return [replica for replica in self.replicas.values() if replica.key in ejected] if ejected else []
 
     def may_retry(self) -> bool:
-        """Whether the retry budget allows one more."""
+        """Return True if the retry budget allows one more retry."""
         return self._retry_budget.may_retry(self.requests, self.now())
 
     def due_probes(self) -> list[Replica]:
-        """Return the replicas to try a connect to."""
+        """Return the replicas due for a probe by connecting."""
         if not self._outliers.suspects:
             return []
         due = set(self._outliers.due_probes(self.now(), awaited=bool(self.queue)))
         return [replica for replica in self.replicas.values() if replica.key in due]
 
     def record_probe(self, replica: Replica, *, well: bool) -> None:
-        """Note how that went."""
+        """Report a probe's result to the outlier detector."""
         now_s = self.now()
         self._outliers.record_probe(replica.key, now_s, well=well)
         if well:
@@ -349,8 +360,11 @@ class Backend:
             self.dispatch()
 
     def sweep(self, now_s: float, keep_s: float) -> None:
-        """Close connections that are idle for longer than `keep_s`, end drains whose grace is over, and let fresh replicas grow;
-        move requests away from replicas that were taken out."""
+        """Run periodic work: close connections idle for longer than `keep_s`, end overdue drains, advance slow starts,
+        move requests.
+
+        Requests without a response are moved away from ejected and unhealthy replicas.
+        """
         self._retry_budget.count_requests(self.requests, now_s)
         for replica in self.replicas.values():
             replica.close_idle(now_s - keep_s)
@@ -359,7 +373,7 @@ class Backend:
         self.load_balancer.advance_slow_start(self._routable, now_s)
 
     def _move_requests(self) -> None:
-        """Send what may move elsewhere from the replicas that are ejected or unhealthy."""
+        """Move requests away from ejected and unhealthy replicas, where that is safe."""
         ill = self._outliers.unresponsive() if self._outliers.suspects else _NONE
         for replica in self.replicas.values():
             if replica.open and (replica.route.health == "unhealthy" or replica.key in ill):

@@ -15,7 +15,7 @@ _LONGEST_REMEMBERED: Final = 512
 
 
 class Destination:
-    """Where a request goes. `backend` is None for the fleet's base URL until the model is known."""
+    """Destination of a request. `backend` is None at the fleet's base URL until the model is known."""
 
     __slots__ = ("backend", "forwarded", "host", "prefix")
 
@@ -30,14 +30,14 @@ class Destination:
 
 
 class DestinationCache:
-    """Destinations by (first segment of the path, host)."""
+    """Cache of destinations by (first path segment, host)."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bytes], Destination] = {}
         self.get = self._known.get
 
     def put(self, address: tuple[bytes, bytes], destination: Destination) -> None:
-        """Remember one."""
+        """Add a destination."""
         if len(address[0]) + len(address[1]) > _LONGEST_REMEMBERED:
             return
         if len(self._known) >= _MOST_DESTINATIONS:
@@ -45,5 +45,5 @@ class DestinationCache:
         self._known[address] = destination
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all destinations."""
         self._known.clear()

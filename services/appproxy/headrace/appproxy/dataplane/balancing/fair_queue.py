@@ -19,7 +19,7 @@ _SLACK = 64
 
 
 class Ticket(Generic[T]):
-    """Handle of one queued item. `pushed_s` and `deadline_s` are on the clock that the queue's user has."""
+    """Handle of one queued item. `pushed_s` and `deadline_s` are on the clock of the queue's user."""
 
     __slots__ = ("_flow", "caller", "deadline_s", "item", "pushed_s")
 
@@ -32,19 +32,23 @@ class Ticket(Generic[T]):
 
     @property
     def waiting(self) -> bool:
-        """Whether it is still in the queue: not gone, cancelled, expired or pushed out."""
+        """True while the item is queued: not dispatched, cancelled, expired or evicted."""
         return self._flow is not None
 
 
 class Pushed(NamedTuple, Generic[T]):
-    """Outcome of a push. `ticket` is None where the queue had no room; `pushed_out` had to leave for it, and is to be refused."""
+    """Result of a push. `ticket` is None if the queue had no room; `pushed_out` is the evicted item, which is to be
+    refused.
+    """
 
     ticket: Ticket[T] | None
     pushed_out: Ticket[T] | None
 
 
 class _Flow(Generic[T]):
-    """Queue of one caller's items in their order. `finish` is the virtual time at which its first one is due; `turn` breaks ties."""
+    """Queue of one caller's items in their order. `finish` is the virtual finish time of the first one; `turn` breaks
+    ties.
+    """
 
     __slots__ = ("caller", "finish", "share", "tickets", "turn")
 
@@ -57,15 +61,17 @@ class _Flow(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """Weighted fair queue over callers, for one service in one worker; costs are O(log n) amortised, cancel O(1) amortised.
+    """Weighted fair queue across callers, for one service in one worker. Push and pop are O(log n), cancel O(1),
+    amortised.
 
-    Bounds. At most `max_queued` wait in all, and a caller alone may hold all of that. Once the queue is full, a push gets in only by
-    pushing out the newest item of the caller that holds most relative to its share, and only if that one would still
-    hold more per share than the pushing caller with its new item (so two callers never push each other out in turns), and only
-    if it holds at least two (a caller's only item is never taken). So a flood ends up with its fair part and no more, while
-    a caller below its own gets in as long as anybody is above theirs; the newest leaves since it has waited least.
+    Bounds: at most `max_queued` items in all, and one caller alone may hold all of them. Once the queue is full, a push
+    succeeds only by evicting the newest item of the caller that holds most relative to its share, only if that caller
+    would still hold more per share than the pushing caller with its new item (so two callers never evict each other in
+    turns), and only if it holds at least two (a caller's only item is never evicted). So a flood gets its fair share of
+    the queue and no more, while a caller below its share gets in as long as another one is above its own; the newest
+    item is evicted since it has waited least.
 
-    Shares are ≥ 1; a caller's latest one counts, from its next turn on. The clock is the user's and only goes forward.
+    Shares are ≥ 1; a caller's latest share counts, from its next turn on. The clock is the user's and monotonic.
     """
 
     def __init__(self, max_queued: int) -> None:
@@ -87,19 +93,19 @@ class FairQueue(Generic[T]):
 
     @property
     def oldest_s(self) -> float | None:
-        """When the item that waits longest was pushed; None if nothing waits."""
+        """Time at which the oldest queued item was pushed; None if the queue is empty."""
         arrivals = self._arrivals
         while arrivals and arrivals[0]._flow is None:  # noqa: SLF001 - Ticket is this module's
             arrivals.popleft()
         return arrivals[0].pushed_s if arrivals else None
 
     def held_by(self, caller: str) -> int:
-        """Return how many items of `caller` wait."""
+        """Return the number of queued items of `caller`."""
         flow = self._flows.get(caller)
         return len(flow.tickets) if flow is not None else 0
 
     def push(self, item: T, *, caller: str, share: int, now_s: float, deadline_s: float) -> Pushed[T]:
-        """Let `item` wait as the last of `caller`; see the class for what happens when the queue is full."""
+        """Queue `item` as the last one of `caller`; see the class for a full queue."""
         out: Ticket[T] | None = None
         if self.size >= self.max_queued:
             out = self._make_room(caller, share)
@@ -119,7 +125,7 @@ class FairQueue(Generic[T]):
         return Pushed(ticket, out)
 
     def pop(self) -> Ticket[T] | None:
-        """Take out what goes next, also if its deadline has passed unnoticed; None if nothing waits."""
+        """Remove and return the next item, even if its deadline has passed unnoticed; None if the queue is empty."""
         due, flows = self._due, self._flows
         while due:
             finish, turn, flow = heappop(due)
@@ -140,7 +146,7 @@ class FairQueue(Generic[T]):
         return None
 
     def cancel(self, ticket: Ticket[T]) -> bool:
-        """Take `ticket` out; return False, and change nothing, if it waits no more."""
+        """Remove `ticket` from the queue; return False if it is not queued any more."""
         flow = ticket._flow  # noqa: SLF001
         if flow is None:
             return False
@@ -152,7 +158,7 @@ class FairQueue(Generic[T]):
         return True
 
     def expired(self, now_s: float) -> list[Ticket[T]]:
-        """Take out and return all whose deadline is at or before `now_s`, earliest first; O(log n) each."""
+        """Remove and return all items whose deadline is at or before `now_s`, earliest first; O(log n) each."""
         gone: list[Ticket[T]] = []
         deadlines = self._deadlines
         while deadlines and (deadlines[0][2]._flow is None or deadlines[0][0] <= now_s):  # noqa: SLF001
@@ -162,7 +168,7 @@ class FairQueue(Generic[T]):
         return gone
 
     def _make_room(self, caller: str, share: int) -> Ticket[T] | None:
-        """Take out and return the newest item of the caller that is furthest above its part; None if none has to give way."""
+        """Evict and return the newest item of the caller furthest above its share; None if no caller has to yield."""
         fullest = self._fullest
         if fullest is None or len(fullest) > 2 * len(self._flows) + _SLACK:
             # Rebuilt at most once for about as many pushes as there are callers.
@@ -202,7 +208,7 @@ class FairQueue(Generic[T]):
             self._fullest = None
 
     def _note(self, ticket: Ticket[T], flow: _Flow[T]) -> None:
-        """Enter `ticket` where deadlines, ages and the fullest callers are looked up, cleaning up what has grown too long."""
+        """Add `ticket` to the indexes by deadline, age and caller, and compact those that hold too many dead entries."""
         most = 2 * self.size + _SLACK
         if len(self._deadlines) > most:
             self._deadlines = [entry for entry in self._deadlines if entry[2].waiting]

@@ -23,7 +23,7 @@ _MOST_KEY = 1024
 
 
 class LoadBalancer:
-    """Load balancer of one service: chooses among replicas that are free to serve."""
+    """Load balancer of one service: picks among the eligible replicas by the table's policy."""
 
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance
@@ -39,7 +39,7 @@ class LoadBalancer:
         """Of the replicas that may serve, as they count now."""
 
     def update(self, balance: Balance, able: Sequence[Replica], now_s: float) -> None:
-        """Take over a new table's balance and the replicas that may serve by it."""
+        """Apply a new table's policy and its routable replicas; state of replicas that stay is kept."""
         keys = {replica.key: replica for replica in able}
         began = float("-inf") if self._first else now_s
         self._first = False
@@ -55,13 +55,13 @@ class LoadBalancer:
         self.weights = Weights(able)
 
     def restart_slow_start(self, replica: Replica, now_s: float) -> None:
-        """It serves again after it was ejected: it starts slowly."""
+        """Restart the slow start of a replica that returned after an ejection."""
         self._since[replica.key] = now_s
         replica.share = slow_start_share(0.0, self._balance.slow_start_s)
         self.weights = Weights(self._routable)
 
     def advance_slow_start(self, able: Sequence[Replica], now_s: float) -> None:
-        """Bring the shares of fresh replicas up to date."""
+        """Update the effective weights of replicas in slow start."""
         changed = False
         for replica in able:
             since = self._since.get(replica.key, now_s)
@@ -73,21 +73,21 @@ class LoadBalancer:
 
     @property
     def has_affinity(self) -> bool:
-        """Whether requests that belong together go to one replica."""
+        """True if the policy sends related requests to one replica."""
         return self._ring is not None
 
     @property
     def body_members(self) -> frozenset[str]:
-        """What of the body's head decides."""
+        """Members of the body's head that the policy needs."""
         return self._body_members
 
     @property
     def prompt_bytes(self) -> int:
-        """How much of a prompt is looked at."""
+        """Length of the prompt prefix that the policy hashes."""
         return self._balance.prefix_bytes if self._balance.policy == "prefix" else 0
 
     def affinity_key(self, head: RequestHead, found: Any) -> int | None:
-        """Return what binds a request to a replica. `found`: what the body's head said, None where it was not read."""
+        """Return the affinity key of a request, or None. `found`: the parsed head of the body, None if it was not read."""
         if self._ring is None:
             return None
         policy = self._balance.policy
@@ -106,7 +106,7 @@ class LoadBalancer:
 
     @property
     def is_least_request(self) -> bool:
-        """Whether the least loaded of two that chance drew is chosen, whatever the request: `least_in_flight`."""
+        """True for the policy `least_in_flight`: the less loaded of two random replicas, independent of the request."""
         return self._ring is None and self._balance.policy != "round-robin"
 
     def pick(self, candidates: Sequence[Replica], key: int | None) -> Replica:

@@ -39,10 +39,12 @@ class _State:
 
 
 class OutlierDetector:
-    """Ejects failing replicas of one service, and lets them return. `now_s` is any clock that only goes forward, in seconds.
+    """Outlier detector: ejects failing replicas of one service, and returns them. `now_s` is a monotonic clock in
+    seconds.
 
-    The time out doubles while a replica fails again soon after its return. Who could not be connected to comes back by a connect
-    that works (`due`, `probed`), the others by a trial: one request at a time, whose outcome decides.
+    The ejection time doubles while a replica fails again soon after its return. A replica that refused connections
+    returns when a probe connects (`due_probes`, `record_probe`), any other one on trial: one request at a time, whose
+    outcome decides.
     """
 
     def __init__(self, *, first_s: float = 1.0, most_s: float = 30.0) -> None:
@@ -52,7 +54,7 @@ class OutlierDetector:
         """What is held against replicas; empty nearly always, and looked at on every request."""
 
     def record_failure(self, key: str, fault: Fault, now_s: float) -> bool:
-        """Note a failure. Return whether it takes the replica out now (not when it is out already)."""
+        """Record a failure. Return True if it ejects the replica now (False if it is ejected already)."""
         state = self.suspects.setdefault(key, _State())
         if state.until_s:
             if fault == "connect":  # what it did before does not matter now: nothing can be sent to it
@@ -69,7 +71,7 @@ class OutlierDetector:
         return True
 
     def record_status(self, key: str, status: int, now_s: float) -> bool:
-        """Note an answer's status. Return whether it takes the replica out now."""
+        """Record a response status. Return True if it ejects the replica now."""
         if status in UNAVAILABLE:
             return self.record_failure(key, "unavailable", now_s)
         state = self.suspects.get(key)
@@ -86,9 +88,11 @@ class OutlierDetector:
             del self.suspects[key]
 
     def due_probes(self, now_s: float, *, awaited: bool = False) -> list[str]:
-        """Return the replicas to try a connect to now, each once; those whose trial begins are let back here.
+        """Return the replicas to probe by connecting now, each once; replicas whose trial begins are returned to
+        service here.
 
-        `awaited`: requests wait for one that can be connected to, so those that cannot are tried now, whatever their time.
+        `awaited`: requests are queued because no replica accepts connections, so unreachable ones are probed now,
+        before their time.
         """
         found = []
         for key, state in self.suspects.items():
@@ -103,7 +107,7 @@ class OutlierDetector:
         return found
 
     def record_probe(self, key: str, now_s: float, *, well: bool) -> None:
-        """Note how a connect that `due` asked for went."""
+        """Record the result of a probe that `due_probes` asked for."""
         state = self.suspects.get(key)
         if state is None:
             return
@@ -115,15 +119,15 @@ class OutlierDetector:
             state.until_s = now_s + state.ejected_for_s
 
     def ejected(self) -> frozenset[str]:
-        """Return the replicas that are ejected."""
+        """Return the ejected replicas."""
         return frozenset(key for key, state in self.suspects.items() if state.until_s)
 
     def unreachable(self) -> frozenset[str]:
-        """Return the replicas that are ejected because they could not be connected to."""
+        """Return the replicas ejected because they refused connections."""
         return frozenset(key for key, state in self.suspects.items() if state.until_s and state.fault == "connect")
 
     def unresponsive(self) -> frozenset[str]:
-        """Return the replicas that are ejected because no answer came from them: what is open on them may get none either."""
+        """Return the replicas ejected because they did not respond: requests open there may get no response either."""
         return frozenset(key for key, state in self.suspects.items() if state.until_s and state.fault != "unavailable")
 
     def on_trial(self) -> frozenset[str]:
@@ -144,11 +148,11 @@ R = TypeVar("R", bound=_Keyed)
 
 
 def eligible(able: Sequence[R], out: Container[str], unreachable: Container[str] = frozenset()) -> tuple[list[R], bool]:
-    """Return those of `able` that are not `out`, and whether there is panic: with more than half of them out, all are taken that
-    are not `unreachable`.
+    """Return the replicas of `able` that are not `out`, and True in panic: with more than half of them out, all but
+    `unreachable` ones count.
 
-    When most seem ill, it is more likely the judgement that is, and the rest could not carry the load. Source: Envoy's panic
-    threshold. The last replica is thus never taken out, unless it cannot be connected to: then nothing is left.
+    When most replicas look unhealthy, the detector is more likely wrong, and the rest could not carry the load. Source:
+    Envoy's panic threshold. So the last replica is never ejected, unless it refuses connections: then none is left.
     """
     left = [candidate for candidate in able if candidate.key not in out]
     if 2 * len(left) < len(able):

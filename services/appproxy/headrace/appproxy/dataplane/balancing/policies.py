@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 
 class Candidate(Protocol):
-    """A replica that may be chosen. `share` (0 to 1) is the part of its weight that counts while it starts slowly."""
+    """Replica that may be picked. `share` (0 to 1) is the part of its weight that counts during slow start."""
 
     key: str
     weight: int
@@ -28,12 +28,12 @@ C = TypeVar("C", bound=Candidate)
 
 
 def effective_weight(candidate: Candidate) -> float:
-    """Return the weight that counts now; never 0, so that a fresh replica is found out about."""
+    """Return the weight times the slow-start share; never 0, so that a new replica gets its first requests."""
     return max(candidate.weight * candidate.share, 1e-9)
 
 
 class Weights:
-    """The weights of a list of candidates, made ready for draws: to be made anew where one of them, or a share, is another."""
+    """Prepared weights of a list of candidates for random draws; invalid once a candidate, weight or share changes."""
 
     __slots__ = ("_bounds", "_each")
 
@@ -42,7 +42,9 @@ class Weights:
         self._bounds = list(accumulate(self._each))
 
     def draw_two(self, chance: Callable[[], float]) -> tuple[int, int]:
-        """Return the places of two different ones (of at least two), drawn by weight. `chance` gives numbers in [0, 1)."""
+        """Return the indexes of two different candidates (of at least two), drawn by weight. `chance` returns numbers
+        in [0, 1).
+        """
         each, bounds = self._each, self._bounds
         most = len(each) - 1
         if most == 1:
@@ -57,12 +59,14 @@ class Weights:
         return at, other
 
     def prefers_other(self, at: int, in_flight: int, other: int, others_in_flight: int) -> bool:
-        """Return whether the other one, with this request on it, is no more loaded per weight than the first is now."""
+        """Return True if the second one, with this request added, has no more load per weight than the first one has
+        now.
+        """
         return in_flight * self._each[other] >= (others_in_flight + 1) * self._each[at]
 
 
 def least_in_flight(candidates: Sequence[C], chance: Callable[[], float]) -> C:
-    """Return one of `candidates` (at least one). `chance` gives numbers in [0, 1)."""
+    """Return the less loaded of two random candidates (power of two choices). `chance` returns numbers in [0, 1)."""
     if len(candidates) == 1:
         return candidates[0]
     weights = Weights(candidates)
@@ -72,16 +76,17 @@ def least_in_flight(candidates: Sequence[C], chance: Callable[[], float]) -> C:
 
 
 class SmoothWeightedRoundRobin:
-    """Smooth weighted round robin: over as many picks as the weights sum to, each gets exactly its weight, well mixed.
+    """Smooth weighted round robin: over as many picks as the weights sum to, each replica gets exactly its weight,
+    interleaved.
 
-    Source: nginx's upstream module (2012). Credits stay with the replicas that stay, so a new table starts no new round.
+    Source: nginx's upstream module (2012). Credits of replicas that stay survive a new table.
     """
 
     def __init__(self) -> None:
         self._credit: dict[str, float] = {}
 
     def keep_only(self, keys: Mapping[str, object]) -> None:
-        """Forget replicas that are gone."""
+        """Forget replicas that left."""
         for key in [key for key in self._credit if key not in keys]:
             del self._credit[key]
 
@@ -102,7 +107,7 @@ class SmoothWeightedRoundRobin:
 
 
 def slow_start_share(age_s: float, slow_start_s: float) -> float:
-    """Return the part of its weight that a replica of this age has: from a tenth, growing evenly to the whole."""
+    """Return the part of its weight that a replica of this age has: from a tenth, linearly to the whole."""
     if age_s >= slow_start_s:
         return 1.0
     return 0.1 + 0.9 * max(age_s, 0.0) / slow_start_s

@@ -19,7 +19,7 @@ _DRAIN_COUNTS_KEPT_S: Final = 600.0
 
 
 class BackendRegistry:
-    """Backends of the services in the tables. `make` builds that of a new one."""
+    """Registry of the backends of all services in the tables. `make` builds the backend of a new service."""
 
     def __init__(self, tables: RouteTables, make: Callable[[RouteEntry], Backend]) -> None:
         self.tables = tables
@@ -38,7 +38,9 @@ class BackendRegistry:
         self.retired[replica.session_id] = replica, now_s + _DRAIN_COUNTS_KEPT_S
 
     def sweep(self, now_s: float) -> None:
-        """Drop drain counts that were reported long enough; of replicas that left, move requests to others, and end overdue drains."""
+        """Remove reported drain counts; of replicas that left the tables, move open requests away and end overdue
+        drains.
+        """
         for replica, _ in self.retired.values():
             replica.cut_overdue(now_s)
             replica.move_requests()
@@ -46,7 +48,7 @@ class BackendRegistry:
             del self.retired[session_id]
 
     def snapshot(self, now_s: float, *, connections: int) -> TrafficSnapshot:
-        """Return what is open, queued and draining now, beside so many downstream connections."""
+        """Return open, queued and draining requests, with this number of downstream connections."""
         live = [replica for backend in self for replica in backend.replicas.values()]
         drains = [r for r in live if r.drain is not None] + [replica for replica, _ in self.retired.values()]
         return TrafficSnapshot(
@@ -66,12 +68,12 @@ class BackendRegistry:
         )
 
     def load(self, now_s: float) -> None:
-        """Take over the tables that are there already (from disk)."""
+        """Apply the tables from disk."""
         for table in list(self.tables):
             self._update(table, {}, now_s)
 
     def apply(self, table: RouteTable, cells: Mapping[SessionId, InFlightCell], now_s: float) -> bool:
-        """Put a table in use. Return False, and change nothing, unless it is newer than the one in use."""
+        """Apply a table. Return False, and change nothing, unless its generation is above the current one."""
         if not self.tables.apply(table):
             return False
         self._update(table, cells, now_s)
@@ -94,15 +96,15 @@ class BackendRegistry:
             backend.update(entry, cells, now_s)
 
     def by_name(self, name: str) -> Backend | None:
-        """Return the service with this name (path segment and host label)."""
+        """Return the backend of the service with this name (path segment and host label)."""
         return self._of(self.tables.by_name(name))
 
     def by_port(self, port: int) -> Backend | None:
-        """Return the service that has this port for its own."""
+        """Return the backend of the service with this own port."""
         return self._of(self.tables.by_port(port))
 
     def by_id(self, service_id: ServiceId) -> Backend | None:
-        """Return the service with this id."""
+        """Return the backend of the service with this id."""
         return self._backends.get(service_id)
 
     def _of(self, entry: RouteEntry | None) -> Backend | None:

@@ -25,10 +25,11 @@ Step = Literal["other-replica", "same-replica", "give-up"]
 def next_step(
     failure: Failure, *, method: str, sent: Sent, retries: int, same_instant_s: float, most: int = MOST_RETRIES
 ) -> Step:
-    """Return what to do after `failure`, having retried `retries` times.
+    """Return the next step after `failure`, with `retries` retries made: retry, retry elsewhere, or give up.
 
-    A kept connection that is lost within `same_instant_s` of being taken was being closed by the replica as the request left:
-    the request cannot have run, and a fresh connection to the same replica takes it, whatever the method.
+    A kept-alive connection that is lost within `same_instant_s` of being taken was being closed by the replica as the
+    request was sent: the request cannot have run, and a new connection to the same replica takes it, whatever its
+    method.
     """
     if retries >= most or sent == "gone":
         return "give-up"
@@ -46,26 +47,28 @@ def next_step(
 
 
 def may_move(*, method: str, was_sent: bool, sent: Sent, retries: int, most: int = MOST_RETRIES) -> bool:
-    """Return whether a request that has no byte of an answer may leave a replica that was taken out, and go to another one.
+    """Return True if a request without a response may leave an ejected replica for another one.
 
-    The replica may still be at work on it: only what is safe moves, or what it was not sent yet (`was_sent`: any byte of it).
+    The replica may still process it: only a safe method moves, or a request of which no byte was sent (`was_sent`).
     """
     return retries < most and sent != "gone" and (not was_sent or method in SAFE)
 
 
 def never_ran(failure: Failure, *, sent: Sent) -> bool:
-    """Return whether a request that ended with `failure` reached no replica, and can be sent again as if it had just come.
+    """Return True if a request that ended with `failure` certainly reached no replica, and may be queued as if it were
+    new.
 
-    Where it was sent before, that was on a kept connection that was being closed, or it may run twice (`next_step`).
+    Where it was sent before, that was on a kept-alive connection that was being closed, or it may run twice
+    (`next_step`).
     """
     return failure.kind in (ProxyReason.CONNECT_FAILED, ProxyReason.CONNECT_TIMEOUT) and sent != "gone"
 
 
 class RetryBudget:
-    """Lets retries be at most a fifth of the requests of the last ten seconds, and a few a second in any case.
+    """Retry budget: retries are at most a fifth of the requests of the last ten seconds, or a few per second.
 
-    So retries cannot multiply the load of a service that is failing because of its load. The owner counts its requests, and calls
-    `count_requests` from time to time; `now_s` only goes forward.
+    So retries cannot multiply the load of a service that fails because of its load. The owner counts its requests and
+    calls `count_requests` regularly; `now_s` is monotonic.
     """
 
     def __init__(self, *, share: float = 0.2, floor: int = 30, window_s: float = 10.0) -> None:
@@ -77,7 +80,7 @@ class RetryBudget:
         """(when, requests, retries) until then; the first is the last one before the window."""
 
     def count_requests(self, requests: int, now_s: float) -> None:
-        """Note how many requests there have been in all, and forget what is past the window."""
+        """Record the total number of requests so far, and drop what is older than the window."""
         past = self._past
         if now_s - past[-1][0] >= self._window_s / 20:
             past.append((now_s, requests, self._retries))
@@ -85,7 +88,7 @@ class RetryBudget:
             past.popleft()
 
     def may_retry(self, requests: int, now_s: float) -> bool:
-        """Return whether one more retry is allowed, and count it if so."""
+        """Return True if one more retry is within the budget, and count it."""
         self.count_requests(requests, now_s)
         _, requests_before, retries_before = self._past[0]
         if self._retries - retries_before + 1 > self._floor + self._share * (requests - requests_before):

@@ -13,7 +13,9 @@ from headrace.appproxy.dataplane.upstream.replica import Replica
 
 
 class Waiter(ABC):
-    """Waits for a replica of a backend, once or again. `caller_key` and `share`: whose request it is, for callers share a queue fairly."""
+    """Queued request, as its backend sees it. `caller_key` and `share`: whose request it is, since callers share a
+    queue fairly.
+    """
 
     def __init__(self, caller_key: str, share: int, affinity_key: int | None) -> None:
         self.caller_key = caller_key
@@ -29,8 +31,8 @@ class Waiter(ABC):
 
     @abstractmethod
     def send_to(self, replica: Replica) -> None:
-        """Its turn came: go to this replica."""
+        """Dispatch the request to this replica."""
 
     @abstractmethod
     def turned_away(self, refusal: Refusal) -> None:
-        """It waits no more, and goes to no replica."""
+        """Refuse the request: it left the queue without a replica."""

@@ -24,7 +24,7 @@ _VARY: Final = b"Vary: Origin\r\n"
 
 
 class CorsPolicy:
-    """The CORS settings of a service, or of the fleet's base URL, as header fields with their CRLF."""
+    """CORS policy of a service, or of the fleet's base URL, as prepared header fields with their CRLF."""
 
     __slots__ = ("_answer_fields", "_below", "_every", "_headers", "_max_age", "_named")
 
@@ -40,16 +40,16 @@ class CorsPolicy:
         self._answer_fields = (credentials, b"Access-Control-Expose-Headers: " + exposed + b"\r\n")
 
     def allows(self, origin: bytes) -> bool:
-        """Return whether pages of this origin, as the browser says it, may call. Nothing is no origin."""
+        """Return True if pages of this origin may call. An empty value is no origin."""
         text = origin.decode("latin-1")
         return bool(text) and (
             self._every or text in self._named or any(_is_below(text, *ends) for ends in self._below)
         )
 
     def answer_fields(self, origin: bytes) -> bytes:
-        """Return what every answer says to a request from this origin, or without one; never nothing.
+        """Return the CORS fields of every response to a request with this Origin (empty: none); never empty.
 
-        The answer depends on the origin, and caches are told so, except where it is the same for all.
+        The response depends on the origin, and `Vary` tells caches so, unless it is the same for all.
         """
         credentials, exposed = self._answer_fields
         if self._every:
@@ -59,9 +59,9 @@ class CorsPolicy:
         return b"Access-Control-Allow-Origin: " + origin + b"\r\n" + _VARY + credentials + exposed
 
     def preflight_fields(self, origin: bytes, asked: bytes) -> bytes:
-        """Return what the answer to a preflight request says; nothing where the origin is not allowed.
+        """Return the fields of the response to a preflight request; empty if the origin is not allowed.
 
-        asked: the header fields that the page wants to send, as the browser says it.
+        asked: the value of Access-Control-Request-Headers.
         """
         if not self.allows(origin):
             return b""
@@ -72,16 +72,16 @@ class CorsPolicy:
 
 
 def policy_of(cors: Cors) -> CorsPolicy | None:
-    """Return the policy that browsers get, or None where no origin is named: then CORS is the replica's."""
+    """Return the CORS policy of these settings, or None if no origin is set: then CORS is left to the replica."""
     return CorsPolicy(cors) if cors.allow_origins else None
 
 
 def is_preflight(head: RequestHead) -> bool:
-    """Return whether this is a preflight request: a browser asks whether a page may send another one."""
+    """Return True for a CORS preflight request."""
     return head.method == b"OPTIONS" and bool(field(head, b"access-control-request-method"))
 
 
 def _is_below(origin: str, before: str, after: str) -> bool:
-    """Whether the origin is one name between `https://` and `.example.com`."""
+    """Return True if the origin is one label below the pattern `https://*.example.com`."""
     middle = origin[len(before) : len(origin) - len(after)]
     return origin.startswith(before) and origin.endswith(after) and _LABEL.match(middle) is not None

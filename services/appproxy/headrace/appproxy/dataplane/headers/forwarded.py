@@ -13,17 +13,17 @@ _ENTRY = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|(\d+\.\d+\.\d+\.\d+):\d{
 
 
 def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    """Return whether this peer's X-Forwarded-* are believed; never where it has no address."""
+    """Return True if this peer's X-Forwarded-* are trusted; False for a peer without an address."""
     found = _address(address.partition("%")[0]) if trusted else None  # without the zone of a link-local one
     return found is not None and _in(found, trusted)
 
 
 def client_address(peer: str, chain: Iterable[bytes], trusted: Sequence[Network]) -> str:
-    """Return the caller's address: of those in the chain the right-most that is not a trusted peer's itself.
+    """Return the client address: the right-most one in the chain that is not a trusted proxy's own.
 
-    peer: the connection's address, which must be trusted; chain: values of X-Forwarded-For. Each proxy adds on the right whom it
-    got the request from, so what stands left of a stranger's address is that stranger's word. What is no address ends the walk,
-    and so does the chain: then it is the last that was one, or the peer.
+    peer: the connection's address, which must be trusted; chain: values of X-Forwarded-For. Each proxy appends the
+    address that it got the request from, so what is left of an untrusted address was written by that client. A value
+    that is no address ends the walk, and so does the chain: then it is the last valid one, or the peer.
     """
     believed = peer
     for entry in reversed(b",".join(chain).decode("latin-1").split(",")):
@@ -38,7 +38,9 @@ def client_address(peer: str, chain: Iterable[bytes], trusted: Sequence[Network]
 
 @lru_cache(maxsize=4096)
 def address_block(address: str) -> str:
-    """Return what one caller has for itself: an IPv4 address, or of an IPv6 one its /64, from which a machine takes what it likes."""
+    """Return the network that one caller owns: an IPv4 address, or the /64 of an IPv6 one, from which a machine takes
+    any address.
+    """
     found = _address(address.partition("%")[0]) if ":" in address else None
     return f"{found.exploded[:19]}::/64" if isinstance(found, IPv6Address) else address
 

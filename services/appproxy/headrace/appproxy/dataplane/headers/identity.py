@@ -36,7 +36,7 @@ _NAMES: Final = re.compile(
 
 
 def is_identity_field(name: bytes) -> bool:
-    """Return whether this field says who the caller is, or where it came from: only the proxy may say that.
+    """Return True for a field that says who the caller is or where it came from: only the proxy may set these.
 
     `name` is in lower case. Underscores count as hyphens, because CGI-like servers cannot tell them apart.
     """
@@ -44,7 +44,7 @@ def is_identity_field(name: bytes) -> bool:
 
 
 def holds_credential(value: bytes) -> bool:
-    """Return whether an API key, a client's secret or a token of this installation stands anywhere in it, valid or not."""
+    """Return True if the value contains an API key, client secret or token of this installation, valid or not."""
     if _UNDERSCORE not in value and _CAPITAL_J not in value:
         return False
     # `in` raises and forgets an error inside for each pair of bytes; this is run for every field that was not seen before.
@@ -66,5 +66,5 @@ def _is_credential(word: bytes) -> bool:
 
 
 def without_credentials(cookies: bytes) -> bytes:
-    """Return the cookies of a request without those that hold a credential of ours."""
+    """Return the request's cookies without those that contain a credential of this installation."""
     return b";".join(pair for pair in cookies.split(b";") if not holds_credential(pair)).strip()

@@ -82,7 +82,7 @@ _REQUEST: Final[dict[bytes, int]] = dict.fromkeys((*_HOP_BY_HOP, *_OURS), DROP) 
 
 
 def _disposition(name: HeaderName) -> int:
-    """Return what becomes of fields of this name, and keep it there."""
+    """Return, and cache, what is done with response fields of this name."""
     low = name.text.lower()
     if low in _REQUEST:
         known = _REQUEST[low]
@@ -130,12 +130,12 @@ _PLAIN: Final = frozenset({None, _LIMITS, _CORS})
 
 
 def is_host(host: bytes) -> bool:
-    """Return whether this can be a Host field (RFC 9112 section 3.2); replicas build addresses from it."""
+    """Return True for a valid Host field (RFC 9112 section 3.2); replicas build URLs from it."""
     return _HOST.match(host) is not None
 
 
 def is_request_id(text: bytes) -> bool:
-    """Return whether a caller's own X-Request-Id is taken over."""
+    """Return True if a caller's X-Request-Id is accepted."""
     return 0 < len(text) <= _LONGEST_ID and text.translate(_ONLY_IDS) == text
 
 
@@ -144,7 +144,7 @@ _NOTHING: Final[ConsumedFields] = {}
 
 
 def _forwarded(line: HeaderLine, kind: int) -> bytes:
-    """Return what of a field passes to a replica, nothing where none of it does, and keep it there."""
+    """Return, and cache, the part of a request field that is forwarded to a replica; empty if none."""
     forwarded = b""
     value = line.value
     if kind == PASSES:
@@ -158,7 +158,7 @@ def _forwarded(line: HeaderLine, kind: int) -> bytes:
 
 
 def rewrite_request(head: RequestHead) -> tuple[list[bytes], ConsumedFields]:
-    """Return the fields of a request that pass to the replica, without CRLF, and those that the proxy reads itself."""
+    """Return the request fields forwarded to the replica, without CRLF, and those that the proxy reads itself."""
     fields: list[bytes] = []
     consumed = _NOTHING
     named = head.connection
@@ -190,24 +190,24 @@ def rewrite_request(head: RequestHead) -> tuple[list[bytes], ConsumedFields]:
 
 
 def forwarded_fields(host: bytes, prefix: bytes) -> bytes:
-    """Return the X-Forwarded fields by which a replica knows how the caller addressed it."""
+    """Return the X-Forwarded-* fields, by which a replica knows how the caller addressed it."""
     fields = b"X-Forwarded-Host: " + host + b"\r\n"
     return fields + b"X-Forwarded-Prefix: " + prefix + b"\r\n" if prefix else fields
 
 
 def field(head: RequestHead, name: bytes) -> bytes:
-    """Return the first value of the field `name` (in lower case), or nothing."""
+    """Return the first value of the field `name` (in lower case), or an empty value."""
     return next((line.value for line in head.lines if line.name.text.lower() == name), b"")
 
 
 def only(head: RequestHead, name: bytes) -> bytes:
-    """Return the value of the field `name` (in lower case), or nothing where there is none, or more than one."""
+    """Return the value of the field `name` (in lower case), or an empty value if it is missing or repeated."""
     values = [line.value for line in head.lines if line.name.text.lower() == name]
     return values[0] if len(values) == 1 else b""
 
 
 def cookie(head: RequestHead, name: bytes) -> bytes:
-    """Return the value of a cookie (RFC 6265 section 4.2.1), or nothing."""
+    """Return the value of a cookie (RFC 6265 section 4.2.1), or an empty value."""
     for pair in field(head, b"cookie").split(b";"):
         key, _, value = pair.strip().partition(b"=")
         if key == name:
@@ -216,7 +216,7 @@ def cookie(head: RequestHead, name: bytes) -> bytes:
 
 
 class ResponseRewrite:
-    """Rewritten response head: how the response is framed for callers, and the head but for `begin`. Made once for equal heads."""
+    """Rewritten response head: framing, and the fields without the status line. Made once for equal heads."""
 
     __slots__ = ("chunked", "closes", "cors", "dated", "events", "fields", "limits", "made_for", "until_close", "usage")
 
@@ -239,8 +239,11 @@ class ResponseRewrite:
         """Whether this is an event stream into which an event may be put."""
 
     def head(self, head: ResponseHead, *, date: bytes, extra: bytes, cors: bytes, request_id: bytes) -> bytes:
-        """Return one answer's whole head. date: for answers without one; extra: the fields on the caller's limits, if it has any,
-        in place of the replica's own; so with cors, the proxy's own for browsers."""
+        """Return the complete head of one response.
+
+        date: for responses without one; extra: rate-limit fields, if the caller has limits, which replace the replica's
+        own; cors: likewise for CORS.
+        """
         length = b"" if head.said_length is None or head.status == 204 else b"Content-Length: %d\r\n" % head.said_length
         if not self.dated:
             length += date
@@ -253,7 +256,7 @@ _lines: Final[dict[tuple[int, bytes], bytes]] = {}
 
 
 def status_line(status: int, reason: bytes) -> bytes:
-    """Return the first line of an answer."""
+    """Return the status line of a response."""
     line = _lines.get((status, reason))
     if line is None:
         if len(_lines) > 1000:
@@ -263,10 +266,10 @@ def status_line(status: int, reason: bytes) -> bytes:
 
 
 def rewrite_response(head: ResponseHead, *, minor: int, closes: bool, replica: bytes, prefix: bytes) -> ResponseRewrite:
-    """Return the response head for a caller: what the replica sent, without hop-by-hop fields.
+    """Return the response head for a caller: the replica's without hop-by-hop fields.
 
-    minor: the caller's HTTP/1.x; closes: whether its connection is to end. A redirect to the `replica` (`host:port`) itself, or to
-    a path of it, leads below the `prefix`.
+    minor: the caller's HTTP/1.x; closes: its connection is closed afterwards. A redirect to the `replica` (`host:port`)
+    itself, or to a path on it, is rewritten to below the `prefix`.
     """
     made_for = (minor, closes, replica, prefix)
     made: ResponseRewrite | None = head.memo
@@ -312,7 +315,10 @@ def _rewritten(head: ResponseHead, made: ResponseRewrite) -> ResponseRewrite:
 
 
 def switching_head(head: ResponseHead, *, extra: bytes, request_id: bytes, subprotocol: bytes = b"") -> bytes:
-    """Return the head of a 101 for the caller. `extra`: as for `ResponseRewrite.begin`. `subprotocol`: what is told where the replica chose none."""
+    """Return the head of a 101 response for the caller.
+
+    `extra`: as for `ResponseRewrite.head`. `subprotocol`: the value sent if the replica chose none.
+    """
     kept = [status_line(101, head.reason)]
     for name, value in head.headers:
         if name.lower() == b"sec-websocket-protocol":
@@ -335,7 +341,7 @@ def switching_head(head: ResponseHead, *, extra: bytes, request_id: bytes, subpr
 
 
 def external_location(address: bytes, replica: bytes, prefix: bytes) -> bytes:
-    """Return a redirect's address as the caller can use it; one that leads elsewhere stays as it is."""
+    """Return a redirect's Location as the caller can use it; one to another host is not changed."""
     own = b"http://" + replica
     if replica and address.lower().startswith(own.lower()) and address[len(own) :][:1] in {b"", b"/", b"?", b"#"}:
         path = address[len(own) :]

@@ -17,7 +17,7 @@ _TOKENS: Final = (b"headrace.token.", b"openai-insecure-api-key.")
 
 
 class Offer:
-    """Subprotocols that a caller offers, without tokens."""
+    """WebSocket subprotocols that a caller offers, without the bearer token among them."""
 
     __slots__ = ("answer", "authorization", "forwarded")
 
@@ -34,7 +34,7 @@ _NONE: Final = Offer()
 
 
 def parse_offer(values: Sequence[bytes]) -> Offer:
-    """Return what the Sec-WebSocket-Protocol fields of a request offer."""
+    """Parse the Sec-WebSocket-Protocol fields of a request."""
     if not values:
         return _NONE
     offer = Offer()

@@ -16,7 +16,7 @@ _LINE: Final = 4096
 
 
 class CountedBody:
-    """Body delimited by Content-Length, of which `left` bytes are to come."""
+    """Body delimited by Content-Length, of which `left` bytes are still to come."""
 
     __slots__ = ("done", "left", "raw", "rest")
 
@@ -60,9 +60,11 @@ _TRAILERS: Final = 3
 
 
 class ChunkedBody:
-    """Body in the chunked transfer coding. `raw` is, after each `feed`, the framing to send on for exactly the bytes that were returned.
+    """Body in the chunked transfer coding. `raw` is, after each `feed`, the framing to forward for exactly the returned
+    bytes.
 
-    Extensions are dropped, as RFC 9112 allows; trailers are read, bounded, and kept in `trailers` once the body is `done`.
+    Chunk extensions are dropped, as RFC 9112 allows; trailers are bounded, and available in `trailers` once the body is
+    `done`.
     """
 
     __slots__ = ("_held", "_left", "_state", "done", "raw", "rest", "trailers")
@@ -77,7 +79,7 @@ class ChunkedBody:
         self.trailers = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Return the part of `data` that is content. Raises FramingError."""
+        """Return the content in `data`. Raises FramingError."""
         if self._state == _SIZE and not self._held:
             # One whole chunk in one read, which is how engines send their events: it passes as it is.
             begin = _plain_chunk(data)
@@ -115,7 +117,7 @@ class ChunkedBody:
         return content
 
     def _line_end(self, data: bytes, at: int) -> int:
-        """Return where the line that begins at `at` ends, or -1 while it is not whole."""
+        """Return the index at which the line that begins at `at` ends, or -1 while it is incomplete."""
         end = data.find(b"\n", at, at + _LINE)
         if end > at and data[end - 1] == 13:
             return end - 1
@@ -141,7 +143,7 @@ class ChunkedBody:
 
 
 def _size(line: bytes) -> int:
-    """Return the size in a chunk's first line."""
+    """Return the size in a chunk-size line."""
     digits, semicolon, extension = line.partition(b";")
     if semicolon:
         digits = digits.rstrip(b" \t")
@@ -153,7 +155,7 @@ def _size(line: bytes) -> int:
 
 
 def _plain_chunk(data: bytes) -> int:
-    """Return where the content begins, if `data` is one whole chunk, with nothing but its size in its first line; else 0."""
+    """Return the index of the content if `data` is one whole chunk without extensions, else 0."""
     size = 0
     for at in range(min(len(data), _MOST_DIGITS + 1)):
         byte = data[at]
@@ -173,7 +175,7 @@ Body = CountedBody | ChunkedBody | OpenBody
 
 
 def body_of(length: int) -> Body:
-    """Return the reader of a body of this `length` (heads.py says what it means)."""
+    """Return the body parser for this `length` (heads.py defines the values)."""
     if length >= 0:
         return CountedBody(length)
     if length == CHUNKED:

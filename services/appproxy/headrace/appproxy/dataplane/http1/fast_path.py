@@ -13,7 +13,7 @@ from headrace.appproxy.dataplane.http1.heads import HeaderLine
 
 
 def _only(allowed: bytes) -> bytes:
-    """Return a table for bytes.translate that leaves what is made of `allowed` as it is, and nothing else."""
+    """Return a table for bytes.translate that keeps bytes of `allowed` and marks all others."""
     return bytes(byte if byte in allowed else byte ^ 0xFF for byte in range(256))
 
 
@@ -31,7 +31,7 @@ _known: Final[dict[bytes, HeaderLine]] = {}
 
 
 def read_plain_head(lines: list[bytes]) -> tuple[bytes, bytes, list[HeaderLine]] | None:
-    """Return method, target and fields of a request in HTTP/1.1 from its lines, or None: somebody else has to read it."""
+    """Return method, target and fields of an HTTP/1.1 request head from its lines, or None if llhttp must parse it."""
     words = lines[0].split(b" ")
     if len(words) != 3 or words[2] != b"HTTP/1.1" or words[0] not in _METHODS:
         return None
@@ -50,8 +50,10 @@ def read_plain_head(lines: list[bytes]) -> tuple[bytes, bytes, list[HeaderLine]]
 
 
 def _read(line: bytes) -> HeaderLine | None:
-    """Return a field, or None. Each step goes over the line once: a pattern that tries blanks in several ways is quadratic in a
-    line of blanks."""
+    """Parse a field line, or return None.
+
+    Each step scans the line once: a pattern that matches blanks in several ways is quadratic in a line of blanks.
+    """
     text, colon, value = line.partition(b":")
     if not colon or not text:
         return None

@@ -30,7 +30,9 @@ _seen: Final[dict[bytes, HeaderName]] = {}
 
 
 def name_of(text: bytes) -> HeaderName:
-    """Return the name, which must be a token (RFC 9110 section 5.1). Remembered, bounded: spellings are callers' choice."""
+    """Return the interned name of a field, which must be a token (RFC 9110 section 5.1). The cache is bounded: callers
+    choose spellings.
+    """
     name = _seen.get(text)
     if name is None:
         name = HeaderName(text, _FRAMING.get(text.lower(), NONE))
@@ -42,10 +44,10 @@ def name_of(text: bytes) -> HeaderName:
 
 
 def known_name(text: bytes) -> HeaderName | None:
-    """Return the name if it was seen before."""
+    """Return the interned name if it is in the cache."""
     return _seen.get(text)
 
 
 def lines_of(headers: Headers) -> list[HeaderLine]:
-    """Return the fields of a request that was read as pairs."""
+    """Return a request's fields from (name, value) pairs."""
     return [HeaderLine(name_of(text), value, text + b": " + value) for text, value in headers]

@@ -21,12 +21,14 @@ H = TypeVar("H", RequestHead, ResponseHead)
 
 
 class HeadCache(Generic[H]):
-    """Cache of the last head of a connection, used from the second one on: most connections with a single message stay small."""
+    """Cache of the last head of a connection, used from the second one on, so that connections with a single message
+    stay small.
+    """
 
     __slots__ = ("_after", "_before", "_head", "_misses", "_most", "_raw", "end")
 
     def __init__(self, most_bytes: int) -> None:
-        """most_bytes: of a head; what is longer is left to who reads in full, and refuses it."""
+        """most_bytes: largest head that is cached; a larger one is left to the full parser, which refuses it."""
         self._most = min(most_bytes, _MOST_REMEMBERED)
         self._raw = self._before = self._after = b""
         self._head: H | None = None
@@ -36,7 +38,7 @@ class HeadCache(Generic[H]):
         """Where the head that was found last ends in what was given."""
 
     def find(self, data: bytes) -> H | None:
-        """Return the head that `data` begins with, if it is the remembered one."""
+        """Return the cached head if `data` begins with it."""
         raw = self._raw
         if raw and data.startswith(raw):
             self.end = len(raw)
@@ -45,7 +47,7 @@ class HeadCache(Generic[H]):
         return self._resized(data) if self._before and data.startswith(self._before) else None
 
     def _resized(self, data: bytes) -> H | None:
-        """Return the remembered head with another length."""
+        """Return the cached head with another Content-Length."""
         start = len(self._before)
         stop = data.find(b"\r", start, start + _MOST_DIGITS + 1)
         if stop < 0:
@@ -65,7 +67,7 @@ class HeadCache(Generic[H]):
         return known
 
     def learn(self, raw: bytes, head: H) -> None:
-        """Remember a head that was read in full from `raw`, which is nothing but it."""
+        """Cache a head that was fully parsed from `raw`, which has nothing but it."""
         self._misses += 1
         if len(raw) > self._most or (self._misses & _SELDOM if self._misses > _PATIENCE else self._misses == 1):
             return  # the first one, or nothing comes again here: look only now and then whether that has changed

@@ -28,12 +28,12 @@ K = TypeVar("K")
 
 
 class HeaderTable(Generic[K]):
-    """Lookup table of header fields by name, whatever their case: remembers each spelling, so that a lookup is one step."""
+    """Case-insensitive lookup table of header fields: caches each spelling, so that a look-up is one step."""
 
     __slots__ = ("_known", "_otherwise", "_seen", "get")
 
     def __init__(self, known: Mapping[bytes, K], *, otherwise: Callable[[bytes], K | None] = lambda _: None) -> None:
-        """`known` by names in lower case; `otherwise(name in lower case)` is asked for all others."""
+        """`known`: values by names in lower case; `otherwise(name in lower case)` is called for all others."""
         self._known = dict(known)
         self._otherwise = otherwise
         self._seen: dict[bytes, K | None] = {}
@@ -41,7 +41,7 @@ class HeaderTable(Generic[K]):
         """`get(name, UNSEEN)`: what is known, None for nothing, UNSEEN where `learn(name)` has to look."""
 
     def learn(self, name: bytes) -> K | None:
-        """Return what is known of the field, and remember this spelling. Bounded: spellings are callers' choice."""
+        """Return the value for this field, and cache this spelling. The cache is bounded: callers choose spellings."""
         if len(self._seen) >= _REMEMBERED:
             self._seen.clear()
         low = name.lower()
@@ -50,7 +50,7 @@ class HeaderTable(Generic[K]):
 
 
 class HeaderName:
-    """A field's name in one spelling, and what is known of it."""
+    """Field name in one spelling, with its entry of the table."""
 
     __slots__ = ("disposition", "kind", "misses", "text")
 
@@ -65,7 +65,7 @@ class HeaderName:
 
 
 class HeaderLine:
-    """One field of a request. Nothing of what it says of itself changes: other requests may have the same line."""
+    """One field of a request. Immutable: several requests may share it."""
 
     __slots__ = ("forwarded", "name", "raw", "value")
 
@@ -86,10 +86,10 @@ class HeaderLine:
 
 
 class FramingError(Exception):
-    """Bytes that are no valid message. Nothing after them on the connection can be understood.
+    """Invalid message framing. Nothing after it on the connection can be parsed.
 
-    `status` and `code` are what a caller gets (of replicas' mistakes only the `code`); `other_status`: of the two that the code has, the
-    second one.
+    `status` and `code` are what a caller gets (of replicas' errors only the `code`); `other_status`: the second of the
+    two statuses that the code may have.
     """
 
     def __init__(self, code: ProxyReason, detail: str, *, other_status: bool = False) -> None:
@@ -101,7 +101,7 @@ class FramingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
-    """Most that a head may have: bytes of the first line, of one header field, of the whole, and fields."""
+    """Limits of a head: bytes of the first line, of one header field, of the whole head, and number of fields."""
 
     line_bytes: int = 16_384
     field_bytes: int = 16_384
@@ -110,9 +110,9 @@ class HeadLimits:
 
 
 class RequestHead:
-    """A request's head. `length` is the body's: a number of bytes, or CHUNKED. `minor`: of HTTP/1.x.
+    """Request head. `length` is the body's: a number of bytes, or CHUNKED. `minor`: of HTTP/1.x.
 
-    Nothing changes in it once it was read: the next request may be the same.
+    Immutable: the next request of the connection may share it.
     """
 
     host = b""
@@ -138,11 +138,11 @@ class RequestHead:
 
     @property
     def headers(self) -> Headers:
-        """The fields as pairs."""
+        """Fields as (name, value) pairs."""
         return [(line.name.text, line.value) for line in self.lines]
 
     def resized(self, length: int, digits: bytes) -> RequestHead:
-        """Return the same head with another number in its Content-Length."""
+        """Return the same head with another Content-Length."""
         lines = self.lines.copy()
         for at, line in enumerate(lines):
             text = line.name.text
@@ -157,9 +157,9 @@ class RequestHead:
 
 
 class ResponseHead:
-    """An answer's head. `length` is the body's: a number of bytes, CHUNKED, or UNTIL_CLOSE.
+    """Response head. `length` is the body's: a number of bytes, CHUNKED, or UNTIL_CLOSE.
 
-    Nothing changes in it once it was read: the next answer may be the same.
+    Immutable: the next response of the connection may share it.
     """
 
     length = UNTIL_CLOSE
@@ -177,7 +177,7 @@ class ResponseHead:
         self.keep_alive = minor == 1
 
     def resized(self, length: int, digits: bytes) -> ResponseHead:
-        """Return the same head with another number in its Content-Length."""
+        """Return the same head with another Content-Length."""
         twin = ResponseHead(self.status, self.reason, self.minor, _resized(self.headers, digits))
         twin.length = twin.said_length = length
         twin.keep_alive, twin.connection, twin.memo = self.keep_alive, self.connection, self.memo
@@ -201,7 +201,7 @@ def options(value: bytes) -> tuple[bytes, ...]:
 
 
 def persists(connection: tuple[bytes, ...], otherwise: bool) -> bool:  # noqa: FBT001 - what the version says
-    """Return whether the connection may serve again, by its `Connection` options (RFC 9112 section 9.3)."""
+    """Return True if the connection is persistent, by its `Connection` options (RFC 9112 section 9.3)."""
     if b"close" in connection:
         return False
     return otherwise or b"keep-alive" in connection

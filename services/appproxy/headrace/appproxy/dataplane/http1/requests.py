@@ -40,7 +40,7 @@ _NO_HEADERS: Final[Headers] = []
 
 
 class RequestReader:
-    """Incremental request parser of one downstream connection. `rest` holds what came after the head that was returned last."""
+    """Incremental request parser of one downstream connection. `rest` holds the bytes after the last returned head."""
 
     __slots__ = ("_blanks", "_cache", "_headers", "_held", "_limits", "_url", "rest")
 
@@ -55,19 +55,19 @@ class RequestReader:
 
     @property
     def begun(self) -> bool:
-        """Whether part of a head is here."""
+        """True if part of a head was received."""
         return bool(self._held)
 
     def on_url(self, url: bytes) -> None:
-        """llhttp's callback."""
+        """Callback of llhttp."""
         self._url = url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """llhttp's callback."""
+        """Callback of llhttp."""
         self._headers.append((name, value if value[-1:] not in BLANKS else value.strip(b" \t")))
 
     def head(self, data: bytes) -> RequestHead | None:
-        """Return the next head, or None while it is not whole. Raises FramingError."""
+        """Return the next head, or None while it is incomplete. Raises FramingError."""
         begun = len(self._held)
         if begun:
             data = self._held + data
@@ -101,7 +101,9 @@ class RequestReader:
         return rest
 
     def _hold(self, data: bytes, begun: int) -> None:
-        """Keep a head that is not whole; the first `begun` bytes were looked at before, and are not again: heads come in any pieces."""
+        """Buffer an incomplete head. Its first `begun` bytes were scanned before and are not scanned again: heads come
+        in any pieces.
+        """
         limits = self._limits
         if len(data) > limits.head_bytes:
             raise FramingError(ProxyReason.HEAD_TOO_LARGE, f"the head is larger than {limits.head_bytes} bytes")
@@ -130,7 +132,7 @@ class RequestReader:
         return head
 
     def judged(self, raw: bytes) -> RequestHead:
-        """Return the head that llhttp reads from `raw`."""
+        """Parse the head in `raw` with llhttp."""
         line = raw.find(b"\n") - 1
         minor = 1 if raw[: line + 1].endswith(b" HTTP/1.1\r") else _older(raw, line)
         if raw.count(b" ", 0, line) != 2 or line > self._limits.line_bytes:
@@ -163,7 +165,7 @@ class RequestReader:
         return FramingError(ProxyReason.BAD_REQUEST, "the request line is not METHOD SP target SP version")
 
     def _bound(self, lines: list[bytes]) -> None:
-        """Refuse what is too large before it is read: lines as they came, with their names and blanks."""
+        """Refuse oversized heads before parsing: raw lines with their names and blanks."""
         limits = self._limits
         if len(lines) - 1 > limits.fields:
             raise self._too_many()
@@ -175,7 +177,7 @@ class RequestReader:
 
 
 def _frame(head: RequestHead) -> None:
-    """Fill in what the framing fields say."""
+    """Set the body's length from the framing fields."""
     hosts = framings = 0
     for line in head.lines:
         kind = line.name.kind
@@ -217,7 +219,7 @@ def _rare(head: RequestHead, kind: int, value: bytes) -> None:
 
 
 def length_of(value: bytes) -> int:
-    """Return the number in a Content-Length. Raises FramingError."""
+    """Parse a Content-Length. Raises FramingError."""
     length = _number(value) if 0 < len(value) <= _MOST_DIGITS else -1
     if length < 0 or length > MOST_LENGTH:
         raise FramingError(ProxyReason.BAD_FRAMING, "Content-Length is not a number of bytes")
@@ -225,7 +227,7 @@ def length_of(value: bytes) -> int:
 
 
 def _number(digits: bytes) -> int:
-    """Return the number, or -1 where it is none. `int` takes a hundred steps to begin, and reads blanks and signs as well."""
+    """Return the number, or -1 for anything else. `int` is slow to begin, and accepts blanks and signs too."""
     number = 0
     for at in range(len(digits)):
         digit = digits[at] - 0x30

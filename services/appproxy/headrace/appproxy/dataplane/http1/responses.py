@@ -36,7 +36,7 @@ _BODILESS: Final = frozenset({204, 304})
 
 
 class ResponseReader:
-    """Incremental response parser of one connection to a replica. `rest` holds what came after the last one."""
+    """Incremental response parser of one upstream connection. `rest` holds the bytes after the last returned head."""
 
     __slots__ = ("_cache", "_headers", "_held", "_limits", "_reason", "on_header", "rest")
 
@@ -51,18 +51,18 @@ class ResponseReader:
 
     @property
     def begun(self) -> bool:
-        """Whether part of a head is here."""
+        """True if part of a head was received."""
         return bool(self._held)
 
     def on_status(self, reason: bytes) -> None:
-        """llhttp's callback."""
+        """Callback of llhttp."""
         self._reason = reason
 
     def _on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value if value[-1:] not in BLANKS else value.strip(b" \t")))
 
     def head(self, data: bytes, *, to_head: bool) -> ResponseHead | None:
-        """Return the next head, or None while it is not whole. Raises FramingError. `to_head`: the request was HEAD."""
+        """Return the next head, or None while it is incomplete. Raises FramingError. `to_head`: the request was HEAD."""
         begun = len(self._held)
         if begun:
             data = self._held + data

@@ -10,7 +10,7 @@ _MOST_REASON: Final = 123
 
 
 class FrameTracker:
-    """Tracks frame boundaries in one direction of a WebSocket, by the lengths of its frames."""
+    """Tracks frame boundaries in one direction of a WebSocket, from the frames' lengths."""
 
     __slots__ = ("_head", "_left")
 
@@ -21,7 +21,7 @@ class FrameTracker:
         """What has come of the next frame's head, which has at most 14 bytes."""
 
     def feed(self, data: bytes) -> None:
-        """Follow what came next."""
+        """Advance over the next bytes."""
         if self._head:
             data = self._head + data
             self._head = b""
@@ -37,12 +37,14 @@ class FrameTracker:
 
     @property
     def between(self) -> bool:
-        """Whether all frames that began are whole: another one may follow here."""
+        """True at a frame boundary: another frame may be inserted here."""
         return not self._left and not self._head
 
 
 def _after(data: bytes, at: int) -> int:
-    """Return where the frame that begins `at` ends, maybe behind the data; 0 while its head is not whole."""
+    """Return the index at which the frame that begins `at` ends, maybe beyond the data; 0 while its header is
+    incomplete.
+    """
     size = len(data) - at
     if size < 2:
         return 0
@@ -58,6 +60,6 @@ def _after(data: bytes, at: int) -> int:
 
 
 def close_frame(code: int, reason: str) -> bytes:
-    """Return a server's close frame. The reason is cut to what fits."""
+    """Return a close frame as a server sends it. The reason is cut to what fits."""
     text = reason.encode()[:_MOST_REASON].decode(errors="ignore").encode()
     return b"\x88%c%b%b" % (2 + len(text), code.to_bytes(2, "big"), text)

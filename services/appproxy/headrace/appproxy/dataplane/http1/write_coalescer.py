@@ -16,7 +16,7 @@ _MOST_JOINED: Final = 16
 
 
 class WriteCoalescer:
-    """Write queue of one event loop: the connections that have something to send, and the work that may wait until it has left."""
+    """Write queue of one event loop: connections with unsent data, and work deferred until it is sent."""
 
     __slots__ = ("_due", "_later", "_scheduled")
 
@@ -26,13 +26,13 @@ class WriteCoalescer:
         self._scheduled = False
 
     def enqueue(self, protocol: CoalescingProtocol) -> None:
-        """Let it send at the end of this turn."""
+        """Flush this connection at the end of this turn of the event loop."""
         self._due.append(protocol)
         if not self._scheduled:
             self._schedule()
 
     def defer(self, work: Callable[[], None]) -> None:
-        """Do this work once all has left that is due in this turn, before anything else is read."""
+        """Run this after the writes of this turn, before anything else is read."""
         self._later.append(work)
         if not self._scheduled:
             self._schedule()
@@ -42,7 +42,7 @@ class WriteCoalescer:
         asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
-        """Send what is due, and do what was to come after it."""
+        """Flush all queued connections, then run the deferred work."""
         self._scheduled = False
         due, self._due = self._due, []
         for protocol in due:
@@ -57,7 +57,9 @@ class WriteCoalescer:
 
 
 class CoalescingProtocol(asyncio.Protocol):
-    """A connection that writes by a WriteCoalescer. Its transport is written to, closed and ended by these methods only: in order."""
+    """Protocol that writes through a WriteCoalescer. Its transport is written to and closed by these methods only, in
+    order.
+    """
 
     __slots__ = ("_coalescer", "_unsent", "transport")
 
@@ -67,7 +69,7 @@ class CoalescingProtocol(asyncio.Protocol):
         self._unsent: list[bytes] | None = None
 
     def write(self, data: bytes) -> None:
-        """Send this after what was given before. Nothing happens once the connection has ended."""
+        """Queue data for writing. Ignored once the connection has ended."""
         if self._unsent is None:
             self._coalescer.enqueue(self)
             self._unsent = [data]
@@ -75,7 +77,7 @@ class CoalescingProtocol(asyncio.Protocol):
             self._unsent.append(data)
 
     def flush(self) -> None:
-        """Hand over to the transport what is unsent."""
+        """Write the unsent data to the transport."""
         unsent = self._unsent
         if unsent is not None:
             self._unsent = None
@@ -89,16 +91,16 @@ class CoalescingProtocol(asyncio.Protocol):
                 self.transport.writelines(unsent)
 
     def end(self) -> None:
-        """Close the connection once everything is sent. Safe to repeat."""
+        """Close the connection after everything is sent. Idempotent."""
         self.flush()
         self.transport.close()
 
     def end_sending(self) -> None:
-        """Tell the peer that nothing more comes, once everything is sent; what the peer sends is still read."""
+        """Half-close the connection after everything is sent (FIN); reading goes on."""
         self.flush()
         self.transport.write_eof()
 
     def abort(self) -> None:
-        """End the connection now; what is unsent is lost."""
+        """Close the connection now; unsent data is lost."""
         self._unsent = None
         self.transport.abort()

@@ -31,7 +31,7 @@ _NEXT: Final = b"\r\n"
 
 
 def boundary(content_type: bytes) -> bytes | None:
-    """Return the boundary that a Content-Type of multipart/form-data names, or None for any other."""
+    """Return the boundary of a multipart/form-data Content-Type, or None for any other type."""
     if content_type.partition(b";")[0].strip().lower() != b"multipart/form-data":
         return None
     match = _BOUNDARY.search(content_type)
@@ -39,7 +39,7 @@ def boundary(content_type: bytes) -> bytes | None:
 
 
 class FormHead:
-    """Incremental reader of one form's head. Feed it what comes until `done`; call end() if the body ended first."""
+    """Incremental parser of a form's head. Feed it content until `done`; call end() if the body ended first."""
 
     __slots__ = ("_limit", "_mark", "_parts", "_rest", "_seen", "_step", "done", "model", "problem", "span")
 
@@ -59,7 +59,7 @@ class FormHead:
         """Where in the body its value stands."""
 
     def feed(self, chunk: bytes) -> bool:
-        """Take what came next; return `done`."""
+        """Parse the next content; return `done`."""
         if self.done:
             return True
         in_head = chunk[: max(self._limit - self._seen, 0)]
@@ -79,7 +79,7 @@ class FormHead:
             pass
 
     def end(self) -> None:
-        """The body has ended."""
+        """Finish at the end of the body."""
         if not self.done:
             self._finish("" if self.model is not None else ModelReason.NOT_A_FORM)
 
@@ -93,7 +93,7 @@ class FormHead:
     # --- steps: each takes what it can from the rest, and returns whether there may be more to do
 
     def _skip(self) -> bool:
-        """Go to the next boundary."""
+        """Skip to the next boundary."""
         at = self._rest.find(self._mark)
         if at < 0:
             del self._rest[: 1 - len(self._mark)]
@@ -103,7 +103,7 @@ class FormHead:
         return True
 
     def _open(self) -> bool:
-        """Distinguish the last boundary, a part's, and what only looks like one."""
+        """Tell apart the last boundary, a part's boundary, and text that only resembles one."""
         if len(self._rest) < 2:
             return False
         if self._rest.startswith(b"--"):
@@ -117,7 +117,7 @@ class FormHead:
         return not self.done
 
     def _head(self) -> bool:
-        """Read a part's head."""
+        """Parse a part's head."""
         at = self._rest.find(b"\r\n\r\n", 0, _MOST_HEAD)
         if at < 0:
             if len(self._rest) >= _MOST_HEAD:
@@ -137,7 +137,7 @@ class FormHead:
         return not self.done
 
     def _value(self) -> bool:
-        """Read the value of `model`."""
+        """Read the value of the field `model`."""
         at = self._rest.find(self._mark, 0, MOST_NAME + len(self._mark) + 2)
         if at < 0:
             if len(self._rest) >= MOST_NAME + len(self._mark) + 2:
@@ -157,7 +157,7 @@ class FormHead:
 
 
 def _parameters(head: bytes) -> dict[bytes, bytes]:
-    """Return what a part's Content-Disposition says, by names in lower case."""
+    """Return the parameters of a part's Content-Disposition, by names in lower case."""
     field = _DISPOSITION.search(head)
     found: dict[bytes, bytes] = {}
     at = field.start(1) if field else len(head)

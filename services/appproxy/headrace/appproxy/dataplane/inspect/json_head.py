@@ -32,10 +32,10 @@ _decode_pairs = json.JSONDecoder(object_pairs_hook=list).decode
 
 
 class JsonHead:
-    """Incremental reader of one body's head. Feed it what comes until `done`; call end() if the body ended first.
+    """Incremental parser of a JSON body's head. Feed it content until `done`; call end() if the body ended first.
 
-    wants: any of model, user, stream, max_tokens, prompt; what is not wanted stays None. prompt_bytes: how much of the prompt
-    is kept. The result depends on the bytes alone, not on how they were cut into chunks.
+    wants: any of model, user, stream, max_tokens, prompt; members that are not wanted stay None. prompt_bytes: how much
+    of the prompt is kept. The result depends on the bytes alone, not on how they were split into chunks.
     """
 
     __slots__ = (
@@ -80,7 +80,7 @@ class JsonHead:
         """How the prompt begins, in UTF-8: `prompt` (of a list, the first), or roles and texts of `messages`."""
 
     def feed(self, chunk: bytes) -> bool:
-        """Take what came next; return `done`. Keeps at most `limit` bytes and this chunk, and nothing once done."""
+        """Parse the next content; return `done`. Keeps at most `limit` bytes and this chunk, and nothing once done."""
         if self.done:
             return True
         if not self._opened:
@@ -97,7 +97,7 @@ class JsonHead:
         return self.done
 
     def end(self) -> None:
-        """The body has ended: what was wanted is known now, as far as it can be."""
+        """Finish at the end of the body, with the members found so far."""
         if not self.done:
             self._settle(self._read_whole, b"".join(self._chunks))
 
@@ -130,7 +130,7 @@ class JsonHead:
         return self._take(members)
 
     def _read_cut(self, head: bytes) -> Unreadable:
-        """The body is longer than its head."""
+        """Parse the head of a body that is longer than the head's limit."""
         if not self._opened:
             return "too-long"
         text = utf_8_decode(head, "strict", False)[0]  # a character may be cut in two
@@ -169,7 +169,7 @@ class JsonHead:
 
 
 def _may_repeat_model(body: bytes) -> bool:
-    """Return False where no two keys of the body can be `model`, however their letters are written."""
+    """Return False if no two keys of the body can be `model`, even with JSON escapes."""
     return body.count(b'"model"') > 1 or b"\\u00" in body
 
 
@@ -179,5 +179,5 @@ def _repeats_model(text: str) -> bool:
 
 
 def _utf8(text: str | None, most: int) -> bytes | None:
-    """Return the beginning of `text`; lone surrogates, which UTF-8 cannot write, as `?`."""
+    """Encode the beginning of `text`; lone surrogates, which UTF-8 cannot encode, as `?`."""
     return None if text is None else text.encode("utf-8", "replace")[:most]

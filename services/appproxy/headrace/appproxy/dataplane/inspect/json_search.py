@@ -40,7 +40,9 @@ _scalar_end = re.compile(rb"[,}\] \t\r\n]").search
 
 
 class JsonSearch:
-    """Incremental search for `model` in one body. Feed it what comes until `done`; call end() if the body ended first. Never raises."""
+    """Incremental search for the member `model` of one body. Feed it content until `done`; call end() if the body ended
+    first. Never raises.
+    """
 
     __slots__ = (
         "_before",
@@ -80,7 +82,7 @@ class JsonSearch:
         self._value_at = 0
 
     def feed(self, chunk: bytes) -> bool:
-        """Take what came next; return `done`."""
+        """Scan the next content; return `done`."""
         at, end = 0, len(chunk)
         while at < end and not self.done:
             if self._in_text:
@@ -98,7 +100,7 @@ class JsonSearch:
         return self.done
 
     def end(self) -> None:
-        """The body has ended."""
+        """Finish at the end of the body."""
         if not self.done:
             self._finish(ModelReason.NOT_JSON)
 
@@ -108,7 +110,7 @@ class JsonSearch:
         self._kept = None
 
     def _token(self, chunk: bytes, at: int) -> int:
-        """Take one character between values. Returns what comes after it."""
+        """Process one character between values; return the next state."""
         state, char = self._state, chunk[at : at + 1]
         if char == b'"' and state in (_FIRST, _KEY):
             self._in_text, self._kept = True, b""
@@ -194,7 +196,7 @@ class JsonSearch:
         return after
 
     def _judge_kept(self, after: int) -> None:
-        """A key, or the value of `model`, went on or ended."""
+        """Process a key, or the value of `model`, after more of it came or it ended."""
         kept = self._kept or b""
         value = self._state == _VALUE
         if len(kept) > (MOST_NAME if value else _MOST_KEY):

@@ -28,7 +28,9 @@ ProjectName = tuple[ProjectId, str]
 
 @dataclass(frozen=True, slots=True)
 class ModelScope:
-    """Scope of a caller at the fleet's base URL: whose names count, and what beside public services is open to it."""
+    """Services that a caller may use at the fleet's base URL: its project, the services that its token grants, and
+    public ones.
+    """
 
     project: ProjectId | None = None
     """None: nobody's, so that only `<project>/<service>` of public ones leads anywhere."""
@@ -36,7 +38,7 @@ class ModelScope:
     """Of the project; None is all of them."""
 
     def may_call(self, service_id: ServiceId, project: ProjectId) -> bool:
-        """Return whether its token opens this service."""
+        """Return True if the caller's token grants access to this service."""
         return project == self.project and (self.services is None or service_id in self.services)
 
 
@@ -44,7 +46,7 @@ PUBLIC_SCOPE = ModelScope()
 
 
 class ServiceNames:
-    """Names of one service, from its table."""
+    """Model names of one service, from its table."""
 
     __slots__ = ("declared", "name", "project", "public", "qualified", "service_id")
 
@@ -57,7 +59,7 @@ class ServiceNames:
         self.qualified = f"{table.project or table.project_id}/{table.name}"
 
     def same(self, other: ServiceNames | None) -> bool:
-        """Return whether the names are as they were."""
+        """Return True if the names are unchanged."""
         return other is not None and (
             self.name == other.name
             and self.project == other.project
@@ -68,7 +70,7 @@ class ServiceNames:
 
 
 class ModelIndex:
-    """Index of services by model name, kept in step with the tables. Looking up is a few steps in a dict."""
+    """Index of services by model name, updated with each table. A look-up is a few dict accesses."""
 
     def __init__(self) -> None:
         self._facts: dict[ServiceId, ServiceNames] = {}
@@ -80,7 +82,7 @@ class ModelIndex:
         self._pages: dict[ModelScope, bytes] = {}
 
     def apply(self, table: RouteTable) -> None:
-        """Take over the newest table of a service; `removed` forgets it."""
+        """Apply the newest table of a service; `removed` removes it."""
         facts = None if table.removed else ServiceNames(table)
         if facts is not None and facts.same(self._facts.get(table.service_id)):
             return
@@ -98,7 +100,7 @@ class ModelIndex:
             self._public[service_id] = None
 
     def removed(self, service_id: ServiceId) -> None:
-        """Forget a service; names that others have too are theirs now."""
+        """Remove a service; another service with the same name takes its place in the index."""
         facts = self._facts.pop(service_id, None)
         self._pages.clear()
         if facts is None:
@@ -115,7 +117,7 @@ class ModelIndex:
 
     @property
     def has_public(self) -> bool:
-        """Whether there is any service that needs no token."""
+        """True if any service is public."""
         return bool(self._public)
 
     def any_of(self, project: ProjectId) -> ServiceId | None:
@@ -123,10 +125,10 @@ class ModelIndex:
         return next(iter(self._of_project.get(project, ())), None)
 
     def find(self, principal: ModelScope, model: str) -> ServiceId | None:
-        """Return the service that the name leads this caller to, if it may call it; or None.
+        """Return the service with this model name that the caller may use, or None.
 
-        Own names are unique: of services of one own name only the newest counts, as in Tables; the others are deleted ones whose
-        end has not been heard of yet.
+        Service names are unique: of several services with one name only the newest counts, as in RouteTables; the
+        others are deleted ones whose tombstone has not arrived yet.
         """
         found = self._in_project(principal.project, model) if principal.project is not None else None
         if found is None:
@@ -144,8 +146,10 @@ class ModelIndex:
         return own[-1] if declared is None else min(own[-1], declared[0])
 
     def names(self, principal: ModelScope) -> list[tuple[str, ServiceNames]]:
-        """Return the names under which this caller finds services that it may call: those of its project, then the public ones of
-        others; at most MOST_LISTED, and one that says that there are more."""
+        """Return the model names that this caller may use: its project's, then public ones of others.
+
+        At most MOST_LISTED names, then one entry that says that there are more.
+        """
         mine: list[tuple[str, ServiceNames]] = []
         for service_id in self._of_project.get(principal.project, ()) if principal.project is not None else ():
             facts = self._facts[service_id]
@@ -166,7 +170,7 @@ class ModelIndex:
         return (mine + others)[: MOST_LISTED + 1]
 
     def page(self, principal: ModelScope) -> bytes:
-        """Return the answer of GET /v1/models; made once, until a name changes."""
+        """Return the body of GET /v1/models; cached until a name changes."""
         page = self._pages.get(principal)
         if page is None:
             found = self.names(principal)
@@ -178,9 +182,9 @@ class ModelIndex:
         return page
 
     def model(self, principal: ModelScope, model: str) -> dict[str, Any] | None:
-        """Return the answer of GET /v1/models/{model}, None where the name leads nowhere for this caller.
+        """Return the body of GET /v1/models/{model}, or None if this caller may use no such model.
 
-        `model` is as the path has it: OpenAI's client escapes the slashes in names.
+        `model` is as in the path: OpenAI's client escapes the slashes in names.
         """
         name = unquote(model)
         service_id = self.find(principal, name)
@@ -198,7 +202,7 @@ def _take_out(names: dict[Any, list[ServiceId]], name: Any, service_id: ServiceI
 
 
 def unknown_model(model: str) -> str:
-    """Return the words for a name that leads nowhere this caller may go."""
+    """Return the error text for a model name that names no service this caller may use."""
     return f"The model {_quoted(model)} does not exist or you do not have access to it."
 
 
@@ -217,5 +221,5 @@ def _view(name: str, facts: ServiceNames) -> dict[str, Any]:
 
 
 def created_s(service_id: ServiceId) -> int:
-    """Return when a service was made, in seconds since 1970: the time in its UUIDv7 (RFC 9562 section 5.7)."""
+    """Return a service's creation time in seconds since 1970, from its UUIDv7 (RFC 9562 section 5.7)."""
     return (service_id.int >> 80) // 1000

@@ -18,10 +18,11 @@ Cut = tuple[str, int]
 
 
 def members_of(text: str, at: int) -> tuple[list[tuple[str, Any]], Cut | None]:
-    """Return the whole members of the object that opens at `at`, and what was cut off of it; None if nothing was.
+    """Return the complete members of the object that opens at `at`, and the truncated rest; the rest is None if there
+    is none.
 
-    What is no JSON counts as cut off: whoever gets the whole of it will say so. A value that touches the end of the text is
-    cut off too: more digits may follow. Raises RecursionError for what is nested too deep.
+    Invalid JSON counts as truncated: the replica will refuse it. A value that touches the end of the text counts as
+    truncated too: more digits may follow. Raises RecursionError for what is nested too deep.
     """
     pairs: list[tuple[str, Any]] = []
     at = _end(text, at + 1)
@@ -52,7 +53,9 @@ def members_of(text: str, at: int) -> tuple[list[tuple[str, Any]], Cut | None]:
 
 
 def beginning(members: dict[str, Any], most: int) -> str | None:
-    """Return at least the first `most` characters of the prompt in a request's members, or None if there is none."""
+    """Return a prefix of at least `most` characters of the prompt in a request's members, or None if there is no
+    prompt.
+    """
     messages = members.get("messages")
     if isinstance(messages, list):
         return _joined((_message(message, most) for message in messages), most)
@@ -60,7 +63,7 @@ def beginning(members: dict[str, Any], most: int) -> str | None:
 
 
 def cut_beginning(text: str, members: dict[str, Any], cut: Cut | None, most: int) -> str | None:
-    """Return the same for a request that was cut off: `members` are its whole ones."""
+    """Return the same prefix for a truncated request: `members` are its complete ones."""
     if cut is not None and cut[1] < len(text):
         key, at = cut
         if key == "messages" and text[at] == "[":
@@ -102,7 +105,7 @@ def _word(text: Any) -> str:
 
 
 def _prompt(prompt: Any, most: int) -> str | None:
-    """Of several prompts the first; of one in tokens, their numbers."""
+    """Return the text of a prompt: of several prompts the first; of a tokenised one, its numbers."""
     if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
         prompt = prompt[0]
     if isinstance(prompt, str):
@@ -159,7 +162,9 @@ def _cut_content(text: str, at: int, most: int) -> Iterator[str]:
 
 
 def _elements(text: str, at: int) -> Iterator[tuple[Any, int]]:
-    """Yield (value, -1) for each whole element of the list that opens at `at`, then (None, where it begins) for one cut off."""
+    """Yield (value, -1) for each complete element of the list that opens at `at`, then (None, its index) for a
+    truncated one.
+    """
     at = _end(text, at + 1)
     while at < len(text) and text[at] != "]":
         begin = at
@@ -179,7 +184,7 @@ def _elements(text: str, at: int) -> Iterator[tuple[Any, int]]:
 
 
 def _cut_string(text: str, at: int, most: int) -> str:
-    """Return how a string begins that opens at `at` and has no end; nothing if it opens no string."""
+    """Return the beginning of a truncated string that opens at `at`; empty if no string opens there."""
     if not text.startswith('"', at):
         return ""
     begun = text[at : at + 13 + 6 * most]  # an escape has at most six characters for each byte of UTF-8
@@ -193,6 +198,6 @@ def _cut_string(text: str, at: int, most: int) -> str:
 
 
 def _end(text: str, at: int) -> int:
-    """Return where the whitespace at `at` ends."""
+    """Return the index after the whitespace at `at`."""
     match = _space(text, at)
     return match.end() if match else at

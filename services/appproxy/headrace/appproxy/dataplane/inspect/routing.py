@@ -17,7 +17,7 @@ _ABSOLUTE = re.compile(r"^(?i:https?)://([^/?#]*)(.*)$", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A service by name, and the request target that its replica gets."""
+    """Service name, and the request target that its replica gets."""
 
     name: str
     target: str
@@ -27,10 +27,10 @@ class Address:
 
 
 def origin_form(target: str, host: str) -> tuple[str, str]:
-    """Return (target in origin form, host) of a request line's target; the target stays as it is where it has no such form.
+    """Return (target in origin form, host) for a request target; a target without such a form is returned unchanged.
 
-    RFC 9112 section 3.2.2: an absolute target's own authority replaces the Host header. Only http and https are served, and an
-    authority with a user in it does not say which host is meant (RFC 9110 section 4.2.4).
+    RFC 9112 section 3.2.2: the authority of an absolute target replaces the Host header. Only http and https are
+    accepted, and no authority with userinfo, which is ambiguous (RFC 9110 section 4.2.4).
     """
     match = _ABSOLUTE.match(target)
     if match is None:
@@ -42,9 +42,9 @@ def origin_form(target: str, host: str) -> tuple[str, str]:
 
 
 def by_path(target: str) -> Address | None:
-    """Return the address in `/<service>/rest?query`, or None where the first segment names no service.
+    """Return the address in `/<service>/rest?query`, or None if the first segment can be no service name.
 
-    Segments that begin with `_` or `-` are the proxy's own: no service name can begin so.
+    Segments that begin with `_` or `-` are reserved for the proxy: no service name begins so.
     """
     end = min((i for i in (target.find("/", 1), target.find("?")) if i >= 0), default=len(target))
     name, rest = target[1:end], target[end:]
@@ -54,7 +54,7 @@ def by_path(target: str) -> Address | None:
 
 
 def by_host(target: str, host: str, domain: str | None) -> Address | None:
-    """Return the address in `<service>.<domain>`, or None for another host. The target stays as it is."""
+    """Return the address in `<service>.<domain>`, or None for another host. The target stays unchanged."""
     if not domain:
         return None
     bare = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
@@ -65,5 +65,5 @@ def by_host(target: str, host: str, domain: str | None) -> Address | None:
 
 
 def locate(target: str, host: str, domain: str | None) -> Address | None:
-    """Return the address of a request on the shared port: by host name where it matches, else by path."""
+    """Return the address of a request on the shared port: by host name if it matches, else by path."""
     return by_host(target, host, domain) or by_path(target)

@@ -44,7 +44,10 @@ NOTHING: Final[Tokens] = (None, None, None)
 
 
 class UsageReader:
-    """Usage reader of one response. Its findings depend on the bytes alone; times are those of the chunks in which events ended."""
+    """Incremental reader of one response's token usage and event times.
+
+    The token counts depend on the bytes alone; times are those of the chunks in which events ended.
+    """
 
     __slots__ = ("_carry", "_head", "_kept", "_kind", "_size", "_tail", "_tokens", "events", "first_s", "last_s")
 
@@ -65,7 +68,7 @@ class UsageReader:
         self.last_s: float | None = None
 
     def feed(self, content: bytes, now_s: float) -> None:
-        """Take note of content that came at `now_s`, by any clock that only goes forward."""
+        """Read content that arrived at `now_s`, by a monotonic clock."""
         self._kept.append(content)
         size = len(content)
         self._size += size
@@ -84,7 +87,10 @@ class UsageReader:
             self._shorten()
 
     def _count(self, content: bytes) -> int:
-        """Return how many events end in `content`; two line ends in a row are one end, and a third begins the next."""
+        """Return the number of events that end in `content`.
+
+        Two line ends in a row are one end of an event, and a third begins the next.
+        """
         content = self._carry + content
         if _CARRIAGE_RETURN in content:
             held = content.endswith(b"\r")
@@ -105,7 +111,7 @@ class UsageReader:
 
     @property
     def tokens(self) -> Tokens:
-        """Prompt, completion and total tokens as the answer says so far: whole numbers from 0 to below 10^9, or None."""
+        """Prompt, completion and total tokens found so far: integers from 0 to below 10^9, or None."""
         if self._kept:
             self._shorten()
         if self._tokens is None:
@@ -123,7 +129,7 @@ class UsageReader:
 
 
 def usage_kind(content_type: bytes) -> UsageFormat | None:
-    """Return how an answer of this type is read, None where it cannot say anything."""
+    """Return the kind of reader for this content type, None if it can have no usage."""
     kind = content_type.partition(b";")[0].strip().lower()
     if kind == b"text/event-stream":
         return "events"
@@ -131,7 +137,7 @@ def usage_kind(content_type: bytes) -> UsageFormat | None:
 
 
 def cost(tokens: Tokens) -> int | None:
-    """Return what an answer cost: prompt and completion, or the total where it says only that; None where it says nothing."""
+    """Return the tokens that count for limits: prompt plus completion, else the total; None if there are neither."""
     prompt, completion, total = tokens
     if prompt is None and completion is None:
         return total
@@ -139,13 +145,13 @@ def cost(tokens: Tokens) -> int | None:
 
 
 def tokens_of(content: bytes) -> Tokens:
-    """Return what a whole JSON answer says: at its end, else at its beginning."""
+    """Return the usage of a complete JSON response: searched at its end, then at its beginning."""
     found = tokens_in(content[-TAIL_BYTES:])
     return found if found != NOTHING or len(content) <= TAIL_BYTES else tokens_in(content[:TAIL_BYTES])
 
 
 def tokens_in(content: bytes) -> Tokens:
-    """Return what the last `usage` objects of an answer's end say, each number from the last one that has it."""
+    """Return the usage in the last `usage` objects of a text, each number from the last one that has it."""
     last = content.rfind(b'"usage"')
     if last < 0:
         return NOTHING
@@ -172,7 +178,9 @@ def tokens_in(content: bytes) -> Tokens:
 
 
 def _compact(usage: bytes) -> Tokens | None:
-    """Return what `_USUAL` finds in `usage`, where no blanks are in it; None where it takes more to tell. It costs a tenth."""
+    """Return the usage if `usage` matches `_USUAL`, which has no blanks; else None. A tenth of the cost of a full
+    parse.
+    """
     if not usage.startswith(_PROMPT):
         return None
     prompt, end = _digits(usage, len(_PROMPT))
@@ -193,7 +201,7 @@ def _compact(usage: bytes) -> Tokens | None:
 
 
 def _digits(text: bytes, begin: int) -> tuple[int, int]:
-    """Return the number that begins there, -1 where that is none of up to nine digits, and where it ends."""
+    """Return the number of up to nine digits that begins there (-1 if none does), and the index after it."""
     number = 0
     end = begin
     while end < len(text):

@@ -26,13 +26,13 @@ _MOST_UNSETTLED: Final = 10_000
 
 
 class RateLimiter:
-    """Rate limiter of one worker: a request reserves, and settles at its end.
+    """Rate limiter of one worker: a request reserves at its begin, and settles at its end.
 
-    `url` empty: there is no Redis, and everything is judged here, each limit divided by `divided_by`.
+    `url` empty: without Redis, every limit is enforced locally, divided by `divided_by`.
 
-    The first call that Redis does not answer within `timeout_s` is judged here, and so is every other until Redis answers again,
-    which is tried every `retry_s` in the background. What ends meanwhile is settled then. Use it on one event loop. `clock` and
-    `wall` are those of LocalRateLimiter; Redis has its own.
+    When Redis does not answer within `timeout_s`, this and all further calls are decided locally until Redis answers
+    again, which is tried every `retry_s` in the background; settlements are replayed then. Use it on one event loop.
+    `clock` and `wall` are those of LocalRateLimiter; Redis has its own.
     """
 
     def __init__(
@@ -58,23 +58,24 @@ class RateLimiter:
 
     @property
     def judged(self) -> Judged:
-        """How the next request will be judged."""
+        """Mode of the next decision: shared or local."""
         return "local" if self._shared is None or self._unavailable else "shared"
 
     def reserve_now(self, caller: str, limits: RateLimits, tokens: int) -> Verdict | None:
-        """Judge a request of `caller` with an estimate of its tokens; None if Redis has to be asked: await reserve() then.
+        """Decide on a request of `caller` with an estimate of its tokens, or return None if Redis must be asked: await
+        reserve().
 
-        `caller` is opaque: service and caller, as `<service id>:token:<id>`. Hand the verdict's reservation, if it has one, to
-        settle_now() or settle() when the request has ended, however it did.
+        `caller` is an opaque key of service and caller, as `<service id>:token:<id>`. Pass the verdict's reservation,
+        if it has one, to settle_now() or settle() when the request has ended, however it did.
         """
         if self._shared is None or self._unavailable:
             return self._local.reserve(caller, limits, tokens)
         return None
 
     async def reserve(self, caller: str, limits: RateLimits, tokens: int) -> Verdict:
-        """Judge as reserve_now() does, over all app-proxies if Redis answers. Never fails; takes `timeout_s` at most.
+        """Decide like reserve_now(), over all app-proxies if Redis answers. Never raises; takes `timeout_s` at most.
 
-        Let it finish also where nobody waits for the verdict any more: who gives up on it leaves a reservation behind.
+        Let it finish even if the request has ended: a cancelled call leaves a reservation behind.
         """
         verdict = self.reserve_now(caller, limits, tokens)
         if verdict is not None:
@@ -91,9 +92,9 @@ class RateLimiter:
             return self._local.reserve(caller, limits, tokens)
 
     def settle_now(self, reservation: Reservation | None, tokens: int | None) -> bool:
-        """End a request, or return False if Redis has to be asked: await settle() then.
+        """Settle a request, or return False if Redis must be asked: await settle().
 
-        `tokens` used: 0 gives everything back (it never ran), None (nobody knows) lets the estimate stand. Safe to repeat.
+        `tokens` used: 0 gives everything back (it never ran), None (unknown) keeps the estimate. Idempotent.
         """
         if reservation is None:
             return True
@@ -106,7 +107,7 @@ class RateLimiter:
         return True
 
     async def settle(self, reservation: Reservation | None, tokens: int | None) -> None:
-        """End a request as settle_now() does. Safe to repeat; never fails; takes `timeout_s` at most."""
+        """Settle a request like settle_now(). Idempotent; never raises; takes `timeout_s` at most."""
         if self.settle_now(reservation, tokens):
             return
         assert self._shared is not None and reservation is not None  # noqa: S101, PT018 - else it was done now
@@ -117,7 +118,7 @@ class RateLimiter:
             self._became_unavailable(error)
 
     async def close(self) -> None:
-        """Stop, and close the connections."""
+        """Stop the background task and close the connections."""
         if self._keeper is not None:
             self._keeper.cancel()
             with suppress(asyncio.CancelledError):
@@ -133,7 +134,7 @@ class RateLimiter:
             log.warning("shared_limits_lost", reason=str(error))
 
     async def _keep(self, shared: RedisRateLimiter) -> None:
-        """Renew leases while Redis is there, look for it while it is not."""
+        """Renew leases while Redis answers, reconnect while it does not."""
         while True:
             try:
                 if self._unavailable:

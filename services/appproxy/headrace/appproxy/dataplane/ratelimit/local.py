@@ -34,10 +34,11 @@ class _Known:
 
 
 class LocalRateLimiter:
-    """Rate limiter in this process's memory. With `divided_by` workers in all, each allows that part of every limit, at least one.
+    """In-memory rate limiter of one worker. With `divided_by` workers, each allows that part of every limit, at least
+    one.
 
-    Remembers about `max_callers`: beyond that who called longest ago is forgotten, but never one with open reservations.
-    `clock` goes forward; `wall` is seconds since 1970, for the UTC day.
+    Remembers about `max_callers`; beyond that the least recently used one is evicted, but never one with open
+    reservations. `clock` is monotonic; `wall` is seconds since 1970, for the UTC day.
     """
 
     def __init__(
@@ -58,9 +59,9 @@ class LocalRateLimiter:
         return len(self._known)
 
     def reserve(self, caller: str, limits: RateLimits, tokens: int) -> Verdict:
-        """Judge a request of `caller`; if it is allowed, it holds the verdict's reservation until settle().
+        """Decide on a request of `caller`; if allowed, it holds the verdict's reservation until settle().
 
-        Without a bound on tokens or requests at once there is nothing to settle, and no reservation.
+        Without a token or concurrency limit there is nothing to settle, and no reservation.
         """
         known = self._known.get(caller)
         if known is None or known.limits is not limits:
@@ -86,7 +87,7 @@ class LocalRateLimiter:
         return verdict
 
     def settle(self, reservation: Reservation, tokens: int | None) -> None:
-        """End a request that used `tokens`: 0 gives all back, None lets the estimate stand. Safe to repeat."""
+        """Settle a request that used `tokens`: 0 gives everything back, None keeps the estimate. Idempotent."""
         known = self._known.get(reservation.caller)
         if known is not None:
             settle(known.usage, reservation, tokens, now_s=self._clock())

@@ -45,22 +45,22 @@ _TEXTS: Final[dict[Code, str]] = {
 
 
 def estimate_tokens(body_bytes: int | None, max_tokens: int | None) -> int:
-    """Return how many tokens to reserve: a quarter of the body's bytes, and the completion's bound or 512.
+    """Return the number of tokens to reserve: a quarter of the body's bytes, plus the completion's limit or 512.
 
-    Four bytes a token is English prose in common tokenizers, and JSON's own characters make up for denser languages; None as
-    `body_bytes` (chunked) counts 0. It need not be right, since what was really used is settled at the end.
+    Four bytes a token is English prose in common tokenizers, and JSON's own characters make up for denser languages;
+    `body_bytes` None (chunked) counts 0. The estimate need not be exact, since the real usage is settled at the end.
     """
     completion = DEFAULT_COMPLETION_TOKENS if max_tokens is None else max(0, max_tokens)
     return min(MAX_TOKENS, max(0, body_bytes or 0) // BYTES_PER_TOKEN + completion)
 
 
 def counts_tokens(limits: RateLimits | None) -> bool:
-    """Return whether it matters to these limits how many tokens a request costs."""
+    """Return True if these limits depend on the tokens of a request."""
     return limits is not None and (limits.tokens_per_minute is not None or limits.tokens_per_day is not None)
 
 
 class Quota:
-    """RateLimits as intervals and counts. Intervals are seconds for one; 0 is no bound."""
+    """RateLimits as token-bucket parameters. Intervals are seconds per unit; 0 is no limit."""
 
     __slots__ = (
         "bounds_anything",
@@ -88,12 +88,14 @@ class Quota:
 
 
 def _part(limit: int | None, divided_by: int) -> int:
-    """A limit's part; at least one, or a small limit would be a closed door."""
+    """Return one worker's part of a limit; at least one, or a small limit would refuse everything."""
     return 0 if limit is None else max(1, limit // divided_by)
 
 
 class Usage:
-    """Usage of one caller. `now_s` goes forward; it and `day` (days since 1970, UTC) come from whoever judges."""
+    """Usage of one caller: the levels of its buckets. `now_s` is monotonic; it and `day` (days since 1970, UTC) are
+    arguments.
+    """
 
     __slots__ = (
         "day",
@@ -121,7 +123,7 @@ class Usage:
 
 
 class Reservation:
-    """Reservation of one admitted request, until it is settled once."""
+    """Reservation of one admitted request, settled exactly once."""
 
     __slots__ = ("at_s", "caller", "day", "day_tokens", "lease", "minute_tokens", "open", "quota")
 
@@ -138,9 +140,10 @@ class Reservation:
 
 
 class Verdict:
-    """Whether a request may come in (`code` is None), and the numbers for its answer. Limits that are not set are None.
+    """Decision of the rate limiter (`code` None: allowed), with the numbers for the response. Limits that are not set
+    are None.
 
-    wait_s: until it might; 0 if it may.
+    wait_s: time until the request might be allowed; 0 if it is.
     """
 
     __slots__ = (
@@ -169,12 +172,12 @@ class Verdict:
 
     @property
     def allowed(self) -> bool:
-        """Whether it may."""
+        """True if the request is allowed."""
         return self.code is None
 
     @property
     def text(self) -> str:
-        """Why not, as a sentence's part; empty if it may."""
+        """Reason of a refusal as part of a sentence; empty if allowed."""
         return _TEXTS[self.code] if self.code is not None else ""
 
     @property
@@ -184,11 +187,11 @@ class Verdict:
 
     @property
     def fields(self) -> bytes:
-        """Return the header fields of the answer, each with its CRLF; none where the caller has no limits.
+        """Return the rate-limit fields of the response, each with its CRLF; none if the caller has no limits.
 
-        Named as OpenAI's API names them (platform.openai.com/docs/guides/rate-limits), and `x-headrace-limits`: shared (judged over
-        all app-proxies together) or local (by this worker alone, with its part of the limit). A refusal has retry-after-ms, which
-        OpenAI's clients look at first; its retry-after comes with the problem.
+        Named as in OpenAI's API (platform.openai.com/docs/guides/rate-limits), and `x-headrace-limits`: shared (over
+        all app-proxies) or local (this worker's part of the limit). A refusal has retry-after-ms, which OpenAI's
+        clients prefer; retry-after comes with the problem.
         """
         if self is UNLIMITED:
             return b""
@@ -218,15 +221,17 @@ class Verdict:
 
 
 def _at_most(tokens: int, limit: int) -> int:
-    """An estimate above a whole limit asks for a full bucket, or it would never come in; the rest is settled as debt."""
+    """Return the estimate, reduced to the limit: a larger one needs a full bucket, or it would never be allowed; the
+    rest becomes debt.
+    """
     return min(tokens, limit) if limit else 0
 
 
 def follow(quota: Quota, usage: Usage, *, now_s: float) -> bool:
-    """Let the buckets of `usage` be those of `quota`, and return whether they were others.
+    """Adapt the buckets of `usage` to `quota`, and return True if they changed.
 
-    When a limit changes, what is used of its bucket stays used, and flows back at the new rate: a lowered rate is no debt beyond
-    an empty bucket (tokens that are in debt stay it), and a raised one is there at once.
+    When a limit changes, the used part of its bucket stays used, and refills at the new rate: a lowered rate is no debt
+    beyond an empty bucket (tokens in debt stay so), and a raised one is available at once.
     """
     request, token = quota.request_interval_s, quota.token_interval_s
     followed = False
@@ -245,10 +250,11 @@ def follow(quota: Quota, usage: Usage, *, now_s: float) -> bool:
 
 
 def judge(quota: Quota, usage: Usage, tokens: int, *, now_s: float, unix_s: float) -> tuple[Code | None, float]:
-    """Return the bound that a request of `tokens` would pass, and seconds until it would not; None and 0 if it may come in.
-    `usage` follows the quota: follow().
+    """Return the limit that a request of `tokens` would exceed, and the seconds until it would not; None and 0 if
+    allowed.
 
-    Of several bounds it is the one that takes longest to wait for. Nothing is changed.
+    `usage` follows the quota: call follow() first. Of several limits it is the one with the longest wait. Changes
+    nothing.
     """
     code: Code | None = None
     wait_s = 0.0
@@ -272,7 +278,7 @@ def judge(quota: Quota, usage: Usage, tokens: int, *, now_s: float, unix_s: floa
 
 
 def charge(quota: Quota, usage: Usage, reservation: Reservation, *, now_s: float) -> None:
-    """Enter an admitted request into `usage`."""
+    """Charge an admitted request to `usage`."""
     if quota.request_interval_s:
         usage.request_full_s = max(usage.request_full_s, now_s) + quota.request_interval_s
     if quota.needs_settling:
@@ -288,7 +294,9 @@ def charge(quota: Quota, usage: Usage, reservation: Reservation, *, now_s: float
 
 
 def settle(usage: Usage, reservation: Reservation, tokens: int | None, *, now_s: float) -> None:
-    """End a request that has used `tokens`: 0 gives everything back, None (nobody knows) lets the estimate stand. Once only."""
+    """Settle a request that has used `tokens`: 0 gives everything back, None (unknown) keeps the estimate. Call it once
+    only.
+    """
     if not reservation.open:
         return
     reservation.open = False
@@ -317,7 +325,7 @@ def _settle_minute(usage: Usage, reservation: Reservation, more_s: float, now_s:
 def verdict_of(
     quota: Quota, usage: Usage, code: Code | None, wait_s: float, *, now_s: float, unix_s: float, judged: Judged
 ) -> Verdict:
-    """Return the verdict with what is left according to `usage`, which an admitted request is already part of."""
+    """Return the verdict with what remains according to `usage`, which includes an admitted request already."""
     verdict = Verdict(code, wait_s, judged)
     if quota.request_interval_s:
         busy_s = max(0.0, usage.request_full_s - now_s)
@@ -343,7 +351,7 @@ def _whole(number: float) -> int:
 
 
 def duration(seconds: float) -> bytes:
-    """Return `seconds`, rounded up to a millisecond, as OpenAI writes them: 20ms, 1s, 1.5s, 6m0s, 2h0m5s."""
+    """Format `seconds`, rounded up to a millisecond, as OpenAI does: 20ms, 1s, 1.5s, 6m0s, 2h0m5s."""
     return _milliseconds(max(0, ceil(seconds * 1000 - 1e-4)))
 
 

@@ -43,10 +43,10 @@ _KEPT_QUOTAS: Final = 4096
 
 
 class RedisRateLimiter:
-    """Rate limiter over all workers and app-proxies that use the same Redis. Every call ends within `timeout_s`.
+    """Rate limiter shared by all workers and app-proxies that use the same Redis. Every call ends within `timeout_s`.
 
-    Make one per process, after forking. `lease_s` is how long a crashed proxy's open requests still count; renew() has to be
-    called several times within it.
+    Make one per process, after forking. `lease_s` is how long the open requests of a crashed proxy count; renew() must
+    be called several times within it.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 0.25, lease_s: float = 30.0, connections: int = 32) -> None:
@@ -75,11 +75,11 @@ class RedisRateLimiter:
 
     @property
     def open(self) -> int:
-        """How many reservations are held here."""
+        """Number of open reservations of this process."""
         return len(self._open)
 
     def quota(self, limits: RateLimits) -> Quota:
-        """Return `limits` made ready, kept by identity: tables hold the same object until they change."""
+        """Return the Quota of `limits`, cached by identity: tables hold the same object until it changes."""
         kept = self._quotas.get(id(limits))
         if kept is None:
             if len(self._quotas) >= _KEPT_QUOTAS:
@@ -88,7 +88,7 @@ class RedisRateLimiter:
         return kept[1]
 
     async def reserve(self, caller: str, limits: RateLimits, tokens: int) -> Verdict:
-        """Judge a request of `caller`, as LocalLimits.reserve() does. Raises LimitsAwayError."""
+        """Decide on a request of `caller`, like LocalRateLimiter.reserve(). Raises RateLimitStoreError."""
         quota = self.quota(limits)
         if not quota.bounds_anything:
             return UNLIMITED
@@ -141,10 +141,11 @@ class RedisRateLimiter:
         return verdict
 
     async def settle(self, held: Reservation, tokens: int | None, *, replayed: bool = False) -> None:
-        """End a request that used `tokens`: 0 gives all back, None lets the estimate stand. Safe to repeat once it succeeded.
+        """Settle a request that used `tokens`: 0 gives everything back, None keeps the estimate. Idempotent once it
+        succeeded.
 
-        `replayed`: it may have been done before, so do it only if the lease is still open. Raises LimitsAwayError; then
-        replay it later, with the same tokens.
+        `replayed`: it may have been done before, so settle only if the lease is still open. Raises RateLimitStoreError;
+        replay it later then, with the same tokens.
         """
         self._open.pop(held.lease, None)
         if not held.open:
@@ -171,7 +172,7 @@ class RedisRateLimiter:
         held.open = False
 
     async def renew(self) -> None:
-        """Let the leases of all open reservations last for `lease_s` from now. Raises LimitsAwayError."""
+        """Extend the leases of all open reservations to `lease_s` from now. Raises RateLimitStoreError."""
         by_caller: dict[str, list[str]] = {}
         for lease, held in self._open.items():
             by_caller.setdefault(held.caller, []).append(lease)
@@ -191,7 +192,7 @@ class RedisRateLimiter:
                 await self._redis.zrem(key, *ended)
 
     async def answers(self) -> bool:
-        """Return whether Redis answers."""
+        """Return True if Redis answers a ping."""
         try:
             async with self._in_time():
                 await self._redis.ping()
@@ -200,7 +201,7 @@ class RedisRateLimiter:
         return True
 
     async def close(self) -> None:
-        """Close the connections. Leases that are open end by themselves."""
+        """Close the connections. Open leases expire by themselves."""
         await self._redis.aclose()
 
     def _lease(self) -> str:

@@ -20,8 +20,10 @@ _COUNTED: Final[tuple[int, ...]] = (401, 403, 429, 503)
 
 
 def note_end(record: RequestRecord, now_s: float, replica: Replica | None, at_fault: Replica | None) -> None:
-    """Note when it ended, and how for the replica that it was on, or that left it unanswered; the rest (`settle`) comes after the
-    answer has left."""
+    """Record the end of a request, and its outcome for its replica.
+
+    The rest of the accounting (`settle`) is done after the response was sent.
+    """
     record.ended_s = now_s
     replica = replica or at_fault
     if replica is not None and replica.drain is not None:
@@ -39,8 +41,11 @@ def settle(
     *,
     was_sent: bool,
 ) -> None:
-    """Account for a request that has ended. `service`: None where it was never known; `usage`, `json_response`: what tells of the
-    response's tokens; `was_sent`: whether a replica got it."""
+    """Account for an ended request in statistics, rate limits, access log and spans.
+
+    `service`: None if it was never known; `usage`, `json_response`: where the response's token usage is found;
+    `was_sent`: a replica got it.
+    """
     seconds = record.ended_s - record.started_s
     if json_response:
         record.tokens = tokens_of(json_response)
@@ -63,7 +68,7 @@ def _count_reason(context: WorkerContext, record: RequestRecord, service: Servic
 
 
 def _cost(record: RequestRecord, *, was_sent: bool) -> int | None:
-    """Return what it costs of the caller's limits: what the answer says; else nothing where it never ran or failed."""
+    """Return the tokens to settle: those in the response; else 0 if the request never ran or failed, else None."""
     said = cost(record.tokens)
     if said is None and (record.status >= 400 or not (record.status or was_sent)):
         return 0

@@ -23,7 +23,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 
 
 def admit(exchange: Exchange) -> None:
-    """The caller is let in: go to a replica, or wait for one. Raises Problem."""
+    """Send an authorised request to a replica, or queue it. Raises Problem."""
     chosen = exchange.backend.admit(exchange.affinity_key)
     if isinstance(chosen, Replica):
         exchange.advance(Event.REPLICA_CHOSEN)
@@ -38,14 +38,14 @@ def admit(exchange: Exchange) -> None:
 
 
 class QueuedRequest(Waiter):
-    """A request in its service's queue."""
+    """Request in its service's queue (a Waiter)."""
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__(exchange.caller_key, exchange.share, exchange.affinity_key)
         self._exchange = exchange
 
     def send_to(self, replica: Replica) -> None:
-        """Its turn came."""
+        """Start an attempt on this replica."""
         try:
             self._exchange.advance(Event.REPLICA_CHOSEN)
             Attempt(self._exchange, replica).begin()
@@ -53,12 +53,12 @@ class QueuedRequest(Waiter):
             self._exchange.answer(as_problem(error))
 
     def turned_away(self, refusal: Refusal) -> None:
-        """The queue gives up on it."""
+        """Refuse the request: it left the queue without a replica."""
         self._exchange.answer(refusal_problem(refusal))
 
 
 class Attempt(HeadHandler):
-    """One try of a request on one replica, up to the head of a response, which a Relay or a Tunnel takes over."""
+    """One attempt of a request on one replica, up to the response head; then a Relay or a Tunnel takes over."""
 
     __slots__ = ("_exchange", "_replica")
 
@@ -69,7 +69,9 @@ class Attempt(HeadHandler):
     # --- out
 
     def begin(self, *, fresh_only: bool = False) -> None:
-        """Count it on the replica, and send it on a kept connection, or (`fresh_only`: in any case) on a fresh one."""
+        """Acquire the replica, and send the request on a kept-alive connection, or on a new one (always if
+        `fresh_only`).
+        """
         exchange, replica = self._exchange, self._replica
         exchange.attempt, exchange.replica = self, replica
         exchange.record.stats = replica.stats
@@ -132,7 +134,7 @@ class Attempt(HeadHandler):
             exchange.wait_for_body()
 
     def _held_was_sent(self) -> None:
-        """The body that was held is with the transport: it is held no more once the replica has taken nearly all of it."""
+        """Release the buffered body: the replica has taken nearly all of it."""
         exchange = self._exchange
         connection = exchange.connection
         if connection is None or exchange.attempt is not self:
@@ -141,7 +143,7 @@ class Attempt(HeadHandler):
             exchange.hold(0)
 
     def replica_full(self, *, full: bool) -> None:
-        """The replica does not take the body as fast as the caller sends it."""
+        """Backpressure from the replica: it takes the body more slowly than the caller sends it."""
         exchange = self._exchange
         if full:
             exchange.downstream.pause_reading("replica")
@@ -153,7 +155,7 @@ class Attempt(HeadHandler):
     # --- a response
 
     def whole(self, head: ResponseHead, content: bytes) -> None:
-        """The answer came in one piece, as most do that are no streams: nothing is left to relay."""
+        """Relay a response that arrived complete, as most that are no streams do."""
         exchange = self._exchange
         backend, downstream, record = exchange.backend, exchange.downstream, exchange.record
         exchange.connection = None
@@ -171,7 +173,7 @@ class Attempt(HeadHandler):
         downstream.finished(closes=rewrite.closes, now_s=record.ended_s)
 
     def answered(self, connection: ReplicaConnection, head: ResponseHead) -> None:
-        """The final head of an answer came, or 101."""
+        """Start the relay after the final response head, or the tunnel after a 101."""
         exchange = self._exchange
         if head.status == 101:
             if exchange.plan.upgrade:
@@ -192,7 +194,7 @@ class Attempt(HeadHandler):
         connection.relay_to(relay)
 
     def _elsewhere(self, status: int) -> bool:
-        """Whether the engine's own 'not now' is not passed on, because another replica is asked instead."""
+        """Retry on another replica after an engine's own 502 or 503; return False if the response is to be relayed."""
         exchange = self._exchange
         failure = Failure(ProxyReason.ENGINE_UNAVAILABLE, f"replica {self._replica.key} answered {status}")
         if self._step(failure) != "other-replica":
@@ -208,12 +210,12 @@ class Attempt(HeadHandler):
     # --- no response
 
     def lost(self, connection: ReplicaConnection, kind: FailureKind, text: str) -> None:
-        """The connection ended before an answer's head."""
+        """Handle a connection that ended before the response head."""
         seconds = self._exchange.context.now() - connection.taken_at
         self._failed(Failure(kind, f"replica {self._replica.key}: {text}", reused=connection.reused, seconds=seconds))
 
     def timed_out(self) -> None:
-        """No answer's head came in time."""
+        """Handle a time-out before the response head."""
         exchange = self._exchange
         exchange.drop_connection()
         text = f"no answer from replica {self._replica.key} within {exchange.backend.first_byte_timeout_s:g} s"
@@ -241,7 +243,7 @@ class Attempt(HeadHandler):
         return never_ran(failure, sent=self._body_sent) and self._exchange.backend.table.limits.max_queued > 0
 
     def _wait_again(self) -> None:
-        """Wait for a replica, as a request that has just come."""
+        """Queue the request as if it were new."""
         exchange = self._exchange
         exchange.advance(Event.NO_REPLICA_FREE)
         exchange.tried, exchange.record.stats = _NONE, None
@@ -254,11 +256,13 @@ class Attempt(HeadHandler):
             waiter.turned_away(refusal)
 
     def cut_now(self, why: ProxyReason) -> None:
-        """The replica is to stop."""
+        """Cut the request: its replica is being stopped."""
         self._exchange.cut(why)
 
     def move(self) -> bool:
-        """Leave a replica that was taken out before it answered, for another one. Return whether that is safe and there is one."""
+        """Move the request from an ejected replica to another one, before any response. Return True if that was safe
+        and possible.
+        """
         exchange, replica = self._exchange, self._replica
         was_sent = exchange.state is State.AWAIT_HEAD
         if not was_sent and exchange.state is not State.CONNECT:
@@ -278,7 +282,7 @@ class Attempt(HeadHandler):
 
     @property
     def _body_sent(self) -> Sent:
-        """What was read of the body so far."""
+        """State of the body: how much of it was read and sent."""
         body = self._exchange.body
         return body.sent if body is not None else "nothing"
 

@@ -21,12 +21,14 @@ def chunk(content: bytes) -> bytes:
 
 
 class RequestBody:
-    """The body of one request. `length` is what its head says (http1.heads)."""
+    """Request body: bounded, reframed for the replica, and kept for replay while it is small. `length`: as in
+    http1.heads.
+    """
 
     __slots__ = ("_chunked", "_keep", "_kept", "_length", "_limit", "field", "size")
 
     def __init__(self, length: int, *, limit: int, keep: int) -> None:
-        """limit: largest size; keep: how much is held for replay, in bytes. Raises TooLarge."""
+        """limit: largest size; keep: bytes kept for replay. Raises TooLarge."""
         self._length = length
         self.size = 0
         """Bytes of content that came so far."""
@@ -38,25 +40,27 @@ class RequestBody:
         """The field that frames it for the replica."""
 
     def limit_to(self, limit: int) -> None:
-        """Allow at most `limit` bytes. Raises TooLarge."""
+        """Lower the limit to `limit` bytes. Raises TooLarge."""
         self._limit = limit
         if self._length > limit or self.size > limit:
             raise _too_large(limit)
 
     @property
     def sent(self) -> Sent:
-        """What was read of it so far."""
+        """State of the body: how much of it was read."""
         if not self.size:
             return "nothing"
         return "kept" if self._kept is not None else "gone"
 
     @property
     def full(self) -> bool:
-        """Whether as much is kept as may be: while nothing can be sent, no more is to be read."""
+        """True if the replay buffer is full: reading pauses until content can be sent."""
         return self.size > self._keep
 
     def add(self, content: bytes, *, forget: bool) -> None:
-        """Count content, and keep it. `forget`: too much need not be kept, for it is sent at once. Raises TooLarge."""
+        """Count content, and keep it for replay. `forget`: it may be dropped beyond the limit, because it is sent at
+        once. Raises TooLarge.
+        """
         self.size += len(content)
         if self.size > self._limit:
             raise _too_large(self._limit)
@@ -69,14 +73,14 @@ class RequestBody:
                 self._kept.append(content)
 
     def framed(self, content: bytes, *, last: bool) -> bytes:
-        """Return content as it goes to the replica; `last`: with it the body is whole."""
+        """Return content framed for the replica; `last`: the body ends with it."""
         if not self._chunked:
             return content
         framed = chunk(content) if content else b""
         return framed + LAST_CHUNK if last else framed
 
     def replay(self, *, whole: bool) -> list[bytes]:
-        """Return all that came, framed, in the pieces in which it came. Only while `sent` is not "gone"."""
+        """Return the whole body so far, framed, in its original pieces. Only while `sent` is not "gone"."""
         kept = self._kept or []
         if self._kept is not None and self.size > self._keep:
             self._kept = None
@@ -87,7 +91,7 @@ class RequestBody:
         return [*framed, LAST_CHUNK] if whole else framed
 
     def rename(self, begin: int, end: int, name: bytes) -> None:
-        """Put `name` in the place of what is kept from `begin` to `end`; the rest stays as it is."""
+        """Replace the kept bytes from `begin` to `end` by `name`."""
         made: list[bytes] = []
         at = 0
         for piece in self._kept or ():
@@ -106,7 +110,7 @@ class RequestBody:
             self.field = b"Content-Length: %d\r\n" % self._length
 
     def pieces(self) -> list[bytes]:
-        """Return what is kept of the content, as it came."""
+        """Return the kept content in its original pieces."""
         return self._kept or []
 
 

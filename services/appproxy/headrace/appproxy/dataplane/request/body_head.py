@@ -21,7 +21,7 @@ _NOT_JSON: Final = ModelReason.NOT_JSON
 def read_head(
     exchange: Exchange, wants: frozenset[str], prompt_bytes: int, then: Callable[[BodyHead | None], None]
 ) -> None:
-    """Call `then` with what the body's head says (None without a body), once so much of it is here that it can be told."""
+    """Parse the body's head, then call `then` with the result (None without a body)."""
     body, downstream = exchange.body, exchange.downstream
     if body is None:
         then(None)
@@ -51,9 +51,9 @@ def read_head(
 
 
 def tokens_of(exchange: Exchange, found: BodyHead | None) -> int:
-    """Return how many tokens a request may cost: what is reserved of the caller's limits. Without a body it costs none.
+    """Return the estimated tokens of a request, which are reserved of the caller's limits; 0 without a body.
 
-    Only JSON's bytes count: sound and images have far fewer tokens than text has in as many bytes.
+    Only JSON bytes count: sound and images have far fewer tokens than text has in as many bytes.
     """
     body = exchange.body
     if body is None:

@@ -28,7 +28,7 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """One listening port. `own_port`: the service's own, None for the shared one."""
+    """Listening port. `own_port`: a service's own port, None for the shared one."""
 
     own_port: int | None
     refusing: bool = False
@@ -36,14 +36,14 @@ class Listener:
 
 
 class HeldBodies:
-    """How much of request bodies is held in memory while the service that they name is looked for, over all of a worker's requests."""
+    """Bytes of request bodies in memory while their service is looked up, over all requests of a worker."""
 
     def __init__(self, *, most: int) -> None:
         self.most = most
         self.size = 0
 
     def change(self, by: int) -> bool:
-        """Count more (or fewer) bytes; return False, and count nothing, where that would be too much."""
+        """Add (or subtract) bytes; return False, and change nothing, if the sum would exceed the limit."""
         if by > 0 and self.size + by > self.most:
             return False
         self.size += by
@@ -54,7 +54,7 @@ _BYTES: Final = [b"%02x" % byte for byte in range(256)]
 
 
 class RequestIds:
-    """Makes ids for requests: 96 random bits of this process, then a running number."""
+    """Generator of request ids: 96 random bits of this process, then a counter."""
 
     def __init__(self) -> None:
         self._prefix = os.urandom(12).hex().encode()
@@ -62,7 +62,7 @@ class RequestIds:
         self._number = 0
 
     def new(self) -> bytes:
-        """Return the next one."""
+        """Return a new id."""
         number = self._number = self._number + 1
         low = number & 0xFF
         if low == 0:
@@ -71,7 +71,7 @@ class RequestIds:
 
 
 class DateField:
-    """The Date field, made once a second."""
+    """Date field, made once a second."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -87,13 +87,13 @@ class DateField:
 
 
 class Tasks:
-    """What runs beside the callbacks of connections: a connect, a question to the shared store."""
+    """Background tasks of requests, such as a connect or a call of the rate-limit store."""
 
     def __init__(self) -> None:
         self.running: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run `work`, which handles its own errors, and hold on to it until it ends."""
+        """Run `work`, which handles its own errors, and keep a reference until it ends."""
         task = asyncio.get_running_loop().create_task(work)
         self.running.add(task)
         task.add_done_callback(self.running.discard)
@@ -101,9 +101,9 @@ class Tasks:
 
 
 class WorkerContext:
-    """Shared by all requests of a worker. No attribute is set again once it is made.
+    """Objects shared by all requests of a worker. No attribute is set again after construction.
 
-    now: seconds of a clock that only goes forward; epoch: seconds since 1970; new_request_id: makes request ids.
+    now: seconds of a monotonic clock; epoch: seconds since 1970; new_request_id: makes request ids.
     """
 
     __slots__ = (
@@ -168,14 +168,14 @@ class WorkerContext:
         self.date = DateField()
 
     def settle(self, reservation: Reservation | None, tokens: int | None) -> None:
-        """Give back what a caller's limits had reserved; `tokens` were really used, None where nobody knows."""
+        """Settle a rate-limit reservation; `tokens` were used, None if unknown."""
         if not self.rate_limiter.settle_now(reservation, tokens):
             self.tasks.spawn(self.rate_limiter.settle(reservation, tokens))
 
     def trusts(self, address: str) -> bool:
-        """Return whether X-Forwarded-* from this peer are believed."""
+        """Return True if this peer's X-Forwarded-* are trusted."""
         return is_trusted(address, self.proxy_limits.trusted_peers)
 
     def malformed(self, code: ProxyReason) -> None:
-        """Count bytes that were no request."""
+        """Count malformed requests."""
         self.stats.count_malformed(code.value)

@@ -12,8 +12,11 @@ _LONGEST_SHOWN = 253
 
 
 def answer(exchange: Exchange, backend: Backend | None, allowed: bytes) -> None:
-    """Answer it, for a service or (None) for the fleet's base URL. `allowed`: what the page may, as header fields; nothing for one
-    that may not call. Raises Forbidden: a browser reads a refusal like an answer that allows nothing, and people read why."""
+    """Answer a CORS preflight for a service, or (None) for the fleet's base URL.
+
+    `allowed`: the CORS fields; empty if the origin is not allowed, which raises Forbidden: browsers read a refusal like
+    a response without permission, and people find the reason in it.
+    """
     exchange.openai = backend is None
     _meter(exchange)
     if not allowed:
@@ -30,7 +33,10 @@ def answer(exchange: Exchange, backend: Backend | None, allowed: bytes) -> None:
 
 
 def _meter(exchange: Exchange) -> None:
-    """Raise TooManyRequests where the address asks too often. A front of one's own that names nobody behind it is not bound."""
+    """Raise TooManyRequests if the client address exceeds the preflight rate.
+
+    A trusted proxy that forwards no client address is not limited.
+    """
     if exchange.downstream.trusted and exchange.record.client_address == exchange.downstream.address:
         return
     verdict = exchange.context.preflights.judge(exchange.record.client_address)

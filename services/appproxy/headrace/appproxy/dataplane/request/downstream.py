@@ -34,43 +34,47 @@ _MOST_ADDRESSES: Final = 4096
 
 
 class RequestHandler(ABC):
-    """The request that a connection has in hand. Nothing is called after `caller_left`, nor once it told the connection that it has
-    ended."""
+    """Current request of a downstream connection.
+
+    Nothing is called after `caller_left`, nor after it told the connection that it has ended.
+    """
 
     @abstractmethod
     def body_came(self, content: bytes) -> None:
-        """More of the body came; the connection's `request_complete` says whether that was the last."""
+        """Handle body content; the connection's `request_complete` is True with the last of it."""
 
     @abstractmethod
     def bad_body(self, error: FramingError) -> None:
-        """The body is not framed as its head says."""
+        """Handle a framing error in the body."""
 
     @abstractmethod
     def caller_full(self, *, full: bool) -> None:
-        """The caller does not take what is written, or does again."""
+        """Backpressure from the caller: writing is paused, or may go on."""
 
     @abstractmethod
     def caller_left(self) -> None:
-        """The caller's connection is gone."""
+        """Handle the end of the caller's connection."""
 
     @abstractmethod
     def expired(self) -> None:
-        """The connection's `deadline` is over."""
+        """Handle the connection's expired `deadline`."""
 
 
 class Acceptor(ABC):
-    """Who takes the requests that come on downstream connections."""
+    """Takes new requests of downstream connections."""
 
     @abstractmethod
     def accept(
         self, downstream: DownstreamConnection, head: RequestHead, early: bytes, bad: FramingError | None
     ) -> None:
-        """Take a request: set the connection's `exchange`, or answer. `early`: what came of its body with the head; `bad`: what is
-        wrong with that, if anything."""
+        """Take a request: set the connection's `exchange`, or respond.
+
+        `early`: body content that came with the head; `bad`: a framing error in it, if any.
+        """
 
 
 class Downstreams:
-    """The callers' connections that are open, in all and by address: an IPv4 address, or the /64 of an IPv6 one."""
+    """Open downstream connections, in all and by address: an IPv4 address, or the /64 of an IPv6 one."""
 
     def __init__(
         self,
@@ -88,11 +92,11 @@ class Downstreams:
         self.open: set[DownstreamConnection] = set()
 
     def connect(self, listener: Listener) -> DownstreamConnection:
-        """Return the protocol for a new connection, as the event loop asks for it."""
+        """Return the protocol for a new connection (protocol factory of the event loop)."""
         return DownstreamConnection(self, listener)
 
     def add(self, downstream: DownstreamConnection) -> FramingError | None:
-        """Count a connection, or return why it is refused."""
+        """Count a new connection, or return the reason of its refusal."""
         crowded = False
         if not downstream.trusted:
             mine = self._by_address.setdefault(address_block(downstream.address), set())
@@ -106,7 +110,7 @@ class Downstreams:
         return None
 
     def remove(self, downstream: DownstreamConnection) -> None:
-        """The connection has ended."""
+        """Remove an ended connection."""
         self.open.discard(downstream)
         block = address_block(downstream.address)
         mine = self._by_address.get(block)
@@ -117,7 +121,7 @@ class Downstreams:
 
 
 class DownstreamConnection(CoalescingProtocol):
-    """What the event loop calls. `deadline` is when `expired` is to be called; the plane's sweep looks at it."""
+    """Downstream connection: protocol of the event loop. The data plane's sweep calls `expired` at `deadline`."""
 
     __slots__ = (
         "_body",
@@ -166,7 +170,7 @@ class DownstreamConnection(CoalescingProtocol):
     # --- the event loop's callbacks
 
     def connection_made(self, transport: Any) -> None:
-        """The event loop's callback."""
+        """Callback of the event loop."""
         self.transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER)
         peer = transport.get_extra_info("peername")
@@ -182,14 +186,14 @@ class DownstreamConnection(CoalescingProtocol):
         self.forwarded_fields = fields
 
     def data_received(self, data: bytes) -> None:
-        """The event loop's callback."""
+        """Callback of the event loop."""
         self._sink(self, data)
 
     def eof_received(self) -> None:
-        """The event loop's callback: who sends no more is gone, as for most servers; the transport closes."""
+        """Callback of the event loop: a half-closed caller counts as gone, as for most servers; the transport closes."""
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """The event loop's callback."""
+        """Callback of the event loop."""
         self._closing = True
         self._sink = _IGNORE
         self.deadline = _NEVER
@@ -199,13 +203,13 @@ class DownstreamConnection(CoalescingProtocol):
             exchange.caller_left()
 
     def pause_writing(self) -> None:
-        """The event loop's callback: the caller does not take what it gets."""
+        """Callback of the event loop: the caller's write buffer is full."""
         self.writable = False
         if self.exchange is not None:
             self.exchange.caller_full(full=True)
 
     def resume_writing(self) -> None:
-        """The event loop's callback."""
+        """Callback of the event loop."""
         self.writable = True
         if self.exchange is not None:
             self.exchange.caller_full(full=False)
@@ -213,10 +217,10 @@ class DownstreamConnection(CoalescingProtocol):
     # --- reading
 
     def _ignore(self, data: bytes) -> None:
-        """What comes after the end of HTTP on this connection."""
+        """Discard data that follows the last request of this connection."""
 
     def _read(self, data: bytes) -> None:
-        """Between requests, or in a head."""
+        """Parse data between requests, or in a head."""
         begun = self.reader.begun
         try:
             head = self.reader.head(data)
@@ -259,7 +263,7 @@ class DownstreamConnection(CoalescingProtocol):
             exchange.body_came(content)
 
     def _content(self, body: Body, data: bytes) -> bytes:
-        """Return what these bytes are of the body's content. Raises FramingError."""
+        """Return the body content in `data`. Raises FramingError."""
         try:
             content = body.feed(data)
         except FramingError as error:
@@ -274,13 +278,13 @@ class DownstreamConnection(CoalescingProtocol):
         return content
 
     def _hold(self, data: bytes) -> None:
-        """A later request came while one is served."""
+        """Buffer a pipelined request while one is being served."""
         self._pipelined += data
         if len(self._pipelined) > _MOST_HELD:
             self.pause_reading("held")
 
     def tunnel(self, sink: Callable[[bytes], None]) -> None:
-        """After 101: bytes go to `sink` as they come."""
+        """Switch to tunnel mode after a 101: all further bytes go to `sink`."""
         self._sink = lambda _, data: sink(data)
         held, self._pipelined = self._pipelined, b""
         self.resume_reading("held")
@@ -289,17 +293,17 @@ class DownstreamConnection(CoalescingProtocol):
 
     @property
     def paused(self) -> bool:
-        """Whether no more is taken from the caller now."""
+        """True while reading from the caller is paused."""
         return bool(self._paused_for)
 
     def pause_reading(self, why: str) -> None:
-        """Take no more from the caller until `resume_reading(why)`."""
+        """Pause reading from the caller until `resume_reading(why)`."""
         if not self._paused_for and not self.transport.is_closing():
             self.transport.pause_reading()
         self._paused_for |= {why}
 
     def resume_reading(self, why: str) -> None:
-        """Undo `pause_reading(why)`. Safe to repeat."""
+        """Undo `pause_reading(why)`. Idempotent."""
         if why in self._paused_for:
             self._paused_for -= {why}
             if not self._paused_for and not self.transport.is_closing():
@@ -308,7 +312,7 @@ class DownstreamConnection(CoalescingProtocol):
     # --- time
 
     def expired(self) -> None:
-        """`deadline` is over."""
+        """Handle the expired `deadline`."""
         self.deadline = _NEVER
         if self.exchange is not None:
             self.exchange.expired()
@@ -321,7 +325,7 @@ class DownstreamConnection(CoalescingProtocol):
     # --- writing
 
     def finished(self, *, closes: bool, now_s: float) -> None:
-        """The exchange has ended now, and its answer was written whole: go on with the next request, or close."""
+        """End the exchange after its complete response: serve the next request, or close."""
         self.exchange = None
         if closes or self._closing or self._body is not None:
             # What is left of a body that nobody waits for cannot be told from the next request in reasonable time.
@@ -336,7 +340,7 @@ class DownstreamConnection(CoalescingProtocol):
             asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
-        """Read the requests that came meanwhile."""
+        """Parse the requests that were buffered meanwhile."""
         held, self._pipelined = self._pipelined, b""
         if held and self.exchange is None and not self._closing:
             self._sink = _READ
@@ -344,13 +348,13 @@ class DownstreamConnection(CoalescingProtocol):
             self._read(held)
 
     def reply_and_close(self, answer: bytes) -> None:
-        """Write an answer that is ours to what is no request, and end the connection."""
+        """Write a local reply to an invalid request, and close the connection."""
         if not self.transport.is_closing():
             self.write(answer)
         self.close_gracefully(unread=True)
 
     def close_gracefully(self, *, unread: bool = False) -> None:
-        """End the connection after what was written; bytes that still come are not looked at. `unread`: there are such."""
+        """Close the connection after the written data; later input is discarded. `unread`: there is such input."""
         self.exchange = None
         self._closing = True
         self._sink = _IGNORE
@@ -369,7 +373,7 @@ class DownstreamConnection(CoalescingProtocol):
         asyncio.get_running_loop().call_later(_FLUSH_S, self.abort)
 
     def close_midway(self) -> None:
-        """End the connection after what was written, in the middle of an answer."""
+        """Close the connection after the written data, in the middle of a response."""
         self.exchange = None
         self._closing = True
         self._sink = _IGNORE
@@ -378,14 +382,14 @@ class DownstreamConnection(CoalescingProtocol):
         asyncio.get_running_loop().call_later(_FLUSH_S, self.abort)
 
     def discard(self) -> None:
-        """End the connection at once, with what was not sent yet: there is nobody to tell, or nothing to tell."""
+        """Close the connection at once; unsent data is lost."""
         self.exchange = None
         self._closing = True
         self.abort()
 
     @property
     def idle(self) -> bool:
-        """Whether no request is in hand."""
+        """True if no request is being served."""
         return self.exchange is None and not self.reader.begun
 
 
@@ -398,6 +402,6 @@ _IGNORE: Final = DownstreamConnection._ignore  # noqa: SLF001
 
 @lru_cache(maxsize=_MOST_ADDRESSES)
 def _known(host: str) -> tuple[str, bytes]:
-    """Return a caller's address, and the fields that tell replicas of it."""
+    """Return the client address, and the fields that forward it to replicas."""
     address = host.removeprefix("::ffff:")  # IPv4 on a socket for both
     return address, b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % address.encode()

@@ -40,7 +40,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 
 
 class OpenRequests:
-    """The requests of a worker that have not ended."""
+    """Requests of a worker that have not ended."""
 
     def __init__(self) -> None:
         self.open: set[Exchange] = set()
@@ -49,26 +49,27 @@ class OpenRequests:
 
 
 class Passing(Protocol):
-    """A response that has begun, and what becomes of it when something happens on the caller's side: a relay or a tunnel."""
+    """Response in progress, a relay or a tunnel, and its reactions to events on the caller's side."""
 
     def caller_full(self, *, full: bool) -> None:
-        """The caller does not take what is written, or does again."""
+        """Backpressure from the caller: writing is paused, or may go on."""
 
     def caller_left(self) -> None:
-        """The caller's connection is gone."""
+        """Handle the end of the caller's connection."""
 
     def expired(self) -> None:
-        """Nothing happened for too long."""
+        """Handle the idle time-out."""
 
     def cut(self, why: ProxyReason) -> None:
-        """End it now, and say why."""
+        """Cut the response, with a reason."""
 
 
 class Exchange(RequestHandler):
-    """Owns a request's head, its record, and what must be released: a place in the queue, a replica, a connection to it, a
-    reservation, bytes that are held. All of it is given back in `end`, however it ends.
+    """One request with its state and everything to be released: queue place, replica, connection, reservation, buffered
+    bytes.
 
-    Others take it through its states: `ingress` in, `attempt` to a replica, `relay` or `tunnel` with the response.
+    All of it is released in `end`, however the request ends. `ingress` takes it in, `attempt` to a replica, `relay` or
+    `tunnel` through the response.
     """
 
     # What most requests never set lies here, not in each instance.
@@ -127,7 +128,7 @@ class Exchange(RequestHandler):
 
     @property
     def caller_key(self) -> str:
-        """Whose request it is, for limits and the queue: a token, a client, or an address (of IPv6 its /64)."""
+        """Key of the caller for limits and queue: a token, a client, or an address (of IPv6 its /64)."""
         principal = self.record.principal
         if principal is None or principal.key == "public":
             return f"address:{address_block(self.record.client_address)}"
@@ -135,15 +136,17 @@ class Exchange(RequestHandler):
 
     @property
     def share(self) -> int:
-        """Its caller's weight in the queue."""
+        """Weight of the caller in the queue."""
         principal = self.record.principal
         return principal.share if principal is not None else 1
 
     # --- states
 
     def advance(self, event: int) -> None:
-        """Change to the state that follows this Event by the table. Raises IllegalTransitionError where none does: the request has
-        ended then."""
+        """Change to the state that follows this Event in the transition table.
+
+        Raises IllegalTransitionError if there is none: the request has been ended then.
+        """
         state: int = self.state  # as plain numbers: a lookup by enums costs compiled code four times as much
         following = FOLLOWING[state * EVENTS + event]
         if following is None:
@@ -151,8 +154,9 @@ class Exchange(RequestHandler):
         self.state = following
 
     def _fault(self, event: Event) -> NoReturn:
-        """End a request that takes a step which the table does not know: with 500, or, in the middle of a response, with its
-        connection."""
+        """End a request after an illegal transition: with 500, or, in the middle of a response, by closing its
+        connection.
+        """
         state = self.state
         self.context.stats.count_illegal_transition(state.name, event.name)
         log.error(
@@ -170,8 +174,11 @@ class Exchange(RequestHandler):
     # --- the request's body
 
     def hold(self, size: int) -> None:
-        """Count so many bytes of the body as held in memory. Raises TooLarge where it is more than the worker may hold of all bodies,
-        Unavailable where it is more than others leave."""
+        """Count bytes of the body as buffered.
+
+        Raises TooLarge if they exceed the worker's limit for all bodies, Unavailable if they exceed what other requests
+        leave of it.
+        """
         held = self.context.held_bodies
         if size > held.most:
             words = f"the first {held.most} bytes of the body name no model; allowed: `model` before that"
@@ -182,7 +189,7 @@ class Exchange(RequestHandler):
         self.held_bytes = size
 
     def wait_for_body(self) -> None:
-        """Ask the caller for its body, which something waits for."""
+        """Ask the caller for its body (100 Continue) and resume reading."""
         if self.downstream.request_complete:
             return
         self.downstream.resume_reading("body")
@@ -192,7 +199,7 @@ class Exchange(RequestHandler):
         self.downstream.deadline = self.context.now() + self.context.proxy_limits.caller_idle_timeout_s
 
     def body_came(self, content: bytes) -> None:
-        """More of the body came; the connection's `request_complete` says whether that was the last."""
+        """Handle body content; the connection's `request_complete` is True with the last of it."""
         body = self.body
         if body is None:
             return
@@ -209,7 +216,7 @@ class Exchange(RequestHandler):
             self.answer(as_problem(error))
 
     def _send_on(self, connection: ReplicaConnection, body: RequestBody, content: bytes) -> None:
-        """Send what came of the body to the replica."""
+        """Send body content to the replica."""
         downstream = self.downstream
         framed = body.framed(content, last=downstream.request_complete)
         if framed:
@@ -223,7 +230,7 @@ class Exchange(RequestHandler):
         downstream.deadline = self.context.now() + wait_s
 
     def bad_body(self, error: FramingError) -> None:
-        """The body is not framed as its head says."""
+        """Handle a framing error in the body."""
         if self.passing is not None:
             self.passing.cut(ProxyReason.CONNECTION_LOST)
         else:
@@ -232,26 +239,26 @@ class Exchange(RequestHandler):
     # --- what else happens on the caller's side
 
     def caller_full(self, *, full: bool) -> None:
-        """The caller does not take what is written, or does again."""
+        """Backpressure from the caller: writing is paused, or may go on."""
         if self.passing is not None:
             self.passing.caller_full(full=full)
 
     def caller_left(self) -> None:
-        """The caller's connection is gone: so is its connection to the replica."""
+        """Handle the end of the caller's connection: the upstream connection is closed too."""
         if self.passing is not None:
             self.passing.caller_left()
         else:
             self.leave_with_caller()
 
     def leave_with_caller(self) -> None:
-        """End it with the connection to the replica: there is nobody to answer."""
+        """End the request and its upstream connection: there is nobody to respond to."""
         self.record.caller_gone = True
         if self.connection is not None:
             self.connection.drop()
         self.end(Event.CALLER_LEFT)
 
     def expired(self) -> None:
-        """The downstream connection's deadline is over."""
+        """Handle the downstream connection's expired deadline."""
         if self.passing is not None:
             self.passing.expired()
         elif not self.downstream.request_complete:
@@ -263,7 +270,7 @@ class Exchange(RequestHandler):
     # --- ends
 
     def cut(self, why: ProxyReason) -> None:
-        """End it now, and say why; what may still go to another replica does."""
+        """Cut the request with a reason, or move it to another replica where that is safe."""
         if self.passing is not None:
             self.passing.cut(why)
             return
@@ -273,7 +280,7 @@ class Exchange(RequestHandler):
         self.answer(interruption_problem(why))
 
     def answer(self, problem: Problem) -> None:
-        """Answer it ourselves."""
+        """Respond with a local reply for this error."""
         if self.state is State.DONE:
             return
         self.drop_connection()
@@ -292,7 +299,7 @@ class Exchange(RequestHandler):
 
     @property
     def closes(self) -> bool:
-        """Whether the caller's connection ends with an answer of our own."""
+        """True if the caller's connection is closed after a local reply."""
         return (
             not self.head.keep_alive
             or not self.downstream.request_complete
@@ -301,13 +308,13 @@ class Exchange(RequestHandler):
         )
 
     def reply(self, answer: bytes) -> None:
-        """Write a whole answer of our own, and end."""
+        """Write a complete local reply, and end."""
         closes = self.closes
         self.end(Event.REPLIED, answer)
         self.downstream.finished(closes=closes, now_s=self.record.ended_s)
 
     def end(self, event: int, last: bytes = b"") -> None:
-        """Take a way out: write the `last` bytes for the caller, give everything back and account for it."""
+        """End the request: write the `last` bytes, release everything, and account for it."""
         self.advance(event)
         if last:
             self.downstream.write(last)
@@ -325,13 +332,13 @@ class Exchange(RequestHandler):
         self.passing = None
 
     def drop_connection(self) -> None:
-        """End the connection to the replica, if there is one."""
+        """Close the upstream connection, if there is one."""
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.drop()
 
     def leave_replica(self, *, moved: bool = False) -> None:
-        """Be on no replica any more. `moved`: it goes to another one, or waits again."""
+        """Release the replica. `moved`: the request goes to another one, or is queued again."""
         replica, attempt, connecting = self.replica, self.attempt, self.connecting
         if replica is None or attempt is None:
             return
@@ -348,7 +355,7 @@ class Exchange(RequestHandler):
         self.backend.replica_freed(replica)
 
     def _settle(self) -> None:
-        """Account for it: after the answer has left, for no caller waits for that."""
+        """Account for the request, after the response was sent so that no caller waits for it."""
         if self.body is not None:
             self.record.bytes_received += self.body.size
         settle(

@@ -22,7 +22,7 @@ _NEVER: Final = float("inf")
 
 
 class Ingress(Acceptor):
-    """Takes requests as they come on downstream connections. From here on each ends by itself, whatever happens."""
+    """Takes requests in from downstream connections. Every request taken ends by itself, whatever happens."""
 
     def __init__(self, requests: OpenRequests) -> None:
         self._requests = requests
@@ -30,7 +30,7 @@ class Ingress(Acceptor):
     def accept(
         self, downstream: DownstreamConnection, head: RequestHead, early: bytes, bad: FramingError | None
     ) -> None:
-        """Take a request. `early`: what came of its body with the head; `bad`: what is wrong with that, if anything."""
+        """Take a request. `early`: body content that came with the head; `bad`: a framing error in it, if any."""
         exchange = Exchange(self._requests, downstream, head)
         downstream.exchange = exchange
         if bad is not None:
@@ -45,7 +45,7 @@ class Ingress(Acceptor):
 
 
 def _enter(exchange: Exchange, early: bytes) -> None:
-    """Take the first steps. Raises Problem."""
+    """Plan the request and look up its service. Raises Problem."""
     context, head, record = exchange.context, exchange.head, exchange.record
     known: RequestPlan | None = head.memo
     if known is not None and known.table_version is context.backends.table_version:
@@ -77,7 +77,7 @@ def _enter(exchange: Exchange, early: bytes) -> None:
 
 
 def _enter_service(exchange: Exchange, backend: Backend, authorization: bytes | None) -> None:
-    """The service is known: let the caller in. Raises Problem."""
+    """Authenticate the caller of a known service. Raises Problem."""
     context = exchange.context
     principal = exchange.record.principal = context.authenticator.authenticate(
         backend.entry, authorization, context.epoch()
@@ -114,7 +114,7 @@ def _bind(exchange: Exchange, found: body_head.BodyHead | None, *, counts: bool)
 
 
 def _reserve(exchange: Exchange, limits: RateLimits, tokens: int) -> None:
-    """Ask whether the caller's limits allow it, with this many tokens, and go on if they do. Raises Problem."""
+    """Reserve this many tokens of the caller's limits, then go on to admission. Raises Problem."""
     caller = f"{exchange.backend.key}:{exchange.caller_key}"
     verdict = exchange.context.rate_limiter.reserve_now(caller, limits, tokens)
     if verdict is not None:

@@ -6,7 +6,9 @@ from headrace.appproxy.settings import Settings
 
 
 class ProxyLimits:
-    """The settings of the same names (docs/settings.md) as plain attributes: a model's cost a look-up each time."""
+    """Limits and timeouts from the settings of the same names (docs/settings.md) as plain attributes, which are faster
+    to read.
+    """
 
     __slots__ = (
         "caller_idle_timeout_s",

@@ -55,7 +55,7 @@ _INTERRUPTED: Final[Mapping[ProxyReason, str]] = {
 
 
 def problem_of(reason: ProxyReason, text: str, *, retry_after_s: int | None = None, **extra: Any) -> Problem:
-    """Return the problem for `reason`, of the type that its status has."""
+    """Return the problem for `reason`, with the type of its status."""
     if reason.status == TooManyRequests.status:
         return TooManyRequests(text, retry_after_s=retry_after_s or 1, reason=reason, **extra)
     problem = _PROBLEMS[reason.status](text, reason=reason, **extra)
@@ -71,12 +71,12 @@ def refusal_problem(refusal: Refusal) -> Problem:
 
 
 def failure_problem(failure: Failure) -> Problem:
-    """Return the problem for a request that a replica did not answer: 504 where it was too slow, else 502."""
+    """Return the problem for a request without a response from its replica: 504 for a time-out, else 502."""
     return problem_of(failure.kind, failure.text)
 
 
 def interruption_problem(why: ProxyReason) -> Problem:
-    """Return what the caller is told of an answer that ended for the reason `why`."""
+    """Return the problem for a response that was interrupted for the reason `why`."""
     if is_denial(why):  # of a caller who was let in before
         return denial_problem(why, basic=False)
     if why is ProxyReason.INTERNAL_ERROR:
@@ -85,7 +85,7 @@ def interruption_problem(why: ProxyReason) -> Problem:
 
 
 def as_problem(error: Exception) -> Problem:
-    """Return the Problem that a caller is shown for `error`. Unknown errors are logged and shown without detail."""
+    """Return the Problem to send for `error`. Unknown errors are logged and sent without detail."""
     if isinstance(error, Problem):
         return error
     log.error("request_failed", exc_info=error)
@@ -93,14 +93,16 @@ def as_problem(error: Exception) -> Problem:
 
 
 def internal_error() -> Problem:
-    """Return the Problem for a mistake of the proxy's own, which stands in the log."""
+    """Return the Problem for a bug of the proxy, whose details are in the log only."""
     return Problem("an internal error happened; the request id finds it in the log", reason=ProxyReason.INTERNAL_ERROR)
 
 
 def problem_reply(
     problem: Problem, *, request_id: bytes, closes: bool, extra: bytes = b"", fleet: bool = False, to_head: bool = False
 ) -> bytes:
-    """Return the whole answer for `problem`. `extra`: further fields with their CRLF; `fleet`: in OpenAI's shape."""
+    """Return the complete response for `problem`. `extra`: further fields with their CRLF; `fleet`: in OpenAI's error
+    shape.
+    """
     document: dict[str, Any] = problem.document() | {"request_id": request_id.decode()}
     kind = b"application/problem+json"
     if fleet:
@@ -129,7 +131,7 @@ def local_reply(
     extra: bytes = b"",
     to_head: bool = False,
 ) -> bytes:
-    """Return an answer of the proxy itself."""
+    """Return a complete response of the proxy itself."""
     return b"".join(
         (
             b"HTTP/1.1 %d %b\r\n" % (status, _phrase(status)),
@@ -144,7 +146,9 @@ def local_reply(
 
 
 def no_content(fields: bytes, *, request_id: bytes, closes: bool) -> bytes:
-    """Return an answer of the proxy itself that has `fields` and no content (204, which has no length: RFC 9110 section 8.6)."""
+    """Return a response of the proxy itself with `fields` and no content (204, which has no length: RFC 9110 section
+    8.6).
+    """
     return b"".join(
         (
             b"HTTP/1.1 204 No Content\r\nServer: headrace\r\n",
@@ -158,19 +162,19 @@ def no_content(fields: bytes, *, request_id: bytes, closes: bool) -> bytes:
 
 
 def framing_problem(error: FramingError) -> Problem:
-    """Return the problem for a body that is not framed as its head says."""
+    """Return the problem for a body with a framing error."""
     return InvalidRequest(error.detail, reason=error.code)
 
 
 def framing_reply(error: FramingError) -> bytes:
-    """Return the answer to bytes that are no request. The connection must end after it."""
+    """Return the response to a malformed request. The connection must be closed after it."""
     problem = MalformedRequest(error.detail, status=error.status, reason=error.code)
     content = json.dumps(problem.document()).encode()
     return local_reply(problem.status, b"application/problem+json", content, request_id=b"", closes=True)
 
 
 def error_event(why: ProxyReason, request_id: bytes) -> bytes:
-    """Return what is put into an event stream that cannot be finished: OpenAI clients raise an `error` member."""
+    """Return the event that ends an interrupted event stream: OpenAI clients raise on its `error` member."""
     problem = interruption_problem(why)
     error = {
         "message": problem.detail,

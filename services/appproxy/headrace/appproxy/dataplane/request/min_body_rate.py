@@ -16,11 +16,11 @@ _LONGEST_S = 2.0
 
 
 class MinBodyRate:
-    """Ends with 408 what brings fewer than `min_body_bytes_per_s` on the mean over `slow_body_grace_s`, again and again.
+    """Ends an upload with 408 if it stays below `min_body_bytes_per_s` on average over `slow_body_grace_s`.
 
-    As Apache's mod_reqtimeout, but for each stretch anew, so that a fast beginning earns no slow end. Time in which the proxy
-    takes nothing from the caller, since the replica does not keep up, does not count. Once the replica has begun to answer, how
-    long it waits for the rest is its own affair. A caller that sends nothing at all is met earlier (`caller_idle_timeout_s`).
+    As Apache's mod_reqtimeout, but for each period anew, so that a fast beginning does not make up for a slow end. Time
+    in which the proxy does not read, because of backpressure from the replica, does not count; nor does an upload whose
+    response has begun. A caller that sends nothing at all times out earlier (`caller_idle_timeout_s`).
     """
 
     def __init__(self, context: WorkerContext, requests: OpenRequests) -> None:
@@ -31,7 +31,7 @@ class MinBodyRate:
         """Of each upload: seconds waited for it in this stretch, and its size at the beginning of it."""
 
     def check(self) -> None:
-        """Look at every upload. To be called about once a second."""
+        """Check every upload. Call it about once a second."""
         bounds, now_s = self._context.proxy_limits, self._context.now()
         passed_s, self._checked_s = min(now_s - self._checked_s, _LONGEST_S), now_s
         known, self._stretches = self._stretches, {}
@@ -52,5 +52,5 @@ class MinBodyRate:
 
 
 def _uploads(exchange: Exchange) -> bool:
-    """Whether its body is asked for and has not come to its end."""
+    """Return True while the body is expected and incomplete."""
     return exchange.state in (State.INSPECT_BODY, State.AWAIT_HEAD) and not exchange.downstream.request_complete

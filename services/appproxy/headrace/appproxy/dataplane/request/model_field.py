@@ -8,7 +8,7 @@ from headrace.appproxy.dataplane.request.body import RequestBody
 
 
 class ModelField:
-    """Where in a body the service is named, in the place of the engine's model: the engine gets a name that it knows."""
+    """Position of the service's name in a body's `model`, to be replaced by the engine's own model name."""
 
     __slots__ = ("_json", "_now", "_own", "_span")
 
@@ -18,7 +18,10 @@ class ModelField:
         self._json = as_json
 
     def apply(self, body: RequestBody, models: tuple[str, ...] | None) -> None:
-        """Name in `body` the first of the engine's models, unless it knows the service's name itself, or says nothing."""
+        """Replace the service's name in `body` by the engine's first model name.
+
+        Nothing is replaced if the engine lists the service's name itself, or lists nothing.
+        """
         name = self._own if not models or self._own in models else models[0]
         if name == self._now or body.sent == "gone":
             return

@@ -36,10 +36,10 @@ _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00{", b"{\x00", b"\x00\
 
 
 class ModelReader:
-    """Reads the body of one request as it comes, and calls `then` once its model is known, or `problem` is.
+    """Reads the `model` of one request's body as it arrives; calls `then` once the model is known, or `problem` is set.
 
-    What came is held until then, so that the service that is named gets all of it: bounded by the proxy's largest body, and by
-    what the worker holds for all requests together.
+    Content is buffered until then, so that the service gets all of it: bounded by the proxy's largest body, and by the
+    worker's limit for buffered bodies.
     """
 
     __slots__ = ("_body", "_exchange", "_reader", "_then", "model", "problem", "words")
@@ -57,7 +57,7 @@ class ModelReader:
         """That in words."""
 
     def begin(self) -> None:
-        """Look at what is here, and ask for more where that does not tell. Raises Problem."""
+        """Parse the content that is there, and ask the caller for more if needed. Raises Problem."""
         exchange = self._exchange
         if field(exchange.head, b"content-encoding").strip().lower() not in (b"", b"identity"):
             self._fail(ModelReason.COMPRESSED_BODY)
@@ -71,7 +71,7 @@ class ModelReader:
             exchange.wait_for_body()
 
     def model_field(self) -> ModelField | None:
-        """Return where the body names the model; only once it is known."""
+        """Return the position of the model in the body; only once it is known."""
         reader = self._reader
         if isinstance(reader, JsonHead):
             search = JsonSearch()
@@ -85,7 +85,7 @@ class ModelReader:
         )
 
     def feed(self, content: bytes) -> None:
-        """More came. Raises Problem."""
+        """Parse the next content. Raises Problem."""
         self._reader.feed(content)
         self._settle()
 

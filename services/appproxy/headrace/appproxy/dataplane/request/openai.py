@@ -23,9 +23,10 @@ _MOST_PARAMETERS = 100
 
 
 def enter(exchange: Exchange, authorization: bytes | None, then: Callable[[Backend, bytes | None], None]) -> None:
-    """Serve a request for the fleet, with this Authorization: `then` takes it into the service that it names. Raises Problem.
+    """Serve a request at the fleet's base URL; `then` takes it into the service that its model names. Raises Problem.
 
-    Who calls is judged first: what is shown is no token that holds, or nothing while nothing is public, ends it at once.
+    The caller is authenticated first: an invalid credential, or none while no service is public, ends the request at
+    once.
     """
     exchange.openai = True
     caller = _caller_of(exchange, authorization)
@@ -43,7 +44,7 @@ def enter(exchange: Exchange, authorization: bytes | None, then: Callable[[Backe
 
 
 class ModelCaller:
-    """The caller, and what is wrong with what it showed where that is none of ours."""
+    """Caller at the fleet's base URL, and the error of a credential that is not one of this installation."""
 
     __slots__ = ("authorization", "denial", "scope")
 
@@ -82,7 +83,10 @@ def _models(exchange: Exchange, name: str, caller: ModelCaller) -> None:
 
 
 def _unknown(exchange: Exchange, model: str, caller: ModelCaller) -> None:
-    """What a caller may not use looks to it as if it were not there; who shows no token is asked for one."""
+    """Return the refusal for an unknown model.
+
+    A model that the caller may not use looks unknown; a caller without a token is asked for one.
+    """
     if caller.denial is not None:
         exchange.answer(denial_problem(caller.denial, basic=False))
     else:
@@ -95,7 +99,7 @@ def _refuse(exchange: Exchange, why: ModelReason, words: str) -> None:
 
 
 def _own(exchange: Exchange, status: int, content: dict[str, Any], reason: str = "") -> None:
-    """Answer in OpenAI's words."""
+    """Respond with an error in OpenAI's shape."""
     _answer(exchange, status, json.dumps(content).encode(), reason)
 
 
@@ -124,7 +128,7 @@ def _named(
 
 
 def _realtime(exchange: Exchange, caller: ModelCaller, then: Callable[[Backend, bytes | None], None]) -> None:
-    """A WebSocket of OpenAI's realtime API: its model is in the query."""
+    """Handle a WebSocket of OpenAI's realtime API: its model is in the query."""
     query = exchange.plan.target.partition(b"?")[2].decode("latin-1")
     models = parse_qs(query).get("model", []) if query.count("&") < _MOST_PARAMETERS else []
     if len(models) == 1:

@@ -21,7 +21,7 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 
 class RequestPlan:
-    """Holds for one caller's connection, as long as no new table comes (`table_version`)."""
+    """Cached routing and policy decisions for one request head on one connection, valid for one `table_version`."""
 
     __slots__ = (
         "authorization",
@@ -84,7 +84,9 @@ def fill_plan(
     head: RequestHead,
     record: RequestRecord,
 ) -> None:
-    """Find out what the head means. Raises Problem, and gives the request its id and its caller, and `plan` its CORS fields, even then."""
+    """Compute the plan of a request head. Raises Problem; the request's id and caller, and the plan's CORS fields, are
+    set even then.
+    """
     plan.table_version = context.backends.table_version
     forwarded_lines, plan.consumed = rewrite.rewrite_request(head)
     given = plan.consumed.get(rewrite.REQUEST_ID)
@@ -137,7 +139,9 @@ def _authorization(consumed: ConsumedFields) -> bytes | None:
 
 
 def _api_key(consumed: ConsumedFields) -> bytes | None:
-    """Return what Anthropic's and Azure's clients show, as they would by Authorization. Only what is ours: others' pass."""
+    """Return the Authorization value for the api-key fields of Anthropic's and Azure's clients; only for keys of this
+    installation.
+    """
     if rewrite.X_API_KEY not in consumed and rewrite.API_KEY not in consumed:
         return None
     keys = [*consumed.get(rewrite.X_API_KEY, ()), *consumed.get(rewrite.API_KEY, ())]
@@ -145,7 +149,7 @@ def _api_key(consumed: ConsumedFields) -> bytes | None:
 
 
 def _own_keys(consumed: ConsumedFields) -> list[bytes]:
-    """Return the fields with callers' API keys that are none of ours."""
+    """Return the api-key fields without credentials of this installation."""
     if rewrite.X_API_KEY not in consumed and rewrite.API_KEY not in consumed:
         return []
     named = ((b"X-Api-Key: ", consumed.get(rewrite.X_API_KEY, ())), (b"Api-Key: ", consumed.get(rewrite.API_KEY, ())))
@@ -157,7 +161,7 @@ def _wants_websocket(head: RequestHead) -> bool:
 
 
 def _believed(address: str, consumed: ConsumedFields, host: bytes, prefix: bytes) -> tuple[bytes, bytes]:
-    """Return the fields of a request that came through a proxy of one's own."""
+    """Return the X-Forwarded-* fields of a request from a trusted proxy."""
     chain = b", ".join([*consumed.get(rewrite.CHAIN, ()), address.encode()])
     proto = consumed.get(rewrite.PROTO, [b"http"])[0]
     named = consumed.get(rewrite.FORWARDED_HOST, [host])[0]

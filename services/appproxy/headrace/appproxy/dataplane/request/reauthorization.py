@@ -20,7 +20,7 @@ MAX_PER_SWEEP = 1000
 
 
 class Reauthorizer:
-    """Looks at open requests only when a right was taken away, and once per moment in which tokens that are in use expire."""
+    """Reauthorises open requests after a table revokes access, and when a token in use expires."""
 
     def __init__(self, context: WorkerContext, requests: OpenRequests) -> None:
         self._context = context
@@ -29,11 +29,11 @@ class Reauthorizer:
         """Exchanges, each at most once: tables may take rights away faster than all that is open is judged."""
 
     def rights_revoked(self, backend: Backend) -> None:
-        """The service's table took rights away: what is open on it is judged by the next sweeps."""
+        """Mark the service: its table revoked access, so the next sweeps reauthorise its open requests."""
         self._due.update((one, None) for one in self._requests.open if one.found and one.backend is backend)
 
     def sweep(self) -> None:
-        """Cut those who may call no more, at most AT_ONCE of those that are due. To be called several times a second."""
+        """Cut requests of callers without access, at most AT_ONCE of those due. Call it several times a second."""
         now_s: float = self._context.epoch()
         self._find_expired(now_s)
         for _ in range(min(len(self._due), MAX_PER_SWEEP)):

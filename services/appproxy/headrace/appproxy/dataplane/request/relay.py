@@ -20,7 +20,7 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 
 def rewritten_head(exchange: Exchange, head: ResponseHead, authority: bytes) -> tuple[ResponseRewrite, bytes]:
-    """Return how a response of the replica at `authority` is rewritten for the caller, and its head."""
+    """Return the ResponseRewrite for the response of the replica at `authority`, and the head for the caller."""
     context = exchange.context
     exchange.record.status = head.status
     rewrite = rewrite_response(
@@ -37,7 +37,7 @@ def rewritten_head(exchange: Exchange, head: ResponseHead, authority: bytes) -> 
 
 
 class Relay(BodyHandler):
-    """Passes a response on, once its head is there: content from the replica, and what happens on the caller's side."""
+    """Relays a response to the caller after its head: content from the replica, and events on the caller's side."""
 
     __slots__ = (
         "_connection",
@@ -69,7 +69,7 @@ class Relay(BodyHandler):
         downstream.deadline = self._now() + self._idle_s
 
     def flush(self) -> None:
-        """Nothing more came for now."""
+        """Flush: no more content in this read."""
         if self._unsent:
             unsent, self._unsent = self._unsent, b""
             self._write(unsent)
@@ -77,7 +77,7 @@ class Relay(BodyHandler):
     # --- from the replica
 
     def relay(self, content: bytes, body: Body) -> None:
-        """Pass content on."""
+        """Relay content."""
         exchange = self._exchange
         now_s = self._now()
         if exchange.record.first_byte_s is None:
@@ -99,7 +99,7 @@ class Relay(BodyHandler):
         self._write(content)
 
     def ended(self) -> None:
-        """The answer is whole."""
+        """End the complete response."""
         if self._rewrite.chunked and not self._last:
             self._write(self._unsent + LAST_CHUNK)
         else:
@@ -110,10 +110,10 @@ class Relay(BodyHandler):
         self._downstream.finished(closes=closes, now_s=self._exchange.record.ended_s)
 
     def broke_off(self, why: ProxyReason) -> None:
-        """End an answer that cannot be finished so that nobody can take it for whole.
+        """End a response that cannot be completed, so that no client takes it for complete.
 
-        An event stream gets an `event: error` first. Then the connection ends: chunked and counted bodies show the loss by
-        themselves; a body that lasts until the close is reset.
+        An event stream gets an `event: error` first. Then the connection closes: chunked and counted bodies show the
+        loss by themselves; a body delimited by the close is reset (RST).
         """
         if why == ProxyReason.CONNECTION_LOST and self._replica.retired:
             why = ProxyReason.REPLICA_STOPPED  # its grace was over
@@ -138,21 +138,23 @@ class Relay(BodyHandler):
     # --- from the caller
 
     def caller_full(self, *, full: bool) -> None:
-        """A slow reader costs its own stream only: the replica is not read until the caller has taken what there is."""
+        """Backpressure from the caller: reading from the replica is paused until the caller has taken the buffered
+        data.
+        """
         bounds = self._exchange.context.proxy_limits
         self._downstream.deadline = self._now() + (bounds.caller_idle_timeout_s if full else self._idle_s)
         self._connection.pause(paused=full)
 
     def caller_left(self) -> None:
-        """The caller's connection is gone: so is its connection to the replica."""
+        """Handle the end of the caller's connection: the upstream connection is closed too."""
         self._exchange.leave_with_caller()
 
     def expired(self) -> None:
-        """One side was silent for too long."""
+        """Handle the idle time-out of either side."""
         self.cut(ProxyReason.IDLE_TIMEOUT if self._downstream.writable else ProxyReason.CALLER_STALLED)
 
     def cut(self, why: ProxyReason) -> None:
-        """End it now, and say why."""
+        """Cut the response, with a reason."""
         self._exchange.record.was_cut = why in GRACE_REASONS
         self._connection.drop()
         self.broke_off(why)

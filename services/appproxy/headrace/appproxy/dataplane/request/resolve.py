@@ -18,7 +18,7 @@ _QUERY: Final = 0x3F
 
 
 def resolve_destination(context: WorkerContext, head: RequestHead, own_port: int | None) -> tuple[Destination, bytes]:
-    """Return the destination by port, host name or path, and the target that its replica gets, in origin form.
+    """Return the destination by port, host name or path, and the target for its replica, in origin form.
 
     Raises InvalidRequest, MethodNotAllowed or NotFound.
     """
@@ -56,8 +56,9 @@ def resolve_destination(context: WorkerContext, head: RequestHead, own_port: int
 
 
 def _first_segment(head: RequestHead) -> bytes:
-    """Return `/<first segment>` of a path that has more than one, or nothing: where a service's name can stand, and all of the target
-    that tells whose it is."""
+    """Return `/<first segment>` of a path with more than one segment, else an empty value: the place of a service's
+    name.
+    """
     if not head.plain_target:
         return b""
     pieces = head.target.split(b"/", 2)

@@ -12,7 +12,7 @@ from typing import Final
 
 
 class State(IntEnum):
-    """What a request is about. In the order in which it comes through them; a response has begun from STREAM on."""
+    """State of a request, in the order in which it passes them; a response has begun from STREAM on."""
 
     ARRIVED = 0
     INSPECT_BODY = 1
@@ -26,8 +26,10 @@ class State(IntEnum):
 
 
 class Event(IntEnum):
-    """What moves a request from one state to another. REPLIED: by an answer of the proxy's own; also one that says that the proxy made a
-    mistake."""
+    """Event that moves a request from one state to another.
+
+    REPLIED: a local reply was sent, also one for a bug of the proxy.
+    """
 
     BODY_WANTED = 0
     STORE_ASKED = 1
@@ -137,7 +139,9 @@ FOLLOWING: Final[tuple[State | None, ...]] = tuple(
 
 
 class IllegalTransitionError(Exception):
-    """An event happened in a state in which it may not: a mistake of the proxy's own. The request has been ended when it is raised."""
+    """An event that the state's row of the table does not have: a bug of the proxy. The request has been ended when it
+    is raised.
+    """
 
     def __init__(self, state: State, event: Event) -> None:
         super().__init__(f"{event.name} may not happen in state {state.name}")

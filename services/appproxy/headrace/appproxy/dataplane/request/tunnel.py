@@ -20,9 +20,9 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 
 class Tunnel(TunnelHandler):
-    """Passes bytes both ways until one side ends, or neither sends anything for the idle timeout.
+    """Relays bytes both ways after a 101, until one side ends or the idle time-out.
 
-    An end is passed on after everything that came before it.
+    The end is forwarded after everything that came before it.
     """
 
     __slots__ = ("_connection", "_downstream", "_exchange", "_frames")
@@ -35,7 +35,7 @@ class Tunnel(TunnelHandler):
         """What the caller got."""
 
     def begin(self, head: ResponseHead) -> None:
-        """Answer 101."""
+        """Send the 101."""
         exchange = self._exchange
         exchange.record.status, exchange.record.upgraded = 101, True
         self._connection.tunnel_to(self)
@@ -54,25 +54,25 @@ class Tunnel(TunnelHandler):
         self._downstream.deadline = self._exchange.context.now() + self._exchange.backend.table.limits.idle_timeout_s
 
     def from_replica(self, data: bytes) -> None:
-        """Bytes for the caller."""
+        """Relay bytes to the caller."""
         self._touch()
         self._exchange.record.bytes_sent += len(data)
         self._frames.feed(data)
         self._downstream.write(data)
 
     def from_caller(self, data: bytes) -> None:
-        """Bytes for the replica."""
+        """Relay bytes to the replica."""
         self._touch()
         self._exchange.record.bytes_received += len(data)
         self._connection.write(data)
 
     def ended(self) -> None:
-        """The replica ended."""
+        """Handle the end of the replica's connection."""
         self._end(Event.ANSWERED)
         self._downstream.close_gracefully()
 
     def caller_left(self) -> None:
-        """The caller ended: what it sent before still goes to the replica, whose transport flushes as it closes."""
+        """Handle the end of the caller's connection: data that it sent before is still flushed to the replica."""
         self._close_upstream()
         self._end(Event.CALLER_LEFT)
 
@@ -85,14 +85,17 @@ class Tunnel(TunnelHandler):
         self._exchange.end(event)
 
     def expired(self) -> None:
-        """Nobody said anything."""
+        """Handle the idle time-out."""
         self._exchange.record.broken = ProxyReason.IDLE_TIMEOUT.value
         self._close_upstream()
         self._end(Event.ABORTED)
         self._downstream.close_gracefully()
 
     def cut(self, why: ProxyReason) -> None:
-        """End it now. A caller who lost the right to call is told so, unless a frame has begun: then there is no place for it."""
+        """Cut the tunnel.
+
+        A caller that lost access gets a close frame, unless a frame is incomplete: then none can be inserted.
+        """
         self._exchange.record.broken, self._exchange.record.was_cut = why.value, why in GRACE_REASONS
         denied = why in DENIALS
         if denied and self._frames.between:
@@ -102,5 +105,5 @@ class Tunnel(TunnelHandler):
         self._downstream.close_gracefully(unread=denied)  # what the caller still sends must not reset the frame away
 
     def caller_full(self, *, full: bool) -> None:
-        """The caller does not take what the replica sends."""
+        """Backpressure from the caller: reading from the replica is paused."""
         self._connection.pause(paused=full)

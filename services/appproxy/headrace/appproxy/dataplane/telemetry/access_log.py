@@ -16,9 +16,10 @@ log = structlog.get_logger(__name__)
 
 
 class AccessLog:
-    """Writes `request_ended`. At most `most_per_s` failures a second; how many more there were is said once that second is over.
+    """Access log: writes `request_ended` events, of failures at most `most_per_s` a second.
 
-    Never writes a token, a credential or a query string.
+    The number of suppressed failures is logged once that second is over. Never logs a token, a credential or a query
+    string.
     """
 
     def __init__(self, *, share: float, most_per_s: int, chance: Callable[[], float], now: Callable[[], float]) -> None:
@@ -31,7 +32,7 @@ class AccessLog:
         self._unwritten = 0
 
     def ended(self, record: RequestRecord, seconds: float) -> None:
-        """Perhaps log a request that took `seconds`."""
+        """Log a request that took `seconds`, if it is sampled."""
         failed = record.status >= 400 or record.broken
         if failed:
             if not self._may_write():
@@ -72,9 +73,9 @@ class AccessLog:
         return True
 
     def log_suppressed(self, *, last: bool = False) -> None:
-        """Say how many failures of a second that is over were not written, if any were not. To be called about once a second.
+        """Log how many failures of the past second were suppressed. Call it about once a second.
 
-        `last`: also of the second that is not over.
+        `last`: at the end, include the current second.
         """
         if self._unwritten and (last or int(self._now()) != self._second):
             log.warning("requests_not_logged", failed=self._unwritten, allowed_per_s=self._most_per_s)

@@ -63,34 +63,34 @@ class Traced(Protocol):
 
     @property
     def method(self) -> str:
-        """The request's method."""
+        """Request method."""
 
     @property
     def path(self) -> str:
-        """The path, without its query."""
+        """Request path, without the query."""
 
     @property
     def service(self) -> str:
-        """The service's name."""
+        """Service name."""
 
     @property
     def replica_key(self) -> str:
-        """The last replica's session id."""
+        """Session id of the last replica."""
 
     @property
     def revision(self) -> str:
-        """The last replica's revision id."""
+        """Revision id of the last replica."""
 
     @property
     def tokens(self) -> tuple[int | None, int | None, int | None]:
-        """Prompt, completion and total tokens, as far as the answer said them."""
+        """Prompt, completion and total tokens, as far as the response has them."""
 
 
 class OtelTracing:
-    """Tracer of requests by OpenTelemetry spans.
+    """OpenTelemetry tracer: a span per sampled request.
 
-    endpoint: for example http://127.0.0.1:4318/v1/traces. share: of requests without a trace, those that are traced.
-    server_address: this proxy's public name. chance: numbers in [0, 1).
+    endpoint: for example http://127.0.0.1:4318/v1/traces. share: sampled part of the requests without a trace context.
+    server_address: this proxy's public name. chance: returns numbers in [0, 1).
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class OtelTracing:
         self._tracer = self._provider.get_tracer("headrace.appproxy")
 
     def begin(self, parents: Sequence[bytes], states: Sequence[bytes]) -> tuple[trace.Span | None, bytes]:
-        """Return the span of a request that begins, None where it is not traced, and the fields that its replica gets.
+        """Start the span of a request (None if it is not sampled), and return it with the fields for its replica.
 
         parents, states: the `traceparent` and `tracestate` fields of the request.
         """
@@ -149,7 +149,7 @@ class OtelTracing:
         return TraceParent(b"%032x" % (random.getrandbits(127) + 1), b"%016x" % (random.getrandbits(63) + 1), 0)
 
     def ended(self, span: trace.Span, request: Traced) -> None:
-        """The request that `begin` made this span for has ended."""
+        """End the span that `begin` started."""
         method = request.method if request.method in _METHODS else "_OTHER"
         route = route_of(request.path, request.service)
         span.update_name(f"{method if method != '_OTHER' else 'HTTP'} {route}")
@@ -177,7 +177,7 @@ class OtelTracing:
         span.end()
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Send what waits, for at most `timeout_s`, and end. It blocks: call it in a thread where a loop runs."""
+        """Export the queued spans, for at most `timeout_s`, and shut down. Blocks: call it in a thread."""
         # The SDK takes no timeout for this, and tries for up to EXPORT_TIMEOUT_S per batch.
         ending = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
         ending.start()
@@ -185,7 +185,9 @@ class OtelTracing:
 
 
 def route_of(path: str, service: str) -> str:
-    """Return the path below the service's prefix if it is one of ROUTES, else `/*`: from a closed set, whatever callers ask for."""
+    """Return the path below the service's prefix if it is one of ROUTES, else `/*`: a closed set of values, whatever
+    callers request.
+    """
     plain = path.partition("?")[0]
     plain = plain.removeprefix(f"/{service}") if service and plain.startswith(f"/{service}/") else plain
     return plain if plain in ROUTES else "/*"

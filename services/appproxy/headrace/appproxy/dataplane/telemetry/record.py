@@ -18,7 +18,7 @@ _PATH: Final = re.compile(rb"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?(/[^?#]*|\*)"
 
 
 class RequestRecord:
-    """One request. Times are seconds of a clock that only goes forward."""
+    """Record of one request. Times are seconds of a monotonic clock."""
 
     request_id = b""
     service = ""
@@ -58,26 +58,28 @@ class RequestRecord:
 
     @property
     def method(self) -> str:
-        """The request's method."""
+        """Request method."""
         return self.head.method.decode()
 
     @property
     def path(self) -> str:
-        """The request's path, bounded. What may hold a secret is left out: query, fragment, the authority of an absolute target."""
+        """Request path, bounded. Parts that may hold a secret are left out: query, fragment, authority of an absolute
+        target.
+        """
         found = _PATH.match(self.head.target)
         return found[1][:_MOST_PATH].decode("latin-1") if found is not None else ""
 
     @property
     def replica_key(self) -> str:
-        """The last replica's session id, or nothing."""
+        """Session id of the last replica, or empty."""
         return str(self.stats.session_id) if self.stats is not None else ""
 
     @property
     def revision(self) -> str:
-        """The last replica's revision id, or nothing."""
+        """Revision id of the last replica, or empty."""
         return str(self.stats.revision_id) if self.stats is not None else ""
 
     @property
     def client_name(self) -> str:
-        """A named client's name, or nothing."""
+        """Name of a named client, or empty."""
         return self.principal.name.decode() if self.principal is not None and self.principal.name else ""

@@ -52,7 +52,7 @@ _MOST_REASONS: Final = 64
 
 
 def _place(seconds: float) -> int:
-    """Return what bisect_left(SECONDS, seconds) does, for numbers that are small more often than not."""
+    """Return bisect_left(SECONDS, seconds), faster for small values."""
     at = 0
     for bound in SECONDS:
         if seconds <= bound:
@@ -62,7 +62,7 @@ def _place(seconds: float) -> int:
 
 
 class Histogram:
-    """Histogram: counts of values up to each of `bounds`, the last one beyond all; and their sum."""
+    """Histogram: number of values up to each of `bounds` (the last bucket is +Inf), and their sum."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -72,22 +72,22 @@ class Histogram:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
-        """Count one value."""
+        """Add one value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
     @property
     def count(self) -> int:
-        """How many values were counted."""
+        """Number of values."""
         return sum(self.counts)
 
     @property
     def delta(self) -> HistogramCounts | None:
-        """The counts and the sum; None where nothing was counted."""
+        """Counts and sum; None if the histogram is empty."""
         return HistogramCounts(tuple(self.counts), self.total) if any(self.counts) else None
 
     def add(self, delta: HistogramCounts | None) -> None:
-        """Add what another process counted."""
+        """Add the counts of another process."""
         if delta is not None:
             self.counts = [own + more for own, more in zip(self.counts, delta.buckets, strict=True)]
             self.total += delta.total
@@ -104,7 +104,7 @@ def _add(counts: dict[Key, int], more: dict[Key, int]) -> None:
 
 
 class ReplicaStats:
-    """Counters of one replica. `codes`: answers by status, 0 for callers who left before one."""
+    """Counters of one replica. `codes`: responses by status, 0 for callers who left before one."""
 
     __slots__ = (
         "broken",
@@ -130,7 +130,7 @@ class ReplicaStats:
         self.clear()
 
     def clear(self) -> None:
-        """Begin at zero."""
+        """Reset all counters."""
         self.codes: dict[int, int] = {}
         self.broken: dict[str, int] = {}
         self.durations = Histogram(SECONDS)
@@ -143,7 +143,7 @@ class ReplicaStats:
     def ended(self, status: int, seconds: float, first_byte_s: float | None, *, lasting: bool = False) -> None:
         """Count a request that ended with this status (0: the caller left before one), after these seconds.
 
-        `lasting`: how long it took says nothing, as for a WebSocket.
+        `lasting`: its duration is not observed, as for a WebSocket.
         """
         self.codes[status] = self.codes.get(status, 0) + 1
         if status and not lasting:
@@ -156,28 +156,28 @@ class ReplicaStats:
                 first_bytes.total += first_byte_s
 
     def broke(self, why: str) -> None:
-        """Count an answer that began and could not be finished."""
+        """Count an interrupted response."""
         _count(self.broken, why)
 
     @property
     def busy(self) -> bool:
-        """Whether anything was counted."""
+        """True if anything was counted."""
         return bool(self.codes or self.retried or self.broken)
 
     @property
     def finished(self) -> int:
-        """Requests that ended."""
+        """Number of ended requests."""
         return sum(self.codes.values())
 
     @property
     def errors(self) -> int:
-        """Answers of 500 and above, and broken ones, but for those whose callers lost their right."""
+        """Number of responses with 5xx and of interrupted ones, without those cut because the caller lost access."""
         broken = sum(number for why, number in self.broken.items() if why not in DENIALS)
         return sum(number for code, number in self.codes.items() if code >= 500) + broken
 
     @property
     def delta(self) -> ReplicaCounts:
-        """What was counted since it was cleared."""
+        """Counts since the last clear()."""
         return ReplicaCounts(
             service_id=self.service_id,
             service=self.service,
@@ -197,7 +197,7 @@ class ReplicaStats:
         )
 
     def add(self, delta: ReplicaCounts) -> None:
-        """Add what another process counted."""
+        """Add the counts of another process."""
         _add(self.codes, delta.codes)
         _add(self.broken, delta.broken)
         self.bytes_received += delta.bytes_received
@@ -212,7 +212,7 @@ class ReplicaStats:
 
 
 class ServiceStats:
-    """Counters of one service: what it refused, queued and sent again."""
+    """Counters of one service: refused, queued and retried requests."""
 
     __slots__ = ("ejections", "preflights", "queue_seconds", "refused", "retries", "service", "service_id")
 
@@ -221,7 +221,7 @@ class ServiceStats:
         self.clear()
 
     def clear(self) -> None:
-        """Begin at zero."""
+        """Reset all counters."""
         self.refused: dict[str, int] = {}
         self.retries: dict[str, int] = {}
         self.ejections = 0
@@ -230,20 +230,20 @@ class ServiceStats:
 
     @property
     def busy(self) -> bool:
-        """Whether anything was counted."""
+        """True if anything was counted."""
         return bool(self.refused or self.retries or self.ejections or self.preflights or self.queue_seconds.count)
 
     def refused_for(self, reason: str) -> None:
-        """Count a request that no replica got."""
+        """Count a request that was refused before it reached a replica."""
         _count(self.refused, reason)
 
     def retried(self, why: str) -> None:
-        """Count a request that was sent again."""
+        """Count a retry."""
         _count(self.retries, why)
 
     @property
     def delta(self) -> ServiceCounts:
-        """What was counted since it was cleared."""
+        """Counts since the last clear()."""
         return ServiceCounts(
             service_id=self.service_id,
             service=self.service,
@@ -255,7 +255,7 @@ class ServiceStats:
         )
 
     def add(self, delta: ServiceCounts) -> None:
-        """Add what another process counted."""
+        """Add the counts of another process."""
         _add(self.refused, delta.refused)
         _add(self.retries, delta.retries)
         self.ejections += delta.ejections
@@ -266,7 +266,7 @@ class ServiceStats:
 class StatsRegistry:
     """Registry of a process's statistics, by service and replica.
 
-    `take` hands over what came since the last call; `merge` adds what another one handed over.
+    `take` returns and resets the counts since the last call; `merge` adds those of another registry.
     """
 
     def __init__(self) -> None:
@@ -282,7 +282,7 @@ class StatsRegistry:
         """Steps of requests that their table does not know, by state and event."""
 
     def service(self, service_id: ServiceId, name: str) -> ServiceStats:
-        """Return the numbers of a service; makes them."""
+        """Return the counters of a service; creates them."""
         found = self.services.get(service_id)
         if found is None:
             found = self.services[service_id] = ServiceStats(service_id, name)
@@ -291,14 +291,14 @@ class StatsRegistry:
     def replica(
         self, service_id: ServiceId, service: str, revision_id: RevisionId, session_id: SessionId
     ) -> ReplicaStats:
-        """Return the numbers of a replica; makes them."""
+        """Return the counters of a replica; creates them."""
         found = self.replicas.get(session_id)
         if found is None:
             found = self.replicas[session_id] = ReplicaStats(service_id, service, revision_id, session_id)
         return found
 
     def count_malformed(self, code: str) -> None:
-        """Count bytes that were no request."""
+        """Count a malformed request."""
         _count(self.malformed, code)
 
     def count_unknown(self, reason: str) -> None:
@@ -306,18 +306,18 @@ class StatsRegistry:
         _count(self.unknown, reason)
 
     def count_illegal_transition(self, state: str, event: str) -> None:
-        """Count a step of a request that its table does not know: a mistake of the proxy's own."""
+        """Count an illegal state transition of a request: a bug of the proxy."""
         _count(self.illegal_transitions, f"{state} {event}")
 
     def forget(self, *, replicas: Iterable[SessionId], services: Iterable[ServiceId]) -> None:
-        """Drop the numbers of these."""
+        """Remove the counters of these replicas and services."""
         for session_id in replicas:
             self.replicas.pop(session_id, None)
         for service_id in services:
             self.services.pop(service_id, None)
 
     def take(self) -> StatsDelta:
-        """Return what was counted since the last call, of those that counted anything."""
+        """Return the counts since the last call, without empty ones, and reset them."""
         services = [service for service in self.services.values() if service.busy]
         replicas = [replica for replica in self if replica.busy]
         taken = StatsDelta(
@@ -336,7 +336,7 @@ class StatsRegistry:
         return taken
 
     def merge(self, delta: StatsDelta) -> None:
-        """Add what another process took."""
+        """Add the counts that another process took."""
         for service in delta.services:
             self.service(service.service_id, service.service).add(service)
         for replica in delta.replicas:

@@ -27,7 +27,7 @@ _FLAGS: Final[tuple[bytes, ...]] = (b"-00", b"-01")
 
 
 class TraceParent(NamedTuple):
-    """Trace context of a request: its trace, its parent span and flags. Ids are lower-case hexadecimal."""
+    """Trace context of a request: trace id, parent span id and flags. Ids are lower-case hexadecimal."""
 
     trace_id: bytes
     span_id: bytes
@@ -35,15 +35,16 @@ class TraceParent(NamedTuple):
 
     @property
     def sampled(self) -> bool:
-        """Whether the caller may have recorded it."""
+        """True if the caller may have recorded the trace."""
         return bool(self.flags & SAMPLED)
 
 
 def parse(values: Sequence[bytes]) -> TraceParent | None:
-    """Return what the `traceparent` fields of a request say; None, so that the trace starts anew, unless there is one valid one.
+    """Parse the `traceparent` fields of a request; None, so that a new trace starts, unless there is exactly one valid
+    one.
 
-    Section 3.2.2: version ff and ids of zeros are invalid; of version 00 nothing may follow the flags; of later versions
-    something may, after a dash, and only what version 00 has is read.
+    Section 3.2.2: version ff and all-zero ids are invalid; in version 00 nothing may follow the flags; in later
+    versions something may, after a dash, and only the fields of version 00 are read.
     """
     if len(values) != 1 or len(values[0]) > _MOST_LENGTH:
         return None
@@ -57,7 +58,7 @@ def parse(values: Sequence[bytes]) -> TraceParent | None:
 
 
 def is_canonical(value: bytes) -> bool:
-    """Return whether `write` says of what `parse` read just this, as of nearly all that callers send; False is no judgement."""
+    """Return True if `write` would reproduce this field exactly, as for nearly all callers; False is no judgement."""
     return (
         value.startswith(b"00-")
         and value.endswith(_FLAGS)
@@ -68,12 +69,12 @@ def is_canonical(value: bytes) -> bool:
 
 
 def write(parent: TraceParent) -> bytes:
-    """Return the value of a `traceparent` field, in version 00, which knows no flag but the sampled one (section 3.2.2.5)."""
+    """Format a `traceparent` field, in version 00, which has no flag but the sampled one (section 3.2.2.5)."""
     return b"00-%b-%b-%02x" % (parent.trace_id, parent.span_id, parent.flags & SAMPLED)
 
 
 def state(values: Sequence[bytes]) -> bytes:
-    """Return the `tracestate` to pass on with a valid parent: the fields as one, or nothing where they are too long or malformed.
+    """Return the `tracestate` to forward with a valid parent: the fields joined, or empty if too long or malformed.
 
     Section 3.3: at most 32 members `key=value`, no key twice, empty members allowed.
     """
@@ -90,7 +91,7 @@ def state(values: Sequence[bytes]) -> bytes:
 
 
 def fields(parent: TraceParent, states: Sequence[bytes]) -> bytes:
-    """Return the trace context's header fields for a replica, each with its CRLF. `states`: the request's `tracestate` fields."""
+    """Return the trace-context fields for a replica, each with its CRLF. `states`: the request's `tracestate` fields."""
     passed = state(states)
     head = b"traceparent: " + write(parent) + b"\r\n"
     return head + b"tracestate: " + passed + b"\r\n" if passed else head

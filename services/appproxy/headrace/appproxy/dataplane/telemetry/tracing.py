@@ -22,17 +22,17 @@ class Tracer(Protocol):
     """Whether `begin` has to be asked for every request: else what it says depends on the fields alone."""
 
     def begin(self, record: RequestRecord, consumed: ConsumedFields) -> bytes:
-        """Return the fields that the replica gets, each with its CRLF."""
+        """Return the trace-context fields for the replica, each with its CRLF."""
 
     def ended(self, trace: Any, record: RequestRecord) -> None:
-        """The request that `begin` gave this trace has ended."""
+        """End the trace of a request that `begin` returned."""
 
     def close(self) -> None:
-        """Send what is left: blocks for up to CLOSE_S."""
+        """Export what is queued: blocks for up to CLOSE_S."""
 
 
 class NoTracing:
-    """Tracer without spans: passes a valid trace context on, and makes none."""
+    """Tracer without spans: forwards a valid trace context, and creates none."""
 
     traces = False
 
@@ -47,14 +47,14 @@ class NoTracing:
         return fields(parent, consumed.get(TRACESTATE, ())) if parent is not None else b""
 
     def ended(self, trace: Any, record: RequestRecord) -> None:
-        """Nothing was begun."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing is left."""
+        """Do nothing."""
 
 
 class SpanTracer:
-    """Tracer with a span per traced request."""
+    """Tracer with a span per sampled request."""
 
     traces = True
 
@@ -62,14 +62,14 @@ class SpanTracer:
         self._tracing = tracing
 
     def begin(self, record: RequestRecord, consumed: ConsumedFields) -> bytes:
-        """Begin a span, if this request is traced, and return the trace context's fields for the replica."""
+        """Start a span, if the request is sampled, and return the trace-context fields for the replica."""
         record.trace, sent = self._tracing.begin(consumed.get(TRACEPARENT, ()), consumed.get(TRACESTATE, ()))
         return sent
 
     def ended(self, trace: Any, record: RequestRecord) -> None:
-        """End its span."""
+        """End the span."""
         self._tracing.ended(trace, record)
 
     def close(self) -> None:
-        """Send what is left."""
+        """Export what is queued."""
         self._tracing.close(CLOSE_S)

@@ -21,72 +21,73 @@ _NO_BODY: Final = body_of(0)
 
 
 class HeadHandler(OpenRequest):
-    """A request on a connection until the head of a response. Nothing is called after `whole` or `lost`."""
+    """Handler of a response up to its head. Nothing is called after `whole` or `lost`."""
 
     @abstractmethod
     def whole(self, head: ResponseHead, content: bytes) -> None:
-        """The response came in one piece; the connection serves others already."""
+        """Handle a response that arrived complete; the connection is already back in the pool."""
 
     @abstractmethod
     def answered(self, connection: ReplicaConnection, head: ResponseHead) -> None:
-        """The final head came, or 101: `relay_to` or `tunnel_to` say who takes what follows, or the connection is dropped."""
+        """Handle the final head, or a 101: call `relay_to` or `tunnel_to`, or drop the connection."""
 
     @abstractmethod
     def lost(self, connection: ReplicaConnection, kind: FailureKind, text: str) -> None:
-        """The connection ended, or sent no HTTP, before a head came."""
+        """Handle a connection that ended, or sent no valid HTTP, before a head."""
 
     @abstractmethod
     def replica_full(self, *, full: bool) -> None:
-        """Stop or go on sending the request's body; also while the response comes already."""
+        """Backpressure from the replica: pause or resume sending the body; also after the response has begun."""
 
 
 class BodyHandler(ABC):
-    """Takes the content of a response. Nothing is called after `ended` or `broke_off`."""
+    """Handler of response content. Nothing is called after `ended` or `broke_off`."""
 
     @abstractmethod
     def relay(self, content: bytes, body: Body) -> None:
-        """Content came; `body` says how it was framed and whether that was all."""
+        """Handle content; `body` has its framing, and tells if it is complete."""
 
     @abstractmethod
     def flush(self) -> None:
-        """That was all for now."""
+        """Flush: no more content in this read."""
 
     @abstractmethod
     def ended(self) -> None:
-        """The response is whole."""
+        """Handle the end of a complete response."""
 
     @abstractmethod
     def broke_off(self, why: ProxyReason) -> None:
-        """The response cannot be finished."""
+        """Handle an interrupted response."""
 
 
 class TunnelHandler(ABC):
-    """Takes what comes after 101. Nothing is called after `ended`."""
+    """Handler of data after a 101. Nothing is called after `ended`."""
 
     @abstractmethod
     def from_replica(self, data: bytes) -> None:
-        """Bytes came."""
+        """Handle bytes from the replica."""
 
     @abstractmethod
     def ended(self) -> None:
-        """The replica ended."""
+        """Handle the end of the connection."""
 
 
 class ConnectionPool(ABC):
-    """Where connections to a replica are kept while they are idle."""
+    """Pool of idle connections to a replica."""
 
     @abstractmethod
     def keep_idle(self, connection: ReplicaConnection) -> None:
-        """Keep a connection for the next request."""
+        """Return a connection to the pool."""
 
     @abstractmethod
     def forget(self, connection: ReplicaConnection) -> None:
-        """The connection has ended."""
+        """Remove a connection that has ended."""
 
 
 class ReplicaConnection(CoalescingProtocol):
-    """A connection to a replica; idle, or busy with one request, whose response passes through up to two hands: HeadHandler, then
-    BodyHandler or TunnelHandler."""
+    """Upstream connection, idle or busy with one request: its response goes to a HeadHandler, then a BodyHandler or
+    TunnelHandler.
+    """
 
     __slots__ = (
         "_body",
@@ -125,12 +126,12 @@ class ReplicaConnection(CoalescingProtocol):
         self._interim = 0
 
     def connection_made(self, transport: Any) -> None:
-        """The event loop's callback."""
+        """Callback of the event loop."""
         self.transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER)
 
     def send_request(self, request: HeadHandler, data: bytes, *, whole: bool, to_head: bool, now_s: float) -> None:
-        """Send a request's first bytes, or, if it is `whole`, all of it; what comes back goes to `request`."""
+        """Send the first bytes of a request, or all of it if `whole`; events of the response go to `request`."""
         self._request = request
         self.taken_at = now_s
         self.request_complete = whole
@@ -139,15 +140,15 @@ class ReplicaConnection(CoalescingProtocol):
         self.write(data)
 
     def relay_to(self, handler: BodyHandler) -> None:
-        """The response has begun: its content goes to `handler`."""
+        """Deliver the response's content to `handler`."""
         self._body_handler = handler
 
     def tunnel_to(self, handler: TunnelHandler) -> None:
-        """It is no HTTP any more: what comes goes to `handler`."""
+        """Deliver all further bytes to `handler`, after a 101."""
         self._tunnel = handler
 
     def data_received(self, data: bytes) -> None:
-        """The event loop's callback."""
+        """Callback of the event loop."""
         request, tunnel = self._request, self._tunnel
         if request is None:  # an answer that nobody asked for
             self.drop()
@@ -168,7 +169,7 @@ class ReplicaConnection(CoalescingProtocol):
                     handler.broke_off(ProxyReason.BAD_RESPONSE)
 
     def _begin(self, request: HeadHandler, data: bytes) -> None:
-        """Read a head, and what came with it."""
+        """Parse a response head, and the content that came with it."""
         reader = self._reader
         head = reader.head(data, to_head=self._to_head)
         while head is not None and head.status < 200 and head.status != 101:
@@ -194,7 +195,7 @@ class ReplicaConnection(CoalescingProtocol):
             tunnel.from_replica(content)
 
     def _go_on(self, handler: BodyHandler, data: bytes) -> None:
-        """Read more of a body."""
+        """Parse more of a body."""
         body = self._body
         content = body.feed(data) if data and not body.done else b""
         rest = body.rest
@@ -210,7 +211,7 @@ class ReplicaConnection(CoalescingProtocol):
         handler.ended()
 
     def _finish(self, *, clean: bool = True) -> None:
-        """The answer is whole: keep the connection for the next request, or end it."""
+        """End a complete response: return the connection to the pool, or close it."""
         if clean and self.request_complete and self._keep_alive and not self.transport.is_closing():
             self.reused = True
             self._pool.keep_idle(self)
@@ -218,7 +219,7 @@ class ReplicaConnection(CoalescingProtocol):
             self.end()
 
     def pause(self, *, paused: bool) -> None:
-        """Stop or go on reading from the replica."""
+        """Pause or resume reading from the replica."""
         if self.transport.is_closing():
             return
         if paused:
@@ -227,18 +228,18 @@ class ReplicaConnection(CoalescingProtocol):
             self.transport.resume_reading()
 
     def release(self) -> None:
-        """Belong to no request any more."""
+        """Detach the connection from its request."""
         self._request = self._body_handler = self._tunnel = None
         self._body = _NO_BODY
 
     def drop(self) -> None:
-        """End now; nobody is told."""
+        """Close the connection now, without calling any handler."""
         self.release()
         self._pool.forget(self)
         self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The event loop's callback."""
+        """Callback of the event loop."""
         request, handler, tunnel = self._request, self._body_handler, self._tunnel
         whole = error is None and isinstance(self._body, OpenBody)
         self._pool.forget(self)
@@ -255,11 +256,11 @@ class ReplicaConnection(CoalescingProtocol):
             handler.broke_off(ProxyReason.CONNECTION_LOST)
 
     def pause_writing(self) -> None:
-        """The event loop's callback: the replica does not take what it is sent."""
+        """Callback of the event loop: the replica's write buffer is full."""
         if self._request is not None:
             self._request.replica_full(full=True)
 
     def resume_writing(self) -> None:
-        """The event loop's callback."""
+        """Callback of the event loop."""
         if self._request is not None:
             self._request.replica_full(full=False)

@@ -10,11 +10,12 @@ NEVER = float("inf")
 
 
 def drain_deadline(route: Route, now: datetime, now_s: float) -> float:
-    """Return when what is open on the replica is to be cut, in seconds of the clock that says `now_s`; NEVER while it does not drain.
+    """Return the time at which the replica's open requests are cut, by the clock of `now_s`; NEVER while it does not
+    drain.
 
-    To be asked once, when `drain_until` is first seen: from then on a wall clock that is set changes nothing. It is never before
-    now, whatever the clocks say; one that is ahead of the manager's shortens the grace by that much, and one that is behind
-    finds the replica stopped, of which callers are told too.
+    Call it once, when `drain_until` first appears: from then on a wall clock that is set has no effect. It is never
+    before now, whatever the clocks say; a clock ahead of the manager's shortens the grace by the difference, and one
+    behind finds the replica stopped, which callers are told too.
     """
     if route.state != "draining" or route.drain_until is None:
         return NEVER

@@ -19,7 +19,7 @@ FailureKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How one attempt ended without a byte of an answer."""
+    """Outcome of an attempt without a byte of a response."""
 
     kind: FailureKind
     text: str

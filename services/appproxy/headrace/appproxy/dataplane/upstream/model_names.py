@@ -14,8 +14,10 @@ _WAIT_S: Final = 3.0
 
 
 async def fetch_model_names(host: str, port: int, authority: bytes) -> tuple[str, ...] | None:
-    """Return the names in the order of the engine's list; none where it has no such list. None where it does not say now: it could not
-    be reached, or answered 5xx. Raises TimeoutError."""
+    """Return the engine's model names in the order of its list; empty if it has no such list.
+
+    None if the request failed: the engine was unreachable, or responded 5xx. Raises TimeoutError.
+    """
     try:
         async with asyncio.timeout(_WAIT_S):
             reader, writer = await asyncio.open_connection(host, port)
@@ -44,7 +46,7 @@ async def fetch_model_names(host: str, port: int, authority: bytes) -> tuple[str
 
 
 def parse_model_names(content: bytes) -> tuple[str, ...]:
-    """Return the names in a list of models as OpenAI's API has it; none in what is no such list."""
+    """Return the names in an OpenAI list of models; empty for anything else."""
     try:
         listed = json.loads(content)
     except (ValueError, RecursionError):

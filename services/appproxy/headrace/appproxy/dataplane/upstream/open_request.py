@@ -11,16 +11,16 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 
 class OpenRequest(ABC):
-    """A request that is open on a replica."""
+    """Request that is open on a replica."""
 
     @abstractmethod
     def cut_now(self, why: ProxyReason) -> None:
-        """End it now, whatever has come of its response, and say why."""
+        """Cut the request now, with a reason, whatever has come of its response."""
 
     @abstractmethod
     def move(self) -> bool:
-        """Leave the replica for another one, if no response has begun and that is safe. Return whether it does."""
+        """Move the request to another replica, if no response has begun and that is safe. Return True if it moved."""
 
     @abstractmethod
     def timed_out(self) -> None:
-        """No response came in time: that counts as a failure of the replica."""
+        """End the request for want of a response; counts as a failure of the replica."""

@@ -11,7 +11,7 @@ from headrace.common.contracts.places import is_nowhere, read_address
 
 
 def is_forbidden_peer(host: str, transport: Any) -> bool:
-    """Return whether `host` is a name, and led to an address where no replica may be. Nothing may be sent there."""
+    """Return True if `host` is a name that resolved to an address where no replica may be. Nothing may be sent there."""
     if read_address(host) is not None:
         return False
     peer = transport.get_extra_info("peername") if transport is not None else None

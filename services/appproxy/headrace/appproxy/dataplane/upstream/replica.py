@@ -28,7 +28,7 @@ _MOST_IDLE: Final = 512
 
 
 class DrainCounter:
-    """Counts what becomes of a replica's requests from when it began to drain."""
+    """Counts the outcomes of a replica's requests since its drain began."""
 
     __slots__ = ("cut", "failed", "finished", "retried", "slowest_s", "started")
 
@@ -38,7 +38,7 @@ class DrainCounter:
         self.slowest_s = 0.0
 
     def ended(self, seconds: float, *, was_cut: bool, failed: bool) -> None:
-        """One request on it has ended after `seconds`."""
+        """Count a request that ended after `seconds`."""
         self.slowest_s = max(self.slowest_s, seconds)
         if was_cut:
             self.cut += 1
@@ -48,7 +48,7 @@ class DrainCounter:
             self.finished += 1
 
     def counts(self, in_flight: int) -> DrainCounts:
-        """Return them as they are reported, beside what is open."""
+        """Return the counts for a report, with the number of open requests."""
         return DrainCounts(
             in_flight=in_flight,
             started=self.started,
@@ -65,9 +65,10 @@ ASK_AGAIN_S: Final = 60.0
 
 
 class Replica(ConnectionPool):
-    """Lives as long as its session is in the table or has requests open. Table updates change `route` and nothing else.
+    """Replica in one worker; lives as long as its session is in the table or has open requests. A new table changes
+    `route` only.
 
-    `open` holds the exchanges that are on it now: load is counted from them, and from the other workers' by the in-flight table.
+    `open` holds the exchanges on it: its load is their number, plus that of the other workers from the in-flight table.
     """
 
     __slots__ = (
@@ -121,7 +122,7 @@ class Replica(ConnectionPool):
         self.update(route)
 
     def update(self, route: Route) -> None:
-        """Take over what a new table says. A moved address loses the kept connections."""
+        """Apply the route of a new table. A changed address drops the idle connections."""
         authority = f"{f'[{route.host}]' if ':' in route.host else route.host}:{route.port}".encode()
         if authority != self.authority:
             self.authority = authority
@@ -137,42 +138,42 @@ class Replica(ConnectionPool):
             self.drain = DrainCounter(len(self.open))
 
     def share_count(self, shared: InFlightCell) -> None:
-        """Share the count of open requests with the other workers."""
+        """Share the number of open requests with the other workers."""
         self._shared = shared
         shared.publish(len(self.open))
 
     @property
     def in_flight(self) -> int:
-        """Requests open on it, of all workers."""
+        """Open requests, of all workers."""
         shared = self._shared
         return len(self.open) if shared is None else len(self.open) + shared.others()
 
     def acquire(self, request: OpenRequest) -> ReplicaConnection | None:
-        """Count one more open request; return a kept connection for it (`kept`), if there is one."""
+        """Add an open request; return an idle connection for it, or None if there is none."""
         self.open.add(request)
         if self._shared is not None:
             self._shared.publish(len(self.open))
         return self.take_idle() if self.idle else None
 
     def release(self, request: OpenRequest) -> None:
-        """The request has ended, or goes elsewhere. Safe to repeat."""
+        """Remove an open request: it ended, or goes elsewhere. Idempotent."""
         self.open.discard(request)
         if self._shared is not None:
             self._shared.publish(len(self.open))
 
     def cut_overdue(self, now_s: float) -> None:
-        """Once the drain's grace is over: tell and cut what is still open."""
+        """Cut the open requests once the drain's grace is over."""
         if now_s >= self._drain_deadline_s:
             for request in list(self.open):
                 request.cut_now(ProxyReason.REPLICA_STOPPED)
 
     def move_requests(self) -> None:
-        """It was taken out: what is open and has no answer yet goes to another replica, where that is safe."""
+        """Move open requests without a response to other replicas after an ejection, where that is safe."""
         for request in list(self.open):
             request.move()
 
     def take_idle(self) -> ReplicaConnection | None:
-        """Return an idle connection, the one that was used last, or None."""
+        """Return the idle connection that was used last, or None."""
         while self.idle:
             connection = self.idle.pop()
             if not connection.transport.is_closing():
@@ -180,7 +181,7 @@ class Replica(ConnectionPool):
         return None
 
     def keep_idle(self, connection: ReplicaConnection) -> None:
-        """Keep a connection for the next request."""
+        """Return a connection to the pool."""
         if len(self.idle) >= _MOST_IDLE:
             connection.end()
             return
@@ -188,7 +189,7 @@ class Replica(ConnectionPool):
         self.idle.append(connection)
 
     def forget(self, connection: ReplicaConnection) -> None:
-        """The connection has ended."""
+        """Remove a connection that has ended."""
         if connection in self.idle:
             self.idle.remove(connection)
 
@@ -204,8 +205,11 @@ class Replica(ConnectionPool):
             connection.end()
 
     async def learn_models(self) -> None:
-        """Ask the engine what it calls its models; those who ask at once share the question. Where it did not say, the next
-        request asks again; where it did not answer in time, one after ASK_AGAIN_S: requests are not to wait for it each time."""
+        """Fetch the engine's model names; concurrent callers share one fetch.
+
+        After a failed fetch the next request fetches again; after a time-out one after ASK_AGAIN_S does, so that
+        requests do not wait for it each time.
+        """
         asking = self._asking
         if asking is None and time.monotonic() < self._ask_at_s:
             return
@@ -226,7 +230,7 @@ class Replica(ConnectionPool):
                 self._ask_at_s = time.monotonic() + ASK_AGAIN_S
 
     async def connect(self) -> ReplicaConnection | Failure:
-        """Return a fresh connection, or how it failed. Its words never name the address: callers read them."""
+        """Return a new connection, or the failure. Its text never names the address: callers read it."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_s):

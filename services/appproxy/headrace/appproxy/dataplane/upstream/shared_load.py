@@ -42,7 +42,7 @@ class InFlightCell:
         self._published = self._row[self._mine] = self._number + self._claim
 
     def publish(self, number: int) -> None:
-        """Write this worker's open requests; workers with claims are woken where there are fewer."""
+        """Write this worker's number of open requests; if it decreased, workers with claims are woken."""
         fewer = number < self._number
         self._number = number
         self._write()
@@ -52,7 +52,7 @@ class InFlightCell:
                     self._wake(column)
 
     def others(self) -> int:
-        """Return the other workers' open requests, and the places they claim while it is their turn."""
+        """Return the other workers' open requests, plus their claims while it is their turn."""
         if self._alone:
             return 0
         theirs: int = sum(self._row.tolist()) - self._published
@@ -61,7 +61,7 @@ class InFlightCell:
         return theirs % _CLAIM + (0 if self._has_turn() else theirs // _CLAIM)
 
     def claim(self, *, wanted: bool) -> None:
-        """Claim a place while requests wait here, or give the claim up. Safe to repeat."""
+        """Claim a place for queued requests of this worker, or withdraw the claim. Idempotent."""
         self._claim = _CLAIM if wanted else 0
         self._write()
 
@@ -69,16 +69,18 @@ class InFlightCell:
         return [column for column, cell in enumerate(self._row) if cell >= _CLAIM]
 
     def _has_turn(self) -> bool:
-        """Whether it is this worker's turn among those who claim; the clock is the machine's, so they agree."""
+        """Return True if it is this worker's turn among those with claims; the monotonic clock is the machine's, so
+        they agree.
+        """
         claimants = self._claimants()
         return bool(claimants) and claimants[self._clock_ns() // _TURN_NS % len(claimants)] == self._mine
 
 
 class InFlightTable:
-    """The shared memory with an eventfd per column. `fds` is what another process needs to open the same one."""
+    """Shared memory with an eventfd per column. `fds` are what another process needs to open the same table."""
 
     def __init__(self, memory: int, wakeup_fds: Sequence[int], *, rows: int) -> None:
-        """Take over these descriptors."""
+        """Open a table from these descriptors."""
         self._memory = memory
         self._wakeup_fds = list(wakeup_fds)
         self._columns = len(self._wakeup_fds)
@@ -89,14 +91,14 @@ class InFlightTable:
 
     @classmethod
     def make(cls, *, rows: int, columns: int) -> InFlightTable:
-        """Return a new one, all zero. Memory is used by the page, as rows are."""
+        """Create a zeroed table. Pages of memory are only used once their rows are."""
         memory = os.memfd_create("headrace-in-flight", os.MFD_CLOEXEC)
         os.ftruncate(memory, rows * columns * _WORD)
         return cls(memory, [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(columns)], rows=rows)
 
     @property
     def fds(self) -> list[int]:
-        """The memory, then the eventfds by column."""
+        """Descriptors: the memory, then the eventfds by column."""
         return [self._memory, *self._wakeup_fds]
 
     def wakeup_fd(self, column: int) -> int:
@@ -104,7 +106,7 @@ class InFlightTable:
         return self._wakeup_fds[column]
 
     def wake(self, column: int) -> None:
-        """Wake the process that has this column."""
+        """Wake the process with this column."""
         os.eventfd_write(self._wakeup_fds[column], 1)
 
     def clear_wakeup(self, column: int) -> None:
@@ -116,7 +118,7 @@ class InFlightTable:
         return self._cells[row * self._columns : (row + 1) * self._columns]
 
     def cell(self, row: int, column: int) -> InFlightCell:
-        """Return a row as the process with this column uses it."""
+        """Return a row as the process with this column sees it."""
         return InFlightCell(self._row(row), column, self.wake)
 
     def in_flight(self, row: int, column: int) -> int:
@@ -124,17 +126,17 @@ class InFlightTable:
         return int(self._cells[row * self._columns + column] % _CLAIM)
 
     def is_empty(self, row: int) -> bool:
-        """Whether nobody has anything open there, or waits."""
+        """Return True if the row has no open requests and no claims."""
         return not any(self._row(row))
 
     def clear(self, column: int) -> None:
-        """Zero what a process that is no more has left."""
+        """Zero the column of a process that has exited."""
         for row in range(self.rows):
             if self._cells[row * self._columns + column]:
                 self._cells[row * self._columns + column] = 0
 
     def close(self) -> None:
-        """Give the memory and the eventfds back. Raises BufferError while there are cells of it."""
+        """Release the memory and the eventfds. Raises BufferError while cells of it exist."""
         self._cells.release()
         self._bytes.release()
         self._map.close()
