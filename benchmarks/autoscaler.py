@@ -28,14 +28,14 @@ from redis.asyncio import Redis
 
 from benchmarks.judged import Case, judge
 from headrace.autoscaler.bus import QUEUE
-from headrace.autoscaler.domain.observation import Horizon
-from headrace.autoscaler.intake import Intake
+from headrace.autoscaler.domain.observation import AveragingWindow
+from headrace.autoscaler.ingester import Ingester
 from headrace.autoscaler.leases import Leases
 from headrace.autoscaler.metrics import SAMPLES as TAKEN
 from headrace.autoscaler.reconcile.report import Reporter
 from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
 from headrace.autoscaler.reconcile.tick import Tick, TickContext
-from headrace.autoscaler.records import Records
+from headrace.autoscaler.records import ScalingRecords
 from headrace.autoscaler.rule_tables import RuleTables
 from headrace.autoscaler.settings import Settings
 from headrace.autoscaler.windows import Windows
@@ -75,29 +75,33 @@ class LoadedAutoscaler:
     """Services with rules, their kernels, and the autoscaler's parts."""
 
     tables: list[RuleTable]
-    intake: Intake
+    ingester: Ingester
     tick: Tick
     redis: Redis
     windows: Windows
 
 
 async def build(bus: Bus, settings: Settings) -> LoadedAutoscaler:
-    known, redis, horizon = RuleTables(), open_redis(settings), Horizon()
+    rule_tables, redis, averaging = RuleTables(), open_redis(settings), AveragingWindow()
     tables = [_table() for _ in range(SERVICES)]
     for table in tables:
-        await known.deliver(table)
-    records, windows = Records(redis), Windows(redis, keep=horizon.length)
+        await rule_tables.deliver(table)
+    records, windows = ScalingRecords(redis), Windows(redis, keep=averaging.length)
     parts = TickContext(
-        known,
+        rule_tables,
         windows,
         Leases(redis, length=timedelta(seconds=60)),
         records,
-        ScaleRequester(bus, known, records, ask_timeout=timedelta(seconds=1)),
+        ScaleRequester(bus, rule_tables, records, ask_timeout=timedelta(seconds=1)),
         Reporter(bus, every=timedelta(seconds=10)),
         utc_now,
     )
     return LoadedAutoscaler(
-        tables, Intake(known, windows), Tick(parts, horizon=horizon, patience=timedelta(seconds=10)), redis, windows
+        tables,
+        Ingester(rule_tables, windows),
+        Tick(parts, averaging=averaging, patience=timedelta(seconds=10)),
+        redis,
+        windows,
     )
 
 
@@ -156,8 +160,8 @@ async def ingest(world: LoadedAutoscaler, bus: Bus, servers: EmbeddedServers, *,
     go = spawn.Event()
     sent = messages(world.tables, SAMPLES, engine=engine)
     sender = spawn.Process(target=send_samples, args=(servers.nats_url, user, password, sent, go), daemon=True)
-    flush = Loop("flush", world.intake.flush, every=timedelta(seconds=0.25))
-    async with subscribed(bus, KernelMetrics, world.intake.take_kernels, queue=QUEUE), asyncio.TaskGroup() as group:
+    flush = Loop("flush", world.ingester.flush, every=timedelta(seconds=0.25))
+    async with subscribed(bus, KernelMetrics, world.ingester.take_kernels, queue=QUEUE), asyncio.TaskGroup() as group:
         group.create_task(flush.run())
         await asyncio.to_thread(sender.start)
         until, cpu = _taken() + SAMPLES * SECONDS, time.process_time()
@@ -210,8 +214,8 @@ async def ticks(world: LoadedAutoscaler) -> float:
     walls = []
     for _ in range(12):  # the first fill the windows
         for data in encoded:
-            await world.intake.take_kernels(KernelMetrics.decode(data))
-        await world.intake.flush()
+            await world.ingester.take_kernels(KernelMetrics.decode(data))
+        await world.ingester.flush()
         started = time.monotonic()
         await world.tick.one_pass()
         walls.append(time.monotonic() - started)

@@ -27,8 +27,10 @@ async def test_two_autoscalers_fire_once(manager: FakeManager, fleet: Fleet, aut
         fleet.say(service, kernel=HIGH)
     async with autoscaler(id="autoscaler-1"), autoscaler(id="autoscaler-2"):
         await eventually(lambda: all(manager.codes(service)[-1:] == ["cooling-down"] for service in services))
-        looks = {s.id: len(manager.outcomes[s.rules[0].rule_id]) for s in services}
-        await eventually(lambda: all(len(manager.outcomes[s.rules[0].rule_id]) > looks[s.id] + 1 for s in services))
+        evaluations = {s.id: len(manager.outcomes[s.rules[0].rule_id]) for s in services}
+        await eventually(
+            lambda: all(len(manager.outcomes[s.rules[0].rule_id]) > evaluations[s.id] + 1 for s in services)
+        )
     assert [service.wanted for service in services] == [2] * 10
     assert len(manager.requests) == 10
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from headrace.autoscaler.domain.observation import Live
+from headrace.autoscaler.domain.observation import LiveTargets
 from headrace.autoscaler.domain.policy import ScalingInput
 from headrace.autoscaler.domain.window import Origin, Reading, Window
 from headrace.common.contracts.ids import KernelId, RuleId, ServiceId, SessionId
@@ -93,5 +93,5 @@ class ScalingInputBuilder:
             rules=tuple(self.rules),
         )
         return ScalingInput(
-            table=table, live=Live.of(table.replicas), wanted=self.wanted, window=self.window, fired=self.fired
+            table=table, live=LiveTargets.of(table.replicas), wanted=self.wanted, window=self.window, fired=self.fired
         )

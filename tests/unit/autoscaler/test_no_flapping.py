@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.autoscaler.domain.observation import Horizon
+from headrace.autoscaler.domain.observation import AveragingWindow
 from headrace.autoscaler.domain.policy import decide
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.rule import Comparator
@@ -30,7 +30,7 @@ def test_scale_in_waits_for_scale_out(series: list[int], out_cooldown: int, in_c
     for tick, value in enumerate(series):
         now = NOW + timedelta(seconds=10 * tick)
         world = ScalingInputBuilder([out, inward], wanted=wanted, fired=dict(fired)).said_at(now, value)
-        fire = decide(world.subject(), Horizon(), now).fire
+        fire = decide(world.subject(), AveragingWindow(), now).fire
         if fire is None:
             continue
         if fire.rule.spec.step < 0:

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from headrace.autoscaler.domain.observation import Horizon, Live, Observation, observe
+from headrace.autoscaler.domain.observation import AveragingWindow, LiveTargets, Observation, observe
 from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin, Reading, Window
 from headrace.common.contracts.rule import MetricSource
 from tests.support.factories.rules import NOW, NOW_MS, kernel, replica, session
 
 KERNEL, FRAMEWORK = MetricSource.KERNEL, MetricSource.INFERENCE_FRAMEWORK
-HORIZON = Horizon(length=timedelta(seconds=10), freshness=timedelta(seconds=5))
+AVERAGING = AveragingWindow(length=timedelta(seconds=10), freshness=timedelta(seconds=5))
 
 
 def window(*readings: tuple[Origin, str, str, str, float, float]) -> Window:
@@ -21,8 +21,8 @@ def window(*readings: tuple[Origin, str, str, str, float, float]) -> Window:
     return made
 
 
-def look(source: MetricSource, metric: str, made: Window, *replicas: int, kernels: int = 1) -> Observation:
-    return observe(source, metric, Live.of([replica(n, kernels) for n in replicas]), made, HORIZON, NOW)
+def evaluation(source: MetricSource, metric: str, made: Window, *replicas: int, kernels: int = 1) -> Observation:
+    return observe(source, metric, LiveTargets.of([replica(n, kernels) for n in replicas]), made, AVERAGING, NOW)
 
 
 def test_kernel_metric_is_the_mean_over_live_kernels_of_their_own_means() -> None:
@@ -32,36 +32,36 @@ def test_kernel_metric_is_the_mean_over_live_kernels_of_their_own_means() -> Non
         (Origin.KERNEL, kernel(1), "", "cpu_util", 1, 30),
         (Origin.KERNEL, kernel(2), "", "cpu_util", 1, 100),
     )
-    assert look(KERNEL, "cpu_util", made, 1, 2) == Observation(value=60, reporting=2, living=2)
+    assert evaluation(KERNEL, "cpu_util", made, 1, 2) == Observation(value=60, reporting=2, living=2)
 
 
 def test_all_kernels_of_a_replica_count_each() -> None:
     made = window(
         *((Origin.KERNEL, kernel(1, rank), "", "mem", 1.0, value) for rank, value in enumerate([1.0, 2.0, 6.0]))
     )
-    assert look(KERNEL, "mem", made, 1, kernels=3) == Observation(value=3, reporting=3, living=3)
+    assert evaluation(KERNEL, "mem", made, 1, kernels=3) == Observation(value=3, reporting=3, living=3)
 
 
 def test_dead_sessions_never_count() -> None:
     made = window(
         (Origin.KERNEL, kernel(1), "", "cpu_util", 1, 10), (Origin.KERNEL, kernel(9), "", "cpu_util", 1, 1000)
     )
-    assert look(KERNEL, "cpu_util", made, 1) == Observation(value=10, reporting=1, living=1)
-    assert look(KERNEL, "cpu_util", made) == Observation(value=None, reporting=0, living=0)
+    assert evaluation(KERNEL, "cpu_util", made, 1) == Observation(value=10, reporting=1, living=1)
+    assert evaluation(KERNEL, "cpu_util", made) == Observation(value=None, reporting=0, living=0)
 
 
 def test_values_before_the_window_do_not_count() -> None:
     made = window(
         (Origin.KERNEL, kernel(1), "", "cpu_util", 11, 1000), (Origin.KERNEL, kernel(1), "", "cpu_util", 1, 10)
     )
-    assert look(KERNEL, "cpu_util", made, 1).value == 10
+    assert evaluation(KERNEL, "cpu_util", made, 1).value == 10
 
 
 def test_a_silent_reporter_does_not_count() -> None:
     made = window(
         (Origin.KERNEL, kernel(1), "", "cpu_util", 6, 1000), (Origin.KERNEL, kernel(2), "", "cpu_util", 4, 10)
     )
-    assert look(KERNEL, "cpu_util", made, 1, 2) == Observation(value=10, reporting=1, living=2)
+    assert evaluation(KERNEL, "cpu_util", made, 1, 2) == Observation(value=10, reporting=1, living=2)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_silent_reporter_does_not_count() -> None:
 )
 def test_counts_and_rates_of_proxies_are_added_and_times_averaged(metric: str, value: float) -> None:
     made = window((Origin.PROXY, session(1), "a", metric, 1, 2), (Origin.PROXY, session(1), "b", metric, 1, 5))
-    assert look(FRAMEWORK, metric, made, 1).value == value
+    assert evaluation(FRAMEWORK, metric, made, 1).value == value
 
 
 def test_framework_metric_is_the_mean_over_replicas_whoever_reports_it() -> None:
@@ -85,18 +85,18 @@ def test_framework_metric_is_the_mean_over_replicas_whoever_reports_it() -> None
         (Origin.ENGINE, kernel(2, 0), "", "queue", 1, 10),
         (Origin.ENGINE, kernel(2, 1), "", "queue", 1, 30),
     )
-    assert look(FRAMEWORK, "queue", made, 1, 2, 3, kernels=2) == Observation(value=13, reporting=2, living=3)
+    assert evaluation(FRAMEWORK, "queue", made, 1, 2, 3, kernels=2) == Observation(value=13, reporting=2, living=3)
 
 
 def test_a_proxys_word_comes_before_the_engines() -> None:
     made = window((Origin.PROXY, session(1), "a", "queue", 1, 2), (Origin.ENGINE, kernel(1), "", "queue", 1, 50))
-    assert look(FRAMEWORK, "queue", made, 1).value == 2
+    assert evaluation(FRAMEWORK, "queue", made, 1).value == 2
 
 
 def test_sources_do_not_mix() -> None:
     made = window((Origin.KERNEL, kernel(1), "", "load", 1, 2), (Origin.ENGINE, kernel(1), "", "load", 1, 50))
-    assert look(KERNEL, "load", made, 1).value == 2
-    assert look(FRAMEWORK, "load", made, 1).value == 50
+    assert evaluation(KERNEL, "load", made, 1).value == 2
+    assert evaluation(FRAMEWORK, "load", made, 1).value == 50
 
 
 def test_a_window_forgets() -> None:
@@ -117,8 +117,8 @@ def test_what_proxies_say_of_the_service_is_not_divided_by_its_replicas(
     metric: str, value: float, replicas: tuple[int, ...]
 ) -> None:
     made = window((Origin.PROXY, WHOLE_SERVICE, "a", metric, 1, 2), (Origin.PROXY, WHOLE_SERVICE, "b", metric, 1, 5))
-    assert look(FRAMEWORK, metric, made, *replicas) == Observation(value, 2, len(replicas), whole=True)
-    assert look(KERNEL, metric, made, *replicas).value is None
+    assert evaluation(FRAMEWORK, metric, made, *replicas) == Observation(value, 2, len(replicas), whole=True)
+    assert evaluation(KERNEL, metric, made, *replicas).value is None
 
 
 def test_a_silent_proxys_word_of_the_service_does_not_count() -> None:
@@ -126,4 +126,4 @@ def test_a_silent_proxys_word_of_the_service_does_not_count() -> None:
         (Origin.PROXY, WHOLE_SERVICE, "a", "headrace_queued", 6, 900),
         (Origin.PROXY, WHOLE_SERVICE, "b", "headrace_queued", 1, 5),
     )
-    assert look(FRAMEWORK, "headrace_queued", made).value == 5
+    assert evaluation(FRAMEWORK, "headrace_queued", made).value == 5

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from headrace.autoscaler.domain.observation import Horizon
+from headrace.autoscaler.domain.observation import AveragingWindow
 from headrace.autoscaler.domain.policy import RuleEvaluation, Verdict, decide
 from headrace.autoscaler.domain.window import Origin
 from headrace.common.contracts.ids import RuleId
@@ -16,7 +16,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 from tests.support.factories.rules import NOW, ScalingInputBuilder, kernel, replica, rule, spec
 
-HORIZON = Horizon()
+AVERAGING = AveragingWindow()
 HOLDS = {
     Comparator.LESS_THAN: operator.lt,
     Comparator.LESS_THAN_OR_EQUAL: operator.le,
@@ -26,12 +26,12 @@ HOLDS = {
 
 
 def verdict(world: ScalingInputBuilder) -> Verdict:
-    return decide(world.subject(), HORIZON, NOW)
+    return decide(world.subject(), AVERAGING, NOW)
 
 
 def only(world: ScalingInputBuilder) -> RuleEvaluation:
-    (look,) = verdict(world).looks
-    return look
+    (evaluation,) = verdict(world).evaluations
+    return evaluation
 
 
 @pytest.mark.parametrize(
@@ -45,22 +45,22 @@ def only(world: ScalingInputBuilder) -> RuleEvaluation:
 )
 def test_comparators(comparator: Comparator, *, below: bool, equal: bool, above: bool) -> None:
     for value, fires in ((49.9, below), (50, equal), (50.1, above)):
-        look = only(
+        evaluation = only(
             ScalingInputBuilder([rule(1, spec(comparator=comparator, threshold=50))]).kernels_say("cpu_util", value)
         )
-        assert look.would_fire is fires, (comparator, value)
-        assert look.observed == value
-        assert look.reason.code == ("rule-fired" if fires else "condition-not-met")
+        assert evaluation.would_fire is fires, (comparator, value)
+        assert evaluation.observed == value
+        assert evaluation.reason.code == ("rule-fired" if fires else "condition-not-met")
 
 
 def test_the_reason_of_a_firing_has_the_numbers() -> None:
-    look = only(
+    evaluation = only(
         ScalingInputBuilder([rule(1, spec())], wanted=2, replicas=[replica(1), replica(2)]).kernels_say(
             "cpu_util", 90, 95
         )
     )
-    assert look.wanted == 3
-    assert look.reason.text == "cpu_util 92.5 > 80 (mean over 2 of 2 live kernels): 2 → 3 replicas"
+    assert evaluation.wanted == 3
+    assert evaluation.reason.text == "cpu_util 92.5 > 80 (mean over 2 of 2 live kernels): 2 → 3 replicas"
 
 
 @pytest.mark.parametrize(
@@ -75,52 +75,52 @@ def test_the_reason_of_a_firing_has_the_numbers() -> None:
     ],
 )
 def test_a_result_outside_of_the_bounds_does_not_fire(step: int, wanted: int, code: str) -> None:
-    look = only(
+    evaluation = only(
         ScalingInputBuilder([rule(1, spec(step=step, min_replicas=2, max_replicas=10))], wanted=wanted).kernels_say(
             "cpu_util", 90
         )
     )
-    assert look.would_fire is (code == "rule-fired")
-    assert look.reason.code == code
-    assert look.cooldown_until is None
+    assert evaluation.would_fire is (code == "rule-fired")
+    assert evaluation.reason.code == code
+    assert evaluation.cooldown_until is None
 
 
 def test_a_metric_that_nobody_reports_does_not_fire_and_says_so() -> None:
-    look = only(ScalingInputBuilder([rule(1, spec(comparator=Comparator.LESS_THAN))]))
-    assert (look.would_fire, look.observed, look.reason.code) == (False, None, "metric-missing")
-    assert "none of 1 live kernels reported cpu_util (kernel) within 10 s" in look.reason.text
+    evaluation = only(ScalingInputBuilder([rule(1, spec(comparator=Comparator.LESS_THAN))]))
+    assert (evaluation.would_fire, evaluation.observed, evaluation.reason.code) == (False, None, "metric-missing")
+    assert "none of 1 live kernels reported cpu_util (kernel) within 10 s" in evaluation.reason.text
 
 
 def test_without_an_app_proxys_word_of_the_service_the_rule_says_who_is_missing() -> None:
     of_the_service = spec(source=MetricSource.INFERENCE_FRAMEWORK, metric="headrace_queued")
-    look = only(ScalingInputBuilder([rule(1, of_the_service)], wanted=0, replicas=()))
-    assert (look.would_fire, look.reason.code) == (False, "metric-missing")
-    assert look.reason.text == "no app-proxy reported headrace_queued within 10 s"
+    evaluation = only(ScalingInputBuilder([rule(1, of_the_service)], wanted=0, replicas=()))
+    assert (evaluation.would_fire, evaluation.reason.code) == (False, "metric-missing")
+    assert evaluation.reason.text == "no app-proxy reported headrace_queued within 10 s"
 
 
 def test_an_old_metric_does_not_fire_and_says_how_old() -> None:
-    look = only(ScalingInputBuilder([rule(1, spec())]).said(Origin.KERNEL, kernel(1), "cpu_util", 99, ago_s=12))
-    assert (look.would_fire, look.reason.code) == (False, "metric-missing")
-    assert look.reason.text.endswith("last heard of 12 s ago")
+    evaluation = only(ScalingInputBuilder([rule(1, spec())]).said(Origin.KERNEL, kernel(1), "cpu_util", 99, ago_s=12))
+    assert (evaluation.would_fire, evaluation.reason.code) == (False, "metric-missing")
+    assert evaluation.reason.text.endswith("last heard of 12 s ago")
 
 
 def test_without_live_replicas_nothing_fires() -> None:
-    look = only(
+    evaluation = only(
         ScalingInputBuilder([rule(1, spec(comparator=Comparator.LESS_THAN, step=1))], replicas=[]).kernels_say(
             "cpu_util", 1
         )
     )
-    assert (look.would_fire, look.reason.code) == (False, "no-live-replicas")
+    assert (evaluation.would_fire, evaluation.reason.code) == (False, "no-live-replicas")
 
 
 def test_cooldown_runs_from_the_firing_and_ends() -> None:
     one = rule(1, spec(cooldown_s=60))
     for ago_s, fires in ((0, False), (59, False), (60, True), (61, True)):
         fired_at = NOW - timedelta(seconds=ago_s)
-        look = only(ScalingInputBuilder([one], fired={one.rule_id: fired_at}).kernels_say("cpu_util", 90))
-        assert look.would_fire is fires, ago_s
-        assert look.cooldown_until == (None if fires else fired_at + timedelta(seconds=60))
-        assert look.reason.code == ("rule-fired" if fires else "cooling-down")
+        evaluation = only(ScalingInputBuilder([one], fired={one.rule_id: fired_at}).kernels_say("cpu_util", 90))
+        assert evaluation.would_fire is fires, ago_s
+        assert evaluation.cooldown_until == (None if fires else fired_at + timedelta(seconds=60))
+        assert evaluation.reason.code == ("rule-fired" if fires else "cooling-down")
 
 
 def test_cooldown_is_each_rules_own() -> None:
@@ -135,8 +135,8 @@ def test_disabled_rules_and_inactive_services_do_not_fire() -> None:
         only(ScalingInputBuilder([rule(1, spec(enabled=False))]).kernels_say("cpu_util", 90)).reason.code
         == "rule-disabled"
     )
-    look = only(ScalingInputBuilder([rule(1, spec())], active=False).kernels_say("cpu_util", 90))
-    assert (look.would_fire, look.reason.code, look.observed) == (False, "service-inactive", 90)
+    evaluation = only(ScalingInputBuilder([rule(1, spec())], active=False).kernels_say("cpu_util", 90))
+    assert (evaluation.would_fire, evaluation.reason.code, evaluation.observed) == (False, "service-inactive", 90)
 
 
 def test_the_largest_scale_out_wins_over_smaller_ones_and_over_scale_in() -> None:
@@ -149,8 +149,13 @@ def test_the_largest_scale_out_wins_over_smaller_ones_and_over_scale_in() -> Non
     seen = verdict(ScalingInputBuilder(rules, wanted=5).kernels_say("cpu_util", 90))
     assert seen.fire is not None
     assert seen.fire.rule == rules[2]
-    assert [look.reason.code for look in seen.looks] == ["outvoted", "outvoted", "rule-fired", "outvoted"]
-    assert f"rule {rules[2].rule_id} has the larger step +4" in seen.looks[0].reason.text
+    assert [evaluation.reason.code for evaluation in seen.evaluations] == [
+        "outvoted",
+        "outvoted",
+        "rule-fired",
+        "outvoted",
+    ]
+    assert f"rule {rules[2].rule_id} has the larger step +4" in seen.evaluations[0].reason.text
 
 
 def test_of_scale_ins_the_mildest_wins_and_of_equals_the_oldest_rule() -> None:
@@ -166,7 +171,7 @@ def test_a_rule_at_its_bound_does_not_stand_in_the_way_of_another() -> None:
     seen = verdict(ScalingInputBuilder(rules, wanted=2).kernels_say("cpu_util", 90))
     assert seen.fire is not None
     assert seen.fire.rule == rules[1]
-    assert seen.looks[0].reason.code == "above-maximum"
+    assert seen.evaluations[0].reason.code == "above-maximum"
 
 
 numbers = st.one_of(st.sampled_from([0.0, 26.8, 50.0]), st.floats(-1e9, 1e9))
@@ -214,43 +219,43 @@ def worlds(draw: st.DrawFn) -> ScalingInputBuilder:
 @given(worlds())
 def test_what_fires_may_fire(world: ScalingInputBuilder) -> None:
     seen = verdict(world)
-    assert len([look for look in seen.looks if look.would_fire]) <= 1
+    assert len([evaluation for evaluation in seen.evaluations if evaluation.would_fire]) <= 1
     if seen.fire is None:
         return
-    look, said = seen.fire, seen.fire.rule.spec
-    assert look in seen.looks
+    evaluation, said = seen.fire, seen.fire.rule.spec
+    assert evaluation in seen.evaluations
     assert world.active
     assert said.enabled
-    assert look.observed is not None
-    assert HOLDS[said.comparator](look.observed, said.threshold)
-    assert look.wanted == world.wanted + said.step
-    assert said.min_replicas <= look.wanted <= said.max_replicas
-    fired = world.fired.get(look.rule.rule_id)
+    assert evaluation.observed is not None
+    assert HOLDS[said.comparator](evaluation.observed, said.threshold)
+    assert evaluation.wanted == world.wanted + said.step
+    assert said.min_replicas <= evaluation.wanted <= said.max_replicas
+    fired = world.fired.get(evaluation.rule.rule_id)
     assert fired is None or fired + timedelta(seconds=said.cooldown_s) <= NOW
-    assert (look.wanted > world.wanted) == (said.step > 0)
+    assert (evaluation.wanted > world.wanted) == (said.step > 0)
 
 
 @given(worlds())
 def test_what_may_fire_fires_unless_a_larger_step_does(world: ScalingInputBuilder) -> None:
     """Completeness: an independent reading of product.md, rule by rule."""
     seen = verdict(world)
-    for look in seen.looks:
-        said = look.rule.spec
-        fired = world.fired.get(look.rule.rule_id)
+    for evaluation in seen.evaluations:
+        said = evaluation.rule.spec
+        fired = world.fired.get(evaluation.rule.rule_id)
         may = (
             world.active
             and said.enabled
-            and look.observed is not None
-            and HOLDS[said.comparator](look.observed, said.threshold)
+            and evaluation.observed is not None
+            and HOLDS[said.comparator](evaluation.observed, said.threshold)
             and said.min_replicas <= world.wanted + said.step <= said.max_replicas
             and (fired is None or fired + timedelta(seconds=said.cooldown_s) <= NOW)
         )
         if may:
             assert seen.fire is not None
             assert seen.fire.rule.spec.step >= said.step
-            assert look.reason.code in {"rule-fired", "outvoted"}
+            assert evaluation.reason.code in {"rule-fired", "outvoted"}
         else:
-            assert look.reason.code not in {"rule-fired", "outvoted"}
+            assert evaluation.reason.code not in {"rule-fired", "outvoted"}
 
 
 @given(worlds(), st.randoms())
@@ -263,9 +268,9 @@ def test_the_order_of_the_rules_does_not_matter(world: ScalingInputBuilder, chan
 
 @given(worlds())
 def test_every_look_explains_itself(world: ScalingInputBuilder) -> None:
-    for look in verdict(world).looks:
-        assert look.reason.text
-        assert look.would_fire == (look.reason.code == "rule-fired")
+    for evaluation in verdict(world).evaluations:
+        assert evaluation.reason.text
+        assert evaluation.would_fire == (evaluation.reason.code == "rule-fired")
 
 
 @given(
@@ -301,7 +306,7 @@ def test_a_rule_that_holds_for_ever_stops_inside_its_bounds(
     seen = [wanted]
     for second in range(0, 60 * 40, 60):
         world = ScalingInputBuilder([one], wanted=seen[-1], fired=fired).kernels_say("cpu_util", value)  # type: ignore[arg-type]
-        fire = decide(world.subject(), HORIZON, NOW).fire
+        fire = decide(world.subject(), AVERAGING, NOW).fire
         if fire is None:
             break
         seen.append(fire.wanted)
@@ -313,6 +318,6 @@ def test_a_rule_that_holds_for_ever_stops_inside_its_bounds(
 def test_an_open_request_holds_everything_back() -> None:
     blocked = Reason(code="awaiting-answer", text="…")
     subject = replace(ScalingInputBuilder([rule(1, spec())]).kernels_say("cpu_util", 90).subject(), blocked=blocked)
-    seen = decide(subject, HORIZON, NOW)
+    seen = decide(subject, AVERAGING, NOW)
     assert seen.fire is None
-    assert seen.looks[0].reason == blocked
+    assert seen.evaluations[0].reason == blocked

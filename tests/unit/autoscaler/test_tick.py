@@ -20,13 +20,13 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from headrace.autoscaler.domain.firing import Pending
-from headrace.autoscaler.domain.observation import Horizon
+from headrace.autoscaler.domain.firing import PendingRequest
+from headrace.autoscaler.domain.observation import AveragingWindow
 from headrace.autoscaler.domain.window import Origin, Reading, Window
 from headrace.autoscaler.reconcile.report import Reporter
 from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
 from headrace.autoscaler.reconcile.tick import Tick, TickContext
-from headrace.autoscaler.records import State
+from headrace.autoscaler.records import ServiceState
 from headrace.autoscaler.rule_tables import RuleTables
 from headrace.common.contracts.ids import RuleId, ServiceId
 from headrace.common.contracts.messages.rules import RuleTable
@@ -39,7 +39,7 @@ from tests.support.factories.rules import rule as a_rule
 
 if TYPE_CHECKING:
     from headrace.autoscaler.leases import Leases
-    from headrace.autoscaler.records import Records
+    from headrace.autoscaler.records import ScalingRecords
     from headrace.autoscaler.windows import Windows
     from headrace.common.bus.connect import Bus
 
@@ -67,7 +67,7 @@ class World:
     wanted: int = 1
     generation: int = 1
     fired: dict[RuleId, datetime] = field(default_factory=dict)
-    pending: Pending | None = None
+    pending: PendingRequest | None = None
     holder: int | None = None
     lease_until: datetime = NOW
     fault_ahead: str | None = None
@@ -93,28 +93,28 @@ class World:
 
 @dataclass
 class FakeRecords:
-    """Records' promises on a store in memory that fails before or after it wrote."""
+    """ScalingRecords' promises on a store in memory that fails before or after it wrote."""
 
     world: World
-    state: State = field(default_factory=State)
+    state: ServiceState = field(default_factory=ServiceState)
 
     async def load(self, services: Collection[ServiceId]) -> None:
         merged = dict(self.world.fired)
         for rule_id, at in self.state.fired.items():
             merged[rule_id] = max(at, merged.get(rule_id, at))
         if services:
-            self.state = State(fired=merged, pending=self.world.pending)
+            self.state = ServiceState(fired=merged, pending=self.world.pending)
 
-    def of(self, _: ServiceId) -> State:
+    def of(self, _: ServiceId) -> ServiceState:
         return self.state
 
-    async def begin(self, _: ServiceId, pending: Pending) -> None:
+    async def begin(self, _: ServiceId, pending: PendingRequest) -> None:
         self.state.pending = pending
         self._broken_before("begin")
         self.world.pending = pending
         self._broken_after("begin")
 
-    async def done(self, _: ServiceId, pending: Pending) -> None:
+    async def done(self, _: ServiceId, pending: PendingRequest) -> None:
         self.state.fired[pending.rule_id] = pending.at
         self.state.pending = None
         self._broken_before("done")
@@ -160,7 +160,7 @@ class FakeLeases:
     def holds(self, _: ServiceId) -> bool:
         return self.world.holder == self.me
 
-    def had(self) -> list[ServiceId]:
+    def last_claimed(self) -> list[ServiceId]:
         return [SERVICE]
 
 
@@ -218,17 +218,17 @@ class Autoscaler:
 
     def __init__(self, world: World, me: int) -> None:
         self.tables = RuleTables()
-        records, bus = cast("Records", FakeRecords(world)), cast("Bus", FakeBus(world))
+        records, bus = cast("ScalingRecords", FakeRecords(world)), cast("Bus", FakeBus(world))
         parts = TickContext(
             tables=self.tables,
             windows=cast("Windows", FakeWindows(world)),
             leases=cast("Leases", FakeLeases(world, me)),
             records=records,
-            trigger=ScaleRequester(bus, self.tables, records, ask_timeout=timedelta(seconds=1)),
+            requester=ScaleRequester(bus, self.tables, records, ask_timeout=timedelta(seconds=1)),
             reporter=Reporter(bus, every=timedelta(seconds=10)),
             clock=lambda: world.now,
         )
-        self.tick = Tick(parts, horizon=Horizon(), patience=PATIENCE)
+        self.tick = Tick(parts, averaging=AveragingWindow(), patience=PATIENCE)
 
 
 class Autoscalers(RuleBasedStateMachine):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.autoscaler.intake import Intake
+from headrace.autoscaler.ingester import Ingester
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.consume import LastValues, subscribed
 from headrace.common.contracts.messages.metrics import KernelMetrics, ProxyMetrics
@@ -12,10 +12,10 @@ QUEUE = "autoscaler"
 """Queue group: each sample reaches one autoscaler."""
 
 
-async def serve(bus: Bus, rules: LastValues[RuleTable], intake: Intake) -> None:
-    """Hear until cancelled. Raises BusUnavailable."""
+async def serve(bus: Bus, rules: LastValues[RuleTable], ingester: Ingester) -> None:
+    """Subscribe to rule tables and metric samples until cancelled. Raises BusUnavailable."""
     async with (
-        subscribed(bus, KernelMetrics, intake.take_kernels, queue=QUEUE),
-        subscribed(bus, ProxyMetrics, intake.take_replicas, queue=QUEUE),
+        subscribed(bus, KernelMetrics, ingester.take_kernels, queue=QUEUE),
+        subscribed(bus, ProxyMetrics, ingester.take_replicas, queue=QUEUE),
     ):
         await rules.run()

@@ -1,7 +1,7 @@
-"""Leases of services, in Redis: they say which autoscaler evaluates a service, and are renewed at each tick.
+"""Leases of services in Redis: which autoscaler evaluates a service's rules, renewed at each tick.
 
-`headrace:{<service id>}:lease` holds a random value of the process that has it, and expires. Losing it in the middle of a
-look does no harm: the manager compares the wanted number before it changes it.
+`headrace:{<service id>}:lease` holds a random value of the process that has it, and expires. Losing it in the middle of
+an evaluation does no harm: the manager compares the wanted number before it changes it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ return #KEYS
 
 
 class Leases:
-    """The leases of this process. Raises RedisError as it comes."""
+    """Leases held by this process. Methods raise RedisError when Redis fails."""
 
     def __init__(self, redis: Redis, *, length: timedelta) -> None:
         self._length = length
@@ -52,7 +52,7 @@ class Leases:
         self._until: dict[ServiceId, float] = {}
 
     async def claim(self, services: Collection[ServiceId]) -> tuple[datetime, dict[ServiceId, bool]]:
-        """Take or renew the leases of `services`. Return Redis' time and those held; True for those newly taken."""
+        """Take or renew the leases of `services`. Return Redis' time and the leases held, True for those newly taken."""
         asked_at = time.monotonic()
         held: dict[ServiceId, bool] = {}
         seconds, microseconds = 0, 0
@@ -66,15 +66,15 @@ class Leases:
         return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds), held
 
     def holds(self, service: ServiceId) -> bool:
-        """Whether the lease surely still stands."""
+        """Return whether this process still holds the lease; errs towards False near its end."""
         return time.monotonic() < self._until.get(service, 0.0)
 
-    def had(self) -> Collection[ServiceId]:
-        """Return the services held at the last claim that succeeded."""
+    def last_claimed(self) -> Collection[ServiceId]:
+        """Return the services whose leases were held at the last claim that succeeded."""
         return self._until.keys()
 
     async def release(self) -> None:
-        """Give up all leases, so that another autoscaler need not wait."""
+        """Release all leases, so that another autoscaler takes over at once."""
         services, self._until = list(self._until), {}
         for some in chunks(services):
             await self._release(keys=[key(service, "lease") for service in some], args=[self._me])

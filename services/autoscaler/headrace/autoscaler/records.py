@@ -19,7 +19,7 @@ from uuid import UUID
 import structlog
 from redis.asyncio import Redis
 
-from headrace.autoscaler.domain.firing import Pending
+from headrace.autoscaler.domain.firing import PendingRequest
 from headrace.autoscaler.windows import chunks, key
 from headrace.common.contracts.ids import RuleId, ServiceId
 
@@ -29,22 +29,28 @@ _EXPIRE: Final = timedelta(days=8)
 
 
 @dataclass(slots=True)
-class State:
-    """What is recorded of one service."""
+class ServiceState:
+    """Recorded state of one service: time of each rule's last firing, and the pending scale request."""
 
     fired: dict[RuleId, datetime] = field(default_factory=dict)
-    pending: Pending | None = None
+    pending: PendingRequest | None = None
 
 
-class Records:
-    """States of the services that this process evaluates, written through. Raises RedisError as it comes."""
+class ScalingRecords:
+    """Write-through cache of the states of the services that this process evaluates.
+
+    Methods raise RedisError when Redis fails.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._states: dict[ServiceId, State] = {}
+        self._states: dict[ServiceId, ServiceState] = {}
 
     async def load(self, services: Collection[ServiceId]) -> None:
-        """Read the states of `services`. Firings that only this process remembers (Redis lost its last second) stay known."""
+        """Read the states of `services` from Redis.
+
+        Firings that only this process remembers are kept (Redis may lose its last second).
+        """
         for some in chunks(services):
             pipe = self._redis.pipeline(transaction=False)
             for service in some:
@@ -56,20 +62,20 @@ class Records:
                     state.fired[rule] = max(at, state.fired.get(rule, at))
                 self._states[service] = state
 
-    def of(self, service: ServiceId) -> State:
+    def of(self, service: ServiceId) -> ServiceState:
         """Return the state as last read or written."""
-        return self._states.setdefault(service, State())
+        return self._states.setdefault(service, ServiceState())
 
-    async def begin(self, service: ServiceId, pending: Pending) -> None:
-        """Record that the manager is about to be asked."""
+    async def begin(self, service: ServiceId, pending: PendingRequest) -> None:
+        """Record that a scale request is about to be sent."""
         self.of(service).pending = pending
         pipe = self._redis.pipeline(transaction=True)
         pipe.hset(key(service, "state"), "pending", _encoded(pending))
         pipe.pexpire(key(service, "state"), _EXPIRE)
         await pipe.execute()
 
-    async def done(self, service: ServiceId, pending: Pending) -> None:
-        """Record that the request was applied: the rule fired at `pending.at`."""
+    async def done(self, service: ServiceId, pending: PendingRequest) -> None:
+        """Record that the request was applied: the rule fired at `pending.at`, and its cooldown runs from then."""
         state = self.of(service)
         state.fired[pending.rule_id] = pending.at
         state.pending = None
@@ -80,20 +86,20 @@ class Records:
         await pipe.execute()
 
     async def dropped(self, service: ServiceId) -> None:
-        """Record that the request was not applied: as if it had not been made."""
+        """Record that the request was not applied: the rule did not fire."""
         self.of(service).pending = None
         await self._redis.hdel(key(service, "state"), "pending")
 
     async def forget(self, services: Collection[ServiceId]) -> None:
-        """Delete everything of services that have no rules any more. Safe to repeat."""
+        """Delete samples and state of services that have no rules any more. Idempotent."""
         for some in chunks(services):
             await self._redis.delete(*(key(s, what) for s in some for what in ("samples", "state")))
             for service in some:
                 self._states.pop(service, None)
 
 
-def _state(fields: Mapping[bytes, bytes]) -> State:
-    state = State()
+def _state(fields: Mapping[bytes, bytes]) -> ServiceState:
+    state = ServiceState()
     for name, value in fields.items():
         what, _, rule = name.decode().partition(":")
         try:
@@ -106,7 +112,7 @@ def _state(fields: Mapping[bytes, bytes]) -> State:
     return state
 
 
-def _encoded(pending: Pending) -> str:
+def _encoded(pending: PendingRequest) -> str:
     return json.dumps(
         {
             "rule_id": str(pending.rule_id),
@@ -119,8 +125,8 @@ def _encoded(pending: Pending) -> str:
     )
 
 
-def _decoded(found: Mapping[str, Any]) -> Pending:
-    return Pending(
+def _decoded(found: Mapping[str, Any]) -> PendingRequest:
+    return PendingRequest(
         rule_id=RuleId(UUID(found["rule_id"])),
         at=_at(found["at_ms"]),
         from_wanted=int(found["from_wanted"]),

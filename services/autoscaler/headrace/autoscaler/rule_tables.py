@@ -1,4 +1,4 @@
-"""Rule tables, the newest of each service, and which metrics they watch."""
+"""Rule tables: the newest table of each service, and the metrics that its rules name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from headrace.autoscaler.domain.observation import Live
+from headrace.autoscaler.domain.observation import LiveTargets
 from headrace.autoscaler.metrics import SERVICES
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.rules import RuleTable
@@ -19,20 +19,23 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class WatchedService:
-    """A service with rules. `wanted` is its table's, or what the manager said later."""
+    """A service with rules, and its metrics.
+
+    `wanted` is the table's number of replicas, or a newer one that the manager answered.
+    """
 
     table: RuleTable
-    live: Live
+    live: LiveTargets
     wanted: int
     kernel_metrics: frozenset[str]
     framework_metrics: frozenset[str]
 
     @classmethod
     def of(cls, table: RuleTable) -> WatchedService:
-        """Return the table with what follows from it."""
+        """Return the table with its live targets and metric names."""
         return cls(
             table=table,
-            live=Live.of(table.replicas),
+            live=LiveTargets.of(table.replicas),
             wanted=table.wanted,
             kernel_metrics=_names(table, MetricSource.KERNEL),
             framework_metrics=_names(table, MetricSource.INFERENCE_FRAMEWORK),
@@ -41,49 +44,55 @@ class WatchedService:
 
 @dataclass(slots=True)
 class RuleTables:
-    """Fences tables by generation. A removed one leaves only its generation, so that an older table cannot come back."""
+    """Rule tables of all services, fenced by generation.
+
+    A removed table leaves its generation, so that an older table cannot come back.
+    """
 
     removed: set[ServiceId] = field(default_factory=set)
-    """Services whose keys in Redis are to be deleted; whoever does it takes them out."""
-    _known: dict[ServiceId, WatchedService] = field(default_factory=dict)
+    """Services whose keys in Redis are to be deleted; the tick does it and clears them here."""
+    _watched: dict[ServiceId, WatchedService] = field(default_factory=dict)
     _generations: dict[ServiceId, int] = field(default_factory=dict)
 
     async def deliver(self, table: RuleTable) -> None:
-        """Take `table` if it is newer than what is known."""
+        """Store `table` if its generation is newer than the one known."""
         service = table.service_id
         if table.generation <= self._generations.get(service, 0):
             return
         self._generations[service] = table.generation
         if table.removed or not table.rules:
-            if self._known.pop(service, None) is not None or table.removed:
+            if self._watched.pop(service, None) is not None or table.removed:
                 self.removed.add(service)
                 log.info("rules_removed", service_id=str(service), generation=table.generation)
         else:
             self.removed.discard(service)
-            self._known[service] = WatchedService.of(table)
-        SERVICES.set(len(self._known))
+            self._watched[service] = WatchedService.of(table)
+        SERVICES.set(len(self._watched))
 
     async def forget(self, subject: str) -> None:
-        """Drop the table of this subject: nobody publishes it any more. What Redis has of it expires by itself."""
+        """Drop the table of this subject, which is no longer published.
+
+        The service's keys in Redis expire by themselves.
+        """
         service = ServiceId(UUID(subject.rsplit(".", 1)[-1]))
-        self._generations.pop(service, None)  # whoever publishes it again counts as they do
-        if self._known.pop(service, None) is not None:
+        self._generations.pop(service, None)  # its publisher may start generations anew
+        if self._watched.pop(service, None) is not None:
             log.info("rules_gone", service_id=str(service))
-        SERVICES.set(len(self._known))
+        SERVICES.set(len(self._watched))
 
     def learn(self, service: ServiceId, wanted: int, *, generation: int) -> None:
-        """Remember what the manager said of `wanted` after the table of `generation`; a newer table knows better."""
-        known = self._known.get(service)
-        if known is not None and known.table.generation == generation:
-            known.wanted = wanted
+        """Store the manager's answer `wanted`, given after the table of `generation`; a newer table overrides it."""
+        watched = self._watched.get(service)
+        if watched is not None and watched.table.generation == generation:
+            watched.wanted = wanted
 
     def of(self, service: ServiceId) -> WatchedService | None:
-        """Return the service's table, None when it has no rules."""
-        return self._known.get(service)
+        """Return the service's table; None when it has no rules."""
+        return self._watched.get(service)
 
     def all(self) -> Mapping[ServiceId, WatchedService]:
-        """Return the services that have rules, as they are now."""
-        return dict(self._known)
+        """Return a snapshot of the services that have rules."""
+        return dict(self._watched)
 
 
 def _names(table: RuleTable, source: MetricSource) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The autoscaler as a process."""
+"""Entry point of the autoscaler process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All settings of the autoscaler."""
+"""Settings of the autoscaler."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class Settings(ServiceSettings):
-    """Environment (HEADRACE_AUTOSCALER_*) beats autoscaler.toml beats these defaults. Times in seconds."""
+    """Autoscaler settings. Environment (HEADRACE_AUTOSCALER_*) beats autoscaler.toml beats these defaults.
+
+    Times in seconds.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="HEADRACE_AUTOSCALER_", toml_file="autoscaler.toml", extra="forbid", frozen=True
@@ -31,7 +34,7 @@ class Settings(ServiceSettings):
     admin_port: Annotated[int, Field(ge=0, le=65535)] = 8094
     """/livez, /readyz, /metrics; 0 takes a free port."""
     tick_s: Seconds = 1.0
-    """Pause between two looks at all rules."""
+    """Pause between two evaluations of all rules."""
     flush_s: Seconds = 0.25
     """How long samples are gathered before they are written to Redis."""
     window_s: Seconds = 10.0

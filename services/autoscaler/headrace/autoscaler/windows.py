@@ -33,23 +33,26 @@ BATCH: Final = 500
 Sums = dict[str, list[float]]
 """Metric → [total, count]."""
 Batch = Mapping[ServiceId, Mapping[tuple[Origin, str, str], Sums]]
-"""What was gathered since the last flush, by service and by (origin, owner, reporter)."""
+"""Samples buffered since the last flush, by service and by (origin, owner, reporter)."""
 
 
 def key(service: ServiceId, what: str) -> str:
-    """Return the name of one of the service's keys."""
+    """Return the Redis key of `what` of the service."""
     return f"headrace:{{{service}}}:{what}"
 
 
 def chunks(services: Collection[ServiceId]) -> Iterator[list[ServiceId]]:
-    """Yield `services` in batches that one command takes."""
+    """Yield `services` in batches of at most BATCH, the most that one Redis command takes."""
     every = list(services)
     for start in range(0, len(every), BATCH):
         yield every[start : start + BATCH]
 
 
 class Windows:
-    """Writes what all autoscalers gather, and keeps in memory what it has read back. Raises RedisError as it comes."""
+    """Time windows of metric samples: written to Redis by all autoscalers, read back and cached.
+
+    Raises RedisError when Redis fails.
+    """
 
     def __init__(self, redis: Redis, *, keep: timedelta) -> None:
         self._redis = redis
@@ -58,7 +61,7 @@ class Windows:
         self._read: dict[ServiceId, tuple[str, Window]] = {}
 
     async def write(self, batch: Batch) -> None:
-        """Append what was gathered; one round trip."""
+        """Append a batch of samples to the streams in one round trip."""
         if not batch:
             return
         pipe = self._redis.pipeline(transaction=False)
@@ -71,7 +74,7 @@ class Windows:
         await pipe.execute()
 
     async def read(self, services: Collection[ServiceId], now: datetime) -> None:
-        """Bring the windows of `services` up to date; `now` is Redis' time. Windows of other services are forgotten."""
+        """Read new entries into the windows of `services`; `now` is Redis' time. Windows of other services are dropped."""
         oldest_ms = int(now.timestamp() * 1000) - self._keep_ms
         kept: dict[ServiceId, tuple[str, Window]] = {}
         for service in services:
@@ -83,7 +86,7 @@ class Windows:
             await self._read_some({key(service, "samples"): service for service in some})
 
     def of(self, service: ServiceId) -> Window:
-        """Return the service's window as it was last read."""
+        """Return the service's window as of the last read; an empty one when it was never read."""
         found = self._read.get(service)
         return found[1] if found else Window()
 

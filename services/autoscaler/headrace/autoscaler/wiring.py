@@ -1,4 +1,4 @@
-"""Where the autoscaler's parts are made and put together; the only place that does."""
+"""Wiring of the autoscaler: the one file that constructs its parts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from headrace.autoscaler.bus import serve
-from headrace.autoscaler.domain.observation import Horizon
-from headrace.autoscaler.intake import Intake
+from headrace.autoscaler.domain.observation import AveragingWindow
+from headrace.autoscaler.ingester import Ingester
 from headrace.autoscaler.leases import Leases
 from headrace.autoscaler.reconcile.report import Reporter
 from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
 from headrace.autoscaler.reconcile.tick import Tick, TickContext
-from headrace.autoscaler.records import Records
+from headrace.autoscaler.records import ScalingRecords
 from headrace.autoscaler.rule_tables import RuleTables
 from headrace.autoscaler.settings import Settings
 from headrace.autoscaler.windows import Windows
@@ -36,7 +36,10 @@ log = structlog.get_logger()
 
 
 def open_redis(settings: Settings) -> Redis:
-    """Return a client that connects when used, answers or fails within `redis_timeout_s`, and tries once more when a connection broke."""
+    """Return a Redis client that connects on first use.
+
+    A command answers or fails within `redis_timeout_s`, and is tried once more when its connection broke.
+    """
     return Redis.from_url(
         settings.redis_url.get_secret_value(),
         protocol=2,
@@ -50,36 +53,36 @@ def open_redis(settings: Settings) -> Redis:
 
 @asynccontextmanager
 async def build(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Sequence[Task]]:
-    """The autoscaler's tasks, connected; everything is closed and all leases are given up on leaving.
+    """Yield the autoscaler's tasks; on leaving, all leases are released and all connections closed.
 
-    Bus and Redis may come later.
+    Starts without the bus and Redis: both are connected to when they answer.
     """
     async with AsyncExitStack() as stack:
         redis = open_redis(settings)
         stack.push_async_callback(redis.aclose)
         bus = Bus()
         stack.push_async_callback(bus.close)
-        horizon = Horizon(timedelta(seconds=settings.window_s), timedelta(seconds=settings.freshness_s))
-        tables, records = RuleTables(), Records(redis)
-        windows = Windows(redis, keep=max(horizon.length, horizon.freshness))
+        averaging = AveragingWindow(timedelta(seconds=settings.window_s), timedelta(seconds=settings.freshness_s))
+        tables, records = RuleTables(), ScalingRecords(redis)
+        windows = Windows(redis, keep=max(averaging.length, averaging.freshness))
         leases = Leases(redis, length=timedelta(seconds=settings.lease_s))
         stack.push_async_callback(_release, leases)
-        trigger = ScaleRequester(bus, tables, records, ask_timeout=timedelta(seconds=settings.ask_timeout_s))
+        requester = ScaleRequester(bus, tables, records, ask_timeout=timedelta(seconds=settings.ask_timeout_s))
         reporter = Reporter(bus, every=timedelta(seconds=settings.report_s))
         tick = Tick(
-            TickContext(tables, windows, leases, records, trigger, reporter, clock),
-            horizon=horizon,
+            TickContext(tables, windows, leases, records, requester, reporter, clock),
+            averaging=averaging,
             patience=timedelta(seconds=settings.patience_s),
         )
-        intake = Intake(tables, windows)
+        ingester = Ingester(tables, windows)
         rules = LastValues(bus, RuleTable, tables.deliver, forget=tables.forget)
         password = settings.nats_password.get_secret_value()
         login = Login(settings.nats_url, settings.nats_user, password, f"autoscaler-{settings.id}")
-        link = Link(bus, login, lambda: serve(bus, rules, intake))
+        link = Link(bus, login, lambda: serve(bus, rules, ingester))
         yield [
             _admin(settings, link, tick, rules),
             link,
-            Loop("flush", intake.flush, every=timedelta(seconds=settings.flush_s)),
+            Loop("flush", ingester.flush, every=timedelta(seconds=settings.flush_s)),
             Loop("tick", tick.one_pass, every=timedelta(seconds=settings.tick_s)),
         ]
 

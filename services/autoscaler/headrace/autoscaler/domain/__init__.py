@@ -1,1 +1,1 @@
-"""Decisions: pure, with the time as an argument."""
+"""Decisions of the autoscaler: pure functions, with the current time as an argument."""

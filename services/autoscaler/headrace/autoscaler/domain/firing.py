@@ -1,4 +1,4 @@
-"""Pending scale request (write-ahead): written down before asking, so that it is not asked twice or forgotten."""
+"""Pending scale request: recorded before the manager is asked, so that a rule fires neither twice nor never."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from headrace.common.contracts.reasons.scaling import ScalingReason
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """Asked `at`: change the wanted replicas from one number to another. Lives in Redis until the answer is known."""
+class PendingRequest:
+    """Scale request sent `at` a time and not yet answered: change the wanted replicas from `from_wanted` to `wanted`.
+
+    Stored in Redis until the answer is known.
+    """
 
     rule_id: RuleId
     at: datetime
@@ -23,31 +26,32 @@ class Pending:
     text: str
 
 
-class Settled(StrEnum):
-    """What became of a pending request."""
+class RequestOutcome(StrEnum):
+    """Outcome of a scale request whose answer was lost."""
 
     DONE = "done"
-    """It was applied: the rule fired at `Pending.at`."""
+    """It was applied: the rule fired at `PendingRequest.at`."""
     NOT_DONE = "not-done"
     """It was not, or something else changed the number since: the rule did not fire."""
     OPEN = "open"
     """Not known yet."""
 
 
-def settle(pending: Pending, wanted: int, now: datetime, *, patience: timedelta) -> Settled:
-    """Return what became of a request whose answer was lost, judged by the number of wanted replicas in the newest table.
+def settle_request(pending: PendingRequest, wanted: int, now: datetime, *, patience: timedelta) -> RequestOutcome:
+    """Return the outcome of a request whose answer was lost, by the number of wanted replicas in the newest rule table.
 
-    The number asked for ⇒ done. Still the old number ⇒ open for `patience` (the table may be on its way), then not done.
+    The requested number means done. The old number means open for `patience` (the new table may be on its way), then
+    not done.
     """
     if wanted == pending.wanted:
-        return Settled.DONE
+        return RequestOutcome.DONE
     if wanted == pending.from_wanted and now - pending.at < patience:
-        return Settled.OPEN
-    return Settled.NOT_DONE
+        return RequestOutcome.OPEN
+    return RequestOutcome.NOT_DONE
 
 
-def waiting(pending: Pending, now: datetime) -> Reason:
-    """Return why nothing fires meanwhile."""
+def awaiting_answer(pending: PendingRequest, now: datetime) -> Reason:
+    """Return the reason why no rule of the service fires while `pending` is open."""
     asked = f"{pending.from_wanted} → {pending.wanted} replicas, asked {(now - pending.at).total_seconds():.0f} s ago"
     return Reason.of(
         ScalingReason.AWAITING_ANSWER, f"the manager's answer to an earlier request is not known ({asked})"

@@ -1,4 +1,4 @@
-"""Aggregation of samples into the one number that a rule sees, of the readings of what lives now."""
+"""Aggregation of the metric samples of live kernels and replicas into the one value that a rule compares."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from headrace.common.contracts.messages.rules import LiveReplica
 from headrace.common.contracts.rule import MetricSource
 
 TIME_SUFFIX: Final = "_seconds"
-"""Values of several proxies for one replica or service: names that end so are times and averaged; all others are counts and rates and added."""
+"""Suffix of metrics that are times: values of several app-proxies are averaged; those of all others (counts, rates) are added."""
 
 
 @dataclass(frozen=True, slots=True)
-class Horizon:
-    """`length`: over how much time each reporter's values are averaged. `freshness`: a reporter silent for longer does not count."""
+class AveragingWindow:
+    """Time window of an average: samples count for `length`; a reporter without any for `freshness` is stale."""
 
     length: timedelta = timedelta(seconds=10)
     freshness: timedelta = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """What lives of a service, as the readings name it."""
+class LiveTargets:
+    """Live kernels and replicas of a service, by the ids that readings carry."""
 
     kernels: tuple[str, ...]
     replicas: tuple[tuple[str, tuple[str, ...]], ...]
     """Session and its kernels."""
 
     @classmethod
-    def of(cls, replicas: Sequence[LiveReplica]) -> Live:
-        """Return the names of `replicas` and their kernels."""
+    def of(cls, replicas: Sequence[LiveReplica]) -> LiveTargets:
+        """Return the session and kernel ids of `replicas`."""
         named = tuple((str(replica.session_id), tuple(map(str, replica.kernel_ids))) for replica in replicas)
         return cls(kernels=tuple(kernel for _, kernels in named for kernel in kernels), replicas=named)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The mean over `reporting` of `living` kernels or replicas; None when none of them reports.
+    """Value of a metric: the mean over the `reporting` of `living` kernels or replicas, None when none reports.
 
-    `whole`: what `reporting` app-proxies say of the service itself, added up or, for times, averaged.
+    `whole`: a metric of the service itself, from `reporting` app-proxies: their sum or, for times, their mean.
     """
 
     value: float | None
@@ -53,28 +53,30 @@ class Observation:
 
 
 def observe(
-    source: MetricSource, metric: str, live: Live, window: Window, horizon: Horizon, now: datetime
+    source: MetricSource, metric: str, live: LiveTargets, window: Window, averaging: AveragingWindow, now: datetime
 ) -> Observation:
-    """Return the value of `metric` now. Only what lives counts: readings of ended kernels and replicas never do.
+    """Return the value of `metric` at `now`, over live kernels and replicas only.
 
-    `kernel`: mean over the live kernels. `inference-framework`: mean over the live replicas; a replica's value is what
-    app-proxies say of it (added up or, for times, averaged), else what its engine says (mean over its kernels). What
-    app-proxies say of the service itself (requests that wait, that were refused) is not divided by the replicas, and is there
-    without any.
+    `kernel`: mean over the live kernels. `inference-framework`: mean over the live replicas; a replica's value is the
+    sum (for times the mean) of what app-proxies measured of it, else the mean of its kernels' engine metrics. Metrics
+    of the service itself, which app-proxies measure (queued and refused requests), are not divided by the replicas, and
+    exist without any.
     """
-    span = _Span(window, since_ms=_ms(now - horizon.length), fresh_ms=_ms(now - horizon.freshness))
-    if source is not MetricSource.KERNEL and (said := span.each(Origin.PROXY, metric, WHOLE_SERVICE)):
-        return Observation(value=_joined(metric, said), reporting=len(said), living=len(live.replicas), whole=True)
+    reader = _SampleReader(window, since_ms=_ms(now - averaging.length), fresh_ms=_ms(now - averaging.freshness))
+    if source is not MetricSource.KERNEL and (measured := reader.each(Origin.PROXY, metric, WHOLE_SERVICE)):
+        return Observation(
+            value=_combined(metric, measured), reporting=len(measured), living=len(live.replicas), whole=True
+        )
     if source is MetricSource.KERNEL:
-        values = [span.mean(Origin.KERNEL, metric, kernel) for kernel in live.kernels]
+        values = [reader.mean(Origin.KERNEL, metric, kernel) for kernel in live.kernels]
     else:
-        values = [span.replica(metric, session, kernels) for session, kernels in live.replicas]
+        values = [reader.replica(metric, session, kernels) for session, kernels in live.replicas]
     found = [value for value in values if value is not None]
     return Observation(value=fmean(found) if found else None, reporting=len(found), living=len(values))
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class _SampleReader:
     window: Window
     since_ms: int
     fresh_ms: int
@@ -87,14 +89,14 @@ class _Span:
         return fmean(values) if values else None
 
     def replica(self, metric: str, session: str, kernels: Sequence[str]) -> float | None:
-        seen = self.each(Origin.PROXY, metric, session)
-        if seen:
-            return _joined(metric, seen)
+        measured = self.each(Origin.PROXY, metric, session)
+        if measured:
+            return _combined(metric, measured)
         engines = [value for kernel in kernels if (value := self.mean(Origin.ENGINE, metric, kernel)) is not None]
         return fmean(engines) if engines else None
 
 
-def _joined(metric: str, of_proxies: Sequence[float]) -> float:
+def _combined(metric: str, of_proxies: Sequence[float]) -> float:
     return fmean(of_proxies) if metric.endswith(TIME_SUFFIX) else sum(of_proxies)
 
 

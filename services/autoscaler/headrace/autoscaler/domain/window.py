@@ -11,7 +11,7 @@ WHOLE_SERVICE: Final = "service"
 
 
 class Origin(StrEnum):
-    """Who measured. The values are stored in Redis."""
+    """Kind of reporter that measured a value. Members are stored in Redis."""
 
     KERNEL = "k"
     """The agent, of a kernel: the owner is the kernel."""
@@ -22,7 +22,7 @@ class Origin(StrEnum):
 
 
 class Reading(NamedTuple):
-    """`number` values of one metric that one reporter sent about one owner around the same time; `total` is their sum."""
+    """Pre-aggregated samples of one metric, reporter and owner at about one time: `number` values whose sum is `total`."""
 
     origin: Origin
     owner: str
@@ -37,19 +37,22 @@ _Series = dict[str, deque[tuple[int, float, int]]]
 
 
 class Window:
-    """Readings of one service. Times are milliseconds of one clock (that of Redis); readings of one reporter come in order."""
+    """Sliding window of readings of one service.
+
+    Times are milliseconds of Redis' clock; each reporter's readings come in order.
+    """
 
     def __init__(self) -> None:
         self._series: dict[tuple[Origin, str, str], _Series] = {}
 
     def add(self, reading: Reading) -> None:
-        """Remember a reading."""
+        """Append a reading."""
         reporters = self._series.setdefault((reading.origin, reading.metric, reading.owner), {})
         points = reporters.setdefault(reading.reporter, deque())
         points.append((reading.at_ms, reading.total, reading.number))
 
     def forget_before(self, at_ms: int) -> None:
-        """Drop older readings, and with them owners and reporters that are silent since."""
+        """Drop readings older than `at_ms`, and owners and reporters that have none left."""
         for key, reporters in list(self._series.items()):
             for reporter, points in list(reporters.items()):
                 while points and points[0][0] < at_ms:
@@ -60,7 +63,10 @@ class Window:
                 del self._series[key]
 
     def means(self, origin: Origin, metric: str, owner: str, *, since_ms: int, fresh_ms: int) -> list[float]:
-        """Return for each reporter the mean of its values from `since_ms` on; reporters with nothing from `fresh_ms` on are left out."""
+        """Return for each reporter the mean of its values since `since_ms`.
+
+        Reporters without any since `fresh_ms` are stale and left out.
+        """
         found = []
         for points in self._series.get((origin, metric, owner), {}).values():
             if points[-1][0] < fresh_ms:
@@ -76,7 +82,7 @@ class Window:
         return found
 
     def newest_ms(self, metric: str) -> int | None:
-        """Return when `metric` was last heard of, from whomever."""
+        """Return the time of the newest reading of `metric`, whichever its owner and reporter; None when there is none."""
         times = [
             points[-1][0]
             for (_, name, _), reporters in self._series.items()

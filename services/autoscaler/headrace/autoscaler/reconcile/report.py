@@ -1,4 +1,4 @@
-"""Publisher of RuleReport: the outcome of each rule, without repeating the same thing each second."""
+"""Publisher of RuleReport: the outcome of each rule, not repeated each second while it is unchanged."""
 
 from __future__ import annotations
 
@@ -16,66 +16,74 @@ from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.messages.rulestates import RuleOutcome, RuleReport
 from headrace.common.contracts.reasons import Reason
 
-NEW_VALUES_EVERY: Final = timedelta(seconds=3)
+MIN_VALUE_INTERVAL: Final = timedelta(seconds=3)
 """A report in which only observed values differ is sent at most so often."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
+class _LastReport:
     at: datetime
     shape: tuple[object, ...]
     values: tuple[float | None, ...]
 
 
 class Reporter:
-    """Publishes RuleReports: at once when a reason changed or a rule fired, at least every `every`."""
+    """Publishes RuleReports: at once when a reason changed or a rule fired, else at least every `every`."""
 
     def __init__(self, bus: Bus, *, every: timedelta) -> None:
         self._bus = bus
         self._every = every
-        self._sent: dict[ServiceId, _Sent] = {}
+        self._sent: dict[ServiceId, _LastReport] = {}
 
     async def report(
-        self, table: RuleTable, looks: Sequence[RuleEvaluation], now: datetime, *, fired: RuleEvaluation | None = None
+        self,
+        table: RuleTable,
+        evaluations: Sequence[RuleEvaluation],
+        now: datetime,
+        *,
+        fired: RuleEvaluation | None = None,
     ) -> None:
-        """Publish if it is due. A report that the bus did not take is due again at the next look."""
-        shape = tuple((look.rule.rule_id, look.reason.code, look is fired, look.cooldown_until) for look in looks)
-        values = tuple(look.observed for look in looks)
+        """Publish the evaluations if a report is due. One that the bus did not take stays due."""
+        shape = tuple(
+            (evaluation.rule.rule_id, evaluation.reason.code, evaluation is fired, evaluation.cooldown_until)
+            for evaluation in evaluations
+        )
+        values = tuple(evaluation.observed for evaluation in evaluations)
         if not self._due(self._sent.get(table.service_id), shape, values, now):
             return
-        outcomes = tuple(_outcome(look, now, fired=look is fired) for look in looks)
+        outcomes = tuple(_outcome(evaluation, now, fired=evaluation is fired) for evaluation in evaluations)
         if await publish(self._bus, RuleReport(service_id=table.service_id, outcomes=outcomes)):
             REPORTS.inc()
-            self._sent[table.service_id] = _Sent(now, shape, values)
+            self._sent[table.service_id] = _LastReport(now, shape, values)
 
     async def paused(self, table: RuleTable, reason: Reason, now: datetime) -> None:
-        """Say that no rule of the service is evaluated, and why."""
-        looks = [
+        """Publish that no rule of the service is evaluated, with the reason."""
+        evaluations = [
             RuleEvaluation(rule=rule, observed=None, would_fire=False, wanted=table.wanted, reason=reason)
             for rule in table.rules
         ]
-        await self.report(table, looks, now)
+        await self.report(table, evaluations, now)
 
     def retain(self, services: Collection[ServiceId]) -> None:
-        """Forget what was sent of others; they are reported by somebody else, or gone."""
+        """Forget the last reports of all other services: another autoscaler reports them now, or they were deleted."""
         self._sent = {service: sent for service, sent in self._sent.items() if service in services}
 
     def _due(
-        self, last: _Sent | None, shape: tuple[object, ...], values: tuple[float | None, ...], now: datetime
+        self, last: _LastReport | None, shape: tuple[object, ...], values: tuple[float | None, ...], now: datetime
     ) -> bool:
         if last is None or last.shape != shape:
             return True
         # A clock that was set back must not silence the reports.
         age = abs(now - last.at)
-        return age >= self._every or (last.values != values and age >= NEW_VALUES_EVERY)
+        return age >= self._every or (last.values != values and age >= MIN_VALUE_INTERVAL)
 
 
-def _outcome(look: RuleEvaluation, now: datetime, *, fired: bool) -> RuleOutcome:
+def _outcome(evaluation: RuleEvaluation, now: datetime, *, fired: bool) -> RuleOutcome:
     return RuleOutcome(
-        rule_id=look.rule.rule_id,
+        rule_id=evaluation.rule.rule_id,
         at=now,
-        observed=look.observed,
+        observed=evaluation.observed,
         fired=fired,
-        reason=look.reason,
-        cooldown_until=look.cooldown_until,
+        reason=evaluation.reason,
+        cooldown_until=evaluation.cooldown_until,
     )

@@ -1,7 +1,7 @@
-"""The tick: leases, windows, decisions, requests, reports; each pass looks at everything anew.
+"""Evaluation loop: each tick renews leases, reads windows, evaluates all rules and sends scale requests.
 
-Reads: rule tables (memory, from the bus), leases, windows and records (Redis).
-May change: leases and records in Redis; the wanted replicas, by asking the manager.
+Reads: rule tables (memory, from the bus), leases, windows and records (Redis). May change: leases and records in Redis;
+the wanted replicas, by asking the manager.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
-from headrace.autoscaler.domain.firing import Settled, settle, waiting
-from headrace.autoscaler.domain.observation import Horizon
+from headrace.autoscaler.domain.firing import RequestOutcome, awaiting_answer, settle_request
+from headrace.autoscaler.domain.observation import AveragingWindow
 from headrace.autoscaler.domain.policy import RuleEvaluation, ScalingInput, Verdict, decide
 from headrace.autoscaler.leases import Leases
-from headrace.autoscaler.metrics import DECISIONS, LEASED, LOOKS, PAUSED
+from headrace.autoscaler.metrics import DECISIONS, LEASED, PAUSED, RULES_BY_REASON
 from headrace.autoscaler.reconcile.report import Reporter
 from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
-from headrace.autoscaler.records import Records
+from headrace.autoscaler.records import ScalingRecords
 from headrace.autoscaler.rule_tables import RuleTables, WatchedService
 from headrace.autoscaler.windows import Windows
 from headrace.common.contracts.ids import ServiceId
@@ -42,18 +42,21 @@ class TickContext:
     tables: RuleTables
     windows: Windows
     leases: Leases
-    records: Records
-    trigger: ScaleRequester
+    records: ScalingRecords
+    requester: ScaleRequester
     reporter: Reporter
     clock: Clock
 
 
 class Tick:
-    """Evaluates the rules of the services whose lease this process has. While Redis is away it pauses and says so."""
+    """Evaluates the rules of the services whose lease this process holds.
 
-    def __init__(self, parts: TickContext, *, horizon: Horizon, patience: timedelta) -> None:
-        self._parts = parts
-        self._horizon = horizon
+    While Redis does not answer it pauses and reports so.
+    """
+
+    def __init__(self, context: TickContext, *, averaging: AveragingWindow, patience: timedelta) -> None:
+        self._context = context
+        self._horizon = averaging
         self._patience = patience
         self._recorded: set[ServiceId] = set()
         self._asking = asyncio.Semaphore(_ASKED_AT_ONCE)
@@ -61,8 +64,8 @@ class Tick:
         """Why nothing is evaluated now; None when all is well."""
 
     async def one_pass(self) -> None:
-        """Look at everything once."""
-        services = self._parts.tables.all()
+        """Evaluate all rules once."""
+        services = self._context.tables.all()
         try:
             held, now = await self._prepare(services)
         except RedisError as error:
@@ -72,95 +75,101 @@ class Tick:
         codes: Counter[str] = Counter()
         async with asyncio.TaskGroup() as group:
             for number, service in enumerate(held):
-                known = services[service]
-                verdict = await self._decide(known, now)
-                codes.update(look.reason.code for look in verdict.looks)
+                watched = services[service]
+                verdict = await self._decide(watched, now)
+                codes.update(evaluation.reason.code for evaluation in verdict.evaluations)
                 if verdict.fire is None:
-                    await self._parts.reporter.report(known.table, verdict.looks, now)
+                    await self._context.reporter.report(watched.table, verdict.evaluations, now)
                 else:
-                    group.create_task(self._fire(known, verdict, verdict.fire, now))
+                    group.create_task(self._fire(watched, verdict, verdict.fire, now))
                 if number % 100 == 99:
-                    await asyncio.sleep(0)  # lets samples in
-        LOOKS.clear()
+                    await asyncio.sleep(0)  # lets other tasks run: samples arrive
+        RULES_BY_REASON.clear()
         for code, count in codes.items():
-            LOOKS.labels(code).set(count)
+            RULES_BY_REASON.labels(code).set(count)
 
     async def _prepare(self, services: Mapping[ServiceId, WatchedService]) -> tuple[list[ServiceId], datetime]:
-        """Bring leases, records and windows up to date; return the services to look at and Redis' time."""
-        parts = self._parts
-        gone = set(parts.tables.removed)
-        await parts.records.forget(gone)
-        parts.tables.removed -= gone
-        now, held = await parts.leases.claim(list(services))
+        """Refresh leases, records and windows from Redis; return the services to evaluate and Redis' time."""
+        context = self._context
+        gone = set(context.tables.removed)
+        await context.records.forget(gone)
+        context.tables.removed -= gone
+        now, held = await context.leases.claim(list(services))
         fresh = [service for service, new in held.items() if new or service not in self._recorded]
-        await parts.records.load(fresh)
+        await context.records.load(fresh)
         self._recorded = set(held)
-        await parts.windows.read(held, now)
-        parts.reporter.retain(held)
+        await context.windows.read(held, now)
+        context.reporter.retain(held)
         LEASED.set(len(held))
         return list(held), now
 
-    async def _decide(self, known: WatchedService, now: datetime) -> Verdict:
-        service = known.table.service_id
-        blocked = await self._settle(known, now)
+    async def _decide(self, watched: WatchedService, now: datetime) -> Verdict:
+        service = watched.table.service_id
+        blocked = await self._settle(watched, now)
         subject = ScalingInput(
-            table=known.table,
-            live=known.live,
-            wanted=known.wanted,
-            window=self._parts.windows.of(service),
-            fired=self._parts.records.of(service).fired,
+            table=watched.table,
+            live=watched.live,
+            wanted=watched.wanted,
+            window=self._context.windows.of(service),
+            fired=self._context.records.of(service).fired,
             blocked=blocked,
         )
         return decide(subject, self._horizon, now)
 
-    async def _settle(self, known: WatchedService, now: datetime) -> Reason | None:
-        """Clear up a request whose answer was lost; return why nothing may fire while that cannot be done."""
-        service = known.table.service_id
-        pending = self._parts.records.of(service).pending
+    async def _settle(self, watched: WatchedService, now: datetime) -> Reason | None:
+        """Settle a request whose answer was lost; return the reason that blocks the service while the outcome is open."""
+        service = watched.table.service_id
+        pending = self._context.records.of(service).pending
         if pending is None:
             return None
-        settled = settle(pending, known.wanted, now, patience=self._patience)
+        settled = settle_request(pending, watched.wanted, now, patience=self._patience)
         try:
-            if settled is Settled.DONE:
-                await self._parts.records.done(service, pending)
+            if settled is RequestOutcome.DONE:
+                await self._context.records.done(service, pending)
                 log.info("scale_settled", service_id=str(service), rule_id=str(pending.rule_id), wanted=pending.wanted)
-            elif settled is Settled.NOT_DONE:
-                await self._parts.records.dropped(service)
+            elif settled is RequestOutcome.NOT_DONE:
+                await self._context.records.dropped(service)
         except RedisError:
-            self._recorded.discard(service)  # read again what is there
-            return waiting(pending, now)
-        return waiting(pending, now) if settled is Settled.OPEN else None
+            self._recorded.discard(service)  # its state is read again at the next tick
+            return awaiting_answer(pending, now)
+        return awaiting_answer(pending, now) if settled is RequestOutcome.OPEN else None
 
-    async def _fire(self, known: WatchedService, verdict: Verdict, look: RuleEvaluation, now: datetime) -> None:
+    async def _fire(self, watched: WatchedService, verdict: Verdict, evaluation: RuleEvaluation, now: datetime) -> None:
         async with self._asking:
-            after, fired = await self._ask(known, look, now)
-        looks = tuple(after if one is look else one for one in verdict.looks)
-        await self._parts.reporter.report(known.table, looks, now, fired=after if fired else None)
+            after, fired = await self._ask(watched, evaluation, now)
+        evaluations = tuple(after if one is evaluation else one for one in verdict.evaluations)
+        await self._context.reporter.report(watched.table, evaluations, now, fired=after if fired else None)
 
-    async def _ask(self, known: WatchedService, look: RuleEvaluation, now: datetime) -> tuple[RuleEvaluation, bool]:
-        service = known.table.service_id
-        if not self._parts.leases.holds(service):
-            return _held_back(look, ScalingReason.LEASE_LOST, "the pass took too long; the next one looks again"), False
+    async def _ask(
+        self, watched: WatchedService, evaluation: RuleEvaluation, now: datetime
+    ) -> tuple[RuleEvaluation, bool]:
+        service = watched.table.service_id
+        if not self._context.leases.holds(service):
+            return _not_fired(
+                evaluation, ScalingReason.LEASE_LOST, "the pass took too long; the next one evaluates again"
+            ), False
         try:
-            return await self._parts.trigger.fire(known, look, now)
+            return await self._context.requester.fire(watched, evaluation, now)
         except RedisError as error:
             self._recorded.discard(service)
             DECISIONS.labels("unrecorded").inc()
-            log.warning("firing_unrecorded", service_id=str(service), why=_words(error))
-            return _held_back(look, ScalingReason.REDIS_AWAY, f"Redis does not answer: {_words(error)}"), False
+            log.warning("firing_unrecorded", service_id=str(service), why=_error_text(error))
+            return _not_fired(
+                evaluation, ScalingReason.REDIS_AWAY, f"Redis does not answer: {_error_text(error)}"
+            ), False
 
     async def _pause(self, services: Mapping[ServiceId, WatchedService], error: RedisError) -> None:
-        if self.paused != _words(error):
-            log.warning("ticks_paused", why=_words(error))
-        self.paused = _words(error)
+        if self.paused != _error_text(error):
+            log.warning("ticks_paused", why=_error_text(error))
+        self.paused = _error_text(error)
         self._recorded.clear()
         PAUSED.set(1)
         reason = Reason.of(
-            ScalingReason.REDIS_AWAY, f"rules are not evaluated while Redis does not answer: {_words(error)}"
+            ScalingReason.REDIS_AWAY, f"rules are not evaluated while Redis does not answer: {_error_text(error)}"
         )
-        for service in self._parts.leases.had():  # not those that another autoscaler may still evaluate
+        for service in self._context.leases.last_claimed():  # not those that another autoscaler may still evaluate
             if service in services:
-                await self._parts.reporter.paused(services[service].table, reason, self._parts.clock())
+                await self._context.reporter.paused(services[service].table, reason, self._context.clock())
 
     def _resume(self) -> None:
         if self.paused is not None:
@@ -169,16 +178,16 @@ class Tick:
         PAUSED.set(0)
 
 
-def _held_back(look: RuleEvaluation, code: ScalingReason, text: str) -> RuleEvaluation:
+def _not_fired(evaluation: RuleEvaluation, code: ScalingReason, text: str) -> RuleEvaluation:
     return RuleEvaluation(
-        rule=look.rule,
-        observed=look.observed,
+        rule=evaluation.rule,
+        observed=evaluation.observed,
         would_fire=False,
-        wanted=look.wanted,
-        reason=Reason.of(code, f"{look.reason.text}; {text}"),
-        cooldown_until=look.cooldown_until,
+        wanted=evaluation.wanted,
+        reason=Reason.of(code, f"{evaluation.reason.text}; {text}"),
+        cooldown_until=evaluation.cooldown_until,
     )
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return str(error) or type(error).__name__

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from headrace.autoscaler import intake as module
+from headrace.autoscaler import ingester as module
 from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin
-from headrace.autoscaler.intake import Intake
+from headrace.autoscaler.ingester import Ingester
 from headrace.autoscaler.rule_tables import RuleTables
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.metrics import (
@@ -43,9 +43,9 @@ async def test_older_tables_are_refused_also_after_a_removal() -> None:
     tables = RuleTables()
     await tables.deliver(table(5, wanted=5))
     await tables.deliver(table(4, wanted=4))
-    known = tables.of(SERVICE)
-    assert known is not None
-    assert known.wanted == 5
+    watched = tables.of(SERVICE)
+    assert watched is not None
+    assert watched.wanted == 5
     await tables.deliver(table(6, removed=True))
     assert tables.of(SERVICE) is None
     assert tables.removed == {SERVICE}
@@ -78,14 +78,14 @@ async def test_the_managers_word_holds_until_a_newer_table() -> None:
     tables = RuleTables()
     await tables.deliver(table(1, wanted=1))
     tables.learn(SERVICE, 4, generation=1)
-    known = tables.of(SERVICE)
-    assert known is not None
-    assert known.wanted == 4
+    watched = tables.of(SERVICE)
+    assert watched is not None
+    assert watched.wanted == 4
     await tables.deliver(table(2, wanted=2))
     tables.learn(SERVICE, 4, generation=1)  # said before that table
-    known = tables.of(SERVICE)
-    assert known is not None
-    assert known.wanted == 2
+    watched = tables.of(SERVICE)
+    assert watched is not None
+    assert watched.wanted == 2
 
 
 class FakeWindows:
@@ -101,10 +101,10 @@ class FakeWindows:
         self.written.append(batch)
 
 
-async def gathering() -> tuple[Intake, FakeWindows]:
+async def gathering() -> tuple[Ingester, FakeWindows]:
     tables, windows = RuleTables(), FakeWindows()
     await tables.deliver(table(1))
-    return Intake(tables, windows), windows  # type: ignore[arg-type]
+    return Ingester(tables, windows), windows  # type: ignore[arg-type]
 
 
 def kernels(*values: tuple[ServiceId, int, dict[str, float], dict[str, float]]) -> KernelMetrics:
@@ -118,14 +118,14 @@ def kernels(*values: tuple[ServiceId, int, dict[str, float], dict[str, float]]) 
 
 
 async def test_only_metrics_that_a_rule_names_are_kept() -> None:
-    intake, windows = await gathering()
-    await intake.take_kernels(
+    ingester, windows = await gathering()
+    await ingester.take_kernels(
         kernels(
             (SERVICE, 1, {"cpu_util": 5, "mem": 1, "queue": 7}, {"queue": 3, "cpu_util": 9}),
             (OTHER, 2, {"cpu_util": 5}, {}),
         )
     )
-    await intake.take_replicas(
+    await ingester.take_replicas(
         ProxyMetrics(
             proxy_id="p",
             at=NOW,
@@ -137,7 +137,7 @@ async def test_only_metrics_that_a_rule_names_are_kept() -> None:
             ),
         )
     )
-    await intake.flush()
+    await ingester.flush()
     one = str(UUID(int=1))
     assert windows.written == [
         {
@@ -151,38 +151,38 @@ async def test_only_metrics_that_a_rule_names_are_kept() -> None:
 
 
 async def test_what_an_app_proxy_says_of_the_service_itself_is_kept_apart_from_its_replicas() -> None:
-    intake, windows = await gathering()
+    ingester, windows = await gathering()
     said = (ServiceSample(service_id=service, values={"queue": 4, "other": 1}) for service in (SERVICE, OTHER))
-    await intake.take_replicas(ProxyMetrics(proxy_id="p", at=NOW, samples=(), services=tuple(said)))
-    await intake.flush()
+    await ingester.take_replicas(ProxyMetrics(proxy_id="p", at=NOW, samples=(), services=tuple(said)))
+    await ingester.flush()
     assert windows.written == [{SERVICE: {(Origin.PROXY, WHOLE_SERVICE, "p"): {"queue": [4, 1]}}}]
 
 
 async def test_values_between_two_flushes_are_summed_up() -> None:
-    intake, windows = await gathering()
+    ingester, windows = await gathering()
     for value in (1.0, 2.0, 6.0):
-        await intake.take_kernels(kernels((SERVICE, 1, {"cpu_util": value}, {})))
-    await intake.flush()
-    await intake.flush()
+        await ingester.take_kernels(kernels((SERVICE, 1, {"cpu_util": value}, {})))
+    await ingester.flush()
+    await ingester.flush()
     assert windows.written == [{SERVICE: {(Origin.KERNEL, str(UUID(int=1)), ""): {"cpu_util": [9.0, 3]}}}, {}]
 
 
 async def test_while_redis_is_away_samples_are_dropped_and_not_kept_for_later() -> None:
-    intake, windows = await gathering()
+    ingester, windows = await gathering()
     windows.away = True
-    await intake.take_kernels(kernels((SERVICE, 1, {"cpu_util": 1.0}, {})))
-    await intake.flush()
+    await ingester.take_kernels(kernels((SERVICE, 1, {"cpu_util": 1.0}, {})))
+    await ingester.flush()
     windows.away = False
-    await intake.flush()
+    await ingester.flush()
     assert windows.written == [{}]
 
 
 async def test_what_is_held_between_two_flushes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REPORTERS", 3)
-    intake, windows = await gathering()
-    await intake.take_kernels(kernels(*((SERVICE, n, {"cpu_util": 1.0}, {}) for n in range(10))))
-    await intake.flush()
+    ingester, windows = await gathering()
+    await ingester.take_kernels(kernels(*((SERVICE, n, {"cpu_util": 1.0}, {}) for n in range(10))))
+    await ingester.flush()
     assert len(windows.written[0][SERVICE]) == 3
-    await intake.take_kernels(kernels((SERVICE, 1, {"cpu_util": 1.0}, {})))
-    await intake.flush()
+    await ingester.take_kernels(kernels((SERVICE, 1, {"cpu_util": 1.0}, {})))
+    await ingester.flush()
     assert len(windows.written[1][SERVICE]) == 1

@@ -1,4 +1,4 @@
-"""Batched writes of samples from the bus to Redis: gathered in memory for a moment and written in one go."""
+"""Ingestion of metric samples: batched in memory for a moment, then written to Redis in one pipeline."""
 
 from __future__ import annotations
 
@@ -17,63 +17,69 @@ from headrace.common.contracts.messages.metrics import KernelMetrics, ProxyMetri
 
 log = structlog.get_logger()
 REPORTERS: Final = 100_000
-"""Most (service, reporter) pairs held between two flushes; what is over is dropped."""
+"""Bound on buffered (service, reporter) pairs between two flushes; samples above it are dropped."""
 
 
-class Intake:
-    """Keeps of each sample what some rule of its service names. Never waits for Redis while a message is handled."""
+class Ingester:
+    """Buffers the samples that some rule of their service names; all others are dropped.
+
+    Handling a message never waits for Redis.
+    """
 
     def __init__(self, tables: RuleTables, windows: Windows) -> None:
         self._tables = tables
         self._windows = windows
         self._gathered: dict[ServiceId, dict[tuple[Origin, str, str], Sums]] = {}
         self._size = 0
-        self._away = False
+        self._redis_unavailable = False
 
     async def take_kernels(self, message: KernelMetrics) -> None:
-        """Gather an agent's samples."""
+        """Buffer the samples of an agent: kernel and engine metrics."""
         kept_samples = 0
         for sample in message.samples:
-            known = self._tables.of(sample.service_id)
-            if known is None:
+            watched = self._tables.of(sample.service_id)
+            if watched is None:
                 continue
             owner = str(sample.kernel_id)
-            kept = self._keep(sample.service_id, (Origin.KERNEL, owner, ""), known.kernel_metrics, sample.kernel)
-            kept |= self._keep(sample.service_id, (Origin.ENGINE, owner, ""), known.framework_metrics, sample.engine)
+            kept = self._keep(sample.service_id, (Origin.KERNEL, owner, ""), watched.kernel_metrics, sample.kernel)
+            kept |= self._keep(sample.service_id, (Origin.ENGINE, owner, ""), watched.framework_metrics, sample.engine)
             kept_samples += kept
         _count(kept_samples, len(message.samples))
 
     async def take_replicas(self, message: ProxyMetrics) -> None:
-        """Gather an app-proxy's samples, of replicas and of services."""
+        """Buffer the samples of an app-proxy: metrics of replicas and of services."""
         kept_samples = 0
         for sample in message.samples:
-            known = self._tables.of(sample.service_id)
-            kept_samples += known is not None and self._keep(
+            watched = self._tables.of(sample.service_id)
+            kept_samples += watched is not None and self._keep(
                 sample.service_id,
                 (Origin.PROXY, str(sample.session_id), message.proxy_id),
-                known.framework_metrics,
+                watched.framework_metrics,
                 sample.values,
             )
         for whole in message.services:
-            known = self._tables.of(whole.service_id)
+            watched = self._tables.of(whole.service_id)
             who = (Origin.PROXY, WHOLE_SERVICE, message.proxy_id)
-            kept_samples += known is not None and self._keep(
-                whole.service_id, who, known.framework_metrics, whole.values
+            kept_samples += watched is not None and self._keep(
+                whole.service_id, who, watched.framework_metrics, whole.values
             )
         _count(kept_samples, len(message.samples) + len(message.services))
 
     async def flush(self) -> None:
-        """Write what was gathered. While Redis is away it is dropped: a window holds what is new, not what is late."""
+        """Write the buffered samples to Redis.
+
+        When Redis does not answer they are dropped: late samples would not serve a window.
+        """
         batch, self._gathered, self._size = self._gathered, {}, 0
         try:
             await self._windows.write(batch)
         except RedisError as error:
             SAMPLES.labels("dropped").inc(sum(map(len, batch.values())))
-            if not self._away:
+            if not self._redis_unavailable:
                 log.warning("samples_dropped", why=str(error) or type(error).__name__)
-            self._away = True
+            self._redis_unavailable = True
         else:
-            self._away = False
+            self._redis_unavailable = False
 
     def _keep(
         self, service: ServiceId, who: tuple[Origin, str, str], wanted: frozenset[str], values: Mapping[str, float]
