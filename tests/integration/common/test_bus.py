@@ -247,6 +247,40 @@ async def test_a_first_connect_that_fails_says_so(servers: EmbeddedServers) -> N
             pass
 
 
+async def test_a_subscription_is_at_the_server_before_others_are_let_in() -> None:
+    """nats-py sends the PING of a flush ahead of a subscription that waits to be written: its PONG alone proves nothing."""
+    commands: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"INFO {}\r\n")
+        while line := await reader.readline():
+            commands.append(line.split()[0])
+            if commands[-1] == b"PING":
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async def heard(message: RouteTable) -> None:
+        pytest.fail(str(message))
+
+    async def answer(question: ScaleRequest) -> ScaleReply:
+        pytest.fail(str(question))
+
+    async def taken(messages: Sequence[RouteTable]) -> None:
+        pytest.fail(str(messages))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, open_bus(url, user="manager", password="secret", name="test") as bus:
+        for listening in (
+            subscribed(bus, RouteTable, heard),
+            answering(bus, ScaleRequest, answer),
+            newest(bus, RouteTable, taken),
+        ):
+            commands.clear()
+            async with listening:
+                assert b"PING" in commands[commands.index(b"SUB") :], "an answered PING that came behind it"
+
+
 async def test_a_refused_password_is_said_also_while_later_attempts_see_nothing_but_a_reset() -> None:
     """As under load: the server's reset may arrive before its words are read."""
     attempts = 0

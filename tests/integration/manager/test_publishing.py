@@ -261,8 +261,8 @@ async def test_managers_at_once_never_give_one_generation_two_contents(pool: Poo
         await asyncio.gather(*passes)
     managers[0].verify_soon()
     await managers[0].one_pass()
-    await bus.client.flush()
-    await subscription.unsubscribe()
+    await bus.flush()
+    await subscription.drain()  # type: ignore[no-untyped-call]
     assert all(len(each) == 1 for each in contents.values()), contents
     last = await _stored(bus, service)
     assert (last.generation, last.wanted) == (max(contents), 119)

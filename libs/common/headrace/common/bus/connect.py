@@ -152,13 +152,22 @@ class Bus:
             raise BusUnavailable(f"cannot connect to NATS: {self._last_error.text}") from error
         self._client, self._away_since = client, None
 
+    async def flush(self, *, timeout_s: float = 5.0) -> None:
+        """Return when the server has taken all that was sent before. Raises NatsError, TimeoutError, OSError.
+
+        By two round trips: nats-py sends the PING of a flush ahead of what waits to be written, such as a subscription just made.
+        """
+        async with asyncio.timeout(timeout_s):
+            await self.client.flush()
+            await self.client.flush()
+
     async def close(self) -> None:
         """Flush what was published and close. Safe when never opened."""
         if self._client is None or self._client.is_closed:
             return
         try:
             if self._client.is_connected:
-                await self._client.flush(timeout=2)
+                await self.flush(timeout_s=2)
         except (NatsError, TimeoutError, OSError):
             log.warning("bus_flush_failed")
         await self._client.close()

@@ -67,10 +67,8 @@ async def subscribed(
         subject or kind.wildcard(), queue=queue, cb=on_message, pending_bytes_limit=_PENDING_BYTES
     )
     try:
-        with suppress(
-            NatsError, OSError, TimeoutError
-        ):  # the server knows of it from here on; else from the reconnect on
-            await bus.client.flush(timeout=2)
+        with suppress(NatsError, OSError, TimeoutError):  # the server knows of it; else from the reconnect on
+            await bus.flush()
         yield
     finally:
         with suppress(NatsError, OSError):
@@ -95,10 +93,8 @@ async def answering(
 
     subscription = await bus.client.subscribe(subject or kind.wildcard(), queue=queue, cb=on_message)
     try:
-        with suppress(
-            NatsError, OSError, TimeoutError
-        ):  # the server knows of it from here on; else from the reconnect on
-            await bus.client.flush(timeout=2)
+        with suppress(NatsError, OSError, TimeoutError):  # the server knows of it; else from the reconnect on
+            await bus.flush()
         yield
     finally:
         with suppress(NatsError, OSError):

@@ -95,7 +95,7 @@ async def newest(
     worker = asyncio.create_task(work(), name=f"newest {kind.__name__}")
     try:
         with suppress(NatsError, OSError, TimeoutError):  # else the server knows of it from the reconnect on
-            await bus.client.flush(timeout=2)
+            await bus.flush()
         yield
     finally:
         worker.cancel()

@@ -90,7 +90,7 @@ class AgentLiveness:
             return False
         try:
             async with asyncio.timeout(ECHO_S):
-                await self._bus.client.flush()
+                await self._bus.flush()
                 while self._subscription is not None and self._subscription.pending_msgs:  # noqa: ASYNC110 - nothing tells 'read to the end'
                     await asyncio.sleep(0)
         except (NatsError, TimeoutError, OSError):
