@@ -60,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    """End in order, so that what must not be left behind (a trial run, a half file) is not.
+    """Exit so that destructors and context managers run, and clean up a trial run or a partial file.
 
-    Python loses an exception that a signal raises in a destructor or in a callback of C code. So it is raised again, unless by
-    then it is what is being handled.
+    Python loses an exception that a signal raises in a destructor or in a callback of C code. So it is raised again,
+    unless it is being handled by then.
     """
     ending = SystemExit(128 + number)
 

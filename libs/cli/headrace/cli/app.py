@@ -46,7 +46,7 @@ EPILOG = "\b\n" + "\n\n\b\n".join(
 
 @dataclass(frozen=True)
 class Entry:
-    """A top-level word: the module in headrace.cli.commands that registers its commands, and its line in the list."""
+    """Top-level command: its module in headrace.cli.commands, which registers its subcommands, and its help line."""
 
     module: str
     help: str
@@ -67,18 +67,20 @@ ENTRIES: Mapping[str, Entry] = {
     "down": Entry("stack", "Stop the stack that `up` started; its data stays."),
     "status": Entry(
         "stack",
-        "Show what runs: servers, services, agents, where they listen and log; or the server that one is logged in to.",
+        "Show the local stack: servers, services, agents, addresses and logs; or the server that you are logged in to.",
     ),
-    "login": Entry("login", "Try a server and key, and keep them for later commands (only you can read the file)."),
-    "logout": Entry("login", "Forget the stored login."),
-    "whoami": Entry("login", "Show who one is to the server, and one's projects."),
-    "migrate": Entry("migrate", "Bring the manager's database up to date; safe to repeat, and for many at once."),
-    "version": Entry("version", "Show this program's version, and the server's if it can be reached."),
+    "login": Entry(
+        "login", "Check a server and key, and store them for later commands (in a file that only you can read)."
+    ),
+    "logout": Entry("login", "Delete the stored login."),
+    "whoami": Entry("login", "Show the authenticated user, and its projects."),
+    "migrate": Entry("migrate", "Migrate the manager's database; idempotent, and safe to run concurrently."),
+    "version": Entry("version", "Show the version of this program, and of the server if it is reachable."),
     "completion": Entry(
         "completion", "Print the shell's completion script; load it with: source <(headrace completion bash)."
     ),
-    "project": _group("Projects: members, quotas, what is used.", "project"),
-    "user": _group("Users and their API keys (operators; one's own keys: everybody).", "user"),
+    "project": _group("Projects: members, quotas, usage.", "project"),
+    "user": _group("Users and their API keys (operators; everybody for their own keys).", "user"),
     "folder": _group("Model folders: create, upload, browse, download.", "folder"),
     "service": _group(
         "Model services: one permanent endpoint and its replicas.",
@@ -90,18 +92,18 @@ ENTRIES: Mapping[str, Entry] = {
             "service.logs": "logs validate",
         },
     ),
-    "token": _group("Tokens with which apps call a service, or all services of a project.", "token"),
+    "token": _group("Tokens with which applications call a service, or all services of a project.", "token"),
     "client": _group("Named clients: apps that call a service with basic auth.", "client"),
     "rule": _group("Autoscaling rules of a service.", "rule"),
-    "agent": _group("Agents: the machines, what they have and what runs on them (operators).", "agent"),
+    "agent": _group("Agents: machines, their resources and kernels (operators).", "agent"),
 }
 
 
 class LazyGroup(TyperGroup):
-    """The root: lists ENTRIES, and imports the modules of the one word that is used."""
+    """Root group: lists ENTRIES, and imports only the module of the command that is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
-        """Return the words in the order of ENTRIES."""
+        """Return the command names in the order of ENTRIES."""
         return list(ENTRIES)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
@@ -114,7 +116,7 @@ class LazyGroup(TyperGroup):
         return self.commands[cmd_name]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Write the list of commands, without loading them."""
+        """Write the list of commands, without importing their modules."""
         width = formatter.width - 6 - max(map(len, ENTRIES))
         with formatter.section("Commands"):
             formatter.write_dl([(name, _short(entry.help, width)) for name, entry in ENTRIES.items()])

@@ -25,7 +25,7 @@ _JSON = Annotated[bool, typer.Option("--json", help="Print JSON: objects, arrays
 
 
 class CommandGroup(TyperGroup):
-    """A group that makes each of its commands when it is asked for: `service ls` does not pay for the twenty others."""
+    """Group that builds each of its commands when it is used: `service ls` does not pay for the twenty others."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -45,7 +45,7 @@ class CommandGroup(TyperGroup):
 
 
 class Commands(typer.Typer):
-    """Registry of one word's commands, filled by its modules."""
+    """Registry of one noun's commands, filled by its modules."""
 
     def __init__(self, *, help: str) -> None:
         super().__init__(
@@ -54,16 +54,16 @@ class Commands(typer.Typer):
         self.waiting: dict[str, Callable[[typer.Typer], None]] = {}
 
     def add(self, module: str) -> None:
-        """Let the module register its commands."""
+        """Let a module register its commands."""
         import_module(module).register(self)
 
     def add_later(self, module: str, names: Iterable[str]) -> None:
-        """Take note of the commands that the module will register; it is imported when one of them is asked for."""
+        """Register a module's command names; the module is imported when one of them is used."""
         for name in names:
             self.waiting[name] = partial(_from_module, module, name)
 
     def group(self, name: str) -> CommandGroup:
-        """Return the group of all that was registered."""
+        """Return the group of all registered commands."""
         made = typer.main.get_group(self)
         assert isinstance(made, CommandGroup)  # noqa: S101 - the class that was asked for above
         made.name, made.waiting = name, self.waiting
@@ -71,7 +71,7 @@ class Commands(typer.Typer):
 
 
 def command(where: Commands, name: str) -> Callable[[F], F]:
-    """Register the decorated function as the command `name`; its first parameter gets the Session."""
+    """Decorator that registers a function as the command `name`; its first parameter gets the Session."""
 
     def register(function: F) -> F:
         where.waiting[name] = partial(_make, name, function)
@@ -102,7 +102,7 @@ def _make(name: str, function: Callable[..., None], where: typer.Typer) -> None:
 
 
 def commands(where: Commands, functions: Mapping[str, Callable[..., None]]) -> None:
-    """Register several under their names."""
+    """Decorator that registers several functions under their names."""
     for name, function in functions.items():
         command(where, name)(function)
 
@@ -121,7 +121,7 @@ def _spread(parameters: list[inspect.Parameter]) -> Iterator[inspect.Parameter]:
 
 
 def _pretend(call: Callable[..., None], function: Callable[..., None], parameters: list[inspect.Parameter]) -> None:
-    """Give `call` the name, help and signature by which typer makes the command."""
+    """Give `call` the name, help and signature from which typer builds the command."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     everything = [
         inspect.Parameter("ctx", keyword, annotation=typer.Context),

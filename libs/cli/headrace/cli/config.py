@@ -32,7 +32,7 @@ _HOW = "headrace login --url URL, or set HEADRACE_URL and HEADRACE_API_KEY, or s
 
 
 class Login(BaseModel):
-    """What `login` stored: a server with a key, or a data folder whose running stack has both."""
+    """Stored login: a server with a key, or the data folder of a local stack, which has both."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     url: str | None = None
@@ -44,7 +44,7 @@ class Login(BaseModel):
 
 @dataclass(frozen=True)
 class Target:
-    """A server and the key for it. Holds a secret."""
+    """Server URL and API key. Holds a secret."""
 
     url: str
     key: str = field(repr=False)
@@ -64,23 +64,23 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
-    """Return where `login` stores: in XDG_CONFIG_HOME or ~/.config."""
+    """Return the path of the stored login: in XDG_CONFIG_HOME or ~/.config."""
     return _folder(environ, "XDG_CONFIG_HOME", ".config") / "config.json"
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
-    """Return where the CLI remembers running stacks and unfinished uploads."""
+    """Return the folder for the list of local stacks and of incomplete uploads."""
     return _folder(environ, "XDG_STATE_HOME", ".local/state")
 
 
 def default_data(environ: Mapping[str, str]) -> Path:
-    """Return the data folder of `headrace up` where none is given."""
+    """Return the default data folder of `headrace up`."""
     wanted = environ.get("HEADRACE_DATA")
     return Path(wanted) if wanted else _folder(environ, "XDG_DATA_HOME", ".local/share")
 
 
 class Defaults(BaseModel):
-    """What `project use` stored: the project that commands mean where none is given, per server and key."""
+    """Stored default projects (`project use`), per server and key."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
     projects: dict[str, str] = {}
@@ -91,7 +91,7 @@ class Defaults(BaseModel):
 
 
 class Config:
-    """The stored login, the default projects and the environment."""
+    """Stored login, default projects and environment variables."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self.environ = os.environ if environ is None else environ
@@ -100,7 +100,7 @@ class Config:
         self.stacks = Stacks(state_folder(self.environ) / "stacks.json")
 
     def login(self) -> Login | None:
-        """Return the stored login. Raises CliError when the file is there and cannot be read."""
+        """Return the stored login. Raises CliError if the file exists and cannot be read."""
         try:
             return Login.model_validate_json(self.file.read_bytes())
         except FileNotFoundError:
@@ -109,18 +109,18 @@ class Config:
             raise CliError(f"{self.file} cannot be read: {_first(error)}", hint="headrace logout removes it") from None
 
     def store(self, login: Login) -> None:
-        """Keep `login`, readable by nobody else. Raises OSError."""
+        """Store `login`, readable by its owner only. Raises OSError."""
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(self.file, login.model_dump_json(exclude_none=True, indent=1) + "\n")
 
     def forget(self) -> bool:
-        """Remove the stored login; return whether there was one."""
+        """Delete the stored login; return False if there was none."""
         there = self.file.exists()
         self.file.unlink(missing_ok=True)
         return there
 
     def project(self, url: str, key: str) -> str | None:
-        """Return the project to use at the server `url` with this key where none is given; None: the only one that the caller has."""
+        """Return the default project at the server `url` with this key; None: the caller's only one."""
         given = self.environ.get("HEADRACE_PROJECT")
         if given:
             return given
@@ -128,7 +128,7 @@ class Config:
         return stored.get(_identity(url, key), stored.get(url)) or None
 
     def use_project(self, url: str, key: str, project: str | None) -> None:
-        """Keep `project` as the one to use at `url` with this key; None: none. A file that cannot be read is written anew.
+        """Store `project` as the default at `url` with this key; None removes it. An unreadable file is replaced.
 
         Raises OSError.
         """
@@ -155,9 +155,9 @@ class Config:
             ) from None
 
     def target(self, *, url: str | None = None, data: Path | None = None) -> Target:
-        """Return the server to talk to and its key. Raises CliError that says how to log in.
+        """Return the server to use and its key. Raises CliError that explains how to log in.
 
-        A stored key goes to no other server than the one it was stored for.
+        A stored key is only sent to the server that it was stored for.
         """
         if data is not None:
             return self.local(data)
@@ -226,12 +226,12 @@ class Config:
 
 
 def _identity(url: str, key: str) -> str:
-    """Return who asks whom, without the key itself."""
+    """Return a key for (server, API key) without the API key itself."""
     return f"{url} {hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def checked_url(url: str) -> str:
-    """Return `url` without a slash at its end. Raises CliError when it is not one of a server."""
+    """Return `url` without a trailing slash. Raises CliError if it is no server URL."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
         raise CliError(f"{url!r} is not the URL of a server; allowed: http://HOST:PORT or https://HOST", ExitCode.USAGE)
@@ -239,7 +239,7 @@ def checked_url(url: str) -> str:
 
 
 def checked_key(key: str, what: str) -> str:
-    """Return `key` without blanks around it. Raises CliError, which does not show it, when it cannot be one."""
+    """Return `key` without blanks around it. Raises CliError, which does not show it, if it is malformed."""
     key = key.strip()
     if not key.isascii() or not key.isprintable() or not key:
         raise CliError(f"{what} is empty or has characters that no key has", ExitCode.USAGE)
@@ -247,15 +247,15 @@ def checked_key(key: str, what: str) -> str:
 
 
 def is_local(url: str) -> bool:
-    """Whether `url` is on this machine, so that a key may go there unencrypted."""
+    """Return True if `url` is on this machine, so that a key may be sent unencrypted."""
     host = urlsplit(url).hostname or ""
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _started(data: Path) -> StackState | None:
-    """Return the state of the stack on `data`, once it has started; None if none runs or starts there.
+    """Return the state of the stack on `data` once it has started; None if none runs or starts there.
 
-    A stack that does not get ready ends by itself, or says so in its state; the wait is bounded all the same.
+    A stack that does not become ready exits by itself, or says so in its state; the wait is bounded all the same.
     """
     until = time.monotonic() + LONGEST_START_S
     told = False

@@ -50,7 +50,7 @@ def text() -> str:
 
 
 def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield every command that does something, with its whole name."""
+    """Yield every command that is no group, with its full name."""
     if not hasattr(command, "list_commands"):
         yield name, command
         return

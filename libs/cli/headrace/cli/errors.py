@@ -8,7 +8,7 @@ from typing import Final
 
 
 class ExitCode(IntEnum):
-    """What the process' exit status says; documented in `headrace --help` and docs/cli.md."""
+    """Exit status of the process; documented in `headrace --help` and docs/cli.md."""
 
     OK = 0
     FAILED = 1
@@ -31,7 +31,7 @@ EXIT_CODES: Final[Mapping[ExitCode, str]] = {
 
 
 class CliError(Exception):
-    """An expected failure. `str()` is a sentence for a person; `log` are the last lines of the log concerned."""
+    """Expected failure. `str()` is a sentence for people; `log` are the last lines of a related log."""
 
     def __init__(self, text: str, code: ExitCode = ExitCode.FAILED, *, hint: str = "", log: str = "") -> None:
         super().__init__(text)

@@ -32,9 +32,9 @@ _SIGNAL_IN_SCHEMA = re.compile(r"(?:KeyboardInterrupt: |SystemExit: (?P<code>\d+
 
 
 def ended_by_signal(error: Exception) -> int | None:
-    """Return the exit code of a command that a signal ended while pydantic made a model; None of any other error.
+    """Return the exit code of a command that a signal ended while pydantic built a model; None for any other error.
 
-    Models are made when they are first used, and pydantic makes a SchemaError of whatever is raised in between.
+    Models are built when they are first used, and pydantic converts whatever is raised meanwhile to a SchemaError.
     """
     found = _SIGNAL_IN_SCHEMA.search(str(error)) if isinstance(error, SchemaError) else None
     if found is None:
@@ -44,7 +44,7 @@ def ended_by_signal(error: Exception) -> int | None:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error as it is shown: words, hints and the exit code."""
+    """Error as it is printed: text, hints and exit code."""
 
     code: ExitCode
     title: str
@@ -58,7 +58,7 @@ class Failure:
     """The problem document's further members."""
 
     def document(self) -> dict[str, Any]:
-        """Return what `--json` prints on standard error."""
+        """Return the JSON that `--json` prints on standard error."""
         known = {
             "type": self.type,
             "title": self.title,
@@ -72,7 +72,7 @@ class Failure:
         return {**self.extra, **{name: value for name, value in known.items() if value not in ("", None, [])}}
 
     def lines(self) -> list[str]:
-        """Return what a person reads on standard error."""
+        """Return the lines for people, on standard error."""
         # the detail of a refusal with a list of errors says the first of them once more
         listed = self.errors and self.type in _LISTED and "status" in self.extra
         said = str(self.extra.get("file", "")) if listed else self.detail
@@ -96,7 +96,7 @@ _PROBLEM_MEMBERS = frozenset({"type", "title", "status", "detail", "errors", "re
 
 
 def explain(error: Exception) -> Failure | None:
-    """Return how `error` is shown, or None if it is not an expected one."""
+    """Return the Failure for `error`, or None if it is unexpected."""
     if isinstance(error, CliError):
         cause = explain(error.__cause__) if isinstance(error.__cause__, HeadraceError) else None
         kind, extra = (cause.type, cause.extra) if cause is not None else ("failed", {})
@@ -111,7 +111,7 @@ def explain(error: Exception) -> Failure | None:
 
 
 def of_validation(error: ValidationError) -> Failure:
-    """Return a wrong value of a flag or file, with each field's found and allowed."""
+    """Return the Failure for invalid values of a flag or file, with found and allowed values."""
     rows = wording.rows(error, whole="(all)")
     return Failure(
         ExitCode.USAGE, "Invalid request", "not sent, because it is wrong", type="invalid-request", errors=rows

@@ -14,7 +14,7 @@ _MAX_BYTES: Final = 5 * 1024 * 1024
 
 
 def supervisor_log(file: Path) -> None:
-    """Send this process' log to `file`. Raises EmbeddedError when the data folder cannot be used."""
+    """Write this process's log to `file`. Raises EmbeddedError if the data folder is not writable."""
     data_folder(file.parent.parent)
     private_folder(file.parent)
     configure_logging("up", log_format="json")

@@ -18,7 +18,7 @@ from headrace.cli.text import cell, clean
 
 
 class Printable(Protocol):
-    """What has a JSON form: the contract models."""
+    """Object with a JSON form: the contract models."""
 
     def model_dump_json(self) -> str:
         """Return the JSON text."""
@@ -32,13 +32,13 @@ _COUNTDOWN = re.compile(r"\bin \d+ s\b")
 
 
 class Output:
-    """One command's output. `as_json` is set by `--json`, wherever it stands on the line."""
+    """Output of one command. `as_json` is set by `--json`, wherever it stands on the command line."""
 
     def __init__(self) -> None:
         self.as_json = False
 
     def table(self, items: Iterable[M], columns: Columns[M], *, empty: str) -> None:
-        """Print a list: a JSON array, or a table; `empty` is said (on standard error) when there is nothing."""
+        """Print a list as a JSON array or a table; `empty` is printed (on standard error) if there is nothing."""
         found = list(items)
         if self.as_json:
             sys.stdout.write(_array(found))
@@ -54,7 +54,7 @@ class Output:
             sys.stdout.write(_plain(headings, rows))
 
     def facts(self, item: Printable, facts: Iterable[tuple[str, object]]) -> None:
-        """Print one thing: its JSON, or its facts, one a line."""
+        """Print one object as JSON, or its facts, one per line."""
         if self.as_json:
             self.record(item)
             return
@@ -69,14 +69,14 @@ class Output:
         self._write(text)
 
     def done(self, text: str, **facts: object) -> None:
-        """Say that something without a result was done: a sentence, or `facts` as JSON."""
+        """Print that an action without a result is done: a sentence, or `facts` as JSON."""
         if self.as_json:
             self.record(facts)
         else:
             self.line(clean(text))
 
     def line(self, text: str) -> None:
-        """Print a line for people; the status words in it are coloured on a terminal."""
+        """Print a line for people; its status words are coloured on a terminal."""
         if self.as_json:
             return
         if sys.stdout.isatty():
@@ -85,18 +85,18 @@ class Output:
             self._write(text)
 
     def raw(self, text: str) -> None:
-        """Print a log line as its program wrote it."""
+        """Print a log line unchanged."""
         self._write(text)
 
     def note(self, text: str) -> None:
-        """Say something beside the result, on standard error."""
+        """Print a remark on standard error."""
         if not self.as_json:
             sys.stderr.write(clean(text) + "\n")
             sys.stderr.flush()
 
     @contextmanager
     def live(self) -> Iterator[Callable[[Sequence[str]], None]]:
-        """Yield a function that shows lines in place; where there is no terminal it prints those that are new."""
+        """Yield a function that shows lines in place; without a terminal it prints new lines only."""
         if self.as_json:
             yield lambda _lines: None
         elif sys.stdout.isatty():
@@ -112,14 +112,14 @@ class Output:
 
 
 class Changes:
-    """Prints only lines that were not there the last time; a countdown alone makes no new line."""
+    """Prints only lines that were not printed the last time; a changed countdown alone makes no new line."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._shown: frozenset[str] = frozenset()
 
     def show(self, lines: Sequence[str]) -> None:
-        """Print what is new in `lines`."""
+        """Print the new lines of `lines`."""
         for line in lines:
             if _COUNTDOWN.sub("in a while", line) not in self._shown:
                 self._write(line)
@@ -127,7 +127,7 @@ class Changes:
 
 
 def interactive(*streams: TextIO) -> bool:
-    """Whether a person sits at all of `streams`."""
+    """Return True if all of `streams` are terminals."""
     return all(stream.isatty() for stream in streams)
 
 
@@ -145,5 +145,5 @@ def _plain(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _terminal() -> ModuleType:
-    """Return what paints on a terminal; pipes and JSON do not load it."""
+    """Return the terminal renderer; pipes and JSON do not load it."""
     return import_module("headrace.cli.terminal")

@@ -19,12 +19,12 @@ _DURATION = re.compile(r"^(\d+)([smhdw]?)$")
 
 
 def usage(text: str) -> CliError:
-    """Return the error of a wrong flag."""
+    """Return the error for an invalid flag."""
     return CliError(text, ExitCode.USAGE)
 
 
 def pairs(values: Iterable[str], flag: str) -> dict[str, str]:
-    """Return `A=B` values as a mapping; the last one of a name wins. Raises CliError."""
+    """Parse `A=B` values into a mapping; the last one of a name counts. Raises CliError."""
     found = {}
     for value in values:
         name, equals, text = value.partition("=")
@@ -35,14 +35,14 @@ def pairs(values: Iterable[str], flag: str) -> dict[str, str]:
 
 
 def env_file(path: Path) -> dict[str, str]:
-    """Return the variables of a file with one NAME=VALUE a line; `#` begins a comment line. Raises CliError, OSError."""
+    """Parse a file with one NAME=VALUE per line; `#` begins a comment line. Raises CliError, OSError."""
     lines = _text(path).splitlines()
     wanted = (line for line in (raw.strip() for raw in lines) if line and not line.startswith("#"))
     return pairs(wanted, f"{path}:")
 
 
 def duration_s(value: str, flag: str) -> int:
-    """Return seconds for `90`, `90s`, `15m`, `12h`, `30d`, `2w`. Raises CliError."""
+    """Parse `90`, `90s`, `15m`, `12h`, `30d`, `2w` to seconds. Raises CliError."""
     match = _DURATION.match(value.strip())
     if match is None:
         raise usage(f"{flag} {value}: found no duration; allowed: a number with s, m, h, d or w, for example 30d")
@@ -52,7 +52,7 @@ def duration_s(value: str, flag: str) -> int:
 def expiry(value: str, flag: str) -> dict[str, Any]:
     """Return `expires_in_s` for a duration with a unit (`90d`), `expires_at` for a date or time. Raises CliError.
 
-    A date means the end of that day, a time without a zone is UTC.
+    A date means the end of that day; a time without a zone is UTC.
     """
     text = value.strip()
     if _WITH_UNIT.match(text):
@@ -68,7 +68,7 @@ def expiry(value: str, flag: str) -> dict[str, Any]:
 
 
 def lifetime_s(value: str, flag: str, now: datetime) -> int:
-    """Return how many seconds from `now` on something lives that ends at expiry(`value`). Raises CliError."""
+    """Return the seconds from `now` to the expiry in `value`. Raises CliError."""
     found = expiry(value, flag)
     given: int | None = found.get("expires_in_s")
     if given is not None:
@@ -90,7 +90,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def mount(value: str) -> dict[str, Any]:
-    """Return an extra mount for `FOLDER[:/PATH][:rw|:ro]`. Raises CliError."""
+    """Parse an extra mount: `FOLDER[:/PATH][:rw|:ro]`. Raises CliError."""
     folder, *rest = value.split(":")
     found: dict[str, Any] = {"folder": folder}
     if rest and rest[-1] in {"ro", "rw"}:
@@ -103,7 +103,7 @@ def mount(value: str) -> dict[str, Any]:
 
 
 def document(path: Path) -> dict[str, Any]:
-    """Return a YAML or JSON file's mapping. Raises CliError for anything else, OSError."""
+    """Parse a YAML or JSON file with a mapping. Raises CliError for anything else, OSError."""
     from headrace.common.text.yamltext import load_yaml  # noqa: PLC0415 - most commands read no file
 
     text = _text(path)
@@ -117,7 +117,7 @@ def document(path: Path) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    """Return a file's text. Raises CliError where it is none, OSError."""
+    """Return a file's text. Raises CliError if it is not UTF-8, OSError."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

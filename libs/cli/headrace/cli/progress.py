@@ -26,7 +26,7 @@ _STEP_BYTES: Final = 32 * 1024 * 1024
 
 
 class Shown(AbstractContextManager["Shown"]):
-    """The TreeProgress of the command line, of all files together; nothing is shown when `quiet`. It ends with its context."""
+    """Progress of a transfer of many files (a TreeProgress), as a context manager; prints nothing if `quiet`."""
 
     def __init__(self, what: str, *, quiet: bool = False) -> None:
         self._what, self._total, self._quiet = what, 0, quiet
@@ -38,7 +38,7 @@ class Shown(AbstractContextManager["Shown"]):
         self._open = ExitStack()
 
     def begin(self, total_bytes: int) -> None:
-        """Show that nothing of so much has moved."""
+        """Show the progress bar with the total size."""
         self._total = total_bytes
         if not self._quiet and sys.stderr.isatty():
             self._bar = Progress(
@@ -59,7 +59,7 @@ class Shown(AbstractContextManager["Shown"]):
         self._open.close()
 
     def moved(self, path: str, done_bytes: int, size_bytes: int) -> None:  # noqa: ARG002 - the sizes are in the total
-        """Count what has moved of the file at `path`."""
+        """Update the bar with the bytes transferred so far of the file at `path`."""
         with self._lock:
             self._moved += done_bytes - self._done.get(path, 0)
             self._done[path] = done_bytes

@@ -40,7 +40,7 @@ class Session:
 
     @property
     def config(self) -> Config:
-        """The stored login and the environment."""
+        """Stored login and environment."""
         if self._config is None:
             from headrace.cli.config import Config  # noqa: PLC0415
 
@@ -49,7 +49,7 @@ class Session:
 
     @property
     def client(self) -> Client:
-        """The client of the server that is meant. Raises CliError when it is not clear which, or no key is there."""
+        """SDK client of the chosen server. Raises CliError if none can be chosen, or there is no key."""
         if self._client is None:
             target = self.config.target(url=self.url, data=self.data)
             self._client, self._key = self.connect(target, patient=self.patient), target.key
@@ -57,24 +57,24 @@ class Session:
 
     @property
     def default_project(self) -> str | None:
-        """The project that is meant at this server, with this key, where none is given."""
+        """Default project at this server, with this key."""
         url = self.client.url
         return self.config.project(url, self._key)
 
     def use_project(self, project: str | None) -> None:
-        """Keep the project that is meant from now on; None: none. Raises OSError."""
+        """Store the default project; None removes it. Raises OSError."""
         url = self.client.url
         self.config.use_project(url, self._key, project)
 
     def project(self, given: str | None, *, of: str = "") -> str | None:
-        """Return the project that is meant: `given`, then $HEADRACE_PROJECT, then that of `project use`, or None.
+        """Return the chosen project: `given`, then $HEADRACE_PROJECT, then that of `project use`, or None.
 
-        `of`: what is looked for in it, by name or id; an id needs no project.
+        `of`: the object that is looked up in it, by name or id; an id needs no project.
         """
         return given if given is not None or _is_id(of) else self.default_project
 
     def with_project(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Return a request in the project that is meant, where it names none itself."""
+        """Return the request with the chosen project, unless it names one itself."""
         default = self.project(None) if asked.get("project") is None else None
         return asked if default is None else {**asked, "project": default}
 
@@ -102,7 +102,7 @@ class Session:
 
 
 def current(ctx: typer.Context) -> Session:
-    """Return the session that main() gave to the command line."""
+    """Return the session that main() created."""
     return cast("Session", ctx.find_object(Session))
 
 

@@ -17,13 +17,13 @@ _KEPT: Final = 20
 
 
 class Stacks:
-    """A file with a list of folders, the latest first. It is only a memory aid: losing it loses nothing else."""
+    """File with a list of the data folders of local stacks, the latest first. Nothing else depends on it."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def folders(self) -> list[Path]:
-        """Return the remembered data folders; none when there is no readable file."""
+        """Return the listed data folders; none if the file is unreadable."""
         try:
             found = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -31,7 +31,7 @@ class Stacks:
         return [Path(item) for item in found if isinstance(item, str)] if isinstance(found, list) else []
 
     def remember(self, data: Path) -> None:
-        """Put `data` first. A home that cannot be written is no reason to fail."""
+        """Put `data` first. An unwritable home is no error."""
         kept = [data, *(folder for folder in self.folders() if folder != data)][:_KEPT]
         with suppress(OSError):
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -16,12 +16,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 def clean(text: str) -> str:
-    """Return `text` with control characters shown instead of sent to the terminal."""
+    """Return `text` with control characters escaped, so that they do not reach the terminal."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def cell(value: object) -> str:
-    """Return one value in one line."""
+    """Format one value in one line."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -32,12 +32,12 @@ def cell(value: object) -> str:
 
 
 def moment(at: datetime) -> str:
-    """Return a time in UTC to the second."""
+    """Format a time in UTC to the second."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def size(amount: float) -> str:
-    """Return bytes with a unit of 1024."""
+    """Format bytes with a unit of 1024."""
     value, unit = float(amount), 0
     while value >= 1024 and unit < len(_UNITS) - 1:
         value, unit = value / 1024, unit + 1
@@ -45,7 +45,7 @@ def size(amount: float) -> str:
 
 
 def slots(amounts: Mapping[str, Decimal]) -> str:
-    """Return resource slots as they may be typed: cpu=2 mem=4.0 GiB."""
+    """Format resource slots as they are typed: cpu=2 mem=4.0 GiB."""
     from headrace.common.contracts.slots import SIZES  # noqa: PLC0415 - loads pydantic, without which help does
 
     shown = (
@@ -56,15 +56,15 @@ def slots(amounts: Mapping[str, Decimal]) -> str:
 
 
 def mapping(values: Mapping[str, object]) -> str:
-    """Return `a=1 b=2`."""
+    """Format a mapping: `a=1 b=2`."""
     return clean(" ".join(f"{name}={value}" for name, value in values.items())) or "-"
 
 
 def number(value: float) -> str:
-    """Return a number as it may be typed: all of its digits, and no power of ten below 10^16."""
+    """Format a number as it is typed: all of its digits, and no exponent below 10^16."""
     return f"{value:g}" if not abs(value) < 1e16 else f"{Decimal(repr(value)).normalize():f}"
 
 
 def count(number: int, what: str) -> str:
-    """Return `1 file`, `2 files`."""
+    """Format a count: `1 file`, `2 files`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

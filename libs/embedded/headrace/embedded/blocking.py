@@ -22,7 +22,7 @@ def servers_in_thread(
     durable: bool = True,
     identity: str | None = None,
 ) -> Iterator[EmbeddedServers]:
-    """Run EmbeddedServers in a thread of its own until the end of the `with`; arguments and errors are its.
+    """Run EmbeddedServers in a thread until the context ends; arguments and errors are the same.
 
     The thread lives as long as the servers, which the kernel ties to it.
     """

@@ -11,7 +11,7 @@ from headrace.common.runtime.files import write_atomically
 
 
 class Credentials:
-    """Names → secrets, in one file with mode 0600. A secret never changes once it was made."""
+    """Generated secrets by name, in one file with mode 0600. A secret never changes once it was generated."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -23,8 +23,8 @@ class Credentials:
     def password(self, name: str) -> str:
         """Return the password of `name`: letters and digits, 160 random bits.
 
-        It begins with a letter, because NATS reads a value from the environment as it reads its configuration:
-        digits alone would be a number.
+        It begins with a letter, because NATS parses a value from the environment like its configuration: digits alone
+        would be a number.
         """
         return self._get(name, lambda: "p" + secrets.token_hex(20))
 

@@ -24,7 +24,10 @@ _CREDENTIALS = struct.Struct("3i")
 
 
 class DescriptorStore:
-    """Open from the start, on the running event loop, until close(). Takes what processes of the same account send."""
+    """File descriptor store (sd_pid_notify_with_fds(3)) on the running event loop, open until close().
+
+    Accepts messages of processes of the same account only.
+    """
 
     def __init__(self) -> None:
         self.address = f"@headrace-{secrets.token_hex(16)}"
@@ -37,13 +40,13 @@ class DescriptorStore:
         self._loop.add_reader(self._socket, self._read)
 
     def held(self) -> list[tuple[str, int]]:
-        """Return what is kept: name and number of each."""
+        """Return name and number of each stored descriptor."""
         if self._socket.fileno() >= 0:
             self._read()  # what a program sent with its last breath
         return list(self._held.items())
 
     def close(self) -> None:
-        """Close what is kept, and take no more. Safe to repeat."""
+        """Close the stored descriptors and the socket. Idempotent."""
         if self._socket.fileno() < 0:
             return
         self._loop.remove_reader(self._socket)
@@ -67,7 +70,7 @@ class DescriptorStore:
                 os.close(fd)
 
     def _obey(self, said: dict[str, str], fds: list[int]) -> list[int]:
-        """Keep or give up what a message says; return the descriptors that are not kept."""
+        """Process a message: store or remove descriptors; return those that are not stored."""
         name = said.get("FDNAME", "")
         usable = name and name.isprintable() and not set(name) & set(":,= ") and len(name) <= 255
         if not usable:
@@ -87,7 +90,7 @@ class DescriptorStore:
 
 
 def _parts(ancillary: list[tuple[int, int, bytes]]) -> tuple[list[int], int]:
-    """Return the descriptors of a message, and the account of its sender; -1 where that is not said."""
+    """Return the descriptors of a message, and its sender's uid; -1 if unknown."""
     fds, uid = array("i"), -1
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 class EmbeddedError(Exception):
-    """Any failure of the embedded stack. `str()` is one sentence for a person, without secrets."""
+    """Base of the embedded stack's errors. `str()` is one sentence for people, without secrets."""
 
 
 class AlreadyRunningError(EmbeddedError):
-    """Another living process holds the data folder; `pid` is that process, or None if it could not be read."""
+    """Another living process holds the data folder; `pid` is that process, or None if it is unknown."""
 
     def __init__(self, data: Path, pid: int | None) -> None:
         holder = f"process {pid}" if pid is not None else "another process"
@@ -19,7 +19,7 @@ class AlreadyRunningError(EmbeddedError):
 
 
 class PortTakenError(EmbeddedError):
-    """Somebody else listens on the port that was asked for."""
+    """The requested port is in use."""
 
     def __init__(self, port: int, host: str, what: str) -> None:
         super().__init__(
@@ -29,7 +29,7 @@ class PortTakenError(EmbeddedError):
 
 
 class AddressNotUsableError(EmbeddedError):
-    """Nobody can listen at the address, whether a port of it is taken or not."""
+    """The address cannot be listened on, whether the port is free or not."""
 
     def __init__(self, host: str, port: int | None, reason: str) -> None:
         where = host if port is None else f"port {port} of {host}"
@@ -40,7 +40,7 @@ class AddressNotUsableError(EmbeddedError):
 
 
 class FolderNotUsableError(EmbeddedError):
-    """The data folder cannot be made private and writable for this account."""
+    """The data folder cannot be made private and writable."""
 
 
 class ServerMissingError(EmbeddedError):
@@ -51,7 +51,7 @@ class ServerMissingError(EmbeddedError):
 
 
 class StartFailedError(EmbeddedError):
-    """A child process ended, or did not become ready in time. `log` is its log file, `tail` its last lines."""
+    """A child process exited, or was not ready in time. `log` is its log file, `tail` its last lines."""
 
     def __init__(self, name: str, reason: str, *, log: Path, tail: str) -> None:
         super().__init__(f"{name} {reason}; its log is {log}")

@@ -16,7 +16,7 @@ _WORDS = b"no space left on device"
 
 
 class FullDisk:
-    """Watches the disk under `folder` and the server's `log` for a write that failed for want of room."""
+    """Detects that a server's write failed on a full disk, from its `log`, and that there is room again under `folder`."""
 
     def __init__(self, folder: Path, log: Path) -> None:
         self._folder, self._log = folder, log
@@ -24,9 +24,9 @@ class FullDisk:
         self._failed = False
 
     def recovered(self) -> str | None:
-        """Return why the server must be started anew: a write of its own has failed, and there is room now. None otherwise.
+        """Return why the server must be restarted: a write failed, and there is room now. None otherwise.
 
-        Says so once for each time. Never raises.
+        Returned once per failure. Never raises.
         """
         with suppress(OSError):
             free = free_bytes(self._folder)
@@ -37,7 +37,7 @@ class FullDisk:
         return None
 
     def _log_tells(self) -> bool:
-        """Return whether what was added to the log names a full disk."""
+        """Return True if the new part of the log names a full disk."""
         size = self._log.stat().st_size
         start = max(self._read_to, size - _MOST_READ) if size >= self._read_to else 0  # it was emptied meanwhile
         with self._log.open("rb") as file:

@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 def _unprivileged() -> tuple[int, int]:
-    """Return uid and gid of an account without rights: `nobody`, or in images without it any but root."""
+    """Return uid and gid of an unprivileged account: `nobody`, or in images without it any but root."""
     known = {account.pw_uid: account.pw_gid for account in pwd.getpwall() if account.pw_uid != 0}
     uid = 65534 if 65534 in known or not known else max(known)
     return uid, known.get(uid, 65534)
@@ -27,12 +27,12 @@ ACCOUNT = f"account:{_UID}:{_GID}"
 
 
 async def choose_identity(program: Path, log_file: Path) -> str:
-    """Return an identity under which `program` can run and reach what is private to the caller.
+    """Return an identity under which `program` can run and access the caller's private files.
 
-    An ordinary user: itself. Root, and a uid without a name: an account without rights in a user namespace, whose
-    files stay the caller's, so nothing has to become readable for others. Root where namespaces are forbidden (most
-    containers): that account itself, with the one capability that lets it through private folders. Found by trying,
-    because no flag says what a container allows. Raises EmbeddedError if none can be used.
+    An ordinary user: itself. Root, and a uid without a name: an unprivileged account in a user namespace, whose files
+    stay the caller's, so nothing has to become readable for others. Root where namespaces are forbidden (most
+    containers): that account itself, with the one capability that passes private folders. Found by trying, because no
+    flag says what a container allows. Raises EmbeddedError if none works.
     """
     for identity in _candidates(os.geteuid()):
         command = Command((str(program), "--version"), {"LC_ALL": "C"}, identity=identity)
@@ -46,7 +46,7 @@ async def choose_identity(program: Path, log_file: Path) -> str:
 
 
 def owner(identity: str) -> tuple[int, int]:
-    """Return the uid and gid, as seen from outside, that own what a program under `identity` creates."""
+    """Return the uid and gid, as seen from outside, of files that a program under `identity` creates."""
     if identity.startswith("account:"):
         _, uid, gid = identity.split(":")
         return int(uid), int(gid)
@@ -54,7 +54,7 @@ def owner(identity: str) -> tuple[int, int]:
 
 
 def give(folder: Path, identity: str) -> None:
-    """Make `folder` and all below it belong to owner(identity), if it does not already."""
+    """Change the owner of `folder` and everything below it to owner(identity), if needed."""
     uid, gid = owner(identity)
     if folder.stat().st_uid == uid:
         return

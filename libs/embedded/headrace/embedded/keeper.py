@@ -30,12 +30,12 @@ _LOG_CHECK_S = 5.0
 
 
 async def nothing() -> None:
-    """Prepare nothing."""
+    """Do nothing before a start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to keep running."""
+    """Definition of a supervised program."""
 
     name: str
     command: Command
@@ -52,14 +52,14 @@ class Program:
 
 
 def backoff_s(failures: int) -> float:
-    """Return how long to wait before the start that follows `failures` ends in a row (from 1 on)."""
+    """Return the back-off before the restart after `failures` consecutive exits (from 1 on)."""
     return min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 16))
 
 
 class Keeper:
-    """Supervises a Program from start() to stop(). Its pid is on disk, so that a later start finds what was left over.
+    """Supervises a Program from start() to stop(). Its pid is on disk, so that the next start finds a leftover process.
 
-    `on_change(name, what)` hears "ready" once start() has done its work, then "ended" and "restarted".
+    `on_change(name, what)` is called with "ready" after start(), then with "ended" and "restarted".
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class Keeper:
 
     @property
     def pid(self) -> int | None:
-        """The pid of the running child, or None between two of them."""
+        """Pid of the running child, or None between two of them."""
         child = self._child
         return child.pid if child is not None and child.returncode is None else None
 
     async def start(self) -> None:
-        """Start the program and return once it is ready; from then on it is kept running.
+        """Start the program and return once it is ready; from then on it is restarted when it exits.
 
-        Raises StartFailedError if it ends or is not ready in time, and then nothing of it is left running.
+        Raises StartFailedError if it exits or is not ready in time; then nothing of it is left running.
         """
         rotate(self.log)
         try:
@@ -100,7 +100,7 @@ class Keeper:
         self._task = asyncio.create_task(self._keep(child), name=f"keep {self.program.name}")
 
     async def stop(self) -> None:
-        """End the program for good and wait for it; safe to repeat."""
+        """Stop the program and wait for its exit; idempotent."""
         self._stopping.set()
         self._wake.set()
         if self.program.store is not None:
@@ -142,7 +142,7 @@ class Keeper:
         return StartFailedError(self.program.name, reason, log=self.log, tail=tail(self.log))
 
     async def _keep(self, child: Child) -> None:
-        """Restart `child` whenever it ends, until stop()."""
+        """Restart `child` whenever it exits, until stop()."""
         clock = asyncio.get_running_loop().time
         failures, since = 0, clock()
         while True:
@@ -169,7 +169,7 @@ class Keeper:
             since = clock()
 
     async def _again(self, ended: Child) -> Child:
-        """Start the program once more; return `ended` if that was not possible, so that it is tried again."""
+        """Restart the program; return `ended` if that failed, so that it is tried again."""
         try:
             await self.program.prepare()
             child = self._spawn()
@@ -196,7 +196,7 @@ class Keeper:
 
 
 async def start_all(keepers: Iterable[Keeper]) -> None:
-    """Start them together. If one fails the others' starts are cancelled and its error is raised."""
+    """Start several programs concurrently. If one fails the others' starts are cancelled and its error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for keeper in keepers:

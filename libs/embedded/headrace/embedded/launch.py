@@ -49,7 +49,7 @@ def _prctl(what: str, option: int, *arguments: int) -> None:
 
 
 def enter_namespace(uid: int, gid: int) -> None:
-    """Become `uid` and `gid` in a new user namespace that maps them to the caller's own."""
+    """Switch to `uid` and `gid` in a new user namespace that maps them to the caller's own."""
     outer_uid, outer_gid = os.geteuid(), os.getegid()
     _check(_libc.unshare(ctypes.c_int(CLONE_NEWUSER)), "unshare")
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
@@ -58,7 +58,7 @@ def enter_namespace(uid: int, gid: int) -> None:
 
 
 def become_account(uid: int, gid: int) -> None:
-    """Change to `uid` and `gid` for good, keeping only CAP_DAC_OVERRIDE across the coming exec."""
+    """Switch to `uid` and `gid` for good, keeping only CAP_DAC_OVERRIDE across the coming exec."""
     # access(2) ignores the capabilities of other accounts than root unless this bit is set, and PostgreSQL looks at
     # its own binaries with access(2). Where the bit may not be set, binaries that everybody can read still work.
     with suppress(OSError):
@@ -75,7 +75,7 @@ def become_account(uid: int, gid: int) -> None:
 
 
 def hand_over(listed: str) -> None:
-    """Bring the descriptors to where the protocol has them, and say so in the environment."""
+    """Move the descriptors to the numbers of the socket activation protocol, and set its variables."""
     parts = [one.rpartition("=") for one in listed.split(",")]
     given = [int(number) for _, _, number in parts]
     # First out of the way of each other's places, then in place: dup2 clears close-on-exec.
@@ -90,7 +90,7 @@ def hand_over(listed: str) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Carry out the steps of the module's docstring; does not return."""
+    """Run the steps of the module's docstring; does not return."""
     parent, deathsig, identity, descriptors, *program = argv
     if descriptors != "-":
         hand_over(descriptors)

@@ -15,7 +15,7 @@ MAX_BYTES = 20 * 1024 * 1024
 
 
 def rotate(log: Path) -> None:
-    """Move `log` to `.1`, `.1` to `.2` and so on; an empty or missing one stays as it is."""
+    """Rename `log` to `.1`, `.1` to `.2` and so on; an empty or missing one stays."""
     if not log.exists() or log.stat().st_size == 0:
         return
     _shift(log)
@@ -23,10 +23,10 @@ def rotate(log: Path) -> None:
 
 
 def bound(log: Path, max_bytes: int = MAX_BYTES) -> bool:
-    """Copy `log` aside and empty it if it is longer than `max_bytes`; return whether that was done.
+    """Copy `log` aside and truncate it if it is longer than `max_bytes`; return True if that was done.
 
-    The writer appends through its own descriptor and does not notice; lines written between copy and emptying are lost.
-    Where there is no room for the copy, the log is emptied without one. Never raises.
+    The writer appends through its own descriptor and does not notice; lines written between copy and truncation are
+    lost. Without room for the copy the log is truncated without one. Never raises.
     """
     with suppress(OSError):
         if log.stat().st_size > max_bytes:
@@ -42,7 +42,7 @@ def bound(log: Path, max_bytes: int = MAX_BYTES) -> bool:
 
 
 def tail(log: Path, lines: int = 20, max_bytes: int = 32 * 1024) -> str:
-    """Return the last `lines` lines of `log`, looking at no more than `max_bytes`; empty if there is none."""
+    """Return the last `lines` lines of `log`, from its last `max_bytes`; empty if there is none."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

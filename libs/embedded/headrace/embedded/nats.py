@@ -29,7 +29,7 @@ def password_variable(user: str) -> str:
 def nats_config(*, host: str, port: int, store_dir: str, users: Collection[BusUser], name: str = SERVER_NAME) -> str:
     """Return the server's configuration. Passwords come from password_variable(user), so the text holds no secret.
 
-    A password must begin with a letter: NATS reads the variable's value as it reads this file.
+    A password must begin with a letter: NATS parses the variable's value like this file.
     """
     return "\n".join(
         (
@@ -53,10 +53,11 @@ def nats_config(*, host: str, port: int, store_dir: str, users: Collection[BusUs
 
 
 def nats_program(*, data: Path, log: Path, port: int, passwords: Mapping[BusUser, str]) -> Program:
-    """Return the server as a Program, its configuration written into `data`; it will log to `log`. Raises ServerMissingError.
+    """Return the server as a Program, with its configuration written into `data`; it logs to `log`. Raises
+    ServerMissingError.
 
-    A stream that failed to write once because the disk was full refuses all writes from then on, also with room again,
-    until the server is started anew: so it is.
+    A stream that failed to write once because the disk was full refuses all writes until the server is restarted: so it
+    is.
     """
     private_folder(data)
     config = data / "nats.conf"
@@ -115,7 +116,7 @@ def _quoted(text: str) -> str:
 
 
 async def _ready(port: int) -> bool:
-    """Whether our server greets there: NATS speaks first, with one line of JSON, once JetStream is up."""
+    """Return True if our server answers there: NATS speaks first, with one line of JSON, once JetStream is up."""
     try:
         async with asyncio.timeout(1):
             reader, writer = await asyncio.open_connection(HOST, port)

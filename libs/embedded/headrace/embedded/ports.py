@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 
 
 def is_free(port: int, host: str = HOST) -> bool:
-    """Return whether a server could listen on `host`:`port` now."""
+    """Return True if a server could listen on `host`:`port` now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closing connections are no obstacle
         try:
@@ -31,7 +31,7 @@ def is_free(port: int, host: str = HOST) -> bool:
 
 
 def check_address(host: str, asked: Iterable[int | None]) -> None:
-    """Raise AddressNotUsableError where nobody could listen on `host`, or on a port that was asked for, were it free."""
+    """Raise AddressNotUsableError if `host` cannot be listened on, or a requested port could not even if it were free."""
     for port in (None, *asked):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,9 +43,9 @@ def check_address(host: str, asked: Iterable[int | None]) -> None:
 
 
 class Ports:
-    """Names → ports, remembered in one private JSON file.
+    """Ports by name, stored in one private JSON file.
 
-    A port that was given is held until `close` by a name in the machine's network namespace (an abstract socket): of two stacks
+    A port is reserved until `close` by a name in the machine's network namespace (an abstract socket): of two stacks
     that start at once, the second does not choose it while the first one's server is not listening yet.
     """
 
@@ -55,7 +55,7 @@ class Ports:
         self._held: dict[int, socket.socket] = {}
 
     def take(self, name: str, *, wanted: int | None = None, host: str = HOST) -> int:
-        """Return a free port for `name`: `wanted` if it is free, else the remembered one, else a new one."""
+        """Return a free port for `name`: `wanted` if it is free, else the stored one, else a new one."""
         candidates = [port for port in (wanted, self._known.get(name)) if port is not None]
         port = next((port for port in candidates if self._claim(port, host)), None) or self._new(host)
         if self._known.get(name) != port:
@@ -64,23 +64,23 @@ class Ports:
         return port
 
     def usable(self, port: int, host: str) -> bool:
-        """Return whether a server could listen there, and no other one was given it."""
+        """Return True if a server could listen there, and no other one has reserved it."""
         return port not in self._held and self._free(port, host)
 
     def give_back(self, *names: str) -> None:
-        """Nobody listens on these ports any more; they may be taken again."""
+        """Release these ports."""
         for name in names:
             if (held := self._held.pop(self._known.get(name, 0), None)) is not None:
                 held.close()
 
     def close(self) -> None:
-        """Let others have the ports."""
+        """Release all ports."""
         for name in self._held.values():
             name.close()
         self._held.clear()
 
     def _claim(self, port: int, host: str) -> bool:
-        """Hold the port for this stack if nobody has it."""
+        """Reserve the port for this stack; return False if another one has it."""
         if not self.usable(port, host):
             return False
         name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

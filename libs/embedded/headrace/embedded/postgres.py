@@ -52,7 +52,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class PostgresFacts:
-    """Everything the server is made from."""
+    """Parameters of the server."""
 
     data: Path
     """Holds the cluster; made at the first start."""
@@ -67,12 +67,12 @@ class PostgresFacts:
 
     @property
     def url(self) -> str:
-        """Connects as the role `headrace`, which owns the database and may create others."""
+        """URL for the role `headrace`, which owns the database and may create others."""
         return f"postgresql://{ROLE}:{self.password}@{HOST}:{self.port}/{DATABASE}"
 
 
 async def postgres_program(facts: PostgresFacts) -> Program:
-    """Return the server as a Program, with its cluster made. Raises StartFailedError, ServerMissingError."""
+    """Return the server as a Program, with its cluster created. Raises StartFailedError, ServerMissingError."""
     binaries = postgres_bin()
     identity = facts.identity or await choose_identity(binaries / "postgres", facts.log)
     if facts.data.exists():
@@ -98,7 +98,7 @@ async def postgres_program(facts: PostgresFacts) -> Program:
 
 
 async def _make_cluster(facts: PostgresFacts, binaries: Path, identity: str) -> None:
-    """Make the cluster beside its place and move it there, so that one killed in the middle is made again."""
+    """Create the cluster in a temporary folder and rename it, so that an interrupted initdb is repeated."""
     new = facts.data.with_name(f"{facts.data.name}.new")
     await asyncio.to_thread(shutil.rmtree, new, ignore_errors=True)
     new.mkdir(mode=0o700)
@@ -126,10 +126,10 @@ async def _make_cluster(facts: PostgresFacts, binaries: Path, identity: str) -> 
 
 
 async def _clear_stale_pid(data: Path) -> None:
-    """End a server that still runs on `data`, and remove the pid file that names an unrelated process.
+    """Stop a server that still runs on `data`, and remove a pid file that names an unrelated process.
 
-    PostgreSQL itself removes one that names nobody; but it takes any living process for a server, and after the
-    restart of a container small process ids are soon in use again.
+    PostgreSQL itself removes one whose process is gone; but it takes any living process for a server, and after the
+    restart of a container small process ids are soon reused.
     """
     file = data / "postmaster.pid"
     try:
@@ -153,8 +153,10 @@ def _serves(pid: int, data: Path) -> bool:
 
 
 def shutting_down(data: Path) -> str | None:
-    """Say so where somebody else told the server to end: a smart shutdown (SIGTERM) takes no new connections, and waits for as long
-    as pools hold theirs."""
+    """Return why the server must be restarted if someone else asked it to shut down, else None.
+
+    A smart shutdown (SIGTERM) accepts no new connections, and waits for as long as pools hold theirs.
+    """
     with suppress(OSError):
         lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         if len(lines) >= _STATUS_LINE and lines[_STATUS_LINE - 1].strip() == "stopping":
@@ -163,7 +165,7 @@ def shutting_down(data: Path) -> str | None:
 
 
 async def _ready(facts: PostgresFacts) -> bool:
-    """Whether the server answers as `headrace`; makes role and database the first time."""
+    """Return True if the server answers as `headrace`; creates role and database the first time."""
     try:
         async with asyncio.timeout(2):
             await _make_database(facts)

@@ -18,9 +18,9 @@ _LOOKED_AT: Final = 100
 
 
 def private_folder(path: Path) -> Path:
-    """Make `path` a folder with mode 0700 that belongs to the caller, and return it resolved.
+    """Make `path` a folder with mode 0700 owned by the caller, and return it resolved.
 
-    Raises FolderNotUsableError where that is not possible; it never takes a folder over from another account.
+    Raises FolderNotUsableError if that fails; it never takes a folder over from another account.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def data_folder(path: Path) -> Path:
 
 
 class FolderLock:
-    """Holds `<data>/lock` from acquire() to release(). The kernel releases it when the process dies."""
+    """Lock on `<data>/lock` from acquire() to release(). The kernel releases it when the process dies."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -75,7 +75,7 @@ class FolderLock:
         self._fd = fd
 
     def release(self) -> None:
-        """Give the lock back; safe to repeat. The file stays: removing it would race with the next holder."""
+        """Release the lock; idempotent. The file stays: removing it would race with the next holder."""
         if self._fd is not None:
             os.ftruncate(self._fd, 0)
             os.close(self._fd)
@@ -90,7 +90,7 @@ class FolderLock:
 
 
 def lock_holder(data: Path) -> int | None:
-    """Return the pid of the process that holds the lock of `data`, or None if nobody does."""
+    """Return the pid of the process that holds the lock of `data`, or None."""
     try:
         fd = os.open(data / _LOCK, os.O_RDONLY)
     except FileNotFoundError:

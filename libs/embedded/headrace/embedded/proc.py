@@ -17,14 +17,14 @@ _POLL_S = 0.02
 
 
 def start_ticks(pid: int) -> int | None:
-    """Return when `pid` started, in clock ticks since boot; None if it is not alive (a zombie is dead)."""
+    """Return the start time of `pid`, in clock ticks since boot; None if it is not alive (a zombie is dead)."""
     found = read_stat(pid)
     return found.started if found is not None and found.alive else None
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
-    """One process for ever: its pid, when it started, and in which boot."""
+    """Unique identity of a process: its pid, start time, and boot id."""
 
     pid: int
     ticks: int
@@ -38,7 +38,7 @@ class ProcessId:
 
     @property
     def alive(self) -> bool:
-        """Whether this very process still runs."""
+        """True if this very process still runs."""
         return self.boot == boot_id() and start_ticks(self.pid) == self.ticks
 
     def signal(self, number: signal.Signals) -> None:
@@ -48,7 +48,7 @@ class ProcessId:
                 os.kill(self.pid, number)
 
     async def gone(self, timeout_s: float) -> bool:
-        """Wait until the process is gone, at most `timeout_s`; return whether it is."""
+        """Wait until the process has exited, at most `timeout_s`; return True if it has."""
         import asyncio  # noqa: PLC0415 - most commands only ask whether a process is alive
 
         with suppress(TimeoutError):
@@ -58,7 +58,7 @@ class ProcessId:
         return not self.alive
 
     async def end(self, steps: StopSteps) -> bool:
-        """Signal and wait through `steps`, then SIGKILL; return whether the process is gone."""
+        """Signal and wait through `steps`, then SIGKILL; return True if the process has exited."""
         for number, wait_s in (*steps, (signal.SIGKILL, 5.0)):
             self.signal(number)
             if await self.gone(wait_s):

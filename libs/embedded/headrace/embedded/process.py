@@ -20,7 +20,7 @@ LAUNCHER = Path(__file__).with_name("launch.py")
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How to start a program."""
+    """Command line of a program, with its environment."""
 
     argv: tuple[str, ...]
     """The program as an absolute path, and its arguments."""
@@ -34,10 +34,10 @@ class Command:
 
 
 class Child:
-    """A started child process, in a session of its own: a terminal's Ctrl-C reaches the parent only.
+    """Started child process, in a session of its own: a terminal's Ctrl-C reaches the parent only.
 
-    The kernel ties the child to the *thread* that started it, so start children from a thread that lives as long
-    as they shall: the main one, or one that runs the event loop.
+    The kernel ties the child to the *thread* that started it, so start children from a thread that lives as long as
+    they shall: the main one, or one that runs the event loop.
     """
 
     def __init__(self, popen: subprocess.Popen[bytes], on_exit: Callable[[], None]) -> None:
@@ -58,9 +58,9 @@ class Child:
         *,
         descriptors: Sequence[tuple[str, int]] = (),
     ) -> Child:
-        """Start `command` with its output appended to `log`; `on_exit` is called once, when it ended. Raises OSError.
+        """Start `command` with its output appended to `log`; `on_exit` is called once, after its exit. Raises OSError.
 
-        `descriptors`: names and numbers of those that it gets as sd_listen_fds(3) says.
+        `descriptors`: names and numbers of those passed to it by sd_listen_fds(3).
         """
         launcher = (sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(command.on_parent_death)))
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -81,7 +81,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id; it may be another process's once this one ended."""
+        """Process id; it may be reused once the process has exited."""
         return self._popen.pid
 
     @property
@@ -90,7 +90,7 @@ class Child:
         return self._popen.returncode
 
     async def wait(self) -> int:
-        """Return the exit code when the process has ended."""
+        """Return the exit code once the process has exited."""
         await self._exited.wait()
         return self._popen.wait()
 
@@ -105,7 +105,7 @@ class Child:
         return await self.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send `number`; do nothing if the process has ended."""
+        """Send `number`; do nothing if the process has exited."""
         if self._popen.returncode is None:
             self._popen.send_signal(number)
 
@@ -118,7 +118,7 @@ class Child:
 
 
 async def run_to_end(command: Command, log: Path, timeout_s: float) -> int:
-    """Run `command` and return its exit code. Raises TimeoutError after `timeout_s`, with the process ended."""
+    """Run `command` and return its exit code. Raises TimeoutError after `timeout_s`, with the process killed."""
     child = Child.start(command, log)
     try:
         async with asyncio.timeout(timeout_s):

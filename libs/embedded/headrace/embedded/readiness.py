@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 
 async def answers_200(url: str, timeout_s: float = 2.0) -> bool:
-    """Return whether a GET of `url` (plain http) is answered 200 within `timeout_s`.
+    """Return True if a GET of `url` (plain http) is answered 200 within `timeout_s`.
 
-    By hand, since it is asked many times while a service starts and an HTTP client costs more than the question.
+    Written by hand, since it is polled while a service starts and an HTTP client costs more than the request.
     """
     parts = urlsplit(url)
     try:

@@ -19,17 +19,17 @@ LEFTOVER_WAIT_S = 30.0
 
 
 def record(run: Path, name: str, process: ProcessId) -> None:
-    """Remember that `process` is the child `name`."""
+    """Write the pid file of the child `name`."""
     write_atomically(_file(run, name), json.dumps(asdict(process)) + "\n")
 
 
 def forget(run: Path, name: str) -> None:
-    """Forget the child `name`; safe to repeat."""
+    """Remove the pid file of the child `name`; idempotent."""
     _file(run, name).unlink(missing_ok=True)
 
 
 def recorded(run: Path, name: str) -> ProcessId | None:
-    """Return the process remembered as `name`, which may be long dead; None if there is none that can be read."""
+    """Return the process in the pid file of `name`, which may have exited long ago; None if it is unreadable."""
     try:
         return ProcessId(**json.loads(_file(run, name).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -37,9 +37,9 @@ def recorded(run: Path, name: str) -> ProcessId | None:
 
 
 async def end_leftovers(run: Path, wait_s: float = LEFTOVER_WAIT_S) -> None:
-    """Wait until every remembered process is gone, and kill those that are not after `wait_s`.
+    """Wait until every recorded process has exited, and kill the others after `wait_s`.
 
-    They need no signal of ours before that: the kernel sent each its own when its parent died.
+    No signal is sent before: the kernel signalled each when its parent died.
     """
     await asyncio.gather(*(_end(run, name, wait_s) for name in _names(run)))
 

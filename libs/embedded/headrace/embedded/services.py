@@ -24,7 +24,7 @@ _KERNEL_PORTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What a person may choose for `headrace up`."""
+    """Options of `headrace up`."""
 
     data: Path
     runtime: Runtime = "process"
@@ -47,7 +47,7 @@ class UpOptions:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Everything the services are told: where the servers are, their passwords and ports. Holds secrets."""
+    """Addresses, passwords and ports that the services' environments are made from. Holds secrets."""
 
     options: UpOptions
     data: Path
@@ -68,33 +68,33 @@ class Installation:
 
     @property
     def api_url(self) -> str:
-        """Where a person on this machine reaches the manager."""
+        """URL of the manager on this machine."""
         return f"http://{_reachable(self.options.listen_host)}:{self.api_port}"
 
     @property
     def proxy_url(self) -> str:
-        """Where a caller on this machine reaches the app-proxy."""
+        """URL of the app-proxy on this machine."""
         return f"http://{_reachable(self.options.listen_host)}:{self.proxy_port}"
 
     @property
     def reserved_ports(self) -> str:
-        """Every port of the stack itself, as a setting: no service may have one of them for its own."""
+        """Every port of the stack itself, as a setting: no service may have one of them as its own port."""
         return json.dumps(sorted({self.api_port, self.proxy_port, *self.admin_ports.values(), *self.server_ports}))
 
     @property
     def admin_key_file(self) -> Path:
-        """Where the manager writes the first admin key at its first start (0600)."""
+        """File into which the manager writes the first admin key at its first start (0600)."""
         return self.data / "admin-key"
 
     @property
     def folders_root(self) -> Path:
-        """Model folders, shared by manager and agents."""
+        """Folder of the model folders, shared by manager and agents."""
         return self.data / "folders"
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service process for the supervisor."""
+    """Definition of one service process for the supervisor."""
 
     name: str
     argv: tuple[str, ...]
@@ -120,15 +120,15 @@ def admin_names(agents: int) -> tuple[str, ...]:
 
 
 def agent_names(agents: int) -> tuple[str, ...]:
-    """Return the agents' ids, which are also their bus users and the names of their processes."""
+    """Return the agents' ids, which are also their bus users and process names."""
     return tuple(f"agent-{n}" for n in range(1, agents + 1))
 
 
 def default_services(there: Installation, base: Mapping[str, str]) -> tuple[Service, ...]:
     """Return manager, agents, app-proxy and autoscaler. `base` is the environment they inherit.
 
-    The manager starts first, since it makes the bus' streams. Traffic and scaling stop first, then the agents with
-    their kernels, and the manager last, so that it hears what the others report.
+    The manager starts first, since it creates the bus' streams. App-proxy and autoscaler stop first, then the agents
+    with their kernels, and the manager last, so that it receives their last reports.
     """
 
     def service(name: str, kind: UserKind, *, start: int, stop: int, grace_s: float) -> Service:
@@ -154,7 +154,7 @@ def default_services(there: Installation, base: Mapping[str, str]) -> tuple[Serv
 
 
 def service_environment(there: Installation, name: str, kind: UserKind, base: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of the service process `name`: `base`, and over it what the stack decides."""
+    """Return the whole environment of the service process `name`: `base`, overridden by the stack's values."""
     prefix = f"HEADRACE_{kind.upper()}_"
     own = _bus(there, name) | _specific(there, name, kind)
     return {**base, "PYTHONUNBUFFERED": "1", **{prefix + key: value for key, value in own.items()}}
@@ -218,5 +218,5 @@ def _kernel_ports(index: int) -> str:
 
 
 def _reachable(listen_host: str) -> str:
-    """Return the address under which this machine reaches a listener on `listen_host`."""
+    """Return the address by which this machine reaches a listener on `listen_host`."""
     return HOST if listen_host in {"", "0.0.0.0", "::"} else listen_host

@@ -24,14 +24,14 @@ SERVERS: Final = ("postgres", "nats", "valkey")
 
 
 class EmbeddedServers:
-    """The servers, from `async with` until its end, restarted whenever one dies (same port, same data).
+    """The servers, running inside the `async with`, and restarted when one exits (same port, same data).
 
-    `data` becomes a folder with mode 0700: passwords, ports, logs and the servers' data lie in it and are found again
-    at the next start. While the servers run it is locked. No server outlives this process, however it ends; nor the
-    *thread* that entered, so enter in the main thread or use `servers_in_thread`.
+    `data` becomes a folder with mode 0700 for passwords, ports, logs and the servers' data, which are reused at the
+    next start. It is locked while the servers run. No server outlives this process, however it ends; nor the *thread*
+    that entered, so enter in the main thread or use `servers_in_thread`.
 
-    Entering raises AlreadyRunningError, FolderNotUsableError, ServerMissingError or StartFailedError, and then
-    nothing is left running.
+    Entering raises AlreadyRunningError, FolderNotUsableError, ServerMissingError or StartFailedError, and then nothing
+    is left running.
     """
 
     def __init__(
@@ -44,9 +44,10 @@ class EmbeddedServers:
         identity: str | None = None,
         on_change: Callable[[str, str], None] = lambda _name, _what: None,
     ) -> None:
-        """`only`: which servers. `users`: who may use the bus. `durable=False`: faster, for tests.
+        """`only`: which servers. `users`: the bus users. `durable=False`: faster, for tests.
 
-        `identity`: as whom PostgreSQL runs; None finds out. `on_change(name, what)` hears "ready", "ended", "restarted".
+        `identity`: PostgreSQL's account; None chooses one. `on_change(name, what)` is called with "ready", "ended",
+        "restarted".
         """
         unknown = set(only) - set(SERVERS)
         if unknown:
@@ -82,7 +83,7 @@ class EmbeddedServers:
 
     @property
     def server_ports(self) -> dict[str, int]:
-        """Server → its port on 127.0.0.1."""
+        """Port of each server, on 127.0.0.1."""
         return dict(self._server_ports)
 
     @property
@@ -92,22 +93,22 @@ class EmbeddedServers:
 
     @property
     def run(self) -> Path:
-        """The folder of what is known about running children."""
+        """Folder of the children's pid files."""
         return self.data / "run"
 
     @property
     def database_url(self) -> str:
-        """With user and password; a role that owns the database and may create others."""
+        """URL with user and password, for a role that owns the database and may create others."""
         return self._urls["postgres"]
 
     @property
     def nats_url(self) -> str:
-        """Without credentials; see nats_user()."""
+        """URL without credentials; see nats_user()."""
         return self._urls["nats"]
 
     @property
     def redis_url(self) -> str:
-        """With the password."""
+        """URL with the password."""
         return self._urls["valkey"]
 
     def nats_user(self, name: str) -> tuple[str, str]:

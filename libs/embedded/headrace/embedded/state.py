@@ -13,7 +13,7 @@ from headrace.embedded.proc import ProcessId
 
 
 class Phase(StrEnum):
-    """How far the stack is."""
+    """Phase of the stack."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -34,7 +34,7 @@ class ProcessState(BaseModel):
 
 
 class StackState(BaseModel):
-    """The stack as its supervisor sees it; no secrets."""
+    """State of the stack, as its supervisor writes it; no secrets."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
@@ -59,7 +59,7 @@ class StackState(BaseModel):
 
     @property
     def process(self) -> ProcessId:
-        """The supervisor."""
+        """Identity of the supervisor's process."""
         return ProcessId(self.pid, self.ticks, self.boot)
 
 
@@ -79,7 +79,7 @@ def remove_state(data: Path) -> None:
 
 
 def read_state(data: Path) -> StackState | None:
-    """Return the state of the stack that runs on `data`, or None if none does (one that was killed is none)."""
+    """Return the state of the stack that runs on `data`, or None if none does (a killed one counts as none)."""
     try:
         state = StackState.model_validate_json(state_file(data).read_text(encoding="utf-8"))
     except (OSError, ValidationError):

@@ -63,7 +63,7 @@ Services = Callable[[Installation, Mapping[str, str]], Sequence[Service]]
 
 
 class Stage(StrEnum):
-    """What a progress line is about."""
+    """Subject of a progress line."""
 
     SERVERS = "servers"
     PORT = "port"
@@ -76,7 +76,7 @@ class Stage(StrEnum):
 
 
 class StopResult(StrEnum):
-    """What stop() found and did."""
+    """Result of stop()."""
 
     NOT_RUNNING = "not-running"
     STOPPED = "stopped"
@@ -90,10 +90,10 @@ async def run(
     services: Services = default_services,
     stop_event: asyncio.Event | None = None,
 ) -> None:
-    """Run the stack until SIGINT, SIGTERM, or `stop_event` where one is given; return once everything has ended.
+    """Run the stack until SIGINT, SIGTERM, or `stop_event` if given; return once everything has stopped.
 
-    Call it in the main thread: the kernel ties the children to the calling one. `services` says which processes run
-    on the servers. Raises EmbeddedError subclasses if the stack cannot start; then nothing is left running.
+    Call it in the main thread: the kernel ties the children to the calling one. `services` are the processes to run on
+    the servers. Raises EmbeddedError subclasses if the stack cannot start; then nothing is left running.
     """
     supervisor = _Supervisor(options, on_progress, services)
     with _stop_on_signals() if stop_event is None else _given(stop_event) as stopping:
@@ -139,12 +139,12 @@ class _Supervisor:
         self._written = True
 
     def tell(self, stage: Stage, detail: str) -> None:
-        """Hand a progress line on."""
+        """Report a progress line."""
         with suppress(OSError):  # the terminal is gone; the work is not
             self._on_progress(stage, detail)
 
     async def run(self) -> None:
-        """Start everything and wait to be cancelled; stops everything however it ends."""
+        """Start everything and wait to be cancelled; stop everything, however it ends."""
         check_address(self._options.listen_host, (self._options.api_port, self._options.proxy_port))
         self.tell(Stage.SERVERS, "starting PostgreSQL, NATS and Valkey")
         users = embedded_users(self._options.agents)
@@ -171,9 +171,9 @@ class _Supervisor:
                 self.tell(Stage.STOPPING, "stopping PostgreSQL, NATS and Valkey")
 
     def _ask_for_other_ports(self, error: StartFailedError, there: Installation, ports: Ports, left: int) -> None:
-        """Go on where services could not start because somebody took a port of theirs after it was chosen; else raise `error`.
+        """Choose other ports if services could not start because theirs were taken meanwhile; else raise `error`.
 
-        Raises PortTakenError where the port was asked for.
+        Raises PortTakenError for a requested port.
         """
         options, host = self._options, self._options.listen_host
         ports.give_back("manager", "appproxy", *(f"{name}.admin" for name in there.admin_ports))
@@ -207,7 +207,7 @@ class _Supervisor:
         )
 
     def _port(self, ports: Ports, name: str, asked: int | None, usual: int, what: str) -> int:
-        """Return the port that was asked for, else the usual or another one. Raises PortTakenError."""
+        """Return the requested port, else the default or another one. Raises PortTakenError."""
         host = self._options.listen_host
         if asked is not None and not ports.usable(asked, host):
             raise PortTakenError(asked, host, what)
@@ -267,7 +267,7 @@ class _Supervisor:
         self._write()
 
     async def _keep_state_written(self) -> None:
-        """Write again, until cancelled, what a full disk did not take."""
+        """Retry, until cancelled, a write of the state that a full disk refused."""
         while True:
             await asyncio.sleep(_STATE_AGAIN_S)
             if not self._written:
@@ -316,7 +316,7 @@ def _tiers(services: Sequence[Service], key: Callable[[Service], int]) -> Iterat
 
 @contextmanager
 def _stop_on_signals() -> Iterator[asyncio.Event]:
-    """Yield an event that SIGINT, SIGTERM and a closed terminal set; a second signal changes nothing."""
+    """Yield an event that SIGINT, SIGTERM and SIGHUP set; a second signal changes nothing."""
     loop, event = asyncio.get_running_loop(), asyncio.Event()
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` asks to outlive the terminal

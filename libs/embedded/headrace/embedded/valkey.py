@@ -38,7 +38,7 @@ def valkey_config(*, data: Path, port: int, password: str) -> str:
 
 
 def valkey_program(*, data: Path, port: int, password: str) -> Program:
-    """Return the server as a Program, its configuration written into `data`. Raises ServerMissingError."""
+    """Return the server as a Program, with its configuration written into `data`. Raises ServerMissingError."""
     private_folder(data)
     config = data / "valkey.conf"
     write_atomically(config, valkey_config(data=data, port=port, password=password))
@@ -52,7 +52,7 @@ def valkey_program(*, data: Path, port: int, password: str) -> Program:
 
 
 async def _ready(port: int, password: str) -> bool:
-    """Whether our server answers, with its data loaded."""
+    """Return True if our server answers, with its data loaded."""
     try:
         async with asyncio.timeout(1):
             reader, writer = await asyncio.open_connection(HOST, port)

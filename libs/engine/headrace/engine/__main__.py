@@ -18,7 +18,7 @@ _QUIET = ("/health", "/metrics", "/debug/requests")
 
 
 class _AccessLogger(AbstractAccessLogger):
-    """One line a request; what is polled is left out."""
+    """Access log with one line per request; polled paths are left out."""
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         if request.path not in _QUIET:
@@ -26,7 +26,7 @@ class _AccessLogger(AbstractAccessLogger):
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish open requests within the grace that is set."""
+    """Serve until SIGTERM or SIGINT, then finish open requests within the grace."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,7 +49,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Return the process's exit code: 0 after a stop, 1 when the port is taken, 2 for wrong settings."""
+    """Run the engine and return its exit code: 0 after a stop, 1 if the port is in use, 2 for invalid settings."""
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(
         level=logging.INFO,

@@ -21,7 +21,7 @@ _SOCKETS = web.AppKey("sockets", set[_Socket])
 
 
 def build(engine: Engine) -> web.Application:
-    """Return the application. Serve it with `handler_cancellation`, else a caller's leaving goes unnoticed."""
+    """Return the application. Serve it with `handler_cancellation`, else a caller's disconnect goes unnoticed."""
     app = web.Application(middlewares=[_errors], client_max_size=_BODY_BYTES)
     app[ENGINE] = engine
     app[_SOCKETS] = set()
@@ -75,7 +75,7 @@ async def _metrics(request: web.Request) -> web.Response:
 
 
 async def _echo(request: web.Request) -> _Socket:
-    """Send every message back as it came, text as text and bytes as bytes, at most 1 MiB each."""
+    """Echo every message, text as text and bytes as bytes, at most 1 MiB each."""
     engine = request.app[ENGINE]
     socket = web.WebSocketResponse(max_msg_size=_MESSAGE_BYTES, heartbeat=30.0)
     await socket.prepare(request)
@@ -109,12 +109,12 @@ async def _requests(request: web.Request) -> web.Response:
 
 
 async def _settings(request: web.Request) -> web.Response:
-    """200 with how the engine behaves now."""
+    """200 with the current behaviour."""
     return web.json_response(vars(request.app[ENGINE].behaviour))
 
 
 async def _change_settings(request: web.Request) -> web.Response:
-    """200 with how the engine behaves after the change; 400 names the first wrong setting, then nothing changed."""
+    """200 with the changed behaviour; 400 names the first invalid setting, and nothing is changed."""
     engine = request.app[ENGINE]
     try:
         body = await request.json()

@@ -16,7 +16,7 @@ _MAX_INPUTS = 256
 
 @dataclass(frozen=True)
 class Call:
-    """An accepted chat or completion: the whole answer is known before the first token leaves."""
+    """Accepted chat or completion: the whole response is computed before the first token is sent."""
 
     kind: Literal["chat", "completion"]
     model: str
@@ -29,7 +29,7 @@ class Call:
 
     @property
     def usage(self) -> dict[str, int]:
-        """The usage object of a complete answer."""
+        """The usage object of a complete response."""
         return usage(self.prompt_tokens, len(self.tokens))
 
 
@@ -54,7 +54,7 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
 
 
 def parse_body(raw: bytes) -> Body:
-    """Return the JSON object in `raw`."""
+    """Parse the JSON object in `raw`."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
@@ -65,7 +65,7 @@ def parse_body(raw: bytes) -> Body:
 
 
 def chat(body: Body, settings: Settings, behaviour: Behaviour) -> Call:
-    """Accept a body of POST /v1/chat/completions."""
+    """Parse a body of POST /v1/chat/completions."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise BadRequest("messages must be a list with at least one message", param="messages")
@@ -74,7 +74,7 @@ def chat(body: Body, settings: Settings, behaviour: Behaviour) -> Call:
 
 
 def completion(body: Body, settings: Settings, behaviour: Behaviour) -> Call:
-    """Accept a body of POST /v1/completions."""
+    """Parse a body of POST /v1/completions."""
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
         prompt = prompt[0]
@@ -84,7 +84,7 @@ def completion(body: Body, settings: Settings, behaviour: Behaviour) -> Call:
 
 
 def embeddings(body: Body, settings: Settings) -> EmbeddingCall:
-    """Accept a body of POST /v1/embeddings."""
+    """Parse a body of POST /v1/embeddings."""
     model = _model(body, settings)
     given = body.get("input")
     texts = [given] if isinstance(given, str) else given

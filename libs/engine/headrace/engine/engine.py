@@ -22,18 +22,18 @@ _CRASH_DELAY_S = 0.05
 
 
 class StreamCut(Exception):  # noqa: N818  # it is an order, not an error
-    """The settings ask to abort this stream's connection here."""
+    """Simulated interruption of this stream's connection."""
 
 
 def _exit(code: int) -> NoReturn:
-    """End the process as a crash does: no cleanup, open connections are reset."""
+    """Exit like a crash: no cleanup, open connections are reset."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 class Engine:
-    """One simulated engine. `crash` is called with the exit code when the settings ask for a crash."""
+    """Simulated engine. `crash` is called with the exit code for a simulated crash."""
 
     def __init__(self, settings: Settings, *, crash: Callable[[int], None] = _exit) -> None:
         self.settings = settings
@@ -50,9 +50,9 @@ class Engine:
         self._behave(settings.behaviour, start_countdown=True)
 
     def change(self, values: Mapping[str, object]) -> None:
-        """Behave as `values` say from now on. Raises SettingError naming the first wrong one; then nothing changed.
+        """Apply new settings. Raises SettingError naming the first invalid one; then nothing is changed.
 
-        Requests that hang and are no longer asked to go on at once.
+        Hanging requests that need not hang any more go on at once.
         """
         self._behave(self.behaviour.changed(values), start_countdown="crash_after_requests" in values)
 
@@ -72,16 +72,16 @@ class Engine:
 
     @property
     def loaded(self) -> bool:
-        """Whether the load time is over."""
+        """True once the load time is over."""
         return time.monotonic() - self._born >= self.behaviour.load_s
 
     @property
     def kv_cache_usage(self) -> float:
-        """Share of the simulated KV cache that running requests fill, 0 to 1."""
+        """Part of the simulated KV cache in use by running requests, 0 to 1."""
         return min(1.0, self.ledger.held_tokens / self.settings.kv_cache_tokens)
 
     async def while_set(self, name: str) -> None:
-        """Return once the boolean setting `name` is off: at once, or after a change."""
+        """Wait until the boolean setting `name` is off."""
         while getattr(self.behaviour, name):
             await self._changed.wait()
 
@@ -89,10 +89,10 @@ class Engine:
     async def admitted(
         self, path: str, *, model: str, stream: bool, prompt_tokens: int, headers: Mapping[str, str]
     ) -> AsyncIterator["Work"]:
-        """Run a request: record it, let it wait for a slot, apply the faults that are set.
+        """Run a request: record it, queue it for a slot, apply the configured faults.
 
-        Raises StillLoading, SimulatedFailure or QueueFull before the block runs. Cancellation at any moment
-        frees the slot or the place in the queue at once.
+        Raises StillLoading, SimulatedFailure or QueueFull before the block runs. Cancellation at any moment frees the
+        slot or the place in the queue at once.
         """
         if not self.loaded:
             raise StillLoading("the model is still loading; try again later")
@@ -112,7 +112,7 @@ class Engine:
                     raise
 
     def varied(self, seconds: float) -> float:
-        """Return `seconds` with the jitter that is set."""
+        """Return `seconds` with the configured jitter."""
         return seconds * (1 + self.behaviour.jitter * self._rng.uniform(-1, 1))
 
     def _count_down_to_crash(self) -> None:
@@ -127,7 +127,7 @@ class Engine:
 
 
 class Work:
-    """A request that holds a slot: paces its tokens and measures them."""
+    """Request that holds a slot: paces its tokens and measures them."""
 
     def __init__(self, engine: Engine, entry: Entry) -> None:
         self._engine = engine
@@ -136,7 +136,7 @@ class Work:
         self._first = self._last = self._scheduled
 
     async def prefill(self) -> None:
-        """Wait as long as the first token takes."""
+        """Wait for the configured time to first token."""
         engine = self._engine
         await asyncio.sleep(engine.varied(engine.behaviour.time_to_first_token_s))
         self._first = self._last = time.monotonic()
@@ -144,7 +144,7 @@ class Work:
         engine.metrics.first_token.observe(self._first - self._entry.began)
 
     async def tokens(self, tokens: Sequence[str]) -> AsyncIterator[str]:
-        """Yield `tokens` at the pace that is set. Raises StreamCut where the settings ask to cut a stream."""
+        """Yield `tokens` at the configured rate. Raises StreamCut for a simulated interruption."""
         engine = self._engine
         await self.prefill()
         due = self._first
@@ -163,7 +163,7 @@ class Work:
             yield token
 
     def finished(self, reason: str, max_tokens: int | None = None) -> None:
-        """Count the request as answered in full."""
+        """Count the request as fully answered."""
         metrics, entry = self._engine.metrics, self._entry
         now = time.monotonic()
         metrics.success[reason].add()

@@ -54,7 +54,7 @@ _EMBEDDED_WORDS = 64  # a long text must not hold up the event loop
 
 
 def count_tokens(text: str) -> int:
-    """Return how many tokens `text` has: each word and each punctuation mark is one."""
+    """Return the number of tokens in `text`: each word and each punctuation mark is one."""
     return len(_PIECES.findall(text))
 
 
@@ -64,7 +64,7 @@ def _rng(*parts: object) -> random.Random:
 
 
 def answer(seed: int, model: str, prompt: str, tokens: int) -> list[str]:
-    """Return an answer of exactly `tokens` tokens. The joined strings are the text; each string is one token."""
+    """Return a text of exactly `tokens` tokens, as a list of tokens."""
     rng = _rng("answer", seed, model, prompt)
     made: list[str] = []
     for index in range(tokens):
@@ -78,9 +78,9 @@ def answer(seed: int, model: str, prompt: str, tokens: int) -> list[str]:
 
 
 def cut_at_stop(tokens: Sequence[str], stop: Sequence[str]) -> tuple[list[str], bool]:
-    """Return the tokens before the first of the `stop` texts, and whether one was met.
+    """Return the tokens before the first of the `stop` texts, and True if one was found.
 
-    The stop text itself is left out, as OpenAI's API promises; a token that holds its beginning is shortened.
+    The stop text itself is left out, as OpenAI's API specifies; a token that contains its beginning is shortened.
     """
     text = "".join(tokens)
     ends = [text.find(word) for word in stop if word in text]
@@ -97,9 +97,9 @@ def cut_at_stop(tokens: Sequence[str], stop: Sequence[str]) -> tuple[list[str], 
 
 
 def embed(seed: int, text: str, dimensions: int) -> list[float]:
-    """Return a unit vector for `text`. Texts that share words lie near each other, others do not.
+    """Return a unit vector for `text`. Texts that share words are close to each other, others are not.
 
-    It is a sum of one random direction for each of the first words, so it says nothing about meaning.
+    It is the sum of one random direction for each of the first words, so it does not model meaning.
     """
     total = [0.0] * dimensions
     words = _PIECES.findall(text.lower())[:_EMBEDDED_WORDS]
@@ -126,5 +126,5 @@ def _unit(vector: Sequence[float]) -> list[float]:
 
 
 def pack(vector: Sequence[float]) -> bytes:
-    """Return the vector as little-endian 32-bit floats: what `encoding_format: base64` carries."""
+    """Return the vector as little-endian 32-bit floats: the content of `encoding_format: base64`."""
     return struct.pack(f"<{len(vector)}f", *vector)

@@ -31,7 +31,7 @@ class Entry:
 
 
 class Ledger:
-    """Open requests, the last thousand ended ones, and how many ended in which way."""
+    """Open requests, the last thousand ended ones, and counters by outcome."""
 
     def __init__(self, *, wall: Callable[[], float], clock: Callable[[], float]) -> None:
         self._wall = wall
@@ -43,15 +43,15 @@ class Ledger:
 
     @property
     def held_tokens(self) -> int:
-        """Tokens of all running requests: what would lie in a KV cache."""
+        """Tokens of all running requests, which a KV cache would hold."""
         return sum(e.prompt_tokens + e.completion_tokens for e in self._open.values() if e.state == "running")
 
     @contextmanager
     def entry(self, path: str, *, model: str, stream: bool, headers: Mapping[str, str]) -> Iterator[Entry]:
-        """Keep a record for as long as the block runs.
+        """Record a request for as long as the block runs.
 
-        It ends as finished; as cancelled when the caller left (cancellation, broken connection) or the engine was
-        stopped; as failed on any other error.
+        Its outcome is finished; cancelled if the caller disconnected or the engine was stopped; failed on any other
+        error.
         """
         self._started += 1
         entry = Entry(
@@ -97,7 +97,7 @@ class Ledger:
 
 
 def _shown(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that tell how the request came here; of credentials only that they are there."""
+    """Return the headers that show the request's path through proxies; of credentials only that they are present."""
     shown = {
         name.lower(): value[:_HEADER_CHARS]
         for name, value in headers.items()

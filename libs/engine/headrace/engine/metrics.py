@@ -81,7 +81,7 @@ _REQUEST = (
 
 
 class Counter:
-    """A number that only grows."""
+    """Counter metric."""
 
     def __init__(self) -> None:
         self.value = 0.0
@@ -92,7 +92,7 @@ class Counter:
 
 
 class Histogram:
-    """Counts of observed values in buckets."""
+    """Histogram metric."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = (*bounds, math.inf)
@@ -100,7 +100,7 @@ class Histogram:
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Count `value` into its bucket (upper bounds are inclusive)."""
+        """Count `value` in its bucket (upper bounds are inclusive)."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
@@ -116,7 +116,7 @@ class Histogram:
 
 
 class Metrics:
-    """Everything that is counted as it happens. Gauges are read from where the facts are, at exposition."""
+    """Counters and histograms of the engine. Gauges are computed at exposition."""
 
     def __init__(self, model: str, max_model_len: int) -> None:
         escaped = model.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -138,7 +138,7 @@ class Metrics:
         self.request_max_tokens = Histogram(lengths)
 
     def page(self, *, running: int, waiting: int, kv_cache_usage: float) -> str:
-        """Return the whole page. `kv_cache_usage` is a share, 1 is full."""
+        """Return the whole page. `kv_cache_usage` is a ratio, 1 is full."""
         lines: list[str] = []
         for name, text, value in (
             ("num_requests_running", "Number of requests in model execution batches.", float(running)),

@@ -21,14 +21,14 @@ routes = web.RouteTableDef()
 
 
 def setup(app: web.Application) -> None:
-    """Add the routes; `app[ENGINE]` must be there."""
+    """Add the routes; `app[ENGINE]` must be set."""
     app[_IDS] = {"next": 0}
     app.add_routes(routes)
 
 
 @routes.get("/v1/models")
 async def list_models(request: web.Request) -> web.Response:
-    """200 with the names the engine answers to."""
+    """200 with the model names."""
     settings = request.app[ENGINE].settings
     models = [
         {"id": name, "object": "model", "created": 0, "owned_by": "headrace", "max_model_len": settings.max_model_len}
@@ -102,9 +102,9 @@ async def _answer(request: web.Request, call: Call) -> web.StreamResponse:
 
 
 async def _stream(request: web.Request, response: web.StreamResponse, reply: "_Reply", work: Work) -> None:
-    """Send the answer as server-sent events, one chunk for each token, then `[DONE]`.
+    """Send the response as server-sent events, one chunk for each token, then `[DONE]`.
 
-    The status line leaves with the first token, so whatever fails before has a status of its own.
+    The status line is sent with the first token, so whatever fails before has a status of its own.
     """
     async for token in work.tokens(reply.call.tokens):
         if not response.prepared:
@@ -130,7 +130,7 @@ def _next_id(request: web.Request) -> int:
 
 
 class _Reply:
-    """The JSON shapes of one answer."""
+    """JSON shapes of one response."""
 
     def __init__(self, call: Call, number: int) -> None:
         self.call = call
@@ -138,7 +138,7 @@ class _Reply:
         self._head = {"id": f"{prefix}-{number:016x}", "created": int(time.time()), "model": call.model}
 
     def whole(self, text: str) -> dict[str, Any]:
-        """Return the complete answer."""
+        """Return the complete response."""
         body: dict[str, Any] = (
             {"message": {"role": "assistant", "content": text}} if self.call.kind == "chat" else {"text": text}
         )

@@ -4,7 +4,7 @@ from aiohttp import web
 
 
 class Refusal(Exception):  # noqa: N818  # its subclasses say what is wrong
-    """A request that is answered with an error. Its text is for the caller."""
+    """Base of errors that are sent as a response. The text is for the caller."""
 
     status = 500
     kind = "server_error"
@@ -17,25 +17,25 @@ class Refusal(Exception):  # noqa: N818  # its subclasses say what is wrong
 
 
 class BadRequest(Refusal):
-    """The request cannot be answered as it is; repeating it cannot help."""
+    """Invalid request; repeating it cannot help."""
 
     status, kind = 400, "invalid_request_error"
 
 
 class ContextTooLong(BadRequest):
-    """Prompt and answer together pass the model's limit."""
+    """Prompt and completion together exceed the model's limit."""
 
     code = "context_length_exceeded"
 
 
 class UnknownModel(Refusal):
-    """No model of that name is served here."""
+    """The engine serves no model of that name."""
 
     status, kind, code = 404, "invalid_request_error", "model_not_found"
 
 
 class QueueFull(Refusal):
-    """As many requests wait as may; a later try can succeed."""
+    """The queue is full; a later request can succeed."""
 
     status, kind, code = 429, "rate_limit_error", "queue_full"
 
@@ -47,7 +47,7 @@ class StillLoading(Refusal):
 
 
 class SimulatedFailure(Refusal):
-    """A failure that the settings ask for."""
+    """Failure configured by the settings."""
 
     code = "simulated_failure"
 

@@ -17,7 +17,7 @@ _Description: TypeAlias = tuple[Value, str, float, float]  # default, what it do
 
 
 class SettingError(ValueError):
-    """A setting is unknown or its value is not allowed. `name` is the setting's, the text says what is allowed."""
+    """Unknown setting, or a value that is not allowed. `name` is the setting's; the text says what is allowed."""
 
     def __init__(self, name: str, detail: str) -> None:
         super().__init__(f"{name}: {detail}")
@@ -30,7 +30,7 @@ def _setting(default: Value, text: str, low: float = 0, high: float = 0) -> Any:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How the engine behaves. Every field can be changed while it runs, through POST /debug/settings."""
+    """Behaviour of the engine. Every field can be changed while it runs, through POST /debug/settings."""
 
     load_s: float = _setting(0.0, "seconds from the start until /health answers 200", 0, 86_400)
     time_to_first_token_s: float = _setting(0.02, "seconds from getting a slot to the first token", 0, 3_600)
@@ -54,7 +54,7 @@ class Behaviour:
     ballast_mib: int = _setting(0, "memory to hold, in MiB", 0, 1 << 20)
 
     def changed(self, values: Mapping[str, object]) -> "Behaviour":
-        """Return a copy with `values` in place. Raises SettingError naming the first wrong one."""
+        """Return a copy with `values` set. Raises SettingError naming the first invalid one."""
         known = _live_settings()
         accepted: dict[str, Any] = {}
         for name, value in values.items():
@@ -66,7 +66,7 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the engine is started with."""
+    """All settings of the engine."""
 
     host: str = "0.0.0.0"
     port: int = 8000
@@ -105,10 +105,10 @@ _START: dict[str, _Description] = {
 
 
 def read(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings from `argv` (without the program's name) and `environ` (the process's by default).
+    """Read the settings from `argv` (without the program's name) and `environ` (the process's by default).
 
-    Raises SettingError for a wrong value or an unknown HEADRACE_ENGINE_* name. Wrong flags end the process
-    with argparse's message, `--help` ends it with the list of flags.
+    Raises SettingError for an invalid value or an unknown HEADRACE_ENGINE_* name. Invalid flags end the process with
+    argparse's message, `--help` ends it with the list of flags.
     """
     env = os.environ if environ is None else environ
     given: dict[str, object] = {
@@ -157,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _checked(name: str, value: object, description: _Description) -> Value:
-    """Return `value` in the default's type and within the limits; text is read as flags and variables give it."""
+    """Convert `value` to the default's type and check its limits; text is parsed like flags and variables."""
     default, _, low, high = description
     if isinstance(default, bool):
         return _boolean(name, value)

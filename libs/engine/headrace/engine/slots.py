@@ -9,9 +9,9 @@ from headrace.engine.problems import QueueFull
 
 
 class Slots:
-    """Slots for running requests. Both counts are the sizes of what is held, so they cannot drift.
+    """Slots for running requests. Both counts are the sizes of collections, so they cannot drift.
 
-    `limits` returns (slots, longest queue) and is asked each time, because the settings change live.
+    `limits` returns (slots, longest queue) and is called each time, because the settings change at run time.
     """
 
     def __init__(self, limits: Callable[[], tuple[int, int]]) -> None:
@@ -21,19 +21,19 @@ class Slots:
 
     @property
     def running(self) -> int:
-        """Slots that are held."""
+        """Number of slots in use."""
         return len(self._held)
 
     @property
     def waiting(self) -> int:
-        """Requests in the queue."""
+        """Number of queued requests."""
         return len(self._queue)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Hold a slot, after waiting for one. Cancellation leaves the queue or frees the slot at once.
+        """Hold a slot, after queueing for one. Cancellation leaves the queue or frees the slot at once.
 
-        Raises QueueFull when as many wait as may.
+        Raises QueueFull if the queue is full.
         """
         ticket = await self._take()
         try:
@@ -42,7 +42,7 @@ class Slots:
             self._give(ticket)
 
     def wake(self) -> None:
-        """Hand free slots to those who wait; call it after the limits changed."""
+        """Assign free slots to queued requests; call it after the limits changed."""
         slots, _ = self._limits()
         while self._queue and len(self._held) < slots:
             waiter = self._queue.popleft()

@@ -9,7 +9,7 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Agents:
-    """Calls of machines: `/v1/agents`."""
+    """Client of `/v1/agents`: machines, for operators."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -23,5 +23,5 @@ class Agents:
         return self._transport.one(AgentDetail, "GET", f"/v1/agents/{segment(agent)}")
 
     def update(self, agent: str, body: UpdateAgent) -> AgentDetail:
-        """Say at which addresses the agent's replicas may be (operators). It holds from its next report on."""
+        """Set the addresses at which the agent's replicas may be (operators). Applies from its next report on."""
         return self._transport.one(AgentDetail, "PATCH", f"/v1/agents/{segment(agent)}", body=body)

@@ -30,7 +30,7 @@ _AGAIN: Final = {502, 503, 504}
 
 @dataclass(frozen=True)
 class Small:
-    """A file to send: its content or where it lies here, its path in the folder, and its size as far as is known."""
+    """File to upload: its local path or content, its path in the folder, and its size as far as known."""
 
     source: Path | bytes
     path: str
@@ -39,7 +39,7 @@ class Small:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file to fetch: its path in the folder, where it goes here, and its size as far as is known."""
+    """File to download: its path in the folder, its local path, and its size as far as known."""
 
     path: str
     to: Path
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 def batches(files: Iterable[F]) -> Iterator[list[F]]:
-    """Yield the files in parts that each make one request: at most 500 files, 8 MiB, or one larger file."""
+    """Yield batches of files, one per request: at most 500 files, 8 MiB, or one larger file."""
     batch: list[F] = []
     size = 0
     for file in files:
@@ -67,9 +67,10 @@ def batches(files: Iterable[F]) -> Iterator[list[F]]:
 def send_archive(
     transport: Transport, path: str, query: Query, files: Sequence[Small], directories: Sequence[str]
 ) -> ArchiveReceipt:
-    """Send the files and empty directories in one request. Files that cannot be read here are among the refused ones.
+    """Upload files and empty directories in one request. Files that cannot be read locally are among the refused ones.
 
-    It may be done twice, which changes nothing. Raises ApiError, TransferError when the server stays away.
+    The request may be repeated, which is idempotent. Raises ApiError, and TransferError if the server stays
+    unreachable.
     """
     content, unread = _packed(files, directories)
 
@@ -86,9 +87,9 @@ def send_archive(
 
 
 def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence[Wanted]) -> Iterator[RefusedEntry]:
-    """Fetch the files in one request, and yield those that did not come, with the reason. Each is there whole or not at all.
+    """Download files in one request, and yield those that failed, with the reason. Each is written whole or not at all.
 
-    Raises ApiError, TransferError when the server stays away, OSError when the disk takes none of them.
+    Raises ApiError, TransferError if the server stays unreachable, OSError if no file can be written.
     """
     body = Selection(paths=tuple(file.path for file in files))
     names: dict[Path, set[str]] = {}
@@ -126,7 +127,7 @@ def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence
 
 
 def _patiently(transport: Transport, once: Callable[[], T], what: str) -> T:
-    """Do it until it is answered. Raises ApiError, TransferError when the server stays away."""
+    """Repeat a request until it is answered. Raises ApiError, and TransferError if the server stays unreachable."""
     failures = 0
     while True:
         try:

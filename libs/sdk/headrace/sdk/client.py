@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """A synchronous client of Headrace's REST API; use it as a context manager, or close() it. Threads may share one.
+    """Synchronous client of Headrace's REST API; use it as a context manager, or close() it. Thread-safe.
 
-    Lists are iterators over all pages, fetched when needed. Names and ids can both be given where something is named.
-    Every call may raise ApiError, UnreachableError, AnswerLostError and UnexpectedAnswerError (see headrace.sdk.errors);
-    safe requests are repeated `retries` times when no connection comes about.
+    Lists are iterators over all pages, fetched when needed. Where something is named, its name or its id can be given.
+    Every call may raise ApiError, UnreachableError, AnswerLostError and UnexpectedAnswerError (see
+    headrace.sdk.errors); safe requests are repeated `retries` times if the connection fails.
     """
 
     def __init__(
@@ -46,12 +46,11 @@ class Client:
         patience_s: float = 0.0,
         on_wait: Callable[[str], None] | None = None,
     ) -> None:
-        """`url`: the manager's, for example http://127.0.0.1:8080. `timeout_s`: longest silence within one answer.
+        """`url`: the manager's, for example http://127.0.0.1:8080. `timeout_s`: longest silence within one response.
 
-        `verify`: check the server's certificate; or the path of the certificate authority's file.
-        `patience_s`: how long each request, also one that is not repeated otherwise, waits for a server that takes no connections,
-        as one that restarts; `on_wait` hears of it after a second.
-        Raises ValueError when `url` is not an http(s) URL.
+        `verify`: True to check the server's certificate, or the path of the CA file. `patience_s`: how long each
+        request, also one that is not repeated otherwise, waits for a server that accepts no connections, such as one
+        that restarts; `on_wait` is called after a second of it. Raises ValueError if `url` is not an http(s) URL.
         """
         self._transport = Transport(
             url,
@@ -94,14 +93,14 @@ class Client:
 
     @cached_property
     def tokens(self) -> Tokens:
-        """Tokens with which apps call a service."""
+        """Tokens with which applications call a service."""
         from headrace.sdk.tokens import Tokens  # noqa: PLC0415
 
         return Tokens(self._transport)
 
     @cached_property
     def project_tokens(self) -> Tokens:
-        """Tokens with which apps call all services of a project."""
+        """Tokens with which applications call all services of a project."""
         from headrace.sdk.tokens import Tokens  # noqa: PLC0415
 
         return Tokens(self._transport, "projects")
@@ -122,37 +121,37 @@ class Client:
 
     @cached_property
     def agents(self) -> Agents:
-        """The machines, for operators."""
+        """Machines, for operators."""
         from headrace.sdk.agents import Agents  # noqa: PLC0415
 
         return Agents(self._transport)
 
     @cached_property
     def validations(self) -> Validations:
-        """Trial runs of a definition."""
+        """Trial runs of a spec."""
         from headrace.sdk.validations import Validations  # noqa: PLC0415
 
         return Validations(self._transport)
 
     @property
     def url(self) -> str:
-        """The server's URL."""
+        """Server URL."""
         return self._transport.url
 
     def whoami(self) -> WhoAmI:
-        """Return the caller and its roles."""
+        """Return the authenticated user and its roles."""
         from headrace.common.contracts.http.whoami import WhoAmI  # noqa: PLC0415
 
         return self._transport.one(WhoAmI, "GET", "/v1/whoami")
 
     def version(self) -> Version:
-        """Return which version of Headrace the server runs."""
+        """Return the server's version."""
         from headrace.common.contracts.http.installation import Version  # noqa: PLC0415
 
         return self._transport.one(Version, "GET", "/v1/version")
 
     def close(self) -> None:
-        """Close the connections; the client cannot be used any more."""
+        """Close the connections; the client cannot be used afterwards."""
         self._transport.close()
 
     def __enter__(self) -> Client:

@@ -13,38 +13,38 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Clients:
-    """Calls of named clients: `/v1/services/{service}/clients`. A client is given by its name or its id."""
+    """Client of `/v1/services/{service}/clients`: named clients, given by name or id."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     def create(self, service: str, body: CreateClient) -> NewClient:
-        """Return a new client; its secret is shown only now."""
+        """Create a named client; its secret is only returned here."""
         return self._transport.one(NewClient, "POST", _of(service), body=body)
 
     def list(self, service: str) -> Iterator[ClientView]:
-        """Yield the clients, without their secrets."""
+        """Yield the named clients, without their secrets."""
         return self._transport.items(ClientView, _of(service))
 
     def update(self, service: str, client: UUID | str, body: UpdateCaller) -> ClientView:
-        """Change limits and share; app-proxies know within a second."""
+        """Change limits and share; app-proxies apply them within a second."""
         return self._transport.one(ClientView, "PATCH", f"{_of(service)}/{segment(client)}", body=body)
 
     def rotate(self, service: str, client: UUID | str) -> NewClient:
-        """Give a client another secret, shown only now; the old one is refused within a second."""
+        """Replace a client's secret; the new one is only returned here, and the old one is refused within a second."""
         return self._transport.one(NewClient, "POST", f"{_of(service)}/{segment(client)}/rotate")
 
     def revoke(self, service: str, client: UUID | str) -> RevocationView:
-        """End a client. Return which app-proxies refuse it already; all do within a second (`wait_in_force`)."""
+        """Delete a client. Return which app-proxies refuse it already; all do within a second (`wait_in_force`)."""
         return revoked(self._transport, f"{_of(service)}/{segment(client)}", client)
 
     def revocation(self, service: str, client_id: UUID | str) -> RevocationView:
-        """Return which app-proxies refuse a client that was ended, or the secret that one had before. By its id."""
+        """Return which app-proxies refuse a deleted client, or a rotated secret. Give the client's id."""
         path = f"/v1/services/{segment(service)}/revocations/{segment(client_id)}"
         return self._transport.one(RevocationView, "GET", path)
 
     def wait_in_force(self, service: str, client_id: UUID | str, *, timeout_s: float = 5.0) -> RevocationView:
-        """Wait until every app-proxy refuses it, at most `timeout_s`. Return what was so at the end."""
+        """Wait until every app-proxy refuses it, at most `timeout_s`. Return the last state."""
         return until_in_force(self._transport, lambda: self.revocation(service, client_id), timeout_s=timeout_s)
 
 

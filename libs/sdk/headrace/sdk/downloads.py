@@ -45,16 +45,17 @@ _RANGE = re.compile(r"^bytes (\d+)-\d+/(\d+)$")
 
 
 def not_here(error: OSError) -> str:
-    """Return why one file or directory cannot be written here. Raises the error where it says something of all of them."""
+    """Return why one file or directory cannot be written locally. Raises an error that concerns all of them."""
     if error.errno not in _OF_THIS_FILE:
         raise error
     return f"it cannot be written here: {error.strerror}"
 
 
 def remove_abandoned(directory: Path, names: Collection[str]) -> None:
-    """Remove what killed downloads of files with these names left in `directory`; what another process writes to stays.
+    """Remove partial files that killed downloads of these names left in `directory`, except those another process still
+    writes.
 
-    A directory with very many entries is looked at in part; what is left there costs room only.
+    Of a directory with very many entries only a part is searched; leftovers only take room.
     """
     wanted = {_part_prefix(name) for name in names}
     with suppress(OSError), os.scandir(directory) as entries:
@@ -74,13 +75,15 @@ def _remove_if_abandoned(part: Path) -> None:
 
 
 def _part_prefix(name: str) -> str:
-    """Return how the part of a file with this name begins; cut by bytes, since a name has room for 255 of them."""
+    """Return the name prefix of a file's partial download, cut to leave room within the 255 bytes of a file name."""
     return "." + os.fsencode(name)[:_PART_NAME].decode(errors="ignore")
 
 
 @contextmanager
 def _part_of(to: Path) -> Iterator[IO[bytes]]:
-    """A new file beside `to`, held against remove_abandoned() of other processes, and removed where what is inside fails."""
+    """Yield a new partial file beside `to`, locked against remove_abandoned() of other processes, and removed on an
+    error.
+    """
     with NamedTemporaryFile(dir=to.parent, prefix=f"{_part_prefix(to.name)}.", suffix=".part", delete=False) as file:
         try:
             with suppress(OSError):  # a file system that has no locks
@@ -92,7 +95,7 @@ def _part_of(to: Path) -> Iterator[IO[bytes]]:
 
 
 def download(transport: Transport, path: str, query: Query, to: Path, progress: Callable[[int, int], None]) -> None:
-    """Fetch `path` into `to`. Raises TransferError when the server stays away, OSError when the disk does not take it."""
+    """Download `path` to `to`. Raises TransferError if the server stays unreachable, OSError for the local disk."""
     remove_abandoned(to.parent, (to.name,))
     with _part_of(to) as file:
         _fetch(transport, path, query, file, progress)
@@ -103,7 +106,7 @@ def download(transport: Transport, path: str, query: Query, to: Path, progress: 
 
 
 def write_whole(to: Path, content: bytes, *, modified: float) -> None:
-    """Put a small file into its place, whole or not at all, with its time of change. Raises OSError."""
+    """Write a small file atomically, with its modification time. Raises OSError."""
     with _part_of(to) as file:
         file.write(content)
         file.flush()
@@ -113,18 +116,18 @@ def write_whole(to: Path, content: bytes, *, modified: float) -> None:
 
 
 def seconds_of(file: Path) -> str:
-    """Return a file's time of change as it travels: seconds since 1970, with six decimals. Raises OSError."""
+    """Return a file's modification time as it is transferred: seconds since 1970, with six decimals. Raises OSError."""
     whole, rest = divmod(rounded_ns(file.stat()) // 1000, 1_000_000)
     return f"{whole}.{rest:06}"
 
 
 def rounded_ns(facts: os.stat_result) -> int:
-    """Return a time of change in nanoseconds, rounded to the whole microseconds that travel."""
+    """Round a modification time in nanoseconds to whole microseconds, as it is transferred."""
     return (facts.st_mtime_ns + 500) // 1000 * 1000
 
 
 def in_ns(seconds: float) -> int:
-    """Return a time of change in nanoseconds, of which whole microseconds travel."""
+    """Convert a transferred modification time to nanoseconds."""
     return round(seconds * 1_000_000) * 1000
 
 
@@ -164,7 +167,7 @@ def _fetch(
 
 
 def _start(answer: httpx.Response, file: IO[bytes]) -> int:
-    """Put `file` where the answer's first byte belongs; return the whole size, 0 when the server does not say."""
+    """Seek to the response's first byte; return the total size, 0 if the server does not tell."""
     part = _RANGE.match(answer.headers.get("Content-Range", "")) if answer.status_code == 206 else None
     if part is not None and int(part[1]) == file.tell():
         return int(part[2])

@@ -20,13 +20,15 @@ from headrace.common.contracts.reasons import Reason
 
 
 class HeadraceError(Exception):
-    """Root of the SDK's errors. `str()` is a sentence for people."""
+    """Base of the SDK's errors. `str()` is a sentence for people."""
 
 
 class ApiError(HeadraceError):
-    """The server refused. `type` is the stable problem type, for example `not-found`; see headrace.common.contracts.problems.
+    """The server refused the request. `type` is the stable problem type, for example `not-found`; see
+    headrace.common.contracts.problems.
 
-    `errors` are the wrong fields: {field (or path), found, allowed}. `retry_after_s` is set when the server said when to come back.
+    `errors` are the invalid fields: {field (or path), found, allowed}. `retry_after_s` is set if the server sent
+    Retry-After.
     """
 
     def __init__(
@@ -51,25 +53,25 @@ class ApiError(HeadraceError):
 
     @property
     def request_id(self) -> str | None:
-        """The id that finds the request in the server's log."""
+        """Request id, by which the request is found in the server's log."""
         found = self.document.get("request_id")
         return found if isinstance(found, str) else None
 
 
 class UnreachableError(HeadraceError):
-    """No connection to the server came about; nothing was sent."""
+    """The connection to the server failed; nothing was sent."""
 
 
 class AnswerLostError(HeadraceError):
-    """The request was sent, its (whole) answer did not come; the server may have done it."""
+    """The request was sent, but the response was not (fully) received; the server may have processed it."""
 
 
 class UnexpectedAnswerError(HeadraceError):
-    """The server answered with something that this version of the SDK does not understand."""
+    """The server's response is not understood by this version of the SDK."""
 
 
 class TransferError(HeadraceError):
-    """An upload or download could not be completed. `upload_id` continues an upload later."""
+    """An upload or download could not be completed. An upload is continued with `upload_id`."""
 
     def __init__(self, text: str, *, upload_id: str | None = None) -> None:
         super().__init__(text)
@@ -77,11 +79,11 @@ class TransferError(HeadraceError):
 
 
 class TreeError(HeadraceError):
-    """What was asked of an upload or download of many files cannot be: `str()` says what was found. Nothing was moved."""
+    """An upload or download of many files is impossible: `str()` says why. Nothing was transferred."""
 
 
 class WaitFailedError(HeadraceError):
-    """What was waited for cannot come any more; `reason` is the server's."""
+    """The awaited state cannot be reached any more; `reason` is the server's."""
 
     def __init__(self, text: str, *, reason: Reason) -> None:
         super().__init__(text)
@@ -89,7 +91,7 @@ class WaitFailedError(HeadraceError):
 
 
 class WaitTimeoutError(HeadraceError):
-    """What was waited for did not come in time; `reason` says how things stood last, None if nothing was seen."""
+    """The awaited state was not reached in time; `reason` is the last one seen, or None."""
 
     def __init__(self, text: str, *, reason: Reason | None = None) -> None:
         super().__init__(text)

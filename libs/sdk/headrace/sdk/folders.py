@@ -21,7 +21,10 @@ Progress = Callable[[int, int], None]
 
 
 class Folders:
-    """Calls of model folders: `/v1/folders`. A name is unique in its project: give `project` (name or id) where it is not clear which is meant."""
+    """Client of `/v1/folders`: model folders and their files.
+
+    A name is unique in its project: give `project` (name or id) if the name alone is ambiguous.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -39,7 +42,9 @@ class Folders:
         return self._transport.one(FolderView, "GET", _of(folder), query=_in(project))
 
     def delete(self, folder: object, *, project: str | None = None, force: bool = False) -> None:
-        """Delete a folder and its files. ApiError `in-use` while a live service uses it, or (without `force`) an older revision."""
+        """Delete a folder and its files. ApiError `in-use` while a live service uses it, or (without `force`) an older
+        revision.
+        """
         query: Query = {**_in(project), "force": "true" if force else None}
         self._transport.send("DELETE", _of(folder), query=query)
 
@@ -52,7 +57,9 @@ class Folders:
         everything: bool = False,
         project: str | None = None,
     ) -> Iterator[FileView]:
-        """Yield what lies in the directory `path`, with `recursive` also below; with `everything` also links and special files."""
+        """Yield the entries of the directory `path`, with `recursive` also of its subdirectories; with `everything`
+        also links and special files.
+        """
         query: Query = {
             "path": path or None,
             "recursive": "true" if recursive else None,
@@ -66,15 +73,15 @@ class Folders:
         return self._transport.send("GET", _file(folder, path), query=_in(project)).content
 
     def delete_file(self, folder: object, path: str, *, project: str | None = None) -> None:
-        """Delete a file, or a directory with what is in it."""
+        """Delete a file, or a directory with its content."""
         self._transport.send("DELETE", _file(folder, path), query=_in(project))
 
     def download(
         self, folder: object, path: str, to: Path, *, project: str | None = None, progress: Progress | None = None
     ) -> None:
-        """Write the file to `to`, which is there whole or not at all (an earlier one stays until then).
+        """Download a file to `to`, atomically (an existing file stays until then).
 
-        A broken connection is continued where it broke. Raises TransferError when it cannot be completed, OSError for the disk.
+        An interrupted download is resumed. Raises TransferError if it cannot be completed, OSError for the local disk.
         """
         download(self._transport, _file(folder, path), _in(project), to, progress or _ignore)
 
@@ -89,11 +96,12 @@ class Folders:
         resume: str | None = None,
         on_created: Callable[[str], None] | None = None,
     ) -> None:
-        """Put `source` (a file, or bytes) at `path` in the folder; what was there is replaced once all has arrived.
+        """Upload `source` (a file, or bytes) to `path` in the folder; an existing file is replaced once the upload is
+        complete.
 
-        A broken connection is continued where it broke. To continue in a later process, keep the upload id that
-        `on_created` is called with, and give it as `resume` (an upload that is gone there starts anew).
-        Raises TransferError (it has the upload id) when the server stays away or the file changes meanwhile.
+        An interrupted upload is resumed. To resume in a later process, keep the upload id passed to `on_created`, and
+        give it as `resume` (an upload that expired starts anew). Raises TransferError (with the upload id) if the
+        server stays unreachable or the file changes meanwhile.
         """
         uploader = Uploader(self._transport, f"{_of(folder)}/uploads", _in(project), progress or _ignore)
         uploader.upload(
@@ -113,10 +121,11 @@ class Folders:
         project: str | None = None,
         progress: Callable[[Sequence[Small]], None] | None = None,
     ) -> Iterator[RefusedEntry]:
-        """Put many small files into the folder, up to 500 in a request, and yield those that were refused, with the reason.
+        """Upload many small files, up to 500 per request, and yield those that were refused, with the reason.
 
-        `directories` are created, also when nothing lies in them. `progress` gets the files of each request that was answered.
-        Each file is there whole or not at all. Raises TransferError when the server stays away; doing it again is harmless.
+        `directories` are created, also empty ones. `progress` gets the files of each answered request. Each file is
+        written whole or not at all. Raises TransferError if the server stays unreachable; repeating the call is
+        idempotent.
         """
         path, query = f"{_of(folder)}/archive", _in(project)
         for start in range(0, len(directories), BATCH_FILES):
@@ -135,10 +144,11 @@ class Folders:
         project: str | None = None,
         progress: Callable[[Sequence[Wanted]], None] | None = None,
     ) -> Iterator[RefusedEntry]:
-        """Fetch many small files, up to 500 in a request, and yield those that did not come, with the reason.
+        """Download many small files, up to 500 per request, and yield those that failed, with the reason.
 
-        Each is at its place here whole or not at all, with its time of change; its directory has to be there. `progress` gets the
-        files of each request that was answered. Raises TransferError when the server stays away, OSError for the disk.
+        Each is written whole or not at all, with its modification time; its local directory must exist. `progress` gets
+        the files of each answered request. Raises TransferError if the server stays unreachable, OSError for the local
+        disk.
         """
         for batch in batches(files):
             yield from fetch_archive(self._transport, f"{_of(folder)}/archive/selection", _in(project), batch)
@@ -158,13 +168,15 @@ class Folders:
         progress: TreeProgress | None = None,
         parallel: int = PARALLEL,
     ) -> TreeResult:
-        """Put files, and the content of directories, below `to` in the folder; return what went, what was there, what was left out.
+        """Upload files, and the content of directories, below `to` in the folder; return what was sent, skipped and
+        left out.
 
-        Small files go many in one request, large ones one by one, and with `resume` (for example a ResumeFile) those go on in a
-        later process. `skip_same` leaves alone what is there with the same size and time of change. `only` gets paths in the folder
-        and says which are wanted. A link to a file is sent as that file; other links, special files and what the folder refuses are
-        left out, with the reason. Another failure (ApiError, TransferError, …) ends it; done again, the rest goes. Raises TreeError,
-        before anything is sent, for sources that are not there, two that would become one, and more than a million.
+        Small files are sent many per request, large ones one by one, and with `resume` (for example a ResumeFile) the
+        latter are resumed in a later process. `skip_same` skips files that exist with the same size and modification
+        time. `only` is called with paths in the folder, and selects. A link to a file is sent as that file; other
+        links, special files and what the folder refuses are left out, with the reason. Another failure (ApiError,
+        TransferError, …) ends the upload; repeated, it sends the rest. Raises TreeError, before anything is sent, for
+        missing sources, two that would become one file, and more than a million.
         """
         there = self._view(folder, project)
         with self._transport.another() as own:
@@ -188,12 +200,14 @@ class Folders:
         progress: TreeProgress | None = None,
         parallel: int = PARALLEL,
     ) -> TreeResult:
-        """Fetch the folder, or the file or directory at `path`, into the directory `to`, which is made; return what came and what not.
+        """Download the folder, or the file or directory at `path`, into the directory `to`; return what was written,
+        skipped and left out.
 
-        Each file is there whole or not at all, with its time of change, by which `skip_same` knows those that are here. Links and
-        special files, what went meanwhile, and what something else here is in the way of are left out, with the reason. Another
-        failure (ApiError, TransferError, OSError of the disk) ends it; done again, the rest comes. Raises TreeError, before
-        anything is fetched, where there is no `path`, where `to` is no directory, and for more than a million.
+        Each file is written whole or not at all, with its modification time, by which `skip_same` recognises local
+        copies. Links and special files, files deleted meanwhile, and files whose local path is taken by something else
+        are left out, with the reason. Another failure (ApiError, TransferError, OSError of the disk) ends the download;
+        repeated, it fetches the rest. Raises TreeError, before anything is fetched, if there is no `path`, if `to` is
+        no directory, and for more than a million.
         """
         there = self._view(folder, project)
         with self._transport.another() as own:
@@ -205,11 +219,11 @@ class Folders:
         return folder if isinstance(folder, FolderView) else self.get(folder, project=project)
 
     def uploads(self, folder: object, *, project: str | None = None) -> Iterator[UploadView]:
-        """Yield the uploads into the folder that are not complete, oldest first; each counts for the project's quota."""
+        """Yield the incomplete uploads into the folder, oldest first; each counts for the project's quota."""
         return self._transport.items(UploadView, f"{_of(folder)}/uploads", _in(project))
 
     def cancel_upload(self, folder: object, upload_id: str, *, project: str | None = None) -> None:
-        """Drop an unfinished upload and what arrived of it."""
+        """Delete an incomplete upload and its data."""
         path = f"{_of(folder)}/uploads/{segment(upload_id)}"
         self._transport.send("DELETE", path, query=_in(project), headers={"Tus-Resumable": "1.0.0"})
 

@@ -27,11 +27,12 @@ _MAY_COME_BACK = frozenset({429, 500, 502, 503, 504})
 
 
 class LogStream(AbstractContextManager["LogStream"], Iterator[str]):
-    """An iterator over lines (without their end). The request is made by the first line asked for.
+    """Iterator over log lines (without their end). The request is sent when the first line is read.
 
-    With `follow` a connection that is lost is made again, for RECONNECT_S at most, and the log goes on where it was: no line comes
-    twice, and none is left out that is still kept. `told` hears of it in words. close() it (or use it as a context manager) when it
-    is left early. Raises UnreachableError or AnswerLostError when the stream breaks and does not come back.
+    With `follow` a lost connection is made again, for RECONNECT_S at most, and the log is resumed: no line comes twice,
+    and none is left out that is still stored. `told` is called with messages about it. close() it (or use it as a
+    context manager) if it is not read to the end. Raises UnreachableError or AnswerLostError if the stream breaks for
+    good.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class LogStream(AbstractContextManager["LogStream"], Iterator[str]):
         return next(self._lines)
 
     def close(self) -> None:
-        """End the request; the server stops following."""
+        """Close the stream; the server stops following."""
         self._lines.close()
 
     def __exit__(
@@ -59,7 +60,7 @@ class LogStream(AbstractContextManager["LogStream"], Iterator[str]):
 
 
 class _Losses:
-    """When the connection was lost, how often it was tried since, and when that is enough."""
+    """Reconnect state of a log stream: since when the connection is lost, how many attempts, and when to give up."""
 
     def __init__(self, transport: Transport, told: Callable[[str], None]) -> None:
         self._transport = transport
@@ -74,7 +75,7 @@ class _Losses:
         """The server's time of the first answer."""
 
     def opened(self, answer: httpx.Response) -> None:
-        """The server answers."""
+        """Record a successful reconnect."""
         self._opened_at = self._transport.clock()
         self.began = self.began or answer.headers.get("Date", "")
         self.ever = True
@@ -83,7 +84,7 @@ class _Losses:
         self.away = False
 
     def lost(self, error: Exception) -> None:
-        """Wait until it is time to try again. Raises `error` when it was tried for long enough."""
+        """Wait before the next attempt. Raises `error` once RECONNECT_S are over."""
         now = self._transport.clock()
         steady = self._opened_at is not None and now - self._opened_at >= _STEADY_S
         if self._lost_at is None or steady:
@@ -123,7 +124,7 @@ def _followed(transport: Transport, path: str, query: Query, told: Callable[[str
 
 
 def _time(date: str) -> str | None:
-    """Return the time of a Date header as the API takes it."""
+    """Format the time of a Date header as the API takes it."""
     try:
         return parsedate_to_datetime(date).astimezone(UTC).isoformat().replace("+00:00", "Z")
     except ValueError:
@@ -159,4 +160,4 @@ def _text(line: bytes) -> str:
 
 
 def _nobody(_: str) -> None:
-    """Nobody wants to hear."""
+    """Ignore a message."""

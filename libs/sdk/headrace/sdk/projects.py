@@ -17,7 +17,7 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Projects:
-    """Calls of projects: `/v1/projects`."""
+    """Client of `/v1/projects`: projects, members, usage."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -35,7 +35,7 @@ class Projects:
         return self._transport.one(ProjectView, "GET", _of(project))
 
     def update(self, project: str, body: UpdateProject) -> ProjectView:
-        """Change what is set in `body`; of the quota the slots that it names, None takes a limit away."""
+        """Change the fields set in `body`; of the quota only the named slots, None removes a limit."""
         return self._transport.one(ProjectView, "PATCH", _of(project), body=body)
 
     def delete(self, project: str) -> None:
@@ -43,7 +43,7 @@ class Projects:
         self._transport.send("DELETE", _of(project))
 
     def usage(self, project: str) -> Usage:
-        """Return what the project holds now, per slot."""
+        """Return the project's current usage, per slot."""
         return self._transport.one(Usage, "GET", f"{_of(project)}/usage")
 
     def members(self, project: str) -> Iterator[MemberView]:
@@ -51,12 +51,12 @@ class Projects:
         return self._transport.items(MemberView, f"{_of(project)}/members")
 
     def put_member(self, project: str, user: str, role: Role) -> MemberView:
-        """Give `user` a role; replaces an earlier one."""
+        """Set the role of `user` in the project."""
         path = f"{_of(project)}/members/{segment(user)}"
         return self._transport.one(MemberView, "PUT", path, body=PutMember(role=role))
 
     def remove_member(self, project: str, user: str) -> None:
-        """Take `user` out of the project."""
+        """Remove `user` from the project."""
         self._transport.send("DELETE", f"{_of(project)}/members/{segment(user)}")
 
 

@@ -20,7 +20,10 @@ _NOT_TOLD = Reason.of(
 
 
 def revoked(transport: Transport, path: str, credential: UUID | str) -> RevocationView:
-    """Revoke what is at `path`. Managers before 0.2 answer without content: then it is not known where it is in force."""
+    """Delete the token or client at `path` and return its revocation.
+
+    Managers before 0.2 respond without content: then its state is unknown.
+    """
     answer = transport.send("DELETE", path)
     if answer.status_code != _NO_CONTENT:
         return parsed(RevocationView, answer)
@@ -32,7 +35,9 @@ def revoked(transport: Transport, path: str, credential: UUID | str) -> Revocati
 
 
 def until_in_force(transport: Transport, look: Callable[[], RevocationView], *, timeout_s: float) -> RevocationView:
-    """Look until it is in force everywhere or is not followed, or `timeout_s` is over; return what was seen last."""
+    """Poll a revocation until it is in force everywhere, or cannot be tracked, or `timeout_s` is over; return the last
+    state.
+    """
     until = transport.clock() + timeout_s
     while (seen := look()).in_force is False and transport.clock() < until:
         transport.sleep(_EVERY_S)

@@ -11,7 +11,7 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Rules:
-    """Calls of autoscaling rules: `/v1/services/{service}/rules`."""
+    """Client of `/v1/services/{service}/rules`: autoscaling rules."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -21,15 +21,15 @@ class Rules:
         return self._transport.one(RuleView, "POST", _of(service), body=spec)
 
     def list(self, service: str) -> Iterator[RuleView]:
-        """Yield the rules with what each did last."""
+        """Yield the rules, each with its last evaluation."""
         return self._transport.items(RuleView, _of(service))
 
     def update(self, service: str, rule_id: UUID | str, body: UpdateRule) -> RuleView:
-        """Change what is set in `body`."""
+        """Change the fields set in `body`."""
         return self._transport.one(RuleView, "PATCH", f"{_of(service)}/{segment(rule_id)}", body=body)
 
     def replace(self, service: str, rule_id: UUID | str, spec: RuleSpec) -> RuleView:
-        """Replace what a rule says (the whole spec)."""
+        """Replace the whole spec of a rule."""
         return self._transport.one(RuleView, "PUT", f"{_of(service)}/{segment(rule_id)}", body=spec)
 
     def delete(self, service: str, rule_id: UUID | str) -> None:

@@ -35,7 +35,7 @@ _GONE = Reason.of(WaitReason.NOT_FOUND, "the service does not exist")
 
 
 class Services:
-    """Calls of services: `/v1/services`. A service is given by its name or its id."""
+    """Client of `/v1/services`: services, given by name or id."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -54,7 +54,7 @@ class Services:
         q: str | None = None,
         mine: bool | None = None,
     ) -> Iterator[ServiceView]:
-        """Yield the services that the caller may see and that match. `q`: part of the name."""
+        """Yield the matching services that the caller may see. `q`: part of the name."""
         query = {"project": project, "status": status, "phase": phase, "owner": owner, "q": q, "mine": mine}
         return self._transport.items(ServiceView, "/v1/services", query)
 
@@ -63,20 +63,20 @@ class Services:
         return self._transport.one(ServiceDetail, "GET", _of(service))
 
     def update(self, service: object, body: UpdateService) -> ServiceDetail:
-        """Change what is set in `body`; a new spec is rolled out without downtime."""
+        """Change the fields set in `body`; a new spec is rolled out without downtime."""
         return self._transport.one(ServiceDetail, "PATCH", _of(service), body=body)
 
     def scale(self, service: object, replicas: int, *, message: str = "") -> ServiceDetail:
-        """Change the wanted number of replicas."""
+        """Change the number of replicas."""
         return self.update(service, UpdateService(replicas=replicas, message=message))
 
     def delete(self, service: object) -> ServiceDetail | None:
-        """Delete a service. None when it is gone at once; else it drains and stops first: see wait(until="gone")."""
+        """Delete a service. Return None if it is gone at once; else it drains and stops first: see wait(until="gone")."""
         answer = self._transport.send("DELETE", _of(service))
         return ServiceDetail.model_validate_json(answer.content) if answer.content else None
 
     def available(self, name: str) -> NameAvailability:
-        """Return whether a new service may have this name, and why not."""
+        """Return whether a new service may have this name, with the reason if not."""
         return self._transport.one(NameAvailability, "GET", "/v1/services/available", query={"name": name})
 
     def start(self, service: object) -> ServiceDetail:
@@ -88,11 +88,11 @@ class Services:
         return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/stop")
 
     def restart(self, service: object) -> ServiceDetail:
-        """Replace all replicas without downtime, by the current revision under a new number."""
+        """Replace all replicas without downtime, as a new revision with the current spec."""
         return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/restart")
 
     def retry(self, service: object) -> ServiceDetail:
-        """Clear the errors and start failed replicas again; definition files that changed make a new revision."""
+        """Clear the errors and start failed replicas again; changed definition files make a new revision."""
         return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/retry")
 
     def rollback(self, service: object, revision: int, *, message: str = "") -> ServiceDetail:
@@ -105,7 +105,7 @@ class Services:
         return self._transport.items(RevisionView, f"{_of(service)}/revisions")
 
     def revision(self, service: object, number: int) -> RevisionDetail:
-        """Return one revision, with what its replicas are started with."""
+        """Return one revision, with the effective spec of its replicas."""
         return self._transport.one(RevisionDetail, "GET", f"{_of(service)}/revisions/{number}")
 
     def history(self, service: object) -> Iterator[HistoryEntry]:
@@ -113,22 +113,24 @@ class Services:
         return self._transport.items(HistoryEntry, f"{_of(service)}/history")
 
     def decisions(self, service: object) -> Iterator[ScaleDecisionView]:
-        """Yield the changes of the wanted replicas, newest first."""
+        """Yield the changes of the number of replicas, newest first."""
         from headrace.common.contracts.http.decisions import ScaleDecisionView  # noqa: PLC0415 - see client.py
 
         return self._transport.items(ScaleDecisionView, f"{_of(service)}/decisions")
 
     def weigh(self, service: object, replica: UUID | str, weight: int) -> ReplicaView:
-        """Set a replica's share of new requests against the others' (100 is usual); app-proxies know within a second."""
+        """Set a replica's traffic weight relative to the others' (100 is usual); app-proxies apply it within a second."""
         path = f"{_of(service)}/replicas/{segment(replica)}/weight"
         return self._transport.one(ReplicaView, "PUT", path, body=PutWeight(weight=weight))
 
     def receipts(self, service: object, *, revision: int | None = None) -> Iterator[ReceiptView]:
-        """Yield what became of the requests that were open when replicas left (for `revision`), the newest drain first."""
+        """Yield the drain summaries of replicas that left (of `revision`), newest first: what became of their open
+        requests.
+        """
         return self._transport.items(ReceiptView, f"{_of(service)}/receipts", {"revision": revision})
 
     def rollout_receipt(self, service: object, revision: int) -> RolloutReceipt:
-        """Return what the change to this revision cost callers, as far as it is known."""
+        """Return the drain summary of the rollout of this revision, as far as known."""
         return self._receipt(service, revision)
 
     def _receipt(self, service: object, revision: int, *, patience_s: float | None = None) -> RolloutReceipt:
@@ -145,9 +147,9 @@ class Services:
         linger_s: float = 5.0,
         progress: Callable[[RolloutReceipt], None] | None = None,
     ) -> RolloutReceipt:
-        """Return the rollout's receipt once it is complete.
+        """Return the rollout's drain summary once it is complete.
 
-        As it is then: `linger_s` after nothing drains any more (an app-proxy fell silent), and after `timeout_s`.
+        It may be incomplete `linger_s` after the last drain ended (an app-proxy fell silent), and after `timeout_s`.
         """
         receipt = None
         still_until: float | None = None
@@ -183,10 +185,12 @@ class Services:
         everything: bool = False,
         told: Callable[[str], None] | None = None,
     ) -> LogStream:
-        """Return an iterator over log lines, `<UTC timestamp> <text>`; without `replica` of all, prefixed by the replica's id.
+        """Return an iterator over log lines, `<UTC timestamp> <text>`; without `replica` of all, prefixed with the
+        replica's id.
 
-        The last `tail` lines of each replica, or `everything` that is kept; with `follow` also those that come, until close().
-        A connection that is lost while following is made again, and the log goes on where it was; `told` hears of it in words.
+        Yields the last `tail` lines of each replica, or `everything` that is stored; with `follow` also new ones, until
+        close(). While following, a lost connection is made again and the log is resumed; `told` is called with messages
+        about it.
         """
         query = {
             "replica": None if replica is None else str(replica),
@@ -199,10 +203,10 @@ class Services:
     def watch(
         self, service: object, until: Until = "healthy", *, timeout_s: float = 600.0, every_s: float = 0.5
     ) -> Iterator[ServiceDetail]:
-        """Yield the service as it is every `every_s` and end once it is healthy (and deployed), stopped or gone.
+        """Yield the service every `every_s`; end once it is healthy (and deployed), stopped or gone.
 
-        Raises WaitFailedError when it failed, with the server's reason, or (unless waited for) is gone;
-        WaitTimeoutError after `timeout_s`. A server that is away meanwhile is waited for.
+        Raises WaitFailedError if it failed, with the server's reason, or is gone (unless waited for); WaitTimeoutError
+        after `timeout_s`. An unreachable server is waited for.
         """
         seen = polled(
             lambda: self._get_or_none(service),
@@ -230,7 +234,9 @@ class Services:
         every_s: float = 0.5,
         progress: Callable[[ServiceDetail], None] | None = None,
     ) -> ServiceDetail | None:
-        """Return the service once it is healthy, stopped or (None) gone; `progress` sees each look. Errors as of watch()."""
+        """Return the service once it is healthy, stopped or (None) gone; `progress` is called with each poll. Errors as
+        of watch().
+        """
         last: ServiceDetail | None = None
         for found in self.watch(service, until, timeout_s=timeout_s, every_s=every_s):
             last = found
@@ -239,7 +245,7 @@ class Services:
         return None if until == "gone" else last
 
     def failed_replicas(self, service: object) -> builtins.list[UUID]:
-        """Return the ids of replicas whose start failed, the latest first: whose logs to read."""
+        """Return the ids of replicas that failed to start, newest first: their logs have the cause."""
         errors = sorted(self.get(service).errors, key=lambda error: error.at, reverse=True)
         return builtins.list(dict.fromkeys(error.session_id for error in errors))
 

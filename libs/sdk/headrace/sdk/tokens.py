@@ -13,35 +13,37 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Tokens:
-    """Calls of tokens: `/v1/services/{service}/tokens`, or `/v1/projects/{project}/tokens`; `of` is the service or project, name or id."""
+    """Client of `/v1/services/{service}/tokens`, or `/v1/projects/{project}/tokens`; `of` is the service or project, by
+    name or id.
+    """
 
     def __init__(self, transport: Transport, kind: Literal["services", "projects"] = "services") -> None:
         self._transport = transport
         self._kind = kind
 
     def create(self, of: str, body: CreateToken | None = None) -> NewToken:
-        """Return a new token; it is shown only now."""
+        """Create a token; its secret is only returned here."""
         return self._transport.one(NewToken, "POST", self._path(of), body=body or CreateToken())
 
     def list(self, of: str) -> Iterator[TokenView]:
-        """Yield the tokens, without their secret."""
+        """Yield the tokens, without their secrets."""
         return self._transport.items(TokenView, self._path(of))
 
     def update(self, of: str, token_id: UUID | str, body: UpdateToken) -> TokenView:
-        """Change name, limits and share; app-proxies know within a second. The token stays as it is."""
+        """Change name, limits and share; app-proxies apply them within a second. The token itself stays valid."""
         return self._transport.one(TokenView, "PATCH", f"{self._path(of)}/{segment(token_id)}", body=body)
 
     def revoke(self, of: str, token_id: UUID | str) -> RevocationView:
-        """Make a token invalid. Return which app-proxies refuse it already; all do within a second (`wait_in_force`)."""
+        """Revoke a token. Return which app-proxies refuse it already; all do within a second (`wait_in_force`)."""
         return revoked(self._transport, f"{self._path(of)}/{segment(token_id)}", token_id)
 
     def revocation(self, of: str, token_id: UUID | str) -> RevocationView:
-        """Return which app-proxies refuse a token that was revoked."""
+        """Return which app-proxies refuse a revoked token."""
         path = f"/v1/{self._kind}/{segment(of)}/revocations/{segment(token_id)}"
         return self._transport.one(RevocationView, "GET", path)
 
     def wait_in_force(self, of: str, token_id: UUID | str, *, timeout_s: float = 5.0) -> RevocationView:
-        """Wait until every app-proxy refuses the token, at most `timeout_s`. Return what was so at the end."""
+        """Wait until every app-proxy refuses the token, at most `timeout_s`. Return the last state."""
         return until_in_force(self._transport, lambda: self.revocation(of, token_id), timeout_s=timeout_s)
 
     def _path(self, of: str) -> str:

@@ -41,22 +41,25 @@ _KEEPALIVE = [
 
 
 def segment(value: object) -> str:
-    """Return `value` as one path segment: nothing in it can become another path."""
+    """Quote `value` as one path segment, so that it cannot become another path."""
     text = quote(str(value), safe="")
     return {"": "%20", ".": "%2E", "..": "%2E%2E"}.get(text, text)
 
 
 def _trusted(url: str, *, verify: bool | str) -> bool | ssl.SSLContext:
-    """Return whom to trust. Where the URL is not of TLS, nobody: to read the system's authorities costs as much as a command."""
+    """Return the TLS verification setting.
+
+    For a URL without TLS it is off: loading the system's CA certificates costs as much as a command.
+    """
     if url.startswith("http://"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
 
 
 class Transport:
-    """Sends requests with the API key. Safe ones (GET, HEAD) are tried again when no connection came about or it broke.
+    """HTTP transport with the API key. Safe requests (GET, HEAD) are retried if the connection fails.
 
-    Raises ApiError for a refusal, UnreachableError, AnswerLostError, UnexpectedAnswerError. Usable by several threads.
+    Raises ApiError for a refusal, UnreachableError, AnswerLostError, UnexpectedAnswerError. Thread-safe.
     """
 
     def __init__(
@@ -73,7 +76,9 @@ class Transport:
         sleep: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`patience_s`: how long a request waits for a server that refuses connections; `on_wait` hears of it after a second."""
+        """`patience_s`: how long a request waits for a server that refuses connections; `on_wait` is called after a
+        second of it.
+        """
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} is not a URL of a server; allowed: http://… or https://…")
         self.url = url.rstrip("/")
@@ -110,7 +115,7 @@ class Transport:
         )
 
     def close(self) -> None:
-        """Close all connections; what is still read breaks, and is not tried again."""
+        """Close all connections; open reads fail, and are not retried."""
         self._closing.set()
         for other in tuple(self._others):
             other.close()
@@ -118,7 +123,9 @@ class Transport:
 
     @contextmanager
     def another(self) -> Iterator[Transport]:
-        """One with connections of its own, which may be closed without this one; when this one is closed, it is as well."""
+        """Return a transport with its own connections, which can be closed without this one; closing this one closes it
+        too.
+        """
         other = self._alike()
         other._said_slow = self._said_slow  # noqa: SLF001 - one of this class
         if self.sleep != self._pause:
@@ -132,11 +139,11 @@ class Transport:
 
     @property
     def closed(self) -> bool:
-        """Whether close() was called."""
+        """True once close() was called."""
         return self._closing.is_set()
 
     def _pause(self, seconds: float) -> None:
-        """Wait. Raises UnreachableError when another thread closes the client meanwhile."""
+        """Wait before a retry. Raises UnreachableError if another thread closes the client meanwhile."""
         if self._closing.wait(seconds):
             raise UnreachableError("the client was closed")
 
@@ -151,9 +158,9 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         patience_s: float | None = None,
     ) -> httpx.Response:
-        """Return the whole answer of a request that succeeded. `patience_s`: instead of that of all requests.
+        """Send a request and return its successful response. `patience_s`: overrides the transport's.
 
-        `content` that is made while it is sent needs a Content-Length.
+        Generated `content` needs a Content-Length.
         """
         sent = dict(headers or {})
         if body is not None:
@@ -172,7 +179,7 @@ class Transport:
         return self._tried(method, once, patience_s)
 
     def one(self, model: type[M], method: str, path: str, **request: Any) -> M:
-        """Return the answer as `model`."""
+        """Send a request and return its response as `model`."""
         return parsed(model, self.send(method, path, **request))
 
     def items(self, model: type[M], path: str, query: Query | None = None) -> Iterator[M]:
@@ -198,7 +205,7 @@ class Transport:
         endless: bool = False,
         patience_s: float | None = None,
     ) -> Iterator[httpx.Response]:
-        """Enter with the answer of a GET whose body is still to be read; `endless` bodies may be silent for any time."""
+        """Yield the response of a GET with its body unread; `endless` bodies may be silent for any time."""
         timeout = httpx.Timeout(self._timeout.read, read=None) if endless else self._timeout
         request = self.http.build_request(
             "GET", path, params=_params(query), headers=dict(headers or {}), timeout=timeout
@@ -225,7 +232,7 @@ class Transport:
 
     @contextmanager
     def _slow(self, *, quiet: bool = False) -> Iterator[None]:
-        """Say that nothing was answered yet, once, while inside for SLOW_S."""
+        """Call `on_wait` once if there is no response after SLOW_S."""
         tell = self.on_wait
         if tell is None or quiet or self._said_slow:
             yield
@@ -263,7 +270,7 @@ class Transport:
 
 
 class Outage:
-    """A server that is away while something waits for it; said once, when it was away for a second."""
+    """Reports an unreachable server that is waited for; once, after a second."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -271,7 +278,7 @@ class Outage:
         self._said = False
 
     def seen(self, error: Exception, until: float) -> None:
-        """It is away (still), and waited for until then."""
+        """Record that the server is unreachable, and waited for until then."""
         now = self._transport.clock()
         self._began = now if self._began is None else self._began
         tell = self._transport.on_wait
@@ -283,12 +290,12 @@ class Outage:
         )
 
     def over(self) -> None:
-        """It answers."""
+        """Record that the server answers again."""
         self._began, self._said = None, False
 
 
 def may_come_back(error: Exception) -> bool:
-    """Whether nothing was sent and the server may be restarting: not where its name or certificate is wrong."""
+    """Return True if nothing was sent and the server may be restarting; False for a wrong name or certificate."""
     if not isinstance(error, UnreachableError):
         return False
     found: BaseException | None = error
@@ -301,7 +308,7 @@ def may_come_back(error: Exception) -> bool:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the HTTP library's errors into the SDK's."""
+    """Convert the HTTP library's errors to the SDK's."""
     try:
         yield
     except _NOT_SENT as error:
@@ -313,7 +320,7 @@ def translated() -> Iterator[None]:
 
 
 def parsed(model: type[M], answer: httpx.Response) -> M:
-    """Return the body as `model`. Raises UnexpectedAnswerError."""
+    """Parse the body as `model`. Raises UnexpectedAnswerError."""
     try:
         return model.model_validate_json(answer.content)
     except ValidationError as error:
@@ -325,7 +332,7 @@ def parsed(model: type[M], answer: httpx.Response) -> M:
 
 
 def raise_for_problem(answer: httpx.Response) -> None:
-    """Raise ApiError when the answer, which was read, is a refusal; UnexpectedAnswerError when it is a redirection."""
+    """Raise ApiError for an error response, which was read; UnexpectedAnswerError for a redirect."""
     if answer.is_success:
         return
     where = f"{answer.request.method} {answer.request.url.path}"

@@ -23,7 +23,7 @@ _PATIENCE: Final = 8
 
 
 class Uploader:
-    """Uploads one file at a time into one folder."""
+    """Resumable uploader for one folder, one file at a time."""
 
     def __init__(self, transport: Transport, path: str, query: Query, progress: Callable[[int, int], None]) -> None:
         self._transport = transport
@@ -40,7 +40,9 @@ class Uploader:
         on_created: Callable[[str], None],
         landed: Callable[[int], bool],
     ) -> None:
-        """Send all of `source`. `landed(size)` tells whether the file lies whole in the folder, asked when an answer was lost."""
+        """Upload all of `source`. `landed(size)` returns True if the complete file is in the folder; called after a
+        lost response.
+        """
         with _opened(source) as file:
             digest, size = _measure(file)
             upload_id, offset = self._found(resume, size)
@@ -53,7 +55,7 @@ class Uploader:
                 self._send(file, upload_id, offset, size, landed)
 
     def _found(self, resume: str | None, size: int) -> tuple[str | None, int]:
-        """Return the upload to continue and its offset, or (None, 0) when it is gone or is one of another file."""
+        """Return the upload to resume and its offset, or (None, 0) if it expired or is of another file."""
         if resume is None:
             return None, 0
         try:

@@ -11,7 +11,7 @@ from headrace.sdk.transport import Transport, segment
 
 
 class Users:
-    """Calls of users: `/v1/users`: for operators; keys also for oneself."""
+    """Client of `/v1/users`, for operators; API keys also for the user itself."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -25,11 +25,11 @@ class Users:
         return self._transport.items(UserView, "/v1/users")
 
     def update(self, user: str, body: UpdateUser) -> UserView:
-        """Change what is set in `body`."""
+        """Change the fields set in `body`."""
         return self._transport.one(UserView, "PATCH", f"/v1/users/{segment(user)}", body=body)
 
     def create_key(self, user: str, body: CreateKey | None = None) -> NewKey:
-        """Return a new API key of `user`; its secret is shown only now."""
+        """Create an API key of `user`; its secret is only returned here."""
         return self._transport.one(NewKey, "POST", _keys(user), body=body or CreateKey())
 
     def keys(self, user: str) -> Iterator[KeyView]:
@@ -37,11 +37,11 @@ class Users:
         return self._transport.items(KeyView, _keys(user))
 
     def update_key(self, user: str, key_id: UUID | str, body: UpdateKey) -> KeyView:
-        """Change what is set in `body` of an API key, which stays as it is."""
+        """Change name and expiry of an API key (fields set in `body`); its secret stays."""
         return self._transport.one(KeyView, "PATCH", f"{_keys(user)}/{segment(key_id)}", body=body)
 
     def delete_key(self, user: str, key_id: UUID | str) -> None:
-        """Make a key invalid."""
+        """Revoke an API key."""
         self._transport.send("DELETE", f"{_keys(user)}/{segment(key_id)}")
 
 

@@ -12,7 +12,7 @@ from headrace.sdk.waiting import polled
 
 
 class Validations:
-    """Calls of trial runs: `/v1/validations`."""
+    """Client of `/v1/validations`: trial runs."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -22,17 +22,19 @@ class Validations:
         return self._transport.one(ValidationView, "POST", "/v1/validations", body=body)
 
     def get(self, validation: UUID | str) -> ValidationView:
-        """Return the trial run as it is."""
+        """Return the trial run's current state."""
         return self._transport.one(ValidationView, "GET", _of(validation))
 
     def logs(
         self, validation: UUID | str, *, follow: bool = False, told: Callable[[str], None] | None = None
     ) -> LogStream:
-        """Return an iterator over its log lines; with `follow` until it ends, over lost connections, of which `told` hears."""
+        """Return an iterator over its log lines; with `follow` until it ends, across lost connections, which are
+        reported to `told`.
+        """
         return LogStream(self._transport, f"{_of(validation)}/logs", {"follow": follow}, follow=follow, told=told)
 
     def stop(self, validation: UUID | str, *, patience_s: float | None = None) -> None:
-        """End the trial run early. `patience_s`: how long to wait for a server that takes no connections."""
+        """Stop the trial run. `patience_s`: how long to wait for a server that accepts no connections."""
         self._transport.send("DELETE", _of(validation), patience_s=patience_s)
 
     def wait(
@@ -43,7 +45,7 @@ class Validations:
         every_s: float = 0.5,
         progress: Callable[[ValidationView], None] | None = None,
     ) -> ValidationView:
-        """Return the trial run once it is done; its `verdict` says whether it passed. Raises WaitTimeoutError."""
+        """Return the trial run once it is done; its `verdict` is the result. Raises WaitTimeoutError."""
         for found in self.watch(validation, timeout_s=timeout_s, every_s=every_s):
             if progress is not None:
                 progress(found)
@@ -54,7 +56,7 @@ class Validations:
     def watch(
         self, validation: UUID | str, *, timeout_s: float = 600.0, every_s: float = 0.5
     ) -> Iterator[ValidationView]:
-        """Yield the trial run as it is every `every_s`, and end once it is done. Raises WaitTimeoutError."""
+        """Yield the trial run every `every_s`; end once it is done. Raises WaitTimeoutError."""
         path = _of(validation)
         seen = polled(
             lambda: self._transport.one(ValidationView, "GET", path, patience_s=0),

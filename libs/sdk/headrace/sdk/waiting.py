@@ -27,9 +27,10 @@ def polled(
     every_s: float,
     transport: Transport,
 ) -> Iterator[T]:
-    """Yield what `read` returns, every `every_s`; the caller stops when content. Raises WaitTimeoutError after `timeout_s`.
+    """Yield the result of `read` every `every_s`; the caller stops iterating. Raises WaitTimeoutError after
+    `timeout_s`.
 
-    A server that is away, or says 5xx, is waited for too: it may be restarting.
+    An unreachable server, or one that responds 5xx, is waited for too: it may be restarting.
     """
     deadline = transport.clock() + timeout_s
     outage = Outage(transport)
@@ -56,9 +57,10 @@ def polled(
 
 
 def reached(seen: ServiceDetail, until: Until) -> bool:
-    """Whether the service is where it is waited for; `healthy`: as many replicas as wanted, no more and no fewer.
+    """Return True if the service is in the awaited state; `healthy`: exactly as many healthy replicas as set.
 
-    Raises WaitFailedError when it will not get there by itself."""
+    Raises WaitFailedError if it cannot get there by itself.
+    """
     if until == "stopped":
         return seen.phase == "stopped"
     if until == "gone":

@@ -25,13 +25,13 @@ AGENT_COLUMNS: Columns[AgentView] = (
 
 
 def shortages(agent: AgentView) -> list[str]:
-    """Return which of the machine's disks have too little room for new replicas, with the numbers."""
+    """Return the machine's disks with too little room for new replicas, with the numbers."""
     disks = (("disk", agent.disk), ("container engine's disk", agent.engine_disk))
     return [f"{name}: {disk(found)}" for name, found in disks if found is not None and not found.has_room]
 
 
 def disk(found: Disk | None) -> str:
-    """Return the free room on a disk, and what follows from it."""
+    """Return the free room on a disk, and whether replicas can start."""
     if found is None:
         return "-"
     words = f"{size(found.free_bytes)} of {size(found.total_bytes)}"
@@ -89,8 +89,10 @@ def address(
         bool, typer.Option("--unset", help="Instead of addresses: the next one that it reports, as for a new agent.")
     ] = False,
 ) -> None:
-    """Say at which addresses an agent's replicas may be. Without that it is the first one that the agent reported; replicas at
-    another one get no requests."""
+    """Set the addresses at which an agent's replicas may be.
+
+    Without this it is the first one that the agent reported; replicas at another address get no requests.
+    """
     if bool(addresses) == unset:
         raise usage(f"found {'both' if unset else 'nothing to change'}; allowed: addresses, or --unset")
     found = session.client.agents.update(agent, UpdateAgent.model_validate({"addresses": addresses or None}))
@@ -98,7 +100,7 @@ def address(
 
 
 def _allowed(agent: AgentView) -> tuple[tuple[str, str], ...]:
-    """Return where the agent's replicas may be, and why they get no requests where it says that it is."""
+    """Return the allowed addresses of the agent's replicas, and why they get no requests at the reported one."""
     named = ", ".join(agent.addresses) if agent.addresses else "the next one that it reports"
     refused = (("address is refused", agent.address_problem),) if agent.address_problem else ()
     return (("allowed addresses", named), *refused)

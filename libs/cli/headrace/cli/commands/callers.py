@@ -27,7 +27,7 @@ _SHORT = {
 
 @dataclass(frozen=True)
 class CallerFlags:
-    """What one caller may do at a service at most. None: not given."""
+    """Flags for the limits of one caller at a service. None: not given."""
 
     requests_per_second: Annotated[
         float | None, typer.Option("--requests-per-second", metavar="RATE", min=0, help="Mean rate of requests.")
@@ -46,7 +46,7 @@ class CallerFlags:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        """Return `limits` and `share`, as far as they were given. Raises CliError."""
+        """Return the given `limits` and `share`. Raises CliError."""
         limits = {name: getattr(self, name) for name in CallerLimits.model_fields}
         limits = {name: value for name, value in limits.items() if value is not None}
         if limits.get("requests_per_second") == 0:
@@ -55,7 +55,7 @@ class CallerFlags:
         return share | ({"limits": limits} if limits else {})
 
     def change(self, unset: Iterable[str] | None, *, unlimited: bool, more: Iterable[str] = ()) -> dict[str, Any]:
-        """Return the fields of an UpdateCaller that are meant: first what is taken away, then what is given. Raises CliError.
+        """Return the fields of an UpdateCaller: removals first, then new values. Raises CliError.
 
         `more`: fields of the command's own that `unset` may name.
         """
@@ -77,5 +77,5 @@ UnsetCaller = Annotated[list[str] | None, unset_flag(UNSET_CALLER)]
 
 
 def limits_text(limits: RateLimits) -> str:
-    """Return limits in a few words, `-` where there are none."""
+    """Format limits in a few words, `-` for none."""
     return ", ".join(f"{number(value)}{_SHORT[name]}" for name, value in limits if value is not None) or "-"

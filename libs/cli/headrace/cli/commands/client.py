@@ -42,7 +42,7 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="User name of basic auth; replicas see it.")],
     limits: CallerFlags,
 ) -> None:
-    """Make a client and show its secret, this once."""
+    """Create a client and show its secret, only this once."""
     body = CreateClient.model_validate({"name": name, **limits.given()})
     endpoint = _endpoint(session, service)
     _show(session, session.client.clients.create(service, body), endpoint)
@@ -61,7 +61,7 @@ def update(
     unlimited: Unlimited = False,
     unset: UnsetCaller = None,
 ) -> None:
-    """Change a client's limits and share: those that are given. Its name is half of what its app sends, and stays."""
+    """Change a client's limits and share. Only given values change; the name is part of its credential, and fixed."""
     given = limits.change(unset, unlimited=unlimited)
     if not given:
         raise usage("found nothing to change; allowed: limits, --share, --unset, --unlimited")
@@ -71,7 +71,9 @@ def update(
 
 
 def rotate(session: Session, service: Service, name: Name, yes: Yes = False) -> None:
-    """Give a client another secret and show it, this once. Says at which app-proxies the old one is refused."""
+    """Replace a client's secret and show the new one, only this once. Prints at which app-proxies the old one is
+    refused.
+    """
     confirmed(f"replace the secret of {name}?", yes=yes)
     endpoint = _endpoint(session, service)
     client = session.client.clients.rotate(service, name)
@@ -82,7 +84,7 @@ def rotate(session: Session, service: Service, name: Name, yes: Yes = False) -> 
 
 
 def rm(session: Session, service: Service, name: Name, yes: Yes = False, no_wait: NoWait = False) -> None:
-    """End a client and what it has open, and say at which app-proxies that is in force."""
+    """Delete a client, end its open requests, and print at which app-proxies that is in force."""
     confirmed(f"end the client {name} of {service}?", yes=yes)
     seen = session.client.clients.revoke(service, name)
     told(
@@ -95,7 +97,7 @@ def rm(session: Session, service: Service, name: Name, yes: Yes = False, no_wait
 
 
 def _endpoint(session: Session, service: str) -> str:
-    """Return where the service is called. Asked for first: once the secret is made, nothing may keep it from being shown."""
+    """Return the service's endpoint. Fetched first, so that no error can hide the secret once it is made."""
     return session.client.services.get(service).endpoint.rstrip("/")
 
 

@@ -19,7 +19,7 @@ from headrace.cli.session import Session
 
 
 class Shell(StrEnum):
-    """Shells that can be completed."""
+    """Supported shells."""
 
     BASH = "bash"
     ZSH = "zsh"

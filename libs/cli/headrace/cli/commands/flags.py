@@ -31,7 +31,7 @@ Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, h
 
 
 def confirmed(question: str, *, yes: bool) -> None:
-    """Return if the person agrees. Raises typer.Abort when not, and CliError where nobody can be asked."""
+    """Ask for confirmation. Raises typer.Abort if it is refused, CliError if there is no terminal to ask on."""
     if yes:
         return
     if not interactive(sys.stdin, sys.stderr):

@@ -123,10 +123,10 @@ def upload(
     ] = True,
     project: Project = None,
 ) -> None:
-    """Upload files and directories. A file is replaced once all of it has arrived; run again, a broken upload goes on.
+    """Upload files and directories. A file is replaced once its upload is complete; repeat the command to resume.
 
-    Small files go many in one request; large ones go on where they stopped. A link to a file is sent as that file. Links to
-    directories, special files and names that folders do not take are left out and named, and the exit status is then 1.
+    Small files are sent many per request; interrupted large ones are resumed. A link to a file is sent as that file.
+    Links to directories, special files and invalid names are left out and listed, and the exit status is then 1.
     """
     there = session.client.folders.get(folder, project=session.project(project, of=folder))
     with Shown(f"uploading to {there.name}", quiet=session.output.as_json) as shown:
@@ -178,10 +178,12 @@ def download(
     ] = False,
     project: Project = None,
 ) -> None:
-    """Download a file, a directory or everything. Each file is here whole or not at all; run again, the rest comes.
+    """Download a file, a directory or everything. Each file is written whole or not at all; repeat the command for the
+    rest.
 
-    Small files come many in one request. Files keep their time of change, by which those that are here already are known. Links
-    and special files, which containers may leave, are left out and named, and the exit status is then 1.
+    Small files come many per request. Files keep their modification time, by which existing local copies are
+    recognised. Links and special files, which containers may leave, are left out and listed, and the exit status is
+    then 1.
     """
     there = session.client.folders.get(folder, project=session.project(project, of=folder))
     if os.path.lexists(to) and not to.is_dir():
@@ -227,9 +229,10 @@ def uploads(
     project: Project = None,
     yes: Yes = False,
 ) -> None:
-    """List the uploads into a folder that are not complete, or cancel some.
+    """List the incomplete uploads into a folder, or cancel some.
 
-    Each counts for the project's quota with all of its size, until it is complete, is cancelled, or nothing came for two days.
+    Each counts for the project's quota with its whole size, until it is complete, is cancelled, or was idle for two
+    days.
     """
     there = session.client.folders.get(folder, project=session.project(project, of=folder))
     found = session.client.folders.uploads(there.id)
@@ -291,7 +294,7 @@ def rm(
 
 
 def _project_of(session: Session, folder: FolderView) -> str:
-    """Return the project's name, or its id where that cannot be had."""
+    """Return the project's name, or its id if the name cannot be fetched."""
     try:
         return session.client.projects.get(str(folder.project_id)).name
     except HeadraceError:

@@ -21,10 +21,10 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait (5 s at mos
 def told(
     session: Session, done: str, seen: RevocationView, wait: Callable[[float], RevocationView], *, no_wait: bool
 ) -> None:
-    """Print that it is done, and where it is in force.
+    """Print that a revocation was made, and where it is in force.
 
-    `done`: what was done, in words; `seen`: what the server said of it; `wait`: follows it for so many seconds.
-    Raises CliError (exit code 5) where it is not in force everywhere after the wait.
+    `done`: what was done, in words; `seen`: its first state; `wait`: wait for so many seconds. Raises CliError (exit
+    code 5) if it is not in force everywhere after the wait.
     """
     if seen.in_force is False and not no_wait:
         seen = wait(WAIT_S)
@@ -36,6 +36,6 @@ def told(
 
 
 def words(seen: RevocationView) -> str:
-    """Return where it is in force, and why not elsewhere."""
+    """Return where a revocation is in force, and why not elsewhere."""
     where = [f"{one.proxy_id}: {one.reason.text}" for one in seen.missing]
     return "; ".join([seen.reason.text, *where])

@@ -38,7 +38,7 @@ def login(
         Path | None, typer.Option("--ca", metavar="FILE", help="Certificate authority of the server.")
     ] = None,
 ) -> None:
-    """Try a server and key, and keep them for later commands (only you can read the file)."""
+    """Check a server and key, and store them for later commands (in a file that only you can read)."""
     wanted = url or session.url
     if wanted is None:
         if key is not None:
@@ -55,13 +55,13 @@ def login(
 
 
 def logout(session: Session) -> None:
-    """Forget the stored login."""
+    """Delete the stored login."""
     there = session.config.forget()
     session.output.done("logged out" if there else "was not logged in", logged_out=there)
 
 
 def whoami(session: Session) -> None:
-    """Show who one is to the server, and one's projects."""
+    """Show the authenticated user, and its projects."""
     _show(session, session.client.whoami(), session.client.url)
 
 
@@ -78,7 +78,7 @@ def _show(session: Session, me: WhoAmI, url: str) -> None:
 
 
 def _here(session: Session) -> tuple[Target, Login]:
-    """Return the stack of this machine. What is kept is its folder: its address may change, its key stays in one place."""
+    """Return the login for the local stack: its data folder, because its address may change."""
     running = session.config.stacks.running()
     folder = session.data or (running[0].data if len(running) == 1 else None)
     if folder is None:

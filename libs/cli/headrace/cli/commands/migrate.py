@@ -14,7 +14,7 @@ from headrace.cli.session import Session
 
 
 class Migrated(BaseModel):
-    """What `headrace migrate --json` prints: the numbers applied now."""
+    """Output of `headrace migrate --json`: the numbers applied now."""
 
     applied: tuple[int, ...]
 
@@ -36,7 +36,7 @@ def migrate(
         ),
     ],
 ) -> None:
-    """Bring the manager's database up to date; safe to repeat, and for many at once."""
+    """Migrate the manager's database; idempotent, and safe to run concurrently."""
     import asyncpg  # noqa: PLC0415 - needed by this command only
 
     from headrace.common.contracts.problems import Problem  # noqa: PLC0415

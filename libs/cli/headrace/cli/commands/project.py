@@ -74,12 +74,12 @@ def create(
 
 
 def ls(session: Session) -> None:
-    """List the projects that one may see."""
+    """List the projects that you may see."""
     session.output.table(session.client.projects.list(), _COLUMNS, empty="no projects")
 
 
 def show(session: Session, project: Name) -> None:
-    """Show a project, with what its replicas and folders hold."""
+    """Show a project and its usage."""
     found = session.client.projects.get(project)
     _show(session, found, session.client.projects.usage(str(found.id)))
 
@@ -98,7 +98,7 @@ def update(
     ] = None,
     unset: Annotated[list[str] | None, unset_flag(_UNSET, of_several="quota=SLOT")] = None,
 ) -> None:
-    """Change a project's description and quota. What runs stays when a limit is lower; new replicas are refused."""
+    """Change a project's description and quota. Running replicas stay if a limit is lowered; new ones are refused."""
     given = _changes(session, project, description, quota or [], unset or [])
     if not given:
         raise wrong("found nothing to change; allowed: --description, --quota, --unset")
@@ -136,7 +136,7 @@ def use(
     project: Annotated[str | None, typer.Argument(metavar="[PROJECT]", help="Name or id.")] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Forget it.")] = False,
 ) -> None:
-    """Choose the project that commands mean where none is given, on this server with this key; without a name: show it."""
+    """Set the default project of commands, for this server and key; without a name: show it."""
     url = session.client.url
     if unset:
         session.use_project(None)
@@ -149,7 +149,7 @@ def use(
 
 
 def usage(session: Session, project: Name) -> None:
-    """Show what the project's replicas and folders hold now, per slot, and the limits."""
+    """Show the project's current usage and limits, per slot."""
     used = session.client.projects.usage(project)
     session.output.facts(used, _used(used))
 
@@ -165,19 +165,19 @@ def add_member(
     user: User,
     role: Annotated[Role, typer.Option("--role", help="What the user may do.")] = "member",
 ) -> None:
-    """Give a user a role in the project, or another one."""
+    """Add a user to the project with a role, or change the role."""
     member = session.client.projects.put_member(project, user, role)
     session.output.facts(member, (("user", member.user), ("role", member.role)))
 
 
 def rm_member(session: Session, project: Name, user: User) -> None:
-    """Take a user out of the project."""
+    """Remove a user from the project."""
     session.client.projects.remove_member(project, user)
     session.output.done(f"{user} is no member of {project} any more", project=project, removed=user)
 
 
 def _used(usage: Usage) -> list[tuple[str, str]]:
-    """Return each slot with what is held of it and its limit."""
+    """Return each slot with its usage and limit."""
     rows = []
     for name in sorted({*usage.used, *usage.limits}):
         held = _amount(name, usage.used.get(name, Decimal(0)))

@@ -40,7 +40,7 @@ _COLUMNS: Columns[RuleView] = (
 
 
 def told(spec: RuleSpec) -> str:
-    """Return a rule in one line."""
+    """Format a rule in one line."""
     off = "" if spec.enabled else " (off)"
     return (
         f"{spec.metric} {_SIGN_OF[spec.comparator]} {number(spec.threshold)}: {spec.step:+d} "
@@ -81,7 +81,7 @@ def add(
     cooldown: Annotated[str, typer.Option("--cooldown", metavar="DURATION", help=_REST)] = "300s",
     disabled: Annotated[bool, typer.Option("--disabled", help="Keep it without letting it fire.")] = False,
 ) -> None:
-    """Add a rule: when the metric compares so with the threshold, change the replicas by the step."""
+    """Add a rule: if the metric compared with the threshold is true, change the number of replicas by the step."""
     spec = RuleSpec(
         source=source or _source_of(metric),
         metric=metric,
@@ -113,7 +113,7 @@ def update(
     enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="Whether it may fire.")] = None,
     unset: Annotated[list[str] | None, unset_flag(_UNSET)] = None,
 ) -> None:
-    """Change a rule: what is given, the rest stays."""
+    """Change a rule. Only given values change."""
     changes = {
         "source": source or (_source_of(metric) if metric else None),
         "metric": metric,
@@ -136,7 +136,7 @@ def _show(session: Session, rule: RuleView) -> None:
 
 
 def ls(session: Session, service: Service) -> None:
-    """List the rules, with what each saw and did last."""
+    """List the rules with their last evaluation."""
     rules = list(session.client.rules.list(service))
     session.output.table(rules, _COLUMNS, empty="no rules")
     for rule in rules:

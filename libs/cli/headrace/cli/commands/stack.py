@@ -30,7 +30,7 @@ Data = Annotated[
 
 
 class Runtime(StrEnum):
-    """How an embedded agent runs kernels."""
+    """How agents of the local stack run kernels."""
 
     PROCESS = "process"
     DOCKER = "docker"
@@ -163,7 +163,7 @@ def down(
 
 
 def status(session: Session, data: Data = None) -> None:
-    """Show what runs: servers, services, agents, where they listen and log; or the server that one is logged in to."""
+    """Show the local stack: servers, services, agents, addresses and logs; or the server that you are logged in to."""
     from headrace.cli.commands.stack_status import show_status  # noqa: PLC0415 - `up` stays for long, and needs none of it
 
     folder = _found(session, data)
@@ -177,7 +177,7 @@ def _data(session: Session, data: Path | None) -> Path:
 
 
 def _found(session: Session, data: Path | None) -> Path:
-    """Return the folder that is meant; where none is given, that of the one stack that runs."""
+    """Return the chosen data folder; by default that of the one running stack."""
     wanted = _data(session, data)
     if data is not None or session.data is not None or "HEADRACE_DATA" in session.config.environ:
         return wanted

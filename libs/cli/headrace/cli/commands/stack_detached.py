@@ -20,11 +20,11 @@ _SHOWN_ERROR = 4000
 
 
 def start_detached(folder: Path, arguments: Sequence[str], on_progress: Callable[[str], None]) -> None:
-    """Run `headrace up ARGUMENTS` in a session of its own; return when it is ready, which it then stays.
+    """Run `headrace up ARGUMENTS` in a new session; return once it is ready, and leave it running.
 
     Its progress goes to logs/up.out, its errors to logs/up.err. Waits as long as the supervisor lives: each of its
-    steps has a time limit of its own. Interrupted, it stops the supervisor. Raises CliError when that ends first,
-    FolderNotUsableError where the folder cannot be a data folder.
+    steps has a time-out. Interrupted, it stops the supervisor. Raises CliError if the supervisor exits before it is
+    ready, FolderNotUsableError if the folder cannot be a data folder.
     """
     logs = private_folder(data_folder(folder) / "logs")
     told, errors = logs / "up.out", logs / "up.err"
@@ -51,7 +51,7 @@ def start_detached(folder: Path, arguments: Sequence[str], on_progress: Callable
 
 
 def _records(file: Path, begin: int, child: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield the lines of `file` after `begin` as they come, until `child` has ended and all is read."""
+    """Yield the new lines of `file` after `begin`, until `child` has exited and all is read."""
     with file.open(encoding="utf-8") as lines:
         lines.seek(begin)
         line = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def open_to_others(runtime: str, listen_host: str) -> str | None:
-    """Return the warning for a stack without isolation that others can reach; None where there is nothing to warn of."""
+    """Return the warning for a stack without isolation that other machines can reach, or None."""
     if runtime != "process" or listen_host == "localhost" or listen_host.startswith("127.") or listen_host == "::1":
         return None
     return (

@@ -27,7 +27,7 @@ _SHOWN_SERVICES = 20
 
 
 class StatusView(BaseModel):
-    """What `headrace status --json` prints."""
+    """Output of `headrace status --json`."""
 
     model_config = ConfigDict(frozen=True)
     status: Literal["up", "starting", "stopping", "degraded", "down"]
@@ -41,7 +41,7 @@ class StatusView(BaseModel):
 
 
 def show_status(session: Session, folder: Path, state: StackState | None, *, remote: bool) -> None:
-    """Print it. Exits 0 when everything is up, else with the code of what is missing."""
+    """Print the status. Exits 0 if everything is up, else with the exit code of the missing part."""
     session.patient = False
     view, error = _server(session) if remote else _local(session, folder, state)
     if session.output.as_json:
@@ -123,7 +123,7 @@ def _seen(session: Session) -> tuple[tuple[AgentView, ...], tuple[ServiceView, .
 
 
 def _shared(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> list[str]:
-    """Return a hint where several projects run on machines that keep nothing apart."""
+    """Return a hint if several projects share machines that do not isolate their containers."""
     bare = [agent.id for agent in agents if agent.isolation is not None and agent.isolation.level == "none"]
     projects = {service.project for service in services}
     if not bare or len(projects) < 2:
@@ -134,7 +134,7 @@ def _shared(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> lis
 
 
 def hints_of(agents: Sequence[AgentView], services: Sequence[ServiceView]) -> list[str]:
-    """Return what an operator should look at: machines that are lost, full or keep nothing apart, and failed services."""
+    """Return hints for an operator: machines that are lost, full or without isolation, and failed services."""
     hints = [_lost(agent) for agent in agents if agent.status == "lost"]
     hints += _shared(agents, services)
     hints += [_disk_low(agent) for agent in agents if shortages(agent)]

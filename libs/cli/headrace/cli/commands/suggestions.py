@@ -15,12 +15,12 @@ _TIMEOUT_S = 2.0
 
 
 def complete_service(incomplete: str) -> list[str]:
-    """Return the names of services that begin with `incomplete`."""
+    """Return the service names that begin with `incomplete`."""
     return _names(lambda client: (s.name for s in client.services.list(q=incomplete or None)), incomplete)
 
 
 def complete_folder(incomplete: str) -> list[str]:
-    """Return the names of folders that begin with `incomplete`."""
+    """Return the folder names that begin with `incomplete`."""
     return _names(lambda client: (f.name for f in client.folders.list()), incomplete)
 
 

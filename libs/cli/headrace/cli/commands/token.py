@@ -62,7 +62,7 @@ def create(
         str | None, typer.Option("--expires", metavar="WHEN", help="For example 12h, 90d or 2027-12-31 (default 30d).")
     ] = None,
 ) -> None:
-    """Make a token and show it, this once."""
+    """Create a token and show it, only this once."""
     tokens, of = _meant(session, service, project)
     lasting = expiry(expires, "--expires") if expires else {}
     made = tokens.create(of, CreateToken.model_validate({"name": name, **lasting, **limits.given()}))
@@ -85,7 +85,7 @@ def update(
     unlimited: Unlimited = False,
     unset: Annotated[list[str] | None, unset_flag(("name", *UNSET_CALLER))] = None,
 ) -> None:
-    """Change a token's name, limits and share: those that are given. It stays valid, and until when stays as it is."""
+    """Change a token's name, limits and share. Only given values change; its validity and expiry stay."""
     given = limits.change(unset, unlimited=unlimited, more=("name",)) | ({} if name is None else {"name": name})
     if not given:
         raise usage("found nothing to change; allowed: --name, limits, --share, --unset, --unlimited")
@@ -101,7 +101,7 @@ def update(
 
 
 def revoke(session: Session, words: Words, project: Project = None, no_wait: NoWait = False) -> None:
-    """Make a token invalid, end what it has open, and say at which app-proxies that is in force."""
+    """Revoke a token, end its open requests, and print at which app-proxies that is in force."""
     tokens, of, token_id = _one(session, words, project)
     told(
         session,

@@ -13,7 +13,7 @@ from headrace.cli.parsing import usage
 
 
 def unset_flag(fields: Iterable[str], *, of_several: str = "") -> typer.models.OptionInfo:
-    """Return the option; `of_several`: how one of several is named, for example quota=cpu."""
+    """Return the option; `of_several`: form of a field with several values, for example quota=cpu."""
     one = f" Of several one: {of_several}." if of_several else ""
     words = f"As for a new one; before what other flags set.{one} Fields: {', '.join(fields)}. Repeatable."
     option: typer.models.OptionInfo = typer.Option("--unset", metavar="FIELD", help=words)
@@ -21,7 +21,7 @@ def unset_flag(fields: Iterable[str], *, of_several: str = "") -> typer.models.O
 
 
 def emptied(unset: Iterable[str] | None, fields: Mapping[str, str]) -> dict[str, None]:
-    """Return what a PATCH says to empty what is named. `fields`: the request's field by the flag's. Raises CliError."""
+    """Return the PATCH fields that reset what is named. `fields`: the request's field by the flag's. Raises CliError."""
     found: dict[str, None] = {}
     for item in unset or ():
         if item not in fields:

@@ -74,7 +74,7 @@ def update(
     ] = None,
     unset: Annotated[list[str] | None, unset_flag(("operator",))] = None,
 ) -> None:
-    """Change a user (operators); it holds from the next request on. The last operator stays one."""
+    """Change a user (operators); applies from the next request on. The last operator cannot be demoted."""
     given: dict[str, bool | None] = {**emptied(unset, {"operator": "operator"})}
     if operator is not None:
         given["operator"] = operator
@@ -92,7 +92,7 @@ def key(
         str | None, typer.Option("--expires", metavar="WHEN", help="For example 90d or 2027-12-31; without it: never.")
     ] = None,
 ) -> None:
-    """Make a new API key and show it, this once. Made with a key that ends, one of your own ends no later."""
+    """Create an API key and show it, only this once. A key made with one that expires expires no later."""
     lasting = {"expires_in_s": lifetime_s(expires, "--expires", datetime.now(UTC))} if expires else {}
     made = session.client.users.create_key(user, CreateKey.model_validate({"name": name, **lasting}))
     session.output.facts(made, (("key", made.key), ("id", made.id), ("expires", made.expires_at or "never")))
@@ -114,8 +114,10 @@ def update_key(
     ] = None,
     unset: Annotated[list[str] | None, unset_flag(("name", "expires"))] = None,
 ) -> None:
-    """Change the name and end of an API key, which stays as it is. Without an end it lasts until it is removed. With a key that
-    ends, your own keys are extended to its end at most."""
+    """Change the name and expiry of an API key; its secret stays. Without an expiry it lasts until it is deleted.
+
+    With a key that expires, your own keys can be extended to its expiry at most.
+    """
     given: dict[str, Any] = {**emptied(unset, {"name": "name", "expires": "expires_in_s"})}
     if name is not None:
         given["name"] = name
@@ -130,7 +132,7 @@ def update_key(
 def rm_key(
     session: Session, user: User, key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID")], yes: Yes = False
 ) -> None:
-    """Make an API key invalid."""
+    """Revoke an API key."""
     confirmed(f"make the key {key_id} of {user} invalid?", yes=yes)
     session.client.users.delete_key(user, key_id)
     session.output.done(f"the key {key_id} is invalid now", deleted=key_id)

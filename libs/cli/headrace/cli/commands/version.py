@@ -13,7 +13,7 @@ from headrace.sdk import HeadraceError
 
 
 class Versions(BaseModel):
-    """What `headrace version --json` prints; `server` is None when it is not reached."""
+    """Output of `headrace version --json`; `server` is None if it is unreachable."""
 
     client: str
     server: str | None
@@ -26,7 +26,7 @@ def register(app: Commands) -> None:
 
 
 def show(session: Session) -> None:
-    """Show this program's version, and the server's if it can be reached."""
+    """Show the version of this program, and of the server if it is reachable."""
     server, url = None, None
     try:
         session.patient = False

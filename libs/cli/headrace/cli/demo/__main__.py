@@ -140,7 +140,9 @@ def _until_interrupted(stack: Stack, teller: Teller) -> None:
 
 @contextmanager
 def _stopping_once(teller: Teller) -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into KeyboardInterrupt; later ones must not cut the stop short."""
+    """Turn the first SIGINT, SIGTERM or SIGHUP into KeyboardInterrupt; ignore later ones, which would interrupt the
+    stop.
+    """
     heard = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -160,7 +162,7 @@ def _stopping_once(teller: Teller) -> Iterator[None]:
 
 
 def _checkout() -> Path:
-    """Return the checkout of Headrace that this file is in, or the current folder. Raises CliError if neither is one."""
+    """Return the source checkout that contains this file, or the current folder. Raises CliError if neither is one."""
     for folder in (Path(__file__).parents[5], Path.cwd()):
         if (folder / "examples" / "embeddings" / "prepare.py").is_file():
             return folder
@@ -168,7 +170,9 @@ def _checkout() -> Path:
 
 
 def _model_folder(root: Path, data: Path) -> Path:
-    """Return where the model folder is built: in the checkout, or in the data folder where that is read-only."""
+    """Return the folder in which the model folder is built: in the checkout, or in the data folder if that is
+    read-only.
+    """
     build = root / "build"
     writable = os.access(build if build.exists() else root, os.W_OK)
     return (build if writable else data / "build") / "embeddings"

@@ -44,7 +44,7 @@ def curl_line(endpoint: str, token: str) -> str:
 
 
 def call_with_curl(endpoint: str, token: str) -> int | None:
-    """Run that command line and return how many numbers came; None where there is no curl. Raises CliError."""
+    """Run that command line and return the number of vector elements; None if curl is not installed. Raises CliError."""
     if shutil.which("curl") is None:
         return None
     words = [*_curl(endpoint, token), "--fail-with-body", "--noproxy", "*", "--max-time", str(int(_TIMEOUT_S))]
@@ -58,7 +58,7 @@ def call_with_curl(endpoint: str, token: str) -> int | None:
 
 
 def similarity(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return the cosine of the angle between two vectors: 1 the same direction, 0 nothing in common."""
+    """Return the cosine similarity of two vectors: 1 the same direction, 0 nothing in common."""
     lengths = math.hypot(*one) * math.hypot(*other)
     return sum(a * b for a, b in zip(one, other, strict=True)) / lengths
 
@@ -79,5 +79,5 @@ def _curl(endpoint: str, token: str) -> list[str]:
 
 
 def _wrapped(words: Sequence[str]) -> str:
-    """Return the words for a shell, each option on a line of its own."""
+    """Format the command line for a shell, each option on a line of its own."""
     return " ".join(f"\\\n    {shlex.quote(w)}" if w in {"-H", "-d"} else shlex.quote(w) for w in words)

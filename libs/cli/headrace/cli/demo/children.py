@@ -19,10 +19,10 @@ _TAIL_LINES = 40
 
 
 class Program:
-    """A started child process, in a session of its own: Ctrl-C in the terminal reaches the demo only.
+    """Child process in a session of its own: Ctrl-C in the terminal reaches the demo only.
 
-    The kernel sends it SIGTERM when the demo dies, however that happens; start it from the main thread, to which it is tied.
-    `hear` gets each line of its output, in a thread of its own.
+    The kernel sends it SIGTERM when the demo dies; start it from the main thread, to which it is tied. `hear` gets each
+    line of its output, in a thread of its own.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class Program:
 
     @property
     def tail(self) -> str:
-        """The last lines that it printed."""
+        """Last lines of its output."""
         return "\n".join(self._last)
 
     def wait(self, within_s: float | None = None) -> int:
-        """Return the exit code once it ended and all its output was heard. Raises subprocess.TimeoutExpired."""
+        """Return the exit code once it exited and all its output was read. Raises subprocess.TimeoutExpired."""
         code = self._process.wait(within_s)
         self._reader.join(5)
         return code
 
     def stop(self) -> int:
-        """Ask it to end, wait, kill it when it does not; return the exit code."""
+        """Terminate it, wait, then kill it; return the exit code."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 def project(client: Client, teller: Teller) -> None:
-    """Have the project."""
+    """Create the project unless it exists."""
     made, _ = _had(
         lambda: client.projects.get(PROJECT),
         lambda: client.projects.create(CreateProject(name=PROJECT, description="made by `make demo`")),
@@ -38,7 +38,7 @@ def project(client: Client, teller: Teller) -> None:
 
 
 def folder(client: Client, source: Path, memory: Path, teller: Teller) -> FolderView:
-    """Have the folder with the content of `source`. `memory` remembers broken uploads."""
+    """Create the folder with the content of `source` unless it exists. `memory` stores ids of incomplete uploads."""
     _, there = _had(
         lambda: client.folders.get(SERVICE, project=PROJECT),
         lambda: client.folders.create(CreateFolder(name=SERVICE, project=PROJECT)),
@@ -65,7 +65,7 @@ def folder(client: Client, source: Path, memory: Path, teller: Teller) -> Folder
 
 
 def service(client: Client, source: FolderView, teller: Teller) -> ServiceDetail:
-    """Have the service and wait until all its replicas are healthy. Raises CliError with the failed replica's log."""
+    """Create the service and wait until all its replicas are healthy. Raises CliError with the failed replica's log."""
     body = CreateService.model_validate(
         {
             "name": SERVICE,
@@ -96,7 +96,7 @@ def service(client: Client, source: FolderView, teller: Teller) -> ServiceDetail
 
 
 def _lines(seen: ServiceDetail) -> list[str]:
-    """Return what is worth watching; replicas by their place, because their ids say nothing to a newcomer."""
+    """Return the lines shown while waiting; replicas are numbered, because their ids say nothing to a newcomer."""
     return [
         f"{seen.healthy_replicas} of {seen.replicas} replicas healthy; the service is {seen.status}, {seen.phase}",
         *(f"replica {n}: {r.health}: {r.reason.text}" for n, r in enumerate(seen.replica_list, start=1)),
@@ -104,7 +104,7 @@ def _lines(seen: ServiceDetail) -> list[str]:
 
 
 def _had(get: Callable[[], T], make: Callable[[], T]) -> tuple[bool, T]:
-    """Return whether it had to be made, and the thing."""
+    """Return the existing or newly created object, and True if it was created."""
     try:
         return False, get()
     except ApiError as error:

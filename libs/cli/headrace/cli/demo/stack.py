@@ -21,7 +21,7 @@ _POLL_S = 0.1
 
 
 class Stack(AbstractContextManager["Stack"]):
-    """Everything on one data folder, from `with` on; all of it has stopped, kernels too, when the `with` ends."""
+    """Local stack on one data folder, as a context manager; on exit everything has stopped, containers too."""
 
     def __init__(self, data: Path, teller: Teller) -> None:
         self.data = data
@@ -33,7 +33,7 @@ class Stack(AbstractContextManager["Stack"]):
         self._program = Program("headrace up", argv, self._hear, stop_within_s=_STOP_S)
 
     def ready(self) -> StackState:
-        """Return what runs and where, once all of it does. Raises CliError with the log concerned."""
+        """Return the stack's state once all of it is up. Raises CliError with the relevant log."""
         waited = 0.0
         while not self._ready.wait(_POLL_S):
             waited += _POLL_S
@@ -47,7 +47,7 @@ class Stack(AbstractContextManager["Stack"]):
         return self._state
 
     def check(self) -> None:
-        """Raise CliError if the stack has ended."""
+        """Raise CliError if the stack has exited."""
         code = self._program.exit_code
         if code is None:
             return
@@ -57,18 +57,18 @@ class Stack(AbstractContextManager["Stack"]):
         raise CliError(f"the stack does not run: {why}", log=log, hint=str(self._refusal.get("hint", "")))
 
     def log(self, part: str) -> str:
-        """Return the end of a part's log, for example of `appproxy`."""
+        """Return the end of one process's log, for example of `appproxy`."""
         return tail_of(self.data / "logs" / f"{part}.log")
 
     def stop(self) -> int:
-        """Stop everything and return the exit code; safe to repeat."""
+        """Stop everything and return the exit code; idempotent."""
         return self._program.stop()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.stop()
 
     def _hear(self, line: str) -> None:
-        """Take in a line of `headrace up --json`: progress, or why it refused; whatever else it says is passed on."""
+        """Process a line of `headrace up --json`: progress, or an error; anything else is printed."""
         try:
             said = json.loads(line)
         except ValueError:

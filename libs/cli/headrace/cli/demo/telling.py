@@ -12,7 +12,7 @@ from headrace.cli.text import clean
 
 
 class Teller:
-    """Prints lines from several threads; losing the terminal loses only the lines."""
+    """Prints lines from several threads; if the terminal is closed only the lines are lost."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -25,24 +25,24 @@ class Teller:
         return time.monotonic() - self._began
 
     def step(self, text: str) -> None:
-        """Say what begins now."""
+        """Print the beginning of a step."""
         stamp = f"[{self.elapsed_s:5.1f} s]"
         self._write(f"{stamp} \033[1m{clean(text)}\033[0m" if self._bold else f"{stamp} {clean(text)}")
 
     def detail(self, text: str) -> None:
-        """Say what happened within a step."""
+        """Print a detail of the current step."""
         self._write(f"          {clean(text)}")
 
     def plain(self, text: str = "") -> None:
-        """Say a line as it is."""
+        """Print a line as it is."""
         self._write(text)
 
     def changing(self) -> Changes:
-        """Return what prints only the lines that are new since the last time."""
+        """Return a function that prints only the lines that changed since the last call."""
         return Changes(self.detail)
 
     def block(self, lines: Sequence[str]) -> None:
-        """Say several lines as they are."""
+        """Print several lines as they are."""
         for line in lines:
             self._write(line)
 

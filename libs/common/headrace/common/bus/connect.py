@@ -24,7 +24,7 @@ _BARE_ENDS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, Tim
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where the bus is and who comes. Holds a secret."""
+    """Address and credentials of the NATS server. Holds a secret."""
 
     url: str
     user: str
@@ -59,7 +59,7 @@ class ConnectError:
 
 
 class Bus:
-    """A connection and the functions to call when it comes back."""
+    """NATS connection, with the functions to call after a reconnect."""
 
     def __init__(self) -> None:
         self._client: Client | None = None
@@ -76,28 +76,32 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Whether the connection stands at this moment."""
+        """True while the connection is up."""
         return self._client is not None and self._client.is_connected
 
     @property
     def opened(self) -> bool:
-        """Whether there is a connection that stands or repairs itself; False before the first one, and after one that was refused."""
+        """True if there is a connection that is up or reconnecting; False before the first one, and after a refused
+        one.
+        """
         return self._client is not None and not self._client.is_closed
 
     def unreachable(self) -> str | None:
-        """Return for how long there has been no connection and what the last attempt came to; None while there is one."""
+        """Return for how long there has been no connection, and the last error; None while connected."""
         if self.connected:
             return None
         seconds = time.monotonic() - self._away_since if self._away_since is not None else 0.0
         return f"not connected to NATS for {seconds:.0f} s: {self._last_error.text}"
 
     def on_reconnect(self, call: Callable[[], None]) -> None:
-        """Call `call` after each reconnect (and not at the first connect). The same one again changes nothing."""
+        """Call `call` after each reconnect (not after the first connect). Registering the same one twice has no effect."""
         if call not in self._on_reconnect:
             self._on_reconnect.append(call)
 
     async def open(self, login: Login, *, timeout_s: float = 5.0) -> None:
-        """Connect; after that reconnect for ever. Raises BusUnavailable when the first connect has not succeeded in time."""
+        """Connect, and reconnect for ever afterwards. Raises BusUnavailable if the first connect does not succeed in
+        time.
+        """
 
         said: set[str] = set()
 
@@ -162,7 +166,7 @@ class Bus:
             await self.client.flush()
 
     async def close(self) -> None:
-        """Flush what was published and close. Safe when never opened."""
+        """Flush published messages and close. Safe if never opened."""
         if self._client is None or self._client.is_closed:
             return
         try:
@@ -174,7 +178,7 @@ class Bus:
 
 
 def _close_attempt(client: Client) -> None:
-    """Close the connection of an attempt that failed after it was made, which nats-py leaves to the garbage collector."""
+    """Close the connection of a failed connect, which nats-py leaves to the garbage collector."""
     transport = getattr(client, "_transport", None)
     if transport is not None:
         with suppress(AttributeError, RuntimeError, OSError):  # it has no connection yet
@@ -183,7 +187,7 @@ def _close_attempt(client: Client) -> None:
 
 @asynccontextmanager
 async def open_bus(url: str, *, user: str, password: str, name: str) -> AsyncIterator[Bus]:
-    """A connected Bus, closed on leaving. Raises BusUnavailable when NATS does not answer within 5 s."""
+    """Yield a connected Bus, and close it on leaving. Raises BusUnavailable if NATS does not answer within 5 s."""
     bus = Bus()
     try:
         await bus.open(Login(url, user, password, name))

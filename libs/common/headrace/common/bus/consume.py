@@ -25,7 +25,7 @@ _PENDING_BYTES = 64 * 1024 * 1024
 
 
 def read(kind: type[M], subject: str, data: bytes) -> M | None:
-    """Decode, or count and drop: a bad message must not stop the reader."""
+    """Decode a message, or count and drop a malformed one, so that it does not stop the subscription."""
     try:
         value = kind.decode(data)
     except (Problem, RecursionError) as problem:
@@ -41,9 +41,9 @@ def read(kind: type[M], subject: str, data: bytes) -> M | None:
 
 
 async def respond(message: Msg, data: bytes) -> None:
-    """Answer a question, but only into an inbox: the subject that an asker names may be one that only this process may write to.
+    """Reply to a request, but only to an inbox: a requester could name a subject that only this process may publish to.
 
-    `_R_` are the inboxes that the server gives to askers of another account.
+    `_R_` are the inboxes that the server gives to requesters of another account.
     """
     if not message.reply.startswith(("_INBOX.", "_INBOX_", "_R_.")):
         BUS_REFUSED.labels("answer", "foreign").inc()
@@ -56,7 +56,9 @@ async def respond(message: Msg, data: bytes) -> None:
 async def subscribed(
     bus: Bus, kind: type[M], handle: Callable[[M], Awaitable[None]], *, subject: str | None = None, queue: str = ""
 ) -> AsyncIterator[None]:
-    """Call `handle` for each message of `kind`, one at a time, while inside. With `queue` one member of the group gets each."""
+    """Call `handle` for each message of `kind`, one at a time, inside the context. With `queue`, one member of the
+    queue group gets each.
+    """
 
     async def on_message(message: Msg) -> None:
         value = read(kind, message.subject, message.data)
@@ -79,7 +81,10 @@ async def subscribed(
 async def answering(
     bus: Bus, kind: type[M], answer: Callable[[M], Awaitable[Message]], *, subject: str | None = None, queue: str = ""
 ) -> AsyncIterator[None]:
-    """Answer each question of `kind` while inside. A malformed question or a failing answer gets no reply: the asker's timeout tells."""
+    """Answer each request of `kind` inside the context.
+
+    A malformed request or a failing handler gets no reply: the requester times out.
+    """
 
     async def on_message(message: Msg) -> None:
         question = read(kind, message.subject, message.data)
@@ -102,14 +107,15 @@ async def answering(
 
 
 class LastValues(Generic[M]):
-    """Delivers the last value of each subject that matches, newest first to arrive wins; `deliver` must fence by generation.
+    """Subscription that delivers the last value of each matching subject; `deliver` must fence by generation.
 
-    Live messages come by a core subscription (a JetStream publish is a core message too). The stored values are read
-    at the start, after each reconnect and every `resync`: so a lost message costs at most that long. An empty or lost
+    Live messages come by a core subscription (a JetStream publish is a core message too). The stored values are read at
+    the start, after each reconnect and every `resync`: so a lost message costs at most that long. An empty or lost
     stream delivers nothing, and so changes nothing. Run `run()` as a task; `synced` is set after the first full read.
 
-    `forget` hears of each subject that was delivered and that two full reads in a row did not find: a removal that was told
-    while this reader was away ends some time after. Without it what is known is kept until its removal is told.
+    `forget` is called for each delivered subject that two full reads in a row did not find: so a removal that was
+    published while this reader was disconnected takes effect later. Without it values are kept until their removal is
+    delivered.
     """
 
     name = "last-values"
@@ -145,7 +151,7 @@ class LastValues(Generic[M]):
         self._wake.set()
 
     async def run(self) -> None:
-        """Deliver until stop()."""
+        """Deliver values until stop()."""
         self._bus.on_reconnect(self._wake.set)
         async with subscribed(self._bus, self._kind, self._take, subject=self._subject):
             while not self._stopping:
@@ -162,7 +168,7 @@ class LastValues(Generic[M]):
                         await self._wake.wait()
 
     async def read_stored(self) -> None:
-        """Read what the stream holds, from its beginning."""
+        """Read and deliver all stored values of the stream."""
         if "*" in self._subject or ">" in self._subject:
             before, found = set(self._there), set[str]()
             async for page in stored_values(self._bus, self._stream, self._subject):
@@ -174,7 +180,7 @@ class LastValues(Generic[M]):
             await self._offer(only)
 
     async def _compare(self, missing: set[str]) -> None:
-        """Forget what this full read and the one before it did not find."""
+        """Forget the subjects that neither this full read nor the one before it found."""
         if self._forget is None:
             return
         for subject in missing & self._missed:
@@ -188,7 +194,7 @@ class LastValues(Generic[M]):
             await self._take(value)
 
     async def _take(self, value: M) -> None:
-        """Deliver one value; a reader that fails on it keeps those that it has, and goes on with the next."""
+        """Deliver one value; if `deliver` raises, the error is logged and the next value follows."""
         if self._forget is not None:
             self._there.add(value.address())
         try:

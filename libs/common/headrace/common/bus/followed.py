@@ -24,17 +24,17 @@ _MOST_LOOKS = 5
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The generation that a subject's stored message says (0: none that can be read), and where it stands in the stream."""
+    """Stored message of a subject: its generation (0 if unreadable) and its sequence number in the stream."""
 
     generation: int
     sequence: int
 
 
 class FollowedStream:
-    """The generation of each subject that the stream of one kind of message holds, as of the last `look()`.
+    """Generation of each subject in the stream of one kind of message, as of the last `look()`.
 
-    After a reconnect everything is read again: a server that lost power has forgotten its last messages, and gives their
-    sequence numbers to others.
+    After a reconnect the whole stream is read again: a server that lost power has lost its last messages, and assigns
+    their sequence numbers to others.
     """
 
     def __init__(self, bus: Bus, kind: type[Message]) -> None:
@@ -51,7 +51,7 @@ class FollowedStream:
         self._created = None
 
     def wrote(self, subject: str, generation: int, sequence: int) -> None:
-        """Note a message of this process that the stream acknowledged, so that it need not be read."""
+        """Record a message that this process published and the stream acknowledged, so that it need not be read."""
         self._own[sequence] = (subject, generation)
         self._advance()
 
@@ -61,7 +61,7 @@ class FollowedStream:
             self.held[own[0]] = Held(own[1], self._last)
 
     async def look(self) -> None:
-        """Bring `held` up to date. Raises BusUnavailable."""
+        """Update `held` from the stream. Raises BusUnavailable."""
         for _ in range(_MOST_LOOKS):
             created, last, messages = await self._state()
             if created != self._created or last < self._last:  # another stream of that name, or one from a backup
@@ -74,7 +74,7 @@ class FollowedStream:
             await self._read_on(last)
 
     async def _read_on(self, last: int) -> None:
-        """Read what follows, at least up to `last`, of which the message itself may have been taken out."""
+        """Read the following messages, at least up to sequence number `last`, whose own message may have been deleted."""
         async for page in stored_values(self._bus, self._stream, self._wildcard, start=self._last + 1):
             for value in page:
                 self.held[value.subject] = Held(value.generation(), value.sequence)
@@ -84,7 +84,7 @@ class FollowedStream:
         self._advance()
 
     async def remove(self, subject: str) -> None:
-        """Take the subject's message out of the stream, if it is still the one that was looked at. Raises BusUnavailable."""
+        """Delete the subject's message from the stream, if it is still the one last seen. Raises BusUnavailable."""
         held = self.held.pop(subject, None)
         if held is None:
             return
@@ -96,7 +96,7 @@ class FollowedStream:
             raise BusUnavailable(f"removing {subject}: {error or type(error).__name__}") from error
 
     async def _state(self) -> tuple[datetime | None, int, int]:
-        """Return when the stream was made, its last sequence number and the number of its messages; nothing of one that is absent."""
+        """Return creation time, last sequence number and message count of the stream; zeros if it does not exist."""
         try:
             info = await JetStreamContext(self._bus.client, timeout=_TIMEOUT_S).stream_info(self._stream)
         except NotFoundError:

@@ -18,11 +18,13 @@ UNREADY = (BusUnavailable, NatsError, TimeoutError, OSError)
 
 
 class Link:
-    """Connects, as often as it takes, then runs `serve`: what the service hears and answers, which only returns by being cancelled.
+    """Connects to the bus, with retries, then runs `serve` (the service's subscriptions and replies), which only
+    returns by cancellation.
 
-    A connection that is lost repairs itself, with its subscriptions. Where `serve` fails for the bus (an answer that did not come
-    in time), it is begun anew; it closes what it opened on its way out. The wait between two attempts grows from FIRST_WAIT_S to
-    MOST_WAIT_S, and begins anew after one that held longer than that: a bus that comes back is not hammered by a fleet.
+    A lost connection reconnects by itself, with its subscriptions. If `serve` fails with a bus error (such as a
+    time-out), it is started again; it closes what it opened. The back-off between attempts grows from FIRST_WAIT_S to
+    MOST_WAIT_S, and is reset by a connection that held longer than that, so that a fleet does not overload a bus that
+    returns.
     """
 
     name = "bus"
@@ -34,11 +36,11 @@ class Link:
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """End run(); what `serve` holds is closed in reverse. The connection stays, for what other tasks still have to say."""
+        """End run(); what `serve` opened is closed in reverse. The connection stays open for tasks that stop later."""
         self._stop.set()
 
     def check(self) -> str | None:
-        """Readiness: None, or since when the bus is not reachable, and why."""
+        """Readiness check: None, or since when the bus is unreachable, and why."""
         return self._bus.unreachable()
 
     async def run(self) -> None:

@@ -24,9 +24,9 @@ MOST_WAITING_BYTES = 64 * 1024 * 1024
 
 
 class Waiting(Generic[M]):
-    """The newest message of each subject until it is taken, in the order in which their subjects first waited.
+    """Newest message of each subject until it is taken, in the order in which the subjects were first queued.
 
-    What would make it hold more than `MOST_WAITING_BYTES` is dropped and counted.
+    A message that would exceed `MOST_WAITING_BYTES` is dropped and counted.
     """
 
     def __init__(self, kind: type[M]) -> None:
@@ -36,7 +36,7 @@ class Waiting(Generic[M]):
         self.arrived = asyncio.Event()
 
     def put(self, subject: str, data: bytes) -> None:
-        """Keep it in place of what waited for this subject."""
+        """Queue a message, in place of an older one of this subject."""
         before = self._messages.get(subject)
         held = self._bytes + len(data) - (len(before) if before is not None else 0)
         if held > MOST_WAITING_BYTES:
@@ -47,7 +47,9 @@ class Waiting(Generic[M]):
         self.arrived.set()
 
     def take(self) -> list[M]:
-        """Return some that wait, first come, first served: at most `MOST_PER_BATCH` of `MOST_BATCH_BYTES`, at least one."""
+        """Return the next messages, first come, first served: at most `MOST_PER_BATCH` of `MOST_BATCH_BYTES`, at least
+        one.
+        """
         taken: list[M] = []
         seen = size = 0
         while self._messages and seen < MOST_PER_BATCH:
@@ -70,10 +72,10 @@ class Waiting(Generic[M]):
 async def newest(
     bus: Bus, kind: type[M], handle: Callable[[Sequence[M]], Awaitable[None]], *, queue: str = "", pause_s: float = 0.05
 ) -> AsyncIterator[None]:
-    """Call `handle` with the newest message of each subject, several at once, while inside.
+    """Call `handle` with the newest message of each subject, in batches, inside the context.
 
-    Between two calls is a pause in which messages gather. With `queue` one member of the group gets each message. A call that
-    fails costs what it was given, and is logged.
+    There is a pause between two calls, in which messages accumulate. With `queue`, one member of the queue group gets
+    each message. A call that raises is logged, and its batch is lost.
     """
     waiting = Waiting(kind)
 

@@ -28,7 +28,7 @@ from headrace.common.contracts.messages.scaling import ScaleRequest
 
 
 class UserKind(StrEnum):
-    """What a bus user is."""
+    """Role of a bus user."""
 
     MANAGER = "manager"
     AGENT = "agent"
@@ -38,7 +38,7 @@ class UserKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BusUser:
-    """One NATS user. `id` is the agent's or proxy's id; `*` stands for any proxy."""
+    """NATS user. `id` is the agent's or proxy's id; `*` stands for any proxy."""
 
     name: str
     kind: UserKind
@@ -47,7 +47,7 @@ class BusUser:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """Allow lists of subjects; what is not in them is refused."""
+    """Allow lists of subjects; everything else is denied."""
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
@@ -57,7 +57,9 @@ class Permissions:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Subjects that pass from one account to the other: messages (`stream`) or questions with their answers (`service`)."""
+    """Subjects exported from one NATS account to the other: messages (`stream`) or requests with their replies
+    (`service`).
+    """
 
     kind: Literal["stream", "service"]
     subject: str
@@ -67,7 +69,7 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What an account offers the other one, and what it takes from there."""
+    """Exports and imports of one NATS account."""
 
     other: str
     offers: tuple[Crossing, ...]
@@ -93,7 +95,7 @@ EDGE_SIDE = Side("HEADRACE", offers=_FROM_EDGE, takes=_FROM_STORE)
 
 
 def permissions(user: BusUser) -> Permissions:
-    """Return what `user` may publish and subscribe to. Its inbox is its own: nobody else hears its answers."""
+    """Return the subjects that `user` may publish and subscribe to. Its inbox is private."""
     inbox = f"_INBOX_{user.name}.>"
     match user.kind:
         case UserKind.MANAGER:
@@ -128,17 +130,19 @@ def permissions(user: BusUser) -> Permissions:
 
 
 def _stored(kind: type[Message]) -> tuple[str, str]:
-    """Return where all stored messages of a kind are asked for."""
+    """Return the Direct Get subject of all stored messages of a kind."""
     return direct_get(stream_of(kind)), direct_get(stream_of(kind), kind.wildcard())
 
 
 def _any_question(subject: str) -> str:
-    """Return the pattern of all questions to the one who is asked on `subject`."""
+    """Return the wildcard of all requests that are answered on `subject`."""
     return f"{subject.rpartition('.')[0]}.>"
 
 
 def embedded_users(agents: int) -> tuple[BusUser, ...]:
-    """Return the users of an embedded stack: agents `agent-1` to `agent-<n>`, named like their ids, and one proxy `proxy-1`."""
+    """Return the users of an embedded stack: agents `agent-1` to `agent-<n>`, named like their ids, and one proxy
+    `proxy-1`.
+    """
     return (
         BusUser("manager", UserKind.MANAGER),
         BusUser("autoscaler", UserKind.AUTOSCALER),

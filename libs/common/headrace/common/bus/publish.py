@@ -16,9 +16,10 @@ R = TypeVar("R", bound=Message)
 
 
 async def publish_last(bus: Bus, message: Message, *, encoded: bytes | None = None, timeout_s: float = 5.0) -> int:
-    """Store `message` as its subject's last value and return its sequence number in the stream. `encoded`: its bytes, if known.
+    """Store `message` as its subject's last value and return its sequence number in the stream. `encoded`: its bytes,
+    if known.
 
-    Raises BusUnavailable when the stream did not acknowledge; it may have it all the same.
+    Raises BusUnavailable if the stream did not acknowledge; it may have stored the message all the same.
     """
     _must_be_connected(bus)
     subject, data = message.address(), message.encode() if encoded is None else encoded
@@ -31,7 +32,7 @@ async def publish_last(bus: Bus, message: Message, *, encoded: bytes | None = No
 
 
 def _sequence(answer: bytes) -> int:
-    """Return the sequence number of a stream's acknowledgement. Raises ValueError with what the stream said instead."""
+    """Return the sequence number in a stream's acknowledgement. Raises ValueError with the stream's error."""
     stored = json.loads(answer)
     sequence = stored.get("seq") if isinstance(stored, dict) and "error" not in stored else None
     if not isinstance(sequence, int):
@@ -40,7 +41,9 @@ def _sequence(answer: bytes) -> int:
 
 
 async def publish(bus: Bus, message: Message) -> bool:
-    """Send `message` to whoever listens now; it is dropped (False) while there is no connection, since a newer one follows."""
+    """Publish `message` to the current subscribers; returns False, without sending, while there is no connection: a
+    newer message follows.
+    """
     if not bus.connected:
         return False
     try:
@@ -52,7 +55,9 @@ async def publish(bus: Bus, message: Message) -> bool:
 
 
 async def ask(bus: Bus, message: Message, reply: type[R], *, timeout_s: float = 5.0, subject: str | None = None) -> R:
-    """Send a question and return the answer. Raises BusUnavailable when nobody answers in time, MalformedMessage for a bad answer."""
+    """Send a request and return the reply. Raises BusUnavailable if none comes in time, MalformedMessage for an invalid
+    one.
+    """
     _must_be_connected(bus)
     try:
         answer = await bus.client.request(subject or message.address(), message.encode(), timeout=timeout_s)
@@ -62,6 +67,6 @@ async def ask(bus: Bus, message: Message, reply: type[R], *, timeout_s: float = 
 
 
 def _must_be_connected(bus: Bus) -> None:
-    """Fail at once: the client would keep the message and send it after the reconnect, when it may be out of date."""
+    """Raise BusUnavailable unless connected: the client would buffer the message and send it when it may be stale."""
     if not bus.connected:
         raise BusUnavailable("not connected to NATS")

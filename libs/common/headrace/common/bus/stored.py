@@ -30,14 +30,14 @@ _TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """A message as the stream holds it."""
+    """Message stored in a stream."""
 
     subject: str
     sequence: int
     data: bytes
 
     def generation(self) -> int:
-        """Return the generation that it says, 0 when it says none or cannot be read."""
+        """Return the message's generation, 0 if it has none or is malformed."""
         try:
             said = json.loads(self.data)["generation"]
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -46,9 +46,9 @@ class StoredValue:
 
 
 async def stored_values(bus: Bus, stream: str, subject: str, *, start: int = 1) -> AsyncIterator[list[StoredValue]]:
-    """Yield pages of the last values of every subject that matches, oldest first, from sequence number `start` on.
+    """Yield pages of the last values of every matching subject, oldest first, from sequence number `start` on.
 
-    Nothing for an empty or absent stream. Raises BusUnavailable.
+    Nothing for an empty or missing stream. Raises BusUnavailable.
     """
     page, more = await _page(bus, stream, subject, start)
     while page:
@@ -59,7 +59,7 @@ async def stored_values(bus: Bus, stream: str, subject: str, *, start: int = 1) 
 
 
 async def stored_value(bus: Bus, stream: str, subject: str) -> StoredValue | None:
-    """Return the last value of one subject, None without one. Raises BusUnavailable."""
+    """Return the last value of one subject, or None. Raises BusUnavailable."""
     try:
         message = await bus.client.request(direct_get(stream, subject), b"", timeout=_TIMEOUT_S)
     except (NatsError, TimeoutError, OSError) as error:
@@ -68,16 +68,16 @@ async def stored_value(bus: Bus, stream: str, subject: str) -> StoredValue | Non
 
 
 async def stored_generations(bus: Bus, kind: type[Message]) -> dict[str, int]:
-    """Return subject → generation of every last value of this kind that the stream holds. Raises BusUnavailable.
+    """Return subject → generation of all last values of this kind in the stream. Raises BusUnavailable.
 
-    A stored message that cannot be read counts as generation 0.
+    A malformed stored message counts as generation 0.
     """
     pages = stored_values(bus, stream_of(kind), kind.wildcard())
     return {value.subject: value.generation() async for page in pages for value in page}
 
 
 async def _page(bus: Bus, stream: str, subject: str, start: int) -> tuple[list[StoredValue], bool]:
-    """Return one page, and whether there may be more."""
+    """Return one page, and True if there may be more."""
     inbox = bus.client.new_inbox()
     ask = {"seq": start, "next_by_subj": subject, "batch": PAGE, "max_bytes": PAGE_BYTES}
     page: list[StoredValue] = []
@@ -98,7 +98,9 @@ async def _page(bus: Bus, stream: str, subject: str, start: int) -> tuple[list[S
 
 
 def _more(end: Msg, status: str) -> bool:
-    """Read the message that ends a page. 404: nothing there. 204: the end of the page, and how much is left. Else BusUnavailable."""
+    """Interpret the message that ends a page. 404: the stream is empty. 204: end of the page, with the number of
+    messages left. Else BusUnavailable.
+    """
     if status == "404":
         return False
     if status != "204":
@@ -111,6 +113,6 @@ def _status(message: Msg) -> str | None:
 
 
 def _value(message: Msg) -> StoredValue:
-    """Return the message under the subject that it was stored with (a direct get answers on the inbox)."""
+    """Return the message under its stored subject (a Direct Get replies on the inbox)."""
     headers = message.headers or {}
     return StoredValue(headers.get("Nats-Subject", message.subject), int(headers.get("Nats-Sequence", 0)), message.data)

@@ -11,7 +11,7 @@ from headrace.common.bus.subjects import STREAMS
 
 
 async def ensure_streams(bus: Bus, *, timeout_s: float = 10.0) -> None:
-    """Create the streams, or bring them to this configuration. Safe to repeat and to run by many."""
+    """Create or update the streams. Idempotent, and safe for concurrent managers."""
     js = JetStreamContext(bus.client, timeout=timeout_s)
     for name, message in STREAMS.items():
         config = StreamConfig(

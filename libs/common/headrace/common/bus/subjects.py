@@ -12,10 +12,10 @@ STREAMS: dict[str, type[Message]] = {"PLANS": NodePlan, "ROUTES": RouteTable, "R
 
 
 def stream_of(message: type[Message]) -> str:
-    """Return the stream that keeps this kind of message."""
+    """Return the name of the stream that stores this kind of message."""
     return next(name for name, kind in STREAMS.items() if kind is message)
 
 
 def direct_get(stream: str, subject: str | None = None) -> str:
-    """Return where a stream is asked for its messages without the JetStream API: pages of them, or the last one of `subject`."""
+    """Return the Direct Get subject of a stream: for pages of messages, or the last one of `subject`."""
     return ".".join(("$JS.API.DIRECT.GET", stream, *([subject] if subject is not None else [])))

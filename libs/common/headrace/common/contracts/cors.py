@@ -32,7 +32,7 @@ FieldName = Annotated[
 
 
 class Cors(Part):
-    """Pages of which origins browsers let call the service. No `allow_origins`: the app-proxy leaves CORS to the replica."""
+    """CORS policy of a service (the Fetch standard). Without `allow_origins` the app-proxy leaves CORS to the replica."""
 
     allow_origins: tuple[Origin, ...] = ()
     """Origins as browsers send them. `https://*.example.com`: any one name before that. `*`, by itself: all."""
@@ -68,7 +68,7 @@ FieldNames = Annotated[tuple[FieldName, ...], Field(max_length=_MOST), AfterVali
 
 
 class CorsSettings(Cors):
-    """CORS. In a change what is named is changed. `*` does not go with `allow_credentials`."""
+    """CORS settings. A change only changes the named fields. `*` does not go with `allow_credentials`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     allow_origins: Origins = ()

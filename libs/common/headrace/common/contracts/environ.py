@@ -23,5 +23,7 @@ RESERVED_PREFIX = "CUDA_MPS_"
 
 
 def is_reserved(name: str) -> bool:
-    """Return whether a tenant's value for the variable is refused, and overridden where it was stored before."""
+    """Return True if Headrace sets this environment variable itself: a tenant's value is refused, or overridden if
+    already stored.
+    """
     return name in RESERVED or name.startswith(RESERVED_PREFIX)

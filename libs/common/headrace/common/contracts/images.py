@@ -16,7 +16,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 @dataclass(frozen=True, slots=True)
 class ImageName:
-    """A reference, taken apart."""
+    """Parsed image reference."""
 
     registry: str
     """Host, with its port if it has one; `docker.io` where none is given."""
@@ -26,12 +26,12 @@ class ImageName:
 
     @property
     def host(self) -> str:
-        """The registry without its port."""
+        """Registry without its port."""
         return self.registry.partition(":")[0]
 
 
 def parse_image(text: str) -> ImageName:
-    """Return the parts of an image's name (grammar of github.com/distribution/reference). Raises ValueError with what is allowed."""
+    """Parse an image reference (grammar of github.com/distribution/reference). Raises ValueError with the allowed form."""
     wrong = ValueError(f"{text[:100]!r} is not the name of an image; allowed: {ALLOWED}")
     if len(text) > MOST:
         raise wrong

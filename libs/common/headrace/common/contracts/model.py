@@ -16,13 +16,13 @@ _URL_PATH = pattern(r"^/[^\s]*$", "a path that begins with / and has no blanks")
 
 
 class Part(BaseModel):
-    """Frozen, and closed: an unknown key is an error with its path."""
+    """Base of the parts of a model definition. Immutable; an unknown key is an error with its path."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class HealthCheck(Part):
-    """How the agent asks a replica whether it is well. Times in seconds; defaults are Backend.AI's."""
+    """Health check of a replica. Times in seconds; defaults are Backend.AI's."""
 
     path: Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=_URL_PATH)]
     interval: float = Field(10.0, gt=0, le=86_400)
@@ -40,7 +40,7 @@ class HealthCheck(Part):
 
 
 class WriteFile(Part):
-    """Write (or append) `body` to `filename` as it is: braces are content."""
+    """Write (or append) `body` to `filename`; braces in it are literal."""
 
     filename: Annotated[str, _ABSOLUTE_OR_RELATIVE]
     body: Annotated[str, StringConstraints(max_length=1_048_576)]

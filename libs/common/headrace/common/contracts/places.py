@@ -24,7 +24,7 @@ NEVER_IN_WORDS = "loopback, link-local, multicast and unspecified addresses"
 
 
 def read_address(text: str) -> Address | None:
-    """Return the address that a socket takes `text` for, in IPv4 where it is one (`::ffff:10.0.0.7`); None for a name."""
+    """Return the IP address that a socket takes `text` for, as IPv4 if it is one (`::ffff:10.0.0.7`); None for a name."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -34,16 +34,16 @@ def read_address(text: str) -> Address | None:
 
 
 def as_written(text: str) -> str:
-    """Return the one way to write an address or a name, by which two are compared."""
+    """Return the canonical form of an address or a host name, for comparisons."""
     address = read_address(text)
     return text.lower().rstrip(".") if address is None else str(address)
 
 
 def is_host_name(text: str) -> bool:
-    """Return whether this can be the name of a host."""
+    """Return True for a valid host name."""
     return len(text) <= 253 and _NAME.match(text) is not None and not text.rstrip(".").rpartition(".")[2].isdecimal()
 
 
 def is_nowhere(address: Address) -> bool:
-    """Return whether no replica may be there, unless an operator named a network that holds it."""
+    """Return True if no replica may be at this address, unless an operator allowed a network that contains it."""
     return any(address in network for network in _NEVER)

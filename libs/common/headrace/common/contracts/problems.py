@@ -42,17 +42,17 @@ MOST_ERRORS = 20
 
 
 def row(where: str, found: object, allowed: str, *, place: str = "field") -> dict[str, Any]:
-    """Return one error of a refusal. `place`: what `where` is, a field of the request or the path in a file."""
+    """Return one error row of a problem. `place`: kind of location in `where`, a request field or a path in a file."""
     return {place: where, "found": found, "allowed": allowed}
 
 
 def further(count: int, *, place: str = "field") -> dict[str, Any]:
-    """Return the row that stands for errors that are not shown."""
+    """Return the row that stands for the errors left out."""
     return row("…", f"{count} more errors", "none", place=place)
 
 
 def at_most(errors: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the first errors, and instead of further ones a row that says how many there are."""
+    """Return the first errors, and a row with the number of those left out."""
     if len(errors) <= MOST_ERRORS:
         return list(errors)
     first = errors[: MOST_ERRORS - 1]
@@ -60,9 +60,9 @@ def at_most(errors: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
-    """A refusal with a stable type, and a `reason` where the type alone does not tell what to do about it.
+    """Refusal as an RFC 9457 problem with a stable type, and a `reason` if the type alone does not tell what to do.
 
-    `extra` members are shown to the caller; never put a secret there.
+    `extra` members are sent to the caller; never put a secret there.
     """
 
     type: ClassVar[str] = "internal-error"
@@ -88,7 +88,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
 
 
 class InvalidRequest(Problem):
-    """The request is not what the endpoint takes. `errors`: list of {field, found, allowed}."""
+    """Invalid request. `errors`: list of {field, found, allowed}."""
 
     type, status, title = "invalid-request", 400, "Invalid request"
 
@@ -97,12 +97,14 @@ class InvalidRequest(Problem):
 
     @classmethod
     def of(cls, field: str, found: object, allowed: str, *, more: str = "") -> Self:
-        """Return the problem of one field. `more`: what is to be said beside."""
+        """Return the problem of one field. `more`: further extra members."""
         return cls(f"{field}: found {found}; allowed: {allowed}{more}", errors=[row(field, found, allowed)])
 
 
 class MalformedRequest(Problem):
-    """The bytes are no HTTP request that the app-proxy serves (or 405, 414, 431, 501, …, as `reason` says). The connection ends."""
+    """Invalid HTTP, or HTTP that the app-proxy does not serve (400, 405, 414, 431, 501, …, as `reason` says). The
+    connection is closed.
+    """
 
     type, status, title = "malformed-request", 400, "Malformed request"
 
@@ -112,7 +114,7 @@ class MalformedRequest(Problem):
 
 
 class Unauthenticated(Problem):
-    """No usable credential came with the request."""
+    """No valid credential in the request."""
 
     type, status, title = "unauthenticated", 401, "Authentication needed"
 
@@ -122,49 +124,49 @@ class Unauthenticated(Problem):
 
 
 class Forbidden(Problem):
-    """The caller is known and may see the thing, but may not do this to it."""
+    """The caller may see the resource, but may not do this to it."""
 
     type, status, title = "forbidden", 403, "Not allowed"
 
 
 class NotFound(Problem):
-    """It does not exist, or the caller may not know that it does."""
+    """The resource does not exist, or the caller may not know that it does."""
 
     type, status, title = "not-found", 404, "Not found"
 
 
 class MethodNotAllowed(Problem):
-    """The path exists, this method on it does not."""
+    """The path exists, but not with this method."""
 
     type, status, title = "method-not-allowed", 405, "Method not allowed"
 
 
 class RequestTimeout(Problem):
-    """The caller began a request and did not go on sending it."""
+    """The caller did not send the rest of its request in time."""
 
     type, status, title = "request-timeout", 408, "Request timed out"
 
 
 class Conflict(Problem):
-    """The thing's present state does not permit this."""
+    """The resource's current state does not permit this."""
 
     type, status, title = "conflict", 409, "Conflict"
 
 
 class NameTaken(Conflict):
-    """Another one has this name."""
+    """Another resource has this name."""
 
     type, title = "name-taken", "Name taken"
 
 
 class StaleRevision(Conflict):
-    """The row changed since it was read; read again and decide again."""
+    """The row changed since it was read; read and decide again."""
 
     type, title = "stale-revision", "Changed meanwhile"
 
 
 class InUse(Conflict):
-    """Something live still needs it."""
+    """A live resource still needs it."""
 
     type, title = "in-use", "In use"
 
@@ -182,19 +184,19 @@ class PreconditionFailed(Problem):
 
 
 class TooLarge(Problem):
-    """A size limit was passed; `limit` says which."""
+    """A size limit was exceeded; `limit` has its value."""
 
     type, status, title = "too-large", 413, "Too large"
 
 
 class UnsupportedMediaType(Problem):
-    """The body is of a kind that the endpoint does not read."""
+    """The endpoint does not accept this content type."""
 
     type, status, title = "unsupported-media-type", 415, "Unsupported media type"
 
 
 class RangeNotSatisfiable(Problem):
-    """The wanted part lies outside of the file."""
+    """The requested range lies outside of the file."""
 
     type, status, title = "range-not-satisfiable", 416, "Range not satisfiable"
 
@@ -204,7 +206,7 @@ class RangeNotSatisfiable(Problem):
 
 
 class InvalidDefinition(Problem):
-    """A definition file in a model folder is wrong. `errors`: list of {path, found, allowed}; `file` names it."""
+    """Invalid definition file in a model folder. `errors`: list of {path, found, allowed}; `file` is its name."""
 
     type, status, title = "invalid-definition", 422, "Invalid definition file"
 
@@ -213,13 +215,13 @@ class InvalidDefinition(Problem):
 
 
 class Locked(Problem):
-    """Another request is working on it; try again when that one is done."""
+    """Another request holds the resource; try again when it is done."""
 
     type, status, title = "locked", 423, "Locked"
 
 
 class TooManyRequests(Problem):
-    """A limit on rate or concurrency was reached; Retry-After says when to come back."""
+    """A rate or concurrency limit was reached; Retry-After has the time to wait."""
 
     type, status, title = "too-many-requests", 429, "Too many requests"
 
@@ -229,37 +231,37 @@ class TooManyRequests(Problem):
 
 
 class ChecksumMismatch(Problem):
-    """What arrived is not what was sent (the status is the one of tus' checksum extension)."""
+    """The content does not match its checksum (the status is the one of tus' checksum extension)."""
 
     type, status, title = "checksum-mismatch", 460, "Checksum mismatch"
 
 
 class MalformedMessage(Problem):
-    """A bus message could not be read."""
+    """Malformed bus message."""
 
     type, status, title = "malformed-message", 502, "Malformed message"
 
 
 class UpstreamFailed(Problem):
-    """The replica (or another part) answered with nothing usable."""
+    """A replica (or another upstream) sent no usable response."""
 
     type, status, title = "upstream-failed", 502, "Upstream failed"
 
 
 class Unavailable(Problem):
-    """It cannot be done now; `reason` says why."""
+    """Temporarily unavailable; `reason` says why."""
 
     type, status, title = "unavailable", 503, "Unavailable"
 
 
 class BusUnavailable(Unavailable):
-    """The message bus could not be reached; nothing has changed."""
+    """The message bus is unreachable; nothing has changed."""
 
     type, title = "bus-unavailable", "Message bus unavailable"
 
 
 class UpstreamTimeout(Problem):
-    """The replica (or another part) did not answer in time; `waited_s` says how long."""
+    """A replica (or another upstream) did not respond in time; `waited_s` is the time waited."""
 
     type, status, title = "upstream-timeout", 504, "Upstream timed out"
 

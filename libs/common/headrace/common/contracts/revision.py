@@ -32,7 +32,9 @@ CommandLine = Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
 
 
 def values_as_text(environ: object) -> object:
-    """Return variables with their values as text: `PORT: 8000` means the text 8000. Raises Refused for what has no text."""
+    """Convert environment variables to text: `PORT: 8000` means the text 8000. Raises Refused for values without a text
+    form.
+    """
     return {name: _as_text(name, value) for name, value in environ.items()} if isinstance(environ, dict) else environ
 
 
@@ -51,7 +53,7 @@ class _Closed(BaseModel):
 
 
 class ExtraMount(_Closed):
-    """A `data` or `general` folder (name or id) at a path of its own (default `/home/work/<folder name>`)."""
+    """A `data` or `general` folder (name or id) mounted at a path (default `/home/work/<folder name>`)."""
 
     folder: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     target: AbsolutePath | None = None
@@ -59,7 +61,7 @@ class ExtraMount(_Closed):
 
 
 class RevisionSpec(_Closed):
-    """Everything needed to start one replica. What is left out comes from service-definition.toml, then from defaults."""
+    """Spec of a replica. Fields left out come from service-definition.toml, then from defaults."""
 
     folder: Annotated[str | None, StringConstraints(min_length=1, max_length=64)] = None
     """Model folder, by name or id. Needed for `custom`."""
@@ -84,7 +86,7 @@ class RevisionSpec(_Closed):
 
     @classmethod
     def of(cls, asked: RevisionSpec) -> RevisionSpec:
-        """Return the spec alone of a request that asks for more."""
+        """Return the RevisionSpec part of a request."""
         return RevisionSpec(**{name: getattr(asked, name) for name in RevisionSpec.model_fields})
 
     @field_validator("environ")

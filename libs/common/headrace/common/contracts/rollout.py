@@ -13,7 +13,7 @@ from headrace.common.contracts.numbers import NO_TRUTH
 
 
 class Rollout(BaseModel):
-    """What a rollout may do, and what becomes of one that fails."""
+    """Rollout strategy, and the action after a failed rollout."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     on_failure: Literal["keep", "roll-back"] = "keep"

@@ -23,7 +23,7 @@ Cooldown = Annotated[int, Field(ge=0, le=604_800)]
 
 
 class MetricSource(StrEnum):
-    """Where the observed value comes from; both are means, but for what is said of the whole service."""
+    """Source of the observed value; both are means, except for metrics of the whole service."""
 
     KERNEL = "kernel"
     """Mean over the service's live kernels."""
@@ -42,7 +42,7 @@ class Comparator(StrEnum):
 
 
 class RuleSpec(BaseModel):
-    """What a rule says. `step` is signed; a result outside [min_replicas, max_replicas] does not fire."""
+    """Spec of a rule. `step` is signed; a result outside [min_replicas, max_replicas] does not fire."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     source: MetricSource

@@ -39,7 +39,7 @@ _NAMES = "cpu, mem, cuda.device, cuda.shares or another accelerator name"
 
 
 def parse_size(value: object) -> Decimal:
-    """Return bytes for `8gb`, `512MiB`, `1.5g` or a number of bytes; units are powers of 1024 (as Backend.AI counts).
+    """Parse a size: `8gb`, `512MiB`, `1.5g` or a number of bytes; units are powers of 1024 (as in Backend.AI).
 
     Raises ValueError with what was found and what is allowed.
     """
@@ -52,7 +52,9 @@ def parse_size(value: object) -> Decimal:
 
 
 def parse_slots(value: object) -> dict[str, Decimal]:
-    """Return the slots of a quota by name; `mem` and `storage` take size units. Raises Refused (a ValueError) naming the slot that is wrong."""
+    """Parse the slots of a quota; `mem` and `storage` take size units. Raises Refused (a ValueError) naming the invalid
+    slot.
+    """
     if not isinstance(value, Mapping):
         raise Refused(value, "a mapping of slot names to amounts")
     if len(value) > _MOST_SLOTS:
@@ -66,7 +68,7 @@ def parse_slots(value: object) -> dict[str, Decimal]:
 
 
 def parse_change(value: object) -> dict[str, Decimal | None]:
-    """Return the slots of a quota that change by name; None: its limit is taken away. Raises Refused (a ValueError)."""
+    """Parse a change of a quota by slot name; None removes the slot's limit. Raises Refused (a ValueError)."""
     if not isinstance(value, Mapping):
         raise Refused(value, "a mapping of slot names to amounts, or to null")
     away: dict[str, Decimal | None] = {name: None for name, amount in value.items() if amount is None}
@@ -75,7 +77,7 @@ def parse_change(value: object) -> dict[str, Decimal | None]:
 
 
 def parse_request(value: object) -> dict[str, Decimal]:
-    """Return the slots that a replica asks for. Raises Refused: also for less than every container needs."""
+    """Parse the slots that a replica requests. Raises Refused, also for less than every container needs."""
     slots = parse_slots(value)
     if alien := next((name for name in (STORAGE, FILES) if name in slots), None):
         raise Refused(alien, "what a machine has; a project's quota bounds what its folders store", below=alien)
@@ -88,14 +90,14 @@ def parse_request(value: object) -> dict[str, Decimal]:
 
 
 def least_words(name: str) -> str:
-    """Return the least amount of `cpu` or `mem` as people write it."""
+    """Return the minimum of `cpu` or `mem` as people write it."""
     return f"{int(LEAST[name] / 2**20)}m" if name == MEM else f"{LEAST[name]}"
 
 
 def read_slots(value: object) -> dict[str, Decimal]:
-    """Return slots that were stored or reported, as they are: what is no amount is left out, and nothing else is judged.
+    """Parse stored or reported slots leniently: values that are no amount are left out, and nothing else is checked.
 
-    Bytes may have a unit, as earlier versions let it be stored and reported.
+    Bytes may have a unit, as earlier versions stored and reported them.
     """
     slots: dict[str, Decimal] = {}
     for name, amount in islice(value.items(), _MOST_SLOTS) if isinstance(value, Mapping) else ():

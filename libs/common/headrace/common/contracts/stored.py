@@ -12,9 +12,9 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read(model: type[M], value: object, **instead: object) -> M:
-    """Return the model of a stored document; never raises.
+    """Parse a stored document; never raises.
 
-    A field that cannot be read is what `instead` says, else as it is stored; unknown fields are left out.
+    A field that cannot be read gets its value from `instead`, else stays as stored; unknown fields are left out.
     """
     try:
         return model.model_validate(value)
@@ -39,7 +39,7 @@ def _of_field(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
 
 
 def as_stored(model: type[BaseModel]) -> WrapValidator:
-    """A field of an answer that holds what was once accepted: rules that came later do not refuse it."""
+    """Annotate a response field with stored content: newer validation rules do not apply to it."""
 
     def lenient(value: object, handler: Callable[[object], Any]) -> Any:
         if isinstance(value, model):

@@ -25,7 +25,7 @@ PATTERNS: Final[dict[str, str]] = {}
 
 
 class Refused(ValueError):  # noqa: N818 - what a validator raises, not a failure of the program
-    """A value that a validator refuses. `below`: where inside of the value, for example the name of a slot."""
+    """Value that a validator refuses. `below`: path inside the value, for example the name of a slot."""
 
     def __init__(self, found: object, allowed: str, *, below: str = "") -> None:
         self.found = shown(found)
@@ -36,13 +36,13 @@ class Refused(ValueError):  # noqa: N818 - what a validator raises, not a failur
 
 
 def pattern(regex: str, words: str) -> str:
-    """Return `regex`, and keep the words that explain it."""
+    """Return a regex constraint, and register the words that explain it."""
     PATTERNS[regex] = words
     return regex
 
 
 def shown(value: object) -> bool | float | str:
-    """Return `value` for an error: short; a mapping or list by its size. The work does not grow with the value."""
+    """Return `value` shortened for an error; a mapping or list as its size. The work does not grow with the value."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -63,12 +63,12 @@ def shown(value: object) -> bool | float | str:
 
 
 def cut(text: str, longest: int) -> str:
-    """Return `text`, shortened where it is longer."""
+    """Return `text`, cut to a maximum length."""
     return text if len(text) <= longest else text[:longest] + "…"
 
 
 def found(item: Mapping[str, Any]) -> bool | float | str:
-    """Return what a pydantic error found."""
+    """Return the value that a pydantic error is about, in words."""
     kind, context = item["type"], item.get("ctx") or {}
     if kind == "missing":
         return "nothing"
@@ -133,7 +133,7 @@ _NUMBERED: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
 
 
 def allowed(item: Mapping[str, Any]) -> str:
-    """Return what would have been allowed, in words."""
+    """Return the allowed values, in words."""
     kind, context = item["type"], item.get("ctx") or {}
     if kind in _PLAIN:
         return _PLAIN[kind]
@@ -151,7 +151,7 @@ def _number(value: object) -> str:
 
 
 def parts(location: Iterable[int | str]) -> list[int | str]:
-    """Return where an error is, without the names that pydantic adds for branches of a type and for keys."""
+    """Return an error's path, without the parts that pydantic adds for union branches and keys."""
     return [part for index, part in enumerate(location) if index == 0 or not _is_branch(part)]
 
 
@@ -163,7 +163,7 @@ def _is_branch(part: int | str) -> bool:
 
 
 def joined(places: Sequence[object]) -> str:
-    """Return `models[0].service.port` for its parts."""
+    """Return a path as text: `models[0].service.port`."""
     text = ""
     for place in places:
         if isinstance(place, int) or place == "":
@@ -178,9 +178,10 @@ def joined(places: Sequence[object]) -> str:
 def rows(
     error: ValidationError, *, name: str = "field", whole: str = "(body)", known: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Return {field, found, allowed} of each error, one row for each place; at most twenty, the last then says how many more.
+    """Return {field, found, allowed} for each error, one row per path; at most twenty, the last then has the number of
+    the rest.
 
-    `known`: the fields at the top, to propose one for a mistyped name.
+    `known`: the top-level fields, to suggest one for a mistyped name.
     """
     made: dict[str, dict[str, Any]] = {}
     items = errors_of(error)
@@ -201,7 +202,7 @@ def rows(
 
 
 def errors_of(error: ValidationError) -> list[ErrorDetails]:
-    """Return pydantic's errors, without lists that are too short only because pydantic counts no item that is wrong."""
+    """Return pydantic's errors, without lists reported as too short only because pydantic does not count invalid items."""
     return [item for item in error.errors(include_url=False) if not _is_long_enough(item)]
 
 
@@ -211,12 +212,12 @@ def _is_long_enough(item: Mapping[str, Any]) -> bool:
 
 
 def refusal(errors: Sequence[dict[str, Any]]) -> InvalidRequest:
-    """Return the problem of a request with these rows."""
+    """Return the InvalidRequest with these rows."""
     return InvalidRequest(summary(errors), errors=errors)
 
 
 def meant(name: str, known: Sequence[str]) -> str:
-    """Return a proposal for a mistyped name, or nothing."""
+    """Return the suggestion for a mistyped name, or an empty text."""
     near = get_close_matches(cut(name, _LONGEST_KEY), known, n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 

@@ -17,14 +17,14 @@ _FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 
 
 class MigrationFailed(Problem):
-    """The database is not what these migrations lead to."""
+    """The database does not match these migrations."""
 
     type, status, title = "migration-failed", 500, "Migration failed"
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One file."""
+    """One migration file."""
 
     number: int
     name: str
@@ -37,7 +37,7 @@ class Migration:
 
 
 def load_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
-    """Return all migrations in order. Raises MigrationFailed for a gap or a file that does not fit."""
+    """Return all migrations in order. Raises MigrationFailed for a gap or a misnamed file."""
     found = []
     for path in sorted(folder.glob("*.sql")):
         match = _FILE.match(path.name)
@@ -51,9 +51,9 @@ def load_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
 
 
 async def migrate(url: str, *, timeout_s: float = 300.0) -> list[int]:
-    """Bring the database up to date and return the numbers applied now.
+    """Migrate the database and return the numbers applied now.
 
-    Safe to run by many processes at once. Raises MigrationFailed when an applied file was changed or is unknown here.
+    Safe to run concurrently. Raises MigrationFailed if an applied file was changed or is unknown here.
     """
     connection = await asyncpg.connect(url, timeout=10, command_timeout=timeout_s)
     try:

@@ -31,14 +31,15 @@ async def _prepare(connection: Connection) -> None:
 
 
 async def _keep(_: Connection) -> None:
-    """Ask nothing of the server: nobody leaves anything in a session (settings, listeners, locks beyond a transaction).
+    """Skip asyncpg's session reset on release, which costs a round trip: nothing is left in a session (settings,
+    listeners, locks).
 
-    The client ends an open transaction itself. Its usual reset is one more round trip for each use of a connection.
+    The client ends an open transaction itself.
     """
 
 
 class _BoundedPool(Pool):  # type: ignore[misc]  # asyncpg says no types
-    """A pool whose acquire() never waits without a bound; asyncpg has no such setting."""
+    """Connection pool whose acquire() always has a time-out; asyncpg has no such setting."""
 
     __slots__ = ("_acquire_s",)
 
@@ -47,7 +48,7 @@ class _BoundedPool(Pool):  # type: ignore[misc]  # asyncpg says no types
         self._acquire_s = acquire_s
 
     def acquire(self, *, timeout: float | None = None) -> asyncpg.pool.PoolAcquireContext:
-        """Return a connection, as a context or awaited; waits for `timeout` seconds, by default for the pool's."""
+        """Return a connection, as a context or awaited; waits at most `timeout` seconds, by default the pool's."""
         return super().acquire(timeout=self._acquire_s if timeout is None else timeout)
 
 
@@ -62,8 +63,8 @@ async def open_pool(
 ) -> AsyncIterator[Pool]:
     """Open a pool of at most `size` connections; close it on leaving.
 
-    Statements and idle transactions are cut after `statement_timeout_s`; a free connection is waited for `acquire_s`. A server
-    that refuses connections because it shuts down gets back those that it waits for.
+    Statements and idle transactions end after `statement_timeout_s`; acquire waits at most `acquire_s` for a
+    connection. A server that shuts down and waits for its clients gets its connections back.
     """
 
     async def connect(*args: Any, **options: Any) -> asyncpg.Connection[asyncpg.Record]:
@@ -106,6 +107,8 @@ async def open_pool(
 
 @asynccontextmanager
 async def transaction(pool: Pool, *, isolation: str = "read_committed") -> AsyncIterator[Connection]:
-    """One connection in one transaction: committed on leaving, rolled back on an error. Never await the network inside."""
+    """Yield a connection in a transaction: committed on leaving, rolled back on an error. Never await the network
+    inside.
+    """
     async with pool.acquire(timeout=15) as connection, connection.transaction(isolation=isolation):
         yield connection

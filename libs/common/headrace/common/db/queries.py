@@ -13,7 +13,7 @@ _NAME = re.compile(r"^--\s*name:\s*([a-z][a-z0-9_]*)\s*$")
 
 
 class Queries:
-    """The statements of one file as attributes: `SQL = Queries.beside(__file__)`, then `SQL.get_service`."""
+    """SQL statements of one file as attributes: `SQL = Queries.beside(__file__)`, then `SQL.get_service`."""
 
     def __init__(self, statements: dict[str, str], source: Path) -> None:
         self._statements = statements
@@ -31,12 +31,12 @@ class Queries:
 
     @classmethod
     def beside(cls, module_file: str) -> Queries:
-        """Read `<module>.sql` beside `<module>.py`."""
+        """Load `<module>.sql` beside `<module>.py`."""
         return cls.read(Path(module_file).with_suffix(".sql"))
 
     @classmethod
     def read(cls, path: Path) -> Queries:
-        """Read one file. Raises ValueError for a name used twice or text before the first name."""
+        """Load one file. Raises ValueError for a duplicate name or text before the first name."""
         statements: dict[str, list[str]] = {}
         lines: list[str] | None = None
         for line in path.read_text(encoding="utf-8").splitlines():

@@ -12,7 +12,7 @@ LogFormat = Literal["auto", "json", "pretty"]
 
 
 def configure_logging(service: str, *, level: str = "info", log_format: LogFormat = "auto") -> None:
-    """Send structlog and the standard library's logs to stderr in one shape.
+    """Configure structlog and the standard library's logging: one format, to stderr.
 
     Event names are past-tense identifiers; request, service and session ids come from contextvars.
     """

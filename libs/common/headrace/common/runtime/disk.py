@@ -10,7 +10,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def free_bytes(path: Path) -> int:
-    """Return how many bytes an ordinary account may still write to the file system of `path`. Raises OSError."""
+    """Return the bytes that an unprivileged process may still write to the file system of `path`. Raises OSError."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize
 
@@ -22,11 +22,11 @@ def total_bytes(path: Path) -> int:
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Return whether `error` says that a disk, a quota or a limit on file sizes leaves no room."""
+    """Return True if `error` means that a disk, a quota or a file size limit is exhausted."""
     return isinstance(error, OSError) and error.errno in _FULL
 
 
 def in_words(size: int) -> str:
-    """Return a number of bytes for people: `300 MiB`, `1.5 GiB`."""
+    """Format a number of bytes for people: `300 MiB`, `1.5 GiB`."""
     mebibytes = size / 2**20
     return f"{mebibytes:.0f} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:.1f} GiB"

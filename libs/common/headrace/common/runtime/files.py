@@ -8,15 +8,15 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes | str, *, durable: bool = True, names_too: bool = True) -> None:
-    """Replace `path` by `content` (text as UTF-8), mode 0600. Blocks.
+    """Replace `path` atomically by `content` (text as UTF-8), mode 0600. Blocks.
 
-    What is written goes to a file beside it, `.NAME.PID.new`, which then takes its name. So a killed process leaves the old
-    content. With `durable` (fsync of the file before it is renamed, and of its folder after that) the new one is there also after
-    the machine lost power from the moment at which this returns; without it that may bring the old one back, and saves the two
-    waits. `names_too=False` leaves the second one to a caller who replaces many files, and then calls sync_folder() once.
+    The content is written to `.NAME.PID.new` beside it, which is then renamed: so a killed process leaves the old
+    content. With `durable` (fsync of the file before the rename, and of its folder after it) the new content survives a
+    power loss from the moment this returns; without it the old content may come back, and two waits are saved.
+    `names_too=False` leaves the second fsync to a caller who replaces many files, and then calls sync_folder() once.
 
-    Raises OSError, on a full disk too, with the old file in place and nothing of the new one left: a part would only take room. (With the
-    new one in place where it was its folder that could not be synced.)
+    Raises OSError, also on a full disk, with the old file in place and nothing of the new one left. (With the new one
+    in place if only the fsync of its folder failed.)
     """
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     with suppress(FileNotFoundError):
@@ -38,7 +38,7 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = True, 
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in `folder` to the disk. Raises OSError."""
+    """Sync the directory entries of `folder` to disk (fsync). Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -47,6 +47,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left of files in `folder`. Only for whoever alone writes there. Raises OSError."""
+    """Remove temporary files that killed processes left in `folder`. Only for its sole writer. Raises OSError."""
     for left in folder.glob(".*.new"):
         left.unlink(missing_ok=True)

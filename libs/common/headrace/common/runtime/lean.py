@@ -13,6 +13,6 @@ of OpenTelemetry (3 MB), which it records only where it is told to. The app-prox
 
 
 def load_lean() -> None:
-    """Keep optional modules that no service uses from being imported, as if they were not installed."""
+    """Block the import of optional modules that no service uses, as if they were not installed."""
     for name in _UNUSED:
         sys.modules[name] = None  # type: ignore[assignment]

@@ -17,12 +17,11 @@ MOST_REST_S = 0.25
 
 
 class Loop:
-    """Runs `one_pass` on every poke and at least once per `every`; at most once per `pause`.
+    """Reconcile loop: runs `one_pass` after every poke and at least once per `every`, at most once per `pause`.
 
-    With `rest` it pauses that many times as long as the pass took, up to `MOST_REST_S`: under many pokes passes take a bounded part
-    of the time, and each finds more to do at once.
-
-    `poked`: the event that a poke sets, where others than the loop's owner poke it.
+    With `rest` it pauses that many times the duration of the pass, up to `MOST_REST_S`: so passes take a bounded part
+    of the time under many pokes, and each handles more at once. `poked`: the event that a poke sets, if others than the
+    loop's owner poke it.
 
     A pass that raises is logged and counted; the next pass is the retry. A pass longer than `deadline` is cancelled.
     """
@@ -51,11 +50,11 @@ class Loop:
         """time.monotonic() of the end of the last pass that ended well."""
 
     def poke(self) -> None:
-        """Ask for a pass soon. Carries no data; many pokes may lead to one pass."""
+        """Request a pass soon. Carries no data; many pokes may lead to one pass."""
         self._poked.set()
 
     def stop(self) -> None:
-        """Let the pass in hand finish, then end `run()`."""
+        """Let the current pass finish, then end `run()`."""
         self._stopping = True
         self._poked.set()
 
@@ -73,7 +72,7 @@ class Loop:
                     await self._poked.wait()
 
     async def _measured_pass(self) -> float:
-        """Return the seconds that it took."""
+        """Run one pass and return its duration in seconds."""
         started = time.monotonic()
         outcome = "failed"
         try:

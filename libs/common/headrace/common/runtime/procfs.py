@@ -14,13 +14,13 @@ from pathlib import Path
 
 @cache
 def boot_id() -> str:
-    """Return the id of this boot of the machine: start times count from it."""
+    """Return the machine's boot id: process start times count from that boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """One process. CPU times in clock ticks, memory in pages."""
+    """Process status from /proc. CPU times in clock ticks, memory in pages."""
 
     pid: int
     parent: int
@@ -34,7 +34,7 @@ class Stat:
 
 
 def read_stat(pid: int) -> Stat | None:
-    """Return the facts of `pid`; None if there is no such process."""
+    """Read the status of `pid`; None if there is no such process."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)  # of every process, and a Path each is slow
         try:

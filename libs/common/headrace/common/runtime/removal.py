@@ -15,12 +15,11 @@ Removed = Callable[[os.stat_result], None]
 
 
 def remove_tree(path: str | os.PathLike[str], *, dir_fd: int | None = None, removed: Removed | None = None) -> None:
-    """Remove the directory at `path` (counted from `dir_fd`) with all it holds; nothing happens if it is gone. Blocks.
+    """Remove the directory at `path` (relative to `dir_fd`) recursively; does nothing if it is missing. Blocks.
 
-    `removed` is told the facts of each thing that is gone.
-
-    No link is followed, and neither stack nor descriptors grow with the depth, which was the choice of whoever filled it
-    (shutil.rmtree ends in a RecursionError at some hundred levels). Raises OSError; trying again goes on from there.
+    `removed` is called with the stat of each removed entry. Symbolic links are not followed, and neither stack nor
+    descriptors grow with the depth, which an untrusted writer chose (shutil.rmtree ends in a RecursionError at some
+    hundred levels). Raises OSError; a repeated call continues.
     """
     with suppress(FileNotFoundError):
         top = os.open(path, _DIRECTORY, dir_fd=dir_fd)
@@ -35,7 +34,9 @@ def remove_tree(path: str | os.PathLike[str], *, dir_fd: int | None = None, remo
 
 
 def _empty(top: int, removed: Removed | None) -> None:
-    """Lift every directory up to `top` before its turn comes, so that none is more than one level away."""
+    """Empty a directory: each subdirectory is moved up into `top` before it is emptied, so that none is deeper than one
+    level.
+    """
     waiting = deque(_unlink_files(top, removed))
     while waiting:
         name = waiting.popleft()
@@ -54,7 +55,7 @@ def _empty(top: int, removed: Removed | None) -> None:
 
 
 def _unlink_files(fd: int, removed: Removed | None) -> list[str]:
-    """Delete all but the directories in `fd`, and return the names of those."""
+    """Unlink everything but directories in `fd`, and return the names of these."""
     with os.scandir(fd) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, directory in found:

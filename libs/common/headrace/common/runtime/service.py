@@ -24,7 +24,7 @@ GRACE_S = 20.0
 
 
 class Task(Protocol):
-    """Something that runs until it is told to stop."""
+    """Part of a service that runs until it is stopped."""
 
     name: str
 
@@ -36,22 +36,22 @@ class Task(Protocol):
 
 
 class Stopper:
-    """Turns SIGTERM and SIGINT into an event."""
+    """Sets an event on SIGTERM and SIGINT."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
 
     def install(self) -> None:
-        """Handle the two signals in the running loop."""
+        """Handle both signals in the running loop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.event.set)
 
 
 async def run_tasks(tasks: Iterable[Task], stop: asyncio.Event, *, grace_s: float = GRACE_S) -> None:
-    """Run all tasks until `stop` is set, then stop them in reverse order and wait at most `grace_s` each.
+    """Run all tasks until `stop` is set, then stop them in reverse order, waiting at most `grace_s` for each.
 
-    A task that ends by itself or raises stops all others; its error is raised after them.
+    A task that ends by itself or raises stops all others; its error is raised afterwards.
     """
     running = [(task, asyncio.create_task(task.run(), name=task.name)) for task in tasks]
     stopped = asyncio.create_task(stop.wait(), name="stop")
@@ -71,12 +71,12 @@ async def run_tasks(tasks: Iterable[Task], stop: asyncio.Event, *, grace_s: floa
 
 
 class CannotStartError(Exception):
-    """What a service found wrong with its surroundings before it opened anything: in words, for one line."""
+    """Failed preflight check: why a service cannot start here, as one line for people."""
 
 
 @dataclass(frozen=True)
 class Service(Generic[S]):
-    """What makes a service: `main(Service(…))` is the whole of its process."""
+    """Definition of a service: `main(Service(…))` is its whole process."""
 
     name: str
     settings: type[S]
@@ -90,10 +90,10 @@ class Service(Generic[S]):
 
 
 def main(service: Service[S], arguments: Sequence[str] | None = None) -> None:
-    """Run a service's process: settings, logs, and its tasks on uvloop until SIGTERM or SIGINT.
+    """Run a service's process: settings, logging, and its tasks on uvloop until SIGTERM or SIGINT.
 
-    Exit status 0: ended as asked. 1: what comes from outside ended it (a port that is taken, a server that refuses), in one line
-    of its log; or a task failed. 2: wrong usage, or surroundings in which it cannot start. 78: wrong settings.
+    Exit status 0: stopped as asked. 1: an external cause (a port in use, a server that refuses), logged in one line; or
+    a task failed. 2: wrong usage, or a failed preflight check. 78: invalid settings.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and (len(words) > 1 or words[0] not in service.commands):

@@ -41,7 +41,7 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: arguments, environment, then the TOML file (its path may be given by `<prefix>CONFIG`)."""
+        """Order the sources: arguments, environment, then the TOML file (`<prefix>CONFIG` overrides its path)."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file(settings_cls))
 
 
@@ -49,7 +49,7 @@ S = TypeVar("S", bound=ServiceSettings)
 
 
 def load_settings(cls: type[S]) -> S:
-    """Return the settings, or print what is wrong (never the value of a secret) and exit with status 78 (EX_CONFIG)."""
+    """Load the settings, or print the errors (never the value of a secret) and exit with status 78 (EX_CONFIG)."""
     wrong = _mistyped(cls) or _unreadable(cls)
     if wrong:
         sys.exit(_fail("; ".join(wrong)))
@@ -76,7 +76,7 @@ def _file(cls: type[BaseSettings]) -> str | None:
 
 
 def _unreadable(cls: type[ServiceSettings]) -> list[str]:
-    """Return what is wrong with the file as a whole. One that nobody named need not be there."""
+    """Return the error of a settings file that cannot be read. The default file may be missing."""
     path, name = _file(cls), f"{_prefix(cls)}CONFIG"
     if path is None or (name not in os.environ and not Path(path).exists()):
         return []
@@ -92,7 +92,7 @@ def _unreadable(cls: type[ServiceSettings]) -> list[str]:
 
 
 def _in_words(cls: type[ServiceSettings], error: ValidationError) -> list[str]:
-    """Return a line for each setting: what is allowed, not what was found, which may be a secret."""
+    """Return one line per invalid setting: the allowed values, without the found one, which may be a secret."""
     choices: dict[str, list[str]] = {}
     for item in errors_of(error):
         name, *inside = parts(item["loc"])

@@ -18,7 +18,7 @@ _NOTE = " headrace: log "
 
 
 class _Read:
-    """The end of what was read of one replica: lines of one time, since many may have the same."""
+    """Last position in one replica's log: the lines with the newest timestamp, of which there may be several."""
 
     def __init__(self, at: str, *, whole: bool) -> None:
         self.at = at
@@ -33,7 +33,7 @@ class _Read:
 
 
 class _Again:
-    """Passes over lines that were read already, once a log is read again from an earlier place."""
+    """Skips lines that were read before, after a log is requested again from an earlier position."""
 
     def __init__(self, read: _Read) -> None:
         self._read = read
@@ -53,14 +53,16 @@ class _Again:
 
 
 class LogPosition:
-    """What was read of a log, or of the logs of several replicas (lines then begin with the replica's id)."""
+    """Read position in a log, or in the logs of several replicas (whose lines begin with the replica's id)."""
 
     def __init__(self) -> None:
         self._read: dict[str, _Read] = {}
         self._again: dict[str, _Again] = {}
 
     def since(self) -> str | None:
-        """Return from which time on to read again, and expect lines that were read; None when nothing was."""
+        """Return the time from which to request the log again, and start skipping repeated lines; None if nothing was
+        read.
+        """
         self._again = {replica: _Again(read) for replica, read in self._read.items()}
         if not self._read:
             return None
@@ -68,7 +70,7 @@ class LogPosition:
         return (first.replace(tzinfo=UTC) - OVERLAP).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def takes(self, line: str) -> bool:
-        """Note the next line, and return whether it is a new one."""
+        """Record the next line, and return True if it is new."""
         found = _REPLICA.match(line)
         replica, rest = (found[1], line[found.end() :]) if found else ("", line)
         at = time_of(rest)

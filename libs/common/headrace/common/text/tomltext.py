@@ -22,7 +22,7 @@ _MARK = re.compile(r"[=,\[\]{}.\n]")
 
 
 def load_toml(text: str) -> dict[str, Any]:
-    """Return the data in `text`. Raises TextError."""
+    """Parse TOML. Raises TextError."""
     _check_bounds(text)
     try:
         data = tomllib.loads(text, parse_float=WrittenFloat)
@@ -33,7 +33,7 @@ def load_toml(text: str) -> dict[str, Any]:
 
 
 def _check_bounds(text: str) -> None:
-    """Raise TextError for too many values, too deep ones, and keys with too many parts."""
+    """Raise TextError for too many values, too deep nesting, or keys with too many parts."""
     values = depth = dots = 0
     line = 1
     for match in _MARK.finditer(_QUOTED.sub(_only_breaks, text)):

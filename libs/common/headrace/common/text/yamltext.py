@@ -33,7 +33,7 @@ _STR = "tag:yaml.org,2002:str"
 
 
 def load_yaml(text: str) -> Any:
-    """Return the one document in `text` (None when it is empty). Raises TextError."""
+    """Parse the one YAML document in `text` (None if it is empty). Raises TextError."""
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -46,12 +46,12 @@ def load_yaml(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """The library's reader, with bounds while it reads: without them its work grows with the square of the depth."""
+    """YAML loader with bounds while scanning: without them its work grows with the square of the depth."""
 
     _fetched = 0
 
     def fetch_more_tokens(self) -> None:
-        """Find the next token. Raises TextError at a bound."""
+        """Scan the next token. Raises TextError at a bound."""
         super().fetch_more_tokens()
         self._fetched += 1
         where = f"line {self.line + 1}: "
@@ -62,7 +62,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Reader:
-    """Turns nodes into data. Aliases count each time they are used, so a small file cannot become a large one."""
+    """Converts YAML nodes to data. Aliases count each time they are used, so a small file cannot expand to a large one."""
 
     def __init__(self) -> None:
         self._nodes = 0
@@ -114,7 +114,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
 
 
 def _explicit(node: yaml.ScalarNode) -> bool:
-    """Whether the tag was written (`!!str 5`): then the text starts after it."""
+    """Return True if the tag was written out (`!!str 5`): the text starts after it."""
     mark = node.start_mark
     return bool(mark.buffer is not None and mark.buffer[mark.pointer : mark.pointer + 1] == "!")
 

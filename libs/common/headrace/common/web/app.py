@@ -68,9 +68,9 @@ def make_app(
     warnings: Mapping[str, Check] | None = None,
     max_body_bytes: int = 1024 * 1024,
 ) -> web.Application:
-    """Return an application with `/livez`, `/readyz` (503 with the failing checks' reasons) and `/metrics`.
+    """Return an application with `/livez`, `/readyz` (503 with the reasons of failing checks) and `/metrics`.
 
-    `warnings` are shown by `/readyz` too, but leave it at 200: the service does its work without what they miss.
+    `warnings` are reported by `/readyz` too, but keep it at 200: the service works in spite of them.
     """
     app = web.Application(middlewares=[_outermost], client_max_size=max_body_bytes)
     app[CONNECTIONS] = Connections()
@@ -96,11 +96,10 @@ def make_app(
 
 
 class WebServer:
-    """A Task that serves an application on one address until it is stopped; then open requests get `drain_s` to finish.
+    """Task that serves an application on one address until it is stopped; then open requests get `drain_s` to finish.
 
-    A connection is kept for `idle_s` while nobody asks anything on it. The head of a request has to come whole within `head_s`.
-    Above `max_connections` the connection that waits longest without a request in hand is closed; if all have one, the new one is
-    answered 503.
+    An idle keep-alive connection is closed after `idle_s`; a request's head must be complete within `head_s`. Above
+    `max_connections` the connection that is idle longest is closed; if none is idle, the new one is answered 503.
     """
 
     def __init__(
@@ -141,11 +140,11 @@ class WebServer:
         return self._runner.server()
 
     def stop(self) -> None:
-        """Stop accepting and let run() return."""
+        """Stop accepting, and end run()."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Serve until stop(). Raises OSError when the address is taken."""
+        """Serve until stop(). Raises OSError if the address is in use."""
         await self._runner.setup()
         listening: asyncio.Server | None = None
         try:
@@ -163,7 +162,7 @@ class WebServer:
 
 
 def _without_the_request(record: logging.LogRecord) -> bool:
-    """Make one line of a request that is not HTTP. The server's own words show what was sent: tokens and keys too."""
+    """Log malformed requests in one line without their content: the server's own text shows tokens and keys."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.msg, record.args = f"request_unreadable ({type(error).__name__}) {record.getMessage()}", ()

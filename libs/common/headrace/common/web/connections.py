@@ -20,7 +20,7 @@ RESERVE = 256
 
 
 class Connections:
-    """The connections of one server. At the bound the one that waits longest without a request in hand makes room."""
+    """Connections of one server, bounded: at the bound the connection that is idle longest is closed."""
 
     def __init__(self) -> None:
         self.most = 500
@@ -32,11 +32,11 @@ class Connections:
         return len(self._open)
 
     def guard(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
-        """Return a protocol factory that keeps the bounds for what `make` makes."""
+        """Return a protocol factory that applies the bounds to the protocols of `make`."""
         return lambda: _Connection(self, make())
 
     def begun(self, request: web.Request) -> None:
-        """A request's head has come whole."""
+        """Record that a request's head is complete."""
         transport = request.transport
         connection = self._open.get(transport) if transport is not None else None
         if connection is not None:
@@ -44,12 +44,12 @@ class Connections:
             connection.head_has_come()
 
     def done(self, request: web.Request) -> None:
-        """The request has its answer."""
+        """Record that the request was answered."""
         if request.transport in self._open:
             self._idle[request.transport] = None
 
     def admit(self, connection: _Connection) -> bool:
-        """Take a new connection in; False when there is no room and none can be made."""
+        """Register a new connection; return False if there is no room and no idle one to close."""
         if len(self._open) >= self.most:
             if not self._idle:
                 return False
@@ -61,17 +61,17 @@ class Connections:
         return True
 
     def gone(self, transport: asyncio.BaseTransport) -> None:
-        """Forget a connection."""
+        """Unregister a connection."""
         self._open.pop(transport, None)
         self._idle.pop(transport, None)
 
     def waits(self, transport: asyncio.BaseTransport) -> bool:
-        """Whether it has no request in hand."""
+        """Return True if the connection is idle."""
         return transport in self._idle
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: passes everything on to the HTTP protocol, and watches the time of heads."""
+    """Wraps the HTTP protocol of one connection, and times out slow request heads."""
 
     transport: asyncio.Transport
 
@@ -97,13 +97,13 @@ class _Connection(asyncio.Protocol):
         self._inner.data_received(data)
 
     def head_has_come(self) -> None:
-        """Stop the clock of the head."""
+        """Cancel the head's time-out."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def end(self, problem: Problem) -> None:
-        """Close with an answer; at once, where the caller has not taken the one before. Never waits for it."""
+        """Close with a response; without one, if the client has not read the one before. Never blocks."""
         self._all.gone(self.transport)
         self.head_has_come()
         if self.transport.is_closing() or self.transport.get_write_buffer_size():
@@ -139,9 +139,10 @@ class _Connection(asyncio.Protocol):
 
 
 def within_descriptors(wanted: int) -> int:
-    """Return how many connections the process may have: `wanted`, or what its file descriptors allow besides a reserve.
+    """Return how many connections the process may have: `wanted`, or what its descriptor limit allows besides a
+    reserve.
 
-    Raises the process's own limit as far as it may.
+    Raises the soft limit as far as the hard one allows.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted + RESERVE:

@@ -24,7 +24,7 @@ REQUEST_ID = "X-Request-Id"
 
 
 def problem_response(problem: Problem, *, request_id: str = "") -> web.Response:
-    """Return the answer for `problem`."""
+    """Return the response for `problem`."""
     document = problem.document() | ({"request_id": request_id} if request_id else {})
     return web.Response(
         status=problem.status,
@@ -35,7 +35,9 @@ def problem_response(problem: Problem, *, request_id: str = "") -> web.Response:
 
 
 def as_problem(error: Exception, path: str = "") -> Problem:
-    """Return the Problem that a caller of `path` is shown for `error`. Unknown errors are logged and shown as internal-error without detail."""
+    """Return the Problem to send for `error` on `path`. Unknown errors are logged and sent as internal-error without
+    detail.
+    """
     known = NotFound(f"there is nothing at {path[:200]}") if isinstance(error, web.HTTPNotFound) else _known(error)
     if known is not None:
         return known

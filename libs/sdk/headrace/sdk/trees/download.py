@@ -27,7 +27,7 @@ _THIS_FILE: Final = {404, 409}
 
 @dataclass
 class Listed:
-    """What lies in the folder, and where it goes here. `directories`: those in which neither files nor directories lie."""
+    """Files and directories to download, with their local paths. `directories`: empty ones."""
 
     files: list[TreeFile] = field(default_factory=list)
     directories: list[TreeFile] = field(default_factory=list)
@@ -35,9 +35,9 @@ class Listed:
 
 
 def placed(views: Iterable[FileView], below: str, to: Path) -> Listed:
-    """Return where everything goes in the directory `to`; `below` is the path that was asked for.
+    """Return the local paths of all entries below the directory `to`; `below` is the requested path.
 
-    Raises TreeError when a path would lead out of `to`, and beyond MOST_ENTRIES.
+    Raises TreeError for a path outside of `to`, and beyond MOST_ENTRIES.
     """
     start = PurePosixPath(below.strip("/")).parent if below.strip("/") else PurePosixPath()
     listed, directories, parents = Listed(), list[FileView](), set[str]()
@@ -64,14 +64,16 @@ def _place(view: FileView, start: PurePosixPath, to: Path) -> TreeFile:
 
 
 class TreeDownload:
-    """One download of a folder, or of a file or directory in it. `close` breaks its requests."""
+    """Download of a folder, or of a file or directory in it. `close` aborts its requests."""
 
     def __init__(self, folders: Folders, folder: FolderView, close: Callable[[], None]) -> None:
         self._folders, self._folder, self._close = folders, folder, close
         self._left_out: list[LeftOut] = []
 
     def run(self, path: str, to: Path, *, skip_same: bool, progress: TreeProgress | None, parallel: int) -> TreeResult:
-        """Fetch what lies at `path`. Raises TreeError before anything is fetched, and what ends it."""
+        """Download everything at `path`. Raises TreeError before anything is fetched, and the error that ends the
+        download.
+        """
         if os.path.lexists(to) and not to.is_dir():
             raise TreeError(f"{to}: found something that is no directory; allowed: a directory, or a new name")
         listed = placed(self._below(path.strip("/")), path, to)
@@ -99,7 +101,7 @@ class TreeDownload:
         )
 
     def _below(self, path: str) -> Iterator[FileView]:
-        """Yield the file at `path`, or the directory and all that is below it. Raises TreeError where there is none."""
+        """Yield the file at `path`, or the directory and everything below it. Raises TreeError if there is none."""
         if path:
             parent = path.rpartition("/")[0]
             there = next((view for view in self._listed(parent, recursive=False) if view.path == path), None)
@@ -152,7 +154,9 @@ class TreeDownload:
 
 
 def _made(directories: Iterable[Path]) -> dict[Path, str]:
-    """Make directories; return those that cannot be, with the reason. Raises OSError where it is one of all of them."""
+    """Create directories; return those that cannot be created, with the reason. Raises an OSError that concerns all of
+    them.
+    """
     blocked: dict[Path, str] = {}
     for directory in sorted(directories):
         try:
@@ -176,7 +180,7 @@ def _in_the_way(local: Path, blocked: Mapping[Path, str]) -> str | None:
 
 
 def _already_here(files: Sequence[TreeFile]) -> tuple[list[TreeFile], list[TreeFile]]:
-    """Return which are to be fetched, and which are here already: with the same size and time of change."""
+    """Split the files into those to fetch, and those that exist locally with the same size and modification time."""
     wanted: list[TreeFile] = []
     here: list[TreeFile] = []
     for file in files:

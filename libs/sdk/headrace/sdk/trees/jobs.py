@@ -18,18 +18,18 @@ Job = Callable[["Running"], None]
 
 
 class _StoppedError(Exception):
-    """Another job failed, or the person stopped it."""
+    """Another job failed, or the user stopped the transfer."""
 
 
 class Running:
-    """What the jobs of one transfer share: whether they are to stop, and who hears of their progress."""
+    """State shared by the jobs of one transfer: the stop flag and the progress callback."""
 
     def __init__(self, progress: TreeProgress | None) -> None:
         self._progress = progress
         self.stop = Event()
 
     def job(self, job: Job) -> None:
-        """Run a job; where it fails, the others stop, those before their request at once."""
+        """Run a job; if it fails, the others stop before their next request."""
         try:
             job(self)
         except BaseException:
@@ -37,17 +37,17 @@ class Running:
             raise
 
     def check(self) -> None:
-        """Raise where the transfer is to stop; every job does so before its request."""
+        """Raise if the transfer is stopped; every job calls it before its request."""
         if self.stop.is_set():
             raise _StoppedError
 
     def tell(self, path: str, done: int, total: int) -> None:
-        """So much of a file has moved."""
+        """Report the bytes transferred so far of a file."""
         if self._progress is not None:
             self._progress.moved(path, done, total)
 
     def one(self, file: TreeFile, work: Callable[[TreeFile, Progress], None]) -> None:
-        """Move one file. `work` gets it, and the progress function that ends it where all are to stop."""
+        """Transfer one file. `work` gets the file and a progress function that raises once the transfer is stopped."""
 
         def progress(done: int, total: int) -> None:
             self.check()
@@ -59,9 +59,9 @@ class Running:
 
 
 def run(jobs: Sequence[Job], progress: TreeProgress | None, *, parallel: int, close: Callable[[], None]) -> None:
-    """Run the jobs, and raise what the first one raised that failed, once those on the way have ended.
+    """Run the jobs concurrently; after the running ones have ended, raise the first error.
 
-    `close` breaks requests on the way; it is called where this thread is interrupted.
+    `close` aborts running requests; it is called if this thread is interrupted.
     """
     running = Running(progress)
     with ThreadPoolExecutor(parallel, thread_name_prefix="transfer") as pool:

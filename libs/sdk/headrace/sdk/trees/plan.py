@@ -25,7 +25,7 @@ MOST_LEVELS: Final = 100
 
 @dataclass
 class Plan:
-    """What is uploaded. `directories`: paths of those in which nothing lies."""
+    """Files and directories to upload. `directories`: paths of empty ones."""
 
     files: list[TreeFile] = field(default_factory=list)
     directories: list[str] = field(default_factory=list)
@@ -33,10 +33,10 @@ class Plan:
 
 
 def plan_upload(sources: Sequence[Path], to: str, only: Callable[[str], bool] | None = None) -> Plan:
-    """Return what is sent: each file under its name, the content of each directory under its relative path.
+    """Return what is to be uploaded: each file under its name, the content of each directory under its relative path.
 
-    A link to a file is sent as that file. Paths in the folder that `only` refuses are passed over. Raises TreeError for what does
-    not exist, when two files would get the same path, and beyond MOST_ENTRIES.
+    A link to a file is sent as that file. Paths in the folder that `only` rejects are skipped. Raises TreeError for
+    missing sources, two files with the same path, and beyond MOST_ENTRIES.
     """
     plan, taken = Plan(), dict[str, Path]()
     for source in sources:
@@ -66,7 +66,7 @@ def _add(plan: Plan, taken: dict[str, Path], local: Path, remote: str) -> None:
 
 
 def _walk(top: Path, plan: Plan, level: int = 1) -> Iterator[Path]:
-    """Yield everything below `top` that is no directory with something in it, by path."""
+    """Yield everything below `top` except non-empty directories, by path."""
     try:
         with os.scandir(top) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
@@ -95,7 +95,7 @@ def _empty(directory: Path) -> bool:
 
 
 def _unsendable(local: Path, remote: str) -> str | None:
-    """Return why it cannot be sent, None if it can."""
+    """Return why it cannot be uploaded, or None."""
     try:
         remote.encode()
     except UnicodeEncodeError:

@@ -16,7 +16,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class TreeFile:
-    """One file: here, its path in the folder, how large, and when it was changed (whole microseconds, as they travel)."""
+    """One file: local path, path in the folder, size, and modification time (whole microseconds, as transferred)."""
 
     local: Path
     path: str
@@ -26,7 +26,7 @@ class TreeFile:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something that did not go or come, and why. `lasting`: doing it again changes nothing, because of what it is."""
+    """File or directory that was not transferred, and why. `lasting`: repeating the transfer would not help."""
 
     path: str
     reason: str
@@ -35,7 +35,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class TreeResult:
-    """What an upload or download of a tree came to, with at most MOST_ENTRIES rows together."""
+    """Result of an upload or download of a tree, with at most MOST_ENTRIES rows in all."""
 
     files: tuple[TreeFile, ...] = ()
     """Those that went, or came."""
@@ -47,46 +47,46 @@ class TreeResult:
 
     @property
     def moved_bytes(self) -> int:
-        """Bytes of the files that went, or came."""
+        """Bytes of the transferred files."""
         return sum(file.size_bytes for file in self.files)
 
     @property
     def nothing(self) -> bool:
-        """Whether there was nothing at all."""
+        """True if there was nothing to transfer."""
         return not (self.files or self.same or self.directories or self.left_out)
 
 
 class TreeProgress(Protocol):
-    """Hears how far a transfer is. `moved` is called by several threads; what it raises ends the transfer."""
+    """Progress callbacks of a transfer. `moved` is called from several threads; an exception from it ends the transfer."""
 
     def begin(self, total_bytes: int) -> None:
-        """Called once, when it is known what is to be moved, before anything is."""
+        """Called once before the first file, with the total size of all files to transfer."""
 
     def moved(self, path: str, done_bytes: int, size_bytes: int) -> None:
-        """So much of the file at `path` in the folder has moved; less than before where it began anew."""
+        """Called with the bytes transferred so far of the file at `path`; fewer than before if it starts anew."""
 
 
 class ResumeStore(Protocol):
-    """Keeps ids of uploads that are not complete, so that a later process goes on with them. Used by several threads."""
+    """Store of the ids of incomplete uploads, by which a later process resumes them. Used from several threads."""
 
     def find(self, key: str) -> str | None:
-        """Return the upload id of an earlier try."""
+        """Return the upload id of an earlier attempt, or None."""
 
     def remember(self, key: str, upload_id: str) -> None:
-        """Keep the upload id until forget()."""
+        """Store an upload id until forget()."""
 
     def forget(self, key: str) -> None:
-        """Drop it: the upload is complete, or was refused."""
+        """Remove an upload id: the upload is complete, or was refused."""
 
 
 def microseconds(time: datetime) -> int:
-    """Return a time in nanoseconds since 1970, exactly."""
+    """Convert a time to nanoseconds since 1970, exact to the microsecond."""
     since = time - _EPOCH
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 
 
 def check_count(entries: int, where: object) -> None:
-    """Raise TreeError for more than one transfer plans."""
+    """Raise TreeError for more entries than one transfer takes."""
     if entries > MOST_ENTRIES:
         raise TreeError(
             f"{where}: found more than {MOST_ENTRIES:,} files and directories; allowed: at most so many in one transfer, "

@@ -17,23 +17,23 @@ _KEPT: Final = 500
 
 
 class ResumeFile:
-    """A ResumeStore in a JSON file that only its owner reads. Losing it costs bytes, not correctness."""
+    """ResumeStore in a JSON file readable by its owner only. If it is lost, uploads start anew."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = Lock()
 
     def find(self, key: str) -> str | None:
-        """Return the upload id of an earlier try."""
+        """Return the upload id of an earlier attempt, or None."""
         with self._lock:
             return self._read().get(key)
 
     def remember(self, key: str, upload_id: str) -> None:
-        """Keep the upload id until forget(); of more than 500 the newest."""
+        """Store an upload id until forget(); only the newest 500 are kept."""
         self._change(lambda known: {**known, key: upload_id})
 
     def forget(self, key: str) -> None:
-        """Drop it: the upload is complete, or was refused."""
+        """Remove an upload id: the upload is complete, or was refused."""
         self._change(lambda known: {other: upload_id for other, upload_id in known.items() if other != key})
 
     def _change(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
@@ -45,7 +45,7 @@ class ResumeFile:
                 self._write(json.dumps(new) + "\n")
 
     def _write(self, text: str) -> None:
-        """Replace the file, mode 0600; a reader sees the old or the new, never a part."""
+        """Replace the file atomically, mode 0600."""
         with NamedTemporaryFile("w", encoding="utf-8", dir=self._file.parent, prefix=".", delete=False) as new:
             try:
                 new.write(text)

@@ -27,7 +27,7 @@ _THIS_FILE: Final = {400, 409, 413, 460}
 
 
 class TreeUpload:
-    """One upload of files and directories into a folder. `close` breaks its requests."""
+    """Upload of files and directories into a folder. `close` aborts its requests."""
 
     def __init__(
         self, folders: Folders, folder: FolderView, url: str, resume: ResumeStore | None, close: Callable[[], None]
@@ -46,7 +46,7 @@ class TreeUpload:
         progress: TreeProgress | None,
         parallel: int,
     ) -> TreeResult:
-        """Send what lies at `sources`. Raises TreeError before anything is sent, and what ends it."""
+        """Upload everything at `sources`. Raises TreeError before anything is sent, and the error that ends the upload."""
         plan = plan_upload(sources, to, only)
         self._left_out = plan.left_out
         there = self._there(plan.files, to) if skip_same and plan.files else set()
@@ -63,7 +63,7 @@ class TreeUpload:
         )
 
     def _there(self, files: Sequence[TreeFile], to: str) -> set[str]:
-        """Return the paths of those that lie in the folder with the same size and time of change."""
+        """Return the paths of files that exist in the folder with the same size and modification time."""
         parents = {file.path.rpartition("/")[0] for file in files}
         few = len(parents) <= _FEW_DIRECTORIES
         there: dict[str, tuple[int, int]] = {}
@@ -136,6 +136,6 @@ class TreeUpload:
 
 
 def resume_key(url: str, folder: FolderView, file: TreeFile) -> str:
-    """Return what one upload is known by; a file that changed is another one. Raises OSError."""
+    """Return the key of one upload in the ResumeStore; it differs once the file changed. Raises OSError."""
     here = file.local.stat()
     return json.dumps([url, str(folder.id), file.path, str(file.local.absolute()), here.st_size, here.st_mtime_ns])

@@ -105,10 +105,10 @@ def update(
     wait: Wait = False,
     timeout: Timeout = 600.0,
 ) -> None:
-    """Change a service without downtime. What is not given stays; changes of the spec roll out a new revision.
+    """Change a service without downtime. Only given values change; changes of the spec roll out a new revision.
 
-    How requests are spread, queued and bounded: see headrace service traffic. With --wait it returns once the new
-    replicas serve and the old ones have left, and says what that cost callers.
+    For load balancing, queue and limits see headrace service traffic. With --wait it returns once the new replicas
+    serve and the old ones have left, and prints what became of open requests.
     """
     gone = unset or []
     emptied = unset_of_service(gone)
@@ -134,7 +134,9 @@ def update(
 def _new_spec(
     session: Session, service: str, flags: dict[str, Any], file: Path | None, unset_env: list[str], unset: list[str]
 ) -> dict[str, Any] | None:
-    """Return the whole new spec: the file or else the current revision, without `unset`, with the flags on it; None: it stays."""
+    """Return the whole new spec: the file or the current revision, without `unset`, with the flags on it; None if
+    unchanged.
+    """
     of_spec = [item for item in unset if item.partition("=")[0] in OF_THE_SPEC]
     if file is None and not flags and not unset_env and not of_spec:
         return None
@@ -170,27 +172,27 @@ def restart(session: Session, service: Service, wait: Wait = False, timeout: Tim
 
 
 def retry(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:
-    """Clear the errors of failed starts and try again at once. Definition files are read again."""
+    """Clear the errors of failed starts and start again at once. Definition files are read again."""
     finish(session, session.client.services.retry(service), "healthy" if wait else None, timeout)
 
 
 def history(session: Session, service: Service) -> None:
-    """List who changed what, when and why; newest first. What a revision is: headrace service show --revision."""
+    """List the changes: who, what, when and why; newest first. For a revision's spec: headrace service show --revision."""
     session.output.table(session.client.services.history(service), _HISTORY, empty="no history")
 
 
 def revisions(session: Session, service: Service) -> None:
-    """List the revisions. What one is: headrace service show --revision; --json: what was asked for, of all."""
+    """List the revisions. For one with its spec: headrace service show --revision; --json prints the specs of all."""
     session.output.table(session.client.services.revisions(service), _REVISIONS, empty="no revisions")
 
 
 def decisions(session: Session, service: Service) -> None:
-    """List the changes of the wanted replicas, by people and by rules, with what was observed; newest first."""
+    """List the changes of the number of replicas, by users and by rules, with the observed values; newest first."""
     session.output.table(session.client.services.decisions(service), _DECISIONS, empty="no changes of the replicas yet")
 
 
 def errors(session: Session, service: Service) -> None:
-    """List the errors of failed starts, and the replicas that ended in operation; newest first."""
+    """List the errors of failed starts, and the replicas that ended while in operation; newest first."""
     found = session.client.services.get(service)
     if session.output.as_json:
         session.output.record(

@@ -131,7 +131,7 @@ def show(
         ),
     ] = None,
 ) -> None:
-    """Show a service: its state and why, endpoint, what its replicas are started with, replicas, errors."""
+    """Show a service: state and reason, endpoint, effective spec, replicas, errors."""
     if revision is not None:
         show_revision(session, service, revision)
         return
@@ -144,7 +144,9 @@ def wait(
     until: Annotated[Until, typer.Option("--for", help="What to wait for.")] = "healthy",
     timeout: Timeout = 600.0,
 ) -> None:
-    """Wait with the service's state in sight. When it fails: its reason, the failed replica's log, exit code 5."""
+    """Wait for a state of the service and show its progress. On failure: its reason, the failed replica's log, exit
+    code 5.
+    """
     found = wait_for(session, service, until, timeout)
     if session.output.as_json:
         session.output.record(found if found is not None else {"gone": service})
@@ -160,7 +162,7 @@ def scale(
     wait: Wait = False,
     timeout: Timeout = 600.0,
 ) -> None:
-    """Change the wanted number of replicas; the worst go first, after their open requests."""
+    """Change the number of replicas; the least healthy are removed first, after draining."""
     found = session.client.services.scale(service, replicas, message=message)
     finish(session, found, "healthy" if wait else None, timeout)
 
@@ -171,12 +173,12 @@ def start(session: Session, service: Service, wait: Wait = False, timeout: Timeo
 
 
 def stop(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:
-    """Stop all replicas after their open requests; everything else is kept."""
+    """Drain and stop all replicas; everything else is kept."""
     finish(session, session.client.services.stop(service), "stopped" if wait else None, timeout)
 
 
 def rm(session: Session, service: Service, yes: Yes = False, wait: Wait = False, timeout: Timeout = 600.0) -> None:
-    """Delete a service with its tokens, rules and history; its name is free again once its replicas have stopped."""
+    """Delete a service with its tokens, rules and history; its name is free once its replicas have stopped."""
     confirmed(f"delete the service {service}, with its tokens, rules and history?", yes=yes)
     left = session.client.services.delete(service)
     if left is not None and wait:
@@ -191,7 +193,7 @@ def rm(session: Session, service: Service, yes: Yes = False, wait: Wait = False,
 def finish(
     session: Session, service: ServiceDetail, until: Until | None, timeout_s: float, *, rollout: bool = False
 ) -> None:
-    """Wait where asked to, then print the service in short (or its JSON); after the `rollout` of a revision its receipt too."""
+    """Wait if asked to, then print the service in short (or its JSON); after a `rollout` its drain summary too."""
     started = time.monotonic()
     found = service if until is None else wait_for(session, service.name, until, timeout_s)
     receipt = None

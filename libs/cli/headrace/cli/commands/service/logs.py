@@ -56,7 +56,7 @@ def logs(
 ) -> None:
     """Print the logs of a service's replicas, with UTC times.
 
-    With --follow a lost connection is made again, for a minute at most, and the log goes on where it was.
+    With --follow a lost connection is made again, for a minute at most, and the log is resumed.
     """
     if download is not None:
         _download(session, service, replica, download)
@@ -76,7 +76,7 @@ def validate(
     resource_group: Annotated[str | None, typer.Option("--resource-group")] = None,
     timeout: Timeout = 600.0,
 ) -> None:
-    """Try a spec once without creating a service: its log, then the verdict. Exit code 5 when it does not pass."""
+    """Run a spec once without creating a service: print its log, then the verdict. Exit code 5 if it fails."""
     more = {name: value for name, value in {"project": project, "resource_group": resource_group}.items() if value}
     asked = overlaid(document(file) if file else {}, {**spec.given(), **more})
     body = StartValidation.model_validate(session.with_project(asked))
@@ -100,7 +100,7 @@ def validate(
 
 
 def _stop(session: Session, run: ValidationView) -> None:
-    """End the trial run; if that fails, say so: what ended the wait is the error."""
+    """Stop the trial run; a failure is only noted, because the error that ended the wait matters more."""
     try:
         session.client.validations.stop(run.id, patience_s=_STOP_S)
     except HeadraceError as error:
@@ -108,7 +108,7 @@ def _stop(session: Session, run: ValidationView) -> None:
 
 
 class _Said:
-    """Tells reasons when they change."""
+    """Prints reasons when they change."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -121,7 +121,7 @@ class _Said:
 
 
 def _copy_log(session: Session, run: ValidationView, left: Event) -> None:
-    """Print the trial's log on standard error until it ends. Nothing is said any more once the command has `left` it."""
+    """Print the trial's log on standard error until it ends. Prints nothing once the command has `left` it."""
 
     def note(words: str) -> None:
         if not left.is_set():

@@ -50,7 +50,7 @@ def receipts(
     ] = None,
     last: Annotated[int, typer.Option("--last", metavar="COUNT", min=1, help="How many at most.")] = 100,
 ) -> None:
-    """List what became of the requests that were open when replicas left; the newest drain first."""
+    """List the drain summaries of replicas that left: what became of their open requests; newest first."""
     found = list(islice(session.client.services.receipts(service, revision=revision), last))
     session.output.table(found, _COLUMNS, empty="no replica has drained yet")
     if revision is not None and not session.output.as_json:
@@ -58,7 +58,7 @@ def receipts(
 
 
 def receipt_line(receipt: RolloutReceipt) -> str:
-    """Return a rollout's receipt in a sentence."""
+    """Format a rollout's drain summary as a sentence."""
     if receipt.complete and not receipt.replicas:
         return f"no replica that served had to make way for revision {receipt.revision}"
     words = _words(receipt, f"{count(receipt.replicas, 'replica')} that made way for revision {receipt.revision}")

@@ -12,7 +12,7 @@ from headrace.common.contracts.rollout import Rollout
 
 @dataclass(frozen=True)
 class RolloutFlags:
-    """What a rollout may do. None: not given."""
+    """Flags for rollout settings. None: not given."""
 
     on_failed_rollout: Annotated[
         Literal["keep", "roll-back"] | None,
@@ -34,13 +34,13 @@ class RolloutFlags:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        """Return the fields of a CreateService or UpdateService that were given."""
+        """Return the given fields of a CreateService or UpdateService."""
         fields = {"on_failure": self.on_failed_rollout, "max_unavailable": self.max_unavailable}
         found = {name: value for name, value in fields.items() if value is not None}
         return {"rollout": found} if found else {}
 
 
 def rollout_words(rollout: Rollout) -> str:
-    """Return what a rollout may do, in a line."""
+    """Format the rollout settings in one line."""
     failed = "the revision that serves is kept" if rollout.on_failure == "keep" else "rolled back"
     return f"when it fails: {failed}; gives up at most {rollout.max_unavailable} of the wanted replicas"

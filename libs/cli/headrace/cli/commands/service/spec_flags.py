@@ -18,7 +18,7 @@ from headrace.common.contracts.vocabulary import RuntimeVariant
 
 @dataclass(frozen=True)
 class SpecFlags:
-    """What a replica needs to start. None or empty: not given."""
+    """Flags for the spec of a replica. None or empty: not given."""
 
     folder: Annotated[
         str | None,
@@ -77,7 +77,7 @@ class SpecFlags:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        """Return the fields of a RevisionSpec that were given. Raises CliError, OSError."""
+        """Return the given fields of a RevisionSpec. Raises CliError, OSError."""
         environ: dict[str, str] = {}
         for path in self.env_files or ():
             environ |= env_file(path)
@@ -99,7 +99,7 @@ class SpecFlags:
 
 
 def overlaid(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return `below` with `over` on it; what is a mapping is merged name by name."""
+    """Merge `over` into `below`; mappings are merged key by key."""
     merged: dict[str, Any] = {
         name: {**(below.get(name) or {}), **over[name]}
         for name in ("slots", "environ", "metadata", "balance", "limits", "caller_limits", "cors", "rollout")

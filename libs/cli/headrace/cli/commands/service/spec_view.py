@@ -14,7 +14,7 @@ Facts = list[tuple[str, object]]
 
 
 def show_revision(session: Session, service: str, number: int) -> None:
-    """Print one revision: who made it, and what its replicas are started with."""
+    """Print one revision: its author, and the effective spec of its replicas."""
     found: RevisionDetail = session.client.services.revision(service, number)
     made = f"{cell(found.created_at)} by {found.created_by}"
     spec = found.effective
@@ -47,7 +47,7 @@ def spec_facts(spec: EffectiveSpec) -> Facts:
 
 
 def health_check_words(check: HealthCheck | None) -> str:
-    """Return a health check in a line."""
+    """Format a health check in one line."""
     if check is None:
         return "none: ready when the port accepts a connection"
     return (

@@ -28,9 +28,10 @@ def traffic(
     reset: Annotated[bool, typer.Option("--reset", help="All of it as for a new service.")] = False,
     message: Message = "",
 ) -> None:
-    """Show or change how requests are spread, queued, bounded and named; and CORS.
+    """Show or change load balancing, queue, limits, model names and CORS.
 
-    Changes hold within a second, without a restart."""
+    Changes apply within a second, without a restart.
+    """
     given = flags.given()
     if reset and given:
         raise usage("--reset goes with no other setting; allowed: --reset alone, then the settings")
@@ -51,7 +52,7 @@ def weight(
     replica: Annotated[str, typer.Argument(metavar="REPLICA", help="Its id; see: headrace service show.")],
     share: Annotated[int, typer.Argument(metavar="WEIGHT", min=0, max=MOST_WEIGHT, help="100 is usual, 0 is none.")],
 ) -> None:
-    """Set a replica's share of new requests against the others' weights; within a second, until the replica is replaced."""
+    """Set a replica's traffic weight relative to the others'; applies within a second, until the replica is replaced."""
     found = session.client.services.weigh(service, replica, share)
     if session.output.as_json:
         session.output.record(found)

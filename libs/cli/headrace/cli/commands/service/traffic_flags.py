@@ -20,7 +20,7 @@ Count = int | None
 
 @dataclass(frozen=True)
 class TrafficFlags:
-    """What may be set of a service's traffic. None: not given. 0 of a limit that can be absent takes it away."""
+    """Flags for the traffic settings of a service. None: not given. 0 removes a limit that is optional."""
 
     balance: Annotated[
         BalancePolicy | None, typer.Option("--balance", help="How requests are spread (default least-in-flight).")
@@ -122,7 +122,7 @@ class TrafficFlags:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        """Return the fields of a CreateService or UpdateService that were given."""
+        """Return the given fields of a CreateService or UpdateService."""
         names = ("requests_per_second", "in_flight", "tokens_per_minute", "tokens_per_day")
         fields: dict[str, dict[str, Any]] = {
             "balance": {
@@ -168,7 +168,7 @@ def _named(given: list[str] | None) -> list[str] | None:
 
 
 def traffic_facts(service: ServiceView) -> list[tuple[str, object]]:
-    """Return what is set, in a line each; what is as for a new service is left out."""
+    """Return the traffic settings that differ from a new service's, one line each."""
     balance = service.balance
     return [
         ("fleet endpoint", service.fleet_endpoint),

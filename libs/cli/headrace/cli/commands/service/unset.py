@@ -41,7 +41,7 @@ FIELDS: Final = (*OF_THE_SPEC, *OF_THE_SERVICE)
 
 
 def unset_of_service(unset: Iterable[str]) -> dict[str, Any]:
-    """Return the fields of an UpdateService that empty what is named. Raises CliError for what is no field."""
+    """Return the fields of an UpdateService that reset the named settings. Raises CliError for an unknown one."""
     found = {}
     for item in unset:
         field, equals, name = item.partition("=")
@@ -56,7 +56,7 @@ def unset_of_service(unset: Iterable[str]) -> dict[str, Any]:
 
 
 def without(spec: dict[str, Any], unset: Iterable[str]) -> dict[str, Any]:
-    """Return a spec without what is named. Raises CliError for a slot, variable or mount that it does not have."""
+    """Return a spec without the named parts. Raises CliError for a slot, variable or mount that it does not have."""
     left = dict(spec)
     for item in unset:
         field, one, name = item.partition("=")

@@ -80,7 +80,7 @@ def show_service(session: Session, service: ServiceDetail) -> None:
 
 
 def progress_lines(service: ServiceDetail) -> list[str]:
-    """Return what is worth watching: the state with its reason, and each replica."""
+    """Return the lines shown while waiting: the state with its reason, and each replica."""
     return [
         cell(
             f"{service.name}: {service.status}, {service.phase}, {service.healthy_replicas}/{service.replicas}: {service.reason.text}"
@@ -90,7 +90,7 @@ def progress_lines(service: ServiceDetail) -> list[str]:
 
 
 def replica_lines(replicas: Iterable[ReplicaView]) -> list[str]:
-    """Return one line per replica: where it is, how it is, and why."""
+    """Return one line per replica: machine, state, reason."""
     return [
         cell(
             f"replica {replica.id}  {replica.status}  {replica.health}  "

@@ -48,7 +48,7 @@ def wait_for(session: Session, service: str, until: Until, timeout_s: float) -> 
 
 
 def wait_for_receipt(session: Session, service: ServiceDetail, timeout_s: float) -> RolloutReceipt:
-    """Return what the change to the service's revision cost callers, once that is known or `timeout_s` is over."""
+    """Return the drain summary of the service's rollout once it is complete, or `timeout_s` is over."""
     with session.output.live() as show:
 
         def progress(receipt: RolloutReceipt) -> None:
@@ -68,7 +68,7 @@ def _phase(client: Client, service: str) -> str | None:
 
 
 def failed_log(client: Client, service: str) -> str:
-    """Return the last lines of the newest failed replica, or of what runs; empty when they cannot be had."""
+    """Return the last lines of the newest failed replica's log, or of a running one; empty if they cannot be fetched."""
     try:
         failed = client.services.failed_replicas(service)
         with client.services.logs(service, replica=failed[0] if failed else None, tail=_TAIL_LINES) as lines:

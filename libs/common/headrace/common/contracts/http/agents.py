@@ -31,7 +31,7 @@ MachineAddress = Annotated[str, Field(max_length=253), AfterValidator(_address)]
 
 
 class UpdateAgent(Change):
-    """What to change of a machine."""
+    """Changes of an agent's machine."""
 
     addresses: (
         Annotated[tuple[MachineAddress, ...], Field(min_length=1, max_length=16), AfterValidator(_each_once)] | None
@@ -41,7 +41,7 @@ class UpdateAgent(Change):
 
 
 class AgentView(View):
-    """One machine: capacity, what is allocated on it, whether it is heard of."""
+    """One machine: capacity, allocated slots, and whether its agent reports."""
 
     id: AgentId
     status: Literal["alive", "lost"]
@@ -72,7 +72,7 @@ class AgentView(View):
 
 
 class AgentDetail(AgentView):
-    """With GPUs and kernels as last reported."""
+    """One machine, with GPUs and kernels as last reported."""
 
     gpus: tuple[Gpu, ...]
     kernels: tuple[KernelReport, ...]

@@ -32,6 +32,6 @@ class ClientView(View):
 
 
 class NewClient(ClientView):
-    """The only time the secret is shown: `curl -u name:secret`."""
+    """A new named client with its secret, which is only shown here: `curl -u name:secret`."""
 
     secret: str

@@ -12,7 +12,7 @@ from headrace.common.contracts.reasons import Reason, said_of
 
 
 class ScaleDecisionView(View):
-    """A change of the wanted replicas, whoever made it."""
+    """A change of a service's number of replicas, by a user or a rule."""
 
     at: AwareDatetime
     source: Literal["rule", "user"]

@@ -31,7 +31,7 @@ class FolderView(View):
 
 
 class FileView(View):
-    """A file or directory in a folder, and for who asks for all also a link or special file; `path` is relative to the folder."""
+    """A file or directory in a folder, on request also a link or special file; `path` is relative to the folder."""
 
     path: str
     kind: FileKind
@@ -41,7 +41,7 @@ class FileView(View):
 
 
 class UploadView(View):
-    """A resumable upload that is not complete. It counts for the project's quota with all of its size."""
+    """An incomplete resumable upload. It counts for the project's quota with its whole size."""
 
     id: UUID
     path: str
@@ -56,7 +56,7 @@ class UploadView(View):
 
 
 class Selection(Body):
-    """Files to be sent in one archive."""
+    """Files to download in one archive."""
 
     paths: Annotated[
         tuple[Annotated[str, StringConstraints(min_length=1, max_length=4096)], ...],
@@ -73,7 +73,7 @@ class RefusedEntry(View):
 
 
 class ArchiveReceipt(View):
-    """What came of an archive. Refused entries beyond 1,000 are counted only."""
+    """Result of an uploaded archive. Refused entries beyond 1,000 are only counted."""
 
     files: NonNegativeInt
     directories: NonNegativeInt

@@ -6,6 +6,6 @@ from headrace.common.contracts.http.page import View
 
 
 class Version(View):
-    """What runs here."""
+    """Version of the server."""
 
     version: str

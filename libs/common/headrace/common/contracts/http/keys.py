@@ -11,16 +11,20 @@ from headrace.common.contracts.ids import KeyId, Slug
 
 
 class CreateKey(Body):
-    """A new API key for a user (operators: any user; others: themselves). With a key that ends, one makes keys for oneself that
-    end no later."""
+    """A new API key for a user (operators: any user; others: themselves).
+
+    A key that expires can only make keys of the same user that expire no later.
+    """
 
     name: Slug = "default"
     expires_in_s: Annotated[int | None, Field(ge=60, le=315_360_000)] = None
 
 
 class UpdateKey(Change):
-    """What to change of an API key; the key itself stays. With a key that ends, one extends keys of one's own, itself too, to
-    its end at most."""
+    """Changes of an API key; its secret stays.
+
+    A key that expires can extend keys of the same user, itself included, to its own expiry at most.
+    """
 
     name: Slug | None = None
     """null: default."""
@@ -38,6 +42,6 @@ class KeyView(View):
 
 
 class NewKey(KeyView):
-    """The only time the secret is shown."""
+    """A new API key with its secret, which is only shown here."""
 
     key: str

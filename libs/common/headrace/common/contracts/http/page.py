@@ -28,13 +28,13 @@ GivenTime = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
 class Body(BaseModel):
-    """A request body: closed, so that a mistyped field is refused and not ignored."""
+    """Base of request bodies: unknown fields are refused, so that a mistyped one is not ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Change(Body):
-    """The body of a PATCH: fields that are present change, and null takes away: it is then as for a new one."""
+    """Base of PATCH bodies: present fields change; null resets a field to its value for a new resource."""
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -45,13 +45,16 @@ class Change(Body):
 
 
 class View(BaseModel):
-    """A response body."""
+    """Base of response bodies."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Page(View, Generic[T]):
-    """`items` in creation order; `next` is the cursor of the next page, None at the end. A page may have few items, or none, and a next one."""
+    """One page of a list: `items` in creation order; `next` is the cursor of the next page, null at the end.
+
+    A page may have few items, or none, and still have a next one.
+    """
 
     items: tuple[T, ...]
     next: str | None = None

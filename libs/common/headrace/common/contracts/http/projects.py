@@ -27,7 +27,7 @@ class CreateProject(Body):
 
 
 class UpdateProject(Change):
-    """What to change of a project. Its name is part of what callers ask for (`<project>/<service>`), and fixed."""
+    """Changes of a project. Its name is part of model names (`<project>/<service>`), and fixed."""
 
     description: Description | None = None
     quota: QuotaChange | None = None
@@ -48,20 +48,20 @@ class ProjectView(View):
 
 
 class PutMember(Body):
-    """Give a user a role in a project (replaces an earlier one)."""
+    """Set a user's role in a project."""
 
     role: Role
 
 
 class MemberView(View):
-    """A user's role."""
+    """A member's role."""
 
     user: str
     role: Role
 
 
 class Usage(View):
-    """What a project holds now, per slot: of `storage` (bytes) and `files` what its folders hold and open uploads will need."""
+    """Current usage of a project, per slot. `storage` (bytes) and `files` include what open uploads will need."""
 
     used: dict[str, Decimal]
     limits: dict[str, Decimal] = {}

@@ -12,7 +12,7 @@ from headrace.common.contracts.reasons import Reason, said_of
 
 
 class Counts(View):
-    """What became of the requests that were open when replicas began to leave. Counts only grow."""
+    """Outcomes of the requests that were open when replicas began to drain. Counts only grow."""
 
     started: NonNegativeInt = 0
     """Open when the drain began."""
@@ -29,7 +29,7 @@ class Counts(View):
 
 
 class ReceiptView(Counts):
-    """The receipt of one replica that left, summed over app-proxies."""
+    """Drain summary of one replica, summed over app-proxies."""
 
     replica: SessionId
     revision: int
@@ -49,7 +49,7 @@ class ReceiptView(Counts):
 
 
 class RolloutReceipt(Counts):
-    """What the change to one revision cost callers: the sum over the replicas that it replaced."""
+    """Drain summary of the rollout of one revision: the sum over the replicas that it replaced."""
 
     revision: int
     replicas: NonNegativeInt

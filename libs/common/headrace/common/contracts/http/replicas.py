@@ -24,14 +24,14 @@ MOST_WEIGHT = 10_000
 
 
 class PutWeight(Body):
-    """A replica's share of new requests against the others': 100 is usual, 0 takes it out of turn."""
+    """A replica's traffic weight relative to the others': 100 is usual, 0 sends it no new requests."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     weight: Annotated[int, Field(ge=0, le=MOST_WEIGHT)]
 
 
 class ReplicaView(View):
-    """One replica: where it is, how it is, and why."""
+    """One replica: machine, state, and reason."""
 
     id: SessionId
     kernel_id: KernelId | None
@@ -56,7 +56,9 @@ class RouteError(View):
 
 
 class ReplicaEnd(View):
-    """How a replica ended in operation: after it had served, or of a revision that had. The newest 100 of a service are kept."""
+    """End of a replica in operation: after it had served, or of a revision that had. The newest 100 per service are
+    kept.
+    """
 
     at: AwareDatetime
     session_id: SessionId

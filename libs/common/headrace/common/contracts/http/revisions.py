@@ -16,7 +16,7 @@ from headrace.common.contracts.vocabulary import RuntimeVariant
 
 
 class EffectiveMount(View):
-    """A folder in a replica's file system."""
+    """A folder mounted in a replica."""
 
     folder_id: FolderId
     folder: str | None = None
@@ -26,9 +26,10 @@ class EffectiveMount(View):
 
 
 class EffectiveSpec(View):
-    """What a replica of a revision is started with: the spec with the folder's files and the runtime's defaults filled in.
+    """Effective spec of a replica: the revision's spec, completed by the folder's definition files and the runtime's
+    defaults.
 
-    It is worked out when the revision is made, and stays so when files change. Bounded as in docs/limits.md.
+    It is computed when the revision is made, and stays when files change. Bounded as in docs/limits.md.
     """
 
     runtime: RuntimeVariant
@@ -51,7 +52,7 @@ class EffectiveSpec(View):
 
 
 class RevisionView(View):
-    """One immutable revision: what was asked for, by whom, with which message."""
+    """One immutable revision: the requested spec, its author and message."""
 
     number: int
     spec: Annotated[RevisionSpec, as_stored(RevisionSpec)]
@@ -61,13 +62,13 @@ class RevisionView(View):
 
 
 class RevisionDetail(RevisionView):
-    """One revision: what was asked for, and what its replicas are started with."""
+    """One revision, with the effective spec of its replicas."""
 
     effective: Annotated[EffectiveSpec, as_stored(EffectiveSpec)]
 
 
 class Rollback(Body):
-    """Serve an earlier revision again: it becomes the newest one."""
+    """Roll out an earlier revision again: it becomes the newest one."""
 
     revision: Annotated[int, Field(ge=1, le=2_147_483_647)]
     message: Annotated[str, StringConstraints(max_length=4000)] = ""

@@ -11,7 +11,7 @@ from headrace.common.contracts.reasons import Reason, said_of
 
 
 class NotInForce(View):
-    """An app-proxy that is not known to refuse what was revoked."""
+    """An app-proxy that may still accept what was revoked."""
 
     proxy_id: ProxyId
     heard_s: float
@@ -21,8 +21,10 @@ class NotInForce(View):
 
 
 class RevocationView(View):
-    """Where a token or a client that was revoked, or a client's old secret, is refused. App-proxies that were heard of in the last ten
-    minutes count."""
+    """App-proxies at which a revoked token or client, or a rotated secret, is refused.
+
+    App-proxies that reported in the last ten minutes count.
+    """
 
     id: UUID
     """The token's or the client's."""

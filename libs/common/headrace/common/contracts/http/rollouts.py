@@ -8,6 +8,6 @@ from headrace.common.contracts.rollout import Rollout
 
 
 class RolloutSettings(Rollout):
-    """As Rollout. In a change what is named is changed."""
+    """Rollout settings (see Rollout). A change only changes the named fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -24,7 +24,7 @@ from headrace.common.contracts.wording import Refused
 
 
 class UpdateRule(Change):
-    """What to change of a rule. null of a field that has a default goes back to it; the others always have a value."""
+    """Changes of a rule. null resets a field with a default to it; the other fields always have a value."""
 
     source: MetricSource | None = None
     metric: Metric | None = None
@@ -47,13 +47,13 @@ class UpdateRule(Change):
         return self
 
     def applied(self, spec: RuleSpec) -> RuleSpec:
-        """Return the rule as it is after the change. Raises ValidationError."""
+        """Return the changed rule. Raises ValidationError."""
         changed = spec.model_dump() | self.model_dump(exclude_unset=True)
         return RuleSpec.model_validate({name: value for name, value in changed.items() if value is not None})
 
 
 class RuleView(View):
-    """A rule and what it did last."""
+    """A rule and its last evaluation."""
 
     id: RuleId
     spec: Annotated[RuleSpec, as_stored(RuleSpec)]

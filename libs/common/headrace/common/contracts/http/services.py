@@ -85,8 +85,11 @@ _EMPTY: Final[Mapping[str, object]] = {
 
 
 class UpdateService(Change):
-    """Fields that are present change, null goes back to what it is for a new service (not of `spec` and `replicas`, which are always
-    there); a change of the spec rolls out a new revision without downtime."""
+    """Changes of a service: present fields change, null resets a field to its value for a new service.
+
+    Not of `spec` and `replicas`, which always have a value. A change of the spec rolls out a new revision without
+    downtime.
+    """
 
     spec: RevisionSpec | None = None
     """The new revision's whole spec (not a delta)."""
@@ -123,7 +126,7 @@ class UpdateService(Change):
 
 
 class ServiceView(View):
-    """A service: status (can it serve), phase (is it where it was told to be), and why."""
+    """A service: status (can it serve), phase (has it reached its desired state), and reason."""
 
     id: ServiceId
     name: str
@@ -186,7 +189,7 @@ class ServiceDetail(ServiceView):
 
 
 class NameAvailability(View):
-    """Whether a service may be called so, and if not, why."""
+    """Whether a service may have this name, and if not, why."""
 
     name: str
     available: bool

@@ -16,7 +16,7 @@ Share = Annotated[int, Field(ge=1, le=1000)]
 
 
 class CallerLimits(RateLimits):
-    """Bounds of one caller at one service, over all app-proxies. None, or left out, is no bound."""
+    """Limits of one caller at one service, over all app-proxies. null, or left out, is no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     requests_per_second: Annotated[float | None, Field(ge=LEAST_RATE, le=1_000_000)] = None
@@ -39,7 +39,7 @@ class CreateToken(Body):
 
 
 class UpdateCaller(Change):
-    """What to change of a named client. Of `limits` what is named is changed, and null takes a limit away."""
+    """Changes of a named client. Of `limits` only the named ones change, and null removes a limit."""
 
     limits: CallerLimits | None = None
     """null takes all away."""
@@ -48,7 +48,7 @@ class UpdateCaller(Change):
 
 
 class UpdateToken(UpdateCaller):
-    """What to change of a token, which stays valid as it is. When it expires is signed into it, and fixed."""
+    """Changes of a token, which stays valid. Its expiry is signed into it, and fixed."""
 
     name: TokenName | None = None
     """null: none."""
@@ -68,6 +68,6 @@ class TokenView(View):
 
 
 class NewToken(TokenView):
-    """The only time the token itself is shown."""
+    """A new token with its secret, which is only shown here."""
 
     token: str

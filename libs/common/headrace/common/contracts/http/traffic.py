@@ -16,13 +16,13 @@ _DAY_S = 86_400
 
 
 class BalanceSettings(Balance):
-    """How requests are spread over replicas. In a change what is named is changed."""
+    """Load-balancing settings. A change only changes the named fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class LimitSettings(Limits):
-    """Bounds of the service at each app-proxy. In a change what is named is changed, and null takes a limit away."""
+    """Limits of the service at each app-proxy. A change only changes the named fields, and null removes a limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     max_in_flight_per_replica: Annotated[int | None, Field(ge=1, le=1_000_000)] = None

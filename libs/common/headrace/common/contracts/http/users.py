@@ -16,7 +16,7 @@ class CreateUser(Body):
 
 
 class UpdateUser(Change):
-    """What to change of a user. The name is what histories tell, and fixed. Only operators change users."""
+    """Changes of a user. The name appears in histories, and is fixed. Only operators change users."""
 
     operator: bool | None = None
     """null: no operator. The last operator stays one."""

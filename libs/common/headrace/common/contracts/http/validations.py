@@ -15,14 +15,14 @@ from headrace.common.contracts.vocabulary import SessionStatus
 
 
 class StartValidation(RevisionSpec):
-    """Try a spec once without creating a service."""
+    """Start a trial run of a spec, without creating a service."""
 
     project: str | None = None
     resource_group: Slug = "default"
 
 
 class ValidationView(View):
-    """A trial run. `verdict` is there when `done`: passed means that the model answered its health check."""
+    """A trial run. `verdict` is set once it is `done`: passed means that the model answered its health check."""
 
     id: SessionId
     kind: SessionKind

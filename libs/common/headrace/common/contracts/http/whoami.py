@@ -8,7 +8,7 @@ from headrace.common.contracts.vocabulary import Role
 
 
 class WhoAmI(View):
-    """The caller."""
+    """The authenticated user."""
 
     user: UserView
     projects: dict[str, Role]

@@ -10,29 +10,29 @@ from headrace.common.contracts.problems import MalformedMessage
 
 
 class Part(BaseModel):
-    """What messages are made of. Unknown fields are ignored so that versions can be mixed during an upgrade."""
+    """Base of the parts of messages. Unknown fields are ignored so that versions can be mixed during an upgrade."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class Message(Part):
-    """A whole state or a question, never a delta."""
+    """Base of bus messages: a whole state or a request, never a delta."""
 
     subject: ClassVar[str]
     """Subject with `{field}` places. Subjects are written here alone; everybody else asks the message for its own."""
 
     def address(self) -> str:
-        """Return the subject that this message is published on: the places are filled from its own fields."""
+        """Return the subject of this message: placeholders are filled from its own fields."""
         return self.subject.format_map(self.__dict__)
 
     @classmethod
     def subject_for(cls, **places: object) -> str:
-        """Return the subject of the messages with these values in its places; raises KeyError where one is not given."""
+        """Return the subject with these values for its placeholders. Raises KeyError if one is missing."""
         return cls.subject.format_map(places)
 
     @classmethod
     def prefix(cls) -> str:
-        """Return what stands before the first place of the subject."""
+        """Return the part of the subject before its first placeholder."""
         return cls.subject.partition("{")[0]
 
     @classmethod
@@ -41,12 +41,12 @@ class Message(Part):
         return ".".join("*" if token.startswith("{") else token for token in cls.subject.split("."))
 
     def encode(self) -> bytes:
-        """Return the JSON bytes."""
+        """Encode as JSON."""
         return self.model_dump_json().encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Return the message. Raises MalformedMessage with what is wrong (never with the content)."""
+        """Decode from JSON. Raises MalformedMessage with the error (never with the content)."""
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
@@ -57,9 +57,9 @@ class Message(Part):
 
 
 def in_generation(data: bytes, generation: int) -> bytes:
-    """Return the bytes of a table that was encoded in generation 1 as they are in another one, without encoding it again.
+    """Return an encoded table of generation 1 with another generation, without encoding it again.
 
-    The field stands at the front of all tables, before anything that has fields or text of its own.
+    The field precedes everything in a table that has fields or text of its own.
     """
     head, tail = data.split(b'"generation":1,', 1)
     return b'%b"generation":%d,%b' % (head, generation, tail)

@@ -11,7 +11,10 @@ from headrace.common.contracts.messages.envelope import Message
 
 
 class LogsRequest(Message):
-    """Send the last `tail` lines (None: all that is kept), and with `follow` those that come, to `reply_to`."""
+    """Manager → agent: send a kernel's log to `reply_to`.
+
+    The last `tail` lines (None: all stored ones), with `follow` also new ones.
+    """
 
     subject: ClassVar = "rpc.agent.{agent_id}.logs"
     v: Literal[1] = 1
@@ -26,7 +29,7 @@ class LogsRequest(Message):
 
 
 class LogsAccepted(Message):
-    """The agent's answer to LogsRequest: chunks will come, or why not."""
+    """Reply to LogsRequest: log chunks follow, or the reason why not."""
 
     subject: ClassVar = "_reply"
     v: Literal[1] = 1
@@ -38,9 +41,9 @@ class LogsAccepted(Message):
 
 
 class LogChunk(Message):
-    """Lines, each `<RFC 3339 UTC timestamp> <text>`. Sent as a request: the empty acknowledgement is the back-pressure.
+    """Log lines, each `<RFC 3339 UTC timestamp> <text>`. Sent as a request: the empty reply is the back-pressure.
 
-    `reader` is a random word of whoever asked.
+    `reader` is a random id of the requester.
     """
 
     subject: ClassVar = "logs.agent.{agent_id}.{reader}"

@@ -15,12 +15,12 @@ Value = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class KernelSample(Part):
-    """What the agent measured of one kernel since the last message.
+    """Measurements of one kernel since the last message.
 
-    `kernel`: cpu_util (percent of one core), cpu_used (cores), mem (bytes), mem_util (percent of the limit), net_rx, net_tx (bytes/s),
-    cuda_util and cuda_mem_util (percent, mean over its GPUs).
-    `engine`: whatever its `/metrics` shows, gauges by name (mean over labels), counters by name (sum over labels) and
-    their rate per second as `<name>:rate`; a histogram's `_sum` and `_count` are counters.
+    `kernel`: cpu_util (percent of one core), cpu_used (cores), mem (bytes), mem_util (percent of the limit), net_rx,
+    net_tx (bytes/s), cuda_util and cuda_mem_util (percent, mean over its GPUs). `engine`: metrics of its `/metrics`:
+    gauges by name (mean over labels), counters by name (sum over labels) and their rate per second as `<name>:rate`; a
+    histogram's `_sum` and `_count` are counters.
     """
 
     service_id: ServiceId
@@ -41,12 +41,12 @@ class KernelMetrics(Message):
 
 
 class ReplicaSample(Part):
-    """What one app-proxy saw of one replica in the last interval.
+    """Measurements of one replica by one app-proxy in the last interval.
 
     headrace_in_flight, headrace_requests_per_second, headrace_errors_per_second (5xx), headrace_bytes_sent_per_second,
     headrace_prompt_tokens_per_second and headrace_completion_tokens_per_second (from the engine's `usage`),
-    headrace_duration_seconds, headrace_time_to_first_byte_seconds and headrace_time_per_event_seconds (between the events of
-    a stream): means over the interval, absent when nothing finished.
+    headrace_duration_seconds, headrace_time_to_first_byte_seconds and headrace_time_per_event_seconds (between the
+    events of a stream): means over the interval, absent if no request finished.
     """
 
     service_id: ServiceId
@@ -55,11 +55,11 @@ class ReplicaSample(Part):
 
 
 class ServiceSample(Part):
-    """What one app-proxy saw of one service beside its replicas.
+    """Measurements of one service by one app-proxy, beside those of its replicas.
 
-    headrace_queued (requests that wait now), headrace_queue_seconds (mean wait of those that left the queue),
-    headrace_refused_per_second (429 and 503 of ours). A rule sees their sum over the app-proxies (times: their mean), also
-    while there is no replica.
+    headrace_queued (queued requests), headrace_queue_seconds (mean wait of those that left the queue),
+    headrace_refused_per_second (429 and 503 of the proxy). A rule sees their sum over the app-proxies (times: their
+    mean), also while there is no replica.
     """
 
     service_id: ServiceId

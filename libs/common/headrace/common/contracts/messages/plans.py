@@ -26,7 +26,7 @@ KernelRole = Literal["main", "sub"]
 
 
 class Mount(Part):
-    """A folder made visible inside the kernel. The agent finds it at `<folders_root>/<folder_id>`."""
+    """Folder mounted in the kernel. The agent finds it at `<folders_root>/<folder_id>`."""
 
     folder_id: FolderId
     target: str
@@ -35,14 +35,14 @@ class Mount(Part):
 
 
 class GpuGrant(Part):
-    """One GPU of the machine that the kernel may use: `share` 1 is the whole GPU."""
+    """GPU assigned to the kernel: `share` 1 is the whole GPU."""
 
     gpu_id: GpuId
     share: Annotated[Decimal, Field(gt=0, le=1)] = Decimal(1)
 
 
 class ReplicaSpec(Part):
-    """What kernels of one revision have in common."""
+    """Spec shared by the kernels of one revision."""
 
     image: str | None
     """None only on the process runtime."""
@@ -61,7 +61,7 @@ class ReplicaSpec(Part):
 
 
 class _Kernel(Part):
-    """What is a kernel's own."""
+    """Fields of one kernel of its own."""
 
     kernel_id: KernelId
     session_id: SessionId
@@ -77,26 +77,26 @@ class _Kernel(Part):
 
 
 class KernelSpec(ReplicaSpec, _Kernel):
-    """Everything needed to start one container, resolved: the agent looks nothing up."""
+    """Complete spec of one container: the agent looks nothing up."""
 
 
 class PlannedKernel(_Kernel):
-    """A kernel of a plan without what it shares with others of its revision."""
+    """Kernel of a plan, without the spec that it shares with others of its revision."""
 
     spec: str
     """Key of the plan's `specs`."""
 
     def resolved(self, shared: ReplicaSpec) -> KernelSpec:
-        """Return the kernel with everything that is needed to start it; the parts of `shared` are not copied."""
+        """Return the complete KernelSpec; the parts of `shared` are not copied."""
         own = {name: getattr(self, name) for name in _Kernel.model_fields}
         return KernelSpec(**own, **{name: getattr(shared, name) for name in ReplicaSpec.model_fields})
 
 
 class NodePlan(Message):
-    """Manager → agent: everything the machine must run. Replaces any plan of a lower generation.
+    """Manager → agent: all kernels that the machine must run. Replaces any plan of a lower generation.
 
-    A spec travels once for all kernels of its revision. Plans of 0.1, which agents may have on disk and older managers send,
-    have whole kernels and no `specs`.
+    A spec is sent once for all kernels of its revision. Plans of 0.1, which agents may have on disk and older managers
+    send, have whole kernels and no `specs`.
     """
 
     subject: ClassVar = "plan.agent.{agent_id}"
@@ -119,6 +119,6 @@ class NodePlan(Message):
         return self
 
     def resolved(self) -> dict[KernelId, KernelSpec]:
-        """Return each kernel by its id, with everything that is needed to start it."""
+        """Return the complete KernelSpec of each kernel, by its id."""
         whole = (k if isinstance(k, KernelSpec) else k.resolved(self.specs[k.spec]) for k in self.kernels)
         return {kernel.kernel_id: kernel for kernel in whole}

@@ -18,7 +18,7 @@ Architecture = Literal["x86_64", "aarch64"]
 
 
 class Gpu(Part):
-    """One GPU as NVML (or the simulation) shows it. Memory in bytes, utilisation in 0–100."""
+    """GPU as NVML (or the simulation) reports it. Memory in bytes, utilisation in 0–100."""
 
     gpu_id: GpuId
     """NVML's UUID, stable over reboots."""
@@ -31,10 +31,10 @@ class Gpu(Part):
 
 
 class Isolation(Part):
-    """What keeps the kernels of different projects on a machine apart, in words too.
+    """Network isolation between the kernels of different projects on a machine.
 
     `firewall`: they reach neither each other nor the machine, private and link-local addresses. `networks`: not each
-    other, but all the rest. `none`: nothing does.
+    other, but all the rest. `none`: no isolation.
     """
 
     level: Literal["firewall", "networks", "none"]
@@ -42,7 +42,7 @@ class Isolation(Part):
 
 
 class Disk(Part):
-    """A file system that replicas need: of the agent's data folder, or of the container engine's data."""
+    """File system that replicas need: of the agent's data folder, or of the container engine's data."""
 
     free_bytes: NonNegativeInt
     total_bytes: NonNegativeInt
@@ -51,12 +51,12 @@ class Disk(Part):
 
     @property
     def has_room(self) -> bool:
-        """Whether replicas can be started."""
+        """True if there is room for new replicas."""
         return self.free_bytes >= self.reserve_bytes
 
 
 class Machine(Part):
-    """The machine below the agent. `slots` is its whole capacity."""
+    """The agent's machine. `slots` is its whole capacity."""
 
     hostname: str
     architecture: Architecture
@@ -76,7 +76,7 @@ class Machine(Part):
 
 
 class KernelReport(Part):
-    """One kernel as it is. `host`/`port` are there once the program may be reached."""
+    """State of one kernel. `host`/`port` are set once its program may be reached."""
 
     kernel_id: KernelId
     session_id: SessionId
@@ -94,7 +94,7 @@ class KernelReport(Part):
 
 
 class NodeReport(Message):
-    """Agent → manager, every 2 s and at once on change: the whole machine."""
+    """Agent → manager, every 2 s and at once on change: the state of the whole machine."""
 
     subject: ClassVar = "report.agent.{agent_id}"
     v: Literal[1] = 1
@@ -111,7 +111,7 @@ class NodeReport(Message):
 
 
 class DrainReceipt(Part):
-    """What became of the requests of one replica from when this app-proxy first saw it drain. Counts only grow."""
+    """Drain summary of one replica: outcomes of its requests since this app-proxy first saw it drain. Counts only grow."""
 
     started: NonNegativeInt
     """Open when the drain began."""
@@ -128,7 +128,7 @@ class DrainReceipt(Part):
 
 
 class DrainingRoute(Part):
-    """A route that takes no new requests, and how many are still open on it."""
+    """Route that drains: it gets no new requests, and has `in_flight` open ones."""
 
     session_id: SessionId
     in_flight: NonNegativeInt
@@ -136,9 +136,9 @@ class DrainingRoute(Part):
 
 
 class ProxyReport(Message):
-    """App-proxy → manager, every second and at once on change: which tables it uses, what still drains.
+    """App-proxy → manager, every second and at once on change: applied table generations, and draining replicas.
 
-    A drained route is named for another ten minutes after its end, so that its receipt is heard of.
+    A drained route is reported for another ten minutes, so that its drain summary arrives.
     """
 
     subject: ClassVar = "report.proxy.{proxy_id}"
@@ -155,7 +155,7 @@ class ProxyReport(Message):
 
 
 class Held(Part):
-    """Requests of one service that wait at one app-proxy because no replica serves."""
+    """Requests of one service that are queued at one app-proxy because no replica serves."""
 
     service_id: ServiceId
     requests: PositiveInt
@@ -164,9 +164,9 @@ class Held(Part):
 
 
 class HeldReport(Message):
-    """App-proxy → whoever scales: requests that wait for a first replica.
+    """App-proxy → autoscalers: requests that are queued for a first replica (scale from zero).
 
-    Sent at once when the first begins to wait, every second while any does, and once when none does any more.
+    Sent at once when the first is queued, every second while any is, and once when none is any more.
     """
 
     subject: ClassVar = "held.proxy.{proxy_id}"

@@ -17,7 +17,7 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/
 
 
 class Route(Part):
-    """One replica. `draining`: open requests finish until `drain_until`, new ones go elsewhere."""
+    """Route to one replica. `draining`: open requests finish until `drain_until`, new ones go elsewhere."""
 
     session_id: SessionId
     revision_id: RevisionId
@@ -31,21 +31,21 @@ class Route(Part):
 
 
 class TokenKey(Part):
-    """Ed25519 public key (base64url, unpadded) that tokens with this `kid` are verified with."""
+    """Ed25519 public key (base64url, unpadded) that verifies tokens with this `kid`."""
 
     kid: str
     public_key: str
 
 
 class Revocation(Part):
-    """A token that is refused although its signature holds; kept until it would have expired."""
+    """Token that is refused although its signature is valid; kept until it would have expired."""
 
     token_id: TokenId
     expires_at: AwareDatetime
 
 
 class Limits(Part):
-    """Bounds of one service at each app-proxy. None is no limit of its own."""
+    """Limits of one service at each app-proxy. None: the service sets no limit of its own."""
 
     max_in_flight_per_replica: PositiveInt | None = None
     max_queued: NonNegativeInt = 1000
@@ -61,11 +61,11 @@ BalancePolicy = Literal["least-in-flight", "round-robin", "session", "prefix"]
 
 
 class Balance(Part):
-    """How requests are spread over replicas.
+    """Load-balancing policy.
 
-    least-in-flight: the less loaded of two that chance drew by weight. round-robin: in turn, exactly by weight.
-    session: requests with the same `session_key` go to the same replica while it has room. prefix: requests whose prompts
-    begin alike do (consistent hashing with bounded load over the first `prefix_bytes`).
+    least-in-flight: the less loaded of two random replicas, drawn by weight. round-robin: in turn, exactly by weight.
+    session: requests with the same `session_key` go to the same replica while it has room. prefix: requests with the
+    same prompt prefix do (consistent hashing with bounded load over the first `prefix_bytes`).
     """
 
     policy: BalancePolicy = "least-in-flight"
@@ -83,7 +83,7 @@ LEAST_RATE: Final = 0.00001
 
 
 class RateLimits(Part):
-    """Bounds of one caller over all app-proxies together. None is no bound."""
+    """Limits of one caller over all app-proxies together. None is no limit."""
 
     requests_per_second: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
     """Mean rate; a second's worth (at least one) may come at once."""
@@ -100,10 +100,10 @@ SHARE_CLAIM = "share"
 
 
 class TokenLimits(Part):
-    """Limits and share of one token.
+    """Limits and queue share of one token.
 
-    They replace what the token says itself (LIMITS_CLAIM, SHARE_CLAIM), as they are never older. A token that is not listed
-    has those; tokens signed by older managers say nothing, and have `caller_limits` and share 1 then.
+    They replace those in the token itself (LIMITS_CLAIM, SHARE_CLAIM), because they are never older. A token that is
+    not listed has its own; tokens signed by older managers have none, and get `caller_limits` and share 1 then.
     """
 
     token_id: TokenId
@@ -113,7 +113,7 @@ class TokenLimits(Part):
 
 
 class NamedClient(Part):
-    """A client that calls with basic auth (`name:secret`), and is told to replicas as `X-Forwarded-User`."""
+    """Client that calls with basic auth (`name:secret`), and is named to replicas in `X-Forwarded-User`."""
 
     client_id: ClientId
     name: Slug
@@ -124,7 +124,10 @@ class NamedClient(Part):
 
 
 class RouteTable(Message):
-    """Manager → app-proxies: everything about one service. Replaces any table of a lower generation; `removed` ends it."""
+    """Manager → app-proxies: routes and settings of one service.
+
+    Replaces any table of a lower generation; `removed` ends it.
+    """
 
     subject: ClassVar = "route.{service_id}"
     v: Literal[1] = 1

@@ -19,14 +19,14 @@ class Rule(Part):
 
 
 class LiveReplica(Part):
-    """A replica that takes traffic, and its kernels: samples of anything else do not count."""
+    """Replica that gets traffic, and its kernels: samples of anything else do not count."""
 
     session_id: SessionId
     kernel_ids: tuple[KernelId, ...]
 
 
 class RuleTable(Message):
-    """Manager → autoscaler: rules of one service and what runs now. Replaces any table of a lower generation."""
+    """Manager → autoscaler: rules and live replicas of one service. Replaces any table of a lower generation."""
 
     subject: ClassVar = "rules.{service_id}"
     v: Literal[1] = 1

@@ -12,7 +12,7 @@ from headrace.common.contracts.reasons import Reason, said_of
 
 
 class RuleOutcome(Part):
-    """The last look at one rule: what was seen, whether it fired, why (not)."""
+    """Last evaluation of one rule: the observed value, whether it fired, and the reason."""
 
     rule_id: RuleId
     at: AwareDatetime
@@ -23,7 +23,10 @@ class RuleOutcome(Part):
 
 
 class RuleReport(Message):
-    """Autoscaler → managers, when an outcome changes and at least every 10 s: outcomes of all rules of one service."""
+    """Autoscaler → managers, when an outcome changes and at least every 10 s.
+
+    It has the last evaluations of all rules of one service.
+    """
 
     subject: ClassVar = "report.rules.{service_id}"
     v: Literal[1] = 1

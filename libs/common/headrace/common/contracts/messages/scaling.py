@@ -12,7 +12,7 @@ from headrace.common.contracts.reasons import Reason, said_of
 
 
 class ScaleRequest(Message):
-    """Change the wanted replicas of a service, if they are still what the decision was made from."""
+    """Change a service's number of replicas, if it is still the one that the decision was made from."""
 
     subject: ClassVar = "rpc.manager.scale"
     v: Literal[1] = 1
@@ -26,7 +26,7 @@ class ScaleRequest(Message):
 
 
 class ScaleReply(Message):
-    """Whether it was done. `wanted` is what holds now."""
+    """Result of a ScaleRequest. `wanted` is the number of replicas now."""
 
     subject: ClassVar = "_reply"
     v: Literal[1] = 1

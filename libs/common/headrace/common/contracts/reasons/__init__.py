@@ -25,7 +25,7 @@ MAX_QUOTED = 500
 
 
 class ReasonCode(StrEnum):
-    """A catalogue of codes; every member says what it means."""
+    """Catalogue of reason codes; every member has a meaning in one line."""
 
     meaning: str
 
@@ -38,20 +38,20 @@ class ReasonCode(StrEnum):
 
     @property
     def max_text(self) -> int:
-        """How many characters a text with this code may have."""
+        """Longest text with this code, in characters."""
         return MAX_TEXT
 
     def bounded(self, text: str) -> str:
-        """Return as much of `text` as may be said with this code."""
+        """Return `text`, cut to the longest one for this code."""
         return text[: self.max_text]
 
 
 class CodeOfOne(ReasonCode):
-    """A catalogue of codes that are said of one session or kernel, in shorter texts."""
+    """Catalogue of codes about one session or kernel, with shorter texts."""
 
     @property
     def max_text(self) -> int:
-        """How many characters a text with this code may have."""
+        """Longest text with this code, in characters."""
         return MAX_TEXT_OF_ONE
 
 
@@ -64,15 +64,15 @@ class Reason(BaseModel):
 
     @classmethod
     def of(cls, code: ReasonCode, text: str) -> Self:
-        """Give a reason. What is too long of the text is left out."""
+        """Make a reason. A text that is too long is cut."""
         return cls(code=code, text=code.bounded(text))
 
     @classmethod
     def read(cls, code: str, text: str) -> Reason:
-        """Return a reason that another part, or another version, gave: as it came, also where its code is not known here."""
+        """Return a reason that came from another service or version, unchanged, even if its code is not known here."""
         return cls.model_construct(code=code, text=text[:MAX_TEXT])
 
 
 def said_of(*catalogues: str) -> Any:
-    """Annotate a field of type Reason with the names of the catalogues (`catalogue.CATALOGUES`) that its codes are of."""
+    """Annotate a field of type Reason with the catalogues (`catalogue.CATALOGUES`) that its codes come from."""
     return Field(json_schema_extra={"x-reasons": list(catalogues)})

@@ -6,7 +6,9 @@ from headrace.common.contracts.reasons import ReasonCode
 
 
 class ApiReason(ReasonCode):
-    """Management API: the `reason` of 503 `unavailable`, and of 507 where it is the database's disk. Time can cure all but the last."""
+    """Management API: the `reason` of 503 `unavailable`, and of 507 for the database's disk. All but the last are
+    temporary.
+    """
 
     TIMEOUT = "timeout", "it took too long; it may have been done all the same"
     DATABASE_UNREACHABLE = "database-unreachable", "the database cannot be reached; it may have been done all the same"

@@ -6,7 +6,9 @@ from headrace.common.contracts.reasons import ReasonCode
 
 
 class WaitReason(ReasonCode):
-    """Waiting: of the SDK's WaitFailedError and WaitTimeoutError, where it is not the reason of what is waited for."""
+    """Waiting: of the SDK's WaitFailedError and WaitTimeoutError, if they do not have the reason of the awaited
+    resource.
+    """
 
     NOT_FOUND = "not-found", "what is waited for does not exist"
     SERVER_UNREACHABLE = "server-unreachable", "the management API could not be reached"

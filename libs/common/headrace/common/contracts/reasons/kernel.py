@@ -6,7 +6,7 @@ from headrace.common.contracts.reasons import CodeOfOne
 
 
 class KernelReason(CodeOfOne):
-    """Kernels: said by the agent of its machine, and shown as the reason of the replica or trial run."""
+    """Kernels: start, health and end of a kernel, as its agent reports it; the reason of the replica or trial run."""
 
     # on the way to running, and out of the plan
     AWAITING_PLAN = "awaiting-plan", "it was found on the machine, and no plan that names it was seen yet"

@@ -6,7 +6,7 @@ from headrace.common.contracts.reasons import CodeOfOne
 
 
 class PlacementReason(CodeOfOne):
-    """Placement: why a pending session has no machine. The code is that of the machine that comes nearest."""
+    """Placement: why a pending session has no machine. The code is that of the machine closest to fitting."""
 
     WAITING_FOR_MACHINE = "waiting-for-machine", "placement has not looked at it yet"
     NO_MACHINES = "no-machines", "no machine is alive"

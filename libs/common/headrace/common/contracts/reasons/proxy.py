@@ -9,7 +9,7 @@ from headrace.common.contracts.reasons import ReasonCode
 
 
 class Retry(StrEnum):
-    """Whether the same request may succeed when it is sent again."""
+    """Advice of a reason: whether the same request may succeed when it is sent again."""
 
     NO = "no"
     """It is refused again: something about it, its credential or its size must change."""
@@ -23,7 +23,7 @@ _NO, _LATER, _PERHAPS = Retry.NO, Retry.LATER, Retry.PERHAPS
 
 
 class ProxyReason(ReasonCode):
-    """App-proxy: the `reason` of its own answers, and the `code` of answers that it could not finish."""
+    """App-proxy: the `reason` of its local replies, and the `code` of responses that it interrupted."""
 
     status: int
     """Of the answer, or of the problem that an answer which could not be finished is told as."""
@@ -277,7 +277,7 @@ class ProxyReason(ReasonCode):
 
 
 class ModelReason(ReasonCode):
-    """Fleet's base URL: why a request's `model` names no service. OpenAI's `code`s, told before the service is known."""
+    """Fleet's base URL: why a request's `model` names no service. OpenAI's `code`s, given before the service is known."""
 
     status: int
 
@@ -304,5 +304,5 @@ class ModelReason(ReasonCode):
 
     @property
     def shown(self) -> str:
-        """The code as callers get it, in OpenAI's spelling."""
+        """Code as callers get it, in OpenAI's spelling."""
         return "model_not_found" if self is ModelReason.UNKNOWN_MODEL else self.replace("-", "_")

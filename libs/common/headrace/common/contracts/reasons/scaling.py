@@ -6,7 +6,7 @@ from headrace.common.contracts.reasons import ReasonCode
 
 
 class ScalingReason(ReasonCode):
-    """Scaling: of rules' looks, of the manager's answers to them, and of decisions."""
+    """Scaling: of rule evaluations, of the manager's answers to scale requests, and of decisions."""
 
     # decisions
     RULE_FIRED = "rule-fired", "the rule's condition holds, and it changes the number of replicas"

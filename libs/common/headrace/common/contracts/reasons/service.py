@@ -6,8 +6,11 @@ from headrace.common.contracts.reasons import ReasonCode
 
 
 class ServiceReason(ReasonCode):
-    """Services: why a service has its status and phase. While replicas are on their way it is the reason of the one
-    that is furthest from serving: of its kernel, its session, or its placement."""
+    """Services: why a service has its status and phase.
+
+    While replicas are starting it is the reason of the one that is furthest from serving: of its kernel, its session,
+    or its placement.
+    """
 
     ALL_HEALTHY = "all-healthy", "as many replicas serve as are wanted"
     RESTARTED_LATELY = "restarted-lately", "as many serve as are wanted, and one ended in operation a while ago"
@@ -30,7 +33,7 @@ class ServiceReason(ReasonCode):
 
 
 class NoteReason(ReasonCode):
-    """Notes: what the answer to a change says beside the result."""
+    """Notes: remarks in the response to a change."""
 
     UNCHANGED = "unchanged", "the change asks for what is so already, so there is no new revision"
     DEFINITION_READ_AGAIN = "definition-read-again", "the definition files were read again, and they have changed"
@@ -38,7 +41,7 @@ class NoteReason(ReasonCode):
 
 
 class NameReason(ReasonCode):
-    """Names: whether a service may be called so."""
+    """Names: whether a service may have this name."""
 
     NAME_FREE = "name-free", "no service is called so"
     NAME_TAKEN = "name-taken", "there is a service of this name"
@@ -46,7 +49,7 @@ class NameReason(ReasonCode):
 
 
 class RevocationReason(ReasonCode):
-    """Revocations: where a revoked token or client is refused by now."""
+    """Revocations: where a revoked token or client is refused already."""
 
     IN_FORCE = "in-force", "every app-proxy refuses it"
     NOT_IN_FORCE = "not-in-force", "some app-proxies have not applied it"

@@ -33,7 +33,7 @@ class Reauthorizer:
         self._due.update((one, None) for one in self._requests.open if one.found and one.backend is backend)
 
     def sweep(self) -> None:
-        """Cut requests of callers without access, at most AT_ONCE of those due. Call it several times a second."""
+        """Cut requests of callers without access, at most MAX_PER_SWEEP of those due. Call it several times a second."""
         now_s: float = self._context.epoch()
         self._find_expired(now_s)
         for _ in range(min(len(self._due), MAX_PER_SWEEP)):
