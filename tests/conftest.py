@@ -10,7 +10,7 @@ import structlog
 
 from tests.support.groups import order
 
-pytest_plugins = ["tests.support.backends", "tests.support.effort"]
+pytest_plugins = ["tests.support.backends", "tests.support.effort", "tests.support.failures"]
 MOST_OF_A_VALUE = 40
 # plain: a rich traceback takes a fifth of a second to draw, and outages log many
 structlog.configure(
