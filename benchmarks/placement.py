@@ -82,7 +82,7 @@ def queue(pending: int, *, shapes: int) -> list[Request]:
             "default",
             "x86_64",
             True,
-            kinds[number * 31 % shapes],
+            dict(kinds[number * 31 % shapes]),  # its own, as each row of the database has
             NOW - timedelta(seconds=100) + timedelta(milliseconds=number),
         )
         for number in range(pending)

@@ -16,7 +16,6 @@ from headrace.manager.domain.placement.machines import Grant, Machine
 
 ONE = Decimal(1)
 _EXACT = Context(prec=MAX_PREC)
-_BLOCK = 32
 
 
 class ResourceScale:
@@ -27,25 +26,28 @@ class ResourceScale:
         counted = {name for amounts in asked for name in amounts} - {CPU, MEM, GPU_DEVICE, GPU_SHARES}
         self.names = (CPU, MEM, *sorted(counted))
         self.index = {name: index for index, name in enumerate(self.names)}
-        denominators = {1}
-        for amounts in (
+        amounts = {ONE}
+        for some in (
             *asked,
-            *(m.free for m in machines),
-            *(m.total for m in machines),
-            *(m.leaving for m in machines),
+            *(machine.free for machine in machines),
+            *(machine.total for machine in machines),
+            *(machine.leaving for machine in machines),
+            *(machine.gpus for machine in machines),
+            *(machine.leaving_gpus for machine in machines),
         ):
-            for amount in amounts.values():
-                denominators.add(amount.as_integer_ratio()[1])
-        for machine in machines:
-            for share in (*machine.gpus.values(), *machine.leaving_gpus.values()):
-                if share and share != ONE:  # nearly all are 0 or 1
-                    denominators.add(share.as_integer_ratio()[1])
-        self.one = lcm(*denominators)
+            amounts.update(some.values())
+        ratios = {amount: amount.as_integer_ratio() for amount in amounts}
+        self.one = lcm(*(denominator for _, denominator in ratios.values()))
+        self._units = {amount: top * (self.one // bottom) for amount, (top, bottom) in ratios.items()}
+        """Each amount that there is in units: few are distinct, and dividing costs ten times as much as looking up."""
 
     def of(self, amount: Decimal) -> int:
         """Return the amount in units, exactly."""
-        numerator, denominator = amount.as_integer_ratio()
-        return numerator * (self.one // denominator)
+        units = self._units.get(amount)
+        if units is None:
+            top, bottom = amount.as_integer_ratio()
+            units = self._units[amount] = top * (self.one // bottom)
+        return units
 
     def counted(self, amounts: Mapping[str, Decimal]) -> list[int]:
         """Return the amounts of all counted slots in order, 0 where there is none."""
@@ -55,21 +57,46 @@ class ResourceScale:
 class Demand:
     """What one kind of session asks for, in units."""
 
-    __slots__ = ("amounts", "counted", "gpus", "rest", "share", "slots", "whole")
+    __slots__ = ("_counted", "_rest", "amounts", "gpus", "share", "slots", "whole")
 
     def __init__(self, scale: ResourceScale, slots: Mapping[str, Decimal]) -> None:
         self.slots = slots
-        self.counted = {
-            name: amount for name, amount in slots.items() if amount > 0 and name not in (GPU_DEVICE, GPU_SHARES)
-        }
-        self.amounts = tuple((scale.index[name], scale.of(amount)) for name, amount in self.counted.items())
-        self.whole = bool(slots.get(GPU_DEVICE))
-        shares = Decimal(0) if self.whole else slots.get(GPU_SHARES, Decimal(0))
-        self.gpus = int(slots[GPU_DEVICE]) if self.whole else int(shares)
+        amounts, device, shares = [], 0, 0
+        for name, amount in slots.items():
+            if (units := scale.of(amount)) > 0:
+                if name == GPU_DEVICE:
+                    device = units
+                elif name == GPU_SHARES:
+                    shares = units
+                else:
+                    amounts.append((scale.index[name], units))
+        self.amounts = tuple(amounts)
+        """(place of the slot, units) of what is counted."""
+        self.whole = device > 0
+        self.gpus = (device or shares) // scale.one
         """GPUs that must be unused."""
-        self.rest = _EXACT.subtract(shares, Decimal(self.gpus)) if not self.whole else Decimal(0)
-        """A share of one more GPU, and the same in units."""
-        self.share = scale.of(self.rest)
+        self.share = 0 if device else shares % scale.one
+        """Units of one more GPU."""
+        self._counted: dict[str, Decimal] | None = None
+        self._rest: Decimal | None = None
+
+    @property
+    def rest(self) -> Decimal:
+        """The share of one more GPU, as an amount."""
+        if self._rest is None:
+            self._rest = _EXACT.subtract(self.slots[GPU_SHARES], Decimal(self.gpus)) if self.share else Decimal(0)
+        return self._rest
+
+    @property
+    def counted(self) -> dict[str, Decimal]:
+        """The amounts of counted slots by name."""
+        if self._counted is None:
+            self._counted = {
+                name: amount
+                for name, amount in self.slots.items()
+                if amount > 0 and name not in (GPU_DEVICE, GPU_SHARES)
+            }
+        return self._counted
 
 
 class NodeCapacity:
@@ -128,6 +155,16 @@ class NodeCapacity:
         self.best = self.partial[-1][0] if self.partial else 0
         return gpu
 
+    def emptied(self, scale: ResourceScale) -> NodeCapacity:
+        """Return the node as it would be with nothing on it."""
+        machine = self.machine
+        gpus = dict.fromkeys(machine.gpus, ONE)
+        return NodeCapacity(replace(machine, free=machine.total, gpus=gpus, whole=frozenset()), scale)
+
+    def shrink_to(self, other: NodeCapacity) -> None:
+        """Have no more free than this later state of the same node."""
+        self.free, self.unused, self.partial, self.best = other.free, other.unused, other.partial, other.best
+
     def once_left(self, scale: ResourceScale) -> NodeCapacity:
         """Return the node as it will be once those have gone that leave the machine by themselves."""
         machine = self.machine
@@ -156,51 +193,3 @@ class NodeCapacity:
         if demand.share and not demand.gpus:
             gpus = one if self.unused else self.best
         return (-gpus, -self.free[0], -self.free[1], self.machine.id)
-
-
-class Block:
-    """Neighbours in an index, with upper bounds of what any of them has free; that only shrinks, so they stay true."""
-
-    __slots__ = ("best", "free", "nodes", "unused")
-
-    def __init__(self, nodes: Sequence[NodeCapacity]) -> None:
-        self.nodes = nodes
-        self.tighten()
-
-    def tighten(self) -> None:
-        """Look again."""
-        self.unused = max(len(node.unused) for node in self.nodes)
-        self.best = max(node.best for node in self.nodes)
-        self.free = [max(amounts) for amounts in zip(*(node.free for node in self.nodes), strict=True)]
-
-    def may_fit(self, demand: Demand) -> bool:
-        """False when none of them can."""
-        if self.unused < demand.gpus or (self.unused == demand.gpus and self.best < demand.share):
-            return False
-        free = self.free
-        for index, amount in demand.amounts:  # noqa: SIM110  # half the time of all(): this is the innermost loop
-            if free[index] < amount:
-                return False
-        return True
-
-
-class CandidateIndex:
-    """Nodes to which sessions of one group, architecture and kind may go, the most used first, as it was when the pass began."""
-
-    def __init__(self, nodes: Iterable[NodeCapacity], one: int) -> None:
-        self.nodes = sorted(nodes, key=lambda node: node.most_used_first(one))
-        self._blocks = [Block(self.nodes[at : at + _BLOCK]) for at in range(0, len(self.nodes), _BLOCK)]
-
-    def first(self, demand: Demand, start: int) -> int | None:
-        """Return the place of the first node from `start` on that fits and is not kept; None if there is none."""
-        for number in range(start // _BLOCK, len(self._blocks)):
-            block = self._blocks[number]
-            if not block.may_fit(demand):
-                continue
-            base = number * _BLOCK
-            for at in range(max(start, base), base + len(block.nodes)):
-                node = self.nodes[at]
-                if node.fits(demand) and not node.kept:
-                    return at
-            block.tighten()
-        return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
+from heapq import nsmallest
+from typing import Final
 
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.reasons.placement import PlacementReason
@@ -13,6 +15,8 @@ from headrace.manager.domain.placement.capacity import Demand, NodeCapacity, Res
 from headrace.manager.domain.placement.machines import PLAN
 
 _GIB = 2**30
+_NAMED: Final = 5
+"""Machines that a reason speaks of one by one."""
 
 
 class ExcludedMachines:
@@ -38,53 +42,99 @@ class ExcludedMachines:
         return [(code, f"{self._counts[code]} {words}") for code, words in self._words.items() if self._counts[code]]
 
 
-def refusal(
-    demand: Demand,
-    nearest: Sequence[NodeCapacity],
-    scale: ResourceScale,
-    excluded: ExcludedMachines,
-    *,
-    asked: int,
-    possible: bool,
-    kept: tuple[NodeCapacity, SessionId] | None,
-) -> tuple[PlacementReason, str]:
-    """Return (code, text): the nearest misses one by one, how many more of the `asked` machines there are, and those not asked.
+class _NearMisses:
+    """The nodes that come nearest to demands for the same GPUs, and what is said of their GPUs."""
 
-    `kept` is the machine that fits but is kept for an older session; `possible`: some machine would do when empty.
-    """
-    misses: list[tuple[PlacementReason, str]] = []
-    if kept is not None:
-        node, older = kept
-        misses.append(
-            (PlacementReason.KEPT_FOR_OLDER, f"{node.machine.id} is kept for session {older}, which has waited longer")
-        )
-        nearest = [other for other in nearest if other is not node]
-    for node in nearest:
-        code, words = _miss(node, demand, scale)
-        misses.append((code, f"{node.machine.id} {words}"))
-    away = excluded.all()
-    if not misses and not away:
-        return PlacementReason.NO_MACHINES, "no machine is alive; add one or start its agent"
-    parts = [words for _, words in misses]
-    if asked > len(misses):
-        parts.append(f"{asked - len(misses)} more do not fit either")
-    parts += [words for _, words in away]
-    start = "no machine fits" if possible or not misses else "no machine is large enough, even when empty"
-    return (misses or away)[0][0], f"{start}: {'; '.join(parts)}"
+    __slots__ = ("free", "gpus", "nodes", "said")
+
+    def __init__(self, nodes: Sequence[NodeCapacity], demand: Demand, scale: ResourceScale) -> None:
+        self.nodes = nodes
+        self.gpus = [_gpus(node, demand, scale) for node in nodes]
+        """None where there are enough."""
+        self.free = [min(amounts) for amounts in zip(*(node.free for node in nodes), strict=True)]
+        """Of each counted slot the least that one of them has."""
+        self.said: dict[bool, tuple[PlacementReason, str]] = {}
+        """Reasons in which GPUs alone are missing, by whether some machine would do when empty."""
+
+    def lack_gpus_only(self, demand: Demand) -> bool:
+        """Whether there are any, and each of them has enough of all that is counted."""
+        free = self.free
+        return bool(free) and all(free[index] >= amount for index, amount in demand.amounts)
 
 
-def _miss(node: NodeCapacity, demand: Demand, scale: ResourceScale) -> tuple[PlacementReason, str]:
-    """Return (code, words) for all that is missing on this machine."""
-    short = []
-    for (index, amount), (name, asked) in zip(demand.amounts, demand.counted.items(), strict=True):
-        if amount > node.free[index]:
-            free, total = node.machine.free.get(name, Decimal(0)), node.machine.total.get(name, Decimal(0))
-            taken = Decimal(scale.of(free) - node.free[index]) / scale.one
-            short.append(_counted(name, asked, max(Decimal(0), free - taken), total))
-    gpus = _gpus(node, demand, scale)
-    if gpus is not None:
-        return PlacementReason.INSUFFICIENT_GPUS, " and ".join([gpus, *short])
-    return PlacementReason.INSUFFICIENT_SLOTS, " and ".join(short)
+class PlacementFailures:
+    """Says why sessions find no machine among some nodes. For when all is placed: what was said of one is said again of others."""
+
+    def __init__(
+        self, nodes: Sequence[NodeCapacity], away: Sequence[tuple[PlacementReason, str]], scale: ResourceScale
+    ) -> None:
+        """Take the nodes that can be asked, and (code, words) of machines that cannot."""
+        self._nodes = nodes
+        self._away = away
+        self._scale = scale
+        self._nearest: dict[tuple[bool, bool], list[NodeCapacity]] = {}
+        self._misses: dict[tuple[bool, int, int], _NearMisses] = {}
+
+    def reason(
+        self, demand: Demand, *, possible: bool, kept: tuple[NodeCapacity, SessionId] | None
+    ) -> tuple[PlacementReason, str]:
+        """Return (code, text): the nearest misses one by one, how many more machines there are, and those not asked.
+
+        `kept` is the machine that fits but is kept for an older session; `possible`: some machine would do when empty.
+        """
+        near = self._near(demand)
+        if kept is not None or not near.lack_gpus_only(demand):
+            return self._reason(demand, near, possible=possible, kept=kept)
+        said = near.said.get(possible)
+        if said is None:
+            said = near.said[possible] = self._reason(demand, near, possible=possible, kept=None)
+        return said
+
+    def _near(self, demand: Demand) -> _NearMisses:
+        """Return the five nodes that have the most of what is asked for; the same for all that ask for the same kind of GPU."""
+        key = (demand.whole, demand.gpus, demand.share)
+        near = self._misses.get(key)
+        if near is None:
+            kind, one = (demand.gpus > 0, demand.share > 0), self._scale.one
+            if kind not in self._nearest:
+                self._nearest[kind] = nsmallest(_NAMED, self._nodes, key=lambda node: node.nearest_first(demand, one))
+            near = self._misses[key] = _NearMisses(self._nearest[kind], demand, self._scale)
+        return near
+
+    def _reason(
+        self, demand: Demand, near: _NearMisses, *, possible: bool, kept: tuple[NodeCapacity, SessionId] | None
+    ) -> tuple[PlacementReason, str]:
+        misses: list[tuple[PlacementReason, str]] = []
+        if kept is not None:
+            node, older = kept
+            words = f"{node.machine.id} is kept for session {older}, which has waited longer"
+            misses.append((PlacementReason.KEPT_FOR_OLDER, words))
+        for node, gpus in zip(near.nodes, near.gpus, strict=True):
+            if kept is None or node is not kept[0]:
+                misses.append(self._miss(node, gpus, demand))
+        if not misses and not self._away:
+            return PlacementReason.NO_MACHINES, "no machine is alive; add one or start its agent"
+        parts = [words for _, words in misses]
+        if len(self._nodes) > len(misses):
+            parts.append(f"{len(self._nodes) - len(misses)} more do not fit either")
+        parts += [words for _, words in self._away]
+        start = "no machine fits" if possible or not misses else "no machine is large enough, even when empty"
+        return (misses or self._away)[0][0], f"{start}: {'; '.join(parts)}"
+
+    def _miss(self, node: NodeCapacity, gpus: str | None, demand: Demand) -> tuple[PlacementReason, str]:
+        """Return (code, words) for all that is missing on this machine."""
+        free = node.free
+        short = [self._counted(node, demand, index) for index, amount in demand.amounts if amount > free[index]]
+        words = " and ".join(short if gpus is None else (gpus, *short))
+        code = PlacementReason.INSUFFICIENT_SLOTS if gpus is None else PlacementReason.INSUFFICIENT_GPUS
+        return code, f"{node.machine.id} {words}"
+
+    def _counted(self, node: NodeCapacity, demand: Demand, index: int) -> str:
+        """Return the words for a counted slot of which there is too little."""
+        name = self._scale.names[index]
+        free, total = node.machine.free.get(name, Decimal(0)), node.machine.total.get(name, Decimal(0))
+        taken = Decimal(self._scale.of(free) - node.free[index]) / self._scale.one
+        return _counted(name, demand.slots[name], max(Decimal(0), free - taken), total)
 
 
 def _gpus(node: NodeCapacity, demand: Demand, scale: ResourceScale) -> str | None:

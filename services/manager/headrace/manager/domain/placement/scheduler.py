@@ -2,8 +2,8 @@
 
 - A machine fits if it is in the group, of the architecture, runs the kind of kernel, has room on its disk, is at an address
   that is allowed for it, and has all of the slots free.
-- Pack: the machine is taken that fits and was the most used when the pass began (fewest free GPUs, then least free CPU
-  and memory), so that large sessions find room.
+- Pack: the machine is taken that fits and was the most used (fewest free GPUs, then least free CPU and memory) when the pass
+  came to the first session that may go to the same machines, so that large sessions find room.
 - Whole GPUs and fractions are never mixed on one GPU; a fraction goes to the fullest GPU that still has it.
 - First come, first served, and what does not fit is passed over. Once it has waited `RESERVE_AFTER`, of the machines on
   which it will fit once those have gone that are about to (draining, stopping, trial runs), the one that has the most of what
@@ -13,16 +13,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.reasons.placement import PlacementReason
-from headrace.manager.domain.placement.capacity import CandidateIndex, Demand, NodeCapacity, ResourceScale
+from headrace.manager.domain.placement.candidate_index import CandidateIndex
+from headrace.manager.domain.placement.capacity import Demand, NodeCapacity, ResourceScale
 from headrace.manager.domain.placement.machines import Grant, Machine, Placement, Request, Waiting
-from headrace.manager.domain.placement.placement_failure import ExcludedMachines, refusal
+from headrace.manager.domain.placement.placement_failure import ExcludedMachines, PlacementFailures
 
 __all__ = [
     "RESERVE_AFTER",
@@ -103,11 +102,11 @@ def _waiting(
 class _DemandClass:
     """Sessions that ask for the same. A node that did not fit one of them fits none later: what is free only shrinks."""
 
-    def __init__(self, candidates: _Candidates, eligibility: _Eligibility, demand: Demand) -> None:
+    __slots__ = ("_nothing_leaves", "_possible", "_start", "_why", "demand", "pool")
+
+    def __init__(self, pool: _Pool, demand: Demand) -> None:
         self.demand = demand
-        self._candidates = candidates
-        self._eligibility = eligibility
-        self._index, self._sizes = candidates.index(eligibility)
+        self.pool = pool
         self._start = 0
         self._why: tuple[PlacementReason, str] | None = None
         self._possible: bool | None = None
@@ -115,48 +114,32 @@ class _DemandClass:
 
     def next_node(self) -> NodeCapacity | None:
         """Return the first node that fits and is kept for nobody."""
-        at = self._index.first(self.demand, self._start)
-        self._start = len(self._index.nodes) if at is None else at
-        return None if at is None else self._index.nodes[at]
+        index = self.pool.index
+        at = index.first(self.demand, self._start)
+        self._start = len(index.nodes) if at is None else at
+        return None if at is None else index.nodes[at]
 
     def to_keep(self) -> NodeCapacity | None:
         """Return the node with the most of what is asked for, of those on which it will fit once those have left that are leaving.
 
         One that did not become large enough will not in this pass: what is free only shrinks.
         """
-        if not self._nothing_leaves:
-            scale = self._candidates.scale
-            able = [
-                node for node in self._candidates.leaving(self._eligibility) if node.once_left(scale).fits(self.demand)
-            ]
-            if able:
-                return min(able, key=lambda node: node.nearest_first(self.demand, scale.one))
-            self._nothing_leaves = True
-        return None
+        if self._nothing_leaves:
+            return None
+        keep = self.pool.to_keep(self.demand)
+        self._nothing_leaves = keep is None
+        return keep
 
     def possible(self) -> bool:
         """Whether some machine would hold it when empty."""
         if self._possible is None:
-            self._possible = any(empty.fits(self.demand) for empty, _ in self._sizes)
+            self._possible = self.pool.empty.first(self.demand, 0) is not None
         return self._possible
 
     def why(self, kept: tuple[Request, NodeCapacity] | None) -> tuple[PlacementReason, str]:
         """Return (code, text), made once for all sessions of this kind; call it when all are placed."""
         if self._why is None:
-            nearest = self._candidates.nearest(self._eligibility, self.demand)
-            excluded = self._candidates.excluded(self._eligibility)
-            in_the_way = None
-            if kept is not None and kept[1].fits(self.demand) and _obstacle(kept[1].machine, self._eligibility) is None:
-                in_the_way = (kept[1], kept[0].id)
-            self._why = refusal(
-                self.demand,
-                nearest,
-                self._candidates.scale,
-                excluded,
-                asked=len(self._index.nodes),
-                possible=self.possible(),
-                kept=in_the_way,
-            )
+            self._why = self.pool.why(self.demand, kept, possible=self.possible())
         return self._why
 
 
@@ -164,72 +147,77 @@ class _Candidates:
     """All nodes, indexed by who may go there."""
 
     def __init__(self, machines: Sequence[Machine], requests: Sequence[Request]) -> None:
-        asked: dict[int, Mapping[str, Decimal]] = {id(request.slots): request.slots for request in requests}
-        self.scale = ResourceScale(asked.values(), machines)
+        self.scale = ResourceScale([request.slots for request in requests], machines)
         self._nodes = [NodeCapacity(machine, self.scale) for machine in machines]
-        self._indexes: dict[_Eligibility, tuple[CandidateIndex, list[tuple[NodeCapacity, list[NodeCapacity]]]]] = {}
+        self._pools: dict[_Eligibility, _Pool] = {}
         self._classes: dict[object, _DemandClass] = {}
-        self._nearest: dict[object, list[NodeCapacity]] = {}
-        self._leaving: dict[_Eligibility, list[NodeCapacity]] = {}
-        self._excluded: dict[_Eligibility, ExcludedMachines] = {}
 
     def demand_class(self, request: Request) -> _DemandClass:
-        eligibility = (request.resource_group, request.architecture, request.without_image)
-        key = (eligibility, tuple(sorted(request.slots.items())))
+        group, architecture, without_image, slots = (
+            request.resource_group,
+            request.architecture,
+            request.without_image,
+            request.slots,
+        )
+        key = (group, architecture, without_image, *slots, *slots.values())
         demand_class = self._classes.get(key)
         if demand_class is None:
-            demand_class = self._classes[key] = _DemandClass(self, eligibility, Demand(self.scale, request.slots))
+            pool = self._pool((group, architecture, without_image))
+            demand_class = self._classes[key] = _DemandClass(pool, Demand(self.scale, slots))
         return demand_class
 
-    def index(self, eligibility: _Eligibility) -> tuple[CandidateIndex, list[tuple[NodeCapacity, list[NodeCapacity]]]]:
-        """Return the index, and its nodes by size: (one like them but empty, they)."""
-        if eligibility not in self._indexes:
-            nodes = [node for node in self._nodes if _obstacle(node.machine, eligibility) is None]
-            sizes: dict[object, list[NodeCapacity]] = defaultdict(list)
-            for node in nodes:
-                sizes[len(node.machine.gpus), tuple(sorted(node.machine.total.items()))].append(node)
-            empties = [(self._empty(some[0].machine), some) for some in sizes.values()]
-            self._indexes[eligibility] = (CandidateIndex(nodes, self.scale.one), empties)
-        return self._indexes[eligibility]
+    def _pool(self, eligibility: _Eligibility) -> _Pool:
+        pool = self._pools.get(eligibility)
+        if pool is None:
+            pool = self._pools[eligibility] = _Pool(eligibility, self._nodes, self.scale)
+        return pool
 
-    def _empty(self, machine: Machine) -> NodeCapacity:
-        gpus = dict.fromkeys(machine.gpus, Decimal(1))
-        return NodeCapacity(
-            Machine(
-                machine.id,
-                machine.resource_group,
-                machine.architecture,
-                machine.runtime,
-                machine.total,
-                machine.total,
-                gpus,
-            ),
-            self.scale,
-        )
 
-    def nearest(self, eligibility: _Eligibility, demand: Demand) -> list[NodeCapacity]:
-        """Return the five nodes that have the most of what is asked for; the same for all that ask for the same kind of GPU."""
-        key = (eligibility, bool(demand.gpus), bool(demand.share))
-        if key not in self._nearest:
-            nodes = self.index(eligibility)[0].nodes
-            self._nearest[key] = sorted(nodes, key=lambda node: node.nearest_first(demand, self.scale.one))[:5]
-        return self._nearest[key]
+class _Pool:
+    """The nodes to which sessions of one group, architecture and kind may go."""
 
-    def leaving(self, eligibility: _Eligibility) -> list[NodeCapacity]:
-        """Return the nodes that something leaves."""
-        if eligibility not in self._leaving:
-            nodes = self.index(eligibility)[0].nodes
-            self._leaving[eligibility] = [node for node in nodes if node.machine.leaving or node.machine.leaving_gpus]
-        return self._leaving[eligibility]
+    def __init__(self, eligibility: _Eligibility, nodes: Sequence[NodeCapacity], scale: ResourceScale) -> None:
+        self._eligibility = eligibility
+        self._scale = scale
+        excluded, able = ExcludedMachines(group=eligibility[0], architecture=eligibility[1]), []
+        for node in nodes:
+            obstacle = _obstacle(node.machine, eligibility)
+            excluded.add(obstacle)
+            if obstacle is None:
+                able.append(node)
+        self.index = CandidateIndex(able, scale.one)
+        self._failures = PlacementFailures(self.index.nodes, excluded.all(), scale)
+        sizes = {(len(node.machine.gpus), *node.machine.total, *node.machine.total.values()): node for node in able}
+        self.empty = CandidateIndex((node.emptied(scale) for node in sizes.values()), scale.one)
+        """One node of each size, with nothing on it."""
+        self._once_left: CandidateIndex | None = None
+        """Nodes that something leaves, as they would be once it has gone: an upper bound, since what is free only shrinks."""
+        self._leaving: dict[str, NodeCapacity] = {}
 
-    def excluded(self, eligibility: _Eligibility) -> ExcludedMachines:
-        """Count the machines that cannot be asked at all."""
-        if eligibility not in self._excluded:
-            counts = ExcludedMachines(group=eligibility[0], architecture=eligibility[1])
-            for node in self._nodes:
-                counts.add(_obstacle(node.machine, eligibility))
-            self._excluded[eligibility] = counts
-        return self._excluded[eligibility]
+    def to_keep(self, demand: Demand) -> NodeCapacity | None:
+        """Return the node with the most of what is asked for, of those on which it fits once those have left that are leaving."""
+        if self._once_left is None:
+            leaving = [node for node in self.index.nodes if node.machine.leaving or node.machine.leaving_gpus]
+            self._leaving = {node.machine.id: node for node in leaving}
+            self._once_left = CandidateIndex((node.once_left(self._scale) for node in leaving), self._scale.one)
+        able, at = [], self._once_left.first(demand, 0)
+        while at is not None:
+            then = self._once_left.nodes[at]
+            node = self._leaving[then.machine.id]
+            then.shrink_to(node.once_left(self._scale))
+            if then.fits(demand):
+                able.append(node)
+            at = self._once_left.first(demand, at + 1)
+        return min(able, key=lambda node: node.nearest_first(demand, self._scale.one), default=None)
+
+    def why(
+        self, demand: Demand, kept: tuple[Request, NodeCapacity] | None, *, possible: bool
+    ) -> tuple[PlacementReason, str]:
+        """Return (code, text) for a session that found none of them; call it when all are placed."""
+        in_the_way = None
+        if kept is not None and kept[1].fits(demand) and _obstacle(kept[1].machine, self._eligibility) is None:
+            in_the_way = (kept[1], kept[0].id)
+        return self._failures.reason(demand, possible=possible, kept=in_the_way)
 
 
 def _obstacle(machine: Machine, eligibility: _Eligibility) -> PlacementReason | None:
