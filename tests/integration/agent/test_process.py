@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from headrace.agent.domain.streams import MOST
-from headrace.agent.runtime.process.proc import Ids
+from headrace.agent.runtime.process.proc import ProcessIds
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import FolderId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
@@ -31,8 +31,8 @@ ENGINE = ("python", "-m", "headrace.engine", "--port", "8000")
 QUICK = {"path": "/health", "interval": 0.2, "max_retries": 2, "max_wait_time": 1.0, "initial_delay": 0.1}
 
 
-def ids_of(agent: AgentUnderTest, spec: KernelSpec) -> Ids:
-    found = Ids.read(agent.data / "process" / "kernels" / str(spec.kernel_id) / "state.json")
+def ids_of(agent: AgentUnderTest, spec: KernelSpec) -> ProcessIds:
+    found = ProcessIds.read(agent.data / "process" / "kernels" / str(spec.kernel_id) / "state.json")
     assert found is not None
     return found
 
@@ -424,7 +424,7 @@ async def test_the_last_plan_is_used_before_the_bus_answers(
         agent.start()
 
         def begun() -> bool:
-            new = Ids.read(agent.data / "process" / "kernels" / str(waiting.kernel_id) / "state.json")
+            new = ProcessIds.read(agent.data / "process" / "kernels" / str(waiting.kernel_id) / "state.json")
             return new is not None and new.child_alive
 
         await eventually(begun, within_s=20)

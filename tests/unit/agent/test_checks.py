@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.agent.checks import Checker
+from headrace.agent.checks import HealthChecker
 from headrace.agent.domain.answerhead import MOST_HEAD_BYTES, MOST_INTERIM, NotHttpError, final_head
 from headrace.common.contracts.model import HealthCheck
 from tests.support.bytecodes import bytecodes
@@ -73,7 +73,7 @@ def closed_port() -> int:
 
 async def test_a_check_passes_with_the_expected_status_only_and_says_what_came_instead() -> None:
     async with Program([EMPTY], [EMPTY.replace(b"200 OK", b"503")]).running() as program:
-        with closing(Checker("127.0.0.1")) as checker:
+        with closing(HealthChecker("127.0.0.1")) as checker:
             good = await checker.ask(CHECK, program.port)
             assert (good.passed, good.detail) == (True, "answered 200")
             bad = await checker.ask(CHECK, program.port)
@@ -86,14 +86,14 @@ async def test_a_check_passes_with_the_expected_status_only_and_says_what_came_i
 
 async def test_a_program_that_does_not_answer_fails_the_check_after_its_time() -> None:
     async with Program([b""]).running() as program:
-        with closing(Checker("127.0.0.1")) as checker:
+        with closing(HealthChecker("127.0.0.1")) as checker:
             slow = await checker.ask(HealthCheck(path="/", max_wait_time=0.05), program.port)
             assert (slow.passed, slow.detail, slow.reached) == (False, "no answer within 0.05 s", False)
 
 
 async def test_a_port_check_wants_a_connection_that_stays_open() -> None:
     async with Program([EMPTY]).running() as program:
-        with closing(Checker("127.0.0.1")) as checker:
+        with closing(HealthChecker("127.0.0.1")) as checker:
             assert (await checker.ask(None, program.port)).passed
         assert (await checker.ask(None, closed_port())).detail == "connection refused"
         proxy = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
@@ -104,7 +104,7 @@ async def test_a_port_check_wants_a_connection_that_stays_open() -> None:
 
 async def test_checks_share_a_connection_where_they_may_and_have_one_of_their_own_where_not() -> None:
     async with Program([WHOLE]).running() as program:
-        with closing(Checker("127.0.0.1")) as checker:
+        with closing(HealthChecker("127.0.0.1")) as checker:
             for _ in range(5):
                 assert (await checker.ask(CHECK, program.port, kept=True)).passed
             assert program.connections == 1
@@ -132,7 +132,7 @@ async def test_checks_share_a_connection_where_they_may_and_have_one_of_their_ow
 )
 async def test_a_connection_whose_answer_has_no_sure_end_is_not_used_again(answer: bytes) -> None:
     async with Program([answer]).running() as program:
-        with closing(Checker("127.0.0.1")) as checker:
+        with closing(HealthChecker("127.0.0.1")) as checker:
             for _ in range(2):
                 assert (await checker.ask(CHECK, program.port, kept=True)).passed
             assert program.connections == 2
@@ -140,7 +140,7 @@ async def test_a_connection_whose_answer_has_no_sure_end_is_not_used_again(answe
 
 async def test_a_connection_whose_answer_has_not_come_whole_is_not_used_again() -> None:
     async with Program([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"]).running() as program:
-        with closing(Checker("127.0.0.1")) as checker:
+        with closing(HealthChecker("127.0.0.1")) as checker:
             for _ in range(2):
                 assert (await checker.ask(CHECK, program.port, kept=True)).passed
             assert program.connections == 2
@@ -148,7 +148,7 @@ async def test_a_connection_whose_answer_has_not_come_whole_is_not_used_again() 
 
 async def test_a_kept_connection_that_the_program_closed_meanwhile_is_no_failed_check() -> None:
     async with Program([WHOLE], closes=True).running() as program:
-        with closing(Checker("127.0.0.1")) as checker:
+        with closing(HealthChecker("127.0.0.1")) as checker:
             for _ in range(20):  # with and without the news of its end, as it happens
                 assert (await checker.ask(CHECK, program.port, kept=True)).passed
             assert program.connections == 20
@@ -156,7 +156,7 @@ async def test_a_kept_connection_that_the_program_closed_meanwhile_is_no_failed_
 
 async def test_a_kept_connection_that_breaks_within_an_answer_is_a_failed_check() -> None:
     async with Program([WHOLE], [b"HTTP/1.1 2"]).running() as program:
-        with closing(Checker("127.0.0.1")) as checker:
+        with closing(HealthChecker("127.0.0.1")) as checker:
             assert (await checker.ask(CHECK, program.port, kept=True)).passed
             program.closes = True
             answer = await checker.ask(CHECK, program.port, kept=True)
@@ -176,14 +176,14 @@ async def test_a_kept_connection_that_breaks_within_an_answer_is_a_failed_check(
 )
 async def test_what_is_no_http_answer_fails_the_check_in_words(pieces: list[bytes], words: str) -> None:
     async with Program(pieces).running() as program:
-        with closing(Checker("127.0.0.1")) as checker:
+        with closing(HealthChecker("127.0.0.1")) as checker:
             answer = await checker.ask(CHECK, program.port)
             assert (answer.passed, answer.detail, answer.reached) == (False, words, True)
 
 
 async def test_connections_of_checks_do_not_add_up() -> None:
     async with Program([WHOLE]).running() as program:
-        with closing(Checker("127.0.0.1")) as checker:
+        with closing(HealthChecker("127.0.0.1")) as checker:
             before = descriptors()
             answers = await asyncio.gather(*(checker.ask(CHECK, program.port, kept=True) for _ in range(30)))
             assert all(answer.passed for answer in answers)

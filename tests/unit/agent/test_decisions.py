@@ -16,7 +16,7 @@ from headrace.agent.domain.exposition import only, read_exposition, with_rates
 from headrace.agent.domain.health import Policy, begin
 from headrace.agent.domain.kernels import KernelRecord, Progress, SeenKernel, ending_of, report_of, with_log
 from headrace.agent.domain.ports import PortRange, choose_port
-from headrace.agent.domain.rewriting import Rewriting
+from headrace.agent.domain.rewriting import CommandRewriter
 from headrace.agent.domain.usage import Usage, kernel_values
 from headrace.agent.logs import chunks, from_time
 from headrace.agent.machine import architecture, cpu_count, memory_bytes
@@ -27,7 +27,7 @@ from headrace.common.contracts.messages.reports import Gpu
 from headrace.common.contracts.reasons import Reason
 from tests.unit.agent.test_convergence import spec_of
 
-MOVED = Rewriting(20001, "/w/models", 8000, (("/models", "/w/models"), ("/home/work", "/w/home/work")))
+MOVED = CommandRewriter(20001, "/w/models", 8000, (("/models", "/w/models"), ("/home/work", "/w/home/work")))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_environment_keeps_its_numbers() -> None:
 
 
 def test_on_docker_only_placeholders_are_filled() -> None:
-    assert Rewriting(8000, "/models").command(["/models/x", "9", "{port}"]) == ("/models/x", "9", "8000")
+    assert CommandRewriter(8000, "/models").command(["/models/x", "9", "{port}"]) == ("/models/x", "9", "8000")
 
 
 @pytest.mark.parametrize("text", ["", "20000", "20000-", "a-b", "20000-19999", "80-90", "60000-70000"])

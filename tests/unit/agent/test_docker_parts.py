@@ -15,7 +15,7 @@ from headrace.agent.runtime.docker.counters import usage_of
 from headrace.agent.runtime.docker.streams import json_lines, line_batches
 from headrace.agent.runtime.environment import overridden
 from headrace.agent.runtime.interface import Prepared, PreparedMount, StartRefused
-from headrace.agent.runtime.process.layout import Layout, kernel_environment
+from headrace.agent.runtime.process.layout import KernelLayout, kernel_environment
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.messages.plans import GpuGrant
 from tests.unit.agent.test_convergence import spec_of
@@ -90,7 +90,7 @@ def test_which_gpus_a_container_sees_is_not_the_tenants_choice() -> None:
 
 def test_on_the_process_runtime_too_the_granted_gpus_win(tmp_path: Path) -> None:
     spec = SPEC.model_copy(update={"environ": {"CUDA_VISIBLE_DEVICES": "0,1,2", "NVIDIA_VISIBLE_DEVICES": "all"}})
-    layout = Layout(tmp_path, spec.kernel_id)
+    layout = KernelLayout(tmp_path, spec.kernel_id)
     environ = kernel_environment(spec, prepared(), layout, layout.rewriting(spec, prepared()), {})
     assert environ["CUDA_VISIBLE_DEVICES"] == "-1"
     assert "NVIDIA_VISIBLE_DEVICES" not in environ
@@ -159,7 +159,7 @@ def test_counters_of_both_control_group_versions() -> None:
 
 
 def test_the_agents_own_environment_does_not_reach_a_kernel(tmp_path: Path) -> None:
-    layout = Layout(tmp_path, SPEC.kernel_id)
+    layout = KernelLayout(tmp_path, SPEC.kernel_id)
     outer = {
         "PATH": "/bin",
         "LANG": "C.UTF-8",

@@ -12,7 +12,7 @@ import pytest
 
 from headrace.agent import disk as disk_module
 from headrace.agent.archive import LogArchive
-from headrace.agent.disk import DiskRoom
+from headrace.agent.disk import DiskMonitor
 from headrace.agent.domain.kernels import KernelRecord
 from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.plans import Plans
@@ -130,7 +130,7 @@ def test_the_log_of_a_program_goes_on_in_the_old_file_while_no_new_one_can_be_ma
 def test_below_the_reserve_it_says_why_nothing_is_started_with_the_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = DiskRoom(tmp_path, 256 * 2**20)
+    room = DiskMonitor(tmp_path, 256 * 2**20)
     monkeypatch.setattr(disk_module, "total_bytes", lambda _: 100 * 2**30)
     monkeypatch.setattr(disk_module, "free_bytes", lambda _: 100 * 2**20)
     why = room.shortage()
@@ -139,8 +139,8 @@ def test_below_the_reserve_it_says_why_nothing_is_started_with_the_numbers(
     assert "256 MiB must be free (setting disk_reserve_bytes)" in why
     monkeypatch.setattr(disk_module, "free_bytes", lambda _: 300 * 2**20)
     assert room.shortage() is None
-    before, _ = room.look(), monkeypatch.setattr(disk_module, "free_bytes", lambda _: 300 * 2**20 + 5000)
-    assert room.look() == before  # a few more lines of a log are no news
+    before, _ = room.measure(), monkeypatch.setattr(disk_module, "free_bytes", lambda _: 300 * 2**20 + 5000)
+    assert room.measure() == before  # a few more lines of a log are no news
 
 
 def test_the_container_engine_s_disk_counts_as_well_where_it_is_another_one(
@@ -150,10 +150,10 @@ def test_the_container_engine_s_disk_counts_as_well_where_it_is_another_one(
     free = {tmp_path: 100 * 2**30, engine: 1 * 2**20}
     monkeypatch.setattr(disk_module, "total_bytes", lambda _: 200 * 2**30)
     monkeypatch.setattr(disk_module, "free_bytes", lambda folder: free[folder])
-    room = DiskRoom(tmp_path, 256 * 2**20, engine_root=lambda: engine)
+    room = DiskMonitor(tmp_path, 256 * 2**20, engine_root=lambda: engine)
     assert (why := room.shortage()) is not None
     assert "the container engine's disk has 1 MiB free of 200.0 GiB" in why
-    own, other = room.look(), room.look_at_engine()
+    own, other = room.measure(), room.measure_engine()
     assert (own is not None and own.has_room, other is not None and other.has_room) == (True, False)
     free[engine] = 300 * 2**20
     assert room.shortage() is None
@@ -165,4 +165,4 @@ def test_an_engine_s_disk_that_is_the_agent_s_or_not_on_this_machine_is_not_look
 ) -> None:
     (tmp_path / "docker").mkdir()
     root = {"same": tmp_path / "docker", "elsewhere": tmp_path / "not-here", "none": None}[where]
-    assert DiskRoom(tmp_path, 2**60, engine_root=lambda: root).look_at_engine() is None
+    assert DiskMonitor(tmp_path, 2**60, engine_root=lambda: root).measure_engine() is None

@@ -14,9 +14,9 @@ from headrace.agent.domain.health import (
     begin,
     due_at,
     finish_check,
+    port_timed_out,
     resume,
     start_check,
-    too_late,
 )
 from headrace.common.contracts.model import HealthCheck
 
@@ -216,7 +216,9 @@ def test_a_port_that_never_opens_is_a_failed_start_when_its_time_is_over_and_not
 
     def after(health: Health, seconds: float, *, passed: bool = False) -> Health:
         check = Check(started_at=START + timedelta(seconds=seconds), counts=health.was_healthy)
-        return too_late(policy, finish_check(policy, health, check, passed=passed, detail="refused"), check, START)
+        return port_timed_out(
+            policy, finish_check(policy, health, check, passed=passed, detail="refused"), check, START
+        )
 
     health = after(health, 1799.9)
     assert (health.status, health.reason.code) == ("degraded", "waiting-for-port")
@@ -229,4 +231,4 @@ def test_a_port_that_never_opens_is_a_failed_start_when_its_time_is_over_and_not
     assert after(opened, 5000).reason.code == "port-closed"  # what served once is judged by its checks
     patient = Policy.of(None)
     check = Check(started_at=START + timedelta(days=30), counts=False)
-    assert too_late(patient, health, check, START) == health
+    assert port_timed_out(patient, health, check, START) == health

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from headrace.agent.runtime.process import family
-from headrace.agent.runtime.process.family import listening
-from headrace.agent.runtime.process.layout import Layout
-from headrace.agent.runtime.process.looking import KernelFiles, Started
+from headrace.agent.runtime.process import process_tree
+from headrace.agent.runtime.process.layout import KernelLayout
+from headrace.agent.runtime.process.process_tree import listening
 from headrace.agent.runtime.process.runtime import ProcessRuntime
+from headrace.agent.runtime.process.state_files import KernelStateFiles, StartRecord
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId, new_uuid
 from headrace.common.runtime.procfs import boot_id, read_stat
 from tests.support.opened import opened
@@ -28,10 +28,10 @@ from tests.support.opened import opened
 @contextmanager
 def kernel(data: Path, shim: int, port: int) -> Iterator[KernelId]:
     """A kernel whose shim is `shim`, as far as its files and its lock say."""
-    layout = Layout(data, KernelId(new_uuid()))
+    layout = KernelLayout(data, KernelId(new_uuid()))
     layout.folder.mkdir(parents=True)
     layout.lock.parent.mkdir(exist_ok=True)
-    Started(SessionId(new_uuid()), ServiceId(new_uuid()), port, datetime.now(UTC), mem_bytes=0, group=None).write(
+    StartRecord(SessionId(new_uuid()), ServiceId(new_uuid()), port, datetime.now(UTC), mem_bytes=0, group=None).write(
         layout
     )
     stat = read_stat(shim)
@@ -87,7 +87,7 @@ async def test_checks_of_ports_that_are_the_kernels_own_open_nothing_between_two
         reads.append(1)
         return listening()
 
-    monkeypatch.setattr(family, "listening", counted)
+    monkeypatch.setattr(process_tree, "listening", counted)
     async with kernels(tmp_path, 4) as (runtime, ports):
         for _ in range(2):  # learns whose they are, then reads once for all
             for kernel_id, port in ports.items():
@@ -105,13 +105,13 @@ async def test_checks_of_ports_that_are_the_kernels_own_open_nothing_between_two
 def test_a_file_that_was_replaced_is_read_again_and_one_that_could_not_be_read_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = KernelFiles(tmp_path, "h")
+    files = KernelStateFiles(tmp_path, "h")
     with kernel(tmp_path, os.getpid(), 5) as kernel_id:
         first = files.started(kernel_id)
         assert first is not None
-        layout = Layout(tmp_path, kernel_id)
-        Started(first.session_id, None, 6, first.created_at, None, None).write(layout)
-        seen = files.look(kernel_id)
+        layout = KernelLayout(tmp_path, kernel_id)
+        StartRecord(first.session_id, None, 6, first.created_at, None, None).write(layout)
+        seen = files.observe(kernel_id)
         assert seen is not None
         assert (seen.port, seen.service_id) == (6, None)
         ids = files.ids(kernel_id)
@@ -123,8 +123,8 @@ def test_a_file_that_was_replaced_is_read_again_and_one_that_could_not_be_read_i
         files.keep(())
         with monkeypatch.context() as patch:
             patch.setattr(Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(OSError(24, "too many open files")))
-            assert files.look(kernel_id) is None
-        assert files.look(kernel_id) is not None
+            assert files.observe(kernel_id) is None
+        assert files.observe(kernel_id) is not None
 
 
 def test_listening_sockets_are_the_same_by_netlink_and_by_the_systems_tables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,5 +143,5 @@ def test_listening_sockets_are_the_same_by_netlink_and_by_the_systems_tables(mon
         def unknown() -> list[tuple[int, str]]:
             raise OSError(93, "Protocol not supported")
 
-        monkeypatch.setattr(family, "listening_sockets", unknown)
+        monkeypatch.setattr(process_tree, "listening_sockets", unknown)
         assert {port: found for port, found in listening().items() if port in ours} == by_netlink

@@ -14,8 +14,8 @@ import pytest
 
 from headrace.agent.runtime.process import cgroups, proc
 from headrace.agent.runtime.process.cgroups import MemoryGroups, members
-from headrace.agent.runtime.process.family import MARK, end_marked
 from headrace.agent.runtime.process.proc import end_all
+from headrace.agent.runtime.process.process_tree import MARK, kill_marked
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.runtime.procfs import read_stat
 
@@ -42,10 +42,10 @@ def test_what_cleared_its_environment_is_ended_by_its_control_group_and_nobody_e
     with program({}) as daemon, program({}) as below, program({MARK: kernel_id}) as marked, program({}) as stranger:
         group = group_of(tmp_path / "group", daemon.pid)
         group_of(group / "made-by-itself", below.pid)
-        assert end_marked(kernel_id, group) == 3
+        assert kill_marked(kernel_id, group) == 3
         assert [one.wait(10) for one in (daemon, below, marked)] == [-signal.SIGKILL] * 3
         assert stranger.poll() is None
-        assert end_marked(kernel_id, group) == 0
+        assert kill_marked(kernel_id, group) == 0
 
 
 def test_groups_of_replicas_that_are_gone_are_emptied(tmp_path: Path) -> None:

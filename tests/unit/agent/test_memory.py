@@ -15,7 +15,7 @@ import pytest
 from headrace.agent.domain.convergence import ConvergenceInput, Evict, decide
 from headrace.agent.domain.health import Policy, begin
 from headrace.agent.domain.kernels import KernelRecord, ending_of, report_of
-from headrace.agent.domain.memory import MemoryOver, over_limit
+from headrace.agent.domain.memory import MemoryOverLimit, over_limit
 from headrace.agent.domain.usage import Usage
 from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.runtime.process import cgroups
@@ -183,7 +183,7 @@ def test_more_than_the_slot_is_said_with_both_numbers_and_not_anew_for_a_little_
 
 
 def test_a_healthy_replica_stays_healthy_and_its_reason_says_that_it_uses_too_much() -> None:
-    over = MemoryOver(1218 * MIB, 640 * MIB)
+    over = MemoryOverLimit(1218 * MIB, 640 * MIB)
     policy = Policy.of(spec_of(ONE).health_check)
     health = begin(policy, NOW)
     degraded = KernelRecord(spec=spec_of(ONE), started_at=NOW, health=health)
@@ -201,16 +201,16 @@ def test_a_healthy_replica_stays_healthy_and_its_reason_says_that_it_uses_too_mu
 def test_a_change_is_told_once(tmp_path: Path) -> None:
     told: list[int] = []
     table = KernelRegistry(tmp_path, lambda: told.append(1))
-    over = {ONE: MemoryOver(2 * MIB, MIB)}
-    table.show_over(over)
-    table.show_over(dict(over))
+    over = {ONE: MemoryOverLimit(2 * MIB, MIB)}
+    table.observe_memory(over)
+    table.observe_memory(dict(over))
     assert len(told) == 1
-    table.show_over({})
+    table.observe_memory({})
     assert len(told) == 2
 
 
 def test_where_set_it_is_ended_though_it_is_wanted_and_that_is_why() -> None:
-    end = MemoryOver(1218 * MIB, 640 * MIB).end
+    end = MemoryOverLimit(1218 * MIB, 640 * MIB).end
     assert end.code == "out-of-memory"
     plan, record = {ONE: spec_of(ONE)}, KernelRecord(spec=spec_of(ONE), started_at=NOW)
     running = {ONE: seen_of(ONE, "running")}

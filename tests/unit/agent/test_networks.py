@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headrace.agent.domain.networks import (
     MOST_RESOLVERS,
-    Filter,
+    PacketFilter,
     bridge_name,
     bridge_prefix,
     free_subnets,
@@ -41,11 +41,11 @@ def test_a_bridges_name_fits_linux_and_is_matched_by_its_owners_rules(owner: str
     name = bridge_name(owner, session)
     assert len(name) == 15
     assert name.startswith(bridge_prefix(owner))
-    assert len(Filter(owner, (), ()).chain("FWD")) <= 28
+    assert len(PacketFilter(owner, (), ()).chain("FWD")) <= 28
 
 
 def test_link_local_and_private_addresses_are_refused_after_what_is_allowed() -> None:
-    rules = Filter("/data", (IPv4Network("10.1.0.0/16"),), (IPv4Address("10.9.9.9"),))
+    rules = PacketFilter("/data", (IPv4Network("10.1.0.0/16"),), (IPv4Address("10.9.9.9"),))
     lines = rules.restore().splitlines()
     out = [line for line in lines if line.startswith(f"-A {rules.chain('FWD')} ")]
     refused = [n for n, line in enumerate(out) if "REJECT" in line]
@@ -59,8 +59,8 @@ def test_link_local_and_private_addresses_are_refused_after_what_is_allowed() ->
 
 
 def test_nothing_from_or_to_a_bridge_passes_over_ipv6() -> None:
-    rules = Filter("/data", (IPv4Network("10.1.0.0/16"),), ())
-    assert set(rules.drops_of_ipv6()) == {
+    rules = PacketFilter("/data", (IPv4Network("10.1.0.0/16"),), ())
+    assert set(rules.ipv6_drops()) == {
         ("INPUT", ("-i", rules.bridges, "-j", "DROP")),
         ("FORWARD", ("-i", rules.bridges, "-j", "DROP")),
         ("FORWARD", ("-o", rules.bridges, "-j", "DROP")),

@@ -19,8 +19,8 @@ from headrace.agent.domain.kernels import KernelRecord, SeenKernel
 from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.plans import Plans
 from headrace.agent.prestart import PrestartLog
-from headrace.agent.runtime.process.family import Listeners, listening
 from headrace.agent.runtime.process.logfile import Follower, last_lines
+from headrace.agent.runtime.process.process_tree import PortOwnership, listening
 from headrace.agent.runtime.process.shim import LogWriter
 from headrace.agent.scrape import EngineMetrics
 from headrace.common.contracts.ids import KernelId, new_uuid
@@ -287,7 +287,7 @@ def test_ports_seen_to_be_the_kernels_own_share_a_look_at_the_systems_sockets() 
 
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         kernels = {KernelId(new_uuid()): server.getsockname()[1] for server in (one, other)}
-        found = Listeners(read)
+        found = PortOwnership(read)
         # This process and its siblings stand for a kernel's family.
         assert [found.problem(kernel_id, os.getppid(), port) for kernel_id, port in kernels.items()] == [None, None]
         assert len(reads) == 2  # the first look is always one of its own
@@ -309,9 +309,9 @@ def test_a_socket_that_is_gone_again_is_nobody_elses() -> None:
         port = server.getsockname()[1]
         now = listening()
         looks = [{port: now[port] | {"1"}}, now]
-        assert Listeners(lambda: looks.pop(0)).problem(KernelId(new_uuid()), os.getppid(), port) is None
+        assert PortOwnership(lambda: looks.pop(0)).problem(KernelId(new_uuid()), os.getppid(), port) is None
         assert looks == []
-    problem = Listeners(dict).problem(KernelId(new_uuid()), os.getppid(), port)
+    problem = PortOwnership(dict).problem(KernelId(new_uuid()), os.getppid(), port)
     assert problem is not None
     assert not problem.foreign  # a failed check, which max_retries allow for
 
@@ -327,7 +327,7 @@ def test_a_program_whose_sockets_may_not_be_looked_at_is_not_taken_for_another(m
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         monkeypatch.setattr(os, "listdir", closed)
-        assert Listeners().problem(KernelId(new_uuid()), os.getppid(), port) is None
-        problem = Listeners().problem(KernelId(new_uuid()), 2**30, port)
+        assert PortOwnership().problem(KernelId(new_uuid()), os.getppid(), port) is None
+        problem = PortOwnership().problem(KernelId(new_uuid()), 2**30, port)
         assert problem is not None
         assert problem.foreign

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from headrace.agent.checks import Answer
+from headrace.agent.checks import CheckResult
 from headrace.agent.domain.health import LEAST_AT_ONCE, MOST_AT_ONCE
 from headrace.agent.domain.kernels import KernelRecord
 from headrace.agent.kernel_registry import KernelRegistry
@@ -36,7 +36,7 @@ class ProbedKernel:
         self.table.put(KernelRecord(spec=spec, started_at=utc_now(), host_port=1))
         self.table.show({KERNEL: seen_of(KERNEL, "running")})
         self.answers = asyncio.Event()
-        self.answer = Answer(passed=False, detail="no answer")
+        self.answer = CheckResult(passed=False, detail="no answer")
         self.problem: PortProblem | None = None
         self.fails: Exception | None = None
         self.forgotten: list[int] = []
@@ -47,7 +47,7 @@ class ProbedKernel:
         self.looks_at_the_clock += 1
         return utc_now()
 
-    async def ask(self, check: HealthCheck | None, port: int, *, kept: bool = False) -> Answer:
+    async def ask(self, check: HealthCheck | None, port: int, *, kept: bool = False) -> CheckResult:
         self.asked += 1
         await self.answers.wait()
         if self.fails is not None:
@@ -97,7 +97,7 @@ async def test_an_answer_after_which_nobody_listens_is_a_failed_check_and_anothe
     tmp_path: Path,
 ) -> None:
     async with ProbedKernel(tmp_path, check(max_retries=10_000)).running() as world:
-        world.answer = Answer(passed=True, detail="answered 200", reached=True)
+        world.answer = CheckResult(passed=True, detail="answered 200", reached=True)
         world.answers.set()
         await eventually(lambda: world.is_now("healthy"))
         world.problem = PortProblem("nobody listens", foreign=False)
@@ -113,7 +113,7 @@ async def test_a_check_that_breaks_costs_its_kernel_only_and_begins_anew(tmp_pat
         world.fails = ValueError("a mistake of ours")
         world.answers.set()
         await eventually(lambda: world.asked > 0)
-        world.fails, world.answer = None, Answer(passed=True, detail="answered 200", reached=True)
+        world.fails, world.answer = None, CheckResult(passed=True, detail="answered 200", reached=True)
 
         def begun_anew() -> bool:
             world.prober.sync()

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from headrace.agent.runtime.docker.registries import Address, Registries, addresses_of
+from headrace.agent.runtime.docker.registries import Address, RegistryAllowList, addresses_of
 from headrace.agent.runtime.interface import StartRefused
 from headrace.common.contracts.images import parse_image
 
@@ -23,8 +23,8 @@ async def look_up(host: str) -> Collection[Address]:
     return [ip_address(KNOWN[host])] if host in KNOWN else await addresses_of(host)
 
 
-def registries(*listed: str, only_listed: bool = False) -> Registries:
-    return Registries(listed, only_listed=only_listed, look_up=look_up)
+def registries(*listed: str, only_listed: bool = False) -> RegistryAllowList:
+    return RegistryAllowList(listed, only_listed=only_listed, look_up=look_up)
 
 
 @pytest.mark.parametrize("image", ["vllm/vllm-openai:v1", "ghcr.io/a/b", "8.8.8.8/a", "registry.corp:5000/a"])

@@ -5,16 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.agent.domain.streams import MOST, Owner, refusal
+from headrace.agent.domain.streams import MOST, StreamOwner, refusal
 from headrace.common.contracts.ids import new_uuid
 
 PROJECTS = [new_uuid() for _ in range(4)]
-SERVICES = [Owner(new_uuid(), project) for project in PROJECTS for _ in range(4)]
+SERVICES = [StreamOwner(new_uuid(), project) for project in PROJECTS for _ in range(4)]
 
 
-def begin(wanted: list[Owner]) -> list[Owner]:
+def begin(wanted: list[StreamOwner]) -> list[StreamOwner]:
     """Return those that begin when all are asked for one after the other."""
-    begun: list[Owner] = []
+    begun: list[StreamOwner] = []
     for owner in wanted:
         if refusal(begun, owner) is None:
             begun.append(owner)
@@ -36,8 +36,8 @@ def test_one_reader_of_a_service_leaves_room_for_other_services_and_projects() -
     assert refusal(begun, elsewhere) is None
 
 
-@given(st.lists(st.sampled_from([*SERVICES, Owner(new_uuid(), None)]), max_size=400))
-def test_no_bound_is_ever_passed(wanted: list[Owner]) -> None:
+@given(st.lists(st.sampled_from([*SERVICES, StreamOwner(new_uuid(), None)]), max_size=400))
+def test_no_bound_is_ever_passed(wanted: list[StreamOwner]) -> None:
     begun = begin(wanted)
     assert len(begun) <= MOST["machine"]
     assert all(begun.count(owner) <= MOST["service"] for owner in SERVICES)

@@ -1,1 +1,1 @@
-"""The agent: runs on one machine what the newest plan says, and reports what it sees."""
+"""The agent: reconciles the kernels of one machine with the newest plan, and reports their observed state."""

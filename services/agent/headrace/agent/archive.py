@@ -1,4 +1,4 @@
-"""Log archive: the last lines of kernels that are gone."""
+"""Log archive: the last log lines of removed kernels."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ _READ_S = 10.0
 
 
 class LogArchive:
-    """Keeps the last 2,000 lines of each removed kernel for `retention`, and of at most 200 kernels."""
+    """Archive of the last 2,000 log lines of each removed kernel, kept for `retention`, for at most 200 kernels."""
 
     def __init__(self, folder: Path, retention: timedelta) -> None:
         self._folder = folder
         self._retention_s = retention.total_seconds()
 
     async def keep(self, kernel_id: KernelId, runtime: Runtime, prestart: PrestartLog) -> None:
-        """Store the end of the kernel's log, and drop what is too old. A log that cannot be read does not hold up its removal."""
+        """Store the last lines of the kernel's log, and drop archives past retention.
+
+        A log that cannot be read does not block the removal.
+        """
         lines: deque[str] = deque(prestart.lines(), maxlen=KEPT_LINES)
         with suppress(TimeoutError, RuntimeUnavailable):
             async with (
@@ -40,7 +43,7 @@ class LogArchive:
         await asyncio.to_thread(self._store, kernel_id, lines)
 
     def lines(self, kernel_id: KernelId) -> list[str] | None:
-        """Return what was kept; None if nothing was. Blocks."""
+        """Return the archived lines; None if there are none. Blocks."""
         try:
             return self._path(kernel_id).read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:

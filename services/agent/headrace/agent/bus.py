@@ -1,4 +1,4 @@
-"""Bus subscriptions of the agent: its plan, and requests for logs. It works without the bus too."""
+"""Bus subscriptions of the agent: its plan, and requests for logs. The agent also works while the bus is unreachable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace.common.contracts.messages.plans import NodePlan
 
 
 async def serve(bus: Bus, agent_id: str, plans: Plans, logs: LogServer) -> None:
-    """Hear and answer until cancelled. Raises BusUnavailable."""
+    """Subscribe to the plan and answer log requests until cancelled. Raises BusUnavailable."""
     values = LastValues(bus, NodePlan, plans.offer, subject=NodePlan.subject_for(agent_id=agent_id))
     async with answering(bus, LogsRequest, logs.answer, subject=LogsRequest.subject_for(agent_id=agent_id)):
         await values.run()

@@ -1,4 +1,4 @@
-"""Disk pressure: below the reserve of free space no replica is started, and what runs goes on."""
+"""Disk pressure: below the reserve of free space no replica is started; running ones are not affected."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _STEP = 16 * 2**20
 """Free bytes are reported in steps of this, so that a report does not change with each line of a log."""
 
 
-class DiskRoom:
-    """The file systems of the agent's `folder` and of the container engine's data, of each of which `reserve_bytes` are kept free.
+class DiskMonitor:
+    """Free space of the file systems of `folder` and of the container engine's data; `reserve_bytes` of each are kept free.
 
-    `engine_root`: the engine's folder, where there is one on this machine. It is looked at where it lies on another file system.
+    `engine_root`: the engine's data folder, where it is on this machine. It is checked when it lies on another file
+    system.
     """
 
     def __init__(
@@ -31,20 +32,23 @@ class DiskRoom:
         self._short: set[Path] = set()
         self._unreadable: set[Path] = set()
 
-    def look(self) -> Disk | None:
-        """Return what there is now; None where the system does not say. Logs when it becomes short, and when it is not any more."""
-        return self._look(self._folder, DISK_FREE.set)
+    def measure(self) -> Disk | None:
+        """Return size and free space of the agent's file system; None where the system does not say.
 
-    def look_at_engine(self) -> Disk | None:
-        """Return the same of the container engine's data; None where it is on the same file system, or not on this machine."""
+        Logs when pressure begins and ends.
+        """
+        return self._measure(self._folder, DISK_FREE.set)
+
+    def measure_engine(self) -> Disk | None:
+        """Return the same of the engine's file system; None when it is the same one, or not on this machine."""
         root = self._engine_root()
         if root is None or self._is_same(root):
             return None
-        return self._look(root, ENGINE_DISK_FREE.set)
+        return self._measure(root, ENGINE_DISK_FREE.set)
 
     def shortage(self) -> str | None:
-        """Return why no replica can be started, in words with numbers; None when there is room."""
-        for whose, found in (("machine's disk", self.look()), ("container engine's disk", self.look_at_engine())):
+        """Return why no replica can be started, with numbers; None when there is enough free space."""
+        for whose, found in (("machine's disk", self.measure()), ("container engine's disk", self.measure_engine())):
             if found is not None and not found.has_room:
                 return (
                     f"the {whose} has {in_words(found.free_bytes)} free of {in_words(found.total_bytes)}; "
@@ -58,7 +62,7 @@ class DiskRoom:
         except OSError:
             return not root.exists()  # an agent in a container of its own does not see the engine's folder
 
-    def _look(self, folder: Path, measure: Callable[[float], None]) -> Disk | None:
+    def _measure(self, folder: Path, gauge: Callable[[float], None]) -> Disk | None:
         try:
             free, total = free_bytes(folder), total_bytes(folder)
         except OSError as error:
@@ -67,7 +71,7 @@ class DiskRoom:
                 log.warning("disk_unreadable", folder=str(folder), error=error.strerror)
             return None
         self._unreadable.discard(folder)
-        measure(free)
+        gauge(free)
         short = free < self._reserve
         if short != (folder in self._short):
             self._short ^= {folder}

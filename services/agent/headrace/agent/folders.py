@@ -1,4 +1,4 @@
-"""Model folders on the machine: found below one root, never anywhere else."""
+"""Model folders on the machine: resolved below one root, never outside."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class Folders:
-    """The shared storage at `root`, with a folder per id."""
+    """Model folders in the shared storage at `root`, a directory per folder id."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def mounts(self, spec: KernelSpec) -> tuple[PreparedMount, ...]:
-        """Return where the kernel's folders are. Blocks on the storage. Raises StartRefused for one that is not there."""
+        """Return the host paths of the kernel's mounts. Blocks on the storage.
+
+        Raises StartRefused for a folder that does not exist.
+        """
         return tuple(self._mount(mount) for mount in spec.mounts)
 
     def _mount(self, mount: Mount) -> PreparedMount:

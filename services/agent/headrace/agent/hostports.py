@@ -1,4 +1,4 @@
-"""Host ports: from the pool, really free, and kept until the program may take them."""
+"""Host port allocation: ports from the pool that are free on the machine, held bound until the kernel's program takes them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class HostPorts:
-    """Allocates host ports. Who holds one is said by the caller (`taken`): kernels' records are the only register.
+    """Allocator of host ports. The caller says which are `taken`: kernel records are the only register.
 
-    Agents of one machine may share a range: each holds a name of the machine's network namespace (an abstract socket)
-    for every port of its kernels, also before their programs listen. The port itself is kept bound from the choice
-    until `release`, so that nobody else takes it while the kernel is being prepared.
+    Agents of one machine may share a range: for every port of its kernels each agent holds a name in the machine's
+    network namespace (an abstract socket), also before their programs listen. The port itself is kept bound from the
+    choice until `release`, so that nobody else takes it while the kernel is being prepared.
     """
 
     def __init__(self, pool: PortRange, bind_address: str, *, after: int | None = None) -> None:
-        """`after`: the port behind which the first one is looked for; None: the pool's first.
+        """Start after the port `after`; None: at the pool's first.
 
-        Ports are given out in turn, so that one which was given up stays unused for long: an app-proxy that is cut off from the
-        bus sends requests there until it hears of the end. A restarted agent that began at the same port each time would give
-        it to somebody else at once; so would another agent of the machine.
+        Ports are allocated round robin, so that a released one stays unused for long: an app-proxy that is cut off from
+        the bus sends requests there until it hears of the end. A restarted agent that began at the same port each time
+        would give it to another kernel at once; so would another agent of the machine.
         """
         self._pool = pool
         self._address = bind_address
@@ -33,7 +33,7 @@ class HostPorts:
         self._bound: dict[int, socket.socket] = {}
 
     def choose(self, taken: Collection[int]) -> int:
-        """Return a port that nobody holds and nobody listens on. Raises StartRefused when there is none."""
+        """Allocate a port that nobody holds and nobody listens on. Raises StartRefused when there is none."""
         for port in self._names.keys() - set(taken):
             self.release(port)
             self._names.pop(port).close()
@@ -49,20 +49,20 @@ class HostPorts:
         return chosen
 
     def release(self, port: int) -> None:
-        """Let the kernel's program take the port."""
+        """Unbind the port, so that the kernel's program can take it."""
         bound = self._bound.pop(port, None)
         if bound is not None:
             bound.close()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all ports and names."""
         for held in (*self._bound.values(), *self._names.values()):
             held.close()
         self._bound.clear()
         self._names.clear()
 
     def _is_free(self, port: int) -> bool:
-        """Try the wanted address, and any: a program that listens everywhere has it too."""
+        """Return whether the address and the wildcard address can be bound (a wildcard listener occupies both)."""
         if not all(_can_bind(address, port) for address in {self._address, "0.0.0.0"}):
             return False
         return self._claim(port)
@@ -78,7 +78,7 @@ class HostPorts:
         return True
 
     def _bind(self, port: int) -> None:
-        """Keep the port where that can be: connections of its last user that still wind down may forbid it."""
+        """Keep the port bound where possible: connections in TIME_WAIT may prevent it."""
         bound = socket.socket(_family(self._address), socket.SOCK_STREAM)
         with suppress(OSError):
             bound.bind((self._address, port))

@@ -1,4 +1,4 @@
-"""Registry of kernels: records (kept on disk), what the runtime showed, operations under way."""
+"""Registry of kernels: records (also on disk), observed state from the runtime, and operations in progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from headrace.agent.domain.kernels import KernelRecord, Operation, Progress, SeenKernel, report_of
-from headrace.agent.domain.memory import MemoryOver
+from headrace.agent.domain.memory import MemoryOverLimit
 from headrace.agent.metrics import DISK_WRITES_FAILED
 from headrace.agent.prestart import PrestartLog
 from headrace.common.contracts.ids import KernelId
@@ -23,17 +23,17 @@ log = structlog.get_logger()
 
 
 class KernelRegistry:
-    """The one registry of the agent's kernels. `on_change` is called after each change that a report would show.
+    """Registry of the agent's kernels. `on_change` is called after each change that a report would show.
 
-    A record that the disk does not take holds all the same, and is tried again by save(): what runs needs no disk. Should
-    the agent end before that, it adopts the kernel by what the runtime shows.
+    A record that could not be written to disk is valid all the same, and save() tries again: a running kernel needs no
+    disk. Should the agent exit before that, its successor adopts the kernel by what the runtime shows.
     """
 
     def __init__(self, folder: Path, on_change: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
         self.on_change = on_change
         self.seen: Mapping[KernelId, SeenKernel] = {}
-        self.over: Mapping[KernelId, MemoryOver] = {}
+        self.over: Mapping[KernelId, MemoryOverLimit] = {}
         """Kernels that use more memory than their slot, as of the last measurement."""
         self._records: dict[KernelId, KernelRecord] = {}
         self._progress: dict[KernelId, Progress] = {}
@@ -41,22 +41,22 @@ class KernelRegistry:
 
     @property
     def records(self) -> Mapping[KernelId, KernelRecord]:
-        """Every kernel the agent started or tried to start, until it is removed."""
+        """Record of every kernel that the agent started or tried to start, until it is removed."""
         return self._records
 
     @property
     def busy(self) -> Mapping[KernelId, Operation]:
-        """Operations under way."""
+        """Operations in progress."""
         return {kernel_id: progress.operation for kernel_id, progress in self._progress.items()}
 
     @property
     def ports_taken(self) -> set[int]:
-        """Host ports that kernels hold."""
+        """Host ports of all kernels."""
         held = {record.host_port for record in self._records.values()} | {seen.port for seen in self.seen.values()}
         return {port for port in held if port is not None}
 
     def load(self) -> None:
-        """Read the records from disk. One that cannot be read is left out: its kernel is adopted by the plan."""
+        """Read the records from disk. One that cannot be read is skipped: its kernel is adopted through the plan."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in self._folder.glob("*/record.json"):
             try:
@@ -66,7 +66,7 @@ class KernelRegistry:
                 log.warning("kernel_record_unreadable", kernel_id=path.parent.name, error=type(error).__name__)
 
     def put(self, record: KernelRecord) -> None:
-        """Keep `record`, on disk too; never raises for what the disk does."""
+        """Store `record`, also on disk; never raises for a disk error."""
         if self._records.get(record.spec.kernel_id) == record:
             return
         self._records[record.spec.kernel_id] = record
@@ -74,7 +74,7 @@ class KernelRegistry:
         self.on_change()
 
     def save(self) -> None:
-        """Try again to write the records that the disk did not take."""
+        """Retry records whose write to disk failed."""
         for kernel_id in tuple(self._unsaved):
             if not self._save(self._records[kernel_id]):
                 return  # the others would fare the same
@@ -95,13 +95,13 @@ class KernelRegistry:
         return True
 
     def change(self, kernel_id: KernelId, **changes: object) -> None:
-        """Change some fields of a record; nothing happens if it is gone."""
+        """Update fields of a record; does nothing if it is gone."""
         record = self._records.get(kernel_id)
         if record is not None:
             self.put(record.model_copy(update=changes))
 
     def forget(self, kernel_id: KernelId) -> None:
-        """Drop a kernel's record and the agent's files of it."""
+        """Delete a kernel's record and the agent's files of it."""
         self._records.pop(kernel_id, None)
         self._unsaved.discard(kernel_id)
         self.seen = {key: value for key, value in self.seen.items() if key != kernel_id}
@@ -109,23 +109,23 @@ class KernelRegistry:
         self.on_change()
 
     def progress(self, kernel_id: KernelId, operation: Operation, reason: Reason) -> None:
-        """Note what an operation is at."""
+        """Set the current step of an operation."""
         self._progress[kernel_id] = Progress(operation, reason)
         self.on_change()
 
     def done(self, kernel_id: KernelId) -> None:
-        """Note that no operation is under way any more."""
+        """Clear the operation of a kernel."""
         self._progress.pop(kernel_id, None)
         self.on_change()
 
     def show(self, seen: Mapping[KernelId, SeenKernel]) -> None:
-        """Take what the runtime showed."""
+        """Set the observed state of all kernels."""
         if dict(seen) != dict(self.seen):
             self.seen = seen
             self.on_change()
 
-    def show_over(self, over: Mapping[KernelId, MemoryOver]) -> None:
-        """Take which kernels use more memory than they may."""
+    def observe_memory(self, over: Mapping[KernelId, MemoryOverLimit]) -> None:
+        """Set which kernels use more memory than their slot."""
         if over == self.over:
             return
         for kernel_id in over.keys() - self.over.keys():
@@ -134,11 +134,11 @@ class KernelRegistry:
         self.on_change()
 
     def prestart_log(self, kernel_id: KernelId) -> PrestartLog:
-        """Return the kernel's log from before its program."""
+        """Return the kernel's log of the pre-start actions."""
         return PrestartLog(self._folder / str(kernel_id) / "prestart.log")
 
     def reports(self) -> tuple[KernelReport, ...]:
-        """Return every kernel as it is to be reported."""
+        """Return the KernelReport of every kernel."""
         ids = sorted({*self._records, *self.seen}, key=str)
         found = (
             report_of(i, self._records.get(i), self.seen.get(i), self._progress.get(i), self.over.get(i)) for i in ids

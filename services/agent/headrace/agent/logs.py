@@ -1,4 +1,4 @@
-"""Kernels' logs over the bus: tail and follow, at the reader's pace."""
+"""Log streaming over the bus: tail and follow of kernels' logs, with backpressure from the reader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from headrace.agent.archive import LogArchive
-from headrace.agent.domain.streams import Owner, refusal
+from headrace.agent.domain.streams import StreamOwner, refusal
 from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.metrics import LOG_STREAMS
 from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
@@ -27,11 +27,11 @@ _CHUNK_CHARACTERS = 60_000
 _ACKNOWLEDGED_S = 15.0
 _POLL_S = 0.2
 _LOOKS_PER_SIGN = 50
-"""Silent looks until an empty chunk asks whether the reader is still there: 10 s."""
+"""Idle polls of a log until an empty chunk checks whether the reader is still there: 10 s."""
 
 
 class LogServer:
-    """Answers LogsRequest and sends the chunks. `run()` owns the streams under way."""
+    """Server of LogsRequest, which streams log chunks. `run()` owns the open streams."""
 
     name = "logs"
 
@@ -41,12 +41,12 @@ class LogServer:
         self._runtime = runtime
         self._table = table
         self._archive = archive
-        self._streams: dict[asyncio.Task[None], Owner] = {}
+        self._streams: dict[asyncio.Task[None], StreamOwner] = {}
         self._group: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """End run() and all streams."""
+        """Make run() return, and end all streams."""
         self._stop.set()
 
     async def run(self) -> None:
@@ -59,7 +59,7 @@ class LogServer:
                 stream.cancel()
 
     async def answer(self, request: LogsRequest) -> LogsAccepted:
-        """Begin to send, or say why not."""
+        """Start a stream, or refuse with the reason."""
         if not request.reply_to.startswith(self._own) or any(c in request.reply_to for c in "*> \t\r\n"):
             return LogsAccepted(accepted=False, detail=f"reply_to must begin with {self._own}")
         batches = await self._open(request)
@@ -79,11 +79,11 @@ class LogServer:
         stream.add_done_callback(self._streams.pop)
         return LogsAccepted(accepted=True)
 
-    def _owner(self, kernel_id: KernelId) -> Owner:
+    def _owner(self, kernel_id: KernelId) -> StreamOwner:
         record = self._table.records.get(kernel_id)
         if record is None:
-            return Owner(kernel_id, None)
-        return Owner(record.spec.service_id or record.spec.session_id, record.spec.project_id)
+            return StreamOwner(kernel_id, None)
+        return StreamOwner(record.spec.service_id or record.spec.session_id, record.spec.project_id)
 
     async def _open(self, request: LogsRequest) -> AsyncGenerator[Sequence[str], None] | None:
         kernel_id = request.kernel_id
@@ -95,7 +95,7 @@ class LogServer:
     async def _live(
         self, kernel_id: KernelId, tail: int | None, *, follow: bool
     ) -> AsyncGenerator[Sequence[str], None]:
-        """Yield the part from before the program, then the program's, together the last `tail` lines."""
+        """Yield the log of the pre-start actions, then the program's, together the last `tail` lines."""
         prestart = self._table.prestart_log(kernel_id)
         shown = looks = 0
         while follow and self._table.busy.get(kernel_id) == "start":
@@ -152,7 +152,7 @@ class LogServer:
 
 
 def chunks(lines: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield `lines` in pieces of bounded size; no lines are one empty piece, which proves that the reader is there."""
+    """Yield `lines` in chunks of bounded size; no lines yield one empty chunk, which checks that the reader is still there."""
     piece: list[str] = []
     size = 0
     for line in lines:
@@ -175,7 +175,7 @@ async def _once(lines: Sequence[str]) -> AsyncGenerator[Sequence[str], None]:
 async def from_time(
     batches: AsyncGenerator[Sequence[str], None], since: str | None
 ) -> AsyncGenerator[Sequence[str], None]:
-    """Yield the batches with the lines from `since` on."""
+    """Yield the batches, with only the lines from `since` on."""
     late = From(since and since.removesuffix("Z"))
     async with aclosing(batches):
         async for batch in batches:

@@ -1,4 +1,4 @@
-"""Capacity of the machine: processors and memory, within the limits of the agent's own control group."""
+"""Capacity of the machine: CPU cores and memory, within the limits of the agent's own control group."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ENGINE_NAMES: dict[Architecture, frozenset[str]] = {
     "x86_64": frozenset({"x86_64", "amd64", "386", "i386"}),
     "aarch64": frozenset({"aarch64", "arm64", "arm64/v8", "arm"}),
 }
-"""What an image may say that it is made for, to run on a machine."""
+"""Architecture names in images that run on a machine of each architecture."""
 
 
 def architecture(name: str | None = None) -> Architecture:
-    """Return the CPU architecture by its one name here. Raises ValueError for one that is not supported."""
+    """Return the machine's CPU architecture under its canonical name. Raises ValueError for one that is not supported."""
     found = (name or platform.machine()).lower()
     if found not in _NAMES:
         raise ValueError(f"{found} machines are not supported; supported: x86_64, aarch64")
@@ -28,7 +28,7 @@ def architecture(name: str | None = None) -> Architecture:
 
 
 def cpu_count(cgroups: Path = _CGROUPS) -> float:
-    """Return how many cores the agent may use: affinity and CPU quota (control groups v1 and v2) together."""
+    """Return the number of cores available to the agent: the lower of CPU affinity and CPU quota (control groups v1 and v2)."""
     cores = float(len(os.sched_getaffinity(0)))
     quota, period = _first_words(cgroups / "cpu.max", 2) or ("max", "1")
     if quota == "max":
@@ -38,7 +38,7 @@ def cpu_count(cgroups: Path = _CGROUPS) -> float:
 
 
 def memory_bytes(cgroups: Path = _CGROUPS, meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Return how much memory the agent may use: the machine's, or its control group's limit if that is lower."""
+    """Return the memory available to the agent: the machine's, or the limit of its control group if that is lower."""
     total = int(meminfo.read_text(encoding="ascii").split("MemTotal:", 1)[1].split(maxsplit=1)[0]) * 1024
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         words = _first_words(cgroups / name, 1)

@@ -1,4 +1,4 @@
-"""Metrics of the agent."""
+"""Prometheus metrics of the agent."""
 
 from __future__ import annotations
 

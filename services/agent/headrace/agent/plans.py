@@ -1,4 +1,4 @@
-"""The newest plan, in memory and on disk."""
+"""Store of the newest plan, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = structlog.get_logger()
 
 
 class Plans:
-    """Keeps the plan of the highest generation. It is on disk before anything acts on it.
+    """Store of the plan with the highest generation. It is on disk before anything acts on it.
 
-    Where the disk takes nothing, the plan holds all the same (it may stop what fills the disk), and the copy of the older
-    one is removed: after a restart of the agent it would stop what only the newer one wants. save() tries again.
+    When the disk refuses the write, the plan is used all the same (it may stop what fills the disk), and the copy of
+    the older plan is deleted: after a restart it would stop kernels that only the newer one has. save() tries again.
     """
 
     def __init__(self, path: Path, agent_id: str, on_new: Callable[[], None] = lambda: None) -> None:
@@ -31,18 +31,18 @@ class Plans:
         self.on_new = on_new
         self.newest: NodePlan | None = None
         self.wanted: Mapping[KernelId, KernelSpec] | None = None
-        """The newest plan's kernels; None before the first plan."""
+        """Kernels of the newest plan; None before the first plan."""
         self.confirmed = asyncio.Event()
         """Set once a plan came over the bus since the agent started."""
         self._saved = True
 
     @property
     def generation(self) -> int:
-        """Highest generation seen; 0 before the first."""
+        """Highest generation received; 0 before the first."""
         return self.newest.generation if self.newest else 0
 
     def load(self) -> None:
-        """Take the plan from disk. One that cannot be read counts as none: nothing is stopped then."""
+        """Load the plan from disk. One that cannot be read counts as none: nothing is stopped then."""
         try:
             plan = NodePlan.decode(self._path.read_bytes())
         except FileNotFoundError:
@@ -58,7 +58,7 @@ class Plans:
         APPLIED_GENERATION.set(plan.generation)
 
     async def offer(self, plan: NodePlan) -> None:
-        """Take `plan` if it is newer than all before; the same one again confirms it, an older one is refused."""
+        """Use `plan` if its generation is newer; the same one again confirms it, an older one is refused."""
         if plan.generation < self.generation:
             PLANS_REFUSED.inc()
             log.warning("plan_refused", generation=plan.generation, newest=self.generation)
@@ -74,7 +74,7 @@ class Plans:
         self.on_new()
 
     def save(self) -> None:
-        """Bring the newest plan to disk if it is not there yet; never raises for what the disk does."""
+        """Retry the write of the newest plan to disk; never raises for a disk error."""
         if self._saved or self.newest is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""Pre-start actions: in order, each in the kernel's log, and the first that fails stops the start."""
+"""Pre-start actions: run in order, logged into the kernel's log; the first that fails fails the start."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ _MAX_SHOWN = 300
 
 
 class PrestartLog:
-    """The part of a kernel's log from before its program started; a file of its own, in the same shape.
+    """Log of a kernel's pre-start actions, in a file of its own with the format of the kernel's log.
 
-    A line that the disk does not take is left out: the start goes on without.
+    A line that cannot be written to disk is dropped: the start goes on.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def begin(self) -> None:
-        """Empty it: a start that was cut begins anew."""
+        """Truncate the log: an interrupted start begins anew."""
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.write_bytes(b"")
 
     def add(self, text: str) -> None:
-        """Add `text`, each of its lines with the time."""
+        """Append `text`, each line with the current time."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
             file.writelines(f"{now} {line}\n" for line in text.splitlines() or [""])
 
     def lines(self) -> list[str]:
-        """Return all lines, none if there are none."""
+        """Return all lines; empty when there is no log."""
         try:
             return self._path.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
@@ -67,7 +67,7 @@ async def run_actions(
     command_timeout_s: float,
     progress: Callable[[str], None],
 ) -> None:
-    """Do the actions. Raises StartRefused (pre-start-action-failed) with the number, the kind and the error of the first that fails."""
+    """Run the actions. Raises StartRefused (pre-start-action-failed) with number, kind and error of the first that fails."""
     for number, action in enumerate(actions, 1):
         where = f"pre-start action {number} of {len(actions)} ({action.action})"
         progress(where)

@@ -1,4 +1,4 @@
-"""HTTP GET and TCP connect as health checks need them: an answer's status, and connections that are used again."""
+"""HTTP GET and TCP connect for health checks, with reuse of connections."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from yarl import URL
 from headrace.agent.domain.answerhead import MOST_HEAD_BYTES, AnswerHead, NotHttpError, final_head
 
 _MOST_BODY_BYTES = 64 * 1024
-"""A longer body is not read to its end to keep the connection."""
+"""Longest body that is read to its end to keep the connection."""
 _IDLE_S = 75.0
-"""A connection that was not used for so long may be about to be closed by the program."""
+"""Longest idle time of a connection that is reused: the program may be about to close an older one."""
 
 
 class ClosedError(ConnectionError):
-    """The connection ended before an answer's head was whole."""
+    """The connection was closed before a complete response head."""
 
 
 class _Connection(asyncio.Protocol):
-    """A connection that has at most one question under way. What comes after an answer's head is thrown away."""
+    """Connection with at most one request in flight. Bytes after the response head are discarded."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -30,11 +30,11 @@ class _Connection(asyncio.Protocol):
         self._content = bytearray()
         self._answer: asyncio.Future[int] | None = None
         self._left: int | None = None
-        """Bytes of the last answer's body that are still to come; None: nothing may be asked any more."""
+        """Bytes of the last response's body still to come; None: the connection takes no further request."""
         self._used_at_s = 0.0
         self.ended = asyncio.Event()
         self.spoke = False
-        """Whether the program sent anything since the last question."""
+        """Whether the program sent anything since the last request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -75,7 +75,7 @@ class _Connection(asyncio.Protocol):
             answer.set_exception(error)
 
     async def ask(self, request: bytes) -> int:
-        """Send the request and return the answer's status. Raises ClosedError, NotHttpError."""
+        """Send the request and return the response's status. Raises ClosedError, NotHttpError."""
         if self._transport is None or self.ended.is_set():
             raise ClosedError("closed")
         self.spoke, self._left = False, None
@@ -87,31 +87,31 @@ class _Connection(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether it may be asked again: the last answer came whole and nothing beside it, a short while ago."""
+        """Return whether the connection can be reused: the last response was complete, without excess bytes, and recent."""
         return self._left == 0 and self._loop.time() - self._used_at_s < _IDLE_S
 
     @property
     def may_become_usable(self) -> bool:
-        """Whether it is, or will be once the rest of the last answer has come."""
+        """Return whether it can be reused now, or once the rest of the last response has arrived."""
         return self._left is not None
 
     def close(self) -> None:
-        """Close it; what is under way ends with ClosedError."""
+        """Close the connection; a request in flight fails with ClosedError."""
         if self._transport is not None:
             (self._transport.close if self._answer is None else self._transport.abort)()
 
 
 class Probes:
-    """Asks programs at one host. At most one idle connection per port is kept."""
+    """Probe client for programs at one host. Keeps at most one idle connection per port."""
 
     def __init__(self, host: str) -> None:
         self._host = host
         self._idle: dict[int, _Connection] = {}
 
     async def get(self, port: int, path: str, *, kept: bool) -> int:
-        """Return the status of a GET of `path`; `kept`: a connection from before will do, and is kept.
+        """Return the status of a GET of `path`; `kept`: an idle connection may be reused, and the connection is kept.
 
-        Raises ClosedError, NotHttpError and OSError; has no end of its own.
+        Raises ClosedError, NotHttpError and OSError. Has no timeout of its own.
         """
         request = _request(self._host, port, path, kept=kept)
         if kept and (connection := self._take(port)) is not None:
@@ -123,7 +123,7 @@ class Probes:
         return await self._ask(await self._connect(port), port, request, kept=kept)
 
     async def touch(self, port: int, stays_s: float) -> bool:
-        """Connect, and return whether the program leaves the connection open for `stays_s`, or says something on it.
+        """Connect, and return whether the program keeps the connection open for `stays_s`, or sends something on it.
 
         Raises OSError.
         """
@@ -137,13 +137,13 @@ class Probes:
             connection.close()
 
     def forget(self, port: int) -> None:
-        """Close what is kept of this port."""
+        """Close the idle connection to this port."""
         connection = self._idle.pop(port, None)
         if connection is not None:
             connection.close()
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close all idle connections."""
         for port in tuple(self._idle):
             self.forget(port)
 

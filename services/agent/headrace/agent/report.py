@@ -1,4 +1,4 @@
-"""Publisher of NodeReport: the whole machine, every two seconds and at once on change."""
+"""Publisher of NodeReport: the state of the whole machine, every two seconds and at once on change."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def machine_of(
     disk: Disk | None = None,
     engine_disk: Disk | None = None,
 ) -> Machine:
-    """Return what is offered of the machine."""
+    """Return the Machine part of a report: capacity, GPUs, address, runtime, disk."""
     slots = {CPU: Decimal(str(round(capacity.cpus, 3))), MEM: Decimal(capacity.mem_bytes)}
     if gpus:
         slots[GPU_DEVICE] = Decimal(len(gpus))
@@ -57,8 +57,10 @@ def machine_of(
 
 
 class Reporter:
-    """Publishes reports. None is sent before the runtime was looked at and the machine is known: a report without its
-    kernels would say that they are gone.
+    """Publishes NodeReports.
+
+    The first one waits until the runtime was listed and the machine's capacity is known: a report without its kernels
+    would say that they are gone.
     """
 
     name = "report"
@@ -85,11 +87,11 @@ class Reporter:
         self._loop = Loop("report", self._one_pass, every=every, pause=_GATHER)
 
     def poke(self) -> None:
-        """Report soon."""
+        """Request a report soon."""
         self._loop.poke()
 
     def stop(self) -> None:
-        """End run()."""
+        """Make run() return."""
         self._loop.stop()
 
     async def run(self) -> None:

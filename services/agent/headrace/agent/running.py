@@ -1,4 +1,4 @@
-"""The agent as a process."""
+"""Entry point of the agent process."""
 
 from __future__ import annotations
 

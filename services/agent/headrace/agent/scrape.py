@@ -1,4 +1,4 @@
-"""Scraper of the engines' own `/metrics` pages."""
+"""Scraper of the engines' `/metrics` pages."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from headrace.common.contracts.ids import KernelId
 _MAX_BYTES = 1024 * 1024
 _TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 _PATIENCE_S = 0.5
-"""How long one slow engine may hold up the samples of the others; its values come with the next."""
+"""Longest wait for one slow engine before the others' samples are sent; its values come with the next."""
 _AGAIN_S = 30.0
-"""Before an engine that has no such page is asked again."""
+"""Time before an engine without such a page is asked again."""
 
 
 class _NoPageError(Exception):
@@ -33,11 +33,14 @@ class _Engine:
     at_s: float = 0.0
     ask_after_s: float = 0.0
     fresh: dict[str, float] = field(default_factory=dict)
-    """Values not yet handed out."""
+    """Values not yet returned."""
 
 
 class EngineMetrics:
-    """Asks each engine once per call, and remembers its counters for their rates. An engine without a page is left in peace."""
+    """Scrapes each engine once per call, and keeps its counters to compute rates.
+
+    An engine without the page is not asked again.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, host: str) -> None:
         self._session = session
@@ -48,9 +51,9 @@ class EngineMetrics:
     async def read(
         self, ports: Mapping[KernelId, int], wanted: Mapping[KernelId, Collection[str]] | None = None
     ) -> dict[KernelId, dict[str, float]]:
-        """Return what came from the engines at `ports` since the last call.
+        """Return the metrics scraped from the engines at `ports` since the last call.
 
-        `wanted`: the metrics of each that somebody looks at; None: all of them.
+        `wanted`: the metrics of each kernel that a rule uses; None: all of them.
         """
         for gone in self._engines.keys() - ports.keys():
             del self._engines[gone]
@@ -70,7 +73,7 @@ class EngineMetrics:
         return found
 
     async def close(self) -> None:
-        """Break off what is under way."""
+        """Cancel the scrapes in flight."""
         for task in self._asking.values():
             task.cancel()
         await asyncio.gather(*self._asking.values(), return_exceptions=True)

@@ -1,4 +1,4 @@
-"""All settings of the agent."""
+"""Settings of the agent."""
 
 from __future__ import annotations
 
@@ -131,15 +131,15 @@ class Settings(ServiceSettings):
 
     @property
     def ports(self) -> PortRange:
-        """The port range."""
+        """Parsed range of host ports."""
         return PortRange.parse(self.port_range)
 
     @property
     def bus_user(self) -> str:
-        """The NATS user."""
+        """NATS user of this agent."""
         return self.nats_user or self.id
 
     @property
     def probed_host(self) -> str:
-        """Where kernels are probed."""
+        """Host at which kernels are probed."""
         return self.probe_host or ("127.0.0.1" if self.bind_address in _EVERYWHERE else self.bind_address)

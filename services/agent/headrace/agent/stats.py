@@ -1,4 +1,4 @@
-"""Sampler of resource usage: kernels, every two seconds, for the autoscaler; and the GPUs as the report shows them."""
+"""Sampler of resource usage: kernels, every two seconds, for the autoscaler; GPUs for the machine's report."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
 
 _IDLE_PASSES = 5
-"""Of so many passes one measures while nobody watches: the GPUs' load in the report."""
+"""One of so many passes samples while no rule needs it: for the GPUs' utilisation in the report."""
 
 
 class Sampler:
-    """Measures, and publishes. Also learns the machine's capacity and keeps the newest look at its GPUs."""
+    """Samples usage and publishes it. Also keeps the machine's capacity and the newest reading of its GPUs."""
 
     name = "stats"
 
@@ -46,7 +46,10 @@ class Sampler:
         on_over: Callable[[], None],
         watched: Callable[[], Mapping[ServiceId, tuple[str, ...]] | None] = lambda: None,
     ) -> None:
-        """`watched`: services that somebody measures, and the engine metrics wanted of each; None: all of everything."""
+        """Make a sampler.
+
+        `watched`: services with rules, and the engine metrics these use; None: all metrics of all services.
+        """
         self._bus = bus
         self._agent_id = agent_id
         self._runtime = runtime
@@ -61,16 +64,16 @@ class Sampler:
         self._before: Mapping[KernelId, Usage] = {}
         self._loop = Loop("stats", self._one_pass, every=every)
         self.capacity: Capacity | None = None
-        """None until the runtime told it."""
+        """Capacity of the runtime; None until it was read."""
         self.gpus: tuple[Gpu, ...] = ()
         self.isolation: Isolation | None = None
 
     def stop(self) -> None:
-        """End run()."""
+        """Make run() return."""
         self._loop.stop()
 
     async def run(self) -> None:
-        """Measure until stop()."""
+        """Sample until stop()."""
         try:
             await self._loop.run()
         finally:
@@ -86,7 +89,7 @@ class Sampler:
         if not self._due(specs, watched):
             return
         usage = await self._runtime.usage() if specs else {}
-        self._table.show_over(over_limit(specs, usage, self._table.over))
+        self._table.observe_memory(over_limit(specs, usage, self._table.over))
         if self._table.over:
             self._on_over()
         self.gpus = await self._source.read(self._loads(specs, usage))
@@ -115,7 +118,7 @@ class Sampler:
             await publish(self._bus, KernelMetrics(agent_id=self._agent_id, at=self._now(), samples=samples))
 
     def _due(self, specs: Mapping[KernelId, KernelSpec], watched: Mapping[ServiceId, tuple[str, ...]] | None) -> bool:
-        """Return whether to measure in this pass: each time for somebody who watches, now and then for the report."""
+        """Return whether to sample in this pass: always for a service with rules, now and then for the report."""
         if watched is None or any(spec.service_id in watched for spec in specs.values()):
             self._idle_passes = 0
             return True
@@ -133,7 +136,7 @@ class Sampler:
         }
 
     def _serves(self, kernel_id: KernelId) -> bool:
-        """Return whether what listens on its port was seen to be its own."""
+        """Return whether the listener on its port is known to be its own."""
         health = self._table.records[kernel_id].health
         return health is not None and health.was_healthy and health.reason.code != KernelReason.PORT_TAKEN
 

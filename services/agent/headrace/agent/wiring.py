@@ -1,4 +1,4 @@
-"""The only place that constructs the agent's parts."""
+"""Wiring of the agent: the one file that constructs its parts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import aiohttp
 
 from headrace.agent.archive import LogArchive
 from headrace.agent.bus import serve
-from headrace.agent.checks import Checker
-from headrace.agent.disk import DiskRoom
+from headrace.agent.checks import HealthChecker
+from headrace.agent.disk import DiskMonitor
 from headrace.agent.folders import Folders
 from headrace.agent.gpu.interface import Gpus
 from headrace.agent.gpu.simulated import SimulatedGpus
@@ -32,7 +32,7 @@ from headrace.agent.runtime.docker.container import ContainerDefaults
 from headrace.agent.runtime.docker.engine import Engine
 from headrace.agent.runtime.docker.firewall import Firewall
 from headrace.agent.runtime.docker.networks import NetworkPolicy, SessionNetworks
-from headrace.agent.runtime.docker.registries import Registries
+from headrace.agent.runtime.docker.registries import RegistryAllowList
 from headrace.agent.runtime.docker.runtime import DockerRuntime
 from headrace.agent.runtime.interface import Capacity, Runtime
 from headrace.agent.runtime.process.cgroups import MemoryGroups
@@ -49,12 +49,15 @@ from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer, make_app
 
 _KEEPALIVE_S = 75.0
-"""How long a connection to a kernel waits for the next read of its metrics."""
+"""Idle time of a connection to a kernel until its next scrape."""
 
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
-    """Everything that the agent runs, opened; closed in reverse on leaving. Raises SystemExit when another agent holds the data folder."""
+    """Yield the agent's tasks; closed in reverse order on leaving.
+
+    Raises SystemExit when another agent holds the data folder.
+    """
     async with AsyncExitStack() as stack:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         stack.callback(os.close, _lock(settings.data_dir))
@@ -62,7 +65,7 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
             remove_leftovers(folder)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        checker = Checker(settings.probed_host)
+        checker = HealthChecker(settings.probed_host)
         stack.callback(checker.close)
         runtime = await _runtime(settings, stack)
         bus = Bus()
@@ -75,7 +78,7 @@ def _tasks(
     runtime: Runtime,
     gpus: Gpus,
     bus: Bus,
-    checker: Checker,
+    checker: HealthChecker,
     session: aiohttp.ClientSession,
 ) -> tuple[Task, ...]:
     table = KernelRegistry(settings.data_dir / "kernels")
@@ -83,7 +86,7 @@ def _tasks(
     plans = Plans(settings.data_dir / "plan.json", settings.id)
     plans.load()
     archive = LogArchive(settings.data_dir / "logs", settings.log_retention)
-    disk = DiskRoom(
+    disk = DiskMonitor(
         settings.data_dir,
         settings.disk_reserve_bytes,
         engine_root=lambda: sampler.capacity.data_root if sampler.capacity is not None else None,
@@ -137,8 +140,8 @@ def _tasks(
             address=settings.advertise_host,
             runtime=settings.runtime,
             isolation=sampler.isolation,
-            disk=disk.look(),
-            engine_disk=disk.look_at_engine(),
+            disk=disk.measure(),
+            engine_disk=disk.measure_engine(),
         )
 
     reporter = Reporter(bus, settings.id, table, plans, machine, every=settings.report_every, now=utc_now)
@@ -188,7 +191,7 @@ async def _runtime(settings: Settings, stack: AsyncExitStack) -> Runtime:
         settings.docker_firewall,
         local_engine=settings.docker_host.startswith("unix://"),
     )
-    registries = Registries(settings.image_registries, only_listed=settings.image_registries_only)
+    registries = RegistryAllowList(settings.image_registries, only_listed=settings.image_registries_only)
     firewall = Firewall(common.owner, settings.docker_allowed_networks)
     networks = SessionNetworks(engine, settings.id, common.owner, policy, firewall)
     stack.push_async_callback(networks.close)
@@ -228,7 +231,7 @@ def _offered(capacity: Capacity, settings: Settings) -> Capacity:
 
 
 def _lock(data_dir: Path) -> int:
-    """Hold the data folder for this process. The system lets go of it when the process dies."""
+    """Lock the data folder for this process. The system frees the lock when the process exits."""
     fd = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,1 +1,1 @@
-"""Decisions of the agent; pure."""
+"""Decisions of the agent: pure functions."""

@@ -1,4 +1,4 @@
-"""The head of an HTTP/1 answer to a health check: its status, and how much of a body follows (RFC 9112)."""
+"""Parser of HTTP/1 response heads, for health checks: status, and length of the body (RFC 9112)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _NO_BODY = {204, 304}
 
 
 class NotHttpError(ValueError):
-    """What came is no HTTP/1 answer. The text says so in words."""
+    """The bytes are no HTTP/1 response. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerHead:
-    """A head that came whole."""
+    """A complete response head."""
 
     status: int
     end: int
@@ -29,9 +29,9 @@ class AnswerHead:
 
 
 def final_head(content: bytes) -> AnswerHead | None:
-    """Return the head in `content` that is the answer; interim ones (1xx) before it are passed over.
+    """Return the head of the final response in `content`; interim responses (1xx) before it are skipped.
 
-    None while it is not whole. Raises NotHttpError.
+    None while it is incomplete. Raises NotHttpError.
     """
     start = 0
     for _ in range(MOST_INTERIM + 1):

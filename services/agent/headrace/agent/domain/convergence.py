@@ -1,4 +1,7 @@
-"""Reconciliation of kernels: plan and observed state → actions. The agent's only decision about starting and stopping."""
+"""Reconciliation of kernels: plan and observed state in, actions out.
+
+The only place that decides which kernel starts or stops.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.reasons import Reason
 
 DEFAULT_GRACE_S = 10.0
-"""For a kernel whose spec is not known any more."""
+"""Stop grace of a kernel whose spec is not known any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,32 +27,33 @@ class ConvergenceInput:
     seen: Mapping[KernelId, SeenKernel]
     records: Mapping[KernelId, KernelRecord]
     busy: Mapping[KernelId, Operation]
-    """Operations under way."""
+    """Operations in progress."""
     may_start: bool = True
     """False while a newer plan may be about to arrive."""
     unsettled: frozenset[KernelId] = frozenset()
-    """Kernels whose operation ended while the runtime was asked: `seen` may be older than that, so they wait for the next pass."""
+    """Kernels whose operation ended while the runtime was listed: `seen` may be older than that, so they wait for the
+    next pass."""
     to_evict: Mapping[KernelId, Reason] = field(default_factory=dict)
-    """Kernels that may not run on though they are wanted, and why."""
+    """Kernels to be killed although the plan has them, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start this kernel; remains of an attempt that was cut are replaced."""
+    """Start this kernel; leftovers of an interrupted attempt are replaced."""
 
     spec: KernelSpec
 
 
 @dataclass(frozen=True, slots=True)
 class CancelStart:
-    """Give up the start under way: the kernel is not wanted any more."""
+    """Cancel the start under way: the plan no longer has the kernel."""
 
     kernel_id: KernelId
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the kernel's program: SIGTERM, and SIGKILL after the grace."""
+    """Stop the kernel's program: SIGTERM, and SIGKILL after the grace."""
 
     kernel_id: KernelId
     grace_s: float
@@ -57,21 +61,21 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Forget a kernel that is not wanted and does not run, with all that is left of it."""
+    """Remove a kernel that the plan no longer has and that does not run, with all its leftovers."""
 
     kernel_id: KernelId
 
 
 @dataclass(frozen=True, slots=True)
 class MarkLost:
-    """Note that a kernel which was started is gone without a trace; it is not started again."""
+    """Record that a started kernel vanished from the runtime; it is not started again."""
 
     kernel_id: KernelId
 
 
 @dataclass(frozen=True, slots=True)
 class Evict:
-    """End a wanted kernel at once, because it uses more memory than its slot; replacing it is the manager's business."""
+    """Kill a planned kernel at once, because it uses more memory than its slot; the manager replaces it."""
 
     kernel_id: KernelId
     reason: Reason
@@ -81,10 +85,10 @@ Action: TypeAlias = Start | CancelStart | Stop | Remove | MarkLost | Evict
 
 
 def decide(world: ConvergenceInput) -> list[Action]:
-    """Return the actions that bring the machine to the plan; none once it is there.
+    """Return the actions that make the machine equal to its plan; none once it is.
 
-    A kernel runs at most once in its life: what exited, failed or vanished stays as it is until it leaves the plan,
-    because replacing it is the manager's business.
+    A kernel runs at most once: one that exited, failed or vanished stays as it is until it leaves the plan, because the
+    manager replaces it.
     """
     if world.plan is None:
         return []

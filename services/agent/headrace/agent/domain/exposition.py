@@ -1,4 +1,4 @@
-"""An engine's `/metrics` page as plain values: gauges, counters and the counters' rates."""
+"""Parser of an engine's `/metrics` page (Prometheus text format): gauges, counters, and rates of counters."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _LEFT_OUT = ("_bucket", "_created", "_info")
 
 
 def only(text: str, wanted: Collection[str]) -> str:
-    """Return the lines of an exposition that tell of the `wanted` metrics (`<name>` or `<name>:rate`), with their types.
+    """Return the lines of an exposition that belong to the `wanted` metrics (`<name>` or `<name>:rate`), with their types.
 
-    One look at each line: the full reading costs some hundred times as much for each.
+    A cheap filter by line: full parsing costs some hundred times as much per line.
     """
     names = {name.removesuffix(":rate") for name in wanted}
     families = names | {name.removesuffix(suffix) for name in names for suffix in _SUFFIXES}
@@ -30,12 +30,12 @@ def only(text: str, wanted: Collection[str]) -> str:
 
 
 def read_exposition(text: str, *, max_names: int = 500) -> tuple[dict[str, float], frozenset[str]]:
-    """Return values by name, and which of the names are counters (a histogram's and a summary's `_sum` and `_count` are).
+    """Return values by name, and which of the names are counters (`_sum` and `_count` of histograms and summaries are).
 
-    Over labels counters are added and all others (gauges, untyped) averaged: four ranks of which each is 0.3 full are 0.3
-    full. Buckets, quantiles, creation times and values that are no finite number are left out.
+    Over labels, counters are summed and all others (gauges, untyped) averaged: four ranks that are each 0.3 full are
+    0.3 full. Buckets, quantiles, creation times and values that are not finite are left out.
 
-    At most `max_names` names, first come first served. Raises ValueError for what is not Prometheus text.
+    At most `max_names` names, the first in the text. Raises ValueError for what is not Prometheus text.
     """
     values: dict[str, float] = {}
     numbers: dict[str, int] = {}
@@ -66,7 +66,10 @@ def _is_counter(kind: str, name: str) -> bool:
 def with_rates(
     now: Mapping[str, float], before: Mapping[str, float], counters: frozenset[str], seconds: float
 ) -> dict[str, float]:
-    """Return `now` with `<name>:rate` (per second) for each counter that was there before. A counter that went back began anew."""
+    """Return `now` with `<name>:rate` (per second) for each counter also in `before`.
+
+    One that decreased counts as reset to 0.
+    """
     rates = {
         f"{name}:rate": (now[name] - before[name] if now[name] >= before[name] else now[name]) / seconds
         for name in counters

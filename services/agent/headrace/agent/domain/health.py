@@ -1,17 +1,17 @@
-"""Health check state machine of a main kernel: when to ask, and what the answers mean.
+"""Health check state machine of a main kernel: when to probe, and what the results mean.
 
-From the start of the program: `initial_delay` seconds degraded. At their end one look that can only help: a success
-makes it healthy, a failure is not counted. Then every `interval` one counted check. More than `max_retries` failures
-in a row make it unhealthy, until one success. So a program that never answers is unhealthy after exactly
-initial_delay + interval × (max_retries + 1), and one that stops answering interval × (max_retries + 1) after its last
-good answer (later by as much as a failing check takes, at most max_wait_time).
+For `initial_delay` seconds from the start of the program it is degraded. Then one probe that can only help: a success
+makes it healthy, a failure is not counted. Then one counted check every `interval`. More than `max_retries` failures in
+a row make it unhealthy, until one success. So a program that never answers is unhealthy after exactly initial_delay +
+interval × (max_retries + 1), and one that stops answering interval × (max_retries + 1) after its last good answer
+(later by as much as a failing check takes, at most max_wait_time).
 
-Until the first success there are extra looks between those checks, so that a replica serves a moment after it can and
-not up to `interval` later. They begin with the look at the end of the initial delay, and can only help: their failures
-neither count nor hide the failure of a counted check.
+Until the first success there are extra probes between those checks, so that a replica serves a moment after it can and
+not up to `interval` later. They begin at the end of the initial delay, and can only help: their failures neither count
+nor hide the failure of a counted check.
 
-Checks may overlap when answers take longer than `interval`; an answer to an older question than one already heard
-says nothing new and is dropped.
+Checks may overlap when answers take longer than `interval`; an answer to a check older than the newest one answered is
+dropped.
 """
 
 from __future__ import annotations
@@ -28,35 +28,39 @@ from headrace.common.contracts.reasons import MAX_QUOTED, Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
 
 LOOK_S = 0.1
-"""Between looks until the first success. One costs well under a millisecond while nothing listens yet."""
+"""Pause between extra probes until the first success. One costs well under a millisecond while nothing listens yet."""
 LEAST_AT_ONCE, MOST_AT_ONCE = 8, 64
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How often a kernel is asked and how patient to be. Times in seconds."""
+    """Health check policy of a kernel: interval, retries, initial delay. Times in seconds."""
 
     what: str
-    """The question in words: `GET /health`, or `connection to its port`."""
+    """Name of the probe in reasons: `GET /health`, or `connection to its port`."""
     interval_s: float
     max_retries: int
     initial_delay_s: float
     by_port: bool = False
     """Readiness by port: until the first success no failure counts, and `open_within_s` bounds how long that may take."""
     open_within_s: float = math.inf
-    """From the start of the program."""
+    """Time within which the port must open, from the start of the program."""
 
     @property
     def most_at_once(self) -> int:
-        """Checks under way when answers take longer than `interval`; one more is left out.
+        """Bound on concurrent checks, when answers take longer than `interval`; a check above it is left out.
 
-        As many as decide and the look before them, within a bound: else a program that hangs would be out later than its definition says.
+        As many as decide the state, plus the one before them, within a bound: otherwise a hanging program would become
+        unhealthy later than its definition says.
         """
         return min(MOST_AT_ONCE, max(LEAST_AT_ONCE, self.max_retries + 2))
 
     @classmethod
     def of(cls, check: HealthCheck | None, *, open_within_s: float = math.inf) -> Policy:
-        """Return the policy of a definition's health_check, or of none: ready when its port accepts a connection."""
+        """Return the policy of a definition's health_check.
+
+        Without one, the kernel is ready when its port accepts a connection.
+        """
         if check is None:
             return cls("connection to its port", 1.0, 0, 0.0, by_port=True, open_within_s=open_within_s)
         return cls(f"GET {check.path}", check.interval, check.max_retries, check.initial_delay)
@@ -64,35 +68,35 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A question under way."""
+    """A health check in flight."""
 
     started_at: datetime
     counts: bool
     """Whether a failure counts."""
     extra: bool = False
-    """One of the looks between the checks, until the first success."""
+    """Extra probe between the counted checks, until the first success."""
 
 
 class Health(BaseModel):
-    """What is known of one kernel's health, and when to ask next. Kept on disk, so that it outlives the agent."""
+    """Health state of one kernel, and when to probe next. Kept on disk, so that it survives the agent."""
 
     model_config = ConfigDict(frozen=True)
     status: HealthStatus = "degraded"
     reason: Reason
     failures: NonNegativeInt = 0
-    """Counted failures in a row."""
+    """Consecutive counted failures."""
     was_healthy: bool = False
     next_check_at: AwareDatetime
     next_look_at: AwareDatetime | None = None
-    """When to ask before that, until the first success; None before the first check."""
+    """Time of the next extra probe, until the first success; None before the first check."""
     look: bool = True
-    """Whether the next check's failure does not count."""
+    """Whether a failure of the next check does not count."""
     heard_at: AwareDatetime | None = None
-    """When the newest question that was answered had been asked."""
+    """Start time of the newest check that was answered."""
 
 
 def begin(policy: Policy, started_at: datetime) -> Health:
-    """Return the health of a program that started at `started_at`."""
+    """Return the initial health of a program that started at `started_at`."""
     first = started_at + timedelta(seconds=policy.initial_delay_s)
     if policy.by_port:
         reason = Reason.of(KernelReason.WAITING_FOR_PORT, "it does not accept connections on its port yet")
@@ -105,23 +109,24 @@ def begin(policy: Policy, started_at: datetime) -> Health:
 
 
 def resume(health: Health, now: datetime) -> Health:
-    """Return the health of an adopted kernel: as it was, with a look at once unless its initial delay still runs."""
+    """Return the health of an adopted kernel: unchanged, with a probe at once unless its initial delay still runs."""
     if health.reason.code == KernelReason.INITIAL_DELAY and health.next_check_at > now:
         return health
     return health.model_copy(update={"next_check_at": now, "next_look_at": None, "look": True, "heard_at": None})
 
 
 def due_at(health: Health) -> datetime:
-    """Return when to ask next."""
+    """Return the time of the next probe."""
     if health.next_look_at is None or health.was_healthy or health.status != "degraded":
         return health.next_check_at
     return min(health.next_check_at, health.next_look_at)
 
 
 def start_check(policy: Policy, health: Health, now: datetime) -> tuple[Health, Check]:
-    """Return the question that is due and the health that waits for the one after it.
+    """Return the check that is due, and the health that schedules the next one.
 
-    Times stay on the grid of `interval`; after a pause of the machine, or when its clock was set back, the grid begins anew.
+    Times stay on the grid of `interval`; the grid starts anew after a suspend of the machine, or when its clock was set
+    back.
     """
     look_at = now + timedelta(seconds=LOOK_S)
     if due_at(health) < health.next_check_at and now < health.next_check_at:
@@ -136,7 +141,7 @@ def start_check(policy: Policy, health: Health, now: datetime) -> tuple[Health, 
 
 
 def finish_check(policy: Policy, health: Health, check: Check, *, passed: bool, detail: str) -> Health:
-    """Return the health after the answer to `check`; `detail` says what was seen."""
+    """Return the health after the result of `check`; `detail` describes the result."""
     if health.heard_at is not None and check.started_at < health.heard_at:
         return health
     said = detail[:MAX_QUOTED]
@@ -156,8 +161,8 @@ def finish_check(policy: Policy, health: Health, check: Check, *, passed: bool, 
     return health.model_copy(update={**changes, "heard_at": check.started_at})
 
 
-def too_late(policy: Policy, health: Health, check: Check, started_at: datetime) -> Health:
-    """Return the health of a program that started at `started_at`, out if its port did not open in the time allowed."""
+def port_timed_out(policy: Policy, health: Health, check: Check, started_at: datetime) -> Health:
+    """Return the health of a program started at `started_at`: unhealthy if its port did not open within the time allowed."""
     waits = policy.by_port and health.status == "degraded" and not health.was_healthy
     if not waits or (check.started_at - started_at).total_seconds() < policy.open_within_s:
         return health
@@ -167,8 +172,8 @@ def too_late(policy: Policy, health: Health, check: Check, started_at: datetime)
     return health.model_copy(update={"status": "unhealthy", "reason": Reason.of(KernelReason.PORT_NEVER_OPENED, text)})
 
 
-def not_its_own(health: Health, check: Check, words: str) -> Health:
-    """Return the health after an answer that came from somebody else's program: out at once, whatever it was before."""
+def foreign_answer(health: Health, check: Check, words: str) -> Health:
+    """Return the health after another program answered on the kernel's port: unhealthy at once, whatever it was before."""
     if health.heard_at is not None and check.started_at < health.heard_at:
         return health
     reason = Reason.of(KernelReason.PORT_TAKEN, words[:MAX_QUOTED])

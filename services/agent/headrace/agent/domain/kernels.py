@@ -1,4 +1,4 @@
-"""Kernel records: what the agent knows of a kernel, and how that is told in a report."""
+"""Kernel records: the agent's state of a kernel, and the report made of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from headrace.agent.domain.health import Health, Policy, begin
-from headrace.agent.domain.memory import MemoryOver
+from headrace.agent.domain.memory import MemoryOverLimit
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import HealthStatus, KernelReport
@@ -24,7 +24,7 @@ Operation = Literal["start", "stop", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class SeenKernel:
-    """A kernel as the runtime shows it."""
+    """Observed state of a kernel, as the runtime reports it."""
 
     kernel_id: KernelId
     session_id: SessionId
@@ -32,15 +32,15 @@ class SeenKernel:
     phase: Phase
     created_at: datetime
     host: str | None = None
-    """Where its port is reached from other machines."""
+    """Address at which other machines reach its port."""
     port: int | None = None
     exit_code: int | None = None
     exit_reason: Reason | None = None
-    """Why it ended, where the runtime knows more than the exit code."""
+    """Cause of the exit, where the runtime knows more than the exit code."""
 
 
 class Ending(BaseModel):
-    """How a kernel that ran has ended."""
+    """How a kernel ended after it ran: reason and exit code."""
 
     model_config = ConfigDict(frozen=True)
     reason: Reason
@@ -48,31 +48,31 @@ class Ending(BaseModel):
 
 
 class KernelRecord(BaseModel):
-    """What the agent itself remembers of a kernel, on disk and across its own restarts. Its environment may hold secrets."""
+    """The agent's own record of a kernel; on disk, so that it survives a restart. Its environment may hold secrets."""
 
     model_config = ConfigDict(frozen=True)
     spec: KernelSpec
     host_port: int | None = None
     started_at: AwareDatetime | None = None
-    """When its program was started: set once, so that it is never started twice."""
+    """Start time of its program: set once, so that it is never started twice."""
     failure: Reason | None = None
-    """Why it could not be started; final."""
+    """Reason why it could not be started; final."""
     ended_for: Reason | None = None
-    """Why the agent itself ended it though it is wanted."""
+    """Reason why the agent itself killed it although the plan has it."""
     ending: Ending | None = None
     health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """An operation under way on a kernel, and what it is at."""
+    """An operation in progress on a kernel, with its current step as a reason."""
 
     operation: Operation
     reason: Reason
 
 
 def ending_of(seen: SeenKernel, last_lines: Sequence[str], ended_for: Reason | None = None) -> Ending:
-    """Return why an exited kernel ended, with the end of its log."""
+    """Return the reason and exit code of an exited kernel, with the last lines of its log."""
     if ended_for is not None:
         reason = ended_for
     elif seen.exit_reason is not None:
@@ -89,7 +89,7 @@ def ending_of(seen: SeenKernel, last_lines: Sequence[str], ended_for: Reason | N
 
 
 def with_log(reason: Reason, last_lines: Sequence[str]) -> Reason:
-    """Return `reason` with as many of the last log lines as fit into its text, which is one line."""
+    """Return `reason` with as many of the last log lines appended as fit into its text, on one line."""
     text = reason.text[:MAX_TEXT_OF_ONE]
     room = MAX_TEXT_OF_ONE - len(text) - len("; last lines: ")
     lines = (line.partition(" ")[2].strip() for line in last_lines)
@@ -110,9 +110,9 @@ def report_of(
     record: KernelRecord | None,
     seen: SeenKernel | None,
     progress: Progress | None,
-    over: MemoryOver | None = None,
+    over: MemoryOverLimit | None = None,
 ) -> KernelReport | None:
-    """Return what is reported of a kernel; None when nothing is known of it. `over`: it uses more memory than it may."""
+    """Return the KernelReport of a kernel; None when nothing is known of it. `over`: it uses more memory than its slot."""
     if record is None:
         return None if seen is None else _unknown(seen)
     spec = record.spec
@@ -164,7 +164,7 @@ def _with(reason: Reason, more: Reason) -> Reason:
 
 
 def _unknown(seen: SeenKernel) -> KernelReport:
-    """A kernel found running without the agent's record of it: it is left alone until a plan tells."""
+    """Return the report of a kernel that runs without a record of the agent; it is left alone until a plan names it."""
     running = seen.phase != "exited"
     return KernelReport(
         kernel_id=seen.kernel_id,

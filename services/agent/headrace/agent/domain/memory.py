@@ -1,4 +1,4 @@
-"""Memory eviction: what a kernel uses against its mem slot, where nothing bounds it → what is said of it, and why it is ended."""
+"""Memory eviction: kernels above their mem slot where nothing enforces it, with the reasons that are reported."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.slots import MEM
 
 _NEWS = 1.25
-"""By how much more a kernel must use to be told of anew: each text that differs is written by the manager."""
+"""Growth of memory use that is reported anew: each new text is a write in the manager's database."""
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryOver:
-    """A kernel that uses more memory than its mem slot."""
+class MemoryOverLimit:
+    """Memory use of a kernel above its mem slot."""
 
     used_bytes: int
     limit_bytes: int
 
     @property
     def reason(self) -> Reason:
-        """What is reported of it."""
+        """Reason that is reported while it runs on."""
         return Reason.of(KernelReason.MEMORY_OVER_LIMIT, f"it uses {self._numbers}; nothing on its machine bounds it")
 
     @property
     def end(self) -> Reason:
-        """Why it is ended, where the agent's setting says so."""
+        """Reason of its eviction, where the agent's setting says so."""
         return Reason.of(KernelReason.OUT_OF_MEMORY, f"it was ended for using {self._numbers} (memory_over_limit)")
 
     @property
@@ -41,9 +41,13 @@ class MemoryOver:
 
 
 def over_limit(
-    specs: Mapping[KernelId, KernelSpec], usage: Mapping[KernelId, Usage], before: Mapping[KernelId, MemoryOver]
-) -> dict[KernelId, MemoryOver]:
-    """Return the kernels that use more than their mem slot. What was said `before` stands until there is much more to say."""
+    specs: Mapping[KernelId, KernelSpec], usage: Mapping[KernelId, Usage], before: Mapping[KernelId, MemoryOverLimit]
+) -> dict[KernelId, MemoryOverLimit]:
+    """Return the kernels that use more memory than their mem slot.
+
+    The numbers of `before` are kept until use grew by `_NEWS`, because each new text is a write in the manager's
+    database.
+    """
     found = {}
     for kernel_id, now in usage.items():
         spec = specs.get(kernel_id)
@@ -52,5 +56,5 @@ def over_limit(
         if 0 < limit < held:
             said = before.get(kernel_id)
             still = said is not None and held < said.used_bytes * _NEWS
-            found[kernel_id] = said if said is not None and still else MemoryOver(held, limit)
+            found[kernel_id] = said if said is not None and still else MemoryOverLimit(held, limit)
     return found

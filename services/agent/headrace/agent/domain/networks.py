@@ -1,7 +1,7 @@
-"""A bridge network per session: which subnet it gets, what its bridge is called, and the packet filter of all of them.
+"""Bridge network of a session: choice of its subnet, name of its bridge, and the packet filter for all bridges.
 
-Docker itself drops what goes from one bridge to another. It lets through what goes to the machine (its own services, and
-the ports that other containers publish there), to private and to link-local addresses: that is what the rules are for.
+Docker itself drops traffic between bridges. It lets through traffic to the machine (its own services, and the ports
+that other containers publish there), to private and to link-local addresses: the rules drop that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network
 PRIVATE = tuple(
     IPv4Network(text) for text in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
 )
-"""RFC 1918, RFC 6598 and RFC 3927: where the stores, other machines and a cloud's metadata service are."""
+"""RFC 1918, RFC 6598 and RFC 3927: networks of the data stores, of other machines and of a cloud's metadata service."""
 MOST_RESOLVERS = 8
 _FILTER_OUT = "FWD"
 _FILTER_INTO = "TO"
@@ -22,21 +22,21 @@ _FILTER_HOST = "IN"
 
 
 def bridge_prefix(owner: str) -> str:
-    """Return what the names of all bridges of the installation `owner` begin with: rules match them by it."""
+    """Return the common prefix of the names of all bridges of the installation `owner`; the rules match bridges by it."""
     return f"hr{hashlib.sha256(owner.encode()).hexdigest()[:4]}-"
 
 
 def bridge_name(owner: str, session: object) -> str:
-    """Return the name of a session's bridge, of the 15 characters that Linux allows."""
+    """Return the name of a session's bridge, within the 15 characters that Linux allows."""
     return bridge_prefix(owner) + hashlib.sha256(str(session).encode()).hexdigest()[:8]
 
 
 def free_subnets(
     pool: IPv4Network, prefix: int, taken: Collection[IPv4Network], after: IPv4Network | None
 ) -> Iterator[IPv4Network]:
-    """Yield the subnets of `pool` that overlap none in `taken`, from the one after `after` on, round the pool.
+    """Yield the subnets of `pool` that overlap none in `taken`, round robin from the one after `after`.
 
-    Going round keeps the addresses of a session that ended unused for long.
+    Round robin leaves the addresses of an ended session unused for long.
     """
     size = 1 << (32 - prefix)
     count = pool.num_addresses // size
@@ -49,42 +49,42 @@ def free_subnets(
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """The packet filter for the containers of one installation, as iptables has it."""
+class PacketFilter:
+    """Packet filter (iptables rules) for the containers of one installation."""
 
     owner: str
     allowed: tuple[IPv4Network, ...]
-    """What containers may open connections to though it is private."""
+    """Private networks that containers may connect to all the same."""
     resolvers: tuple[IPv4Address, ...]
-    """The name servers of the machine: port 53 there stays open."""
+    """Name servers of the machine: port 53 there stays open."""
 
     @property
     def bridges(self) -> str:
-        """All bridges of the installation, as iptables names them."""
+        """Interface pattern of all bridges of the installation, as iptables writes it."""
         return bridge_prefix(self.owner) + "+"
 
     def chain(self, kind: str) -> str:
-        """Return the name of a chain of this installation."""
+        """Return the name of this installation's chain of this kind."""
         return f"HEADRACE-{bridge_prefix(self.owner)[2:6].upper()}-{kind}"
 
     @property
     def chains(self) -> tuple[str, ...]:
-        """All chains of this installation."""
+        """Names of all chains of this installation."""
         return tuple(self.chain(kind) for kind in (_FILTER_OUT, _FILTER_INTO, _FILTER_HOST))
 
     def jumps(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Return (chain of the system, rule) of the rules that lead into this installation's chains."""
+        """Return (system chain, rule) of the rules that jump into this installation's chains."""
         return (
             ("DOCKER-USER", ("-i", self.bridges, "-j", self.chain(_FILTER_OUT))),
             ("DOCKER-USER", ("-o", self.bridges, "-j", self.chain(_FILTER_INTO))),
             ("INPUT", ("-i", self.bridges, "-j", self.chain(_FILTER_HOST))),
         )
 
-    def drops_of_ipv6(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Return (chain of the system, rule) of the rules for ip6tables: nothing passes the bridges over IPv6.
+    def ipv6_drops(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Return (system chain, rule) of the ip6tables rules that drop all IPv6 on the bridges.
 
-        The networks have no IPv6, but the kernel gives each bridge a link-local address, and not every engine turns
-        IPv6 off in the containers: they would reach the machine's services there. Neither chain needs the engine's.
+        The networks have no IPv6, but the kernel gives each bridge a link-local address, and not every engine disables
+        IPv6 in containers: they would reach the machine's services there. Neither chain is needed by the engine.
         """
         return (
             ("INPUT", ("-i", self.bridges, "-j", "DROP")),
@@ -93,7 +93,7 @@ class Filter:
         )
 
     def restore(self) -> str:
-        """Return the input of `iptables-restore --noflush` that makes this installation's chains what they are to be."""
+        """Return the input of `iptables-restore --noflush` that replaces the content of this installation's chains."""
         out, into, host = self.chains
         lines = ["*filter", *(f":{chain} - [0:0]" for chain in self.chains)]
         # From a container through the machine: answers, its own bridge (Docker drops other ones), what is allowed.
@@ -123,7 +123,7 @@ class Filter:
 
 
 def resolvers_in(texts: Sequence[str]) -> tuple[IPv4Address, ...]:
-    """Return the IPv4 name servers that the texts of resolv.conf files name, but none on loopback."""
+    """Return the IPv4 name servers of these resolv.conf texts, except those on loopback."""
     found: dict[IPv4Address, None] = {}
     for line in (line for text in texts for line in text.splitlines()):
         words = line.split()
@@ -138,7 +138,7 @@ def resolvers_in(texts: Sequence[str]) -> tuple[IPv4Address, ...]:
 
 
 def routed_in(table: str) -> tuple[IPv4Network, ...]:
-    """Return the networks that a machine has routes to (text of /proc/net/route), but the default route."""
+    """Return the networks in a machine's routing table (text of /proc/net/route), without the default route."""
     found = []
     for line in table.splitlines()[1:]:
         fields = line.split()

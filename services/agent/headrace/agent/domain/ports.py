@@ -1,4 +1,4 @@
-"""Host port allocation: the choice of one from the pool."""
+"""Host port allocation: the choice of a free port from the pool."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PortRange:
-    """Host ports `first` to `last`, both included."""
+    """Range of host ports, `first` and `last` included."""
 
     first: int
     last: int
 
     @classmethod
     def parse(cls, text: str) -> PortRange:
-        """Return the range of `20000-20999`. Raises ValueError with what is allowed."""
+        """Parse a range such as `20000-20999`. Raises ValueError, whose text says which are allowed."""
         first, dash, last = text.partition("-")
         if not (dash and first.strip().isdigit() and last.strip().isdigit()):
             raise ValueError(f"{text!r} is not a port range; allowed: first-last, for example 20000-20999")
@@ -34,10 +34,10 @@ class PortRange:
 def choose_port(
     pool: PortRange, taken: Collection[int], is_free: Callable[[int], bool], *, after: int | None = None
 ) -> int | None:
-    """Return the first port after `after` (round the pool) that is not taken and that `is_free`; None when there is none.
+    """Return the first port after `after`, round robin, that is not `taken` and `is_free`; None when there is none.
 
-    Going round keeps a port that was just given up unused for long, so that late connections to an old kernel do not
-    reach a new one.
+    Round robin leaves a released port unused for long, so that late connections to an old kernel do not reach a new
+    one.
     """
     start = pool.first if after is None or not pool.first <= after < pool.last else after + 1
     for offset in range(len(pool)):

@@ -1,4 +1,4 @@
-"""Rewriting of commands: a definition written for a container works in a plain process, with other ports and paths.
+"""Command rewriting: runs a definition that was written for a container as a plain process, with other ports and paths.
 
 The program must listen on the host port that the agent chose, and finds `/models`, `/home/work` and other mounts inside
 its work folder. `{port}` and `{model_path}` always work. Where a command has no `{port}`, its literal port number is
@@ -8,7 +8,7 @@ replaced where a port stands, and nowhere else (`--max-model-len 8000` stays):
 - after a host and a colon: `0.0.0.0:8000`, `localhost:8000`, `[::]:8000`, `:8000`, also in a URL;
 - `PORT=8000` and `…_PORT=8000`;
 - the last word of all, where it is that number alone (`python -m http.server 8000`);
-- in a shell's script (`sh -c "…"`), whose words are looked at in the same way.
+- in a shell's script (`sh -c "…"`), by the same rules for its words.
 
 Paths are replaced where they begin a word or follow a separator, and end there or go on with `/`.
 """
@@ -23,17 +23,17 @@ from dataclasses import dataclass
 _BEFORE = r"(?<![\w./-])"
 _AFTER = r"(?=/|$|[^\w./-])"
 _PORT_OPTION = re.compile(r"--?(?:[a-z0-9]+[-_.])*(?:port|listen|bind|address|addr)|-[pPbl]", re.IGNORECASE)
-"""A word after which a port, or a host and a port, stands."""
+"""Option whose value is a port, or a host and a port."""
 _OTHER_OPTION = re.compile(
     r"--?(?!(?:[a-z0-9]+[-_.])*(?:port|listen|bind|address|addr)$)[a-zA-Z][\w.-]+|-[^pPbl]", re.IGNORECASE
 )
-"""An option whose value is not a port: the last word after it is left alone."""
+"""Option whose value is not a port: the word after it is not replaced."""
 _PORT_INSIDE = re.compile(
     r"""(^["']?(?:--?(?:[a-z0-9]+[-_.])*(?:port|listen|bind|address|addr)=|-[pPbl]=?|(?:[A-Z0-9]+_)*PORT="""
     r"""|(?:--?[\w.-]+=)?(?:[a-z]+://)?(?:\[[0-9a-f:]+\]|[a-z0-9.*-]*):))([0-9]+)(?=["']?$|/)""",
     re.IGNORECASE,
 )
-"""What stands before a port inside of a word, and the number."""
+"""Prefix of a port inside a word, and the number."""
 _SCRIPT_OPTIONS = frozenset({"-c", "-lc", "-ec"})
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "busybox"})
 _COMMANDS = re.compile(r"([;&|\n]+)")
@@ -41,11 +41,11 @@ _WORDS = re.compile(r"(\s+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Rewriting:
-    """What stands for what. On Docker there is nothing to move: only the two placeholders are filled."""
+class CommandRewriter:
+    """Port and path substitutions of a kernel's command. On Docker only the two placeholders are filled."""
 
     port: int
-    """The port that the program must use."""
+    """Port on which the program must listen."""
     model_path: str
     """The model's path as the program sees it."""
     literal_port: int | None = None
@@ -54,14 +54,14 @@ class Rewriting:
     """Prefix inside the container → prefix here."""
 
     def command(self, words: Iterable[str]) -> tuple[str, ...]:
-        """Return the command's words, rewritten."""
+        """Return the words of the command with ports, paths and placeholders replaced."""
         given = tuple(self.text(word) for word in words)
         if self.literal_port is not None and not any("{port}" in word for word in given):
             given = self._ports(given)
         return tuple(word.replace("{port}", str(self.port)).replace("{model_path}", self.model_path) for word in given)
 
     def _ports(self, words: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the words with the literal port replaced where a port stands."""
+        """Return the words with the literal port number replaced where a port stands."""
         found = []
         for index, word in enumerate(words):
             if index > 1 and words[index - 1] in _SCRIPT_OPTIONS and posixpath.basename(words[index - 2]) in _SHELLS:
@@ -76,7 +76,7 @@ class Rewriting:
         return tuple(found)
 
     def _script(self, text: str) -> str:
-        """Return a shell's script with the port replaced in each of its commands; the shell's own grammar is not followed."""
+        """Return a shell script with the port replaced in each of its commands; the shell's grammar is not parsed."""
         commands = _COMMANDS.split(text)
         for n in range(0, len(commands), 2):
             pieces = _WORDS.split(commands[n])
@@ -90,11 +90,11 @@ class Rewriting:
         return match[1] + str(self.port) if match[2] == str(self.literal_port) else match[0]
 
     def environ(self, values: Mapping[str, str]) -> dict[str, str]:
-        """Return the variables with paths rewritten; numbers are left alone, for they may mean anything."""
+        """Return the variables with paths replaced; numbers stay, because one may mean anything."""
         return {name: self.text(value) for name, value in values.items()}
 
     def text(self, value: str) -> str:
-        """Return `value` with its paths rewritten."""
+        """Return `value` with its paths replaced."""
         if not self.paths:
             return value
         places = dict(self.paths)

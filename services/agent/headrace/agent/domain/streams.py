@@ -1,4 +1,4 @@
-"""Concurrency limit of log streams: one reader leaves room for the others. Pure."""
+"""Concurrency limits of log streams, per service, project and machine: one reader cannot exclude the others. Pure."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from uuid import UUID
 
 Scope = Literal["machine", "project", "service"]
 MOST: dict[Scope, int] = {"service": 32, "project": 64, "machine": 128}
-"""A reader of a whole service has one for each of its replicas on the machine."""
+"""Maximum number of log streams by scope. A reader of a whole service has a stream for each of its replicas on the
+machine."""
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose log a stream reads. Of a kernel that is gone only its own id is known: `service` is that then."""
+class StreamOwner:
+    """StreamOwner of a log stream: service and project. For a removed kernel only its own id is known; `service` is that then."""
 
     service: UUID
     project: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """The bound that one more stream would pass: there are `found`, and `allowed` is the most."""
+class StreamRefusal:
+    """StreamRefusal of a log stream: the limit it would exceed, with the number `found` and the number `allowed`."""
 
     scope: Scope
     found: int
@@ -31,7 +32,7 @@ class Refusal:
 
     @property
     def words(self) -> str:
-        """What a reader is told."""
+        """Text of the refusal for the reader."""
         whose = {
             "machine": "this machine",
             "project": "the project on this machine",
@@ -43,8 +44,8 @@ class Refusal:
         )
 
 
-def refusal(open_streams: Collection[Owner], owner: Owner) -> Refusal | None:
-    """Return why one more stream of `owner` must not begin; None when it may. The narrowest bound is named."""
+def refusal(open_streams: Collection[StreamOwner], owner: StreamOwner) -> StreamRefusal | None:
+    """Return the refusal of one more stream of `owner`; None when it may begin. The narrowest limit is named."""
     services = Counter(one.service for one in open_streams)
     projects = Counter(one.project for one in open_streams)
     counts: dict[Scope, int] = {
@@ -52,4 +53,6 @@ def refusal(open_streams: Collection[Owner], owner: Owner) -> Refusal | None:
         "project": projects[owner.project] if owner.project is not None else 0,
         "machine": len(open_streams),
     }
-    return next((Refusal(scope, counts[scope], MOST[scope]) for scope in MOST if counts[scope] >= MOST[scope]), None)
+    return next(
+        (StreamRefusal(scope, counts[scope], MOST[scope]) for scope in MOST if counts[scope] >= MOST[scope]), None
+    )

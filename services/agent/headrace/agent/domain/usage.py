@@ -1,4 +1,4 @@
-"""Resource usage rates: two readings of a kernel's counters → the values of its metrics sample."""
+"""Resource usage rates: metric values computed from two readings of a kernel's counters."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from headrace.common.contracts.slots import MEM
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A runtime's counters of one kernel at one moment."""
+    """Reading of a kernel's resource counters at one time."""
 
     at_s: float
-    """Seconds on a clock that never goes back."""
+    """Seconds of a monotonic clock."""
     cpu_s: float
     """CPU time used since the start."""
     mem_bytes: int
@@ -23,11 +23,11 @@ class Usage:
     """None where the kernel has no network of its own."""
     net_tx_bytes: int | None = None
     held_bytes: int | None = None
-    """What of the memory the system cannot take back; None where that was not measured."""
+    """Unreclaimable memory; None where that was not measured."""
 
 
 def cores_used(now: Usage, before: Usage | None) -> float | None:
-    """Return cores used between two readings; None for the first."""
+    """Return the CPU cores used between two readings; None for the first reading."""
     if before is None or now.at_s <= before.at_s:
         return None
     return max(0.0, now.cpu_s - before.cpu_s) / (now.at_s - before.at_s)
@@ -36,7 +36,7 @@ def cores_used(now: Usage, before: Usage | None) -> float | None:
 def kernel_values(
     spec: KernelSpec, now: Usage, before: Usage | None, gpus: Mapping[str, Gpu], *, machine_mem_bytes: int
 ) -> dict[str, float]:
-    """Return the kernel values of a sample; rates are absent in the first one. See KernelSample for names and units."""
+    """Return the kernel's metric values; rates are absent for the first reading. KernelSample has the names and units."""
     limit = int(spec.slots.get(MEM) or 0) or machine_mem_bytes
     values: dict[str, float] = {"mem": float(now.mem_bytes), "mem_util": 100 * now.mem_bytes / limit if limit else 0.0}
     cores = cores_used(now, before)
@@ -52,7 +52,7 @@ def kernel_values(
 
 
 def gpu_values(held: Sequence[Gpu]) -> dict[str, float]:
-    """Return means over the GPUs that a kernel holds; nothing when it holds none."""
+    """Return the means over the kernel's GPUs; empty when it has none."""
     if not held:
         return {}
     memory = [100 * gpu.memory_used_bytes / gpu.memory_bytes if gpu.memory_bytes else 0.0 for gpu in held]

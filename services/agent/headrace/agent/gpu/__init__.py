@@ -1,1 +1,1 @@
-"""GPUs of the machine, real or simulated."""
+"""GPU discovery and utilisation: NVML, or simulated."""

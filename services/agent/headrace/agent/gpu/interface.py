@@ -1,4 +1,4 @@
-"""What the agent asks of a machine's GPUs."""
+"""GPU interface: what NVML and the simulation both provide."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from headrace.common.contracts.messages.reports import Gpu
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What kernels do with one GPU, as far as their processors tell. Only a simulation needs it."""
+    """CPU load of the kernels on one GPU. Only the simulation uses it."""
 
     share: float
-    """Sum of the shares that are held."""
+    """Sum of the shares of the GPU that kernels hold."""
     busy_percent: float
     """0–100."""
 
 
 class Gpus(Protocol):
-    """The machine's GPUs."""
+    """GPUs of the machine."""
 
     simulated: bool
 
     async def read(self, loads: Mapping[str, Load]) -> tuple[Gpu, ...]:
-        """Return every GPU as it is now; none on a machine without. Bounded in time, and never raises for a driver's fault."""
+        """Return every GPU with its current use; empty on a machine without.
+
+        Bounded in time; never raises for a driver fault.
+        """

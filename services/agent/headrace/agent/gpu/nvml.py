@@ -1,4 +1,4 @@
-"""NVIDIA GPUs through NVML. It only reads: MIG and all other modes stay as the operator set them."""
+"""NVIDIA GPUs through NVML, read-only: MIG and all other modes stay as the operator set them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ READ_S = 5.0
 
 
 class NvmlGpus:
-    """The machine's NVIDIA GPUs; none where there is no driver. A driver that hangs is shown as it was last seen."""
+    """NVIDIA GPUs of the machine; none without a driver. While the driver hangs, the last reading is returned."""
 
     simulated = False
 
@@ -33,7 +33,7 @@ class NvmlGpus:
         self._complained = False
 
     async def read(self, loads: Mapping[str, Load]) -> tuple[Gpu, ...]:  # noqa: ARG002 - the interface's; real GPUs know themselves
-        """Return the GPUs as the driver shows them."""
+        """Return the GPUs as NVML reports them."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.get_running_loop().run_in_executor(self._thread, self._read)
         try:
@@ -47,7 +47,7 @@ class NvmlGpus:
         return self._last
 
     def close(self) -> None:
-        """Let go of the driver, unless it hangs."""
+        """Shut NVML down, unless the driver hangs."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _read(self) -> tuple[Gpu, ...]:

@@ -1,4 +1,4 @@
-"""GPUs that do not exist, for trying out everything but the computing (product.md, row 74)."""
+"""Simulated GPUs, for trying out everything but computing on a machine without any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HELD_MEMORY = 0.9
 
 
 class SimulatedGpus:
-    """`count` equal GPUs; their utilisation is how busy the processors of the kernels are that hold them."""
+    """`count` equal simulated GPUs; the utilisation of each is the CPU load of the kernels that hold it."""
 
     simulated = True
 
@@ -23,7 +23,7 @@ class SimulatedGpus:
         )
 
     async def read(self, loads: Mapping[str, Load]) -> tuple[Gpu, ...]:
-        """Return the GPUs under `loads`."""
+        """Return the GPUs with utilisation by `loads`."""
         return tuple(self._under(gpu, loads.get(gpu.gpu_id, Load(0, 0))) for gpu in self._gpus)
 
     def _under(self, gpu: Gpu, load: Load) -> Gpu:

@@ -1,1 +1,1 @@
-"""Loops of the agent."""
+"""Loops of the agent: converge (kernels against the plan), health checks."""

@@ -1,4 +1,4 @@
-"""Reconcile loop of kernels: newest plan against what the runtime shows."""
+"""Reconcile loop of kernels: starts and stops until the runtime shows what the newest plan has."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from headrace.common.runtime.loop import Loop
 log = structlog.get_logger()
 _TAIL_LINES = 20
 _TAIL_S = 0.15
-"""For the end of a dead kernel's log; the report of its death must not wait longer."""
+"""Timeout for reading the end of an exited kernel's log; the report of its exit must not wait longer."""
 
 _BEGUN: Final[Mapping[Operation, Reason]] = {
     "start": Reason.of(KernelReason.PREPARING, "its start has begun"),
@@ -46,7 +46,7 @@ _BEGUN: Final[Mapping[Operation, Reason]] = {
 
 
 class Converger:
-    """Starts and stops kernels until the machine is as planned. Operations run beside the passes and never hold them up."""
+    """Reconciler of kernels. Operations run beside the passes and never block them."""
 
     name = "converge"
 
@@ -77,23 +77,23 @@ class Converger:
         self._stopped = asyncio.Event()
         self._may_start = False
         self.after_change: Callable[[], None] = lambda: None
-        """Called when which kernels run may have changed."""
+        """Callback when the set of running kernels may have changed."""
         self.has_looked = False
-        """Whether the runtime's kernels were seen at least once."""
+        """Whether the runtime's kernels were listed at least once."""
         self.runtime_error: str | None = "not looked yet"
-        """Why the runtime's kernels are not known at the moment; None when they are."""
+        """Error of the runtime while its kernels cannot be listed; None when they can."""
 
     def poke(self) -> None:
-        """Ask for a pass soon."""
+        """Request a pass soon."""
         self._loop.poke()
 
     def stop(self) -> None:
-        """End run()."""
+        """Make run() return."""
         self._stopped.set()
         self._loop.stop()
 
     async def run(self) -> None:
-        """Converge until stop(); then, if so set, end all kernels, each within its grace."""
+        """Reconcile until stop(); then, if so set, stop all kernels, each within its grace."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             watcher = group.create_task(self._runtime.watch(self.poke), name="watch")
@@ -108,7 +108,7 @@ class Converger:
             watcher.cancel()
 
     async def _wait_for_a_plan(self) -> None:
-        """Hold back starts from an old plan for a moment: a newer one may be about to arrive."""
+        """Delay starts from an old plan for a moment: a newer plan may be about to arrive."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._first_sync.total_seconds()):
                 await self._plans.confirmed.wait()
@@ -144,7 +144,7 @@ class Converger:
         self.after_change()
 
     async def _note(self, seen: dict[KernelId, SeenKernel]) -> None:
-        """Take in what is seen: adopt what runs without a record, note what has ended."""
+        """Store the observed state: adopt running kernels without a record, record those that exited."""
         specs = self._plans.wanted or {}
         for kernel_id, kernel in seen.items():
             record = self._table.records.get(kernel_id)
@@ -228,7 +228,7 @@ class Converger:
         self._table.forget(kernel_id)
 
     async def _end_all(self, most_s: float) -> None:
-        """End every running kernel, each with SIGKILL after its grace."""
+        """Stop every running kernel, with SIGKILL after its grace, at most `most_s`."""
         with suppress(RuntimeUnavailable):  # with what the last starts made
             await self._note(dict(await self._runtime.list()))
         running = [kernel_id for kernel_id, seen in self._table.seen.items() if seen.phase == "running"]
@@ -250,7 +250,7 @@ class Converger:
 
 
 def _tells_more(kernel: SeenKernel, record: KernelRecord) -> bool:
-    """Return whether the end is news; a runtime may learn its cause a moment after the end itself."""
+    """Return whether the exit is news: a runtime may learn the cause of an exit a moment after it."""
     if record.ending is None or record.ended_for is not None:
         return record.ending is None
     return kernel.exit_reason is not None and kernel.exit_reason.code != record.ending.reason.code

@@ -1,4 +1,4 @@
-"""Health check loop: the main kernels, asked from beside them on the machine."""
+"""Health check loop: probes the running main kernels from the same machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from headrace.agent.checks import Answer, Checker
+from headrace.agent.checks import CheckResult, HealthChecker
 from headrace.agent.domain.health import (
     Check,
     Health,
@@ -16,10 +16,10 @@ from headrace.agent.domain.health import (
     begin,
     due_at,
     finish_check,
-    not_its_own,
+    foreign_answer,
+    port_timed_out,
     resume,
     start_check,
-    too_late,
 )
 from headrace.agent.domain.kernels import KernelRecord
 from headrace.agent.kernel_registry import KernelRegistry
@@ -31,36 +31,45 @@ from headrace.common.runtime.clock import Clock
 
 log = structlog.get_logger()
 _FRESH_EVERY = 6
-"""Of so many checks of a healthy kernel one makes a connection of its own: whether it still accepts them must be seen too."""
+"""One of so many checks of a healthy kernel opens a new connection, to verify that the program still accepts them."""
 _LISTENS_EVERY_S = 10.0
-"""Between looks at where a program listens that does not answer: one reads what /proc says of every process."""
+"""Time between scans for where a program listens that does not answer: each reads /proc of every process."""
 
 
 @dataclass(slots=True)
 class _Watched:
-    """A kernel that is being checked."""
+    """A main kernel under health checks."""
 
     spec: KernelSpec
     port: int
     health: Health
     task: asyncio.Task[None] | None = None
     kept_checks: int = 0
-    """Checks in a row that might use a kept connection."""
+    """Consecutive checks that might reuse an idle connection."""
     listens: str | None = None
-    """Where its program listens, in words, when it does not answer on its port."""
+    """Addresses on which its program listens, as text, when it does not answer on its port."""
     listens_until_s: float = 0.0
-    """When to look at that again, by the loop's clock."""
+    """Time at which that is looked up again, by the event loop's clock."""
 
 
 class Prober:
-    """Drives one health machine per running main kernel. `sync()` after each pass says which those are."""
+    """Runs one health state machine per running main kernel. `sync()` after each pass sets which kernels those are."""
 
     name = "health"
 
     def __init__(
-        self, table: KernelRegistry, checker: Checker, runtime: Runtime, now: Clock, *, port_open_timeout: timedelta
+        self,
+        table: KernelRegistry,
+        checker: HealthChecker,
+        runtime: Runtime,
+        now: Clock,
+        *,
+        port_open_timeout: timedelta,
     ) -> None:
-        """`port_open_timeout`: for programs without a health check, from their start until their port opens."""
+        """Make a prober.
+
+        `port_open_timeout`: for programs without a health check, from their start until their port must be open.
+        """
         self._table = table
         self._open_within_s = port_open_timeout.total_seconds()
         self._checker = checker
@@ -71,11 +80,11 @@ class Prober:
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """End run()."""
+        """Make run() return."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Check until stop()."""
+        """Probe until stop()."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             self.sync()
@@ -86,7 +95,7 @@ class Prober:
                     watched.task.cancel()
 
     def sync(self) -> None:
-        """Begin with kernels that run now, and leave those that do not any more."""
+        """Start probing kernels that run now, and stop probing the others."""
         if self._group is None:
             return
         running = self._running()
@@ -158,17 +167,17 @@ class Prober:
         # After the answer: who took the port before it was asked for, or as it was, is seen.
         problem = await self._runtime.port_problem(spec.kernel_id, port) if answer.passed else None
         if problem is not None:
-            answer = Answer(passed=False, detail=problem.words, reached=True)
+            answer = CheckResult(passed=False, detail=problem.words, reached=True)
         HEALTH_CHECKS.labels("passed" if answer.passed else "failed").inc()
         detail = answer.detail if answer.passed else await self._seen(watched, answer)
         before, record = watched.health, self._table.records.get(spec.kernel_id)
         if record is None or self._watched.get(spec.kernel_id) is not watched:  # it stopped running meanwhile
             return
         if problem is not None and problem.foreign:
-            after = not_its_own(before, check, problem.words)
+            after = foreign_answer(before, check, problem.words)
         else:
             after = finish_check(policy, before, check, passed=answer.passed, detail=detail)
-            after = too_late(policy, after, check, record.started_at or check.started_at)
+            after = port_timed_out(policy, after, check, record.started_at or check.started_at)
         if after.status != before.status:
             log.info(
                 "kernel_health_changed",
@@ -179,8 +188,8 @@ class Prober:
             )
         self._take(watched, after)
 
-    async def _seen(self, watched: _Watched, answer: Answer) -> str:
-        """Return what a failed check saw; of a program that was not reached yet also where it listens instead."""
+    async def _seen(self, watched: _Watched, answer: CheckResult) -> str:
+        """Return what a failed check saw; for a program that did not answer yet also where it listens instead."""
         if answer.reached or watched.health.was_healthy:
             return answer.detail
         now_s = asyncio.get_running_loop().time()
@@ -196,7 +205,7 @@ class Prober:
             return None
 
     def _take(self, watched: _Watched, health: Health) -> None:
-        """Keep `health`; on disk and in the report only when it says something new."""
+        """Store `health`; on disk and in the report only when it changed."""
         watched.health = health
         record = self._table.records.get(watched.spec.kernel_id)
         if record is not None and (record.health is None or _told(record.health) != _told(health)):
@@ -204,7 +213,7 @@ class Prober:
 
 
 def _may_keep(watched: _Watched) -> bool:
-    """Return whether a kept connection will do: the kernel is well, and it is not the turn of a fresh one."""
+    """Return whether an idle connection may be reused: the kernel is healthy, and no fresh connection is due."""
     if watched.health.status != "healthy" or watched.health.failures:
         watched.kept_checks = 0
         return False

@@ -1,4 +1,4 @@
-"""Start of one kernel: folders, port, runtime, pre-start actions; each step said in the report."""
+"""Start of a kernel: folders, host port, runtime, pre-start actions; each step is reported as the kernel's reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from headrace.agent.disk import DiskRoom
+from headrace.agent.disk import DiskMonitor
 from headrace.agent.domain.kernels import KernelRecord, with_log
 from headrace.agent.folders import Folders
 from headrace.agent.hostports import HostPorts
@@ -38,7 +38,7 @@ _DISK_POLL_S = 1.0
 
 
 class Starter:
-    """Starts kernels, a few at a time."""
+    """Starts kernels, `concurrency` at a time."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Starter:
         table: KernelRegistry,
         folders: Folders,
         ports: HostPorts,
-        disk: DiskRoom,
+        disk: DiskMonitor,
         *,
         concurrency: int,
         prestart_timeout: timedelta,
@@ -64,9 +64,9 @@ class Starter:
         self._now = now
 
     async def start(self, spec: KernelSpec) -> None:
-        """Start the kernel, or note why it cannot be. While the disk has no room it waits, and says so.
+        """Start the kernel, or record why it cannot be started. Waits under disk pressure, and reports that.
 
-        Raises RuntimeUnavailable: then a later pass tries again.
+        Raises RuntimeUnavailable; a later pass tries again.
         """
         self._table.put(KernelRecord(spec=spec))
         while True:

@@ -1,1 +1,1 @@
-"""How kernels are run: one interface, several runtimes."""
+"""Runtimes: one interface, and implementations with Docker containers and with plain processes."""

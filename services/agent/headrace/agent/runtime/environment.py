@@ -1,4 +1,4 @@
-"""Environment variables of every kernel, whatever runs it."""
+"""Environment variables of kernels, the same on every runtime."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOME = "/home/work"
 
 
 def identity(spec: KernelSpec, *, port: int, model_path: str) -> dict[str, str]:
-    """Return the variables by which every kernel, on any runtime, knows its port, its model and itself."""
+    """Return the variables that tell a kernel its port, its model and its ids."""
     return {
         "HEADRACE_PORT": str(port),
         "PORT": str(port),
@@ -29,7 +29,7 @@ def identity(spec: KernelSpec, *, port: int, model_path: str) -> dict[str, str]:
 
 
 def permitted(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the tenant's variables without those that Headrace alone sets."""
+    """Return the tenant's variables without those that only Headrace sets."""
     return {name: value for name, value in environ.items() if not is_reserved(name)}
 
 

@@ -1,4 +1,4 @@
-"""Listening TCP sockets, from the text of /proc/net/tcp and tcp6 (proc_net_tcp.5, Linux)."""
+"""Parser of /proc/net/tcp and tcp6: listening TCP sockets (proc_net_tcp.5, Linux)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that listens. `inode` says which of the system's it is."""
+    """A listening socket; `inode` identifies it on the machine."""
 
     inode: str
     host: str
@@ -23,7 +23,7 @@ class Listener:
 
 
 def listeners(table: str) -> Iterator[Listener]:
-    """Yield the sockets of a table that listen; lines that are none of such a table are passed over."""
+    """Yield the listening sockets of a table; malformed lines are skipped."""
     for line in table.splitlines()[1:]:
         if f" {_LISTEN} " not in line:  # most are connections; taking a line apart costs more than a look
             continue
@@ -34,7 +34,7 @@ def listeners(table: str) -> Iterator[Listener]:
 
 
 def in_words(found: Collection[Listener]) -> str:
-    """Return where these listen, each place once, the first few."""
+    """Return the addresses as text, each once, at most the first few."""
     places = [str(one) for one in sorted(found, key=lambda one: (one.port, one.host))]
     places = list(dict.fromkeys(places))
     more = len(places) - _MOST_SHOWN

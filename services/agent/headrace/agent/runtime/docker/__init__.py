@@ -1,1 +1,1 @@
-"""Kernels as Docker containers."""
+"""Docker runtime: a container per kernel."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.agent.domain.rewriting import Rewriting
+from headrace.agent.domain.rewriting import CommandRewriter
 from headrace.agent.runtime.environment import HOME, identity, permitted
 from headrace.agent.runtime.interface import Prepared, StartRefused
 from headrace.common.contracts.messages.plans import KernelSpec
@@ -16,27 +16,27 @@ from headrace.common.contracts.slots import CPU, MEM
 
 LABEL = "headrace."
 _BUILT_IN = ("bridge", "host", "none", "default")
-"""Networks of the engine in which containers have no names."""
+"""Built-in networks of the engine, which resolve no container names."""
 GO = "/run/headrace/go"
 _GATE = f'while [ ! -e {GO} ]; do sleep 0.05 2>/dev/null || sleep 1; done; exec "$@"'
-"""Waits inside the container, where pre-start commands run beside it, and then becomes the program."""
+"""Entrypoint of a gated container: waits while pre-start commands run beside it, then execs the program."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerDefaults:
-    """Defaults of all containers of an agent."""
+    """Settings common to all containers of an agent."""
 
     owner: str
-    """Of the containers: the agent's data folder. Two installations may share an engine and even agent ids."""
+    """Owner label of the containers: the agent's data folder. Two installations may share an engine and even agent ids."""
     bind_address: str
-    """Where container ports are published."""
+    """Address on which container ports are published."""
     pids: int
     shm_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What an image says of itself."""
+    """Configuration of an image: entrypoint, command, user, environment, working directory."""
 
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
@@ -47,7 +47,7 @@ class Image:
 
     @classmethod
     def of(cls, inspected: Mapping[str, Any]) -> Image:
-        """Return it from the engine's inspect answer."""
+        """Parse the engine's inspect answer."""
         config = inspected.get("Config") or {}
         return cls(
             tuple(config.get("Entrypoint") or ()),
@@ -59,12 +59,12 @@ class Image:
 
 
 def container_name(agent_id: str, kernel_id: object) -> str:
-    """Return the one name a kernel's container can have: the engine then refuses a second one."""
+    """Return the unique container name of a kernel: the engine refuses a second one."""
     return f"headrace-{agent_id}-{kernel_id}"
 
 
 def labels(agent_id: str, owner: str, spec: KernelSpec, prepared: Prepared, *, gated: bool) -> dict[str, str]:
-    """Return what a restarted agent needs to know the container again."""
+    """Return the container's labels, by which a restarted agent recognises it."""
     digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
     return {
         LABEL + "agent": agent_id,
@@ -91,7 +91,7 @@ def create_request(
     *,
     gated: bool,
 ) -> dict[str, Any]:
-    """Return the body of the create call. Raises StartRefused when there is nothing to run."""
+    """Return the body of the engine's create call. Raises StartRefused when there is no command to run."""
     program = _program(spec, image)
     entrypoint, command = program[:1], program[1:]
     if gated:
@@ -118,19 +118,19 @@ def create_request(
 
 
 def _endpoint(spec: KernelSpec) -> dict[str, Any]:
-    """The names by which the kernels of a session find each other."""
+    """Return the network aliases by which the kernels of a session resolve each other."""
     return {"Aliases": [f"rank-{spec.rank}", *(["main"] if spec.role == "main" else [])]}
 
 
 def working_dir(image: Image) -> str:
-    """Return the image's own working folder if it names one, else the home."""
+    """Return the image's working directory if it sets one, else the home folder."""
     return image.working_dir if image.working_dir not in {"", "/"} else HOME
 
 
 def _program(spec: KernelSpec, image: Image) -> tuple[str, ...]:
-    """The start command replaces the image's entrypoint and command; without one the image's own run."""
+    """Return the command: the start command replaces the image's entrypoint and command; without one the image's own run."""
     if spec.command:
-        return Rewriting(spec.port, spec.model_path).command(spec.command)
+        return CommandRewriter(spec.port, spec.model_path).command(spec.command)
     program = (*image.entrypoint, *image.command)
     if not program:
         raise StartRefused(
@@ -166,10 +166,12 @@ def _host_config(spec: KernelSpec, prepared: Prepared, common: ContainerDefaults
 
 
 def _gpu_environ(spec: KernelSpec, prepared: Prepared) -> dict[str, str]:
-    """Which GPUs the engine's NVIDIA hook shows (`void`: none; many images say `all`), and of a shared one how much.
+    """Return the variables by which NVIDIA's container hook exposes GPUs (`void`: none.
 
-    A share is the program's scheduler share through CUDA MPS. It holds where an MPS server runs on the machine; elsewhere it is
-    kept by placement only (a program may still use more of the GPU than it was given).
+    Many images say `all`), and a GPU's share.
+
+    A share is the program's scheduler share through CUDA MPS. It is enforced where an MPS server runs on the machine;
+    elsewhere it is kept by placement only (a program may use more of the GPU than it was given).
     """
     shown = [] if prepared.simulated_gpus else [grant.gpu_id for grant in spec.gpus]
     visible = {"NVIDIA_VISIBLE_DEVICES": ",".join(shown) or "void"}

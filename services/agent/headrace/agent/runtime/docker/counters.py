@@ -1,4 +1,4 @@
-"""The engine's statistics as counters. Pure."""
+"""Resource counters of a container, from the engine's statistics. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from headrace.agent.domain.usage import Usage
 
 
 def usage_of(stats: Mapping[str, Any], at_s: float) -> Usage | None:
-    """Return the counters of one statistics answer; None when the container had just ended.
+    """Return the counters of one statistics answer; None when the container had just exited.
 
-    Memory is without the page cache that can be dropped, whose name differs between control groups v1 and v2.
+    Memory is without the reclaimable page cache, whose name differs between control groups v1 and v2.
     """
     cpu = (stats.get("cpu_stats") or {}).get("cpu_usage") or {}
     memory = stats.get("memory_stats") or {}

@@ -1,6 +1,6 @@
-"""The Docker Engine API over its socket: plain asyncio, so that every call can be bounded and cancelled.
+"""Client of the Docker Engine API over its socket, in plain asyncio, so that every call can be bounded and cancelled.
 
-Only what the agent needs. The SDK of the same name blocks a thread per stream and cannot be cancelled.
+It has only the calls that the agent needs. Docker's own SDK blocks a thread per stream and cannot be cancelled.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import aiohttp
 from headrace.agent.runtime.interface import RuntimeUnavailable
 
 _NEWEST = (1, 47)
-"""The newest API version whose answers this client was written for; a newer engine still speaks it."""
+"""Newest API version for which this client was written; newer engines still speak it."""
 
 
 class EngineError(Exception):
-    """The engine refused. `status` is its HTTP status, the text its own words."""
+    """The engine refused a call. `status` is its HTTP status, the text its own message."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -27,20 +27,20 @@ class EngineError(Exception):
 
 
 class Engine:
-    """A client of one Docker engine at `unix:///…` or `http://…`."""
+    """Client of one Docker engine at `unix:///…` or `http://…`."""
 
     def __init__(self, session: aiohttp.ClientSession, base: str, timeout_s: float) -> None:
         self._session = session
         self._base = base
         self.local = isinstance(session.connector, aiohttp.UnixConnector)
-        """Whether its files are this machine's."""
+        """Whether the engine's files are on this machine."""
         self._prefix: str | None = None
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, host: str, *, timeout_s: float) -> AsyncIterator[Engine]:
-        """A client, closed on leaving; nothing is asked yet."""
+        """Yield a client, closed on leaving; does not connect yet."""
         if host.startswith("unix://"):
             connector: aiohttp.BaseConnector = aiohttp.UnixConnector(host.removeprefix("unix://"), limit=0)
             base = "http://docker"
@@ -60,7 +60,10 @@ class Engine:
         data: bytes | None = None,
         timeout_s: float | None = None,
     ) -> Any:
-        """Return the JSON answer (None when it is empty). Raises EngineError, and RuntimeUnavailable when there is none."""
+        """Return the JSON answer (None when it is empty).
+
+        Raises EngineError; RuntimeUnavailable when the engine does not answer.
+        """
         try:
             async with self._request(method, await self._path(path), query, body, data, timeout_s) as response:
                 content = await response.read()
@@ -71,7 +74,7 @@ class Engine:
         return json.loads(content) if content and response.content_type == "application/json" else None
 
     async def read(self, path: str, *, query: Mapping[str, str], limit: int) -> bytes:
-        """Return at most `limit` bytes of an answer. Raises as call(), and EngineError 413 when it is longer."""
+        """Return at most `limit` bytes of an answer. Raises as call() does, and EngineError 413 when it is longer."""
         content = bytearray()
         async with self.stream("GET", path, query=query) as chunks:
             async for chunk in chunks:
@@ -81,7 +84,7 @@ class Engine:
         return bytes(content)
 
     async def missing(self, path: str, query: Mapping[str, str]) -> bool:
-        """Return whether a HEAD of `path` says 404. Raises RuntimeUnavailable."""
+        """Return whether a HEAD of `path` answers 404. Raises RuntimeUnavailable."""
         try:
             async with self._request("HEAD", await self._path(path), query, None, None, None) as response:
                 return response.status == 404
@@ -92,7 +95,7 @@ class Engine:
     async def stream(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The answer's bytes as they come, without an end in time: the caller bounds it. Raises as call()."""
+        """Yield the answer's bytes as they arrive, without a timeout: the caller bounds it. Raises as call() does."""
         try:
             async with self._request(method, await self._path(path), query, body, None, 0.0) as response:
                 if response.status >= 400:
@@ -117,7 +120,7 @@ class Engine:
         data: bytes | None,
         timeout_s: float | None,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        """`timeout_s`: None for the usual one, 0 for none beyond connecting."""
+        """Send a request. `timeout_s`: None for the usual one, 0 for none beyond connecting."""
         timeout = self._timeout
         if timeout_s is not None:
             timeout = aiohttp.ClientTimeout(total=timeout_s or None, sock_connect=self._timeout.total)
@@ -140,5 +143,5 @@ def _message(content: bytes) -> str:
 
 
 def filters(**values: list[str]) -> str:
-    """Return the `filters` parameter of the engine's lists."""
+    """Return the `filters` query parameter of the engine's list calls."""
     return json.dumps(values)

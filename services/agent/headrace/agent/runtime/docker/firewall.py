@@ -1,4 +1,4 @@
-"""The packet filter of the containers, kept in place with iptables where the agent has the right to."""
+"""Packet filter of the containers: installed and kept in place with iptables, where the agent may."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from headrace.agent.domain.networks import Filter, resolvers_in
+from headrace.agent.domain.networks import PacketFilter, resolvers_in
 from headrace.common.contracts.reasons import MAX_QUOTED
 
 log = structlog.get_logger()
@@ -19,17 +19,17 @@ _IPTABLES = ("iptables", "iptables-nft")
 _LEGACY = "iptables-legacy"
 _LEGACY_TABLES = Path("/proc/net/ip_tables_names")
 _IPV6 = Path("/proc/sys/net/ipv6")
-"""Not there on a machine whose kernel has IPv6 switched off."""
+"""Missing on a machine whose kernel has IPv6 disabled."""
 _RESOLV_CONF = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 _CALL_S = 20.0
 _WAIT = ("-w", "10")
-"""For the lock that all users of iptables share."""
+"""Option to wait for the lock that all users of iptables share."""
 _AGAIN_S = 60.0
-"""How old a look may be: whoever reloads the machine's firewall throws the rules away."""
+"""Interval of verification: whoever reloads the machine's firewall flushes the rules."""
 
 
 class Firewall:
-    """Makes the rules, looks now and then whether they still stand, and says why they do not."""
+    """Installs the rules, verifies them periodically, and says why they are not in force."""
 
     def __init__(self, owner: str, allowed: tuple[IPv4Network, ...]) -> None:
         self._owner = owner
@@ -37,10 +37,10 @@ class Firewall:
         self._lock = asyncio.Lock()
         self._looked_at: float | None = None
         self.problem: str | None = "not looked yet"
-        """Why the rules are not in force; None when they are."""
+        """Reason why the rules are not in force; None when they are."""
 
     async def ensure(self, *, now: bool = False) -> str | None:
-        """Return None when the rules are in force, else why not. Looks again after a minute, or at once with `now`."""
+        """Return None when the rules are in force, else why not. Verifies once a minute, or at once with `now`."""
         async with self._lock:
             if now or self._looked_at is None or time.monotonic() - self._looked_at > _AGAIN_S:
                 before, self.problem = self.problem, await self._apply()
@@ -50,7 +50,7 @@ class Firewall:
             return self.problem
 
     async def remove(self) -> None:
-        """Take the rules away, once no container needs them. Where they are in another kind than now, there too."""
+        """Remove the rules, once no container needs them; also those of another iptables backend than the present one."""
         rules = self._filter()
         for tool in _kinds():
             for chain, rule in rules.jumps():
@@ -58,12 +58,12 @@ class Firewall:
             for command in ("-F", "-X"):
                 for chain in rules.chains:
                     await _run(tool, *_WAIT, command, chain)
-            for chain, rule in rules.drops_of_ipv6():
+            for chain, rule in rules.ipv6_drops():
                 await _run(_for_ipv6(tool), *_WAIT, "-D", chain, *rule)
         self._looked_at = None
 
-    def _filter(self) -> Filter:
-        return Filter(self._owner, self._allowed, resolvers_in([_text(path) for path in _RESOLV_CONF]))
+    def _filter(self) -> PacketFilter:
+        return PacketFilter(self._owner, self._allowed, resolvers_in([_text(path) for path in _RESOLV_CONF]))
 
     async def _apply(self) -> str | None:
         rules = self._filter()
@@ -77,15 +77,16 @@ class Firewall:
         for chain, rule in rules.jumps():
             problem = problem or await _put(tool, chain, rule)
         if await asyncio.to_thread(_IPV6.exists):
-            for chain, rule in rules.drops_of_ipv6():
+            for chain, rule in rules.ipv6_drops():
                 problem = problem or await _put(_for_ipv6(tool), chain, rule)
         return None if problem is None else f"the packet filter refused the rules: {problem}"
 
     async def _beside_docker(self) -> tuple[str, str | None]:
-        """Return the iptables in which Docker has its own rules, or why there is none.
+        """Return the iptables command in whose tables Docker has its own rules, or why there is none.
 
-        Linux has two packet filters side by side (nf_tables and the older tables), and a program for each. Rules in the
-        chain DOCKER-USER hold only if that filter's FORWARD leads there, which it does not after a flush either.
+        Linux has two packet filters side by side (nf_tables and the legacy tables), with a command for each. Rules in
+        the chain DOCKER-USER are in force only if that filter's FORWARD chain jumps there, which it does not after a
+        flush either.
         """
         problems = []
         for tool in _kinds():
@@ -97,7 +98,10 @@ class Firewall:
 
 
 def _kinds() -> tuple[str, ...]:
-    """The machine's own choice first. Asking for tables of the older kind makes them: only where they are in use."""
+    """Return the iptables commands to try, the machine's default first.
+
+    Listing legacy tables creates them: they are tried only where they are in use.
+    """
     return (*_IPTABLES, *([_LEGACY] if "filter" in _text(_LEGACY_TABLES).split() else []))
 
 
@@ -106,14 +110,14 @@ def _for_ipv6(tool: str) -> str:
 
 
 async def _put(tool: str, chain: str, rule: tuple[str, ...]) -> str | None:
-    """Put the rule first in the chain if it is not in it. Return None when it stands, else why not."""
+    """Insert the rule at the top of the chain if it is missing. Return None on success, else why not."""
     if await _run(tool, *_WAIT, "-C", chain, *rule) is None:
         return None
     return await _run(tool, *_WAIT, "-I", chain, "1", *rule)
 
 
 async def _run(*command: str, text: str = "") -> str | None:
-    """Return None when the command succeeded, else why not."""
+    """Return None when the command succeeded, else its error."""
     return await asyncio.to_thread(_run_now, command, text)
 
 

@@ -1,4 +1,4 @@
-"""Images: pulled only when they are missing, each at most once at a time."""
+"""Image pulls: only when an image is missing, and one pull per image at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from headrace.agent.runtime.docker.container import Image
 from headrace.agent.runtime.docker.engine import Engine, EngineError
-from headrace.agent.runtime.docker.registries import Registries
+from headrace.agent.runtime.docker.registries import RegistryAllowList
 from headrace.agent.runtime.docker.streams import json_lines
 from headrace.agent.runtime.interface import StartRefused
 from headrace.common.contracts.images import parse_image
@@ -16,17 +16,17 @@ from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class Images:
-    """The engine's images."""
+    """Images of the engine."""
 
-    def __init__(self, engine: Engine, registries: Registries, *, pull_timeout_s: float) -> None:
+    def __init__(self, engine: Engine, registries: RegistryAllowList, *, pull_timeout_s: float) -> None:
         self._engine = engine
         self._registries = registries
         self._pull_timeout_s = pull_timeout_s
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """By image, while somebody wants it: tenants choose the names."""
+        """Lock per image while it is being ensured: tenants choose the names, so locks do not stay."""
 
     async def ensure(self, name: str, progress: Callable[[str], None]) -> Image:
-        """Return what the image says of itself, pulled if it is not there. Raises StartRefused with the engine's words."""
+        """Return the image's configuration, pulling it if it is missing. Raises StartRefused with the engine's message."""
         try:
             parsed = parse_image(name)
         except ValueError as error:  # also: what would lead to another call of the engine

@@ -1,4 +1,4 @@
-"""A bridge network of its own for each session: its kernels find each other, and nobody else finds them."""
+"""Bridge network per session: its kernels reach each other, and no other session reaches them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from headrace.common.contracts.reasons.kernel import KernelReason
 
 log = structlog.get_logger()
 _TRIES = 16
-"""Subnets tried for one network: another user of the engine may take one between looking and making."""
+"""Bound on subnets tried for one network: another client of the engine may take one between choice and creation."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
-    """What the settings say about containers' networks."""
+    """Network settings of containers."""
 
     shared: str | None
     """One network for all containers instead of one for each session."""
@@ -43,7 +43,7 @@ class NetworkPolicy:
 
 
 class SessionNetworks:
-    """Makes a session's network before its first container, and removes it after the last."""
+    """Creates the network of a session before its first container, and removes it after the last."""
 
     def __init__(self, engine: Engine, agent_id: str, owner: str, policy: NetworkPolicy, firewall: Firewall) -> None:
         self._engine = engine
@@ -58,7 +58,7 @@ class SessionNetworks:
         self._rules_removed = False
 
     async def isolation(self) -> Isolation:
-        """Return what keeps containers apart at the moment."""
+        """Return the isolation now in force between containers."""
         if self._policy.shared is not None:
             text = (
                 f"all containers share the network {self._policy.shared}: they reach each other and whatever it reaches"
@@ -79,7 +79,7 @@ class SessionNetworks:
 
     @asynccontextmanager
     async def of(self, session_id: SessionId) -> AsyncIterator[str]:
-        """The network for a container of the session, kept while it is being started. Raises StartRefused."""
+        """Yield the network for a container of the session; it is not removed meanwhile. Raises StartRefused."""
         if self._policy.shared is not None:
             yield self._policy.shared
             return
@@ -94,13 +94,14 @@ class SessionNetworks:
                 del self._starting[session_id]
 
     def sweep_soon(self) -> None:
-        """Look for networks without a session at the next sweep()."""
+        """Make the next sweep() look for networks without a session."""
         self._sweep_due = True
 
     async def sweep(self, used: Collection[SessionId]) -> None:
-        """Remove this agent's networks of other sessions than `used` and those being started, if there may be any.
+        """Remove this agent's networks of sessions that are neither in `used` nor starting, if there may be any.
 
-        What cannot be removed, or not now because a network is being made, waits for the next sweep: it costs no pass.
+        A network that cannot be removed, or not while another one is being created, waits for the next sweep and fails
+        no pass.
         """
         if not self._sweep_due or self._policy.shared is not None or self._lock.locked():
             return
@@ -114,7 +115,7 @@ class SessionNetworks:
             self._sweep_due |= left
 
     async def _remove_all_but(self, used: Collection[SessionId | str]) -> bool:
-        """Return whether a network is left that should not be."""
+        """Remove networks of other sessions; return whether one is left."""
         left = False
         for network in await self._own_networks():
             session = str(network["Labels"].get(f"{LABEL}session"))
@@ -136,7 +137,7 @@ class SessionNetworks:
         return {"filters": filters(label=[f"{LABEL}agent={self._agent_id}", f"{LABEL}data={self._owner}"])}
 
     async def close(self) -> None:
-        """Remove what a last sweep would have, and the packet filter if no network is left that needs it."""
+        """Run a last sweep, and remove the packet filter if no network is left that needs it."""
         with suppress(EngineError, RuntimeUnavailable):
             if self._sweep_due and self._policy.shared is None:
                 query = {"all": "true", **self._own()}
@@ -181,7 +182,7 @@ class SessionNetworks:
         raise StartRefused(KernelReason.NETWORK_UNAVAILABLE, f"no network could be made for its session: {words}")
 
     async def _check_bridge(self, name: str, session_id: SessionId) -> None:
-        """The rules hold only for bridges in the network namespace in which the agent set them."""
+        """Raise StartRefused when the bridge is in another network namespace than the agent's: the rules match only there."""
         bridge = f"/sys/class/net/{bridge_name(self._owner, session_id)}"
         if self._policy.firewall == "required" and not await asyncio.to_thread(os.path.exists, bridge):
             with suppress(EngineError):

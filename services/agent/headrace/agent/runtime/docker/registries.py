@@ -1,4 +1,4 @@
-"""Allow list of image registries: a tenant must not make the engine ask inside the operator's network."""
+"""Allow list of image registries: keeps a tenant from making the engine send requests inside the operator's network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LOOKUP_S = 5.0
 Address = IPv4Address | IPv6Address
 
 
-class Registries:
-    """Lets pass what is listed, and public registries unless only listed ones may be used."""
+class RegistryAllowList:
+    """Allow list of registries: the listed ones, and public ones unless only listed ones are allowed."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Registries:
         self._look_up = look_up or addresses_of
 
     async def check(self, image: ImageName) -> None:
-        """Return when the image's registry may be asked. Raises StartRefused, which says nothing of what is there."""
+        """Raise StartRefused when the image's registry is not allowed; the text does not say what is at that address."""
         if {image.registry, image.host} & self._listed:
             return
         if self._only_listed:
@@ -51,7 +51,7 @@ class Registries:
 
 
 async def addresses_of(host: str) -> Collection[Address]:
-    """Return the addresses of a host; none where its name is not known here (the engine will say so)."""
+    """Resolve a host to its addresses; empty where its name does not resolve here (the engine will report that)."""
     with suppress(ValueError):
         return (ip_address(host),)
     found = []

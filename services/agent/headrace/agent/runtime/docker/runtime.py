@@ -1,4 +1,4 @@
-"""The Docker runtime: each kernel a container, with its limits enforced and without privileges."""
+"""Docker runtime: each kernel is a container, without privileges and with its limits enforced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headrace.agent.runtime.docker.counters import usage_of
 from headrace.agent.runtime.docker.engine import Engine, EngineError, filters
 from headrace.agent.runtime.docker.images import Images
 from headrace.agent.runtime.docker.networks import SessionNetworks
-from headrace.agent.runtime.docker.registries import Registries
+from headrace.agent.runtime.docker.registries import RegistryAllowList
 from headrace.agent.runtime.docker.shared_files import clear_setuid
 from headrace.agent.runtime.docker.shell import ContainerShell
 from headrace.agent.runtime.docker.sockets import listeners_in
@@ -49,13 +49,13 @@ _QUIET_S = 10.0
 
 
 class DockerRuntime:
-    """Runs kernels as containers of one engine. Their labels say whose they are: nothing else is touched."""
+    """Runs kernels as containers of one engine. Labels mark them: no other container is touched."""
 
     def __init__(
         self,
         engine: Engine,
         networks: SessionNetworks,
-        registries: Registries,
+        registries: RegistryAllowList,
         *,
         agent_id: str,
         host: str,
@@ -71,7 +71,7 @@ class DockerRuntime:
         self._states = ContainerStates(engine, host)
 
     async def capacity(self) -> Capacity:
-        """Return the engine's machine, which need not be the agent's own."""
+        """Return the capacity of the engine's machine, which need not be the agent's own."""
         info = await self._call("GET", "/info")
         root = str(info.get("DockerRootDir", ""))
         return Capacity(
@@ -83,7 +83,7 @@ class DockerRuntime:
         )
 
     async def list(self) -> Mapping[KernelId, SeenKernel]:
-        """Return this agent's containers."""
+        """Return the kernels of this agent's containers."""
         query = {"all": "true", "filters": filters(label=self._own)}
         listed = await self._call("GET", "/containers/json", query=query)
         seen = await self._states.seen(listed)
@@ -91,7 +91,10 @@ class DockerRuntime:
         return {kernel.kernel_id: kernel for kernel in seen}
 
     async def start(self, spec: KernelSpec, prepared: Prepared, before: Before | None) -> None:
-        """Create the container, act inside it, start it. With commands to run inside, it waits behind a gate meanwhile."""
+        """Create the container, run the pre-start actions, start it.
+
+        With commands to run inside, it waits behind a gate meanwhile.
+        """
         if spec.image is None:
             raise StartRefused(KernelReason.NO_IMAGE, "the docker runtime needs an image, and none is given")
         gated = any(action.action == "run_command" for action in spec.pre_start_actions)
@@ -115,7 +118,7 @@ class DockerRuntime:
                 self._networks.sweep_soon()
 
     async def stop(self, kernel_id: KernelId, grace_s: float) -> None:
-        """SIGTERM to the program (its init passes it on), SIGKILL to all of the container after the grace."""
+        """Send SIGTERM to the program (its init forwards it), and SIGKILL to the whole container after the grace."""
         name = self._name(kernel_id)
         for number, wait_s in (("SIGTERM", grace_s), ("SIGKILL", _KILL_S)):
             try:
@@ -129,17 +132,17 @@ class DockerRuntime:
         raise RuntimeUnavailable(f"the container did not end within {_KILL_S:g} s of SIGKILL")
 
     async def remove(self, kernel_id: KernelId) -> None:
-        """Remove the container and its anonymous volumes, and its session's network with the last of them."""
+        """Remove the container and its anonymous volumes, and with a session's last container its network."""
         await self._remove(self._name(kernel_id))
         self._networks.sweep_soon()
         await self.list()  # with it goes the network that nobody uses any more
 
     async def port_problem(self, kernel_id: KernelId, port: int) -> PortProblem | None:  # noqa: ARG002 - the interface's
-        """The engine holds the port of a container that runs, and refuses to start one whose port is taken."""
+        """Return None: the engine holds a running container's port, and refuses to start one whose port is taken."""
         return None
 
     async def listens(self, spec: KernelSpec, port: int) -> str | None:  # noqa: ARG002 - the interface's
-        """Look into the container's network, where the agent can see its processes."""
+        """Return where the container listens, from its network namespace, where the agent can see its processes."""
         try:
             about = await self._call("GET", f"/containers/{self._name(spec.kernel_id)}/json")
         except EngineError:
@@ -150,11 +153,11 @@ class DockerRuntime:
         return f"in its container programs listen on {in_words(found)}, and it must be port {spec.port} at all addresses (0.0.0.0)"
 
     async def isolation(self) -> Isolation:
-        """Return what keeps containers apart: networks, and the packet filter where the agent may set it."""
+        """Return the isolation in force: networks, and the packet filter where the agent may install it."""
         return await self._networks.isolation()
 
     async def logs(self, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncGenerator[Sequence[str], None]:
-        """Read the engine's log, whose times are the engine's."""
+        """Read the engine's log, with the engine's timestamps."""
         query = {"stdout": "true", "stderr": "true", "timestamps": "true", "tail": "all" if tail is None else str(tail)}
         try:
             async with (
@@ -177,7 +180,7 @@ class DockerRuntime:
         return {kernel_id: found for kernel_id, task in asked.items() if (found := task.result()) is not None}
 
     async def watch(self, poke: Callable[[], None]) -> None:
-        """Poke at each event of this agent's containers; after a break, poke and listen again."""
+        """Poke at each event of this agent's containers; after a lost connection, poke and subscribe again."""
         query = {
             "filters": filters(type=["container"], event=_EVENTS, label=self._own),
         }
@@ -244,7 +247,7 @@ class DockerRuntime:
             raise kind(KernelReason.START_FAILED, f"the container cannot be started: {error}") from error
 
     async def _remove(self, name: str) -> None:
-        """Remove the container, also one of a start that did not come to its end, and the rights of what it left behind."""
+        """Remove the container, also one of an interrupted start, and clear setuid bits of files it left behind."""
         writable = await self._writable(name)
         try:
             await self._call("DELETE", f"/containers/{name}", query={"force": "true", "v": "true"}, timeout_s=_KILL_S)
@@ -263,7 +266,7 @@ class DockerRuntime:
                 log.warning("setuid_programs_disarmed", container=name, folder=folder.name, count=count)
 
     async def _writable(self, name: str) -> Sequence[Path]:
-        """Return the folders of this machine that the container could write to."""
+        """Return the folders on this machine that are mounted writable into the container."""
         try:
             mounts = (await self._call("GET", f"/containers/{name}/json"))["Mounts"]
         except EngineError as error:
@@ -292,7 +295,7 @@ class DockerRuntime:
 
 
 async def _with_pauses(batches: AsyncIterator[Sequence[str]]) -> AsyncGenerator[Sequence[str], None]:
-    """Yield the batches, and an empty one after each QUIET_S of silence."""
+    """Yield the batches, and an empty one after each QUIET_S without any."""
     following = asyncio.ensure_future(anext(batches, None))
     try:
         while True:

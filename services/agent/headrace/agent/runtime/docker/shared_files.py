@@ -1,4 +1,4 @@
-"""Folders that containers may write to: what they leave there must not give rights to whoever runs it elsewhere."""
+"""Set-user-id programs in shared folders: cleared, because a container may have left them for users outside."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 
 MOST_ENTRIES = 200_000
-"""Looked at in one folder after one container."""
+"""Bound on entries visited in one folder after one container."""
 MOST_LEVELS = 64
-"""Of folders in one another."""
+"""Bound on the depth of nested folders."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def clear_setuid(folder: Path) -> int:
-    """Clear set-user-id and set-group-id of the programs below `folder`. Return how many had one. Blocks.
+    """Clear set-user-id and set-group-id bits of the programs below `folder`. Return how many had one. Blocks.
 
-    Containers themselves cannot use them (no-new-privileges), but another user of the storage could. No link is followed, not
-    even one that another container puts in a folder's place meanwhile: each folder is opened step by step from `folder`.
+    Containers themselves cannot use them (no-new-privileges), but another user of the storage could. No link is
+    followed, not even one that another container puts in a folder's place meanwhile: each directory is opened step by
+    step from `folder`.
     """
     found = looked = 0
     waiting: list[tuple[str, ...]] = [()]
@@ -53,7 +54,10 @@ def _opened(top: int, steps: tuple[str, ...]) -> int:
 
 
 def clear_in(fd: int, most: int) -> tuple[list[str], int, int]:
-    """Return the folders in the one that is open as `fd`, how many entries were looked at, and how many programs had a right."""
+    """Clear the bits in the directory open as `fd`.
+
+    Return its subdirectories, the number of entries, and how many had a bit set.
+    """
     folders: list[str] = []
     looked = found = 0
     with os.scandir(fd) as entries:

@@ -1,4 +1,4 @@
-"""Pre-start actions on Docker: files through the archive calls, which need no shell in the image; commands by exec."""
+"""Pre-start actions on Docker: files through the engine's archive calls, which need no shell in the image; commands by exec."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_OUTPUT = 64 * 1024
 
 
 class ContainerShell:
-    """The inside of a created container; for commands it must be running (behind its gate).
+    """File and command access to a created container; for commands it must be running (behind its gate).
 
     Files belong to the image's user. The engine writes them, so they may also go where that user could not write.
     """
@@ -31,7 +31,7 @@ class ContainerShell:
         self._owner: tuple[int, int] | None = None
 
     async def write(self, path: str, body: bytes, mode: int, *, append: bool) -> None:
-        """Put a file into the container."""
+        """Write a file into the container."""
         place = self._place(path)
         try:
             before = await self._read(place) if append else b""
@@ -42,14 +42,14 @@ class ContainerShell:
             raise ActionFailed(f"{path}: {error}") from error
 
     async def mkdir(self, path: str) -> None:
-        """Make a folder and its parents, those that are missing."""
+        """Create a directory, with missing parents."""
         try:
             await self._folders(self._place(path), *await self._user())
         except EngineError as error:
             raise ActionFailed(f"{path}: {error}") from error
 
     async def run(self, command: Sequence[str]) -> CommandResult:
-        """Run a program in the running container, with its environment, user and working folder."""
+        """Run a command in the running container, with its environment, user and working directory."""
         request = {"AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(command)}
         try:
             made = await self._engine.call("POST", f"{self._path}/exec", body=request)
@@ -66,7 +66,7 @@ class ContainerShell:
         )
 
     async def make_home(self) -> None:
-        """Make the home folder, and the image's user its owner (the engine makes working folders as root)."""
+        """Create the home folder, owned by the image's user (the engine creates working directories as root)."""
         try:
             uid, gid = await self._user()
             await self._folders(HOME, uid, gid)
@@ -76,11 +76,11 @@ class ContainerShell:
             raise ActionFailed(f"{HOME}: {error}") from error
 
     async def open_gate(self) -> None:
-        """Let the program begin."""
+        """Open the gate, so that the program starts."""
         await self._put(_tar_file(GO, b"", 0o444, 0, 0))
 
     async def gate_open(self) -> bool:
-        """Return whether the program was let begin."""
+        """Return whether the gate was opened."""
         return not await self._missing(GO)
 
     def _place(self, path: str) -> str:
@@ -107,7 +107,7 @@ class ContainerShell:
         await self._engine.call("PUT", f"{self._path}/archive", query={"path": "/"}, data=archive)
 
     async def _folders(self, path: str, uid: int, gid: int) -> None:
-        """Make the folders of `path` that are missing; those that exist keep their owner and mode."""
+        """Create the missing directories of `path`; existing ones keep their owner and mode."""
         wanted = []
         while path not in {"/", ""} and await self._missing(path):
             wanted.append(path)
@@ -116,7 +116,7 @@ class ContainerShell:
             await self._put(_tar_folders(reversed(wanted), uid, gid))
 
     async def _user(self) -> tuple[int, int]:
-        """Return the ids of the image's user: given by number, or by a name that its /etc/passwd explains."""
+        """Return uid and gid of the image's user, given as a number or as a name in its /etc/passwd."""
         if self._owner is None:
             user, _, group = self._image.user.partition(":")
             uid, gid = (int(user), 0) if user.isdigit() else await self._named(user)

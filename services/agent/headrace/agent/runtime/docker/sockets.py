@@ -1,4 +1,4 @@
-"""Where the programs of a container listen: its network is seen through its first process. Blocks."""
+"""Listening sockets of a container, through the network namespace of its first process. Blocks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from headrace.agent.runtime.listening import Listener, listeners
 
 _RESOLVER = ip_address("127.0.0.11")
-"""Docker's own name server listens here in containers of user-defined networks."""
+"""Address of Docker's own name server in containers of user-defined networks."""
 
 
 def listeners_in(container_id: str, pid: int) -> list[Listener]:
     """Return the listening sockets of the container whose first process is `pid`.
 
-    None are found where the agent cannot see that process: the engine is on another machine, or the agent itself in a container.
+    Empty where the agent cannot see that process: the engine is on another machine, or the agent itself in a container.
     """
     proc = Path(f"/proc/{pid}")
     try:

@@ -1,4 +1,4 @@
-"""Container states as kernel states: whether the program has begun, runs or ended, and why."""
+"""Kernel states from container states: created, running or exited, and the cause."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class ContainerStates:
-    """Remembers of each container, by its id, what need not be asked again and what only the engine's events tell."""
+    """Cache per container id of facts that do not change, and of those that only the engine's events carry."""
 
     def __init__(self, engine: Engine, host: str) -> None:
         self._engine = engine
         self._host = host
         self._ended: dict[str, tuple[int | None, Reason | None]] = {}
-        """What an exited container is inspected for, once."""
+        """Exit code and cause of each exited container, inspected once."""
         self._dying: set[str] = set()
-        """Containers that the event stream told the end of."""
+        """Containers with a `die` event."""
         self._out_of_memory: set[str] = set()
-        """Those that it told so of; that may come before or after the end itself."""
+        """Containers with an `oom` event, which may come before or after the exit itself."""
         self._released: set[str] = set()
-        """Containers whose program is known to have begun."""
+        """Containers whose gate is known to be open."""
 
     def told(self, action: str | None, container: str) -> None:
-        """Take an event."""
+        """Handle an engine event."""
         if action == "die":
             self._dying.add(container)
         elif action == "oom":
             self._out_of_memory.add(container)
 
     async def seen(self, listed: Sequence[Mapping[str, Any]]) -> list[SeenKernel]:
-        """Return the kernels of all this agent's containers, and forget others than these."""
+        """Return the kernels of all this agent's containers (`listed`), and drop other containers from the cache."""
         ids = {str(row["Id"]) for row in listed}
         self._ended = {key: value for key, value in self._ended.items() if key in ids}
         self._released &= ids
@@ -74,7 +74,10 @@ class ContainerStates:
         )
 
     async def _has_died(self, container: str) -> bool:
-        """The engine tells an end before its list shows it; the container itself is asked then."""
+        """Return whether a container exited although the list says it runs.
+
+        On a `die` event it is inspected, since lists lag.
+        """
         if container not in self._dying:
             return False
         try:

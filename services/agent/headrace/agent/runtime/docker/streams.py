@@ -1,4 +1,4 @@
-"""What the engine sends as streams: multiplexed output, and lines of JSON."""
+"""Decoders of the engine's streams: multiplexed output, and JSON lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def frames(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes
 
 
 async def line_batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[str]]:
-    """Yield the lines of a multiplexed log, as many at once as came at once; over-long ones are cut to MAX_LINE bytes."""
+    """Yield the lines of a multiplexed log, in batches as they arrive; lines are truncated to MAX_LINE bytes."""
     rest = {1: b"", 2: b""}
     batch: list[str] = []
     async for kind, content in frames(chunks):
@@ -40,7 +40,7 @@ async def line_batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[str]]
 
 
 async def json_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-    """Yield the JSON values of a stream with one on each line; what is not JSON is left out."""
+    """Yield the values of a JSON lines stream; lines that are not JSON are skipped."""
     rest = b""
     async for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")

@@ -1,1 +1,1 @@
-"""Kernels as child processes, for trying out and for tests: no isolation."""
+"""Process runtime: a child process per kernel, without isolation; for trying out and for tests."""

@@ -1,4 +1,4 @@
-"""Control groups (versions 1 and 2) that bound the memory of kernels on the process runtime, where the agent may make some."""
+"""Memory limits of kernels by control groups (versions 1 and 2), where the agent may create them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ROOT = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _JOIN_S = 5.0
 NO_GROUP = "-"
-"""In place of the file by which a process joins its group."""
+"""Argument in place of the `cgroup.procs` file when the kernel has no group."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryGroups:
-    """Groups in `base`, one for each kernel, named after the agent and the kernel. Blocks, but on the system's own files."""
+    """Control groups in `base`, one per kernel, named after agent and kernel. Blocks, but only on the cgroup file system."""
 
     base: Path
     owner: str
@@ -31,7 +31,7 @@ class MemoryGroups:
 
     @classmethod
     def find(cls, data: Path, root: Path = _ROOT, own: Path = _OWN) -> MemoryGroups | None:
-        """Return where groups can be made, limited and joined: below the agent's own group, or beside it; None where not."""
+        """Return where the agent can create, limit and join groups: below its own group or beside it; None where it cannot."""
         owner = sha256(str(data).encode()).hexdigest()[:12]
         for base, unified, is_own in _candidates(root, own):
             groups = cls(base, owner, unified)
@@ -40,7 +40,7 @@ class MemoryGroups:
         return None
 
     def make(self, kernel_id: object, limit_bytes: int) -> Path:
-        """Make the kernel's group and return it. Raises OSError, and leaves none then."""
+        """Create the kernel's group with its limit, and return it. Raises OSError, and leaves no group then."""
         group = self.base / f"{self._prefix}{kernel_id}"
         group.mkdir(exist_ok=True)
         try:
@@ -64,7 +64,10 @@ class MemoryGroups:
             (group / second).write_text("0" if self.unified else str(limit_bytes), encoding="ascii")
 
     def sweep(self, known: Collection[str]) -> int:
-        """End what is left in this agent's groups of other kernels than `known`, and remove them; return how many there were."""
+        """Kill processes in this agent's groups of kernels that are not in `known`, and remove the groups.
+
+        Return how many processes.
+        """
         count = 0
         for group in self.base.glob(f"{self._prefix}*"):
             if group.name.removeprefix(self._prefix) not in known:
@@ -77,7 +80,7 @@ class MemoryGroups:
         return f"headrace-{self.owner}-"
 
     def _hand_down(self, *, enable: bool) -> bool:
-        """Return whether groups in `base` can have a bound on memory: version 2 hands controllers down one by one."""
+        """Return whether groups in `base` can have a memory limit: version 2 delegates controllers level by level."""
         if not self.unified:
             return True
         control = self.base / "cgroup.subtree_control"
@@ -90,7 +93,7 @@ class MemoryGroups:
         return False
 
     def _try(self) -> bool:
-        """Make a group, let a process join it, and remove it."""
+        """Return whether a group can be created, joined by a process, and removed."""
         done = False
         with suppress(OSError, subprocess.SubprocessError):
             group = self.make("trial", 2**30)
@@ -104,12 +107,12 @@ class MemoryGroups:
 
 
 def procs_of(group: Path) -> Path:
-    """Return the file into which a process writes itself to join the group."""
+    """Return the group's `cgroup.procs`, into which a process writes itself to join."""
     return group / "cgroup.procs"
 
 
 def kills_in(group: Path) -> int:
-    """Return how many processes of the group were killed because it was at its bound."""
+    """Return how many processes of the group the kernel's OOM killer killed."""
     for name in ("memory.events", "memory.oom_control"):
         with suppress(OSError, ValueError):
             for line in (group / name).read_text(encoding="ascii").splitlines():
@@ -120,7 +123,7 @@ def kills_in(group: Path) -> int:
 
 
 def members(group: Path) -> set[int]:
-    """Return the processes in the group and in those that they made below it: also of what a process cannot shed by itself."""
+    """Return the processes in the group and its subgroups; a process cannot leave them by itself."""
     found: set[int] = set()
     for folder, _, _ in os.walk(group):
         with suppress(OSError, ValueError):
@@ -129,14 +132,14 @@ def members(group: Path) -> set[int]:
 
 
 def remove(group: Path) -> None:
-    """Remove the group and those below it, if no process is left in them."""
+    """Remove the group and its subgroups, if they have no processes."""
     for folder, _, _ in os.walk(group, topdown=False):
         with suppress(OSError):
             Path(folder).rmdir()
 
 
 def _candidates(root: Path, own: Path) -> Iterator[tuple[Path, bool, bool]]:
-    """Yield folders, whether they are of version 2, and whether they are the agent's own group, best first."""
+    """Yield (folder, whether it is version 2, whether it is the agent's own group), best first."""
     with suppress(OSError, ValueError):
         for line in own.read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)

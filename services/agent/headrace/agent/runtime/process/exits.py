@@ -1,4 +1,4 @@
-"""Exit notification by pidfd: told at once when a process ends that is not our child."""
+"""Exit notification by pidfd, for processes that are not children of the agent."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class _Watched:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Exits:
-    """Watches one process per kernel."""
+class ExitWatcher:
+    """Watches the exit of one process per kernel."""
 
     def __init__(self) -> None:
         self._watched: dict[KernelId, _Watched] = {}
         self._poke: Callable[[], None] = lambda: None
 
     def add(self, kernel_id: KernelId, pid: int) -> None:
-        """Watch `pid`; one that is gone already is left to the next look."""
+        """Watch `pid`; one that is gone already is left to the next list()."""
         if kernel_id in self._watched:
             return
         with suppress(ProcessLookupError):
@@ -34,12 +34,12 @@ class Exits:
             asyncio.get_running_loop().add_reader(watched.pidfd, self._ended, kernel_id)
 
     def keep(self, kernel_ids: Set[KernelId]) -> None:
-        """Watch no others than these any more. Whoever looked may not be the one who acts on an end: poke for it."""
+        """Stop watching all other kernels, and poke for those whose process has exited."""
         for kernel_id in self._watched.keys() - kernel_ids:
             self._ended(kernel_id)
 
     async def wait(self, kernel_id: KernelId, pid: int, timeout_s: float) -> bool:
-        """Return whether the kernel's process `pid` ended within `timeout_s`."""
+        """Return whether the kernel's process `pid` exited within `timeout_s`."""
         self.add(kernel_id, pid)
         watched = self._watched.get(kernel_id)
         if watched is None:
@@ -50,7 +50,7 @@ class Exits:
         return watched.ended.is_set()
 
     async def watch(self, poke: Callable[[], None]) -> None:
-        """Call `poke` for each end, until cancelled."""
+        """Call `poke` at each exit, until cancelled."""
         self._poke = poke
         try:
             await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""The folders of one kernel on the process runtime, and what stands for what in it."""
+"""Directory layout of one kernel on the process runtime, and the path substitutions that follow from it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.agent.domain.rewriting import Rewriting
+from headrace.agent.domain.rewriting import CommandRewriter
 from headrace.agent.runtime.environment import HOME, identity, permitted
 from headrace.agent.runtime.interface import Prepared, StartRefused
-from headrace.agent.runtime.process.family import HOME_MARK
+from headrace.agent.runtime.process.process_tree import HOME_MARK
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.reasons.kernel import KernelReason
@@ -24,8 +24,8 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Where one kernel's things are. `root` stands for `/` of a container."""
+class KernelLayout:
+    """Paths of one kernel's files. `root` stands for `/` of a container."""
 
     data: Path
     """The runtime's own folder in the agent's data folder."""
@@ -33,45 +33,48 @@ class Layout:
 
     @property
     def folder(self) -> Path:
-        """Everything but the lock."""
+        """Directory of everything but the lock."""
         return self.data / "kernels" / str(self.kernel_id)
 
     @property
     def root(self) -> Path:
-        """What the program sees as its machine."""
+        """Root directory that the program sees."""
         return self.folder / "root"
 
     @property
     def lock(self) -> Path:
-        """Held by the shim while it lives. Outside of `folder`, so that clearing that cannot free it."""
+        """Lock file, held by the shim while it lives. Outside of `folder`, so that deleting that cannot free it."""
         return self.data / "locks" / str(self.kernel_id)
 
     @property
     def spec(self) -> Path:
-        """The kernel's ids and port."""
+        """File with the kernel's ids and port."""
         return self.folder / "kernel.json"
 
     @property
     def state(self) -> Path:
-        """Written by the shim: process ids."""
+        """File with the process ids, written by the shim."""
         return self.folder / "state.json"
 
     @property
     def exit(self) -> Path:
-        """Written by the shim: exit code."""
+        """File with the exit code, written by the shim."""
         return self.folder / "exit.json"
 
     @property
     def log(self) -> Path:
-        """Written by the shim; `log.1` is the part before."""
+        """Log file, written by the shim; `log.1` is the rotated part before it."""
         return self.folder / "log"
 
     def here(self, path: str) -> Path:
-        """Return where the kernel's `path` lies on this machine; relative ones count from its home."""
+        """Return the host path of the kernel's `path`; a relative one starts at its home."""
         return self.root / (path.lstrip("/") if path.startswith("/") else f"{HOME.lstrip('/')}/{path}")
 
     def make(self, prepared: Prepared) -> None:
-        """Make the folders and the links to the mounts anew. Blocks. Raises StartRefused for a mount that cannot be."""
+        """Create the directories, and the links to the mounts, anew. Blocks.
+
+        Raises StartRefused for a mount that cannot be linked.
+        """
         with suppress(OSError):
             remove_tree(self.folder)
         for folder in (self.lock.parent, self.folder, self.here(HOME), self.here(TMP)):
@@ -88,13 +91,13 @@ class Layout:
                 )
             link.symlink_to(mount.source, target_is_directory=True)
 
-    def rewriting(self, spec: KernelSpec, prepared: Prepared) -> Rewriting:
-        """Return what to replace in the kernel's command and environment."""
+    def rewriting(self, spec: KernelSpec, prepared: Prepared) -> CommandRewriter:
+        """Return the substitutions for the kernel's command and environment."""
         prefixes = {HOME, *(os.path.normpath(mount.target) for mount in prepared.mounts)}
         # /tmp is the program's own only where its pre-start actions put something: elsewhere the word may be the machine's.
         prefixes |= {"/".join(path.split("/")[:3]) for path in _made(spec) if path.startswith(f"{TMP}/")}
         paths = tuple((prefix, str(self.here(prefix))) for prefix in sorted(prefixes))
-        return Rewriting(prepared.host_port, str(self.here(spec.model_path)), spec.port, paths)
+        return CommandRewriter(prepared.host_port, str(self.here(spec.model_path)), spec.port, paths)
 
 
 def _made(spec: KernelSpec) -> set[str]:
@@ -108,9 +111,12 @@ def _made(spec: KernelSpec) -> set[str]:
 
 
 def kernel_environment(
-    spec: KernelSpec, prepared: Prepared, layout: Layout, rewriting: Rewriting, outer: Mapping[str, str]
+    spec: KernelSpec, prepared: Prepared, layout: KernelLayout, rewriting: CommandRewriter, outer: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the whole environment of the kernel. Of the agent's own (`outer`) only harmless names pass: it holds secrets."""
+    """Return the complete environment of the kernel.
+
+    Of the agent's own (`outer`) only an allow list passes: it holds secrets.
+    """
     venv = str(Path(sys.executable).parent)
     home = str(layout.here(HOME))
     environment = {name: outer[name] for name in _INHERITED if name in outer}
@@ -126,7 +132,7 @@ def kernel_environment(
 
 
 def _gpus(spec: KernelSpec, prepared: Prepared) -> dict[str, str]:
-    """A kernel without GPUs is shown none; simulated ones are named, but nothing real stands behind them."""
+    """Return the GPU variables: none visible without GPUs; simulated ones are named, though no device is behind them."""
     ids = ",".join(grant.gpu_id for grant in spec.gpus)
     if prepared.simulated_gpus:
         return {"CUDA_VISIBLE_DEVICES": "-1", "HEADRACE_SIMULATED_GPUS": ids}

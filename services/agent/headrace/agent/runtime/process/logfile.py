@@ -1,4 +1,4 @@
-"""Reading a kernel's log files while the shim writes and rotates them."""
+"""Reader of a kernel's log files while the shim writes and rotates them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _READ = 256 * 1024
 
 
 def last_lines(paths: Sequence[Path], tail: int | None) -> list[str]:
-    """Return the last `tail` whole lines of the files taken together, oldest file first. Blocks."""
+    """Return the last `tail` complete lines of the files together, oldest file first. Blocks."""
     lines: deque[str] = deque(maxlen=tail)
     for path in paths:
         try:
@@ -32,7 +32,7 @@ def last_lines(paths: Sequence[Path], tail: int | None) -> list[str]:
 
 
 class Follower:
-    """Reads the lines of `path` once: those that are there by tail(), then those that are added, over rotations to `path.1`."""
+    """Reads each line of `path` once: existing ones by tail(), then new ones by more(), across rotation to `path.1`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -41,13 +41,13 @@ class Follower:
         self._open()
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
     def tail(self, tail: int | None) -> list[str]:
-        """Return the last `tail` whole lines, older files' first; more() goes on right behind them. Blocks."""
+        """Return the last `tail` complete lines, of rotated files first; more() continues right after them. Blocks."""
         lines: deque[str] = deque(maxlen=tail)
         try:
             older = self._path.with_name(self._path.name + ".1")
@@ -61,7 +61,7 @@ class Follower:
         return list(lines)
 
     def more(self) -> list[str]:
-        """Return the whole lines that came since the last call; at most about 256 KB of them."""
+        """Return the complete lines added since the last call; at most about 256 KB of them."""
         if self._fd is None:
             self._open()
         if self._fd is None:
@@ -95,7 +95,7 @@ def _inode(path: Path) -> int | None:
 async def read_log(
     path: Path, *, tail: int | None, follow: bool, ended: Callable[[], bool]
 ) -> AsyncGenerator[Sequence[str], None]:
-    """Yield batches of lines as Runtime.logs promises. `ended` says whether the program has ended."""
+    """Yield batches of lines as Runtime.logs promises. `ended` returns whether the program has exited."""
     follower = Follower(path) if follow else None
     try:
         if follower is not None:

@@ -1,4 +1,4 @@
-"""Kernels' process trees: identity, CPU time, memory, and the ending of all that belongs to one."""
+"""Process trees of kernels: identity, CPU time, memory, and killing a whole tree."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PASSES = 100
 _LAST_MOMENT_S = 0.02
-"""For what processes that are being killed start in their last moment."""
+"""Time to look for children that processes start while they are being killed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ids:
-    """What the shim wrote about itself and its program."""
+class ProcessIds:
+    """Process ids of a shim and its program, with start times, as the shim wrote them."""
 
     shim: int
     shim_ticks: int
@@ -32,8 +32,8 @@ class Ids:
     boot: str
 
     @classmethod
-    def read(cls, path: Path) -> Ids | None:
-        """Return what stands in `state.json`; None while there is none."""
+    def read(cls, path: Path) -> ProcessIds | None:
+        """Read `state.json`; None when it is missing."""
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             return cls(**{name: found[name] for name in cls.__slots__})
@@ -42,26 +42,25 @@ class Ids:
 
     @property
     def shim_alive(self) -> bool:
-        """Whether this very shim still runs."""
+        """Return whether this very shim still runs (pid and start time match)."""
         return self.boot == boot_id() and _is(self.shim, self.shim_ticks)
 
     @property
     def child_alive(self) -> bool:
-        """Whether this very program still runs."""
+        """Return whether this very program still runs (pid and start time match)."""
         return self.boot == boot_id() and _is(self.child, self.child_ticks)
 
     def kill_group(self, number: int) -> None:
-        """Send the signal to the program's whole process group, if the program still runs."""
+        """Send the signal to the program's process group, if the program still runs."""
         if self.child_alive:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.child, number)
 
 
 def end_all(found: Callable[[], Collection[int]]) -> int:
-    """Kill the processes that `found` names, until it names none that lives; return how many there were. Blocks.
+    """Kill the processes that `found` returns, until it returns none that lives; return how many. Blocks.
 
-    Each is held by a pidfd before it is looked for again, so that a number that the system gave to another program in the
-    meantime is not killed.
+    Each is opened as a pidfd and then looked for again, so that a reused pid is not killed.
     """
     ended: set[int] = set()
     for _ in range(_PASSES):
@@ -116,7 +115,7 @@ def _all() -> tuple[dict[int, Stat], dict[int, list[int]]]:
 
 
 def trees(roots: Iterable[int]) -> Mapping[int, tuple[float, int]]:
-    """Return for each root the CPU seconds and resident bytes of all its living descendants, without the root's own.
+    """Return for each root CPU seconds and resident bytes of all its living descendants, without the root's own.
 
     Memory shared between processes counts in each of them. One pass over /proc serves all roots.
     """
@@ -125,10 +124,10 @@ def trees(roots: Iterable[int]) -> Mapping[int, tuple[float, int]]:
 
 
 def held_memory(root: int, limit: int) -> int:
-    """Return bytes of memory that the descendants of `root` hold and the system cannot take back: not those of mapped files.
+    """Return the bytes of unreclaimable memory of the descendants of `root`, without mapped files.
 
-    Memory shared between them is counted once, which is slow for large processes; hence only if it is above `limit`
-    otherwise.
+    Memory shared between them is counted once, which is slow for large processes; it is done only if the plain sum is
+    above `limit`.
     """
     tree = children_of(root)
     whole = {pid: _field_bytes(pid, "status", ("RssAnon:", "RssShmem:")) for pid in tree}
@@ -138,7 +137,7 @@ def held_memory(root: int, limit: int) -> int:
 
 
 def _field_bytes(pid: int, name: str, fields: tuple[str, ...]) -> int:
-    """Return the sum of the fields, which are in KiB; 0 where the system does not tell."""
+    """Return the sum of the fields, which are in KiB; 0 where the system does not report them."""
     try:
         lines = Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,9 +1,9 @@
-"""The process runtime: kernels as processes of this machine, for trying out and for tests.
+"""Process runtime: kernels as processes of this machine, for trying out and for tests.
 
 It promises no isolation: a kernel runs as the agent's own account, sees the machine's files and network, may write to
-its model folder if the account may, and its cpu slot is counted but not enforced. Its mem slot is enforced where
-the agent may make control groups (a limit on address space would break CUDA and most runtimes); elsewhere it is compared
-with what the kernel's processes use. Use the docker runtime for anything else.
+its model folder if the account may, and its cpu slot is counted but not enforced. Its mem slot is enforced where the
+agent may create control groups (a limit on address space would break CUDA and most runtimes); elsewhere the memory use
+of the kernel's processes is compared with it. Use the docker runtime for anything else.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from uuid import UUID
 import structlog
 
 from headrace.agent.domain.kernels import SeenKernel
-from headrace.agent.domain.rewriting import Rewriting
+from headrace.agent.domain.rewriting import CommandRewriter
 from headrace.agent.domain.usage import Usage
 from headrace.agent.machine import architecture, cpu_count, memory_bytes
 from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import Before, Capacity, PortProblem, Prepared, RuntimeUnavailable, StartRefused
 from headrace.agent.runtime.listening import in_words
 from headrace.agent.runtime.process.cgroups import NO_GROUP, MemoryGroups, procs_of, remove
-from headrace.agent.runtime.process.exits import Exits
-from headrace.agent.runtime.process.family import Listeners, end_marked, listeners_of, strays
-from headrace.agent.runtime.process.layout import Layout, kernel_environment
+from headrace.agent.runtime.process.exits import ExitWatcher
+from headrace.agent.runtime.process.layout import KernelLayout, kernel_environment
 from headrace.agent.runtime.process.logfile import read_log
-from headrace.agent.runtime.process.looking import KernelFiles, Started, is_held
-from headrace.agent.runtime.process.proc import Ids, held_memory, trees
+from headrace.agent.runtime.process.proc import ProcessIds, held_memory, trees
+from headrace.agent.runtime.process.process_tree import PortOwnership, kill_marked, listeners_of, orphaned_kernels
 from headrace.agent.runtime.process.shell import SHIM, LocalShell
+from headrace.agent.runtime.process.state_files import KernelStateFiles, StartRecord, is_held
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.common.contracts.messages.reports import Isolation
@@ -47,37 +47,37 @@ from headrace.common.runtime.removal import remove_tree
 
 log = structlog.get_logger()
 _SHIM_S = 20.0
-"""For the shim to say how the start went, and to clean up after a SIGKILL."""
+"""Timeout for the shim to report the start, and to clean up after a SIGKILL."""
 
 
 class ProcessRuntime:
-    """Runs kernels as processes. Each has a shim (see shim.py) that outlives the agent, so that kernels are adopted."""
+    """Runs kernels as processes. Each has a shim (shim.py) that outlives the agent, so that a restarted agent adopts kernels."""
 
     def __init__(
         self, data: Path, *, host: str, log_bytes: int, environ: Mapping[str, str], groups: MemoryGroups | None = None
     ) -> None:
-        """`groups`: where control groups can be made for kernels; None: nowhere."""
+        """Make a runtime. `groups`: where control groups can be created for kernels; None: nowhere."""
         self._data = data
-        self._files = KernelFiles(data, host)
+        self._files = KernelStateFiles(data, host)
         self._log_bytes = log_bytes
         self._environ = environ
-        self._exits = Exits()
+        self._exits = ExitWatcher()
         self._groups = groups
         log.info(
             "memory_of_kernels",
             bounded=self._groups is not None,
             groups=str(self._groups.base) if self._groups else None,
         )
-        self._listeners = Listeners()
+        self._listeners = PortOwnership()
         self._swept: set[KernelId] = set()
         self._looked_for_strays = False
 
     async def capacity(self) -> Capacity:
-        """Return this machine, within the limits of the control group that the agent runs in."""
+        """Return this machine's capacity, within the limits of the agent's control group."""
         return Capacity(socket.gethostname(), architecture(), cpu_count(), memory_bytes())
 
     async def list(self) -> Mapping[KernelId, SeenKernel]:
-        """Return the kernels whose folders are there. Cheap: a few small files each, of which most are not read again."""
+        """Return the kernels that have a folder. Cheap: a few small files each, mostly cached."""
         found = {}
         with suppress(FileNotFoundError):
             for name in os.listdir(self._data / "kernels"):  # noqa: PTH208 - in every pass, and a Path each is slow
@@ -91,8 +91,8 @@ class ProcessRuntime:
         return found
 
     async def start(self, spec: KernelSpec, prepared: Prepared, before: Before | None) -> None:
-        """Make the kernel's folder, run the actions in it, then its program under a shim."""
-        layout = Layout(self._data, spec.kernel_id)
+        """Create the kernel's folder, run the pre-start actions in it, then the program under a shim."""
+        layout = KernelLayout(self._data, spec.kernel_id)
         if is_held(layout.lock):
             return
         if not spec.command:
@@ -124,13 +124,13 @@ class ProcessRuntime:
             raise
 
     async def stop(self, kernel_id: KernelId, grace_s: float) -> None:
-        """SIGTERM to the whole process group, SIGKILL after the grace; what left the group is killed at the end."""
-        ids = Ids.read(Layout(self._data, kernel_id).state)
+        """Send SIGTERM to the process group, SIGKILL after the grace; processes that left the group are killed last."""
+        ids = ProcessIds.read(KernelLayout(self._data, kernel_id).state)
         if ids is not None:
             await self._stop_shim(kernel_id, ids, grace_s)
         await self._end_kernel(kernel_id)
 
-    async def _stop_shim(self, kernel_id: KernelId, ids: Ids, grace_s: float) -> None:
+    async def _stop_shim(self, kernel_id: KernelId, ids: ProcessIds, grace_s: float) -> None:
         for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, _SHIM_S)):
             if not ids.shim_alive:
                 return
@@ -141,7 +141,7 @@ class ProcessRuntime:
             os.kill(ids.shim, signal.SIGKILL)
 
     def _group(self, spec: KernelSpec) -> Path | None:
-        """Make the group that bounds the kernel's memory."""
+        """Create the control group that limits the kernel's memory."""
         limit = _limit(spec)
         if self._groups is None or not limit:
             return None
@@ -152,23 +152,23 @@ class ProcessRuntime:
             return None
 
     async def _end_kernel(self, kernel_id: KernelId) -> None:
-        """End what its shim left behind."""
+        """Kill the processes that its shim left behind."""
         await self._end_marked(kernel_id, _own_group(kernel_id, self._files.started(kernel_id)))
 
     async def _end_marked(self, kernel_id: object, group: Path | None = None) -> None:
-        count = await asyncio.to_thread(end_marked, str(kernel_id), group)
+        count = await asyncio.to_thread(kill_marked, str(kernel_id), group)
         if count:
             log.info("stray_processes_ended", kernel_id=str(kernel_id), count=count)
 
     async def _end_strays(self, found: Mapping[KernelId, SeenKernel]) -> None:
-        """End what outlived its shim, once for each kernel, and what outlived its kernel's folder, once for this agent."""
+        """Kill processes that outlived their shim (once per kernel) or their kernel's folder (once per agent)."""
         left = {kernel_id for kernel_id, seen in found.items() if seen.phase == "exited" and seen.exit_code is None}
         for kernel_id in left - self._swept:
             await self._end_kernel(kernel_id)
         self._swept = left
         if not self._looked_for_strays:
             self._looked_for_strays = True
-            for stray in await asyncio.to_thread(strays, self._data, found):
+            for stray in await asyncio.to_thread(orphaned_kernels, self._data, found):
                 await self._end_marked(stray)
             if self._groups is not None:
                 count = await asyncio.to_thread(self._groups.sweep, {str(kernel_id) for kernel_id in found})
@@ -177,8 +177,8 @@ class ProcessRuntime:
 
     async def remove(self, kernel_id: KernelId) -> None:
         """Kill what runs, then delete the kernel's folder."""
-        layout = Layout(self._data, kernel_id)
-        group = _own_group(kernel_id, Started.read(layout))
+        layout = KernelLayout(self._data, kernel_id)
+        group = _own_group(kernel_id, StartRecord.read(layout))
         await self.stop(kernel_id, 0.0)
         with suppress(OSError):  # what cannot be deleted must not keep the kernel
             await asyncio.to_thread(remove_tree, layout.folder)
@@ -188,11 +188,11 @@ class ProcessRuntime:
 
     def logs(self, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncGenerator[Sequence[str], None]:
         """Read the shim's log files."""
-        layout = Layout(self._data, kernel_id)
+        layout = KernelLayout(self._data, kernel_id)
         return read_log(layout.log, tail=tail, follow=follow, ended=lambda: not is_held(layout.lock))
 
     async def usage(self) -> Mapping[KernelId, Usage]:
-        """Return CPU time and resident memory of each kernel's process tree; a process has no network of its own."""
+        """Return CPU time and resident memory of each kernel's process tree; a process has no network counters of its own."""
         seen = await self.list()
         shims = {
             kernel_id: ids.shim
@@ -202,7 +202,7 @@ class ProcessRuntime:
         return await asyncio.to_thread(self._measure, shims)
 
     def _measure(self, shims: Mapping[KernelId, int]) -> dict[KernelId, Usage]:
-        """Sum up each tree. What of its memory cannot be taken back is looked at only where all of it is above the limit."""
+        """Sum up each process tree. Unreclaimable memory is measured only where the total is above the limit."""
         measured, now = trees(shims.values()), time.monotonic()
         found = {}
         for kernel_id, shim in shims.items():
@@ -216,7 +216,7 @@ class ProcessRuntime:
         return found
 
     async def port_problem(self, kernel_id: KernelId, port: int) -> PortProblem | None:
-        """Compare who listens on the port with the kernel's own processes."""
+        """Compare the owners of the listening sockets on the port with the kernel's processes."""
         if self._listeners.is_own(kernel_id, port):
             return None
         ids = self._files.ids(kernel_id)
@@ -225,7 +225,7 @@ class ProcessRuntime:
         return await asyncio.to_thread(self._listeners.problem, kernel_id, ids.shim, port)
 
     async def listens(self, spec: KernelSpec, port: int) -> str | None:
-        """Look for listening sockets that the kernel's own processes hold."""
+        """Return the listening sockets of the kernel's own processes, as text."""
         ids = self._files.ids(spec.kernel_id)
         found = [] if ids is None else await asyncio.to_thread(listeners_of, spec.kernel_id, ids.shim)
         if not found:
@@ -234,22 +234,22 @@ class ProcessRuntime:
         return f"its processes listen on {in_words(found)}, and its port is {port}{instead}"
 
     async def isolation(self) -> Isolation:
-        """Return that nothing keeps kernels apart."""
+        """Return that there is no isolation between kernels."""
         text = "kernels run as the agent's own account: each may read what the account may, and reach all that the machine reaches"
         text += "; control groups bound their memory" if self._groups else "; nothing bounds their memory"
         return Isolation(level="none", text=text)
 
     async def watch(self, poke: Callable[[], None]) -> None:
-        """Poke when a shim ends; the system tells at once (pidfd)."""
+        """Poke when a shim exits; pidfds report it at once."""
         await self._exits.watch(poke)
 
-    def _make(self, layout: Layout, spec: KernelSpec, prepared: Prepared) -> None:
+    def _make(self, layout: KernelLayout, spec: KernelSpec, prepared: Prepared) -> None:
         layout.make(prepared)
-        Started(
+        StartRecord(
             spec.session_id, spec.service_id, prepared.host_port, datetime.now(UTC), _limit(spec), self._group(spec)
         ).write(layout)
 
-    async def _launch(self, layout: Layout, command: Sequence[str], environ: Mapping[str, str]) -> None:
+    async def _launch(self, layout: KernelLayout, command: Sequence[str], environ: Mapping[str, str]) -> None:
         try:
             process = await self._shim(layout, command, environ)
         except OSError as error:
@@ -267,12 +267,12 @@ class ProcessRuntime:
             raise StartRefused(
                 KernelReason.START_FAILED, f"the program could not be started: {answer or 'its shim ended'}"
             )
-        ids = Ids.read(layout.state)
+        ids = ProcessIds.read(layout.state)
         if ids is not None:
             self._exits.add(layout.kernel_id, ids.shim)
 
-    async def _shim(self, layout: Layout, command: Sequence[str], environ: Mapping[str, str]) -> Process:
-        started = Started.read(layout)
+    async def _shim(self, layout: KernelLayout, command: Sequence[str], environ: Mapping[str, str]) -> Process:
+        started = StartRecord.read(layout)
         group = str(procs_of(started.group)) if started is not None and started.group is not None else NO_GROUP
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -293,20 +293,20 @@ class ProcessRuntime:
         )
 
     def _look(self, name: str) -> SeenKernel | None:
-        """Return the kernel of the folder `name`, and learn of its end from now on."""
+        """Return the observed state of the kernel in folder `name`, and watch for its exit from now on."""
         try:
             kernel_id = KernelId(UUID(name))
         except ValueError:  # none of ours
             return None
-        seen = self._files.look(kernel_id)
+        seen = self._files.observe(kernel_id)
         ids = self._files.ids(kernel_id) if seen is not None and seen.phase == "running" else None
         if ids is not None:
             self._exits.add(kernel_id, ids.shim)
         return seen
 
 
-def _own_group(kernel_id: KernelId, started: Started | None) -> Path | None:
-    """Return the kernel's control group. The file is within the program's reach: nothing else may be named in it."""
+def _own_group(kernel_id: KernelId, started: StartRecord | None) -> Path | None:
+    """Return the kernel's control group. The program can write the file, so it may name no other group."""
     group = started.group if started is not None else None
     own = group is not None and group.name.startswith("headrace-") and group.name.endswith(str(kernel_id))
     return group if own else None
@@ -316,8 +316,8 @@ def _limit(spec: KernelSpec) -> int:
     return int(spec.slots.get(MEM) or 0)
 
 
-def _command(spec: KernelSpec, rewriting: Rewriting) -> tuple[str, ...]:
-    """Return the words to run. A program given by a path that exists on this machine stays as it is."""
+def _command(spec: KernelSpec, rewriting: CommandRewriter) -> tuple[str, ...]:
+    """Return the words of the command. A program given by a path that exists on this machine is not rewritten."""
     words = rewriting.command(spec.command)
     program = spec.command[0]
     if program.startswith("/") and os.access(program, os.X_OK) and not os.access(words[0], os.X_OK):

@@ -1,4 +1,4 @@
-"""Pre-start actions on the process runtime: files stay in the kernel's own folder."""
+"""Pre-start actions on the process runtime: files stay inside the kernel's own folder."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from headrace.agent.domain.rewriting import Rewriting
+from headrace.agent.domain.rewriting import CommandRewriter
 from headrace.agent.runtime.environment import HOME
 from headrace.agent.runtime.interface import ActionFailed, CommandResult, Prepared
-from headrace.agent.runtime.process.layout import TMP, Layout
+from headrace.agent.runtime.process.layout import TMP, KernelLayout
 
 SHIM = Path(__file__).with_name("shim.py")
 MAX_OUTPUT = 64 * 1024
 
 
 class LocalShell:
-    """The inside of a kernel that is a folder on this machine."""
+    """File and command access to a kernel that is a folder on this machine."""
 
-    def __init__(self, layout: Layout, prepared: Prepared, rewriting: Rewriting, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, layout: KernelLayout, prepared: Prepared, rewriting: CommandRewriter, environ: Mapping[str, str]
+    ) -> None:
         self._layout = layout
         self._rewriting = rewriting
         self._environ = environ
@@ -39,7 +41,7 @@ class LocalShell:
         await asyncio.to_thread(self._mkdir, path)
 
     async def run(self, command: Sequence[str]) -> CommandResult:
-        """Run a program as the kernel's would run; it and its children die with the agent or when cancelled."""
+        """Run a command with the kernel's environment; it and its children are killed with the agent, or on cancellation."""
         words = self._rewriting.command(command)
         cwd = str(self._layout.here(HOME))
         process = await asyncio.create_subprocess_exec(
@@ -66,7 +68,7 @@ class LocalShell:
         return CommandResult(code if code >= 0 else 128 - code, _text(out), _text(err))
 
     def _place(self, path: str) -> Path:
-        """Return where `path` lies here. Raises ActionFailed where the kernel may not write."""
+        """Return the host path of `path`. Raises ActionFailed where the kernel may not write."""
         clean = os.path.normpath(path if path.startswith("/") else f"{HOME}/{path}")
         if not any(clean == allowed or clean.startswith(allowed + "/") for allowed in self._allowed):
             raise ActionFailed(

@@ -38,23 +38,23 @@ DRAIN_S = 1.0
 REAP_S = 5.0
 LOCK_TRIES = 20
 REPAINT_S = 1.0
-"""How often a line is written of what a progress bar shows, which repaints its line and does not end it."""
+"""Interval at which an unfinished line is written that a progress bar repaints."""
 
 
 def stamp() -> str:
-    """Return the present time as log lines carry it."""
+    """Return the current time in the format of log lines."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")  # noqa: UP017 - any Python 3
 
 
 def write_json(path: Path, value: dict[str, object]) -> None:
-    """Replace `path` whole. As common's write_atomically() does it, which no program without site packages can import."""
+    """Replace `path` atomically. Like common's write_atomically(), which a program without site packages cannot import."""
     new = path.with_name(f".{path.name}.new")
     new.write_text(json.dumps(value), encoding="utf-8")
     new.replace(path)
 
 
 class LogWriter:
-    """Cuts output into lines, gives each its time, and keeps two files of at most `max_bytes` together."""
+    """Splits output into lines, adds the time, and keeps two files of together at most `max_bytes`."""
 
     def __init__(self, path: Path, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
@@ -66,7 +66,7 @@ class LogWriter:
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        """Write the lines that `data` completes, and what a progress bar shows, at most once in REPAINT_S."""
+        """Write the lines that `data` completes; repaints of a progress bar at most once in REPAINT_S."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         while len(self._rest) > MAX_LINE:
             lines.append(self._rest[:MAX_LINE])
@@ -82,7 +82,7 @@ class LogWriter:
             self._write(lines)
 
     def close(self) -> None:
-        """Write what stands without a line end."""
+        """Write the last incomplete line."""
         if self._rest:
             self._write([self._rest])
             self._rest = b""
@@ -107,12 +107,12 @@ class LogWriter:
 
 
 def prctl(option: int, value: int) -> None:
-    """Call prctl(2); what the kernel does not know is done without."""
+    """Call prctl(2); an option that this kernel does not know is ignored."""
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def start_ticks(pid: int) -> int:
-    """Return when `pid` started, in clock ticks since boot; 0 if it is gone."""
+    """Return the start time of `pid` in clock ticks since boot; 0 if it is gone."""
     with suppress(OSError, IndexError):
         return int(
             Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
@@ -121,7 +121,7 @@ def start_ticks(pid: int) -> int:
 
 
 def end_orphans(log_fd: int, log: LogWriter) -> None:
-    """Kill everything that the program left behind, which are now this process's children, and take the rest of its output."""
+    """Kill all processes that the program left behind (now children of this one), and read the rest of its output."""
     deadline = time.monotonic() + REAP_S
     while time.monotonic() < deadline:
         for pid in own_children():
@@ -156,7 +156,7 @@ def own_children() -> list[int]:
 
 
 def keep(folder: Path, log: LogWriter, child: subprocess.Popen[bytes], output: int) -> None:
-    """Copy output until the program ends; then clean up and write its exit code."""
+    """Copy output until the program exits; then kill what it left, and write its exit code."""
     pidfd = os.pidfd_open(child.pid)
     poller = select.poll()
     poller.register(output, select.POLLIN | select.POLLHUP)
@@ -181,7 +181,7 @@ def keep(folder: Path, log: LogWriter, child: subprocess.Popen[bytes], output: i
 
 
 def say(text: str) -> None:
-    """Tell the agent, and let go of it."""
+    """Write the result line to the agent, and close the pipe."""
     with suppress(OSError):
         os.write(1, text.encode("utf-8", "replace")[:4000] + b"\n")
     null = os.open(os.devnull, os.O_RDWR)
@@ -190,7 +190,7 @@ def say(text: str) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Carry out the module's docstring."""
+    """Entry point: do what the module's docstring says."""
     if argv[0] == "--bound":
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.chdir(argv[1])
@@ -210,7 +210,7 @@ def main(argv: list[str]) -> None:
 
 
 def take(fd: int) -> bool:
-    """Return whether the lock could be taken. An agent that looks whether it is held holds it for a moment itself."""
+    """Return whether the lock was taken. Retries, because an agent that tests the lock holds it for a moment."""
     for _ in range(LOCK_TRIES):
         with suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -220,7 +220,7 @@ def take(fd: int) -> bool:
 
 
 def run(folder: Path, log: LogWriter, cwd: str, group: str, program: list[str]) -> None:
-    """Start the program, tell the agent how that went, and keep it."""
+    """Start the program, report the result to the agent, and supervise it."""
 
     def in_child() -> None:
         if group != "-":

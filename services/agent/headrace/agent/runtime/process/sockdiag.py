@@ -26,7 +26,7 @@ _MOST_READS = 10_000
 
 
 def listening_sockets() -> list[tuple[int, str]]:
-    """Return port and inode of each socket that listens, at any address. Blocks for a moment. Raises OSError."""
+    """Return (port, inode) of each listening socket, whatever its address. Blocks for a moment. Raises OSError."""
     found: list[tuple[int, str]] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
         netlink.settimeout(_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""State of a kernel from its files on the process runtime: what it was started with, and whether it runs. Blocks."""
+"""Observed state of kernels on the process runtime, read from their files: how each was started, and whether it runs. Blocks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from uuid import UUID
 
 from headrace.agent.domain.kernels import Phase, SeenKernel
 from headrace.agent.runtime.process.cgroups import kills_in
-from headrace.agent.runtime.process.layout import Layout
-from headrace.agent.runtime.process.proc import Ids
+from headrace.agent.runtime.process.layout import KernelLayout
+from headrace.agent.runtime.process.proc import ProcessIds
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
@@ -26,21 +26,21 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """What a kernel was started with."""
+class StartRecord:
+    """Record of a kernel's start: session and service, host port, mem slot, control group."""
 
     session_id: SessionId
     service_id: ServiceId | None
     port: int
     created_at: datetime
     mem_bytes: int | None
-    """Its mem slot; 0: none, None: an older version started it, which did not say."""
+    """Its mem slot; 0: none, None: started by an older version, which did not record it."""
     group: Path | None
-    """Its control group: where it was made, which may not be where this agent would make one."""
+    """Its control group, as created; this agent might create it elsewhere."""
 
     @classmethod
-    def read(cls, layout: Layout) -> Started | None:
-        """Return what is written; None where that cannot be read."""
+    def read(cls, layout: KernelLayout) -> StartRecord | None:
+        """Read the record; None when it is missing or cannot be read."""
         try:
             found = json.loads(layout.spec.read_text(encoding="utf-8"))
             return cls(
@@ -54,8 +54,8 @@ class Started:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def write(self, layout: Layout) -> None:
-        """Write it down, whole or not at all. Raises OSError."""
+    def write(self, layout: KernelLayout) -> None:
+        """Write the record atomically. Raises OSError."""
         found = {
             "session_id": str(self.session_id),
             "service_id": str(self.service_id) if self.service_id else None,
@@ -67,10 +67,10 @@ class Started:
         write_atomically(layout.spec, json.dumps(found).encode(), durable=False)
 
 
-class KernelFiles:
-    """What the files of this runtime's kernels say; each is read again only when another one stands in its place.
+class KernelStateFiles:
+    """Cache of the kernels' state files; a file is read again only after it was replaced.
 
-    They are looked at in every pass and for every health check, and change twice in a kernel's life.
+    They are consulted in every pass and for every health check, and change twice in a kernel's life.
     """
 
     def __init__(self, data: Path, host: str) -> None:
@@ -79,12 +79,12 @@ class KernelFiles:
         self._known: dict[KernelId, _Files] = {}
 
     def keep(self, kernel_ids: Collection[KernelId]) -> None:
-        """Forget other kernels than these."""
+        """Drop other kernels from the cache."""
         for gone in self._known.keys() - kernel_ids:
             del self._known[gone]
 
-    def look(self, kernel_id: KernelId) -> SeenKernel | None:
-        """Return the kernel as it is now; None where there is none, or its files cannot be read."""
+    def observe(self, kernel_id: KernelId) -> SeenKernel | None:
+        """Return the kernel's observed state; None where there is none, or its files cannot be read."""
         files = self._of(kernel_id)
         started = files.started.read()
         if started is None:
@@ -113,32 +113,32 @@ class KernelFiles:
             exit_reason=reason,
         )
 
-    def ids(self, kernel_id: KernelId) -> Ids | None:
-        """Return what the kernel's shim wrote; None while there is nothing."""
+    def ids(self, kernel_id: KernelId) -> ProcessIds | None:
+        """Return the process ids that the kernel's shim wrote; None before it did."""
         return self._of(kernel_id).ids.read()
 
-    def started(self, kernel_id: KernelId) -> Started | None:
-        """Return what the kernel was started with; None where that cannot be read."""
+    def started(self, kernel_id: KernelId) -> StartRecord | None:
+        """Return the record of the kernel's start; None when it cannot be read."""
         return self._of(kernel_id).started.read()
 
     def _of(self, kernel_id: KernelId) -> _Files:
         files = self._known.get(kernel_id)
         if files is None:
-            files = self._known[kernel_id] = _Files(Layout(self._data, kernel_id))
+            files = self._known[kernel_id] = _Files(KernelLayout(self._data, kernel_id))
         return files
 
 
 class _Files:
-    """The files of one kernel."""
+    """Cached files of one kernel."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.started = _KeptFile(layout.spec, lambda: Started.read(layout))
-        self.ids = _KeptFile(layout.state, lambda: Ids.read(layout.state))
+    def __init__(self, layout: KernelLayout) -> None:
+        self.started = _KeptFile(layout.spec, lambda: StartRecord.read(layout))
+        self.ids = _KeptFile(layout.state, lambda: ProcessIds.read(layout.state))
         self.exit, self.lock = str(layout.exit), str(layout.lock)
 
 
 class _KeptFile(Generic[T]):
-    """A file that is only ever replaced whole, and what it says. What could not be read is tried again each time."""
+    """Cached content of a file that is only ever replaced whole. A failed read is tried again each time."""
 
     def __init__(self, path: Path, read: Callable[[], T | None]) -> None:
         self._path = str(path)

@@ -1,4 +1,4 @@
-"""Process tree of a kernel, and which of its processes owns a listening socket. From /proc; blocks."""
+"""Process tree of a kernel, and the owners of listening sockets, from /proc. Blocks."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from headrace.agent.runtime.process.sockdiag import listening_sockets
 from headrace.common.contracts.ids import KernelId
 
 MARK = "HEADRACE_KERNEL_ID"
-"""In the environment of every process of a kernel that did not clear it."""
+"""Environment variable with the kernel's id, in every process of a kernel that did not clear it."""
 HOME_MARK = "HEADRACE_RUNTIME_DIR"
-"""Beside it: the runtime's folder, which tells the agents of one machine apart."""
+"""Environment variable with the runtime's folder, which distinguishes the agents of one machine."""
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
-_HOLDS_S = 2.0
-"""How long a look at the system's sockets holds for kernels whose ports were seen to be their own: every check of every kernel
+_CACHE_S = 2.0
+"""Lifetime of the cached socket table, for kernels whose ports are known to be their own: every check of every kernel
 asks for it."""
 
 
-class Listeners:
-    """Says whether a kernel's port is its own, and remembers what it found."""
+class PortOwnership:
+    """Tells whether a kernel's port is its own, with a short-lived cache."""
 
     def __init__(self, read: Callable[[], Mapping[int, frozenset[str]]] | None = None) -> None:
-        """`read`: the sockets that listen on the machine, by port."""
+        """Make an empty cache. `read` returns the inodes of the machine's listening sockets by port."""
         self._read = read or listening
         self._own: dict[KernelId, frozenset[str]] = {}
-        """Listening sockets that were seen to be the kernel's own."""
+        """Listening sockets known to be the kernel's own."""
         self._lock = threading.Lock()
         self._found: Mapping[int, frozenset[str]] = {}
-        self._read_at_s = -_HOLDS_S
+        self._read_at_s = -_CACHE_S
 
     def keep(self, kernel_ids: Collection[KernelId]) -> None:
-        """Forget other kernels than these."""
+        """Drop other kernels from the cache."""
         self._own = {key: value for key, value in self._own.items() if key in kernel_ids}
 
     def is_own(self, kernel_id: KernelId, port: int) -> bool:
-        """Return whether a moment ago just those sockets listened on `port` that were seen to be the kernel's. Does not block."""
+        """Return whether, a moment ago, only the kernel's known sockets listened on `port`. Does not block."""
         own = self._own.get(kernel_id)
-        return own is not None and time.monotonic() - self._read_at_s < _HOLDS_S and own == self._found.get(port)
+        return own is not None and time.monotonic() - self._read_at_s < _CACHE_S and own == self._found.get(port)
 
     def problem(self, kernel_id: KernelId, shim: int, port: int) -> PortProblem | None:
-        """Return who listens on `port` though not of the kernel, or that nobody does; None when only the kernel does."""
+        """Return who else listens on `port`, or that nobody does; None when only the kernel does."""
         sockets = self._sockets(port, self._own.get(kernel_id))
         if not sockets:  # as for a moment while a program opens its port anew
             return PortProblem(f"nobody listens on port {port} any more", foreign=False)
         if sockets == self._own.get(kernel_id):
             return None
-        processes = family(kernel_id, shim)
+        processes = process_tree(kernel_id, shim)
         own = frozenset(held_by(processes, sockets))
         if own == sockets:
             self._own[kernel_id] = own
@@ -68,27 +68,27 @@ class Listeners:
         return PortProblem(f"port {port} is held by another program{holder}, not by this replica's own", foreign=True)
 
     def _sockets(self, port: int, own: frozenset[str] | None) -> frozenset[str]:
-        """Return who listens on `port`: now, or a moment ago where that was the kernel's `own` sockets only."""
+        """Return the sockets that listen on `port`; from the cache while those are the kernel's `own` only."""
         with self._lock:
             now_s = time.monotonic()
-            if own is None or own != self._found.get(port) or now_s - self._read_at_s >= _HOLDS_S:
+            if own is None or own != self._found.get(port) or now_s - self._read_at_s >= _CACHE_S:
                 self._found, self._read_at_s = self._read(), now_s
             return self._found.get(port, frozenset())
 
 
-def family(kernel_id: KernelId, shim: int) -> set[int]:
-    """Return the kernel's processes: what descends from its shim, and what carries its mark."""
+def process_tree(kernel_id: KernelId, shim: int) -> set[int]:
+    """Return the kernel's processes: descendants of its shim, and processes with its environment marker."""
     return children_of(shim) | set(marked(str(kernel_id)))
 
 
 def marked(kernel_id: str) -> Iterator[int]:
-    """Yield the processes whose environment names the kernel."""
+    """Yield the processes whose environment carries the kernel's id."""
     mark = f"{MARK}={kernel_id}".encode()
     return (pid for pid, words in _environments() if mark in words)
 
 
-def strays(data: Path, known: Collection[KernelId]) -> set[str]:
-    """Return the ids of kernels of the runtime at `data` of which processes live though they are not `known` any more."""
+def orphaned_kernels(data: Path, known: Collection[KernelId]) -> set[str]:
+    """Return the ids of kernels that are not `known` any more, of which processes of the runtime at `data` still live."""
     home, own, mark = f"{HOME_MARK}={data}".encode(), {str(kernel_id) for kernel_id in known}, f"{MARK}=".encode()
     named = set()
     for _, words in _environments():
@@ -97,12 +97,11 @@ def strays(data: Path, known: Collection[KernelId]) -> set[str]:
     return named - own
 
 
-def end_marked(kernel_id: str, group: Path | None = None) -> int:
-    """Kill every process that carries the kernel's mark or is in its control group, until none is left; return how many there
-    were. Blocks.
+def kill_marked(kernel_id: str, group: Path | None = None) -> int:
+    """Kill all processes with the kernel's marker or in its control group, until none is left; return how many. Blocks.
 
-    Programs that made themselves daemons left the tree and the process group. They cannot leave the control group by
-    themselves; where there is none, the environment that they were started with tells those that did not clear it.
+    Daemons have left the process tree and the process group. They cannot leave the control group by themselves; where
+    there is none, the environment they were started with identifies those that did not clear it.
     """
     return end_all(lambda: {*marked(kernel_id), *(() if group is None else members(group))})
 
@@ -114,7 +113,7 @@ def _environments() -> Iterator[tuple[int, list[bytes]]]:
 
 
 def listening() -> dict[int, frozenset[str]]:
-    """Return the inodes of the sockets that listen, at any address, by port."""
+    """Return the inodes of all listening sockets, by port, whatever their address."""
     found: dict[int, set[str]] = defaultdict(set)
     try:
         for port, inode in listening_sockets():
@@ -127,9 +126,9 @@ def listening() -> dict[int, frozenset[str]]:
 
 
 def listeners_of(kernel_id: KernelId, shim: int) -> list[Listener]:
-    """Return the sockets that a process of the kernel listens on."""
+    """Return the sockets on which the kernel's processes listen."""
     found = {one.inode: one for one in _sockets()}
-    return [found[inode] for inode in set(held_by(family(kernel_id, shim), found))]
+    return [found[inode] for inode in set(held_by(process_tree(kernel_id, shim), found))]
 
 
 def _sockets() -> Iterator[Listener]:
@@ -139,7 +138,7 @@ def _sockets() -> Iterator[Listener]:
 
 
 def held_by(processes: Collection[int], sockets: Collection[str]) -> Iterator[str]:
-    """Yield those of `sockets` that a process of `processes` holds open."""
+    """Yield those of `sockets` that one of `processes` has open."""
     wanted = {f"socket:[{inode}]": inode for inode in sockets}
     for pid in processes:
         with suppress(OSError):
@@ -151,7 +150,7 @@ def held_by(processes: Collection[int], sockets: Collection[str]) -> Iterator[st
 
 
 def _is_closed_to_us(pid: int) -> bool:
-    """Return whether this account may not see what the process holds (it changed its user, or has rights of its own)."""
+    """Return whether this account may not read the process's descriptors (it changed its user, or has capabilities)."""
     try:
         os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - as above
     except PermissionError:
@@ -162,7 +161,7 @@ def _is_closed_to_us(pid: int) -> bool:
 
 
 def pids() -> Iterator[int]:
-    """Yield the processes that there are."""
+    """Yield the ids of all processes."""
     return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - many, and a Path each is slow
 
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from headrace.agent.runtime.process.layout import Layout
-from headrace.agent.runtime.process.looking import KernelFiles, Started
+from headrace.agent.runtime.process.layout import KernelLayout
 from headrace.agent.runtime.process.runtime import ProcessRuntime
+from headrace.agent.runtime.process.state_files import KernelStateFiles, StartRecord
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId, new_uuid
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def kernel(data: Path, *, service: bool = True, group: Path | None = None) -> tuple[Layout, Started]:
-    layout = Layout(data, KernelId(new_uuid()))
+def kernel(data: Path, *, service: bool = True, group: Path | None = None) -> tuple[KernelLayout, StartRecord]:
+    layout = KernelLayout(data, KernelId(new_uuid()))
     layout.folder.mkdir(parents=True)
-    started = Started(
+    started = StartRecord(
         SessionId(new_uuid()), ServiceId(new_uuid()) if service else None, 20_001, NOW, mem_bytes=5, group=group
     )
     started.write(layout)
@@ -29,7 +29,7 @@ def kernel(data: Path, *, service: bool = True, group: Path | None = None) -> tu
 @pytest.mark.parametrize("service", [True, False])
 def test_what_is_written_is_read(tmp_path: Path, *, service: bool, group: Path | None) -> None:
     layout, started = kernel(tmp_path, service=service, group=group)
-    assert Started.read(layout) == started
+    assert StartRecord.read(layout) == started
 
 
 def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:
@@ -37,18 +37,18 @@ def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:
     layout.spec.write_text(
         f'{{"session_id": "{started.session_id}", "service_id": null, "port": 20001, "created_at": "2026-01-01T00:00:00+00:00"}}'
     )
-    assert Started.read(layout) == Started(started.session_id, None, 20_001, NOW, None, None)
+    assert StartRecord.read(layout) == StartRecord(started.session_id, None, 20_001, NOW, None, None)
 
 
 def test_a_kernel_without_a_shim_is_one_whose_start_was_cut_and_one_with_a_code_has_exited(tmp_path: Path) -> None:
     layout, _ = kernel(tmp_path)
-    files = KernelFiles(tmp_path, "h")
-    seen = files.look(layout.kernel_id)
+    files = KernelStateFiles(tmp_path, "h")
+    seen = files.observe(layout.kernel_id)
     assert seen is not None
     assert (seen.phase, seen.port, seen.exit_code) == ("created", 20_001, None)
     layout.state.write_text('{"shim": 1, "shim_ticks": 1, "child": 1, "child_ticks": 1, "boot": "another"}')
     layout.exit.write_text('{"code": 3}')
-    seen = files.look(layout.kernel_id)
+    seen = files.observe(layout.kernel_id)
     assert seen is not None
     assert (seen.phase, seen.exit_code) == ("exited", 3)
 
