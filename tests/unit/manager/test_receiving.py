@@ -51,7 +51,7 @@ async def test_a_body_is_taken_in_order_in_parts_that_are_worth_a_thread() -> No
     assert max(map(len, taker.parts)) < PART_BYTES + 65_536
 
 
-async def test_what_is_held_has_a_bound_while_nothing_is_taken() -> None:
+async def test_the_next_part_is_read_while_one_is_taken_and_no_more_than_that() -> None:
     taker, read = Taker(), 0
     taker.turn.clear()
 
@@ -61,7 +61,7 @@ async def test_what_is_held_has_a_bound_while_nothing_is_taken() -> None:
             read += 65_536
             yield bytes(65_536)
 
-    work = asyncio.create_task(receive(endless(), taker, idle_s=30, kept=""))
+    work = asyncio.create_task(receive(endless(), taker, idle_s=3600, kept=""))
     await eventually(lambda: read >= 2 * PART_BYTES)
     for _ in range(100):
         await asyncio.sleep(0)

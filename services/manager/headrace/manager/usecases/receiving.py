@@ -73,7 +73,8 @@ class _Receiver:
             and self._taking is None
             and (self._size >= PART_BYTES or time.monotonic() >= self._held_since + _HELD_S)
         ):
-            self._taking = asyncio.ensure_future(self._taken())
+            # The part leaves what is held before the task runs, so that the next one is read meanwhile.
+            self._taking = asyncio.ensure_future(self._taken(self._part()))
         if self._reading is not None and time.monotonic() >= self._read_since + self._idle_s:
             raise InvalidRequest(f"nothing arrived for {self._idle_s:g} s; {self._kept}")
 
@@ -82,7 +83,7 @@ class _Receiver:
         if self._taking is not None:
             await self._taking
         if self._held:
-            await self._taken()
+            await self._taken(self._part())
 
     async def leave(self) -> None:
         """Stop reading; take what came, unless taking fails."""
@@ -110,9 +111,12 @@ class _Receiver:
     async def _next(self) -> bytes | None:
         return await anext(self._body, None)
 
-    async def _taken(self) -> None:
+    def _part(self) -> bytes:
         part = b"".join(self._held)
         self._held, self._size = [], 0
+        return part
+
+    async def _taken(self, part: bytes) -> None:
         try:
             await self._take(part)
         except BaseException:
