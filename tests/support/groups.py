@@ -6,6 +6,7 @@ is dear to start: the tests of a group run one after another in one worker.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,16 @@ def order(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _rank(item, groups.get(item, "")))
 
 
+@cache
+def _name_of(path: Path) -> str:
+    """Return the path in the repository; of each file and folder once, since tests are many."""
+    return path.relative_to(ROOT).as_posix()
+
+
 def _rank(item: pytest.Item, group: str) -> int:
     if group in FIRST:
         return FIRST.index(group)
-    name = item.path.relative_to(ROOT).as_posix()
+    name = _name_of(item.path)
     return len(FIRST) + next((at for at, path in enumerate(LONG) if name.startswith(path)), len(LONG))
 
 
@@ -53,7 +60,8 @@ def _stack_of(item: pytest.Item) -> str | None:
 
 def group_of(item: pytest.Item) -> str:
     """Return the name of the item's group; nothing where it may run anywhere."""
-    folder = item.path.parent.relative_to(ROOT).as_posix()
+    name = _name_of(item.path)
+    folder = name.rpartition("/")[0]
     if folder in SHARED:
         return SHARED[folder]
     if (stack := _stack_of(item)) is not None:
@@ -62,5 +70,5 @@ def group_of(item: pytest.Item) -> str:
         return "docker"  # one engine, and one set of firewall rules
     fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009 - pytest has no public way
     if any(found.scope in {"module", "class"} for defs in fixtures for found in defs):
-        return item.path.relative_to(ROOT).as_posix()
+        return name
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -20,8 +21,13 @@ def room(module: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "dataplane" else parts[0]
 
 
-def imports() -> Iterator[tuple[str, str, bool]]:
+@cache
+def imports() -> list[tuple[str, str, bool]]:
     """Every import within the app-proxy: from which module, which one, and whether for types only."""
+    return list(_imports())
+
+
+def _imports() -> Iterator[tuple[str, str, bool]]:
     for file in sorted(ROOT.rglob("*.py")):
         module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         tree = ast.parse(file.read_text())

@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
 ENTRIES = {
-    "manager": "headrace.manager.running",
+    "worker": "headrace.appproxy.worker.worker",
+    "up": "headrace.cli.commands.stack",
+    "supervisor": "headrace.embedded.supervisor",
+    "appproxy": "headrace.appproxy.running",
     "agent": "headrace.agent.running",
     "autoscaler": "headrace.autoscaler.running",
-    "appproxy": "headrace.appproxy.running",
-    "worker": "headrace.appproxy.worker.worker",
-    "up": "headrace.embedded.supervisor",
+    "manager": "headrace.manager.running",
 }
+"""What each process imports, those first that are to load little: one process imports all, one after another."""
 UNUSED = {"rich", "pygments", "pynvml", "opentelemetry.sdk.metrics"}
 LOADED = """
-import sys
+import json, sys
 from headrace.common.runtime.lean import load_lean
 load_lean()
-__import__(sys.argv[1])
-print(*(name for name, module in sys.modules.items() if module is not None))
+found = {}
+for process, module in json.loads(sys.argv[1]).items():
+    __import__(module)
+    found[process] = [name for name, module in sys.modules.items() if module is not None]
+print(json.dumps(found))
 """
 
 
-def loaded(module: str) -> set[str]:
-    """Return the modules of a process that starts as a service does and imports `module`."""
-    ran = subprocess.run([sys.executable, "-c", LOADED, module], capture_output=True, text=True, check=True, timeout=60)
-    return set(ran.stdout.split())
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, set[str]]:
+    """The modules of a process that starts as a service does and imports what a process does; those before it included."""
+    command = [sys.executable, "-c", LOADED, json.dumps(ENTRIES)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return {process: set(modules) for process, modules in json.loads(ran.stdout).items()}
 
 
 @pytest.mark.parametrize("process", ENTRIES)
-def test_a_process_loads_nothing_large_that_it_does_not_use(process: str) -> None:
-    assert loaded(ENTRIES[process]).isdisjoint(UNUSED)
+def test_a_process_loads_nothing_large_that_it_does_not_use(loaded: dict[str, set[str]], process: str) -> None:
+    assert ENTRIES[process] in loaded[process]
+    assert loaded[process].isdisjoint(UNUSED)
 
 
-def test_a_worker_loads_neither_the_http_library_nor_the_bus() -> None:
-    assert loaded(ENTRIES["worker"]).isdisjoint({"aiohttp", "nats", "redis", "prometheus_client"})
+def test_a_worker_loads_neither_the_http_library_nor_the_bus(loaded: dict[str, set[str]]) -> None:
+    assert loaded["worker"].isdisjoint({"aiohttp", "nats", "redis", "prometheus_client"})
 
 
-def test_the_supervisor_of_the_stack_loads_no_models_of_the_api() -> None:
-    modules = loaded("headrace.cli.commands.stack")
+def test_the_supervisor_of_the_stack_loads_no_models_of_the_api(loaded: dict[str, set[str]]) -> None:
+    modules = loaded["up"]
     assert not [name for name in modules if name.startswith(("headrace.sdk", "headrace.common.contracts.http"))]

@@ -9,7 +9,7 @@ import pytest
 
 from headrace.common.runtime.removal import remove_tree
 
-DEPTH = 3000
+DEPTH = 1200
 """More levels than Python has stack frames, and a path longer than the system takes."""
 
 
