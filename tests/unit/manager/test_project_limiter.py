@@ -58,13 +58,13 @@ async def test_a_turn_lasts_as_long_as_the_thread_works_also_when_the_caller_has
 
     def work() -> None:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(60)
 
     with ThreadPoolExecutor(1) as threads:
-        storage = FolderStorage(DiskReserve(tmp_path), threads, threads, timeout_s=10)
+        storage = FolderStorage(DiskReserve(tmp_path), threads, threads, threads, timeout_s=60)
         end = await turns.take(ONE)
         call = asyncio.create_task(storage.call(work, ended=end))
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(begun.wait, 60)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
@@ -88,10 +88,10 @@ async def test_a_parse_whose_caller_has_gone_keeps_the_projects_turn_until_its_t
 
     def parse() -> None:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(60)
 
     call = asyncio.create_task(parsing.run(ONE, parse))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 60)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
 async def in_thread(
-    threads: ThreadPoolExecutor, function: Callable[[], T], *, timeout_s: float, ended: Callable[[], None] | None = None
+    threads: ThreadPoolExecutor,
+    function: Callable[[], T],
+    *,
+    timeout_s: float,
+    ended: Callable[[], None] | None = None,
+    unclaimed: Callable[[T], object] | None = None,
 ) -> T:
     """Run a blocking function in a thread. Raises what it raises, TimeoutError when it takes too long.
 
-    `ended` is called when the thread has done with it, which may be after the caller went away.
+    `ended` is called when the thread has done with it, which may be after the caller went away. `unclaimed` is given what the
+    function returned to a caller that went away or was told that it takes too long, in whatever thread; it must not block.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -30,8 +37,18 @@ async def in_thread(
         raise
     if ended is not None:
         work.add_done_callback(lambda _: _soon(loop, ended))
-    async with asyncio.timeout(timeout_s):
-        return await asyncio.wrap_future(work)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await asyncio.wrap_future(work)
+    except BaseException:
+        if unclaimed is not None:
+            work.add_done_callback(partial(_hand_over, unclaimed))
+        raise
+
+
+def _hand_over(unclaimed: Callable[[T], object], work: Future[T]) -> None:
+    if not work.cancelled() and work.exception() is None:
+        unclaimed(work.result())
 
 
 def _soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:

@@ -146,11 +146,9 @@ async def list_files(call: Call) -> web.Response:
 )
 async def download_file(call: Call) -> web.StreamResponse:
     """Return a file's bytes, or one range of them."""
-    file = await call.use.folders.open(call.actor, call["folder"], call.query(FolderQuery).project, call["path"])
-    try:
+    project = call.query(FolderQuery).project
+    async with call.use.folders.opened(call.actor, call["folder"], project, call["path"]) as file:
         return await _send(call, file)
-    finally:
-        await call.use.folders.blocking(file.close)
 
 
 @routes.on(

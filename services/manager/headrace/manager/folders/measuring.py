@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from itertools import islice
+from threading import Lock
 
 from headrace.manager.domain.paths import MAX_DEPTH
 from headrace.manager.domain.stored import Amount
@@ -24,22 +25,25 @@ class Walk:
         self._tree = tree
         self._open = ExitStack()
         self._entries: Iterator[Amount] | None = None
+        self._lock = Lock()
         self.found = Amount()
 
     def step(self) -> bool:
         """Look at some entries; whether there may be more. Raises NotFound, Conflict when there is no such folder any more."""
-        if self._entries is None:
-            top = self._open.enter_context(self._tree.directory(()))
-            self._entries = self._below(top, 0)
-        some = tuple(islice(self._entries, STEP_ENTRIES))
-        for amount in some:
-            self.found += amount
-        return len(some) == STEP_ENTRIES
+        with self._lock:
+            if self._entries is None:
+                top = self._open.enter_context(self._tree.directory(()))
+                self._entries = self._below(top, 0)
+            some = tuple(islice(self._entries, STEP_ENTRIES))
+            for amount in some:
+                self.found += amount
+            return len(some) == STEP_ENTRIES
 
     def close(self) -> None:
-        """Let go of the directories that are open."""
-        self._entries = None
-        self._open.close()
+        """Let go of the directories that are open, once a step that still runs in a thread has ended."""
+        with self._lock:
+            self._entries = iter(())  # a step that comes after it opens nothing
+            self._open.close()
 
     def _below(self, fd: int, depth: int) -> Iterator[Amount]:
         with os.scandir(fd) as entries:

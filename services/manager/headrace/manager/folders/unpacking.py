@@ -159,7 +159,7 @@ class Unpacker:
         with self._lock:
             for file in [*(file for _, file in self._written), *([self._file] if self._file else [])]:
                 file.forget()
-            self._written, self._file = [], None
+            self._written, self._file, self._ended = [], None, True  # a call that comes after it opens nothing
 
     def _step(self) -> bool:
         """Do the next thing that the buffer suffices for."""

@@ -56,12 +56,13 @@ class Measuring:
             ended = None
         except BaseException:
             self._now = None
+            self._storage.let_go(walk)
             raise
         if ended:
             await self._tell(due, walk)
         if ended is not False:
             self._now = None
-            await self._storage.call(walk.close)
+            await self._storage.close(walk)
         self._poke("measuring")
 
     async def _some(self, walk: Walk) -> bool:

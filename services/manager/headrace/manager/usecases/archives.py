@@ -91,7 +91,7 @@ class Archives:
                 await self._take(folder, reservation, unpacker, body, _step(length))
                 return archive_receipt(unpacker.finish())
             finally:
-                await self._storage.call(unpacker.close)
+                await self._storage.close(unpacker)
                 await self._record(actor, folder, reservation, path, unpacker)
 
     @asynccontextmanager
@@ -112,7 +112,7 @@ class Archives:
             yield folder.name, await self._started(folder, packer)
         finally:
             end()
-            await self._storage.call(packer.close)
+            await self._storage.close(packer)
 
     async def _started(self, folder: Folder, packer: Packer) -> AsyncIterator[bytes]:
         """Return the pieces. What is wrong with the first one is raised here, before an answer has begun."""

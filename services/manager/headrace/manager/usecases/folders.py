@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -130,11 +131,13 @@ class Folders:
         items = tuple(file_view(entry) for entry in found[:limit])
         return Page(items=items, next=found[:limit][-1].path if more else None)
 
-    async def open(self, actor: Actor, reference: str, project: str | None, path: str) -> OpenFile:
-        """Return a file, open; the caller closes it. Raises NotFound, Conflict when it is a directory."""
+    @asynccontextmanager
+    async def opened(self, actor: Actor, reference: str, project: str | None, path: str) -> AsyncIterator[OpenFile]:
+        """A file, open for reading. Raises NotFound, Conflict when it is a directory."""
         names = split_path(path)
         folder = await self.find(actor, reference, project, "viewer")
-        return await self._storage.call(partial(self._storage.tree(folder.id).open_file, names))
+        async with self._storage.opened(partial(self._storage.tree(folder.id).open_file, names)) as file:
+            yield file
 
     async def delete_file(self, actor: Actor, reference: str, project: str | None, path: str) -> None:
         """Delete a file, or a directory with all it holds. Raises NotFound, Forbidden."""

@@ -93,11 +93,8 @@ class Uploads:
             )
         await self._storage.call(partial(self._storage.partials.create, upload.id))
         if size_bytes == 0:
-            appender = await self._storage.call(partial(self._open, upload))
-            try:
+            async with self._storage.opened(partial(self._open, upload)) as appender:
                 await self._finish(actor, folder, upload, appender)
-            finally:
-                await self._storage.call(appender.close)
         return upload
 
     async def page(
@@ -132,8 +129,7 @@ class Uploads:
         another request writes, TooLarge for more than was announced, ChecksumMismatch (then all of it is forgotten).
         """
         folder, upload = await self._find(actor, reference, project, upload_id)
-        appender = await self._storage.call(partial(self._open, upload))
-        try:
+        async with self._storage.opened(partial(self._open, upload)) as appender:
             at = await self._storage.call(appender.size)
             if at != offset:
                 raise Conflict(f"the upload stands at {at}, not at {offset}", offset=at)
@@ -141,19 +137,14 @@ class Uploads:
             if at == upload.size_bytes:
                 await self._finish(actor, folder, upload, appender)
             return at
-        finally:
-            await self._storage.call(appender.close)
 
     async def cancel(self, actor: Actor, reference: str, project: str | None, upload_id: str) -> None:
         """Forget the upload. Raises NotFound, Locked while another request writes."""
         _, upload = await self._find(actor, reference, project, upload_id)
-        appender = await self._storage.call(partial(self._storage.partials.open, upload.id))
-        try:
+        async with self._storage.opened(partial(self._storage.partials.open, upload.id)):
             async with transaction(self._pool) as con:
                 await folders.delete_upload(con, upload.id)
             await self._storage.call(partial(self._storage.partials.remove, upload.id))
-        finally:
-            await self._storage.call(appender.close)
 
     async def clean(self) -> int:
         """Forget uploads that nothing was written to for long, at most a thousand, and return how many."""
